@@ -1,0 +1,63 @@
+# What people type. Every target works on a fresh clone with Python 3.11+ and make.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help install run test check fmt lint types layers independent bench lock clean
+
+help:
+	@echo "make run          serve your .env; without one, a demo on a stand-in for Poe"
+	@echo "make test         all tests"
+	@echo "make check        lint, types, layers and tests, as CI runs them"
+	@echo "make independent  the stand-in against clients that others wrote"
+	@echo "make bench        the benchmark"
+
+install: $(VENV)/installed
+$(VENV)/installed: requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "poe-proxy needs Python 3.11 or newer; set PYTHON=... to one.")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing into $(VENV) ..."
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed requirements-dev.txt
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+run: install
+	@if [ -f .env ] || [ -n "$$TOKENS$$POE_API_KEYS" ]; then \
+		exec $(BIN)/gunicorn wsgi:app; \
+	else \
+		exec $(BIN)/python demo.py; \
+	fi
+
+test: $(VENV)/installed-dev
+	@$(BIN)/python -m pytest
+
+check: lint types layers test
+
+fmt: $(VENV)/installed-dev
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+lint: $(VENV)/installed-dev
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+
+types: $(VENV)/installed-dev
+	@$(BIN)/mypy
+
+layers: $(VENV)/installed-dev
+	@$(BIN)/lint-imports
+
+lock:
+	@$(BIN)/python -m pip install -q --disable-pip-version-check uv
+	@$(BIN)/uv pip compile -q --universal --no-header --no-emit-index-url --no-emit-find-links \
+		pyproject.toml -o requirements.txt
+	@$(BIN)/uv pip compile -q --universal --no-header --no-emit-index-url --no-emit-find-links \
+		--group dev -c requirements.txt -o requirements-dev.txt
+
+clean:
+	rm -rf $(VENV) .venv-independent*

@@ -1,0 +1,119 @@
+"""poe-proxy without a Poe account: the stand-in `poe_sim`, and the proxy in front of it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+
+HERE = Path(__file__).parent
+KEY = "sk-demo"
+TOKENS = "demo-cookie-1,demo-cookie-2"
+
+
+def main() -> int:
+    port = int(os.environ.get("PORT") or 8080)
+    if _is_taken(port):
+        print(f"Port {port} is taken; stop what listens there, or set PORT to another.")
+        return 1
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    running: list[subprocess.Popen[str]] = []
+    try:
+        sim = _start([sys.executable, "-m", "poe_sim", "--port", "0", "--tokens", TOKENS], {})
+        running.append(sim)
+        assert sim.stdout is not None
+        poe = sim.stdout.readline().split()[-1]
+        settings = {
+            "AuthKey": os.environ.get("AuthKey") or os.environ.get("AUTH_KEY") or KEY,
+            "TOKENS": TOKENS,
+            "POE_WEB_URL": poe,
+            "POE_WS_URL": poe.replace("http", "ws", 1),
+            # Nobody can be banned here, so nobody needs to wait.
+            "COOL_DOWN": "0",
+            "RATE_LIMIT": "0",
+            "TOKEN_CONCURRENCY": "3",
+        }
+        proxy = _start([sys.executable, "-m", "gunicorn", "wsgi:app"], settings)
+        running.append(proxy)
+        base = f"http://127.0.0.1:{port}"
+        if not _answers(f"{base}/health", proxy):
+            return proxy.wait()
+        print(
+            _WELCOME.format(poe=poe, base=base, key=settings["AuthKey"].split(",")[0]), flush=True
+        )
+        return proxy.wait()
+    except KeyboardInterrupt:
+        return 0
+    finally:
+        for process in reversed(running):
+            process.terminate()
+        for process in running:
+            _end(process)
+
+
+_WELCOME = """
+A demo of poe-proxy: a stand-in for Poe is running at {poe},
+and the proxy in front of it. Nothing leaves this computer.
+
+  base URL   {base}/v1
+  API key    {key}
+  model      Claude-Sonnet-4.5, gpt-4, or any other
+
+Try it in another terminal:
+
+  curl -N {base}/v1/chat/completions \\
+    -H "Authorization: Bearer {key}" -H "Content-Type: application/json" \\
+    -d '{{"model": "gpt-4", "stream": true, "messages": [{{"role": "user", "content": "Hello!"}}]}}'
+
+To use your own Poe account, copy .env.example to .env and fill it in. Ctrl-C ends the demo.
+"""
+
+
+def _start(command: list[str], settings: Mapping[str, str]) -> subprocess.Popen[str]:
+    environ = {**os.environ, **settings}
+    return subprocess.Popen(
+        command,
+        cwd=HERE,
+        env=environ,
+        text=True,
+        stdout=subprocess.PIPE if "poe_sim" in command else None,
+    )
+
+
+def _is_taken(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("0.0.0.0", port))
+        except OSError:
+            return True
+    return False
+
+
+def _answers(url: str, process: subprocess.Popen[str]) -> bool:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    while process.poll() is None:
+        try:
+            with opener.open(url, timeout=1):
+                return True
+        except OSError:
+            time.sleep(0.05)
+    return False
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    try:
+        process.wait(timeout=5)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

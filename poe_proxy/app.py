@@ -1,0 +1,117 @@
+"""Builds the objects and joins them, nothing more."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from flask import Flask
+
+from poe_proxy import counting, views
+from poe_proxy.gateway import Gateway
+from poe_proxy.limits import Limit, PerMinute, Rest
+from poe_proxy.models import Models
+from poe_proxy.prompts import Prompt, RoleMode
+from poe_proxy.settings import EXAMPLE_KEY, Settings
+from poe_proxy.tokens import Token, TokenRotator
+from poe_proxy.upstreams.base import Upstream
+from poe_proxy.upstreams.poe_web import Credentials, PoeWeb, Site
+
+log = logging.getLogger(__name__)
+
+
+def read_settings(dotenv: Path = Path(".env")) -> Settings:
+    """Return the settings of this process; raises `BadSettings` naming all that is wrong."""
+    return Settings.from_env(
+        dotenv,
+        checks={"TOKENS": Credentials.parse, "MODELS": Models.load, "POE_SITE": Site.load},
+    )
+
+
+def create_app(settings: Settings | None = None) -> Flask:
+    """Return the WSGI application for *settings*, by default those of the environment."""
+    settings = settings or read_settings()
+    _set_up_logging(settings.log_level)
+    if EXAMPLE_KEY in settings.auth_keys:
+        log.warning(
+            "AuthKey holds %s, the key of every example: whoever can reach this server can "
+            "use your Poe accounts. Set another one.",
+            EXAMPLE_KEY,
+        )
+    tokens = TokenRotator(_tokens(settings), patience=settings.queue_timeout)
+    counting.warm_up()
+    app = Flask(__name__)
+    app.extensions["poe_proxy"] = views.Services(
+        gateway=Gateway(tokens, Models.load(settings.models)),
+        auth_keys=settings.auth_keys,
+        max_body=round(settings.max_body_mb * 1_000_000),
+    )
+    views.register(app)
+    app.wsgi_app = _tidy_paths(app.wsgi_app)  # type: ignore[method-assign]  # Flask's own idiom
+    log.info(
+        "serving %d cookie token(s) and %d API key(s)",
+        len(settings.tokens),
+        len(settings.api_keys),
+    )
+    return app
+
+
+def _tokens(settings: Settings) -> Iterable[Token[Upstream]]:
+    site = Site.load(settings.poe_site)
+    prompt = Prompt(RoleMode(settings.simulate_roles), settings.role_pattern, settings.role_labels)
+    # The same account in two spellings would be paced as two.
+    accounts = dict.fromkeys(Credentials.parse(text) for text in settings.tokens)
+    for place, credentials in enumerate(accounts, 1):
+        label = f"cookie-{place}"
+        yield Token(
+            label,
+            PoeWeb(
+                credentials,
+                site=site,
+                to_prompt=prompt,
+                web_url=settings.poe_web_url,
+                ws_url=settings.poe_ws_url,
+                proxy=settings.proxy,
+                timeout=settings.timeout,
+                delete_chats=settings.delete_chats,
+                label=label,
+            ),
+            kind="cookie",
+            rank=1,
+            limits=_limits(settings.rate_limit, settings.cool_down),
+            concurrency=settings.token_concurrency,
+        )
+
+
+def _limits(per_minute: int, rest: float) -> tuple[Limit, ...]:
+    limits: list[Limit] = []
+    if per_minute:
+        limits.append(PerMinute(per_minute))
+    if rest:
+        limits.append(Rest(rest))
+    return tuple(limits)
+
+
+def _set_up_logging(level: str) -> None:
+    package = logging.getLogger("poe_proxy")
+    package.setLevel(level)
+    if not package.handlers:
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s"))
+        package.addHandler(handler)
+        package.propagate = False
+
+
+def _tidy_paths(app: Callable[..., Any]) -> Callable[..., Any]:
+    """Take `//v1//models/` for `/v1/models`: clients join their base URL in many ways."""
+
+    def tidied(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+        path = environ.get("PATH_INFO", "")
+        if "//" in path or (path.endswith("/") and path != "/"):
+            environ["PATH_INFO"] = re.sub("/{2,}", "/", path).rstrip("/") or "/"
+        return app(environ, start_response)
+
+    return tidied

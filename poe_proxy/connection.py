@@ -1,0 +1,51 @@
+"""The client's connection beneath WSGI: is the client still there, does its body arrive.
+
+gunicorn notices a client that left only when it writes to it, and waits for ever for a
+slow body (neither has a setting), so both are looked after here. Servers that do not hand
+out their socket, and TLS sockets, which cannot be peeked, go without.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+import ssl
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Any
+
+
+class Connection:
+    """The socket of one request."""
+
+    def __init__(self, environ: Mapping[str, Any]) -> None:
+        self._socket: socket.socket | None = environ.get("gunicorn.socket")
+
+    def is_gone(self) -> bool:
+        """Whether the client has hung up. Looks without waiting, and reads nothing away."""
+        if self._socket is None or isinstance(self._socket, ssl.SSLSocket):
+            return False
+        try:
+            poll = select.poll()
+            poll.register(self._socket, select.POLLIN)
+            return bool(poll.poll(0)) and self._socket.recv(1, socket.MSG_PEEK) == b""
+        except OSError:
+            return True
+
+    def cut(self) -> None:
+        """Shut the connection: what the client still sends will not be read."""
+        if self._socket is not None:
+            with suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
+
+    @contextmanager
+    def deadline(self, seconds: float) -> Iterator[None]:
+        """Cut the connection if the block, which reads from it, takes longer than *seconds*."""
+        timer = threading.Timer(seconds, self.cut)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()

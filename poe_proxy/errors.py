@@ -1,0 +1,281 @@
+"""Every way a request can fail. Status, OpenAI type and code, and what a failure
+means for the token and for a second try, are read from the class.
+
+* PoeProxyError
+  x InvalidRequest            400  the client's doing; `param` names the field
+    + RequestTooLarge         413  the body is over the limit
+  x InvalidKey                401  the client's key is not one of ours
+  x RouteNotFound             404  no such path
+  x MethodNotAllowed          405  no such method on this path
+  x NoTokenFree               429  every token is in use or resting
+    + NoPointsLeft            429  every account is out of points
+  x NoTokenLeft               502  every token that could serve has been set aside
+  x InternalError             500  a fault of our own
+  x UpstreamError             502  Poe's
+    + UpstreamUnreachable     502  nothing was sent
+    + UpstreamUncertain       502  sent, and cut off before the reply began
+    + UpstreamInterrupted     502  cut off within the reply
+    + UpstreamTimeout         504  nothing came in time
+    + UpstreamProtocolError   502  what came made no sense
+    + UpstreamChanged         502  Poe no longer knows an operation of the site
+    + UpstreamBlocked         502  a challenge page instead of an answer
+    + UpstreamOverloaded      503  too much to do there
+    + UpstreamRefused         502  a refusal that has no class of its own
+    + BotNotFound             404  no such bot
+    + BotNotAllowed           403  the bot is not for this account
+    + BotFailed               502  the bot broke down
+    + PromptTooLong           400  more than the bot can read
+    + PromptRefused           403  moderation
+    + ParameterRefused        400  the bot does not take a field, or its value
+    + TokenRejected           502  Poe no longer takes this token
+    + TokenLimited            429  this token has had its share for now
+      - TokenExhausted        429  this token is out of points
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class PoeProxyError(Exception):
+    """Anything that ends a request; never raised itself.
+
+    The message is shown to the client: it never holds a credential or the text of
+    a conversation.
+    """
+
+    status: ClassVar[int] = 500
+    type: ClassVar[str] = "server_error"
+    code: str | None = None
+    #: Whether the openai clients may send the same request again; None leaves it to them.
+    client_may_retry: ClassVar[bool | None] = None
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        param: str | None = None,
+        code: str | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        self.code = code or self.code
+        #: Seconds after which another try makes sense.
+        self.retry_after = retry_after
+
+
+class InvalidRequest(PoeProxyError):
+    """The client sent something that cannot be answered; `param` names the field."""
+
+    status = 400
+    type = "invalid_request_error"
+    code = "invalid_value"
+
+
+class RequestTooLarge(InvalidRequest):
+    """The body is larger than `MAX_BODY_MB`."""
+
+    status = 413
+    code = "request_too_large"
+
+
+class InvalidKey(PoeProxyError):
+    """The client's own key is missing, or not one of `AuthKey`."""
+
+    status = 401
+    type = "authentication_error"
+    code = "invalid_api_key"
+
+
+class RouteNotFound(PoeProxyError):
+    """There is nothing at this path."""
+
+    status = 404
+    type = "invalid_request_error"
+    code = "not_found"
+
+
+class MethodNotAllowed(PoeProxyError):
+    """The path exists and does not take this method."""
+
+    status = 405
+    type = "invalid_request_error"
+    code = "method_not_allowed"
+
+
+class NoTokenFree(PoeProxyError):
+    """Every token is in use or resting, and the wait in line is over."""
+
+    status = 429
+    type = "rate_limit_error"
+    code = "rate_limit_exceeded"
+
+
+class NoPointsLeft(NoTokenFree):
+    """Every account that could serve this request is out of points."""
+
+    type = "insufficient_quota"
+    code = "insufficient_quota"
+    client_may_retry = False
+
+
+class NoTokenLeft(PoeProxyError):
+    """No token is left that could serve this request: Poe rejected them all."""
+
+    status = 502
+    type = "upstream_error"
+    code = "upstream_auth"
+
+
+class InternalError(PoeProxyError):
+    """A fault of our own; the log has the traceback."""
+
+    code = "internal_error"
+
+
+class UpstreamError(PoeProxyError):
+    """Poe did not answer as hoped; never raised itself."""
+
+    status = 502
+    type = "upstream_error"
+    code = "upstream_error"
+    #: Whether the same request may go out again on another token. Only where Poe
+    #: certainly did not act on the first: a prompt sent twice is paid for twice.
+    another_token: ClassVar[bool] = False
+    #: Whether only the other way to Poe may do better: what failed is the same for every
+    #: token of this kind.
+    another_kind: ClassVar[bool] = False
+
+
+class UpstreamUnreachable(UpstreamError):
+    """No connection came about, so nothing was sent."""
+
+    code = "upstream_unreachable"
+    another_token = True
+
+
+class UpstreamUncertain(UpstreamError):
+    """The request went out and the answer to it was lost: Poe may be acting on it."""
+
+    code = "upstream_uncertain"
+
+
+class UpstreamInterrupted(UpstreamError):
+    """The reply had begun, and broke off."""
+
+    code = "upstream_interrupted"
+
+
+class UpstreamTimeout(UpstreamError):
+    """Nothing came within the time that was given."""
+
+    status = 504
+    code = "upstream_timeout"
+
+
+class UpstreamProtocolError(UpstreamError):
+    """Poe said something that makes no sense to us."""
+
+    code = "upstream_protocol"
+
+
+class UpstreamChanged(UpstreamError):
+    """Poe's site no longer knows an operation by the hash that we have for it."""
+
+    code = "upstream_changed"
+    another_kind = True
+
+
+class UpstreamBlocked(UpstreamError):
+    """A challenge page came instead of an answer: Poe takes us for a robot."""
+
+    code = "upstream_blocked"
+    another_kind = True
+
+
+class UpstreamOverloaded(UpstreamError):
+    """Poe, or the maker of the model, has too much to do; nothing was begun."""
+
+    status = 503
+    code = "upstream_overloaded"
+    another_token = True
+
+
+class UpstreamRefused(UpstreamError):
+    """Poe refused the request for a reason that has no class here; nothing was begun."""
+
+    code = "upstream_refused"
+
+
+class BotNotFound(UpstreamError):
+    """Poe has no bot of that name, or none that this way leads to."""
+
+    status = 404
+    type = "invalid_request_error"
+    code = "model_not_found"
+    another_kind = True
+
+
+class BotNotAllowed(UpstreamError):
+    """The bot exists, and this account may not use it; another account may."""
+
+    status = 403
+    type = "permission_error"
+    code = "model_not_allowed"
+    another_token = True
+
+
+class BotFailed(UpstreamError):
+    """The bot broke down while it answered."""
+
+    code = "bot_failed"
+
+
+class PromptTooLong(UpstreamError):
+    """The conversation is longer than the bot can read."""
+
+    status = 400
+    type = "invalid_request_error"
+    code = "context_length_exceeded"
+
+
+class PromptRefused(UpstreamError):
+    """Moderation, at Poe or at the maker of the model, refused the conversation."""
+
+    status = 403
+    type = "permission_error"
+    code = "content_policy_violation"
+
+
+class ParameterRefused(UpstreamError):
+    """The bot does not take a field of the request, or not with this value."""
+
+    status = 400
+    type = "invalid_request_error"
+    code = "unsupported_parameter"
+
+
+class TokenRejected(UpstreamError):
+    """Poe no longer accepts this token; it is set aside, and another may still do."""
+
+    code = "upstream_auth"
+    another_token = True
+
+
+class TokenLimited(UpstreamError):
+    """This token has had its share for now; it rests for `retry_after` seconds."""
+
+    status = 429
+    type = "rate_limit_error"
+    code = "rate_limit_exceeded"
+    another_token = True
+
+
+class TokenExhausted(TokenLimited):
+    """The account behind this token is out of points, or at its daily limit."""
+
+    type = "insufficient_quota"
+    code = "insufficient_quota"
+    client_may_retry = False

@@ -1,0 +1,100 @@
+"""The one place where token, upstream and second try meet."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Generator
+from contextlib import closing
+from typing import Any, Final
+
+from poe_proxy.chat import ChatRequest, Idle, ReplyEvent, Waiting
+from poe_proxy.errors import (
+    BotNotFound,
+    NoTokenFree,
+    NoTokenLeft,
+    TokenLimited,
+    TokenRejected,
+    UpstreamError,
+)
+from poe_proxy.models import Models
+from poe_proxy.tokens import Token, TokenRotator
+from poe_proxy.upstreams.base import TICK, Upstream
+
+log = logging.getLogger(__name__)
+
+#: Second tries after a failure that was not the token's own: what fails for two of them
+#: fails for all, and each try costs the client time.
+MAX_MOVES: Final = 2
+
+
+class Gateway:
+    """Answers chat requests with whichever token is free."""
+
+    def __init__(self, tokens: TokenRotator[Upstream], models: Models) -> None:
+        self._tokens = tokens
+        self._models = models
+
+    def reply(self, chat: ChatRequest) -> Generator[ReplyEvent, None, None]:
+        """Yield the reply to *chat*, moving to another token only while nothing has been said.
+
+        Closing the generator hangs up and gives the token back.
+
+        Raises `BotNotFound`, `NoTokenFree`, `NoTokenLeft`, or the `UpstreamError` that the
+        last token met.
+        """
+        bot, kinds = self._route(chat)
+        deadline = self._tokens.now() + self._tokens.patience
+        tried: set[Token[Upstream]] = set()
+        moves = 0
+        failure: UpstreamError | None = None
+        while True:
+            said = False
+            token: Token[Upstream] | None = None
+            try:
+                with self._tokens.lease(kinds=kinds, avoid=tried, deadline=deadline) as lease:
+                    while (token := lease.wait(TICK)) is None:
+                        yield Waiting()
+                    with closing(token.upstream.reply(chat, bot)) as events:
+                        for event in events:
+                            said = said or not isinstance(event, Idle)
+                            yield event
+                return
+            except (NoTokenFree, NoTokenLeft) as none:
+                # That a second token was not to be had says less than why the first one failed,
+                # unless the first one was merely tired.
+                if failure is None or isinstance(failure, TokenLimited):
+                    raise none from failure
+                raise failure from None
+            except UpstreamError as exc:
+                # Words already sent cannot be unsaid; a second try would repeat them.
+                if said or token is None:
+                    raise
+                if exc.another_kind:
+                    kinds = kinds - {token.kind}
+                elif exc.another_token:
+                    tried.add(token)
+                    # What is the token's own fault says nothing about the next one.
+                    moves += not isinstance(exc, TokenRejected | TokenLimited)
+                else:
+                    raise
+                if moves > MAX_MOVES or not kinds & self._tokens.kinds:
+                    raise
+                failure = exc
+                log.info("%s: %s; trying another token", token.label, exc.code)
+
+    def _route(self, chat: ChatRequest) -> tuple[str, frozenset[str]]:
+        """The bot that *chat* is for, and the kinds of token that can serve it."""
+        route = self._models.resolve(chat.model)
+        if route is None:
+            raise BotNotFound(f"The model {chat.model!r} does not exist.", param="model")
+        kinds = self._tokens.kinds if route.kind is None else frozenset({route.kind})
+        if not kinds & self._tokens.kinds:
+            raise BotNotFound(
+                f"The model {chat.model!r} is for {route.kind} tokens only, and there are none.",
+                param="model",
+            )
+        return route.bot, kinds
+
+    def models(self) -> list[dict[str, Any]]:
+        """Return the models that can be named, as entries of OpenAI's model list."""
+        return self._models.listing()

@@ -1,0 +1,27 @@
+"""What every upstream offers to the gateway."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Final, Protocol
+
+from poe_proxy.chat import ChatRequest, ReplyEvent
+
+#: The longest time in seconds that an upstream stays silent before it yields `Idle`.
+TICK: Final = 0.5
+
+
+class Upstream(Protocol):
+    """One account at Poe, by one of the two ways that lead there."""
+
+    def reply(self, chat: ChatRequest, bot: str) -> Generator[ReplyEvent, None, None]:
+        """Yield what *bot* answers as it arrives, ending with `Done`.
+
+        `Idle` comes at least every `TICK` seconds while there is nothing to say.
+        Closing the generator hangs up: the bot is stopped at Poe, and nothing that
+        was acquired stays behind. Every failure leaves as an `UpstreamError`,
+        whichever library it began in.
+        """
+
+    def close(self) -> None:
+        """Give back what is kept between replies: connections, a websocket."""

@@ -1,0 +1,177 @@
+"""The real thing for tests: `poe_sim` and the proxy, each in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import requests
+from openai import OpenAI
+
+ROOT = Path(__file__).parents[2]
+KEY = "sk-test-key"
+
+
+def free_port() -> int:
+    """A port that nobody listens on just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def until(condition: Any, seconds: float = 10.0, every: float = 0.02) -> Any:
+    """Return what *condition* gives as soon as it is true; fail after *seconds*."""
+    end = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        assert time.monotonic() < end, f"not within {seconds} s: {condition}"
+        time.sleep(every)
+
+
+class Server:
+    """A process that listens on a port."""
+
+    def __init__(self, command: Sequence[str], environ: Mapping[str, str] | None = None) -> None:
+        self.log = tempfile.NamedTemporaryFile("w+", suffix=".log")
+        clean = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.lower().endswith("_proxy") and name not in ("TOKENS", "POE_API_KEYS")
+        }
+        self.process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env={**clean, **(environ or {})},
+            stdout=self.log,
+            stderr=subprocess.STDOUT,
+        )
+
+    def output(self) -> str:
+        return Path(self.log.name).read_text()
+
+    def stop(self, how: int = signal.SIGTERM) -> None:
+        if self.process.poll() is None:
+            self.process.send_signal(how)
+            try:
+                self.process.wait(10)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        self.stop()
+        self.log.close()
+
+
+class Sim(Server):
+    """The stand-in for Poe."""
+
+    def __init__(
+        self,
+        tokens: Sequence[str] = ("a", "b"),
+        api_keys: Sequence[str] = (),
+        *options: str,
+        port: int | None = None,
+        pace: float = 0.005,
+    ) -> None:
+        self.tokens, self.api_keys = tuple(tokens), tuple(api_keys)
+        self.port = port or free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        command = [sys.executable, "-m", "poe_sim", "--port", str(self.port)]
+        if tokens:
+            command += ["--tokens", ",".join(tokens)]
+        if api_keys:
+            command += ["--api-keys", ",".join(api_keys)]
+        super().__init__([*command, "--pace", str(pace), *options])
+        until(self._is_up)
+
+    def _is_up(self) -> bool:
+        assert self.process.poll() is None, self.output()
+        return "listening" in self.output()
+
+    def journal(self, **wanted: Any) -> list[dict[str, Any]]:
+        """The entries of the journal that have all of *wanted*."""
+        entries: list[dict[str, Any]] = requests.get(f"{self.url}/__journal", timeout=10).json()
+        return [
+            entry
+            for entry in entries
+            if all(entry.get(name) == value for name, value in wanted.items())
+        ]
+
+    def control(self, **changes: Any) -> Any:
+        answer = requests.post(f"{self.url}/__control", json=changes, timeout=10)
+        assert answer.ok, answer.text
+        return answer.json()
+
+
+class Proxy(Server):
+    """gunicorn with the real configuration, and settings as its users give them."""
+
+    def __init__(self, sim: Sim | None, **settings: str) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        environ = {
+            "HOST": "127.0.0.1",
+            "PORT": str(self.port),
+            "AuthKey": KEY,
+            "COOL_DOWN": "0",
+            "RATE_LIMIT": "0",
+            "TOKEN_CONCURRENCY": "20",
+            "LOG_LEVEL": "DEBUG",
+        }
+        if sim is not None:
+            environ |= {
+                "POE_WEB_URL": sim.url,
+                "POE_WS_URL": sim.url.replace("http", "ws", 1),
+                "POE_API_URL": sim.url,
+            }
+            if sim.tokens:
+                environ["TOKENS"] = ",".join(sim.tokens)
+            if sim.api_keys:
+                environ["POE_API_KEYS"] = ",".join(sim.api_keys)
+        super().__init__(
+            [sys.executable, "-m", "gunicorn", "wsgi:app"],
+            {**environ, **settings},
+        )
+        until(self._is_up)
+        self.headers = {"Authorization": f"Bearer {KEY}"}
+
+    def _is_up(self) -> bool:
+        assert self.process.poll() is None, self.output()
+        try:
+            return requests.get(f"{self.url}/health", timeout=5).ok
+        except requests.ConnectionError:
+            return False
+
+    def openai(self, **options: Any) -> OpenAI:
+        """The openai client, pointed at this proxy."""
+        options = {"api_key": KEY, "max_retries": 0, "timeout": 60, **options}
+        return OpenAI(base_url=f"{self.url}/v1", **options)
+
+    def post(self, body: Any, **options: Any) -> requests.Response:
+        """POST a chat request; a dict goes as JSON, bytes as they are."""
+        data = {"data": body} if isinstance(body, bytes) else {"json": body}
+        return requests.post(
+            f"{self.url}/v1/chat/completions",
+            **data,
+            **{"headers": self.headers, "timeout": 60, **options},
+        )
+
+
+def ask(prompt: str, model: str = "gpt-4", **fields: Any) -> dict[str, Any]:
+    """A chat request with one user message."""
+    return {"model": model, "messages": [{"role": "user", "content": prompt}], **fields}
