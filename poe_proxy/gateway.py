@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import closing
 from typing import Any, Final
 
+from poe_proxy import cutting
 from poe_proxy.chat import ChatRequest, Idle, ReplyEvent, Waiting
+from poe_proxy.counting import count_text
 from poe_proxy.errors import (
     BotNotFound,
     NoTokenFree,
@@ -55,7 +57,7 @@ class Gateway:
                     while (token := lease.wait(TICK)) is None:
                         yield Waiting()
                     with closing(token.upstream.reply(chat, bot)) as events:
-                        for event in events:
+                        for event in _cut(events, chat, token.kind):
                             said = said or not isinstance(event, Idle)
                             yield event
                 return
@@ -98,3 +100,13 @@ class Gateway:
     def models(self) -> list[dict[str, Any]]:
         """Return the models that can be named, as entries of OpenAI's model list."""
         return self._models.listing()
+
+
+def _cut(events: Iterable[ReplyEvent], chat: ChatRequest, kind: str) -> Iterable[ReplyEvent]:
+    """End the reply where *chat* wants, if it comes by the web protocol, which cannot say it."""
+    if kind == "cookie":
+        if chat.stop:
+            events = cutting.at_words(events, chat.stop)
+        if chat.max_tokens is not None:
+            events = cutting.at_length(events, chat.max_tokens, count_text)
+    return events

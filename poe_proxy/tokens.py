@@ -46,6 +46,8 @@ class Token(Generic[U]):
     limits: Sequence[Limit] = ()
     #: Replies at a time.
     concurrency: int = 1
+    #: Out of points it rests until somebody revives it, not for a fixed time.
+    is_watched: bool = False
 
     in_use: int = field(default=0, init=False)
     used_at: deque[float] = field(default_factory=deque, init=False)
@@ -145,9 +147,9 @@ class TokenRotator(Generic[U]):
             return {**counts, "waiting": len(self._line)}
 
     def exhausted(self) -> list[Token[U]]:
-        """The tokens that rest because they are out of points."""
+        """The watched tokens that rest because they are out of points."""
         with self._lock:
-            return [token for token in self._tokens if token.exhausted]
+            return [token for token in self._tokens if token.exhausted and token.is_watched]
 
     def revive(self, token: Token[U]) -> None:
         """End the rest of a token that has points again."""
@@ -196,7 +198,7 @@ class TokenRotator(Generic[U]):
                 return
             case TokenExhausted():
                 token.exhausted = True
-                rest = failure.retry_after or REST_EXHAUSTED
+                rest = inf if token.is_watched else failure.retry_after or REST_EXHAUSTED
             case TokenLimited():
                 rest = failure.retry_after or REST_LIMITED
             case UpstreamBlocked():
@@ -225,6 +227,7 @@ class TokenRotator(Generic[U]):
 
     def _lend(self, token: Token[U], lease: Lease[U], now: float) -> None:
         token.in_use += 1
+        token.exhausted = False
         token.note_use(now)
         self._tokens.remove(token)
         # Behind all of its rank: the next one in turn comes first.
@@ -248,12 +251,12 @@ class TokenRotator(Generic[U]):
         soonest = min(token.rest(now) for token in alive)
         if now >= lease.deadline or now + soonest > lease.deadline:
             self._line.remove(lease)
-            wait = max(1, ceil(soonest))
             if all(token.exhausted for token in alive):
                 raise NoPointsLeft(
                     "Every Poe account that could serve this request is out of points.",
-                    retry_after=wait,
+                    retry_after=None if soonest == inf else soonest,
                 )
+            wait = max(1, ceil(soonest))
             raise NoTokenFree(
                 "All Poe accounts are in use or resting; "
                 f"one will be free in about {wait} s. More accounts, or a smaller COOL_DOWN "

@@ -1,0 +1,255 @@
+"""From the words of a prompt to what will be played: `poe_sim/README.md` lists the words."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from ..directives import number
+from ..talk import answer, pieces
+from .bots import Bot
+
+# Cumulative text is quadratic: a long text is cut into this many pieces unless told otherwise.
+_CHUNKS_AT_MOST = 200
+
+# Statuses of a refused send, web protocol sheet §17.3, with a text as a user would see it.
+STATUS_TEXTS: Mapping[str, str] = {
+    "reached_limit": "You have used up your points. They come back tomorrow.",
+    "too_many_tokens": "Your message is too long for this bot.",
+    "no_access": "You do not have access to this bot.",
+    "rate_limit_exceeded": "You are sending messages too quickly. Please wait a little.",
+    "concurrent_messages": "Please wait until the bot has finished its other replies.",
+    "unsupported_file_type": "Files of this type are not supported.",
+    "message_points_display_price_mismatch": "The price of this bot has changed.",
+    "bot_unavailable": "This bot is down at the moment.",
+}
+
+# What may go wrong on the websocket in the middle of a reply, web protocol sheet §22.4.
+MISCHIEFS: Sequence[str] = (
+    "close-socket",
+    "dead-socket",
+    "refetch",
+    "missed",
+    "no-messages-frame",
+    "broken-json-frame",
+    "null-data",
+    "foreign-frames",
+    "late-frames",
+    "server-ping",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Show:
+    """The message has this text now."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Nothing happens for so many seconds."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Mischief:
+    """Something goes wrong on the websocket."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Retitle:
+    """The chat gets its title."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """A line of progress by the author `pacarana`, web protocol sheet §25."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class HangUp:
+    """The reply stands still, for ever or until somebody stops it."""
+
+
+@dataclass(frozen=True, slots=True)
+class CutOff:
+    """The reply ends here, cancelled by Poe."""
+
+
+Step = Show | Pause | Mischief | Retitle | Progress | HangUp | CutOff
+
+
+@dataclass(slots=True, kw_only=True)
+class Script:
+    """How one reply is played."""
+
+    messages: list[list[Step]] = field(default_factory=list)
+    first: float = 0.0
+    early: float = 0.0
+    slow_answer: float = 0.0
+    items: int = 1
+    filler: bool = False
+    repeat_complete: int = 0
+    title: str = "after"
+    followups: int = 0
+    state: str = "complete"
+    state_text: str | None = None
+    cost: int | None = None
+    shows_human: bool = True
+    shows_job: bool = True
+    shows_complete: bool = True
+    late_frames: bool = False
+    attachments: list[dict[str, str]] = field(default_factory=list)
+
+
+def write(
+    words: Mapping[str, str],
+    prompt: str,
+    bot: Bot,
+    *,
+    pace: float,
+    is_lenient: bool,
+    files: Sequence[str] = (),
+) -> Script:
+    """Return the script for a prompt, whose directives are already taken out as *words*."""
+    text = _text(words, prompt, bot, files)
+    delay = number(words, "delay", pace)
+    script = Script(
+        # A foreign client drops frames until it has read the answer to its POST, takes repeats
+        # for the next reply and wants its title in the middle: web protocol sheet §23.
+        first=number(words, "first", max(5 * pace, 0.3) if is_lenient else 5 * pace),
+        early=number(words, "early", 0.0),
+        slow_answer=number(words, "slow-answer", 0.0),
+        items=max(1, int(number(words, "items", 1))),
+        filler="filler" in words,
+        repeat_complete=int(number(words, "repeat-complete", 0 if is_lenient else 2)),
+        title=words.get("title") or ("middle" if is_lenient else "after"),
+        followups=int(number(words, "followups", 3 if "followups" in words else 0)),
+        cost=int(number(words, "cost", -1)) if "cost" in words else None,
+        shows_human="no-human" not in words,
+        shows_job="no-job" not in words,
+        shows_complete="no-complete" not in words,
+        late_frames="late-frames" in words,
+    )
+    if "state" in words:
+        script.state = words["state"] or "error"
+        script.state_text = words.get("state-text", "The bot could not answer.").replace("_", " ")
+    if bot.style == "image" and "echo" not in words:
+        url = f"https://pfst.cf2.poecdn.net/base/image/{bot.codename}.png"
+        script.attachments.append(
+            {"name": f"{bot.codename}.png", "url": url, "mimeType": "image/png"}
+        )
+    count = max(1, int(number(words, "messages", 1)))
+    for index in range(1, count + 1):
+        whole = text if count == 1 else f"{text} ({index}/{count})"
+        script.messages.append(_steps(words, whole, bot, delay))
+    _disturb(script, words)
+    return script
+
+
+def _text(words: Mapping[str, str], prompt: str, bot: Bot, files: Sequence[str]) -> str:
+    if "empty" in words:
+        return ""
+    if "echo" in words:
+        return prompt
+    if "long" in words:
+        return _long_text(int(number(words, "long", 10_000)))
+    if bot.style == "image":
+        return f"![{prompt[:60]}](https://pfst.cf2.poecdn.net/base/image/{bot.codename}.png)"
+    said = answer(prompt, bot.handle)
+    if files:
+        said += "\n\nYou attached: " + ", ".join(files) + "."
+    return said
+
+
+def _long_text(length: int) -> str:
+    """Return exactly *length* characters of numbered sentences, so that gaps can be seen."""
+    sentences: list[str] = []
+    have = 0
+    for index in itertools.count(1):
+        if have >= length:
+            break
+        sentences.append(f"This is sentence {index} of a long reply. ")
+        have += len(sentences[-1])
+    return "".join(sentences)[:length]
+
+
+def _cut(words: Mapping[str, str], text: str) -> list[str]:
+    if "size" in words:
+        size = max(1, int(number(words, "size", 20)))
+        return [text[at : at + size] for at in range(0, len(text), size)]
+    parts = pieces(text)
+    if "chunks" in words:
+        wanted = max(1, int(number(words, "chunks", 1)))
+        if wanted > len(parts):
+            parts = list(text)
+    else:
+        wanted = min(len(parts), _CHUNKS_AT_MOST)
+    wanted = min(wanted, len(parts))
+    bounds = [len(parts) * index // wanted for index in range(wanted + 1)] if wanted else []
+    return ["".join(parts[start:end]) for start, end in itertools.pairwise(bounds)]
+
+
+def _growing(words: Mapping[str, str], text: str, delay: float, before: str = "") -> list[Step]:
+    """Show *before* and then, piece by piece, all of *text* behind it."""
+    steps: list[Step] = []
+    shown = before
+    for piece in _cut(words, text):
+        shown += piece
+        steps.append(Show(shown))
+        if delay > 0:
+            steps.append(Pause(delay))
+    return steps
+
+
+def _steps(words: Mapping[str, str], text: str, bot: Bot, delay: float) -> list[Step]:
+    steps: list[Step] = []
+    wants_pacarana = "pacarana" in words or bot.style == "search"
+    if wants_pacarana:
+        steps += [Progress("Searching the web"), Pause(delay), Progress("Reading 3 pages")]
+    thinks = "thinking" in words or bot.style == "thinking"
+    if bot.style == "image" and "echo" not in words:
+        steps += [Show("Generating image..."), Pause(delay), Show("Generating image... (1s)")]
+    if thinks:
+        for index in range(max(1, int(number(words, "thinking", 3)))):
+            suffix = "" if index == 0 else f" ({index}s elapsed)"
+            steps += [Show(f"Thinking...{suffix}"), Pause(delay)]
+    before = ""
+    if "quoted-thinking" in words:
+        before = "*Thinking...*\n\n> The question is read once more.\n> The answer is weighed.\n\n"
+        steps += _growing(words, before, delay)
+    growing = _growing(words, text, delay, before)
+    if "rewrite" in words and growing:
+        # Half of it is shown as a draft in other words and then taken back.
+        draft = [
+            Show(step.text.upper() + "…") if isinstance(step, Show) else step
+            for step in growing[: len(growing) // 2 + 1]
+        ]
+        growing = draft + growing
+    return steps + growing
+
+
+def _disturb(script: Script, words: Mapping[str, str]) -> None:
+    """Put what happens in the middle of the reply into the middle of its steps."""
+    disturbances: list[Step] = []
+    if script.title == "middle":
+        disturbances.append(Retitle())
+    disturbances += [Mischief(name) for name in MISCHIEFS if name in words]
+    if "silence" in words:
+        disturbances.append(Pause(number(words, "silence", 1.0)))
+    if "cancelled" in words:
+        disturbances.append(CutOff())
+    if "hang" in words:
+        disturbances.append(HangUp())
+    steps = script.messages[0]
+    shows = [index for index, step in enumerate(steps) if isinstance(step, Show)]
+    # Behind the first half of the texts, rounded up: something was said, something is missing.
+    middle = shows[(len(shows) - 1) // 2] + 1 if shows else 0
+    steps[middle:middle] = disturbances

@@ -1,0 +1,93 @@
+"""Ending a reply at a word or a length."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pytest
+
+from poe_proxy.chat import Done, Idle, Reasoning, Replaced, ReplyEvent, Text
+from poe_proxy.cutting import at_length, at_words
+
+
+def said(events: Iterable[ReplyEvent]) -> str:
+    """The text that the events leave behind."""
+    text = ""
+    for event in events:
+        match event:
+            case Text(more):
+                text += more
+            case Replaced(whole):
+                text = whole
+    return text
+
+
+def words(text: str) -> int:
+    return len(text.split())
+
+
+ANSWER = "one two STOP three END four"
+
+
+@pytest.mark.parametrize("size", range(1, len(ANSWER) + 1))
+@pytest.mark.parametrize(
+    ("stops", "left"),
+    [
+        (["STOP"], "one two "),
+        (["END", "STOP"], "one two "),
+        (["END"], "one two STOP three "),
+        (["never"], ANSWER),
+        (["STOP three END five"], ANSWER),
+        (["r"], "one two STOP th"),
+    ],
+)
+def test_a_stop_word_ends_the_answer_wherever_it_is_cut(
+    size: int, stops: list[str], left: str
+) -> None:
+    """The stop word and what follows are not said, whatever the pieces are."""
+    pieces = [Text(ANSWER[at : at + size]) for at in range(0, len(ANSWER), size)]
+
+    events = list(at_words([*pieces, Done()], stops))
+
+    assert left == said(events)
+    assert Done("stop") == events[-1]
+    assert 1 == sum(isinstance(event, Done) for event in events)
+
+
+def test_nothing_is_held_back_that_cannot_become_a_stop_word() -> None:
+    """Text goes out with the piece that it came in, but for the beginning of a stop word."""
+    events = at_words(iter([Text("abc"), Text("dS"), Text("e"), Done()]), ["STOP"])
+
+    assert [Text("abc"), Text("d"), Text("Se"), Done()] == list(events)
+
+
+def test_a_word_is_found_in_rewritten_text_too() -> None:
+    """A rewritten answer is searched as a whole."""
+    events = at_words([Text("draft S"), Replaced("final STOP rest"), Done()], ["STOP"])
+
+    assert [Text("draft "), Replaced("final "), Done("stop")] == list(events)
+
+
+def test_other_events_pass_and_silence_does_not_let_go() -> None:
+    """Idle passes while text is held; reasoning is not searched."""
+    events = at_words([Reasoning("STOP"), Text("S"), Idle(), Text("TOP")], ["STOP"])
+
+    assert [Reasoning("STOP"), Idle(), Done("stop")] == list(events)
+
+
+@pytest.mark.parametrize(("limit", "left"), [(1, "one "), (2, "one two "), (3, "one two three")])
+def test_an_answer_ends_at_its_length(limit: int, left: str) -> None:
+    """The answer has exactly as many pieces as are allowed, and says that it was cut."""
+    pieces = [Text("one "), Text("two"), Text(" three"), Done()]
+
+    events = list(at_length(pieces, limit, words))
+
+    assert left == said(events)
+    assert Done("stop" if limit == 3 else "length") == events[-1]
+
+
+def test_a_rewritten_answer_is_cut_as_a_whole() -> None:
+    """The length counts what the answer is, not what it was."""
+    events = at_length([Text("a b"), Replaced("c"), Text(" d e"), Done()], 2, words)
+
+    assert [Text("a b"), Replaced("c"), Text(" d "), Done("length")] == list(events)
