@@ -52,6 +52,20 @@ types: $(VENV)/installed-dev
 layers: $(VENV)/installed-dev
 	@$(BIN)/lint-imports
 
+# Clients that others wrote, each in an environment of its own, against the stand-in.
+independent: install $(VENV)-independent-web/installed $(VENV)-independent-api/installed
+	@$(VENV)-independent-web/bin/python tests/independent/web/run.py --sim-python $(BIN)/python
+	@POE_SIM_PYTHON=$(BIN)/python $(VENV)-independent-api/bin/python tests/independent/api/run.py
+
+$(VENV)-independent-%/installed: tests/independent/requirements-%.txt
+	@test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
+	@echo "Installing into $(@D) ..."
+	@$(@D)/bin/python -m pip install -q --disable-pip-version-check -r $<
+	@touch $@
+
+bench: $(VENV)/installed-dev
+	@$(BIN)/python -m bench
+
 lock:
 	@$(BIN)/python -m pip install -q --disable-pip-version-check uv
 	@$(BIN)/uv pip compile -q --universal --no-header --no-emit-index-url --no-emit-find-links \

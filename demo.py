@@ -63,7 +63,7 @@ and the proxy in front of it. Nothing leaves this computer.
 
   base URL   {base}/v1
   API key    {key}
-  model      Claude-Sonnet-4.5, gpt-4, or any other
+  model      Claude-Sonnet-4.5, gpt-4, and a few dozen more
 
 Try it in another terminal:
 

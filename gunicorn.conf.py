@@ -11,6 +11,10 @@ import os  # noqa: E402
 import socket  # noqa: E402
 import sys  # noqa: E402
 
+# This file is read again at SIGHUP, and new code counts from then on as new settings do.
+for _name in [name for name in sys.modules if name.partition(".")[0] == "poe_proxy"]:
+    del sys.modules[_name]
+
 from poe_proxy.app import read_settings  # noqa: E402
 from poe_proxy.settings import BadSettings  # noqa: E402
 
@@ -20,40 +24,99 @@ except BadSettings as bad:
     # One message in place of a traceback from each worker that could not start.
     sys.exit(str(bad))
 
-bind = f"{os.environ.get('HOST', '0.0.0.0')}:{_settings.port}"
+_host = _settings.host
+
+# ---- where
+
+# A socket that systemd hands over (deploy/poe-proxy.socket) comes before this.
+bind = f"[{_host}]:{_settings.port}" if ":" in _host else f"{_host}:{_settings.port}"
+# X-Forwarded-Proto and its kind count only from these addresses or networks; anybody else
+# could write into them what they like. A proxy on the same machine needs no setting.
+forwarded_allow_ips = os.environ.get("FORWARDED_ALLOW_IPS") or "127.0.0.1,::1"
+
+# ---- how many
+
 worker_class = "gevent"
-# The rotator lives in the process: a second worker would spend every limit a second time.
-workers = 1
+# `workers` is what was asked for with WEB_CONCURRENCY, GUNICORN_CMD_ARGS or -w, else 1;
+# on_starting refuses more, and says why.
 # Connections, not requests: idle ones count too. Never the thing that says no.
 worker_connections = 2500
+
+# ---- how long
+
 # A watchdog for a worker that is stuck, not a limit for a reply.
 timeout = 30
-# How long replies that are under way may go on after SIGTERM.
+# How long replies that are under way may go on after SIGTERM and SIGHUP. Whoever stops the
+# process must wait longer: TimeoutStopSec, stop_grace_period, drainingSeconds are set to it.
 graceful_timeout = 60
 # Also the time for sending a request's head, and never 0, which is for ever.
 keepalive = 5
 # A recycled worker would cut the replies under way.
 max_requests = 0
+
+# ---- what is written
+
 # views.py writes a line of its own for each request.
 accesslog = None
+# To stderr, which is where containers and the journal look.
 errorlog = "-"
-loglevel = "warning"
+# Where it listens, and each start, reload and stop: a few lines a day, and no secrets.
+loglevel = "info"
 # Since 25.1 gunicorn opens a socket in the home folder that nobody here asks.
 control_socket_disable = True
-# The heartbeat file must not wait for a disk.
-worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None
+# The heartbeat file must not wait for a disk; and here a read-only root is no obstacle.
+worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 
 
 def on_starting(server):
-    """Say in one line that the port is taken; gunicorn would try five times first."""
+    """Refuse, in one line each, what would go wrong later."""
+    if server.cfg.workers > 1:
+        sys.exit(
+            f"poe-proxy serves with one worker, and {server.cfg.workers} were asked for "
+            "(-w, WEB_CONCURRENCY or GUNICORN_CMD_ARGS). The pool of accounts and its limits "
+            "live in the process: each further worker would spend every limit again, and Poe "
+            "would see it. One worker serves hundreds of streams; set WEB_CONCURRENCY=1."
+        )
     if "LISTEN_FDS" in os.environ or "GUNICORN_PID" in os.environ:
-        return
+        return  # the socket is open already
     for host, port in (one for one in server.cfg.address if isinstance(one, tuple)):
-        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((host, port))
-            except OSError as bad:
-                if bad.errno != errno.EADDRINUSE:
-                    raise
-                sys.exit(f"Port {port} is taken; stop what listens there, or set PORT to another.")
+        if _is_taken(host, port):
+            # gunicorn would try five times first.
+            sys.exit(f"Port {port} is taken; stop what listens there, or set PORT to another.")
+
+
+def when_ready(server):
+    """Let SIGHUP look before it leaps: a slip in `.env` must not end a server that works."""
+    reload = server.handle_hup
+
+    def reload_if_sound():
+        # As `gunicorn --check-config`: settings, code and this file in a process of its own,
+        # which says on stderr what is wrong. Not by subprocess, which under gevent takes
+        # SIGCHLD away from gunicorn.
+        check = [sys.executable, *sys.argv, "--check-config"]
+        status = os.waitpid(os.posix_spawn(check[0], check, os.environ), 0)[1]
+        if status:
+            server.log.error("Not reloaded, going on as before: see the lines above.")
+        else:
+            reload()
+
+    server.handle_hup = reload_if_sound
+
+
+def nworkers_changed(server, new, old):
+    """Leave SIGTTIN, which asks for one more worker, without effect."""
+    if old is not None and new > 1:
+        server.log.error("poe-proxy serves with one worker; SIGTTIN changes nothing.")
+        server.num_workers = 1
+
+
+def _is_taken(host, port):
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as bad:
+            if bad.errno != errno.EADDRINUSE:
+                raise
+            return True
+    return False

@@ -30,7 +30,7 @@ class Connection:
             poll = select.poll()
             poll.register(self._socket, select.POLLIN)
             return bool(poll.poll(0)) and self._socket.recv(1, socket.MSG_PEEK) == b""
-        except OSError:
+        except (OSError, ValueError):  # ValueError: closed on our side
             return True
 
     def cut(self) -> None:

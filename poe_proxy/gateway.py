@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import closing
 from typing import Any, Final
 
@@ -14,6 +14,7 @@ from poe_proxy.errors import (
     BotNotFound,
     NoTokenFree,
     NoTokenLeft,
+    TokenExhausted,
     TokenLimited,
     TokenRejected,
     UpstreamError,
@@ -32,9 +33,16 @@ MAX_MOVES: Final = 2
 class Gateway:
     """Answers chat requests with whichever token is free."""
 
-    def __init__(self, tokens: TokenRotator[Upstream], models: Models) -> None:
+    def __init__(
+        self,
+        tokens: TokenRotator[Upstream],
+        models: Models,
+        *,
+        catalogue: Callable[[], Iterable[Mapping[str, Any]]] = tuple,
+    ) -> None:
         self._tokens = tokens
         self._models = models
+        self._catalogue = catalogue
 
     def reply(self, chat: ChatRequest) -> Generator[ReplyEvent, None, None]:
         """Yield the reply to *chat*, moving to another token only while nothing has been said.
@@ -56,7 +64,9 @@ class Gateway:
                 with self._tokens.lease(kinds=kinds, avoid=tried, deadline=deadline) as lease:
                     while (token := lease.wait(TICK)) is None:
                         yield Waiting()
-                    with closing(token.upstream.reply(chat, bot)) as events:
+                    # The official API has never heard of the inner names.
+                    asked = self._models.handle(bot) if token.kind == "key" else bot
+                    with closing(token.upstream.reply(chat, asked)) as events:
                         for event in _cut(events, chat, token.kind):
                             said = said or not isinstance(event, Idle)
                             yield event
@@ -64,7 +74,8 @@ class Gateway:
             except (NoTokenFree, NoTokenLeft) as none:
                 # That a second token was not to be had says less than why the first one failed,
                 # unless the first one was merely tired.
-                if failure is None or isinstance(failure, TokenLimited):
+                tired = isinstance(failure, TokenLimited)
+                if failure is None or (tired and not isinstance(failure, TokenExhausted)):
                     raise none from failure
                 raise failure from None
             except UpstreamError as exc:
@@ -74,7 +85,9 @@ class Gateway:
                 if exc.another_kind:
                     kinds = kinds - {token.kind}
                 elif exc.another_token:
-                    tried.add(token)
+                    # A limited token rests by itself, and may do better once it has rested.
+                    if not isinstance(exc, TokenLimited):
+                        tried.add(token)
                     # What is the token's own fault says nothing about the next one.
                     moves += not isinstance(exc, TokenRejected | TokenLimited)
                 else:
@@ -99,7 +112,7 @@ class Gateway:
 
     def models(self) -> list[dict[str, Any]]:
         """Return the models that can be named, as entries of OpenAI's model list."""
-        return self._models.listing()
+        return self._models.listing(self._catalogue())
 
 
 def _cut(events: Iterable[ReplyEvent], chat: ChatRequest, kind: str) -> Iterable[ReplyEvent]:

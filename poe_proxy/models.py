@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from importlib import resources
@@ -18,7 +18,7 @@ TokenKind: TypeAlias = Literal["key", "cookie"]
 _KINDS: Final[Mapping[str, TokenKind]] = {"keys": "key", "cookies": "cookie"}
 
 #: What a bot's handle may be: what fits between two slashes of poe.com's addresses.
-_HANDLE: Final = re.compile(r"[^\s/?#%\x00-\x1f\x7f]{1,100}")
+_HANDLE: Final = re.compile(r"(?!\.+\Z)[^\s/?#%\x00-\x1f\x7f]{1,100}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,8 @@ class Route:
 
     bot: str
     kind: TokenKind | None = None
+    #: Whether the user's own file says so; what is built in is listed only if it leads somewhere.
+    is_own: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,8 @@ class Models:
     names: Mapping[str, Route] = field(default_factory=dict)
     #: Patterns of names that are not listed and lead nowhere.
     hidden: tuple[str, ...] = ()
+    #: The handles of bots that names call by their inner names.
+    handles: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def load(cls, path: Path | None = None) -> Self:
@@ -45,22 +49,23 @@ class Models:
         Raises ValueError with a sentence that names the wrong entry.
         """
         built_in = resources.files("poe_proxy").joinpath("models.toml").read_text("utf-8")
-        table = cls._parse(built_in, {})
+        table = cls._parse(built_in, cls(), is_own=False)
         if path is None:
             return table
         try:
-            return cls._parse(path.read_text("utf-8"), table.names)
+            return cls._parse(path.read_text("utf-8"), table, is_own=True)
         except OSError as bad:
             raise ValueError(f"The file cannot be read ({bad.strerror}).") from None
         except UnicodeDecodeError:
             raise ValueError("The file is not UTF-8 text.") from None
 
     @classmethod
-    def _parse(cls, text: str, inherited: Mapping[str, Route]) -> Self:
+    def _parse(cls, text: str, inherited: Models, *, is_own: bool) -> Self:
         try:
             data = tomllib.loads(text)
         except tomllib.TOMLDecodeError as bad:
             raise ValueError(f"The file is not TOML: {bad}.") from None
+        handles = inherited.handles if is_own else data.pop("handles")
         if unknown := data.keys() - {"names", "hide", "builtin"}:
             raise ValueError(
                 f"{', '.join(sorted(unknown))}: only [names], hide and builtin are known here; "
@@ -77,13 +82,13 @@ class Models:
             raise ValueError("hide: must be a list of names or patterns, such as ['gpt-3.5-*'].")
         if not isinstance(given, dict):
             raise ValueError("names: must be a table, [names].")
-        names = dict(inherited) if builtin else {}
+        names = dict(inherited.names) if builtin else {}
         for name, target in given.items():
             # A later entry replaces an earlier one in whatever case it is written.
             for listed in [one for one in names if one.lower() == name.lower()]:
                 del names[listed]
-            names[name] = _route(name, target)
-        return cls(MappingProxyType(names), tuple(pattern.lower() for pattern in hide))
+            names[name] = _route(name, target, is_own)
+        return cls(MappingProxyType(names), tuple(pattern.lower() for pattern in hide), handles)
 
     def resolve(self, name: str) -> Route | None:
         """Return where *name* leads, in any case; None if it is hidden or can be no handle."""
@@ -95,19 +100,33 @@ class Models:
                 return route
         return Route(name) if _HANDLE.fullmatch(name) else None
 
-    def listing(self) -> list[dict[str, Any]]:
-        """Return the names that are not hidden as entries of OpenAI's model list."""
-        return [
-            {"id": name, "object": "model", "created": 0, "owned_by": "poe"}
-            for name in self.names
-            if not self._is_hidden(name.lower())
-        ]
+    def handle(self, bot: str) -> str:
+        """Return how poe.com shows *bot*, which may be one of the inner names."""
+        return self.handles.get(bot, bot)
+
+    def listing(self, catalogue: Iterable[Mapping[str, Any]] = ()) -> list[dict[str, Any]]:
+        """Return the names that are not hidden as entries of OpenAI's model list.
+
+        *catalogue* are entries of the same form for what Poe offers; names that lead to one
+        of them carry its facts. If it is empty, nothing is known and every name is listed.
+        """
+        offered = {entry["id"].lower(): dict(entry) for entry in catalogue}
+        listed: dict[str, dict[str, Any]] = {}
+        for name, route in self.names.items():
+            target = offered.get(self.handle(route.bot).lower())
+            if target is None and offered and not route.is_own:
+                continue
+            entry = {"object": "model", "created": 0, "owned_by": "poe", **(target or {})}
+            listed[name.lower()] = {**entry, "id": name}
+        # A name of the table that is also a bot's own has been decided by the table.
+        everything = {**listed, **{name: e for name, e in offered.items() if name not in listed}}
+        return [entry for name, entry in everything.items() if not self._is_hidden(name)]
 
     def _is_hidden(self, name: str) -> bool:
         return any(fnmatchcase(name, pattern) for pattern in self.hidden)
 
 
-def _route(name: str, target: Any) -> Route:
+def _route(name: str, target: Any, is_own: bool) -> Route:
     kind: TokenKind | None = None
     if isinstance(target, dict):
         if not {"bot"} <= target.keys() <= {"bot", "tokens"}:
@@ -117,10 +136,10 @@ def _route(name: str, target: Any) -> Route:
                 '"name" = { bot = "Bot", tokens = "keys" }; a name with a dot needs quotes.'
             )
         if "tokens" in target:
-            if target["tokens"] not in _KINDS:
+            kind = _KINDS.get(str(target["tokens"]))
+            if kind is None:
                 raise ValueError(f'names.{name}: tokens must be "keys" or "cookies".')
-            kind = _KINDS[target["tokens"]]
         target = target["bot"]
     if not isinstance(target, str) or not _HANDLE.fullmatch(target):
         raise ValueError(f"names.{name}: the bot must be a Poe handle, such as Claude-Sonnet-4.5.")
-    return Route(target, kind)
+    return Route(target, kind, is_own)

@@ -178,7 +178,7 @@ def _tool_choice(data: Mapping[str, Any]) -> str | Mapping[str, Any] | None:
             if name not in named:
                 _refuse("tool_choice", "tool_choice names a function that is not in tools.")
             return cast("Mapping[str, Any]", choice)
-        case {"type": str()}:
+        case {"type": str(kind)} if kind != "function":
             return cast("Mapping[str, Any]", choice)
     _refuse(
         "tool_choice",

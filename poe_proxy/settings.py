@@ -41,6 +41,8 @@ class BadSettings(Exception):
 class Settings:
     """What the environment and `.env` say; durations in seconds."""
 
+    #: Where to listen.
+    host: str = "0.0.0.0"
     port: int = 8080
     #: The keys that clients may use; at least one.
     auth_keys: tuple[str, ...] = field(repr=False)
@@ -96,13 +98,14 @@ class Settings:
         env = _Env(eager=False, strip_whitespace=True)
         env.read_env(dotenv, recurse=False)
         settings = cls(
+            host=env.str("HOST", "0.0.0.0"),
             port=env.int("PORT", 8080, validate=validate.Range(min=1, max=65535)),
             auth_keys=env.secrets("AuthKey", alias="AUTH_KEY"),
             tokens=env.secrets("TOKENS"),
             api_keys=env.secrets("POE_API_KEYS"),
             simulate_roles=env.int("SIMULATE_ROLES", 0, validate=validate.OneOf((0, 1, 2))),
             role_pattern=env.str("ROLE_PATTERN", "||>{role}-", validate=_has_role),
-            role_labels=env.dict("ROLE_LABELS", {}),
+            role_labels=env.pairs("ROLE_LABELS"),
             rate_limit=env.int("RATE_LIMIT", 10, validate=_NOT_NEGATIVE),
             cool_down=env.float("COOL_DOWN", 10.0, validate=_NOT_NEGATIVE),
             token_concurrency=env.int("TOKEN_CONCURRENCY", 1, validate=_AT_LEAST_ONE),
@@ -170,6 +173,12 @@ class _Env(FileAwareEnv):
         self._read[name] = items
         return items
 
+    def pairs(self, name: str) -> dict[str, str]:
+        """Pairs such as `user=Human`, separated by commas."""
+        given = self.str(name, None, validate=_are_pairs)
+        pairs = (item.partition("=") for item in (given or "").split(",") if item.strip())
+        return {key.strip(): value.strip() for key, _, value in pairs}
+
     def base_url(self, name: str, default: str | None, *schemes: str) -> Any:
         value = self.str(name, default, validate=_url(*schemes))
         return value.rstrip("/") if value else value
@@ -203,6 +212,11 @@ class _Env(FileAwareEnv):
 def _has_role(pattern: str) -> None:
     if "{role}" not in pattern:
         raise ValidationError("Must contain {role}, the place of the label.")
+
+
+def _are_pairs(text: str) -> None:
+    if not all("=" in item for item in text.split(",") if item.strip()):
+        raise ValidationError("Must be pairs such as user=Human, separated by commas.")
 
 
 def _is_file(path: Path) -> None:

@@ -31,6 +31,8 @@ U = TypeVar("U")
 REST_LIMITED: Final = 30.0
 REST_EXHAUSTED: Final = 3600.0
 REST_BLOCKED: Final = 60.0
+#: The least that it rests, whatever Poe says, so that nobody asks again in a tight loop.
+REST_AT_LEAST: Final = 1.0
 
 
 @dataclass(eq=False, slots=True)
@@ -205,6 +207,7 @@ class TokenRotator(Generic[U]):
                 rest = failure.retry_after or REST_BLOCKED
             case _:
                 return
+        rest = max(rest, REST_AT_LEAST)
         token.rests_until = max(token.rests_until, now + rest)
         log.warning("%s rests for %.0f s: %s", token.label, rest, failure)
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hmac
 import logging
+import re
 import secrets
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from math import ceil
@@ -40,6 +41,7 @@ bp = Blueprint("openai", __name__)
 BODY_TIMEOUT: Final = 60.0
 
 _EXPOSED: Final = "x-request-id, retry-after, x-should-retry"
+_HEADER_NAMES: Final = re.compile(r"[\w\-, ]{1,2000}", re.ASCII)
 _OPEN: Final = frozenset({"openai.hello", "openai.health"})
 
 
@@ -119,12 +121,24 @@ def _stream(chat: ChatRequest, events: Generator[ReplyEvent, None, None]) -> Res
     frames = rendering.frames(chat, chain([first], events))
     if isinstance(first, Idle):
         frames = chain([sse.comment("keep-alive")], frames)
-    response = Response(frames, content_type="text/event-stream; charset=utf-8")
+    response = Response(
+        _until_gone(frames, g.request_id), content_type="text/event-stream; charset=utf-8"
+    )
     response.headers["Cache-Control"] = "no-cache"
     response.headers["X-Accel-Buffering"] = "no"  # nginx would hold frames back
     # A generator that was never started runs no `finally`: hang up by hand.
     response.call_on_close(events.close)
     return response
+
+
+def _until_gone(frames: Iterable[bytes], request_id: str) -> Iterator[bytes]:
+    """Pass *frames* on until the client hangs up; the server would log that as a fault."""
+    try:
+        yield from frames
+    except ClientGone:
+        return
+    except Exception as bug:
+        yield sse.data(rendering.error_body(_our_fault(bug, request_id)))
 
 
 def _first_event(events: Iterator[ReplyEvent]) -> ReplyEvent:
@@ -164,9 +178,14 @@ def _body(connection: Connection) -> bytes:
     length = request.content_length
     if length is not None and length > limit:
         raise _too_large(limit)
-    with connection.deadline(BODY_TIMEOUT):
-        # One byte more than is allowed tells a full body from a cut one.
-        body = request.stream.read(limit + 1) if length is None else request.get_data(cache=False)
+    try:
+        with connection.deadline(BODY_TIMEOUT):
+            # One byte more than is allowed tells a full body from a cut one.
+            body = (
+                request.stream.read(limit + 1) if length is None else request.get_data(cache=False)
+            )
+    except OSError:  # broken, or cut because it took too long
+        raise ClientGone from None
     if len(body) > limit:
         raise _too_large(limit)
     if length is not None and len(body) < length:
@@ -220,7 +239,8 @@ def _has_key() -> bool:
     )
     # Every key is compared, so that the time tells nothing about which one was near.
     matches = [
-        hmac.compare_digest(one.encode("utf-8", "surrogateescape"), key.encode())
+        # WSGI hands headers over as Latin-1, whatever the client's bytes mean.
+        hmac.compare_digest(one.encode("latin-1", "replace"), key.encode())
         for one in given
         for key in services().auth_keys
     ]
@@ -232,9 +252,9 @@ def _finish(response: Response) -> Response:
     response.headers["Access-Control-Allow-Origin"] = "*"
     response.headers["Access-Control-Expose-Headers"] = _EXPOSED
     if request.method == "OPTIONS":
-        wanted = request.headers.get(
-            "Access-Control-Request-Headers", "Authorization, Content-Type"
-        )
+        wanted = request.headers.get("Access-Control-Request-Headers", "")
+        if not _HEADER_NAMES.fullmatch(wanted):
+            wanted = "Authorization, Content-Type"
         response.headers["Access-Control-Allow-Methods"] = "GET, HEAD, POST, OPTIONS"
         response.headers["Access-Control-Allow-Headers"] = wanted
         response.headers["Access-Control-Max-Age"] = "86400"
@@ -293,10 +313,12 @@ def _on_http_error(error: HTTPException) -> Response:
 
 
 def _on_bug(error: Exception) -> Response:
-    log.error("%s failed", g.request_id, exc_info=error)
-    return error_response(
-        InternalError(f"A fault of the proxy; its log has the details under {g.request_id}.")
-    )
+    return error_response(_our_fault(error, g.request_id))
+
+
+def _our_fault(bug: Exception, request_id: str) -> InternalError:
+    log.error("%s failed", request_id, exc_info=bug)
+    return InternalError(f"A fault of the proxy; its log has the details under {request_id}.")
 
 
 _HELLO: Final = """<!doctype html>
@@ -315,7 +337,7 @@ _HELLO: Final = """<!doctype html>
   -H "Content-Type: application/json" \\
   -d '{{"model": "Claude-Sonnet-4.5", "messages": [{{"role": "user", "content": "Hello!"}}]}}'</pre>
 <p>Routes: <code>POST /v1/chat/completions</code>, <code>GET /v1/models</code>,
-<code>GET /v1/models/{{id}}</code>, <code>GET /health</code>; each with and without
-<code>/v1</code>.</p>
+<code>GET /v1/models/{{id}}</code>, each with and without <code>/v1</code>; and
+<code>GET /health</code>.</p>
 </html>
 """

@@ -173,7 +173,9 @@ def catalogue() -> Catalogue:
                 Bot(handle=handle, codename=codename, bot_id=number, style="thinking")
                 for handle, codename, number in _REWRITING
             ),
-            Bot(handle="GPT-Image-1", codename="gpt_image_1", bot_id=6001, style="image", price=300),
+            Bot(
+                handle="GPT-Image-1", codename="gpt_image_1", bot_id=6001, style="image", price=300
+            ),
             Bot(handle="Imagen-4", codename="imagen_4", bot_id=6002, style="image", price=300),
             Bot(handle="Web-Search", codename="web_search", bot_id=6003, style="search"),
             Bot(handle="Sim-Text-Only", codename="sim_text_only", bot_id=9001, accepts_files=False),

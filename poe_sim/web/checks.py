@@ -21,6 +21,7 @@ _LIBRARY_AGENT = re.compile(
     r"java/|libwww|\bbot\b",
     re.IGNORECASE,
 )
+_SPARED = ("/_next/static/", "/up/")
 _REVISION = re.compile(r"[0-9a-f]{40}")
 
 
@@ -64,11 +65,13 @@ class Visit:
     entry: dict[str, Any]
     account: Account | None = None
 
-    def user_agent(self) -> None:
+    def user_agent_unless_spared(self) -> None:
         """Turn away libraries and, when the challenge is on, everybody."""
         switches = self.world.switches
         agent = self.request.headers.get("User-Agent", "")
-        if switches.check_user_agent and _LIBRARY_AGENT.search(agent):
+        # Foreign clients fetch scripts and open the websocket without a browser's headers.
+        is_spared = not self.world.is_strict and self.request.path.startswith(_SPARED)
+        if switches.check_user_agent and not is_spared and _LIBRARY_AGENT.search(agent):
             raise faults.challenge()
         if switches.challenge == "on" or (
             switches.challenge == "clearance" and not has_cookie(self.request, "cf_clearance")

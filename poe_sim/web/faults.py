@@ -127,9 +127,7 @@ def from_words(words: Mapping[str, str]) -> Refused | None:
     if "empty-200" in words:
         return Refused(web.Response(body=b"", content_type="application/json"), "fault empty-200")
     if "html-200" in words:
-        return Refused(
-            web.Response(text=pages.login(), content_type="text/html"), "fault html-200"
-        )
+        return Refused(web.Response(text=pages.login(), content_type="text/html"), "fault html-200")
     if "login-redirect" in words:
         return login_redirect("fault login-redirect")
     if "reset" in words:

@@ -81,9 +81,7 @@ class Player:
         await self._push(self._item("messageCreated", None, message.as_json()))
         if is_first and self._is_new:
             member = {"chat": {"id": self._chat.node_id}, "member": job.bot.brief()}
-            await self._push(
-                self._item("chatMemberAddedWithContext", self._chat.chat_id, member)
-            )
+            await self._push(self._item("chatMemberAddedWithContext", self._chat.chat_id, member))
         await self._push(self._added(message))
         for step in steps:
             await self._take(step, message)
@@ -153,8 +151,7 @@ class Player:
         chat = self._chat
         if chat.title is not None:
             return
-        words = self._human.text.split()
-        chat.title = " ".join(words[:5])[:60] or "New chat"
+        chat.title = self._script.topic
         content = {"id": chat.node_id, "title": chat.title}
         await self._push(self._item("chatTitleUpdated", chat.chat_id, content))
 

@@ -91,6 +91,7 @@ class Script:
     """How one reply is played."""
 
     messages: list[list[Step]] = field(default_factory=list)
+    topic: str = ""
     first: float = 0.0
     early: float = 0.0
     slow_answer: float = 0.0
@@ -122,6 +123,7 @@ def write(
     text = _text(words, prompt, bot, files)
     delay = number(words, "delay", pace)
     script = Script(
+        topic=" ".join(prompt.split()[:5])[:60] or "New chat",
         # A foreign client drops frames until it has read the answer to its POST, takes repeats
         # for the next reply and wants its title in the middle: web protocol sheet §23.
         first=number(words, "first", max(5 * pace, 0.3) if is_lenient else 5 * pace),

@@ -10,7 +10,7 @@ import string
 import time
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import orjson
@@ -365,7 +365,6 @@ class Account:
         self.jobs: dict[int, Job] = {}
         self.sent_at: deque[float] = deque()
         self.uploads: dict[str, dict[str, Any]] = {}
-        self.faults_played: dict[str, int] = {}
 
     def points_info(self) -> dict[str, Any]:
         """The account's points, web protocol sheet §10.8."""
@@ -414,12 +413,15 @@ class World:
     ) -> None:
         self.journal = journal
         self.switches = switches or Switches()
+        self._first_switches = replace(self.switches)
         self.rng = random.Random(seed)
         self.bots = catalogue()
         self.hashes: dict[str, str] = dict(hashes.OPERATIONS)
         self.builds = [Build.make(self.rng)]
         self.channels: dict[str, Channel] = {}
         self.faults: list[Fault] = []
+        # How often the trouble that a prompt asks for was made: `!times`.
+        self.faults_played: dict[str, int] = {}
         self.shares: dict[str, list[Message]] = {}
         self._last_chat_id = self.rng.randrange(1_000_000_000, 1_100_000_000)
         self._last_message_id = self.rng.randrange(100_000_000_000, 110_000_000_000)
@@ -494,6 +496,21 @@ class World:
     def rotate_formkey(self, account: Account) -> None:
         """Give the account another form key; the old one is refused from now on."""
         account.formkey = hex_text(self.rng, 32)
+
+    def retire_hash(self, name: str) -> None:
+        """Give an operation a new hash, as a release does; the scripts tell it."""
+        self.hashes[name] = hex_text(self.rng, 64)
+
+    def reset(self) -> None:
+        """Put switches, hashes and accounts back as they were at first; chats and keys stay."""
+        self.switches = replace(self._first_switches, unknown_bots=[])
+        self.hashes = dict(hashes.OPERATIONS)
+        self.faults.clear()
+        self.faults_played.clear()
+        for account in self.accounts:
+            account.is_logged_in = True
+            account.points = account.allotment
+            account.sent_at.clear()
 
     def script(self, path: str) -> str | None:
         """Return a script under ``/_next/static/`` of the newest release or one before it."""

@@ -58,7 +58,8 @@ class Server:
         )
 
     def output(self) -> str:
-        return Path(self.log.name).read_text()
+        """What it has printed so far; after its end, all that it printed."""
+        return self._printed if self.log.closed else Path(self.log.name).read_text()
 
     def stop(self, how: int = signal.SIGTERM) -> None:
         if self.process.poll() is None:
@@ -74,6 +75,7 @@ class Server:
 
     def __exit__(self, *failure: object) -> None:
         self.stop()
+        self._printed = self.output()
         self.log.close()
 
 

@@ -281,16 +281,15 @@ def test_a_hang_up_is_noticed_while_the_bot_is_silent() -> None:
 
 def test_poe_dies_in_mid_reply_and_comes_back() -> None:
     """Replies in flight end with an error; once Poe is back, the next request works."""
-    with Sim(tokens=("one",)) as sim:
-        with Proxy(sim) as proxy:
-            stream = proxy.post(ask("!delay=0.1 !long=5000", stream=True), stream=True)
-            lines = stream.iter_lines(chunk_size=1, decode_unicode=True)
-            next(line for line in lines if '"content":"' in line)
-            sim.stop(signal.SIGKILL)
-            rest = [line for line in lines if line]
-            down = proxy.post(ask("!echo hi"))
-            with Sim(tokens=("one",), port=sim.port):
-                back = proxy.post(ask("!echo back again"))
+    with Sim(tokens=("one",)) as sim, Proxy(sim) as proxy:
+        stream = proxy.post(ask("!delay=0.1 !long=5000", stream=True), stream=True)
+        lines = stream.iter_lines(chunk_size=1, decode_unicode=True)
+        next(line for line in lines if '"content":"' in line)
+        sim.stop(signal.SIGKILL)
+        rest = [line for line in lines if line]
+        down = proxy.post(ask("!echo hi"))
+        with Sim(tokens=("one",), port=sim.port):
+            back = proxy.post(ask("!echo back again"))
 
     assert '"error"' in rest[-1]
     assert 502 == down.status_code

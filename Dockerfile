@@ -1,0 +1,64 @@
+# poe-proxy in a container: `docker build -t poe-proxy .`, then
+#
+#   docker run -d --name poe-proxy -p 8080:8080 -e AuthKey=... -e TOKENS=... poe-proxy
+#   docker run --rm -p 8080:8080 poe-proxy demo        a demo that needs no Poe account
+#
+# How it is pinned: the base to a minor version of Python and a Debian release, so that building
+# again brings their security fixes and nothing else; every Python package to one version
+# (requirements.txt). For a base that is the same to the byte:
+#
+#   docker build --build-arg BASE=python:3.12-slim-bookworm@sha256:... .
+ARG BASE=python:3.12-slim-bookworm
+
+# ---- the packages, in a virtual environment that is copied on as a whole
+FROM ${BASE} AS packages
+
+# For those who reach the package index in their own way: these are known in this stage only,
+# and are in no layer and no history of the image.
+ARG PIP_INDEX_URL PIP_EXTRA_INDEX_URL PIP_TRUSTED_HOST PIP_CERT PIP_DEFAULT_TIMEOUT
+
+COPY requirements.txt .
+# Only wheels: there is no compiler here, and none is missing. The environment has no pip.
+RUN python -m venv --without-pip /opt/venv \
+    && python -m pip --python /opt/venv/bin/python install --no-cache-dir \
+        --disable-pip-version-check --only-binary :all: --requirement requirements.txt
+
+# ---- the image
+FROM ${BASE}
+ARG BASE
+
+LABEL org.opencontainers.image.title="poe-proxy" \
+      org.opencontainers.image.description="Your Poe subscription behind the OpenAI API" \
+      org.opencontainers.image.licenses="GPL-3.0-only" \
+      org.opencontainers.image.base.name="${BASE}"
+
+# PYTHONDONTWRITEBYTECODE: the root file system may be read-only; all is compiled below.
+# PYTHONUNBUFFERED: a line of the log is there when it is written.
+ENV PATH=/opt/venv/bin:$PATH \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1
+
+# The base's installer goes, so that nothing is added to a running container; `demo` becomes
+# a command beside `gunicorn`. exec, so that signals reach the program itself.
+RUN python -m pip uninstall --quiet --yes --root-user-action ignore pip \
+    && printf '#!/bin/sh\nexec python /app/demo.py\n' > /usr/local/bin/demo \
+    && chmod 755 /usr/local/bin/demo
+
+WORKDIR /app
+COPY --from=packages /opt/venv /opt/venv
+COPY LICENSE gunicorn.conf.py wsgi.py demo.py ./
+COPY poe_proxy poe_proxy
+COPY poe_sim poe_sim
+RUN python -m compileall -q .
+
+# A number and no name: Kubernetes can tell that it is not root. It owns no file.
+USER 10001:10001
+
+EXPOSE 8080
+# Replies under way are finished. `docker stop` waits 10 seconds: --stop-timeout 70 gives all
+# the time that gunicorn.conf.py does.
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=30s --timeout=5s --start-period=10s \
+    CMD ["python", "-c", "import http.client, os, sys; c = http.client.HTTPConnection('127.0.0.1', int(os.environ.get('PORT') or 8080), timeout=4); c.request('GET', '/health'); sys.exit(c.getresponse().status != 200)"]
+
+CMD ["gunicorn", "wsgi:app"]

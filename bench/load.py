@@ -1,0 +1,120 @@
+"""The load: chat requests as a client sends them, timed to the chunk."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import aiohttp
+import orjson
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where requests go."""
+
+    name: str
+    url: str
+    key: str
+    model: str = "GPT-4o"
+
+
+@dataclass
+class Stream:
+    """One streamed reply, times in seconds on the machine's monotonic clock."""
+
+    asked: float
+    #: When each piece of text came, and when the stand-in had sent it.
+    pieces: list[tuple[float, float]] = field(default_factory=list)
+    done: float = 0.0
+
+    @property
+    def first_text(self) -> float:
+        """Seconds from the request to the first text."""
+        return self.pieces[0][0] - self.asked
+
+    @property
+    def lags(self) -> list[float]:
+        """Seconds from the stand-in to here, for each piece."""
+        return [came - sent for came, sent in self.pieces]
+
+
+def body(target: Target, prompt: str, *, stream: bool) -> bytes:
+    """The JSON of a request."""
+    return orjson.dumps(
+        {
+            "model": target.model,
+            "stream": stream,
+            "messages": [{"role": "user", "content": prompt}],
+        }
+    )
+
+
+def session(connections: int) -> aiohttp.ClientSession:
+    """A client that keeps its connections."""
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=connections),
+        timeout=aiohttp.ClientTimeout(total=300),
+        read_bufsize=2**20,
+    )
+
+
+async def stream(http: aiohttp.ClientSession, target: Target, prompt: str) -> Stream:
+    """Ask with `!stamp`, so that every piece says when it was sent."""
+    asked = Stream(time.monotonic())
+    headers = {"Authorization": f"Bearer {target.key}"}
+    async with http.post(
+        f"{target.url}/v1/chat/completions",
+        data=body(target, prompt, stream=True),
+        headers=headers,
+    ) as answer:
+        if answer.status != 200:
+            raise RuntimeError(f"{target.name}: {answer.status} {await answer.text()}")
+        async for line in answer.content:
+            now = time.monotonic()
+            if not line.startswith(b"data: {"):
+                continue
+            chunk = orjson.loads(line[6:])
+            if "error" in chunk:
+                raise RuntimeError(f"{target.name}: {chunk['error']}")
+            for choice in chunk["choices"]:
+                # Pieces that were on their way together may come as one.
+                for stamp in (choice["delta"].get("content") or "").split():
+                    asked.pieces.append((now, float(stamp)))
+    asked.done = time.monotonic()
+    return asked
+
+
+async def streams(target: Target, prompt: str, count: int, at_once: int) -> Sequence[Stream]:
+    """*count* streams, *at_once* at a time."""
+    gate = asyncio.Semaphore(at_once)
+
+    async def one(http: aiohttp.ClientSession) -> Stream:
+        async with gate:
+            return await stream(http, target, prompt)
+
+    async with session(at_once) as http:
+        return await asyncio.gather(*(one(http) for _ in range(count)))
+
+
+async def whole(target: Target, prompt: str, count: int, at_once: int) -> float:
+    """*count* unstreamed answers, *at_once* at a time; return the seconds it took."""
+    data = body(target, prompt, stream=False)
+    headers = {"Authorization": f"Bearer {target.key}"}
+    left = iter(range(count))
+
+    async def worker(http: aiohttp.ClientSession) -> None:
+        for _ in left:
+            async with http.post(
+                f"{target.url}/v1/chat/completions", data=data, headers=headers
+            ) as answer:
+                text = await answer.read()
+                if answer.status != 200:
+                    raise RuntimeError(f"{target.name}: {answer.status} {text!r}")
+
+    async with session(at_once) as http:
+        began = time.monotonic()
+        await asyncio.gather(*(worker(http) for _ in range(at_once)))
+        return time.monotonic() - began

@@ -1,0 +1,117 @@
+# shellcheck shell=bash
+# What try-image, try-nginx and try-systemd have in common; they source it.
+
+set -euo pipefail
+export LC_ALL=C.UTF-8
+# shellcheck disable=SC2034  # the scripts go there
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+KEY=sk-try-key
+
+fact() { printf 'ok    %s\n' "$*"; }
+note() { printf '      %s\n' "$*"; }
+fail() {
+    printf 'FAIL  %s\n' "$*" >&2
+    exit 1
+}
+
+# needs COMMAND=PACKAGE ...: the commands are here, or are installed now.
+needs() {
+    local pair missing=()
+    for pair; do
+        command -v "${pair%%=*}" >/dev/null || missing+=("${pair#*=}")
+    done
+    ((${#missing[@]})) || return 0
+    note "installing ${missing[*]}"
+    apt-get update -qq >/dev/null
+    DEBIAN_FRONTEND=noninteractive nice apt-get install -y -qq --no-install-recommends \
+        "${missing[@]}" >/dev/null || fail "apt-get install ${missing[*]}"
+}
+
+# Mounts, loopback and processes of one's own: every port is free, /etc may be changed, and all
+# that was started and mounted is gone when the script ends, however it ends.
+in_a_world_of_its_own() {
+    [[ $(id -u) == 0 ]] || fail "needs root, for namespaces: sudo $0"
+    if [[ ${IN_A_WORLD-} != "$$" ]]; then
+        needs ip=iproute2 curl=curl
+        # shellcheck disable=SC2016  # expanded by the inner shell
+        exec unshare --mount --net --pid --fork --kill-child --mount-proc \
+            bash -c 'ip link set lo up && IN_A_WORLD=$$ exec "$0" "$@"' "$0" "$@"
+    fi
+}
+
+# within SECONDS COMMAND...: it succeeds in time, tried again and again.
+within() {
+    local end=$((SECONDS + $1))
+    shift
+    until "$@" >/dev/null 2>&1; do
+        ((SECONDS < end)) || return 1
+        sleep 0.1
+    done
+}
+
+# equal WHAT EXPECTED FOUND
+equal() {
+    [[ $2 == "$3" ]] || fail "$1: expected '$2', found '$3'"
+    fact "$1: $3"
+}
+
+# holds WHAT TEXT PATTERN: TEXT matches the extended regular expression.
+holds() {
+    grep -Eq -- "$3" <<<"$2" || fail "$1: no /$3/ in: ${2:0:600}"
+    fact "$1"
+}
+
+# chat URL PROMPT [CURL OPTION...]: a whole answer. streamed: the same, as it arrives.
+chat() { ask false "$@"; }
+streamed() { ask true "$@"; }
+ask() {
+    local stream=$1 url=$2 prompt=$3
+    shift 3
+    curl --silent --show-error --no-buffer --noproxy '*' --max-time 60 \
+        --header "Authorization: Bearer $KEY" --header 'Content-Type: application/json' \
+        --data "{\"model\": \"gpt-4\", \"stream\": $stream,
+                 \"messages\": [{\"role\": \"user\", \"content\": \"$prompt\"}]}" \
+        "$@" "$url/v1/chat/completions"
+}
+
+get() { curl --silent --show-error --noproxy '*' --max-time 10 "$@"; }
+
+# stamped: the lines of stdin that hold something, each behind the second at which it came.
+stamped() {
+    local line
+    while IFS= read -r line; do
+        [[ -z $line ]] || printf '%s %s\n' "$EPOCHREALTIME" "$line"
+    done
+}
+
+# arrived_one_by_one WHAT STAMPED: a reply of many pieces came as it was said.
+arrived_one_by_one() {
+    local what=$1 counted
+    counted=$(awk '
+        $2 == "data:" { n++; if (n == 1) first = $1; else { gap = $1 - last; if (gap > widest) widest = gap }
+                        last = $1; if ($3 == "[DONE]") done = 1 }
+        END { printf "%d %.2f %.2f %d", n, last - first, widest, done }' <<<"$2")
+    read -r pieces span widest finished <<<"$counted"
+    [[ $finished == 1 ]] || fail "$what: no [DONE]; $(tail -3 <<<"$2")"
+    awk -v n="$pieces" -v span="$span" -v widest="$widest" \
+        'BEGIN { exit !(n >= 15 && span >= 1 && widest <= span / 3) }' ||
+        fail "$what: $pieces pieces in $span s, the longest silence $widest s: held back"
+    fact "$what: $pieces pieces over $span s, longest silence $widest s"
+}
+
+# milliseconds COMMAND...: how long until it succeeds for the first time.
+milliseconds() {
+    local began=${EPOCHREALTIME/./}
+    within 30 "$@" || return 1
+    echo $(((${EPOCHREALTIME/./} - began) / 1000))
+}
+
+# memory_of PID: megabytes of it and of its children, shared pages counted once.
+memory_of() {
+    local pid sum=0 pss
+    for pid in "$1" $(pgrep -P "$1"); do
+        pss=$(awk '/^Pss:/ { print $2 }' "/proc/$pid/smaps_rollup")
+        sum=$((sum + pss))
+    done
+    echo $((sum / 1024))
+}

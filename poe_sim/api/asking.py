@@ -1,0 +1,200 @@
+"""What a request asks of a bot, whichever endpoint it came through."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+from urllib.parse import unquote_to_bytes, urlsplit
+
+from . import errors
+from .catalogue import Json, Model
+from .script import Script
+
+Role = Literal["system", "user", "assistant", "tool"]
+
+_DATA_URI = re.compile(r"data:([\w.+-]+/[\w.+-]+)((?:;[\w-]+=[^;,]*)*)(;base64)?,(.*)", re.DOTALL)
+# What the first bytes of a picture look like, so that a broken relay of one is found out.
+_PICTURES: Sequence[tuple[str, bytes]] = (
+    ("image/png", b"\x89PNG\r\n\x1a\n"),
+    ("image/jpeg", b"\xff\xd8\xff"),
+    ("image/gif", b"GIF8"),
+    ("image/webp", b"RIFF"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """A picture or a file that came with a message."""
+
+    kind: Literal["image", "file"]
+    mime: str | None = None
+    data: bytes | None = None
+    url: str | None = None
+    name: str | None = None
+
+    def described(self) -> str:
+        """Say what it is, precisely enough to prove that it arrived."""
+        words = [self.name] if self.name else []
+        if self.url is not None:
+            words.append(self.url)
+        if self.mime is not None:
+            words.append(self.mime)
+        if self.data is not None:
+            digest = hashlib.sha256(self.data).hexdigest()[:16]
+            words.append(f"{len(self.data)} bytes, sha256 {digest}")
+        return ", ".join(words)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolCall:
+    """A call of a function, by the bot or remembered from before."""
+
+    id: str
+    name: str
+    arguments: str
+    signature: str | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class Turn:
+    """One message."""
+
+    role: Role
+    text: str = ""
+    seen: list[Seen] = field(default_factory=list)
+    calls: list[ToolCall] = field(default_factory=list)
+    result_of: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tool:
+    """A function that the client offers."""
+
+    name: str
+    description: str = ""
+    schema: Any = None
+
+
+@dataclass(slots=True, kw_only=True)
+class Asking:
+    """A request, understood: the bot answers it without knowing the endpoint."""
+
+    model: Model
+    spelling: str
+    script: Script
+    prompt: str
+    turns: Sequence[Turn]
+    body: Json
+    messages_field: str = "messages"
+    tools: Sequence[Tool] = ()
+    # none, auto, required, or the name of the one function that must be called.
+    tool_choice: str = "auto"
+    forced_tool: str | None = None
+    parallel: bool = True
+    stop: Sequence[str] = ()
+    most_tokens: int | None = None
+    schema: Any = None
+    wants_json: bool = False
+    reasons: bool = False
+
+    @property
+    def results(self) -> list[Turn]:
+        """The tool results that came after the last user message."""
+        found: list[Turn] = []
+        for turn in reversed(self.turns):
+            if turn.role == "user":
+                break
+            if turn.role == "tool":
+                found.insert(0, turn)
+        return found
+
+    @property
+    def rounds(self) -> int:
+        """How often tools were called since the last user message."""
+        count = 0
+        for turn in reversed(self.turns):
+            if turn.role == "user":
+                break
+            count += bool(turn.calls)
+        return count
+
+    @property
+    def called(self) -> Mapping[str, ToolCall]:
+        """Every call in the conversation by its id."""
+        return {call.id: call for turn in self.turns for call in turn.calls}
+
+    @property
+    def seen(self) -> list[Seen]:
+        """What came with the last user message."""
+        for turn in reversed(self.turns):
+            if turn.role == "user":
+                return turn.seen
+        return []
+
+    @property
+    def prompt_tokens(self) -> int:
+        """An estimate, as the sheet says that Poe's own is (§3.5): four characters a token."""
+        length = sum(len(turn.text) + 4 for turn in self.turns)
+        length += sum(len(call.arguments) for turn in self.turns for call in turn.calls)
+        pictures = sum(len(turn.seen) for turn in self.turns)
+        return max(1, length // 4 + 85 * pictures)
+
+
+def last_user_text(turns: Sequence[Turn]) -> str:
+    """Return the text that steers the stand-in."""
+    for turn in reversed(turns):
+        if turn.role == "user":
+            return turn.text
+    return ""
+
+
+def from_data_uri(uri: object, field_name: str) -> tuple[str, bytes]:
+    """Return type and content of a data URI, or refuse it."""
+    match = _DATA_URI.fullmatch(uri) if isinstance(uri, str) else None
+    if match is None:
+        raise errors.invalid(f"Invalid data URI in '{field_name}'.", param=field_name)
+    if match[3]:
+        return match[1], from_base64(match[4], field_name)
+    return match[1], unquote_to_bytes(match[4])
+
+
+def from_base64(text: object, field_name: str) -> bytes:
+    """Return decoded base64, or refuse it."""
+    try:
+        data = base64.b64decode(text, validate=True) if isinstance(text, str) else b""
+    except (binascii.Error, ValueError):
+        data = b""
+    if not data:
+        raise errors.invalid(f"Invalid base64 data in '{field_name}'.", param=field_name)
+    return data
+
+
+def picture(url: object, field_name: str) -> Seen:
+    """Return the picture behind an https URL or in a data URI, or refuse it, §3.3."""
+    if not isinstance(url, str) or not url:
+        raise errors.wrong_type(field_name, "an https URL or a data URI")
+    if url.startswith("data:"):
+        mime, data = from_data_uri(url, field_name)
+        return checked_picture(mime, data, field_name)
+    parts = urlsplit(url)
+    is_near = parts.hostname in ("127.0.0.1", "localhost", "::1")
+    if not parts.hostname or not (
+        parts.scheme == "https" or (parts.scheme == "http" and is_near)
+    ):
+        raise errors.wrong_type(field_name, "an https URL or a data URI")
+    return Seen(kind="image", url=url)
+
+
+def checked_picture(mime: str, data: bytes, field_name: str) -> Seen:
+    """Return the picture if its bytes are what its type says, or refuse it."""
+    for known, magic in _PICTURES:
+        if mime == known and not data.startswith(magic):
+            raise errors.invalid(f"The image in '{field_name}' is no {mime}.", param=field_name)
+    if not mime.startswith("image/"):
+        raise errors.invalid(f"'{mime}' in '{field_name}' is no image.", param=field_name)
+    return Seen(kind="image", mime=mime, data=data)

@@ -1,0 +1,407 @@
+"""POST /v1/chat/completions, official API sheet §3."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any, get_args
+
+import orjson
+from aiohttp import web
+
+from . import errors, fields, stage
+from .asking import Asking, Role, Seen, Tool, ToolCall, Turn, from_data_uri, last_user_text, picture
+from .catalogue import Json, Model
+from .replies import Reply, compose, usage_a, usage_b
+from .script import Script
+from .tools import check_results, check_signatures
+from .visit import Visit
+
+# What is known without being declared by a model: §3.1, honoured or ignored.
+_KNOWN_FIELDS = frozenset(
+    (
+        "model",
+        "messages",
+        "max_tokens",
+        "max_completion_tokens",
+        "temperature",
+        "top_p",
+        "stop",
+        "n",
+        "stream",
+        "stream_options",
+        "tools",
+        "tool_choice",
+        "parallel_tool_calls",
+        "logprobs",
+        "top_logprobs",
+        "response_format",
+        "store",
+        "metadata",
+        "prediction",
+        "presence_penalty",
+        "frequency_penalty",
+        "seed",
+        "service_tier",
+        "audio",
+        "logit_bias",
+        "user",
+        "modalities",
+    )
+)
+_ROLES = get_args(Role)
+
+
+async def serve(visit: Visit) -> web.StreamResponse:
+    """Answer one request."""
+    account = visit.admit()
+    mode = _mode(visit)
+    body = await visit.json()
+    model = visit.find_model()
+    messages = body.get("messages")
+    if messages is None:
+        raise errors.missing("messages")
+    if not isinstance(messages, list) or not messages:
+        raise errors.wrong_type("messages", "a list of messages")
+    turns = [turn_of(message, index) for index, message in enumerate(messages)]
+    script, prompt = visit.face.script_for(account, last_user_text(turns), model.words)
+    await visit.play_fault(script)
+    asking = _understand(body, model, script, prompt, turns, visit.spelling, strict=mode)
+    check_results(turns)
+    if visit.face.switches.thought_signatures:
+        check_signatures(asking, visit.face.calls)
+    fields.check_prompt_length(asking.prompt_tokens, model)
+    visit.may_spend()
+    reply = compose(asking, visit.face.calls, visit.face.media_host(visit.request))
+    voice = _Voice(visit, asking, reply)
+    if body.get("stream"):
+        return await stage.stream(visit, asking, reply, voice.frames())
+    return await stage.whole(visit, asking, reply, voice.whole())
+
+
+def _mode(visit: Visit) -> bool:
+    """Return whether undeclared fields are refused, and say so if the echo is on: §3.2."""
+    switches = visit.face.switches
+    strict = switches.strict
+    for entry in visit.request.headers.get("poe-feature", "").split(","):
+        match entry.strip():
+            case "chat-completions-strict":
+                strict = True
+            case "chat-completions-legacy" if not switches.legacy_ended:
+                strict = False
+    if switches.legacy_ended:
+        strict = True
+    if switches.feature_echo:
+        mode = "strict" if strict else "legacy"
+        visit.more_headers["x-poe-feature-active"] = f"chat-completions-{mode}"
+    return strict
+
+
+def turn_of(message: Any, index: int) -> Turn:
+    """Return one message, understood, or refuse it."""
+    where = f"messages[{index}]"
+    if not isinstance(message, Mapping):
+        raise errors.wrong_type(where, "an object")
+    role = message.get("role")
+    if role not in _ROLES:
+        accepted = ", ".join(f"'{one}'" for one in _ROLES)
+        raise errors.invalid(
+            f"Invalid role '{role}' in {where}. Accepted roles: {accepted}.",
+            param="role",
+            code="invalid_parameter",
+        )
+    turn = Turn(role=role)
+    content = message.get("content")
+    calls = message.get("tool_calls")
+    if calls is not None:
+        turn.calls = _remembered_calls(calls, f"{where}.tool_calls")
+    if role == "tool":
+        if not isinstance(message.get("tool_call_id"), str):
+            raise errors.missing(f"{where}.tool_call_id")
+        turn.result_of = message["tool_call_id"]
+    if content is None:
+        if role != "assistant" or not turn.calls:
+            raise errors.missing(f"{where}.content")
+    elif isinstance(content, str):
+        turn.text = content
+    elif isinstance(content, list):
+        _read_parts(turn, content, f"{where}.content")
+    else:
+        raise errors.wrong_type(f"{where}.content", "a string or a list of parts")
+    return turn
+
+
+def _remembered_calls(calls: Any, where: str) -> list[ToolCall]:
+    if not isinstance(calls, list):
+        raise errors.wrong_type(where, "a list")
+    remembered = []
+    for call in calls:
+        match call:
+            case {"id": str(call_id), "function": {"name": str(name), "arguments": str(arguments)}}:
+                extra = call.get("extra_content")
+                remembered.append(
+                    ToolCall(
+                        id=call_id, name=name, arguments=arguments, signature=_signature(extra)
+                    )
+                )
+            case _:
+                raise errors.wrong_type(where, "calls with id, function.name and .arguments")
+    return remembered
+
+
+def _signature(extra: Any) -> str | None:
+    match extra:
+        case {"google": {"thought_signature": str(signature)}}:
+            return signature
+    return None
+
+
+def _read_parts(turn: Turn, parts: list[Any], where: str) -> None:
+    texts: list[str] = []
+    for index, part in enumerate(parts):
+        here = f"{where}[{index}]"
+        match part:
+            case {"type": "text", "text": str(text)}:
+                texts.append(text)
+            case {"type": "image_url", "image_url": {"url": url}}:
+                turn.seen.append(picture(url, f"{here}.image_url.url"))
+            case {"type": "file", "file": dict(file)}:
+                mime, data = from_data_uri(file.get("file_data"), f"{here}.file.file_data")
+                name = file.get("filename")
+                if name is not None and not isinstance(name, str):
+                    raise errors.wrong_type(f"{here}.file.filename", "a string")
+                turn.seen.append(Seen(kind="file", mime=mime, data=data, name=name))
+            case {"type": "input_audio"}:
+                pass  # Poe strips audio input (§3.1).
+            case _:
+                raise errors.wrong_type(here, "a part of type text, image_url or file")
+    turn.text = "\n".join(texts)
+
+
+def _understand(
+    body: Json,
+    model: Model,
+    script: Script,
+    prompt: str,
+    turns: list[Turn],
+    spelling: str,
+    *,
+    strict: bool,
+) -> Asking:
+    if body.get("n") is not None and body["n"] != 1:
+        raise errors.unsupported_value("n", body["n"], "1")
+    fields.flag(body, "stream", False)
+    fields.number_between(body, "temperature", 0, 2)
+    fields.number_between(body, "top_p", 0, 1)
+    if strict:
+        for name in body:
+            if name not in _KNOWN_FIELDS and name not in model.parameters:
+                raise errors.unknown_field(name, spelling)
+    fields.declared(body, model)
+    limits = [
+        limit
+        for name in ("max_tokens", "max_completion_tokens")
+        if (limit := fields.whole_number(body, name)) is not None
+    ]
+    if "max_output_tokens" in model.parameters and body.get("max_output_tokens") is not None:
+        limits.append(body["max_output_tokens"])
+    asking = Asking(
+        model=model,
+        spelling=spelling,
+        script=script,
+        prompt=prompt,
+        turns=turns,
+        body=body,
+        parallel=fields.flag(body, "parallel_tool_calls", True),
+        stop=fields.stop_strings(body.get("stop")),
+        most_tokens=min(limits, default=None),
+        reasons=fields.reasons(body, model),
+    )
+    tools = body.get("tools")
+    if tools:
+        if not model.takes_tools:
+            raise errors.no_tools(spelling, model.refuses_tools or 400)
+        asking.tools = [_tool(tool, index) for index, tool in enumerate(_listed(tools, "tools"))]
+    _choose(asking, body.get("tool_choice"))
+    if model.structured:
+        # Elsewhere the field is ignored (§3.1).
+        _take_format(asking, body.get("response_format"))
+    return asking
+
+
+def _listed(value: Any, name: str) -> list[Any]:
+    if not isinstance(value, list):
+        raise errors.wrong_type(name, "a list")
+    return value
+
+
+def _tool(tool: Any, index: int) -> Tool:
+    match tool:
+        case {"type": "function", "function": {"name": str(name), **rest}} if name:
+            schema = rest.get("parameters")
+            if schema is not None and not isinstance(schema, dict):
+                raise errors.wrong_type(f"tools[{index}].function.parameters", "an object")
+            return Tool(name=name, description=str(rest.get("description", "")), schema=schema)
+    raise errors.wrong_type(f"tools[{index}]", "a function tool with a name")
+
+
+def _choose(asking: Asking, choice: Any) -> None:
+    names = {tool.name for tool in asking.tools}
+    match choice:
+        case None:
+            return
+        case "none" | "auto":
+            asking.tool_choice = choice
+            return
+        case "required" if names:
+            asking.tool_choice = choice
+            return
+        case {"type": "function", "function": {"name": str(name)}} if name in names:
+            asking.tool_choice, asking.forced_tool = "named", name
+            return
+        case {"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": list(allowed)}}:
+            if not asking.model.allowed_tools:
+                raise errors.unsupported_value(
+                    "tool_choice", "allowed_tools", "'none', 'auto', 'required', a function"
+                )
+            kept = {
+                tool.get("function", {}).get("name") for tool in allowed if isinstance(tool, dict)
+            }
+            asking.tools = [tool for tool in asking.tools if tool.name in kept]
+            asking.tool_choice = "required" if mode == "required" else "auto"
+            return
+    listed = ", ".join(f"'{name}'" for name in ("none", "auto", "required", *sorted(names)))
+    shown = choice if isinstance(choice, str) else orjson.dumps(choice).decode()
+    raise errors.unsupported_value("tool_choice", shown, listed)
+
+
+def _take_format(asking: Asking, wanted: Any) -> None:
+    match wanted:
+        case {"type": "json_schema", "json_schema": {"schema": schema}}:
+            asking.schema = schema
+        case {"type": "json_object"}:
+            asking.wants_json = True
+
+
+class _Voice:
+    """Says a reply in the words of Chat Completions, whole (§3.5) or streamed (§3.6)."""
+
+    def __init__(self, visit: Visit, asking: Asking, reply: Reply) -> None:
+        self._asking = asking
+        self._script = asking.script
+        self._reply = reply
+        self._switches = visit.face.switches
+        self._id = f"chatcmpl-{visit.face.ids.hex(24)}"
+        self._created = int(time.time())
+        self._model = asking.spelling
+        if self._script.has("snapshot"):
+            self._model = asking.model.snapshot or asking.model.id
+
+    def whole(self) -> Json:
+        reply = self._reply
+        message: Json = {"role": "assistant", "content": reply.text}
+        if self._script.has("null-content"):
+            message["content"] = None
+        if reply.reasoning:
+            message["reasoning_content"] = reply.reasoning
+            message["reasoning"] = reply.reasoning
+        if reply.calls:
+            message["tool_calls"] = [_call(call) for call in reply.calls]
+        body: Json = {
+            "id": self._id,
+            "object": "chat.completion",
+            "created": self._created,
+            "model": self._model,
+            "choices": [{"index": 0, "message": message, "finish_reason": reply.finish}],
+        }
+        if not self._script.has("no-usage"):
+            body["usage"] = self._usage()
+        if self._script.has("extras"):
+            message.update(function_call=None, annotations=[], provider_specific_fields=None)
+            body.update(system_fingerprint="fp_poe_sim", service_tier="default")
+        return body
+
+    def _usage(self) -> Json:
+        script = self._script
+        variant = script.get("usage") or self._switches.usage_variant
+        variant = variant or self._asking.model.usage_variant
+        if variant == "A":
+            return usage_a(self._reply)
+        return usage_b(self._reply, bare=variant == "B-null")
+
+    def frames(self) -> stage.Frames:
+        script, reply = self._script, self._reply
+        beats = self._beats()
+        closing = b""
+        if not script.has("no-finish"):
+            closing += self._chunk({}, finish=reply.finish)
+        options = self._asking.body.get("stream_options")
+        wants_usage = isinstance(options, dict) and options.get("include_usage")
+        if (wants_usage or script.has("usage-empty-choices")) and not script.has("no-usage"):
+            closing += stage.sse({**self._head(), "choices": [], "usage": self._usage()})
+        if not script.has("no-done"):
+            closing += b"data: [DONE]\n\n"
+        first: Json = {"role": "assistant", "content": None if script.has("null-content") else ""}
+        if script.has("no-role"):
+            del first["role"]
+        return stage.Frames(
+            opening=self._chunk(first),
+            beats=beats,
+            beat_count=self._beat_count(),
+            closing=closing,
+            error=lambda error: stage.sse({"error": error}),
+        )
+
+    def _head(self) -> Json:
+        return {
+            "id": self._id,
+            "object": "chat.completion.chunk",
+            "created": self._created,
+            "model": self._model,
+        }
+
+    def _chunk(self, delta: Json, finish: str | None = None) -> bytes:
+        choice = {"index": 0, "delta": delta, "finish_reason": finish}
+        return stage.sse({**self._head(), "choices": [choice]})
+
+    def _beat_count(self) -> int:
+        reply, cut = self._reply, self._script.cut
+        calls = sum(len(self._argument_pieces(call)) + 1 for call in reply.calls)
+        return len(cut(reply.reasoning)) + len(cut(reply.text)) + calls
+
+    def _beats(self) -> Iterator[bytes]:
+        cut, dumps = self._script.cut, orjson.dumps
+        # Everything around the text is the same in each chunk: it is printed once.
+        head = orjson.dumps(self._head())[:-1]
+        before = b"data: " + head + b',"choices":[{"index":0,"delta":{"content":'
+        behind = b'},"finish_reason":null}]}\n\n'
+        for piece in cut(self._reply.reasoning):
+            yield self._chunk({"reasoning_content": piece, "reasoning": piece})
+        for piece in cut(self._reply.text):
+            yield before + dumps(piece) + behind
+        for index, call in enumerate(self._reply.calls):
+            yield self._call_chunk(index, _call(call, arguments=""))
+            for piece in self._argument_pieces(call):
+                yield self._call_chunk(index, {"function": {"arguments": piece}})
+
+    def _argument_pieces(self, call: ToolCall) -> list[str]:
+        if self._script.has("whole-args"):
+            return [call.arguments]
+        # In pieces that fall inside words and escapes, as vendors cut them.
+        return [call.arguments[at : at + 7] for at in range(0, len(call.arguments), 7)]
+
+    def _call_chunk(self, index: int, call: Json) -> bytes:
+        numbered = call if self._script.has("no-index") else {"index": index, **call}
+        return self._chunk({"tool_calls": [numbered]})
+
+
+def _call(call: ToolCall, arguments: str | None = None) -> Json:
+    given = call.arguments if arguments is None else arguments
+    made: Json = {
+        "id": call.id,
+        "type": "function",
+        "function": {"name": call.name, "arguments": given},
+    }
+    if call.signature is not None:
+        made["extra_content"] = {"google": {"thought_signature": call.signature}}
+    return made

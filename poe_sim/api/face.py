@@ -1,0 +1,324 @@
+"""The state of the stand-in's official API: accounts, switches, and who is waiting for what."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from aiohttp import web
+
+from ..directives import number, parse
+from ..journal import Journal
+from . import catalogue, errors
+from .catalogue import Json
+from .replies import MEDIA_HOST, Ids
+from .script import Script
+from .tools import CallMaker
+
+# Enough for a long benchmark: a month of a real subscription would be used up in minutes.
+_POINTS = 100_000_000
+_LOOK_EVERY = 0.05
+_HISTORY = 10_000
+
+
+@dataclass(slots=True)
+class Charge:
+    """One row of the history, official API sheet §8."""
+
+    query_id: str
+    bot: str
+    created_us: int
+    cost: int
+    prompt_cost: int
+    usage_type: str = "API"
+
+
+@dataclass(slots=True)
+class Account:
+    """The owner of one key."""
+
+    label: str
+    points: int = _POINTS
+    recent: deque[float] = field(default_factory=deque)
+    history: deque[Charge] = field(default_factory=lambda: deque(maxlen=_HISTORY))
+    active: int = 0
+    most_active: int = 0
+    requests: int = 0
+
+
+@dataclass(slots=True)
+class Switches:
+    """What the control can change; ``README.md`` says what each one does."""
+
+    strict: bool = False
+    legacy_ended: bool = False
+    feature_echo: bool = False
+    usage_variant: str | None = None
+    rate_headers: bool = False
+    rate_limit: int = 500
+    rate_window: float = 60.0
+    down: bool | str = False
+    keys_rejected: list[str] = field(default_factory=list)
+    faults: dict[str, str] = field(default_factory=dict)
+    cost: int | None = None
+    cost_delay: float = 0.0
+    ignore_instructions: bool = False
+    bot_key_event: bool = False
+    done_marker: bool = True
+    thought_signatures: bool = True
+    media_local: bool = False
+    hidden_models: list[str] = field(default_factory=list)
+    max_body_mb: float = 50.0
+    upload_status: int = 0
+    pace: float = 0.0
+
+
+class HangUpWatch:
+    """Waits that end early when the client hangs up.
+
+    aiohttp does not wake a handler whose client has gone. One look at all the waiting connections
+    every now and then is cheaper than a short sleep in each of thousands of them.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: dict[asyncio.Future[bool], web.BaseRequest] = {}
+        self._looker: asyncio.Task[None] | None = None
+
+    async def sleep(self, request: web.BaseRequest, seconds: float) -> None:
+        """Wait so many seconds, for ever if infinite; raise `HungUp` when the client goes."""
+        if is_gone(request):
+            raise errors.HungUp
+        if seconds <= _LOOK_EVERY:
+            await asyncio.sleep(seconds)
+            return
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[bool] = loop.create_future()
+        self._waiting[future] = request
+        if self._looker is None or self._looker.done():
+            self._looker = loop.create_task(self._look())
+        timer = None if math.isinf(seconds) else loop.call_later(seconds, _settle, future, True)
+        try:
+            if not await future:
+                raise errors.HungUp
+        finally:
+            del self._waiting[future]
+            if timer is not None:
+                timer.cancel()
+
+    async def _look(self) -> None:
+        while self._waiting:
+            await asyncio.sleep(_LOOK_EVERY)
+            for future, request in self._waiting.items():
+                if is_gone(request):
+                    _settle(future, False)
+
+
+def _settle(future: asyncio.Future[bool], value: bool) -> None:
+    if not future.done():
+        future.set_result(value)
+
+
+def is_gone(request: web.BaseRequest) -> bool:
+    """Whether the connection of a request is closed."""
+    return request.transport is None or request.transport.is_closing()
+
+
+class ApiFace:
+    """api.poe.com as far as the official API sheet describes it."""
+
+    def __init__(
+        self,
+        *,
+        journal: Journal,
+        api_keys: Sequence[str],
+        pace: float,
+        seed: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.journal = journal
+        self.models = catalogue.load()
+        self.ids = Ids(seed)
+        self.calls = CallMaker(self.ids.rng)
+        self.watch = HangUpWatch()
+        self.switches = Switches(pace=pace)
+        self._first_pace = pace
+        self._keys = tuple(api_keys)
+        self._clock = clock
+        # Prefixes of prompts that were marked for caching, the newest thousand.
+        self.cached_prompts: deque[bytes] = deque(maxlen=1000)
+        self._played: Counter[str] = Counter()
+        self.accounts = self._fresh_accounts()
+
+    def _fresh_accounts(self) -> dict[str, Account]:
+        return {key: Account(f"key-{number}") for number, key in enumerate(self._keys, 1)}
+
+    def account_of(self, key: str | None) -> Account:
+        """Return the owner of *key*, or refuse it."""
+        account = self.accounts.get(key or "")
+        if account is None or account.label in self.switches.keys_rejected:
+            raise errors.bad_key()
+        return account
+
+    def label_of(self, key: str | None) -> str:
+        """Return the name under which a key may be written down."""
+        if not key:
+            return "missing"
+        account = self.accounts.get(key)
+        return account.label if account else "bad"
+
+    def count_request(self, account: Account) -> None:
+        """Count one request of the account, or refuse it for being one too many, §10."""
+        limit, window = self.switches.rate_limit, self.switches.rate_window
+        account.requests += 1
+        if limit <= 0:
+            return
+        now = self._clock()
+        recent = account.recent
+        while recent and recent[0] <= now - window:
+            recent.popleft()
+        if len(recent) >= limit:
+            raise errors.too_many_requests(max(1, math.ceil(recent[0] + window - now)))
+        recent.append(now)
+
+    def rate_state(self, account: Account) -> tuple[int, int, float]:
+        """Return the limit, what is left of it, and seconds until something comes back."""
+        limit, window = self.switches.rate_limit, self.switches.rate_window
+        recent = account.recent
+        reset = max(0.0, recent[0] + window - self._clock()) if recent else 0.0
+        return limit, max(0, limit - len(recent)), reset
+
+    def script_for(
+        self, account: Account, prompt: str, more: Mapping[str, str] | None = None
+    ) -> tuple[Script, str]:
+        """Return how to answer *prompt*, and the prompt without its directives."""
+        said, text = parse(prompt)
+        words = {**(more or {}), **said}
+        for whom in ("*", account.label):
+            if whom in self.switches.faults:
+                words.update(parse(self.switches.faults[whom])[0])
+        if "only" in words and account.label not in words["only"].split(","):
+            words = _harmless(words)
+        elif "times" in words:
+            # So many requests of this very prompt are spoilt, and those after them go well.
+            self._played[prompt] += 1
+            if self._played[prompt] > int(number(words, "times", 1)):
+                words = _harmless(words)
+        return Script(words=words, pace=self.switches.pace), text
+
+    def charge(self, account: Account, model: catalogue.Model, prompt: int, said: int) -> int:
+        """Take the points for one call and write the row of history."""
+        cost = self.switches.cost
+        if cost is None:
+            cost = model.cost(prompt, said)
+        account.points = max(0, account.points - cost)
+        row = Charge(
+            query_id=self.ids.hex(18),
+            bot=model.name,
+            created_us=time.time_ns() // 1000,
+            cost=cost,
+            prompt_cost=min(cost, model.cost(prompt, 0)),
+        )
+        account.history.appendleft(row)
+        return cost
+
+    def media_host(self, request: web.BaseRequest) -> str:
+        """Return where the links of the media bots lead."""
+        return f"http://{request.host}" if self.switches.media_local else MEDIA_HOST
+
+    def control(self, changes: Mapping[str, Any]) -> Json:
+        """Change switches, points or everything back, and return the state.
+
+        A change that makes no sense is a `ValueError` and changes nothing.
+        """
+        known = {one.name for one in fields(Switches)}
+        for name, value in changes.items():
+            if name not in known | {"points", "reset"}:
+                raise ValueError(f"unknown control field: {name}")
+            if name in known:
+                _check(name, value)
+        labels = {account.label for account in self.accounts.values()}
+        points = changes.get("points") or {}
+        if not isinstance(points, Mapping) or any(
+            label not in labels or not isinstance(value, int) for label, value in points.items()
+        ):
+            raise ValueError("points maps labels of keys to whole numbers")
+        if changes.get("reset"):
+            self.switches = Switches(pace=self._first_pace)
+            self.accounts = self._fresh_accounts()
+            self._played.clear()
+        for name in known & changes.keys():
+            setattr(self.switches, name, changes[name])
+        for account in self.accounts.values():
+            account.points = points.get(account.label, account.points)
+        return self.state()
+
+    def state(self) -> Json:
+        """Return all switches, and for every key what is left and what goes on."""
+        accounts = self.accounts.values()
+        switches = {one.name: getattr(self.switches, one.name) for one in fields(Switches)}
+        return {
+            **switches,
+            "points": {one.label: one.points for one in accounts},
+            "requests": {one.label: one.requests for one in accounts},
+            "active": {one.label: one.active for one in accounts},
+            "most_active": {one.label: one.most_active for one in accounts},
+        }
+
+
+# The words that spoil an answer; `times` and `only` say when these count.
+FAULT_WORDS = frozenset(
+    (
+        "http",
+        "retry-after",
+        "html-502",
+        "empty-200",
+        "reset",
+        "first",
+        "first-chunk",
+        "error-after",
+        "error",
+        "error-type",
+        "silent-end",
+        "cut",
+        "hang",
+        "silence",
+        "no-done",
+        "no-finish",
+        "broken-json",
+        "bad-args",
+        "bad-data",
+    )
+)
+
+
+
+def _harmless(words: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in words.items() if name not in FAULT_WORDS}
+
+
+_OPTIONAL = {"usage_variant": str, "cost": int}
+
+
+def _check(name: str, value: object) -> None:
+    """Refuse a value of another type than the switch has."""
+    if name in _OPTIONAL:
+        if value is not None and not isinstance(value, _OPTIONAL[name]):
+            raise ValueError(f"{name} is null or a {_OPTIONAL[name].__name__}")
+        return
+    now = getattr(Switches(), name)
+    if name == "down":
+        if value not in (True, False, "html", "refuse", "hang"):
+            raise ValueError("down is true, false, html, refuse or hang")
+    elif isinstance(now, bool):
+        if not isinstance(value, bool):
+            raise ValueError(f"{name} is true or false")
+    elif isinstance(now, int | float):
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            raise ValueError(f"{name} is a number")
+    elif not isinstance(value, type(now)):
+        raise ValueError(f"{name} is a {type(now).__name__}")

@@ -1,0 +1,106 @@
+"""Reads the fields of request bodies: each returns a value or refuses it by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from . import errors
+from .catalogue import Json, Model
+
+_TYPES: Mapping[str, type | tuple[type, ...]] = {
+    "string": str,
+    "integer": int,
+    "number": (int, float),
+    "boolean": bool,
+    "array": list,
+    "object": dict,
+}
+
+
+def number_between(body: Json, name: str, low: float, high: float) -> float | None:
+    """Return a number within bounds, or nothing when the field is null or not there."""
+    value = body.get(name)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise errors.wrong_type(name, "a number")
+    if not low <= value <= high:
+        raise errors.unsupported_value(name, value, f"{low:g} to {high:g}")
+    return value
+
+
+def whole_number(body: Json, name: str, least: int = 1) -> int | None:
+    """Return a whole number, or nothing when the field is null or not there."""
+    value = body.get(name)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise errors.wrong_type(name, "an integer")
+    if value < least:
+        raise errors.unsupported_value(name, value, f"{least} and more")
+    return value
+
+
+def flag(body: Json, name: str, default: bool) -> bool:
+    """Return true or false."""
+    value = body.get(name)
+    if value is None:
+        return default
+    if not isinstance(value, bool):
+        raise errors.wrong_type(name, "a boolean")
+    return value
+
+
+def stop_strings(value: object, name: str = "stop") -> list[str]:
+    """Return the stop strings: one, or up to four."""
+    if value is None:
+        return []
+    if isinstance(value, str):
+        return [value]
+    if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+        raise errors.wrong_type(name, "a string or up to 4 strings")
+    if len(value) > 4:
+        raise errors.unsupported_value(name, f"{len(value)} strings", "up to 4 strings")
+    return value
+
+
+def declared(body: Mapping[str, Any], model: Model) -> None:
+    """Check the parameters of §6 that the model declares against their schemas."""
+    for name, schema in model.parameters.items():
+        if name in body and body[name] is not None:
+            _check(name, body[name], schema)
+
+
+def _check(name: str, value: Any, schema: Json) -> None:
+    kind = _TYPES[schema["type"]]
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        raise errors.unsupported_value(name, value, f"{schema['type']} values")
+    choices = schema.get("enum")
+    if choices is not None and value not in choices:
+        raise errors.unsupported_value(name, value, ", ".join(f"'{one}'" for one in choices))
+    low, high = schema.get("minimum"), schema.get("maximum")
+    if (low is not None and value < low) or (high is not None and value > high):
+        raise errors.unsupported_value(name, value, f"{low} to {high}")
+
+
+def reasons(body: Mapping[str, Any], model: Model) -> bool:
+    """Whether the parameters ask the model to think before it speaks."""
+    names = model.parameters.keys() & body.keys()
+    wanted = model.reasoning_required
+    for name in ("reasoning_effort", "output_effort", "thinking_level"):
+        if name in names:
+            wanted = body[name] not in (None, "none", "minimal")
+    if "thinking_budget" in names:
+        wanted = bool(body["thinking_budget"])
+    if "enable_thinking" in names:
+        wanted = bool(body["enable_thinking"])
+    return wanted
+
+
+def check_prompt_length(tokens: int, model: Model) -> None:
+    """Refuse a prompt that is longer than the model's window."""
+    most = model.context_length
+    # Media bots have tiny windows in the list; nobody saw them enforced.
+    if most is not None and model.kind == "text" and tokens > most:
+        raise errors.too_large(f"prompt is too long: {tokens} tokens > {most} maximum")

@@ -1,0 +1,240 @@
+"""What a bot answers: one `Reply`, which every endpoint then says in its own way."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import orjson
+
+from ..talk import answer, pieces
+from .asking import Asking, Seen, ToolCall
+from .catalogue import Json
+from .schemas import instance
+from .script import Script
+from .tools import CallMaker, wanted_calls
+
+MEDIA_HOST = "https://pfst.cf2.poecdn.net"
+
+_THOUGHTS = "The question is read once more. The answer is weighed."
+_QUOTED_LINES = "> The question is read once more.\n> The answer is weighed.\n\n"
+
+
+@dataclass(slots=True, kw_only=True)
+class Reply:
+    """A bot's answer, whole."""
+
+    text: str = ""
+    reasoning: str = ""
+    calls: list[ToolCall] = field(default_factory=list)
+    finish: str = "stop"
+    stopped_by: str | None = None
+    media: list[Media] = field(default_factory=list)
+    prompt_tokens: int = 1
+    completion_tokens: int = 0
+    reasoning_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Media:
+    """Something that a media bot made."""
+
+    kind: str
+    url: str
+    mime: str
+    name: str
+
+
+def compose(asking: Asking, calls: CallMaker, media_host: str) -> Reply:
+    """Return the bot's answer."""
+    script, model = asking.script, asking.model
+    reply = Reply(prompt_tokens=asking.prompt_tokens)
+    reply.calls = wanted_calls(asking, calls)
+    if reply.calls:
+        reply.finish = "tool_calls"
+        if script.has("text-too"):
+            reply.text = "Let me look that up."
+        printed = sum(len(call.arguments) + len(call.name) for call in reply.calls)
+        # For tool-only answers the short variant may count nothing (§3.5).
+        reply.completion_tokens = 0 if model.usage_variant == "A" else printed // 4 + 1
+    else:
+        _speak(asking, reply, media_host)
+    if _reasons(asking, reply):
+        reply.reasoning = _THOUGHTS
+        reply.reasoning_tokens = len(pieces(_THOUGHTS))
+        reply.completion_tokens += reply.reasoning_tokens
+    if model.owner == "XAI":
+        # Grok-4 was seen to count more reasoning than completion (§3.5).
+        reply.reasoning_tokens = 181
+    if script.has("finish"):
+        reply.finish = script.get("finish") or "content_filter"
+    return reply
+
+
+def _reasons(asking: Asking, reply: Reply) -> bool:
+    if asking.script.has("reason"):
+        return True
+    return asking.reasons and not asking.script.is_faithful and not reply.media
+
+
+def _speak(asking: Asking, reply: Reply, media_host: str) -> None:
+    model = asking.model
+    is_media = model.kind != "text" and not asking.script.is_faithful
+    if is_media:
+        _show(asking, reply, media_host)
+        made_text = model.kind in ("image", "mixed")
+        reply.completion_tokens = len(pieces(reply.text)) if made_text else 0
+        return
+    reply.text = _text(asking)
+    _limit(asking, reply)
+
+
+def _limit(asking: Asking, reply: Reply) -> None:
+    """Stop where the client wants it: at a stop string or after so many tokens."""
+    for stop in asking.stop:
+        # Those of white space only do not work (§3.1).
+        if stop.strip() and (at := reply.text.find(stop)) >= 0:
+            reply.text = reply.text[:at]
+            reply.stopped_by = stop
+    parts = pieces(reply.text)
+    most = asking.most_tokens
+    if most is not None and len(parts) > most:
+        parts = parts[:most]
+        reply.text = "".join(parts)
+        reply.finish, reply.stopped_by = "length", None
+    reply.completion_tokens = len(parts)
+
+
+def _text(asking: Asking) -> str:
+    script = asking.script
+    said = _prescribed(asking)
+    if said is not None:
+        return said
+    if asking.schema is not None:
+        return orjson.dumps(instance(asking.schema)).decode()
+    if asking.wants_json:
+        return orjson.dumps({"answer": answer(asking.prompt, asking.model.name)}).decode()
+    results = asking.results
+    if results:
+        known = asking.called
+        told = [
+            f"{known[turn.result_of].name if turn.result_of in known else 'The tool'} says: "
+            f"{turn.text}"
+            for turn in results
+        ]
+        text = "\n".join(told)
+    else:
+        text = answer(asking.prompt, asking.model.name)
+    if asking.seen and not results:
+        text += "\n\n" + seen_text(asking.seen)
+    if script.has("thinking") or (asking.model.quoted_thinking and not script.is_faithful):
+        label = "*Thinking...*" if script.get("thinking") == "star" else "Thinking..."
+        text = f"{label}\n\n{_QUOTED_LINES}{text}"
+    elif script.has("quoted-thinking"):
+        text = f"*Thinking...*\n\n{_QUOTED_LINES}{text}"
+    return text
+
+
+def _prescribed(asking: Asking) -> str | None:
+    """Return the text that the prompt demands to the letter, if it does."""
+    script = asking.script
+    if script.has("empty"):
+        return ""
+    if script.has("echo"):
+        return asking.prompt
+    if script.has("long"):
+        return long_text(script.count("long", 10_000))
+    if script.has("say-params"):
+        hidden = asking.messages_field
+        shown = {key: value for key, value in asking.body.items() if key != hidden}
+        return orjson.dumps(shown).decode()
+    if script.has("say-messages"):
+        return orjson.dumps(asking.body.get(asking.messages_field)).decode()
+    return None
+
+
+def long_text(length: int) -> str:
+    """Return exactly *length* characters of numbered sentences, so that gaps can be seen."""
+    sentences: list[str] = []
+    have = 0
+    for index in itertools.count(1):
+        if have >= length:
+            break
+        sentences.append(f"This is sentence {index} of a long reply. ")
+        have += len(sentences[-1])
+    return "".join(sentences)[:length]
+
+
+def seen_text(seen: Sequence[Seen]) -> str:
+    """Say what came with the message."""
+    told = []
+    for kind in ("image", "file"):
+        some = [one for one in seen if one.kind == kind]
+        if some:
+            told.append(f"I see {len(some)} {kind}{'' if len(some) == 1 else 's'}:")
+            told += [f"- {one.described()}" for one in some]
+    return "\n".join(told)
+
+
+def _show(asking: Asking, reply: Reply, media_host: str) -> None:
+    """Answer as the media bots do, §3.5."""
+    model, prompt = asking.model, asking.prompt
+    kind = "image" if model.kind == "mixed" else model.kind
+    # The same prompt makes the same picture.
+    name = hashlib.sha256(f"{model.id}\n{prompt}".encode()).hexdigest()
+    url = f"{media_host}/base/{kind}/{name}"
+    mime = {"image": "image/png", "audio": "audio/mpeg", "video": "video/mp4"}[kind]
+    if kind != "image":
+        reply.text = url
+    else:
+        url += "?w=1024&h=1024"
+        if model.style == "imagen":
+            reply.text = f"![{prompt}_image_1]({url})\n\n\n{url}"
+        else:
+            reply.text = f"![{prompt}.png]({url})\n\n{url}"
+        if model.kind == "mixed" and not asking.body.get("image_only"):
+            reply.text = f"Here is your picture.\n\n{reply.text}"
+        if asking.seen:
+            reply.text = f"{seen_text(asking.seen)}\n\n{reply.text}"
+    suffix = mime.rpartition("/")[2].replace("mpeg", "mp3")
+    reply.media.append(Media(kind=kind, url=url, mime=mime, name=f"{name[:12]}.{suffix}"))
+
+
+class Ids:
+    """Ids of all sorts, the same ones after every start with the same seed."""
+
+    def __init__(self, seed: int) -> None:
+        self.rng = random.Random(seed)
+
+    def hex(self, digits: int) -> str:
+        """Return so many hex digits."""
+        return f"{self.rng.getrandbits(4 * digits):0{digits}x}"
+
+
+def usage_a(reply: Reply) -> Json:
+    """The short usage, §3.5."""
+    return {
+        "prompt_tokens": reply.prompt_tokens,
+        "completion_tokens": reply.completion_tokens,
+        "total_tokens": reply.prompt_tokens + reply.completion_tokens,
+    }
+
+
+def usage_b(reply: Reply, *, bare: bool = False) -> Json:
+    """The usage with details, §3.5; *bare* has nulls where numbers may be missing."""
+    usage = usage_a(reply)
+    if bare:
+        usage["completion_tokens_details"] = None
+        usage["prompt_tokens_details"] = {"audio_tokens": None, "cached_tokens": None}
+        return usage
+    usage["completion_tokens_details"] = {
+        "accepted_prediction_tokens": 0,
+        "audio_tokens": 0,
+        "reasoning_tokens": reply.reasoning_tokens,
+        "rejected_prediction_tokens": 0,
+    }
+    usage["prompt_tokens_details"] = {"audio_tokens": 0, "cached_tokens": 0}
+    return usage

@@ -1,0 +1,64 @@
+"""How one answer is played: the words of the prompt, ready to be asked. ``README.md`` lists them."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ..directives import number
+from ..talk import pieces
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Script:
+    """The directives of one request and what the stand-in does without any."""
+
+    words: Mapping[str, str]
+    pace: float
+
+    def has(self, name: str) -> bool:
+        """Whether the word was said."""
+        return name in self.words
+
+    def get(self, name: str) -> str | None:
+        """The value of a word; an empty value counts as none."""
+        return self.words.get(name) or None
+
+    def count(self, name: str, default: int) -> int:
+        """The whole number of a word, *default* where it has none."""
+        return int(number(self.words, name, default))
+
+    def seconds(self, name: str, default: float) -> float:
+        """The seconds of a word, *default* where it has none."""
+        return max(0.0, number(self.words, name, default))
+
+    @property
+    def first(self) -> float:
+        """Seconds before the first byte, status line included."""
+        return self.seconds("first", 5 * self.pace)
+
+    @property
+    def delay(self) -> float:
+        """Seconds between two chunks."""
+        return self.seconds("delay", self.pace)
+
+    def cut(self, text: str) -> Sequence[str]:
+        """Cut *text* into the chunks in which it is streamed."""
+        if "size" in self.words:
+            size = max(1, self.count("size", 20))
+            return [text[at : at + size] for at in range(0, len(text), size)]
+        parts: Sequence[str] = pieces(text)
+        if "chunks" not in self.words:
+            return parts
+        wanted = max(1, self.count("chunks", 1))
+        if wanted > len(parts):
+            parts = text
+        wanted = min(wanted, len(parts))
+        bounds = [len(parts) * index // wanted for index in range(wanted + 1)] if wanted else []
+        return ["".join(parts[start:end]) for start, end in itertools.pairwise(bounds)]
+
+    @property
+    def is_faithful(self) -> bool:
+        """Whether the text is prescribed to the letter, so that nothing may be added."""
+        return any(word in self.words for word in ("echo", "long", "say-params", "say-messages"))

@@ -1,0 +1,288 @@
+"""One request on its way in: who asks, may they, and how the answer's head looks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from . import errors
+from .asking import Asking
+from .catalogue import Json, Model
+from .errors import Dropped, Envelope, HungUp, Refused
+from .face import Account, ApiFace
+from .replies import Reply
+from .script import Script
+
+CORS: Mapping[str, str] = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Allow-Headers": "Authorization, Content-Type",
+}
+
+
+class Visit:
+    """A request, its entry in the journal, and its answer's headers."""
+
+    def __init__(self, face: ApiFace, request: web.Request, envelope: Envelope) -> None:
+        self.face = face
+        self.request = request
+        self.envelope = envelope
+        self.started = time.perf_counter()
+        self.request_id = f"req_poe_{face.ids.hex(32)}"
+        self.account: Account | None = None
+        self.model: Model | None = None
+        self.spelling = ""
+        self.body: Json = {}
+        self.more_headers: dict[str, str] = {}
+        self._is_replying = False
+        self.entry = face.journal.add(
+            face="api",
+            method=request.method,
+            path=request.path,
+            headers=list(request.headers),
+        )
+
+    # -- who
+
+    def key(self) -> str | None:
+        """Return the key that the request carries, in the way its path takes it (§2)."""
+        headers = self.request.headers
+        if self.envelope == "anthropic" and headers.get("x-api-key"):
+            return headers["x-api-key"]
+        scheme, _, key = headers.get("Authorization", "").partition(" ")
+        return key.strip() if scheme.lower() == "bearer" else None
+
+    def admit(self, *, counted: bool = True, key: str | None = None) -> Account:
+        """Let the owner of the key in, or refuse."""
+        key = self.key() if key is None else key
+        self.entry["key"] = self.face.label_of(key)
+        self.account = self.face.account_of(key)
+        if counted:
+            self.face.count_request(self.account)
+        return self.account
+
+    async def is_up(self) -> None:
+        """Behave as a host that is down, when the control says so."""
+        down = self.face.switches.down
+        if not down:
+            return
+        if down == "refuse":
+            raise Dropped
+        if down == "hang":
+            await self.face.watch.sleep(self.request, float("inf"))
+        if down == "html":
+            raise Refused(502, {}, html=errors.HTML_502, verdict="down")
+        raise errors.by_status(503, "", "Poe")
+
+    # -- what
+
+    async def read(self) -> bytes:
+        """Return the body, or refuse one that is too large."""
+        most = int(self.face.switches.max_body_mb * 1024 * 1024)
+        # Read past the limit of the application: this face has its own.
+        chunks: list[bytes] = []
+        size = 0
+        async for chunk in self.request.content.iter_any():
+            size += len(chunk)
+            if size > most:
+                raise errors.too_large(f"The request is larger than {most} bytes.")
+            chunks.append(chunk)
+        return b"".join(chunks)
+
+    async def json(self) -> Json:
+        """Return the JSON object in the body, or refuse it."""
+        try:
+            body = orjson.loads(await self.read())
+        except orjson.JSONDecodeError:
+            raise errors.invalid("The body is not valid JSON.") from None
+        if not isinstance(body, dict):
+            raise errors.invalid("The body must be a JSON object.")
+        self.body = body
+        self.entry["fields"] = list(body)
+        self.entry["stream"] = bool(body.get("stream", False))
+        return body
+
+    def find_model(self) -> Model:
+        """Return the model that the body names, or refuse."""
+        name = self.body.get("model")
+        if name is None:
+            raise errors.missing("model")
+        if not isinstance(name, str):
+            raise errors.wrong_type("model", "a string")
+        return self.take_model(name)
+
+    def take_model(self, name: str) -> Model:
+        """Return the model of that name, or refuse it."""
+        self.spelling = name
+        self.entry["model"] = name
+        models = self.face.models
+        find = models.find_for_messages if self.envelope == "anthropic" else models.find
+        model = find(name)
+        if model is None or model.id in {n.lower() for n in self.face.switches.hidden_models}:
+            raise errors.no_such_model(name)
+        if model.refused == "unpriced":
+            raise errors.invalid(f"Token unit price not found for entity: {model.id}")
+        if model.refused is not None:
+            raise Refused(403, {"message": "Access denied", "type": "moderation_error"})
+        self.model = model
+        return model
+
+    def may_spend(self) -> None:
+        """Refuse an account without points."""
+        if self.account is not None and self.account.points <= 0:
+            raise errors.no_points()
+
+    async def play_fault(self, script: Script) -> None:
+        """Do what the prompt asks for instead of an answer."""
+        # Without a name of its own the answer's status counts as the fault.
+        if script.has("reset"):
+            raise Dropped
+        if not any(script.has(word) for word in ("http", "html-502", "empty-200")):
+            return
+        await self.face.watch.sleep(self.request, script.first)
+        if script.has("html-502"):
+            raise Refused(502, {}, html=errors.HTML_502, verdict="fault html-502")
+        if script.has("empty-200"):
+            raise Refused(200, {}, html="", verdict="fault empty-200")
+        status = script.count("http", 500)
+        owner = self.model.owner if self.model else "Poe"
+        refused = errors.by_status(
+            status if 400 <= status <= 599 else 500, self.spelling, owner
+        )
+        refused.verdict = f"fault http={refused.status}"
+        if script.has("retry-after"):
+            refused.headers["Retry-After"] = script.get("retry-after") or "1"
+        if script.get("retry-after") == "none":
+            del refused.headers["Retry-After"]
+        raise refused
+
+    # -- the answer
+
+    def reply_starts(self, model: Model) -> None:
+        """Note that a bot begins to answer."""
+        account = self.account
+        assert account is not None
+        self._is_replying = True
+        account.active += 1
+        account.most_active = max(account.most_active, account.active)
+        self._event("reply-start", model)
+
+    def reply_ends(self, model: Model, *, event: str = "reply-end") -> None:
+        """Note how a bot's answer ended."""
+        assert self.account is not None
+        if self._is_replying:
+            self._is_replying = False
+            self.account.active -= 1
+            self._event(event, model)
+
+    def _event(self, event: str, model: Model) -> None:
+        assert self.account is not None
+        self.face.journal.add(
+            face="api",
+            event=event,
+            request=self.entry["n"],
+            key=self.account.label,
+            model=model.id,
+        )
+
+    def charge(self, asking: Asking, reply: Reply, share: float = 1.0) -> None:
+        """Take the points for the answer, or for the *share* of it that was given."""
+        assert self.account is not None
+        said = int(reply.completion_tokens * share)
+        cost = self.face.charge(self.account, asking.model, reply.prompt_tokens, said)
+        self.entry["cost"] = cost
+
+    def headers(self) -> dict[str, str]:
+        """The headers of every answer, §3.5 and §10."""
+        elapsed = (time.perf_counter() - self.started) * 1000
+        headers = {
+            "Server": "cloudflare",
+            "CF-Cache-Status": "DYNAMIC",
+            **CORS,
+            "x-request-id": self.request_id,
+            **self.more_headers,
+        }
+        if self.envelope == "anthropic":
+            headers["request-id"] = self.request_id
+        else:
+            headers["openai-processing-ms"] = str(max(1, int(elapsed)))
+            headers["openai-version"] = "2020-10-01"
+        if self.account is not None:
+            limit, left, reset = self.face.rate_state(self.account)
+            if self.envelope == "anthropic":
+                at = datetime.now(UTC) + timedelta(seconds=reset)
+                headers["anthropic-ratelimit-requests-limit"] = str(limit)
+                headers["anthropic-ratelimit-requests-remaining"] = str(left)
+                headers["anthropic-ratelimit-requests-reset"] = at.strftime("%Y-%m-%dT%H:%M:%SZ")
+            elif self.face.switches.rate_headers:
+                headers["x-ratelimit-limit-requests"] = str(limit)
+                headers["x-ratelimit-remaining-requests"] = str(left)
+                headers["x-ratelimit-reset-requests"] = f"{reset:.3f}"
+        return headers
+
+    def answer(self, body: Any, *, status: int = 200, verdict: str = "ok") -> web.Response:
+        """Return a JSON answer."""
+        self.entry.update(status=status, verdict=verdict)
+        return web.Response(
+            body=orjson.dumps(body),
+            status=status,
+            content_type="application/json",
+            headers=self.headers(),
+        )
+
+    def refusal(self, refused: Refused) -> web.Response:
+        """Return the answer that says no."""
+        self.entry.update(status=refused.status, verdict=refused.verdict)
+        headers = {**self.headers(), **refused.headers}
+        if refused.html is not None:
+            return web.Response(
+                text=refused.html,
+                status=refused.status,
+                content_type="text/html" if refused.html else "application/json",
+                headers=headers,
+            )
+        body = (
+            errors.anthropic_body(refused, self.request_id, model=self.spelling)
+            if self.envelope == "anthropic"
+            else {"error": refused.error}
+        )
+        return web.Response(
+            body=orjson.dumps(body),
+            status=refused.status,
+            content_type="application/json",
+            headers=headers,
+        )
+
+
+Serve = Callable[[Visit], Awaitable[web.StreamResponse]]
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def handler(face: ApiFace, serve: Serve, *, envelope: Envelope = "openai") -> Handler:
+    """Return the aiohttp handler around *serve*: the journal, and every way to fail."""
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        visit = Visit(face, request, envelope)
+        try:
+            await visit.is_up()
+            return await serve(visit)
+        except Refused as refused:
+            return visit.refusal(refused)
+        except Dropped:
+            visit.entry.update(status=0, verdict="dropped")
+            if request.transport is not None:
+                request.transport.abort()
+            return web.Response(status=500)
+        except (HungUp, ConnectionError):
+            visit.entry.update(status=0, verdict="client hung up")
+            return web.Response(status=499)
+        finally:
+            visit.entry["ms"] = round((time.perf_counter() - visit.started) * 1000, 3)
+            if visit.model is not None and visit.account is not None:
+                visit.reply_ends(visit.model, event="reply-aborted")
+
+    return handle

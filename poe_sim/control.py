@@ -1,0 +1,212 @@
+"""``/__journal`` and ``/__control``: how tests look into the stand-in and turn its switches."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import asdict, fields
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from .web import Switches, World
+from .web.player import lose
+from .web.world import Account, Fault, switch_fault
+
+_SWITCHES = {field.name for field in fields(Switches)}
+
+
+class ControlError(Exception):
+    """The body of a control request asks for something that there is not."""
+
+
+def add_routes(app: web.Application, world: World) -> None:
+    """Serve journal and control of *world* on *app*."""
+    control = Control(world)
+
+    async def read_journal(request: web.Request) -> web.Response:
+        after = request.query.get("after", "0")
+        if not after.isdigit():
+            return _json({"error": "after is a number"}, 400)
+        return _json(world.journal.after(int(after)))
+
+    async def clear_journal(_request: web.Request) -> web.Response:
+        world.journal.clear()
+        return _json({})
+
+    async def read_state(_request: web.Request) -> web.Response:
+        return _json(control.state())
+
+    async def change_state(request: web.Request) -> web.Response:
+        try:
+            body = orjson.loads(await request.read())
+            if not isinstance(body, dict):
+                raise ControlError("the body is a JSON object")
+            await control.change(body)
+        except (orjson.JSONDecodeError, ControlError) as error:
+            return _json({"error": str(error)}, 400)
+        return _json(control.state())
+
+    app.router.add_get("/__journal", read_journal)
+    app.router.add_delete("/__journal", clear_journal)
+    app.router.add_get("/__control", read_state)
+    app.router.add_post("/__control", change_state)
+
+
+def _json(body: object, status: int = 200) -> web.Response:
+    return web.Response(body=orjson.dumps(body), status=status, content_type="application/json")
+
+
+class Control:
+    """The switches, and the actions that happen once."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._actions: Mapping[str, Callable[[Any], Awaitable[None]]] = {
+            "rotate_formkey": self._rotate_formkey,
+            "rotate_build": self._rotate_build,
+            "drop_sockets": self._drop_sockets,
+            "silence_sockets": self._silence_sockets,
+            "lose_channels": self._lose_channels,
+            "forget_channels": self._forget_channels,
+            "log_out": self._log_out,
+            "log_in": self._log_in,
+            "points": self._points,
+            "retire_hash": self._retire_hash,
+            "fail": self._fail,
+            "reset": self._reset,
+        }
+
+    def state(self) -> dict[str, Any]:
+        """Return all that may be known about the stand-in: no cookie, no form key."""
+        world = self._world
+        return {
+            **asdict(world.switches),
+            "accounts": [
+                {
+                    "label": account.label,
+                    "logged_in": account.is_logged_in,
+                    "points": account.points,
+                    "chats": len(account.chats),
+                    "running": len(account.jobs),
+                    "channels": len(account.channels),
+                    "sockets": sum(len(each.sockets) for each in account.channels.values()),
+                }
+                for account in world.accounts
+            ],
+            "build_id": world.build.build_id,
+            "revision": world.build.revision,
+            "hashes": world.hashes,
+            "faults": [asdict(fault) for fault in world.faults],
+        }
+
+    async def change(self, body: Mapping[str, Any]) -> None:
+        """Turn the switches that *body* names, then do the actions, in its order."""
+        for name, value in body.items():
+            if name in _SWITCHES:
+                if complaint := switch_fault(name, _plain(name, value)):
+                    raise ControlError(complaint)
+            elif name not in self._actions:
+                raise ControlError(f"unknown field {name}")
+        for name, value in body.items():
+            if name in _SWITCHES:
+                setattr(self._world.switches, name, _plain(name, value))
+        if "ring_size" in body:
+            for channel in self._world.channels.values():
+                channel.set_ring_size(self._world.switches.ring_size)
+        for name, value in body.items():
+            if name in self._actions:
+                await self._actions[name](value)
+
+    def _accounts(self, value: Any) -> list[Account]:
+        """Return the accounts that a label, a list of labels or ``true`` stands for."""
+        if value is True:
+            return self._world.accounts
+        labels = value if isinstance(value, list) else [value]
+        found = []
+        for label in labels:
+            account = self._world.account_called(label) if isinstance(label, str) else None
+            if account is None:
+                raise ControlError(f"unknown account {label}")
+            found.append(account)
+        return found
+
+    async def _rotate_formkey(self, value: Any) -> None:
+        for account in self._accounts(value):
+            self._world.rotate_formkey(account)
+
+    async def _rotate_build(self, value: Any) -> None:
+        if value:
+            self._world.new_build()
+
+    async def _drop_sockets(self, value: Any) -> None:
+        for account in self._accounts(value):
+            for channel in account.channels.values():
+                for socket in tuple(channel.sockets):
+                    await socket.close()
+
+    async def _silence_sockets(self, value: Any) -> None:
+        for account in self._accounts(value):
+            for channel in account.channels.values():
+                for socket in channel.sockets:
+                    socket.is_silent = True
+
+    async def _lose_channels(self, value: Any) -> None:
+        if value not in ("missed", "refetch"):
+            raise ControlError("lose_channels takes missed or refetch")
+        for account in self._world.accounts:
+            await lose(account, value)
+
+    async def _forget_channels(self, value: Any) -> None:
+        for account in self._accounts(value):
+            for name in account.channels:
+                self._world.channels.pop(name, None)
+            account.channels.clear()
+
+    async def _log_out(self, value: Any) -> None:
+        for account in self._accounts(value):
+            account.is_logged_in = False
+
+    async def _log_in(self, value: Any) -> None:
+        for account in self._accounts(value):
+            account.is_logged_in = True
+
+    async def _points(self, value: Any) -> None:
+        if not isinstance(value, dict):
+            raise ControlError("points takes an object of labels and numbers")
+        for label, points in value.items():
+            if not isinstance(points, int):
+                raise ControlError("points are whole numbers")
+            self._accounts(label)[0].points = points
+
+    async def _retire_hash(self, value: Any) -> None:
+        for name in value if isinstance(value, list) else [value]:
+            if name not in self._world.hashes:
+                raise ControlError(f"unknown operation {name}")
+            self._world.retire_hash(name)
+
+    async def _fail(self, value: Any) -> None:
+        for given in value if isinstance(value, list) else [value]:
+            match given:
+                case {"with": dict(words)}:
+                    rest = {name: each for name, each in given.items() if name != "with"}
+                case _:
+                    raise ControlError("fail takes objects with a field `with`")
+            unknown = rest.keys() - {"path", "query_name", "account", "times"}
+            if unknown:
+                raise ControlError(f"unknown field {min(unknown)} in fail")
+            if not isinstance(rest.get("times", 1), int):
+                raise ControlError("times is a number")
+            texts = {name: str(each) for name, each in words.items()}
+            self._world.faults.append(Fault(texts, **rest))
+
+    async def _reset(self, value: Any) -> None:
+        if value:
+            self._world.reset()
+
+
+def _plain(name: str, value: Any) -> Any:
+    """Take ``true`` and ``false`` for the challenge as well."""
+    if name == "challenge" and isinstance(value, bool):
+        return "on" if value else "off"
+    return value

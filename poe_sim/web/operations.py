@@ -1,0 +1,517 @@
+"""The GraphQL operations, web protocol sheet §10, except for sending: that is ``sending.py``."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import web
+
+from . import faults, hashes
+from .bots import Bot, node_id
+from .player import stop, stop_all_of
+from .world import Account, Channel, Chat, Item, Message, World
+
+Json = dict[str, Any]
+
+VIEWER_ID = node_id("Viewer", 0)
+
+
+@dataclass(slots=True)
+class Upload:
+    """A file that came with a request."""
+
+    name: str
+    content_type: str
+    size: int
+
+
+@dataclass(slots=True)
+class Call:
+    """One operation that passed all checks."""
+
+    world: World
+    account: Account
+    channel: Channel | None
+    variables: Json
+    entry: Json
+    request: web.Request
+    files: list[Upload] = field(default_factory=list)
+
+    def chat(self) -> Chat:
+        """Return the chat of the call, which must be the account's."""
+        chat = self.account.chats.get(self.variables["chatId"])
+        if chat is None:
+            raise server_error("unknown chat")
+        return chat
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """What an operation takes, and who answers it."""
+
+    schema: Mapping[str, str]
+    handler: Callable[[Call], Awaitable[Json]]
+    # Its effects are pushed, so it must name a channel to push to.
+    pushes: bool = False
+
+
+def server_error(why: str) -> faults.Refused:
+    """The answer to whatever cannot be done, web protocol sheet §17.2."""
+    return faults.graphql_error("Server Error", f"server error: {why}")
+
+
+# Lists -----------------------------------------------------------------------------------------
+
+
+def _cursor(key: object) -> str:
+    return base64.b64encode(f"c:{key}".encode()).decode()
+
+
+def _page(nodes: Sequence[tuple[object, Json]], count: int | None, cursor: str | None) -> Json:
+    """Cut one page out of a list whose items are known by a key."""
+    start = 0
+    if cursor:
+        keys = [_cursor(key) for key, _ in nodes]
+        # Someone who counts pages by numbers and an item that is gone both get the end.
+        start = keys.index(cursor) + 1 if cursor in keys else len(nodes)
+    limit = 10 if count is None else max(0, min(count, 200))
+    part = nodes[start : start + limit]
+    return {
+        "edges": [{"cursor": _cursor(key), "node": node} for key, node in part],
+        "pageInfo": {
+            "endCursor": _cursor(part[-1][0]) if part else None,
+            "hasNextPage": start + limit < len(nodes),
+        },
+    }
+
+
+def _listed_bots(bots: Sequence[Bot]) -> list[tuple[object, Json]]:
+    return [
+        (bot.bot_id, {**bot.brief(), "description": f"{bot.handle}, played by a stand-in."})
+        for bot in bots
+        if not bot.is_private
+    ]
+
+
+async def _available_bots(call: Call) -> Json:
+    variables = call.variables
+    page = _page(
+        _listed_bots(call.world.bots.bots), variables.get("limit"), variables.get("cursor")
+    )
+    return {"viewer": {"id": VIEWER_ID, "availableBotsConnection": page}}
+
+
+async def _explore_index(_call: Call) -> Json:
+    return {"exploreBotsCategoryObjects": [{"categoryName": "defaultCategory"}]}
+
+
+async def _explore_list(call: Call) -> Json:
+    variables = call.variables
+    page = _page(
+        _listed_bots(call.world.bots.bots), variables.get("count"), variables.get("cursor")
+    )
+    return {"exploreBotsConnection": page}
+
+
+async def _search(call: Call) -> Json:
+    variables = call.variables
+    wanted = variables["query"].lower()
+    if variables["entityType"] == "user":
+        names = [f"sim-user-{number}" for number in range(1, 8)]
+        nodes: list[tuple[object, Json]] = [
+            (name, {"__typename": "PoeUser", "nullableHandle": name})
+            for name in names
+            if wanted in name
+        ]
+    else:
+        found = [bot for bot in call.world.bots.bots if wanted in bot.handle.lower()]
+        nodes = _listed_bots(found)
+    page = _page(nodes, variables.get("count"), variables.get("cursor"))
+    return {"searchEntityConnection": page}
+
+
+async def _profile(call: Call) -> Json:
+    handle = call.variables["handle"]
+    user = {"__typename": "PoeUser", "id": node_id("PoeUser", 1), "handle": handle, "bio": ""}
+    return {"user": user}
+
+
+# Bots and the viewer ---------------------------------------------------------------------------
+
+
+async def _bot_info(call: Call) -> Json:
+    world, name = call.world, call.variables["botHandle"]
+    bot = world.find_bot(name)
+    if bot is not None and not world.switches.codenames_in_bot_info:
+        handles = {handle.lower() for handle in (bot.handle, *bot.other_handles)}
+        if name.lower() not in handles:
+            bot = None
+    return {
+        "bot": None if bot is None else bot.full(),
+        "viewer": {
+            "id": VIEWER_ID,
+            "submitMessageParamsAsDict": False,
+            "shouldUseFinishUploadEndpoint": world.switches.upload_endpoint == "finish",
+            "shouldUsePresignedUrl": False,
+            "fileUploadSizeLimits": [{"sizeLimit": world.switches.upload_limit}],
+        },
+    }
+
+
+async def _settings(call: Call) -> Json:
+    account = call.account
+    bot = call.world.bots.bots[0]
+    return {
+        "viewer": {
+            "id": VIEWER_ID,
+            "uid": account.user_id,
+            "primaryEmail": f"{account.label}@example.invalid",
+            "defaultBot": bot.brief(),
+            "hasActiveSubscription": True,
+            "subscription": {
+                "isActive": True,
+                "expiresTime": account.reset_time,
+                "subscriptionProduct": {"displayName": "Poe"},
+                "purchaseType": "stand_in",
+                "willCancelAtPeriodEnd": False,
+            },
+            "messagePointInfo": account.points_info(),
+        }
+    }
+
+
+async def _who(_call: Call) -> Json:
+    return {"viewer": {"id": VIEWER_ID}}
+
+
+async def _subscribe(call: Call) -> Json:
+    assert call.channel is not None
+    world, wanted = call.world, set[str]()
+    for entry in call.variables["subscriptions"]:
+        match entry:
+            case {"subscriptionName": str(name), "queryHash": str(value)}:
+                is_current = hashes.SUBSCRIPTIONS.get(name) == value
+            case {"subscriptionName": str(name), "query": str()}:
+                # The oldest clients sent the text of the subscription and no hash.
+                is_current = False
+            case _:
+                raise server_error("bad subscription")
+        if is_current or (not world.is_strict and name in hashes.SUBSCRIPTION_NAMES):
+            wanted.add(name)
+        elif world.is_strict:
+            raise server_error(f"subscription {name}")
+    call.channel.subscribed = frozenset(wanted)
+    call.entry["channel"] = call.channel.label
+    if world.switches.close_replaced:
+        for other in call.account.channels.values():
+            if other is not call.channel:
+                for socket in tuple(other.sockets):
+                    await socket.close()
+    return {"autoSubscribe": {"viewer": {"id": VIEWER_ID}}}
+
+
+# Chats -----------------------------------------------------------------------------------------
+
+
+def _chat_nodes(account: Account, handle: str | None = None) -> list[tuple[object, Json]]:
+    """Return the chats, the one that was used last first."""
+    return [
+        (chat.chat_id, chat.as_json())
+        for chat in reversed(account.chats.values())
+        if handle is None or handle.lower() in chat.bot.names()
+    ]
+
+
+async def _chats(call: Call) -> Json:
+    variables = call.variables
+    nodes = _chat_nodes(call.account)
+    return {"chats": _page(nodes, variables.get("count"), variables.get("cursor"))}
+
+
+async def _filtered_chats(call: Call) -> Json:
+    variables = call.variables
+    nodes = _chat_nodes(call.account, variables["handle"])
+    return {"filteredChats": _page(nodes, variables.get("count"), variables.get("cursor"))}
+
+
+async def _chat_messages(call: Call) -> Json:
+    variables = call.variables
+    chat = next(
+        (chat for chat in call.account.chats.values() if chat.node_id == variables["id"]), None
+    )
+    if chat is None:
+        return {"node": None}
+    messages = chat.messages
+    end = len(messages)
+    if cursor := variables.get("cursor"):
+        keys = [_cursor(message.message_id) for message in messages]
+        end = keys.index(cursor) if cursor in keys else 0
+    start = max(0, end - max(1, variables.get("count") or 25))
+    part = messages[start:end]
+    connection = {
+        "edges": [
+            {"cursor": _cursor(message.message_id), "node": message.as_json()} for message in part
+        ],
+        "pageInfo": {
+            "startCursor": _cursor(part[0].message_id) if part else None,
+            "hasPreviousPage": start > 0,
+        },
+    }
+    return {"node": {**chat.as_json(), "messagesConnection": connection}}
+
+
+async def _chat_page(call: Call) -> Json:
+    code = call.variables["chatCode"]
+    chat = next((chat for chat in call.account.chats.values() if chat.code == code), None)
+    if chat is None:
+        return {"chatOfCode": None}
+    edges = [message.edge() for message in chat.messages]
+    last = edges[-1]["node"] if edges else None
+    return {
+        "chatOfCode": {
+            **chat.as_json(),
+            "messagesConnection": {"edges": edges},
+            "lastMessage": last,
+        }
+    }
+
+
+async def _message_info(call: Call) -> Json:
+    code = call.variables["messageCode"]
+    for chat in call.account.chats.values():
+        for message in chat.messages:
+            if message.as_json()["messageCode"] == code:
+                price = message.job.bot.price if message.job else 0
+                return {"messageOfCode": {"responsibleJob": {"totalCostPoints": price}}}
+    return {"messageOfCode": None}
+
+
+async def _break(call: Call) -> Json:
+    chat = call.chat()
+    message = call.world.new_message(
+        author="chat_break", text="", nonce=call.variables.get("clientNonce") or ""
+    )
+    chat.messages.append(message)
+    await call.world.push(call.account, Item("messageAdded", chat.chat_id, message.as_json()))
+    return {"messageBreakEdgeCreate": {"message": message.edge()}, "messageBreakEdge": None}
+
+
+async def _stop_chat(call: Call) -> Json:
+    chat = call.chat()
+    call.entry["chatId"] = chat.chat_id
+    await stop_all_of(call.world, chat)
+    return {"cancelViewerActiveJobs": {"viewer": {"id": VIEWER_ID}}}
+
+
+async def _stop_message(call: Call) -> Json:
+    found = call.account.message(call.variables["messageId"])
+    if found is None:
+        raise server_error("unknown message")
+    chat, message = found
+    call.entry["chatId"] = chat.chat_id
+    if message.job is not None and message.job is chat.job:
+        await stop(call.world, message.job)
+    return {"messageCancel": message.as_json()}
+
+
+async def _remove(call: Call, chat: Chat) -> None:
+    await stop_all_of(call.world, chat)
+    del call.account.chats[chat.chat_id]
+    call.world.journal.add(
+        event="chat-deleted", account=call.account.label, chatId=chat.chat_id, bot=chat.bot.handle
+    )
+
+
+async def _delete_chat(call: Call) -> Json:
+    chat = call.chat()
+    call.entry["chatId"] = chat.chat_id
+    await _remove(call, chat)
+    gone = {"id": chat.node_id, "chatId": chat.chat_id}
+    await call.world.push(
+        call.account, Item("chatDeletedV2", None, gone), Item("chatDeletedV3", None, gone)
+    )
+    return {"deleteChat": {"chatId": chat.chat_id, "viewer": {"id": VIEWER_ID}}}
+
+
+async def _delete_messages(call: Call) -> Json:
+    gone: list[int] = []
+    for message_id in call.variables["messageIds"]:
+        found = call.account.message(message_id) if isinstance(message_id, int) else None
+        if found is None:
+            raise server_error("unknown message")
+        chat, message = found
+        if message.job is not None and message.job is chat.job:
+            await stop(call.world, message.job)
+        chat.messages.remove(message)
+        gone.append(message_id)
+        content = {"messageIds": [message_id]}
+        await call.world.push(
+            call.account,
+            Item("messageDeleted", chat.chat_id, content),
+            Item("messageDeletedV2", chat.chat_id, content),
+        )
+    return {"messagesDelete": {"edgeIds": [node_id("Message", number) for number in gone]}}
+
+
+async def _delete_all(call: Call) -> Json:
+    for chat in list(call.account.chats.values()):
+        await _remove(call, chat)
+    await call.world.push(call.account, Item("allChatsDeleted", None, {"viewerId": VIEWER_ID}))
+    return {"deleteUserMessages": {"viewer": {"id": VIEWER_ID}}}
+
+
+async def _set_title(call: Call) -> Json:
+    chat = call.chat()
+    chat.title = call.variables["title"]
+    content = {"id": chat.node_id, "title": chat.title}
+    await call.world.push(call.account, Item("chatTitleUpdated", chat.chat_id, content))
+    return {"chatSetTitle": {"chat": chat.as_json()}}
+
+
+async def _set_context(call: Call) -> Json:
+    chat = call.chat()
+    is_on = call.variables["isContextOptimizationOn"]
+    content = {"id": chat.node_id, "isContextOptimizationOn": is_on}
+    await call.world.push(call.account, Item("chatSettingsUpdated", chat.chat_id, content))
+    return {"chatSetContextOptimization": {"chat": {**chat.as_json(), **content}}}
+
+
+async def _mark_seen(call: Call) -> Json:
+    chat = call.chat()
+    content = {"id": chat.node_id, "lastSeenMessageId": call.variables["lastSeenMessageId"]}
+    await call.world.push(
+        call.account,
+        Item("messageReadV2", chat.chat_id, content),
+        Item("messageReadByViewer", None, content),
+    )
+    return {"chatMarkAsSeen": {"chat": chat.as_json()}}
+
+
+async def _share(call: Call) -> Json:
+    chat = call.chat()
+    wanted = set(call.variables["messageIds"])
+    code = call.world.letters(20)
+    call.world.shares[code] = [each for each in chat.messages if each.message_id in wanted]
+    return {"messagesShare": {"shareCode": code}}
+
+
+async def _continue_share(call: Call) -> Json:
+    world, variables = call.world, call.variables
+    bot = world.find_bot(variables["botName"])
+    shared = world.shares.get(variables["shareCode"])
+    if bot is None or not shared:
+        raise server_error("unknown share")
+    chat = world.new_chat(call.account, bot, None)
+    for message in shared:
+        copy = world.new_message(
+            author=message.author, text=message.text, bot=None if message.job is None else bot
+        )
+        chat.messages.append(copy)
+    nodes = [{"node": {**message.as_json(), "chat": chat.as_json()}} for message in chat.messages]
+    return {"continueChatFromPoeShare": {"status": "success", "messages": nodes}}
+
+
+async def _knowledge(call: Call) -> Json:
+    match call.variables["sourceInput"]:
+        case {"text_input": {"title": str(title), "content": str()}}:
+            pass
+        case {"file_upload": {"attachment": "file"}} if len(call.files) == 1:
+            title = call.files[0].name
+        case _:
+            raise server_error("bad sourceInput")
+    number = call.world.rng.randrange(10_000, 99_999)
+    source = {"title": title, "knowledgeSourceId": number}
+    return {"knowledgeSourceCreate": {"status": "success", "source": source}}
+
+
+async def _message_cache(call: Call) -> Json:
+    newest: list[Message] = []
+    for chat in reversed(call.account.chats.values()):
+        newest += chat.messages[-1:]
+    return {"messages": [message.as_json() for message in newest[:20]]}
+
+
+_LIST = {"count": "int", "cursor": "str?"}
+_OLD_BOT_LIST = {"cursor": "+str?", "limit": "+int?"}
+
+# Name -> operation, all but those that make a bot speak. The kinds are those of `checks.misfit`.
+TABLE: dict[str, Operation] = {
+    "subscriptionsMutation": Operation({"subscriptions": "=list"}, _subscribe, pushes=True),
+    "sendChatBreakMutation": Operation(
+        {"chatId": "=int", "clientNonce": "str"}, _break, pushes=True
+    ),
+    "AddMessageBreakEdgeMutation": Operation(
+        {"chatId": "=int", "connections": "+list"}, _break, pushes=True
+    ),
+    "cancelViewerActiveJobs_cancelViewerActiveJobs_Mutation": Operation(
+        {"chatId": "=int"}, _stop_chat, pushes=True
+    ),
+    "stopMessage_messageCancel_Mutation": Operation(
+        {"messageId": "=int", "textLength": "=int", "linkifiedTextLength": "~int"},
+        _stop_message,
+        pushes=True,
+    ),
+    "chatHelpers_messageCancel_Mutation": Operation(
+        {"messageId": "=int", "textLength": "+int", "linkifiedTextLength": "+int"},
+        _stop_message,
+        pushes=True,
+    ),
+    "useDeleteChat_deleteChat_Mutation": Operation({"chatId": "=int"}, _delete_chat, pushes=True),
+    "DeleteMessageMutation": Operation({"messageIds": "=list"}, _delete_messages, pushes=True),
+    "MessageDeleteConfirmationModal_deleteMessageMutation_Mutation": Operation(
+        {"messageIds": "=list", "connections": "+str"}, _delete_messages, pushes=True
+    ),
+    "SettingsDeleteAllMessagesButton_deleteUserMessagesMutation_Mutation": Operation(
+        {}, _delete_all, pushes=True
+    ),
+    "ChatPageQuery": Operation({"chatCode": "=str"}, _chat_page),
+    "ChatListPaginationQuery": Operation({**_LIST, "id": "=str"}, _chat_messages),
+    "ChatHistoryListPaginationQuery": Operation(_LIST, _chats),
+    "ChatHistoryFilteredListPaginationQuery": Operation(
+        {**_LIST, "handle": "=str"}, _filtered_chats
+    ),
+    "HandleBotLandingPageQuery": Operation({"botHandle": "=str"}, _bot_info),
+    "availableBotsSelectorModalPaginationQuery": Operation(
+        {
+            "botSelectorFilter": "str",
+            "cursor": "str?",
+            "filterCanvasOnlyBots": "bool",
+            "includeHomePageBotSelectorFragment": "bool",
+            "limit": "int",
+        },
+        _available_bots,
+    ),
+    "BotSelectorModalQuery": Operation(_OLD_BOT_LIST, _available_bots),
+    "BotSwitcherModalQuery": Operation(_OLD_BOT_LIST, _available_bots),
+    "AvailableBotsListModalPaginationQuery": Operation(_OLD_BOT_LIST, _available_bots),
+    "exploreBotsIndexPageQuery": Operation({"categoryName": "=str"}, _explore_index),
+    "ExploreBotsListPaginationQuery": Operation({**_LIST, "categoryName": "=str"}, _explore_list),
+    "SearchResultsListPaginationQuery": Operation(
+        {**_LIST, "query": "=str", "entityType": "=str"}, _search
+    ),
+    "HandleProfilePageQuery": Operation({"handle": "=str"}, _profile),
+    "settingsPageQuery": Operation({}, _settings),
+    "MessageInfoPageQuery": Operation({"messageCode": "=str"}, _message_info),
+    "ChatSettingsModal_ChatSetTitle_Mutation": Operation(
+        {"chatId": "=int", "title": "=str"}, _set_title
+    ),
+    "ChatSettingsModal_ChatSetContextOptimization_Mutation": Operation(
+        {"chatId": "=int", "isContextOptimizationOn": "=bool"}, _set_context
+    ),
+    "useChatLastMessageImpressionTracker_ChatMarkAsSeen_Mutation": Operation(
+        {"chatId": "=int", "lastSeenMessageId": "=int"}, _mark_seen
+    ),
+    "AnnotateWithIdsProviderQuery": Operation({}, _who),
+    "ShareMessageMutation": Operation({"chatId": "=int", "messageIds": "=list"}, _share),
+    "messageSharing_shareMessagesMutation_Mutation": Operation(
+        {"chatId": "=int", "messageIds": "=list"}, _share
+    ),
+    "ContinueChatCTAButton_continueChatFromPoeShare_Mutation": Operation(
+        {"botName": "=str", "shareCode": "=str", "postId": "int?"}, _continue_share
+    ),
+    "Knowledge_CreateKnowledgeSourceMutation": Operation({"sourceInput": "=dict"}, _knowledge),
+    "useMessageCacheQuery": Operation({}, _message_cache),
+}

@@ -1,0 +1,64 @@
+"""Stand-ins that unit tests share: a clock moved by hand, an upstream that follows a script."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable
+from typing import Any, Final, TypeAlias
+
+from poe_proxy.chat import ChatRequest, Done, Message, ReplyEvent, Text, TextPart
+
+#: What happens next in a reply: an event is said, a failure is raised, a function is called.
+Step: TypeAlias = ReplyEvent | BaseException | Callable[[], object]
+
+ANSWER: Final[tuple[Step, ...]] = (Text("Hello"), Text(" there"), Done())
+
+
+class Clock:
+    """A clock that goes only when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def go(self, seconds: float) -> None:
+        self.now += seconds
+
+
+class FakeUpstream:
+    """Plays its scripts, one a reply and the last one for ever, and keeps what it was asked."""
+
+    def __init__(self, *scripts: Iterable[Step]) -> None:
+        self.asked: list[tuple[ChatRequest, str]] = []
+        #: Replies that were begun and are not over, and those that were hung up on.
+        self.open = 0
+        self.hung_up = 0
+        self._scripts = list(scripts) or [ANSWER]
+
+    def reply(self, chat: ChatRequest, bot: str) -> Generator[ReplyEvent, None, None]:
+        self.asked.append((chat, bot))
+        script = self._scripts[0] if len(self._scripts) == 1 else self._scripts.pop(0)
+        self.open += 1
+        try:
+            for step in script:
+                if isinstance(step, BaseException):
+                    raise step
+                if callable(step):
+                    step()
+                else:
+                    yield step
+        except GeneratorExit:
+            self.hung_up += 1
+            raise
+        finally:
+            self.open -= 1
+
+    def close(self) -> None:
+        """There is nothing to give back."""
+
+
+def ask(text: str = "Hello!", **fields: Any) -> ChatRequest:
+    """A request of one user message."""
+    message = Message(role="user", content=(TextPart(text),))
+    return ChatRequest(**{"model": "gpt-4", "messages": (message,), **fields})

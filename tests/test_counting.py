@@ -1,0 +1,53 @@
+"""How many pieces a text has."""
+
+from __future__ import annotations
+
+import pytest
+
+from poe_proxy import counting
+from poe_proxy.chat import ChatRequest, Message, TextPart, ToolCall
+from poe_proxy.counting import count_prompt, count_text
+
+
+@pytest.mark.parametrize(
+    ("text", "pieces"),
+    [
+        ("", 0),
+        ("hello world", 2),
+        ("Hello, world!", 4),
+        ("你好,世界", 3),
+        ("    return x\n", 4),
+        ("<|endoftext|>", 7),
+    ],
+)
+def test_pieces_are_those_of_o200k(text: str, pieces: int) -> None:
+    """Figures are those of OpenAI's own vocabulary, and its special words are plain text."""
+    assert pieces == count_text(text)
+
+
+def test_a_long_text_is_counted_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A text of any length is counted whole, and the last short slice is not forgotten."""
+    text = " hello" * 25
+
+    whole = count_text(text)
+    monkeypatch.setattr(counting, "_SLICE", 60)
+
+    assert 25 == whole
+    assert 25 == count_text(text)
+
+
+def test_a_prompt_counts_its_framing() -> None:
+    """Each message costs three pieces more than its text, and so does the conversation."""
+    hello = Message(role="user", content=(TextPart("hello world"),))
+    call = Message(role="assistant", tool_calls=(ToolCall("call_1", "hello", "hello world"),))
+
+    assert 3 == count_prompt(ChatRequest(model="m", messages=()))
+    assert 3 + 3 + 2 == count_prompt(ChatRequest(model="m", messages=(hello,)))
+    assert 3 + 5 + 3 + 1 + 2 == count_prompt(ChatRequest(model="m", messages=(hello, call)))
+
+
+def test_warming_up_needs_no_network() -> None:
+    """The vocabulary comes with the library, so that loading it is all there is to do."""
+    counting.warm_up()
+
+    assert 1 == count_text("hello")

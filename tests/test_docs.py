@@ -1,0 +1,307 @@
+"""The documents say what the code does."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import re
+import shlex
+import tomllib
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from poe_proxy import errors
+from poe_proxy.chat import Message, TextPart
+from poe_proxy.models import Models
+from poe_proxy.parsing import chat_request
+from poe_proxy.prompts import Prompt, RoleMode
+from poe_proxy.settings import Settings
+
+ROOT = Path(__file__).parents[1]
+READMES = ("README.md", "README.zh-CN.md")
+DOCUMENTS = (*READMES, "CHANGELOG.md", "CONTRIBUTING.md")
+
+
+def text_of(name: str) -> str:
+    return (ROOT / name).read_text("utf-8")
+
+
+def blocks(name: str, language: str) -> list[str]:
+    """The fenced blocks of a document that are written in *language*."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", text_of(name), re.DOTALL | re.MULTILINE)
+
+
+def rows(name: str, table: str = "") -> Iterator[list[str]]:
+    """The rows of the tables of a document, or of the *table* with this mark, as cells."""
+    text = text_of(name)
+    if table:
+        text = text.partition(f"<!-- {table} -->\n")[2].partition("\n\n")[0]
+    for line in text.splitlines():
+        if line.strip().startswith("|"):
+            cells = re.split(r"(?<!\\)\|", line.strip().strip("|"))
+            yield [cell.strip().replace("\\|", "|") for cell in cells]
+
+
+def code(cell: str) -> str:
+    """What stands in backticks in a cell; "" if nothing does."""
+    found = re.search(r"`([^`]+)`", cell)
+    return found[1] if found else ""
+
+
+# ---- settings
+
+
+def _plain(value: object) -> str:
+    """A default as one would write it in a `.env`."""
+    if value is None or value == {}:
+        return ""
+    if isinstance(value, bool | float):
+        return f"{value:g}"
+    return str(value)
+
+
+def _settings_of_the_source() -> tuple[dict[str, str], list[str]]:
+    """The variables that `Settings.from_env` reads, with their defaults, and their aliases."""
+    defaults, aliases = {}, []
+    for node in ast.walk(ast.parse(text_of("poe_proxy/settings.py"))):
+        match node:
+            case ast.Call(
+                func=ast.Attribute(value=ast.Name(id="env")),
+                args=[ast.Constant(value=str(name)), *rest],
+                keywords=keywords,
+            ):
+                defaults[name] = _plain(ast.literal_eval(rest[0])) if rest else ""
+                aliases += [str(ast.literal_eval(k.value)) for k in keywords if k.arg == "alias"]
+    return defaults, aliases
+
+
+DEFAULTS, ALIASES = _settings_of_the_source()
+
+
+def _env_example() -> list[tuple[str, str]]:
+    return re.findall(r"^#?([A-Za-z][A-Za-z_]*)=(.*)$", text_of(".env.example"), re.MULTILINE)
+
+
+def test_the_source_is_understood() -> None:
+    """What this file reads from settings.py are the fields of Settings, one for one."""
+    assert len(Settings.__dataclass_fields__) == len(DEFAULTS)
+    assert {"AuthKey": "", "PORT": "8080", "COOL_DOWN": "10", "DELETE_CHATS": "0"}.items() <= (
+        DEFAULTS.items()
+    )
+    assert ["AUTH_KEY"] == ALIASES
+
+
+def test_env_example_has_every_setting_once_at_its_default() -> None:
+    """.env.example and settings.py name the same variables and the same defaults."""
+    given = _env_example()
+
+    assert DEFAULTS == dict(given)
+    assert len(DEFAULTS) == len(given)
+
+
+def test_env_example_filled_in_is_the_default_configuration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every line of .env.example can be opened without changing anything."""
+    for name in [*DEFAULTS, *ALIASES]:
+        for variable in (name, f"{name}_FILE"):
+            monkeypatch.delenv(variable, raising=False)
+    needed = {"AuthKey": "sk-some-key", "TOKENS": "some-cookie"}
+    dotenv = tmp_path / ".env"
+    dotenv.write_text(
+        "\n".join(f"{name}={needed.get(name, value)}" for name, value in _env_example()), "utf-8"
+    )
+
+    settings = Settings.from_env(dotenv)
+
+    assert Settings(auth_keys=("sk-some-key",), tokens=("some-cookie",)) == settings
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_the_table_of_settings_is_complete(name: str) -> None:
+    """The README's table has every setting once, with its default, and every alias."""
+    table = [(code(row[0]), code(row[1])) for row in rows(name, "settings") if code(row[0])]
+
+    assert DEFAULTS == dict(table)
+    assert len(DEFAULTS) == len(table)
+    for alias in ALIASES:
+        assert f"`{alias}`" in text_of(name)
+
+
+# ---- models, routes, errors, roles
+
+
+def test_the_example_of_a_model_file_loads() -> None:
+    """docs/models.example.toml is a model file, and does what its comments say."""
+    models = Models.load(ROOT / "docs" / "models.example.toml")
+    listed = [entry["id"] for entry in models.listing()]
+
+    assert {"gpt-4", "sonnet", "my-own-bot", "gpt-4-32k"} <= set(listed)
+    assert "google-palm" not in listed
+    assert models.resolve("gpt-3.5-turbo-16k") is None
+    for name, bot, kind in [
+        ("GPT-4", "GPT-5.1", None),
+        ("sonnet-by-key", "Claude-Sonnet-4.5", "key"),
+        ("my-own-bot", "Your-Private-Bot", "cookie"),
+        ("Some-Other-Bot", "Some-Other-Bot", None),
+    ]:
+        route = models.resolve(name)
+        assert route is not None
+        assert (bot, kind) == (route.bot, route.kind)
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_the_table_of_models_is_the_built_in_one(name: str) -> None:
+    """The README leads every built-in name to the bot that the program leads it to."""
+    given = {
+        model: code(row[1])
+        for row in rows(name)
+        if len(row) == 2
+        for model in re.findall(r"`([^`]+)`", row[0])
+        if model in Models.load().names
+    }
+
+    assert {model: route.bot for model, route in Models.load().names.items()} == given
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_toml_examples_are_model_files(name: str, tmp_path: Path) -> None:
+    """The model files in the README load."""
+    for place, example in enumerate(blocks(name, "toml")):
+        path = tmp_path / f"{place}.toml"
+        path.write_text(example, "utf-8")
+        Models.load(path)
+
+    assert blocks(name, "toml")
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_every_route_is_described(name: str) -> None:
+    """The README's table has each route of the blueprint."""
+    routes = re.findall(r'^@bp\.(get|post)\("([^"]+)"\)', text_of("poe_proxy/views.py"), re.M)
+    described = {code(row[0]) for row in rows(name)}
+    both_ways = {route.replace(" /v1/", " /") for route in described}
+
+    assert routes
+    for method, path in routes:
+        route = f"{method.upper()} {re.sub('<[^>]+>', '{id}', path)}"
+        assert route in described | both_ways
+
+
+def _failures(base: type[errors.PoeProxyError]) -> Iterator[type[errors.PoeProxyError]]:
+    for failure in base.__subclasses__():
+        yield failure
+        yield from _failures(failure)
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_every_error_is_described(name: str) -> None:
+    """The README's table has status, type and code of every failure that can be raised."""
+    described = {(row[0], code(row[1]), code(row[2])) for row in rows(name) if len(row) == 4}
+    raised = {
+        (str(failure.status), failure.type, failure.code)
+        for failure in _failures(errors.PoeProxyError)
+        if failure is not errors.UpstreamError and failure.__module__ == errors.__name__
+    }
+    wrong = {row for row in described if row[0].isdigit()} - raised
+
+    assert raised - described == set()
+    assert {("400", "invalid_request_error", "missing_required_parameter")} == wrong
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_the_texts_of_simulated_roles_are_exact(name: str) -> None:
+    """The README shows what is really sent for its example of a conversation."""
+    (conversation,) = blocks(name, "json")
+    messages = tuple(
+        Message(role=one["role"], content=(TextPart(one["content"]),))
+        for one in json.loads(conversation)
+    )
+    chat = chat_request(b'{"model": "m", "messages": [{"role": "user", "content": "x"}]}')
+    chat = type(chat)(model=chat.model, messages=messages)
+    shown = blocks(name, "text")
+
+    assert Prompt(RoleMode.OFF)(chat) + "\n" in shown
+    assert Prompt(RoleMode.ON)(chat) in shown
+
+
+# ---- examples, links, architecture
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_curl_examples_are_well_formed(name: str) -> None:
+    """Each curl example is one command line, and its body a chat request that we take."""
+    examples = [block for block in blocks(name, "bash") if block.startswith("curl")]
+    assert examples
+
+    for example in examples:
+        words = shlex.split(example.replace("\\\n", " "))
+        assert 1 == words.count("curl")
+        assert any(word.startswith("http://localhost:8080/") for word in words)
+        for flag, body in pairwise(words):
+            if flag in ("-d", "--data"):
+                chat_request(body.encode())
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_python_examples_compile(name: str) -> None:
+    """Each Python example is Python."""
+    for example in blocks(name, "python"):
+        compile(example, name, "exec")
+
+
+def _anchor(heading: str) -> str:
+    words = re.sub(r"[^\w\- ]", "", heading.strip().lower())
+    return words.replace(" ", "-")
+
+
+def _links(name: str) -> list[str]:
+    prose = re.sub(r"^```.*?^```$", "", text_of(name), flags=re.DOTALL | re.MULTILINE)
+    return re.findall(r"\]\(([^)\s]+)\)", prose)
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_links_lead_somewhere(name: str) -> None:
+    """Files that are linked exist, and so do the headings."""
+    for link in _links(name):
+        if link.startswith("https://"):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (ROOT / name).parent / path if path else ROOT / name
+        assert target.exists(), link
+        if anchor:
+            headings = re.findall(r"^#+ (.*)$", target.read_text("utf-8"), re.MULTILINE)
+            assert anchor in map(_anchor, headings), link
+
+
+def _layers_of(lines: list[str]) -> list[set[str]]:
+    return [set(re.split(r"\s*\|\s*", line.strip())) for line in lines]
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_the_rows_of_the_architecture_are_those_that_are_checked(name: str) -> None:
+    """The picture in the README is the contract of import-linter."""
+    contracts = tomllib.loads(text_of("pyproject.toml"))["tool"]["importlinter"]["contracts"]
+    (contract,) = [one for one in contracts if one["type"] == "layers"]
+    drawn = re.search(r"<!-- layers -->\n+```text\n(.*?)^```$", text_of(name), re.S | re.M)
+
+    assert drawn
+    assert _layers_of(contract["layers"]) == _layers_of(drawn[1].splitlines())
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_every_module_is_in_the_picture_of_the_house(name: str) -> None:
+    """The tree in the README has each module of poe_proxy, and none that is not there."""
+    (tree,) = [block for block in blocks(name, "text") if "poe_proxy/\n" in block]
+    drawn = set(re.findall(r"^    (\w+\.py|\w+/)", tree, re.MULTILINE))
+    package = ROOT / "poe_proxy"
+    there = {path.name for path in package.glob("*.py")} - {"__init__.py"}
+    there |= {f"{path.parent.name}/" for path in package.glob("*/__init__.py")}
+
+    assert there == drawn
+    for outside in re.findall(r"^(\w[\w.]*/?) ", tree, re.MULTILINE):
+        assert os.path.exists(ROOT / outside), outside

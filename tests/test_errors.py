@@ -1,0 +1,111 @@
+"""The failure tree: what each class tells the client, and what it means for a second try."""
+
+from __future__ import annotations
+
+import inspect
+import re
+
+import pytest
+
+from poe_proxy import errors
+from poe_proxy.errors import BotNotFound, InvalidRequest, PoeProxyError, UpstreamError
+
+CLIENT, OURS, POE = "invalid_request_error", "server_error", "upstream_error"
+LIMIT, POINTS = "rate_limit_error", "insufficient_quota"
+
+#: name: status, type, code, whether the client may try again, whether another token may do.
+TABLE = {
+    "InvalidRequest": (400, CLIENT, "invalid_value", None, None),
+    "RequestTooLarge": (413, CLIENT, "request_too_large", None, None),
+    "InvalidKey": (401, "authentication_error", "invalid_api_key", None, None),
+    "RouteNotFound": (404, CLIENT, "not_found", None, None),
+    "MethodNotAllowed": (405, CLIENT, "method_not_allowed", None, None),
+    "NoTokenFree": (429, LIMIT, "rate_limit_exceeded", None, None),
+    "NoPointsLeft": (429, POINTS, POINTS, False, None),
+    "NoTokenLeft": (502, POE, "upstream_auth", None, None),
+    "InternalError": (500, OURS, "internal_error", None, None),
+    "UpstreamUnreachable": (502, POE, "upstream_unreachable", None, "token"),
+    "UpstreamUncertain": (502, POE, "upstream_uncertain", None, None),
+    "UpstreamInterrupted": (502, POE, "upstream_interrupted", None, None),
+    "UpstreamTimeout": (504, POE, "upstream_timeout", None, None),
+    "UpstreamProtocolError": (502, POE, "upstream_protocol", None, None),
+    "UpstreamChanged": (502, POE, "upstream_changed", None, "kind"),
+    "UpstreamBlocked": (502, POE, "upstream_blocked", None, "kind"),
+    "UpstreamOverloaded": (503, POE, "upstream_overloaded", None, "token"),
+    "UpstreamRefused": (502, POE, "upstream_refused", None, None),
+    "BotNotFound": (404, CLIENT, "model_not_found", None, "kind"),
+    "BotNotAllowed": (403, "permission_error", "model_not_allowed", None, "token"),
+    "BotFailed": (502, POE, "bot_failed", None, None),
+    "PromptTooLong": (400, CLIENT, "context_length_exceeded", None, None),
+    "PromptRefused": (403, "permission_error", "content_policy_violation", None, None),
+    "ParameterRefused": (400, CLIENT, "unsupported_parameter", None, None),
+    "TokenRejected": (502, POE, "upstream_auth", None, "token"),
+    "TokenLimited": (429, LIMIT, "rate_limit_exceeded", None, "token"),
+    "TokenExhausted": (429, POINTS, POINTS, False, "token"),
+}
+
+FAILURES = {
+    name: kind
+    for name, kind in inspect.getmembers(errors, inspect.isclass)
+    if issubclass(kind, PoeProxyError) and kind not in (PoeProxyError, UpstreamError)
+}
+
+
+def test_the_table_is_whole() -> None:
+    """Each class that can be raised stands in the table of these tests."""
+    assert FAILURES.keys() == TABLE.keys()
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_facts_are_read_from_the_class(name: str) -> None:
+    """Status, type, code, retry and another token are as the clients and the gateway rely on."""
+    failure = FAILURES[name]("It failed.")
+    moves = {
+        (True, False): "token",
+        (False, True): "kind",
+        (False, False): None,
+    }[getattr(failure, "another_token", False), getattr(failure, "another_kind", False)]
+
+    assert TABLE[name] == (
+        failure.status,
+        failure.type,
+        failure.code,
+        failure.client_may_retry,
+        moves,
+    )
+
+
+def test_the_tree_in_the_docstring_is_the_tree_of_the_classes() -> None:
+    """The drawn tree names each class with its true status and parent."""
+    drawn = {}
+    parents = {0: "PoeProxyError"}
+    for bullet, name, status in re.findall(r"^( *[x+-]) (\w+) +(\d+)", errors.__doc__ or "", re.M):
+        depth = len(bullet) // 2
+        drawn[name] = (int(status), parents[depth - 1])
+        parents[depth] = name
+    is_true = {
+        name: (kind.status, kind.__mro__[1].__name__)
+        for name, kind in {**FAILURES, "UpstreamError": UpstreamError}.items()
+    }
+
+    assert is_true == drawn
+
+
+def test_one_failure_may_say_more_than_its_class() -> None:
+    """Message, field, code and time of the next try belong to the failure itself."""
+    failure = InvalidRequest("No.", param="model", code="missing", retry_after=2.5)
+
+    assert ("No.", "No.", "model", "missing", 2.5) == (
+        str(failure),
+        failure.message,
+        failure.param,
+        failure.code,
+        failure.retry_after,
+    )
+    assert "invalid_value" == InvalidRequest("No.").code
+    assert "model_not_found" == BotNotFound("No.", code=None).code
+
+
+def test_every_class_says_in_a_sentence_what_happened() -> None:
+    """No failure is without a docstring of its own."""
+    assert [] == [name for name, kind in FAILURES.items() if not kind.__doc__]

@@ -1,0 +1,452 @@
+"""Token, upstream and second try: what the gateway does with each kind of failure."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from itertools import repeat
+from typing import Any
+
+import pytest
+
+from poe_proxy.chat import (
+    Done,
+    Idle,
+    Reasoning,
+    Replaced,
+    ReplyEvent,
+    Text,
+    ToolCallPart,
+    Usage,
+    Waiting,
+)
+from poe_proxy.errors import (
+    BotFailed,
+    BotNotAllowed,
+    BotNotFound,
+    NoPointsLeft,
+    NoTokenFree,
+    NoTokenLeft,
+    ParameterRefused,
+    PoeProxyError,
+    PromptRefused,
+    PromptTooLong,
+    TokenExhausted,
+    TokenLimited,
+    TokenRejected,
+    UpstreamBlocked,
+    UpstreamChanged,
+    UpstreamError,
+    UpstreamInterrupted,
+    UpstreamOverloaded,
+    UpstreamProtocolError,
+    UpstreamRefused,
+    UpstreamTimeout,
+    UpstreamUncertain,
+    UpstreamUnreachable,
+)
+from poe_proxy import gateway
+from poe_proxy.gateway import Gateway
+from poe_proxy.models import Models, Route
+from poe_proxy.tokens import Token, TokenRotator
+from poe_proxy.upstreams.base import Upstream
+
+from .fakes import ANSWER, Clock, FakeUpstream, Step, ask
+
+MOVES = (TokenRejected, TokenLimited, TokenExhausted, UpstreamUnreachable, UpstreamOverloaded,
+         BotNotAllowed)  # fmt: skip
+MOVES_TO_ANOTHER_KIND = (UpstreamChanged, UpstreamBlocked, BotNotFound)
+STAYS = (UpstreamUncertain, UpstreamInterrupted, UpstreamTimeout, UpstreamProtocolError,
+         UpstreamRefused, BotFailed, PromptTooLong, PromptRefused, ParameterRefused)  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def _short_ticks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clock here is moved by hand: nobody has to wait for it in real time."""
+    monkeypatch.setattr(gateway, "TICK", 0.001)
+
+
+class House:
+    """A gateway over cookie tokens, and over API keys behind them, one for each upstream."""
+
+    def __init__(
+        self,
+        *cookies: FakeUpstream,
+        keys: Sequence[FakeUpstream] = (),
+        models: Models | None = None,
+        **options: Any,
+    ) -> None:
+        self.clock = Clock()
+        self.tokens: TokenRotator[Upstream] = TokenRotator(
+            [
+                *(Token(f"cookie-{place}", one) for place, one in enumerate(cookies, 1)),
+                *(Token(f"key-{place}", one, "key", rank=1) for place, one in enumerate(keys, 1)),
+            ],
+            clock=self.clock,
+            **options,
+        )
+        self.gateway = Gateway(self.tokens, models or Models.load())
+
+    def reply(self, **fields: Any) -> Generator[ReplyEvent, None, None]:
+        return self.gateway.reply(ask(**fields))
+
+    def state(self) -> dict[str, int]:
+        return {name: count for name, count in self.tokens.census().items() if count}
+
+
+def test_the_answer_comes_through_event_by_event() -> None:
+    """What the upstream says arrives unchanged and in order; then the token is free."""
+    events = [
+        Idle(),
+        Reasoning("Hm."),
+        Text("Hel"),
+        Replaced("Hello"),
+        ToolCallPart(0, "call_1", "f", "{}"),
+        Usage(1, 2),
+        Done(),
+    ]
+    upstream = FakeUpstream(events)
+    house = House(upstream)
+
+    assert events == list(house.reply())
+    assert {"free": 1} == house.state()
+    assert 0 == upstream.open
+
+
+def test_each_event_is_passed_on_before_the_next_is_asked_for() -> None:
+    """Nothing is collected: an event is out before the upstream works on the next one."""
+    log: list[str] = []
+    upstream = FakeUpstream([Text("one"), lambda: log.append("on to two"), Text("two"), Done()])
+
+    for event in House(upstream).reply():
+        if isinstance(event, Text):
+            log.append(event.text)
+
+    assert ["one", "on to two", "two"] == log
+
+
+def test_the_upstream_is_asked_for_the_bot_behind_the_name() -> None:
+    """The table's bot is asked, and the request still has the name that the client wrote."""
+    upstream = FakeUpstream()
+    house = House(upstream)
+
+    list(house.reply(model="GPT-4"))
+    list(house.reply(model="Claude-Sonnet-4.5"))
+
+    assert [("GPT-4", "beaver"), ("Claude-Sonnet-4.5", "Claude-Sonnet-4.5")] == [
+        (chat.model, bot) for chat, bot in upstream.asked
+    ]
+
+
+def test_a_name_that_can_be_no_bot_is_refused_without_a_token() -> None:
+    """A name that is hidden, or no handle at all, is not a model: nothing is asked."""
+    upstream = FakeUpstream()
+    house = House(upstream, models=Models(hidden=("gpt-3*",)))
+
+    for name in ("gpt-3.5-turbo", "../admin", "two words"):
+        with pytest.raises(BotNotFound) as failure:
+            next(house.reply(model=name))
+        assert "model" == failure.value.param
+        assert name in failure.value.message
+    assert [] == upstream.asked
+
+
+def test_a_bot_may_be_for_one_kind_of_token() -> None:
+    """A route that names a kind is served by that kind, and is unknown where there is none."""
+    models = Models(names={"only-keys": Route("Some-Bot", "key")})
+    cookie, key = FakeUpstream(), FakeUpstream()
+
+    list(House(cookie, keys=[key], models=models).reply(model="only-keys"))
+    assert ([], 1) == (cookie.asked, len(key.asked))
+
+    with pytest.raises(BotNotFound, match="key tokens only") as failure:
+        next(House(cookie, models=models).reply(model="only-keys"))
+    assert "model" == failure.value.param
+    assert [] == cookie.asked
+
+
+# ---- another token
+
+
+@pytest.mark.parametrize("kind", MOVES)
+def test_it_moves_where_another_token_may_do(kind: type[UpstreamError]) -> None:
+    """A failure that Poe did not act on goes to the next token, unseen by the client."""
+    first, second = FakeUpstream([Idle(), kind("No.")]), FakeUpstream()
+    house = House(first, second)
+
+    events = list(house.reply())
+
+    assert [Idle(), *ANSWER] == events
+    assert (1, 1) == (len(first.asked), len(second.asked))
+    assert 0 == first.open
+
+
+@pytest.mark.parametrize("kind", STAYS)
+def test_it_stays_where_poe_may_have_acted(kind: type[UpstreamError]) -> None:
+    """A prompt that may have been taken is not sent twice: it would be paid for twice."""
+    first, second = FakeUpstream([kind("No.")]), FakeUpstream()
+    house = House(first, second, keys=[FakeUpstream()])
+
+    with pytest.raises(kind):
+        list(house.reply())
+
+    assert [] == second.asked
+    assert {"free": 3} == house.state()
+
+
+@pytest.mark.parametrize("kind", MOVES_TO_ANOTHER_KIND)
+def test_what_fails_for_all_of_a_kind_goes_to_the_other(kind: type[UpstreamError]) -> None:
+    """What all cookies would meet alike is tried with an API key next, not with a cookie."""
+    first, second, key = FakeUpstream([kind("No.")]), FakeUpstream(), FakeUpstream()
+
+    assert [*ANSWER] == list(House(first, second, keys=[key]).reply())
+    assert [] == second.asked
+
+
+@pytest.mark.parametrize("kind", MOVES_TO_ANOTHER_KIND)
+def test_without_another_kind_its_failure_is_the_answer(kind: type[UpstreamError]) -> None:
+    """Where only cookies are, a second cookie is not even tried."""
+    first, second = FakeUpstream([kind("No.")]), FakeUpstream()
+
+    with pytest.raises(kind):
+        list(House(first, second).reply())
+    assert [] == second.asked
+
+
+@pytest.mark.parametrize("kind", MOVES_TO_ANOTHER_KIND)
+def test_both_kinds_fail_only_once_each(kind: type[UpstreamError]) -> None:
+    """When the other kind fails alike, its failure is the answer."""
+    cookie, key = FakeUpstream([kind("Cookie.")]), FakeUpstream([kind("Key.")])
+
+    with pytest.raises(kind, match="Key"):
+        list(House(cookie, FakeUpstream(), keys=[key, FakeUpstream()]).reply())
+
+
+@pytest.mark.parametrize("kind", MOVES + MOVES_TO_ANOTHER_KIND)
+@pytest.mark.parametrize(
+    "said",
+    [Text("One"), Text(""), Replaced("One"), Reasoning("Hm."), ToolCallPart(0, "c", "f"),
+     Usage(1, 1)],
+)  # fmt: skip
+def test_once_something_was_said_it_never_moves(
+    said: ReplyEvent, kind: type[UpstreamError]
+) -> None:
+    """Words that the client has cannot be unsaid, so the failure is told."""
+    second, key = FakeUpstream(), FakeUpstream()
+    house = House(FakeUpstream([Idle(), said, Idle(), kind("No.")]), second, keys=[key])
+    heard = []
+
+    with pytest.raises(kind):  # noqa: PT012
+        for event in house.reply():
+            heard.append(event)
+
+    assert [Idle(), said, Idle()] == heard
+    assert ([], []) == (second.asked, key.asked)
+
+
+@pytest.mark.parametrize("kind", [UpstreamUnreachable, UpstreamOverloaded, BotNotAllowed])
+def test_it_moves_twice_and_no_more(kind: type[UpstreamError]) -> None:
+    """What three tokens met alike is told, not tried on the other seven."""
+    upstreams = [FakeUpstream([kind(f"No. {place}")]) for place in range(10)]
+
+    with pytest.raises(kind, match="No. 2"):
+        list(House(*upstreams).reply())
+
+    assert [1, 1, 1, 0, 0, 0, 0, 0, 0, 0] == [len(one.asked) for one in upstreams]
+
+
+@pytest.mark.parametrize("kind", [TokenRejected, TokenLimited, TokenExhausted])
+def test_a_tokens_own_fault_does_not_count_as_a_move(kind: type[UpstreamError]) -> None:
+    """However many tokens are out of service, the first good one answers."""
+    bad = [FakeUpstream([kind("No.")]) for _ in range(9)]
+
+    assert [*ANSWER] == list(House(*bad, FakeUpstream()).reply())
+
+
+def test_the_same_token_is_not_tried_twice_for_one_request() -> None:
+    """A move goes to another token although the failed one is free and next in turn."""
+    lonely = FakeUpstream([UpstreamUnreachable("No.")], ANSWER)
+
+    with pytest.raises(UpstreamUnreachable):
+        list(House(lonely).reply())
+
+    assert 1 == len(lonely.asked)
+
+
+def test_a_rejected_token_is_set_aside() -> None:
+    """The next request does not meet the token that Poe rejected."""
+    first, second = FakeUpstream([TokenRejected("Logged out.")]), FakeUpstream()
+    house = House(first, second)
+
+    list(house.reply())
+    list(house.reply())
+
+    assert (1, 2) == (len(first.asked), len(second.asked))
+    assert {"free": 1, "retired": 1} == house.state()
+
+
+# ---- what the client hears when nothing is left
+
+
+def test_the_first_failure_says_more_than_that_no_token_was_left() -> None:
+    """If a move finds no token, the client hears what the first one met."""
+    with pytest.raises(BotNotAllowed):
+        list(House(FakeUpstream([BotNotAllowed("Subscribers only.")])).reply())
+
+    house = House(FakeUpstream([TokenRejected("Logged out.")]))
+    with pytest.raises(TokenRejected):
+        list(house.reply())
+    with pytest.raises(NoTokenLeft):
+        list(house.reply())
+
+
+def test_if_all_tokens_are_tired_the_client_hears_when_to_come_back() -> None:
+    """One limited token or many: the answer is 429 with the time of the next free one."""
+    for rests in ([40], [90, 50, 60]):
+        house = House(
+            *(FakeUpstream([TokenLimited("Slow down.", retry_after=rest)]) for rest in rests),
+            patience=30.0,
+        )
+        for _ in range(2):
+            with pytest.raises(NoTokenFree) as refusal:
+                list(house.reply())
+            assert min(rests) == refusal.value.retry_after
+
+
+def test_if_all_accounts_are_out_of_points_the_client_hears_that() -> None:
+    """One exhausted account or many: the answer is insufficient_quota, on the first request too."""
+    for count in (1, 3):
+        house = House(*(FakeUpstream([TokenExhausted("Empty.")]) for _ in range(count)))
+        for _ in range(2):
+            with pytest.raises(NoPointsLeft):
+                list(house.reply())
+
+
+def test_a_short_rest_is_waited_for() -> None:
+    """A token that is limited for less than the line lasts is asked again once it has rested."""
+    house = House(FakeUpstream([TokenLimited("Slow down.", retry_after=5.0)], ANSWER))
+    events = house.reply()
+
+    assert Waiting() == next(events)
+    house.clock.go(5.0)
+    assert [*ANSWER] == list(events)
+
+
+def test_a_token_that_is_limited_for_ever_ends_at_the_deadline() -> None:
+    """Rests that follow each other do not add up to more than QUEUE_TIMEOUT."""
+    upstream = FakeUpstream([TokenLimited("Slow down.", retry_after=0.001)])
+    house = House(upstream, patience=10.0)
+
+    with pytest.raises(NoTokenFree):  # noqa: PT012
+        for _ in house.reply():
+            house.clock.go(0.5)
+
+    assert 5 <= len(upstream.asked) <= 11
+
+
+def test_a_bots_refusal_outlives_a_tired_token() -> None:
+    """After a failure that is not the token's own, a resting token is not the news."""
+    tired = FakeUpstream([TokenLimited("Slow down.", retry_after=500)])
+    refusing = FakeUpstream([BotNotAllowed("Subscribers only.")])
+
+    with pytest.raises(BotNotAllowed):
+        list(House(tired, refusing).reply())
+
+
+# ---- the line
+
+
+def test_who_waits_hears_that_it_waits() -> None:
+    """While all tokens are out, `Waiting` comes again and again, then the answer."""
+    house = House(FakeUpstream([Text("one"), Done()], ANSWER))
+    first, second = house.reply(), house.reply()
+    next(first)
+
+    assert [Waiting(), Waiting()] == [next(second), next(second)]
+    first.close()
+    assert [*ANSWER] == list(second)
+
+
+def test_waiting_is_over_after_the_patience() -> None:
+    """At the end of QUEUE_TIMEOUT the request is refused."""
+    house = House(FakeUpstream(repeat(Text("on and on"))), patience=0.0)
+    first = house.reply()
+    next(first)
+
+    with pytest.raises(NoTokenFree) as refusal:
+        next(house.reply())
+    assert 1 == refusal.value.retry_after
+
+
+def test_a_second_try_has_no_patience_of_its_own() -> None:
+    """The time in line counts once for a request, however many tokens it tries."""
+    steps: list[Step] = [UpstreamUnreachable("No.")]
+    house = House(FakeUpstream(steps), FakeUpstream(), patience=30.0)
+    steps.insert(0, lambda: house.clock.go(40.0))
+    steps.insert(0, lambda: house.tokens.lease().__enter__())  # the other token is taken too
+
+    with pytest.raises(UpstreamUnreachable):
+        next(house.reply())
+
+
+# ---- hanging up
+
+
+@pytest.mark.parametrize("events", [[Text("One")], [Idle()]])
+def test_hanging_up_stops_the_bot_and_frees_the_token(events: list[ReplyEvent]) -> None:
+    """Closing the reply closes the upstream's, and the token is free at once."""
+    upstream = FakeUpstream([*events, *repeat(Idle(), 1000)])
+    house = House(upstream)
+    reply = house.reply()
+    next(reply)
+    assert {"in_use": 1} == house.state()
+
+    reply.close()
+
+    assert (1, 0) == (upstream.hung_up, upstream.open)
+    assert {"free": 1} == house.state()
+
+
+def test_hanging_up_in_line_leaves_the_line() -> None:
+    """A client that leaves while it waits is not served any more."""
+    upstream = FakeUpstream(repeat(Text("on and on")))
+    house = House(upstream)
+    first = house.reply()
+    next(first)
+    second = house.reply()
+    assert Waiting() == next(second)
+
+    second.close()
+
+    assert {"in_use": 1} == house.state()
+    first.close()
+    assert {"free": 1} == house.state()
+    assert 1 == len(upstream.asked)
+
+
+@pytest.mark.parametrize("failure", [ZeroDivisionError("bug"), KeyboardInterrupt()])
+def test_a_fault_of_our_own_frees_the_token(failure: BaseException) -> None:
+    """A bug in an upstream is not taken for Poe's: it is raised, tried once, and all is free."""
+    second = FakeUpstream()
+    house = House(FakeUpstream([Idle(), failure]), second)
+
+    with pytest.raises(type(failure)):
+        list(house.reply())
+
+    assert [] == second.asked
+    assert {"free": 2} == house.state()
+
+
+def test_every_upstream_failure_is_decided_here() -> None:
+    """A new class of failure has to take its place in the tables of these tests."""
+
+    def below(kind: type[PoeProxyError]) -> set[type[PoeProxyError]]:
+        return {kind}.union(*(below(child) for child in kind.__subclasses__()))
+
+    assert below(UpstreamError) - {UpstreamError} == {*MOVES, *MOVES_TO_ANOTHER_KIND, *STAYS}
+
+
+def test_the_models_are_those_of_the_table() -> None:
+    """The list of models is the table's."""
+    models = Models(names={"mine": Route("Some-Bot")})
+
+    assert ["mine"] == [entry["id"] for entry in House(models=models).gateway.models()]

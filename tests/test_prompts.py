@@ -1,0 +1,118 @@
+"""A conversation as one text."""
+
+from __future__ import annotations
+
+import pytest
+
+from poe_proxy.chat import ChatRequest, ImagePart, Message, Role, TextPart
+from poe_proxy.prompts import DEFAULT_LABELS, Prompt, RoleMode
+
+
+def conversation(*messages: tuple[Role, str]) -> ChatRequest:
+    return ChatRequest(
+        model="gpt-4",
+        messages=tuple(Message(role=role, content=(TextPart(text),)) for role, text in messages),
+    )
+
+
+def test_without_roles_the_texts_are_joined_by_newlines() -> None:
+    """SIMULATE_ROLES=0 sends the texts and nothing else."""
+    chat = conversation(("system", "Be brief."), ("user", "Hello"), ("assistant", "Hi"))
+
+    assert "Be brief.\nHello\nHi" == Prompt(RoleMode.OFF)(chat)
+    assert "Be brief.\nHello\nHi" == Prompt()(chat)
+
+
+def test_one_message_with_roles_is_what_the_go_program_sends() -> None:
+    """SIMULATE_ROLES=1 labels even a single message, and leaves an open label at the end."""
+    assert "||>User-\nhello\n||>Assistant-\n" == Prompt(RoleMode.ON)(
+        conversation(("user", "hello"))
+    )
+
+
+def test_every_role_has_its_label() -> None:
+    """SIMULATE_ROLES=1 puts a label on a line of its own before each message."""
+    chat = conversation(
+        ("system", "Be brief."),
+        ("developer", "Be kind."),
+        ("user", "Hello"),
+        ("assistant", "Hi"),
+        ("tool", "42"),
+        ("function", "43"),
+    )
+
+    assert (
+        "||>Instructions-\nBe brief.\n"
+        "||>Instructions-\nBe kind.\n"
+        "||>User-\nHello\n"
+        "||>Assistant-\nHi\n"
+        "||>Tool-\n42\n"
+        "||>Tool-\n43\n"
+        "||>Assistant-\n"
+    ) == Prompt(RoleMode.ON)(chat)
+
+
+@pytest.mark.parametrize(
+    ("roles", "is_labelled"),
+    [
+        (("user",), False),
+        (("system",), False),
+        (("developer",), False),
+        (("system", "user"), False),
+        (("developer", "user"), False),
+        (("user", "system"), True),
+        (("user", "user"), True),
+        (("system", "system"), True),
+        (("assistant",), True),
+        (("system", "user", "assistant"), True),
+        (("user", "assistant", "user"), True),
+    ],
+)
+def test_auto_labels_only_what_needs_labels(roles: tuple[Role, ...], is_labelled: bool) -> None:
+    """SIMULATE_ROLES=2 leaves one user, one system, or one system and one user message plain."""
+    chat = conversation(*((role, "word") for role in roles))
+
+    prompt = Prompt(RoleMode.AUTO)(chat)
+
+    assert is_labelled == ("||>" in prompt)
+    expected = RoleMode.ON if is_labelled else RoleMode.OFF
+    assert Prompt(expected)(chat) == prompt
+
+
+def test_pattern_and_labels_are_settings() -> None:
+    """A user's pattern and labels take the place of ours; roles left out keep their label."""
+    prompt = Prompt(RoleMode.ON, pattern="## {role}:", labels={"user": "Mensch", "tool": ""})
+
+    assert "## Mensch:\nhallo\n## Tool:\n42\n## Assistant:\n" == prompt(
+        conversation(("user", "hallo"), ("tool", "42"))
+    )
+
+
+def test_braces_in_texts_are_left_alone() -> None:
+    """Neither a message nor a pattern is taken for a format string."""
+    prompt = Prompt(RoleMode.ON, pattern="{0}{role}{x}")
+
+    assert "{0}User{x}\n{role} {}\n{0}Assistant{x}\n" == prompt(conversation(("user", "{role} {}")))
+
+
+def test_only_text_parts_are_text() -> None:
+    """Text parts are joined by newlines; an image leaves no trace in the text."""
+    parts = (TextPart("Look:"), ImagePart("https://example.com/a.png"), TextPart("What is it?"))
+    chat = ChatRequest(model="gpt-4", messages=(Message(role="user", content=parts),))
+
+    assert "Look:\nWhat is it?" == Prompt()(chat)
+
+
+def test_a_message_without_content_keeps_its_place() -> None:
+    """An assistant message that only called tools is an empty text, not the word None."""
+    chat = ChatRequest(
+        model="gpt-4",
+        messages=(Message(role="assistant"), Message(role="user", content=(TextPart("go on"),))),
+    )
+
+    assert "||>Assistant-\n\n||>User-\ngo on\n||>Assistant-\n" == Prompt(RoleMode.ON)(chat)
+
+
+def test_no_role_is_without_a_label() -> None:
+    """Whatever role a request may hold, there is a default label for it."""
+    assert set(Role.__args__) == DEFAULT_LABELS.keys()

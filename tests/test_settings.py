@@ -1,0 +1,398 @@
+"""What the environment and `.env` say, and what is said about mistakes in them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import FrozenInstanceError, fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from poe_proxy.settings import BadSettings, Settings
+
+ENOUGH = {"AuthKey": "sk-secret", "TOKENS": "cookie-secret"}
+
+
+@pytest.fixture(autouse=True)
+def _bare_environment() -> Iterator[None]:
+    """Whatever is set where the tests run is not set here."""
+    kept = dict(os.environ)
+    os.environ.clear()
+    yield
+    os.environ.clear()
+    os.environ.update(kept)
+
+
+def read(dotenv: Path | None = None, *, checks: Any = None, **variables: str) -> Settings:
+    os.environ.update(variables)
+    return Settings.from_env(dotenv or Path("no-such-file"), checks=checks)
+
+
+def problems(**variables: str) -> dict[str, str]:
+    """What is said about each bad variable."""
+    with pytest.raises(BadSettings) as refusal:
+        read(**variables)
+    for name in refusal.value.problems:
+        assert f"\n  {name}: " in str(refusal.value)
+    return {name: " ".join(why) for name, why in refusal.value.problems.items()}
+
+
+# ---- what is understood
+
+
+def test_a_key_and_a_token_are_enough() -> None:
+    """Everything else has the default that the documentation names."""
+    settings = read(**ENOUGH)
+
+    assert Settings(auth_keys=("sk-secret",), tokens=("cookie-secret",)) == settings
+    assert {
+        "port": 8080, "simulate_roles": 0, "role_pattern": "||>{role}-", "role_labels": {},
+        "rate_limit": 10, "cool_down": 10.0, "token_concurrency": 1, "api_keys": (),
+        "api_rate_limit": 500, "api_concurrency": 50, "queue_timeout": 30.0, "timeout": 60.0,
+        "max_body_mb": 20.0, "delete_chats": False, "models": None, "poe_site": None,
+        "proxy": None, "poe_web_url": "https://poe.com", "poe_ws_url": None,
+        "poe_api_url": "https://api.poe.com", "log_level": "INFO",
+    } == {
+        field.name: getattr(settings, field.name)
+        for field in fields(settings)
+        if field.name not in ("auth_keys", "tokens")
+    }  # fmt: skip
+
+
+def test_every_variable_has_its_place(tmp_path: Path) -> None:
+    """Each variable is read into the field that bears its name."""
+    models, site = tmp_path / "models.toml", tmp_path / "site.toml"
+    models.touch()
+    site.touch()
+
+    assert Settings(
+        port=9000,
+        auth_keys=("a", "b"),
+        tokens=("p-b=x; p-lat=y; formkey=z", "t%3D%3D"),
+        api_keys=("k1", "k2"),
+        simulate_roles=2,
+        role_pattern="## {role}",
+        role_labels={"user": "Human", "assistant": "AI: 1=2"},
+        rate_limit=3,
+        cool_down=1.5,
+        token_concurrency=4,
+        api_rate_limit=5,
+        api_concurrency=6,
+        queue_timeout=7.5,
+        timeout=8.5,
+        max_body_mb=0.5,
+        delete_chats=True,
+        models=models,
+        poe_site=site,
+        proxy="socks5h://user:pass@127.0.0.1:1080",
+        poe_web_url="http://127.0.0.1:9000",
+        poe_ws_url="ws://127.0.0.1:9001",
+        poe_api_url="http://127.0.0.1:9000/api",
+        log_level="DEBUG",
+    ) == read(
+        PORT="9000",
+        AuthKey="a, b",
+        TOKENS="p-b=x; p-lat=y; formkey=z, t%3D%3D",
+        POE_API_KEYS="k1,k2",
+        SIMULATE_ROLES="2",
+        ROLE_PATTERN="## {role}",
+        ROLE_LABELS="user=Human, assistant=AI: 1=2",
+        RATE_LIMIT="3",
+        COOL_DOWN="1.5",
+        TOKEN_CONCURRENCY="4",
+        API_RATE_LIMIT="5",
+        API_CONCURRENCY="6",
+        QUEUE_TIMEOUT="7.5",
+        TIMEOUT="8.5",
+        MAX_BODY_MB="0.5",
+        DELETE_CHATS="1",
+        MODELS=str(models),
+        POE_SITE=str(site),
+        PROXY="socks5h://user:pass@127.0.0.1:1080",
+        POE_WEB_URL="http://127.0.0.1:9000/",
+        POE_WS_URL="ws://127.0.0.1:9001/",
+        POE_API_URL="http://127.0.0.1:9000/api/",
+        LOG_LEVEL="DEBUG",
+    )
+
+
+def test_an_api_key_is_enough_too() -> None:
+    """Either kind of token will do."""
+    assert ("k",) == read(AuthKey="a", POE_API_KEYS="k").api_keys
+
+
+def test_no_limit_is_zero() -> None:
+    """Zero switches a limit off, and is no mistake."""
+    settings = read(**ENOUGH, RATE_LIMIT="0", COOL_DOWN="0", QUEUE_TIMEOUT="0")
+
+    assert (0, 0.0, 0.0) == (settings.rate_limit, settings.cool_down, settings.queue_timeout)
+
+
+@pytest.mark.parametrize(
+    ("given", "items"),
+    [
+        ("one", ("one",)),
+        (" one , two ", ("one", "two")),
+        ("one,,two,", ("one", "two")),
+        ("one,two,one", ("one", "two")),
+        ("one,\ntwo\n", ("one", "two")),
+    ],
+    ids=["one", "blanks", "gaps", "twice", "lines"],
+)
+def test_a_list_is_separated_by_commas(given: str, items: tuple[str, ...]) -> None:
+    """Blanks around an item, empty items and repetitions do not count."""
+    assert (items, items) == (
+        read(AuthKey=given, TOKENS=given).auth_keys,
+        read(AuthKey=given, TOKENS=given).tokens,
+    )
+
+
+@pytest.mark.parametrize("blank", ["", " ", "\t\n"], ids=["empty", "space", "lines"])
+def test_a_blank_variable_is_an_unset_one(blank: str) -> None:
+    """`PORT=` in an .env means the default, whatever the type."""
+    names = (
+        "PORT", "POE_API_KEYS", "SIMULATE_ROLES", "ROLE_PATTERN", "ROLE_LABELS", "RATE_LIMIT",
+        "COOL_DOWN", "TIMEOUT", "DELETE_CHATS", "MODELS", "POE_SITE", "PROXY", "POE_WEB_URL",
+        "POE_WS_URL", "LOG_LEVEL",
+    )  # fmt: skip
+
+    assert read(**ENOUGH) == read(**ENOUGH, **dict.fromkeys(names, blank))
+
+
+def test_the_key_has_two_names() -> None:
+    """AUTH_KEY is an alias; AuthKey wins where both are set, and not where it is blank."""
+    assert ("b",) == read(TOKENS="t", AUTH_KEY="b").auth_keys
+    assert ("b",) == read(TOKENS="t", AuthKey=" ", AUTH_KEY="b").auth_keys
+    assert ("a",) == read(TOKENS="t", AuthKey="a", AUTH_KEY="b").auth_keys
+
+
+def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
+    """`.env` fills in what the environment leaves open, and leaves the environment alone."""
+    dotenv = tmp_path / ".env"
+    dotenv.write_text(
+        "# mine\n"
+        "PORT=9000\n"
+        "AuthKey=from-file\n"
+        "TOKENS=p-b=ab%3D%3D; p-lat=x, 'quoted'\n"
+        'ROLE_PATTERN="## {role}:"\n'
+        "export COOL_DOWN=2\n"
+    )
+
+    settings = read(dotenv, PORT="9001")
+
+    assert (9001, ("from-file",), "## {role}:", 2.0) == (
+        settings.port,
+        settings.auth_keys,
+        settings.role_pattern,
+        settings.cool_down,
+    )
+    assert "p-b=ab%3D%3D; p-lat=x" == settings.tokens[0]
+    assert "AuthKey" not in os.environ
+
+
+def test_only_the_given_file_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An .env in a folder above is none of ours."""
+    (tmp_path / ".env").write_text("AuthKey=a\nTOKENS=t\n")
+    (tmp_path / "below").mkdir()
+    monkeypatch.chdir(tmp_path / "below")
+
+    with pytest.raises(BadSettings):
+        Settings.from_env()
+    monkeypatch.chdir(tmp_path)
+    assert ("t",) == Settings.from_env().tokens
+
+
+def test_a_secret_may_come_from_a_file(tmp_path: Path) -> None:
+    """TOKENS_FILE and its like name a file that holds the value, as containers mount it."""
+    for name, text in (("tokens", "t1,t2\n"), ("key", "k\n"), ("proxy", "http://p:1\n")):
+        (tmp_path / name).write_text(text)
+
+    settings = read(
+        TOKENS_FILE=str(tmp_path / "tokens"),
+        AUTH_KEY_FILE=str(tmp_path / "key"),
+        PROXY_FILE=str(tmp_path / "proxy"),
+    )
+
+    assert (("t1", "t2"), ("k",), "http://p:1") == (
+        settings.tokens,
+        settings.auth_keys,
+        settings.proxy,
+    )
+
+
+def test_settings_are_frozen() -> None:
+    """What was read once is not changed later."""
+    with pytest.raises(FrozenInstanceError):
+        read(**ENOUGH).port = 1  # type: ignore[misc]
+
+
+# ---- mistakes
+
+
+def test_all_mistakes_stand_in_one_message() -> None:
+    """Nobody has to start the server once for each mistake."""
+    found = problems(
+        AuthKey="",
+        TOKENS="",
+        PORT="eighty",
+        SIMULATE_ROLES="3",
+        ROLE_PATTERN="no place",
+        ROLE_LABELS="user",
+        RATE_LIMIT="-1",
+        COOL_DOWN="soon",
+        TIMEOUT="0",
+        TOKEN_CONCURRENCY="0",
+        DELETE_CHATS="perhaps",
+        MODELS="no-such-file.toml",
+        PROXY="ftp://proxy",
+        POE_WEB_URL="poe.com",
+        POE_WS_URL="https://poe.com",
+        LOG_LEVEL="loud",
+    )
+
+    assert {
+        "AuthKey", "TOKENS", "PORT", "SIMULATE_ROLES", "ROLE_PATTERN", "ROLE_LABELS",
+        "RATE_LIMIT", "COOL_DOWN", "TIMEOUT", "TOKEN_CONCURRENCY", "DELETE_CHATS", "MODELS",
+        "PROXY", "POE_WEB_URL", "POE_WS_URL", "LOG_LEVEL",
+    } == found.keys()  # fmt: skip
+    assert all(why.endswith(".") for why in found.values())
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "why"),
+    [
+        ("PORT", "0", "greater than or equal to 1"),
+        ("PORT", "65536", "65535"),
+        ("PORT", "80.5", "integer"),
+        ("SIMULATE_ROLES", "-1", "one of: 0, 1, 2"),
+        ("SIMULATE_ROLES", "true", "integer"),
+        ("ROLE_PATTERN", "||>-", "{role}"),
+        ("ROLE_LABELS", "user=Human,assistant", "user=Human"),
+        ("RATE_LIMIT", "1.5", "integer"),
+        ("RATE_LIMIT", "-1", "equal to 0"),
+        ("COOL_DOWN", "-0.1", "equal to 0"),
+        ("COOL_DOWN", "nan", "not permitted"),
+        ("QUEUE_TIMEOUT", "inf", "not permitted"),
+        ("QUEUE_TIMEOUT", "-1", "equal to 0"),
+        ("TIMEOUT", "0", "greater than 0"),
+        ("MAX_BODY_MB", "0", "greater than 0"),
+        ("TOKEN_CONCURRENCY", "0", "equal to 1"),
+        ("API_CONCURRENCY", "0", "equal to 1"),
+        ("API_RATE_LIMIT", "-1", "equal to 0"),
+        ("DELETE_CHATS", "2", "boolean"),
+        ("MODELS", ".", "no such file"),
+        ("POE_SITE", "none.toml", "no such file"),
+        ("PROXY", "127.0.0.1:1080", "socks5h://"),
+        ("PROXY", "socks4://127.0.0.1:1080", "socks5h://"),
+        ("PROXY", "http://", "socks5h://"),
+        ("PROXY", "http://proxy:99999", "socks5h://"),
+        ("PROXY", "http://proxy:port", "socks5h://"),
+        ("PROXY", "http://[::1", "socks5h://"),
+        ("POE_WEB_URL", "ws://127.0.0.1", "https://"),
+        ("POE_WS_URL", "http://127.0.0.1", "wss://"),
+        ("POE_API_URL", "api.poe.com", "https://"),
+        ("LOG_LEVEL", "TRACE", "DEBUG"),
+        ("TOKENS_FILE", "none.txt", "TOKENS_FILE is not a readable"),
+        ("AuthKey_FILE", ".", "AuthKey_FILE is not a readable"),
+    ],
+)
+def test_a_mistake_is_explained(name: str, value: str, why: str) -> None:
+    """Each bad value is said to be one, under its variable, and alone."""
+    found = problems(**{**ENOUGH, name: value})
+
+    assert [name.removesuffix("_FILE")] == list(found)
+    assert why in found[name.removesuffix("_FILE")]
+
+
+def test_a_secret_file_that_is_not_text_is_said_to_be_so(tmp_path: Path) -> None:
+    """A binary file in place of a secret is a mistake like any other."""
+    (tmp_path / "secret").write_bytes(b"\xff\xfe\x00")
+
+    assert "TOKENS_FILE is not a readable text file." == (
+        problems(AuthKey="a", TOKENS_FILE=str(tmp_path / "secret"))["TOKENS"]
+    )
+
+
+@pytest.mark.parametrize("commas", ["", ",", " , ,"])
+def test_without_a_key_or_a_token_it_says_what_to_set(commas: str) -> None:
+    """Both ways to Poe are named, and an example of a key."""
+    found = problems(AuthKey=commas, TOKENS=commas, POE_API_KEYS=commas)
+
+    assert {"AuthKey", "TOKENS"} == found.keys()
+    assert "AuthKey=sk-" in found["AuthKey"]
+    assert "p-b" in found["TOKENS"]
+    assert "POE_API_KEYS" in found["TOKENS"]
+
+
+def test_no_message_and_no_log_shows_a_secret() -> None:
+    """Secrets are neither in what is said of mistakes nor in what settings look like."""
+    secrets = {
+        "AuthKey": "sk-SECRET,other-SECRET",
+        "TOKENS": "p-b=SECRET",
+        "POE_API_KEYS": "key-SECRET",
+        "PROXY": "http://user:SECRET@proxy:1",
+    }
+
+    assert "SECRET" not in repr(read(**secrets))
+    with pytest.raises(BadSettings) as refusal:
+        read(**{**secrets, "PROXY": "ftp://user:SECRET@proxy", "PORT": "SECRET"})
+    assert "SECRET" not in str(refusal.value)
+    assert "SECRET" not in repr(refusal.value)
+
+
+# ---- further tests
+
+
+def test_checks_see_each_item_and_join_the_message() -> None:
+    """A check of another module is asked for each token, and its words stand with the rest."""
+    seen = []
+
+    def check(value: str) -> None:
+        seen.append(value)
+        if "bad" in value:
+            raise ValueError("This is no p-b cookie.")
+
+    with pytest.raises(BadSettings) as refusal:
+        read(checks={"TOKENS": check}, AuthKey="a", TOKENS="good,bad,worse-bad", PORT="x")
+
+    assert ["good", "bad", "worse-bad"] == seen
+    assert {
+        "PORT": ["Not a valid integer."],
+        "TOKENS": ["item 2: This is no p-b cookie.", "item 3: This is no p-b cookie."],
+    } == refusal.value.problems
+
+
+def test_checks_see_what_was_read(tmp_path: Path) -> None:
+    """A check of a file gets its path; of what is not set, nothing is checked."""
+    path = tmp_path / "models.toml"
+    path.touch()
+    seen: list[Any] = []
+    checks = {"MODELS": seen.append, "POE_SITE": seen.append, "PROXY": seen.append}
+
+    read(**ENOUGH, checks=checks, MODELS=str(path))
+
+    assert [path] == seen
+
+
+def test_a_single_value_is_not_called_an_item() -> None:
+    """What a check says of one value is passed on as it is."""
+
+    def refuse(value: Any) -> None:
+        raise ValueError("No.")
+
+    with pytest.raises(BadSettings) as refusal:
+        read(**ENOUGH, checks={"PROXY": refuse}, PROXY="http://proxy")
+    assert {"PROXY": ["No."]} == refusal.value.problems
+
+
+def test_a_variable_that_is_wrong_already_is_not_checked_again() -> None:
+    """One mistake is told once."""
+
+    def fail(value: Any) -> None:
+        pytest.fail("asked about a value that could not be read")
+
+    with pytest.raises(BadSettings) as refusal:
+        read(**ENOUGH, checks={"MODELS": fail}, MODELS="none.toml")
+    assert {"MODELS": ["There is no such file."]} == refusal.value.problems

@@ -1,0 +1,106 @@
+"""How the server starts, and what it says when it does not."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from .servers import ROOT, Server, free_port, until
+
+
+def start(**settings: str) -> subprocess.CompletedProcess[str]:
+    """Start the server as users do, with settings that keep it from starting."""
+    environ = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("TOKENS", "POE_API_KEYS", "AuthKey", "AUTH_KEY")
+    }
+    return subprocess.run(
+        [sys.executable, "-m", "gunicorn", "wsgi:app"],
+        cwd=ROOT,
+        env={**environ, "HOST": "127.0.0.1", "PORT": str(free_port()), **settings},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_without_key_and_token_it_says_what_to_set() -> None:
+    """An empty configuration is one message that names AuthKey and TOKENS."""
+    ended = start()
+
+    assert 0 != ended.returncode
+    assert "AuthKey" in ended.stderr
+    assert "TOKENS" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_all_bad_settings_are_named_at_once() -> None:
+    """One message names every bad variable, and repeats no secret."""
+    ended = start(
+        AuthKey="sk-mine",
+        TOKENS="p-lat=secret-part",
+        RATE_LIMIT="many",
+        SIMULATE_ROLES="3",
+        MODELS="no-such-file.toml",
+        PROXY="ftp://user:secret-part@host",
+    )
+
+    for name in ("TOKENS", "RATE_LIMIT", "SIMULATE_ROLES", "MODELS", "PROXY"):
+        assert re.search(rf"^  {name}: ", ended.stderr, re.MULTILINE), name
+    assert "secret-part" not in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_taken_port_is_one_line() -> None:
+    """If PORT is taken, one line says so."""
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        ended = start(AuthKey="sk-mine", TOKENS="a", PORT=str(port))
+
+    assert 0 != ended.returncode
+    assert f"Port {port} is taken" in ended.stderr
+    assert 1 == len(ended.stderr.strip().splitlines())
+
+
+def test_the_example_key_is_a_loud_warning() -> None:
+    """sk-123456 is accepted, and warned about."""
+    port = free_port()
+    with Server(
+        [sys.executable, "-m", "gunicorn", "wsgi:app"],
+        {"HOST": "127.0.0.1", "PORT": str(port), "AuthKey": "sk-123456", "TOKENS": "a"},
+    ) as server:
+        until(lambda: "serving" in server.output())
+
+    assert "WARNING AuthKey holds sk-123456" in server.output()
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_the_demo_prints_a_curl_line_that_works(how: int, tmp_path: Path) -> None:
+    """Without a .env the demo starts; its curl line works when pasted; a signal ends it all."""
+    port = free_port()
+    with Server([sys.executable, "demo.py"], {"PORT": str(port)}) as demo:
+        until(lambda: "curl" in demo.output(), 20)
+        text = demo.output()
+        command = text[text.index("curl") : text.index("\n\n", text.index("curl"))]
+        answer = subprocess.run(
+            shlex.split(command.replace("\\\n", " ")), capture_output=True, text=True, timeout=60
+        )
+        demo.stop(how)
+        left = [line for line in demo.output().splitlines() if "Traceback" in line]
+
+    assert "data: [DONE]" in answer.stdout
+    assert 0 == demo.process.returncode
+    assert [] == left
+    with socket.socket() as probe:
+        assert 0 != probe.connect_ex(("127.0.0.1", port))
