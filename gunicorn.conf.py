@@ -94,7 +94,8 @@ def when_ready(server):
         # which says on stderr what is wrong. Not by subprocess, which under gevent takes
         # SIGCHLD away from gunicorn.
         check = [sys.executable, *sys.argv, "--check-config"]
-        status = os.waitpid(os.posix_spawn(check[0], check, os.environ), 0)[1]
+        environ = {**os.environ, "LOG_LEVEL": "WARNING"}
+        status = os.waitpid(os.posix_spawn(check[0], check, environ), 0)[1]
         if status:
             server.log.error("Not reloaded, going on as before: see the lines above.")
         else:

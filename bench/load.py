@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
 import aiohttp
 import orjson
+
+from .servers import Process
 
 
 @dataclass(frozen=True)
@@ -118,3 +121,19 @@ async def whole(target: Target, prompt: str, count: int, at_once: int) -> float:
         began = time.monotonic()
         await asyncio.gather(*(worker(http) for _ in range(at_once)))
         return time.monotonic() - began
+
+
+async def memory_of_open_streams(target: Target, process: Process, count: int) -> float:
+    """Open *count* streams that say one word and fall silent; return KB for each."""
+    data = body(target, "!stamp !chunks=2 !delay=600", stream=True)
+    headers = {"Authorization": f"Bearer {target.key}"}
+    before = process.memory()
+    async with session(count) as http, AsyncExitStack() as opened:
+        for _ in range(count):
+            answer = await opened.enter_async_context(
+                http.post(f"{target.url}/v1/chat/completions", data=data, headers=headers)
+            )
+            if answer.status != 200:
+                raise RuntimeError(f"{target.name}: {answer.status} {await answer.text()}")
+        await asyncio.sleep(2)
+        return (process.memory() - before) * 1024 / count

@@ -27,16 +27,16 @@ needs() {
         "${missing[@]}" >/dev/null || fail "apt-get install ${missing[*]}"
 }
 
-# Mounts, loopback and processes of one's own: every port is free, /etc may be changed, and all
-# that was started and mounted is gone when the script ends, however it ends.
-in_a_world_of_its_own() {
-    [[ $(id -u) == 0 ]] || fail "needs root, for namespaces: sudo $0"
-    if [[ ${IN_A_WORLD-} != "$$" ]]; then
-        needs ip=iproute2 curl=curl
-        # shellcheck disable=SC2016  # expanded by the inner shell
-        exec unshare --mount --net --pid --fork --kill-child --mount-proc \
-            bash -c 'ip link set lo up && IN_A_WORLD=$$ exec "$0" "$@"' "$0" "$@"
-    fi
+# A command put behind this has mounts, processes and a loopback of its own: every port is free,
+# /etc may be changed, and all that was started and mounted is gone when it ends, however it ends.
+# shellcheck disable=SC2016  # expanded by the inner shell
+a_world_of_its_own=(
+    unshare --mount --net --pid --fork --kill-child --mount-proc
+    bash -c 'ip link set lo up && IN_A_WORLD=yes exec "$0" "$@"'
+)
+
+as_root() {
+    [[ $(id -u) == 0 ]] || fail "needs root, for namespaces and mounts: sudo $0"
 }
 
 # within SECONDS COMMAND...: it succeeds in time, tried again and again.

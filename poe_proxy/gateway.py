@@ -14,7 +14,6 @@ from poe_proxy.errors import (
     BotNotFound,
     NoTokenFree,
     NoTokenLeft,
-    TokenExhausted,
     TokenLimited,
     TokenRejected,
     UpstreamError,
@@ -74,8 +73,7 @@ class Gateway:
             except (NoTokenFree, NoTokenLeft) as none:
                 # That a second token was not to be had says less than why the first one failed,
                 # unless the first one was merely tired.
-                tired = isinstance(failure, TokenLimited)
-                if failure is None or (tired and not isinstance(failure, TokenExhausted)):
+                if failure is None or isinstance(failure, TokenLimited):
                     raise none from failure
                 raise failure from None
             except UpstreamError as exc:

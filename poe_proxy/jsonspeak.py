@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -27,7 +27,7 @@ import referencing.exceptions
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError, ValidationError, best_match
 from jsonschema.protocols import Validator
-from jsonschema.validators import extend, validator_for
+from jsonschema.validators import validator_for
 
 from poe_proxy.chat import (
     ChatRequest,
@@ -51,9 +51,10 @@ log = logging.getLogger(__name__)
 #: Asks a bot, and yields what it replies.
 Ask: TypeAlias = Callable[[ChatRequest], Generator[ReplyEvent, None, None]]
 
-#: Brackets at which a JSON value is looked for in an answer with chatter around it. Each
-#: try may read to the end of the answer, so a text made of brackets must not be tried at all.
-MAX_STARTS: Final = 200
+#: Characters that are read in looking for JSON in an answer with chatter around it. Behind
+#: each bracket it may begin anew and reach to the end; a text made of brackets must not hold
+#: up everybody else.
+MAX_READ: Final = 1_000_000
 
 
 def reply(ask: Ask, chat: ChatRequest) -> Generator[ReplyEvent, None, None]:
@@ -127,7 +128,7 @@ def _is_whole(reason: FinishReason) -> bool:
 
 def _begun(text: str) -> str:
     """The JSON in a *text* that was cut off, without what stands before it."""
-    start = re.search(r"[\[{]", text)
+    start = _BRACKET.search(text)
     return text[start.start() :] if start else text.strip()
 
 
@@ -206,26 +207,26 @@ class _Wanted:
         return None
 
 
+_BRACKET: Final = re.compile(r"[\[{]")
+
+
 def _candidates(text: str) -> Iterator[str]:
     """The parts of *text* that may be JSON: all of it, what a fence holds, each bracket's."""
     whole = text.strip()
     yield whole
     if fenced := re.fullmatch(r"```[\w-]*+\s*+(.*)```", whole, re.DOTALL):
         yield fenced[1].strip()
-    at = 0
-    for _ in range(MAX_STARTS):
-        start = re.compile(r"[\[{]").search(text, at)
-        if start is None:
-            return
+    at = read_so_far = 0
+    while read_so_far < MAX_READ and (start := _BRACKET.search(text, at)):
         at = start.end()
         end = Nesting().end(text, start.start())
-        if end is None:
-            continue
-        found = text[start.start() : end]
-        yield found
-        # What lies within a value is no answer of its own.
-        if _is_json(found):
-            at = end
+        read_so_far += (end or len(text)) - start.start()
+        if end is not None:
+            found = text[start.start() : end]
+            yield found
+            # What lies within a value is no answer of its own.
+            if _is_json(found):
+                at = end
 
 
 def _is_json(text: str) -> bool:
@@ -268,10 +269,14 @@ class Nesting:
     _INSIDE: Final = re.compile(r'["\\]')
 
     def __init__(self) -> None:
-        #: The brackets that would close it.
-        self.missing = ""
         self.in_string = False
+        self._closers: list[str] = []
         self._read = 0
+
+    @property
+    def missing(self) -> str:
+        """The brackets that would close what is open."""
+        return "".join(reversed(self._closers))
 
     def end(self, text: str, start: int = 0) -> int | None:
         """Return the place behind the value that begins at *start*, None while it is open.
@@ -290,14 +295,15 @@ class Nesting:
                 case '"':
                     self.in_string = not self.in_string
                 case "{":
-                    self.missing = "}" + self.missing
+                    self._closers.append("}")
                 case "[":
-                    self.missing = "]" + self.missing
+                    self._closers.append("]")
                 case "<":
                     return at - 1
                 case _:
-                    self.missing = self.missing[1:]
-                    if not self.missing:
+                    if self._closers:
+                        self._closers.pop()
+                    if not self._closers:
                         return at
         else:
             at = len(text)
@@ -422,35 +428,32 @@ def _validator(text: str) -> Validator:
     if broken := best_match(meta(kind.META_SCHEMA).iter_errors(schema)):
         raise SchemaError.create_from(broken)
     # An empty registry: the library's own one would fetch whatever address a reference has.
-    lenient = extend(kind, {"pattern": _pattern, "patternProperties": _pattern_properties})
-    return lenient(schema, registry=referencing.Registry())
+    return kind(_readable(schema), registry=referencing.Registry())
 
 
-def _pattern(
-    _validator: Validator, pattern: str, instance: Any, _schema: Mapping[str, Any]
-) -> Iterator[ValidationError]:
-    """`pattern`, where Python can read it."""
-    expression = _compiled(pattern)
-    if isinstance(instance, str) and expression and not expression.search(instance):
-        yield ValidationError(f"{instance!r} does not match {pattern!r}")
+def _readable(schema: Any) -> Any:
+    """Return *schema* without the regular expressions that Python cannot read."""
+    if isinstance(schema, list):
+        return [_readable(below) for below in schema]
+    if not isinstance(schema, dict):
+        return schema
+    readable = {}
+    for name, below in schema.items():
+        match name, below:
+            case "pattern", str() if not _compiles(below):
+                continue
+            case "patternProperties", dict():
+                # An empty pattern takes every name, so that none is refused as additional.
+                known = {one: rule for one, rule in below.items() if _compiles(one)}
+                readable[name] = _readable(known | ({} if len(known) == len(below) else {"": {}}))
+            case _:
+                readable[name] = _readable(below)
+    return readable
 
 
-def _pattern_properties(
-    validator: Validator, patterns: Mapping[str, Any], instance: Any, _schema: Mapping[str, Any]
-) -> Iterator[ValidationError]:
-    """`patternProperties`, where Python can read the patterns."""
-    if not isinstance(instance, dict):
-        return
-    for pattern, below in patterns.items():
-        expression = _compiled(pattern)
-        for name, value in instance.items() if expression else ():
-            if expression and expression.search(name):
-                yield from validator.descend(value, below, path=name, schema_path=pattern)
-
-
-@lru_cache(maxsize=512)
-def _compiled(pattern: str) -> re.Pattern[str] | None:
+def _compiles(pattern: str) -> bool:
     try:
-        return re.compile(pattern)
+        re.compile(pattern)
     except re.error:
-        return None
+        return False
+    return True

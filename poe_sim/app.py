@@ -70,6 +70,8 @@ async def serve(app: web.Application, listener: socket.socket, stop: asyncio.Eve
     await web.SockSite(runner, listener, backlog=1024).start()
     await stop.wait()
     await runner.cleanup()
+    # Closed connections let go of their sockets in the loop's next turn.
+    await asyncio.sleep(0)
 
 
 async def serve_until_signal(app: web.Application, listener: socket.socket) -> None:
@@ -100,9 +102,8 @@ def running(app: web.Application) -> Iterator[Running]:
     stop = asyncio.Event()
 
     def run() -> None:
-        asyncio.set_event_loop(loop)
-        loop.run_until_complete(serve(app, listener, stop))
-        loop.close()
+        with asyncio.Runner(loop_factory=lambda: loop) as runner:
+            runner.run(serve(app, listener, stop))
 
     thread = threading.Thread(target=run, name="poe_sim", daemon=True)
     thread.start()

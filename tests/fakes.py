@@ -34,10 +34,16 @@ class FakeUpstream:
         #: Replies that were begun and are not over, and those that were hung up on.
         self.open = 0
         self.hung_up = 0
+        self._replies: list[Generator[ReplyEvent, None, None]] = []
         self._scripts = list(scripts) or [ANSWER]
 
     def reply(self, chat: ChatRequest, bot: str) -> Generator[ReplyEvent, None, None]:
         self.asked.append((chat, bot))
+        # Kept, so that a reply is over because somebody closed it, not because Python did.
+        self._replies.append(self._play())
+        return self._replies[-1]
+
+    def _play(self) -> Generator[ReplyEvent, None, None]:
         script = self._scripts[0] if len(self._scripts) == 1 else self._scripts.pop(0)
         self.open += 1
         try:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from itertools import repeat
+from itertools import islice, repeat
 from typing import Any
 
 import pytest
 
+from poe_proxy import gateway
 from poe_proxy.chat import (
     Done,
     Idle,
@@ -44,7 +45,6 @@ from poe_proxy.errors import (
     UpstreamUncertain,
     UpstreamUnreachable,
 )
-from poe_proxy import gateway
 from poe_proxy.gateway import Gateway
 from poe_proxy.models import Models, Route
 from poe_proxy.tokens import Token, TokenRotator
@@ -135,6 +135,37 @@ def test_the_upstream_is_asked_for_the_bot_behind_the_name() -> None:
     assert [("GPT-4", "beaver"), ("Claude-Sonnet-4.5", "Claude-Sonnet-4.5")] == [
         (chat.model, bot) for chat, bot in upstream.asked
     ]
+
+
+def test_each_kind_is_asked_by_the_name_that_it_knows() -> None:
+    """The site knows its bots by inner names, the official API by their handles."""
+    cookie, key = FakeUpstream([UpstreamBlocked("Robot?")]), FakeUpstream()
+
+    list(House(cookie, keys=[key]).reply(model="gpt-4"))
+
+    assert (["beaver"], ["GPT-4"]) == ([bot for _, bot in cookie.asked], [b for _, b in key.asked])
+
+
+@pytest.mark.parametrize(
+    ("fields", "events"),
+    [
+        ({"stop": ("two",)}, [Text("one "), Done("stop")]),
+        ({"max_tokens": 1}, [Text("one"), Done("length")]),
+    ],
+    ids=["stop", "max_tokens"],
+)
+def test_replies_are_cut_where_the_way_to_poe_cannot_say_it(
+    fields: dict[str, Any], events: list[ReplyEvent]
+) -> None:
+    """Stop words and lengths are kept to for cookies here, and by the official API itself."""
+    script = [Text("one two three"), *repeat(Text(" more"), 100), Done()]
+    cookie, key = FakeUpstream(script), FakeUpstream(script)
+    house = House(cookie)
+
+    assert events == list(house.reply(**fields))
+    assert (1, 0) == (cookie.hung_up, cookie.open)
+    assert {"free": 1} == house.state()
+    assert script == list(House(keys=[key]).reply(**fields))
 
 
 def test_a_name_that_can_be_no_bot_is_refused_without_a_token() -> None:
@@ -248,7 +279,7 @@ def test_it_moves_twice_and_no_more(kind: type[UpstreamError]) -> None:
     """What three tokens met alike is told, not tried on the other seven."""
     upstreams = [FakeUpstream([kind(f"No. {place}")]) for place in range(10)]
 
-    with pytest.raises(kind, match="No. 2"):
+    with pytest.raises(kind, match=r"No\. 2"):
         list(House(*upstreams).reply())
 
     assert [1, 1, 1, 0, 0, 0, 0, 0, 0, 0] == [len(one.asked) for one in upstreams]
@@ -313,12 +344,17 @@ def test_if_all_tokens_are_tired_the_client_hears_when_to_come_back() -> None:
 
 
 def test_if_all_accounts_are_out_of_points_the_client_hears_that() -> None:
-    """One exhausted account or many: the answer is insufficient_quota, on the first request too."""
+    """One exhausted account or many, at the first request and at later ones: no points left."""
     for count in (1, 3):
         house = House(*(FakeUpstream([TokenExhausted("Empty.")]) for _ in range(count)))
         for _ in range(2):
-            with pytest.raises(NoPointsLeft):
+            with pytest.raises((NoPointsLeft, TokenExhausted)) as refusal:
                 list(house.reply())
+            assert (429, "insufficient_quota", False) == (
+                refusal.value.status,
+                refusal.value.code,
+                refusal.value.client_may_retry,
+            )
 
 
 def test_a_short_rest_is_waited_for() -> None:
@@ -337,7 +373,7 @@ def test_a_token_that_is_limited_for_ever_ends_at_the_deadline() -> None:
     house = House(upstream, patience=10.0)
 
     with pytest.raises(NoTokenFree):  # noqa: PT012
-        for _ in house.reply():
+        for _ in islice(house.reply(), 1000):
             house.clock.go(0.5)
 
     assert 5 <= len(upstream.asked) <= 11

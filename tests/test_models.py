@@ -97,6 +97,46 @@ def test_the_list_has_openais_shape() -> None:
     )
 
 
+CATALOGUE = [
+    {"id": "GPT-4", "object": "model", "created": 7, "owned_by": "OpenAI", "pricing": {"in": "1"}},
+    {"id": "Claude-Opus", "object": "model", "created": 8, "owned_by": "Anthropic"},
+]
+
+
+def test_what_poe_offers_is_listed_too() -> None:
+    """Names that lead to a bot of the catalogue carry its facts, under the client's name."""
+    listing = Models.load().listing(CATALOGUE)
+
+    by_name = {entry["id"]: entry for entry in listing}
+    assert ["gpt-4", "gpt-4-0314", "gpt-4-0613", "Claude-Opus"] == list(by_name)
+    assert {**CATALOGUE[0], "id": "gpt-4-0314"} == by_name["gpt-4-0314"]
+    assert CATALOGUE[1] == by_name["Claude-Opus"]
+
+
+def test_without_a_catalogue_every_name_is_listed() -> None:
+    """Where nothing is known of what Poe offers, nothing is left out."""
+    assert list(OF_THE_GO_PROGRAM) == ids(Models.load())
+
+
+def test_a_users_own_names_are_always_listed(load: Load) -> None:
+    """What a user wrote down is listed although the catalogue does not know it."""
+    models = load('hide = ["claude-*"]\n[names]\n"mine" = "Some-Private-Bot"\n')
+
+    listed = [entry["id"] for entry in models.listing(CATALOGUE)]
+
+    assert "mine" in listed
+    assert "assistant" not in listed
+    assert "Claude-Opus" not in listed
+
+
+def test_inner_names_have_handles(load: Load) -> None:
+    """Each inner name of the built-in table has a handle, also beside a user's file."""
+    for models in (Models.load(), load("builtin = false")):
+        assert "GPT-4" == models.handle("beaver")
+        assert "Some-Bot" == models.handle("Some-Bot")
+        assert set(OF_THE_GO_PROGRAM.values()) == models.handles.keys()
+
+
 # ---- the user's file
 
 
@@ -104,8 +144,8 @@ def test_a_file_adds_to_the_table(load: Load) -> None:
     """New names come behind the built-in ones; a name given again leads elsewhere."""
     models = load('[names]\n"smart" = "Claude-Opus"\n"GPT-4" = "GPT-4o"\n')
 
-    assert Route("Claude-Opus") == models.resolve("SMART")
-    assert Route("GPT-4o") == models.resolve("gpt-4")
+    assert Route("Claude-Opus", is_own=True) == models.resolve("SMART")
+    assert Route("GPT-4o", is_own=True) == models.resolve("gpt-4")
     assert Route("a2") == models.resolve("claude-instant")
     assert 18 == len(ids(models))
     assert ["smart", "GPT-4"] == ids(models)[-2:]
@@ -127,8 +167,8 @@ def test_a_name_may_be_for_one_kind_of_token(load: Load) -> None:
         '"b" = { bot = "B-Bot", tokens = "cookies" }\n"c" = { bot = "C-Bot" }\n'
     )
 
-    assert [Route("A-Bot", "key"), Route("B-Bot", "cookie"), Route("C-Bot")] == [
-        models.resolve(name) for name in "abc"
+    assert [("A-Bot", "key"), ("B-Bot", "cookie"), ("C-Bot", None)] == [
+        (route.bot, route.kind) for route in map(models.resolve, "abc") if route
     ]
 
 
@@ -168,6 +208,7 @@ def test_an_empty_file_changes_nothing(load: Load) -> None:
             r"names\.a: tokens must be",
             id="kinds",
         ),
+        pytest.param("[handles]\na = 'b'", r"handles: only \[names\]", id="handles"),
         pytest.param("gpt-4 = 'X'", r"gpt-4: only \[names\].*under \[names\]", id="no table"),
         pytest.param("names = 3", r"names: must be a table", id="names no table"),
         pytest.param("hide = 'gpt-4'", r"hide: must be a list", id="hide"),

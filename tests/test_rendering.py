@@ -119,7 +119,10 @@ def test_reasoning_stands_beside_the_text() -> None:
     """Thoughts go into reasoning_content, never into the answer."""
     message = whole(Reasoning("Hm, "), Reasoning("well."), *HELLO).choices[0].message
 
-    assert ("Hello", "Hm, well.") == (message.content, (message.model_extra or {})["reasoning_content"])
+    assert ("Hello", "Hm, well.") == (
+        message.content,
+        (message.model_extra or {})["reasoning_content"],
+    )
 
 
 def test_tool_calls_are_put_together() -> None:
@@ -440,9 +443,9 @@ def test_an_error_is_openais_error_object() -> None:
             "code": "invalid_value",
         }
     } == orjson.loads(error_body(InvalidRequest('No "x".', param="messages[0].role")))
-    assert {"message", "type", "param", "code"} == orjson.loads(
-        error_body(PoeProxyError("x"))
-    )["error"].keys()
+    assert {"message", "type", "param", "code"} == orjson.loads(error_body(PoeProxyError("x")))[
+        "error"
+    ].keys()
 
 
 def test_the_list_of_models_is_openais() -> None:

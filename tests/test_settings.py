@@ -48,7 +48,8 @@ def test_a_key_and_a_token_are_enough() -> None:
 
     assert Settings(auth_keys=("sk-secret",), tokens=("cookie-secret",)) == settings
     assert {
-        "port": 8080, "simulate_roles": 0, "role_pattern": "||>{role}-", "role_labels": {},
+        "host": "0.0.0.0", "port": 8080,
+        "simulate_roles": 0, "role_pattern": "||>{role}-", "role_labels": {},
         "rate_limit": 10, "cool_down": 10.0, "token_concurrency": 1, "api_keys": (),
         "api_rate_limit": 500, "api_concurrency": 50, "queue_timeout": 30.0, "timeout": 60.0,
         "max_body_mb": 20.0, "delete_chats": False, "models": None, "poe_site": None,
@@ -68,6 +69,7 @@ def test_every_variable_has_its_place(tmp_path: Path) -> None:
     site.touch()
 
     assert Settings(
+        host="127.0.0.1",
         port=9000,
         auth_keys=("a", "b"),
         tokens=("p-b=x; p-lat=y; formkey=z", "t%3D%3D"),
@@ -92,6 +94,7 @@ def test_every_variable_has_its_place(tmp_path: Path) -> None:
         poe_api_url="http://127.0.0.1:9000/api",
         log_level="DEBUG",
     ) == read(
+        HOST="127.0.0.1",
         PORT="9000",
         AuthKey="a, b",
         TOKENS="p-b=x; p-lat=y; formkey=z, t%3D%3D",
@@ -153,7 +156,8 @@ def test_a_list_is_separated_by_commas(given: str, items: tuple[str, ...]) -> No
 def test_a_blank_variable_is_an_unset_one(blank: str) -> None:
     """`PORT=` in an .env means the default, whatever the type."""
     names = (
-        "PORT", "POE_API_KEYS", "SIMULATE_ROLES", "ROLE_PATTERN", "ROLE_LABELS", "RATE_LIMIT",
+        "HOST", "PORT", "POE_API_KEYS",
+        "SIMULATE_ROLES", "ROLE_PATTERN", "ROLE_LABELS", "RATE_LIMIT",
         "COOL_DOWN", "TIMEOUT", "DELETE_CHATS", "MODELS", "POE_SITE", "PROXY", "POE_WEB_URL",
         "POE_WS_URL", "LOG_LEVEL",
     )  # fmt: skip
@@ -310,8 +314,9 @@ def test_a_secret_file_that_is_not_text_is_said_to_be_so(tmp_path: Path) -> None
     """A binary file in place of a secret is a mistake like any other."""
     (tmp_path / "secret").write_bytes(b"\xff\xfe\x00")
 
-    assert "TOKENS_FILE is not a readable text file." == (
-        problems(AuthKey="a", TOKENS_FILE=str(tmp_path / "secret"))["TOKENS"]
+    assert (
+        "TOKENS_FILE is not a readable text file."
+        == (problems(AuthKey="a", TOKENS_FILE=str(tmp_path / "secret"))["TOKENS"])
     )
 
 

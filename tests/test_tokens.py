@@ -116,9 +116,7 @@ def test_lower_ranks_are_lent_first() -> None:
 
 def test_a_lease_may_ask_for_a_kind() -> None:
     """A request that only one kind of token can serve is given that kind."""
-    tokens = TokenRotator(
-        [token("cookie", kind="cookie"), token("key", kind="key")], clock=Clock()
-    )
+    tokens = TokenRotator([token("cookie", kind="cookie"), token("key", kind="key")], clock=Clock())
 
     assert ["cookie", "cookie"] == [use(tokens, kinds={"cookie"}) for _ in range(2)]
     assert ["key", "key"] == [use(tokens, kinds={"key"}) for _ in range(2)]
@@ -208,14 +206,13 @@ def test_who_needs_another_kind_does_not_block_the_line() -> None:
 def test_who_leaves_the_line_is_forgotten() -> None:
     """A client that hangs up while it waits costs nobody a turn."""
     tokens = pool("a")
-    with tokens.lease() as holder:
-        with tokens.lease() as leaver, tokens.lease() as stayer:
-            assert {"in_use": 1, "waiting": 2} == state(tokens)
-            leaver.__exit__(None, None, None)
-            assert {"in_use": 1, "waiting": 1} == state(tokens)
-            holder.__exit__(None, None, None)
-            assert stayer.token is not None
-            assert leaver.token is None
+    with tokens.lease() as holder, tokens.lease() as leaver, tokens.lease() as stayer:
+        assert {"in_use": 1, "waiting": 2} == state(tokens)
+        leaver.__exit__(None, None, None)
+        assert {"in_use": 1, "waiting": 1} == state(tokens)
+        holder.__exit__(None, None, None)
+        assert stayer.token is not None
+        assert leaver.token is None
 
 
 def test_a_waiter_is_woken_when_a_token_comes_back() -> None:
@@ -423,15 +420,13 @@ def test_a_free_token_is_lent_although_the_deadline_is_over() -> None:
         pytest.param(0.2, 0.0, 1, id="at least a second"),
     ],
 )
-def test_a_hopeless_wait_is_refused_at_once(
-    rest: float, patience: float, retry_after: int
-) -> None:
+def test_a_hopeless_wait_is_refused_at_once(rest: float, patience: float, retry_after: int) -> None:
     """If no token can be free before the deadline, the client hears at once when one will be."""
     tokens = pool("a", patience=patience, limits=(Rest(rest),))
     use(tokens)
 
     with pytest.raises(NoTokenFree) as refusal:
-        use(tokens)
+        tokens.lease().__enter__()
 
     assert retry_after == refusal.value.retry_after
     assert f"{retry_after} s" in refusal.value.message
@@ -454,7 +449,11 @@ def test_the_soonest_token_decides_how_long_to_wait() -> None:
     """Retry-After is the rest of the token that will be free first, of those that fit."""
     clock = Clock()
     tokens = TokenRotator(
-        [token("a", limits=(Rest(90.0),)), token("b", limits=(Rest(50.0),)), token("k", kind="key")],
+        [
+            token("a", limits=(Rest(90.0),)),
+            token("b", limits=(Rest(50.0),)),
+            token("k", kind="key"),
+        ],
         patience=5.0,
         clock=clock,
     )
@@ -660,6 +659,16 @@ def test_reviving_serves_the_line() -> None:
         tokens.revive(tokens.exhausted()[0])
         assert waiting.token is not None
         assert "a" == waiting.token.label
+
+
+def test_a_revived_token_serves_as_many_as_it_can() -> None:
+    """Of those who stand in line as many are served at once as the token serves at a time."""
+    tokens = TokenRotator([token("a", is_watched=True, concurrency=2), token("b")], clock=Clock())
+    use(tokens, TokenExhausted("Empty."))
+
+    with tokens.lease(), tokens.lease() as one, tokens.lease() as two, tokens.lease() as three:
+        tokens.revive(tokens.exhausted()[0])
+        assert [True, True, False] == [lease.token is not None for lease in (one, two, three)]
 
 
 def test_only_watched_tokens_are_asked_for_their_balance() -> None:

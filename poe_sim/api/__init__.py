@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import orjson
 from aiohttp import web
 
 from ..journal import Journal
-from . import chat, errors, usage
+from . import bots, chat, errors, media, messages, responses, uploads, usage, videos
 from .face import ApiFace
 from .visit import CORS, Visit, handler
 
@@ -27,16 +27,27 @@ def add_routes(
     router = app.router
     router.add_get("/v1/models", handler(face, usage.models))
     router.add_post("/v1/chat/completions", handler(face, chat.serve))
+    router.add_post("/v1/responses", handler(face, responses.serve))
+    router.add_post("/v1/messages", handler(face, messages.serve, envelope="anthropic"))
+    router.add_post("/v1/videos", handler(face, videos.create))
+    router.add_post("/v1/videos/extensions", handler(face, videos.extend))
+    router.add_get("/v1/videos/{id}", handler(face, videos.poll))
+    router.add_get("/v1/videos/{id}/content", handler(face, videos.content))
+    router.add_post("/v1/videos/{id}/remix", handler(face, videos.remix))
+    router.add_post("/bot/{handle}", handler(face, bots.serve))
+    router.add_post("/poe_api/file_upload_3RD_PARTY_POST", handler(face, uploads.receive))
+    router.add_get("/poe_api/files/{name:[0-9a-f]{64}}", handler(face, uploads.serve))
+    router.add_get("/base/{kind}/{name:[0-9a-f]{64}}", handler(face, media.serve))
     router.add_get("/usage/current_balance", handler(face, usage.balance))
     router.add_get("/usage/points_history", handler(face, usage.history))
-    router.add_post("/__control_api", _control(face))
+    router.add_route("*", "/__control_api", _control(face))
     for root in ("/v1", "/usage", "/bot", "/poe_api"):
         router.add_options(root + "/{path:.*}", _preflight)
         router.add_route("*", root + "/{path:.*}", handler(face, _nowhere))
     return face
 
 
-def _control(face: ApiFace):
+def _control(face: ApiFace) -> Callable[[web.Request], Awaitable[web.Response]]:
     async def control(request: web.Request) -> web.Response:
         try:
             changes = orjson.loads(await request.read() or b"{}")

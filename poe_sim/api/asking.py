@@ -101,6 +101,8 @@ class Asking:
     schema: Any = None
     wants_json: bool = False
     reasons: bool = False
+    # Where text can be taken back, thinking is shown and then replaced.
+    can_replace: bool = False
 
     @property
     def results(self) -> list[Turn]:
@@ -183,9 +185,7 @@ def picture(url: object, field_name: str) -> Seen:
         return checked_picture(mime, data, field_name)
     parts = urlsplit(url)
     is_near = parts.hostname in ("127.0.0.1", "localhost", "::1")
-    if not parts.hostname or not (
-        parts.scheme == "https" or (parts.scheme == "http" and is_near)
-    ):
+    if not parts.hostname or not (parts.scheme == "https" or (parts.scheme == "http" and is_near)):
         raise errors.wrong_type(field_name, "an https URL or a data URI")
     return Seen(kind="image", url=url)
 

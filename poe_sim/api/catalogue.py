@@ -1,4 +1,4 @@
-"""The models, official API sheet §6: the table is in ``models.json``, the full shape is made here."""
+"""The models, official API sheet §6: ``models.json`` is the table, the full shape is made here."""
 
 from __future__ import annotations
 
@@ -202,7 +202,7 @@ class Catalogue:
         return [entry for name, entry in self._entries.items() if name not in gone]
 
     def find(self, name: str) -> Model | None:
-        """Return the model of that handle, in any case; ``Sim-Http-429`` answers with that fault."""
+        """Return the model of that handle in any case; ``Sim-Http-429`` answers with a 429."""
         lower = name.lower()
         if match := _FAULT_NAME.fullmatch(lower):
             return Model(

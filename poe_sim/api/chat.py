@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 import orjson
 from aiohttp import web
@@ -110,7 +110,7 @@ def turn_of(message: Any, index: int) -> Turn:
             param="role",
             code="invalid_parameter",
         )
-    turn = Turn(role=role)
+    turn = Turn(role=cast(Role, role))
     content = message.get("content")
     calls = message.get("tool_calls")
     if calls is not None:
@@ -221,7 +221,7 @@ def _understand(
     if tools:
         if not model.takes_tools:
             raise errors.no_tools(spelling, model.refuses_tools or 400)
-        asking.tools = [_tool(tool, index) for index, tool in enumerate(_listed(tools, "tools"))]
+        asking.tools = [tool_of(tool, index) for index, tool in enumerate(_listed(tools, "tools"))]
     _choose(asking, body.get("tool_choice"))
     if model.structured:
         # Elsewhere the field is ignored (§3.1).
@@ -235,7 +235,8 @@ def _listed(value: Any, name: str) -> list[Any]:
     return value
 
 
-def _tool(tool: Any, index: int) -> Tool:
+def tool_of(tool: Any, index: int) -> Tool:
+    """Return a tool in OpenAI's form, or refuse it."""
     match tool:
         case {"type": "function", "function": {"name": str(name), **rest}} if name:
             schema = rest.get("parameters")
@@ -366,7 +367,7 @@ class _Voice:
 
     def _beat_count(self) -> int:
         reply, cut = self._reply, self._script.cut
-        calls = sum(len(self._argument_pieces(call)) + 1 for call in reply.calls)
+        calls = sum(len(call_deltas(call, self._script)) for call in reply.calls)
         return len(cut(reply.reasoning)) + len(cut(reply.text)) + calls
 
     def _beats(self) -> Iterator[bytes]:
@@ -380,19 +381,22 @@ class _Voice:
         for piece in cut(self._reply.text):
             yield before + dumps(piece) + behind
         for index, call in enumerate(self._reply.calls):
-            yield self._call_chunk(index, _call(call, arguments=""))
-            for piece in self._argument_pieces(call):
-                yield self._call_chunk(index, {"function": {"arguments": piece}})
+            for delta in call_deltas(call, self._script):
+                numbered = delta if self._script.has("no-index") else {"index": index, **delta}
+                yield self._chunk({"tool_calls": [numbered]})
 
-    def _argument_pieces(self, call: ToolCall) -> list[str]:
-        if self._script.has("whole-args"):
-            return [call.arguments]
-        # In pieces that fall inside words and escapes, as vendors cut them.
-        return [call.arguments[at : at + 7] for at in range(0, len(call.arguments), 7)]
 
-    def _call_chunk(self, index: int, call: Json) -> bytes:
-        numbered = call if self._script.has("no-index") else {"index": index, **call}
-        return self._chunk({"tool_calls": [numbered]})
+def call_deltas(call: ToolCall, script: Script) -> list[Json]:
+    """Return a call as it is streamed: who it is, then its arguments in pieces."""
+    given = call.arguments
+    if script.has("whole-args"):
+        return [_call(call)]
+    # In pieces that fall inside words and escapes, as vendors cut them.
+    pieces = [given[at : at + 7] for at in range(0, len(given), 7)]
+    return [
+        _call(call, arguments=""),
+        *({"function": {"arguments": piece}} for piece in pieces),
+    ]
 
 
 def _call(call: ToolCall, arguments: str | None = None) -> Json:

@@ -15,9 +15,7 @@ from .catalogue import Json
 
 Envelope = Literal["openai", "anthropic"]
 
-KEY_MESSAGE = (
-    "Incorrect API key provided. You can find your API key at https://poe.com/api/keys."
-)
+KEY_MESSAGE = "Incorrect API key provided. You can find your API key at https://poe.com/api/keys."
 POINTS_MESSAGE = "You've used up your points! Visit https://poe.com/api/keys to get more."
 
 
@@ -109,7 +107,9 @@ def no_tools(model: str, status: int) -> Refused:
 
 def no_such_model(name: str) -> Refused:
     """Refuse a model that nobody knows."""
-    return invalid(f"The model `{name}` does not exist or you do not have access to it.", status=404)
+    return invalid(
+        f"The model `{name}` does not exist or you do not have access to it.", status=404
+    )
 
 
 def no_such_path(path: str) -> Refused:

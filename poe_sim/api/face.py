@@ -18,6 +18,7 @@ from . import catalogue, errors
 from .catalogue import Json
 from .replies import MEDIA_HOST, Ids
 from .script import Script
+from .store import Job, Uploads
 from .tools import CallMaker
 
 # Enough for a long benchmark: a month of a real subscription would be used up in minutes.
@@ -75,6 +76,7 @@ class Switches:
     hidden_models: list[str] = field(default_factory=list)
     max_body_mb: float = 50.0
     upload_status: int = 0
+    attachment_life: float = 600.0
     pace: float = 0.0
 
 
@@ -87,7 +89,7 @@ class HangUpWatch:
 
     def __init__(self) -> None:
         self._waiting: dict[asyncio.Future[bool], web.BaseRequest] = {}
-        self._looker: asyncio.Task[None] | None = None
+        self._next_look: asyncio.TimerHandle | None = None
 
     async def sleep(self, request: web.BaseRequest, seconds: float) -> None:
         """Wait so many seconds, for ever if infinite; raise `HungUp` when the client goes."""
@@ -99,8 +101,8 @@ class HangUpWatch:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[bool] = loop.create_future()
         self._waiting[future] = request
-        if self._looker is None or self._looker.done():
-            self._looker = loop.create_task(self._look())
+        if self._next_look is None:
+            self._next_look = loop.call_later(_LOOK_EVERY, self._look)
         timer = None if math.isinf(seconds) else loop.call_later(seconds, _settle, future, True)
         try:
             if not await future:
@@ -110,12 +112,14 @@ class HangUpWatch:
             if timer is not None:
                 timer.cancel()
 
-    async def _look(self) -> None:
-        while self._waiting:
-            await asyncio.sleep(_LOOK_EVERY)
-            for future, request in self._waiting.items():
-                if is_gone(request):
-                    _settle(future, False)
+    def _look(self) -> None:
+        for future, request in self._waiting.items():
+            if is_gone(request):
+                _settle(future, False)
+        self._next_look = None
+        if self._waiting:
+            loop = asyncio.get_running_loop()
+            self._next_look = loop.call_later(_LOOK_EVERY, self._look)
 
 
 def _settle(future: asyncio.Future[bool], value: bool) -> None:
@@ -149,6 +153,8 @@ class ApiFace:
         self._first_pace = pace
         self._keys = tuple(api_keys)
         self._clock = clock
+        self.uploads = Uploads()
+        self.videos: dict[str, Job] = {}
         # Prefixes of prompts that were marked for caching, the newest thousand.
         self.cached_prompts: deque[bytes] = deque(maxlen=1000)
         self._played: Counter[str] = Counter()
@@ -294,7 +300,6 @@ FAULT_WORDS = frozenset(
         "bad-data",
     )
 )
-
 
 
 def _harmless(words: Mapping[str, str]) -> dict[str, str]:

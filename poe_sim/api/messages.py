@@ -129,9 +129,7 @@ def _from_blocks(role: Any, blocks: list[Any], where: str) -> list[Turn]:
             case {"type": "document", "source": dict(source)}:
                 turn.seen.append(_source(source, "file", here))
             case {"type": "tool_use", "id": str(i), "name": str(n), "input": dict(given)}:
-                turn.calls.append(
-                    ToolCall(id=i, name=n, arguments=orjson.dumps(given).decode())
-                )
+                turn.calls.append(ToolCall(id=i, name=n, arguments=orjson.dumps(given).decode()))
             case {"type": "tool_result", "tool_use_id": str(call_id)}:
                 text = _result_text(block.get("content"))
                 results.append(Turn(role="tool", text=text, result_of=call_id))
@@ -302,8 +300,9 @@ class _Voice:
             "id": self._visit.request_id,
             "type": "message",
             "role": "assistant",
-            "model": (model.snapshot or model.id) if self._script.has("snapshot") else
-            self._asking.spelling,
+            "model": (model.snapshot or model.id)
+            if self._script.has("snapshot")
+            else self._asking.spelling,
             "content": content,
             "stop_reason": self._stop_reason if is_over else None,
             "stop_sequence": self._reply.stopped_by if is_over else None,
@@ -332,6 +331,7 @@ class _Voice:
             beat_count=sum(len(self._pieces(block, text)) for block, text in blocks),
             closing=closing,
             error=self._error,
+            ping=stage.sse({"type": "ping"}, "ping"),
         )
 
     def _error(self, error: Json) -> bytes:
@@ -350,7 +350,7 @@ class _Voice:
         for index, (block, text) in enumerate(blocks):
             match block["type"]:
                 case "thinking":
-                    empty = {"type": "thinking", "thinking": "", "signature": ""}
+                    empty: Json = {"type": "thinking", "thinking": "", "signature": ""}
                     kind, key = "thinking_delta", "thinking"
                 case "text":
                     empty = {"type": "text", "text": ""}

@@ -5,16 +5,15 @@ from __future__ import annotations
 import hashlib
 import itertools
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import orjson
 
 from ..talk import answer, pieces
-from .asking import Asking, Seen, ToolCall
+from .asking import Asking, Seen, ToolCall, Turn
 from .catalogue import Json
 from .schemas import instance
-from .script import Script
 from .tools import CallMaker, wanted_calls
 
 MEDIA_HOST = "https://pfst.cf2.poecdn.net"
@@ -119,23 +118,24 @@ def _text(asking: Asking) -> str:
         return orjson.dumps({"answer": answer(asking.prompt, asking.model.name)}).decode()
     results = asking.results
     if results:
-        known = asking.called
-        told = [
-            f"{known[turn.result_of].name if turn.result_of in known else 'The tool'} says: "
-            f"{turn.text}"
-            for turn in results
-        ]
-        text = "\n".join(told)
+        text = "\n".join(_told(turn, asking.called) for turn in results)
     else:
         text = answer(asking.prompt, asking.model.name)
     if asking.seen and not results:
         text += "\n\n" + seen_text(asking.seen)
-    if script.has("thinking") or (asking.model.quoted_thinking and not script.is_faithful):
+    if (script.has("thinking") and not asking.can_replace) or (
+        asking.model.quoted_thinking and not script.is_faithful
+    ):
         label = "*Thinking...*" if script.get("thinking") == "star" else "Thinking..."
         text = f"{label}\n\n{_QUOTED_LINES}{text}"
     elif script.has("quoted-thinking"):
         text = f"*Thinking...*\n\n{_QUOTED_LINES}{text}"
     return text
+
+
+def _told(turn: Turn, known: Mapping[str, ToolCall]) -> str:
+    call = known.get(turn.result_of or "")
+    return f"{call.name if call else 'The tool'} says: {turn.text}"
 
 
 def _prescribed(asking: Asking) -> str | None:

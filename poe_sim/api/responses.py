@@ -11,7 +11,7 @@ import orjson
 from aiohttp import web
 
 from . import errors, fields, stage
-from .asking import Asking, Seen, Tool, ToolCall, Turn, from_data_uri, last_user_text, picture
+from .asking import Asking, Role, Seen, Tool, ToolCall, Turn, from_data_uri, last_user_text, picture
 from .catalogue import Json, Model
 from .errors import Refused
 from .replies import Reply, compose
@@ -19,7 +19,7 @@ from .script import Script
 from .tools import check_results
 from .visit import Visit
 
-_ROLES: Mapping[str, str] = {
+_ROLES: Mapping[str, Role] = {
     "system": "system",
     "developer": "system",
     "user": "user",
@@ -87,7 +87,7 @@ def _turns(given: Any) -> list[Turn]:
             case {"type": "reasoning"}:
                 pass
             case {"role": str(role), "content": content} if role in _ROLES:
-                turn = Turn(role=_ROLES[role])  # type: ignore[arg-type]
+                turn = Turn(role=_ROLES[role])
                 _read_content(turn, content, f"{here}.content")
                 turns.append(turn)
             case {"type": "input_text" | "input_image" | "input_file"}:
@@ -371,9 +371,7 @@ class _Voice:
                 if number == last:
                     for kind, data in end:
                         frame += self._event(kind, **where, **data)
-                    frame += self._event(
-                        "response.output_item.done", output_index=index, item=item
-                    )
+                    frame += self._event("response.output_item.done", output_index=index, item=item)
                 yield frame
 
     def _part_added(self, item: Json, where: Json) -> bytes:

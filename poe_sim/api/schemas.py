@@ -123,9 +123,7 @@ class _Maker:
     def _object(self, schema: Schema, depth: int) -> dict[str, Any]:
         properties: Mapping[str, Any] = schema.get("properties") or {}
         required = list(schema.get("required") or ())
-        names = [
-            name for name in properties if name in required or depth + 1 < min(_DEEPEST, 3)
-        ]
+        names = [name for name in properties if name in required or depth + 1 < min(_DEEPEST, 3)]
         names += [name for name in required if name not in properties]
         made = {name: self.make(properties.get(name, {}), name, depth + 1) for name in names}
         extra = schema.get("additionalProperties")
@@ -195,7 +193,9 @@ def _number(schema: Schema, usual: float) -> float:
         high = min(high, below - gap)
         if low > high and not is_integer:
             # Between two bounds that lie close together.
-            return float(schema.get("exclusiveMinimum", schema.get("minimum", below - 1)) + below) / 2
+            return (
+                float(schema.get("exclusiveMinimum", schema.get("minimum", below - 1)) + below) / 2
+            )
     value = min(max(usual, low), high)
     if step:
         value = math.ceil(value / step) * step

@@ -1,4 +1,4 @@
-"""How one answer is played: the words of the prompt, ready to be asked. ``README.md`` lists them."""
+"""How one answer is played, from the words in its prompt; ``README.md`` lists them."""
 
 from __future__ import annotations
 

@@ -39,6 +39,7 @@ class Frames:
     beat_count: int = 0
     closing: bytes | Callable[[], bytes] = b""
     error: Callable[[Json], bytes]
+    ping: bytes = b": ping\n\n"
 
 
 def sse(data: object, event: str | None = None) -> bytes:
@@ -73,9 +74,7 @@ async def _send_half(visit: Visit, body: bytes) -> None:
     raise Dropped
 
 
-async def stream(
-    visit: Visit, asking: Asking, reply: Reply, frames: Frames
-) -> web.StreamResponse:
+async def stream(visit: Visit, asking: Asking, reply: Reply, frames: Frames) -> web.StreamResponse:
     """Answer with server-sent events."""
     show = _Show(visit, asking, reply, frames)
     return await show.play()
@@ -90,39 +89,40 @@ class _Show:
         self._frames = frames
         self._script = asking.script
         self._sent = 0
+        self._has_ended = False
         self._response = web.StreamResponse(headers=visit.headers())
         self._response.content_type = "text/event-stream"
         self._response.headers["Cache-Control"] = "no-cache"
         self._rewrite = self._wire_form()
 
     async def play(self) -> web.StreamResponse:
-        visit, model = self._visit, self._asking.model
+        visit = self._visit
         visit.entry.update(status=200, verdict="ok")
-        visit.reply_starts(model)
+        visit.reply_starts(self._asking.model)
         try:
             await self._wait(self._script.first)
             await self._response.prepare(self._request)
             await self._perform()
             await self._response.write_eof()
         except (HungUp, ConnectionError):
-            visit.entry["verdict"] = "client hung up"
-            self._charge_share()
-            visit.reply_ends(model, event="reply-aborted")
-            return self._response
+            self._end("client hung up", event="reply-aborted")
         except Dropped:
-            visit.entry["verdict"] = "fault cut"
-            self._charge_share()
-            visit.reply_ends(model)
+            self._end("fault cut")
             if self._request.transport is not None:
                 self._request.transport.abort()
-            return self._response
-        visit.reply_ends(model)
         return self._response
 
-    def _charge_share(self) -> None:
-        # A started answer is charged, as far as it went.
-        share = self._sent / self._frames.beat_count if self._frames.beat_count else 0.0
-        self._visit.charge(self._asking, self._reply, min(1.0, share))
+    def _end(self, verdict: str, *, event: str = "reply-end") -> None:
+        """Note the end once, and charge what was said: before the last bytes, so that who has
+        read them finds the balance fallen and the place free.
+        """
+        if self._has_ended:
+            return
+        self._has_ended = True
+        visit, count = self._visit, self._frames.beat_count
+        visit.entry.update(verdict=verdict, chunks=self._sent)
+        visit.charge(self._asking, self._reply, min(1.0, self._sent / count) if count else 1.0)
+        visit.reply_ends(self._asking.model, event=event)
 
     def _wire_form(self) -> Callable[[bytes], bytes] | None:
         """Return what changes the bytes of a frame but not its meaning, if anything is to."""
@@ -154,7 +154,7 @@ class _Show:
             if self._sent in stops and await self._stop(stops[self._sent]):
                 return
             if pings:
-                await write(b": ping\n\n")
+                await write(frames.ping)
             if splits:
                 await self._write_split(beat)
             else:
@@ -168,8 +168,7 @@ class _Show:
         for at in sorted(stops):
             if at >= self._sent and await self._stop(stops[at]):
                 return
-        # Charged before the last frame: who has read it and asks for the balance sees it fallen.
-        self._visit.charge(self._asking, self._reply)
+        self._end("ok")
         closing = frames.closing() if callable(frames.closing) else frames.closing
         if closing:
             await write(closing)
@@ -197,13 +196,11 @@ class _Show:
                 case "broken-json":
                     await self._write(_BROKEN_FRAME)
                 case "error-after":
-                    self._visit.entry["verdict"] = "fault error-after"
-                    self._charge_share()
+                    self._end("fault error-after")
                     await self._write(self._frames.error(_STREAM_ERROR))
                     return True
                 case "silent-end":
-                    self._visit.entry["verdict"] = "fault silent-end"
-                    self._charge_share()
+                    self._end("fault silent-end")
                     return True
                 case "cut":
                     raise Dropped

@@ -62,8 +62,7 @@ def _is_about(prompt: str, tool: Tool) -> bool:
     if "weather" in parts and "天气" in prompt:
         return True
     return any(
-        len(part) >= 4 and part not in _HOLLOW and re.search(rf"\b{part}", lower)
-        for part in parts
+        len(part) >= 4 and part not in _HOLLOW and re.search(rf"\b{part}", lower) for part in parts
     )
 
 

@@ -24,6 +24,9 @@ CORS: Mapping[str, str] = {
 }
 
 
+_VENDOR_STATUSES = frozenset((400, 413, 429, 500, 529))
+
+
 class Visit:
     """A request, its entry in the journal, and its answer's headers."""
 
@@ -150,9 +153,7 @@ class Visit:
             raise Refused(200, {}, html="", verdict="fault empty-200")
         status = script.count("http", 500)
         owner = self.model.owner if self.model else "Poe"
-        refused = errors.by_status(
-            status if 400 <= status <= 599 else 500, self.spelling, owner
-        )
+        refused = errors.by_status(status if 400 <= status <= 599 else 500, self.spelling, owner)
         refused.verdict = f"fault http={refused.status}"
         if script.has("retry-after"):
             refused.headers["Retry-After"] = script.get("retry-after") or "1"
@@ -211,7 +212,7 @@ class Visit:
         else:
             headers["openai-processing-ms"] = str(max(1, int(elapsed)))
             headers["openai-version"] = "2020-10-01"
-        if self.account is not None:
+        if self.account is not None and self.face.switches.rate_limit > 0:
             limit, left, reset = self.face.rate_state(self.account)
             if self.envelope == "anthropic":
                 at = datetime.now(UTC) + timedelta(seconds=reset)
@@ -237,6 +238,9 @@ class Visit:
     def refusal(self, refused: Refused) -> web.Response:
         """Return the answer that says no."""
         self.entry.update(status=refused.status, verdict=refused.verdict)
+        if self.envelope == "anthropic" and refused.status in _VENDOR_STATUSES:
+            # Anthropic's own failures carry Anthropic's own kind of id (§5).
+            self.request_id = f"req_011{self.face.ids.hex(21)}"
         headers = {**self.headers(), **refused.headers}
         if refused.html is not None:
             return web.Response(

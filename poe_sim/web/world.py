@@ -28,7 +28,9 @@ _CHANNELS_KEPT = 16
 _CHATS_KEPT = 5_000
 _BUILDS_KEPT = 5
 # More than this unread by a websocket's client means that nobody reads it.
-_UNREAD_LIMIT = 64 * 1024 * 1024
+_UNREAD_LIMIT = 16 * 1024 * 1024
+# However few frames they are, a channel keeps no more than this of them.
+_RING_BYTES = 4 * 1024 * 1024
 
 
 @dataclass(slots=True)
@@ -133,6 +135,7 @@ class Channel:
         self.is_broken = False
         self._ring: deque[tuple[int, bytes]] = deque()
         self._ring_size = ring_size
+        self._ring_bytes = 0
         self._lost_up_to = self.sequence
 
     def data(self, base_host: str) -> dict[str, Any]:
@@ -155,8 +158,8 @@ class Channel:
         self.sequence += len(wanted)
         frame = orjson.dumps({"min_seq": self.sequence, "messages": wanted})
         self._ring.append((self.sequence, frame))
-        while len(self._ring) > self._ring_size:
-            self._lost_up_to = self._ring.popleft()[0]
+        self._ring_bytes += len(frame)
+        self._forget_oldest()
         await self.send(frame)
 
     async def push_text(self, text: str) -> None:
@@ -181,8 +184,12 @@ class Channel:
     def set_ring_size(self, size: int) -> None:
         """Keep at most *size* frames from now on."""
         self._ring_size = size
-        while len(self._ring) > size:
-            self._lost_up_to = self._ring.popleft()[0]
+        self._forget_oldest()
+
+    def _forget_oldest(self) -> None:
+        while len(self._ring) > self._ring_size or self._ring_bytes > _RING_BYTES:
+            self._lost_up_to, frame = self._ring.popleft()
+            self._ring_bytes -= len(frame)
 
 
 class Socket:

@@ -7,13 +7,16 @@ import json
 import re
 import secrets
 import time
+from collections.abc import Iterator
 from typing import Any, Self
 
 import quickjs
 import requests
 import websocket
 
-AGENT = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 Chrome/140.0.0.0 Safari/537.36"
+AGENT = (
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 Chrome/140.0.0.0 Safari/537.36"
+)
 SALT = "4LxgHM6KpFqokX0Ox"
 PRELUDE = (
     f"var window={{document:{{hack:1}},navigator:{{userAgent:'{AGENT}'}}}};"
@@ -57,6 +60,8 @@ class Browser:
     def __exit__(self, *failure: object) -> None:
         for socket in self.sockets:
             socket.close()
+            # A websocket that the server closed keeps its socket otherwise.
+            socket.shutdown()
         self.session.close()
 
     # Pages
@@ -79,12 +84,12 @@ class Browser:
         revision = re.search(r'"poe-revision":"([0-9a-f]{40})"', "".join(scripts))
         assert revision is not None
         self.revision = revision[1]
-        self.hashes = dict(
-            (name, value)
+        self.hashes = {
+            name: value
             for value, name in re.findall(
                 r'params:\{id:"([0-9a-f]{64})",metadata:\{\},name:"(\w+)"', "".join(scripts)
             )
-        )
+        }
         self.formkey = self.decode_formkey(html, "".join(scripts))
         return html
 
@@ -200,10 +205,18 @@ class Browser:
 
     # Frames
 
+    def frames(self, timeout: float = 5.0) -> Iterator[dict[str, Any]]:
+        """Give the frames until the websocket fails."""
+        while True:
+            yield self.frame(timeout)
+
     def frame(self, timeout: float = 5.0) -> dict[str, Any]:
         """Return the next frame of the newest websocket."""
         self.sockets[-1].settimeout(timeout)
-        frame: dict[str, Any] = json.loads(self.sockets[-1].recv())
+        text = self.sockets[-1].recv()
+        if not text:
+            raise websocket.WebSocketConnectionClosedException("the server closed it")
+        frame: dict[str, Any] = json.loads(text)
         self.min_seq = max(self.min_seq, frame.get("min_seq", 0))
         return frame
 

@@ -1,0 +1,169 @@
+"""`make bench`: the proxy beside a direct connection, on both ways to Poe, in one run.
+
+Everything is on this machine, so read the ratios: the absolute figures are the machine's own.
+The proxy has a core for itself where there are two; the stand-in and the load share the rest.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import statistics
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from . import load, servers
+from .load import Stream, Target
+from .servers import Process
+
+KEY = "sk-bench"
+ACCOUNTS = 20
+
+
+@dataclass
+class Row:
+    """One line of the table: a figure for each way of asking."""
+
+    what: str
+    unit: str
+    figures: dict[str, float]
+
+    def __str__(self) -> str:
+        cells = "".join(f"{self.figures.get(way, float('nan')):>12.2f}" for way in WAYS)
+        return f"{self.what:<46}{self.unit:>8}{cells}".replace("nan", "  -")
+
+
+WAYS = ("direct", "keys", "cookies")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="a tenth of the requests")
+    scale = 0.1 if parser.parse_args().quick else 1.0
+    os.sched_setaffinity(0, servers.cores()[1])
+    tokens = [f"account-{n}" for n in range(ACCOUNTS)]
+    keys = [f"key-{n}" for n in range(ACCOUNTS)]
+    print(f"{'':<54}" + "".join(f"{way:>12}" for way in WAYS))
+    with servers.stand_in(tokens, keys) as poe:
+        direct = Target("direct", poe.url, keys[0])
+        ways: dict[str, tuple[Target, Process]] = {"direct": (direct, poe)}
+        with (
+            servers.proxy(poe.url, KEY, {"POE_API_KEYS": ",".join(keys)}) as by_keys,
+            servers.proxy(poe.url, KEY, {"TOKENS": ",".join(tokens)}) as by_cookies,
+        ):
+            ways["keys"] = Target("keys", by_keys.url, KEY), by_keys
+            ways["cookies"] = Target("cookies", by_cookies.url, KEY), by_cookies
+            for measure in (latency, in_flight, unstreamed, chunks, open_streams, flat):
+                for row in measure(ways, scale):
+                    print(row, flush=True)
+    return 0
+
+
+def latency(ways: dict[str, tuple[Target, Process]], scale: float) -> Sequence[Row]:
+    """One client, one reply at a time: from the stand-in's sending to the client's reading."""
+    count = max(20, int(200 * scale))
+    runs: dict[str, Sequence[Stream]] = {way: [] for way in ways}
+    for way, (target, _) in ways.items():
+        asyncio.run(load.streams(target, "!stamp !chunks=5", 2 * ACCOUNTS, 1))  # logins
+        runs[way] = asyncio.run(load.streams(target, "!stamp !chunks=10 !delay=0.01", count, 1))
+    firsts = {way: [s.lags[0] * 1000 for s in run] for way, run in runs.items()}
+    later = {way: [lag * 1000 for s in run for lag in s.lags[1:]] for way, run in runs.items()}
+    asked = {way: [s.first_text * 1000 for s in run] for way, run in runs.items()}
+    return [
+        Row("first text behind Poe's sending, median", "ms", _median(firsts)),
+        Row("first text behind Poe's sending, 99 of 100", "ms", _high(firsts)),
+        Row("later text behind Poe's sending, median", "ms", _median(later)),
+        Row("from the request to the first text, median", "ms", _median(asked)),
+    ]
+
+
+def in_flight(ways: dict[str, tuple[Target, Process]], scale: float) -> Sequence[Row]:
+    """200 replies at once over 20 tokens: does one wait for another?"""
+    prompt = "!stamp !chunks=40 !delay=0.1"
+    runs = {
+        way: asyncio.run(load.streams(target, prompt, 200, 200))
+        for way, (target, _) in ways.items()
+    }
+    lags = {way: [lag * 1000 for s in run for lag in s.lags] for way, run in runs.items()}
+    ends = {way: [s.done - s.asked for s in run] for way, run in runs.items()}
+    return [
+        Row("200 in flight: text behind Poe's, median", "ms", _median(lags)),
+        Row("200 in flight: text behind Poe's, 99 of 100", "ms", _high(lags)),
+        Row(
+            "200 in flight: slowest whole reply (4 s of text)",
+            "s",
+            {w: max(e) for w, e in ends.items()},
+        ),
+    ]
+
+
+def unstreamed(ways: dict[str, tuple[Target, Process]], scale: float) -> Sequence[Row]:
+    """Short whole answers, 32 at a time."""
+    count = max(100, int(2000 * scale))
+    rate, cpu = {}, {}
+    for way, (target, process) in ways.items():
+        before = process.cpu()
+        seconds = asyncio.run(load.whole(target, "!echo hello !chunks=1", count, 32))
+        rate[way], cpu[way] = count / seconds, (process.cpu() - before) / count * 1000
+    return [
+        Row("whole answers", "1/s", rate),
+        Row("CPU for a whole answer", "ms", cpu),
+    ]
+
+
+def chunks(ways: dict[str, tuple[Target, Process]], scale: float) -> Sequence[Row]:
+    """Long replies as fast as Poe sends them, 32 at a time."""
+    count, pieces = max(32, int(320 * scale)), 200
+    rate, cpu = {}, {}
+    for way, (target, process) in ways.items():
+        before = process.cpu()
+        runs = asyncio.run(load.streams(target, f"!stamp !chunks={pieces}", count, 32))
+        seconds = max(s.done for s in runs) - min(s.asked for s in runs)
+        heard = sum(len(s.pieces) for s in runs)
+        rate[way], cpu[way] = heard / seconds, (process.cpu() - before) / heard * 1_000_000
+    return [
+        Row("pieces of text", "1/s", rate),
+        Row("CPU for a piece of text", "µs", cpu),
+    ]
+
+
+def open_streams(ways: dict[str, tuple[Target, Process]], scale: float) -> Sequence[Row]:
+    """Memory of a stream that is open and silent."""
+    count = max(100, int(1000 * scale))
+    each = {
+        way: asyncio.run(load.memory_of_open_streams(target, process, count))
+        for way, (target, process) in ways.items()
+        if way != "direct"
+    }
+    return [Row(f"memory for each of {count} open streams", "KB", each)]
+
+
+def flat(ways: dict[str, tuple[Target, Process]], scale: float) -> Sequence[Row]:
+    """Memory over many requests."""
+    count = int(10_000 * scale)
+    first, last = {}, {}
+    for way, (target, process) in ways.items():
+        if way == "direct":
+            continue
+        asyncio.run(load.whole(target, "!echo hello !chunks=1", count // 5, 32))
+        first[way] = process.memory()
+        asyncio.run(load.whole(target, "!echo hello !chunks=1", count - count // 5, 32))
+        last[way] = process.memory()
+    return [
+        Row(f"memory after {count // 5} requests", "MB", first),
+        Row(f"memory after {count} requests", "MB", last),
+    ]
+
+
+def _median(figures: dict[str, list[float]]) -> dict[str, float]:
+    return {way: statistics.median(values) for way, values in figures.items()}
+
+
+def _high(figures: dict[str, list[float]]) -> dict[str, float]:
+    return {way: statistics.quantiles(values, n=100)[98] for way, values in figures.items()}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,166 @@
+"""GraphQL as poe.com has it: persisted queries by hash, and a tag over every body.
+
+Free of I/O. Web protocol sheet §6, §8 and §17.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from poe_proxy.errors import (
+    BotFailed,
+    BotNotAllowed,
+    ParameterRefused,
+    PromptTooLong,
+    TokenExhausted,
+    TokenLimited,
+    TokenRejected,
+    UpstreamBlocked,
+    UpstreamChanged,
+    UpstreamError,
+    UpstreamOverloaded,
+    UpstreamProtocolError,
+    UpstreamRefused,
+    UpstreamUncertain,
+)
+from poe_proxy.upstreams.poe_web.site import Site, TagForm
+
+
+class StaleSession(UpstreamProtocolError):
+    """Poe refused form key or tag: nothing was done, and a fresh page may help (§17.1)."""
+
+
+def body(operation: str, variables: Mapping[str, Any], site: Site) -> bytes:
+    """Return the JSON to post: compact, its keys in the browser's order."""
+    return orjson.dumps(
+        {
+            "queryName": operation,
+            "variables": variables,
+            "extensions": {"hash": site.operations[operation]},
+        }
+    )
+
+
+def tag(payload: bytes, formkey: str, salt: str, form: TagForm) -> str:
+    """Return the `poe-tag-id` for exactly these bytes (§6)."""
+    plain = hashlib.md5(payload + formkey.encode() + salt.encode()).hexdigest()
+    if form == "plain":
+        return plain
+    return f"{plain[:20]}{plain[24]}{plain[21:24]}{plain[20]}{plain[25:]}"
+
+
+def refuse_page(status: int, headers: Mapping[str, str], text: str) -> None:
+    """Raise if what came is no answer of the application: a challenge, a login, an outage."""
+    location = headers.get("Location", "")
+    if headers.get("cf-mitigated") == "challenge" or (
+        status in (403, 503) and "Just a moment..." in text
+    ):
+        raise UpstreamBlocked(
+            "Poe shows a browser challenge instead of an answer, as it does for addresses of "
+            "data centres. poe-proxy does not pretend to be a browser. Run it from your own "
+            "connection (or with PROXY), or use official API keys (POE_API_KEYS, from "
+            "poe.com/api/keys), which are never challenged."
+        )
+    if status in (301, 302, 303, 307, 308):
+        if "/login" in location:
+            raise TokenRejected("Poe does not accept this cookie any more: it asks to log in.")
+        raise UpstreamProtocolError("Poe redirected the request to somewhere unexpected.")
+    if status == 405:
+        raise UpstreamProtocolError("Poe does not take requests at this address (405).")
+    if status == 413:
+        raise PromptTooLong("Poe refused the request as too large.")
+    if status == 429:
+        raise TokenLimited(
+            "Poe says that this account sends too many requests.",
+            retry_after=max(60.0, retry_after(headers)),
+        )
+
+
+def retry_after(headers: Mapping[str, str]) -> float:
+    """Return the seconds that `Retry-After` asks for, 0.0 if it does not."""
+    try:
+        return max(0.0, float(headers.get("Retry-After", "")))
+    except ValueError:
+        return 0.0
+
+
+def read_answer(
+    operation: str, site: Site, status: int, headers: Mapping[str, str], content: bytes
+) -> dict[str, Any]:
+    """Return the `data` of the answer to *operation*; raise the failure that it tells of.
+
+    What leaves it open whether Poe acted is an `UpstreamUncertain`.
+    """
+    text = content[:4000].decode("utf-8", "replace")
+    refuse_page(status, headers, text)
+    if status in (400, 401, 403):
+        raise StaleSession(
+            f"Poe refused {operation} with {status}: it accepts the form key or the tag no longer."
+        )
+    if status >= 500:
+        raise UpstreamUncertain(f"Poe answered {operation} with {status}.")
+    try:
+        answer = orjson.loads(content)
+    except orjson.JSONDecodeError:
+        kind = headers.get("Content-Type", "no content type")[:60]
+        raise UpstreamUncertain(
+            f"Poe answered {operation} with {status} and no JSON ({kind})."
+        ) from None
+    data = answer.get("data") if isinstance(answer, dict) else None
+    if isinstance(data, dict):
+        return data
+    errors = answer.get("errors") if isinstance(answer, dict) else None
+    message = ""
+    if isinstance(errors, list) and errors and isinstance(errors[0], dict):
+        message = str(errors[0].get("message") or "")
+    if message == "PersistedQueryNotFound":
+        raise changed(operation, site)
+    if message == "Server Error" or not message:
+        raise UpstreamUncertain(f"Poe answered {operation} with a server error.")
+    raise UpstreamRefused(f"Poe refused {operation}: {message[:500]}")
+
+
+def changed(operation: str, site: Site) -> UpstreamChanged:
+    """Poe has a new hash for *operation*."""
+    return UpstreamChanged(
+        f"Poe no longer knows {operation} by the hash {site.operations[operation]}: the site "
+        "has changed. Update poe-proxy, or name a file with the new hash in POE_SITE."
+    )
+
+
+def refusal(status: str, message: str) -> UpstreamError:
+    """Return the failure for a status of `messageEdgeCreate` other than success (§17.3)."""
+    said = message or f"Poe refused the message ({status})."
+    match status:
+        case "reached_limit":
+            return TokenExhausted(said)
+        case "too_many_tokens":
+            return PromptTooLong(said)
+        case "no_access":
+            return BotNotAllowed(said)
+        case "rate_limit_exceeded":
+            return TokenLimited(said, retry_after=30)
+        case "concurrent_messages":
+            return TokenLimited(said, retry_after=5)
+        case "unsupported_file_type":
+            return ParameterRefused(said, param="messages")
+        case "bot_unavailable":
+            return UpstreamOverloaded(said)
+        case _:
+            return UpstreamRefused(f"{said} ({status})" if message else said)
+
+
+def failed_state(state: str, text: str) -> UpstreamError:
+    """Return the failure for a message that ended in *state* (§12.2)."""
+    said = text or f"The bot's message ended in the state {state}."
+    match state:
+        case "error_user_message_too_long":
+            return PromptTooLong(said)
+        case "error_insufficient_fund":
+            return TokenExhausted(said)
+        case _:
+            return BotFailed(f"{said} ({state})")

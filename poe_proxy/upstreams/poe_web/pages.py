@@ -1,0 +1,186 @@
+"""What the home page tells: whether we are logged in, the channel, the form key's scripts.
+
+Free of I/O. Web protocol sheet §5 and §7.1.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+from typing import Any
+from urllib.parse import urljoin
+
+import orjson
+
+from poe_proxy.errors import UpstreamProtocolError
+from poe_proxy.upstreams.poe_web.site import Site
+
+_CHANNEL_KEYS = frozenset({"minSeq", "channel", "channelHash", "boxName", "baseHost"})
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelData:
+    """Where the websocket is, §7.1. The hash opens it, so it is a secret."""
+
+    name: str = field(repr=False)
+    hash: str = field(repr=False)
+    box: str
+    base_host: str
+    min_seq: int
+
+    @classmethod
+    def find(cls, data: Any) -> ChannelData | None:
+        """Return the first channel data at any depth of *data*."""
+        for found in _objects(data):
+            if found.keys() >= _CHANNEL_KEYS:
+                try:
+                    return cls(
+                        name=str(found["channel"]),
+                        hash=str(found["channelHash"]),
+                        box=str(found["boxName"]),
+                        base_host=str(found["baseHost"]),
+                        min_seq=int(found["minSeq"]),
+                    )
+                except ValueError:
+                    continue
+        return None
+
+
+def _objects(data: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(data, dict):
+        yield data
+        data = list(data.values())
+    if isinstance(data, list):
+        for one in data:
+            yield from _objects(one)
+
+
+@dataclass(slots=True)
+class _Script:
+    attributes: dict[str, str | None]
+    text: str = ""
+
+
+class _Scripts(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=False)
+        self.found: list[_Script] = []
+        self._open = False
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag == "script":
+            self.found.append(_Script(dict(attrs)))
+            self._open = True
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "script":
+            self._open = False
+
+    def handle_data(self, data: str) -> None:
+        if self._open:
+            self.found[-1].text += data
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """The home page, read."""
+
+    html: str = field(repr=False)
+    build_id: str
+    channel: ChannelData | None
+    #: The page's own code, each block ended by a semicolon.
+    inline: str = field(repr=False)
+    #: The addresses of the scripts that may hold the form key's secret.
+    app_scripts: tuple[str, ...]
+
+    @classmethod
+    def read(cls, html: str, url: str, site: Site) -> Page:
+        """Read the page that came from *url*.
+
+        Raises `UpstreamProtocolError` if it is not Poe's.
+        """
+        parser = _Scripts()
+        parser.feed(html)
+        scripts = parser.found
+        data = next((one for one in scripts if one.attributes.get("id") == "__NEXT_DATA__"), None)
+        if data is None:
+            raise UpstreamProtocolError(
+                "Poe's home page is not as expected: it has no __NEXT_DATA__."
+            )
+        try:
+            next_data = orjson.loads(data.text)
+        except orjson.JSONDecodeError:
+            raise UpstreamProtocolError("Poe's home page has a broken __NEXT_DATA__.") from None
+        sources = [one.attributes.get("src") or "" for one in scripts]
+        build = re.search(r"/_next/static/([\w-]{8,})/_buildManifest", " ".join(sources))
+        return cls(
+            html=html,
+            build_id=str(next_data.get("buildId") or (build[1] if build else "")),
+            channel=ChannelData.find(next_data),
+            inline="".join(f"{one.text};\n" for one in scripts if _is_code(one)),
+            app_scripts=tuple(
+                urljoin(url, source)
+                for source in sources
+                if site.patterns.app_script.search(source)
+            ),
+        )
+
+
+def _is_code(script: _Script) -> bool:
+    # What touches the page's own tree cannot run here, and has nothing to do with the key.
+    return (
+        script.attributes.get("src") is None
+        and script.attributes.get("type") != "application/json"
+        and "document." not in script.text
+        and "function" in script.text
+    )
+
+
+_PRELUDE = """
+var process = undefined, QuickJS = undefined;
+var document = {}, navigator = {userAgent: %s};
+var window = {document: document, navigator: navigator};
+window.window = window;
+var self = window;
+"""
+
+
+def formkey_program(page: Page, app: str, site: Site) -> str:
+    """Return the program whose value is the form key: the page's own code, and what it
+    expects around it. Web protocol sheet §5.4.
+
+    Raises `UpstreamProtocolError` naming the step that failed.
+    """
+    patterns = site.patterns
+    behind = app.partition(patterns.secret_after)[2]
+    secret = patterns.secret.search(behind) or patterns.secret_anywhere.search(app)
+    if secret is None:
+        raise formkey_failure("the secret is not in the _app script (pages.secret)")
+    getter = patterns.getter.search(page.inline)
+    if getter is None:
+        raise formkey_failure("the function is not in the home page (pages.getter)")
+    agent = orjson.dumps(site.headers.get("User-Agent", "")).decode()
+    # Joined from characters, because the engine cannot hand out a string in several pieces.
+    value = f'Array.from(String(window.{getter[1]}())).slice(0, 32).join("")'
+    return f"{_PRELUDE % agent}{page.inline}\n{secret[1]};\n{value}"
+
+
+def formkey_failure(why: str) -> UpstreamProtocolError:
+    """The form key cannot be had, and what the operator can do about it."""
+    return UpstreamProtocolError(
+        f"Poe's form key cannot be computed: {why}. Poe may have changed its page: take the "
+        "header poe-formkey of any gql_POST request from your browser and add it to the token "
+        "(p-b=...; formkey=...), or mend the patterns in a POE_SITE file."
+    )
+
+
+def find_revision(page: Page, app: str, site: Site) -> str | None:
+    """Return the revision of the site, §5.5; None if it is nowhere."""
+    if site.revision is not None:
+        return site.revision
+    for pattern in site.patterns.revision:
+        if found := pattern.search(app) or pattern.search(page.html):
+            return found[1]
+    return None

@@ -1,0 +1,195 @@
+"""One turn of a chat: what the websocket tells about it, as reply events.
+
+Free of I/O and of threads; time is passed in. Web protocol sheet §12 to §14, §25.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import orjson
+
+from poe_proxy.chat import Done, Replaced, ReplyEvent, Text
+from poe_proxy.upstreams.poe_web.graphql import failed_state
+
+#: Seconds that a turn waits for its job's end after a complete message, and for a complete
+#: message after its job's end.
+AFTER_MESSAGE: Final = 1.0
+AFTER_JOB: Final = 2.0
+
+_NOT_OF_THE_BOT: Final = frozenset({"human", "chat_break", "pacarana"})
+_JOB_GOES_ON: Final = frozenset({"not_started", "running"})
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One thing that Poe pushed: about which chat, and the JSON text of it, not yet parsed."""
+
+    name: str
+    #: None where it is not about one chat.
+    chat_id: int | None
+    text: str = field(repr=False)
+
+    def content(self) -> Mapping[str, Any]:
+        """The object that was pushed; empty if it makes no sense."""
+        try:
+            found = orjson.loads(self.text)["payload"]["data"][self.name]
+        except (orjson.JSONDecodeError, KeyError, TypeError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    @property
+    def message_key(self) -> str | None:
+        """Which unfinished message it tells of: a later item of the same key holds all of it."""
+        if self.name != "messageAdded" or '"state":"incomplete"' not in self.text:
+            return None
+        # Quotes within the message's own text are escaped, so this finds the real field.
+        found = _MESSAGE_ID.search(self.text)
+        return found[1] if found else None
+
+
+_MESSAGE_ID: Final = re.compile(r'"messageId":\s*(\d+)')
+_SCOPE: Final = re.compile(r'"unique_id":\s*"(\w+)(?::(\d+))?[^"]*"')
+
+
+class ChannelLost(Exception):
+    """The channel says that it has lost what it should have told (§7.4)."""
+
+
+def read_frame(frame: bytes) -> tuple[int | None, list[Item]]:
+    """Return the sequence number and the items of a frame; nothing for frames that tell none.
+
+    Raises `ChannelLost`.
+    """
+    try:
+        data = orjson.loads(frame)
+    except orjson.JSONDecodeError:
+        return None, []
+    if not isinstance(data, dict):
+        return None, []
+    if data.get("error") == "missed_messages":
+        raise ChannelLost
+    seq = data.get("min_seq")
+    texts = data.get("messages")
+    items = [item for text in texts for item in _item(text)] if isinstance(texts, list) else []
+    return seq if isinstance(seq, int) else None, items
+
+
+def _item(text: Any) -> Iterator[Item]:
+    if not isinstance(text, str):
+        return
+    found = _SCOPE.search(text)
+    if found is None:
+        if '"refetchChannel"' in text[:200]:
+            raise ChannelLost
+        return
+    name, scope = found[1], found[2]
+    yield Item(name, int(scope) if scope and name != "jobCostUpdated" else None, text)
+
+
+@dataclass(slots=True)
+class Turn:
+    """A prompt and the bot's answer to it."""
+
+    client_nonce: str
+    chat_nonce: str
+    chat_id: int | None = None
+    human_id: int | None = None
+    #: The bot's messages in the order of their first frames: id -> text.
+    texts: dict[int, str] = field(default_factory=dict, repr=False)
+    #: What was passed on so far.
+    said: str = field(default="", repr=False)
+    is_over: bool = False
+    _complete: set[int] = field(default_factory=set)
+    _job_known: bool = False
+    _job_over: bool = False
+    #: When the turn is over unless something else comes before.
+    _ends_at: float | None = None
+
+    def accepted(self, answer: Mapping[str, Any]) -> None:
+        """Take what the answer to the sending tells: `messageEdgeCreate` (§10.1)."""
+        chat = answer.get("chat") or {}
+        node = (answer.get("message") or {}).get("node") or {}
+        if isinstance(chat.get("chatId"), int):
+            self.chat_id = chat["chatId"]
+        if isinstance(node.get("messageId"), int):
+            self.human_id = node["messageId"]
+        self._job_known = self._job_known or bool(answer.get("job"))
+
+    def feed(self, name: str, content: Mapping[str, Any], now: float) -> Iterator[ReplyEvent]:
+        """Take one pushed object; yield what it means for the reply.
+
+        Raises the `UpstreamError` of a message that failed.
+        """
+        if self.is_over:
+            return
+        match name:
+            case "messageAdded" | "messageTextUpdated":
+                yield from self._message(content, now)
+            case "messageCancelled":
+                yield from self._end()
+            case "jobStarted" | "jobUpdated":
+                self._job_known = True
+                if content.get("state") and content["state"] not in _JOB_GOES_ON:
+                    self._job_over = True
+                    yield from self._perhaps_end(now)
+
+    def _message(self, message: Mapping[str, Any], now: float) -> Iterator[ReplyEvent]:
+        number, author = message.get("messageId"), message.get("author")
+        if author == "human" and message.get("clientNonce") == self.client_nonce:
+            self.human_id = number
+        if not isinstance(number, int) or author in _NOT_OF_THE_BOT:
+            return
+        if author is None and number not in self.texts:
+            return
+        if self.human_id is not None and number <= self.human_id:
+            return
+        state = message.get("state", "incomplete")
+        text = message.get("text")
+        if str(state).startswith("error") or state not in ("incomplete", "complete", "cancelled"):
+            raise failed_state(str(state), str(message.get("messageStateText") or text or ""))
+        if isinstance(text, str) and (text != self.texts.get(number)):
+            self.texts[number] = text
+            yield from self._tell()
+        if state == "cancelled":
+            yield from self._end()
+        elif state == "complete":
+            self._complete.add(number)
+            yield from self._perhaps_end(now)
+        else:
+            self._complete.discard(number)
+            self._ends_at = None
+
+    def _tell(self) -> Iterator[ReplyEvent]:
+        whole = "\n\n".join(text for text in self.texts.values() if text)
+        if whole.startswith(self.said):
+            if len(whole) > len(self.said):
+                yield Text(whole[len(self.said) :])
+        else:
+            yield Replaced(whole)
+        self.said = whole
+
+    def _perhaps_end(self, now: float) -> Iterator[ReplyEvent]:
+        done = bool(self.texts) and self._complete >= self.texts.keys()
+        if self._job_over and done:
+            yield from self._end()
+        elif self._job_over:
+            self._ends_at = now + AFTER_JOB
+        elif done:
+            self._ends_at = now + AFTER_MESSAGE
+
+    def due(self, now: float) -> Iterator[ReplyEvent]:
+        """End the turn if its last word was a while ago and nothing else came."""
+        if not self.is_over and self._ends_at is not None and now >= self._ends_at:
+            yield from self._end()
+
+    def next_due(self) -> float | None:
+        """When `due` has something to do."""
+        return None if self.is_over else self._ends_at
+
+    def _end(self) -> Iterator[ReplyEvent]:
+        self.is_over = True
+        yield Done("stop")

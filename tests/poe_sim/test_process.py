@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import requests
+
+from .browser import AGENT, Browser
+
+ROOT = Path(__file__).parents[2]
+
+
+@contextmanager
+def process(*options: str) -> Iterator[subprocess.Popen[str]]:
+    running = subprocess.Popen(
+        [sys.executable, "-m", "poe_sim", *options],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield running
+    finally:
+        running.kill()
+        running.communicate()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_says_where_it_is_and_ends_at_once(number: signal.Signals) -> None:
+    """One line tells the address; a signal ends it at once, in the middle of a reply."""
+    with process("--port", "0", "--tokens", "x,y", "--quiet") as sim:
+        assert sim.stdout is not None
+        assert sim.stderr is not None
+        line = sim.stdout.readline()
+        found = re.fullmatch(r"poe_sim listening on (http://127\.0\.0\.1:\d+)\n", line)
+        assert found is not None
+        with Browser(found[1], "y") as browser:
+            browser.open()
+            browser.say("!hang Hello")
+            # Looks like nothing to the stand-in; it must not wait for it either.
+            idle = socket.create_connection(("127.0.0.1", int(found[1].rsplit(":")[-1])))
+            started = time.monotonic()
+            sim.send_signal(number)
+
+            assert 0 == sim.wait(5)
+            assert time.monotonic() - started < 1.5
+            idle.close()
+        assert "" == sim.stdout.read()
+        assert "" == sim.stderr.read()
+
+
+def test_taken_port() -> None:
+    """A port that is taken is one clear line and no more."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with process("--port", str(port), "--tokens", "x") as sim:
+            out, err = sim.communicate(timeout=10)
+
+    assert 1 == sim.returncode
+    assert "" == out
+    assert re.fullmatch(rf"poe_sim: .*127\.0\.0\.1:{port}.*in use.*\n", err)
+
+
+def test_options_reach_the_stand_in() -> None:
+    """What the command line says is what the control shows."""
+    options = "--port 0 --tokens x --mode lenient --tag-mode plain --pace 0 --max-concurrent 20"
+    more = "--rate-limit 7 --base-host @127.0.0.1:9 --points 5 --seed 3"
+    with process(*options.split(), *more.split()) as sim:
+        assert sim.stdout is not None
+        url = sim.stdout.readline().split()[-1]
+        state = requests.get(f"{url}/__control", timeout=5).json()
+        headers = {"User-Agent": AGENT}
+        data = requests.get(f"{url}/api/settings", headers=headers, timeout=5).json()
+
+    assert ("lenient", "plain", 0) == (state["mode"], state["tag_mode"], state["pace"])
+    assert (20, 7) == (state["max_concurrent"], state["rate_limit"])
+    assert [("cookie-1", 5)] == [(each["label"], each["points"]) for each in state["accounts"]]
+    assert "@127.0.0.1:9" == data["tchannelData"]["baseHost"]

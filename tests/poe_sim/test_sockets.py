@@ -1,0 +1,224 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+import requests
+import websocket
+
+from poe_sim.app import Running
+
+from .browser import AGENT, Browser
+from .conftest import Start
+
+
+def test_replay_by_min_seq(browser: Browser) -> None:
+    """Whoever comes back gets what came after the number he names, and nothing else."""
+    browser.ask("!echo !chunks=3 one two three")
+    last = browser.min_seq
+    browser.listen(min_seq=last - 3)
+
+    assert [last - 2, last - 1, last] == [browser.frame()["min_seq"] for _ in range(3)]
+    browser.listen(min_seq=last)
+    with pytest.raises(websocket.WebSocketTimeoutException):
+        browser.frame(timeout=0.1)
+
+
+def test_replay_goes_only_so_far(start: Start) -> None:
+    """What is no longer kept is missed, and that is said."""
+    sim = start(ring_size=5)
+    with Browser(sim.url, "a") as browser:
+        browser.open()
+        first = browser.min_seq
+        browser.ask("!echo !chunks=8 one two three four five six seven eight")
+        last = browser.min_seq
+        browser.listen(min_seq=first)
+
+        assert {"error": "missed_messages"} == browser.frame()
+        browser.listen(min_seq=last - 5)
+        assert last - 4 == browser.frame()["min_seq"]
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/up/{box}/updates?min_seq=1&channel=nobody&hash={hash}", 403),
+        ("/up/{box}/updates?min_seq=1&channel={channel}&hash=1", 403),
+        ("/up/{box}/updates?channel={channel}&hash={hash}", 403),
+        ("/up/{box}/updates?min_seq=x&channel={channel}&hash={hash}", 403),
+        ("/up/other/updates?min_seq=1&channel={channel}&hash={hash}", 404),
+    ],
+)
+def test_refused_sockets(browser: Browser, path: str, status: int) -> None:
+    """A websocket needs a known channel, its hash, its box and a number."""
+    data = browser.channel
+    where = path.format(box=data["boxName"], channel=data["channel"], hash=data["channelHash"])
+    with pytest.raises(websocket.WebSocketBadStatusException) as refused:
+        websocket.create_connection(
+            browser.url.replace("http", "ws") + where, header={"User-Agent": AGENT}, timeout=5
+        )
+    assert status == refused.value.status_code
+
+
+def test_a_plain_get_is_no_socket(browser: Browser) -> None:
+    """Without an upgrade there is nothing at the websocket's address."""
+    data = browser.channel
+    path = f"/up/{data['boxName']}/updates?min_seq=1&channel={data['channel']}"
+
+    assert 404 == browser.get(f"{path}&hash={data['channelHash']}").status_code
+
+
+def test_pings(browser: Browser) -> None:
+    """Text pings and protocol pings are both answered."""
+    socket = browser.sockets[-1]
+    socket.send('{"type":"ping"}')
+    assert {"type": "pong"} == browser.frame()
+    socket.ping("x")
+    opcode, data = socket.recv_data(control_frame=True)
+    assert (websocket.ABNF.OPCODE_PONG, b"x") == (opcode, data)
+
+
+def test_pings_unanswered(start: Start) -> None:
+    """Pings can go unanswered while frames still come."""
+    sim = start(answer_pings=False)
+    with Browser(sim.url, "a") as browser:
+        browser.open()
+        browser.sockets[-1].send('{"type":"ping"}')
+        with pytest.raises(websocket.WebSocketTimeoutException):
+            browser.frame(timeout=0.1)
+        assert "Hi" == browser.ask("!echo Hi")[-1]
+
+
+def test_server_pings(start: Start) -> None:
+    """The server may ping too, and its journal tells who answered."""
+    sim = start(server_ping=0.05)
+    with Browser(sim.url, "a") as browser:
+        browser.open()
+        assert {"type": "ping"} == browser.frame()
+        browser.sockets[-1].send('{"type":"pong"}')
+        browser.frame()
+        browser.frame()
+
+        assert [e for e in sim.world.journal.entries if e.get("event") == "pong"]
+
+
+def test_two_channels_hear_the_same(browser: Browser, sim: Running) -> None:
+    """An account with two tabs open hears its replies in both; another account hears nothing."""
+    with Browser(sim.url, "a") as second, Browser(sim.url, "b") as stranger:
+        second.open()
+        stranger.open()
+        browser.ask("!echo Hi")
+
+        assert "Hi" == second.replies()[-1]["text"]
+        with pytest.raises(websocket.WebSocketTimeoutException):
+            stranger.frame(timeout=0.1)
+
+
+def test_replaced_channel_is_closed(start: Start) -> None:
+    """With the switch on, a new subscription closes the sockets of older channels."""
+    sim = start(close_replaced=True)
+    with Browser(sim.url, "a") as browser:
+        browser.open()
+        browser.read_page()
+        browser.subscribe()
+        with pytest.raises(websocket.WebSocketConnectionClosedException):
+            browser.frame()
+
+
+def test_journal_tells_of_sockets(browser: Browser, sim: Running) -> None:
+    """The journal tells when a websocket was opened, and when closed."""
+    browser.sockets[-1].close()
+    for _ in range(100):
+        events = [e["event"] for e in sim.world.journal.entries if "event" in e]
+        if "socket-close" in events:
+            break
+        browser.get("/api/ping")
+
+    assert ["socket-open", "socket-close"] == events
+
+
+def test_control_over_http(browser: Browser, sim: Running) -> None:
+    """The control turns switches and does things, and says how all stands then."""
+
+    def control(**body: object) -> requests.Response:
+        return requests.post(f"{sim.url}/__control", json=body, timeout=5)
+
+    state = control(pace=0.5, max_concurrent=20, challenge=True).json()
+    assert (0.5, 20, "on") == (state["pace"], state["max_concurrent"], state["challenge"])
+    assert 403 == browser.get("/").status_code
+    control(challenge=False, unknown_bots=["o3"], points={"cookie-1": 0})
+    assert "reached_limit" == browser.status("Hi")
+    assert 400 == control(no_such_thing=1).status_code
+    assert 400 == control(mode="odd").status_code
+    assert 400 == control(pace="fast", max_concurrent=1).status_code
+    assert 400 == control(log_out="cookie-9").status_code
+    assert 400 == requests.post(f"{sim.url}/__control", data="[]", timeout=5).status_code
+    assert 20 == control().json()["max_concurrent"]
+    assert not control(log_out="cookie-1").json()["accounts"][0]["logged_in"]
+    assert 307 == browser.get("/").status_code
+    assert control(log_in=["cookie-1"]).json()["accounts"][0]["logged_in"]
+    old = dict(sim.world.hashes)
+    control(retire_hash="sendMessageMutation")
+    assert "Server Error" in browser.send("Hi").text
+    control(rotate_build=True)
+    browser.read_page()
+    assert old["sendMessageMutation"] != browser.hashes["sendMessageMutation"]
+    control(rotate_formkey=["cookie-1"])
+    assert 400 == browser.query("settingsPageQuery").status_code
+    state = control(reset=True).json()
+    assert (0, 3, old) == (state["pace"], state["max_concurrent"], state["hashes"])
+    assert 1_000_000 == state["accounts"][0]["points"]
+
+
+def test_control_of_sockets(browser: Browser, sim: Running) -> None:
+    """Sockets can be silenced and dropped, channels lost and forgotten."""
+
+    def control(**body: object) -> None:
+        assert requests.post(f"{sim.url}/__control", json=body, timeout=5).ok
+
+    control(silence_sockets="cookie-1")
+    browser.sockets[-1].send('{"type":"ping"}')
+    with pytest.raises(websocket.WebSocketTimeoutException):
+        browser.frame(timeout=0.1)
+    browser.listen()
+    control(drop_sockets=True)
+    with pytest.raises(websocket.WebSocketConnectionClosedException):
+        browser.frame()
+    browser.listen()
+    control(lose_channels="refetch")
+    assert {"message_type": "refetchChannel"} == json.loads(browser.frame()["messages"][0])
+    control(forget_channels=True)
+    assert 400 == browser.send("Hi").status_code
+    browser.open()
+    assert "Hi" == browser.ask("!echo Hi")[-1]
+
+
+def test_trouble_for_any_request(browser: Browser, sim: Running) -> None:
+    """The control puts trouble in the way of pages and queries, for so many requests."""
+
+    def fail(**fault: object) -> None:
+        answer = requests.post(f"{sim.url}/__control", json={"fail": fault}, timeout=5)
+        assert answer.ok, answer.text
+
+    fail(path="/", times=2, **{"with": {"http": 502}})
+    assert [502, 502, 200] == [browser.get("/").status_code for _ in range(3)]
+    fail(query_name="settingsPageQuery", **{"with": {"server-error": ""}})
+    assert browser.query("HandleBotLandingPageQuery", {"botHandle": "o3"}).json()["data"]
+    assert browser.query("settingsPageQuery").json()["data"] is None
+    assert browser.query("settingsPageQuery").json()["data"]
+    fail(path="/api/settings", account="cookie-2", **{"with": {"empty-200": ""}})
+    assert browser.get("/api/settings").text
+    fail(path="/", **{"with": {"slow": 0.1}})
+    answer = browser.get("/")
+    assert (200, True) == (answer.status_code, answer.elapsed.total_seconds() >= 0.1)
+
+
+def test_journal_over_http(browser: Browser, sim: Running) -> None:
+    """The journal is read from a number on, and cleared."""
+    entries = browser.get("/__journal").json()
+    rest = browser.get(f"/__journal?after={entries[-2]['n']}").json()
+
+    assert [entries[-1]["n"]] == [entry["n"] for entry in rest]
+    assert 400 == browser.get("/__journal?after=x").status_code
+    assert browser.session.delete(f"{sim.url}/__journal", timeout=5).ok
+    assert [] == browser.get("/__journal").json()

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import pytest
+
+from poe_sim import directives, talk
+from poe_sim.journal import Journal
+
+
+@pytest.mark.parametrize(
+    ("prompt", "words", "text"),
+    [
+        ("Hello!", {}, "Hello!"),
+        ("!echo Hello", {"echo": ""}, "Hello"),
+        ("Hello !echo", {"echo": ""}, "Hello"),
+        ("Hello !echo world", {"echo": ""}, "Hello world"),
+        ("Hello !echo !chunks=3", {"echo": "", "chunks": "3"}, "Hello"),
+        ("one\n!echo\ntwo", {"echo": ""}, "one\ntwo"),
+        ("!size=1 and !size=2 last", {"size": "2"}, "and last"),
+        ("!empty-200 x", {"empty-200": ""}, "x"),
+        ("!state-text=a=b x", {"state-text": "a=b"}, "x"),
+        ("wow! a!b != !! !Echo !=3", {}, "wow! a!b != !! !Echo !=3"),
+        ("", {}, ""),
+        ("  spaces   stay !echo  here ", {"echo": ""}, "  spaces   stay  here "),
+    ],
+)
+def test_parse(prompt: str, words: dict[str, str], text: str) -> None:
+    """Words are taken out of a prompt; the rest of it stays as it is, and later words win."""
+    assert (words, text) == directives.parse(prompt)
+
+
+def test_number_falls_back() -> None:
+    """A number that cannot be read is as good as none."""
+    words = {"a": "2.5", "b": "two", "c": ""}
+
+    assert [2.5, 7.0, 7.0, 7.0] == [directives.number(words, name, 7.0) for name in "abcd"]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "part"),
+    [
+        ("Hello there", "stand-in"),
+        ("Write me a poem", "\n"),
+        ("Show some Python code", "```python"),
+        ("Give me a list of tips", "1. "),
+        ("Please count to 7", "1, 2, 3, 4, 5, 6, 7."),
+        ("Who are you?", "GPT-4o"),
+        ("Thank you", "welcome"),
+        ("What is the capital of France?", "capital of France"),
+        ("你好", "你好"),
+        ("写一首诗", "灯火"),
+        ("今天天气如何？", "今天天气如何"),
+        ("", "nothing"),
+        ("User: one\n\nAssistant: two\n\nUser: count to 3", "1, 2, 3."),
+    ],
+)
+def test_answer(prompt: str, part: str) -> None:
+    """The answer fits the last thing that was said, and is the same each time."""
+    answer = talk.answer(prompt, "GPT-4o")
+
+    assert part in answer
+    assert answer == talk.answer(prompt, "GPT-4o")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", " ", "Hello, world!\n\n  Indented", "你好，世界", "👩‍👩‍👧 family", "a" * 50, "\r\n\t"],
+)
+def test_pieces_join_back(text: str) -> None:
+    """Pieces join back to exactly the text they were cut from."""
+    pieces = talk.pieces(text)
+
+    assert text == "".join(pieces)
+    assert all(pieces)
+
+
+def test_journal_is_bounded_and_numbered() -> None:
+    """The journal keeps the newest entries, and its numbers go on over a clearing."""
+    clock = iter(range(100))
+    journal = Journal(capacity=3, clock=lambda: next(clock))
+    for name in "abcd":
+        journal.add(name=name)
+
+    assert ["b", "c", "d"] == [entry["name"] for entry in journal.entries]
+    assert [4] == [entry["n"] for entry in journal.after(3)]
+    journal.clear()
+    assert [] == journal.entries
+    assert {"n": 5, "t": 4, "name": "e"} == journal.add(name="e")

@@ -1,0 +1,543 @@
+"""Answers in JSON from a bot that knows no response_format."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+
+from poe_proxy import jsonspeak, toolspeak
+from poe_proxy.chat import (
+    ChatRequest,
+    Done,
+    Idle,
+    ImagePart,
+    Message,
+    Reasoning,
+    Replaced,
+    ReplyEvent,
+    Text,
+    TextPart,
+    ToolCallPart,
+    Usage,
+    Waiting,
+)
+from poe_proxy.errors import InvalidRequest, UpstreamProtocolError, UpstreamTimeout
+
+from .fakes import FakeUpstream, Step, ask
+
+CITY: dict[str, Any] = {
+    "type": "object",
+    "properties": {"city": {"type": "string"}, "people": {"type": "integer"}},
+    "required": ["city", "people"],
+    "additionalProperties": False,
+}
+RIGHT = '{"city": "Paris", "people": 2100000}'
+WRONG = '{"city": "Paris", "people": "many"}'
+
+
+def wanting(schema: Any = None, **fields: Any) -> ChatRequest:
+    """A request for a JSON object, or for JSON that fits *schema*."""
+    form: dict[str, Any] = {"type": "json_object"}
+    if schema is not None:
+        form = {"type": "json_schema", "json_schema": {"name": "it", "schema": schema}}
+    return ask("Tell me about Paris.", response_format=form, **fields)
+
+
+def saying(*texts: str) -> FakeUpstream:
+    """A bot that gives these answers, each one at a time."""
+    return FakeUpstream(*[(Text(text), Done()) for text in texts])
+
+
+def reply(bot: FakeUpstream, chat: ChatRequest) -> list[ReplyEvent]:
+    return list(jsonspeak.reply(lambda one: bot.reply(one, "bot"), chat))
+
+
+def text_of(events: Iterable[ReplyEvent]) -> str:
+    return "".join(event.text for event in events if isinstance(event, Text))
+
+
+def prompts(bot: FakeUpstream, place: int = -1) -> list[tuple[str, str]]:
+    """Role and text of each message that the bot was sent."""
+    return [(one.role, one.text) for one in bot.asked[place][0].messages]
+
+
+# ---- what the bot is asked
+
+
+def test_a_chat_without_a_form_goes_to_the_bot_as_it_is() -> None:
+    """Without response_format nothing is added, and nothing is held back."""
+    bot = FakeUpstream([Text("He"), Text("llo"), Done()])
+    chat = ask()
+
+    events = reply(bot, chat)
+
+    assert [Text("He"), Text("llo"), Done()] == events
+    assert [(chat, "bot")] == bot.asked
+
+
+def test_the_schema_is_told_in_the_system_message() -> None:
+    """The form is asked for in a system message of its own, and the field is cleared."""
+    bot = saying(RIGHT)
+
+    reply(bot, wanting(CITY))
+
+    (role, text), *rest = prompts(bot)
+    assert "system" == role
+    assert json.dumps(CITY) in text
+    assert [("user", "Tell me about Paris.")] == rest
+    assert bot.asked[0][0].response_format is None
+
+
+@pytest.mark.parametrize("role", ["system", "developer"])
+def test_the_form_is_added_to_the_system_message_that_is_there(role: Any) -> None:
+    """There is one system message, beginning with the client's words, its images kept."""
+    picture = ImagePart("https://example.com/a.png")
+    chat = wanting(
+        messages=(
+            Message(role=role, content=(TextPart("Be brief."), picture)),
+            Message(role="user", content=(TextPart("Hello!"),)),
+        )
+    )
+    bot = saying("{}")
+
+    reply(bot, chat)
+
+    first, second = bot.asked[0][0].messages
+    assert role == first.role
+    assert first.text.startswith("Be brief.\n")
+    assert "JSON object" in first.text
+    assert picture in first.content
+    assert chat.messages[1] == second
+
+
+def test_the_description_of_the_form_is_told() -> None:
+    """What the client says about the answer reaches the bot."""
+    form = {
+        "type": "json_schema",
+        "json_schema": {"name": "it", "description": "A town.", "schema": CITY},
+    }
+    bot = saying(RIGHT)
+
+    reply(bot, ask(response_format=form))
+
+    assert "A town." in prompts(bot)[0][1]
+
+
+def test_with_tools_the_form_is_for_the_final_answer() -> None:
+    """A bot with tools is told that the form does not concern its calls."""
+    tool = {"type": "function", "function": {"name": "look"}}
+    bot, toolless = saying("{}"), saying("{}")
+
+    reply(bot, wanting(tools=(tool,)))
+    reply(toolless, wanting())
+
+    assert "final answer" in prompts(bot)[0][1]
+    assert "final answer" not in prompts(toolless)[0][1]
+
+
+# ---- what the client gets
+
+ANSWERS = [
+    pytest.param(RIGHT, RIGHT, id="alone"),
+    pytest.param(f"\n {RIGHT} \n", RIGHT, id="white space"),
+    pytest.param(f"```json\n{RIGHT}\n```", RIGHT, id="fence"),
+    pytest.param(f"```\n{RIGHT}\n```\n", RIGHT, id="fence without a name"),
+    pytest.param(f"Here you are:\n```json\n{RIGHT}\n```\nAnything else?", RIGHT, id="chatter"),
+    pytest.param(f"Sure! {RIGHT} That is it.", RIGHT, id="chatter on the same line"),
+    pytest.param(f"In {{braces}} [1]: {RIGHT}", RIGHT, id="brackets in the chatter"),
+    pytest.param(f"As in {{}} or {WRONG}: {RIGHT}, not {{}}", RIGHT, id="other JSON around it"),
+    pytest.param(f"```json\n{RIGHT}", RIGHT, id="fence left open"),
+    pytest.param(
+        '{"city": "Paris", "people": 1,}', '{"city": "Paris", "people": 1}', id="trailing comma"
+    ),
+    pytest.param(
+        '{"city": "Pa\nris", "people": 1}', '{"city": "Pa\\nris", "people": 1}', id="bare newline"
+    ),
+    pytest.param(
+        '{"city": "Pa\\\'ris,}", "people": 1}', '{"city": "Pa\'ris,}", "people": 1}', id="\\'"
+    ),
+    pytest.param(
+        '{"city": "a ``` b }\\" {", "people": 1}',
+        '{"city": "a ``` b }\\" {", "people": 1}',
+        id="fence and brackets in a string",
+    ),
+    pytest.param(
+        '{"city": "北京 🏯 \\ud83d", "people": 1}',
+        '{"city": "北京 🏯 \\ud83d", "people": 1}',
+        id="unicode",
+    ),
+    pytest.param(
+        '{"city": "\\ud83d", "people": 1,}',
+        '{"city": "\\ud83d", "people": 1}',
+        id="half a pair, mended",
+    ),
+]
+
+
+@pytest.mark.parametrize(("answer", "left"), ANSWERS)
+def test_the_client_gets_the_json_and_nothing_else(answer: str, left: str) -> None:
+    """Fences and chatter go, small slips are mended, wherever the answer is cut."""
+    for size in range(1, len(answer) + 1):
+        pieces = [Text(answer[at : at + size]) for at in range(0, len(answer), size)]
+        bot = FakeUpstream([*pieces, Done()])
+
+        events = reply(bot, wanting(CITY))
+
+        assert [Idle()] * len(pieces) + [Text(left), Done()] == events
+        assert 1 == len(bot.asked)
+        left.encode()
+
+
+@pytest.mark.parametrize(
+    ("schema", "answer", "left"),
+    [
+        ({"type": "string"}, '"yes"', '"yes"'),
+        ({"type": "string"}, '```json\n"yes"\n```', '"yes"'),
+        ({"type": "integer"}, "7", "7"),
+        ({"type": "array"}, "The list: [1, [2]] .", "[1, [2]]"),
+        ({"enum": [None]}, "null", "null"),
+        (True, "[]", "[]"),
+        ({}, '{"a": 1}', '{"a": 1}'),
+    ],
+)
+def test_any_value_can_be_asked_for(schema: Any, answer: str, left: str) -> None:
+    """A schema need not be about an object."""
+    assert left == text_of(reply(saying(answer), wanting(schema)))
+
+
+@pytest.mark.parametrize(
+    ("answer", "left"),
+    [
+        ('{"a": {"b": [1, 2]}}', '{"a": {"b": [1, 2]}}'),
+        ('So {}: ```json\n{"a": 1}\n```', '{"a": 1}'),
+        ("{}", "{}"),
+    ],
+)
+def test_json_object_takes_any_object(answer: str, left: str) -> None:
+    """Without a schema an object is all that is asked for; the longest one is meant."""
+    assert left == text_of(reply(saying(answer), wanting()))
+
+
+def test_what_is_not_text_passes_at_once() -> None:
+    """Thoughts, figures and silence are not held back with the text."""
+    usage = Usage(1, 2)
+    script: list[ReplyEvent] = [
+        Waiting(), Idle(), Reasoning("hm"), Text("{"), Idle(), Text("}"), usage, Done(),
+    ]  # fmt: skip
+
+    events = reply(FakeUpstream(script), wanting())
+
+    assert [*script[:3], Idle(), Idle(), Idle(), usage, Text("{}"), Done()] == events
+
+
+def test_rewritten_text_counts_as_it_is_at_the_end() -> None:
+    """A draft that the bot took back is not in the answer."""
+    script = [Text("Thinking {"), Replaced('{"a"'), Text(": 1}"), Done()]
+
+    events = reply(FakeUpstream(script), wanting())
+
+    assert [Idle(), Idle(), Idle(), Text('{"a": 1}'), Done()] == events
+
+
+@pytest.mark.parametrize("reason", ["length", "content_filter"])
+@pytest.mark.parametrize(
+    ("answer", "left"), [('```json\n{"a": "b', '{"a": "b'), ("No.", "No."), ("", "")]
+)
+def test_a_reply_that_was_cut_off_is_not_checked(reason: Any, answer: str, left: str) -> None:
+    """What there is of the JSON is passed on with the reason, and nothing is asked again."""
+    bot = FakeUpstream([Text(answer), Done(reason)])
+
+    events = reply(bot, wanting(CITY))
+
+    assert left == text_of(events)
+    assert Done(reason) == events[-1]
+    assert 1 == len(bot.asked)
+
+
+# ---- the second try
+
+WRONG_ANSWERS = [
+    pytest.param(WRONG, "'many' is not of type 'integer'", id="wrong type"),
+    pytest.param('{"city": "Paris"}', "'people' is a required property", id="missing"),
+    pytest.param("I cannot say.", "no complete JSON", id="no JSON"),
+    pytest.param('{"city": "Par', "no complete JSON", id="cut off"),
+    pytest.param("{'city': 'Paris', 'people': 1}", "no complete JSON", id="single quotes"),
+    pytest.param('{"city": "Paris", "people": NaN}', "no complete JSON", id="NaN"),
+    pytest.param(f"[{RIGHT}]", "is not of type 'object'", id="list"),
+    pytest.param("[" * 100_000, "no complete JSON", id="brackets"),
+    pytest.param('{"a":' * 100_000 + "1" + "}" * 100_000, "no complete JSON", id="deep"),
+    pytest.param("", "no complete JSON", id="nothing"),
+]
+
+
+@pytest.mark.parametrize(("answer", "problem"), WRONG_ANSWERS)
+def test_a_wrong_answer_is_sent_back_once(answer: str, problem: str) -> None:
+    """The bot sees its answer and what is wrong, and the client sees only the second one."""
+    bot = saying(answer, f"Sorry!\n{RIGHT}")
+
+    events = reply(bot, wanting(CITY))
+
+    assert [Idle(), Idle(), Text(RIGHT), Done()] == events
+    first, second = prompts(bot, 0), prompts(bot, 1)
+    assert first == second[: len(first)]
+    *said, (role, correction) = second[len(first) :]
+    assert ([("assistant", answer)] if answer else []) == said
+    assert "user" == role
+    assert problem in correction
+
+
+@pytest.mark.parametrize(("answer", "problem"), WRONG_ANSWERS)
+def test_two_wrong_answers_are_an_error(answer: str, problem: str) -> None:
+    """The client is told by code, and no text of the conversation is in the message."""
+    bot = saying(answer, answer)
+    said: list[ReplyEvent] = []
+
+    with pytest.raises(UpstreamProtocolError) as failure:
+        said.extend(jsonspeak.reply(lambda one: bot.reply(one, "bot"), wanting(CITY)))
+
+    assert "invalid_json_answer" == failure.value.code
+    assert "response_format" == failure.value.param
+    assert [Idle(), Idle()] == said
+    assert "Paris" not in failure.value.message
+    assert "many" not in failure.value.message
+    assert 2 == len(bot.asked)
+    assert 0 == bot.open
+
+
+def test_a_list_is_no_json_object() -> None:
+    """json_object means an object, and the bot is told so."""
+    bot = saying("[{}]", "{}")
+
+    assert "{}" == text_of(reply(bot, wanting()))
+    assert "not a JSON object" in prompts(bot)[-1][1]
+
+
+def test_the_first_reply_is_over_before_the_second_begins() -> None:
+    """An account that answers one request at a time can serve the second try."""
+    open_then = []
+    bot = saying("no", "{}")
+
+    def listening(chat: ChatRequest) -> Any:
+        open_then.append(bot.open)
+        return bot.reply(chat, "bot")
+
+    list(jsonspeak.reply(listening, wanting()))
+
+    assert [0, 0] == open_then
+
+
+def test_a_failure_of_the_upstream_passes() -> None:
+    """It is the upstream's own failure that the caller sees, and there is no second try."""
+    bot = FakeUpstream([Text("{"), UpstreamTimeout("too slow")])
+
+    with pytest.raises(UpstreamTimeout):
+        reply(bot, wanting())
+
+    assert 1 == len(bot.asked)
+
+
+@pytest.mark.parametrize("form", [None, {"type": "json_object"}])
+def test_hanging_up_closes_the_upstream(form: Any) -> None:
+    """Closing the generator closes the one inside."""
+    bot = FakeUpstream([Text("{"), Text("}"), Done()])
+    events = jsonspeak.reply(lambda one: bot.reply(one, "bot"), ask(response_format=form))
+    next(events)
+
+    events.close()
+
+    assert (0, 1) == (bot.open, bot.hung_up)
+
+
+# ---- schemas
+
+REFUSED: list[Any] = [
+    {"type": "objekt"},
+    {"type": "object", "properties": []},
+    {"required": "city"},
+    {"minLength": -1},
+    {"$schema": "http://json-schema.org/draft-04/schema#", "exclusiveMinimum": 3},
+    "object",
+    7,
+    [],
+    {"$schema": []},
+]
+
+
+@pytest.mark.parametrize("schema", REFUSED)
+def test_a_schema_that_is_none_is_refused(schema: Any) -> None:
+    """The field is named, and the bot is not asked."""
+    bot = saying("{}")
+
+    with pytest.raises(InvalidRequest) as failure:
+        reply(bot, wanting(schema))
+
+    assert "response_format.json_schema.schema" == failure.value.param
+    assert [] == bot.asked
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"$ref": "#/$defs/nowhere"},
+        {"$ref": "http://127.0.0.1:9/schema.json"},
+        {"$ref": "#"},
+    ],
+)
+def test_references_are_not_followed_out_of_the_schema(schema: Any) -> None:
+    """A reference that leads nowhere or in circles is the client's mistake; no one is called."""
+    with pytest.raises(InvalidRequest) as failure:
+        reply(saying("{}"), wanting(schema))
+
+    assert "response_format.json_schema.schema" == failure.value.param
+
+
+def _nested(depth: int) -> dict[str, Any]:
+    schema: dict[str, Any] = {}
+    for _ in range(depth):
+        schema = {"properties": {"a": schema}}
+    return schema
+
+
+def test_a_schema_that_is_nested_too_deeply_is_refused() -> None:
+    """It is the client's mistake, not a fault of ours."""
+    with pytest.raises(InvalidRequest):
+        reply(saying("{}"), wanting(_nested(5000)))
+
+
+@pytest.mark.parametrize(
+    ("schema", "fits", "fails"),
+    [
+        pytest.param(
+            {"$defs": {"n": {"type": "integer"}}, "items": {"$ref": "#/$defs/n"}, "type": "array"},
+            "[1]",
+            '["a"]',
+            id="references within",
+        ),
+        pytest.param(
+            {
+                "$schema": "http://json-schema.org/draft-04/schema#",
+                "minimum": 3,
+                "exclusiveMinimum": True,
+            },
+            "4",
+            "3",
+            id="draft 4",
+        ),
+        pytest.param(
+            {"$schema": "http://json-schema.org/draft-07/schema#", "items": [{"type": "null"}]},
+            "[null]",
+            "[1]",
+            id="draft 7",
+        ),
+        pytest.param(
+            {"prefixItems": [{"type": "null"}]}, "[null]", "[1]", id="2020-12 without a name"
+        ),
+        pytest.param(
+            {"type": "string", "format": "email"}, '"no email"', "1", id="formats are not checked"
+        ),
+        pytest.param({"type": "string", "pattern": "^a+$"}, '"aa"', '"b"', id="pattern"),
+        pytest.param(
+            {"type": "string", "pattern": r"^\p{L}+$"}, '"b"', "1", id="pattern of JavaScript"
+        ),
+        pytest.param(
+            {
+                "patternProperties": {r"^\p{L}": {}, "^x": {"type": "integer"}},
+                "additionalProperties": False,
+            },
+            '{"é": 1}',
+            '{"x": "a"}',
+            id="names in a pattern of JavaScript",
+        ),
+        pytest.param(
+            {"properties": {"pattern": {"type": "integer"}}},
+            '{"pattern": 1}',
+            '{"pattern": "("}',
+            id="a property called pattern",
+        ),
+    ],
+)
+def test_schemas_are_read_in_their_own_draft(schema: Any, fits: str, fails: str) -> None:
+    """What the client's library makes of a schema is what is checked here."""
+    right, wrong = saying(fits), saying(fails)
+
+    assert fits == text_of(reply(right, wanting(schema)))
+    with pytest.raises(UpstreamProtocolError):
+        reply(wrong, wanting(schema))
+
+
+# ---- together with tools
+
+LOOK = {
+    "type": "function",
+    "function": {
+        "name": "look",
+        "parameters": {"type": "object", "properties": {"at": {"type": "string"}}},
+    },
+}
+CALL = '<tool_call>\n{"name": "look", "arguments": {"at": "Paris"}}\n</tool_call>'
+
+
+def both(bot: FakeUpstream, chat: ChatRequest) -> list[ReplyEvent]:
+    def with_tools(one: ChatRequest) -> Any:
+        return toolspeak.reply(lambda taught: bot.reply(taught, "bot"), one)
+
+    return list(jsonspeak.reply(with_tools, chat))
+
+
+def test_a_call_needs_no_json_beside_it() -> None:
+    """A bot that calls a tool is not asked for the JSON yet, and what it says is no answer."""
+    for size in range(1, len(CALL) + 6):
+        text = f"Let me look.\n{CALL}"
+        pieces = [Text(text[at : at + size]) for at in range(0, len(text), size)]
+        bot = FakeUpstream([*pieces, Done()])
+
+        events = [one for one in both(bot, wanting(CITY, tools=(LOOK,))) if one != Idle()]
+
+        call, done = events
+        assert isinstance(call, ToolCallPart)
+        assert ("look", '{"at": "Paris"}') == (call.name, call.arguments)
+        assert Done("tool_calls") == done
+        assert 1 == len(bot.asked)
+
+
+def test_both_are_told_in_one_system_message() -> None:
+    """The bot gets the form and the tools in one message, and neither field is left."""
+    bot = saying(RIGHT)
+
+    both(bot, wanting(CITY, tools=(LOOK,)))
+
+    sent = bot.asked[0][0]
+    assert ["system", "user"] == [one.role for one in sent.messages]
+    assert json.dumps(CITY) in sent.messages[0].text
+    assert "<tool_call>" in sent.messages[0].text
+    assert (None, ()) == (sent.response_format, sent.tools)
+
+
+def test_a_final_answer_is_checked_and_asked_for_again() -> None:
+    """A final text that is no JSON is sent back, with tools still at hand."""
+    bot = saying("Paris is big.", RIGHT)
+
+    events = both(bot, wanting(CITY, tools=(LOOK,)))
+
+    assert RIGHT == text_of(events)
+    assert Done("stop") == events[-1]
+    assert "<tool_call>" in prompts(bot)[0][1]
+    assert ("assistant", "Paris is big.") == prompts(bot)[-2]
+
+
+def test_a_wrong_call_is_put_right_beneath_the_form() -> None:
+    """The second try of a call and the check of the text do not disturb each other."""
+    script: list[list[Step]] = [
+        [Text(CALL.replace("look", "see")), Done()],
+        [Text(CALL), Done()],
+    ]
+    bot = FakeUpstream(*script)
+
+    events = both(bot, wanting(CITY, tools=(LOOK,)))
+
+    assert ["look"] == [one.name for one in events if isinstance(one, ToolCallPart)]
+    assert "" == text_of(events)
+    assert 2 == len(bot.asked)
