@@ -93,7 +93,7 @@ def when_ready(server):
         # As `gunicorn --check-config`: settings, code and this file in a process of its own,
         # which says on stderr what is wrong. Not by subprocess, which under gevent takes
         # SIGCHLD away from gunicorn.
-        check = [sys.executable, *sys.argv, "--check-config"]
+        check = [sys.executable, "-m", "gunicorn", *sys.argv[1:], "--check-config"]
         environ = {**os.environ, "LOG_LEVEL": "WARNING"}
         status = os.waitpid(os.posix_spawn(check[0], check, environ), 0)[1]
         if status:

@@ -14,10 +14,12 @@ from poe_proxy import counting, views
 from poe_proxy.gateway import Gateway
 from poe_proxy.limits import Limit, PerMinute, Rest
 from poe_proxy.models import Models
+from poe_proxy.points import PointsWatch
 from poe_proxy.prompts import Prompt, RoleMode
 from poe_proxy.settings import EXAMPLE_KEY, Settings
 from poe_proxy.tokens import Token, TokenRotator
 from poe_proxy.upstreams.base import Upstream
+from poe_proxy.upstreams.poe_api import Catalogue, Learned, PoeApi
 from poe_proxy.upstreams.poe_web import Credentials, PoeWeb, Site
 
 log = logging.getLogger(__name__)
@@ -41,11 +43,17 @@ def create_app(settings: Settings | None = None) -> Flask:
             "use your Poe accounts. Set another one.",
             EXAMPLE_KEY,
         )
-    tokens = TokenRotator(_tokens(settings), patience=settings.queue_timeout)
+    keys, catalogue = _keys(settings)
+    tokens = TokenRotator([*keys, *_cookies(settings)], patience=settings.queue_timeout)
+    PointsWatch(tokens, every=settings.points_check).start()
     counting.warm_up()
     app = Flask(__name__)
     app.extensions["poe_proxy"] = views.Services(
-        gateway=Gateway(tokens, Models.load(settings.models)),
+        gateway=Gateway(
+            tokens,
+            Models.load(settings.models),
+            catalogue=catalogue.entries if catalogue else tuple,
+        ),
         auth_keys=settings.auth_keys,
         max_body=round(settings.max_body_mb * 1_000_000),
     )
@@ -59,7 +67,43 @@ def create_app(settings: Settings | None = None) -> Flask:
     return app
 
 
-def _tokens(settings: Settings) -> Iterable[Token[Upstream]]:
+def _keys(settings: Settings) -> tuple[list[Token[Upstream]], Catalogue | None]:
+    """The tokens of the official API, and what it offers; None if there is no key."""
+    learned = Learned()
+    # Each upstream looks things up in the list, and the first of them fetches it.
+    catalogue = Catalogue(lambda: upstreams[0].fetch_models())
+    upstreams = [
+        PoeApi(
+            key,
+            catalogue=catalogue,
+            learned=learned,
+            api_url=settings.poe_api_url,
+            proxy=settings.proxy,
+            timeout=settings.timeout,
+            concurrency=settings.api_concurrency,
+            label=f"key-{place}",
+        )
+        for place, key in enumerate(settings.api_keys, 1)
+    ]
+    if not upstreams:
+        return [], None
+    catalogue.start()
+    return [
+        Token(
+            f"key-{place}",
+            upstream,
+            kind="key",
+            rank=0,
+            limits=_limits(settings.api_rate_limit, 0),
+            concurrency=settings.api_concurrency,
+            is_watched=True,
+        )
+        for place, upstream in enumerate(upstreams, 1)
+    ], catalogue
+
+
+def _cookies(settings: Settings) -> Iterable[Token[Upstream]]:
+    """The tokens of the web protocol."""
     site = Site.load(settings.poe_site)
     prompt = Prompt(RoleMode(settings.simulate_roles), settings.role_pattern, settings.role_labels)
     # The same account in two spellings would be paced as two.
@@ -83,6 +127,7 @@ def _tokens(settings: Settings) -> Iterable[Token[Upstream]]:
             rank=1,
             limits=_limits(settings.rate_limit, settings.cool_down),
             concurrency=settings.token_concurrency,
+            is_watched=True,
         )
 
 

@@ -63,6 +63,8 @@ class Settings:
     #: The same for API keys, which need no pause.
     api_rate_limit: int = 500
     api_concurrency: int = 50
+    #: How often the balance of accounts that ran out of points is asked for.
+    points_check: float = 300.0
     #: How long a request stands in line for a token.
     queue_timeout: float = 30.0
 
@@ -111,6 +113,7 @@ class Settings:
             token_concurrency=env.int("TOKEN_CONCURRENCY", 1, validate=_AT_LEAST_ONE),
             api_rate_limit=env.int("API_RATE_LIMIT", 500, validate=_NOT_NEGATIVE),
             api_concurrency=env.int("API_CONCURRENCY", 50, validate=_AT_LEAST_ONE),
+            points_check=env.float("POINTS_CHECK", 300.0, validate=_POSITIVE),
             queue_timeout=env.float("QUEUE_TIMEOUT", 30.0, validate=_NOT_NEGATIVE),
             timeout=env.float("TIMEOUT", 60.0, validate=_POSITIVE),
             max_body_mb=env.float("MAX_BODY_MB", 20.0, validate=_POSITIVE),

@@ -545,7 +545,7 @@ class _Reader:
     def _close(self, end: int) -> _Written:
         assert self._call is not None
         written = self._held[:end] + ("" if self._call.in_string else self._call.missing)
-        self._held = self._held[end:]
+        self._last, self._held = "}", self._held[end:]
         self._call = None
         self._called = self._after_object = True
         return _Written(written)

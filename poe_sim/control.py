@@ -77,6 +77,11 @@ class Control:
             "reset": self._reset,
         }
 
+    @property
+    def actions(self) -> set[str]:
+        """The fields that make something happen once."""
+        return set(self._actions)
+
     def state(self) -> dict[str, Any]:
         """Return all that may be known about the stand-in: no cookie, no form key."""
         world = self._world

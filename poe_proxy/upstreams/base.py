@@ -23,5 +23,8 @@ class Upstream(Protocol):
         whichever library it began in.
         """
 
+    def balance(self) -> int:
+        """Ask Poe for the points that are left; raises `UpstreamError`."""
+
     def close(self) -> None:
         """Give back what is kept between replies: connections, a websocket."""

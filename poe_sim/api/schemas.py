@@ -8,12 +8,16 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import orjson
+
 Schema = Mapping[str, Any]
 
 # The parser of regular expressions that Python brings along; it has no public name.
 _regex = importlib.import_module("re._parser")
 
+# Where optional things end, and where it is clear that there is no end.
 _DEEPEST = 6
+_BOTTOM = 50
 _FORMATS: Mapping[str, str] = {
     "date": "2026-01-31",
     "time": "12:30:00Z",
@@ -28,13 +32,23 @@ _FORMATS: Mapping[str, str] = {
 }
 
 
+class BadSchemaError(ValueError):
+    """This is no schema, or nothing could satisfy it."""
+
+
 def instance(schema: object, hints: Mapping[str, str] | None = None) -> Any:
     """Return a value that *schema* allows; strings named in *hints* take their value from there.
 
     The same schema always gives the same value. Optional members are there too, except deep down
-    in a schema that contains itself.
+    in a schema that contains itself. `BadSchemaError` if there is no sense in it.
     """
-    return _Maker(schema, hints or {}).make(schema, "value", 0)
+    try:
+        made = _Maker(schema, hints or {}).make(schema, "value", 0)
+        # Numbers may be too large to be printed.
+        orjson.dumps(made)
+        return made
+    except (TypeError, KeyError, IndexError, AttributeError, ValueError) as exc:
+        raise BadSchemaError(str(exc)) from exc
 
 
 class _Maker:
@@ -45,6 +59,8 @@ class _Maker:
     def make(self, schema: object, name: str, depth: int) -> Any:
         if not isinstance(schema, Mapping):
             return f"some {name}"
+        if depth > _BOTTOM:
+            raise BadSchemaError("it demands something endless")
         schema = self._resolved(schema)
         for chosen in ("const", "default"):
             if chosen in schema:
@@ -123,7 +139,7 @@ class _Maker:
     def _object(self, schema: Schema, depth: int) -> dict[str, Any]:
         properties: Mapping[str, Any] = schema.get("properties") or {}
         required = list(schema.get("required") or ())
-        names = [name for name in properties if name in required or depth + 1 < min(_DEEPEST, 3)]
+        names = [name for name in properties if name in required or depth < _DEEPEST - 2]
         names += [name for name in required if name not in properties]
         made = {name: self.make(properties.get(name, {}), name, depth + 1) for name in names}
         extra = schema.get("additionalProperties")

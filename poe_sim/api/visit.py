@@ -16,6 +16,7 @@ from .catalogue import Json, Model
 from .errors import Dropped, Envelope, HungUp, Refused
 from .face import Account, ApiFace
 from .replies import Reply
+from .schemas import BadSchemaError
 from .script import Script
 
 CORS: Mapping[str, str] = {
@@ -157,6 +158,10 @@ class Visit:
         refused.verdict = f"fault http={refused.status}"
         if script.has("retry-after"):
             refused.headers["Retry-After"] = script.get("retry-after") or "1"
+        if script.has("nested-error"):
+            # The vendor's own error, printed into the message (§5).
+            nested = {"type": "error", "error": refused.error}
+            refused.error["message"] = orjson.dumps(nested).decode()
         if script.get("retry-after") == "none":
             del refused.headers["Retry-After"]
         raise refused
@@ -276,6 +281,8 @@ def handler(face: ApiFace, serve: Serve, *, envelope: Envelope = "openai") -> Ha
             return await serve(visit)
         except Refused as refused:
             return visit.refusal(refused)
+        except BadSchemaError as bad:
+            return visit.refusal(errors.invalid(f"Invalid schema: {bad}."))
         except Dropped:
             visit.entry.update(status=0, verdict="dropped")
             if request.transport is not None:

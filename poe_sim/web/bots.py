@@ -5,11 +5,13 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
 Style = Literal["plain", "thinking", "image", "search"]
 
 
+@lru_cache(maxsize=10_000)
 def node_id(kind: str, number: int) -> str:
     """Return a Relay id, web protocol sheet §2: base64 of ``Type:number``."""
     return base64.b64encode(f"{kind}:{number}".encode()).decode()

@@ -321,7 +321,11 @@ async def _remove(call: Call, chat: Chat) -> None:
     await stop_all_of(call.world, chat)
     del call.account.chats[chat.chat_id]
     call.world.journal.add(
-        event="chat-deleted", account=call.account.label, chatId=chat.chat_id, bot=chat.bot.handle
+        face="web",
+        event="chat-deleted",
+        account=call.account.label,
+        chatId=chat.chat_id,
+        bot=chat.bot.handle,
     )
 
 

@@ -46,7 +46,7 @@ class Player:
 
     def start(self) -> None:
         """Go on in the background."""
-        self._world.journal.add(event="reply-start", **self._facts())
+        self._world.journal.add(face="web", event="reply-start", **self._facts())
         self._job.task = asyncio.create_task(self._play())
 
     async def _play(self) -> None:
@@ -126,7 +126,7 @@ class Player:
             await self._push(self._cost_item(cost))
         # What was queued for one frame belongs to this reply, so it goes before the news of it.
         await self._flush()
-        world.journal.add(event="reply-end", state=script.state, **self._facts())
+        world.journal.add(face="web", event="reply-end", state=script.state, **self._facts())
         for index in range(max(script.repeat_complete, script.followups)):
             if index < script.followups:
                 message.followups.append(f"Tell me more about point {index + 1}.")
@@ -164,7 +164,7 @@ class Player:
     async def _misbehave(self, name: str, message: Message) -> None:
         account = self._account
         channels = tuple(account.channels.values())
-        self._world.journal.add(event="mischief", name=name, **self._facts())
+        self._world.journal.add(face="web", event="mischief", name=name, **self._facts())
         match name:
             case "close-socket":
                 for channel in channels:
@@ -265,7 +265,7 @@ async def stop(world: World, job: Job) -> None:
     if task is not None and task is not asyncio.current_task():
         task.cancel()
     world.end_job(job, "cancelled")
-    world.journal.add(event="reply-cancelled", **facts(job))
+    world.journal.add(face="web", event="reply-cancelled", **facts(job))
     running = [message for message in job.messages if message.state == "incomplete"]
     for message in running:
         message.state = "cancelled"

@@ -342,7 +342,7 @@ class Face:
         visit.entry.update(verdict="ok", account=channel.account.label, status=101)
         socket = Socket(ws, request.transport)
         label = {"account": channel.account.label, "channel": channel.label}
-        world.journal.add(event="socket-open", minSeq=min_seq, **label)
+        world.journal.add(face="web", event="socket-open", minSeq=min_seq, **label)
         channel.sockets.add(socket)
         pinging = asyncio.create_task(self._ping_now_and_then(socket))
         try:
@@ -351,7 +351,7 @@ class Face:
         finally:
             pinging.cancel()
             channel.sockets.discard(socket)
-            world.journal.add(event="socket-close", code=ws.close_code, **label)
+            world.journal.add(face="web", event="socket-close", code=ws.close_code, **label)
         return ws
 
     async def _listen(
@@ -371,7 +371,7 @@ class Face:
                 if said == {"type": "ping"}:
                     await socket.send(b'{"type":"pong"}')
                 elif said == {"type": "pong"}:
-                    self._world.journal.add(event="pong", **label)
+                    self._world.journal.add(face="web", event="pong", **label)
 
     async def _ping_now_and_then(self, socket: Socket) -> None:
         while True:

@@ -95,12 +95,12 @@ async def _regenerate(call: Call) -> dict[str, Any]:
     if found is None or found[1].job is None:
         raise server_error("unknown message")
     chat, old = found
+    bot = found[1].job.bot
     at = chat.messages.index(old)
     humans = [message for message in chat.messages[:at] if message.author == "human"]
     if not humans:
         raise server_error("nothing to answer")
     human = humans[-1]
-    bot = chat.bot
     words, prompt = directives.parse(human.text)
     words = _heard(call, words, human.text)
     call.entry.update(bot=bot.handle, chatId=chat.chat_id, promptLength=len(human.text))

@@ -1,9 +1,15 @@
 from __future__ import annotations
 
+import re
+from dataclasses import fields
+from pathlib import Path
+
 import pytest
 
 from poe_sim import directives, talk
+from poe_sim.control import Control
 from poe_sim.journal import Journal
+from poe_sim.web import Switches, World, faults, script
 
 
 @pytest.mark.parametrize(
@@ -85,3 +91,23 @@ def test_journal_is_bounded_and_numbered() -> None:
     journal.clear()
     assert [] == journal.entries
     assert {"n": 5, "t": 4, "name": "e"} == journal.add(name="e")
+
+
+def test_readme_names_every_word() -> None:
+    """Whatever a prompt or the control can say stands in the README."""
+    folder = Path(talk.__file__).parent
+    readme = (folder / "README.md").read_text()
+    sources = "".join((folder / "web" / f"{name}.py").read_text() for name in ("script", "sending"))
+    words = {
+        *faults.REFUSING,
+        *faults.AFTER_ACCEPT,
+        *script.MISCHIEFS,
+        *re.findall(r'"([a-z-]+)" (?:not )?in words', sources),
+        *re.findall(r'number\(words, "([a-z-]+)"', sources),
+    }
+    switches = {field.name for field in fields(Switches)}
+    actions = Control(World(tokens=[], journal=Journal())).actions
+
+    assert len(words) > 45
+    assert [] == [word for word in sorted(words) if not re.search(f"`!{word}[`=]", readme)]
+    assert [] == [name for name in sorted(switches | actions) if f"`{name}`" not in readme]

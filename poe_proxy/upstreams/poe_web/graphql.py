@@ -30,7 +30,7 @@ from poe_proxy.errors import (
 from poe_proxy.upstreams.poe_web.site import Site, TagForm
 
 
-class StaleSession(UpstreamProtocolError):
+class StaleSession(Exception):
     """Poe refused form key or tag: nothing was done, and a fresh page may help (§17.1)."""
 
 

@@ -144,9 +144,9 @@ class Session:
             form, self._site.tag.form = self._site.tag.form, self._site.tag.other_form
             try:
                 return self._try(operation, variables, reading)
-            except StaleSession:
+            except StaleSession as failure:
                 self._site.tag.form = form
-                raise
+                raise UpstreamProtocolError(str(failure)) from None
 
     def _try(self, operation: str, variables: Mapping[str, Any], reading: bool) -> dict[str, Any]:
         site = self._site

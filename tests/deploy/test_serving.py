@@ -1,0 +1,150 @@
+"""gunicorn.conf.py with the real gunicorn: workers, signals, forwarded headers."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+
+from tests.with_sim.servers import ROOT, free_port, until
+
+COMMAND = (sys.executable, "-m", "gunicorn", "-c", f"{ROOT}/gunicorn.conf.py")
+ENOUGH = "AuthKey={key}\nTOKENS=cookie-a\nHOST=127.0.0.1\nPORT={port}\n"
+
+
+class Served:
+    """The proxy in a folder of its own, with a `.env` that a test may change."""
+
+    def __init__(self, folder: Path, *options: str, **variables: str) -> None:
+        self.dotenv = folder / ".env"
+        self.log = folder / "log"
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.write(key="sk-one")
+        unset = {"TOKENS", "POE_API_KEYS", "AuthKey", "HOST", "PORT", "WEB_CONCURRENCY"}
+        environ = {name: value for name, value in os.environ.items() if name not in unset}
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(
+                [*COMMAND, *options, "wsgi:app"],
+                cwd=folder,
+                env={**environ, "PYTHONPATH": str(ROOT), **variables},
+                stdout=log,
+                stderr=log,
+            )
+
+    def write(self, text: str = ENOUGH, *, key: str) -> None:
+        self.dotenv.write_text(text.format(key=key, port=self.port))
+
+    def output(self) -> str:
+        return self.log.read_text()
+
+    def status(self, key: str = "sk-one") -> int:
+        """What a request with *key* is answered; 0 while nobody answers."""
+        try:
+            return requests.get(
+                f"{self.url}/v1/models", headers={"Authorization": f"Bearer {key}"}, timeout=5
+            ).status_code
+        except requests.ConnectionError:
+            return 0
+
+    def workers(self) -> list[str]:
+        pid = self.process.pid
+        return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[Served]:
+    server = Served(tmp_path)
+    try:
+        until(lambda: server.status() == 200)
+        yield server
+    finally:
+        server.process.terminate()
+        server.process.wait(10)
+
+
+@pytest.mark.parametrize(
+    ("options", "variables"),
+    [
+        (("-w", "2"), {}),
+        ((), {"WEB_CONCURRENCY": "2"}),
+        ((), {"GUNICORN_CMD_ARGS": "--workers=2"}),
+    ],
+)
+def test_more_than_one_worker_is_refused(
+    tmp_path: Path, options: tuple[str, ...], variables: dict[str, str]
+) -> None:
+    """However they were asked for, the server does not start and says why."""
+    server = Served(tmp_path, *options, **variables)
+
+    assert 1 == server.process.wait(20)
+    assert "one worker, and 2 were asked for" in server.output()
+    assert "live in the process" in server.output()
+
+
+def test_a_signal_cannot_add_a_worker(served: Served) -> None:
+    """SIGTTIN changes nothing."""
+    before = served.workers()
+    served.process.send_signal(signal.SIGTTIN)
+    until(lambda: "SIGTTIN changes nothing" in served.output())
+
+    assert before == served.workers()
+
+
+def test_a_reload_takes_the_settings_of_today(served: Served) -> None:
+    """After SIGHUP a changed `.env` counts, and the port, ours already, is no obstacle."""
+    served.write(key="sk-two")
+    served.process.send_signal(signal.SIGHUP)
+    until(lambda: served.status("sk-two") == 200, seconds=20)
+    until(lambda: len(served.workers()) == 1, seconds=20)
+
+    assert 401 == served.status("sk-one")
+
+
+def test_a_slip_in_the_settings_does_not_end_the_server(served: Served) -> None:
+    """SIGHUP with a bad `.env` leaves all as it was, and the log names the setting."""
+    before = served.workers()
+    served.write(ENOUGH + "TIMEOUT=never\n", key="sk-two")
+    served.process.send_signal(signal.SIGHUP)
+    until(lambda: "Not reloaded" in served.output(), seconds=20)
+
+    assert "TIMEOUT: Not a valid number." in served.output()
+    assert before == served.workers()
+    assert 200 == served.status("sk-one")
+
+
+@pytest.mark.parametrize(("peer", "scheme"), [("127.0.0.1", "https"), ("127.0.0.9", "http")])
+def test_only_our_own_proxy_is_believed(served: Served, peer: str, scheme: str) -> None:
+    """X-Forwarded-Proto counts from this machine's address, and from no stranger's."""
+    with socket.create_connection(("127.0.0.1", served.port), 5, source_address=(peer, 0)) as raw:
+        raw.sendall(
+            b"GET / HTTP/1.1\r\nHost: poe.example.com\r\nX-Forwarded-Proto: https\r\n"
+            b"Connection: close\r\n\r\n"
+        )
+        page = b"".join(iter(lambda: raw.recv(65536), b"")).decode()
+
+    assert f"{scheme}://poe.example.com/v1" in page
+
+
+def test_a_port_that_is_taken_is_said_in_one_line(served: Served, tmp_path: Path) -> None:
+    """A second server on the port ends at once, without five tries and a traceback."""
+    again = subprocess.run(
+        [*COMMAND, "wsgi:app"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+
+    assert 1 == again.returncode
+    assert f"Port {served.port} is taken" in again.stderr
+    assert "Traceback" not in again.stderr
