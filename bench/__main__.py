@@ -66,8 +66,8 @@ def latency(ways: dict[str, tuple[Target, Process]], scale: float) -> Sequence[R
     count = max(20, int(200 * scale))
     runs: dict[str, Sequence[Stream]] = {way: [] for way in ways}
     for way, (target, _) in ways.items():
-        asyncio.run(load.streams(target, "!stamp !chunks=5", 2 * ACCOUNTS, 1))  # logins
-        runs[way] = asyncio.run(load.streams(target, "!stamp !chunks=10 !delay=0.01", count, 1))
+        asyncio.run(load.streams(target, "!stamp=5", 2 * ACCOUNTS, 1))  # logins
+        runs[way] = asyncio.run(load.streams(target, "!stamp=10 !delay=0.01", count, 1))
     firsts = {way: [s.lags[0] * 1000 for s in run] for way, run in runs.items()}
     later = {way: [lag * 1000 for s in run for lag in s.lags[1:]] for way, run in runs.items()}
     asked = {way: [s.first_text * 1000 for s in run] for way, run in runs.items()}
@@ -81,7 +81,7 @@ def latency(ways: dict[str, tuple[Target, Process]], scale: float) -> Sequence[R
 
 def in_flight(ways: dict[str, tuple[Target, Process]], scale: float) -> Sequence[Row]:
     """200 replies at once over 20 tokens: does one wait for another?"""
-    prompt = "!stamp !chunks=40 !delay=0.1"
+    prompt = "!stamp=40 !delay=0.1"
     runs = {
         way: asyncio.run(load.streams(target, prompt, 200, 200))
         for way, (target, _) in ways.items()
@@ -119,7 +119,7 @@ def chunks(ways: dict[str, tuple[Target, Process]], scale: float) -> Sequence[Ro
     rate, cpu = {}, {}
     for way, (target, process) in ways.items():
         before = process.cpu()
-        runs = asyncio.run(load.streams(target, f"!stamp !chunks={pieces}", count, 32))
+        runs = asyncio.run(load.streams(target, f"!stamp={pieces}", count, 32))
         seconds = max(s.done for s in runs) - min(s.asked for s in runs)
         heard = sum(len(s.pieces) for s in runs)
         rate[way], cpu[way] = heard / seconds, (process.cpu() - before) / heard * 1_000_000

@@ -125,7 +125,7 @@ async def whole(target: Target, prompt: str, count: int, at_once: int) -> float:
 
 async def memory_of_open_streams(target: Target, process: Process, count: int) -> float:
     """Open *count* streams that say one word and fall silent; return KB for each."""
-    data = body(target, "!stamp !chunks=2 !delay=600", stream=True)
+    data = body(target, "!stamp=2 !delay=600", stream=True)
     headers = {"Authorization": f"Bearer {target.key}"}
     before = process.memory()
     async with session(count) as http, AsyncExitStack() as opened:

@@ -18,6 +18,7 @@ _regex = importlib.import_module("re._parser")
 # Where optional things end, and where it is clear that there is no end.
 _DEEPEST = 6
 _BOTTOM = 50
+_MOST = 10_000
 _FORMATS: Mapping[str, str] = {
     "date": "2026-01-31",
     "time": "12:30:00Z",
@@ -47,7 +48,7 @@ def instance(schema: object, hints: Mapping[str, str] | None = None) -> Any:
         # Numbers may be too large to be printed.
         orjson.dumps(made)
         return made
-    except (TypeError, KeyError, IndexError, AttributeError, ValueError) as exc:
+    except (TypeError, LookupError, AttributeError, ValueError, ArithmeticError) as exc:
         raise BadSchemaError(str(exc)) from exc
 
 
@@ -144,7 +145,7 @@ class _Maker:
         made = {name: self.make(properties.get(name, {}), name, depth + 1) for name in names}
         extra = schema.get("additionalProperties")
         index = 0
-        while len(made) < int(schema.get("minProperties", 0)):
+        while len(made) < _least(schema, "minProperties"):
             index += 1
             made[f"key{index}"] = self.make(extra or {}, f"key{index}", depth + 1)
         return made
@@ -152,7 +153,7 @@ class _Maker:
     def _array(self, schema: Schema, name: str, depth: int) -> list[Any]:
         made = [self.make(item, name, depth + 1) for item in schema.get("prefixItems") or ()]
         items = schema.get("items")
-        least = int(schema.get("minItems", 0))
+        least = _least(schema, "minItems")
         wanted = max(least, 1 if items and depth < _DEEPEST else 0)
         wanted = min(wanted, int(schema.get("maxItems", max(wanted, len(made)))))
         while len(made) < wanted:
@@ -177,10 +178,18 @@ class _Maker:
         if schema.get("format") in _FORMATS:
             return _FORMATS[schema["format"]]
         if schema.get("pattern"):
-            return _matching(str(schema["pattern"]), int(schema.get("minLength", 0)))
+            return _matching(str(schema["pattern"]), _least(schema, "minLength"))
         text = self._hints.get(name) or f"some {name.replace('_', ' ')}"
-        text = text.ljust(int(schema.get("minLength", 0)), ".")
+        text = text.ljust(_least(schema, "minLength"), ".")
         return text[: int(schema.get("maxLength", len(text)))]
+
+
+def _least(schema: Schema, name: str) -> int:
+    """Return how long something must be, if that is not absurd."""
+    least = int(schema.get(name, 0))
+    if least > _MOST:
+        raise BadSchemaError(f"{name} is more than {_MOST}")
+    return least
 
 
 def _merged(parts: Sequence[Schema]) -> Schema:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import orjson
 
 from .bots import node_id
-from .script import CutOff, HangUp, Mischief, Pause, Progress, Retitle, Script, Show, Step
+from .script import CutOff, HangUp, Mischief, Pause, Progress, Retitle, Script, Show, Stamp, Step
 from .world import Account, Chat, Item, Job, Message, World
 
 _FOREIGN_CHAT = 999_999_999
@@ -96,6 +97,9 @@ class Player:
         match step:
             case Show(text):
                 message.text = text
+                await self._push(self._added(message))
+            case Stamp():
+                message.text += f"{time.monotonic():.6f} "
                 await self._push(self._added(message))
             case Pause(seconds):
                 await self._pause(seconds)

@@ -48,6 +48,11 @@ class Show:
 
 
 @dataclass(frozen=True, slots=True)
+class Stamp:
+    """The message goes on with the time at which it is pushed."""
+
+
+@dataclass(frozen=True, slots=True)
 class Pause:
     """Nothing happens for so many seconds."""
 
@@ -83,7 +88,7 @@ class CutOff:
     """The reply ends here, cancelled by Poe."""
 
 
-Step = Show | Pause | Mischief | Retitle | Progress | HangUp | CutOff
+Step = Show | Stamp | Pause | Mischief | Retitle | Progress | HangUp | CutOff
 
 
 @dataclass(slots=True, kw_only=True)
@@ -213,6 +218,8 @@ def _growing(words: Mapping[str, str], text: str, delay: float, before: str = ""
 
 def _steps(words: Mapping[str, str], text: str, bot: Bot, delay: float) -> list[Step]:
     steps: list[Step] = []
+    if "stamp" in words:
+        return [Stamp(), Pause(delay)] * max(1, int(number(words, "stamp", 1)))
     wants_pacarana = "pacarana" in words or bot.style == "search"
     if wants_pacarana:
         steps += [Progress("Searching the web"), Pause(delay), Progress("Reading 3 pages")]

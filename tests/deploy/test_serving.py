@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -148,3 +149,25 @@ def test_a_port_that_is_taken_is_said_in_one_line(served: Served, tmp_path: Path
     assert 1 == again.returncode
     assert f"Port {served.port} is taken" in again.stderr
     assert "Traceback" not in again.stderr
+
+
+def test_a_reload_takes_the_code_of_today(tmp_path: Path) -> None:
+    """After SIGHUP a new version of the program answers, in the same process."""
+    for name in ("poe_proxy", "wsgi.py"):
+        source = ROOT / name
+        copy = shutil.copytree if source.is_dir() else shutil.copy
+        copy(source, tmp_path / name)
+    server = Served(tmp_path, PYTHONPATH=str(tmp_path))
+    try:
+        until(lambda: server.status() == 200)
+        views = tmp_path / "poe_proxy" / "views.py"
+        views.write_text(views.read_text().replace('"status":"ok"', '"status":"new"'))
+        server.process.send_signal(signal.SIGHUP)
+
+        until(
+            lambda: requests.get(f"{server.url}/health", timeout=5).json() == {"status": "new"},
+            seconds=20,
+        )
+    finally:
+        server.process.terminate()
+        server.process.wait(10)

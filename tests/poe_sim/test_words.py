@@ -10,6 +10,7 @@ from poe_sim import directives, talk
 from poe_sim.control import Control
 from poe_sim.journal import Journal
 from poe_sim.web import Switches, World, faults, script
+from poe_sim.web.bots import catalogue
 
 
 @pytest.mark.parametrize(
@@ -111,3 +112,12 @@ def test_readme_names_every_word() -> None:
     assert len(words) > 45
     assert [] == [word for word in sorted(words) if not re.search(f"`!{word}[`=]", readme)]
     assert [] == [name for name in sorted(switches | actions) if f"`{name}`" not in readme]
+
+
+def test_a_stamp_is_the_moment_of_sending() -> None:
+    """`!stamp=N` is N pieces, each to be filled with the time when it goes out."""
+    words, text = directives.parse("!stamp=3")
+    bot = catalogue().find("Assistant")
+    assert bot is not None
+    steps = script.write(words, text, bot, pace=0.0, is_lenient=False).messages[0]
+    assert 3 == sum(isinstance(step, script.Stamp) for step in steps)
