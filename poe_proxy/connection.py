@@ -39,6 +39,12 @@ class Connection:
             with suppress(OSError):
                 self._socket.shutdown(socket.SHUT_RDWR)
 
+    def no_more(self) -> None:
+        """Read nothing more from the client; what is sent to it still arrives."""
+        if self._socket is not None:
+            with suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RD)
+
     @contextmanager
     def deadline(self, seconds: float) -> Iterator[None]:
         """Cut the connection if the block, which reads from it, takes longer than *seconds*."""

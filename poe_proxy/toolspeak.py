@@ -78,7 +78,7 @@ def reply(ask: Ask, chat: ChatRequest) -> Generator[ReplyEvent, None, None]:
     log.info("the bot's tool call does not do (%s); asking once more", first.place)
     correction = rules.correction(first.told, accepted=bool(turn.calls))
     again = replace(taught, messages=corrected(messages, first.text, correction))
-    second = yield from turn.listen(ask(again), again=True)
+    second = yield from turn.listen(ask(again))
     if second is not None:
         raise UpstreamProtocolError(
             f"The model did not call a tool as it should, also at the second try: {second.place}.",
@@ -361,7 +361,7 @@ def _results(results: Sequence[Message], calls: Sequence[ToolCall]) -> Message:
 
 
 class _Turn:
-    """The bot's turn, over both tries: what has been said is remembered."""
+    """The bot's turn, over both tries: it knows what has been passed on."""
 
     def __init__(self, rules: _Rules) -> None:
         self.calls: list[_Call] = []
@@ -371,15 +371,15 @@ class _Turn:
         self._passed = False
 
     def listen(
-        self, events: Generator[ReplyEvent, None, None], *, again: bool = False
+        self, events: Generator[ReplyEvent, None, None]
     ) -> Generator[ReplyEvent, None, _Wrong | None]:
         """Pass on content and calls; return what is wrong about the answer, if it does not do.
 
-        At the second try, content is not repeated, nor a call that was passed on.
+        After an earlier try, content is not repeated, nor a call that was passed on.
         """
         reader = _Reader()
         raw = content = ""
-        mute = again and self._said
+        mute = self._said
         repeated = list(self.calls)
         with closing(events):
             for event in events:

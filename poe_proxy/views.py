@@ -186,6 +186,10 @@ def _body(connection: Connection) -> bytes:
             )
     except OSError:  # broken, or cut because it took too long
         raise ClientGone from None
+    except Exception:
+        # The server's own complaint about chunks that are none; what follows cannot be read.
+        connection.no_more()
+        raise InvalidRequest("The body is not framed as HTTP demands.", param="body") from None
     if len(body) > limit:
         raise _too_large(limit)
     if length is not None and len(body) < length:

@@ -242,6 +242,28 @@ def test_calls_and_results_are_told_in_the_same_form() -> None:
     assert not any(one.tool_calls or one.role == "tool" for one in sent)
 
 
+def test_a_single_result_is_not_numbered() -> None:
+    """A number is told only where one is needed to tell results apart."""
+    bot = saying("Sun.")
+    one = ToolCall("call_1", "look", '{"at": "Paris"}')
+
+    reply(
+        bot,
+        chat(
+            message("assistant", tool_calls=(one, ToolCall("call_2", "ping", "{}"))),
+            message("tool", "lost", tool_call_id="call_9"),
+            message("assistant", tool_calls=(one,)),
+            message("tool", "sun", tool_call_id="call_1"),
+        ),
+    )
+
+    results = [text for role, text in prompts(bot) if role == "user"]
+    assert [
+        "<tool_result>\nlost\n</tool_result>",
+        '<tool_result name="look">\nsun\n</tool_result>',
+    ] == results
+
+
 def test_a_history_of_calls_is_told_without_tools_too() -> None:
     """With no tool at hand any more, the bot is told what the blocks are, and to write none."""
     bot = saying("Sun and rain.")
@@ -368,6 +390,7 @@ FORMS = [
         f"{PARIS}\n<tool_result>\nsun\n</tool_result>\n{block('ping')}", "", id="made-up result"
     ),
     pytest.param(f"{PARIS}\n<tool_call>\n</tool_call>", "", id="an empty block after it"),
+    pytest.param(f'{PARIS}\nSo {{x}}\n{{"a": 1}}', "", id="brackets after it"),
     pytest.param(f"Is 1 < 2?\n{PARIS}", "Is 1 < 2?", id="less than"),
     pytest.param(f"`a` ``b``\n```py\nx\n```\n{PARIS}", "`a` ``b``\n```py\nx\n```", id="other code"),
     pytest.param(f"```\nx\n```\n```\n{PARIS}\n```", "```\nx\n```", id="code, then a fence"),
@@ -751,6 +774,7 @@ def test_a_wrong_call_is_sent_back_once(answer: str, problem: str) -> None:
         assert answer.startswith(said)
         assert "user" == role
         assert problem in correction
+        assert '<tool_call>\n{"name": ' in correction
         assert 2 == len(bot.asked)
 
 
@@ -787,6 +811,32 @@ def test_content_is_not_repeated_by_the_second_try() -> None:
         assert "Let me look." == content(events)
         assert [] == [event for event in events if isinstance(event, Replaced)]
         assert [("look", {"at": "Paris"})] == calls(events)
+
+
+@pytest.mark.parametrize(
+    ("first", "left"),
+    [
+        ([Text("Thinking..."), Replaced(block("see"))], "Sorry."),
+        ([Text("Thinking..."), Replaced(f"So.\n{block('see')}")], "So."),
+        ([Replaced(f"So.\n{block('see')}")], "So."),
+    ],
+)
+def test_content_that_was_taken_back_leaves_room(first: list[Step], left: str) -> None:
+    """Whether the second try may speak depends on what is left of the first one."""
+    bot = FakeUpstream([*first, Done()], [Text(f"Sorry.\n{PARIS}"), Done()])
+
+    assert left == content(reply(bot, chat()))
+
+
+@pytest.mark.parametrize("answer", [block("see"), "<tool_call>\n<function=look>"])
+def test_a_wrong_call_stops_the_bot(answer: str) -> None:
+    """What follows a call that will not do is not waited for."""
+    bot = FakeUpstream([Text(answer), Text(" and more"), Done()], [Text(PARIS), Done()])
+
+    reply(bot, chat())
+
+    assert 1 == bot.hung_up
+    assert answer == prompts(bot)[-2][1]
 
 
 def test_a_call_is_not_repeated_by_the_second_try() -> None:

@@ -63,7 +63,10 @@ async def serve(visit: Visit) -> web.StreamResponse:
             return visit.answer({"error": {"message": f"Unknown type: {kind}"}}, status=501)
         visit.entry["stream"] = True
         model = _model(visit)
-        turns = _turns(visit, body)
+        try:
+            turns = _turns(visit, body)
+        except Refused as refused:
+            raise _Said(refused.message, error_type="user_caused_error") from None
         script, prompt = visit.face.script_for(account, last_user_text(turns), model.words)
         await visit.play_fault(script)
         asking = _understand(body, model, script, prompt, turns, visit.spelling)
@@ -113,13 +116,13 @@ def _turns(visit: Visit, body: Json) -> list[Turn]:
         raise _Said("The query has no messages.", error_type="user_caused_error")
     turns = [_turn(visit, message) for message in query]
     calls = []
-    for call in body.get("tool_calls") or ():
+    for call in fields.listed(body, "tool_calls"):
         match call:
             case {"id": str(i), "function": {"name": str(n), "arguments": str(a)}}:
                 calls.append(ToolCall(id=i, name=n, arguments=a))
     if calls:
         turns.append(Turn(role="assistant", calls=calls))
-    for result in body.get("tool_results") or ():
+    for result in fields.listed(body, "tool_results"):
         match result:
             case {"tool_call_id": str(call_id), "content": str(text)}:
                 turns.append(Turn(role="tool", text=text, result_of=call_id))
@@ -135,7 +138,7 @@ def _turn(visit: Visit, message: Any) -> Turn:
                 f"A message needs content and one of the roles {', '.join(_ROLES)}.",
                 error_type="user_caused_error",
             )
-    for attachment in message.get("attachments") or ():
+    for attachment in fields.listed(message, "attachments"):
         match attachment:
             case {"url": str(url), "content_type": str(mime), "name": str(name)}:
                 stored = visit.face.uploads.find(url)
@@ -156,7 +159,6 @@ def _understand(
 ) -> Asking:
     given = body["query"][-1].get("parameters")
     parameters = given if isinstance(given, dict) else {}
-    stop = body.get("stop_sequences") or []
     asking = Asking(
         model=model,
         spelling=spelling,
@@ -166,15 +168,16 @@ def _understand(
         body={**body, "parameters": parameters},
         messages_field="query",
         can_replace=True,
-        stop=stop if isinstance(stop, list) else [],
         reasons=fields.reasons(parameters, model),
     )
     try:
+        asking.stop = fields.stop_strings(body.get("stop_sequences"), "stop_sequences")
         fields.declared(parameters, model)
-        if body.get("tools"):
+        tools = fields.listed(body, "tools")
+        if tools:
             if not model.takes_tools:
                 raise errors.no_tools(spelling, 400)
-            asking.tools = [chat.tool_of(tool, n) for n, tool in enumerate(body["tools"])]
+            asking.tools = [chat.tool_of(tool, n) for n, tool in enumerate(tools)]
     except Refused as refused:
         raise _Said(refused.message, error_type="user_caused_error") from None
     most = model.context_length

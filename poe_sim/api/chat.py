@@ -217,22 +217,16 @@ def _understand(
         most_tokens=min(limits, default=None),
         reasons=fields.reasons(body, model),
     )
-    tools = body.get("tools")
+    tools = fields.listed(body, "tools")
     if tools:
         if not model.takes_tools:
             raise errors.no_tools(spelling, model.refuses_tools or 400)
-        asking.tools = [tool_of(tool, index) for index, tool in enumerate(_listed(tools, "tools"))]
+        asking.tools = [tool_of(tool, index) for index, tool in enumerate(tools)]
     _choose(asking, body.get("tool_choice"))
     if model.structured:
         # Elsewhere the field is ignored (§3.1).
         _take_format(asking, body.get("response_format"))
     return asking
-
-
-def _listed(value: Any, name: str) -> list[Any]:
-    if not isinstance(value, list):
-        raise errors.wrong_type(name, "a list")
-    return value
 
 
 def tool_of(tool: Any, index: int) -> Tool:

@@ -52,6 +52,16 @@ def flag(body: Json, name: str, default: bool) -> bool:
     return value
 
 
+def listed(body: Mapping[str, Any], name: str) -> list[Any]:
+    """Return a list, an empty one when the field is null or not there."""
+    value = body.get(name)
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise errors.wrong_type(name, "a list")
+    return value
+
+
 def stop_strings(value: object, name: str = "stop") -> list[str]:
     """Return the stop strings: one, or up to four."""
     if value is None:

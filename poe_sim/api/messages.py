@@ -196,7 +196,7 @@ def _understand(
             pass
         case _:
             raise errors.invalid("thinking: type and budget_tokens do not fit")
-    for index, tool in enumerate(body.get("tools") or []):
+    for index, tool in enumerate(fields.listed(body, "tools")):
         match tool:
             case {"name": str(name), "input_schema": dict(schema)}:
                 asking.tools = [*asking.tools, Tool(name=name, schema=schema)]

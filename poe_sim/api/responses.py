@@ -150,7 +150,7 @@ def _understand(
         reasons=model.reasoning_required,
     )
     _reason(asking, body.get("reasoning"))
-    tools = body.get("tools") or []
+    tools = fields.listed(body, "tools")
     kinds = [tool.get("type") if isinstance(tool, dict) else None for tool in tools]
     if model.deep_research and not any(kind in _RESEARCH_TOOLS for kind in kinds):
         raise errors.invalid(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import math
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -231,14 +233,14 @@ def _number(schema: Schema, usual: float) -> float:
 
 def _matching(pattern: str, least: int) -> str:
     """Return a text in which *pattern* is found, the shortest that is easy to make."""
-    try:
+    with warnings.catch_warnings(), contextlib.suppress(re.error, ValueError, StopIteration):
+        # What Python would like to be written differently was written for JavaScript.
+        warnings.simplefilter("ignore", FutureWarning)
         text = _sample(_regex.parse(pattern), 1)
         if len(text) < least:
             text = _sample(_regex.parse(pattern), least)
         if re.search(pattern, text):
             return text
-    except (re.error, ValueError):
-        pass
     return "a" * least
 
 
@@ -249,6 +251,16 @@ _CATEGORIES: Mapping[str, str] = {
     "CATEGORY_NOT_WORD": "-",
     "CATEGORY_SPACE": " ",
     "CATEGORY_NOT_SPACE": "a",
+}
+
+
+_CLASSES: Mapping[str, str] = {
+    "CATEGORY_DIGIT": r"\d",
+    "CATEGORY_NOT_DIGIT": r"\D",
+    "CATEGORY_WORD": r"\w",
+    "CATEGORY_NOT_WORD": r"\W",
+    "CATEGORY_SPACE": r"\s",
+    "CATEGORY_NOT_SPACE": r"\S",
 }
 
 
@@ -266,7 +278,7 @@ def _sample(parsed: Any, repeat: int) -> str:
                 parts.append(_one_of(argument))
             case "MAX_REPEAT" | "MIN_REPEAT" | "POSSESSIVE_REPEAT":
                 least, most, what = argument
-                count = min(max(least, repeat), int(most))
+                count = min(max(least, repeat), int(most), _MOST)
                 parts.append(_sample(what, 1) * count)
             case "SUBPATTERN":
                 parts.append(_sample(argument[3], repeat))
@@ -283,8 +295,7 @@ def _one_of(choices: Any) -> str:
     first, argument = choices[0]
     match str(first):
         case "NEGATE":
-            taken = re.compile("[" + re.escape("".join(_members(choices[1:]))) + "]")
-            return next(c for c in "aA1-_ .zZ9" if not taken.match(c))
+            return next(c for c in "aA1-_ .zZ9" if not any(_holds(one, c) for one in choices[1:]))
         case "LITERAL":
             return chr(argument)
         case "RANGE":
@@ -293,14 +304,13 @@ def _one_of(choices: Any) -> str:
             return _CATEGORIES[str(argument)]
 
 
-def _members(choices: Any) -> list[str]:
-    members: list[str] = []
-    for kind, argument in choices:
-        match str(kind):
-            case "LITERAL":
-                members.append(chr(argument))
-            case "RANGE":
-                members += [chr(code) for code in range(argument[0], argument[1] + 1)]
-            case _:
-                members.append(_CATEGORIES[str(argument)])
-    return members
+def _holds(choice: Any, character: str) -> bool:
+    """Whether a part of a character class holds a character."""
+    kind, argument = choice
+    match str(kind):
+        case "LITERAL":
+            return ord(character) == argument
+        case "RANGE":
+            return bool(argument[0] <= ord(character) <= argument[1])
+        case _:
+            return bool(re.match(_CLASSES[str(argument)], character))

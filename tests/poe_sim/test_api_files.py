@@ -169,3 +169,18 @@ def test_videos_of_sora_are_extended_and_remixed(api: Api) -> None:
     assert other["seconds"] == "8"
     answer = api.post(f"/v1/videos/{other['id']}/remix", {"prompt": "in blue"})
     assert answer.status_code == 400
+
+
+def test_a_video_is_ordered_by_form_too(api: Api) -> None:
+    """With a picture to begin with."""
+    form: Any = {
+        "model": (None, "Sora-2"),
+        "prompt": (None, "a fox"),
+        "seconds": (None, "8"),
+        "input_reference": ("a.png", b"x"),
+    }
+    answer = api.request("POST", "/v1/videos", files=form)
+    assert answer.status_code == 200
+    assert answer.json()["seconds"] == "8"
+    fields = [entry.get("fields") for entry in api.journal() if "fields" in entry]
+    assert fields == [["model", "prompt", "seconds", "input_image"]]

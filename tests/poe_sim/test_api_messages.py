@@ -263,3 +263,14 @@ def test_a_message_may_be_an_error_of_the_vendor_in_json(api: Api) -> None:
     """An error within the error."""
     message = error(api, "!http=400 !nested-error")["message"]
     assert json.loads(message)["error"]["message"]
+
+
+def test_thinking_is_streamed_and_signed(api: Api) -> None:
+    """Its block comes first and ends with the signature."""
+    thinking = {"type": "enabled", "budget_tokens": 1024}
+    found = stream(api, "count to 3", max_tokens=2000, thinking=thinking)
+    deltas = [event["delta"] for event in found if event["type"] == "content_block_delta"]
+    kinds = [delta["type"] for delta in deltas]
+    assert kinds[0] == "thinking_delta"
+    assert kinds.index("signature_delta") < kinds.index("text_delta")
+    assert "".join(delta.get("text", "") for delta in deltas) == "1, 2, 3."

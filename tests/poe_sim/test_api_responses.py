@@ -86,6 +86,11 @@ def test_input_takes_many_forms(api: Api) -> None:
     picture = {"type": "input_image", "image_url": PNG_URI}
     seen = text(ask(api, [{"role": "user", "content": [picture]}]))
     assert "I see 1 image:\n- image/png, 10 bytes" in seen
+    file = {"type": "input_file", "filename": "a.pdf", "file_data": "data:a/pdf;base64,JVBE"}
+    seen = text(
+        ask(api, [{"role": "user", "content": [{"type": "input_text", "text": "x"}, file]}])
+    )
+    assert "- a.pdf, a/pdf, 3 bytes" in seen
     assert error(api, [{"role": "user", "content": [{**picture, "image_url": "x"}]}])
     assert error(api, [{"type": "riddle"}])
     assert error(api, "")["param"] == "input"

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from poe_sim.api.schemas import instance
+from poe_sim.api.schemas import BadSchemaError, instance
 
 
 @pytest.mark.parametrize(
@@ -88,6 +88,9 @@ def test_a_schema_that_contains_itself_ends() -> None:
         r"^(cat|dog)s?$",
         r"^\w+@\w+\.(com|org)$",
         r"^[^a-c]x+$",
+        r"^[^\w-]{2}[^\d\s]$",
+        r"^[[a]b$",
+        r"^\S+ \D\W$",
         r"^#?[0-9a-f]{6}$",
         r"^.{5,10}$",
     ],
@@ -95,6 +98,23 @@ def test_a_schema_that_contains_itself_ends() -> None:
 def test_a_string_matches_its_pattern(pattern: str) -> None:
     """Common patterns are satisfied."""
     assert re.search(pattern, instance({"type": "string", "pattern": pattern}))
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "string", "minLength": 10**12},
+        {"type": "array", "items": {}, "minItems": 10**12},
+        {"type": "integer", "minimum": 10**30},
+        {"type": "string", "enum": 5},
+        {"type": "object", "properties": 5},
+        {"type": "object", "properties": {"a": {"$ref": "#"}}, "required": ["a"]},
+    ],
+)
+def test_what_cannot_be_satisfied_is_a_bad_schema(schema: Any) -> None:
+    """Absurd sizes, endless nesting, values of the wrong type."""
+    with pytest.raises(BadSchemaError):
+        instance(schema)
 
 
 def test_hints_fill_strings_by_name() -> None:

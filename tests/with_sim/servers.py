@@ -166,11 +166,10 @@ class Proxy(Server):
 
     def post(self, body: Any, **options: Any) -> requests.Response:
         """POST a chat request; a dict goes as JSON, bytes as they are."""
-        data = {"data": body} if isinstance(body, bytes) else {"json": body}
+        data: dict[str, Any] = {"data": body} if isinstance(body, bytes) else {"json": body}
         return requests.post(
             f"{self.url}/v1/chat/completions",
-            **data,
-            **{"headers": self.headers, "timeout": 60, **options},
+            **{**data, "headers": self.headers, "timeout": 60, **options},
         )
 
 
