@@ -55,7 +55,7 @@ RUN python -m compileall -q .
 USER 10001:10001
 
 EXPOSE 8080
-# Replies under way are finished. `docker stop` waits 10 seconds: --stop-timeout 70 gives all
+# Replies under way are finished. `docker stop` waits 10 seconds: --stop-timeout 75 gives all
 # the time that gunicorn.conf.py does.
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=30s --timeout=5s --start-period=10s \

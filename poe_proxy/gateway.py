@@ -5,15 +5,17 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import closing
+from dataclasses import replace
 from typing import Any, Final
 
-from poe_proxy import cutting
+from poe_proxy import cutting, jsonspeak, toolspeak
 from poe_proxy.chat import ChatRequest, Idle, ReplyEvent, Waiting
 from poe_proxy.counting import count_text
 from poe_proxy.errors import (
     BotNotFound,
     NoTokenFree,
     NoTokenLeft,
+    ParameterRefused,
     TokenLimited,
     TokenRejected,
     UpstreamError,
@@ -42,6 +44,8 @@ class Gateway:
         self._tokens = tokens
         self._models = models
         self._catalogue = catalogue
+        #: Bots of the official API that refused tools.
+        self._toolless: set[str] = set()
 
     def reply(self, chat: ChatRequest) -> Generator[ReplyEvent, None, None]:
         """Yield the reply to *chat*, moving to another token only while nothing has been said.
@@ -63,10 +67,8 @@ class Gateway:
                 with self._tokens.lease(kinds=kinds, avoid=tried, deadline=deadline) as lease:
                     while (token := lease.wait(TICK)) is None:
                         yield Waiting()
-                    # The official API has never heard of the inner names.
-                    asked = self._models.handle(bot) if token.kind == "key" else bot
-                    with closing(token.upstream.reply(chat, asked)) as events:
-                        for event in _cut(events, chat, token.kind):
+                    with closing(self._ask(token, chat, bot)) as events:
+                        for event in events:
                             said = said or not isinstance(event, Idle)
                             yield event
                 return
@@ -94,6 +96,42 @@ class Gateway:
                     raise
                 failure = exc
                 log.info("%s: %s; trying another token", token.label, exc.code)
+
+    def _ask(
+        self, token: Token[Upstream], chat: ChatRequest, bot: str
+    ) -> Generator[ReplyEvent, None, None]:
+        """Yield the reply in the one shape that leaves us, whatever *token*'s way can say.
+
+        What Poe does not do is done here: tools and JSON are taught in the prompt, stop words
+        and lengths are cut.
+        """
+        if token.kind == "key":
+            # The official API has never heard of the inner names.
+            bot = self._models.handle(bot)
+
+        def ask(asked: ChatRequest) -> Generator[ReplyEvent, None, None]:
+            if token.kind == "key":
+                # Some of its bots heed it; what the others say is checked all the same.
+                asked = replace(asked, response_format=chat.response_format)
+            with closing(token.upstream.reply(asked, bot)) as events:
+                yield from _cut(events, asked, token.kind)
+
+        def taught(asked: ChatRequest) -> Generator[ReplyEvent, None, None]:
+            return toolspeak.reply(ask, asked)
+
+        def called(asked: ChatRequest) -> Generator[ReplyEvent, None, None]:
+            """Poe's own tools, where the bot has them."""
+            try:
+                yield from ask(asked)
+            except ParameterRefused as refusal:
+                if refusal.param != "tools":
+                    raise
+                log.info("a bot has no tools of its own; teaching them")
+                self._toolless.add(bot.lower())
+                yield from taught(asked)
+
+        has_own_tools = token.kind == "key" and bot.lower() not in self._toolless
+        return jsonspeak.reply(called if has_own_tools else taught, chat)
 
     def _route(self, chat: ChatRequest) -> tuple[str, frozenset[str]]:
         """The bot that *chat* is for, and the kinds of token that can serve it."""

@@ -111,6 +111,7 @@ def _listen(
                 case Reasoning() | Usage() | Idle() | Waiting():
                     yield event
                 case Done(reason):
+                    let_end(events)
                     if not called:
                         answer = wanted.find(text) if _is_whole(reason) else _begun(text)
                         if isinstance(answer, Misfit):
@@ -255,6 +256,12 @@ def corrected(messages: tuple[Message, ...], wrong: str, correction: str) -> tup
     return (*messages, *said, Message(role="user", content=(TextPart(correction),)))
 
 
+def let_end(events: Iterator[ReplyEvent]) -> None:
+    """Let a reply that is done end by itself: to close it would be to hang up on the bot."""
+    for _ in events:
+        pass
+
+
 # ---- JSON as bots write it
 
 
@@ -351,7 +358,7 @@ def write(value: Any) -> str:
     try:
         text.encode()
     except UnicodeEncodeError:  # half of a surrogate pair, which a bot wrote as an escape
-        return json.dumps(value, allow_nan=False)
+        return json.dumps(value)
     return text
 
 
@@ -441,7 +448,7 @@ def _readable(schema: Any) -> Any:
     for name, below in schema.items():
         match name, below:
             case "pattern", str() if not _compiles(below):
-                continue
+                pass
             case "patternProperties", dict():
                 # An empty pattern takes every name, so that none is refused as additional.
                 known = {one: rule for one, rule in below.items() if _compiles(one)}

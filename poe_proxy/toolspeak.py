@@ -49,7 +49,16 @@ from poe_proxy.chat import (
     Waiting,
 )
 from poe_proxy.errors import InvalidRequest, UpstreamProtocolError
-from poe_proxy.jsonspeak import Ask, Nesting, Schema, corrected, instructed, read, write
+from poe_proxy.jsonspeak import (
+    Ask,
+    Nesting,
+    Schema,
+    corrected,
+    instructed,
+    let_end,
+    read,
+    write,
+)
 
 log = logging.getLogger(__name__)
 
@@ -394,6 +403,7 @@ class _Turn:
                         repeated = list(self.calls)
                         found = reader.feed(text)
                     case Done():
+                        let_end(events)
                         found = reader.finish(event.finish_reason in ("stop", "tool_calls"))
                     case ToolCallPart():
                         self._passed = True

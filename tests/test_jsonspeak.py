@@ -91,6 +91,15 @@ def test_the_schema_is_told_in_the_system_message() -> None:
     assert bot.asked[0][0].response_format is None
 
 
+def test_a_schema_is_told_in_its_own_letters() -> None:
+    """Escapes would only make it longer and harder to read for the bot."""
+    bot = saying("{}")
+
+    reply(bot, wanting({"description": "Größe"}))
+
+    assert "Größe" in prompts(bot)[0][1]
+
+
 @pytest.mark.parametrize("role", ["system", "developer"])
 def test_the_form_is_added_to_the_system_message_that_is_there(role: Any) -> None:
     """There is one system message, beginning with the client's words, its images kept."""
@@ -150,6 +159,8 @@ ANSWERS = [
     pytest.param(f"In {{braces}} [1]: {RIGHT}", RIGHT, id="brackets in the chatter"),
     pytest.param(f"As in {{}} or {WRONG}: {RIGHT}, not {{}}", RIGHT, id="other JSON around it"),
     pytest.param(f"```json\n{RIGHT}", RIGHT, id="fence left open"),
+    pytest.param(f"{{the answer: {RIGHT}}}", RIGHT, id="within brackets that are no JSON"),
+    pytest.param('{"city": "é", "people": 1,}', '{"city": "é", "people": 1}', id="unicode, mended"),
     pytest.param(
         '{"city": "Paris", "people": 1,}', '{"city": "Paris", "people": 1}', id="trailing comma"
     ),
@@ -329,6 +340,15 @@ def test_the_first_reply_is_over_before_the_second_begins() -> None:
     assert [0, 0] == open_then
 
 
+def test_a_reply_that_is_done_is_not_hung_up_on() -> None:
+    """The upstream's generators come to their own end, and the bot is not stopped."""
+    bot = saying("no", "{}")
+
+    reply(bot, wanting())
+
+    assert (0, 0) == (bot.open, bot.hung_up)
+
+
 def test_a_failure_of_the_upstream_passes() -> None:
     """It is the upstream's own failure that the caller sees, and there is no second try."""
     bot = FakeUpstream([Text("{"), UpstreamTimeout("too slow")])
@@ -376,6 +396,16 @@ def test_a_schema_that_is_none_is_refused(schema: Any) -> None:
 
     assert "response_format.json_schema.schema" == failure.value.param
     assert [] == bot.asked
+
+
+def test_the_error_says_where_a_schema_is_wrong() -> None:
+    """The place and the rule are told."""
+    schema = {"properties": {"city": {"minLength": -1}}}
+
+    with pytest.raises(InvalidRequest, match=r"'minimum'.* /properties/city/minLength"):
+        reply(saying("{}"), wanting(schema))
+    with pytest.raises(InvalidRequest, match=r"'type'.* its root"):
+        reply(saying("{}"), wanting("object"))
 
 
 @pytest.mark.parametrize(

@@ -950,6 +950,15 @@ def test_the_first_reply_is_over_before_the_second_begins() -> None:
 # ---- failures
 
 
+def test_a_reply_that_is_done_is_not_hung_up_on() -> None:
+    """The upstream's generators come to their own end, and the bot is not stopped."""
+    bot = saying("No call.", PARIS)
+
+    reply(bot, chat(tool_choice="required"))
+
+    assert (0, 0) == (bot.open, bot.hung_up)
+
+
 def test_a_failure_of_the_upstream_passes() -> None:
     """It is the upstream's own failure that the caller sees, and there is no second try."""
     bot = FakeUpstream([Text("<tool_call>"), UpstreamTimeout("too slow")])

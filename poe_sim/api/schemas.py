@@ -309,7 +309,7 @@ def _holds(choice: Any, character: str) -> bool:
     kind, argument = choice
     match str(kind):
         case "LITERAL":
-            return ord(character) == argument
+            return bool(ord(character) == argument)
         case "RANGE":
             return bool(argument[0] <= ord(character) <= argument[1])
         case _:

@@ -113,8 +113,9 @@ class _Show:
         return self._response
 
     def _end(self, verdict: str, *, event: str = "reply-end") -> None:
-        """Note the end once, and charge what was said: before the last bytes, so that who has
-        read them finds the balance fallen and the place free.
+        """Note the end, once, and charge what was said.
+
+        It comes before the last bytes: who has read them finds the balance fallen.
         """
         if self._has_ended:
             return

@@ -59,7 +59,7 @@ _IGNORED: Final = frozenset(
 
 #: What cannot be left out without the answer becoming another one.
 _ESSENTIAL: Final = frozenset(
-    {"model", "messages", "stream", "stream_options", "tools", "tool_choice", "response_format"}
+    {"model", "messages", "stream", "stream_options", "tools", "tool_choice"}
 )
 
 
