@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check fmt lint types layers independent bench lock clean
+.PHONY: help install run test check fmt lint types layers independent bench lock clean try try-image try-nginx try-systemd
 
 help:
 	@echo "make run          serve your .env; without one, a demo on a stand-in for Poe"
@@ -13,6 +13,7 @@ help:
 	@echo "make check        lint, types, layers and tests, as CI runs them"
 	@echo "make independent  the stand-in against clients that others wrote"
 	@echo "make bench        the benchmark"
+	@echo "make try          container, nginx and systemd, each tried for real (as root)"
 
 install: $(VENV)/installed
 $(VENV)/installed: requirements.txt
@@ -45,6 +46,7 @@ fmt: $(VENV)/installed-dev
 lint: $(VENV)/installed-dev
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
+	@if command -v shellcheck >/dev/null; then shellcheck -x deploy/try-*; fi
 
 types: $(VENV)/installed-dev
 	@$(BIN)/mypy
@@ -65,6 +67,17 @@ $(VENV)-independent-%/installed: tests/independent/requirements-%.txt
 
 bench: $(VENV)/installed-dev
 	@$(BIN)/python -m bench
+
+try: try-nginx try-image try-systemd
+
+try-image:
+	@deploy/try-image
+
+try-nginx: install
+	@deploy/try-nginx
+
+try-systemd:
+	@deploy/try-systemd
 
 lock:
 	@$(BIN)/python -m pip install -q --disable-pip-version-check uv

@@ -30,7 +30,7 @@ def main() -> int:
         assert sim.stdout is not None
         poe = sim.stdout.readline().split()[-1]
         settings = {
-            "AuthKey": os.environ.get("AuthKey") or os.environ.get("AUTH_KEY") or KEY,
+            "AuthKey": os.environ.get("AUTH_KEY") or KEY,
             "TOKENS": TOKENS,
             "POE_WEB_URL": poe,
             "POE_WS_URL": poe.replace("http", "ws", 1),

@@ -32,7 +32,7 @@ _host = _settings.host
 bind = f"[{_host}]:{_settings.port}" if ":" in _host else f"{_host}:{_settings.port}"
 # X-Forwarded-Proto and its kind count only from these addresses or networks; anybody else
 # could write into them what they like. A proxy on the same machine needs no setting.
-forwarded_allow_ips = os.environ.get("FORWARDED_ALLOW_IPS") or "127.0.0.1,::1"
+forwarded_allow_ips = ",".join(_settings.forwarded_allow_ips)
 
 # ---- how many
 

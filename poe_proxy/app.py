@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable, Iterable
+from contextlib import suppress
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +60,9 @@ def create_app(settings: Settings | None = None) -> Flask:
         max_body=round(settings.max_body_mb * 1_000_000),
     )
     views.register(app)
-    app.wsgi_app = _tidy_paths(app.wsgi_app)  # type: ignore[method-assign]  # Flask's own idiom
+    app.wsgi_app = _real_callers(  # type: ignore[method-assign]  # Flask's own idiom
+        _tidy_paths(app.wsgi_app), settings.forwarded_allow_ips
+    )
     log.info(
         "serving %d cookie token(s) and %d API key(s)",
         len(settings.tokens),
@@ -160,3 +164,31 @@ def _tidy_paths(app: Callable[..., Any]) -> Callable[..., Any]:
         return app(environ, start_response)
 
     return tidied
+
+
+def _real_callers(app: Callable[..., Any], proxies: Iterable[str]) -> Callable[..., Any]:
+    """Take the caller's address from X-Forwarded-For, where one of our *proxies* wrote it.
+
+    gunicorn looks at FORWARDED_ALLOW_IPS for the scheme only, and werkzeug's ProxyFix believes
+    whoever connects.
+    """
+    networks = [
+        ip_network(every)
+        for one in proxies
+        for every in (("0.0.0.0/0", "::/0") if one == "*" else (one,))
+    ]
+
+    def is_ours(address: str) -> bool:
+        # A Unix socket has no address, and strangers do not reach it.
+        return not address or any(ip_address(address) in network for network in networks)
+
+    def told(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+        forwarded = environ.get("HTTP_X_FORWARDED_FOR")
+        hops = forwarded.split(",") if forwarded else []
+        # From the nearest one on, each as long as the one before it may be believed.
+        with suppress(ValueError):
+            while hops and is_ours(environ.get("REMOTE_ADDR", "")):
+                environ["REMOTE_ADDR"] = str(ip_address(hops.pop().strip()))
+        return app(environ, start_response)
+
+    return told

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Final, Self, cast
 from urllib.parse import urlsplit
@@ -44,6 +45,8 @@ class Settings:
     #: Where to listen.
     host: str = "0.0.0.0"
     port: int = 8080
+    #: The proxies in front whose word counts for who is calling: addresses, networks, or `*`.
+    forwarded_allow_ips: tuple[str, ...] = ("127.0.0.1", "::1")
     #: The keys that clients may use; at least one.
     auth_keys: tuple[str, ...] = field(repr=False)
     #: Cookies of poe.com, each one account.
@@ -102,6 +105,7 @@ class Settings:
         settings = cls(
             host=env.str("HOST", "0.0.0.0"),
             port=env.int("PORT", 8080, validate=validate.Range(min=1, max=65535)),
+            forwarded_allow_ips=env.networks("FORWARDED_ALLOW_IPS", "127.0.0.1,::1"),
             auth_keys=env.secrets("AuthKey", alias="AUTH_KEY"),
             tokens=env.secrets("TOKENS"),
             api_keys=env.secrets("POE_API_KEYS"),
@@ -182,6 +186,10 @@ class _Env(FileAwareEnv):
         pairs = (item.partition("=") for item in (given or "").split(",") if item.strip())
         return {key.strip(): value.strip() for key, _, value in pairs}
 
+    def networks(self, name: str, default: str) -> tuple[str, ...]:
+        """Addresses and networks, separated by commas, or `*` for any."""
+        return _items(self.str(name, default, validate=_are_networks))
+
     def base_url(self, name: str, default: str | None, *schemes: str) -> Any:
         value = self.str(name, default, validate=_url(*schemes))
         return value.rstrip("/") if value else value
@@ -220,6 +228,21 @@ def _has_role(pattern: str) -> None:
 def _are_pairs(text: str) -> None:
     if not all("=" in item for item in text.split(",") if item.strip()):
         raise ValidationError("Must be pairs such as user=Human, separated by commas.")
+
+
+def _items(given: str) -> tuple[str, ...]:
+    return tuple(item for item in (item.strip() for item in given.split(",")) if item)
+
+
+def _are_networks(given: str) -> None:
+    try:
+        for item in _items(given):
+            if item != "*":
+                ip_network(item)
+    except ValueError:
+        raise ValidationError(
+            "Must be IP addresses or networks (10.0.0.0/8), separated by commas, or *."
+        ) from None
 
 
 def _is_file(path: Path) -> None:

@@ -264,8 +264,9 @@ def _finish(response: Response) -> Response:
         response.headers["Access-Control-Max-Age"] = "86400"
     model = getattr(g, "model", None)
     log.info(
-        "%s %s %s %d %.0f ms%s",
+        "%s %s %s %s %d %.0f ms%s",
         g.request_id,
+        request.remote_addr or "-",
         request.method,
         _for_log(request.path),
         response.status_code,

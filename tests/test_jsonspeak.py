@@ -413,15 +413,23 @@ def test_the_error_says_where_a_schema_is_wrong() -> None:
     [
         {"$ref": "#/$defs/nowhere"},
         {"$ref": "http://127.0.0.1:9/schema.json"},
+        {"$ref": "file:///schema.json"},
         {"$ref": "#"},
     ],
 )
-def test_references_are_not_followed_out_of_the_schema(schema: Any) -> None:
-    """A reference that leads nowhere or in circles is the client's mistake; no one is called."""
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # the library warns before it fetches
+def test_references_are_not_followed_out_of_the_schema(
+    schema: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reference that leads nowhere or in circles is the client's mistake; nothing is fetched."""
+    fetched: list[Any] = []
+    monkeypatch.setattr("urllib.request.urlopen", lambda *args, **_: fetched.append(args))
+
     with pytest.raises(InvalidRequest) as failure:
         reply(saying("{}"), wanting(schema))
 
     assert "response_format.json_schema.schema" == failure.value.param
+    assert [] == fetched
 
 
 def _nested(depth: int) -> dict[str, Any]:

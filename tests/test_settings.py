@@ -48,7 +48,7 @@ def test_a_key_and_a_token_are_enough() -> None:
 
     assert Settings(auth_keys=("sk-secret",), tokens=("cookie-secret",)) == settings
     assert {
-        "host": "0.0.0.0", "port": 8080,
+        "host": "0.0.0.0", "port": 8080, "forwarded_allow_ips": ("127.0.0.1", "::1"),
         "simulate_roles": 0, "role_pattern": "||>{role}-", "role_labels": {},
         "rate_limit": 10, "cool_down": 10.0, "token_concurrency": 1, "api_keys": (),
         "api_rate_limit": 500, "api_concurrency": 50, "queue_timeout": 30.0, "timeout": 60.0,

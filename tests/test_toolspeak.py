@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import re
 import time
 from collections.abc import Callable, Generator, Iterable
@@ -389,6 +390,12 @@ FORMS = [
     pytest.param(
         f"{PARIS}\n<tool_result>\nsun\n</tool_result>\n{block('ping')}", "", id="made-up result"
     ),
+    pytest.param(
+        'Use `x`\n<tool_call>{"name": "look", "arguments": {"at": "Paris"}}'
+        f"<tool_result>sun</tool_result>{block('ping')}",
+        "Use `x`",
+        id="made-up result without a gap",
+    ),
     pytest.param(f"{PARIS}\n<tool_call>\n</tool_call>", "", id="an empty block after it"),
     pytest.param(f'{PARIS}\nSo {{x}}\n{{"a": 1}}', "", id="brackets after it"),
     pytest.param(f"Is 1 < 2?\n{PARIS}", "Is 1 < 2?", id="less than"),
@@ -487,6 +494,28 @@ def test_a_call_is_passed_on_as_soon_as_it_is_complete() -> None:
 
     assert [Idle()] * len(seen) == seen
     assert PARIS.index("}}") // 7 == len(seen)
+
+
+PIECES = [
+    "<tool_call>", "</tool_call>", "<tool_calls>", "<TOOL_CALL>", "<tool_", "<tool_result", "<",
+    "```", "```json", "```tool_call\n", "``", "`", "\n", " ", "a", "x y", '"', "\\", "{", "}", "[",
+    "]", ",", '{"name": "look", "arguments": {"at": "Paris"}}', '{"name": "ping"}',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", range(300))
+def test_where_the_text_is_cut_makes_no_difference(seed: int) -> None:
+    """Any jumble of marks is read the same in one piece and in many."""
+    chance = random.Random(seed)
+    answer = "".join(chance.choice(PIECES) for _ in range(chance.randint(1, 14)))
+
+    def outcome(size: int) -> tuple[Any, ...]:
+        bot = saying(answer, "Well.", size=size)
+        events = reply(bot, chat())
+        return content(events), calls(events), events[-1], len(bot.asked)
+
+    whole = outcome(1_000_000)
+    assert [whole] * 5 == [outcome(size) for size in (1, 2, 3, 5, 7)], answer
 
 
 SEVERAL = [

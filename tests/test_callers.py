@@ -1,0 +1,37 @@
+"""Who is calling, behind proxies of ours and of others."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from poe_proxy.app import _real_callers
+
+OURS = ("127.0.0.1", "::1", "10.0.0.0/8")
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "proxies", "caller"),
+    [
+        ("127.0.0.1", "1.2.3.4", OURS, "1.2.3.4"),
+        ("127.0.0.1", "6.6.6.6, 1.2.3.4", OURS, "1.2.3.4"),
+        ("127.0.0.1", "6.6.6.6, 1.2.3.4, 10.1.1.1", OURS, "1.2.3.4"),
+        ("::1", "2001:db8::7", OURS, "2001:db8::7"),
+        ("9.9.9.9", "1.2.3.4", OURS, "9.9.9.9"),
+        ("9.9.9.9", "1.2.3.4", ("*",), "1.2.3.4"),
+        ("127.0.0.1", None, OURS, "127.0.0.1"),
+        ("127.0.0.1", "unknown", OURS, "127.0.0.1"),
+        ("", "1.2.3.4", OURS, "1.2.3.4"),
+    ],
+)
+def test_an_address_is_believed_when_a_proxy_of_ours_says_it(
+    peer: str, forwarded: str | None, proxies: tuple[str, ...], caller: str
+) -> None:
+    """X-Forwarded-For counts from its end, as far as proxies of ours wrote it."""
+    environ: dict[str, Any] = {"REMOTE_ADDR": peer}
+    if forwarded is not None:
+        environ["HTTP_X_FORWARDED_FOR"] = forwarded
+    seen = _real_callers(lambda environ, start: environ["REMOTE_ADDR"], proxies)
+
+    assert caller == seen(environ, None)
