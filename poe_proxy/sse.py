@@ -1,7 +1,9 @@
 """Server-sent events on the wire, both ways.
 
-Read: fields and line ends as in the WHATWG HTML standard, "Server-sent events"; only `data`
-matters to us. Written: one `data` line an event, as OpenAI's clients expect.
+Read: line ends, comments and `data` fields as in the WHATWG HTML standard, "Server-sent events".
+The other fields (`event`, `id`, `retry`) mean nothing to the APIs spoken here.
+
+Written: one `data` line an event, as OpenAI's clients expect.
 """
 
 from __future__ import annotations
@@ -11,44 +13,92 @@ from typing import Final
 DONE: Final = b"data: [DONE]\n\n"
 
 #: An event that is larger than this is no event but a flood.
-_EVENT_AT_MOST: Final = 64_000_000
+EVENT_AT_MOST: Final = 64_000_000
+
+_BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 
 
 def data(payload: bytes) -> bytes:
-    """Return the frame of an event; *payload* is one line."""
+    """Return the frame of an event; *payload* is one line, as JSON is."""
     return b"data: " + payload + b"\n\n"
 
 
 def comment(text: str) -> bytes:
     """Return the frame of a comment, which clients pass over."""
-    return b": " + text.encode() + b"\n\n"
+    lines = text.splitlines() or [""]
+    return b"".join(b": " + line.encode() + b"\n" for line in lines) + b"\n"
 
 
 class Decoder:
-    """Bytes in, in whatever pieces they come; the data of whole events out."""
+    """Bytes in, in whatever pieces they come; the data of whole events out.
 
-    def __init__(self) -> None:
-        self._rest = b""
-        self._lines: list[bytes] = []
+    Nothing is decoded: data leaves as the bytes that it came in, so a cut inside a character
+    does no harm.
+    """
+
+    def __init__(self, *, at_most: int = EVENT_AT_MOST) -> None:
+        self._at_most = at_most
+        #: The data lines of an event that is not complete.
+        self._data: list[bytes] = []
+        #: The pieces of a line that is not complete. Joined once, when its end comes: joined
+        #: piece by piece, a picture of many megabytes would be copied thousands of times.
+        self._line: list[bytes] = []
+        self._held = 0
+        self._is_first_line = True
+        self._ends_in_return = False
 
     def feed(self, piece: bytes) -> list[bytes]:
-        """Return the data of the events that *piece* completes."""
-        text = self._rest + piece
-        # A carriage return at the very end may be half of a line end.
-        held = b"\r" if text.endswith(b"\r") else b""
-        if held:
-            text = text[:-1]
-        if b"\r" in text:
-            text = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-        *lines, rest = text.split(b"\n")
-        self._rest = rest + held
-        if len(self._rest) > _EVENT_AT_MOST:
-            raise ValueError("an event without an end")
+        """Return the data of the events that *piece* completes.
+
+        Raises ValueError for an event without an end.
+        """
+        if self._ends_in_return and piece:
+            # The second half of a line end whose first half was enough.
+            piece = piece.removeprefix(b"\n")
+            self._ends_in_return = False
+        if b"\r" in piece:
+            self._ends_in_return = piece.endswith(b"\r")
+            piece = piece.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        self._held += len(piece)
+        if b"\n" not in piece:
+            if piece:
+                self._line.append(piece)
+            self._check_size()
+            return []
+        *lines, rest = b"".join((*self._line, piece)).split(b"\n")
+        self._line = [rest] if rest else []
+        events = self._take(lines)
+        self._held = len(rest) + sum(map(len, self._data))
+        self._check_size()
+        return events
+
+    def flush(self) -> list[bytes]:
+        """Return the data of a last event that was not followed by an empty line.
+
+        The standard has it dropped; here it may well be all that an upstream forgot.
+        """
+        lines = [b"".join(self._line), b""]
+        self._line = []
+        self._held = 0
+        return self._take(lines)
+
+    def _take(self, lines: list[bytes]) -> list[bytes]:
+        if self._is_first_line and lines:
+            lines[0] = lines[0].removeprefix(_BYTE_ORDER_MARK)
+            self._is_first_line = False
         events = []
         for line in lines:
             if line.startswith(b"data:"):
-                self._lines.append(line[6:] if line[5:6] == b" " else line[5:])
-            elif not line and self._lines:
-                events.append(b"\n".join(self._lines))
-                self._lines = []
+                self._data.append(line[6:] if line[5:6] == b" " else line[5:])
+            elif line == b"data":
+                self._data.append(b"")
+            elif not line and self._data:
+                # Without any data it is no event, says the standard.
+                if event := b"\n".join(self._data):
+                    events.append(event)
+                self._data = []
         return events
+
+    def _check_size(self) -> None:
+        if self._held > self._at_most:
+            raise ValueError("an event without an end")

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Final
 
 import orjson
@@ -16,7 +19,7 @@ from poe_proxy.errors import UpstreamError
 
 log = logging.getLogger(__name__)
 
-#: Seconds between two looks, and after one that failed.
+#: Seconds between two looks at the list, and after one that failed.
 REFRESH: Final = 6 * 3600.0
 TRY_AGAIN: Final = 60.0
 #: Seconds that the first request for the list waits for the first copy.
@@ -25,17 +28,77 @@ FIRST_COPY: Final = 10.0
 #: Times above this are in milliseconds: as seconds they would be in the year 5138.
 _MILLISECONDS: Final = 100_000_000_000
 
+#: What is not text comes whole or not at all (§3.5).
+_MEDIA: Final = frozenset({"image", "audio", "video"})
+_MEDIA_ENDPOINTS: Final = frozenset({"/v1/images", "/v1/audio", "/v1/videos"})
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """One bot of the list."""
+
+    #: The handle as Poe shows it, `Claude-Sonnet-4.5`.
+    id: str
+    #: The whole entry in OpenAI's form, Poe's extras beneath as they came. Read only.
+    entry: Mapping[str, Any] = field(repr=False)
+    #: Names of the bot's own parameters, such as `thinking_budget`.
+    parameters: frozenset[str] = frozenset()
+    #: Whether it makes pictures, sound or films.
+    is_media: bool = False
+
+    @classmethod
+    def read(cls, given: Mapping[str, Any]) -> Model:
+        """Return the model that an entry of Poe's list describes; its `id` is a string."""
+        shown = _object(given.get("metadata")).get("display_name")
+        # The list has lower case only, and Poe takes any: what users know is the spelling shown.
+        id: str = given["id"]
+        if isinstance(shown, str) and shown.lower() == id.lower():
+            id = shown
+        outputs = _names(_object(given.get("architecture")).get("output_modalities"))
+        endpoints = _names(given.get("supported_endpoints"))
+        entry = {
+            **given,
+            "id": id,
+            "object": "model",
+            "created": _seconds(given.get("created")),
+            "owned_by": str(given.get("owned_by") or "poe"),
+        }
+        return cls(
+            id=id,
+            entry=MappingProxyType(entry),
+            parameters=_names([_object(one).get("name") for one in _list(given.get("parameters"))]),
+            is_media=bool(outputs & _MEDIA or (not outputs and endpoints & _MEDIA_ENDPOINTS)),
+        )
+
+
+#: A bot of which nothing is known: one that is in no list answers all the same.
+UNKNOWN: Final = Model("", MappingProxyType({}))
+
 
 class Catalogue:
-    """The newest good copy of Poe's list, fetched beside the requests."""
+    """The newest good copy of Poe's list. Fetched beside the requests, never on their way."""
 
-    def __init__(self, fetch: Callable[[], bytes], *, refresh: float = REFRESH) -> None:
-        """*fetch* gets the list's JSON from Poe, or raises `UpstreamError`."""
+    def __init__(
+        self,
+        fetch: Callable[[], bytes],
+        *,
+        refresh: float = REFRESH,
+        patience: float = FIRST_COPY,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """*fetch* gets the list's JSON from Poe, or raises `UpstreamError`.
+
+        A copy is looked at again after *refresh* seconds; *patience* is how long `entries`
+        waits for the very first one.
+        """
         self._fetch = fetch
         self._refresh = refresh
-        self._entries: tuple[Mapping[str, Any], ...] = ()
-        self._by_name: Mapping[str, Mapping[str, Any]] = {}
-        self._tried = threading.Event()
+        self._patience = patience
+        self._clock = clock
+        # Replaced as a whole, so that a reader sees one list or the other.
+        self._models: Mapping[str, Model] = {}
+        self._next_look = clock()
+        self._has_looked = threading.Event()
         self._stopped = threading.Event()
 
     def start(self) -> None:
@@ -47,65 +110,72 @@ class Catalogue:
         self._stopped.set()
 
     def entries(self) -> tuple[Mapping[str, Any], ...]:
-        """Return the entries in OpenAI's form, Poe's extras beneath.
+        """Return the list's entries in OpenAI's form, Poe's extras beneath.
 
-        Waits for the first copy, at most `FIRST_COPY` seconds, and for nothing later.
+        Waits for the very first look, at most so long as was said, and for nothing later.
         """
-        if not self._entries:
-            self._tried.wait(FIRST_COPY)
-        return self._entries
+        if not self._models:
+            self._has_looked.wait(self._patience)
+        return tuple(model.entry for model in self._models.values())
 
-    def find(self, bot: str) -> Mapping[str, Any]:
-        """Return what is known of *bot*, in any case; nothing if it is not in the list."""
-        return self._by_name.get(bot.lower(), {})
+    def find(self, bot: str) -> Model:
+        """Return what is known of *bot*, named in any case; `UNKNOWN` if it is not in the list."""
+        return self._models.get(bot.lower(), UNKNOWN)
+
+    def due(self) -> float:
+        """Return the seconds until the next look."""
+        return max(0.0, self._next_look - self._clock())
 
     def look(self) -> bool:
-        """Fetch the list now; return whether there is a new copy."""
+        """Fetch the list now; return whether there is a new copy. The old one stays if not."""
         try:
-            entries = read(self._fetch())
+            models = read(self._fetch())
         except (UpstreamError, ValueError) as failure:
             log.warning("Poe's list of models is not to be had: %s", failure)
+            self._next_look = self._clock() + min(TRY_AGAIN, self._refresh)
             return False
         finally:
-            self._tried.set()
-        self._by_name = {entry["id"].lower(): entry for entry in entries}
-        self._entries = entries
-        log.info("Poe offers %d models", len(entries))
+            self._has_looked.set()
+        self._models = models
+        self._next_look = self._clock() + self._refresh
+        log.info("Poe offers %d models", len(models))
         return True
 
     def _run(self) -> None:
-        while not self._stopped.is_set():
-            self._stopped.wait(self._refresh if self.look() else TRY_AGAIN)
+        while not self._stopped.wait(self.due()):
+            self.look()
 
 
-def read(content: bytes) -> tuple[Mapping[str, Any], ...]:
-    """Return the entries of a list as Poe sends it.
+def read(content: bytes) -> Mapping[str, Model]:
+    """Return the models of a list as Poe sends it, by their ids in lower case.
 
-    Raises ValueError if it is none.
+    Raises ValueError if it is no list, or an empty one: that is a fault and no news.
     """
-    data = orjson.loads(content)
-    listed = data.get("data") if isinstance(data, dict) else None
-    if not isinstance(listed, list) or not listed:
+    given = _object(orjson.loads(content)).get("data")
+    models = [
+        Model.read(one)
+        for one in _list(given)
+        if isinstance(one, dict) and isinstance(one.get("id"), str) and one["id"]
+    ]
+    if not models:
         raise ValueError("it is no list of models")
-    return tuple(
-        _entry(one) for one in listed if isinstance(one, dict) and isinstance(one.get("id"), str)
-    )
+    return {model.id.lower(): model for model in models}
 
 
-def _entry(given: Mapping[str, Any]) -> Mapping[str, Any]:
-    created = given.get("created")
-    if not isinstance(created, int):
-        created = 0
-    elif created > _MILLISECONDS:
-        created //= 1000
-    shown = (given.get("metadata") or {}).get("display_name")
-    return {
-        **given,
-        # The spelling of the site; Poe matches in any case.
-        "id": shown
-        if isinstance(shown, str) and shown.lower() == given["id"].lower()
-        else given["id"],
-        "object": "model",
-        "created": created,
-        "owned_by": str(given.get("owned_by") or "poe"),
-    }
+def _seconds(created: Any) -> int:
+    """Return a time in seconds: Poe's are in milliseconds, unlike OpenAI's."""
+    if not isinstance(created, int | float) or isinstance(created, bool):
+        return 0
+    return int(created / 1000 if created > _MILLISECONDS else created)
+
+
+def _object(given: Any) -> Mapping[str, Any]:
+    return given if isinstance(given, dict) else {}
+
+
+def _list(given: Any) -> list[Any]:
+    return given if isinstance(given, list) else []
+
+
+def _names(given: Any) -> frozenset[str]:
+    return frozenset(one for one in _list(given) if isinstance(one, str))

@@ -1,20 +1,19 @@
-"""Chat completions as api.poe.com has them. Free of I/O.
+"""Chat completions as api.poe.com has them: requests out of ours, reply events out of its answers.
 
-Official API sheet §3 and §9.
+Official API sheet §3. Free of I/O. What Poe's refusals mean is in `failures`.
 """
 
 from __future__ import annotations
 
-import re
-import threading
-from collections.abc import Iterator, Mapping
-from email.utils import parsedate_to_datetime
+import secrets
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import orjson
 
 from poe_proxy.chat import (
     ChatRequest,
+    ContentPart,
     Done,
     FilePart,
     FinishReason,
@@ -22,65 +21,28 @@ from poe_proxy.chat import (
     Message,
     Reasoning,
     ReplyEvent,
-    Text,
     TextPart,
     ToolCallPart,
     Usage,
 )
-from poe_proxy.errors import (
-    BotFailed,
-    BotNotAllowed,
-    BotNotFound,
-    ParameterRefused,
-    PromptRefused,
-    PromptTooLong,
-    TokenExhausted,
-    TokenLimited,
-    TokenRejected,
-    UpstreamError,
-    UpstreamInterrupted,
-    UpstreamOverloaded,
-    UpstreamProtocolError,
-    UpstreamRefused,
-    UpstreamTimeout,
-)
+from poe_proxy.errors import UpstreamInterrupted, UpstreamProtocolError
+from poe_proxy.thinking import Thinking
+from poe_proxy.upstreams.poe_api import failures
 
 # ---- the request
 
-#: What OpenAI has and Poe ignores (§3.1): not sent, unless the model declares a parameter of
-#: that name, as Veo does with `seed`.
+#: What OpenAI has and Poe ignores (§3.1). It is not sent, unless the bot declares a parameter
+#: of that name, as Veo does with `seed`.
 _IGNORED: Final = frozenset(
     {
-        "audio", "frequency_penalty", "logit_bias", "metadata", "modalities", "prediction",
-        "presence_penalty", "prompt_cache_key", "prompt_cache_retention", "safety_identifier",
-        "seed", "service_tier", "store", "user",
+        "audio", "frequency_penalty", "logit_bias", "logprobs", "metadata", "modalities", "n",
+        "prediction", "presence_penalty", "prompt_cache_key", "prompt_cache_retention",
+        "safety_identifier", "seed", "service_tier", "store", "top_logprobs", "user",
     }
 )  # fmt: skip
 
-#: What cannot be left out without the answer becoming another one.
-_ESSENTIAL: Final = frozenset(
-    {"model", "messages", "stream", "stream_options", "tools", "tool_choice"}
-)
 
-
-class Learned:
-    """Which fields a bot does not take, as it said itself; shared by all keys."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._fields: dict[str, frozenset[str]] = {}
-
-    def of(self, bot: str) -> frozenset[str]:
-        """Return the fields that *bot* refused so far."""
-        return self._fields.get(bot.lower(), frozenset())
-
-    def add(self, bot: str, name: str) -> None:
-        """Note that *bot* refused the field *name*."""
-        with self._lock:
-            self._fields[bot.lower()] = self.of(bot) | {name}
-
-
-def body(
+def request(
     chat: ChatRequest,
     bot: str,
     *,
@@ -88,43 +50,58 @@ def body(
     declared: frozenset[str] = frozenset(),
     without: frozenset[str] = frozenset(),
 ) -> dict[str, Any]:
-    """Return the JSON to send.
+    """Return the JSON object that asks *bot* for an answer to *chat*.
 
-    *declared* are the parameters of the bot's own, *without* the fields that it refused.
+    *declared* are the bot's own parameters, *without* the fields that it has refused before.
     """
-    fields: dict[str, Any] = {
+    # A bot of OpenAI's may know the limit by its newer name only. Poe takes both (§3.1).
+    limit = "max_tokens" if "max_tokens" not in without else "max_completion_tokens"
+    fields = {
         "model": bot,
-        "messages": [_message(message) for message in chat.messages],
+        "messages": _messages(chat.messages),
         "stream": stream or None,
         "stream_options": {"include_usage": True} if stream else None,
         "temperature": chat.temperature,
         "top_p": chat.top_p,
-        "max_tokens": chat.max_tokens,
-        "stop": list(chat.stop) or None,
-        "tools": list(chat.tools) or None,
-        "tool_choice": chat.tool_choice,
+        limit: chat.max_tokens,
+        "stop": chat.stop or None,
+        "tools": chat.tools or None,
+        "tool_choice": chat.tool_choice if chat.tools else None,
         "parallel_tool_calls": chat.parallel_tool_calls if chat.tools else None,
         "response_format": chat.response_format,
         "reasoning_effort": chat.reasoning_effort,
-        **{
-            name: value
-            for name, value in chat.extra.items()
-            if name not in _IGNORED or name in declared
-        },
+    }
+    own = {
+        name: value
+        for name, value in chat.extra.items()
+        if name not in fields and (name not in _IGNORED or name in declared)
     }
     return {
         name: value
-        for name, value in fields.items()
-        if value is not None and (name in _ESSENTIAL or name not in without)
+        for name, value in (fields | own).items()
+        if value is not None and name not in without
     }
 
 
-def _message(message: Message) -> dict[str, Any]:
+def _messages(messages: Iterable[Message]) -> list[dict[str, Any]]:
+    sent = []
+    #: The newest call of each tool: results in the old form name the tool instead of the call.
+    calls: dict[str, str] = {}
+    for message in messages:
+        calls |= {call.name: call.id for call in message.tool_calls}
+        sent.append(_message(message, calls))
+    return sent
+
+
+def _message(message: Message, calls: Mapping[str, str]) -> dict[str, Any]:
     role: str = message.role
-    if role == "developer":  # Poe refuses it (§3.1)
+    call_id = message.tool_call_id
+    if role == "developer":  # refused by Poe (§3.1)
         role = "system"
     elif role == "function":
-        role = "tool"
+        # A result of which nobody knows the call would be refused; its words are not lost.
+        call_id = call_id or calls.get(message.name or "")
+        role = "tool" if call_id else "user"
     sent: dict[str, Any] = {"role": role, "content": _content(message)}
     if message.name is not None:
         sent["name"] = message.name
@@ -138,275 +115,220 @@ def _message(message: Message) -> dict[str, Any]:
             }
             for call in message.tool_calls
         ]
-    if message.tool_call_id is not None:
-        sent["tool_call_id"] = message.tool_call_id
+    if call_id is not None:
+        sent["tool_call_id"] = call_id
     return sent
 
 
 def _content(message: Message) -> str | list[dict[str, Any]]:
     if all(isinstance(part, TextPart) for part in message.content):
         return message.text
-    parts: list[dict[str, Any]] = []
-    for part in message.content:
-        match part:
-            case TextPart(text):
-                parts.append({"type": "text", "text": text})
-            case ImagePart(url, detail):
-                image = {"url": url} if detail is None else {"url": url, "detail": detail}
-                parts.append({"type": "image_url", "image_url": image})
-            case FilePart(data, name):
-                file = {"filename": name or "file", "file_data": data}
-                parts.append({"type": "file", "file": file})
-    return parts
+    return [_part(part) for part in message.content]
 
 
-def refused_field(sent: Mapping[str, Any], failure: ParameterRefused) -> str | None:
-    """Return the field of *sent* that the bot does not take at all, and that may be left out.
-
-    A field whose *value* is refused is not one: without it the answer would be another.
-    """
-    if failure.message.startswith("Unsupported value"):
-        return None
-    droppable = [name for name in sent if name not in _ESSENTIAL]
-    if failure.param in droppable:
-        return failure.param
-    named = set(re.findall(r"\w+", failure.message))
-    return next((name for name in droppable if name in named), None)
+def _part(part: ContentPart) -> dict[str, Any]:
+    match part:
+        case TextPart(text):
+            return {"type": "text", "text": text}
+        case ImagePart(url, None):
+            return {"type": "image_url", "image_url": {"url": url}}
+        case ImagePart(url, detail):
+            return {"type": "image_url", "image_url": {"url": url, "detail": detail}}
+        case FilePart(data, name):
+            return {"type": "file", "file": {"filename": name or "file", "file_data": data}}
 
 
 # ---- the answer
 
-_REASONS: Final[Mapping[Any, FinishReason]] = {
+_REASONS: Final[Mapping[str, FinishReason]] = {
     "stop": "stop",
     "length": "length",
     "tool_calls": "tool_calls",
+    "function_call": "tool_calls",
     "content_filter": "content_filter",
 }
 
 
-class StreamReader:
-    """Turns the data of a stream's events into reply events, one by one."""
+class Stream:
+    """A streamed answer: the data of one SSE event after the other in, reply events out."""
 
     def __init__(self) -> None:
+        #: Whether `Done` has been said.
         self.is_over = False
         self._reason: FinishReason | None = None
-        self._calls: list[str | None] = []
+        self._says = _Voice()
 
-    def feed(self, data: bytes) -> Iterator[ReplyEvent]:
-        """Take the data of one SSE event.
+    def feed(self, data: bytes) -> list[ReplyEvent]:
+        """Take the data of one event.
 
         Raises the `UpstreamError` that it tells of.
         """
-        if data.strip() == b"[DONE]":
-            yield self._end()
-            return
+        if self.is_over:
+            return []
+        if data.startswith(b"[DONE]"):
+            return self._end()
         try:
             chunk = orjson.loads(data)
         except orjson.JSONDecodeError:
+            # Some of the answer is lost with it, so the rest is no answer.
             raise UpstreamProtocolError("Poe sent a chunk that is not JSON.") from None
         if not isinstance(chunk, dict):
-            return
+            raise UpstreamProtocolError("Poe sent a chunk that is no object.")
         if chunk.get("error"):
-            raise stream_failure(chunk["error"])
-        for choice in chunk.get("choices") or ():
-            yield from self._delta(choice.get("delta") or {})
-            if choice.get("finish_reason"):
-                self._reason = _REASONS.get(choice["finish_reason"], "stop")
-        if isinstance(chunk.get("usage"), dict):
-            yield _usage(chunk["usage"])
+            raise failures.of_event(chunk["error"])
+        events: list[ReplyEvent] = []
+        if choice := _first(chunk.get("choices")):
+            if isinstance(delta := choice.get("delta"), dict):
+                events = self._says.more(delta)
+            if isinstance(reason := choice.get("finish_reason"), str):
+                self._reason = _REASONS.get(reason, "stop")
+        if usage := _usage(chunk.get("usage")):
+            events.append(usage)
+        return events
 
-    def close(self) -> Iterator[ReplyEvent]:
-        """Say that the stream has ended.
+    def close(self) -> list[ReplyEvent]:
+        """Say that no more will come.
 
-        Raises `UpstreamInterrupted` if it had not said so itself: a silent end is a failure
-        (§3.6).
+        Raises `UpstreamInterrupted` if the bot had not finished: a silent end is no end (§3.6).
         """
         if self.is_over:
-            return
+            return []
         if self._reason is None:
-            raise UpstreamInterrupted("Poe's reply ended without an end: it may not be whole.")
-        yield self._end()
+            raise UpstreamInterrupted("Poe's reply stopped without an end; it may not be whole.")
+        return self._end()
 
-    def _end(self) -> Done:
+    def _end(self) -> list[ReplyEvent]:
         self.is_over = True
-        if self._calls and self._reason in (None, "stop"):
-            return Done("tool_calls")
-        return Done(self._reason or "stop")
-
-    def _delta(self, delta: Mapping[str, Any]) -> Iterator[ReplyEvent]:
-        # Both fields hold the same text where both are there.
-        if thought := delta.get("reasoning_content") or delta.get("reasoning"):
-            yield Reasoning(str(thought))
-        if isinstance(delta.get("content"), str) and delta["content"]:
-            yield Text(delta["content"])
-        for call in delta.get("tool_calls") or ():
-            yield self._call(call)
-
-    def _call(self, call: Mapping[str, Any]) -> ToolCallPart:
-        """One delta of a tool call. Google's models leave out `index`: then its id tells
-        which call it is, and without one it goes on with the last."""
-        identity, index = call.get("id") or None, call.get("index")
-        if not isinstance(index, int):
-            if identity is None:
-                index = max(0, len(self._calls) - 1)
-            elif identity in self._calls:
-                index = self._calls.index(identity)
-            else:
-                index = len(self._calls)
-        is_new = index >= len(self._calls)
-        while index >= len(self._calls):
-            self._calls.append(None)
-        self._calls[index] = self._calls[index] or identity
-        return _call_part(index, call, is_new=is_new)
+        return self._says.end(self._reason)
 
 
-def _call_part(index: int, call: Mapping[str, Any], *, is_new: bool) -> ToolCallPart:
-    function = call.get("function") or {}
-    arguments = function.get("arguments")
-    if isinstance(arguments, dict):
-        arguments = orjson.dumps(arguments).decode()
-    return ToolCallPart(
-        index,
-        id=(call.get("id") or f"call_{index}") if is_new else None,
-        name=(function.get("name") or "") if is_new else None,
-        arguments=arguments or "",
-        extra={
-            key: value
-            for key, value in call.items()
-            if key not in {"index", "id", "type", "function"} and value is not None
-        },
-    )
+def whole_answer(content: bytes) -> list[ReplyEvent]:
+    """Return what the body of an unstreamed answer says (§3.5).
 
-
-def whole_answer(content: bytes) -> Iterator[ReplyEvent]:
-    """Yield what an unstreamed answer holds (§3.5)."""
+    Raises the `UpstreamError` that it tells of.
+    """
     try:
         answer = orjson.loads(content)
     except orjson.JSONDecodeError:
         raise UpstreamProtocolError("Poe's answer is not JSON.") from None
     if isinstance(answer, dict) and answer.get("error"):
-        raise stream_failure(answer["error"])
-    try:
-        choice = answer["choices"][0]
-        message = choice["message"]
-    except (LookupError, TypeError):
-        raise UpstreamProtocolError("Poe's answer is no chat completion.") from None
-    if thought := message.get("reasoning_content") or message.get("reasoning"):
-        yield Reasoning(str(thought))
-    if isinstance(message.get("content"), str) and message["content"]:
-        yield Text(message["content"])
-    calls = message.get("tool_calls") or ()
-    for index, call in enumerate(calls):
-        yield _call_part(index, call, is_new=True)
-    if isinstance(answer.get("usage"), dict):
-        yield _usage(answer["usage"])
-    reason = _REASONS.get(choice.get("finish_reason"), "stop")
-    yield Done("tool_calls" if calls and reason == "stop" else reason)
+        raise failures.of_event(answer["error"])
+    choice = _first(answer.get("choices")) if isinstance(answer, dict) else None
+    message = choice.get("message") if choice else None
+    if choice is None or not isinstance(message, dict):
+        raise UpstreamProtocolError("Poe's answer is no chat completion.")
+    says = _Voice()
+    events = says.more(message)
+    if usage := _usage(answer.get("usage")):
+        events.append(usage)
+    reason = choice.get("finish_reason")
+    return events + says.end(_REASONS.get(reason) if isinstance(reason, str) else None)
 
 
-def _usage(given: Mapping[str, Any]) -> Usage:
+class _Voice:
+    """What a message says, whether it comes whole or in deltas: both have the same fields."""
+
+    def __init__(self) -> None:
+        self._thinking = Thinking()
+        self._calls = _Calls()
+
+    def more(self, said: Mapping[str, Any]) -> list[ReplyEvent]:
+        events: list[ReplyEvent] = []
+        # Where both fields are there they hold the same text (§3.5).
+        thought = said.get("reasoning_content") or said.get("reasoning")
+        if thought and isinstance(thought, str):
+            events.append(Reasoning(thought))
+        content = said.get("content")
+        if content and isinstance(content, str):
+            events += self._thinking.feed(content)
+        if calls := said.get("tool_calls"):
+            events += self._thinking.flush()
+            events += [self._calls.part(call) for call in calls if isinstance(call, dict)]
+        return events
+
+    def end(self, reason: FinishReason | None) -> list[ReplyEvent]:
+        if self._calls and reason in (None, "stop"):
+            reason = "tool_calls"
+        elif not self._calls and reason == "tool_calls":
+            reason = "stop"
+        return [*self._thinking.flush(), Done(reason or "stop")]
+
+
+class _Calls:
+    """The tool calls of one answer, numbered in the order in which they begin.
+
+    `index` has been seen missing with Google's models (§3.6); then the id tells which call
+    goes on, and where there is no id either, a name tells that another one begins.
+    """
+
+    def __init__(self) -> None:
+        self._ids: list[str | None] = []
+        self._numbers: dict[int, int] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._ids)
+
+    def part(self, delta: Mapping[str, Any]) -> ToolCallPart:
+        """Return what *delta* adds, to whichever call it belongs."""
+        function = delta.get("function")
+        function = function if isinstance(function, dict) else {}
+        identity, name = _text(delta.get("id")) or None, _text(function.get("name")) or None
+        arguments = function.get("arguments")
+        if isinstance(arguments, dict | list):
+            arguments = orjson.dumps(arguments).decode()
+        extra = {
+            key: value
+            for key, value in delta.items()
+            if key not in ("index", "id", "type", "function") and value is not None
+        }
+        number = self._number(delta.get("index"), identity, name)
+        if number is not None:
+            return ToolCallPart(number, arguments=_text(arguments), extra=extra)
+        number = len(self._ids)
+        self._ids.append(identity)
+        if isinstance(index := delta.get("index"), int):
+            self._numbers[index] = number
+        return ToolCallPart(
+            number,
+            # Without an id its result could not be sent back.
+            id=identity or f"call_{secrets.token_hex(12)}",
+            name=name or "",
+            arguments=_text(arguments),
+            extra=extra,
+        )
+
+    def _number(self, index: Any, identity: str | None, name: str | None) -> int | None:
+        """Return the number of the call that goes on, None if another one begins."""
+        if isinstance(index, int):
+            number = self._numbers.get(index)
+            if number is not None and identity and name and identity != self._ids[number]:
+                return None  # all calls are numbered 0
+            return number
+        if identity is not None:
+            return self._ids.index(identity) if identity in self._ids else None
+        return None if name or not self._ids else len(self._ids) - 1
+
+
+def _first(choices: Any) -> Mapping[str, Any] | None:
+    """Return the one choice that there is (§3.5); a chunk of usage has none."""
+    if isinstance(choices, list) and choices and isinstance(choices[0], dict):
+        return choices[0]
+    return None
+
+
+def _text(given: Any) -> str:
+    return given if isinstance(given, str) else ""
+
+
+def _usage(given: Any) -> Usage | None:
+    """Return what was counted; details and their members may be null (§3.5)."""
+    if not isinstance(given, dict):
+        return None
+    counts = [given.get(name) for name in ("prompt_tokens", "completion_tokens")]
+    prompt, completion = (count if isinstance(count, int) else 0 for count in counts)
     details = {
         name: {key: count for key, count in given[name].items() if isinstance(count, int)}
         for name in ("prompt_tokens_details", "completion_tokens_details")
         if isinstance(given.get(name), dict)
     }
-    return Usage(
-        prompt_tokens=int(given.get("prompt_tokens") or 0),
-        completion_tokens=int(given.get("completion_tokens") or 0),
-        details=details,
-    )
-
-
-# ---- failures
-
-_TOO_LONG: Final = re.compile(
-    r"too (?:long|large)|context.?(?:length|window)|maximum context|token limit", re.IGNORECASE
-)
-_NOT_PERMITTED: Final = re.compile(
-    r"private bot|not permitted|permission|access denied|not allowed|subscri", re.IGNORECASE
-)
-_NO_POINTS: Final = re.compile(r"used up your points|insufficient.?(?:points|quota|credits|fund)")
-_NO_TOOLS: Final = re.compile(r"does not support tool", re.IGNORECASE)
-
-
-def failure(status: int, headers: Mapping[str, str], content: bytes) -> UpstreamError:
-    """Return the failure that an answer with an error status tells of (§9).
-
-    Decided by the status first, then by the type, then by words.
-    """
-    try:
-        data = orjson.loads(content)
-    except orjson.JSONDecodeError:
-        data = None
-    error = data.get("error") if isinstance(data, dict) else None
-    if isinstance(error, str):
-        error = {"message": error}
-    return _failure(status, error if isinstance(error, dict) else {}, headers)
-
-
-def stream_failure(error: Any) -> UpstreamError:
-    """Return the failure that an error object within a stream tells of."""
-    found = error if isinstance(error, dict) else {"message": str(error)}
-    code = found.get("code")
-    status = code if isinstance(code, int) else _STATUS_OF_TYPE.get(str(found.get("type")), 500)
-    return _failure(status, found, {})
-
-
-_STATUS_OF_TYPE: Final[Mapping[str, int]] = {
-    "invalid_request_error": 400,
-    "authentication_error": 401,
-    "insufficient_credits": 402,
-    "insufficient_quota": 402,
-    "moderation_error": 403,
-    "not_found_error": 404,
-    "timeout_error": 408,
-    "request_too_large": 413,
-    "rate_limit_error": 429,
-    "provider_error": 500,
-    "upstream_error": 502,
-    "overloaded_error": 529,
-}
-
-
-def _failure(status: int, error: Mapping[str, Any], headers: Mapping[str, str]) -> UpstreamError:
-    said = str(error.get("message") or "").strip()[:2000]
-    message = said or f"Poe answered {status}."
-    param = error.get("param") if isinstance(error.get("param"), str) else None
-    if _NO_POINTS.search(said) or status == 402:
-        return TokenExhausted(message)
-    if status in (400, 404) and _NO_TOOLS.search(said):
-        return ParameterRefused(message, param="tools")
-    if status == 413 or (status == 400 and _TOO_LONG.search(said)):
-        return PromptTooLong(message, param="messages")
-    match status:
-        case 400 | 422:
-            return ParameterRefused(message, param=param)
-        case 401:
-            return TokenRejected(message)
-        case 403:
-            if error.get("type") != "moderation_error" and _NOT_PERMITTED.search(said):
-                return BotNotAllowed(message, param="model")
-            return PromptRefused(message)
-        case 404:
-            return BotNotFound(message, param="model")
-        case 408 | 504:
-            return UpstreamTimeout(message)
-        case 429:
-            return TokenLimited(message, retry_after=retry_after(headers))
-        case 502 | 503 | 529:
-            return UpstreamOverloaded(message, retry_after=retry_after(headers))
-    return BotFailed(message) if status >= 500 else UpstreamRefused(message)
-
-
-def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds that `Retry-After` asks for, in either of its forms."""
-    given = headers.get("Retry-After", "")
-    try:
-        return max(0.0, float(given))
-    except ValueError:
-        pass
-    try:
-        at, now = parsedate_to_datetime(given), parsedate_to_datetime(headers.get("Date", ""))
-    except ValueError:
-        return None
-    return max(0.0, (at - now).total_seconds())
+    return Usage(prompt, completion, {name: counts for name, counts in details.items() if counts})

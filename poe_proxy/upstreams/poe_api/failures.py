@@ -1,0 +1,222 @@
+"""What Poe's refusals mean: by the status first, then by the type, then by words. Free of I/O.
+
+Official API sheet §9. Poe's own message is kept wherever there is one.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from typing import Any, Final
+
+import orjson
+
+from poe_proxy.errors import (
+    BotFailed,
+    BotNotAllowed,
+    BotNotFound,
+    ParameterRefused,
+    PromptRefused,
+    PromptTooLong,
+    TokenExhausted,
+    TokenLimited,
+    TokenRejected,
+    UpstreamBlocked,
+    UpstreamError,
+    UpstreamOverloaded,
+    UpstreamProtocolError,
+    UpstreamRefused,
+    UpstreamTimeout,
+)
+
+_MESSAGE_AT_MOST: Final = 2000
+#: Nobody is sent away for longer than this, whatever a header says.
+_REST_AT_MOST: Final = 86_400.0
+
+# ---- words, where status and type leave room
+
+_POINTS_USED_UP: Final = re.compile(r"used up your points|(?:insufficient|not enough) points", re.I)
+_TOO_LONG: Final = re.compile(
+    r"(?:prompt|input|message|conversation|request)\S* (?:is |are )?too long"
+    r"|maximum context|context.(?:length|window)|too many (?:input )?tokens"
+    r"|exceeds? the (?:maximum|model's) (?:input|prompt|token)",
+    re.I,
+)
+_NO_TOOLS: Final = re.compile(
+    r"(?:not|n't) support(?:ed)? (?:\w+ ){0,2}(?:tool|function)"
+    r"|(?:tool|function)s?\b[\w ]{0,20}(?:not|n't) supported",
+    re.I,
+)
+_MODERATED: Final = re.compile(
+    r"moderat|polic(?:y|ies)|safety|flagged|harmful|content.filter|inappropriate", re.I
+)
+_NOT_PERMITTED: Final = re.compile(
+    r"private|access denied|denied access|do(?:es)? not have access|permi(?:t|ssion)"
+    r"|not allowed|not available|subscri",
+    re.I,
+)
+#: A fault of Poe's catalogue that comes as a 400 (§9.3).
+_POES_OWN_FAULT: Final = re.compile(r"unit price not found", re.I)
+
+# ---- types and codes, where there is no status: within a stream
+
+_STATUS_OF: Final[Mapping[str, int]] = {
+    "invalid_request_error": 400,
+    "invalid_parameter": 400,
+    "missing_parameter": 400,
+    "unsupported_feature_for_model": 400,
+    "authentication_error": 401,
+    "invalid_api_key": 401,
+    "insufficient_credits": 402,
+    "insufficient_points": 402,
+    "insufficient_quota": 402,
+    "moderation_error": 403,
+    "permission_error": 403,
+    "model_not_found": 404,
+    "not_found_error": 404,
+    "timeout_error": 408,
+    "context_length_exceeded": 413,
+    "request_too_large": 413,
+    "rate_limit_error": 429,
+    "rate_limit_exceeded": 429,
+    "internal_error": 500,
+    "provider_error": 500,
+    "upstream_error": 502,
+    "overloaded_error": 529,
+}
+
+
+def of_answer(
+    status: int,
+    headers: Mapping[str, str],
+    content: bytes,
+    *,
+    now: Callable[[], float] = time.time,
+) -> UpstreamError:
+    """Return the failure that an answer with this error status tells of.
+
+    *headers* are looked up in any case; *now* is the time of day, for a `Retry-After` that
+    gives one.
+    """
+    try:
+        answer = orjson.loads(content)
+    except orjson.JSONDecodeError:
+        return _of_page(status, headers, now)
+    error = answer.get("error") if isinstance(answer, dict) else None
+    return _of_error(status, _as_object(error), _rest(headers, now))
+
+
+def of_event(error: Any) -> UpstreamError:
+    """Return the failure that an error object within a 200 tells of."""
+    found = _as_object(error)
+    return _of_error(_status(found), found, None)
+
+
+def _of_page(status: int, headers: Mapping[str, str], now: Callable[[], float]) -> UpstreamError:
+    """What is not JSON does not come from Poe's API but from something before it."""
+    message = f"Something before Poe's API answered {status}."
+    match status:
+        case 403:
+            return UpstreamBlocked(message)
+        case 404:
+            return UpstreamProtocolError(f"{message} Does POE_API_URL lead to Poe?")
+    return _of_error(status, {"message": message}, _rest(headers, now))
+
+
+def _as_object(error: Any) -> Mapping[str, Any]:
+    return error if isinstance(error, dict) else {"message": error}
+
+
+def _status(error: Mapping[str, Any]) -> int:
+    """Return the status that an error object would have had: `code` may be anything (§9.2)."""
+    code = error.get("code")
+    if isinstance(code, int) and 400 <= code <= 599:
+        return code
+    if isinstance(code, str) and re.fullmatch(r"[45]\d\d", code):
+        return int(code)
+    return next(
+        (
+            _STATUS_OF[name]
+            for name in (code, error.get("type"))
+            if isinstance(name, str) and name in _STATUS_OF
+        ),
+        500,
+    )
+
+
+def _of_error(status: int, error: Mapping[str, Any], retry_after: float | None) -> UpstreamError:
+    said = _message(error.get("message"))
+    message = said or f"Poe answered {status}."
+    kind, code, param = (error.get(name) for name in ("type", "code", "param"))
+    if status == 402 or _POINTS_USED_UP.search(said):
+        return TokenExhausted(message)
+    if status in (400, 404) and (code == "unsupported_feature_for_model" or _NO_TOOLS.search(said)):
+        # Poe gives it as a fault of the model; the way out is to ask without tools.
+        return ParameterRefused(message, param="tools")
+    if status == 413 or (
+        status in (400, 422, 500) and (code == "context_length_exceeded" or _TOO_LONG.search(said))
+    ):
+        return PromptTooLong(message, param="messages")
+    match status:
+        case 400 | 422 if _POES_OWN_FAULT.search(said):
+            return BotFailed(message)
+        case 400 | 422:
+            named = param if isinstance(param, str) and param else None
+            return ParameterRefused(message, param=named, code=None if named else "invalid_value")
+        case 401:
+            return TokenRejected(message)
+        case 403:
+            # One type for both (§9.1), so the words have to tell; moderation is the default.
+            if not _MODERATED.search(said) and (
+                kind == "permission_error" or _NOT_PERMITTED.search(said)
+            ):
+                return BotNotAllowed(message, param="model")
+            return PromptRefused(message)
+        case 404:
+            return BotNotFound(message, param="model")
+        case 408 | 504:
+            return UpstreamTimeout(message)
+        case 429:
+            return TokenLimited(message, retry_after=retry_after)
+        case 502 | 503 | 529:
+            return UpstreamOverloaded(message, retry_after=retry_after)
+    return BotFailed(message) if status >= 500 else UpstreamRefused(message)
+
+
+def _message(given: Any) -> str:
+    """Return what Poe said; a vendor's error within it is unpacked (§5)."""
+    said = given.strip() if isinstance(given, str) else ""
+    if said.startswith("{"):
+        try:
+            inner = orjson.loads(said)
+        except orjson.JSONDecodeError:
+            inner = None
+        match inner:
+            case {"error": {"message": str(vendor)}} | {"message": str(vendor)} if vendor.strip():
+                said = vendor.strip()
+    return said[:_MESSAGE_AT_MOST]
+
+
+def _rest(headers: Mapping[str, str], now: Callable[[], float]) -> float | None:
+    """Return the seconds to wait: `Retry-After` in either of its forms, or what the window of
+    the rate limit has left (§10)."""
+    for name in ("Retry-After", "x-ratelimit-reset-requests"):
+        given = headers.get(name)
+        if given is None:
+            continue
+        try:
+            seconds = float(given)
+        except ValueError:
+            try:
+                at = parsedate_to_datetime(given)
+            except ValueError:
+                continue
+            # A time without a zone is one of Greenwich (RFC 9110).
+            seconds = at.replace(tzinfo=at.tzinfo or UTC).timestamp() - now()
+        if math.isfinite(seconds):
+            return min(max(0.0, seconds), _REST_AT_MOST)
+    return None

@@ -1,0 +1,131 @@
+"""Thoughts in the text of an answer."""
+
+from __future__ import annotations
+
+import pytest
+
+from poe_proxy.chat import Reasoning, Text
+from poe_proxy.thinking import Piece, Thinking, split
+
+
+def told(pieces: list[Piece]) -> tuple[str, str]:
+    """What was thought and what was said."""
+    return (
+        "".join(piece.text for piece in pieces if isinstance(piece, Reasoning)),
+        "".join(piece.text for piece in pieces if isinstance(piece, Text)),
+    )
+
+
+def run(*texts: str) -> list[Piece]:
+    thinking = Thinking()
+    return [piece for text in texts for piece in thinking.feed(text)] + thinking.flush()
+
+
+QUOTED = "> The user\n>greets *me*.\n>\n> I greet back.\n"
+THOUGHT = "The user\ngreets *me*.\n\nI greet back."
+ANSWER = "Hello!\n\n> a quote\n\nThinking...\n> is fun."
+
+CASES = {
+    "plain heading": (f"Thinking...\n\n{QUOTED}\n{ANSWER}", THOUGHT, ANSWER),
+    "starred": (f"*Thinking...*\n\n{QUOTED}\n{ANSWER}", THOUGHT, ANSWER),
+    "bold": (f"**Thinking...**\n{QUOTED}\n{ANSWER}", THOUGHT, ANSWER),
+    "underscores": (f"_Thinking..._\n\n{QUOTED}\n{ANSWER}", THOUGHT, ANSWER),
+    "an ellipsis": (f"Thinking…\n\n{QUOTED}\n{ANSWER}", THOUGHT, ANSWER),
+    "white space first": (f"\n\n  Thinking...\n \n{QUOTED}\n\n\n{ANSWER}", THOUGHT, ANSWER),
+    "seconds": (f"*Thinking... (12s elapsed)*\n\n{QUOTED}\n{ANSWER}", THOUGHT, ANSWER),
+    "two headings": (f"Thinking...\nThinking... (2s elapsed)\n{QUOTED}\n{ANSWER}", THOUGHT, ANSWER),
+    "carriage returns": ("Thinking...\r\n\r\n> a\r\n\r\nb", "a\r", "b"),
+    "no empty line": (f"Thinking...\n\n{QUOTED}{ANSWER}", THOUGHT, ANSWER),
+    "indented answer": ("Thinking...\n\n> a\n\n    code", "a", "    code"),
+    "an answer that quotes": ("Thinking...\n\n> a\n\n> b\n\nc", "a", "> b\n\nc"),
+    "no answer": (f"Thinking...\n\n{QUOTED}", THOUGHT, ""),
+    "no answer, no end": ("Thinking...\n\n> a\n>", "a", ""),
+    "a draft": (f"Thinking... (3s elapsed)\n\n{ANSWER}", "Thinking... (3s elapsed)", ANSWER),
+    "two drafts": ("Thinking...\nThinking... (3s)\n\nYes", "Thinking...\nThinking... (3s)", "Yes"),
+}
+
+
+@pytest.mark.parametrize(("text", "thought", "answer"), CASES.values(), ids=CASES)
+def test_a_leading_quotation_below_the_heading_is_thought(
+    text: str, thought: str, answer: str
+) -> None:
+    """The heading goes, the quotation is reasoning without its marks, the rest is the answer."""
+    assert (thought, answer) == told(run(text))
+    assert (thought, answer) == split(text)
+
+
+@pytest.mark.parametrize(("text", "thought", "answer"), CASES.values(), ids=CASES)
+def test_it_is_the_same_wherever_it_is_cut(text: str, thought: str, answer: str) -> None:
+    """Once cut anywhere, and letter by letter."""
+    for at in range(len(text) + 1):
+        assert (thought, answer) == told(run(text[:at], text[at:])), at
+    assert (thought, answer) == told(run(*text))
+
+
+ORDINARY = [
+    "",
+    " ",
+    "T",
+    "Thinking",
+    "Thinking...",
+    "*Thinking...*",
+    "Thinking about it.",
+    "Thinking... about it",
+    "Thinking....\n> not a thought",
+    "Thinking.. \n> not a thought",
+    "****Thinking...\n> not a thought",
+    "> a quote\n\nand so on",
+    "**Bold** start",
+    "* a list\n* of things",
+    "The cat.\nThinking...\n> no",
+    "  indented\n",
+    "\n\n\nlate",
+    "Thinking... (",
+    "Thinking... (this is what I would call a long remark in brackets)\n> no",
+]
+
+
+@pytest.mark.parametrize("text", ORDINARY)
+def test_other_text_is_not_touched(text: str) -> None:
+    """Not a letter is changed or moved, whatever the pieces are."""
+    for at in range(len(text) + 1):
+        assert ("", text) == told(run(text[:at], text[at:]))
+    assert ("", text) == told(run(*text))
+
+
+@pytest.mark.parametrize(
+    ("pieces", "out"),
+    [
+        (["Hello"], [["Hello"]]),
+        (["T", "he cat"], [[], ["The cat"]]),
+        (["Think", " twice"], [[], ["Think twice"]]),
+        (["*", "*so"], [[], ["**so"]]),
+        (["\n", "A", "B"], [[], ["\nA"], ["B"]]),
+        (["Thinking...\n\n> ab", "c", "\n> d"], [["ab"], ["c"], ["\n", "d"]]),
+        (["Thinking...\n> a\n\n", "b", "c"], [["a"], ["b"], ["c"]]),
+    ],
+)
+def test_nothing_is_held_back_longer_than_needed(pieces: list[str], out: list[list[str]]) -> None:
+    """Text leaves with the piece that makes it clear, a thought with its own piece."""
+    thinking = Thinking()
+
+    assert out == [[piece.text for piece in thinking.feed(text)] for text in pieces]
+
+
+def test_after_a_flush_everything_is_answer() -> None:
+    """What held text back may be asked for it early, when something else comes between."""
+    thinking = Thinking()
+
+    assert [] == thinking.feed("Thinking...\n")
+    assert [Text("Thinking...\n")] == thinking.flush()
+    assert [Text("> no thought")] == thinking.feed("> no thought")
+    assert [] == thinking.flush()
+
+
+@pytest.mark.parametrize(
+    "draft", ["Thinking...", "*Thinking...*\n", "Thinking... (3s elapsed)\n\n"]
+)
+def test_a_draft_alone_is_thought_when_it_may_be_replaced(draft: str) -> None:
+    """As a whole text that is not the last word, a heading is no answer."""
+    assert (draft.strip(), "") == split(draft)
+    assert ("", "") == split("")

@@ -1,0 +1,340 @@
+"""What Poe's refusals mean."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+import pytest
+from requests.structures import CaseInsensitiveDict
+
+from poe_proxy import errors
+from poe_proxy.errors import (
+    BotFailed,
+    BotNotAllowed,
+    BotNotFound,
+    ParameterRefused,
+    PromptRefused,
+    PromptTooLong,
+    TokenExhausted,
+    TokenLimited,
+    TokenRejected,
+    UpstreamBlocked,
+    UpstreamError,
+    UpstreamOverloaded,
+    UpstreamProtocolError,
+    UpstreamRefused,
+    UpstreamTimeout,
+)
+from poe_proxy.upstreams.poe_api.failures import of_answer, of_event
+
+NOW = 1_800_000_000.0
+
+
+@pytest.fixture
+def in_tokyo() -> Iterator[None]:
+    """Times of day are read on a machine whose clock is not that of Greenwich."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TZ", "Asia/Tokyo")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+def refused(status: int, error: Any, **headers: str) -> UpstreamError:
+    """The failure that comes of an error body."""
+    named = CaseInsensitiveDict({key.replace("_", "-"): value for key, value in headers.items()})
+    return of_answer(status, named, orjson.dumps({"error": error}), now=lambda: NOW)
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (400, ParameterRefused),
+        (401, TokenRejected),
+        (402, TokenExhausted),
+        (403, PromptRefused),
+        (404, BotNotFound),
+        (408, UpstreamTimeout),
+        (409, UpstreamRefused),
+        (413, PromptTooLong),
+        (418, UpstreamRefused),
+        (422, ParameterRefused),
+        (429, TokenLimited),
+        (500, BotFailed),
+        (502, UpstreamOverloaded),
+        (503, UpstreamOverloaded),
+        (504, UpstreamTimeout),
+        (520, BotFailed),
+        (529, UpstreamOverloaded),
+        (307, UpstreamRefused),
+    ],
+)
+@pytest.mark.parametrize(
+    "error",
+    [
+        {"message": "Words."},
+        {"message": "Words.", "type": "whatever", "code": 999},
+        {"message": "Words.", "code": "some_code", "type": None, "metadata": {}},
+        {"message": " Words. ", "error_id": "0" * 32},
+        "Words.",
+    ],
+)
+def test_the_status_decides(status: int, kind: type, error: Any) -> None:
+    """In every envelope of §9.2, and Poe's words are kept."""
+    failure = refused(status, error)
+
+    assert kind is type(failure)
+    assert ("Words.", ("Words.",)) == (failure.message, failure.args)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"<html>502</html>", b"[]", b"{}", b"null", b'{"error":5}']
+)
+@pytest.mark.parametrize("status", [400, 401, 402, 408, 413, 429, 500, 502, 503, 529])
+def test_the_status_decides_without_words(status: int, content: bytes) -> None:
+    """A page of something in between, or nothing at all, has a status too."""
+    failure = of_answer(status, {}, content)
+
+    assert type(refused(status, {"message": "x"})) is type(failure)
+    assert str(status) in failure.message
+    assert "<" not in failure.message
+
+
+def test_a_page_instead_of_an_answer() -> None:
+    """403 is a guard before the API, 404 an address that is not Poe's."""
+    assert UpstreamBlocked is type(of_answer(403, {}, b"<html>Just a moment...</html>"))
+    assert UpstreamProtocolError is type(of_answer(404, {}, b"<html>Not Found</html>"))
+
+
+RECORDED: list[tuple[int, dict[str, Any], type[UpstreamError], str | None]] = [
+    (
+        401,
+        {
+            "type": "authentication_error",
+            "code": "invalid_api_key",
+            "message": "Incorrect API key provided.",
+        },
+        TokenRejected,
+        None,
+    ),
+    (
+        402,
+        {
+            "type": "insufficient_quota",
+            "code": "insufficient_quota",
+            "param": None,
+            "message": "You've used up your points! Visit https://poe.com/api/keys to get more.",
+        },
+        TokenExhausted,
+        None,
+    ),
+    (429, {"message": "You've used up your points!"}, TokenExhausted, None),
+    (
+        400,
+        {
+            "type": "invalid_request_error",
+            "code": "unsupported_feature_for_model",
+            "param": "model",
+            "message": "The model 'DeepSeek-R1' does not support tool calling.",
+        },
+        ParameterRefused,
+        "tools",
+    ),
+    (
+        404,
+        {
+            "type": "invalid_request_error",
+            "message": "The model `gpt-4o-search` does not support tool calling.",
+        },
+        ParameterRefused,
+        "tools",
+    ),
+    (400, {"message": "Function calling is not supported."}, ParameterRefused, "tools"),
+    (
+        400,
+        {
+            "type": "invalid_request_error",
+            "param": "reasoning_effort",
+            "message": "Unsupported value: 'minimal' is not supported. Supported: 'medium'.",
+        },
+        ParameterRefused,
+        "reasoning_effort",
+    ),
+    (
+        400,
+        {
+            "type": "invalid_request_error",
+            "code": "invalid_parameter",
+            "param": "role",
+            "message": "Invalid role. Accepted roles: 'user'.",
+        },
+        ParameterRefused,
+        "role",
+    ),
+    (
+        400,
+        {"message": "Token unit price not found for entity: some-bot"},
+        BotFailed,
+        None,
+    ),
+    (
+        404,
+        {
+            "type": "invalid_request_error",
+            "message": "The model `x` does not exist or you do not have access to it.",
+        },
+        BotNotFound,
+        "model",
+    ),
+    (
+        429,
+        {
+            "type": "rate_limit_error",
+            "error_id": "1",
+            "message": "You exceeded your current quota, insufficient_quota at the vendor.",
+        },
+        TokenLimited,
+        None,
+    ),
+    (500, {"type": "provider_error", "message": "Error from OpenAI: oh."}, BotFailed, None),
+    (
+        400,
+        {
+            "type": "invalid_request_error",
+            "message": "prompt is too long: 210000 tokens > 200000 maximum",
+        },
+        PromptTooLong,
+        "messages",
+    ),
+    (
+        500,
+        {
+            "type": "provider_error",
+            "message": "Error from OpenAI: This model's maximum context length is 8192 tokens.",
+        },
+        PromptTooLong,
+        "messages",
+    ),
+    (400, {"code": "context_length_exceeded", "message": "No."}, PromptTooLong, "messages"),
+    (
+        400,
+        {"param": "max_tokens", "message": "max_tokens is too large: 99999."},
+        ParameterRefused,
+        "max_tokens",
+    ),
+    (
+        403,
+        {"code": 403, "type": "moderation_error", "message": "The request was refused by policy."},
+        PromptRefused,
+        None,
+    ),
+    (403, {"type": "moderation_error", "message": "Access denied"}, BotNotAllowed, "model"),
+    (403, {"type": "x", "message": "Cannot access private bots"}, BotNotAllowed, "model"),
+    (403, {"type": "permission_error", "message": "No."}, BotNotAllowed, "model"),
+    (
+        403,
+        {"type": "moderation_error", "message": "This content is not allowed by our policies."},
+        PromptRefused,
+        None,
+    ),
+    (403, {"type": "moderation_error", "message": "No."}, PromptRefused, None),
+]
+
+
+@pytest.mark.parametrize(("status", "error", "kind", "param"), RECORDED)
+def test_recorded_bodies(
+    status: int, error: dict[str, Any], kind: type[UpstreamError], param: str | None
+) -> None:
+    """The bodies of §9.3 and §11, and some that their words have to tell apart."""
+    failure = refused(status, error)
+
+    assert (kind, param) == (type(failure), failure.param)
+    assert error["message"] == failure.message
+
+
+def test_a_400_that_names_nothing_is_no_unsupported_parameter() -> None:
+    """OpenAI's code says what is wrong: a field, or what it holds."""
+    assert "unsupported_parameter" == refused(400, {"message": "x", "param": "seed"}).code
+    assert "invalid_value" == refused(400, {"message": "x"}).code
+    assert "invalid_value" == refused(400, {"message": "x", "param": ["seed"]}).code
+
+
+def test_a_vendors_error_within_the_message_is_unpacked() -> None:
+    """Its words are shown, and decide as if they had come plainly."""
+    inner = {"type": "error", "error": {"type": "x", "message": "prompt is too long: 9 tokens"}}
+    failure = refused(400, {"message": orjson.dumps(inner).decode()})
+
+    assert PromptTooLong is type(failure)
+    assert "prompt is too long: 9 tokens" == failure.message
+    assert "{broken" == refused(400, {"message": "{broken"}).message
+    assert '{"a":1}' == refused(400, {"message": '{"a":1}'}).message
+
+
+def test_a_long_message_is_cut() -> None:
+    """Some vendors send the whole request back."""
+    assert 2000 == len(refused(400, {"message": "x" * 100_000}).message)
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({}, None),
+        ({"Retry_After": "7"}, 7.0),
+        ({"retry_after": "0.5"}, 0.5),
+        ({"Retry_After": "-3"}, 0.0),
+        ({"Retry_After": "Fri, 15 Jan 2027 08:01:00 GMT"}, 60.0),
+        ({"Retry_After": "Fri, 15 Jan 2027 07:00:00 GMT"}, 0.0),
+        ({"Retry_After": "Fri, 15 Jan 2027 08:01:00 -0000"}, 60.0),
+        ({"Retry_After": "soon"}, None),
+        ({"Retry_After": "nan"}, None),
+        ({"Retry_After": "inf"}, None),
+        ({"Retry_After": ""}, None),
+        ({"Retry_After": "99999999999"}, 86_400.0),
+        ({"X_RateLimit_Reset_Requests": "12"}, 12.0),
+        ({"Retry_After": "soon", "X_RateLimit_Reset_Requests": "12"}, 12.0),
+        ({"Retry_After": "3", "X_RateLimit_Reset_Requests": "12"}, 3.0),
+    ],
+)
+@pytest.mark.parametrize("status", [429, 503, 529])
+def test_how_long_to_wait(
+    status: int, headers: dict[str, str], seconds: float | None, in_tokyo: None
+) -> None:
+    """Seconds or a time of day; nonsense is as if it was not there, and no wait is for ever."""
+    assert seconds == refused(status, {"message": "x"}, **headers).retry_after
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        ({"code": 429, "type": "provider_error"}, TokenLimited),
+        ({"code": "402"}, TokenExhausted),
+        ({"code": "rate_limit_exceeded"}, TokenLimited),
+        ({"code": "internal_error", "type": "provider_error"}, BotFailed),
+        ({"code": None, "type": "overloaded_error"}, UpstreamOverloaded),
+        ({"type": "upstream_error"}, UpstreamOverloaded),
+        ({"type": "moderation_error"}, PromptRefused),
+        ({"type": "timeout_error"}, UpstreamTimeout),
+        ({"type": "authentication_error"}, TokenRejected),
+        ({"type": "invalid_request_error"}, ParameterRefused),
+        ({"code": "insufficient_points"}, TokenExhausted),
+        ({"code": 200}, BotFailed),
+        ({"code": True, "type": 5}, BotFailed),
+        ({}, BotFailed),
+        ("It broke.", BotFailed),
+        (["x"], BotFailed),
+    ],
+)
+def test_an_error_object_without_a_status(error: Any, kind: type) -> None:
+    """The code decides, whatever its type, then the type of error; else the bot broke down."""
+    assert kind is type(of_event(error))
+
+
+def test_every_status_has_a_meaning() -> None:
+    """Nothing but upstream errors, for whatever a server may answer."""
+    for status in (*range(201, 210), *range(300, 309), *range(400, 600)):
+        failure = of_answer(status, {}, b'{"error":{"message":"x"}}')
+        assert isinstance(failure, UpstreamError), status
+        assert type(failure) is not errors.UpstreamError

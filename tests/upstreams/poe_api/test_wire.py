@@ -1,0 +1,604 @@
+"""The wire itself, against a server on loopback that misbehaves byte by byte."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import urllib3
+
+from poe_proxy.errors import (
+    UpstreamError,
+    UpstreamInterrupted,
+    UpstreamTimeout,
+    UpstreamUncertain,
+    UpstreamUnreachable,
+)
+from poe_proxy.upstreams.poe_api import wire as wiring
+from poe_proxy.upstreams.poe_api.wire import End, Exchange, Head, Letter, Wire
+
+from .raw import CERTIFICATE, Handler, Server, Visitor
+
+SECRET = "sk-poe-secret"
+
+
+def until(condition: Callable[[], Any], seconds: float = 10.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "not in time"
+        time.sleep(0.005)
+
+
+@pytest.fixture(autouse=True)
+def no_thread_stays_behind() -> Iterator[None]:
+    """Whatever happened, the threads of the exchanges have ended."""
+    yield
+    until(lambda: not exchange_threads())
+
+
+def exchange_threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if "(_run)" in thread.name]
+
+
+def to(server: Server, **options: Any) -> Wire:
+    return Wire(server.url, **{"read_timeout": 10.0, "verify": str(CERTIFICATE), **options})
+
+
+def post(wire: Wire, body: bytes = b"{}") -> Exchange:
+    return wire.send("POST", "/v1/chat", {"Authorization": f"Bearer {SECRET}"}, body)
+
+
+def letters(exchange: Exchange, seconds: float = 10.0) -> list[Letter]:
+    """All letters, up to the last one."""
+    found: list[Letter] = []
+    end = time.monotonic() + seconds
+    while not (found and isinstance(found[-1], End | UpstreamError)):
+        assert time.monotonic() < end, found
+        found += exchange.wait(0.5)
+    return found
+
+
+def body(found: list[Letter]) -> bytes:
+    return b"".join(letter for letter in found if isinstance(letter, bytes))
+
+
+def echo(visitor: Visitor) -> None:
+    """Answers each request with itself, as long as the client stays."""
+    while (request := visitor.request()) is not None:
+        visitor.answer(request)
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_a_request_and_its_answer(tls: bool) -> None:
+    """The head first, then the body, then the end; and the bytes that are on the wire."""
+    with Server(echo, tls=tls) as server:
+        wire = to(server)
+        head, *_, end = found = letters(post(wire, b'{"a":1}'))
+        wire.close()
+
+    assert isinstance(head, Head)
+    assert (200, End()) == (head.status, end)
+    assert str(len(body(found))) == head.headers["content-length"]
+    lines = body(found).decode().split("\r\n")
+    assert ("POST /v1/chat HTTP/1.1", '{"a":1}') == (lines[0], lines[-1])
+    assert {
+        f"Authorization: Bearer {SECRET}",
+        "User-Agent: poe-proxy",
+        "Accept-Encoding: identity",
+        "Content-Length: 7",
+    } <= set(lines)
+    assert not any(line.lower().startswith("cookie") for line in lines)
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_connections_are_used_again(tls: bool) -> None:
+    """One after the other on one, side by side on several, and no cookie is carried over."""
+
+    def set_cookie(visitor: Visitor) -> None:
+        while (request := visitor.request()) is not None:
+            time.sleep(0.02)
+            visitor.answer(request, "200 OK", "Set-Cookie: a=b")
+
+    with Server(set_cookie, tls=tls) as server:
+        wire = to(server)
+        for _ in range(5):
+            exchange = post(wire)
+            assert b"cookie" not in body(letters(exchange)).lower()
+            exchange.close()
+        assert 1 == server.visits
+        for exchange in [post(wire) for _ in range(5)]:
+            letters(exchange)
+        assert 1 < server.visits <= 5
+        wire.close()
+
+
+def test_a_chunked_stream_comes_as_it_is_sent_and_its_connection_is_used_again() -> None:
+    """Every chunk at once, not when a buffer is full."""
+    gate = threading.Semaphore(0)
+
+    def stream(visitor: Visitor) -> None:
+        while visitor.request() is not None:
+            visitor.begin()
+            for piece in (b"one", b"two", "drei 五".encode(), b""):
+                gate.acquire(timeout=10)
+                visitor.chunk(piece)
+
+    with Server(stream) as server:
+        wire = to(server)
+        for _ in range(3):
+            exchange = post(wire)
+            assert isinstance(exchange.wait(5)[0], Head)
+            for piece in (b"one", b"two", "drei 五".encode()):
+                assert [] == exchange.wait(0.02)
+                gate.release()
+                assert [piece] == exchange.wait(5)
+            gate.release()
+            assert [End()] == exchange.wait(5)
+            exchange.close()
+        assert 1 == server.visits
+        wire.close()
+
+
+def test_a_body_without_any_framing_is_prompt_too() -> None:
+    """Some proxies in between take the framing away; the end is the end of the connection."""
+    gate = threading.Semaphore(0)
+
+    def stream(visitor: Visitor) -> None:
+        visitor.request()
+        visitor.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n")
+        for piece in (b"one", b"two"):
+            gate.acquire(timeout=10)
+            visitor.send(piece)
+
+    with Server(stream) as server:
+        wire = to(server)
+        exchange = post(wire)
+        assert isinstance(exchange.wait(5)[0], Head)
+        gate.release()
+        assert [b"one"] == exchange.wait(5)
+        gate.release()
+        assert [b"two", End()] == letters(exchange)
+        wire.close()
+
+
+def test_the_very_end_is_waited_for_a_moment() -> None:
+    """Whoever has read the answer's own end closes with patience, and keeps the connection."""
+
+    def stream(visitor: Visitor) -> None:
+        while visitor.request() is not None:
+            visitor.begin()
+            visitor.chunk(b"[DONE]")
+            time.sleep(0.05)
+            visitor.chunk(b"")
+
+    with Server(stream) as server:
+        wire = to(server)
+        for _ in range(3):
+            exchange = post(wire)
+            until(lambda e=exchange: b"[DONE]" in e.wait(1))  # type: ignore[misc]
+            exchange.close(patience=5.0)
+        assert 1 == server.visits
+        exchange = post(wire)
+        until(lambda: b"[DONE]" in exchange.wait(1))
+        exchange.close()
+        letters(post(wire))
+        assert 2 == server.visits
+        wire.close()
+
+
+# ---- giving up
+
+
+def before_the_answer(visitor: Visitor) -> None:
+    visitor.request()
+
+
+def within_the_answer(visitor: Visitor) -> None:
+    visitor.request()
+    visitor.begin()
+    visitor.chunk(b"data: a\n\n")
+
+
+def within_a_chunk(visitor: Visitor) -> None:
+    visitor.request()
+    visitor.begin()
+    visitor.send(b"ff\r\ndata: ")
+
+
+@pytest.mark.parametrize("tls", [False, True])
+@pytest.mark.parametrize("begin", [before_the_answer, within_the_answer, within_a_chunk])
+def test_giving_up_cuts_the_connection_at_once(begin: Handler, tls: bool) -> None:
+    """The server sees it, wherever the answer is, and the thread ends."""
+    has_begun, left = threading.Event(), []
+
+    def stay(visitor: Visitor) -> None:
+        begin(visitor)
+        has_begun.set()
+        left.append((visitor.is_left(), time.monotonic()))
+
+    with Server(stay, tls=tls) as server:
+        wire = to(server)
+        exchange = post(wire)
+        assert has_begun.wait(10)
+        time.sleep(0.05)
+        closed = time.monotonic()
+        exchange.close()
+        assert time.monotonic() - closed < 0.1
+        until(lambda: left and not exchange_threads())
+        wire.close()
+
+    assert left[0][0]
+    assert left[0][1] - closed < 0.5
+    assert not any(isinstance(letter, End | UpstreamError) for letter in exchange.wait(0))
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_nothing_is_sent_for_whoever_left_while_we_connected(
+    tls: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A slow connection that comes about too late asks the bot nothing."""
+    arrived: list[bytes | None] = []
+    gate, is_connecting = threading.Event(), threading.Event()
+    create = urllib3.util.connection.create_connection
+
+    def slowly(*args: Any, **options: Any) -> socket.socket:
+        is_connecting.set()
+        gate.wait(10)
+        return create(*args, **options)
+
+    monkeypatch.setattr(urllib3.util.connection, "create_connection", slowly)
+    with Server(lambda visitor: arrived.append(visitor.request()), tls=tls) as server:
+        wire = to(server)
+        exchange = post(wire)
+        assert is_connecting.wait(10)
+        exchange.close()
+        gate.set()
+        until(lambda: not exchange_threads() and (arrived or server.failures))
+        wire.close()
+
+    assert not any(arrived)
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_a_full_queue_slows_the_sender_down_and_holds_nobody_up(tls: bool) -> None:
+    """What a slow client does not read stays with Poe; giving up ends it even so."""
+    sent = 0
+    left: list[bool] = []
+
+    def flood(visitor: Visitor) -> None:
+        nonlocal sent
+        visitor.request()
+        visitor.begin()
+        try:
+            while sent < 400:
+                visitor.chunk(b"x" * 65536)
+                sent += 1
+        except OSError:
+            left.append(True)
+
+    with Server(flood, tls=tls) as server:
+        wire = to(server)
+        exchange = post(wire)
+        until(lambda: sent)
+        pause, before = time.monotonic(), -1
+        while time.monotonic() - pause < 5 and sent != before:
+            before = sent
+            time.sleep(0.2)
+        assert sent < 400
+        exchange.close()
+        until(lambda: left and not exchange_threads())
+        wire.close()
+
+
+def test_giving_up_late_does_no_harm() -> None:
+    """An exchange that is over has no connection any more; the next one may be using it."""
+    with Server(echo) as server:
+        wire = to(server)
+        first = post(wire)
+        letters(first)
+        second = post(wire)
+        first.close()
+        first.close()
+        assert End() == letters(second)[-1]
+        assert 1 == server.visits
+        wire.close()
+
+
+def test_a_connection_that_was_given_up_is_reset() -> None:
+    """An end alone would let the sender go on: it might only be half a farewell."""
+    sent_on: list[bool] = []
+
+    def go_on(visitor: Visitor) -> None:
+        within_the_answer(visitor)
+        visitor.is_left()
+        # The thread on the other side closes a moment after the cut.
+        until(lambda: not exchange_threads())
+        try:
+            visitor.send(b"more")
+        except OSError:
+            sent_on.append(False)
+        else:
+            sent_on.append(True)
+
+    with Server(go_on) as server:
+        wire = to(server)
+        exchange = post(wire)
+        until(lambda: b"data: a\n\n" in exchange.wait(1))
+        exchange.close()
+        until(lambda: sent_on)
+        wire.close()
+
+    assert [False] == sent_on
+
+
+def test_a_connection_is_cut_only_by_the_exchange_that_uses_it() -> None:
+    """It goes back to the pool a moment before its exchange knows that it is over."""
+    gate = threading.Event()
+
+    def serve(visitor: Visitor) -> None:
+        while (request := visitor.request()) is not None:
+            if request.endswith(b"wait"):
+                gate.wait(10)
+            visitor.answer(request)
+
+    with Server(serve) as server:
+        wire = to(server)
+        first = post(wire)
+        letters(first)
+        first._is_over = False  # that moment
+        second = post(wire, b"wait")
+        until(lambda: second._is_sent)
+        first.close()
+        gate.set()
+        assert End() == letters(second)[-1]
+        assert 1 == server.visits
+        wire.close()
+
+
+def test_a_connection_that_was_cut_in_the_pool_is_opened_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Even if it was looked at just before it was cut, and seemed well."""
+    with Server(echo) as server:
+        wire = to(server)
+        first = post(wire)
+        letters(first)
+        first._is_over = False
+        first.close()
+        monkeypatch.setattr(wiring._Connection, "is_connected", property(lambda self: True))
+        assert End() == letters(post(wire))[-1]
+        assert 2 == server.visits
+        wire.close()
+
+
+# ---- failures
+
+
+def silence(visitor: Visitor) -> None:
+    visitor.is_left()
+
+
+def reset(visitor: Visitor) -> None:
+    visitor.request()
+
+
+def nonsense(visitor: Visitor) -> None:
+    visitor.request()
+    visitor.send(b"SSH-2.0-OpenSSH\r\n\r\n")
+
+
+def half_a_body(visitor: Visitor) -> None:
+    visitor.request()
+    visitor.send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
+
+
+def half_a_stream(visitor: Visitor) -> None:
+    visitor.request()
+    visitor.begin()
+    visitor.chunk(b"half")
+
+
+def no_chunk(visitor: Visitor) -> None:
+    visitor.request()
+    visitor.begin()
+    visitor.send(b"half\r\n")
+
+
+def silence_in_the_middle(visitor: Visitor) -> None:
+    half_a_body(visitor)
+    visitor.is_left()
+
+
+@pytest.mark.parametrize(
+    ("handler", "failure", "said"),
+    [
+        (silence, UpstreamTimeout, b""),
+        (reset, UpstreamUncertain, b""),
+        (nonsense, UpstreamUncertain, b""),
+        (half_a_body, UpstreamInterrupted, b"half"),
+        (half_a_stream, UpstreamInterrupted, b"half"),
+        (no_chunk, UpstreamInterrupted, b""),
+        (silence_in_the_middle, UpstreamTimeout, b"half"),
+    ],
+)
+def test_how_far_we_had_come_decides(
+    handler: Handler, failure: type[UpstreamError], said: bytes
+) -> None:
+    """Sent and unanswered is uncertain; begun and broken off is an interruption."""
+    with Server(handler) as server:
+        wire = to(server, read_timeout=0.3)
+        found = letters(post(wire))
+        wire.close()
+
+    assert failure is type(found[-1])
+    assert said == body(found)
+    assert "127.0.0.1" not in str(found[-1])
+    assert SECRET not in str(found[-1])
+
+
+def nobody() -> str:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+@pytest.mark.parametrize(
+    ("url", "proxy"),
+    [
+        (nobody(), None),
+        (nobody().replace("http", "https"), None),
+        ("http://no.such.host.invalid", None),
+        ("http://poe.invalid", nobody()),
+        ("https://poe.invalid", nobody()),
+        ("https://poe.invalid", nobody().replace("http", "socks5h")),
+    ],
+)
+def test_where_nobody_is(url: str, proxy: str | None) -> None:
+    """Nothing was sent, so another try is safe."""
+    found = letters(post(Wire(url, read_timeout=5, proxy=proxy)))
+
+    assert [UpstreamUnreachable] == [type(letter) for letter in found]
+
+
+def test_a_certificate_that_is_not_trusted() -> None:
+    """Nothing was sent: not the key, above all."""
+    seen: list[bytes | None] = []
+    with Server(lambda visitor: seen.append(visitor.request()), tls=True) as server:
+        found = letters(post(Wire(server.url, read_timeout=5)))
+
+    assert [UpstreamUnreachable] == [type(letter) for letter in found]
+    assert not any(seen)
+
+
+def test_an_unforeseen_failure_is_a_letter_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody waits for one."""
+    with Server(echo) as server:
+        wire = to(server)
+
+        def broken(*args: Any, **options: Any) -> None:
+            raise LookupError(SECRET)
+
+        monkeypatch.setattr(wire._adapter, "send", broken)
+        found = letters(post(wire))
+
+    assert [UpstreamUnreachable] == [type(letter) for letter in found]
+    assert SECRET not in str(found[0])
+
+
+def test_a_connection_that_died_in_the_pool_is_not_used() -> None:
+    """The server closed it; that is seen before anything is sent on it."""
+
+    def once(visitor: Visitor) -> None:
+        visitor.answer(visitor.request() or b"")
+
+    with Server(once) as server:
+        wire = to(server)
+        for count in (1, 2, 3):
+            assert End() == letters(post(wire))[-1]
+            assert count == server.visits
+            time.sleep(0.05)
+        wire.close()
+
+
+def test_a_connection_that_lay_idle_for_long_is_not_used() -> None:
+    """Somebody in between may have forgotten it without a word."""
+    with Server(echo) as server:
+        wire = to(server, keep_idle=0.2)
+        for pause in (0.0, 0.0, 0.3):
+            time.sleep(pause)
+            letters(post(wire))
+        assert 2 == server.visits
+        wire.close()
+
+
+def test_a_long_answer_does_not_make_its_connection_old() -> None:
+    """The time in use is no time of idleness."""
+
+    def slow(visitor: Visitor) -> None:
+        while visitor.request() is not None:
+            visitor.begin()
+            time.sleep(0.3)
+            visitor.chunk(b"")
+
+    with Server(slow) as server:
+        wire = to(server, keep_idle=0.2)
+        letters(post(wire))
+        letters(post(wire))
+        assert 1 == server.visits
+        wire.close()
+
+
+# ---- through a proxy
+
+
+def http_proxy(target: Server) -> Handler:
+    """A proxy that knows CONNECT, and asks by address for the rest."""
+
+    def handler(visitor: Visitor) -> None:
+        request = visitor.request() or b""
+        with socket.create_connection(("127.0.0.1", target.port)) as onward:
+            if request.startswith(b"CONNECT "):
+                visitor.send(b"HTTP/1.1 200 OK\r\n\r\n")
+            else:
+                onward.sendall(request)
+            back = threading.Thread(target=pump, args=(onward, visitor.sock), daemon=True)
+            back.start()
+            pump(visitor.sock, onward)
+            back.join(5)
+
+    return handler
+
+
+def pump(source: socket.socket, drain: socket.socket) -> None:
+    try:
+        while data := source.recv(65536):
+            drain.sendall(data)
+        drain.shutdown(socket.SHUT_WR)
+    except OSError:
+        pass
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_through_a_proxy(tls: bool) -> None:
+    """Answers come, connections are kept, and giving up cuts those as well."""
+    left: list[bool] = []
+
+    def serve(visitor: Visitor) -> None:
+        while (request := visitor.request()) is not None:
+            if request.endswith(b"stay"):
+                visitor.begin()
+                left.append(visitor.is_left())
+                return
+            visitor.answer(request)
+
+    with Server(serve, tls=tls) as server, Server(http_proxy(server)) as proxy:
+        wire = to(server, proxy=f"http://127.0.0.1:{proxy.port}")
+        for _ in range(3):
+            assert End() == letters(post(wire))[-1]
+        assert 1 == proxy.visits
+        exchange = post(wire, b"stay")
+        assert isinstance(exchange.wait(5)[0], Head)
+        exchange.close()
+        until(lambda: left)
+        wire.close()
+
+    assert [True] == left
+
+
+def test_the_environments_proxy_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the setting counts."""
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, nobody())
+    with Server(echo) as server:
+        wire = to(server)
+        assert End() == letters(post(wire))[-1]
+        wire.close()
+
+
+def test_the_limits_are_those_that_were_agreed() -> None:
+    """Ten seconds to connect; connections are dropped well before the usual minute."""
+    assert 10 == wiring.CONNECT
+    assert 60 > wiring.KEEP_IDLE
