@@ -10,35 +10,40 @@ import logging
 import random
 import threading
 import time
-from collections import OrderedDict, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from contextlib import suppress
+from socket import SHUT_RDWR
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 import websocket
+from websocket import ABNF
 
 from poe_proxy.errors import (
     PoeProxyError,
+    TokenRejected,
     UpstreamBlocked,
     UpstreamInterrupted,
     UpstreamProtocolError,
     UpstreamUnreachable,
 )
-from poe_proxy.upstreams.poe_web.mailbox import Letter, Mailbox, Resync
+from poe_proxy.upstreams.poe_web.dialing import dial
+from poe_proxy.upstreams.poe_web.mailbox import Early, Letter, Mailbox, Resync
 from poe_proxy.upstreams.poe_web.pages import ChannelData
 from poe_proxy.upstreams.poe_web.site import Site
 from poe_proxy.upstreams.poe_web.turn import ChannelLost, Item, read_frame
 
 log = logging.getLogger(__name__)
 
-#: Frames may come before the answer that says whose they are: so many chats and items are
-#: kept for so many seconds.
-_KEEP_CHATS: Final = 256
-_KEEP_ITEMS: Final = 128
-_KEEP_SECONDS: Final = 60.0
-
-#: A websocket that breaks again so soon after a light reconnect needs a new channel.
+#: A websocket that breaks again so soon after it was mended needs a new channel.
 _SOON: Final = 10.0
+#: How often in a row a new channel is tried, and the seconds before the second time; they
+#: double from then on.
+ATTEMPTS: Final = 3
+_PAUSE: Final = 0.25
+
+#: What is no word of ours within a websocket's life: it broke.
+_BROKEN: Final = (websocket.WebSocketException, OSError)
 
 
 class Socket:
@@ -48,25 +53,37 @@ class Socket:
         self._site = site
         self._origin = origin
         self._ws_url = ws_url
-        self._proxy = _proxy_options(proxy)
+        self._proxy = proxy
 
     def open(self, data: ChannelData, min_seq: int) -> websocket.WebSocket:
         """Open the websocket of a channel; raises `UpstreamError`."""
-        headers = self._site.headers
+        url = self.address(data, min_seq)
+        parts = urlsplit(url)
+        is_secure = parts.scheme == "wss"
+        limit = self._site.limits.socket_open
         try:
-            return websocket.create_connection(
-                self._address(data, min_seq),
-                timeout=self._site.limits.socket_open,
+            port = parts.port or (443 if is_secure else 80)
+            wire = websocket.create_connection(
+                url,
+                timeout=limit,
+                socket=dial(
+                    parts.hostname or "",
+                    port,
+                    is_secure=is_secure,
+                    proxy=self._proxy,
+                    timeout=limit,
+                ),
                 origin=self._origin,
                 header=[
-                    f"User-Agent: {headers.get('User-Agent', '')}",
+                    f"User-Agent: {self._site.headers['User-Agent']}",
                     "Pragma: no-cache",
                     "Cache-Control: no-cache",
                 ],
+                # A redirected websocket would go past our proxy, to who knows where.
+                redirect_limit=0,
                 # The check is written in Python and slow; orjson checks in C what we read.
                 skip_utf8_validation=True,
                 enable_multithread=True,
-                **self._proxy,
             )
         except websocket.WebSocketBadStatusException as bad:
             if bad.status_code == 403 and "cf-mitigated" in (bad.resp_headers or {}):
@@ -74,12 +91,20 @@ class Socket:
             raise UpstreamProtocolError(
                 f"Poe does not open its websocket for us ({bad.status_code})."
             ) from None
-        except (websocket.WebSocketException, OSError) as bad:
+        except (*_BROKEN, ValueError) as bad:
             raise UpstreamUnreachable(
                 f"Poe's websocket cannot be reached ({type(bad).__name__})."
             ) from None
+        if wire.getstatus() != 101:
+            hang_up(wire)
+            raise UpstreamProtocolError("Poe redirects its websocket to somewhere else.")
+        return wire
 
-    def _address(self, data: ChannelData, min_seq: int) -> str:
+    def address(self, data: ChannelData, min_seq: int) -> str:
+        """Return the URL of a channel's websocket.
+
+        Raises `UpstreamProtocolError` if it is not on a host of Poe's.
+        """
         host = data.base_host
         if self._ws_url is None and not (host == "poe.com" or host.endswith(".poe.com")):
             raise UpstreamProtocolError("Poe names a websocket on a host that is not its own.")
@@ -91,25 +116,29 @@ class Socket:
             channel=data.name,
             hash=data.hash,
         )
+        parts = urlsplit(url)
         if self._ws_url is not None:
-            parts = urlsplit(url)
-            url = f"{self._ws_url}{parts.path}?{parts.query}"
+            return f"{self._ws_url}{parts.path}?{parts.query}"
+        if not (parts.hostname or "").endswith(host.lower()) or "@" in parts.netloc:
+            raise UpstreamProtocolError("Poe names a websocket on a host that is not its own.")
         return url
 
 
-def _proxy_options(proxy: str | None) -> dict[str, Any]:
-    if proxy is None:
-        # Else the environment's proxy would be used.
-        return {"http_no_proxy": ["*"]}
-    parts = urlsplit(proxy)
-    options: dict[str, Any] = {
-        "proxy_type": "http" if parts.scheme == "https" else parts.scheme,
-        "http_proxy_host": parts.hostname,
-        "http_proxy_port": parts.port or {"http": 80, "https": 443}.get(parts.scheme, 1080),
-    }
-    if parts.username:
-        options["http_proxy_auth"] = (parts.username, parts.password or "")
-    return options
+def _wake(wire: websocket.WebSocket) -> None:
+    """Break a websocket, so that the thread that reads it takes notice."""
+    # With TLS through a proxy that is reached by TLS the real socket is one further down.
+    outer: Any = wire.sock
+    with suppress(OSError, AttributeError):
+        getattr(outer, "socket", outer).shutdown(SHUT_RDWR)
+
+
+def hang_up(wire: websocket.WebSocket) -> None:
+    """Close a websocket that nobody else uses any more."""
+    wire_socket = wire.sock
+    wire.shutdown()  # type: ignore[no-untyped-call]  # its authors left it untyped
+    if wire_socket is not None:
+        with suppress(OSError):
+            wire_socket.close()
 
 
 class Channel:
@@ -130,12 +159,18 @@ class Channel:
         self._renew = renew
         self._label = label
         self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
+        self._closing = threading.Event()
         self._seq = data.min_seq
         self._by_chat: dict[int, Mailbox] = {}
         self._unbound: list[Mailbox] = []
-        self._early: OrderedDict[int, tuple[float, deque[Item]]] = OrderedDict()
+        self._early = Early()
         self._mended_at = -_SOON
+        self._breaks = 0
+        self._is_unwanted = False
         self.is_alive = True
+        #: Counts the channels that were taken in the life of this one.
+        self.generation = 0
         self._wire = socket.open(data, data.min_seq)
         threading.Thread(target=self._run, name=f"{label} channel", daemon=True).start()
 
@@ -160,73 +195,105 @@ class Channel:
                 self._unbound.remove(mailbox)
             for chat_id in [one for one, box in self._by_chat.items() if box is mailbox]:
                 del self._by_chat[chat_id]
+                self._early.end(chat_id)
+            self._forget_early()
+
+    def replace(self, generation: int) -> bool:
+        """Take a new channel in place of that *generation*, unless somebody did so since.
+
+        Returns whether there is one, as soon as it is open.
+        """
+        limits = self._limits
+        with self._changed:
+            if self.generation == generation and self.is_alive:
+                self._is_unwanted = True
+                _wake(self._wire)
+                self._changed.wait_for(
+                    lambda: self.generation != generation or not self.is_alive,
+                    ATTEMPTS * (limits.http + limits.socket_open),
+                )
+            return self.is_alive and self.generation != generation
 
     def close(self) -> None:
-        """Close the websocket."""
-        self.is_alive = False
-        self._wire.shutdown()  # type: ignore[no-untyped-call]  # its authors left it untyped
+        """Close the websocket. Replies that still wait for it are told."""
+        self._closing.set()
+        with self._lock:
+            _wake(self._wire)
+        self._die("it was closed")
 
     # ---- the reader's thread
 
     def _run(self) -> None:
         try:
-            while self.is_alive:
-                lost = self._read()
-                if self.is_alive:
+            while not self._closing.is_set():
+                lost = self._read(self._wire)
+                hang_up(self._wire)
+                if not self._closing.is_set():
                     self._mend(lost)
         except PoeProxyError as failure:
             self._die(failure.message)
         except Exception:
             log.exception("%s: the channel's reader failed", self._label)
             self._die("a fault of the proxy")
+        finally:
+            hang_up(self._wire)
 
-    def _read(self) -> bool:
+    def _read(self, wire: websocket.WebSocket) -> bool:
         """Read until the websocket breaks; return whether the channel lost its data."""
-        wire = self._wire
-        wire.settimeout(self._limits.ping)
+        limits = self._limits
         heard = time.monotonic()
-        while self.is_alive:
-            try:
-                opcode, frame = wire.recv_data()
-            except websocket.WebSocketTimeoutException:
-                if time.monotonic() - heard > self._limits.dead:
+        next_ping = heard + limits.ping
+        try:
+            while not self._closing.is_set():
+                now = time.monotonic()
+                if now - heard >= limits.dead:
                     log.info("%s: the websocket is silent", self._label)
                     return False
-                try:
+                if now >= next_ping:
+                    # The site's own ping, and the protocol's: either may be what keeps it open.
                     wire.send('{"type":"ping"}')
-                except (websocket.WebSocketException, OSError):
+                    wire.ping()
+                    next_ping = now + limits.ping
+                wire.settimeout(max(0.01, min(next_ping, heard + limits.dead) - now))
+                try:
+                    opcode, frame = wire.recv_data(control_frame=True)
+                except websocket.WebSocketTimeoutException:
+                    continue
+                heard = time.monotonic()
+                if opcode == ABNF.OPCODE_CLOSE:
                     return False
-                continue
-            except (websocket.WebSocketException, OSError):
-                return False
-            if opcode == websocket.ABNF.OPCODE_CLOSE:
-                return False
-            heard = time.monotonic()
-            if frame.startswith(b'{"type"'):
-                if b'"ping"' in frame:
-                    wire.send('{"type":"pong"}')
-                continue
-            try:
-                seq, items = read_frame(frame)
-            except ChannelLost:
-                return True
-            with self._lock:
-                self._seq = max(self._seq, seq or 0)
-                for item in items:
-                    self._deliver(item)
+                if opcode not in (ABNF.OPCODE_TEXT, ABNF.OPCODE_BINARY):
+                    continue
+                if frame.startswith(b'{"type"'):
+                    if b'"ping"' in frame:
+                        wire.send('{"type":"pong"}')
+                    continue
+                self._take(frame)
+        except ChannelLost:
+            return True
+        except (*_BROKEN, AttributeError):
+            # Aborted by another thread, it may lack its socket from one line to the next.
+            pass
         return False
+
+    def _take(self, frame: bytes) -> None:
+        seq, items = read_frame(frame)
+        with self._lock:
+            self._seq = max(self._seq, seq or 0)
+            for item in items:
+                self._deliver(item)
 
     def _deliver(self, item: Item) -> None:
         if item.chat_id is not None:
             mailbox = self._by_chat.get(item.chat_id) or self._claim(item, item.chat_id)
             if mailbox is not None:
                 mailbox.put(item)
-            else:
-                self._keep(item, item.chat_id)
+            elif self._unbound:
+                self._early.keep(item, item.chat_id, time.monotonic())
         elif item.name == "chatAddedV2":
-            chat: Mapping[str, Any] = item.content().get("chat") or {}
-            if isinstance(chat.get("chatId"), int):
-                self._claim(item, chat["chatId"])
+            match item.content():
+                case {"chat": {"chatId": int(chat_id)}}:
+                    self._claim(item, chat_id)
 
     def _claim(self, item: Item, chat_id: int) -> Mailbox | None:
         """Find the mailbox whose nonce *item* echoes, and tie it to the chat."""
@@ -240,41 +307,70 @@ class Channel:
         if mailbox in self._unbound:
             self._unbound.remove(mailbox)
             self._by_chat[chat_id] = mailbox
-            for item in self._early.pop(chat_id, (0.0, ()))[1]:
-                mailbox.put(item)
+            mailbox.chat_id = chat_id
+            for letter in self._early.take(chat_id):
+                mailbox.put(letter)
+            self._forget_early()
 
-    def _keep(self, item: Item, chat_id: int) -> None:
+    def _forget_early(self) -> None:
         if not self._unbound:
-            return
-        now = time.monotonic()
-        while self._early:
-            oldest, (since, _) = next(iter(self._early.items()))
-            if now - since < _KEEP_SECONDS and len(self._early) < _KEEP_CHATS:
-                break
-            del self._early[oldest]
-        self._early.setdefault(chat_id, (now, deque(maxlen=_KEEP_ITEMS)))[1].append(item)
+            self._early.clear()
 
     # ---- when it breaks
 
     def _mend(self, lost: bool) -> None:
-        """Reconnect, to what this channel missed where that is possible (§7.6)."""
-        self._wire.shutdown()  # type: ignore[no-untyped-call]  # its authors left it untyped
-        now = time.monotonic()
-        if not lost and now - self._mended_at > _SOON:
-            self._mended_at = now
+        """Reconnect, to what this channel missed where that is possible (§7.6).
+
+        Raises `UpstreamError` if nothing helps.
+        """
+        lost = lost or self._is_unwanted
+        is_again = time.monotonic() - self._mended_at < _SOON
+        self._breaks = self._breaks + 1 if is_again else 0
+        if self._breaks > ATTEMPTS or (is_again and not self._is_waited_for()):
+            raise UpstreamUnreachable("Poe's websocket breaks again and again.")
+        if is_again:
+            self._rest(self._breaks - 1)
+        if not lost and not is_again:
             try:
-                self._wire = self._socket.open(self._data, self._seq)
+                self._install(self._socket.open(self._data, self._seq))
             except PoeProxyError as failure:
                 log.info("%s: no light reconnect: %s", self._label, failure)
             else:
                 log.info("%s: the websocket is open again", self._label)
                 return
-        self._data = self._renew()
-        self._seq = self._data.min_seq
-        self._wire = self._socket.open(self._data, self._seq)
-        self._mended_at = now
+        for attempt in range(ATTEMPTS):
+            try:
+                data = self._renew()
+                wire = self._socket.open(data, data.min_seq)
+            except (TokenRejected, UpstreamBlocked):
+                raise
+            except PoeProxyError as failure:
+                if attempt == ATTEMPTS - 1 or self._closing.is_set():
+                    raise
+                log.info("%s: no new channel: %s", self._label, failure)
+                self._rest(attempt)
+            else:
+                self._data, self._seq = data, data.min_seq
+                self._install(wire)
+                break
         log.info("%s: a new channel is open", self._label)
+        with self._changed:
+            self._is_unwanted = False
+            self.generation += 1
+            self._changed.notify_all()
         self._tell_all(Resync())
+
+    def _install(self, wire: websocket.WebSocket) -> None:
+        with self._lock:
+            self._wire = wire
+            self._mended_at = time.monotonic()
+
+    def _rest(self, attempt: int) -> None:
+        self._closing.wait(_PAUSE * 2**attempt * random.uniform(1.0, 1.5))
+
+    def _is_waited_for(self) -> bool:
+        with self._lock:
+            return bool(self._by_chat or self._unbound)
 
     def _tell_all(self, letter: Letter) -> None:
         with self._lock:
@@ -282,9 +378,15 @@ class Channel:
                 mailbox.put(letter)
 
     def _die(self, why: str) -> None:
-        with self._lock:
+        with self._changed:
+            if not self.is_alive:
+                return
             self.is_alive = False
-        log.warning("%s: the channel is gone: %s", self._label, why)
-        self._tell_all(
-            UpstreamInterrupted(f"The connection to Poe broke and could not be mended: {why}")
+            self._changed.notify_all()
+        log.log(
+            logging.INFO if self._closing.is_set() else logging.WARNING,
+            "%s: the channel is gone: %s",
+            self._label,
+            why,
         )
+        self._tell_all(UpstreamInterrupted(f"The connection to Poe is gone: {why}"))

@@ -1,36 +1,46 @@
 """An account at poe.com as an upstream: logs in, sends, listens, stops.
 
-Web protocol sheet §10, §13, §14 and §21.
+Web protocol sheet §10, §13, §14, §16 and §21.
 """
 
 from __future__ import annotations
 
 import base64
+import copy
 import logging
+import random
 import secrets
 import string
 import threading
 import time
 import uuid
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections import OrderedDict
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
-from poe_proxy.chat import ChatRequest, Idle, ReplyEvent
+from poe_proxy.chat import ChatRequest, FilePart, Idle, ImagePart, ReplyEvent
 from poe_proxy.errors import (
     BotNotAllowed,
     BotNotFound,
+    ParameterRefused,
     PoeProxyError,
+    PromptTooLong,
+    TokenRejected,
+    UpstreamBlocked,
     UpstreamError,
     UpstreamInterrupted,
     UpstreamProtocolError,
     UpstreamTimeout,
     UpstreamUncertain,
+    UpstreamUnreachable,
 )
 from poe_proxy.upstreams.base import TICK
-from poe_proxy.upstreams.poe_web import graphql
-from poe_proxy.upstreams.poe_web.channel import Channel, Socket
+from poe_proxy.upstreams.poe_web import attachments, graphql
+from poe_proxy.upstreams.poe_web.attachments import Attachment, Fetch, Tickets
+from poe_proxy.upstreams.poe_web.channel import ATTEMPTS, Channel, Socket
 from poe_proxy.upstreams.poe_web.credentials import Credentials
+from poe_proxy.upstreams.poe_web.graphql import ServerError, StillRefused
 from poe_proxy.upstreams.poe_web.mailbox import Mailbox, Resync
 from poe_proxy.upstreams.poe_web.pages import ChannelData
 from poe_proxy.upstreams.poe_web.session import Session
@@ -41,12 +51,13 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-#: Seconds that what is known of a bot holds.
+#: Seconds that what is known of a bot holds, and how many bots are remembered.
 _BOT_HOLDS: Final = 3600.0
-#: Seconds within which a prompt shows on the websocket if it arrived, though the answer to
-#: the sending was lost.
-_SHOWS_WITHIN: Final = 10.0
+_MOST_BOTS: Final = 1000
+#: Seconds in which the websocket may contradict an answer that says nothing was done.
+_GRACE: Final = 0.3
 
+_SEND: Final = "sendMessageMutation"
 _CANCEL: Final = "cancelViewerActiveJobs_cancelViewerActiveJobs_Mutation"
 _DELETE: Final = "useDeleteChat_deleteChat_Mutation"
 _NONCE_LETTERS: Final = string.ascii_letters + string.digits
@@ -59,6 +70,12 @@ class Bot:
     handle: str
     #: Seconds that its first word may take.
     patience: float
+    takes_files: bool = True
+    takes_images: bool = True
+    #: Bytes of one file; 0 if nothing is said about it.
+    file_limit: int = 0
+    #: Whether files go ahead of the message, or along with it (§16).
+    uploads_ahead: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +100,7 @@ class PoeWeb:
         proxy: str | None = None,
         timeout: float = 60.0,
         delete_chats: bool = False,
+        fetch: Fetch | None = None,
         clock: Callable[[], float] = time.monotonic,
         label: str = "cookie",
     ) -> None:
@@ -91,35 +109,68 @@ class PoeWeb:
         self.delete_chats = delete_chats
         self.clock = clock
         self.label = label
+        self.tickets = Tickets(clock)
         # One device for each account: pooled accounts must not look like one (§25).
         self.device = str(uuid.uuid4())
         self._to_prompt = to_prompt
+        self._fetch = fetch
         self._session = Session(credentials, site, url=web_url, proxy=proxy, label=label)
         self._socket = Socket(site, origin=web_url, ws_url=ws_url, proxy=proxy)
         self._channel: Channel | None = None
         self._opening = threading.Lock()
-        self._bots: dict[str, tuple[float, Bot]] = {}
+        self._logins = 0
+        self._login_failure: UpstreamError | None = None
+        self._bots: OrderedDict[str, tuple[float, Bot]] = OrderedDict()
+        self._bots_lock = threading.Lock()
 
     def reply(self, chat: ChatRequest, bot: str) -> Generator[ReplyEvent, None, None]:
-        """Yield what *bot* answers, in a new chat; see `Upstream`."""
+        """Yield what *bot* answers, in a new chat; see `Upstream`.
+
+        Raises `InvalidRequest` for an image or file that is none.
+        """
         prompt = self._to_prompt(chat)
-        login = yield from _meanwhile(self._log_in)
-        known = self._known(bot) or (yield from _meanwhile(lambda: self._look_up(login, bot)))
-        exchange = Exchange(self, login, known, prompt)
+        parts = attachments.parts_of(chat)
+        files = (yield from _meanwhile(lambda: self._read(parts))) if parts else ()
+        exchange = yield from self._begin(bot, prompt, files)
         try:
             yield from exchange.events()
         finally:
             exchange.close()
 
+    def _begin(
+        self, name: str, prompt: str, files: Sequence[Attachment]
+    ) -> Generator[ReplyEvent, None, Exchange]:
+        """Do all that comes before the sending."""
+        for is_last in (False, True):
+            login = self._open_login() or (yield from _meanwhile(self._log_in))
+            bot = self._known(name)
+            if bot is None:
+                bot = yield from _meanwhile(lambda: self._look_up(login.session, name))  # noqa: B023
+            tickets: list[str] = []
+            if files:
+                _check(files, bot)
+            if files and bot.uploads_ahead:
+                upload = login.session.upload
+                tickets = yield from _meanwhile(
+                    lambda: [self.tickets.get(one, upload) for one in files]  # noqa: B023
+                )
+            exchange = Exchange(self, login, bot, prompt, files, tickets)
+            try:
+                exchange.attach()
+            except UpstreamUnreachable:
+                # It broke since we looked; nothing was sent.
+                if is_last:
+                    raise
+            else:
+                return exchange
+        raise AssertionError("the last round returns or raises")
+
     def balance(self) -> int:
         """Return the points that the account has left; raises `UpstreamError`."""
-        data = self._log_in().session.call("settingsPageQuery", {})
-        points = ((data.get("viewer") or {}).get("messagePointInfo") or {}).get(
-            "messagePointBalance"
-        )
-        if not isinstance(points, int):
-            raise UpstreamProtocolError("Poe tells no balance of points.")
-        return points
+        match self._log_in().session.call("settingsPageQuery", {}):
+            case {"viewer": {"messagePointInfo": {"messagePointBalance": int(points)}}}:
+                return points
+        raise UpstreamProtocolError("Poe tells no balance of points.")
 
     def close(self) -> None:
         """Close the websocket and the connections."""
@@ -129,25 +180,62 @@ class PoeWeb:
 
     # ---- logging in
 
+    def _open_login(self) -> Login | None:
+        """The login that is at hand, without waiting for it."""
+        channel = self._channel
+        return Login(self._session, channel) if channel is not None and channel.is_alive else None
+
     def _log_in(self) -> Login:
+        """Return the login, which is made anew if there is none.
+
+        Of many that wait for it one tries, and all get what came of that.
+        """
+        seen = self._logins
         with self._opening:
-            if self._channel is None or not self._channel.is_alive:
-                session = self._session
-                data = session.log_in()
+            if login := self._open_login():
+                return login
+            if self._logins != seen and self._login_failure is not None:
+                raise copy.copy(self._login_failure)
+            try:
+                channel = self._open_channel()
+            except UpstreamError as failure:
+                self._login_failure = failure.with_traceback(None)
+                raise
+            else:
+                self._login_failure = None
+                self._channel = channel
+                return Login(self._session, channel)
+            finally:
+                self._logins += 1
+
+    def _open_channel(self) -> Channel:
+        session = self._session
+        data = session.log_in()
+        self.tickets.forget()
+        for attempt in range(ATTEMPTS):
+            try:
                 self._subscribe(data)
-                self._channel = Channel(
-                    data, self._socket, self.site, renew=self._renew, label=self.label
-                )
-            return Login(self._session, self._channel)
+                return Channel(data, self._socket, self.site, renew=self._renew, label=self.label)
+            except (TokenRejected, UpstreamBlocked):
+                raise
+            except (UpstreamUnreachable, UpstreamProtocolError) as failure:
+                if attempt == ATTEMPTS - 1:
+                    raise
+                log.info("%s: %s Trying another channel.", self.label, failure)
+            time.sleep(random.uniform(0.2, 0.4) * 2**attempt)
+            data = session.channel_data()
+        raise AssertionError("the last attempt returns or raises")
 
     def _renew(self) -> ChannelData:
         """Get and subscribe a new channel for a session that goes on."""
-        data = self._session.channel_data()
+        try:
+            data = self._session.channel_data()
+        except UpstreamProtocolError:
+            data = self._session.log_in()
         self._subscribe(data)
         return data
 
     def _subscribe(self, data: ChannelData) -> None:
-        self._session.channel_name = data.name
         self._session.call(
             "subscriptionsMutation",
             {
@@ -156,17 +244,21 @@ class PoeWeb:
                     for name, hash in self.site.subscriptions.items()
                 ]
             },
+            channel=data.name,
         )
+        self._session.channel_name = data.name
 
-    # ---- bots
+    # ---- bots and files
 
     def _known(self, name: str) -> Bot | None:
-        until, bot = self._bots.get(name.lower(), (0.0, None))
+        with self._bots_lock:
+            until, bot = self._bots.get(name.lower(), (0.0, None))
         return bot if bot is not None and self.clock() < until else None
 
-    def _look_up(self, login: Login, name: str) -> Bot:
+    def _look_up(self, session: Session, name: str) -> Bot:
         handle = self.site.handles.get(name.lower(), name)
-        found = login.session.call("HandleBotLandingPageQuery", {"botHandle": handle}).get("bot")
+        data = session.call("HandleBotLandingPageQuery", {"botHandle": handle})
+        found = data.get("bot")
         if not isinstance(found, dict):
             # Of an inner name that is not in our table this proves nothing (§25).
             if "_" not in name or name.lower() in self.site.handles:
@@ -177,142 +269,261 @@ class PoeWeb:
                 str(found.get("noAccessMessage") or f"This account may not use {handle}."),
                 param="model",
             )
+        viewer = data.get("viewer")
+        limit = found.get("uploadFileSizeLimit")
+        takes_files = found.get("supportsFileUpload") is not False
         bot = Bot(
-            handle=str(found.get("displayName") or found.get("handle") or handle),
-            patience=max(self.timeout, float(found.get("messageTimeoutSecs") or 0)),
+            handle=str(found.get("handle") or found.get("displayName") or handle),
+            patience=max(self.timeout, _number(found.get("messageTimeoutSecs"))),
+            takes_files=takes_files,
+            takes_images=takes_files or found.get("allowsImageAttachments") is True,
+            file_limit=limit if isinstance(limit, int) else 0,
+            uploads_ahead=not isinstance(viewer, dict)
+            or viewer.get("shouldUseFinishUploadEndpoint") is not False,
         )
-        self._bots[name.lower()] = self.clock() + _BOT_HOLDS, bot
+        with self._bots_lock:
+            self._bots[name.lower()] = self.clock() + _BOT_HOLDS, bot
+            while len(self._bots) > _MOST_BOTS:
+                self._bots.popitem(last=False)
         return bot
+
+    def _read(self, parts: Sequence[ImagePart | FilePart]) -> list[Attachment]:
+        return [attachments.read(part, self._fetch) for part in parts]
+
+
+def _check(files: Sequence[Attachment], bot: Bot) -> None:
+    """Refuse what *bot* would not take."""
+    for file in files:
+        if not (bot.takes_images if file.is_image else bot.takes_files):
+            what = "images" if file.is_image else "files"
+            raise ParameterRefused(f"{bot.handle} takes no {what}.", param="messages")
+        if 0 < bot.file_limit < len(file.data):
+            raise PromptTooLong(
+                f"{bot.handle} takes files of {bot.file_limit} bytes at most.", param="messages"
+            )
 
 
 class Exchange:
     """One prompt on its way, and the answer to it."""
 
-    def __init__(self, account: PoeWeb, login: Login, bot: Bot, prompt: str) -> None:
+    def __init__(
+        self,
+        account: PoeWeb,
+        login: Login,
+        bot: Bot,
+        prompt: str,
+        files: Sequence[Attachment],
+        tickets: Sequence[str],
+    ) -> None:
         self._account = account
-        self._login = login
+        self._session = login.session
+        self._channel = login.channel
         self._bot = bot
         self._prompt = prompt
-        self._turn = Turn(client_nonce=_nonce(), chat_nonce=_nonce())
+        self._files = files
+        self._tickets = tickets
+        self._turn = Turn(
+            client_nonce=_nonce(),
+            chat_nonce=_nonce(),
+            hears_of_jobs="jobUpdated" in account.site.subscriptions,
+        )
         self._mailbox = Mailbox(self._turn.client_nonce, self._turn.chat_nonce)
         # What the answer to the sending was; the sender's thread writes it, once.
         self._answer: Mapping[str, Any] | UpstreamError | None = None
-        self._is_sent = False
+        self._is_answered = False
+        # The answer says that the message was refused: no doubt is left.
+        self._is_refused = False
         self._lock = threading.Lock()
+        self._is_begun = False
         self._is_abandoned = False
+        # A failure of the sending, as long as the message may have arrived all the same.
+        self._lost: UpstreamError | None = None
+        self._lost_at = 0.0
+        # It was looked for, and never arrived.
+        self._is_gone = False
+        # Frames were lost, and the history has not been asked about them yet.
+        self._has_gap = False
+
+    def attach(self) -> None:
+        """Look out for the answer; raises `UpstreamUnreachable` if there is no websocket."""
+        self._channel.attach(self._mailbox)
 
     # ---- the reply
 
-    def events(self) -> Iterator[ReplyEvent]:
+    def events(self) -> Generator[ReplyEvent, None, None]:
         """Send, and yield what comes of it."""
         clock, turn = self._account.clock, self._turn
-        self._login.channel.attach(self._mailbox)
+        heard = clock()
+        self._is_begun = True
         threading.Thread(target=self._send, daemon=True).start()
-        heard, limit = clock(), self._bot.patience
-        lost: UpstreamUncertain | None = None
-        looked_up = False
-        while not turn.is_over:
-            letters = self._mailbox.wait(self._until_due())
-            silent = True
-            look_up = False
-            for letter in letters:
-                heard, limit = clock(), self._account.timeout
+        while True:
+            is_silent = True
+            for letter in self._mailbox.wait(self._until_due()):
+                heard = clock()
                 if isinstance(letter, UpstreamError):
-                    raise letter
+                    raise self._broken(letter)
                 if isinstance(letter, Resync):
-                    look_up = True
+                    self._has_gap = True
                     continue
                 for event in self._open(letter):
-                    silent = False
+                    is_silent = False
                     yield event
-            if self._answer is not None:
-                lost = self._accept() or lost
-            for event in turn.due(clock()):
-                silent = False
-                yield event
+            self._accept()
+            turn.chat_id = turn.chat_id or self._mailbox.chat_id
+            if not self._is_lost() and not turn.is_over:
+                for event in turn.due(clock()):
+                    is_silent = False
+                    yield event
             if turn.is_over:
                 return
-            quiet = clock() - heard
-            vanished = lost is not None and turn.chat_id is None and quiet > _SHOWS_WITHIN
-            if look_up or ((vanished or quiet > limit) and not looked_up):
-                looked_up = not look_up
-                for event in (yield from _meanwhile(self._from_history)):
-                    silent = False
-                    heard = clock()
-                    yield event
-            elif vanished and lost is not None:
-                raise lost
-            elif quiet > limit:
-                raise UpstreamTimeout(f"The bot said nothing for {limit:.0f} s.")
-            if silent:
+            news = yield from self._ask_history(clock() - heard)
+            if news:
+                heard, is_silent = clock(), False
+                yield from news
+                if turn.is_over:
+                    return
+            if is_silent:
                 yield Idle()
 
     def _until_due(self) -> float:
-        due = self._turn.next_due()
-        return TICK if due is None else min(TICK, max(0.0, due - self._account.clock()))
+        """How long there is nothing to do, unless a letter comes."""
+        dues = [self._turn.next_due()]
+        if self._is_lost():
+            dues.append(self._lost_at + self._window())
+        now = self._account.clock()
+        return min([TICK, *(max(0.0, due - now) for due in dues if due is not None)])
+
+    def _window(self) -> float:
+        """Within how many seconds a message shows that arrived though its answer is a failure."""
+        if isinstance(self._lost, UpstreamUncertain):
+            return self._account.site.limits.shows
+        return _GRACE
 
     def _open(self, item: Item) -> Iterator[ReplyEvent]:
-        if self._turn.chat_id is None:
-            self._turn.chat_id = item.chat_id
         return self._turn.feed(item.name, item.content(), self._account.clock())
 
-    def _accept(self) -> UpstreamUncertain | None:
-        """Take the answer to the sending; return the failure that leaves all open."""
+    def _accept(self) -> None:
+        """Take the answer to the sending, if it has come.
+
+        Raises it if it says for certain that the message was not taken. Of any other failure
+        the websocket may show that the message arrived all the same (§25).
+        """
         answer, self._answer = self._answer, None
-        if isinstance(answer, UpstreamUncertain):
-            log.info("%s: %s Watching for the prompt.", self._account.label, answer)
-            return answer
+        if answer is None:
+            return
         if isinstance(answer, UpstreamError):
-            raise answer
-        if answer is not None:
-            self._turn.accepted(answer)
-            if self._turn.chat_id is not None:
-                self._login.channel.bind(self._mailbox, self._turn.chat_id)
-        return None
+            if self._is_refused or isinstance(answer, UpstreamUnreachable):
+                raise answer
+            log.info("%s: %s Watching for the message.", self._account.label, answer)
+            self._lost, self._lost_at = answer, self._account.clock()
+            return
+        self._turn.accepted(answer)
+        if self._turn.chat_id is not None:
+            self._channel.bind(self._mailbox, self._turn.chat_id)
 
-    def _from_history(self) -> list[ReplyEvent]:
-        """Read from the history what the websocket did not tell (§10.9, §14.4)."""
-        session, turn = self._login.session, self._turn
-        if turn.chat_id is None:
-            turn.chat_id = self._find_chat(session)
-        if turn.chat_id is None:
+    def _is_lost(self) -> bool:
+        """Whether the message may never have arrived."""
+        return self._lost is not None and self._turn.chat_id is None
+
+    def _broken(self, failure: UpstreamError) -> UpstreamError:
+        """What *failure* means for a message that was sent: no other token may try it."""
+        if self._turn.said:
+            return UpstreamInterrupted(failure.message)
+        return UpstreamUncertain(failure.message)
+
+    # ---- the history, where the websocket does not tell
+
+    def _ask_history(self, quiet: float) -> Generator[ReplyEvent, None, list[ReplyEvent]]:
+        """Look where the reply has got to, if that is in doubt; return what is new.
+
+        Raises the failure if the doubt is over.
+        """
+        if self._is_lost():
+            yield from self._find()
             return []
-        node = base64.b64encode(f"Chat:{turn.chat_id}".encode()).decode()
-        data = session.call("ChatListPaginationQuery", {"count": 100, "cursor": None, "id": node})
-        chat = data.get("node")
-        if not isinstance(chat, dict):
-            raise UpstreamInterrupted("The reply was lost: Poe does not know its chat any more.")
+        limit = self._account.timeout if self._turn.said else self._bot.patience
+        is_late = quiet > limit
+        if not is_late and not (self._has_gap and self._turn.chat_id is not None):
+            return []
+        self._has_gap = False
+        silence = UpstreamTimeout(f"The bot said nothing for {limit:.0f} s.")
+        if self._turn.chat_id is None:
+            raise silence
+        try:
+            messages = yield from _meanwhile(self._messages)
+        except UpstreamError as failure:
+            if is_late:
+                raise silence from failure
+            log.info("%s: no history: %s", self._account.label, failure)
+            return []
+        if messages is None:
+            raise self._broken(UpstreamUncertain("Poe does not know the chat any more."))
         now = self._account.clock()
-        return [
-            event
-            for message in _nodes(chat.get("messagesConnection"))
-            for event in turn.feed("messageAdded", message, now)
+        news = [
+            event for message in messages for event in self._turn.feed("messageAdded", message, now)
         ]
+        if is_late and not news:
+            raise silence
+        if is_late and not self._turn.is_over:
+            # The bot went on, and the websocket did not tell: it is deaf.
+            generation = self._channel.generation
+            yield from _meanwhile(lambda: self._channel.replace(generation))
+        return news
 
-    def _find_chat(self, session: Session) -> int | None:
-        """Look for our prompt among the newest chats, by its nonce."""
-        data = session.call("ChatHistoryListPaginationQuery", {"count": 10, "cursor": None})
+    def _find(self) -> Generator[ReplyEvent, None, None]:
+        """Find out whether the message arrived although its answer was lost."""
+        lost = self._lost
+        assert lost is not None
+        if self._account.clock() < self._lost_at + self._window():
+            return
+        if isinstance(lost, UpstreamUncertain):
+            try:
+                self._turn.chat_id = yield from _meanwhile(self._find_chat)
+            except UpstreamError as failure:
+                raise lost from failure
+        if self._turn.chat_id is not None:
+            log.info("%s: the message is in the history", self._account.label)
+            self._channel.bind(self._mailbox, self._turn.chat_id)
+            self._has_gap = True
+            return
+        self._is_gone = True
+        if self._tickets:
+            # One that Poe no longer knows is answered by a server error, too.
+            self._account.tickets.forget()
+        if isinstance(lost, ServerError):
+            raise graphql.changed(_SEND, self._account.site, perhaps=True)
+        raise lost
+
+    def _messages(self) -> list[Mapping[str, Any]] | None:
+        """The messages of the chat, oldest first; None if there is no such chat."""
+        node = base64.b64encode(f"Chat:{self._turn.chat_id}".encode()).decode()
+        data = self._session.call(
+            "ChatListPaginationQuery", {"count": 100, "cursor": None, "id": node}
+        )
+        chat = data.get("node")
+        return list(_nodes(chat.get("messagesConnection"))) if isinstance(chat, dict) else None
+
+    def _find_chat(self) -> int | None:
+        """Look for our message among the newest chats, by its nonce."""
+        data = self._session.call("ChatHistoryListPaginationQuery", {"count": 10, "cursor": None})
         for chat in _nodes(data.get("chats")):
-            listed = session.call(
+            listed = self._session.call(
                 "ChatListPaginationQuery", {"count": 10, "cursor": None, "id": chat.get("id")}
             ).get("node")
-            for message in _nodes((listed or {}).get("messagesConnection")):
-                if message.get("clientNonce") == self._turn.client_nonce:
-                    number = chat.get("chatId")
-                    return number if isinstance(number, int) else None
+            if not isinstance(listed, dict):
+                continue
+            for message in _nodes(listed.get("messagesConnection")):
+                number = chat.get("chatId")
+                if message.get("clientNonce") == self._turn.client_nonce and number is not None:
+                    return int(number)
         return None
 
     # ---- sending, in a thread of its own
 
     def _send(self) -> None:
+        answer: Mapping[str, Any] | UpstreamError
         try:
-            data = self._login.session.call("sendMessageMutation", self._variables(), reading=False)
-            edge = data.get("messageEdgeCreate")
-            if not isinstance(edge, dict):
-                raise UpstreamUncertain("Poe's answer to the message says nothing about it.")
-            if edge.get("status", "success") != "success":
-                raise graphql.refusal(str(edge["status"]), str(edge.get("statusMessage") or ""))
-            answer: Mapping[str, Any] | UpstreamError = edge
+            answer = self._ask()
         except UpstreamError as failure:
             answer = failure
         except Exception:
@@ -320,15 +531,43 @@ class Exchange:
             answer = UpstreamUncertain("A fault of the proxy while it sent the message.")
         with self._lock:
             self._answer = answer
-            self._is_sent = True
-            late = self._is_abandoned
-        if late:
-            if isinstance(answer, UpstreamError):
-                return
-            self._turn.accepted(answer)
-            self._clean_up()
+            self._is_answered = True
+            is_late = self._is_abandoned
+        if is_late:
+            self._tidy_up_late(answer)
         else:
             self._mailbox.wake()
+
+    def _ask(self) -> Mapping[str, Any]:
+        generation = self._channel.generation
+        try:
+            data = self._post()
+        except StillRefused:
+            # Poe may have forgotten the channel that the message names.
+            if self._may_repeat() and self._channel.replace(generation) and self._may_repeat():
+                data = self._post()
+            else:
+                raise
+        edge = data.get("messageEdgeCreate")
+        if not isinstance(edge, dict):
+            raise UpstreamUncertain("Poe's answer to the message says nothing about it.")
+        status = edge.get("status") or "success"
+        if status != "success":
+            self._is_refused = True
+            raise graphql.refusal(str(status), str(edge.get("statusMessage") or ""))
+        return edge
+
+    def _post(self) -> dict[str, Any]:
+        return self._session.call(
+            _SEND,
+            self._variables(),
+            reading=False,
+            files=() if self._bot.uploads_ahead else self._files,
+            may_repeat=self._may_repeat,
+        )
+
+    def _may_repeat(self) -> bool:
+        return self._mailbox.chat_id is None and not self._is_abandoned
 
     def _variables(self) -> dict[str, Any]:
         return {
@@ -344,13 +583,13 @@ class Exchange:
             },
             "clientNonce": self._turn.client_nonce,
             "sdid": self._account.device,
-            "attachments": [],
+            "attachments": [f"file{number}" for number in range(len(self._files))],
             "chatNonce": self._turn.chat_nonce,
             "existingMessageAttachmentsIds": [],
             "shouldFetchChat": True,
             "referencedMessageId": None,
             "parameters": None,
-            "fileHashJwts": [],
+            "fileHashJwts": list(self._tickets),
         }
 
     # ---- the end
@@ -360,33 +599,62 @@ class Exchange:
 
         Waits for neither: the requests go out in a thread of their own.
         """
-        self._login.channel.detach(self._mailbox)
+        self._channel.detach(self._mailbox)
         with self._lock:
             self._is_abandoned = True
-            answered = self._is_sent
+            is_answered = self._is_answered or not self._is_begun
             answer, self._answer = self._answer, None
         if isinstance(answer, Mapping):
             self._turn.accepted(answer)
-        # While the sending is under way its own thread cleans up, once it knows the chat.
-        is_known = self._turn.chat_id is not None and (answered or self._turn.is_over)
-        if is_known and (not self._turn.is_over or self._account.delete_chats):
-            threading.Thread(target=self._clean_up, daemon=True).start()
+        turn = self._turn
+        turn.chat_id = turn.chat_id or self._mailbox.chat_id
+        if not is_answered:
+            # The sending is under way, and its thread tidies up once it knows of which chat.
+            if turn.chat_id is not None and not turn.is_over:
+                threading.Thread(target=self._stop, daemon=True).start()
+        elif turn.chat_id is not None:
+            if not turn.is_over or self._account.delete_chats:
+                threading.Thread(target=self._tidy_up, daemon=True).start()
+        elif isinstance(self._lost or answer, UpstreamUncertain) and not self._is_gone:
+            threading.Thread(target=self._tidy_up, daemon=True).start()
 
-    def _clean_up(self) -> None:
-        chat = {"chatId": self._turn.chat_id}
+    def _tidy_up_late(self, answer: Mapping[str, Any] | UpstreamError) -> None:
+        if isinstance(answer, Mapping):
+            self._turn.accepted(answer)
+        elif not isinstance(answer, UpstreamUncertain) and self._turn.chat_id is None:
+            return
+        self._tidy_up()
+
+    def _tidy_up(self) -> None:
+        try:
+            if self._turn.chat_id is None:
+                # It may be there although we were not told of it.
+                self._turn.chat_id = self._find_chat()
+        except PoeProxyError as failure:
+            log.warning("%s: a chat was not looked for: %s", self._account.label, failure)
         if self._turn.chat_id is None:
             return
+        if not self._turn.is_over:
+            self._stop()
+        if self._account.delete_chats:
+            self._do(_DELETE)
+
+    def _stop(self) -> None:
+        self._do(_CANCEL)
+
+    def _do(self, operation: str) -> None:
         try:
-            if not self._turn.is_over:
-                self._login.session.call(_CANCEL, chat, reading=False)
-            if self._account.delete_chats:
-                self._login.session.call(_DELETE, chat, reading=False)
+            self._session.call(operation, {"chatId": self._turn.chat_id}, reading=False)
         except PoeProxyError as failure:
-            log.warning("%s: a chat was not cleaned up: %s", self._account.label, failure)
+            log.warning("%s: a chat was not tidied up: %s", self._account.label, failure)
 
 
 def _meanwhile(work: Callable[[], T]) -> Generator[ReplyEvent, None, T]:
-    """Do *work* in a thread, yielding `Idle` until it is done; return what it returns."""
+    """Do *work* in a thread, yielding `Idle` until it is done; return what it returns.
+
+    Whoever closes the generator does not wait for the work: it ends by its own time limits,
+    and what it finds out (a login, a bot) serves the next one.
+    """
     done = threading.Event()
     results: list[T] = []
     failures: list[BaseException] = []
@@ -409,9 +677,16 @@ def _meanwhile(work: Callable[[], T]) -> Generator[ReplyEvent, None, T]:
 
 def _nodes(connection: Any) -> Iterator[Mapping[str, Any]]:
     """The nodes of a Relay connection."""
-    for edge in (connection or {}).get("edges") or ():
-        if isinstance(edge, dict) and isinstance(edge.get("node"), dict):
-            yield edge["node"]
+    match connection:
+        case {"edges": list(edges)}:
+            for edge in edges:
+                match edge:
+                    case {"node": dict(node)}:
+                        yield node
+
+
+def _number(value: Any) -> float:
+    return float(value) if isinstance(value, int | float) else 0.0
 
 
 def _nonce() -> str:

@@ -30,8 +30,9 @@ class Credentials:
 
         Raises ValueError with a sentence that does not repeat the value.
         """
-        text = text.strip()
-        if not re.match(r"[\w-]+=[^=]", text):
+        text = re.sub(r"\A\s*cookie:", "", text, flags=re.IGNORECASE).strip()
+        # A bare value may end in the padding of base64.
+        if not re.match(r"p-b=|[\w-]+=[^=]", text):
             text = f"p-b={text}"
         cookies: dict[str, str] = {}
         for pair in filter(None, (part.strip() for part in text.split(";"))):

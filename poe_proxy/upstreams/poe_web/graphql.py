@@ -6,8 +6,9 @@ Free of I/O. Web protocol sheet §6, §8 and §17.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -29,9 +30,26 @@ from poe_proxy.errors import (
 )
 from poe_proxy.upstreams.poe_web.site import Site, TagForm
 
+_SECONDS: Final = re.compile(r"[0-9]{1,9}(\.[0-9]+)?")
+
 
 class StaleSession(Exception):
     """Poe refused form key or tag: nothing was done, and a fresh page may help (§17.1)."""
+
+    def __init__(self, operation: str, status: int) -> None:
+        super().__init__(
+            f"Poe refused {operation} with {status}: it accepts the form key or the tag no longer."
+        )
+        #: 400 for a wrong key, tag or channel; 401 and 403 say that the login itself is in doubt.
+        self.status = status
+
+
+class StillRefused(UpstreamProtocolError):
+    """Poe refuses with 400 whatever key and tag we send."""
+
+
+class ServerError(UpstreamUncertain):
+    """Poe answered "Server Error": a retired hash, a fault of its own, or a lost answer (§17.2)."""
 
 
 def body(operation: str, variables: Mapping[str, Any], site: Site) -> bytes:
@@ -57,7 +75,8 @@ def refuse_page(status: int, headers: Mapping[str, str], text: str) -> None:
     """Raise if what came is no answer of the application: a challenge, a login, an outage."""
     location = headers.get("Location", "")
     if headers.get("cf-mitigated") == "challenge" or (
-        status in (403, 503) and "Just a moment..." in text
+        # An address that is blocked for good gets a page of another wording.
+        status in (403, 503) and ("Just a moment..." in text or "Attention Required!" in text)
     ):
         raise UpstreamBlocked(
             "Poe shows a browser challenge instead of an answer, as it does for addresses of "
@@ -81,11 +100,9 @@ def refuse_page(status: int, headers: Mapping[str, str], text: str) -> None:
 
 
 def retry_after(headers: Mapping[str, str]) -> float:
-    """Return the seconds that `Retry-After` asks for, 0.0 if it does not."""
-    try:
-        return max(0.0, float(headers.get("Retry-After", "")))
-    except ValueError:
-        return 0.0
+    """Return the seconds that `Retry-After` asks for, 0.0 if it does not; a day at most."""
+    given = headers.get("Retry-After", "")
+    return min(float(given), 86_400.0) if _SECONDS.fullmatch(given) else 0.0
 
 
 def read_answer(
@@ -98,9 +115,9 @@ def read_answer(
     text = content[:4000].decode("utf-8", "replace")
     refuse_page(status, headers, text)
     if status in (400, 401, 403):
-        raise StaleSession(
-            f"Poe refused {operation} with {status}: it accepts the form key or the tag no longer."
-        )
+        raise StaleSession(operation, status)
+    if 400 <= status < 500:
+        raise UpstreamProtocolError(f"Poe refused {operation} with {status}.")
     if status >= 500:
         raise UpstreamUncertain(f"Poe answered {operation} with {status}.")
     try:
@@ -120,21 +137,26 @@ def read_answer(
     if message == "PersistedQueryNotFound":
         raise changed(operation, site)
     if message == "Server Error" or not message:
-        raise UpstreamUncertain(f"Poe answered {operation} with a server error.")
+        raise ServerError(f"Poe answered {operation} with a server error.")
     raise UpstreamRefused(f"Poe refused {operation}: {message[:500]}")
 
 
-def changed(operation: str, site: Site) -> UpstreamChanged:
-    """Poe has a new hash for *operation*."""
+def changed(operation: str, site: Site, *, perhaps: bool = False) -> UpstreamChanged:
+    """Poe has a new hash for *operation*, or *perhaps* it has."""
+    known = f"{operation} by the hash {site.operations[operation]}"
     return UpstreamChanged(
-        f"Poe no longer knows {operation} by the hash {site.operations[operation]}: the site "
-        "has changed. Update poe-proxy, or name a file with the new hash in POE_SITE."
+        (
+            f"Poe answers with a server error when it is asked for {known}. Most likely "
+            if perhaps
+            else f"Poe no longer knows {known}: "
+        )
+        + "the site has changed. Update poe-proxy, or name a file with the new hash in POE_SITE."
     )
 
 
 def refusal(status: str, message: str) -> UpstreamError:
     """Return the failure for a status of `messageEdgeCreate` other than success (§17.3)."""
-    said = message or f"Poe refused the message ({status})."
+    said = message[:1000] or f"Poe refused the message ({status})."
     match status:
         case "reached_limit":
             return TokenExhausted(said)
@@ -156,11 +178,11 @@ def refusal(status: str, message: str) -> UpstreamError:
 
 def failed_state(state: str, text: str) -> UpstreamError:
     """Return the failure for a message that ended in *state* (§12.2)."""
-    said = text or f"The bot's message ended in the state {state}."
+    said = text[:1000] or f"The bot's message ended in the state {state}."
     match state:
         case "error_user_message_too_long":
             return PromptTooLong(said)
         case "error_insufficient_fund":
             return TokenExhausted(said)
         case _:
-            return BotFailed(f"{said} ({state})")
+            return BotFailed(f"{said} ({state})" if text else said)

@@ -1,9 +1,14 @@
-"""What the websocket's reader leaves for one reply, until the reply's own thread looks."""
+"""What the websocket's reader leaves for the replies, until their own threads look.
+
+Free of I/O; time is passed in.
+"""
 
 from __future__ import annotations
 
 import threading
-from typing import TypeAlias
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import Final, TypeAlias
 
 from poe_proxy.errors import UpstreamError
 from poe_proxy.upstreams.poe_web.turn import Item
@@ -16,30 +21,50 @@ class Resync:
 Letter: TypeAlias = "Item | Resync | UpstreamError"
 
 
-class Mailbox:
-    """A bounded wait for one reader, and no wait at all for those who write.
+class Pile:
+    """Letters in their order.
 
     An unfinished message carries all of its text in each item, so only the newest is kept:
     a slow client cannot make the letters pile up.
     """
 
+    def __init__(self) -> None:
+        self.letters: list[Letter] = []
+        #: Characters in it.
+        self.size = 0
+        self._last_key: str | None = None
+
+    def add(self, letter: Letter) -> None:
+        """Lay *letter* on top, or in place of the one that it outdates."""
+        key = letter.message_key if isinstance(letter, Item) else None
+        if key is not None and key == self._last_key:
+            self.size -= _size(self.letters.pop())
+        self.letters.append(letter)
+        self.size += _size(letter)
+        self._last_key = key
+
+
+def _size(letter: Letter) -> int:
+    return len(letter.text) if isinstance(letter, Item) else 0
+
+
+class Mailbox:
+    """A bounded wait for one reader, and no wait at all for those who write."""
+
     def __init__(self, client_nonce: str, chat_nonce: str) -> None:
         self.client_nonce = client_nonce
         self.chat_nonce = chat_nonce
-        self._letters: list[Letter] = []
-        self._last_key: str | None = None
+        #: The chat that the letters are about, once Poe has told by echoing a nonce: then it
+        #: has the message, whatever else it says.
+        self.chat_id: int | None = None
+        self._pile = Pile()
         self._lock = threading.Lock()
         self._filled = threading.Event()
 
     def put(self, letter: Letter) -> None:
         """Leave a letter."""
-        key = letter.message_key if isinstance(letter, Item) else None
         with self._lock:
-            if key is not None and key == self._last_key:
-                self._letters[-1] = letter
-            else:
-                self._letters.append(letter)
-            self._last_key = key
+            self._pile.add(letter)
         self._filled.set()
 
     def wake(self) -> None:
@@ -51,5 +76,60 @@ class Mailbox:
         self._filled.wait(seconds)
         with self._lock:
             self._filled.clear()
-            letters, self._letters, self._last_key = self._letters, [], None
-        return letters
+            pile, self._pile = self._pile, Pile()
+        return pile.letters
+
+
+@dataclass(slots=True)
+class _Kept:
+    since: float
+    pile: Pile = field(default_factory=Pile)
+
+
+class Early:
+    """Items of chats that are nobody's yet: they may come before the answer that says whose
+    they are (§14.1). Bounded in number, size and time."""
+
+    CHATS: Final = 256
+    ITEMS: Final = 128
+    CHARACTERS: Final = 16_000_000
+    SECONDS: Final = 60.0
+
+    def __init__(self) -> None:
+        self._chats: OrderedDict[int, _Kept] = OrderedDict()
+        #: Chats that are over: what still comes of them is for nobody.
+        self._over: OrderedDict[int, None] = OrderedDict()
+
+    def keep(self, item: Item, chat_id: int, now: float) -> None:
+        """Keep *item* for whoever turns out to own its chat."""
+        if chat_id in self._over:
+            return
+        pile = self._chats.setdefault(chat_id, _Kept(now)).pile
+        pile.add(item)
+        if len(pile.letters) > self.ITEMS:
+            pile.size -= _size(pile.letters.pop(0))
+        while self._chats and self._is_too_much(now):
+            self._chats.popitem(last=False)
+
+    def _is_too_much(self, now: float) -> bool:
+        return (
+            len(self._chats) > self.CHATS
+            or now - next(iter(self._chats.values())).since > self.SECONDS
+            or sum(kept.pile.size for kept in self._chats.values()) > self.CHARACTERS
+        )
+
+    def take(self, chat_id: int) -> list[Letter]:
+        """Return what was kept of a chat, and forget it."""
+        kept = self._chats.pop(chat_id, None)
+        return kept.pile.letters if kept else []
+
+    def end(self, chat_id: int) -> None:
+        """Keep nothing of this chat from now on."""
+        self._chats.pop(chat_id, None)
+        self._over[chat_id] = None
+        while len(self._over) > 4 * self.CHATS:
+            self._over.popitem(last=False)
+
+    def clear(self) -> None:
+        """Nobody waits: forget what is kept."""
+        self._chats.clear()

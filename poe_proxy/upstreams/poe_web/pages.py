@@ -5,10 +5,13 @@ Free of I/O. Web protocol sheet §5 and §7.1.
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
-from html.parser import HTMLParser
+from html import unescape
 from typing import Any
 from urllib.parse import urljoin
 
@@ -43,44 +46,51 @@ class ChannelData:
                         base_host=str(found["baseHost"]),
                         min_seq=int(found["minSeq"]),
                     )
-                except ValueError:
+                except (TypeError, ValueError):
                     continue
         return None
 
 
 def _objects(data: Any) -> Iterator[dict[str, Any]]:
-    if isinstance(data, dict):
-        yield data
-        data = list(data.values())
-    if isinstance(data, list):
-        for one in data:
-            yield from _objects(one)
+    """All objects in *data*, the outer before the inner. Walks by hand: pages nest deeply."""
+    waiting = deque([data])
+    while waiting:
+        one = waiting.popleft()
+        if isinstance(one, dict):
+            yield one
+            waiting.extend(one.values())
+        elif isinstance(one, list):
+            waiting.extend(one)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Script:
-    attributes: dict[str, str | None]
-    text: str = ""
+    attributes: Mapping[str, str]
+    text: str = field(repr=False)
 
 
-class _Scripts(HTMLParser):
-    def __init__(self) -> None:
-        super().__init__(convert_charrefs=False)
-        self.found: list[_Script] = []
-        self._open = False
+_ATTRIBUTE = r"""\s+[^\s=>"'/]+(?:\s*=\s*(?:"[^"]*"|'[^']*'|[^\s>"']+))?"""
+_OPENING = re.compile(rf"<script((?:{_ATTRIBUTE})*)\s*/?>")
+_ONE_ATTRIBUTE = re.compile(r"""([^\s=>"'/]+)(?:\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s>"']+)))?""")
 
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag == "script":
-            self.found.append(_Script(dict(attrs)))
-            self._open = True
 
-    def handle_endtag(self, tag: str) -> None:
-        if tag == "script":
-            self._open = False
+def _scripts(html: str) -> Iterator[_Script]:
+    """The scripts of a page, in their order.
 
-    def handle_data(self, data: str) -> None:
-        if self._open:
-            self.found[-1].text += data
+    By hand, because the page has megabytes and a parser of Python's own would hold up all
+    other replies for as long as it takes.
+    """
+    position = 0
+    while opening := _OPENING.search(html, position):
+        end = html.find("</script", opening.end())
+        position = len(html) if end < 0 else end
+        yield _Script(
+            {
+                name.lower(): unescape(double or single or bare)
+                for name, double, single, bare in _ONE_ATTRIBUTE.findall(opening[1])
+            },
+            html[opening.end() : position],
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +111,7 @@ class Page:
 
         Raises `UpstreamProtocolError` if it is not Poe's.
         """
-        parser = _Scripts()
-        parser.feed(html)
-        scripts = parser.found
+        scripts = list(_scripts(html))
         data = next((one for one in scripts if one.attributes.get("id") == "__NEXT_DATA__"), None)
         if data is None:
             raise UpstreamProtocolError(
@@ -114,11 +122,12 @@ class Page:
         except orjson.JSONDecodeError:
             raise UpstreamProtocolError("Poe's home page has a broken __NEXT_DATA__.") from None
         sources = [one.attributes.get("src") or "" for one in scripts]
-        build = re.search(r"/_next/static/([\w-]{8,})/_buildManifest", " ".join(sources))
+        build = re.search(r"/_next/static/([\w-]+)/_buildManifest", " ".join(sources))
+        told = next_data.get("buildId") if isinstance(next_data, dict) else None
         return cls(
             html=html,
-            build_id=str(next_data.get("buildId") or (build[1] if build else "")),
-            channel=ChannelData.find(next_data),
+            build_id=str(told or (build[1] if build else "")),
+            channel=ChannelData.find(next_data) or _channel_in_text(html),
             inline="".join(f"{one.text};\n" for one in scripts if _is_code(one)),
             app_scripts=tuple(
                 urljoin(url, source)
@@ -128,10 +137,20 @@ class Page:
         )
 
 
+def _channel_in_text(html: str) -> ChannelData | None:
+    """Channel data that stands elsewhere in the page than it used to."""
+    _, _, behind = html.partition('"tchannelData"')
+    start = behind.find("{")
+    if 0 <= start < 20:
+        with suppress(json.JSONDecodeError, RecursionError):
+            return ChannelData.find(json.JSONDecoder().raw_decode(behind[start : start + 5000])[0])
+    return None
+
+
 def _is_code(script: _Script) -> bool:
     # What touches the page's own tree cannot run here, and has nothing to do with the key.
     return (
-        script.attributes.get("src") is None
+        "src" not in script.attributes
         and script.attributes.get("type") != "application/json"
         and "document." not in script.text
         and "function" in script.text

@@ -25,9 +25,9 @@ def main() -> int:
     try:
         value = context.eval(sys.stdin.read())
     except (quickjs.JSException, quickjs.StackOverflow) as failure:
-        print(json.dumps({"error": str(failure).splitlines()[0]}))
+        print(json.dumps({"error": (str(failure).splitlines() or [""])[0][:200]}))
     else:
-        print(json.dumps({"value": value if isinstance(value, str) else None}))
+        print(json.dumps({"value": value[:1000] if isinstance(value, str) else None}))
     return 0
 
 

@@ -27,7 +27,7 @@ class Tag:
 
 @dataclass(frozen=True, slots=True)
 class Patterns:
-    """Where things stand in Poe's pages; the first group of each is what is looked for."""
+    """Where things stand in Poe's pages; the first group is what is looked for."""
 
     app_script: re.Pattern[str]
     secret_after: str
@@ -46,6 +46,9 @@ class Limits:
     ping: float
     dead: float
     script: float
+    upload: float
+    retry: float
+    shows: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +91,16 @@ class Site:
         if form not in ("plain", "swapped"):
             raise ValueError('tag.form: must be "plain" or "swapped".')
         revision = _get(data, "pages", "revision_fixed", str)
+        headers = _strings(data, "headers", needed=("User-Agent",))
+        for name, value in headers.items():
+            # What is sent as it stands must not be able to begin another header.
+            if not (name + value).isascii() or not (name + value).isprintable():
+                raise ValueError(f"headers.{name}: must be printable ASCII.")
         return cls(
-            headers=_strings(data, "headers"),
+            headers=headers,
             tag=Tag(_get(data, "tag", "salt", str), form),
             patterns=Patterns(
-                app_script=_pattern(data, "app_script"),
+                app_script=_pattern(data, "app_script", groups=0),
                 secret_after=_get(data, "pages", "secret_after", str),
                 secret=_pattern(data, "secret"),
                 secret_anywhere=_pattern(data, "secret_anywhere"),
@@ -102,13 +110,8 @@ class Site:
                     for place, one in enumerate(_get(data, "pages", "revision", list))
                 ),
             ),
-            limits=Limits(
-                **{
-                    name: float(_get(data, "limits", name, (int, float)))
-                    for name in Limits.__annotations__
-                }
-            ),
-            websocket=_get(data, "websocket", "url", str),
+            limits=Limits(**{name: _seconds(data, name) for name in Limits.__annotations__}),
+            websocket=_websocket(_get(data, "websocket", "url", str)),
             revision=revision or None,
             operations=_strings(data, "operations", needed=_NEEDED_OPERATIONS),
             subscriptions=_strings(data, "subscriptions", needed=("messageAdded",)),
@@ -146,12 +149,32 @@ def _strings(data: Mapping[str, Any], table: str, needed: tuple[str, ...] = ()) 
     return values
 
 
-def _pattern(data: Mapping[str, Any], key: str) -> re.Pattern[str]:
-    return _compiled(f"pages.{key}", _get(data, "pages", key, str))
+def _seconds(data: Mapping[str, Any], key: str) -> float:
+    value = _get(data, "limits", key, (int, float))
+    if isinstance(value, bool) or not 0 < value < 86_400:
+        raise ValueError(f"limits.{key}: must be a number of seconds above 0.")
+    return float(value)
 
 
-def _compiled(name: str, text: Any) -> re.Pattern[str]:
+def _websocket(template: str) -> str:
     try:
-        return re.compile(text)
+        template.format(n=1, base_host="", box="", min_seq=0, channel="", hash="")
+    except (KeyError, IndexError, ValueError):
+        raise ValueError(
+            "websocket.url: may hold {n}, {base_host}, {box}, {min_seq}, {channel} and {hash} only."
+        ) from None
+    return template
+
+
+def _pattern(data: Mapping[str, Any], key: str, groups: int = 1) -> re.Pattern[str]:
+    return _compiled(f"pages.{key}", _get(data, "pages", key, str), groups)
+
+
+def _compiled(name: str, text: Any, groups: int = 1) -> re.Pattern[str]:
+    try:
+        pattern = re.compile(text)
     except (re.error, TypeError):
         raise ValueError(f"{name}: is not a regular expression.") from None
+    if pattern.groups < groups:
+        raise ValueError(f"{name}: needs a group around what is looked for.")
+    return pattern

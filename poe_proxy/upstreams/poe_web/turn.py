@@ -13,6 +13,7 @@ from typing import Any, Final
 import orjson
 
 from poe_proxy.chat import Done, Replaced, ReplyEvent, Text
+from poe_proxy.errors import BotFailed
 from poe_proxy.upstreams.poe_web.graphql import failed_state
 
 #: Seconds that a turn waits for its job's end after a complete message, and for a complete
@@ -52,7 +53,8 @@ class Item:
 
 
 _MESSAGE_ID: Final = re.compile(r'"messageId":\s*(\d+)')
-_SCOPE: Final = re.compile(r'"unique_id":\s*"(\w+)(?::(\d+))?[^"]*"')
+_TYPE: Final = re.compile(r'"message_type":\s*"(\w+)"')
+_SCOPE: Final = re.compile(r'"unique_id":\s*"(\w+)(?::([^"]*))?"')
 
 
 class ChannelLost(Exception):
@@ -79,15 +81,17 @@ def read_frame(frame: bytes) -> tuple[int | None, list[Item]]:
 
 
 def _item(text: Any) -> Iterator[Item]:
+    # The text of a long reply is not parsed here: it comes again and again, and only its
+    # newest version will be read. Quotes within it are escaped, so these find real fields.
     if not isinstance(text, str):
         return
-    found = _SCOPE.search(text)
-    if found is None:
-        if '"refetchChannel"' in text[:200]:
-            raise ChannelLost
-        return
-    name, scope = found[1], found[2]
-    yield Item(name, int(scope) if scope and name != "jobCostUpdated" else None, text)
+    kind = _TYPE.search(text)
+    if kind is not None and kind[1] == "refetchChannel":
+        raise ChannelLost
+    if found := _SCOPE.search(text):
+        name, scope = found[1], found[2] or ""
+        is_chat = name != "jobCostUpdated" and scope.isascii() and scope.isdigit()
+        yield Item(name, int(scope) if is_chat else None, text)
 
 
 @dataclass(slots=True)
@@ -103,21 +107,26 @@ class Turn:
     #: What was passed on so far.
     said: str = field(default="", repr=False)
     is_over: bool = False
+    #: Whether jobs are told of; without, a complete message is the end.
+    hears_of_jobs: bool = True
     _complete: set[int] = field(default_factory=set)
-    _job_known: bool = False
     _job_over: bool = False
     #: When the turn is over unless something else comes before.
     _ends_at: float | None = None
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether the bot has been heard of."""
+        return bool(self.texts)
+
     def accepted(self, answer: Mapping[str, Any]) -> None:
         """Take what the answer to the sending tells: `messageEdgeCreate` (§10.1)."""
-        chat = answer.get("chat") or {}
-        node = (answer.get("message") or {}).get("node") or {}
-        if isinstance(chat.get("chatId"), int):
-            self.chat_id = chat["chatId"]
-        if isinstance(node.get("messageId"), int):
-            self.human_id = node["messageId"]
-        self._job_known = self._job_known or bool(answer.get("job"))
+        match answer:
+            case {"chat": {"chatId": int(number)}}:
+                self.chat_id = number
+        match answer:
+            case {"message": {"node": {"messageId": int(number)}}}:
+                self.human_id = number
 
     def feed(self, name: str, content: Mapping[str, Any], now: float) -> Iterator[ReplyEvent]:
         """Take one pushed object; yield what it means for the reply.
@@ -132,7 +141,6 @@ class Turn:
             case "messageCancelled":
                 yield from self._end()
             case "jobStarted" | "jobUpdated":
-                self._job_known = True
                 if content.get("state") and content["state"] not in _JOB_GOES_ON:
                     self._job_over = True
                     yield from self._perhaps_end(now)
@@ -140,28 +148,39 @@ class Turn:
     def _message(self, message: Mapping[str, Any], now: float) -> Iterator[ReplyEvent]:
         number, author = message.get("messageId"), message.get("author")
         if author == "human" and message.get("clientNonce") == self.client_nonce:
-            self.human_id = number
+            self.human_id = number if isinstance(number, int) else self.human_id
         if not isinstance(number, int) or author in _NOT_OF_THE_BOT:
             return
         if author is None and number not in self.texts:
             return
         if self.human_id is not None and number <= self.human_id:
             return
-        state = message.get("state", "incomplete")
-        text = message.get("text")
-        if str(state).startswith("error") or state not in ("incomplete", "complete", "cancelled"):
-            raise failed_state(str(state), str(message.get("messageStateText") or text or ""))
-        if isinstance(text, str) and (text != self.texts.get(number)):
-            self.texts[number] = text
-            yield from self._tell()
+        state, text = message.get("state"), message.get("text")
+        if state not in (None, "incomplete", "complete", "cancelled"):
+            raise failed_state(str(state), self._complaint(number, message))
+        if isinstance(text, str):
+            known = self.texts.get(number)
+            # History and websocket may overtake each other: what is behind comes again.
+            is_behind = state == "incomplete" and known is not None and known.startswith(text)
+            if text != known and not is_behind:
+                self.texts[number] = text
+                yield from self._tell()
         if state == "cancelled":
             yield from self._end()
         elif state == "complete":
+            self.texts.setdefault(number, "")
             self._complete.add(number)
             yield from self._perhaps_end(now)
-        else:
+        elif state == "incomplete":
             self._complete.discard(number)
             self._ends_at = None
+
+    def _complaint(self, number: int, message: Mapping[str, Any]) -> str:
+        """What a failed message says about its failure: never what the bot had said before."""
+        told = message.get("messageStateText")
+        if not told and not self.texts.get(number):
+            told = message.get("text")
+        return told if isinstance(told, str) else ""
 
     def _tell(self) -> Iterator[ReplyEvent]:
         whole = "\n\n".join(text for text in self.texts.values() if text)
@@ -173,18 +192,25 @@ class Turn:
         self.said = whole
 
     def _perhaps_end(self, now: float) -> Iterator[ReplyEvent]:
-        done = bool(self.texts) and self._complete >= self.texts.keys()
-        if self._job_over and done:
+        is_complete = bool(self.texts) and self._complete >= self.texts.keys()
+        if is_complete and (self._job_over or not self.hears_of_jobs):
             yield from self._end()
+        elif is_complete:
+            self._ends_at = now + AFTER_MESSAGE
         elif self._job_over:
             self._ends_at = now + AFTER_JOB
-        elif done:
-            self._ends_at = now + AFTER_MESSAGE
 
     def due(self, now: float) -> Iterator[ReplyEvent]:
-        """End the turn if its last word was a while ago and nothing else came."""
-        if not self.is_over and self._ends_at is not None and now >= self._ends_at:
-            yield from self._end()
+        """End the turn if its last word was a while ago and nothing else came.
+
+        Raises `BotFailed` if the bot's job is over and it never said a word.
+        """
+        if self.is_over or self._ends_at is None or now < self._ends_at:
+            return
+        if not self.has_begun:
+            self.is_over = True
+            raise BotFailed("The bot ended without an answer.")
+        yield from self._end()
 
     def next_due(self) -> float | None:
         """When `due` has something to do."""

@@ -1,0 +1,94 @@
+"""A socket to a host: straight, or through the operator's proxy.
+
+websocket-client would look for proxies in the environment even when it is told of none, and
+knows none that is reached by TLS; so it gets its sockets from here.
+"""
+
+from __future__ import annotations
+
+import base64
+import socket
+import ssl
+from typing import Any, Final
+from urllib.parse import SplitResult, unquote, urlsplit
+
+from python_socks import ProxyError as SocksRefusal
+from python_socks import ProxyTimeoutError as SocksTimeout
+from python_socks import ProxyType
+from python_socks.sync import Proxy as SocksProxy
+from requests.utils import DEFAULT_CA_BUNDLE_PATH
+from urllib3.util.ssltransport import SSLTransport
+
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
+#: What a proxy may say before it lets us through.
+_LONGEST_ANSWER: Final = 16_384
+
+
+def dial(host: str, port: int, *, is_secure: bool, proxy: str | None, timeout: float) -> Any:
+    """Return a connected socket, with TLS if *is_secure*; raises OSError."""
+    if proxy is None:
+        plain: Any = socket.create_connection((host, port), timeout)
+    else:
+        plain = _through(urlsplit(proxy), host, port, timeout)
+    try:
+        plain.settimeout(timeout)
+        return _with_tls(plain, host) if is_secure else plain
+    except BaseException:
+        plain.close()
+        raise
+
+
+def _through(proxy: SplitResult, host: str, port: int, timeout: float) -> Any:
+    proxy_host = proxy.hostname or ""
+    proxy_port = proxy.port or _DEFAULT_PORTS.get(proxy.scheme, 1080)
+    user, password = unquote(proxy.username or ""), unquote(proxy.password or "")
+    if proxy.scheme.startswith("socks"):
+        socks = SocksProxy(
+            ProxyType.SOCKS5,
+            proxy_host,
+            proxy_port,
+            username=user or None,
+            password=password or None,
+            rdns=proxy.scheme == "socks5h",
+        )
+        try:
+            return socks.connect(host, port, timeout)
+        except (SocksRefusal, SocksTimeout) as failure:
+            raise OSError(f"The proxy did not connect ({type(failure).__name__}).") from None
+    plain: Any = socket.create_connection((proxy_host, proxy_port), timeout)
+    try:
+        if proxy.scheme == "https":
+            plain = _with_tls(plain, proxy_host)
+        _tunnel(plain, host, port, f"{user}:{password}" if user else None)
+    except BaseException:
+        plain.close()
+        raise
+    return plain
+
+
+def _tunnel(proxy: Any, host: str, port: int, login: str | None) -> None:
+    """Ask an HTTP proxy for a way through."""
+    there = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    lines = [f"CONNECT {there} HTTP/1.1", f"Host: {there}"]
+    if login is not None:
+        lines.append(f"Proxy-Authorization: Basic {base64.b64encode(login.encode()).decode()}")
+    proxy.sendall("\r\n".join([*lines, "", ""]).encode())
+    answer = b""
+    while not answer.endswith(b"\r\n\r\n"):
+        # One by one: what follows belongs to the other end.
+        one = proxy.recv(1)
+        if not one or len(answer) > _LONGEST_ANSWER:
+            raise OSError("The proxy broke off.")
+        answer += one
+    status = answer.split(b" ", 2)[1:2]
+    if status != [b"200"]:
+        shown = status[0][:3].decode("ascii", "replace") if status else "nonsense"
+        raise OSError(f"The proxy did not connect ({shown}).")
+
+
+def _with_tls(plain: Any, host: str) -> Any:
+    # The same authorities that requests believes.
+    context = ssl.create_default_context(cafile=DEFAULT_CA_BUNDLE_PATH)
+    if isinstance(plain, ssl.SSLSocket):
+        return SSLTransport(plain, context, host)
+    return context.wrap_socket(plain, server_hostname=host)

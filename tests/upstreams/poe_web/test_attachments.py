@@ -1,0 +1,276 @@
+"""Images and files of a conversation, and their tickets."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+import pytest
+
+from poe_proxy.chat import ChatRequest, FilePart, ImagePart, Message, TextPart
+from poe_proxy.errors import InvalidRequest, UpstreamProtocolError
+from poe_proxy.upstreams.poe_web.attachments import (
+    Attachment,
+    Tickets,
+    parts_of,
+    read,
+    read_ticket,
+)
+
+DATA = b"\x89PNG\r\n\x1a\n and so on"
+BASE64 = base64.b64encode(DATA).decode()
+SHORT = hashlib.sha256(DATA).hexdigest()[:8]
+
+
+@dataclass
+class Fetched:
+    data: bytes = DATA
+    content_type: str | None = "image/png"
+    filename: str | None = None
+
+
+def test_the_parts_of_the_whole_conversation_count() -> None:
+    """Images and files of all messages, in their order."""
+    one, two, three = ImagePart("data:1"), FilePart("data:2"), ImagePart("data:3")
+    request = ChatRequest(
+        model="m",
+        messages=(
+            Message(role="user", content=(one, TextPart("x"), two)),
+            Message(role="assistant", content=(TextPart("y"),)),
+            Message(role="user", content=(three,)),
+        ),
+    )
+
+    assert [one, two, three] == parts_of(request)
+
+
+@pytest.mark.parametrize(
+    ("part", "name", "kind"),
+    [
+        (ImagePart(f"data:image/png;base64,{BASE64}"), f"image-{SHORT}.png", "image/png"),
+        (ImagePart(f"DATA:IMAGE/JPEG;BASE64,{BASE64}"), f"image-{SHORT}.jpg", "image/jpeg"),
+        (ImagePart(f"data:image/png;charset=x;base64,{BASE64}"), f"image-{SHORT}.png", "image/png"),
+        (FilePart(f"data:text/plain;base64,{BASE64}", "n.txt"), "n.txt", "text/plain"),
+        (FilePart(f"data:;base64,{BASE64}", "n.pdf"), "n.pdf", "application/pdf"),
+        (FilePart(f"data:application/pdf;base64,{BASE64}"), f"file-{SHORT}.pdf", "application/pdf"),
+        (FilePart(f"data:;base64,{BASE64}"), f"file-{SHORT}.bin", "application/octet-stream"),
+        (FilePart(f"data:a\r\nb/c;base64,{BASE64}", "x"), "x", "application/octet-stream"),
+        (FilePart(f"data:text/x;base64,{BASE64}", '../../etc/pa"ss\r\nwd'), "passwd", "text/x"),
+        (FilePart(f"data:text/x;base64,{BASE64}", "C:\\a\\b.txt"), "b.txt", "text/x"),
+        (FilePart(f"data:text/x;base64,{BASE64}", "报告.txt"), "报告.txt", "text/x"),
+    ],
+)
+def test_a_data_uri_is_a_file(part: Any, name: str, kind: str) -> None:
+    """Content, type and a name that is fit to be shown."""
+    assert Attachment(name, kind, DATA) == read(part, None)
+
+
+@pytest.mark.parametrize(
+    ("uri", "data"),
+    [
+        ("data:text/plain,a%20b", b"a b"),
+        ("data:,hello", b"hello"),
+        ("data:text/plain;base64,aGVs\nbG8=", b"hello"),
+        ("data:text/plain;base64,aGVsbG8%3D", b"hello"),
+    ],
+)
+def test_data_may_be_written_in_several_ways(uri: str, data: bytes) -> None:
+    """Plain, percent-encoded, or base64 with line breaks."""
+    assert data == read(FilePart(uri, "x.txt"), None).data
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        ImagePart("data:image/png;base64"),
+        ImagePart("data:image/png;base64,"),
+        ImagePart("data:image/png;base64,!!!!"),
+        ImagePart("data:image/png;base64,abc"),
+        ImagePart("data:image/png;base64,aGVs*bG8="),
+        ImagePart(f"data:text/html;base64,{BASE64}"),
+        ImagePart(f"data:;base64,{BASE64}"),
+        FilePart("data:text/plain,"),
+        FilePart("data:text/plain;base64,é"),
+        ImagePart("https://pictures.test/cat.png"),
+    ],
+)
+def test_what_is_no_file_is_the_client_s_fault(part: Any) -> None:
+    """It is refused by name of the field, and not quoted."""
+    with pytest.raises(InvalidRequest) as refusal:
+        read(part, None)
+
+    assert "messages" == refusal.value.param
+    assert BASE64 not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("part", "fetched", "name", "kind"),
+    [
+        (ImagePart("https://x.test/a"), Fetched(filename="a.png"), "a.png", "image/png"),
+        (ImagePart("https://x.test/a"), Fetched(), f"image-{SHORT}.png", "image/png"),
+        (
+            ImagePart("https://x.test/a"),
+            Fetched(content_type="Image/WebP; q=1"),
+            f"image-{SHORT}.webp",
+            "image/webp",
+        ),
+        (
+            ImagePart("https://x.test/a"),
+            Fetched(content_type=None, filename="a.gif"),
+            "a.gif",
+            "image/gif",
+        ),
+        (FilePart("https://x.test/a", "mine.txt"), Fetched(filename="a"), "mine.txt", "image/png"),
+    ],
+)
+def test_a_url_is_fetched(part: Any, fetched: Fetched, name: str, kind: str) -> None:
+    """The server's type and name count where the client gave none."""
+    assert Attachment(name, kind, DATA) == read(part, lambda _: fetched)
+
+
+def test_a_web_page_is_no_image() -> None:
+    """An image_url that leads to a page is refused."""
+    with pytest.raises(InvalidRequest, match="text/html"):
+        read(ImagePart("https://x.test/"), lambda _: Fetched(content_type="text/html"))
+
+
+def test_files_differ_by_content_name_and_type() -> None:
+    """What the bot would see differently is another file."""
+    files = [
+        Attachment("a", "text/x", b"1"),
+        Attachment("a", "text/x", b"2"),
+        Attachment("b", "text/x", b"1"),
+        Attachment("a", "text/y", b"1"),
+    ]
+
+    assert 4 == len({file.digest for file in files})
+    assert files[0].digest == Attachment("a", "text/x", b"1").digest
+
+
+# ---- tickets
+
+JWT = "eyJhbGciOiJIUzI1NiJ9.eyJoYXNoIjoiYWJjIn0.c2ln-X_0"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        JWT.encode(),
+        f'"{JWT}"'.encode(),
+        f"  {JWT}\n".encode(),
+        orjson.dumps({"fileHashJwt": JWT}),
+        orjson.dumps({"file_hash_jwt": JWT}),
+        orjson.dumps({"jwt": JWT, "name": "my.file.txt"}),
+        orjson.dumps({"name": "my.file.txt", "data": {"upload": {"token": JWT}}}),
+        orjson.dumps({"version": "1.2.3", "deep": [{"fileHashJwt": JWT}]}),
+        orjson.dumps([JWT]),
+    ],
+)
+def test_a_ticket_is_found_in_any_form(content: bytes) -> None:
+    """Bare, quoted, under any of four names, nested; names of files are no tickets."""
+    assert JWT == read_ticket(content)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{}", b"null", b"ok", b"a.b", b"a.b.c.d", b"<html>a.b.c</html>", b"\xff"]
+)
+def test_an_answer_without_a_ticket_is_told(content: bytes) -> None:
+    """No ticket is a failure, not an empty one."""
+    with pytest.raises(UpstreamProtocolError):
+        read_ticket(content)
+
+
+class Uploads:
+    """Counts."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+
+    def __call__(self, file: Attachment) -> str:
+        self.names.append(file.name)
+        return f"ticket {len(self.names)}"
+
+
+def file(name: str) -> Attachment:
+    return Attachment(name, "text/plain", b"x")
+
+
+def test_a_file_is_uploaded_once() -> None:
+    """The ticket is remembered."""
+    tickets, upload = Tickets(lambda: 0.0), Uploads()
+
+    assert ["ticket 1"] * 3 == [tickets.get(file("a"), upload) for _ in range(3)]
+    assert "ticket 2" == tickets.get(file("b"), upload)
+
+
+def test_a_ticket_grows_old() -> None:
+    """After an hour a file is uploaded again."""
+    now = [0.0]
+    tickets, upload = Tickets(lambda: now[0]), Uploads()
+    tickets.get(file("a"), upload)
+    now[0] = 3601.0
+
+    assert "ticket 2" == tickets.get(file("a"), upload)
+
+
+def test_tickets_are_bounded() -> None:
+    """The longest unused is forgotten first."""
+    tickets, upload = Tickets(lambda: 0.0), Uploads()
+    for number in range(500):
+        tickets.get(file(str(number)), upload)
+    tickets.get(file("0"), upload)
+    tickets.get(file("new"), upload)
+
+    assert 501 == len(upload.names)
+    tickets.get(file("0"), upload)
+    assert 501 == len(upload.names)
+    tickets.get(file("1"), upload)
+    assert 502 == len(upload.names)
+
+
+def test_tickets_can_be_forgotten() -> None:
+    """After a new login nothing is trusted."""
+    tickets, upload = Tickets(lambda: 0.0), Uploads()
+    tickets.get(file("a"), upload)
+    tickets.forget()
+
+    assert "ticket 2" == tickets.get(file("a"), upload)
+
+
+def test_a_failed_upload_is_not_remembered() -> None:
+    """The next one tries again."""
+    tickets = Tickets(lambda: 0.0)
+
+    def fail(_: Attachment) -> str:
+        raise UpstreamProtocolError("no")
+
+    with pytest.raises(UpstreamProtocolError):
+        tickets.get(file("a"), fail)
+    assert "ticket 1" == tickets.get(file("a"), Uploads())
+
+
+def test_who_needs_the_same_file_meanwhile_waits_for_the_one_upload() -> None:
+    """Ten at once make one upload."""
+    tickets, uploads = Tickets(lambda: 0.0), Uploads()
+    gate = threading.Event()
+
+    def slowly(one: Attachment) -> str:
+        gate.wait(5)
+        return uploads(one)
+
+    got: list[str] = []
+    threads = [
+        threading.Thread(target=lambda: got.append(tickets.get(file("a"), slowly)))
+        for _ in range(10)
+    ]
+    for thread in threads:
+        thread.start()
+    gate.set()
+    for thread in threads:
+        thread.join(5)
+
+    assert ["ticket 1"] * 10 == got

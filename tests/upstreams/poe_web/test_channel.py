@@ -1,0 +1,264 @@
+"""Where the websocket is, and to whom its items go. No socket is opened."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import pytest
+import websocket
+
+from poe_proxy.errors import UpstreamError, UpstreamProtocolError, UpstreamUnreachable
+from poe_proxy.upstreams.poe_web.channel import Channel, Socket
+from poe_proxy.upstreams.poe_web.mailbox import Mailbox, Resync
+from poe_proxy.upstreams.poe_web.pages import ChannelData
+from poe_proxy.upstreams.poe_web.site import Site
+from poe_proxy.upstreams.poe_web.turn import Item
+
+from .test_turn import bot, frame
+
+SITE = Site.load()
+
+
+def data(base_host: str = "poe.com") -> ChannelData:
+    return ChannelData(
+        name="poe-chan42-8888-abcd", hash="1234", box="chan42-8888", base_host=base_host, min_seq=5
+    )
+
+
+def socket(ws_url: str | None = None) -> Socket:
+    return Socket(SITE, origin="https://poe.com", ws_url=ws_url, proxy=None)
+
+
+def test_the_address_is_that_of_the_sheet() -> None:
+    """§7.3: a random host, box, sequence, channel and hash."""
+    first, last = socket().address(data(), 7).split(".tch.")
+
+    assert first.startswith("wss://tch")
+    assert 1 <= int(first.removeprefix("wss://tch")) <= 1_000_000
+    assert "poe.com/up/chan42-8888/updates?min_seq=7&channel=poe-chan42-8888-abcd&hash=1234" == last
+
+
+def test_poe_ws_url_takes_the_host_s_place() -> None:
+    """For tests the host is given, and Poe's is not asked."""
+    address = socket("ws://127.0.0.1:9000").address(data("whatever.test"), 5)
+
+    assert address.startswith("ws://127.0.0.1:9000/up/chan42-8888/updates?min_seq=5&")
+
+
+@pytest.mark.parametrize("host", ["poe.com", "eu.poe.com"])
+def test_poe_s_own_hosts_are_trusted(host: str) -> None:
+    """poe.com and what is beneath it."""
+    assert f".tch.{host}/" in socket().address(data(host), 5)
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["evil.test", "poe.com.evil.test", "notpoe.com", "evil.test/poe.com", "@evil.test", "",
+     "evil.test/.poe.com", "evil.test?.poe.com", "evil.test#.poe.com", "x@evil.test:80#.poe.com"],
+)  # fmt: skip
+def test_a_websocket_elsewhere_is_refused(host: str) -> None:
+    """The page cannot lead us to a host that is not Poe's."""
+    with pytest.raises(UpstreamProtocolError, match="not its own"):
+        socket().address(data(host), 5)
+
+
+class Wire:
+    """A websocket that says what it is told to."""
+
+    def __init__(self, *frames: bytes | Exception) -> None:
+        self.frames = list(frames)
+        self.sent: list[Any] = []
+        self.sock = None
+
+    def recv_data(self, control_frame: bool = False) -> tuple[int, bytes]:
+        if not self.frames:
+            raise websocket.WebSocketConnectionClosedException
+        one = self.frames.pop(0)
+        if isinstance(one, Exception):
+            raise one
+        return websocket.ABNF.OPCODE_TEXT, one
+
+    def send(self, text: str) -> None:
+        self.sent.append(text)
+
+    def ping(self) -> None:
+        self.sent.append("protocol ping")
+
+    def settimeout(self, seconds: float) -> None: ...
+    def shutdown(self) -> None: ...
+    def getstatus(self) -> int:
+        return 101
+
+
+class Wires:
+    """A `Socket` that hands out what it has."""
+
+    def __init__(self, *wires: Wire | UpstreamError) -> None:
+        self.wires = list(wires)
+        self.opened: list[tuple[ChannelData, int]] = []
+
+    def open(self, data: ChannelData, min_seq: int) -> Wire:
+        self.opened.append((data, min_seq))
+        one = self.wires.pop(0) if self.wires else UpstreamUnreachable("none left")
+        if isinstance(one, UpstreamError):
+            raise one
+        return one
+
+
+def channel(wires: Wires, *mailboxes: Mailbox, renew: Any = data) -> Channel:
+    """A channel whose reader runs here, when a test says so."""
+    made = Channel.__new__(Channel)
+    real = Channel._run
+    Channel._run = lambda self: None  # type: ignore[method-assign]
+    try:
+        made.__init__(data(), wires, SITE, renew=renew, label="test")  # type: ignore[misc,arg-type]
+    finally:
+        Channel._run = real  # type: ignore[method-assign]
+    for mailbox in mailboxes:
+        made.attach(mailbox)
+    made._rest = lambda attempt: None  # type: ignore[method-assign]
+    return made
+
+
+def boxes() -> tuple[Mailbox, Mailbox]:
+    return Mailbox("nonce-1", "chat-nonce-1"), Mailbox("nonce-2", "chat-nonce-2")
+
+
+def added(text: str, chat: int, nonce: str = "", seq: int = 6) -> bytes:
+    author = "human" if nonce else "claude"
+    content = {**bot(text, "complete"), "author": author, "clientNonce": nonce}
+    return frame("messageAdded", content, f":{chat}", seq)
+
+
+def texts(mailbox: Mailbox) -> list[str]:
+    letters = mailbox.wait(0)
+    return [letter.content()["text"] for letter in letters if isinstance(letter, Item)]
+
+
+def test_items_find_their_reply_by_the_echoed_nonce() -> None:
+    """The human message ties a chat to its mailbox; what follows goes there."""
+    one, two = boxes()
+    made = channel(
+        Wires(Wire(added("q2", 22, "nonce-2"), added("a2", 22), added("q1", 11, "nonce-1"))),
+        one,
+        two,
+    )
+    made._run()
+
+    assert (11, 22) == (one.chat_id, two.chat_id)
+    assert ["q1"] == texts(one)
+    assert ["q2", "a2"] == texts(two)
+
+
+def test_what_came_before_the_tie_is_delivered_with_it() -> None:
+    """Frames of an unknown chat are kept until the answer tells whose they are."""
+    one, two = boxes()
+    made = channel(Wires(Wire()), one, two)
+    for raw in (added("early", 11), added("for two", 22), added("more", 11)):
+        made._take(raw)
+    made.bind(one, 11)
+    made._take(added("later", 11))
+
+    assert ["early", "more", "later"] == texts(one)
+    assert [] == two.wait(0)
+
+
+def test_a_new_chat_is_tied_by_its_own_nonce() -> None:
+    """chatAddedV2 echoes the chat's nonce, and is about no chat by its name."""
+    one, two = boxes()
+    made = channel(Wires(Wire()), one, two)
+    made._take(frame("chatAddedV2", {"chat": {"chatId": 22, "chatNonce": "chat-nonce-2"}}, ""))
+    made._take(added("hi", 22))
+
+    assert 22 == two.chat_id
+    assert ["hi"] == texts(two)
+
+
+def test_a_finished_chat_is_forgotten() -> None:
+    """Late frames of a reply that is over go nowhere, and are not kept either."""
+    one, two = boxes()
+    made = channel(Wires(Wire()), one, two)
+    made.bind(one, 11)
+    made.detach(one)
+    made._take(added("late", 11))
+
+    assert [] == one.wait(0)
+    assert [] == made._early.take(11)
+
+
+def test_nothing_is_kept_while_nobody_waits() -> None:
+    """The frames of the user's own browser are not collected."""
+    made = channel(Wires(Wire()))
+    made._take(added("from the browser", 11))
+
+    assert [] == made._early.take(11)
+
+
+def test_a_broken_websocket_goes_on_where_it_was() -> None:
+    """The first reconnect asks the same channel for what came after the last sequence."""
+    one, _ = boxes()
+    wires = Wires(Wire(added("a", 11, "nonce-1", seq=77)), Wire(added("b", 11, seq=78)))
+    made = channel(wires, one)
+    made._run()
+
+    assert [(data(), 5), (data(), 77)] == wires.opened[:2]
+    assert ["a", "b"] == texts(one)
+
+
+def test_a_lost_channel_is_replaced_and_the_gap_told() -> None:
+    """After missed_messages there is a new channel, and the replies look at the history."""
+    one, _ = boxes()
+    fresh = ChannelData(name="new", hash="9", box="b", base_host="poe.com", min_seq=500)
+    wires = Wires(Wire(b'{"error":"missed_messages"}'), Wire())
+    made = channel(wires, one, renew=lambda: fresh)
+    made._run()
+
+    assert (fresh, 500) == wires.opened[1]
+    assert 1 <= made.generation
+    assert isinstance(one.wait(0)[0], Resync)
+
+
+def test_a_websocket_that_keeps_breaking_is_given_up() -> None:
+    """After a few breaks in a row the channel is dead, and those who wait are told."""
+    one, _ = boxes()
+    wires = Wires(*[Wire() for _ in range(20)])
+    made = channel(wires, one)
+    made._run()
+
+    assert not made.is_alive
+    assert len(wires.opened) < 8
+    assert isinstance(one.wait(0)[-1], UpstreamError)
+    with pytest.raises(UpstreamUnreachable):
+        made.attach(one)
+
+
+def test_a_channel_that_nobody_needs_is_not_mended_again_and_again() -> None:
+    """One reconnect for an idle account, then it waits for the next reply."""
+    wires = Wires(*[Wire() for _ in range(20)])
+    channel(wires)._run()
+
+    assert 2 == len(wires.opened)
+
+
+def test_a_ping_is_answered_and_pings_are_sent_while_frames_flow() -> None:
+    """Poe's ping gets a pong; ours goes out on time whether or not there is silence."""
+    wire = Wire(b'{"type":"ping"}', b'{"type":"pong"}')
+    made = channel(Wires(wire))
+    made._read(wire)  # type: ignore[arg-type]
+    made._limits = type("Often", (), {"ping": 0.0, "dead": 60.0})()  # type: ignore[assignment]
+    busy = Wire(*[orjson.dumps({"min_seq": n}) for n in range(3)])
+    made._read(busy)  # type: ignore[arg-type]
+
+    assert ['{"type":"pong"}'] == wire.sent
+    assert 3 <= busy.sent.count('{"type":"ping"}')
+    assert "protocol ping" in busy.sent
+
+
+def test_a_closed_channel_stays_closed() -> None:
+    """Closing while it mends leaves no websocket open."""
+    made = channel(Wires(Wire(), Wire()))
+    made.close()
+    made._run()
+
+    assert not made.is_alive

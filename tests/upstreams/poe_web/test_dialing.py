@@ -1,0 +1,170 @@
+"""Sockets through proxies; only what the process tests of proxies cannot show."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import ssl
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from poe_proxy.upstreams.poe_web import dialing
+from poe_proxy.upstreams.poe_web.dialing import dial
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Key and certificate for localhost, made for this run."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("there is no openssl to make a certificate with")
+    folder = tmp_path_factory.mktemp("certificate")
+    made, key = folder / "made.pem", folder / "key.pem"
+    command = f"req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -keyout {key}"
+    names = "subjectAltName=DNS:localhost,IP:127.0.0.1"
+    subprocess.run(
+        [openssl, *command.split(), "-out", str(made), "-addext", names],
+        check=True,
+        capture_output=True,
+    )
+    made.write_text(made.read_text() + key.read_text())
+    return made
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[Callable[[socket.socket], None]], int]]:
+    """Serve connections with a function, each in a thread; gives the port."""
+    listeners = []
+
+    def start(handle: Callable[[socket.socket], None]) -> int:
+        listener = socket.create_server(("127.0.0.1", 0))
+        listeners.append(listener)
+
+        def answer(client: socket.socket) -> None:
+            with client:
+                try:
+                    handle(client)
+                except OSError:
+                    return
+
+        def accept() -> None:
+            while True:
+                try:
+                    client, _ = listener.accept()
+                except OSError:
+                    return
+                client.settimeout(5)
+                threading.Thread(target=answer, args=(client,), daemon=True).start()
+
+        threading.Thread(target=accept, daemon=True).start()
+        port: int = listener.getsockname()[1]
+        return port
+
+    yield start
+    for listener in listeners:
+        listener.close()
+
+
+def with_tls(
+    certificate: Path, handle: Callable[[socket.socket], None]
+) -> Callable[[socket.socket], None]:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+
+    def secure(client: socket.socket) -> None:
+        with context.wrap_socket(client, server_side=True) as wrapped:
+            handle(wrapped)
+
+    return secure
+
+
+def echo(client: socket.socket) -> None:
+    while data := client.recv(1000):
+        client.sendall(data.upper())
+
+
+def connect_proxy(client: socket.socket) -> None:
+    head = b""
+    while not head.endswith(b"\r\n\r\n"):
+        head += client.recv(1)
+    host, _, port = head.split(b" ")[1].decode().rpartition(":")
+    with socket.create_connection((host, int(port)), 5) as server:
+        client.sendall(b"HTTP/1.1 200 Connection established\r\nX: y\r\n\r\n")
+        back = threading.Thread(target=pump, args=(server, client), daemon=True)
+        back.start()
+        pump(client, server)
+
+
+def pump(one: socket.socket, other: socket.socket) -> None:
+    try:
+        while data := one.recv(1000):
+            other.sendall(data)
+    except OSError:
+        return
+
+
+@pytest.mark.parametrize("proxy_is_secure", [False, True])
+@pytest.mark.parametrize("is_secure", [False, True])
+def test_tls_to_the_proxy_and_to_the_end(
+    certificate: Path,
+    serve: Callable[[Callable[[socket.socket], None]], int],
+    monkeypatch: pytest.MonkeyPatch,
+    is_secure: bool,
+    proxy_is_secure: bool,
+) -> None:
+    """A proxy may be reached by TLS, and TLS may go through it as well."""
+    monkeypatch.setattr(dialing, "DEFAULT_CA_BUNDLE_PATH", str(certificate))
+    end = serve(with_tls(certificate, echo) if is_secure else echo)
+    proxy = serve(with_tls(certificate, connect_proxy) if proxy_is_secure else connect_proxy)
+    scheme = "https" if proxy_is_secure else "http"
+    opened = dial(
+        "localhost",
+        end,
+        is_secure=is_secure,
+        proxy=f"{scheme}://user:pass@localhost:{proxy}",
+        timeout=5,
+    )
+    opened.sendall(b"hello")
+
+    assert b"HELLO" == opened.recv(100)
+    opened.close()
+
+
+def test_a_certificate_that_nobody_vouches_for_is_refused(
+    certificate: Path, serve: Callable[[Callable[[socket.socket], None]], int]
+) -> None:
+    """TLS means that we know who is there."""
+    port = serve(with_tls(certificate, echo))
+
+    with pytest.raises(ssl.SSLCertVerificationError):
+        dial("localhost", port, is_secure=True, proxy=None, timeout=5)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n",
+        b"HTTP/1.1 502 Bad Gateway\r\n\r\n",
+        b"",
+        b"nonsense\r\n\r\n",
+        b"x" * 20_000,
+    ],
+)
+def test_a_proxy_that_does_not_connect_is_told(
+    serve: Callable[[Callable[[socket.socket], None]], int], answer: bytes
+) -> None:
+    """Refusal, nonsense and silence are one failure, without the login in it."""
+
+    def refuse(client: socket.socket) -> None:
+        client.recv(1000)
+        client.sendall(answer)
+
+    port = serve(refuse)
+    with pytest.raises(OSError, match="proxy") as told:
+        dial("x.test", 80, is_secure=False, proxy=f"http://me:secret@127.0.0.1:{port}", timeout=5)
+
+    assert "secret" not in str(told.value)

@@ -1,0 +1,134 @@
+"""Letters, piled up and taken."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from poe_proxy.errors import UpstreamInterrupted
+from poe_proxy.upstreams.poe_web.mailbox import Early, Mailbox, Resync
+from poe_proxy.upstreams.poe_web.turn import Item
+
+
+def item(
+    number: int, text: str = "", state: str = "incomplete", name: str = "messageAdded"
+) -> Item:
+    return Item(name, 1, f'{{"messageId":{number},"state":"{state}","text":"{text}"}}')
+
+
+@pytest.fixture
+def mailbox() -> Mailbox:
+    return Mailbox("client", "chat")
+
+
+def test_letters_come_in_their_order_and_once(mailbox: Mailbox) -> None:
+    """What was taken is gone."""
+    letters = [item(1, state="complete"), Resync(), UpstreamInterrupted("x"), item(2)]
+    for letter in letters:
+        mailbox.put(letter)
+
+    assert letters == mailbox.wait(0)
+    assert [] == mailbox.wait(0)
+
+
+def test_only_the_newest_of_an_unfinished_message_is_kept(mailbox: Mailbox) -> None:
+    """It holds all that the others held."""
+    for number in range(1000):
+        mailbox.put(item(1, "x" * number))
+    done = item(1, "x" * 1000, "complete")
+    mailbox.put(done)
+
+    assert [item(1, "x" * 999), done] == mailbox.wait(0)
+
+
+def test_messages_that_take_turns_are_all_kept(mailbox: Mailbox) -> None:
+    """Nothing is moved past anything else."""
+    letters = [item(1, "a"), item(2, "b"), item(1, "aa"), item(1, "j", name="jobUpdated")]
+    for letter in letters:
+        mailbox.put(letter)
+
+    assert letters == mailbox.wait(0)
+
+
+def test_waiting_ends_with_a_letter_or_a_wake(mailbox: Mailbox) -> None:
+    """Whoever waits is there at once, and not before its time otherwise."""
+    for rouse in (mailbox.wake, lambda: mailbox.put(Resync())):
+        threading.Timer(0.05, rouse).start()
+        began = time.monotonic()
+        mailbox.wait(5)
+        assert 0.04 < time.monotonic() - began < 1
+
+    began = time.monotonic()
+    assert [] == mailbox.wait(0.05)
+    assert 0.04 < time.monotonic() - began
+
+
+# ---- early items
+
+
+def test_early_items_are_kept_by_chat() -> None:
+    """Each chat's items are given out once."""
+    early = Early()
+    early.keep(item(1, "a", "complete"), 7, now=0)
+    early.keep(item(2, "b", "complete"), 8, now=0)
+
+    assert [item(1, "a", "complete")] == early.take(7)
+    assert [] == early.take(7)
+    assert [item(2, "b", "complete")] == early.take(8)
+
+
+def test_early_items_grow_old() -> None:
+    """What nobody wanted for a minute is dropped."""
+    early = Early()
+    early.keep(item(1), 7, now=0)
+    early.keep(item(2), 8, now=Early.SECONDS + 1)
+
+    assert [] == early.take(7)
+    assert 1 == len(early.take(8))
+
+
+def test_early_items_are_bounded_in_number() -> None:
+    """So many chats, and so many items of each; the newest are kept."""
+    early = Early()
+    for chat in range(Early.CHATS + 10):
+        early.keep(item(1), chat, now=0)
+    for number in range(Early.ITEMS + 10):
+        early.keep(item(number, state="complete"), 9999, now=0)
+
+    assert [] == early.take(0)
+    kept = early.take(9999)
+    assert Early.ITEMS == len(kept)
+    assert item(Early.ITEMS + 9, state="complete") == kept[-1]
+
+
+def test_early_items_are_bounded_in_size() -> None:
+    """Long texts of many chats do not pile up; one unfinished message is kept once."""
+    early = Early()
+    for number in range(10):
+        early.keep(item(1, "x" * 1_000_000), 1, now=0)
+        early.keep(item(number, "x" * 3_000_000, "complete"), 100 + number, now=0)
+
+    kept = [early.take(chat) for chat in (1, *range(100, 110))]
+    assert sum(len(one.text) for letters in kept for one in letters) <= Early.CHARACTERS
+    assert kept[-1]
+
+
+def test_a_chat_that_is_over_is_not_kept() -> None:
+    """Late frames of a finished reply are for nobody."""
+    early = Early()
+    early.keep(item(1), 7, now=0)
+    early.end(7)
+    early.keep(item(1), 7, now=0)
+
+    assert [] == early.take(7)
+
+
+def test_clearing_forgets_everything() -> None:
+    """When nobody waits nothing is kept."""
+    early = Early()
+    early.keep(item(1), 7, now=0)
+    early.clear()
+
+    assert [] == early.take(7)

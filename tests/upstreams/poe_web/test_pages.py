@@ -1,0 +1,192 @@
+"""The home page, read."""
+
+from __future__ import annotations
+
+import pytest
+
+from poe_proxy.errors import UpstreamProtocolError
+from poe_proxy.upstreams.poe_web.pages import (
+    ChannelData,
+    Page,
+    find_revision,
+    formkey_program,
+)
+from poe_proxy.upstreams.poe_web.site import Site
+
+from .fixtures import APP, CHANNEL, DECODER, GETTER, REVISION, SECRET, page
+
+SITE = Site.load()
+DATA = ChannelData(
+    name="poe-chan42-8888-abcdefghijklmnopqrst",
+    hash="12345678901234567890",
+    box="chan42-8888",
+    base_host="poe.com",
+    min_seq=4812345678,
+)
+
+
+def read(html: str) -> Page:
+    return Page.read(html, "https://poe.com/", SITE)
+
+
+def test_the_page_tells_build_channel_and_scripts() -> None:
+    """Everything that a login needs stands in the page."""
+    found = read(page())
+
+    assert "bUiLdBuIlD" == found.build_id
+    assert DATA == found.channel
+    assert (
+        "https://psc2.cf2.poecdn.net/assets/_next/static/chunks/pages/_app-2222222222222222.js",
+    ) == found.app_scripts
+    assert f"{DECODER};\n{GETTER};\n" == found.inline
+
+
+@pytest.mark.parametrize(
+    "next_data",
+    [
+        '{"props":{"deep":[{"er":{"anything":' + CHANNEL + "}}]}}",
+        '{"a":{"channel":"only"},"b":' + CHANNEL.replace('"4812345678"', "4812345678") + "}",
+        "[" * 500 + CHANNEL + "]" * 500,
+        '{"bad":' + CHANNEL.replace("4812345678", "no number") + ',"good":' + CHANNEL + "}",
+    ],
+)
+def test_channel_data_is_found_at_any_depth(next_data: str) -> None:
+    """An object with the five keys is it, wherever it stands; minSeq is text or number."""
+    assert DATA == read(page(next_data=next_data)).channel
+
+
+def test_channel_data_is_found_outside_of_next_data() -> None:
+    """Text `"tchannelData"` anywhere in the page will do."""
+    more = f'<script>self.push({{"tchannelData": {CHANNEL}, "x": 1}})</script>'
+
+    assert DATA == read(page(next_data="{}", more=more)).channel
+
+
+@pytest.mark.parametrize(
+    "next_data", ["{}", '{"tchannelData":null}', '{"tchannelData":{"minSeq":"1"}}', "[]", "5"]
+)
+def test_a_page_may_lack_a_channel(next_data: str) -> None:
+    """Without channel data the page is still a page."""
+    assert read(page(next_data=next_data)).channel is None
+
+
+def test_the_build_is_found_in_a_script_s_address() -> None:
+    """Without buildId the manifest's address tells it."""
+    assert "bUiLdBuIlD" == read(page(next_data="{}")).build_id
+
+
+@pytest.mark.parametrize(
+    ("html", "why"),
+    [
+        ("<html><title>Just a moment...</title></html>", "no __NEXT_DATA__"),
+        ("", "no __NEXT_DATA__"),
+        (page(next_data="{broken"), "broken __NEXT_DATA__"),
+    ],
+)
+def test_what_is_no_page_is_told(html: str, why: str) -> None:
+    """A page of another kind is refused before anything is looked for in it."""
+    with pytest.raises(UpstreamProtocolError, match=why):
+        read(html)
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "<script>function a(){document.title}</script>",
+        "<script>var plain=1</script>",
+        '<script type="application/json">{"function":1}</script>',
+        '<script src="x.js">function no(){}</script>',
+        '<script async src=x.js data-a="<b>">function no(){}</script>',
+    ],
+)
+def test_only_code_that_can_run_is_taken(script: str) -> None:
+    """What touches the page's tree, has no function, or is no code of the page is left out."""
+    assert read(page()).inline == read(page(more=script)).inline
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "<script>function yes(){}</script>",
+        '<script nonce="a>b">function yes(){}</script>',
+        "<script\n  type='text/javascript'\n>function yes(){}</script>",
+        "<script data-x=1 >function yes(){}</script >",
+        "<script>function yes(){}",
+    ],
+)
+def test_code_is_found_in_any_tag(script: str) -> None:
+    """Attributes of any kind do not hide a script."""
+    html = page().replace("</body></html>", script)
+
+    assert "function yes(){}" in read(html).inline
+
+
+@pytest.mark.parametrize(
+    ("source", "address"),
+    [
+        ("/_next/_app-1.js", "https://poe.com/_next/_app-1.js"),
+        ("//cdn.test/_app-1.js", "https://cdn.test/_app-1.js"),
+        ("https://cdn.test/_app.js?a=1&amp;b=2", "https://cdn.test/_app.js?a=1&b=2"),
+    ],
+)
+def test_a_script_s_address_may_be_relative(source: str, address: str) -> None:
+    """Addresses are joined to that of the page."""
+    html = page().replace("</head>", f'<script src="{source}"></script></head>')
+
+    assert address == read(html).app_scripts[-1]
+
+
+def test_channel_data_does_not_show_itself() -> None:
+    """The hash opens the websocket: it is in no repr."""
+    assert DATA.hash not in repr(read(page()))
+    assert DATA.name not in repr(DATA)
+
+
+def test_the_program_has_prelude_page_secret_and_call() -> None:
+    """The prelude comes first and the call last; the secret is the one behind the mark."""
+    program = formkey_program(read(page()), APP, SITE)
+    order = [program.index(one) for one in ("var process", DECODER, GETTER, SECRET, ".slice(0")]
+
+    assert "_aaaaaaaaa" not in program
+    assert sorted(order) == order
+    assert 1 == program.count(SECRET)
+
+
+def test_without_the_mark_any_secret_of_the_shape_will_do() -> None:
+    """A renamed mark is survived: an underscore and word characters, 8 to 16 in all."""
+    program = formkey_program(read(page()), 'x;window.short="no";window._abcdefg="yes";', SITE)
+
+    assert 'window._abcdefg="yes";' in program
+
+
+@pytest.mark.parametrize(
+    ("html", "app", "step"),
+    [
+        (page(), "", r"pages\.secret"),
+        (page(), "let useFormkeyDecode=()=>{};", r"pages\.secret"),
+        (page(scripts=f"<script>{DECODER}</script>"), APP, r"pages\.getter"),
+        (page(scripts=""), APP, r"pages\.getter"),
+    ],
+)
+def test_the_step_that_fails_is_named(html: str, app: str, step: str) -> None:
+    """The failure says which pattern found nothing, and what the operator can do."""
+    with pytest.raises(UpstreamProtocolError, match=step) as failure:
+        formkey_program(read(html), app, SITE)
+
+    assert "formkey=" in str(failure.value)
+
+
+@pytest.mark.parametrize(
+    ("html", "app", "revision"),
+    [
+        (page(), APP, REVISION),
+        (page(more=f'<link href="/translations/{REVISION}/en.json">'), "", REVISION),
+        (page(more=f"https://psc2.cf2.poecdn.net/{REVISION}/_next/static/x.js"), "", REVISION),
+        (page(), "", None),
+    ],
+)
+def test_the_revision_is_found_where_it_may_stand(
+    html: str, app: str, revision: str | None
+) -> None:
+    """Script, translations, or the address of an asset; or it is nowhere."""
+    assert revision == find_revision(read(html), app, SITE)

@@ -1,0 +1,254 @@
+"""Requests as they leave, seen by a server that writes them down."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from poe_proxy import errors
+from poe_proxy.upstreams.poe_web import session as session_module
+from poe_proxy.upstreams.poe_web.attachments import Attachment
+from poe_proxy.upstreams.poe_web.credentials import Credentials
+from poe_proxy.upstreams.poe_web.session import Session
+from poe_proxy.upstreams.poe_web.site import Site
+
+from .fixtures import APP, KEY, REVISION, page
+
+SITE = Site.load()
+Answers = dict[str, Callable[[Any], None]]
+
+
+def give(status: int, body: bytes = b"", *headers: tuple[str, str]) -> Callable[[Any], None]:
+    def answer(handler: Any) -> None:
+        handler.send_response(status)
+        for name, value in headers:
+            handler.send_header(name, value)
+        handler.send_header("Content-Length", str(len(body)))
+        handler.end_headers()
+        handler.wfile.write(body)
+
+    return answer
+
+
+class Poe:
+    """A server with one answer for each path, and all the headers that came."""
+
+    def __init__(self) -> None:
+        self.answers: Answers = {}
+        self.seen: list[tuple[str, list[tuple[str, str]], bytes]] = []
+        poe = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                size = int(self.headers.get("Content-Length") or 0)
+                poe.seen.append((self.path, self.headers.items(), self.rfile.read(size)))
+                poe.answers.get(self.path, give(404))(self)
+
+            do_POST = do_GET
+
+            def log_message(self, *_: object) -> None: ...
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        html = page().replace(
+            "https://psc2.cf2.poecdn.net/assets", f"http://localhost:{self.server.server_port}"
+        )
+        self.answers["/"] = give(200, html.encode())
+        script = "/_next/static/chunks/pages/_app-2222222222222222.js"
+        self.answers[script] = give(200, APP.encode(), ("Set-Cookie", "p-b=of-the-script"))
+        threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
+
+    def cookies(self) -> list[list[str]]:
+        """The Cookie headers of each request."""
+        return [[v for k, v in headers if k.lower() == "cookie"] for _, headers, _ in self.seen]
+
+    def headers(self, place: int = -1) -> dict[str, str]:
+        return {name.lower(): value for name, value in self.seen[place][1]}
+
+
+@pytest.fixture
+def poe() -> Iterator[Poe]:
+    server = Poe()
+    yield server
+    server.server.shutdown()
+    server.server.server_close()
+
+
+@pytest.fixture
+def session(poe: Poe) -> Iterator[Session]:
+    made = Session(
+        Credentials.parse("p-b=given%3D; p-lat=lat"), SITE, url=poe.url, proxy=None, label="test"
+    )
+    yield made
+    made.close()
+
+
+GOOD = b'{"data":{"ok":true}}'
+
+
+def call(session: Session) -> dict[str, Any]:
+    return session.call("settingsPageQuery", {}, reading=False)
+
+
+def test_the_headers_are_those_of_the_browser(poe: Poe, session: Session) -> None:
+    """Sheet §4.2: a page without any of Poe's own, an operation with all of them."""
+    poe.answers["/api/gql_POST"] = give(200, GOOD)
+    session.log_in()
+    session.channel_name = "poe-chan1"
+    call(session)
+
+    start, script, operation = poe.headers(0), poe.headers(1), poe.headers()
+    for one in (start, script, operation):
+        assert "Mozilla/5.0" == one["user-agent"][:11]
+        assert "python" not in str(one).lower()
+    assert not [name for name in start if name.startswith("poe") or name == "origin"]
+    assert "cookie" not in script
+    assert KEY == operation["poe-formkey"]
+    assert REVISION == operation["poe-revision"]
+    assert "poe-chan1" == operation["poe-tchannel"]
+    assert ("settingsPageQuery", "1") == (operation["poe-queryname"], operation["poegraphql"])
+    assert (poe.url, f"{poe.url}/") == (operation["origin"], operation["referer"])
+    assert "application/json" == operation["content-type"]
+    assert 32 == len(operation["poe-tag-id"])
+
+
+def test_cookies_are_sent_as_given_and_once(poe: Poe, session: Session) -> None:
+    """Not decoded, each once, to Poe's host alone."""
+    session.log_in()
+
+    assert [["p-b=given%3D; p-lat=lat"], []] == poe.cookies()
+
+
+def test_a_renewed_cookie_replaces_the_given_one(poe: Poe, session: Session) -> None:
+    """Whatever else is set is of no use to us."""
+    poe.answers["/api/gql_POST"] = give(
+        200,
+        GOOD,
+        ("Set-Cookie", "p-b=first; Path=/; HttpOnly"),
+        ("Set-Cookie", "p-b=new%3D; Path=/; HttpOnly"),
+        ("Set-Cookie", "__cf_bm=bm; Path=/"),
+        ("Set-Cookie", "other=x; Path=/"),
+    )
+    call(session)
+    call(session)
+
+    assert ["p-b=new%3D; p-lat=lat; __cf_bm=bm"] == poe.cookies()[-1]
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "failure"),
+    [
+        (307, b"", errors.TokenRejected),
+        (200, b"<html>login</html>", errors.UpstreamUncertain),
+        (500, b"", errors.UpstreamUncertain),
+        (429, b"", errors.TokenLimited),
+    ],
+)
+def test_a_cookie_of_an_answer_that_is_none_is_not_taken(
+    poe: Poe, session: Session, status: int, body: bytes, failure: type[Exception]
+) -> None:
+    """Strangers are given cookies, too."""
+    headers = (("Set-Cookie", "p-b=anonymous; Path=/"), ("Location", "/login"))
+    poe.answers["/api/gql_POST"] = give(status, body, *headers)
+    for _ in range(2):
+        with pytest.raises(failure):
+            call(session)
+
+    assert ["p-b=given%3D; p-lat=lat"] == poe.cookies()[-1]
+
+
+def test_a_renewed_cookie_that_is_rejected_gives_way_to_the_given_one(
+    poe: Poe, session: Session
+) -> None:
+    """If the renewed cookie fails, the given one may still be good."""
+    poe.answers["/api/gql_POST"] = give(200, GOOD, ("Set-Cookie", "p-b=bad; Path=/"))
+    call(session)
+    usual = poe.answers["/"]
+
+    def only_given(handler: Any) -> None:
+        if "given" in handler.headers["Cookie"]:
+            usual(handler)
+        else:
+            give(307, b"", ("Location", "/login"))(handler)
+
+    poe.answers["/"] = only_given
+    session.log_in()
+
+    assert ["p-b=bad; p-lat=lat"] in poe.cookies()
+    assert ["p-b=given%3D; p-lat=lat"] == poe.cookies()[-2]
+
+
+def test_redirects_are_not_followed(poe: Poe, session: Session) -> None:
+    """The cookie goes where we send it, and nowhere else."""
+    poe.answers["/api/gql_POST"] = give(302, b"", ("Location", "/elsewhere"))
+    with pytest.raises(errors.UpstreamProtocolError):
+        call(session)
+
+    assert ["/api/gql_POST"] == [path for path, _, _ in poe.seen]
+
+
+def test_an_answer_without_end_is_cut(
+    poe: Poe, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bodies are bounded."""
+    monkeypatch.setattr(session_module, "_LONGEST_ANSWER", 1000)
+    poe.answers["/api/gql_POST"] = give(200, b"x" * 2000)
+
+    with pytest.raises(errors.UpstreamUncertain):
+        call(session)
+
+
+def test_an_answer_that_trickles_is_cut(poe: Poe, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A byte now and then does not keep a request alive for ever."""
+    site = Site.load()
+    object.__setattr__(site.limits, "http", 0.4)
+
+    def trickle(handler: Any) -> None:
+        handler.send_response(200)
+        handler.end_headers()
+        try:
+            for _ in range(100):
+                handler.wfile.write(b"x" * 70_000)
+                time.sleep(0.1)
+        except OSError:
+            handler.close_connection = True
+
+    poe.answers["/api/gql_POST"] = trickle
+    session = Session(Credentials.parse("x"), site, url=poe.url, proxy=None, label="test")
+    began = time.monotonic()
+    with pytest.raises(errors.UpstreamUncertain):
+        call(session)
+
+    assert time.monotonic() - began < 3
+
+
+def test_nobody_there_means_that_nothing_was_sent(poe: Poe) -> None:
+    """A refused connection is safe to try elsewhere; a lost answer is not."""
+    poe.server.server_close()
+    session = Session(Credentials.parse("x"), SITE, url="http://127.0.0.1:9", proxy=None, label="t")
+    with pytest.raises(errors.UpstreamUnreachable):
+        call(session)
+
+
+def test_an_upload_has_one_part(poe: Poe, session: Session) -> None:
+    """Sheet §16.2: one field, form key, neither tag nor channel."""
+    poe.answers["/api/finish_upload_POST"] = give(200, b"aaaa.bbbb.cccc")
+    ticket = session.upload(Attachment("报告.txt", "text/plain", b"the notes"))
+
+    _, _, body = poe.seen[-1]
+    headers = poe.headers()
+    assert "aaaa.bbbb.cccc" == ticket
+    assert "multipart/form-data; boundary=" == headers["content-type"][:30]
+    assert 1 == body.count(b"Content-Disposition")
+    assert 'name="file"; filename="报告.txt"'.encode() in body
+    assert b"Content-Type: text/plain\r\n\r\nthe notes\r\n" in body
+    assert "poe-formkey" in headers
+    assert not {"poe-tag-id", "poe-tchannel"} & headers.keys()

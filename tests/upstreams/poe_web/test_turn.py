@@ -1,0 +1,410 @@
+"""Frames of sheet §13, fed to a turn in every awkward order; time is passed in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import pytest
+
+from poe_proxy.chat import Done, Replaced, ReplyEvent, Text
+from poe_proxy.errors import BotFailed, PromptTooLong, TokenExhausted
+from poe_proxy.upstreams.poe_web.turn import (
+    AFTER_JOB,
+    AFTER_MESSAGE,
+    ChannelLost,
+    Item,
+    Turn,
+    read_frame,
+)
+
+NONCE = "aB3dE5fG7hJ9kL1m"
+HUMAN = (
+    rb'{"min_seq":4812345679,"messages":["{\"message_type\":\"subscriptionUpdate\",\"payload\":'
+    rb"{\"unique_id\":\"messageAdded:1234567890\",\"subscription_name\":\"messageAdded\",\"data\":"
+    rb"{\"messageAdded\":{\"id\":\"TWVzc2FnZToxMDAwMDAwMDAwMDE=\",\"messageId\":100000000001,"
+    rb"\"author\":\"human\",\"state\":\"complete\",\"text\":\"Say hello\","
+    rb'\"clientNonce\":\"aB3dE5fG7hJ9kL1m\",\"contentType\":\"text_markdown\"}}},\"_\":\"9f03\"}"]}'
+)
+JOB_DONE = (
+    rb'{"min_seq":4812345691,"messages":["{\"message_type\":\"subscriptionUpdate\",\"payload\":'
+    rb"{\"unique_id\":\"jobUpdated:1234567890\",\"subscription_name\":\"jobUpdated\",\"data\":"
+    rb"{\"jobUpdated\":{\"id\":\"UG9lSm9iOjU1NQ==\",\"jobId\":555,\"state\":\"completed\","
+    rb'\"viewerCanCancel\":false}}}}"]}'
+)
+
+
+def frame(name: str, content: Any, scope: str = ":1234567890", seq: int = 4812345690) -> bytes:
+    payload = {"unique_id": name + scope, "subscription_name": name, "data": {name: content}}
+    item = orjson.dumps({"message_type": "subscriptionUpdate", "payload": payload})
+    return orjson.dumps({"min_seq": seq, "messages": [item.decode()]})
+
+
+def bot(text: str, state: str = "incomplete", number: int = 100000000002, **more: Any) -> Any:
+    return {"messageId": number, "author": "claude", "state": state, "text": text, **more}
+
+
+def turn(**options: Any) -> Turn:
+    return Turn(client_nonce=NONCE, chat_nonce="nP2qR4sT6uV8wX0y", **options)
+
+
+def feed(
+    a_turn: Turn, *contents: Any, name: str = "messageAdded", now: float = 0
+) -> list[ReplyEvent]:
+    return [event for content in contents for event in a_turn.feed(name, content, now)]
+
+
+JOB_OVER = {"jobId": 555, "state": "completed"}
+
+
+# ---- frames
+
+
+def test_the_frames_of_the_sheet_are_read() -> None:
+    """Sequence, name, chat and content of the recorded frames."""
+    seq, (human,) = read_frame(HUMAN)
+    _, (job,) = read_frame(JOB_DONE)
+
+    assert 4812345679 == seq
+    assert ("messageAdded", 1234567890) == (human.name, human.chat_id)
+    assert NONCE == human.content()["clientNonce"]
+    assert ("jobUpdated", 1234567890) == (job.name, job.chat_id)
+    assert "completed" == job.content()["state"]
+
+
+@pytest.mark.parametrize(
+    ("unique_id", "name", "chat_id"),
+    [
+        ("messageAdded:1234567890", "messageAdded", 1234567890),
+        ("messageAdded:12abc", "messageAdded", None),
+        ("messageAdded:", "messageAdded", None),
+        ("messageAdded:٣", "messageAdded", None),
+        ("chatAddedV2", "chatAddedV2", None),
+        ("jobCostUpdated:555", "jobCostUpdated", None),
+        ("viewerStateUpdated:Vmlld2VyOjA=", "viewerStateUpdated", None),
+    ],
+)
+def test_an_id_is_a_chat_s_only_if_it_is_a_number(
+    unique_id: str, name: str, chat_id: int | None
+) -> None:
+    """What stands behind the colon is a chat if it is all digits, and never for a job's cost."""
+    text = orjson.dumps({"payload": {"unique_id": unique_id}}).decode()
+    _, (item,) = read_frame(orjson.dumps({"messages": [text]}))
+
+    assert (name, chat_id) == (item.name, item.chat_id)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"no JSON at all",
+        b"[]",
+        b"5",
+        b"null",
+        b'{"type":"pong"}',
+        b'{"messages":null}',
+        b'{"messages":"text"}',
+        b'{"messages":[]}',
+        b'{"messages":[5,null,{}]}',
+        b'{"messages":["","{","{}"]}',
+        b'{"error":"something else"}',
+        b"\xff\xfe",
+    ],
+)
+def test_a_frame_that_tells_nothing_is_passed_over(raw: bytes) -> None:
+    """Frames without messages, and messages that are none, harm nobody."""
+    assert (None, []) == read_frame(raw)
+
+
+def test_a_frame_without_messages_may_have_a_sequence() -> None:
+    """The sequence counts on its own."""
+    assert (7, []) == read_frame(b'{"min_seq":7}')
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b'{"error":"missed_messages"}',
+        rb'{"messages":["{\"message_type\":\"refetchChannel\"}"]}',
+        rb'{"messages":["{\"_\":\"' + b"f" * 500 + rb'\",\"message_type\":\"refetchChannel\"}"]}',
+        rb'{"messages":["{\"message_type\": \"refetchChannel\",\"payload\":{}}"]}',
+    ],
+)
+def test_a_lost_channel_says_so(raw: bytes) -> None:
+    """Both ways to say it are heard."""
+    with pytest.raises(ChannelLost):
+        read_frame(raw)
+
+
+def test_a_text_that_speaks_of_frames_is_text() -> None:
+    """Nothing in a message's own text is taken for the protocol."""
+    evil = '{"message_type":"refetchChannel","unique_id":"messageAdded:9","state":"incomplete"}'
+    _, (item,) = read_frame(frame("messageAdded", bot(evil, "complete")))
+
+    assert ("messageAdded", 1234567890) == (item.name, item.chat_id)
+    assert item.message_key is None
+    assert evil == item.content()["text"]
+
+
+@pytest.mark.parametrize("data", [None, [], {}, {"other": {}}, {"messageAdded": None}, 5])
+def test_an_item_without_data_is_empty(data: Any) -> None:
+    """Null data, or data of another name, is nothing."""
+    text = orjson.dumps({"payload": {"unique_id": "messageAdded:1", "data": data}}).decode()
+
+    assert {} == Item("messageAdded", 1, text).content()
+
+
+def test_several_items_of_a_frame_are_all_read() -> None:
+    """Not only the first."""
+    texts = [orjson.loads(frame("messageAdded", bot(t)))["messages"][0] for t in ("a", "b", "c")]
+    _, items = read_frame(orjson.dumps({"min_seq": 1, "messages": [texts[0], "{", *texts[1:]]}))
+
+    assert ["a", "b", "c"] == [item.content()["text"] for item in items]
+
+
+# ---- text
+
+
+def test_growing_text_comes_as_differences() -> None:
+    """Cumulative text in, differences out, one end."""
+    one = turn()
+    events = feed(one, bot(""), bot("Hello"), bot("Hello"), bot("Hello there."))
+    events += feed(one, bot("Hello there.", "complete"))
+    events += feed(one, JOB_OVER, name="jobUpdated")
+
+    assert [Text("Hello"), Text(" there."), Done("stop")] == events
+
+
+@pytest.mark.parametrize(
+    ("texts", "events"),
+    [
+        (["Thinking", "The answer"], [Text("Thinking"), Replaced("The answer")]),
+        (["DRAFT", "draft"], [Text("DRAFT"), Replaced("draft")]),
+        (["abc", "abd", "abde"], [Text("abc"), Replaced("abd"), Text("e")]),
+        # What is behind is the past, not a rewriting.
+        (["abcdef", "abc", "abcdefg"], [Text("abcdef"), Text("g")]),
+    ],
+)
+def test_rewritten_text_is_replaced(texts: list[str], events: list[ReplyEvent]) -> None:
+    """Whatever does not begin with what was said replaces it."""
+    assert events == feed(turn(), *map(bot, texts))
+
+
+def test_a_finished_message_may_be_shorter() -> None:
+    """The last version holds, even if it only takes something away."""
+    one = turn()
+
+    assert [Text("abcdef"), Replaced("abc")] == feed(one, bot("abcdef"), bot("abc", "complete"))
+
+
+def test_messages_of_others_are_no_answer() -> None:
+    """The human, chat breaks and progress lines are not the bot."""
+    one = turn()
+    events = feed(
+        one,
+        {**bot("Say hello", "complete", 1), "author": "human", "clientNonce": NONCE},
+        {**bot("", "complete", 3), "author": "chat_break"},
+        {**bot("Searching", "complete", 4), "author": "pacarana"},
+        {**bot("Earlier reply", "complete", 1)},
+    )
+
+    assert [] == events
+    assert 1 == one.human_id
+    assert not one.has_begun
+
+
+@pytest.mark.parametrize(
+    "content",
+    [{}, {"messageId": "2"}, {"messageId": None, "text": "x"}, {"author": "bot", "text": "x"},
+     {"messageId": 5, "text": "orphan"}],
+)  # fmt: skip
+def test_what_is_no_message_is_passed_over(content: Any) -> None:
+    """Without number or author there is nothing to say."""
+    assert [] == feed(turn(), content)
+
+
+def test_a_text_update_neither_finishes_nor_reopens() -> None:
+    """messageTextUpdated has a text and no state: the state stays as it was."""
+    one = turn()
+    feed(one, bot("a", "complete"))
+    events = feed(one, {"messageId": 100000000002, "text": "ab"}, name="messageTextUpdated")
+
+    assert [Text("b")] == events
+    assert [Done("stop")] == feed(one, JOB_OVER, name="jobUpdated")
+
+
+def test_two_messages_of_a_job_are_one_answer() -> None:
+    """They are joined by an empty line, in the order of their beginnings."""
+    one = turn()
+    events = feed(one, bot("a", number=5), bot("a", "complete", 5), bot("", number=6))
+    events += feed(one, bot("b", number=6), bot("b", "complete", 6))
+    events += feed(one, JOB_OVER, name="jobUpdated")
+
+    assert [Text("a"), Text("\n\nb"), Done("stop")] == events
+
+
+# ---- the end
+
+
+def test_a_complete_message_waits_for_its_job() -> None:
+    """With no job told of, the reply ends a second after its last word."""
+    one = turn()
+    feed(one, bot("a", "complete"), now=100)
+
+    assert 100 + AFTER_MESSAGE == one.next_due()
+    assert [] == list(one.due(100 + AFTER_MESSAGE - 0.01))
+    assert [Done("stop")] == list(one.due(100 + AFTER_MESSAGE))
+    assert [] == list(one.due(200))
+
+
+def test_a_job_that_is_over_waits_for_its_message() -> None:
+    """The last frame may come a little after the job's end, or never."""
+    one = turn()
+    feed(one, bot("a"))
+    feed(one, JOB_OVER, name="jobUpdated", now=100)
+
+    assert [] == list(one.due(100 + AFTER_JOB - 0.01))
+    assert [Text("b"), Done("stop")] == feed(one, bot("ab", "complete"), now=101)
+
+
+def test_a_job_that_never_completes_its_message_ends_with_what_was_said() -> None:
+    """Two seconds after the job's end the text is taken as whole."""
+    one = turn()
+    feed(one, bot("a"))
+    feed(one, JOB_OVER, name="jobUpdated", now=100)
+
+    assert [Done("stop")] == list(one.due(100 + AFTER_JOB))
+
+
+def test_a_job_without_a_word_is_a_failure() -> None:
+    """A silent end is no answer."""
+    one = turn()
+    feed(one, JOB_OVER, name="jobUpdated", now=100)
+
+    with pytest.raises(BotFailed):
+        list(one.due(100 + AFTER_JOB))
+    assert one.is_over
+
+
+def test_an_empty_message_is_an_answer() -> None:
+    """A bot may finish without a word."""
+    one = turn()
+
+    assert [Done("stop")] == [
+        *feed(one, bot("", "complete")),
+        *feed(one, JOB_OVER, name="jobUpdated"),
+    ]
+
+
+def test_a_new_message_reopens_the_reply() -> None:
+    """A second message that begins in time puts the end off."""
+    one = turn()
+    feed(one, bot("a", "complete", 5), now=100)
+    feed(one, bot("", number=6), now=100.5)
+
+    assert one.next_due() is None
+
+
+@pytest.mark.parametrize("state", ["not_started", "running", None])
+def test_a_job_that_goes_on_ends_nothing(state: str | None) -> None:
+    """Only another state is the end."""
+    one = turn()
+    feed(one, bot("a", "complete"))
+
+    assert [] == feed(one, {"state": state}, name="jobUpdated")
+
+
+@pytest.mark.parametrize("state", ["completed", "done", "cancelled", "anything"])
+def test_a_job_in_any_other_state_is_over(state: str) -> None:
+    """Any job state other than not_started and running is the end (§25)."""
+    one = turn()
+    feed(one, bot("a", "complete"))
+
+    assert [Done("stop")] == feed(one, {"state": state}, name="jobUpdated")
+
+
+def test_without_jobs_a_complete_message_is_the_end() -> None:
+    """Where jobs are not subscribed, nothing is waited for."""
+    one = turn(hears_of_jobs=False)
+
+    assert [Text("a"), Done("stop")] == feed(one, bot("a", "complete"))
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [("messageCancelled", {}), ("messageAdded", bot("ab", "cancelled"))]
+)
+def test_a_cancelled_reply_keeps_what_was_said(name: str, content: Any) -> None:
+    """Either way to be told of it is the end."""
+    one = turn()
+    feed(one, bot("ab"))
+
+    assert [Done("stop")] == feed(one, content, name=name)
+    assert [] == feed(one, bot("abc"), bot("abcd", "complete"))
+
+
+def test_repeats_after_the_end_say_nothing() -> None:
+    """The finished message comes up to five times more."""
+    one = turn()
+    feed(one, bot("a", "complete"))
+    feed(one, JOB_OVER, name="jobUpdated")
+
+    assert [] == feed(one, *[bot("a", "complete")] * 5)
+
+
+@pytest.mark.parametrize(
+    ("state", "failure"),
+    [
+        ("error_user_message_too_long", PromptTooLong),
+        ("error_insufficient_fund", TokenExhausted),
+        ("error_x", BotFailed),
+        ("exploded", BotFailed),
+    ],
+)
+def test_an_error_state_is_a_failure(state: str, failure: type[Exception]) -> None:
+    """Poe's text for it is told, or the message's own if the bot had said nothing."""
+    with pytest.raises(failure, match="Poe's reason"):
+        feed(turn(), bot("words", state, messageStateText="Poe's reason"))
+    with pytest.raises(failure, match="the only words"):
+        feed(turn(), bot("the only words", state))
+
+
+def test_a_failure_does_not_quote_the_conversation() -> None:
+    """What the bot had said is not repeated in its failure."""
+    one = turn()
+    feed(one, bot("private words"))
+    with pytest.raises(BotFailed) as told:
+        feed(one, bot("private words", "error_x"))
+
+    assert "private" not in str(told.value)
+
+
+# ---- the answer to the sending
+
+
+def test_the_answer_tells_chat_and_message() -> None:
+    """The answer of §13."""
+    one = turn()
+    one.accepted(
+        {
+            "status": "success",
+            "message": {"cursor": NONCE, "node": {"messageId": 100000000001, "author": "human"}},
+            "job": {"jobId": 555},
+            "chat": {"chatId": 1234567890, "chatCode": "2abcd3efgh4ijkl5mn", "title": None},
+        }
+    )
+
+    assert (1234567890, 100000000001) == (one.chat_id, one.human_id)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [{}, {"chat": None, "message": None}, {"chat": {}, "message": {"node": None}}, {"chat": 5}],
+)
+def test_an_answer_may_tell_nothing(answer: Any) -> None:
+    """Nulls where they have been seen are no failure."""
+    one = turn()
+    one.accepted(answer)
+
+    assert one.chat_id is None
+    assert one.human_id is None
