@@ -13,6 +13,7 @@ from typing import Any
 from flask import Flask
 
 from poe_proxy import counting, views
+from poe_proxy.fetching import Fetcher
 from poe_proxy.gateway import Gateway
 from poe_proxy.limits import Limit, PerMinute, Rest
 from poe_proxy.models import Models
@@ -110,6 +111,7 @@ def _cookies(settings: Settings) -> Iterable[Token[Upstream]]:
     """The tokens of the web protocol."""
     site = Site.load(settings.poe_site)
     prompt = Prompt(RoleMode(settings.simulate_roles), settings.role_pattern, settings.role_labels)
+    fetcher = Fetcher(settings.proxy)
     # The same account in two spellings would be paced as two.
     accounts = dict.fromkeys(Credentials.parse(text) for text in settings.tokens)
     for place, credentials in enumerate(accounts, 1):
@@ -125,6 +127,7 @@ def _cookies(settings: Settings) -> Iterable[Token[Upstream]]:
                 proxy=settings.proxy,
                 timeout=settings.timeout,
                 delete_chats=settings.delete_chats,
+                fetch=fetcher.fetch,
                 label=label,
             ),
             kind="cookie",

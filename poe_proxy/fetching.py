@@ -1,0 +1,297 @@
+"""Fetches what a conversation names by URL, and never from the user's own network.
+
+An attachment of the web protocol has to be uploaded, so a URL that a client sends is fetched
+here. Clients may be strangers, or programs that repeat what a stranger wrote: the URL could lead
+to a router, a database, the metadata service of a cloud. So:
+
+* https only; the certificate must be that of the name.
+* Every address of the name must be public, and the connection is made to one of the addresses
+  that were looked at. The name is not resolved again, so it cannot lead elsewhere meanwhile.
+* A redirect is a new URL and is looked at like the first one.
+* Size and time are limited while reading; a declared length is not believed.
+
+With a proxy the same holds. The name is resolved *here*, and the proxy is asked for the address
+that was looked at: a proxy often stands in the user's own network and would go anywhere in it.
+Where names can be resolved by the proxy only, nothing is fetched; send data URIs.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from email.message import Message
+from typing import Any, Final, NoReturn
+from urllib.parse import unquote, urljoin
+
+import certifi
+import urllib3
+from urllib3.contrib.socks import SOCKSProxyManager
+from urllib3.exceptions import HTTPError, LocationValueError
+from urllib3.util import Url, parse_url
+
+from poe_proxy.errors import InvalidRequest
+
+MAX_BYTES: Final = 20_000_000
+#: Seconds for all of it, name and redirects included.
+TIMEOUT: Final = 30.0
+REDIRECTS_AT_MOST: Final = 3
+
+#: Addresses of a name that are tried, one after the other.
+_ADDRESSES_AT_MOST: Final = 3
+_READ_AT_ONCE: Final = 65536
+_NAME_AT_MOST: Final = 200
+
+#: Seconds that one step may take, so that a second address can still be tried.
+_CONNECT: Final = 5.0
+
+_PUBLIC_IPV6: Final = ipaddress.IPv6Network("2000::/3")
+#: What passes for public and is not: tunnels, which lead back into some IPv4 network, and
+#: blocks for protocols and documentation that not every Python knows.
+_NOT_PUBLIC: Final = tuple(
+    map(
+        ipaddress.ip_network,
+        ("2001::/32", "2002::/16", "3fff::/20", "192.0.0.0/24", "192.88.99.0/24"),
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A file from somewhere."""
+
+    data: bytes = field(repr=False)
+    #: Without parameters, such as `image/png`.
+    content_type: str
+    filename: str
+
+
+def is_public(address: str) -> bool:
+    """Whether *address* is one of the open internet, and nothing else in disguise."""
+    try:
+        ip = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    if isinstance(ip, ipaddress.IPv6Address) and ip not in _PUBLIC_IPV6:
+        # With this go loopback, link-local, unique-local and multicast addresses, and those
+        # that hold an IPv4 address: mapped, compatible, translated.
+        return False
+    if any(ip in network for network in _NOT_PUBLIC):
+        return False
+    return ip.is_global and not (ip.is_multicast or ip.is_reserved)
+
+
+def resolve(host: str, port: int) -> list[str]:
+    """Return all addresses of *host*; raises OSError if it has none."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(info[4][0]) for info in found))
+
+
+class Fetcher:
+    """Fetches files by URL, within limits."""
+
+    def __init__(
+        self,
+        proxy: str | None = None,
+        max_bytes: int = MAX_BYTES,
+        timeout: float = TIMEOUT,
+        *,
+        resolve: Callable[[str, int], Sequence[str]] = resolve,
+        is_allowed: Callable[[str], bool] = is_public,
+        certificates: str | None = None,
+    ) -> None:
+        """*certificates* is a file of those to trust, by default the usual ones."""
+        self.max_bytes = max_bytes
+        self.timeout = timeout
+        self.resolve = resolve
+        self.is_allowed = is_allowed
+        self._proxy = proxy
+        self._trust = ssl.create_default_context(cafile=certificates or certifi.where())
+
+    def fetch(self, url: str) -> Fetched:
+        """Return what is at *url*.
+
+        Raises `InvalidRequest`, which says why not, and tells nothing of what a name led to.
+        """
+        job = _Job(self, _manager(self._proxy, self._trust), url)
+        threading.Thread(target=job.run, daemon=True).start()
+        if not job.done.wait(self.timeout):
+            job.cut()
+            _refuse(f"took longer than {self.timeout:g} seconds")
+        if isinstance(job.result, Exception):
+            raise job.result
+        assert job.result is not None
+        return job.result
+
+
+class _Job:
+    """One fetch, in a thread of its own: a name server cannot be hurried, but left alone."""
+
+    def __init__(self, limits: Fetcher, manager: Any, url: str) -> None:
+        self.done = threading.Event()
+        self.result: Fetched | Exception | None = None
+        self._limits = limits
+        self._manager = manager
+        self._url = url
+        self._until = time.monotonic() + limits.timeout
+        self._connection: Any = None
+
+    def run(self) -> None:
+        try:
+            self.result = self._follow(self._url)
+        except Exception as failure:  # somebody waits for it
+            self.result = failure
+        finally:
+            self._manager.clear()
+            self.done.set()
+
+    def cut(self) -> None:
+        """End whatever the thread is waiting for."""
+        self._until = 0.0
+        sock = getattr(self._connection, "sock", None)
+        if sock is not None:
+            with suppress(OSError):
+                # Beneath TLS, which the thread may be in the middle of.
+                socket.socket.shutdown(getattr(sock, "socket", sock), socket.SHUT_RDWR)
+
+    def _follow(self, url: str) -> Fetched:
+        for _ in range(1 + REDIRECTS_AT_MOST):
+            target = _parsed(url)
+            with self._open(target) as answer:
+                location = answer.headers.get("Location")
+                if answer.status not in (301, 302, 303, 307, 308) or not location:
+                    return self._read(target, answer)
+            try:
+                url = urljoin(url, location)
+            except ValueError:
+                _refuse("leads to what is no URL")
+        raise _refusal("leads on and on")
+
+    def _open(self, target: Url) -> Any:
+        host, port = (target.host or "").strip("[]"), target.port or 443
+        failure: HTTPError | None = None
+        for address in self._addresses(host, port)[:_ADDRESSES_AT_MOST]:
+            pool = self._manager.connection_from_host(
+                address,
+                port,
+                "https",
+                # The certificate is asked for, and checked, by the name.
+                {"server_hostname": host},
+            )
+            self._remember_connections_of(pool)
+            try:
+                return pool.urlopen(
+                    "GET",
+                    target.request_uri,
+                    headers={
+                        "Host": target.netloc or host,
+                        "User-Agent": "poe-proxy",
+                        "Accept": "*/*",
+                        "Accept-Encoding": "identity",
+                        "Connection": "close",
+                    },
+                    redirect=False,
+                    retries=False,
+                    assert_same_host=False,
+                    preload_content=False,
+                    timeout=urllib3.Timeout(min(_CONNECT, self._left()), self._left()),
+                )
+            except HTTPError as caught:
+                failure = caught
+        raise _refusal(f"cannot be reached ({type(failure).__name__})")
+
+    def _addresses(self, host: str, port: int) -> Sequence[str]:
+        try:
+            addresses = self._limits.resolve(host, port)
+        except (OSError, UnicodeError):
+            addresses = []
+        if not addresses:
+            _refuse("has a name that cannot be resolved")
+        if not all(map(self._limits.is_allowed, addresses)):
+            _refuse("does not lead to a public address")
+        return addresses
+
+    def _remember_connections_of(self, pool: Any) -> None:
+        """Have *pool* leave the connection that it opens where `cut` finds it."""
+        make = type(pool).ConnectionCls
+
+        def remember(*args: Any, **options: Any) -> Any:
+            self._connection = make(*args, **options)
+            return self._connection
+
+        pool.ConnectionCls = remember
+
+    def _read(self, target: Url, answer: Any) -> Fetched:
+        if answer.status != 200:
+            _refuse(f"was answered with status {answer.status}")
+        if answer.headers.get("Content-Encoding", "identity").lower() != "identity":
+            # Unpacked it may be of any size.
+            _refuse("comes compressed, though that was not asked for")
+        data = bytearray()
+        try:
+            while piece := answer.read1(_READ_AT_ONCE):
+                data += piece
+                if len(data) > self._limits.max_bytes:
+                    _refuse(f"is larger than {self._limits.max_bytes / 1e6:g} MB")
+                self._left()
+        except HTTPError:
+            _refuse("broke off while it was read")
+        kind = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        return Fetched(
+            bytes(data),
+            kind if re.fullmatch(r"[\w.+-]+/[\w.+-]+", kind) else "application/octet-stream",
+            _filename(target, answer.headers),
+        )
+
+    def _left(self) -> float:
+        """Return the seconds that are left."""
+        left = self._until - time.monotonic()
+        if left <= 0:
+            _refuse(f"took longer than {self._limits.timeout:g} seconds")
+        return left
+
+
+def _manager(proxy: str | None, trust: ssl.SSLContext) -> Any:
+    """Return what makes connections, for one fetch: nothing is kept from one to the next."""
+    if proxy is None:
+        return urllib3.PoolManager(ssl_context=trust)
+    if proxy.startswith("socks"):
+        return SOCKSProxyManager(proxy, ssl_context=trust)
+    return urllib3.ProxyManager(proxy, ssl_context=trust)
+
+
+def _parsed(url: str) -> Url:
+    try:
+        target = parse_url(url)
+    except LocationValueError:
+        _refuse("is no URL")
+    if target.scheme != "https" or not target.host:
+        _refuse("must begin with https://")
+    if target.auth is not None:
+        _refuse("must not hold a user name")
+    return target
+
+
+def _filename(target: Url, headers: Mapping[str, str]) -> str:
+    """Return the name that the server gives, or the last part of the path."""
+    told = Message()
+    told["Content-Disposition"] = headers.get("Content-Disposition", "")
+    name = told.get_filename() or unquote(target.path or "")
+    # Only the last part, and nothing that a file system or a header would take amiss.
+    name = re.split(r"[/\\]", name)[-1]
+    name = re.sub(r'[\x00-\x1f\x7f"<>|:*?]', "_", name).strip(". ")[-_NAME_AT_MOST:]
+    return name or "file"
+
+
+def _refusal(why: str) -> InvalidRequest:
+    return InvalidRequest(f"A URL in the messages {why}.", param="messages")
+
+
+def _refuse(why: str) -> NoReturn:
+    raise _refusal(why)
