@@ -11,16 +11,19 @@ Some bots have no field for what they think. They write a heading, a quotation, 
     Hello!
 
 Or they write the heading alone, perhaps with the seconds so far, as a sign of life before the
-answer: `Thinking... (3s elapsed)`.
+answer: `Thinking... (3s elapsed)`. By the web protocol, and the bot protocol, such a sign is
+then replaced by the answer.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Generator, Iterable
 from enum import Enum, auto
+from itertools import takewhile
 from typing import Final, TypeAlias
 
-from poe_proxy.chat import Reasoning, Text
+from poe_proxy.chat import Done, Idle, Reasoning, Replaced, ReplyEvent, Text, ToolCallPart
 
 Piece: TypeAlias = Text | Reasoning
 
@@ -58,6 +61,17 @@ class Thinking:
         #: Headings under which nothing was thought so far.
         self._headings = ""
         self._has_thought = False
+
+    @property
+    def holds(self) -> bool:
+        """Whether something is held back."""
+        return bool(self._headings or self._held)
+
+    @property
+    def heading(self) -> str:
+        """The text so far, if it is a heading and nothing else; else an empty string."""
+        text = "" if self._has_thought else (self._headings + self._held).strip()
+        return text if all(map(_is_heading, filter(str.strip, text.splitlines()))) else ""
 
     def feed(self, text: str) -> list[Piece]:
         """Take more of the text; return what is clear by now."""
@@ -141,20 +155,60 @@ class Thinking:
         return True
 
 
-def split(text: str) -> tuple[str, str]:
-    """Return what was thought and what was answered in a *text* that is there as a whole.
+def told_apart(events: Iterable[ReplyEvent]) -> Generator[ReplyEvent, None, None]:
+    """Yield *events*, with the thoughts in their texts as `Reasoning`.
 
-    Headings alone count as thought: in a draft they stand for an answer that is to come.
+    A text that is replaced is read anew; of thoughts and answer only what is new is told. A
+    heading alone that is replaced stood for an answer that was to come, so it is a thought:
+    the first of them, for the seconds that go by in the others are none.
     """
-    lines = [line for line in text.splitlines() if line.strip()]
-    if lines and all(map(_is_heading, lines)):
-        return text.strip(), ""
     thinking = Thinking()
-    pieces = [*thinking.feed(text), *thinking.flush()]
-    return (
-        "".join(piece.text for piece in pieces if isinstance(piece, Reasoning)),
-        "".join(piece.text for piece in pieces if isinstance(piece, Text)),
-    )
+    told: list[Piece] = []
+    for event in events:
+        match event:
+            case Text(text):
+                pieces = thinking.feed(text)
+                told += pieces
+                yield from pieces
+                if thinking.holds:
+                    yield Idle()  # who holds back must still let others look around
+            case Replaced(text):
+                thought, answer = _sorted(told)
+                draft = "" if thought else thinking.heading
+                thinking = Thinking()
+                new_thought, new_answer = _sorted(thinking.feed(text))
+                if draft:
+                    new_thought = f"{draft}\n{new_thought}" if new_thought else draft
+                if more := _behind(thought, new_thought):
+                    yield Reasoning(more)
+                    thought = new_thought
+                if not new_answer.startswith(answer):
+                    yield Replaced(new_answer)
+                elif new_answer != answer:
+                    yield Text(new_answer[len(answer) :])
+                else:
+                    yield Idle()
+                told = [Reasoning(thought), Text(new_answer)]
+            case Done() | ToolCallPart():
+                yield from thinking.flush()
+                yield event
+            case _:
+                yield event
+
+
+def _sorted(pieces: Iterable[Piece]) -> tuple[str, str]:
+    """What was thought, and what was answered."""
+    thought: list[str] = []
+    answer: list[str] = []
+    for piece in pieces:
+        (thought if isinstance(piece, Reasoning) else answer).append(piece.text)
+    return "".join(thought), "".join(answer)
+
+
+def _behind(old: str, new: str) -> str:
+    """What *new* says that *old* did not, on a line of its own where it goes another way."""
+    same = sum(1 for _ in takewhile(lambda both: both[0] == both[1], zip(old, new, strict=False)))
+    return new[same:] if same == len(old) else f"\n{new[same:]}" if new[same:] else ""
 
 
 def _may_become_heading(line: str) -> bool:

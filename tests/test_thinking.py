@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from poe_proxy.chat import Reasoning, Text
-from poe_proxy.thinking import Piece, Thinking, split
+from poe_proxy.chat import Done, Idle, Reasoning, Replaced, ReplyEvent, Text, ToolCallPart, Usage
+from poe_proxy.thinking import Piece, Thinking, told_apart
 
 
 def told(pieces: list[Piece]) -> tuple[str, str]:
@@ -51,7 +51,6 @@ def test_a_leading_quotation_below_the_heading_is_thought(
 ) -> None:
     """The heading goes, the quotation is reasoning without its marks, the rest is the answer."""
     assert (thought, answer) == told(run(text))
-    assert (thought, answer) == split(text)
 
 
 @pytest.mark.parametrize(("text", "thought", "answer"), CASES.values(), ids=CASES)
@@ -122,10 +121,68 @@ def test_after_a_flush_everything_is_answer() -> None:
     assert [] == thinking.flush()
 
 
+# ---- events
+
+CALL = ToolCallPart(0, "call_1", "look")
+
+
 @pytest.mark.parametrize(
-    "draft", ["Thinking...", "*Thinking...*\n", "Thinking... (3s elapsed)\n\n"]
+    ("events", "out"),
+    [
+        ([Text("Hello"), Text("!"), Done()], [Text("Hello"), Text("!"), Done()]),
+        (
+            [Text("Thinking...\n\n> a\n\n"), Text("Yes"), Done()],
+            [Reasoning("a"), Text("Yes"), Done()],
+        ),
+        ([Text("Thinking..."), Done()], [Idle(), Text("Thinking..."), Done()]),
+        ([Text("Think"), CALL, Done()], [Idle(), Text("Think"), CALL, Done()]),
+        ([Usage(1, 2), Reasoning("r"), Done()], [Usage(1, 2), Reasoning("r"), Done()]),
+    ],
 )
-def test_a_draft_alone_is_thought_when_it_may_be_replaced(draft: str) -> None:
-    """As a whole text that is not the last word, a heading is no answer."""
-    assert (draft.strip(), "") == split(draft)
-    assert ("", "") == split("")
+def test_events_pass_with_their_thoughts_told_apart(
+    events: list[ReplyEvent], out: list[ReplyEvent]
+) -> None:
+    """What is no text is not touched; what is held back leaves before anything else comes."""
+    assert out == list(told_apart(events))
+
+
+def test_a_draft_that_is_replaced_was_a_thought() -> None:
+    """Of the signs of life that replace each other the first is told; the answer is only itself."""
+    ticks = [Text("Thinking..."), Text(" (1s elapsed)"), Replaced("Thinking... (2s elapsed)")]
+    events = [*ticks, Replaced("The an"), Text("swer"), Done()]
+
+    out = [event for event in told_apart(events) if not isinstance(event, Idle)]
+
+    assert [
+        Reasoning("Thinking... (1s elapsed)"), Text("The an"), Text("swer"), Done()
+    ] == out  # fmt: skip
+
+
+def test_every_event_that_is_held_back_gives_a_sign_of_life() -> None:
+    """Who listens can look around at each of them."""
+    events = [Text("Thinking..."), Replaced("*Thinking...*"), Replaced("Thinking... (3s)")]
+
+    assert len(events) <= len(list(told_apart(events)))
+
+
+@pytest.mark.parametrize(
+    ("events", "out"),
+    [
+        ([Text("One two"), Replaced("One three")], [Text("One two"), Replaced("One three")]),
+        ([Text("One"), Replaced("One two")], [Text("One"), Text(" two")]),
+        ([Text("One"), Replaced("")], [Text("One"), Replaced("")]),
+        (
+            [Text("Thinking...\n> a b\n\nYes"), Replaced("Thinking...\n> a c\n\nYes!")],
+            [Reasoning("a b"), Text("Yes"), Reasoning("\nc"), Text("!")],
+        ),
+        (
+            [Text("Thinking..."), Replaced("Thinking...\n> a"), Replaced("No")],
+            [Idle(), Reasoning("Thinking...\na"), Idle(), Text("No")],
+        ),
+    ],
+)
+def test_of_a_replaced_text_only_what_is_new_is_told(
+    events: list[ReplyEvent], out: list[ReplyEvent]
+) -> None:
+    """An answer that only grew is not replaced, and no thought comes twice."""
+    assert out == list(told_apart(events))

@@ -31,6 +31,7 @@ from poe_proxy.chat import (
     Idle,
     ImagePart,
     Message,
+    Reasoning,
     Replaced,
     ReplyEvent,
     Text,
@@ -314,14 +315,30 @@ def test_several_pieces_come_as_several_events(part: Part) -> None:
     assert 0.2 < times[-1] - times[0]
 
 
-@pytest.mark.parametrize("words", ["!rewrite", "!thinking=3"])
-def test_a_rewritten_text_replaces_what_was_said(part: Part, words: str) -> None:
+def test_a_rewritten_text_replaces_what_was_said(part: Part) -> None:
     """A bot that takes its words back is heard to do so, and its last version holds."""
-    reply = ask(part.web, f"{words} !delay=0.02 !echo {WORDS}")
+    reply = ask(part.web, f"!rewrite !delay=0.02 !echo {WORDS}")
 
     assert WORDS == reply.text
     assert Replaced in reply.kinds()
     assert reply.is_whole
+
+
+@pytest.mark.parametrize(
+    ("words", "thought"),
+    [
+        ("!thinking=1", "Thinking..."),
+        ("!thinking=3", "Thinking... (1s elapsed)"),
+        ("!quoted-thinking", "The question is read once more.\nThe answer is weighed."),
+    ],
+)
+def test_thoughts_are_told_apart_from_the_answer(part: Part, words: str, thought: str) -> None:
+    """A draft that stood for the answer, or a quotation in front of it, is reasoning."""
+    reply = ask(part.web, f"{words} !delay=0.05 !echo {WORDS}")
+
+    assert WORDS == reply.text
+    assert Replaced not in reply.kinds()
+    assert thought == "".join(one.text for one in reply.events if isinstance(one, Reasoning))
 
 
 @pytest.mark.parametrize(
@@ -338,14 +355,6 @@ def test_the_messages_of_one_job_are_one_answer(part: Part, words: str, text: st
 
     assert text == reply.text
     assert reply.is_whole
-
-
-def test_a_quoted_thought_stays_in_the_text(part: Part) -> None:
-    """What the bot quotes of its thinking is text like any other."""
-    reply = ask(part.web, f"!quoted-thinking !echo {WORDS}")
-
-    assert reply.text.startswith("*Thinking...*\n\n>")
-    assert reply.text.endswith(WORDS)
 
 
 def test_a_long_text_arrives_to_the_letter(part: Part) -> None:

@@ -35,6 +35,7 @@ from poe_proxy.errors import (
     UpstreamUncertain,
     UpstreamUnreachable,
 )
+from poe_proxy.thinking import told_apart
 from poe_proxy.upstreams.base import TICK
 from poe_proxy.upstreams.poe_web import attachments, graphql
 from poe_proxy.upstreams.poe_web.attachments import Attachment, Fetch, Tickets
@@ -133,7 +134,7 @@ class PoeWeb:
         files = (yield from _meanwhile(lambda: self._read(parts))) if parts else ()
         exchange = yield from self._begin(bot, prompt, files)
         try:
-            yield from exchange.events()
+            yield from told_apart(exchange.events())
         finally:
             exchange.close()
 
