@@ -152,10 +152,13 @@ class Gateway:
 
 
 def _cut(events: Iterable[ReplyEvent], chat: ChatRequest, kind: str) -> Iterable[ReplyEvent]:
-    """End the reply where *chat* wants, if it comes by the web protocol, which cannot say it."""
-    if kind == "cookie":
-        if chat.stop:
-            events = cutting.at_words(events, chat.stop)
-        if chat.max_tokens is not None:
-            events = cutting.at_length(events, chat.max_tokens, count_text)
+    """End the reply where *chat* wants it to end.
+
+    The web protocol can say nothing of it. The official API takes a length, and most stop
+    words: those that it does not take are found here.
+    """
+    if chat.stop:
+        events = cutting.at_words(events, chat.stop)
+    if chat.max_tokens is not None and kind == "cookie":
+        events = cutting.at_length(events, chat.max_tokens, count_text)
     return events

@@ -157,7 +157,8 @@ def test_each_kind_is_asked_by_the_name_that_it_knows() -> None:
 def test_replies_are_cut_where_the_way_to_poe_cannot_say_it(
     fields: dict[str, Any], events: list[ReplyEvent]
 ) -> None:
-    """Stop words and lengths are kept to for cookies here, and by the official API itself."""
+    """Lengths are kept to for cookies here, by the official API itself; stop words here for both:
+    there are some that the official API does not take."""
     script = [Text("one two three"), *repeat(Text(" more"), 100), Done()]
     cookie, key = FakeUpstream(script), FakeUpstream(script)
     house = House(cookie)
@@ -165,7 +166,7 @@ def test_replies_are_cut_where_the_way_to_poe_cannot_say_it(
     assert events == list(house.reply(**fields))
     assert (1, 0) == (cookie.hung_up, cookie.open)
     assert {"free": 1} == house.state()
-    assert script == list(House(keys=[key]).reply(**fields))
+    assert (events if "stop" in fields else script) == list(House(keys=[key]).reply(**fields))
 
 
 def test_a_name_that_can_be_no_bot_is_refused_without_a_token() -> None:

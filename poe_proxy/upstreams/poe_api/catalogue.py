@@ -41,8 +41,8 @@ class Model:
     id: str
     #: The whole entry in OpenAI's form, Poe's extras beneath as they came. Read only.
     entry: Mapping[str, Any] = field(repr=False)
-    #: Names of the bot's own parameters, such as `thinking_budget`.
-    parameters: frozenset[str] = frozenset()
+    #: The bot's own parameters, such as `thinking_budget`, and the JSON schema of each.
+    parameters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
     #: Whether it makes pictures, sound or films.
     is_media: bool = False
 
@@ -66,7 +66,13 @@ class Model:
         return cls(
             id=id,
             entry=MappingProxyType(entry),
-            parameters=_names([_object(one).get("name") for one in _list(given.get("parameters"))]),
+            parameters=MappingProxyType(
+                {
+                    one["name"]: _object(one.get("schema"))
+                    for one in map(_object, _list(given.get("parameters")))
+                    if isinstance(one.get("name"), str)
+                }
+            ),
             is_media=bool(outputs & _MEDIA or (not outputs and endpoints & _MEDIA_ENDPOINTS)),
         )
 

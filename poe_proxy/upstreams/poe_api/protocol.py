@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
 import orjson
@@ -27,7 +28,7 @@ from poe_proxy.chat import (
 )
 from poe_proxy.errors import UpstreamInterrupted, UpstreamProtocolError
 from poe_proxy.thinking import Thinking
-from poe_proxy.upstreams.poe_api import failures
+from poe_proxy.upstreams.poe_api import effort, failures
 
 # ---- the request
 
@@ -47,12 +48,13 @@ def request(
     bot: str,
     *,
     stream: bool,
-    declared: frozenset[str] = frozenset(),
+    declared: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
     without: frozenset[str] = frozenset(),
 ) -> dict[str, Any]:
     """Return the JSON object that asks *bot* for an answer to *chat*.
 
-    *declared* are the bot's own parameters, *without* the fields that it has refused before.
+    *declared* are the bot's own parameters with their schemas, *without* the fields that it has
+    refused before.
     """
     # A bot of OpenAI's may know the limit by its newer name only. Poe takes both (§3.1).
     limit = "max_tokens" if "max_tokens" not in without else "max_completion_tokens"
@@ -64,13 +66,15 @@ def request(
         "temperature": chat.temperature,
         "top_p": chat.top_p,
         limit: chat.max_tokens,
-        "stop": chat.stop or None,
+        # No others work (§3.1); the gateway looks for all of them.
+        "stop": [word for word in chat.stop if word.strip()][:4] or None,
         "tools": chat.tools or None,
         "tool_choice": chat.tool_choice if chat.tools else None,
         "parallel_tool_calls": chat.parallel_tool_calls if chat.tools else None,
         "response_format": chat.response_format,
-        "reasoning_effort": chat.reasoning_effort,
     }
+    if chat.reasoning_effort is not None:
+        fields |= effort.parameters(chat.reasoning_effort, declared, chat.extra)
     own = {
         name: value
         for name, value in chat.extra.items()

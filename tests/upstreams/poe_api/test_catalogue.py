@@ -65,7 +65,7 @@ def test_an_entry_in_openais_form() -> None:
 
     assert "Claude-Sonnet-4.5" == model.id
     assert {**SONNET, "id": "Claude-Sonnet-4.5", "created": 1_758_868_894} == dict(model.entry)
-    assert frozenset({"thinking_budget"}) == model.parameters
+    assert {"thinking_budget": {"type": "integer"}} == model.parameters
     assert not model.is_media
 
 

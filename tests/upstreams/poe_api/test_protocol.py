@@ -86,13 +86,32 @@ def test_what_poe_takes_is_passed_on() -> None:
     }.items() <= body.items()
 
 
+def test_only_stop_words_that_work_are_sent() -> None:
+    """Four at most, and none of white space alone."""
+    assert ["a", "b", "c", "d"] == asked(stop=("\n", "a", "b", " ", "c", "d", "e"))["stop"]
+    assert "stop" not in asked(stop=("\n\n",))
+
+
+def test_effort_is_said_in_the_bot_s_words() -> None:
+    """A bot that declares a budget of thought gets one; what it refused is left out."""
+    chat = ChatRequest(model="bot", messages=(USER,), reasoning_effort="medium")
+    declared = {"thinking_budget": {"type": "integer", "maximum": 1000}}
+
+    body = request(chat, "Bot", stream=True, declared=declared)
+
+    assert 500 == body["thinking_budget"]
+    assert "reasoning_effort" not in body
+    refused = frozenset({"reasoning_effort"})
+    assert "reasoning_effort" not in request(chat, "Bot", stream=True, without=refused)
+
+
 def test_what_poe_ignores_is_not_sent() -> None:
     """It can only do harm, unless the bot has a parameter of that name."""
     extra = {"seed": 1, "user": "u", "store": False, "n": 1, "logit_bias": {}, "metadata": {}}
     chat = ChatRequest(model="bot", messages=(USER,), extra=extra)
 
     assert not extra.keys() & request(chat, "Bot", stream=True).keys()
-    assert 1 == request(chat, "Veo-3.1", stream=False, declared=frozenset({"seed"}))["seed"]
+    assert 1 == request(chat, "Veo-3.1", stream=False, declared={"seed": {}})["seed"]
 
 
 def test_no_parameter_of_the_bot_can_change_what_is_ours() -> None:

@@ -1,0 +1,71 @@
+"""How much to think, in the words of each bot."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from poe_proxy.upstreams.poe_api.effort import parameters
+
+WORDS = {"type": "string", "enum": ["low", "medium", "high"]}
+ALL_WORDS = {"type": "string", "enum": ["none", "low", "medium", "high", "xhigh", "max"]}
+BUDGET = {"type": "integer", "minimum": 0, "maximum": 32_000}
+
+
+@pytest.mark.parametrize(
+    ("effort", "declared", "said"),
+    [
+        ("high", {"reasoning_effort": WORDS}, {"reasoning_effort": "high"}),
+        ("high", {"reasoning_effort": WORDS, "x": {}}, {"reasoning_effort": "high"}),
+        ("high", {}, {"reasoning_effort": "high"}),
+        ("high", {"web_search": {}}, {"reasoning_effort": "high"}),
+        ("high", {"output_effort": ALL_WORDS}, {"output_effort": "high"}),
+        ("medium", {"output_effort": ALL_WORDS, "thinking_budget": BUDGET},
+         {"output_effort": "medium"}),
+        ("low", {"thinking_level": WORDS}, {"thinking_level": "low"}),
+        ("none", {"thinking_budget": BUDGET}, {"thinking_budget": 0}),
+        ("low", {"thinking_budget": BUDGET}, {"thinking_budget": 6400}),
+        ("medium", {"thinking_budget": BUDGET}, {"thinking_budget": 16_000}),
+        ("high", {"thinking_budget": BUDGET}, {"thinking_budget": 25_600}),
+        ("none", {"thinking_budget": {**BUDGET, "minimum": 128}}, {"thinking_budget": 128}),
+        ("low", {"enable_thinking": {"type": "boolean"}}, {"enable_thinking": True}),
+        ("none", {"enable_thinking": {"type": "boolean"}}, {"enable_thinking": False}),
+    ],
+)  # fmt: skip
+def test_each_bot_hears_it_in_its_own_words(
+    effort: str, declared: dict[str, dict[str, Any]], said: dict[str, Any]
+) -> None:
+    """The catalogue says how; where it says nothing, it is said as OpenAI does."""
+    assert said == parameters(effort, declared, {})
+
+
+@pytest.mark.parametrize(
+    ("effort", "nearest"), [("minimal", "low"), ("none", "low"), ("xhigh", "high"), ("max", "high")]
+)
+def test_in_translating_the_nearest_word_is_taken(effort: str, nearest: str) -> None:
+    """A bot with three words takes OpenAI's six."""
+    assert {"thinking_level": nearest} == parameters(effort, {"thinking_level": WORDS}, {})
+
+
+@pytest.mark.parametrize(
+    ("effort", "declared"),
+    [
+        ("minimal", {"reasoning_effort": WORDS}),
+        ("enormous", {"thinking_budget": BUDGET}),
+        ("high", {"thinking_budget": {"type": "integer"}}),
+        ("high", {"thinking_level": {"enum": ["deep"]}}),
+    ],
+)
+def test_what_cannot_be_translated_is_left_to_poe(
+    effort: str, declared: dict[str, dict[str, Any]]
+) -> None:
+    """A value that nobody knows, or a schema that tells too little, is not guessed at."""
+    assert {"reasoning_effort": effort} == parameters(effort, declared, {})
+
+
+def test_the_client_s_own_word_holds() -> None:
+    """Who names the bot's own parameter means it."""
+    declared = {"thinking_budget": BUDGET}
+
+    assert {} == parameters("high", declared, {"thinking_budget": 7})
