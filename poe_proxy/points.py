@@ -1,13 +1,15 @@
-"""Tokens that ran out of points come back when their balance says so."""
+"""The points of the accounts: how many are left, and who comes back when there are some again."""
 
 from __future__ import annotations
 
 import logging
 import threading
-from typing import Generic, Protocol, TypeVar
+import time
+from collections.abc import Callable
+from typing import Final, Generic, Protocol, TypeVar
 
-from poe_proxy.errors import PoeProxyError
-from poe_proxy.tokens import TokenRotator
+from poe_proxy.errors import PoeProxyError, UpstreamTimeout
+from poe_proxy.tokens import Token, TokenRotator
 
 log = logging.getLogger(__name__)
 
@@ -20,6 +22,9 @@ class HasBalance(Protocol):
 
 
 A = TypeVar("A", bound=HasBalance)
+
+#: US dollars that a point is worth, about (official API sheet §1).
+DOLLARS: Final = 0.00003
 
 
 class PointsWatch(Generic[A]):
@@ -53,3 +58,56 @@ def look(tokens: TokenRotator[A]) -> None:
             continue
         if points > 0:
             tokens.revive(token)
+
+
+class Balance(Generic[A]):
+    """What all accounts together have left: asked for when somebody wants to know, and kept."""
+
+    def __init__(
+        self,
+        tokens: TokenRotator[A],
+        *,
+        holds: float = 60.0,
+        patience: float = 10.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Poe is asked again after *holds* seconds, and given *patience* seconds to answer."""
+        self._tokens = tokens
+        self._holds = holds
+        self._patience = patience
+        self._clock = clock
+        self._asking = threading.Lock()
+        self._asked_at: float | None = None
+        self._points: dict[Token[A], int] = {}
+
+    def points(self) -> int:
+        """Return the points of all accounts that Poe accepts. One that does not tell in time
+        counts with what it last had.
+
+        Raises `UpstreamTimeout` if none of them ever told.
+        """
+        accounts = self._tokens.accepted()
+        with self._asking:
+            if self._asked_at is None or self._clock() - self._asked_at >= self._holds:
+                self._ask(accounts)
+                self._asked_at = self._clock()
+        told = [self._points[token] for token in accounts if token in self._points]
+        if not told:
+            raise UpstreamTimeout("No Poe account tells its balance.")
+        return sum(told)
+
+    def _ask(self, accounts: list[Token[A]]) -> None:
+        threads = [
+            threading.Thread(target=self._ask_one, args=(token,), daemon=True) for token in accounts
+        ]
+        for thread in threads:
+            thread.start()
+        until = time.monotonic() + self._patience
+        for thread in threads:
+            thread.join(max(0.0, until - time.monotonic()))
+
+    def _ask_one(self, token: Token[A]) -> None:
+        try:
+            self._points[token] = token.upstream.balance()
+        except PoeProxyError as failure:
+            log.info("%s: its balance is not to be had: %s", token.label, failure)

@@ -148,6 +148,11 @@ class TokenRotator(Generic[U]):
                     counts["resting"] += 1
             return {**counts, "waiting": len(self._line)}
 
+    def accepted(self) -> list[Token[U]]:
+        """All tokens but those that Poe rejected."""
+        with self._lock:
+            return [token for token in self._tokens if token.retired is None]
+
     def exhausted(self) -> list[Token[U]]:
         """The watched tokens that rest because they are out of points."""
         with self._lock:

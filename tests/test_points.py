@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from contextlib import suppress
 
-from poe_proxy.errors import TokenExhausted, UpstreamUnreachable
-from poe_proxy.points import look
+import pytest
+
+from poe_proxy.errors import TokenExhausted, TokenRejected, UpstreamTimeout, UpstreamUnreachable
+from poe_proxy.points import Balance, look
 from poe_proxy.tokens import Token, TokenRotator
 
 
@@ -62,3 +65,77 @@ def test_nobody_is_asked_who_has_points() -> None:
     look(TokenRotator([Token("key-1", account, is_watched=True)]))
 
     assert 0 == account.asked
+
+
+# ---- the balance
+
+
+class Pool:
+    """Accounts with points, and what is known of their balance."""
+
+    def __init__(self, *points: int | None) -> None:
+        self.now = 0.0
+        self.accounts = [Account() for _ in points]
+        for account, some in zip(self.accounts, points, strict=True):
+            account.points = some
+        self.tokens = TokenRotator([Token(f"key-{n}", one) for n, one in enumerate(self.accounts)])
+        self.balance = Balance(self.tokens, clock=lambda: self.now)
+
+    @property
+    def asked(self) -> list[int]:
+        return [account.asked for account in self.accounts]
+
+
+def test_the_balance_is_that_of_all_accounts() -> None:
+    """Their points are added up; Poe is asked again only after a while."""
+    pool = Pool(100, 20)
+
+    assert 120 == pool.balance.points()
+    pool.accounts[0].points = 0
+    assert 120 == pool.balance.points()
+    assert [1, 1] == pool.asked
+    pool.now = 60.0
+    assert 20 == pool.balance.points()
+    assert [2, 2] == pool.asked
+
+
+def test_an_account_that_does_not_tell_counts_with_what_it_had() -> None:
+    """Poe being away for one of them does not lose its points."""
+    pool = Pool(100, 20)
+    pool.balance.points()
+    pool.accounts[0].points, pool.now = None, 60.0
+
+    assert 120 == pool.balance.points()
+
+
+def test_an_account_that_is_set_aside_does_not_count() -> None:
+    """What Poe no longer accepts cannot be spent."""
+    pool = Pool(100, 20)
+    pool.balance.points()
+    with suppress(TokenRejected), pool.tokens.lease() as lease:
+        assert lease.wait(0)
+        raise TokenRejected("Logged out.")
+
+    assert 20 == pool.balance.points()
+
+
+def test_without_any_balance_it_says_so() -> None:
+    """No figure is made up."""
+    with pytest.raises(UpstreamTimeout):
+        Pool(None, None).balance.points()
+
+
+def test_an_account_that_hangs_does_not_keep_the_others() -> None:
+    """The wait has a limit; what came within it counts."""
+    pool = Pool(100, 20)
+    is_over = threading.Event()
+
+    class Hangs(Account):
+        def balance(self) -> int:
+            is_over.wait(10)
+            return 5
+
+    hanging = TokenRotator([Token("a", Hangs()), Token("b", pool.accounts[1])])
+
+    assert 20 == Balance(hanging, patience=0.1).points()
+    is_over.set()
