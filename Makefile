@@ -11,7 +11,7 @@ help:
 	@echo "make run          serve your .env; without one, a demo on a stand-in for Poe"
 	@echo "make test         all tests"
 	@echo "make check        lint, types, layers and tests, as CI runs them"
-	@echo "make independent  the stand-in against clients that others wrote"
+	@echo "make independent  clients and coding agents that others wrote"
 	@echo "make bench        the benchmark"
 	@echo "make try          container, nginx and systemd, each tried for real (as root)"
 
@@ -54,15 +54,19 @@ types: $(VENV)/installed-dev
 layers: $(VENV)/installed-dev
 	@$(BIN)/lint-imports
 
-# Clients that others wrote, each in an environment of its own, against the stand-in.
-independent: install $(VENV)-independent-web/installed $(VENV)-independent-api/installed
+# Clients that others wrote, each in an environment of its own: two against the stand-in, and
+# coding agents through the server.
+independent: $(VENV)/installed-dev $(VENV)-independent-web/installed \
+		$(VENV)-independent-api/installed $(VENV)-independent-agents/installed
 	@$(VENV)-independent-web/bin/python tests/independent/web/run.py --sim-python $(BIN)/python
 	@POE_SIM_PYTHON=$(BIN)/python $(VENV)-independent-api/bin/python tests/independent/api/run.py
+	@$(BIN)/python -m pytest tests/agents
 
 $(VENV)-independent-%/installed: tests/independent/requirements-%.txt
 	@test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
 	@echo "Installing into $(@D) ..."
-	@$(@D)/bin/python -m pip install -q --disable-pip-version-check -r $<
+	@# Most of what they bring is never imported.
+	@$(@D)/bin/python -m pip install -q --disable-pip-version-check --no-compile -r $<
 	@touch $@
 
 bench: $(VENV)/installed-dev

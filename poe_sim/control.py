@@ -74,6 +74,7 @@ class Control:
             "points": self._points,
             "retire_hash": self._retire_hash,
             "fail": self._fail,
+            "lines": self._lines,
             "reset": self._reset,
         }
 
@@ -103,6 +104,7 @@ class Control:
             "revision": world.build.revision,
             "hashes": world.hashes,
             "faults": [asdict(fault) for fault in world.faults],
+            "lines": world.lines.state(),
         }
 
     async def change(self, body: Mapping[str, Any]) -> None:
@@ -204,6 +206,13 @@ class Control:
                 raise ControlError("times is a number")
             texts = {name: str(each) for name, each in words.items()}
             self._world.faults.append(Fault(texts, **rest))
+
+    async def _lines(self, value: Any) -> None:
+        lines = self._world.lines
+        try:
+            lines.hand_out(lines.read(value))
+        except ValueError as error:
+            raise ControlError(str(error)) from None
 
     async def _reset(self, value: Any) -> None:
         if value:

@@ -183,7 +183,10 @@ def picture(url: object, field_name: str) -> Seen:
     if url.startswith("data:"):
         mime, data = from_data_uri(url, field_name)
         return checked_picture(mime, data, field_name)
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise errors.wrong_type(field_name, "an https URL or a data URI") from None
     is_near = parts.hostname in ("127.0.0.1", "localhost", "::1")
     if not parts.hostname or not (parts.scheme == "https" or (parts.scheme == "http" and is_near)):
         raise errors.wrong_type(field_name, "an https URL or a data URI")

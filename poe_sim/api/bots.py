@@ -13,7 +13,7 @@ from . import chat, errors, fields, stage
 from .asking import Asking, Role, Seen, ToolCall, Turn, last_user_text
 from .catalogue import Json, Model
 from .errors import Refused
-from .replies import Reply, compose
+from .replies import Reply
 from .script import Script
 from .visit import Visit
 
@@ -74,7 +74,7 @@ async def serve(visit: Visit) -> web.StreamResponse:
             raise _Said(errors.POINTS_MESSAGE, error_type="insufficient_fund")
         if script.has("error") and not script.has("error-after"):
             raise _scripted_error(script)
-        reply = compose(asking, visit.face.calls, visit.face.media_host(visit.request))
+        reply = visit.compose(asking)
         frames = _Voice(visit, asking, reply).frames()
         return await stage.stream(visit, asking, reply, frames)
     except _Said as said:

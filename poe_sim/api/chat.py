@@ -12,7 +12,7 @@ from aiohttp import web
 from . import errors, fields, stage
 from .asking import Asking, Role, Seen, Tool, ToolCall, Turn, from_data_uri, last_user_text, picture
 from .catalogue import Json, Model
-from .replies import Reply, compose, usage_a, usage_b
+from .replies import Reply, usage_a, usage_b
 from .script import Script
 from .tools import check_results, check_signatures
 from .visit import Visit
@@ -72,7 +72,7 @@ async def serve(visit: Visit) -> web.StreamResponse:
         check_signatures(asking, visit.face.calls)
     fields.check_prompt_length(asking.prompt_tokens, model)
     visit.may_spend()
-    reply = compose(asking, visit.face.calls, visit.face.media_host(visit.request))
+    reply = visit.compose(asking)
     voice = _Voice(visit, asking, reply)
     if body.get("stream"):
         return await stage.stream(visit, asking, reply, voice.frames())

@@ -14,6 +14,7 @@ from aiohttp import web
 
 from ..directives import number, parse
 from ..journal import Journal
+from ..lines import Lines
 from . import catalogue, errors
 from .catalogue import Json
 from .replies import MEDIA_HOST, Ids
@@ -146,6 +147,7 @@ class ApiFace:
     ) -> None:
         self.journal = journal
         self.models = catalogue.load()
+        self.lines = Lines(self._name_of, have_tools=True)
         self.ids = Ids(seed)
         self.calls = CallMaker(self.ids.rng)
         self.watch = HangUpWatch()
@@ -169,6 +171,10 @@ class ApiFace:
         if account is None or account.label in self.switches.keys_rejected:
             raise errors.bad_key()
         return account
+
+    def _name_of(self, model: str) -> str | None:
+        found = self.models.find(model)
+        return None if found is None else found.name
 
     def label_of(self, key: str | None) -> str:
         """Return the name under which a key may be written down."""
@@ -237,13 +243,13 @@ class ApiFace:
         return f"http://{request.host}" if self.switches.media_local else MEDIA_HOST
 
     def control(self, changes: Mapping[str, Any]) -> Json:
-        """Change switches, points or everything back, and return the state.
+        """Change switches, points or lines, or everything back, and return the state.
 
         A change that makes no sense is a `ValueError` and changes nothing.
         """
         known = {one.name for one in fields(Switches)}
         for name, value in changes.items():
-            if name not in known | {"points", "reset"}:
+            if name not in known | {"points", "reset", "lines"}:
                 raise ValueError(f"unknown control field: {name}")
             if name in known:
                 _check(name, value)
@@ -253,12 +259,15 @@ class ApiFace:
             label not in labels or not isinstance(value, int) for label, value in points.items()
         ):
             raise ValueError("points maps labels of keys to whole numbers")
+        lines = self.lines.read(changes.get("lines", {}))
         if changes.get("reset"):
+            self.lines.clear()
             self.switches = Switches(pace=self._first_pace)
             self.accounts = self._fresh_accounts()
             self._played.clear()
         for name in known & changes.keys():
             setattr(self.switches, name, changes[name])
+        self.lines.hand_out(lines)
         for account in self.accounts.values():
             account.points = points.get(account.label, account.points)
         return self.state()
@@ -273,6 +282,7 @@ class ApiFace:
             "requests": {one.label: one.requests for one in accounts},
             "active": {one.label: one.active for one in accounts},
             "most_active": {one.label: one.most_active for one in accounts},
+            "lines": self.lines.state(),
         }
 
 

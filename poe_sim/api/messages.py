@@ -23,7 +23,7 @@ from .asking import (
 )
 from .catalogue import Json, Model
 from .errors import Refused
-from .replies import Reply, compose
+from .replies import Reply
 from .script import Script
 from .tools import check_results
 from .visit import Visit
@@ -82,7 +82,7 @@ async def serve(visit: Visit) -> web.StreamResponse:
             f"prompt is too long: {asking.prompt_tokens} tokens > {model.context_length} maximum"
         )
     visit.may_spend()
-    reply = compose(asking, visit.face.calls, visit.face.media_host(visit.request))
+    reply = visit.compose(asking)
     voice = _Voice(visit, asking, reply)
     if body.get("stream"):
         return await stage.stream(visit, asking, reply, voice.frames())

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 
 import orjson
 
+from ..lines import Line
 from ..talk import answer, pieces
-from .asking import Asking, Seen, ToolCall, Turn
+from .asking import Asking, Seen, Tool, ToolCall, Turn
 from .catalogue import Json
 from .schemas import instance
 from .tools import CallMaker, wanted_calls
@@ -47,11 +48,18 @@ class Media:
     name: str
 
 
-def compose(asking: Asking, calls: CallMaker, media_host: str) -> Reply:
-    """Return the bot's answer."""
+def compose(asking: Asking, calls: CallMaker, media_host: str, line: Line | None = None) -> Reply:
+    """Return the bot's answer: the *line* that was written for it, or what it says by itself."""
     script, model = asking.script, asking.model
     reply = Reply(prompt_tokens=asking.prompt_tokens)
-    reply.calls = wanted_calls(asking, calls)
+    if line is None:
+        reply.calls = wanted_calls(asking, calls)
+    else:
+        reply.text = line.text
+        reply.calls = [
+            calls.make(Tool(name=call.name), asking, number, call.arguments)
+            for number, call in enumerate(line.calls)
+        ]
     if reply.calls:
         reply.finish = "tool_calls"
         if script.has("text-too"):
@@ -59,9 +67,11 @@ def compose(asking: Asking, calls: CallMaker, media_host: str) -> Reply:
         printed = sum(len(call.arguments) + len(call.name) for call in reply.calls)
         # For tool-only answers the short variant may count nothing (§3.5).
         reply.completion_tokens = 0 if model.usage_variant == "A" else printed // 4 + 1
-    else:
+    elif line is None:
         _speak(asking, reply, media_host)
-    if _reasons(asking, reply):
+    else:
+        _limit(asking, reply)
+    if _reasons(asking, reply, is_faithful=script.is_faithful or line is not None):
         reply.reasoning = _THOUGHTS
         reply.reasoning_tokens = len(pieces(_THOUGHTS))
         reply.completion_tokens += reply.reasoning_tokens
@@ -73,10 +83,10 @@ def compose(asking: Asking, calls: CallMaker, media_host: str) -> Reply:
     return reply
 
 
-def _reasons(asking: Asking, reply: Reply) -> bool:
+def _reasons(asking: Asking, reply: Reply, *, is_faithful: bool) -> bool:
     if asking.script.has("reason"):
         return True
-    return asking.reasons and not asking.script.is_faithful and not reply.media
+    return asking.reasons and not is_faithful and not reply.media
 
 
 def _speak(asking: Asking, reply: Reply, media_host: str) -> None:

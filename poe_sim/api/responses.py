@@ -14,7 +14,7 @@ from . import errors, fields, stage
 from .asking import Asking, Role, Seen, Tool, ToolCall, Turn, from_data_uri, last_user_text, picture
 from .catalogue import Json, Model
 from .errors import Refused
-from .replies import Reply, compose
+from .replies import Reply
 from .script import Script
 from .tools import check_results
 from .visit import Visit
@@ -49,7 +49,7 @@ async def serve(visit: Visit) -> web.StreamResponse:
     check_results(turns)
     fields.check_prompt_length(asking.prompt_tokens, model)
     visit.may_spend()
-    reply = compose(asking, visit.face.calls, visit.face.media_host(visit.request))
+    reply = visit.compose(asking)
     voice = _Voice(visit, asking, reply)
     if body.get("stream"):
         return await stage.stream(visit, asking, reply, voice.frames())

@@ -73,13 +73,15 @@ class CallMaker:
         self._rng = rng
         self._secret = rng.randbytes(16)
 
-    def make(self, tool: Tool, asking: Asking, number: int) -> ToolCall:
-        """Return a call of *tool* whose arguments satisfy its schema."""
+    def make(
+        self, tool: Tool, asking: Asking, number: int, arguments: str | None = None
+    ) -> ToolCall:
+        """Return a call of *tool*, with arguments that satisfy its schema if none are given."""
         signature = self.sign(tool.name) if asking.model.thought_signature else None
         return ToolCall(
             id=self._id(tool.name, asking, number),
             name=tool.name,
-            arguments=self._arguments(tool, asking, number),
+            arguments=self._arguments(tool, asking, number) if arguments is None else arguments,
             signature=signature,
         )
 

@@ -15,7 +15,7 @@ from .asking import Asking
 from .catalogue import Json, Model
 from .errors import Dropped, Envelope, HungUp, Refused
 from .face import Account, ApiFace
-from .replies import Reply
+from .replies import Reply, compose
 from .schemas import BadSchemaError
 from .script import Script
 
@@ -134,6 +134,12 @@ class Visit:
             raise Refused(403, {"message": "Access denied", "type": "moderation_error"})
         self.model = model
         return model
+
+    def compose(self, asking: Asking) -> Reply:
+        """Return what the bot answers: its next line, if it has lines."""
+        face = self.face
+        line = face.lines.next(asking.model.name, asking.body.get(asking.messages_field))
+        return compose(asking, face.calls, face.media_host(self.request), line)
 
     def may_spend(self) -> None:
         """Refuse an account without points."""

@@ -123,9 +123,13 @@ def write(
     pace: float,
     is_lenient: bool,
     files: Sequence[str] = (),
+    line: str | None = None,
 ) -> Script:
-    """Return the script for a prompt, whose directives are already taken out as *words*."""
-    text = _text(words, prompt, bot, files)
+    """Return the script for a prompt, whose directives are already taken out as *words*.
+
+    If there is a *line*, this is what the bot says, whatever the prompt.
+    """
+    text = _text(words, prompt, bot, files) if line is None else line
     delay = number(words, "delay", pace)
     script = Script(
         topic=" ".join(prompt.split()[:5])[:60] or "New chat",

@@ -70,7 +70,7 @@ async def _send(call: Call) -> dict[str, Any]:
     chat.messages.append(human)
     job = world.new_job(account, chat, bot, nonce)
     call.entry["chatId"] = chat.chat_id
-    plan = _plan(call, words, prompt, bot, [name for name, _ in files])
+    plan = _plan(call, words, prompt, bot, human, [name for name, _ in files])
     await _perform(call, job, plan, human, is_new=is_new)
     if fault := faults.after_accept(words):
         raise fault
@@ -114,7 +114,7 @@ async def _regenerate(call: Call) -> dict[str, Any]:
     account.chats.move_to_end(chat.chat_id)
     del chat.messages[at:]
     job = world.new_job(account, chat, bot, "")
-    plan = _plan(call, words, prompt, bot, [])
+    plan = _plan(call, words, prompt, bot, human, [])
     plan.shows_human = False
     await _perform(call, job, plan, human, is_new=False)
     return {"messageRegenerate": {"status": "success", "statusMessage": ""}}
@@ -136,9 +136,10 @@ async def _perform(
 
 
 def _plan(
-    call: Call, words: Mapping[str, str], prompt: str, bot: Bot, files: list[str]
+    call: Call, words: Mapping[str, str], prompt: str, bot: Bot, human: Message, files: list[str]
 ) -> script.Script:
     world = call.world
+    line = world.lines.next(bot.handle, human.text)
     return script.write(
         words,
         prompt,
@@ -146,6 +147,7 @@ def _plan(
         pace=world.switches.pace,
         is_lenient=not world.is_strict,
         files=files,
+        line=None if line is None else line.text,
     )
 
 

@@ -17,6 +17,7 @@ import orjson
 from aiohttp import WSMsgType, web
 
 from ..journal import Journal
+from ..lines import Lines
 from . import hashes
 from .bots import Bot, catalogue, node_id
 from .pages import Build, hex_text, scripts
@@ -432,6 +433,7 @@ class World:
         self.faults: list[Fault] = []
         # How often the trouble that a prompt asks for was made: `!times`.
         self.faults_played: dict[str, int] = {}
+        self.lines = Lines(self._handle, have_tools=False)
         self.shares: dict[str, list[Message]] = {}
         self._last_chat_id = self.rng.randrange(1_000_000_000, 1_100_000_000)
         self._last_message_id = self.rng.randrange(100_000_000_000, 110_000_000_000)
@@ -517,6 +519,7 @@ class World:
         self.hashes = dict(hashes.OPERATIONS)
         self.faults.clear()
         self.faults_played.clear()
+        self.lines.clear()
         for account in self.accounts:
             account.is_logged_in = True
             account.points = account.allotment
@@ -536,6 +539,10 @@ class World:
         if bot is None or bot.names() & {gone.lower() for gone in self.switches.unknown_bots}:
             return None
         return bot
+
+    def _handle(self, name: str) -> str | None:
+        bot = self.find_bot(name)
+        return None if bot is None else bot.handle
 
     def new_chat(self, account: Account, bot: Bot, nonce: str | None) -> Chat:
         """Open a chat; the oldest idle one goes when there are too many."""

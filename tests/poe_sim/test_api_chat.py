@@ -338,6 +338,8 @@ def test_files_are_seen(api: Api) -> None:
         "ftp://example.com/cat.png",
         "http://example.com/cat.png",
         "https://",
+        "https://[::1",
+        "https://\u2100/",
         "data:image/png;base64,***",
         "data:image/png;base64,",
         "data:text/plain;base64,YQ==",

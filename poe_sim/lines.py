@@ -1,0 +1,108 @@
+"""Lines: the replies that a test has written for a bot, said one after the other.
+
+Both faces keep their own. When the last line is said, the bot is itself again. What it was
+told is kept, as it came in, so that a test sees what reaches a bot.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LineCall:
+    """A call of a tool, the arguments as they will be printed."""
+
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One reply."""
+
+    text: str = ""
+    calls: Sequence[LineCall] = ()
+
+
+@dataclass(slots=True)
+class _Part:
+    """What one bot has still to say, and what it was told since it got its lines."""
+
+    left: deque[Line]
+    told: list[Any] = field(default_factory=list)
+
+
+class Lines:
+    """The bots that have lines.
+
+    *find* returns the proper name of a bot, or none where there is no such bot. Where bots have
+    no tools, lines are texts only.
+    """
+
+    def __init__(self, find: Callable[[str], str | None], *, have_tools: bool) -> None:
+        self._find = find
+        self._have_tools = have_tools
+        self._parts: dict[str, _Part] = {}
+
+    def read(self, given: Any) -> Mapping[str, Sequence[Line]]:
+        """Return the lines in the body of a control request. Raises `ValueError`."""
+        if not isinstance(given, dict):
+            raise ValueError("lines takes an object of bots and lists of replies")
+        written = {}
+        for bot, lines in given.items():
+            name = self._find(bot)
+            if name is None:
+                raise ValueError(f"unknown bot {bot}")
+            if not isinstance(lines, list):
+                raise ValueError("the lines of a bot are a list")
+            written[name] = [self._line(line) for line in lines]
+        return written
+
+    def hand_out(self, written: Mapping[str, Sequence[Line]]) -> None:
+        """Give each bot its lines, in place of what it had."""
+        for name, lines in written.items():
+            self._parts[name] = _Part(deque(lines))
+
+    def next(self, bot: str, told: Any) -> Line | None:
+        """Note what the bot was *told*; return its next line, or none if it has none."""
+        part = self._parts.get(bot)
+        if part is None:
+            return None
+        part.told.append(told)
+        return part.left.popleft() if part.left else None
+
+    def state(self) -> dict[str, Any]:
+        """Return for each bot the number of lines that are left, and what it was told."""
+        return {
+            bot: {"left": len(part.left), "told": part.told} for bot, part in self._parts.items()
+        }
+
+    def clear(self) -> None:
+        """Take all lines away."""
+        self._parts.clear()
+
+    def _line(self, given: Any) -> Line:
+        match given:
+            case str():
+                return Line(text=given)
+            case {"calls": [*calls], **rest} if self._have_tools and not rest.keys() - {"text"}:
+                text = rest.get("text", "")
+                if isinstance(text, str):
+                    return Line(text=text, calls=[_call(call) for call in calls])
+        what = "a text, or an object with calls" if self._have_tools else "a text"
+        raise ValueError(f"a line is {what}")
+
+
+def _call(given: Any) -> LineCall:
+    match given:
+        case {"name": str(name), "arguments": str(arguments)}:
+            return LineCall(name=name, arguments=arguments)
+        case {"name": str(name), "arguments": dict(arguments)}:
+            return LineCall(name=name, arguments=orjson.dumps(arguments).decode())
+    raise ValueError("a call has a name, and arguments that are an object or a text")
