@@ -15,7 +15,11 @@ import sys  # noqa: E402
 for _name in [name for name in sys.modules if name.partition(".")[0] == "poe_proxy"]:
     del sys.modules[_name]
 
+from gunicorn import util  # noqa: E402
+
 from poe_proxy.app import read_settings  # noqa: E402
+from poe_proxy.errors import InternalError, InvalidRequest  # noqa: E402
+from poe_proxy.rendering import error_body  # noqa: E402
 from poe_proxy.settings import BadSettings  # noqa: E402
 
 try:
@@ -66,6 +70,28 @@ loglevel = "info"
 control_socket_disable = True
 # The heartbeat file must not wait for a disk; and here a read-only root is no obstacle.
 worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+
+
+def _write_error(sock, status, reason, message):
+    """Answer what is no HTTP request, or too long for one, in the form of all other errors.
+
+    Such a request never gets to the app. gunicorn's own answer is HTML, and it has no setting
+    for that.
+    """
+    failure = (InvalidRequest if status < 500 else InternalError)(message[:200] or reason)
+    body = error_body(failure)
+    head = (
+        f"HTTP/1.1 {status} {reason}\r\n"
+        "Connection: close\r\n"
+        "Content-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\n"
+        "Access-Control-Allow-Origin: *\r\n"
+        "\r\n"
+    )
+    util.write_nonblock(sock, head.encode("latin-1") + body)
+
+
+util.write_error = _write_error
 
 
 def on_starting(server):

@@ -17,7 +17,7 @@ from poe_proxy.fetching import Fetcher
 from poe_proxy.gateway import Gateway
 from poe_proxy.limits import Limit, PerMinute, Rest
 from poe_proxy.models import Models
-from poe_proxy.points import PointsWatch
+from poe_proxy.points import Balance, PointsWatch
 from poe_proxy.prompts import Prompt, RoleMode
 from poe_proxy.settings import EXAMPLE_KEY, Settings
 from poe_proxy.tokens import Token, TokenRotator
@@ -57,8 +57,10 @@ def create_app(settings: Settings | None = None) -> Flask:
             Models.load(settings.models),
             catalogue=catalogue.entries if catalogue else tuple,
         ),
+        balance=Balance(tokens),
         auth_keys=settings.auth_keys,
         max_body=round(settings.max_body_mb * 1_000_000),
+        errors_as_text=settings.errors_as_text,
     )
     views.register(app)
     app.wsgi_app = _real_callers(  # type: ignore[method-assign]  # Flask's own idiom

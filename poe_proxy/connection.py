@@ -10,10 +10,14 @@ from __future__ import annotations
 import select
 import socket
 import ssl
+import struct
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, Final
+
+#: On, for no time: closing sends a reset.
+_RESET: Final = struct.pack("ii", 1, 0)
 
 
 class Connection:
@@ -37,6 +41,9 @@ class Connection:
         """Shut the connection: what the client still sends will not be read."""
         if self._socket is not None:
             with suppress(OSError):
+                # Closed by gunicorn, it shall be reset: a client that is still sending would
+                # else wait a minute for a window that never opens, and not read its answer.
+                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
                 self._socket.shutdown(socket.SHUT_RDWR)
 
     def no_more(self) -> None:

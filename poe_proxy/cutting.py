@@ -1,14 +1,14 @@
 """Ends a reply where the client wants it to end, for upstreams that cannot do it themselves.
 
-Each function passes reply events on and ends with a `Done` of its own when the place is
-reached; who reads it then closes the upstream's generator, which stops the bot.
+`at_words` and `at_length` pass reply events on and end with a `Done` of their own when the place
+is reached; who reads it then closes the upstream's generator, which stops the bot.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Sequence
 
-from poe_proxy.chat import Done, Idle, Replaced, ReplyEvent, Text
+from poe_proxy.chat import Done, Idle, Replaced, ReplyEvent, Text, ToolCallPart
 
 
 def at_words(
@@ -99,3 +99,12 @@ def _longest(text: str, limit: int, count: Callable[[str], int]) -> int:
         else:
             high = middle - 1
     return low
+
+
+def at_one_call(events: Iterable[ReplyEvent]) -> Generator[ReplyEvent, None, None]:
+    """Leave out all tool calls but the first: not every bot heeds `parallel_tool_calls`."""
+    for event in events:
+        if isinstance(event, ToolCallPart) and event.index > 0:
+            yield Idle()  # who holds back must still let others look around
+        else:
+            yield event

@@ -204,6 +204,7 @@ class _Job:
                 )
             except HTTPError as caught:
                 failure = caught
+                self._left()  # it may have failed because the time is up
         raise _refusal(f"cannot be reached ({type(failure).__name__})")
 
     def _addresses(self, host: str, port: int) -> Sequence[str]:
@@ -241,6 +242,7 @@ class _Job:
                     _refuse(f"is larger than {self._limits.max_bytes / 1e6:g} MB")
                 self._left()
         except HTTPError:
+            self._left()
             _refuse("broke off while it was read")
         kind = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
         return Fetched(

@@ -26,8 +26,8 @@ from poe_proxy.upstreams.base import TICK, Upstream
 
 log = logging.getLogger(__name__)
 
-#: Second tries after a failure that was not the token's own: what fails for two of them
-#: fails for all, and each try costs the client time.
+#: Second tries by tokens of one kind, after a failure that was not the token's own: what fails
+#: for three of them fails for all, and each try costs the client time.
 MAX_MOVES: Final = 2
 
 
@@ -92,7 +92,10 @@ class Gateway:
                     moves += not isinstance(exc, TokenRejected | TokenLimited)
                 else:
                     raise
-                if moves > MAX_MOVES or not kinds & self._tokens.kinds:
+                if moves > MAX_MOVES:
+                    # What no key can do, a cookie perhaps can.
+                    kinds, moves = kinds - {token.kind}, 0
+                if not kinds & self._tokens.kinds:
                     raise
                 failure = exc
                 log.info("%s: %s; trying another token", token.label, exc.code)
@@ -137,7 +140,7 @@ class Gateway:
         """The bot that *chat* is for, and the kinds of token that can serve it."""
         route = self._models.resolve(chat.model)
         if route is None:
-            raise BotNotFound(f"The model {chat.model!r} does not exist.", param="model")
+            raise BotNotFound(f"The model {chat.model[:100]!r} does not exist.", param="model")
         kinds = self._tokens.kinds if route.kind is None else frozenset({route.kind})
         if not kinds & self._tokens.kinds:
             raise BotNotFound(
@@ -155,8 +158,10 @@ def _cut(events: Iterable[ReplyEvent], chat: ChatRequest, kind: str) -> Iterable
     """End the reply where *chat* wants it to end.
 
     The web protocol can say nothing of it. The official API takes a length, and most stop
-    words: those that it does not take are found here.
+    words: those that it does not take are found here, as are calls beyond the only one wanted.
     """
+    if chat.parallel_tool_calls is False:
+        events = cutting.at_one_call(events)
     if chat.stop:
         events = cutting.at_words(events, chat.stop)
     if chat.max_tokens is not None and kind == "cookie":

@@ -16,8 +16,9 @@ from __future__ import annotations
 import json
 import logging
 import re
+import signal
 from collections.abc import Callable, Generator, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, Final, NoReturn, TypeAlias
@@ -55,6 +56,10 @@ Ask: TypeAlias = Callable[[ChatRequest], Generator[ReplyEvent, None, None]]
 #: each bracket it may begin anew and reach to the end; a text made of brackets must not hold
 #: up everybody else.
 MAX_READ: Final = 1_000_000
+
+#: Seconds of computing that a check against a client's schema may take. A few lines of schema
+#: can have more to check than anybody can wait for, and a regular expression can search for ever.
+MAX_CHECK: Final = 1.0
 
 
 def reply(ask: Ask, chat: ChatRequest) -> Generator[ReplyEvent, None, None]:
@@ -388,25 +393,39 @@ class Schema:
         """Return *schema*, checked. Raises `InvalidRequest` that names *param*."""
         try:
             text = json.dumps(schema, ensure_ascii=False)
-            _validator(text)
+            with _in_time():
+                _validator(text)
         except SchemaError as bad:
             where = "".join(f"/{step}" for step in bad.absolute_path)
             raise InvalidRequest(
                 f"{param} is not a valid JSON schema: {_keyword(bad)} at {where or 'its root'}.",
                 param=param,
             ) from None
-        except (RecursionError, TypeError, ValueError):
+        except _TooSlow:
+            raise InvalidRequest(f"{param} takes too long to read.", param=param) from None
+        except (AttributeError, RecursionError, TypeError, ValueError):
             raise InvalidRequest(f"{param} is not a JSON schema.", param=param) from None
         return cls(text, param)
 
     def misfit(self, value: Any) -> Misfit | None:
         """Return why *value* does not fit, None if it does.
 
-        Raises `InvalidRequest` for a schema with references that lead nowhere.
+        Raises `InvalidRequest` for a schema with references that lead nowhere, and for one that
+        cannot be checked in time.
         """
         try:
-            error = best_match(_validator(self.text).iter_errors(value))
-        except (referencing.exceptions.Unresolvable, RecursionError):
+            with _in_time():
+                error = best_match(_validator(self.text).iter_errors(value))
+        except _TooSlow:
+            raise InvalidRequest(
+                f"{self.param} takes too long to check.", param=self.param
+            ) from None
+        except OverflowError:
+            return Misfit("a number in it is too large.", "a number is too large to be checked")
+        # The last two: the reference leads to something that is no schema.
+        except (
+            referencing.exceptions.Unresolvable, RecursionError, AttributeError, TypeError,
+        ):  # fmt: skip
             raise InvalidRequest(
                 f"{self.param} has a reference that leads nowhere, or in circles.",
                 param=self.param,
@@ -417,6 +436,34 @@ class Schema:
         told = f"at {where}: {error.message}" if where else error.message
         rule = "/".join(str(step) for step in error.absolute_schema_path)
         return Misfit(f"{told[:1000]}.", f"it breaks the schema's rule {rule}")
+
+
+class _TooSlow(Exception):
+    """A check took longer than `MAX_CHECK`."""
+
+
+def _give_up(*signalled: object) -> NoReturn:
+    raise _TooSlow
+
+
+@contextmanager
+def _in_time() -> Iterator[None]:
+    """Raise `_TooSlow` within the block once it has computed for `MAX_CHECK` seconds.
+
+    By a signal, because nothing else reaches into a regular expression. Signals come in the
+    main thread, in which gunicorn's gevent worker does everything; in another one the block may
+    take its time.
+    """
+    try:
+        signal.signal(signal.SIGVTALRM, _give_up)
+    except ValueError:  # another thread
+        yield
+        return
+    signal.setitimer(signal.ITIMER_VIRTUAL, MAX_CHECK)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
 
 
 def _keyword(error: ValidationError | SchemaError) -> str:

@@ -27,8 +27,12 @@ _NAMED: Final = frozenset(
         "model", "messages", "stream", "stream_options", "n", "temperature", "top_p",
         "max_tokens", "max_completion_tokens", "stop", "tools", "tool_choice",
         "parallel_tool_calls", "response_format", "reasoning_effort", "logprobs", "top_logprobs",
+        "modalities",
     }
 )  # fmt: skip
+
+#: Brackets with which a JSON text can be deeper than orjson writes.
+_MAY_BE_TOO_DEEP: Final = 200
 
 T = TypeVar("T")
 
@@ -88,6 +92,12 @@ def _json_object(body: bytes) -> dict[str, Any]:
         _refuse("body", f"The body is not JSON ({where}).")
     if not isinstance(data, dict):
         _refuse("body", "The body must be a JSON object.")
+    if body.count(b"[") + body.count(b"{") > _MAY_BE_TOO_DEEP:
+        try:
+            # It reads deeper than it writes, and much of this is written again for Poe.
+            orjson.dumps(data)
+        except TypeError:
+            _refuse("body", "The body is nested too deeply.")
     return data
 
 
@@ -141,6 +151,8 @@ def _refuse_what_would_be_a_lie(data: Mapping[str, Any]) -> None:
     if _field(data, "logprobs", bool) or data.get("top_logprobs"):
         name = "logprobs" if data.get("logprobs") else "top_logprobs"
         _refuse(name, "Poe gives no log probabilities.")
+    if "audio" in (_field(data, "modalities", list) or ()):
+        _refuse("modalities", "Poe gives no sound within an answer; voice bots answer with a link.")
     for name, instead in (("functions", "tools"), ("function_call", "tool_choice")):
         if data.get(name):
             _refuse(name, f"{name} is the old form; send {instead}.")

@@ -159,11 +159,13 @@ def completion(chat: ChatRequest, events: Iterable[ReplyEvent]) -> bytes:
     )
 
 
-def frames(chat: ChatRequest, events: Iterable[ReplyEvent]) -> Iterator[bytes]:
+def frames(
+    chat: ChatRequest, events: Iterable[ReplyEvent], *, errors_as_text: bool = False
+) -> Iterator[bytes]:
     """Yield *events* as the SSE frames of a `chat.completion.chunk` stream.
 
     Silence gives a comment every `KEEP_ALIVE` seconds. A failure becomes a last frame with
-    an error object, never answer text.
+    an error object. It is never answer text, unless *errors_as_text* wants it told there too.
     """
     head = orjson.dumps(
         {
@@ -216,6 +218,9 @@ def frames(chat: ChatRequest, events: Iterable[ReplyEvent]) -> Iterator[bytes]:
             last_sent = time.monotonic()
         raise UpstreamInterrupted("The reply broke off before its end.")
     except PoeProxyError as failure:
+        if errors_as_text:
+            lead = "\n\n" if answer.text else ""
+            yield chunk({"content": f"{lead}Error: {failure.message}"})
         yield sse.data(error_body(failure))
 
 
@@ -246,6 +251,16 @@ def error_body(failure: PoeProxyError) -> bytes:
 def model_list(entries: Iterable[dict[str, Any]]) -> bytes:
     """Return the body of `GET /v1/models`."""
     return orjson.dumps({"object": "list", "data": list(entries)})
+
+
+#: The body of `GET /dashboard/billing/usage`, in US cents.
+NO_USAGE: Final = b'{"object":"list","total_usage":0}'
+
+
+def subscription(dollars: float) -> bytes:
+    """Return the body of `GET /dashboard/billing/subscription`, for so many US dollars."""
+    limits = dict.fromkeys(("soft_limit_usd", "hard_limit_usd", "system_hard_limit_usd"), dollars)
+    return orjson.dumps({"object": "billing_subscription", "has_payment_method": True, **limits})
 
 
 def _completion_id() -> str:

@@ -74,6 +74,8 @@ class Settings:
     #: Silence from Poe that ends a reply.
     timeout: float = 60.0
     max_body_mb: float = 20.0
+    #: Whether a failure within a stream is told in the answer too.
+    errors_as_text: bool = False
     delete_chats: bool = False
     #: The user's model names, a TOML file.
     models: Path | None = None
@@ -121,6 +123,7 @@ class Settings:
             queue_timeout=env.float("QUEUE_TIMEOUT", 30.0, validate=_NOT_NEGATIVE),
             timeout=env.float("TIMEOUT", 60.0, validate=_POSITIVE),
             max_body_mb=env.float("MAX_BODY_MB", 20.0, validate=_POSITIVE),
+            errors_as_text=env.bool("ERRORS_AS_TEXT", False),
             delete_chats=env.bool("DELETE_CHATS", False),
             models=env.path("MODELS", None, validate=_is_file),
             poe_site=env.path("POE_SITE", None, validate=_is_file),

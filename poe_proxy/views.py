@@ -9,14 +9,16 @@ import secrets
 import time
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
+from importlib import resources
 from itertools import chain
 from math import ceil
-from typing import Final
+from typing import Any, Final
 
 import orjson
 from flask import Blueprint, Flask, Response, current_app, g, request
 from markupsafe import escape
 from werkzeug.exceptions import HTTPException
+from werkzeug.routing import PathConverter
 
 from poe_proxy import parsing, rendering, sse
 from poe_proxy.chat import ChatRequest, Idle, ReplyEvent, Waiting
@@ -32,6 +34,7 @@ from poe_proxy.errors import (
     RouteNotFound,
 )
 from poe_proxy.gateway import Gateway
+from poe_proxy.points import DOLLARS, Balance
 
 log = logging.getLogger(__name__)
 
@@ -40,9 +43,25 @@ bp = Blueprint("openai", __name__)
 #: Seconds that a client may take to send its body.
 BODY_TIMEOUT: Final = 60.0
 
-_EXPOSED: Final = "x-request-id, retry-after, x-should-retry"
+#: Seconds between two looks whether the client is still there, at most.
+LOOK_EVERY: Final = 0.5
+
+#: The longest wait that a client is told of: the openai packages give up at longer ones.
+RETRY_AFTER_AT_MOST: Final = 60
+
+_EXPOSED: Final = ", ".join(
+    [
+        "x-request-id", "retry-after", "x-should-retry",
+        *(
+            f"x-ratelimit-{what}-{of}"
+            for what in ("limit", "remaining", "reset")
+            for of in ("requests", "tokens")
+        ),
+    ]
+)  # fmt: skip
 _HEADER_NAMES: Final = re.compile(r"[\w\-, ]{1,2000}", re.ASCII)
-_OPEN: Final = frozenset({"openai.hello", "openai.health"})
+_OPEN: Final = frozenset({"openai.hello", "openai.health", "openai.describe"})
+_DESCRIPTION: Final = resources.files("poe_proxy").joinpath("openapi.json").read_bytes()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,8 +69,12 @@ class Services:
     """What the views need of the rest of the house."""
 
     gateway: Gateway
+    #: What all accounts have left.
+    balance: Balance[Any]
     auth_keys: tuple[str, ...]
     max_body: int
+    #: Whether a failure within a stream is told in the answer too.
+    errors_as_text: bool = False
 
 
 class ClientGone(Exception):
@@ -79,6 +102,12 @@ def health() -> Response:
     return _json(b'{"status":"ok"}')
 
 
+@bp.get("/openapi.json")
+def describe() -> Response:
+    """Describe these routes, in OpenAPI's form."""
+    return _json(_DESCRIPTION)
+
+
 @bp.get("/models")
 @bp.get("/v1/models")
 def list_models() -> Response:
@@ -86,14 +115,34 @@ def list_models() -> Response:
     return _json(rendering.model_list(services().gateway.models()))
 
 
-@bp.get("/models/<path:name>")
-@bp.get("/v1/models/<path:name>")
+class _Name(PathConverter):
+    """A model's name: anything, slashes and line breaks too."""
+
+    regex = r"(?s:[^/].*?)"
+
+
+@bp.get("/models/<name:name>")
+@bp.get("/v1/models/<name:name>")
 def show_model(name: str) -> Response:
     """Show one model of the list."""
     for entry in services().gateway.models():
         if entry["id"].lower() == name.lower():
             return _json(orjson.dumps(entry))
     raise BotNotFound(f"The model {name!r} is not in the list of models.", param="model")
+
+
+@bp.get("/dashboard/billing/subscription")
+@bp.get("/v1/dashboard/billing/subscription")
+def show_subscription() -> Response:
+    """Tell what the accounts have left, in the form in which some clients show it."""
+    return _json(rendering.subscription(services().balance.points() * DOLLARS))
+
+
+@bp.get("/dashboard/billing/usage")
+@bp.get("/v1/dashboard/billing/usage")
+def show_usage() -> Response:
+    """Tell that nothing of it is used: the subscription above is what is left."""
+    return _json(rendering.NO_USAGE)
 
 
 @bp.post("/chat/completions")
@@ -103,7 +152,7 @@ def create_chat_completion() -> Response:
     connection = Connection(request.environ)
     chat = parsing.chat_request(_body(connection))
     g.model = chat.model
-    events = _while_connected(services().gateway.reply(chat), connection)
+    events = _while_connected(services().gateway.reply(chat), connection, g.request_id)
     try:
         return _stream(chat, events) if chat.stream else _whole(chat, events)
     except BaseException:
@@ -118,7 +167,9 @@ def _whole(chat: ChatRequest, events: Generator[ReplyEvent, None, None]) -> Resp
 def _stream(chat: ChatRequest, events: Generator[ReplyEvent, None, None]) -> Response:
     # What fails before the first event can still be told with a status code.
     first = _first_event(events)
-    frames = rendering.frames(chat, chain([first], events))
+    frames = rendering.frames(
+        chat, chain([first], events), errors_as_text=services().errors_as_text
+    )
     if isinstance(first, Idle):
         frames = chain([sse.comment("keep-alive")], frames)
     response = Response(
@@ -161,14 +212,27 @@ def _first_event(events: Iterator[ReplyEvent]) -> ReplyEvent:
 
 
 def _while_connected(
-    events: Generator[ReplyEvent, None, None], connection: Connection
+    events: Generator[ReplyEvent, None, None], connection: Connection, request_id: str
 ) -> Generator[ReplyEvent, None, None]:
-    """Pass *events* on as long as the client is there to hear them."""
+    """Pass *events* on as long as the client is there to hear them.
+
+    A bug beneath is a failure like others, so that a stream can tell of it.
+    """
+    looked = time.monotonic()
     try:
         for event in events:
-            if isinstance(event, Idle | Waiting) and connection.is_gone():
-                raise ClientGone
+            now = time.monotonic()
+            # A bot that talks without a pause gives no `Idle`, and to a client that wants the
+            # whole answer nothing is written that could fail.
+            if isinstance(event, Idle | Waiting) or now - looked >= LOOK_EVERY:
+                looked = now
+                if connection.is_gone():
+                    raise ClientGone
             yield event
+    except (PoeProxyError, ClientGone):
+        raise
+    except Exception as bug:
+        raise _our_fault(bug, request_id) from bug
     finally:
         events.close()
 
@@ -212,6 +276,7 @@ def _json(body: bytes, status: int = 200) -> Response:
 
 def register(app: Flask) -> None:
     """Put the routes on *app*, and what goes around them."""
+    app.url_map.converters["name"] = _Name
     app.register_blueprint(bp)
     app.before_request(_begin)
     app.after_request(_finish)
@@ -225,7 +290,9 @@ def _begin() -> Response | None:
     g.request_id = f"req_{secrets.token_hex(12)}"
     g.began = time.monotonic()
     if request.method == "OPTIONS":
-        return Response(status=204)
+        nothing = Response(status=204)
+        del nothing.headers["Content-Type"]  # Flask would call it HTML
+        return nothing
     if request.endpoint is not None and request.endpoint not in _OPEN and not _has_key():
         raise InvalidKey(
             "The API key is missing or wrong. Send one of the keys in AuthKey as "
@@ -288,7 +355,10 @@ def error_response(failure: PoeProxyError) -> Response:
     """Return *failure* as the OpenAI error object, with its status."""
     response = _json(rendering.error_body(failure), failure.status)
     if failure.retry_after is not None:
-        response.headers["Retry-After"] = str(max(1, ceil(failure.retry_after)))
+        seconds = max(1, ceil(failure.retry_after))
+        if failure.client_may_retry is not False:
+            seconds = min(seconds, RETRY_AFTER_AT_MOST)
+        response.headers["Retry-After"] = str(seconds)
     if failure.client_may_retry is not None:
         response.headers["x-should-retry"] = "true" if failure.client_may_retry else "false"
     if isinstance(failure, RequestTooLarge):

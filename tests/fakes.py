@@ -34,6 +34,7 @@ class FakeUpstream:
         #: Replies that were begun and are not over, and those that were hung up on.
         self.open = 0
         self.hung_up = 0
+        self.points = 100_000
         self._replies: list[Generator[ReplyEvent, None, None]] = []
         self._scripts = list(scripts) or [ANSWER]
 
@@ -59,6 +60,9 @@ class FakeUpstream:
             raise
         finally:
             self.open -= 1
+
+    def balance(self) -> int:
+        return self.points
 
     def close(self) -> None:
         """There is nothing to give back."""

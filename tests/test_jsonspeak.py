@@ -383,6 +383,7 @@ REFUSED: list[Any] = [
     7,
     [],
     {"$schema": []},
+    {"$schema": 5},
 ]
 
 
@@ -415,6 +416,8 @@ def test_the_error_says_where_a_schema_is_wrong() -> None:
         {"$ref": "http://127.0.0.1:9/schema.json"},
         {"$ref": "file:///schema.json"},
         {"$ref": "#"},
+        {"$ref": "#/title", "title": "no schema"},
+        {"$ref": "#/enum/0", "enum": [7]},
     ],
 )
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # the library warns before it fetches
@@ -430,6 +433,33 @@ def test_references_are_not_followed_out_of_the_schema(
 
     assert "response_format.json_schema.schema" == failure.value.param
     assert [] == fetched
+
+
+#: Each of these refers twice to the next one.
+DOUBLED: dict[str, Any] = {
+    f"a{place}": {"allOf": [{"$ref": f"#/$defs/a{place + 1}"}] * 2} for place in range(60)
+}
+
+
+@pytest.mark.parametrize(
+    ("schema", "answer"),
+    [
+        ({"pattern": "^(a|aa)+$"}, "a" * 60 + "!"),
+        ({"patternProperties": {"^(a|aa)+$": {}}}, {"a" * 60 + "!": 1}),
+        ({"$ref": "#/$defs/a0", "$defs": {**DOUBLED, "a60": {}}}, 1),
+    ],
+    ids=["pattern", "patternProperties", "references"],
+)
+def test_a_check_that_would_take_for_ever_is_given_up(
+    schema: Any, answer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A schema that cannot be checked in time is the client's mistake, and holds up nobody."""
+    monkeypatch.setattr(jsonspeak, "MAX_CHECK", 0.05)
+
+    with pytest.raises(InvalidRequest, match="too long") as failure:
+        reply(saying(json.dumps(answer)), wanting(schema))
+
+    assert "response_format.json_schema.schema" == failure.value.param
 
 
 def _nested(depth: int) -> dict[str, Any]:
@@ -476,6 +506,7 @@ def test_a_schema_that_is_nested_too_deeply_is_refused() -> None:
         pytest.param(
             {"type": "string", "format": "email"}, '"no email"', "1", id="formats are not checked"
         ),
+        pytest.param({"multipleOf": 0.5}, "1.5", "9" * 400, id="too large to divide"),
         pytest.param({"type": "string", "pattern": "^a+$"}, '"aa"', '"b"', id="pattern"),
         pytest.param(
             {"type": "string", "pattern": r"^\p{L}+$"}, '"b"', "1", id="pattern of JavaScript"

@@ -33,6 +33,7 @@ from poe_proxy.errors import (
 )
 from poe_proxy.gateway import Gateway
 from poe_proxy.models import Models, Route
+from poe_proxy.points import Balance
 from poe_proxy.tokens import Token, TokenRotator
 from poe_proxy.upstreams.base import Upstream
 
@@ -53,6 +54,7 @@ class Site:
         max_body: int = 10_000,
         models: Models | None = None,
         patience: float = 0.0,
+        errors_as_text: bool = False,
     ) -> None:
         self.upstream = FakeUpstream(script or ANSWER)
         self.tokens: TokenRotator[Upstream] = TokenRotator(
@@ -61,8 +63,10 @@ class Site:
         app = Flask("poe_proxy")
         app.extensions["poe_proxy"] = views.Services(
             gateway=Gateway(self.tokens, models or Models.load()),
+            balance=Balance(self.tokens),
             auth_keys=keys,
             max_body=max_body,
+            errors_as_text=errors_as_text,
         )
         views.register(app)
         self.client: FlaskClient = app.test_client()
@@ -238,15 +242,36 @@ def test_a_fault_of_our_own_within_a_stream_is_told_too(caplog: pytest.LogCaptur
     assert "ZeroDivisionError" in caplog.text
 
 
+@pytest.mark.parametrize(
+    "failure", [ZeroDivisionError("secret"), UpstreamTimeout("Silence.")], ids=["ours", "Poe's"]
+)
+def test_any_failure_within_a_stream_may_be_told_in_the_answer_too(failure: Exception) -> None:
+    """With ERRORS_AS_TEXT its message is the last text, and the error object still follows."""
+    answer = Site(Text("Hel"), failure, errors_as_text=True).ask(stream=True)
+
+    message = orjson.loads(lines(answer)[-1])["error"]["message"]
+    assert f"Hel\n\nError: {message}" == text(answer)
+    assert "secret" not in message
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_status_needs_no_text(stream: bool) -> None:
+    """ERRORS_AS_TEXT makes no answer of a failure that has a status."""
+    answer = Site(UpstreamTimeout("Silence."), errors_as_text=True).ask(stream=stream)
+
+    assert (504, "Silence.") == (answer.status_code, error(answer)["message"])
+
+
 def test_a_limit_says_when_to_come_back() -> None:
-    """Retry-After is in whole seconds; a client that has to wait for points need not retry."""
+    """Retry-After is in whole seconds, never more than the openai packages are ready to wait;
+    a client that has to wait for points need not retry."""
     limited = Site(TokenLimited("Slow down.", retry_after=39.2)).ask()
     empty = Site(TokenExhausted("Empty.", retry_after=500)).ask()
 
     assert "40" == limited.headers["Retry-After"]
     assert "x-should-retry" not in limited.headers
     assert "false" == empty.headers["x-should-retry"]
-    for seconds, header in ((2.5, "3"), (0.2, "1"), (7, "7")):
+    for seconds, header in ((2.5, "3"), (0.2, "1"), (7, "7"), (3600, "60")):
         busy = Site(UpstreamOverloaded("Busy.", retry_after=seconds)).ask()
         assert header == busy.headers["Retry-After"]
     assert "Retry-After" not in Site(UpstreamTimeout("Silence.")).ask().headers
@@ -330,6 +355,20 @@ def test_a_client_that_leaves_in_silence_is_noticed(gone: socket.socket, stream:
     answer = site.post(
         orjson.dumps({**HELLO, "stream": stream}), environ_overrides={"gunicorn.socket": gone}
     )
+
+    assert 499 == answer.status_code
+    assert (1, 0) == (site.upstream.hung_up, site.upstream.open)
+    assert site.is_all_free()
+
+
+def test_a_client_that_leaves_while_the_bot_talks_is_noticed(
+    gone: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A whole answer is given up too, although the bot never pauses."""
+    monkeypatch.setattr(views, "LOOK_EVERY", 0.0)
+    site = Site(*repeat(Text("on and "), 100), Done())
+
+    answer = site.post(orjson.dumps(HELLO), environ_overrides={"gunicorn.socket": gone})
 
     assert 499 == answer.status_code
     assert (1, 0) == (site.upstream.hung_up, site.upstream.open)
@@ -598,9 +637,10 @@ def test_a_name_may_hold_slashes() -> None:
         assert "openai/gpt-4o" == orjson.loads(site.get(path).data)["id"]
 
 
-def test_a_model_that_is_not_listed_is_404(site: Site) -> None:
-    """An unknown name is OpenAI's model_not_found."""
-    answer = site.get("/v1/models/none")
+@pytest.mark.parametrize("name", ["none", "a/b", "a%0Ab", "%0A", "%00", "%ff"])
+def test_a_model_that_is_not_listed_is_404(site: Site, name: str) -> None:
+    """An unknown name is OpenAI's model_not_found, whatever is in it."""
+    answer = site.get(f"/v1/models/{name}")
 
     assert (404, "model_not_found") == (answer.status_code, error(answer)["code"])
 
@@ -707,6 +747,7 @@ def test_every_answer_can_be_read_by_browsers_and_found_in_logs(
     assert "*" == answer.headers["Access-Control-Allow-Origin"]
     assert "x-request-id" in answer.headers["Access-Control-Expose-Headers"]
     assert "retry-after" in answer.headers["Access-Control-Expose-Headers"]
+    assert "x-ratelimit-remaining-requests" in answer.headers["Access-Control-Expose-Headers"]
     assert "Access-Control-Allow-Credentials" not in answer.headers
     assert answer.headers["x-request-id"].startswith("req_")
     assert answer.headers["x-request-id"] in caplog.text
@@ -739,6 +780,7 @@ def test_a_preflight_needs_no_key(site: Site, path: str) -> None:
     )
 
     assert (204, b"") == (answer.status_code, answer.data)
+    assert "Content-Type" not in answer.headers
     assert (
         "authorization, content-type, x-stainless-os"
         == (answer.headers["Access-Control-Allow-Headers"])
@@ -814,3 +856,28 @@ def test_paths_are_tidied(path: str, tidy: str) -> None:
 
     assert [b"answer"] == _tidy_paths(app)({"PATH_INFO": path}, None)
     assert [tidy] == seen
+
+
+# ---- billing
+
+
+@pytest.mark.parametrize("prefix", ["", "/v1"])
+def test_the_balance_is_shown_as_a_subscription_of_which_nothing_is_used(prefix: str) -> None:
+    """What clients show as money left is what Poe's points are worth."""
+    site = Site()
+    site.upstream.points = 1_000_000
+
+    subscription = orjson.loads(site.get(f"{prefix}/dashboard/billing/subscription").data)
+    usage = orjson.loads(site.get(f"{prefix}/dashboard/billing/usage?start_date=x").data)
+
+    assert 30 == pytest.approx(subscription["hard_limit_usd"])
+    assert {"object": "list", "total_usage": 0} == usage
+    assert 401 == site.get(f"{prefix}/dashboard/billing/subscription", headers={}).status_code
+
+
+def test_a_name_that_is_far_too_long_is_not_repeated() -> None:
+    """What is wrong is said in a few words."""
+    answer = Site().ask(model="x" * 5000)
+
+    assert (404, "model_not_found") == (answer.status_code, error(answer)["code"])
+    assert len(error(answer)["message"]) < 200

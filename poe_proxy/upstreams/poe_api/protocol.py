@@ -36,9 +36,10 @@ from poe_proxy.upstreams.poe_api import effort, failures
 #: of that name, as Veo does with `seed`.
 _IGNORED: Final = frozenset(
     {
-        "audio", "frequency_penalty", "logit_bias", "logprobs", "metadata", "modalities", "n",
-        "prediction", "presence_penalty", "prompt_cache_key", "prompt_cache_retention",
-        "safety_identifier", "seed", "service_tier", "store", "top_logprobs", "user",
+        "audio", "frequency_penalty", "logit_bias", "logprobs", "metadata", "modalities",
+        "moderation", "n", "prediction", "presence_penalty", "prompt_cache_key",
+        "prompt_cache_options", "prompt_cache_retention", "safety_identifier", "seed",
+        "service_tier", "store", "top_logprobs", "user", "web_search_options",
     }
 )  # fmt: skip
 

@@ -1,0 +1,406 @@
+"""openapi.json says what the routes do: no more, no less."""
+
+from __future__ import annotations
+
+import ast
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from jsonschema import Draft202012Validator
+from openapi_spec_validator import OpenAPIV31SpecValidator
+from referencing import Registry
+from referencing.jsonschema import DRAFT202012
+from werkzeug.test import TestResponse
+
+from poe_proxy import errors, views
+from poe_proxy.chat import Done, Reasoning, Text, ToolCallPart, Usage
+from poe_proxy.errors import InvalidRequest, NoPointsLeft, PoeProxyError, TokenLimited
+from poe_proxy.parsing import chat_request
+
+from .test_views import COMPLETIONS, HELLO, Site, lines
+
+PACKAGE = Path(views.__file__).parent
+DOCUMENT: dict[str, Any] = orjson.loads((PACKAGE / "openapi.json").read_bytes())
+COMPONENTS: dict[str, Any] = DOCUMENT["components"]
+REGISTRY = Registry().with_resource("urn:openapi", DRAFT202012.create_resource(DOCUMENT))
+
+
+def at(pointer: str) -> Draft202012Validator:
+    """What checks values against the schema at this place of the document."""
+    return Draft202012Validator({"$ref": f"urn:openapi#{pointer}"}, registry=REGISTRY)
+
+
+def resolved(given: dict[str, Any]) -> dict[str, Any]:
+    """What a component's reference stands for."""
+    while "$ref" in given:
+        _, _, kind, name = given["$ref"].split("/")
+        given = COMPONENTS[kind][name]
+    return given
+
+
+def operations() -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Method, path and operation of all that is described."""
+    for path, item in DOCUMENT["paths"].items():
+        for method, operation in resolved(item).items():
+            if method != "parameters":
+                yield method.upper(), path, operation
+
+
+def failures(base: type[PoeProxyError]) -> Iterator[type[PoeProxyError]]:
+    """The failures of errors.py that are raised."""
+    for failure in base.__subclasses__():
+        if failure.__module__ == errors.__name__:
+            yield failure
+            yield from failures(failure)
+
+
+# ---- the document
+
+
+def test_it_is_openapi() -> None:
+    """The document is an OpenAPI 3.1 description by the specification's own schema."""
+    assert [] == list(OpenAPIV31SpecValidator(DOCUMENT).iter_errors())
+    for schema in COMPONENTS["schemas"].values():
+        Draft202012Validator.check_schema(schema)
+
+
+def test_it_is_served_as_it_is() -> None:
+    """GET /openapi.json needs no key, can be read by any page, and is the document."""
+    answer = Site().get("/openapi.json", headers={})
+
+    assert (200, "application/json") == (answer.status_code, answer.content_type)
+    assert "*" == answer.headers["Access-Control-Allow-Origin"]
+    assert DOCUMENT == answer.get_json()
+
+
+def test_it_is_of_this_version() -> None:
+    """The description has the version of the package."""
+    pyproject = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text("utf-8"))
+
+    assert pyproject["project"]["version"] == DOCUMENT["info"]["version"]
+
+
+# ---- routes
+
+
+def test_every_route_is_described_and_no_other() -> None:
+    """Paths and methods are those of the app, one for one."""
+    served = {
+        (method, re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule))
+        for rule in Site().client.application.url_map.iter_rules()
+        if rule.endpoint.startswith("openai.")
+        for method in rule.methods or ()
+    }
+
+    assert served == {(method, path) for method, path, _ in operations()}
+
+
+def test_what_needs_a_key_is_told() -> None:
+    """Exactly the operations that answer 401 without a key are described to need one."""
+    for method, path, operation in operations():
+        status = Site().open(path, method=method, headers={}).status_code
+
+        assert (status == 401) == ("401" in operation["responses"])
+        assert (status == 401) == (operation.get("security") != [])
+
+
+@pytest.mark.parametrize("scheme", DOCUMENT["security"], ids=str)
+def test_each_way_to_send_the_key_works(scheme: dict[str, list[str]]) -> None:
+    """A key in the place that a security scheme names opens the door."""
+    (name,) = scheme
+    match COMPONENTS["securitySchemes"][name]:
+        case {"type": "http", "scheme": "bearer"}:
+            headers = {"Authorization": "Bearer sk-test"}
+        case {"type": "apiKey", "in": "header", "name": header}:
+            headers = {header: "sk-test"}
+
+    assert 200 == Site().get("/v1/models", headers=headers).status_code
+
+
+# ---- errors
+
+
+def told_in(response: dict[str, Any]) -> tuple[list[str], list[str]]:
+    """The types and codes of a response that is an error, both empty for another one."""
+    match response:
+        case {"content": {"application/json": {"schema": {"properties": {"error": error}}}}}:
+            of_type, of_code = error["properties"]["type"], error["properties"]["code"]
+            return of_type.get("enum") or [of_type["const"]], of_code["enum"]
+    return [], []
+
+
+def described_errors() -> set[tuple[str, str, str]]:
+    """Status, type and code of each error of the document, as far as they belong together."""
+    statuses = {"RouteNotFound": "404", "MethodNotAllowed": "405"}  # of no described operation
+    for _, _, operation in operations():
+        statuses |= {
+            response["$ref"].rpartition("/")[2]: status
+            for status, response in operation["responses"].items()
+            if "$ref" in response
+        }
+    return {
+        (status, type, code)
+        for name, status in statuses.items()
+        for types, codes in [told_in(COMPONENTS["responses"][name])]
+        for type in types
+        for code in codes
+    }
+
+
+def test_every_error_is_described_and_no_other() -> None:
+    """Each status with its type and code that a client can meet is told, and none besides."""
+    raised = {
+        (str(one.status), one.type, str(one.code))
+        for one in failures(PoeProxyError)
+        if one is not errors.UpstreamError
+    }
+    written = "\n".join(path.read_text("utf-8") for path in PACKAGE.glob("*.py"))
+    by_hand = set(re.findall(r'code="(\w+)"', written))
+    told = described_errors()
+
+    assert set() == raised - told
+    assert {code for _, _, code in told} == by_hand | {
+        "missing_required_parameter",
+        *(code for _, _, code in raised),
+    }
+    assert {status for status, _, _ in told} == {status for status, _, _ in raised}
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [one for one in failures(PoeProxyError) if one is not errors.UpstreamError],
+    ids=lambda one: one.__name__,
+)
+def test_every_failure_is_rendered_as_described(failure: type[PoeProxyError]) -> None:
+    """The error object of each failure fits the response that is described for its status."""
+    (described,) = (
+        name for name, one in COMPONENTS["responses"].items() if failure.code in told_in(one)[1]
+    )
+    with Site().client.application.test_request_context():
+        body = orjson.loads(views.error_response(failure("It failed.")).data)
+
+    at(f"/components/responses/{described}/content/application~1json/schema").validate(body)
+
+
+# ---- requests
+
+
+def _names(node: ast.AST) -> Iterator[str]:
+    for below in ast.walk(node):
+        match below:
+            case ast.Call(
+                func=ast.Name(id="_field" | "_number"),
+                args=[ast.Name(id="data"), ast.Constant(value=str(name)), *_],
+            ):
+                yield name
+            case ast.Call(
+                func=ast.Attribute(value=ast.Name(id="data"), attr="get"),
+                args=[ast.Constant(value=str(name)), *_],
+            ):
+                yield name
+
+
+def test_the_fields_that_the_parser_knows_are_described() -> None:
+    """Each field that parsing.py looks at is in the schema, and the schema has no other."""
+    source = ast.parse((PACKAGE / "parsing.py").read_text("utf-8"))
+    (named,) = (
+        ast.literal_eval(node.value.args[0])
+        for node in source.body
+        if isinstance(node, ast.AnnAssign)
+        and isinstance(node.target, ast.Name)
+        and node.target.id == "_NAMED"
+        and isinstance(node.value, ast.Call)
+    )
+    looked_at = {*_names(source), "max_tokens", "max_completion_tokens"}
+    refused = {"functions", "function_call"}
+
+    assert looked_at <= named
+    assert named | refused == COMPONENTS["schemas"]["ChatRequest"]["properties"].keys()
+
+
+USER = HELLO["messages"][0]
+TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
+CALL = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+PIXEL = "data:image/png;base64,AAAA"
+
+
+def parts(*given: Any) -> dict[str, Any]:
+    return {"messages": [{"role": "user", "content": list(given)}]}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"anything": {"else": [1, None]}},
+        dict.fromkeys(
+            (
+                "stream", "stream_options", "n", "temperature", "top_p", "max_tokens",
+                "max_completion_tokens", "stop", "tools", "tool_choice", "parallel_tool_calls",
+                "response_format", "reasoning_effort", "logprobs", "top_logprobs", "functions",
+                "function_call",
+            )
+        ),
+        {"n": 1, "logprobs": False, "top_logprobs": 0, "functions": []},
+        {"stream": True, "stream_options": {"include_usage": True}},
+        {"temperature": 2, "top_p": 0.5, "max_tokens": 1, "max_completion_tokens": 9},
+        {"stop": "x"},
+        {"stop": ["x", "y"]},
+        {"tools": [TOOL, {"function": {"name": "g"}}], "tool_choice": "required"},
+        {"tools": [TOOL], "tool_choice": {"type": "function", "function": {"name": "f"}}},
+        {"tool_choice": {"type": "allowed_tools"}},
+        {"response_format": {"type": "text"}},
+        {"response_format": {"type": "json_object"}},
+        {"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": {}}}},
+        {"messages": [{"role": "system"}, {"role": "developer", "content": None}, USER]},
+        {"messages": [USER, {"role": "assistant", "tool_calls": [CALL]}]},
+        {"messages": [USER, {"role": "tool", "tool_call_id": "c", "content": "x", "name": "f"}]},
+        parts("x", {"type": "text", "text": "x"}, {"type": "refusal", "refusal": "no"}),
+        parts({"type": "image_url", "image_url": PIXEL}),
+        parts({"type": "image_url", "image_url": {"url": PIXEL, "detail": "low"}}),
+        parts({"type": "file", "file": {"file_data": PIXEL, "filename": "x.png"}}),
+        parts({"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}}),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_what_is_taken_is_described(fields: dict[str, Any]) -> None:
+    """A request that the parser takes fits the schema."""
+    request = {**HELLO, **fields}
+    chat_request(orjson.dumps(request))
+
+    at("/components/schemas/ChatRequest").validate(request)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"model": None},
+        {"model": " \n"},
+        {"messages": None},
+        {"messages": []},
+        {"messages": "Hello!"},
+        {"messages": [{"role": "king", "content": "x"}]},
+        {"messages": [{"content": "x"}]},
+        {"messages": [{"role": "user", "content": 1}]},
+        {"messages": [{**USER, "name": 1}]},
+        {"messages": [{"role": "assistant", "tool_calls": [{**CALL, "id": None}]}]},
+        {"stream": "yes"},
+        {"stream_options": []},
+        {"stream_options": {"include_usage": 1}},
+        {"temperature": 2.1},
+        {"top_p": True},
+        {"max_tokens": 0},
+        {"max_completion_tokens": 1.5},
+        {"stop": [1]},
+        {"tools": {}},
+        {"tools": [{"type": "web_search"}]},
+        {"tools": [{"type": "function", "function": {"name": ""}}]},
+        {"tools": [{"type": "function", "function": {"name": "f", "parameters": [1]}}]},
+        {"tool_choice": "any"},
+        {"tool_choice": {"type": "function"}},
+        {"parallel_tool_calls": 1},
+        {"response_format": "json"},
+        {"response_format": {"type": "xml"}},
+        {"response_format": {"type": "json_schema", "json_schema": {}}},
+        {"reasoning_effort": 1},
+        {"n": 2},
+        {"logprobs": True},
+        {"top_logprobs": 5},
+        {"functions": [{}]},
+        {"function_call": "auto"},
+        parts(1),
+        parts({"type": "image_url", "image_url": "ftp://x"}),
+        parts({"type": "file", "file": {"file_id": "x"}}),
+        parts({"type": "video_url", "video_url": {"url": PIXEL}}),
+    ],
+    ids=str,
+)
+def test_what_is_refused_is_not_described(fields: dict[str, Any]) -> None:
+    """A request that the parser refuses for its form does not fit the schema."""
+    request = {**HELLO, **fields}
+
+    assert not at("/components/schemas/ChatRequest").is_valid(request)
+    with pytest.raises(InvalidRequest):
+        chat_request(orjson.dumps(request))
+
+
+# ---- answers
+
+
+def check(answer: TestResponse, method: str, path: str) -> None:
+    """An answer is one that the document has for this operation."""
+    operation = next(one for *route, one in operations() if route == [method, path])
+    response = resolved(operation["responses"][str(answer.status_code)])
+    for name, header in response["headers"].items():
+        header = resolved(header)
+        given = answer.headers.get(name)
+        if given is None:
+            assert not header.get("required")
+        else:
+            value = int(given) if header["schema"].get("type") == "integer" else given
+            Draft202012Validator(header["schema"]).validate(value)
+    if "content" not in response:
+        assert b"" == answer.data
+        return
+    described = response["content"][answer.mimetype]["schema"]
+    if answer.mimetype == "application/json":
+        Draft202012Validator(
+            {"$id": "urn:openapi-answer", **described, "components": COMPONENTS}
+        ).validate(answer.get_json())
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "name"),
+    [(method, path, "gpt-4") for method, path, _ in operations() if method != "POST"]
+    + [(method, path, "nobody") for method, path, _ in operations() if "{name}" in path],
+)
+@pytest.mark.parametrize("headers", [{"x-api-key": "sk-test"}, {}], ids=["key", "no key"])
+def test_answers_are_as_described(
+    method: str, path: str, name: str, headers: dict[str, str]
+) -> None:
+    """Status, headers and body are those of the document, for a key and without one."""
+    answer = Site().open(path.format(name=name), method=method, headers=headers)
+
+    check(answer, method, path)
+
+
+@pytest.mark.parametrize(
+    "site",
+    [
+        Site(),
+        Site(Reasoning("Hm."), Text("Hi"), Usage(1, 2, {"x": {}}), Done("length")),
+        Site(ToolCallPart(0, "c", "f"), ToolCallPart(0, arguments="{}"), Done("tool_calls")),
+        Site(TokenLimited("Too fast.", retry_after=3.5)),
+        Site(NoPointsLeft("No points.")),
+        Site(ZeroDivisionError()),
+    ],
+    ids=["text", "thought", "tool call", "limited", "no points", "bug"],
+)
+def test_completions_are_as_described(site: Site) -> None:
+    """A whole answer, and an error in its place, fits the document."""
+    check(site.post(orjson.dumps(HELLO)), "POST", COMPLETIONS)
+
+
+@pytest.mark.parametrize("usage", [True, False])
+def test_chunks_are_as_described(usage: bool) -> None:
+    """The data of each event of a stream is a chunk, and a failure the error object."""
+    site = Site(
+        Reasoning("Hm."),
+        Text("Hi"),
+        ToolCallPart(0, "c", "f"),
+        ToolCallPart(0, arguments="{}"),
+        Usage(1, 2),
+        Done("tool_calls"),
+    )
+    *chunks, end = lines(site.ask(stream=True, stream_options={"include_usage": usage}))
+    *_, failure = lines(Site(Text("Hi"), TokenLimited("Too fast.")).ask(stream=True))
+
+    assert "[DONE]" == end
+    for chunk in chunks:
+        at("/components/schemas/ChatCompletionChunk").validate(orjson.loads(chunk))
+    at("/components/schemas/Error").validate(orjson.loads(failure))
