@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 import pytest
 
-from poe_proxy.chat import Done, Idle, Reasoning, Replaced, ReplyEvent, Text
-from poe_proxy.cutting import at_length, at_words
+from poe_proxy.chat import Done, Idle, Reasoning, Replaced, ReplyEvent, Text, ToolCallPart
+from poe_proxy.cutting import at_length, at_one_call, at_words
 
 
 def said(events: Iterable[ReplyEvent]) -> str:
@@ -91,3 +91,14 @@ def test_a_rewritten_answer_is_cut_as_a_whole() -> None:
     events = at_length([Text("a b"), Replaced("c"), Text(" d e"), Done()], 2, words)
 
     assert [Text("a b"), Replaced("c"), Text(" d "), Done("length")] == list(events)
+
+
+def test_calls_beyond_the_first_are_left_out() -> None:
+    """The first call is whole, and what else is said stays."""
+    first = [ToolCallPart(0, "a", "f", "{"), ToolCallPart(0, arguments="}")]
+    second = [ToolCallPart(1, "b", "f"), ToolCallPart(1, arguments="{}")]
+    said = [Text("Hm."), *first, *second, Done("tool_calls")]
+
+    left = [event for event in at_one_call(said) if event != Idle()]
+
+    assert [Text("Hm."), *first, Done("tool_calls")] == left

@@ -13,6 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from openai.types.chat import completion_create_params
 
 from poe_proxy import errors
 from poe_proxy.chat import Message, TextPart
@@ -20,10 +21,11 @@ from poe_proxy.models import Models
 from poe_proxy.parsing import chat_request
 from poe_proxy.prompts import Prompt, RoleMode
 from poe_proxy.settings import Settings
+from poe_proxy.upstreams.poe_api import protocol
 
 ROOT = Path(__file__).parents[1]
 READMES = ("README.md", "README.zh-CN.md")
-DOCUMENTS = (*READMES, "CHANGELOG.md", "CONTRIBUTING.md")
+DOCUMENTS = (*READMES, "CHANGELOG.md", "CONTRIBUTING.md", "tests/README.md")
 
 
 def text_of(name: str) -> str:
@@ -130,6 +132,93 @@ def test_the_table_of_settings_is_complete(name: str) -> None:
     assert len(DEFAULTS) == len(table)
     for alias in ALIASES:
         assert f"`{alias}`" in text_of(name)
+
+
+# ---- the fields of a request
+
+CHAT_FIELDS = (
+    completion_create_params.CompletionCreateParamsStreaming.__annotations__.keys()
+    | completion_create_params.CompletionCreateParamsNonStreaming.__annotations__.keys()
+)
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_every_field_of_openai_s_chat_has_its_row(name: str) -> None:
+    """The README says of each field once, and for both ways to Poe, what becomes of it."""
+    table = [row for row in rows(name, "fields") if "`" in row[0]]
+    named = [field for row in table for field in re.findall(r"`([^`]+)`", row[0])]
+
+    assert {"model", "messages", "stream", "tools", "top_p"} <= CHAT_FIELDS
+    assert set() == CHAT_FIELDS - set(named)
+    assert all(3 == len(row) and row[1] and row[2] for row in table)
+    for field in CHAT_FIELDS - {"messages"}:  # which has a row for its parts, too
+        assert 1 == named.count(field), field
+
+
+_FUNCTION = {"name": "f", "parameters": {"type": "object", "properties": {}}}
+#: A value for each field that asks for something.
+VALUES: dict[str, object] = {
+    "messages": [{"role": "user", "content": "x"}], "model": "Bot", "stream": True,
+    "stream_options": {"include_usage": True}, "max_tokens": 5, "max_completion_tokens": 5,
+    "stop": ["x"], "tools": [{"type": "function", "function": _FUNCTION}], "tool_choice": "auto",
+    "parallel_tool_calls": False, "response_format": {"type": "json_object"}, "temperature": 1,
+    "top_p": 1, "reasoning_effort": "low", "verbosity": "low", "audio": {"voice": "alloy"},
+    "frequency_penalty": 1, "presence_penalty": 1, "logit_bias": {"1": 1}, "metadata": {"a": "b"},
+    "moderation": {}, "prediction": {"type": "content", "content": "x"}, "prompt_cache_key": "k",
+    "prompt_cache_options": {}, "prompt_cache_retention": "24h", "safety_identifier": "s",
+    "seed": 1, "service_tier": "auto", "store": True, "user": "u", "web_search_options": {},
+    "modalities": ["text", "audio"], "n": 2, "logprobs": True, "top_logprobs": 2,
+    "functions": [_FUNCTION], "function_call": "auto",
+}  # fmt: skip
+
+
+def _becomes_of(field: str) -> str:
+    """What the README says in front of everything else of a field sent with an API key."""
+    for row in rows("README.md", "fields"):
+        if f"`{field}`" in row[0]:
+            return row[1].replace(",", ":").replace(";", ":").partition(":")[0].split()[0]
+    raise AssertionError(field)
+
+
+@pytest.mark.parametrize("field", sorted(CHAT_FIELDS))
+def test_what_the_table_says_of_a_field_is_so(field: str) -> None:
+    """A field that is said to be passed on is sent to Poe, one that is ignored is not, and one
+    that is refused is refused."""
+    value = VALUES[field]
+    body = {"model": "m", "messages": [{"role": "user", "content": "x"}], field: value}
+    if field in ("tool_choice", "parallel_tool_calls"):
+        body["tools"] = VALUES["tools"]
+    says = _becomes_of(field)
+
+    if says == "refused":
+        with pytest.raises(errors.InvalidRequest) as refusal:
+            chat_request(json.dumps(body).encode())
+        assert field == refusal.value.param
+        return
+    sent = protocol.request(chat_request(json.dumps(body).encode()), "Bot", stream=True)
+    # Poe takes either name of the limit.
+    name = "max_tokens" if field == "max_completion_tokens" else field
+    assert says in ("passed", "ignored", "done")
+    if says != "done":
+        assert (says == "passed") == (name in sent)
+
+
+# ---- the list of promises
+
+
+def test_every_promise_names_tests_that_exist() -> None:
+    """tests/README.md has a row for each of the sixteen lines, and each test that it names is
+    there: `file::function`."""
+    lines = [row for row in rows("tests/README.md") if row[0].isdigit()]
+
+    assert [str(number) for number in range(1, 17)] == [row[0] for row in lines]
+    for number, _, tests in lines:
+        names = re.findall(r"`([^`]+)`", tests)
+        assert names, number
+        for test in names:
+            path, _, function = test.partition("::")
+            source = (ROOT / "tests" / path).read_text("utf-8")
+            assert re.search(rf"^def {function}\(", source, re.MULTILINE), test
 
 
 # ---- models, routes, errors, roles

@@ -169,6 +169,20 @@ def test_replies_are_cut_where_the_way_to_poe_cannot_say_it(
     assert (events if "stop" in fields else script) == list(House(keys=[key]).reply(**fields))
 
 
+def test_one_call_is_one_call_whatever_the_bot_does() -> None:
+    """`parallel_tool_calls: false` holds for Poe's own tools too, heeded by the bot or not."""
+    first, second = (ToolCallPart(n, f"call_{n}", "f", "{}") for n in range(2))
+    script = [first, second, Done("tool_calls")]
+    tool = {"type": "function", "function": {"name": "f"}}
+
+    def calls(**fields: Any) -> list[ReplyEvent]:
+        events = House(keys=[FakeUpstream(script)]).reply(tools=(tool,), **fields)
+        return [event for event in events if isinstance(event, ToolCallPart)]
+
+    assert [first] == calls(parallel_tool_calls=False)
+    assert [first, second] == calls(parallel_tool_calls=True) == calls()
+
+
 def test_a_name_that_can_be_no_bot_is_refused_without_a_token() -> None:
     """A name that is hidden, or no handle at all, is not a model: nothing is asked."""
     upstream = FakeUpstream()
@@ -284,6 +298,28 @@ def test_it_moves_twice_and_no_more(kind: type[UpstreamError]) -> None:
         list(House(*upstreams).reply())
 
     assert [1, 1, 1, 0, 0, 0, 0, 0, 0, 0] == [len(one.asked) for one in upstreams]
+
+
+@pytest.mark.parametrize("kind", [UpstreamUnreachable, UpstreamOverloaded, BotNotAllowed])
+def test_what_three_tokens_met_is_tried_the_other_way(kind: type[UpstreamError]) -> None:
+    """However many tokens of a kind there are, those of the other kind have their turn."""
+    cookies = [FakeUpstream([kind("No.")]) for _ in range(5)]
+    keys = [FakeUpstream([kind("No.")]), FakeUpstream()]
+
+    assert [*ANSWER] == list(House(*cookies, keys=keys).reply())
+    assert [1, 1, 1, 0, 0] == [len(one.asked) for one in cookies]
+    assert [1, 1] == [len(one.asked) for one in keys]
+
+
+@pytest.mark.parametrize("kind", [UpstreamUnreachable, UpstreamOverloaded, BotNotAllowed])
+def test_each_way_is_tried_thrice_and_no_more(kind: type[UpstreamError]) -> None:
+    """Then the last failure is the answer."""
+    cookies, keys = ([FakeUpstream([kind(f"No. {n}")]) for n in range(5)] for _ in range(2))
+
+    with pytest.raises(kind, match=r"No\. 2"):
+        list(House(*cookies, keys=keys).reply())
+
+    assert [1, 1, 1, 0, 0] * 2 == [len(one.asked) for one in cookies + keys]
 
 
 @pytest.mark.parametrize("kind", [TokenRejected, TokenLimited, TokenExhausted])

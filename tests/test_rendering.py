@@ -370,6 +370,21 @@ def test_a_failure_is_the_last_frame(fields: dict[str, Any]) -> None:
     assert all(chunk.choices[0].finish_reason is None for chunk in chunks)
 
 
+@pytest.mark.parametrize(
+    ("said", "told"), [([Text("Hel")], "\n\nError: Gone."), ([], "Error: Gone.")]
+)
+def test_a_failure_may_be_told_in_the_answer_too(said: list[ReplyEvent], told: str) -> None:
+    """Where the user wants it, the message is the last text, and the error object follows."""
+    events = play([*said, UpstreamTimeout("Gone.")])
+
+    *chunks, last = [read(one) for one in frames(ask(), events, errors_as_text=True)]
+
+    assert [*("Hel" for _ in said), told] == content(chunks)
+    assert ("Gone.", "upstream_timeout") == (last["error"]["message"], last["error"]["code"])
+    assert 1 == len({(chunk.id, chunk.created, chunk.model) for chunk in chunks})
+    assert all(chunk.choices[0].finish_reason is None for chunk in chunks)
+
+
 def test_a_stream_that_breaks_off_says_so() -> None:
     """Events that end without `Done` are a failure, not an answer."""
     *_, last = stream(Text("Hel"))

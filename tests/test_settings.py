@@ -53,8 +53,9 @@ def test_a_key_and_a_token_are_enough() -> None:
         "rate_limit": 10, "cool_down": 10.0, "token_concurrency": 1, "api_keys": (),
         "api_rate_limit": 500, "api_concurrency": 50, "points_check": 300.0,
         "queue_timeout": 30.0, "timeout": 60.0,
-        "max_body_mb": 20.0, "delete_chats": False, "models": None, "poe_site": None,
-        "proxy": None, "poe_web_url": "https://poe.com", "poe_ws_url": None,
+        "max_body_mb": 20.0, "errors_as_text": False, "delete_chats": False,
+        "models": None, "poe_site": None, "proxy": None,
+        "poe_web_url": "https://poe.com", "poe_ws_url": None,
         "poe_api_url": "https://api.poe.com", "log_level": "INFO",
     } == {
         field.name: getattr(settings, field.name)
@@ -86,6 +87,7 @@ def test_every_variable_has_its_place(tmp_path: Path) -> None:
         queue_timeout=7.5,
         timeout=8.5,
         max_body_mb=0.5,
+        errors_as_text=True,
         delete_chats=True,
         models=models,
         poe_site=site,
@@ -111,6 +113,7 @@ def test_every_variable_has_its_place(tmp_path: Path) -> None:
         QUEUE_TIMEOUT="7.5",
         TIMEOUT="8.5",
         MAX_BODY_MB="0.5",
+        ERRORS_AS_TEXT="1",
         DELETE_CHATS="1",
         MODELS=str(models),
         POE_SITE=str(site),
@@ -159,8 +162,8 @@ def test_a_blank_variable_is_an_unset_one(blank: str) -> None:
     names = (
         "HOST", "PORT", "POE_API_KEYS",
         "SIMULATE_ROLES", "ROLE_PATTERN", "ROLE_LABELS", "RATE_LIMIT",
-        "COOL_DOWN", "TIMEOUT", "DELETE_CHATS", "MODELS", "POE_SITE", "PROXY", "POE_WEB_URL",
-        "POE_WS_URL", "LOG_LEVEL",
+        "COOL_DOWN", "TIMEOUT", "ERRORS_AS_TEXT", "DELETE_CHATS", "MODELS", "POE_SITE", "PROXY",
+        "POE_WEB_URL", "POE_WS_URL", "LOG_LEVEL",
     )  # fmt: skip
 
     assert read(**ENOUGH) == read(**ENOUGH, **dict.fromkeys(names, blank))
@@ -286,6 +289,7 @@ def test_all_mistakes_stand_in_one_message() -> None:
         ("TOKEN_CONCURRENCY", "0", "equal to 1"),
         ("API_CONCURRENCY", "0", "equal to 1"),
         ("API_RATE_LIMIT", "-1", "equal to 0"),
+        ("ERRORS_AS_TEXT", "2", "boolean"),
         ("DELETE_CHATS", "2", "boolean"),
         ("MODELS", ".", "no such file"),
         ("POE_SITE", "none.toml", "no such file"),

@@ -1,0 +1,179 @@
+"""Asks the real proxy over each way to Poe, streamed or whole, and reads what it answers with
+OpenAI's own types, strictly: whatever a test asks, the shape of its answer is checked too."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import requests
+from openai.types.chat import ChatCompletion, ChatCompletionChunk
+
+from ..servers import Proxy, Sim
+
+#: The settings that leave a proxy one way to Poe.
+ONLY = {"cookies": {"POE_API_KEYS": ""}, "keys": {"TOKENS": ""}}
+#: A bot that both ways lead to, with tools of its own on the official API.
+BOT = "Claude-Sonnet-4.5"
+#: Of its words there are several pieces, of its letters several bytes.
+WORDS = "Grüße an die 世界, naïve façade 🌍👩‍👩‍👧 ende"
+PIXEL = (
+    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhg"
+    "GAWjR9awAAAABJRU5ErkJggg=="
+)
+WEATHER = {
+    "type": "function",
+    "function": {
+        "name": "get_weather",
+        "parameters": {
+            "type": "object",
+            "properties": {"city": {"type": "string"}},
+            "required": ["city"],
+        },
+    },
+}
+ENVELOPE = ("id", "created", "model", "object")
+
+
+@dataclass
+class Answer:
+    """What the proxy answered, put together the same way for whole answers and streams."""
+
+    status: int
+    headers: requests.structures.CaseInsensitiveDict[str]
+    text: str = ""
+    reasoning: str = ""
+    #: Name and arguments of each tool call, in their order.
+    calls: list[tuple[str, str]] = field(default_factory=list)
+    call_ids: list[str] = field(default_factory=list)
+    finish: str | None = None
+    usage: dict[str, int] | None = None
+    error: dict[str, Any] | None = None
+    #: Of a stream: its chunks as they came, and whether `[DONE]` was its end.
+    chunks: list[dict[str, Any]] = field(default_factory=list)
+    is_done: bool = False
+    #: What a bot with lines was told, at each of its turns: the prompt, or the messages by key.
+    told: list[Any] = field(default_factory=list)
+
+    def take_message(self, message: dict[str, Any]) -> None:
+        """Take a message, or what a chunk adds to one."""
+        self.text += message.get("content") or ""
+        self.reasoning += message.get("reasoning_content") or ""
+        for call in message.get("tool_calls") or ():
+            if "id" in call:
+                self.call_ids.append(call["id"])
+                self.calls.append((call["function"]["name"], ""))
+            name, arguments = self.calls.pop()
+            self.calls.append((name, arguments + call["function"]["arguments"]))
+
+
+class Way:
+    """One of the two ways to Poe, and the proxy that knows no other."""
+
+    def __init__(self, name: str, sim: Sim, proxy: Proxy) -> None:
+        self.name, self.sim, self.proxy = name, sim, proxy
+
+    @property
+    def by_cookie(self) -> bool:
+        return self.name == "cookies"
+
+    def call(self, *cities: str, text: str = "") -> Any:
+        """The line in which the bot calls `get_weather` for each of *cities*."""
+        calls = [{"name": "get_weather", "arguments": {"city": city}} for city in cities]
+        if not self.by_cookie:
+            return {"text": text, "calls": calls}
+        return text + "\n".join(f"<tool_call>\n{json.dumps(call)}\n</tool_call>" for call in calls)
+
+    def control(self, **changes: Any) -> Any:
+        """Change this way's face of the stand-in; return its state."""
+        path = "/__control" if self.by_cookie else "/__control_api"
+        response = requests.post(f"{self.sim.url}{path}", json=changes, timeout=20)
+        assert response.ok, response.text
+        return response.json()
+
+    def ask(
+        self,
+        prompt: str | list[dict[str, Any]],
+        stream: bool,
+        *,
+        says: Sequence[Any] = (),
+        **fields: Any,
+    ) -> Answer:
+        """Ask; a prompt is one message of the user, *says* the lines of the bot, if it has any."""
+        if says:
+            self.control(lines={BOT: list(says)})
+        messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
+        body = {"model": BOT, "messages": messages, "stream": stream, **fields}
+        response = self.proxy.post(body, stream=stream)
+        answer = Answer(response.status_code, response.headers)
+        if response.status_code != 200:
+            answer.error = error_of(response)
+        elif stream:
+            _read_stream(answer, response)
+        else:
+            _read_whole(answer, response)
+        if says:
+            answer.told = self.control()["lines"][BOT]["told"]
+            self.control(lines={BOT: []})
+        return answer
+
+    def journal(self, event: str) -> list[dict[str, Any]]:
+        """What the stand-in notes of this way."""
+        return [one for one in self.sim.journal(event=event) if self.is_ours(one)]
+
+    def is_ours(self, entry: dict[str, Any]) -> bool:
+        return ("account" in entry) == self.by_cookie
+
+
+def error_of(response: requests.Response) -> dict[str, Any]:
+    """The error object of an answer that is one and nothing else, and that browsers can read."""
+    assert "application/json" == response.headers["content-type"]
+    assert "*" == response.headers["Access-Control-Allow-Origin"]
+    (name, error), *others = response.json().items()
+    assert ("error", []) == (name, others)
+    assert {"message", "type", "param", "code"} == error.keys()
+    assert isinstance(error["message"], str)
+    assert error["message"]
+    found: dict[str, Any] = error
+    return found
+
+
+def _read_whole(answer: Answer, response: requests.Response) -> None:
+    assert "application/json" == response.headers["content-type"]
+    body = response.json()
+    ChatCompletion.model_validate(body, strict=True)
+    (choice,) = body["choices"]
+    answer.take_message(choice["message"])
+    answer.finish, answer.usage = choice["finish_reason"], body["usage"]
+
+
+def _read_stream(answer: Answer, response: requests.Response) -> None:
+    assert "text/event-stream; charset=utf-8" == response.headers["content-type"]
+    frames = response.content.decode().split("\n\n")
+    assert "" == frames.pop()
+    for frame in frames:
+        if frame.startswith(":"):
+            continue
+        assert not answer.is_done
+        assert answer.error is None
+        data = frame.removeprefix("data: ")
+        assert data != frame
+        if data == "[DONE]":
+            answer.is_done = True
+            continue
+        chunk = json.loads(data)
+        if "error" in chunk:
+            assert ["error"] == list(chunk)
+            assert {"message", "type", "param", "code"} == chunk["error"].keys()
+            answer.error = chunk["error"]
+            continue
+        ChatCompletionChunk.model_validate(chunk, strict=True)
+        answer.chunks.append(chunk)
+        for choice in chunk["choices"]:
+            assert answer.finish is None
+            answer.take_message(choice["delta"])
+            answer.finish = choice["finish_reason"]
+        answer.usage = chunk.get("usage") or answer.usage
+    assert 1 == len({tuple(chunk[name] for name in ENVELOPE) for chunk in answer.chunks})

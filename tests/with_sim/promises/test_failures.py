@@ -1,0 +1,207 @@
+"""How failures reach a client: by a status as long as nothing was said, then as the last event."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from openai import RateLimitError
+
+from ..servers import Proxy, Sim, ask, free_port
+from .asking import BOT, ONLY, Answer, Way
+
+# ---- before the first word
+
+
+@pytest.mark.parametrize(
+    ("cookies", "keys", "status", "code"),
+    [
+        ("!status=too_many_tokens", "!http=413", 400, "context_length_exceeded"),
+        ("!status=no_access", "!http=404", None, None),
+        ("!status=bot_unavailable", "!http=503", 503, "upstream_overloaded"),
+        ("!status=bot_unavailable", "!http=529", 503, "upstream_overloaded"),
+        ("!status=some_refusal", "!http=500", 502, None),
+        ("!state=error_of_some_kind !empty", "!http=500", 502, "bot_failed"),
+        ("!state=error_user_message_too_long !empty", "!http=413", 400, "context_length_exceeded"),
+    ],
+)
+def test_what_fails_before_the_first_word_has_a_status(
+    way: Way, stream: bool, cookies: str, keys: str, status: int | None, code: str | None
+) -> None:
+    """The status and the code of the failure, streamed or not, and never a 200."""
+    answer = way.ask(f"{cookies if way.by_cookie else keys} hi", stream)
+    error = answer.error or {}
+    if status is None:
+        status, code = (403, "model_not_allowed") if way.by_cookie else (404, "model_not_found")
+
+    assert status == answer.status
+    assert code in (None, error["code"])
+    assert "" == answer.text
+
+
+def test_an_unknown_bot_is_404(way: Way, stream: bool) -> None:
+    """By model_not_found, naming it; no other bot answers in its place."""
+    answer = way.ask("hi", stream, model="No-Such-Bot-At-All")
+    error = answer.error or {}
+
+    assert (404, "model_not_found", "model") == (answer.status, error["code"], error["param"])
+    assert "No-Such-Bot-At-All" in error["message"]
+
+
+def test_a_conversation_that_is_too_long_is_told_as_such(way: Way, stream: bool) -> None:
+    """context_length_exceeded is what makes a client shorten it and try again."""
+    answer = way.ask("word " * 2000, stream, model="Sim-Short-Memory")
+
+    assert (400, "context_length_exceeded") == (answer.status, (answer.error or {})["code"])
+
+
+# ---- in the middle
+
+
+def broken(way: Way) -> str:
+    """The prompt of a reply that fails after some words."""
+    how = "!state=error_of_some_kind" if way.by_cookie else "!error-after=4"
+    return f"{how} !echo some words before the end comes to them all"
+
+
+def test_a_failure_in_the_middle_is_the_last_event(way: Way) -> None:
+    """An error object behind the words, no word of it in the text, no reason, no `[DONE]`."""
+    answer = way.ask(broken(way), True)
+    error = answer.error or {}
+
+    assert (200, "bot_failed") == (answer.status, error["code"])
+    assert "some words" in answer.text
+    assert error["message"] not in answer.text
+    assert (None, False) == (answer.finish, answer.is_done)
+
+
+def test_a_failure_in_the_middle_of_a_whole_answer_is_a_status(way: Way) -> None:
+    """Half an answer is none."""
+    answer = way.ask(broken(way), False)
+
+    assert (502, "bot_failed") == (answer.status, (answer.error or {})["code"])
+
+
+@pytest.fixture(scope="module", params=ONLY)
+def set_up(request: pytest.FixtureRequest, poe: Sim) -> Iterator[Way]:
+    """A proxy that bears two seconds of silence, and tells failures as text, too."""
+    with Proxy(poe, TIMEOUT="2", ERRORS_AS_TEXT="1", **ONLY[request.param]) as proxy:
+        yield Way(request.param, poe, proxy)
+
+
+def test_a_failure_in_the_middle_may_be_the_last_text_too(set_up: Way) -> None:
+    """With ERRORS_AS_TEXT its message ends the text, and the error object still follows."""
+    answer = set_up.ask(broken(set_up), True)
+    error = answer.error or {}
+
+    assert "bot_failed" == error["code"]
+    assert answer.text.startswith("some words")
+    assert answer.text.endswith(f"\n\nError: {error['message']}")
+    assert (None, False) == (answer.finish, answer.is_done)
+
+
+def test_what_has_a_status_is_no_text(set_up: Way, stream: bool) -> None:
+    """ERRORS_AS_TEXT makes no answer of a failure that can be told by its status."""
+    answer = set_up.ask("hi", stream, model="No-Such-Bot-At-All")
+
+    assert (404, "model_not_found", "") == (
+        answer.status,
+        (answer.error or {})["code"],
+        answer.text,
+    )
+
+
+# ---- silence
+
+
+def both(way: Way, prompt: str) -> list[Answer]:
+    """A whole answer and a stream, at the same time."""
+    with ThreadPoolExecutor(2) as threads:
+        return list(threads.map(lambda stream: way.ask(prompt, stream), (False, True)))
+
+
+def test_silence_ends_a_reply(set_up: Way) -> None:
+    """After TIMEOUT seconds without a word: 504, or the last event of a stream."""
+    whole, stream = both(set_up, "!hang !echo some words and then no more of them")
+
+    assert (504, "upstream_timeout") == (whole.status, (whole.error or {})["code"])
+    assert (200, "upstream_timeout") == (stream.status, (stream.error or {})["code"])
+    assert stream.text.startswith("some words")
+
+
+def test_every_word_starts_the_time_anew(set_up: Way) -> None:
+    """A reply that takes longer than TIMEOUT is whole, as long as it goes on."""
+    began = time.monotonic()
+    answers = both(set_up, "!delay=0.5 !chunks=6 !echo one two three four five six")
+
+    assert [(200, "one two three four five six")] * 2 == [(a.status, a.text) for a in answers]
+    assert time.monotonic() - began > 2
+
+
+# ---- accounts
+
+#: One account of each kind, and little patience.
+ONE = {"TOKENS": "cookie-a", "POE_API_KEYS": "key-a", "QUEUE_TIMEOUT": "1"}
+
+
+@pytest.mark.parametrize("kind", ONLY)
+def test_a_pool_without_points_says_not_to_try_again(poe: Sim, kind: str) -> None:
+    """429 insufficient_quota with x-should-retry false, and the openai package obeys."""
+    with Proxy(poe, **{**ONE, **ONLY[kind]}) as proxy:
+        way = Way(kind, poe, proxy)
+        how = "!status=reached_limit" if way.by_cookie else "!http=402"
+        answers = [way.ask(f"{how} hi", stream) for stream in (False, True, False)]
+        asked = proxy.output().count("POST /v1/chat/completions 429")
+        with proxy.openai(max_retries=3) as client, pytest.raises(RateLimitError) as told:
+            client.chat.completions.create(**ask("hi", BOT))
+        again = proxy.output().count("POST /v1/chat/completions 429")
+
+    for answer in answers:
+        assert (429, "insufficient_quota") == (answer.status, (answer.error or {})["code"])
+        assert "insufficient_quota" == (answer.error or {})["type"]
+        assert "false" == answer.headers["x-should-retry"]
+    assert "insufficient_quota" == told.value.code
+    assert (3, 4) == (asked, again)
+
+
+@pytest.mark.parametrize("kind", ONLY)
+def test_a_tired_pool_says_when_to_come_back(poe: Sim, kind: str) -> None:
+    """429 with Retry-After in whole seconds, a minute at most: clients give up at longer ones."""
+    with Proxy(poe, **{**ONE, **ONLY[kind]}) as proxy:
+        way = Way(kind, poe, proxy)
+        answers = [
+            way.ask("!http=429 !retry-after=3600 hi", stream) for stream in (False, True, False)
+        ]
+
+    for answer in answers:
+        assert (429, "rate_limit_exceeded") == (answer.status, (answer.error or {})["code"])
+        assert "rate_limit_error" == (answer.error or {})["type"]
+        assert "60" == answer.headers["Retry-After"]
+        assert "x-should-retry" not in answer.headers
+
+
+@pytest.mark.parametrize("kind", ONLY)
+def test_a_poe_that_is_not_there_is_502(poe: Sim, kind: str) -> None:
+    """Nobody listens: the client hears that Poe cannot be reached."""
+    nowhere = f"http://127.0.0.1:{free_port()}"
+    with Proxy(None, POE_WEB_URL=nowhere, POE_API_URL=nowhere, **{**ONE, **ONLY[kind]}) as proxy:
+        way = Way(kind, poe, proxy)
+        answers = [way.ask("hi", stream) for stream in (False, True)]
+
+    assert [(502, "upstream_unreachable")] * 2 == [
+        (answer.status, (answer.error or {})["code"]) for answer in answers
+    ]
+
+
+@pytest.mark.parametrize("kind", ONLY)
+def test_logins_that_poe_refuses_are_not_the_client_s_fault(poe: Sim, kind: str) -> None:
+    """Poe's 401 is our 502: the client's own key was good."""
+    wrong = {"TOKENS": "wrong-cookie", "POE_API_KEYS": "wrong-key"}
+    with Proxy(poe, **{**wrong, **ONLY[kind]}) as proxy:
+        answers = [Way(kind, poe, proxy).ask("hi", stream) for stream in (False, True)]
+
+    assert [(502, "upstream_auth")] * 2 == [
+        (answer.status, (answer.error or {})["code"]) for answer in answers
+    ]

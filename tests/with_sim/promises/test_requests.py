@@ -1,0 +1,261 @@
+"""What may stand in a request, and what it means: unknown fields, lies, roles, contents, limits."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from ..servers import until
+from .asking import PIXEL, WEATHER, Way
+
+PDF = "data:application/pdf;base64,JVBERi0="
+#: What clients send without wanting anything that is not there.
+HARMLESS: dict[str, Any] = {
+    "user": "somebody", "seed": 7, "store": False, "metadata": {"a": "b"},
+    "presence_penalty": 0.5, "frequency_penalty": -0.5, "logit_bias": {"50256": -100},
+    "service_tier": "auto", "prompt_cache_key": "k", "prompt_cache_retention": "24h",
+    "safety_identifier": "s", "verbosity": "low", "modalities": ["text"],
+    "n": 1, "logprobs": False, "top_logprobs": 0, "usage": {"include": True},
+    "some_field_of_next_year": [1, {"x": None}], "temperature": 0, "top_p": 1,
+}  # fmt: skip
+
+
+# ---- fields
+
+
+@pytest.mark.parametrize("name", HARMLESS)
+def test_a_field_that_changes_nothing_is_accepted(way: Way, name: str) -> None:
+    """What Poe has no use for does no harm; an unknown field is no mistake."""
+    answer = way.ask("!echo fine", stream=False, **{name: HARMLESS[name]})
+
+    assert (200, "fine") == (answer.status, answer.text)
+
+
+@pytest.mark.parametrize("value", ["all of them", None])
+def test_all_fields_at_once_are_accepted(way: Way, stream: bool, value: str | None) -> None:
+    """All together, and all of them null, as some clients send them."""
+    fields = HARMLESS if value else dict.fromkeys([*HARMLESS, "tools", "stop", "stream_options"])
+    answer = way.ask("!echo fine", stream, **fields)
+
+    assert (200, "fine") == (answer.status, answer.text)
+
+
+@pytest.mark.parametrize(
+    ("param", "value"),
+    [
+        ("n", 2),
+        ("logprobs", True),
+        ("top_logprobs", 3),
+        ("modalities", ["text", "audio"]),
+        ("functions", [{"name": "f", "parameters": {}}]),
+        ("function_call", {"name": "f"}),
+        ("stream", "yes"),
+        ("temperature", 3),
+        ("max_tokens", 0),
+        ("max_completion_tokens", -1),
+        ("stop", [1]),
+        ("tools", "none"),
+    ],
+)
+def test_what_would_be_a_lie_is_refused_by_name(
+    way: Way, stream: bool, param: str, value: Any
+) -> None:
+    """A 400 names the field that cannot be kept, streamed or not."""
+    answer = way.ask("hi", **{"stream": stream, param: value})
+
+    assert (400, param) == (answer.status, (answer.error or {})["param"])
+
+
+# ---- messages
+
+
+def conversation(*last: Any) -> list[dict[str, Any]]:
+    """A conversation with every role in it, and *last* as parts of the last message."""
+    call = {"id": "call_1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    return [
+        {"role": "system", "content": "system-words"},
+        {"role": "developer", "content": [{"type": "text", "text": "developer-words"}]},
+        {"role": "user", "content": "user-words", "name": "someone"},
+        {"role": "assistant", "content": "assistant-words"},
+        {"role": "user", "content": None},
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "content": "tool-words", "tool_call_id": "call_1"},
+        {"role": "assistant", "tool_calls": [{**call, "id": "call_2"}]},
+        {"role": "function", "content": "function-words", "name": "f"},
+        {"role": "assistant", "content": ""},
+        {"role": "user", "content": list(last)},
+    ]
+
+
+def test_every_role_and_every_form_of_content_reaches_the_bot(way: Way, stream: bool) -> None:
+    """Strings, null, absent contents and parts, in all six roles: no word is lost."""
+    parts = [
+        {"type": "text", "text": "part-one"},
+        {"type": "text", "text": "part-two", "cache_control": {"type": "ephemeral"}},
+    ]
+    answer = way.ask(conversation(*parts), stream, says=["Hello"])
+
+    assert (200, "Hello", "stop") == (answer.status, answer.text, answer.finish)
+    told = json.dumps(answer.told)
+    for role in ("system", "developer", "user", "assistant", "tool", "function"):
+        assert f"{role}-words" in told
+    assert "part-one" in told
+    assert "part-two" in told
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"type": "image_url", "image_url": PIXEL},
+        {"type": "image_url", "image_url": {"url": PIXEL}},
+        {"type": "image_url", "image_url": {"url": PIXEL, "detail": "low"}},
+        {"type": "file", "file": {"filename": "a.pdf", "file_data": PDF}},
+        {"type": "input_audio", "input_audio": {"data": "SUQz", "format": "mp3"}},
+    ],
+    ids=["image string", "image object", "image detail", "file", "audio"],
+)  # fmt: skip
+def test_pictures_and_files_reach_the_bot(way: Way, stream: bool, part: dict[str, Any]) -> None:
+    """An image as a string or an object, a file, a sound: the bot tells of one attachment.
+
+    Of addresses by http, `test_poe_api` and `test_poe_web` have the tests.
+    """
+    messages = [{"role": "user", "content": [{"type": "text", "text": "What is it?"}, part]}]
+    answer = way.ask(messages, stream)
+
+    assert 200 == answer.status
+    assert "You attached" in answer.text or "I see 1" in answer.text
+
+
+@pytest.mark.parametrize(
+    ("part", "param"),
+    [
+        ({"type": "file", "file": {"file_id": "file-1"}}, "messages[0].content[1].file.file_id"),
+        ({"type": "input_audio", "input_audio": {"id": "x"}}, "messages[0].content[1]"),
+        ({"type": "video_url", "video_url": {"url": "https://x/y"}}, "messages[0].content[1]"),
+        ({"type": "image_url", "image_url": "ftp://x/y"}, "messages[0].content[1].image_url"),
+        ({"text": "no type"}, "messages[0].content[1]"),
+    ],
+)
+def test_a_part_that_cannot_be_served_is_refused_by_name(
+    way: Way, stream: bool, part: dict[str, Any], param: str
+) -> None:
+    """The 400 names the place of the part."""
+    messages = [{"role": "user", "content": [{"type": "text", "text": "hi"}, part]}]
+    answer = way.ask(messages, stream)
+
+    assert (400, param) == (answer.status, (answer.error or {})["param"])
+
+
+# ---- lengths and stop words
+
+
+@pytest.mark.parametrize("name", ["max_tokens", "max_completion_tokens"])
+def test_an_answer_is_cut_at_its_length(way: Way, stream: bool, name: str) -> None:
+    """With either name of the limit: the beginning of the answer, and the reason `length`."""
+    words = "one two three four five six seven eight nine ten"
+    answer = way.ask("Go.", stream, says=[words], **{name: 3})
+
+    assert (200, "length") == (answer.status, answer.finish)
+    assert answer.text
+    assert words.startswith(answer.text)
+    assert len(answer.text) < len(words) / 2
+    assert answer.usage is None or 3 >= answer.usage["completion_tokens"]
+
+
+@pytest.mark.parametrize("name", ["max_tokens", "max_completion_tokens"])
+def test_an_answer_that_fits_is_not_cut(way: Way, stream: bool, name: str) -> None:
+    """A limit that is not reached changes nothing."""
+    answer = way.ask("Go.", stream, says=["one two three"], **{name: 100})
+
+    assert ("one two three", "stop") == (answer.text, answer.finish)
+
+
+@pytest.mark.parametrize("size", [1, 3, 100])
+@pytest.mark.parametrize(
+    "stop", ["END of", ["END of"], ["never", "€uro", "it.", "äöü", "\n\n", "END of"]], ids=str
+)
+def test_an_answer_ends_before_a_stop_word(
+    way: Way, stream: bool, size: int, stop: str | list[str]
+) -> None:
+    """A string or a list, more than Poe takes too; however the word is cut, none of it is said."""
+    answer = way.ask(f"!size={size} Go.", stream, says=["One two END of it."], stop=stop)
+
+    assert ("One two ", "stop") == (answer.text, answer.finish)
+
+
+def test_the_bot_is_not_left_writing_behind_a_cut(way: Way, stream: bool) -> None:
+    """Once the stop word has come by cookie the bot is stopped; by key Poe does it itself."""
+    before = way.journal("reply-cancelled")
+    text = "STOP " + "more " * 2000
+    answer = way.ask("!delay=0.02 !chunks=200 Go.", stream, says=[text], stop="STOP")
+
+    assert ("", "stop") == (answer.text, answer.finish)
+    if way.by_cookie:
+        *_, last = until(lambda: way.journal("reply-cancelled")[len(before) :])
+        assert last["length"] < len(text) / 2
+    else:
+        assert 1 == len(answer.told)
+
+
+# ---- how much it thinks, and in what form it answers
+
+
+@pytest.mark.parametrize("effort", ["none", "minimal", "low", "medium", "high", "xhigh"])
+def test_a_reasoning_effort_never_ends_a_request(way: Way, stream: bool, effort: str) -> None:
+    """By key in the words of the bot; by cookie the site has no place for it."""
+    show = "!echo fine" if way.by_cookie else "!say-params"
+    answer = way.ask(show, stream, reasoning_effort=effort)
+
+    assert 200 == answer.status
+    assert way.by_cookie or "thinking_budget" in json.loads(answer.text)
+    assert not way.by_cookie or "fine" == answer.text
+
+
+SCHEMA = {
+    "type": "object",
+    "properties": {"age": {"type": "integer"}},
+    "required": ["age"],
+    "additionalProperties": False,
+}
+BY_SCHEMA = {"type": "json_schema", "json_schema": {"name": "person", "schema": SCHEMA}}
+
+
+@pytest.mark.parametrize("form", [{"type": "json_object"}, BY_SCHEMA], ids=["object", "schema"])
+def test_json_comes_without_fence_and_chatter(way: Way, stream: bool, form: dict[str, Any]) -> None:
+    """Of what the bot writes, the JSON that was asked for is the answer."""
+    said = 'Here you are:\n```json\n{"age": 7}\n```\nAnything else?'
+    answer = way.ask("Go.", stream, says=[said], response_format=form)
+
+    assert (200, "stop") == (answer.status, answer.finish)
+    assert {"age": 7} == json.loads(answer.text)
+
+
+def test_json_that_does_not_fit_its_schema_is_an_error(way: Way, stream: bool) -> None:
+    """After a second try the client hears that the promise cannot be kept."""
+    answer = way.ask(
+        "Go.", stream, says=['{"age": "seven"}', '{"age": "eight"}'], response_format=BY_SCHEMA
+    )
+    error = answer.error or {}
+
+    assert ("invalid_json_answer", "response_format") == (error["code"], error["param"])
+    assert "" == answer.text
+    assert stream or 502 == answer.status
+
+
+def test_a_schema_that_is_none_is_refused(way: Way, stream: bool) -> None:
+    """The field is named before any bot is asked."""
+    form = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "nonsense"}}}
+    answer = way.ask("hi", stream, response_format=form)
+
+    assert 400 == answer.status
+    assert (answer.error or {})["param"].startswith("response_format")
+
+
+def test_tools_that_make_no_sense_are_refused(way: Way, stream: bool) -> None:
+    """A choice among tools that are not there is the client's mistake."""
+    choice = {"type": "function", "function": {"name": "not_there"}}
+    answer = way.ask("hi", stream, tools=[WEATHER], tool_choice=choice)
+
+    assert (400, "tool_choice") == (answer.status, (answer.error or {})["param"])
