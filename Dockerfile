@@ -38,9 +38,11 @@ ENV PATH=/opt/venv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1
 
-# The base's installer goes, so that nothing is added to a running container; `demo` becomes
-# a command beside `gunicorn`. exec, so that signals reach the program itself.
+# The base's installer goes, with the copy that would bring it back (ensurepip), so that nothing
+# is added to a running container; `demo` becomes a command beside `gunicorn`. exec, so that
+# signals reach the program itself.
 RUN python -m pip uninstall --quiet --yes --root-user-action ignore pip \
+    && rm -r "$(python -c 'import ensurepip; print(ensurepip.__path__[0])')" \
     && printf '#!/bin/sh\nexec python /app/demo.py\n' > /usr/local/bin/demo \
     && chmod 755 /usr/local/bin/demo
 

@@ -7,25 +7,50 @@ export LC_ALL=C.UTF-8
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 KEY=sk-try-key
 
-fact() { printf 'ok    %s\n' "$*"; }
+# Exported: the script goes on in a world of its own, and counts on.
+export BEGAN=${BEGAN-$EPOCHSECONDS} FACTS=${FACTS-0}
+fact() {
+    printf 'ok    %s\n' "$*"
+    FACTS=$((FACTS + 1))
+}
 note() { printf '      %s\n' "$*"; }
 fail() {
     printf 'FAIL  %s\n' "$*" >&2
     exit 1
 }
 
+passed() { printf '%d passed, 0 failed, in %d s\n' "$FACTS" $((EPOCHSECONDS - BEGAN)); }
+
 # needs COMMAND=PACKAGE ...: the commands are here, or are installed now.
 needs() {
-    local pair missing=()
+    local pair said missing=()
     for pair; do
         command -v "${pair%%=*}" >/dev/null || missing+=("${pair#*=}")
     done
     ((${#missing[@]})) || return 0
+    command -v apt-get >/dev/null || fail "no apt-get here; install ${missing[*]}"
     note "installing ${missing[*]}"
-    apt-get update -qq >/dev/null
-    DEBIAN_FRONTEND=noninteractive nice apt-get install -y -qq --no-install-recommends \
-        "${missing[@]}" >/dev/null || fail "apt-get install ${missing[*]}"
+    said=$(install_packages "${missing[@]}" 2>&1) ||
+        fail "apt-get install ${missing[*]}: $(tail -5 <<<"$said")"
 }
+
+# A subshell, so that the lock and the policy end with it.
+install_packages() (
+    # One script at a time: apt-get does not wait for another one.
+    exec 9<"$ROOT/deploy/trying.sh"
+    flock 9
+    # A server among them is not to start on this machine. Debian's packages ask this file.
+    policy=/usr/sbin/policy-rc.d
+    if [[ ! -e $policy ]]; then
+        trap 'rm -f "$policy"' EXIT
+        printf '#!/bin/sh\nexit 101\n' >"$policy"
+        chmod 755 "$policy"
+    fi
+    # A source that cannot be reached may be one that is not needed: it is for `install` to say.
+    apt-get -qq -o Acquire::Retries=3 update || true
+    DEBIAN_FRONTEND=noninteractive nice apt-get -qq -o Acquire::Retries=3 install \
+        --yes --no-install-recommends "$@"
+)
 
 # A command put behind this has mounts, processes and a loopback of its own: every port is free,
 # /etc may be changed, and all that was started and mounted is gone when it ends, however it ends.
@@ -37,6 +62,13 @@ a_world_of_its_own=(
 
 as_root() {
     [[ $(id -u) == 0 ]] || fail "needs root, for namespaces and mounts: sudo $0"
+}
+
+# readme_lines MARK: the commands of deploy/README.md below the comment that names them so,
+# each on one line.
+readme_lines() {
+    sed -n "/^<!-- $1 -->\$/,/^\`\`\`\$/ { /^<!--\|^\`\`\`/!p }" "$ROOT/deploy/README.md" |
+        sed -z 's/ *\\\n */ /g'
 }
 
 # within SECONDS COMMAND...: it succeeds in time, tried again and again.

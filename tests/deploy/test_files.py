@@ -47,6 +47,14 @@ def test_nginx_and_the_proxy_have_the_same_limit_for_a_body() -> None:
     assert Settings(auth_keys=("k",)).max_body_mb * 1_000_000 == limit
 
 
+def test_nginx_waits_longer_than_the_proxy_does() -> None:
+    """Whoever ends a reply that hangs, it is the proxy, which says why."""
+    hours = number("deploy/nginx.conf", r"^ +proxy_read_timeout (\d+)h;$")
+    settings = Settings(auth_keys=("k",))
+
+    assert hours * 3600 > settings.queue_timeout + settings.timeout
+
+
 def test_what_nginx_says_has_the_shape_of_our_errors() -> None:
     """Every body in nginx.conf is an OpenAI error object."""
     bodies = re.findall(r"return (\d+) '(.*)';$", text_of("deploy/nginx.conf"), re.MULTILINE)
@@ -69,6 +77,44 @@ def test_the_container_gets_what_it_copies_and_nothing_else() -> None:
     assert text_of(".dockerignore").splitlines()[1] == "*"
     for path in copied:
         assert (ROOT / path).exists()
+
+
+def test_what_goes_into_the_image_is_pinned() -> None:
+    """Each package to a version; the base to a version of Python and a release of Debian."""
+    packages = re.findall(r"^[a-zA-Z].*$", text_of("requirements.txt"), re.MULTILINE)
+
+    assert packages
+    assert [] == [line for line in packages if not re.match(r"[\w.-]+(\[\w+\])?==\d", line)]
+    assert re.search(r"^ARG BASE=python:3\.\d+-slim-[a-z]+$", text_of("Dockerfile"), re.MULTILINE)
+    assert {"${BASE}"} == set(re.findall(r"^FROM (\S+)", text_of("Dockerfile"), re.MULTILINE))
+
+
+def test_with_compose_the_proxy_believes_nginx_and_nginx_finds_the_proxy() -> None:
+    """Each of the two is told the address that the other one has."""
+    compose = text_of("deploy/docker-compose.yaml")
+    proxy, nginx = re.findall(r"ipv4_address: (\S+)", compose)
+    upstream = re.search(r'"s/(.*)/(.*):8080/"', compose)
+
+    assert [nginx] == re.findall(r"FORWARDED_ALLOW_IPS: (\S+)", compose)
+    assert upstream is not None
+    assert proxy == upstream[2]
+    assert [upstream[1].replace("\\", "")] == re.findall(
+        r"server ([\d.:]+);", text_of("deploy/nginx.conf")
+    )
+
+
+def test_the_variables_for_one_click_hosts_are_settings() -> None:
+    """Each name in the table is one of .env.example, or gunicorn's."""
+    table = text_of("deploy/README.md").partition("| Variable |")[2].partition("\n\n")[0]
+    names = {
+        name
+        for line in table.splitlines()
+        for name in re.findall("`(.*?)`", line[: line.find("|", 1)])
+    }
+    known = set(re.findall(r"^#?(\w+)=", text_of(".env.example"), re.MULTILINE))
+
+    assert {"AuthKey", "TOKENS", "PORT"} <= names
+    assert {"WEB_CONCURRENCY"} == names - known
 
 
 def test_railway_asks_for_the_route_that_answers_without_a_key() -> None:

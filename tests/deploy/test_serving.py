@@ -121,17 +121,37 @@ def test_a_slip_in_the_settings_does_not_end_the_server(served: Served) -> None:
     assert 200 == served.status("sk-one")
 
 
-@pytest.mark.parametrize(("peer", "scheme"), [("127.0.0.1", "https"), ("127.0.0.9", "http")])
-def test_only_our_own_proxy_is_believed(served: Served, peer: str, scheme: str) -> None:
-    """X-Forwarded-Proto counts from this machine's address, and from no stranger's."""
-    with socket.create_connection(("127.0.0.1", served.port), 5, source_address=(peer, 0)) as raw:
+@pytest.mark.parametrize(
+    ("proxies", "peer", "scheme"),
+    [
+        ("", "127.0.0.1", "https"),
+        ("", "127.0.0.9", "http"),
+        ("127.0.0.9", "127.0.0.9", "https"),
+        ("127.0.0.9", "127.0.0.1", "http"),
+    ],
+)
+def test_only_our_own_proxies_are_believed(
+    tmp_path: Path, proxies: str, peer: str, scheme: str
+) -> None:
+    """X-Forwarded-Proto counts from FORWARDED_ALLOW_IPS, by default this machine, alone."""
+    server = Served(tmp_path, FORWARDED_ALLOW_IPS=proxies)
+    try:
+        until(lambda: server.status() == 200)
+
+        assert f"{scheme}://poe.example.com/v1" in first_page(server.port, peer)
+    finally:
+        server.process.terminate()
+        server.process.wait(10)
+
+
+def first_page(port: int, peer: str) -> str:
+    """What an address of ours is told that claims to have come by https."""
+    with socket.create_connection(("127.0.0.1", port), 5, source_address=(peer, 0)) as raw:
         raw.sendall(
             b"GET / HTTP/1.1\r\nHost: poe.example.com\r\nX-Forwarded-Proto: https\r\n"
             b"Connection: close\r\n\r\n"
         )
-        page = b"".join(iter(lambda: raw.recv(65536), b"")).decode()
-
-    assert f"{scheme}://poe.example.com/v1" in page
+        return b"".join(iter(lambda: raw.recv(65536), b"")).decode()
 
 
 def test_a_port_that_is_taken_is_said_in_one_line(served: Served, tmp_path: Path) -> None:
