@@ -21,7 +21,7 @@ from poe_proxy.errors import (
     UpstreamError,
 )
 from poe_proxy.models import Models
-from poe_proxy.tokens import Token, TokenRotator
+from poe_proxy.tokens import Lease, Token, TokenRotator
 from poe_proxy.upstreams.base import TICK, Upstream
 
 log = logging.getLogger(__name__)
@@ -67,7 +67,7 @@ class Gateway:
                 with self._tokens.lease(kinds=kinds, avoid=tried, deadline=deadline) as lease:
                     while (token := lease.wait(TICK)) is None:
                         yield Waiting()
-                    with closing(self._ask(token, chat, bot)) as events:
+                    with closing(self._ask(lease, token, chat, bot)) as events:
                         for event in events:
                             said = said or not isinstance(event, Idle)
                             yield event
@@ -101,18 +101,24 @@ class Gateway:
                 log.info("%s: %s; trying another token", token.label, exc.code)
 
     def _ask(
-        self, token: Token[Upstream], chat: ChatRequest, bot: str
+        self, lease: Lease[Upstream], token: Token[Upstream], chat: ChatRequest, bot: str
     ) -> Generator[ReplyEvent, None, None]:
         """Yield the reply in the one shape that leaves us, whatever *token*'s way can say.
 
         What Poe does not do is done here: tools and JSON are taught in the prompt, stop words
-        and lengths are cut.
+        and lengths are cut. A bot that has to be asked a second time is asked by the same
+        token, as soon as that may be used again.
         """
+        is_first = True
         if token.kind == "key":
             # The official API has never heard of the inner names.
             bot = self._models.handle(bot)
 
         def ask(asked: ChatRequest) -> Generator[ReplyEvent, None, None]:
+            nonlocal is_first
+            while not is_first and not lease.again(TICK):
+                yield Idle()
+            is_first = False
             if token.kind == "key":
                 # Some of its bots heed it; what the others say is checked all the same.
                 asked = replace(asked, response_format=chat.response_format)

@@ -185,6 +185,24 @@ class TokenRotator(Generic[U]):
             rests = [token.rest(now) for token in self._tokens if lease.fits(token)]
             return min(lease.deadline - now, *(rest for rest in rests if rest > 0.0), inf)
 
+    def _use_again(self, token: Token[U], deadline: float) -> float:
+        """Count another use of *token* by who has it; return 0.0, or the seconds until it may be.
+
+        Raises `NoTokenFree` if that is after *deadline*.
+        """
+        with self._lock:
+            now = self._clock()
+            rest = token.rest(now)
+            if rest <= 0.0:
+                token.note_use(now)
+            elif now + rest > deadline:
+                raise NoTokenFree(
+                    "The bot has to be asked once more, and the Poe account that asks it rests "
+                    "for longer than this request may wait.",
+                    retry_after=ceil(rest),
+                )
+            return rest
+
     def _leave(self, lease: Lease[U], failure: BaseException | None) -> None:
         with self._lock:
             if lease in self._line:
@@ -283,6 +301,10 @@ class Lease(Generic[U]):
         self.deadline = deadline
         self.token: Token[U] | None = None
         self.served = threading.Event()
+        #: Never set: a wait that has nothing to wait for but time.
+        self._pause = threading.Event()
+        #: When a wait for another use of the token ends.
+        self._again_by: float | None = None
         self._rotator = rotator
 
     def __enter__(self) -> Self:
@@ -303,6 +325,22 @@ class Lease(Generic[U]):
                 if self.token is None and again <= seconds:
                     self._rotator._look_again(self)
         return self.token
+
+    def again(self, seconds: float) -> bool:
+        """Return whether the token may be used once more, or False after *seconds*.
+
+        What is sent twice counts twice: the token's rest and limits hold within a lease too.
+        Raises `NoTokenFree` if the wait would be longer than one in line may be.
+        """
+        assert self.token is not None
+        if self._again_by is None:
+            self._again_by = self._rotator.now() + self._rotator.patience
+        rest = self._rotator._use_again(self.token, self._again_by)
+        if rest > 0.0:
+            self._pause.wait(min(seconds, rest))
+            return False
+        self._again_by = None
+        return True
 
     def __exit__(
         self,

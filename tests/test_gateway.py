@@ -46,6 +46,7 @@ from poe_proxy.errors import (
     UpstreamUnreachable,
 )
 from poe_proxy.gateway import Gateway
+from poe_proxy.limits import Rest
 from poe_proxy.models import Models, Route
 from poe_proxy.tokens import Token, TokenRotator
 from poe_proxy.upstreams.base import Upstream
@@ -73,12 +74,18 @@ class House:
         *cookies: FakeUpstream,
         keys: Sequence[FakeUpstream] = (),
         models: Models | None = None,
+        rest: float = 0.0,
         **options: Any,
     ) -> None:
         self.clock = Clock()
+        self.upstreams = [*cookies, *keys]
+        limits = (Rest(rest),)
         self.tokens: TokenRotator[Upstream] = TokenRotator(
             [
-                *(Token(f"cookie-{place}", one) for place, one in enumerate(cookies, 1)),
+                *(
+                    Token(f"cookie-{place}", one, limits=limits)
+                    for place, one in enumerate(cookies, 1)
+                ),
                 *(Token(f"key-{place}", one, "key", rank=1) for place, one in enumerate(keys, 1)),
             ],
             clock=self.clock,
@@ -181,6 +188,20 @@ def test_one_call_is_one_call_whatever_the_bot_does() -> None:
 
     assert [first] == calls(parallel_tool_calls=False)
     assert [first, second] == calls(parallel_tool_calls=True) == calls()
+
+
+def test_a_bot_that_is_asked_once_more_is_not_asked_too_soon() -> None:
+    """A correction is a request like any other to Poe: the token rests before it."""
+    house = House(FakeUpstream([Text("no JSON"), Done()], [Text("{}"), Done()]), rest=10.0)
+    upstream = house.upstreams[0]
+    events = house.reply(response_format={"type": "json_object"})
+
+    assert [Idle(), Idle()] == [*islice((one for one in events if isinstance(one, Idle)), 2)]
+    assert 1 == len(upstream.asked)
+    house.clock.go(10)
+    assert [Text("{}"), Done()] == [one for one in events if not isinstance(one, Idle)]
+    assert 2 == len(upstream.asked)
+    assert {"resting": 1} == house.state()
 
 
 def test_a_name_that_can_be_no_bot_is_refused_without_a_token() -> None:

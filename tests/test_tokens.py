@@ -735,3 +735,48 @@ def test_an_empty_pool_refuses() -> None:
 
     with pytest.raises(NoTokenLeft):
         use(TokenRotator(empty))
+
+
+# ---- used twice by one lease
+
+
+def test_what_is_sent_twice_counts_twice() -> None:
+    """Within a lease a token rests like between two, and the second use is one for the limits."""
+    clock = Clock()
+    tokens = pool("a", clock=clock, limits=(PerMinute(2), Rest(10)), patience=100.0)
+
+    with tokens.lease() as lease:
+        lend(lease)
+        assert not lease.again(0)
+        clock.go(9)
+        assert not lease.again(0)
+        clock.go(1)
+        assert lease.again(0)
+        clock.go(10)
+        assert not lease.again(0)
+        clock.go(40)
+        assert lease.again(0)
+
+
+def test_a_second_use_waits_no_longer_than_a_place_in_line() -> None:
+    """If the rest is longer than that, the request ends, and says when it may come again."""
+    tokens = pool("a", limits=(Rest(10),), patience=5.0)
+
+    with tokens.lease() as lease:
+        lend(lease)
+        with pytest.raises(NoTokenFree) as refusal:
+            lease.again(0)
+
+    assert 10 == refusal.value.retry_after
+
+
+def test_a_second_use_waits_for_the_token_and_not_for_long() -> None:
+    """A wait for time to pass ends with that time, or with the patience of who asks."""
+    tokens = TokenRotator([token("a", limits=(Rest(0.05),))])
+
+    with tokens.lease() as lease:
+        lend(lease)
+        began = time.monotonic()
+        assert not lease.again(10)
+        assert time.monotonic() - began < 5
+        assert lease.again(10)
