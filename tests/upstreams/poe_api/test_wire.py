@@ -455,6 +455,7 @@ def nobody() -> str:
         ("https://poe.invalid", nobody()),
         ("https://poe.invalid", nobody().replace("http", "socks5h")),
     ],
+    ids=["http", "https", "no name", "proxy", "tunnel", "socks"],
 )
 def test_where_nobody_is(url: str, proxy: str | None) -> None:
     """Nothing was sent, so another try is safe."""

@@ -1,0 +1,1 @@
+"""Clients that others wrote, against the real server on both upstreams."""
