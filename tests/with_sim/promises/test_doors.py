@@ -18,6 +18,8 @@ ROUTES = [
     "/models",
     "/v1/models",
     "/v1/models/gpt-4",
+    "/v1/dashboard/billing/subscription",
+    "/v1/dashboard/billing/usage",
     "/chat/completions",
     CHAT,
 ]
@@ -258,3 +260,23 @@ def test_answers_are_not_compressed_behind_the_back_of_clients(way: Way) -> None
 
     assert "Content-Encoding" not in answer.headers
     assert "Grüße" == json.loads(answer.content)["choices"][0]["message"]["content"]
+
+
+# ---- billing
+
+
+def test_what_is_left_is_shown_to_clients_that_ask(way: Way) -> None:
+    """The points of all accounts, asked of Poe, as US dollars; Poe is not asked at each look."""
+    headers = {"Authorization": f"Bearer {KEY}"}
+    left, again, used = (
+        requests.get(f"{way.proxy.url}{path}", headers=headers, timeout=20).json()
+        for path in (
+            "/v1/dashboard/billing/subscription",
+            "/dashboard/billing/subscription",
+            "/dashboard/billing/usage?start_date=2026-11-01&end_date=2026-11-30",
+        )
+    )
+
+    assert left["hard_limit_usd"] > 1
+    assert left == again
+    assert {"object": "list", "total_usage": 0} == used
