@@ -109,7 +109,7 @@ def free_port() -> int:
 def stand_in(tokens: Sequence[str], keys: Sequence[str]) -> Process:
     """`poe_sim`, as fast as it goes, with room for every reply at once."""
     port = free_port()
-    return Process(
+    process = Process(
         [
             *("-m", "poe_sim", "--port", str(port), "--quiet", "--pace", "0"),
             *("--tokens", ",".join(tokens), "--api-keys", ",".join(keys)),
@@ -119,6 +119,8 @@ def stand_in(tokens: Sequence[str], keys: Sequence[str]) -> Process:
         cores()[1],
         f"http://127.0.0.1:{port}",
     ).wait_for("/api/ping")
+    requests.post(f"{process.url}/__control_api", json={"rate_limit": 0}, timeout=10)
+    return process
 
 
 def proxy(poe: str, key: str, credentials: Mapping[str, str]) -> Process:

@@ -15,6 +15,7 @@ from ..talk import answer, pieces
 from .asking import Asking, Seen, Tool, ToolCall, Turn
 from .catalogue import Json
 from .schemas import instance
+from .script import STAMP
 from .tools import CallMaker, wanted_calls
 
 MEDIA_HOST = "https://pfst.cf2.poecdn.net"
@@ -157,6 +158,8 @@ def _prescribed(asking: Asking) -> str | None:
         return asking.prompt
     if script.has("long"):
         return long_text(script.count("long", 10_000))
+    if script.has("stamp"):
+        return STAMP * max(1, script.count("stamp", 1))
     if script.has("say-params"):
         hidden = asking.messages_field
         shown = {key: value for key, value in asking.body.items() if key != hidden}

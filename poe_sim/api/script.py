@@ -5,9 +5,15 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from ..directives import number
 from ..talk import pieces
+
+#: What stands in a text for the moment at which it is sent.
+STAMP: Final = "{stamp} "
+
+_FAITHFUL: Final = ("echo", "long", "stamp", "say-params", "say-messages")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +51,8 @@ class Script:
 
     def cut(self, text: str) -> Sequence[str]:
         """Cut *text* into the chunks in which it is streamed."""
+        if "stamp" in self.words:
+            return [STAMP] * text.count(STAMP)
         if "size" in self.words:
             size = max(1, self.count("size", 20))
             return [text[at : at + size] for at in range(0, len(text), size)]
@@ -61,4 +69,4 @@ class Script:
     @property
     def is_faithful(self) -> bool:
         """Whether the text is prescribed to the letter, so that nothing may be added."""
-        return any(word in self.words for word in ("echo", "long", "say-params", "say-messages"))
+        return any(word in self.words for word in _FAITHFUL)

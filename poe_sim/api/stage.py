@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -14,10 +15,12 @@ from .catalogue import Json
 from .errors import Dropped, HungUp
 from .face import is_gone
 from .replies import Reply
+from .script import STAMP
 from .visit import Visit
 
 # Long enough for the client's kernel to hand over the first half on its own.
 _SPLIT_PAUSE = 0.01
+_STAMP = STAMP.encode()
 _BROKEN_FRAME = b'data: {"choices": [{"delta": {"content": "bro\n\n'
 _STREAM_ERROR: Json = {
     "message": "The model failed in the middle of its answer.",
@@ -131,6 +134,8 @@ class _Show:
             return lambda frame: frame.replace(b"\n", b"\r\n")
         if self._script.has("no-space"):
             return lambda frame: frame.replace(b"data: ", b"data:")
+        if self._script.has("stamp"):
+            return lambda frame: frame.replace(_STAMP, f"{time.monotonic():.6f} ".encode())
         return None
 
     async def _wait(self, seconds: float) -> None:

@@ -83,6 +83,16 @@ def test_the_number_of_chunks_can_be_chosen(api: Api, words: str, count: int) ->
     assert len(chunks) == count + 3
 
 
+def test_a_stamp_is_the_moment_of_sending(api: Api) -> None:
+    """`!stamp=N` is N chunks, each filled with the time when it goes out."""
+    before = time.monotonic()
+    chunks = api.chunks("!stamp=3 !delay=0.02")
+    stamps = [float(stamp) for stamp in said(chunks).split()]
+    assert len(stamps) == 3
+    assert len(chunks) == 3 + 3
+    assert before <= stamps[0] < stamps[1] < stamps[2] <= time.monotonic()
+
+
 @pytest.mark.parametrize("words", ["!crlf", "!no-space", "!pings", "!split-utf8"])
 def test_the_wire_may_look_different_and_mean_the_same(api: Api, words: str) -> None:
     """Other line ends, no space, comments, characters cut in two."""
