@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from ..test_docs import READMES, blocks
 from .servers import ROOT, Server, free_port, until
 
 
@@ -105,3 +106,34 @@ def test_the_demo_prints_a_curl_line_that_works(how: int, tmp_path: Path) -> Non
     assert [] == left
     with socket.socket() as probe:
         assert 0 != probe.connect_ex(("127.0.0.1", port))
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_the_examples_of_the_readme_work_when_pasted(name: str) -> None:
+    """Each curl line and each Python program, one by one, against the demo that it is for."""
+    port = free_port()
+    examples = [block for block in blocks(name, "bash") if block.startswith("curl")]
+    programs = blocks(name, "python")
+    with Server([sys.executable, "demo.py"], {"PORT": str(port)}) as demo:
+        until(lambda: "curl" in demo.output(), 20)
+        done = [
+            subprocess.run(
+                [*command, text.replace("localhost:8080", f"127.0.0.1:{port}")],
+                capture_output=True,
+                text=True,
+                timeout=60,
+            )
+            for command, text in [
+                *((["bash", "-c"], example) for example in examples),
+                *(([sys.executable, "-c"], program) for program in programs),
+            ]
+        ]
+
+    assert (3, 2) == (len(examples), len(programs))
+    for one in done:
+        assert (0, "") == (one.returncode, one.stderr.partition("Traceback")[2])
+        assert '"error"' not in one.stdout
+    assert "data: [DONE]" in done[0].stdout
+    assert '"object":"chat.completion"' in done[1].stdout
+    assert '"object":"list"' in done[2].stdout
+    assert all(len(program.stdout) > 20 for program in done[3:])
