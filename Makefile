@@ -16,6 +16,8 @@ help:
 	@echo "make check        lint, types, layers and tests, as CI runs them"
 	@echo "make independent  clients and coding agents that others wrote"
 	@echo "make bench        the benchmark"
+	@echo "make fmt          puts the format right"
+	@echo "make clean        removes all that was installed"
 	@echo "make try          container, nginx and systemd, each tried for real (as root)"
 
 install: $(VENV)/installed
@@ -31,7 +33,7 @@ $(VENV)/installed-dev: $(VENV)/installed requirements-dev.txt
 	@touch $@
 
 run: install
-	@if [ -f .env ] || [ -n "$$TOKENS$$POE_API_KEYS" ]; then \
+	@if [ -f .env ] || [ -n "$$TOKENS$$TOKENS_FILE$$POE_API_KEYS$$POE_API_KEYS_FILE" ]; then \
 		exec $(BIN)/gunicorn wsgi:app; \
 	else \
 		exec $(BIN)/python demo.py; \

@@ -18,7 +18,11 @@ TOKENS = "demo-cookie-1,demo-cookie-2"
 
 
 def main() -> int:
-    port = int(os.environ.get("PORT") or 8080)
+    given = (os.environ.get("PORT") or "8080").strip()
+    port = int(given) if given.isdecimal() else 0
+    if not 1 <= port <= 65535:
+        print("PORT must be a whole number from 1 to 65535.")
+        return 1
     if _is_taken(port):
         print(f"Port {port} is taken; stop what listens there, or set PORT to another.")
         return 1

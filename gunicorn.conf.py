@@ -8,6 +8,7 @@ monkey.patch_all()
 
 import errno  # noqa: E402  (patching comes first)
 import os  # noqa: E402
+import secrets  # noqa: E402
 import socket  # noqa: E402
 import sys  # noqa: E402
 
@@ -28,7 +29,8 @@ except BadSettings as bad:
     # One message in place of a traceback from each worker that could not start.
     sys.exit(str(bad))
 
-_host = _settings.host
+# [::1] is how a URL writes ::1.
+_host = _settings.host.strip("[]")
 
 # ---- where
 
@@ -85,6 +87,7 @@ def _write_error(sock, status, reason, message):
         "Connection: close\r\n"
         "Content-Type: application/json\r\n"
         f"Content-Length: {len(body)}\r\n"
+        f"x-request-id: req_{secrets.token_hex(12)}\r\n"
         "Access-Control-Allow-Origin: *\r\n"
         "\r\n"
     )
@@ -130,6 +133,15 @@ def when_ready(server):
     server.handle_hup = reload_if_sound
 
 
+def post_fork(server, worker):
+    """Let the worker end what is still under way itself, before gunicorn kills it.
+
+    Only so do clients hear that their reply broke off, and bots at Poe that they shall stop.
+    Both count the same seconds, and gunicorn would be first. This is the worker's own copy.
+    """
+    worker.cfg.set("graceful_timeout", max(0, worker.cfg.graceful_timeout - 5))
+
+
 def nworkers_changed(server, new, old):
     """Leave SIGTTIN, which asks for one more worker, without effect."""
     if old is not None and new > 1:
@@ -144,6 +156,6 @@ def _is_taken(host, port):
             probe.bind((host, port))
         except OSError as bad:
             if bad.errno != errno.EADDRINUSE:
-                raise
+                sys.exit(f"Cannot listen on HOST {host}, PORT {port}: {bad.strerror}.")
             return True
     return False

@@ -18,7 +18,7 @@ from poe_proxy.gateway import Gateway
 from poe_proxy.limits import Limit, PerMinute, Rest
 from poe_proxy.models import Models
 from poe_proxy.points import Balance, PointsWatch
-from poe_proxy.prompts import Prompt, RoleMode
+from poe_proxy.prompts import Prompt, RoleMode, check_labels
 from poe_proxy.settings import EXAMPLE_KEY, Settings
 from poe_proxy.tokens import Token, TokenRotator
 from poe_proxy.upstreams.base import Upstream
@@ -32,7 +32,12 @@ def read_settings(dotenv: Path = Path(".env")) -> Settings:
     """Return the settings of this process; raises `BadSettings` naming all that is wrong."""
     return Settings.from_env(
         dotenv,
-        checks={"TOKENS": Credentials.parse, "MODELS": Models.load, "POE_SITE": Site.load},
+        checks={
+            "TOKENS": Credentials.parse,
+            "ROLE_LABELS": check_labels,
+            "MODELS": Models.load,
+            "POE_SITE": Site.load,
+        },
     )
 
 
@@ -47,7 +52,8 @@ def create_app(settings: Settings | None = None) -> Flask:
             EXAMPLE_KEY,
         )
     keys, catalogue = _keys(settings)
-    tokens = TokenRotator([*keys, *_cookies(settings)], patience=settings.queue_timeout)
+    cookies = list(_cookies(settings))
+    tokens = TokenRotator([*keys, *cookies], patience=settings.queue_timeout)
     PointsWatch(tokens, every=settings.points_check).start()
     counting.warm_up()
     app = Flask(__name__)
@@ -66,11 +72,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.wsgi_app = _real_callers(  # type: ignore[method-assign]  # Flask's own idiom
         _tidy_paths(app.wsgi_app), settings.forwarded_allow_ips
     )
-    log.info(
-        "serving %d cookie token(s) and %d API key(s)",
-        len(settings.tokens),
-        len(settings.api_keys),
-    )
+    log.info("serving %d cookie token(s) and %d API key(s)", len(cookies), len(keys))
     return app
 
 

@@ -99,6 +99,12 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True)
+class Sending:
+    """The request goes out to Poe when the next event is asked for. Comes from an upstream, and
+    goes no further than the gateway: that is the moment from which a token's use counts."""
+
+
+@dataclass(frozen=True, slots=True)
 class Idle:
     """Nothing new. Comes at least twice a second while there is nothing to say, so that
     those above can look whether the client is still there."""

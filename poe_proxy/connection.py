@@ -1,8 +1,8 @@
 """The client's connection beneath WSGI: is the client still there, does its body arrive.
 
-gunicorn notices a client that left only when it writes to it, and waits for ever for a
-slow body (neither has a setting), so both are looked after here. Servers that do not hand
-out their socket, and TLS sockets, which cannot be peeked, go without.
+gunicorn notices a client that left only when it writes to it, and waits for ever for a slow
+body and for a reader that has stopped (none has a setting), so all are looked after here.
+Servers that do not hand out their socket, and TLS sockets, which cannot be peeked, go without.
 """
 
 from __future__ import annotations
@@ -36,6 +36,18 @@ class Connection:
             return bool(poll.poll(0)) and self._socket.recv(1, socket.MSG_PEEK) == b""
         except (OSError, ValueError):  # ValueError: closed on our side
             return True
+
+    def limit_writes(self, seconds: float) -> None:
+        """Let a write fail once the client has taken nothing for *seconds*.
+
+        Who stays and does not read, or fell off the network without a word, would else hold
+        an account for ever. Only Linux has this, and only for TCP.
+        """
+        if self._socket is not None and hasattr(socket, "TCP_USER_TIMEOUT"):
+            with suppress(OSError):
+                self._socket.setsockopt(
+                    socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(1000 * seconds)
+                )
 
     def cut(self) -> None:
         """Shut the connection: what the client still sends will not be read."""

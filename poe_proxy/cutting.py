@@ -1,7 +1,8 @@
 """Ends a reply where the client wants it to end, for upstreams that cannot do it themselves.
 
 `at_words` and `at_length` pass reply events on and end with a `Done` of their own when the place
-is reached; who reads it then closes the upstream's generator, which stops the bot.
+is reached; who reads it then closes the upstream's generator, which stops the bot. `at_one_call`
+passes on all but the calls behind the first.
 """
 
 from __future__ import annotations

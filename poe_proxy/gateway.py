@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from poe_proxy import cutting, jsonspeak, toolspeak
-from poe_proxy.chat import ChatRequest, Idle, ReplyEvent, Waiting
+from poe_proxy.chat import ChatRequest, Idle, ReplyEvent, Sending, Waiting
 from poe_proxy.counting import count_text
 from poe_proxy.errors import (
     BotNotFound,
@@ -106,24 +106,18 @@ class Gateway:
         """Yield the reply in the one shape that leaves us, whatever *token*'s way can say.
 
         What Poe does not do is done here: tools and JSON are taught in the prompt, stop words
-        and lengths are cut. A bot that has to be asked a second time is asked by the same
-        token, as soon as that may be used again.
+        and lengths are cut.
         """
-        is_first = True
         if token.kind == "key":
             # The official API has never heard of the inner names.
             bot = self._models.handle(bot)
 
         def ask(asked: ChatRequest) -> Generator[ReplyEvent, None, None]:
-            nonlocal is_first
-            while not is_first and not lease.again(TICK):
-                yield Idle()
-            is_first = False
             if token.kind == "key":
                 # Some of its bots heed it; what the others say is checked all the same.
                 asked = replace(asked, response_format=chat.response_format)
             with closing(token.upstream.reply(asked, bot)) as events:
-                yield from _cut(events, asked, token.kind)
+                yield from _cut(_paced(events, lease), asked, token.kind)
 
         def taught(asked: ChatRequest) -> Generator[ReplyEvent, None, None]:
             return toolspeak.reply(ask, asked)
@@ -158,6 +152,22 @@ class Gateway:
     def models(self) -> list[dict[str, Any]]:
         """Return the models that can be named, as entries of OpenAI's model list."""
         return self._models.listing(self._catalogue())
+
+
+def _paced(
+    events: Iterable[ReplyEvent | Sending], lease: Lease[Upstream]
+) -> Generator[ReplyEvent, None, None]:
+    """Pass *events* on, and let each request out only when the token may be used.
+
+    It may be late since it was lent, for a login takes its time; and a bot that has to be asked
+    a second time is a second use.
+    """
+    for event in events:
+        if not isinstance(event, Sending):
+            yield event
+            continue
+        while not lease.may_send(TICK):
+            yield Idle()
 
 
 def _cut(events: Iterable[ReplyEvent], chat: ChatRequest, kind: str) -> Iterable[ReplyEvent]:

@@ -53,7 +53,7 @@ class Models:
         if path is None:
             return table
         try:
-            return cls._parse(path.read_text("utf-8"), table, is_own=True)
+            return cls._parse(path.read_text("utf-8-sig"), table, is_own=True)
         except OSError as bad:
             raise ValueError(f"The file cannot be read ({bad.strerror}).") from None
         except UnicodeDecodeError:
@@ -102,7 +102,7 @@ class Models:
 
     def handle(self, bot: str) -> str:
         """Return how poe.com shows *bot*, which may be one of the inner names."""
-        return self.handles.get(bot, bot)
+        return self.handles.get(bot.lower(), bot)
 
     def listing(self, catalogue: Iterable[Mapping[str, Any]] = ()) -> list[dict[str, Any]]:
         """Return the names that are not hidden as entries of OpenAI's model list.

@@ -56,6 +56,10 @@ def look(tokens: TokenRotator[A]) -> None:
         except PoeProxyError as failure:
             log.info("%s: its balance is not to be had: %s", token.label, failure)
             continue
+        except Exception:
+            # The thread has to live, or no account would ever come back.
+            log.exception("%s: asking for its balance failed", token.label)
+            continue
         if points > 0:
             tokens.revive(token)
 

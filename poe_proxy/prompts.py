@@ -54,6 +54,15 @@ class Prompt:
         return self.pattern.replace("{role}", label)
 
 
+def check_labels(labels: Mapping[str, str]) -> None:
+    """Raise ValueError, naming the role, if *labels* has a label for a role that there is not."""
+    if unknown := labels.keys() - DEFAULT_LABELS.keys():
+        raise ValueError(
+            f"{', '.join(map(repr, sorted(unknown)))}: no such role; "
+            f"there are {', '.join(DEFAULT_LABELS)}."
+        )
+
+
 def _is_simple(messages: Sequence[Message]) -> bool:
     roles = ["system" if one.role == "developer" else one.role for one in messages]
     return roles in (["user"], ["system"], ["system", "user"])

@@ -5,6 +5,7 @@ Each setting stands here, in `.env.example` and in the README; a test compares t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_network
@@ -103,14 +104,18 @@ class Settings:
         Raises `BadSettings` naming every bad variable at once.
         """
         env = _Env(eager=False, strip_whitespace=True)
-        env.read_env(dotenv, recurse=False)
+        try:
+            env.read_env(dotenv, recurse=False)
+        except (OSError, UnicodeDecodeError):
+            # Without it, everything that it sets would be named as missing.
+            raise BadSettings({str(dotenv): ["is not a readable file of UTF-8 text."]}) from None
         settings = cls(
             host=env.str("HOST", "0.0.0.0"),
             port=env.int("PORT", 8080, validate=validate.Range(min=1, max=65535)),
             forwarded_allow_ips=env.networks("FORWARDED_ALLOW_IPS", "127.0.0.1,::1"),
             auth_keys=env.secrets("AuthKey", alias="AUTH_KEY"),
             tokens=env.secrets("TOKENS"),
-            api_keys=env.secrets("POE_API_KEYS"),
+            api_keys=env.secrets("POE_API_KEYS", validate=_are_api_keys),
             simulate_roles=env.int("SIMULATE_ROLES", 0, validate=validate.OneOf((0, 1, 2))),
             role_pattern=env.str("ROLE_PATTERN", "||>{role}-", validate=_has_role),
             role_labels=env.pairs("ROLE_LABELS"),
@@ -171,15 +176,18 @@ class _Env(FileAwareEnv):
         except (ValueError, OSError):
             self._unreadable[env_key] = [f"{env_key}_FILE is not a readable text file."]
             return default
-        return default if isinstance(value, str) and not value.strip() else value
+        if isinstance(value, str):
+            # Windows' Notepad begins a file with a byte-order mark, which nobody sees.
+            value = value.removeprefix("\ufeff")
+            return value if value.strip() else default
+        return value
 
-    def secrets(self, name: str, *, alias: str | None = None) -> tuple[str, ...]:
-        """A list separated by commas, without blanks and repetitions."""
-        given = self.str(name, None)
+    def secrets(self, name: str, *, alias: str | None = None, **options: Any) -> tuple[str, ...]:
+        """A list separated by commas or lines, without blanks and repetitions."""
+        given = self.str(name, None, **options)
         if given is None and alias:
             name, given = alias, self.str(alias, None)
-        items = tuple(dict.fromkeys(item.strip() for item in (given or "").split(",")))
-        items = tuple(item for item in items if item)
+        items = tuple(dict.fromkeys(_items(given or "")))
         self._read[name] = items
         return items
 
@@ -187,7 +195,8 @@ class _Env(FileAwareEnv):
         """Pairs such as `user=Human`, separated by commas."""
         given = self.str(name, None, validate=_are_pairs)
         pairs = (item.partition("=") for item in (given or "").split(",") if item.strip())
-        return {key.strip(): value.strip() for key, _, value in pairs}
+        self._read[name] = {key.strip(): value.strip() for key, _, value in pairs}
+        return cast("dict[str, str]", self._read[name])
 
     def networks(self, name: str, default: str) -> tuple[str, ...]:
         """Addresses and networks, separated by commas, or `*` for any."""
@@ -234,7 +243,13 @@ def _are_pairs(text: str) -> None:
 
 
 def _items(given: str) -> tuple[str, ...]:
-    return tuple(item for item in (item.strip() for item in given.split(",")) if item)
+    return tuple(item for item in (item.strip() for item in re.split(r"[,\r\n]", given)) if item)
+
+
+def _are_api_keys(given: str | None) -> None:
+    # Whatever else it is, a key has to fit into a header.
+    if not all(re.fullmatch("[!-~]+", item) for item in _items(given or "")):
+        raise ValidationError("Must be keys of printable ASCII, separated by commas.")
 
 
 def _are_networks(given: str) -> None:

@@ -1,4 +1,4 @@
-"""Tokens, and the rotator that lends them. Here is the only lock of the request path."""
+"""Tokens, and the rotator that lends them: one pool, one line, one lock."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from math import ceil, inf
 from types import TracebackType
@@ -52,6 +53,8 @@ class Token(Generic[U]):
     is_watched: bool = False
 
     in_use: int = field(default=0, init=False)
+    #: Of these, who waits until it may send; they come before all who stand in line.
+    waiting: set[Lease[U]] = field(default_factory=set, init=False)
     used_at: deque[float] = field(default_factory=deque, init=False)
     rests_until: float = field(default=-inf, init=False)
     #: Why Poe no longer takes it; None while it does.
@@ -68,7 +71,7 @@ class Token(Generic[U]):
         )
 
     def is_free(self, now: float) -> bool:
-        return self.in_use < self.concurrency and self.rest(now) <= 0.0
+        return self.in_use < self.concurrency and not self.waiting and self.rest(now) <= 0.0
 
     def note_use(self, now: float) -> None:
         window = max((limit.window for limit in self.limits), default=0.0)
@@ -177,30 +180,43 @@ class TokenRotator(Generic[U]):
     def _look_again(self, lease: Lease[U]) -> float:
         """Serve the line; return the seconds after which *lease* should look once more."""
         with self._lock:
-            self._serve()
+            now = self._clock()
+            # Everybody in line looks for himself: a token that fits only others is theirs to see.
+            if any(token.is_free(now) and lease.fits(token) for token in self._tokens):
+                self._serve()
             if lease.token is not None:
                 return 0.0
             self._refuse_hopeless(lease)
-            now = self._clock()
             rests = [token.rest(now) for token in self._tokens if lease.fits(token)]
             return min(lease.deadline - now, *(rest for rest in rests if rest > 0.0), inf)
 
-    def _use_again(self, token: Token[U], deadline: float) -> float:
-        """Count another use of *token* by who has it; return 0.0, or the seconds until it may be.
+    def _send(self, lease: Lease[U], deadline: float) -> float:
+        """Count a use by *lease* from now on; return 0.0, or the seconds until it may be.
 
         Raises `NoTokenFree` if that is after *deadline*.
         """
+        token = lease.token
+        assert token is not None
         with self._lock:
             now = self._clock()
-            rest = token.rest(now)
+            uses = deque(token.used_at)
+            if lease.lent_at is not None:
+                # What was noted when it was lent held the place until now.
+                with suppress(ValueError):
+                    uses.remove(lease.lent_at)
+            rest = max((limit.wait(uses, now) for limit in token.limits), default=0.0)
             if rest <= 0.0:
+                token.waiting.discard(lease)
+                token.used_at, lease.lent_at = uses, None
                 token.note_use(now)
             elif now + rest > deadline:
                 raise NoTokenFree(
-                    "The bot has to be asked once more, and the Poe account that asks it rests "
-                    "for longer than this request may wait.",
+                    "The Poe account that answers this request has to rest before it goes on, "
+                    "for longer than a request may wait.",
                     retry_after=ceil(rest),
                 )
+            else:
+                token.waiting.add(lease)
             return rest
 
     def _leave(self, lease: Lease[U], failure: BaseException | None) -> None:
@@ -211,6 +227,7 @@ class TokenRotator(Generic[U]):
             if token is None:
                 return
             token.in_use -= 1
+            token.waiting.discard(lease)
             self._judge(token, failure)
             self._serve()
 
@@ -232,7 +249,8 @@ class TokenRotator(Generic[U]):
                 return
         rest = max(rest, REST_AT_LEAST)
         token.rests_until = max(token.rests_until, now + rest)
-        log.warning("%s rests for %.0f s: %s", token.label, rest, failure)
+        how_long = "until it has points again" if rest == inf else f"for {rest:.0f} s"
+        log.warning("%s rests %s: %s", token.label, how_long, failure)
 
     def _serve(self) -> None:
         """Give every free token to the first in line whom it fits."""
@@ -259,7 +277,7 @@ class TokenRotator(Generic[U]):
         # Behind all of its rank: the next one in turn comes first.
         behind = sum(1 for other in self._tokens if other.rank <= token.rank)
         self._tokens.insert(behind, token)
-        lease.token = token
+        lease.token, lease.lent_at = token, now
         lease.served.set()
         log.debug("%s is lent", token.label)
 
@@ -303,8 +321,10 @@ class Lease(Generic[U]):
         self.served = threading.Event()
         #: Never set: a wait that has nothing to wait for but time.
         self._pause = threading.Event()
-        #: When a wait for another use of the token ends.
-        self._again_by: float | None = None
+        #: When the token was lent, until something is sent.
+        self.lent_at: float | None = None
+        #: When a wait to send ends.
+        self._send_by: float | None = None
         self._rotator = rotator
 
     def __enter__(self) -> Self:
@@ -326,20 +346,20 @@ class Lease(Generic[U]):
                     self._rotator._look_again(self)
         return self.token
 
-    def again(self, seconds: float) -> bool:
-        """Return whether the token may be used once more, or False after *seconds*.
+    def may_send(self, seconds: float) -> bool:
+        """Return whether a request may go out now, or False after *seconds*.
 
-        What is sent twice counts twice: the token's rest and limits hold within a lease too.
-        Raises `NoTokenFree` if the wait would be longer than one in line may be.
+        A use counts from when it is sent, and what is sent twice counts twice: the token's
+        rest and limits hold within a lease too. Raises `NoTokenFree` if the wait would be
+        longer than one in line may be.
         """
-        assert self.token is not None
-        if self._again_by is None:
-            self._again_by = self._rotator.now() + self._rotator.patience
-        rest = self._rotator._use_again(self.token, self._again_by)
+        if self._send_by is None:
+            self._send_by = self._rotator.now() + self._rotator.patience
+        rest = self._rotator._send(self, self._send_by)
         if rest > 0.0:
             self._pause.wait(min(seconds, rest))
             return False
-        self._again_by = None
+        self._send_by = None
         return True
 
     def __exit__(

@@ -32,6 +32,7 @@ from poe_proxy.errors import (
     PoeProxyError,
     RequestTooLarge,
     RouteNotFound,
+    UpstreamInterrupted,
 )
 from poe_proxy.gateway import Gateway
 from poe_proxy.points import DOLLARS, Balance
@@ -42,6 +43,9 @@ bp = Blueprint("openai", __name__)
 
 #: Seconds that a client may take to send its body.
 BODY_TIMEOUT: Final = 60.0
+
+#: Seconds for which a client may take nothing of its answer before it is given up.
+WRITE_TIMEOUT: Final = 60.0
 
 #: Seconds between two looks whether the client is still there, at most.
 LOOK_EVERY: Final = 0.5
@@ -150,6 +154,7 @@ def show_usage() -> Response:
 def create_chat_completion() -> Response:
     """Answer a conversation, whole or as the answer arrives."""
     connection = Connection(request.environ)
+    connection.limit_writes(WRITE_TIMEOUT)
     chat = parsing.chat_request(_body(connection))
     g.model = chat.model
     events = _while_connected(services().gateway.reply(chat), connection, g.request_id)
@@ -168,7 +173,7 @@ def _stream(chat: ChatRequest, events: Generator[ReplyEvent, None, None]) -> Res
     # What fails before the first event can still be told with a status code.
     first = _first_event(events)
     frames = rendering.frames(
-        chat, chain([first], events), errors_as_text=services().errors_as_text
+        chat, chain([first], _told(events, g.request_id)), errors_as_text=services().errors_as_text
     )
     if isinstance(first, Idle):
         frames = chain([sse.comment("keep-alive")], frames)
@@ -182,14 +187,30 @@ def _stream(chat: ChatRequest, events: Generator[ReplyEvent, None, None]) -> Res
     return response
 
 
+def _told(events: Iterator[ReplyEvent], request_id: str) -> Iterator[ReplyEvent]:
+    """Pass *events* on, and log a failure: the line of the request has gone out with its 200."""
+    try:
+        yield from events
+    except PoeProxyError as failure:
+        log.info("%s broke off: %s", request_id, failure.code)
+        raise
+
+
 def _until_gone(frames: Iterable[bytes], request_id: str) -> Iterator[bytes]:
     """Pass *frames* on until the client hangs up; the server would log that as a fault."""
     try:
         yield from frames
     except ClientGone:
         return
+    except GeneratorExit:
+        raise
     except Exception as bug:
         yield sse.data(rendering.error_body(_our_fault(bug, request_id)))
+    except BaseException:
+        # The server stops, and ends what is still under way.
+        stopped = UpstreamInterrupted("The proxy was stopped before the end of the reply.")
+        yield sse.data(rendering.error_body(stopped))
+        raise
 
 
 def _first_event(events: Iterator[ReplyEvent]) -> ReplyEvent:
@@ -238,6 +259,8 @@ def _while_connected(
 
 
 def _body(connection: Connection) -> bytes:
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise InvalidRequest("The body must not be compressed (Content-Encoding).", param="body")
     limit = services().max_body
     length = request.content_length
     if length is not None and length > limit:
@@ -330,8 +353,9 @@ def _finish(response: Response) -> Response:
         response.headers["Access-Control-Allow-Headers"] = wanted
         response.headers["Access-Control-Max-Age"] = "86400"
     model = getattr(g, "model", None)
+    code = getattr(g, "failure_code", None)
     log.info(
-        "%s %s %s %s %d %.0f ms%s",
+        "%s %s %s %s %d %.0f ms%s%s",
         g.request_id,
         request.remote_addr or "-",
         request.method,
@@ -339,6 +363,7 @@ def _finish(response: Response) -> Response:
         response.status_code,
         1000 * (time.monotonic() - g.began),
         f" model={_for_log(model)}" if model else "",
+        f" code={code}" if code else "",
     )
     return response
 
@@ -353,6 +378,7 @@ def _for_log(text: str) -> str:
 
 def error_response(failure: PoeProxyError) -> Response:
     """Return *failure* as the OpenAI error object, with its status."""
+    g.failure_code = failure.code
     response = _json(rendering.error_body(failure), failure.status)
     if failure.retry_after is not None:
         seconds = max(1, ceil(failure.retry_after))
@@ -412,7 +438,8 @@ _HELLO: Final = """<!doctype html>
   -H "Content-Type: application/json" \\
   -d '{{"model": "Claude-Sonnet-4.5", "messages": [{{"role": "user", "content": "Hello!"}}]}}'</pre>
 <p>Routes: <code>POST /v1/chat/completions</code>, <code>GET /v1/models</code>,
-<code>GET /v1/models/{{id}}</code>, each with and without <code>/v1</code>; and
-<code>GET /health</code>.</p>
+<code>GET /v1/models/{{id}}</code>, each with and without <code>/v1</code>;
+<code>GET /health</code>; and <a href="/openapi.json"><code>GET /openapi.json</code></a>, which
+describes them all.</p>
 </html>
 """

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable
 from typing import Any, Final, TypeAlias
 
-from poe_proxy.chat import ChatRequest, Done, Message, ReplyEvent, Text, TextPart
+from poe_proxy.chat import ChatRequest, Done, Message, ReplyEvent, Sending, Text, TextPart
 
 #: What happens next in a reply: an event is said, a failure is raised, a function is called.
-Step: TypeAlias = ReplyEvent | BaseException | Callable[[], object]
+Step: TypeAlias = ReplyEvent | Sending | BaseException | Callable[[], object]
 
 ANSWER: Final[tuple[Step, ...]] = (Text("Hello"), Text(" there"), Done())
 

@@ -64,11 +64,19 @@ def test_looking_does_not_change_the_socket(pair: tuple[socket.socket, socket.so
     assert 7.0 == ours.gettimeout()
 
 
-def test_a_broken_connection_is_gone() -> None:
-    """A reset counts as a hang-up, not as a fault."""
+@pytest.fixture
+def network() -> Iterator[tuple[socket.socket, socket.socket]]:
+    """Our end of a connection, and the client's, with TCP between them."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         theirs = socket.create_connection(server.getsockname())
         ours, _ = server.accept()
+    with ours, theirs:
+        yield ours, theirs
+
+
+def test_a_broken_connection_is_gone(network: tuple[socket.socket, socket.socket]) -> None:
+    """A reset counts as a hang-up, not as a fault."""
+    ours, theirs = network
     with ours:
         # Closing with a linger time of zero sends a reset.
         theirs.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
@@ -150,3 +158,54 @@ def test_a_deadline_does_not_hold_the_process(pair: tuple[socket.socket, socket.
         started = set(threading.enumerate()) - before
 
     assert all(thread.daemon for thread in started)
+
+
+def test_a_client_that_takes_nothing_is_given_up(
+    network: tuple[socket.socket, socket.socket],
+) -> None:
+    """A write to a client that stays and does not read fails, instead of waiting for ever."""
+    ours, _ = network
+    ours.settimeout(20.0)
+
+    over(ours).limit_writes(0.5)
+
+    # In the kernel's words: our own end of patience is a mere "timed out".
+    with pytest.raises(TimeoutError, match="Connection timed out"):
+        ours.sendall(b"x" * 50_000_000)
+
+
+def test_a_client_that_takes_a_little_is_waited_for(
+    network: tuple[socket.socket, socket.socket],
+) -> None:
+    """What counts is the time without progress, not that of the whole write."""
+    ours, theirs = network
+    ours.settimeout(20.0)
+    ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 10_000)
+    over(ours).limit_writes(1.0)
+    left = size = 5_000_000
+
+    def read_slowly() -> None:
+        nonlocal left
+        while left > 0:
+            time.sleep(0.05)
+            left -= len(theirs.recv(size // 40))
+
+    reader = threading.Thread(target=read_slowly)
+    reader.start()
+    began = time.monotonic()
+    ours.sendall(b"x" * size)
+    reader.join(20.0)
+
+    assert 0 == left
+    assert 1.0 < time.monotonic() - began
+
+
+def test_a_client_on_no_network_is_not_limited(pair: tuple[socket.socket, socket.socket]) -> None:
+    """A Unix socket knows no such limit; that is no fault."""
+    ours, theirs = pair
+
+    over(ours).limit_writes(0.1)
+    Connection({}).limit_writes(0.1)
+
+    ours.send(b"x")
+    assert b"x" == theirs.recv(1)

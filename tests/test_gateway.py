@@ -15,6 +15,7 @@ from poe_proxy.chat import (
     Reasoning,
     Replaced,
     ReplyEvent,
+    Sending,
     Text,
     ToolCallPart,
     Usage,
@@ -192,16 +193,32 @@ def test_one_call_is_one_call_whatever_the_bot_does() -> None:
 
 def test_a_bot_that_is_asked_once_more_is_not_asked_too_soon() -> None:
     """A correction is a request like any other to Poe: the token rests before it."""
-    house = House(FakeUpstream([Text("no JSON"), Done()], [Text("{}"), Done()]), rest=10.0)
-    upstream = house.upstreams[0]
+    sent: list[float] = []
+
+    def send() -> None:
+        sent.append(house.clock.now)
+
+    first, second = ([Sending(), send, Text(text), Done()] for text in ("no JSON", "{}"))
+    house = House(FakeUpstream(first, second), rest=10.0)
     events = house.reply(response_format={"type": "json_object"})
 
-    assert [Idle(), Idle()] == [*islice((one for one in events if isinstance(one, Idle)), 2)]
-    assert 1 == len(upstream.asked)
+    assert [Idle()] * 3 == list(islice(events, 3))
     house.clock.go(10)
     assert [Text("{}"), Done()] == [one for one in events if not isinstance(one, Idle)]
-    assert 2 == len(upstream.asked)
+    assert [1000.0, 1010.0] == sent
     assert {"resting": 1} == house.state()
+
+
+def test_a_use_counts_from_the_sending() -> None:
+    """What the upstream does before, such as a login, is none; its sign goes no further."""
+    script = [lambda: house.clock.go(7), Sending(), *ANSWER]
+    house = House(FakeUpstream(script), rest=10.0)
+
+    assert list(ANSWER) == list(house.reply())
+    house.clock.go(9)
+    assert {"resting": 1} == house.state()
+    house.clock.go(1)
+    assert {"free": 1} == house.state()
 
 
 def test_a_name_that_can_be_no_bot_is_refused_without_a_token() -> None:
@@ -302,7 +319,7 @@ def test_once_something_was_said_it_never_moves(
     house = House(FakeUpstream([Idle(), said, Idle(), kind("No.")]), second, keys=[key])
     heard = []
 
-    with pytest.raises(kind):  # noqa: PT012
+    with pytest.raises(kind):  # noqa: PT012  (what came before it counts)
         for event in house.reply():
             heard.append(event)
 
@@ -430,7 +447,7 @@ def test_a_token_that_is_limited_for_ever_ends_at_the_deadline() -> None:
     upstream = FakeUpstream([TokenLimited("Slow down.", retry_after=0.001)])
     house = House(upstream, patience=10.0)
 
-    with pytest.raises(NoTokenFree):  # noqa: PT012
+    with pytest.raises(NoTokenFree):  # noqa: PT012  (time goes by in it)
         for _ in islice(house.reply(), 1000):
             house.clock.go(0.5)
 

@@ -234,3 +234,17 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
     (tmp_path / "latin.toml").write_bytes(b'[names]\n"\xe4" = "B"\n')
     with pytest.raises(ValueError, match="not UTF-8"):
         Models.load(tmp_path / "latin.toml")
+
+
+def test_a_byte_order_mark_does_no_harm(tmp_path: Path) -> None:
+    """Editors on Windows begin a file with one."""
+    path = tmp_path / "models.toml"
+    path.write_text("[names]\n'mine' = 'Bot'\n", encoding="utf-8-sig")
+
+    assert Route("Bot", is_own=True) == Models.load(path).resolve("mine")
+
+
+@pytest.mark.parametrize("bot", ["capybara", "Capybara", "CAPYBARA"])
+def test_inner_names_are_known_in_any_case(bot: str) -> None:
+    """The official API is asked for the handle, however the inner name was written."""
+    assert "Assistant" == Models.load().handle(bot)

@@ -58,6 +58,28 @@ def test_a_balance_that_is_not_to_be_had_changes_nothing() -> None:
     assert 1 == rotator.census()["resting"]
 
 
+def test_a_fault_with_one_account_does_not_end_the_watch() -> None:
+    """What nobody foresaw is logged, and the next account is asked all the same."""
+
+    class Broken(Account):
+        def balance(self) -> int:
+            raise RuntimeError("a bug")
+
+    account = Account()
+    account.points = 100
+    rotator = TokenRotator(
+        [Token("a", Broken(), is_watched=True), Token("b", account, is_watched=True)]
+    )
+    for _ in range(2):
+        with suppress(TokenExhausted), rotator.lease() as lease:
+            assert lease.wait(0)
+            raise TokenExhausted("No points.")
+
+    look(rotator)
+
+    assert (1, 1) == (rotator.census()["resting"], rotator.census()["free"])
+
+
 def test_nobody_is_asked_who_has_points() -> None:
     """The balance of a token that works is never asked for."""
     account = Account()

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from poe_proxy.prompts import check_labels
 from poe_proxy.settings import BadSettings, Settings
 
 ENOUGH = {"AuthKey": "sk-secret", "TOKENS": "cookie-secret"}
@@ -30,10 +31,10 @@ def read(dotenv: Path | None = None, *, checks: Any = None, **variables: str) ->
     return Settings.from_env(dotenv or Path("no-such-file"), checks=checks)
 
 
-def problems(**variables: str) -> dict[str, str]:
+def problems(*, checks: Any = None, **variables: str) -> dict[str, str]:
     """What is said about each bad variable."""
     with pytest.raises(BadSettings) as refusal:
-        read(**variables)
+        read(checks=checks, **variables)
     for name in refusal.value.problems:
         assert f"\n  {name}: " in str(refusal.value)
     return {name: " ".join(why) for name, why in refusal.value.problems.items()}
@@ -145,10 +146,11 @@ def test_no_limit_is_zero() -> None:
         ("one,,two,", ("one", "two")),
         ("one,two,one", ("one", "two")),
         ("one,\ntwo\n", ("one", "two")),
+        ("one\r\ntwo\n", ("one", "two")),
     ],
-    ids=["one", "blanks", "gaps", "twice", "lines"],
+    ids=["one", "blanks", "gaps", "twice", "lines", "lines alone"],
 )
-def test_a_list_is_separated_by_commas(given: str, items: tuple[str, ...]) -> None:
+def test_a_list_is_separated_by_commas_or_lines(given: str, items: tuple[str, ...]) -> None:
     """Blanks around an item, empty items and repetitions do not count."""
     assert (items, items) == (
         read(AuthKey=given, TOKENS=given).auth_keys,
@@ -230,6 +232,13 @@ def test_a_secret_may_come_from_a_file(tmp_path: Path) -> None:
     )
 
 
+def test_a_byte_order_mark_is_no_part_of_a_value(tmp_path: Path) -> None:
+    """What Windows puts in front of a text does not get into a key."""
+    (tmp_path / "key").write_text("k\n", encoding="utf-8-sig")
+
+    assert ("k",) == read(TOKENS="t", AuthKey_FILE=str(tmp_path / "key")).auth_keys
+
+
 def test_settings_are_frozen() -> None:
     """What was read once is not changed later."""
     with pytest.raises(FrozenInstanceError):
@@ -237,6 +246,38 @@ def test_settings_are_frozen() -> None:
 
 
 # ---- mistakes
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "latin-1"])
+def test_an_env_file_that_is_not_utf_8_is_named(tmp_path: Path, encoding: str) -> None:
+    """PowerShell's `>` writes UTF-16; that is said in a line, and not by a traceback."""
+    dotenv = tmp_path / ".env"
+    dotenv.write_text("AuthKey=clé\nTOKENS=t\n", encoding=encoding)
+
+    with pytest.raises(BadSettings) as refusal:
+        read(dotenv)
+    assert [str(dotenv)] == list(refusal.value.problems)
+    assert "UTF-8" in str(refusal.value)
+
+
+@pytest.mark.parametrize("key", ["k 1", "ключ", "k\t1"])
+def test_an_api_key_that_no_header_can_hold_is_named(key: str) -> None:
+    """It would fail at each request otherwise; the key itself is not repeated."""
+    found = problems(AuthKey="a", POE_API_KEYS=f"good,{key}")
+
+    assert ["POE_API_KEYS"] == list(found)
+    assert key not in found["POE_API_KEYS"]
+
+
+def test_a_label_for_a_role_that_there_is_not_is_named() -> None:
+    """A slip in ROLE_LABELS would go unseen otherwise."""
+    found = problems(
+        **ENOUGH, ROLE_LABELS="user=Human,asistant=AI", checks={"ROLE_LABELS": check_labels}
+    )
+
+    assert ["ROLE_LABELS"] == list(found)
+    assert "asistant" in found["ROLE_LABELS"]
+    assert "user=" not in found["ROLE_LABELS"]
 
 
 def test_all_mistakes_stand_in_one_message() -> None:

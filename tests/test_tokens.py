@@ -729,6 +729,16 @@ def test_logs_name_tokens_by_their_labels(caplog: pytest.LogCaptureFixture) -> N
     ] == caplog.messages
 
 
+def test_logs_know_of_no_time_for_a_token_without_points(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Nobody has to read that it rests for `inf` seconds."""
+    with caplog.at_level(logging.WARNING):
+        use(pool("key-1", is_watched=True), TokenExhausted("Empty."))
+
+    assert ["key-1 rests until it has points again: Empty."] == caplog.messages
+
+
 def test_an_empty_pool_refuses() -> None:
     """Without a single token there is nothing to wait for."""
     empty: Iterable[Token[None]] = ()
@@ -737,7 +747,36 @@ def test_an_empty_pool_refuses() -> None:
         use(TokenRotator(empty))
 
 
-# ---- used twice by one lease
+# ---- sending
+
+
+def test_a_use_counts_from_when_it_is_sent() -> None:
+    """A login may take its time between the two: the token rests behind what Poe has seen."""
+    clock = Clock()
+    tokens = pool("a", clock=clock, limits=(Rest(10),))
+
+    with tokens.lease() as lease:
+        lend(lease)
+        clock.go(7)
+        assert lease.may_send(0)
+    clock.go(9)
+    assert 1 == tokens.census()["resting"]
+    clock.go(1)
+    assert 1 == tokens.census()["free"]
+
+
+def test_what_is_lent_holds_its_place_until_it_is_sent() -> None:
+    """A use that was never sent counts from when the token was lent."""
+    clock = Clock()
+    tokens = pool("a", clock=clock, limits=(Rest(10),))
+
+    with tokens.lease() as lease:
+        lend(lease)
+        clock.go(7)
+    clock.go(2)
+    assert 1 == tokens.census()["resting"]
+    clock.go(1)
+    assert 1 == tokens.census()["free"]
 
 
 def test_what_is_sent_twice_counts_twice() -> None:
@@ -747,36 +786,102 @@ def test_what_is_sent_twice_counts_twice() -> None:
 
     with tokens.lease() as lease:
         lend(lease)
-        assert not lease.again(0)
+        assert lease.may_send(0)
+        assert not lease.may_send(0)
         clock.go(9)
-        assert not lease.again(0)
+        assert not lease.may_send(0)
         clock.go(1)
-        assert lease.again(0)
+        assert lease.may_send(0)
         clock.go(10)
-        assert not lease.again(0)
+        assert not lease.may_send(0)
         clock.go(40)
-        assert lease.again(0)
+        assert lease.may_send(0)
 
 
-def test_a_second_use_waits_no_longer_than_a_place_in_line() -> None:
+def test_of_two_that_were_lent_one_after_the_other_neither_is_sent_too_soon() -> None:
+    """Where logins take longer than the rest, one waits for the other all the same."""
+    clock = Clock()
+    tokens = pool("a", clock=clock, limits=(Rest(10),), concurrency=2)
+
+    with tokens.lease() as first, tokens.lease() as second:
+        lend(first)
+        clock.go(10)
+        lend(second)
+        clock.go(2)
+        assert not first.may_send(0)
+        assert second.may_send(0)
+        clock.go(9)
+        assert not first.may_send(0)
+        clock.go(1)
+        assert first.may_send(0)
+
+
+def test_a_use_that_is_older_than_every_limit_does_no_harm() -> None:
+    """What was noted at the lending may be forgotten by the time it is sent."""
+    clock = Clock()
+    tokens = pool("a", clock=clock, limits=(Rest(10),), concurrency=2)
+
+    with tokens.lease() as slow:
+        lend(slow)
+        clock.go(100)
+        use(tokens)
+        assert not slow.may_send(0)
+        clock.go(10)
+        assert slow.may_send(0)
+
+
+def test_who_waits_to_send_comes_before_the_line() -> None:
+    """A request that has its token is not overtaken, time and again, by those without one."""
+    clock = Clock()
+    tokens = pool("a", clock=clock, limits=(Rest(10),), concurrency=2)
+
+    with tokens.lease() as first:
+        lend(first)
+        assert first.may_send(0)
+        assert not first.may_send(0)
+        with tokens.lease() as other:
+            clock.go(10)
+            assert other.wait(0) is None
+            assert first.may_send(0)
+            clock.go(10)
+            assert other.wait(0)
+
+
+def test_who_gives_up_waiting_to_send_lets_the_line_on() -> None:
+    """The token of one that hung up meanwhile is lent as soon as it is rested."""
+    clock = Clock()
+    tokens = pool("a", clock=clock, limits=(Rest(10),), concurrency=2)
+
+    with tokens.lease() as first:
+        lend(first)
+        assert first.may_send(0)
+        assert not first.may_send(0)
+    with tokens.lease() as other:
+        clock.go(10)
+        assert other.wait(0)
+
+
+def test_sending_waits_no_longer_than_a_place_in_line() -> None:
     """If the rest is longer than that, the request ends, and says when it may come again."""
     tokens = pool("a", limits=(Rest(10),), patience=5.0)
 
     with tokens.lease() as lease:
         lend(lease)
+        assert lease.may_send(0)
         with pytest.raises(NoTokenFree) as refusal:
-            lease.again(0)
+            lease.may_send(0)
 
     assert 10 == refusal.value.retry_after
 
 
-def test_a_second_use_waits_for_the_token_and_not_for_long() -> None:
+def test_sending_waits_for_the_token_and_not_for_long() -> None:
     """A wait for time to pass ends with that time, or with the patience of who asks."""
     tokens = TokenRotator([token("a", limits=(Rest(0.05),))])
 
     with tokens.lease() as lease:
         lend(lease)
+        assert lease.may_send(10)
         began = time.monotonic()
-        assert not lease.again(10)
+        assert not lease.may_send(10)
         assert time.monotonic() - began < 5
-        assert lease.again(10)
+        assert lease.may_send(10)

@@ -9,12 +9,13 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import requests
 
-from tests.with_sim.servers import ROOT, free_port, until
+from tests.with_sim.servers import ROOT, Proxy, Sim, ask, free_port, until
 
 COMMAND = (sys.executable, "-m", "gunicorn", "-c", f"{ROOT}/gunicorn.conf.py")
 ENOUGH = "AuthKey={key}\nTOKENS=cookie-a\nHOST=127.0.0.1\nPORT={port}\n"
@@ -191,3 +192,25 @@ def test_a_reload_takes_the_code_of_today(tmp_path: Path) -> None:
     finally:
         server.process.terminate()
         server.process.wait(10)
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGHUP])
+def test_a_stream_that_outlasts_the_grace_ends_with_an_error(how: int) -> None:
+    """A reply that is still under way when the time to finish is over says that it broke off,
+    and the bot is stopped."""
+    with (
+        Sim(tokens=("cookie-a",)) as sim,
+        Proxy(sim, GUNICORN_CMD_ARGS="--graceful-timeout=6") as proxy,
+    ):
+        answer = proxy.post(ask("!echo !silence=50 one two three four", stream=True), stream=True)
+        read = answer.iter_lines()
+        until(lambda: b"one" in next(read))
+
+        proxy.process.send_signal(how)
+        rest = []
+        with suppress(requests.exceptions.ChunkedEncodingError):
+            rest.extend(line for line in read if line)
+        until(lambda: not sim.control()["accounts"][0]["running"])
+
+    assert b'"code":"upstream_interrupted"' in rest[-1]
+    assert "Traceback" not in proxy.output()

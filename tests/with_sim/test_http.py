@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import re
 import socket
 from typing import Any
 
@@ -132,6 +134,17 @@ def test_a_body_that_is_too_large_is_a_413(sim: Sim, framed: bool) -> None:
     assert (413, "body") == (answer.status_code, answer.json()["error"]["param"])
 
 
+def test_a_compressed_body_is_refused_as_such(proxy: Proxy) -> None:
+    """The client hears of its Content-Encoding, not of JSON that it believes to be right."""
+    answer = proxy.post(
+        gzip.compress(json.dumps(ask("hi")).encode()),
+        headers={**proxy.headers, "Content-Encoding": "gzip"},
+    )
+
+    assert (400, "body") == (answer.status_code, answer.json()["error"]["param"])
+    assert "Content-Encoding" in answer.json()["error"]["message"]
+
+
 def test_a_body_of_broken_chunks_is_a_400(proxy: Proxy) -> None:
     """Chunks that are none are the client's fault, and the connection ends there."""
     answer = raw(
@@ -142,6 +155,19 @@ def test_a_body_of_broken_chunks_is_a_400(proxy: Proxy) -> None:
 
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert b'"error"' in answer
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [b"nonsense\r\n\r\n", b"GET /" + b"x" * 4200 + b" HTTP/1.1\r\n\r\n"],
+    ids=["nonsense", "too long"],
+)
+def test_what_is_no_http_has_a_request_id_too(proxy: Proxy, request_: bytes) -> None:
+    """Every answer has one, those that never reach the app as well."""
+    answer = raw(proxy, request_)
+
+    assert re.match(rb"HTTP/1.1 4\d\d ", answer)
+    assert re.search(rb"\r\nx-request-id: req_[0-9a-f]{24}\r\n", answer)
 
 
 def test_nothing_of_a_client_breaks_a_line_of_the_log(proxy: Proxy) -> None:

@@ -23,6 +23,7 @@ from poe_proxy.chat import (
     Message,
     Reasoning,
     ReplyEvent,
+    Sending,
     Text,
     TextPart,
     ToolCall,
@@ -123,6 +124,8 @@ class Told:
     """What events leave behind."""
 
     events: list[ReplyEvent] = field(default_factory=list)
+    #: How often something was sent for it.
+    sendings: int = 0
     failure: UpstreamError | None = None
 
     @property
@@ -174,9 +177,11 @@ def ask(api: PoeApi, said: str | list[Message], bot: str = BOT, **fields: Any) -
     messages = [user(said)] if isinstance(said, str) else said
     told = Told()
     try:
-        told.events.extend(
-            api.reply(ChatRequest(model=bot, messages=tuple(messages), **fields), bot)
-        )
+        for event in api.reply(ChatRequest(model=bot, messages=tuple(messages), **fields), bot):
+            if isinstance(event, Sending):
+                told.sendings += 1
+            else:
+                told.events.append(event)
     except UpstreamError as failure:
         told.failure = failure
     return told
@@ -512,7 +517,7 @@ def test_silence_has_a_limit(sim: ApiSim, how: str, said: str) -> None:
 def test_hanging_up_stops_the_bot_at_once(sim: ApiSim, api: PoeApi, bot: str, how: str) -> None:
     """Streamed or whole, before the first byte or in the middle."""
     events = api.reply(ChatRequest(model=bot, messages=(user(f"{how} x y z"),)), bot)
-    next(events)
+    until(lambda: isinstance(next(events), Idle | Text))
     until(lambda: sim.journal(face="api", event="reply-start"))
     began = time.monotonic()
     events.close()
@@ -714,6 +719,8 @@ def test_undeclared_fields_are_dropped_once_and_for_all_keys(
     body = orjson.loads(told.text)
     assert 0.5 == body["temperature"]
     assert not {"reasoning_effort", "shape", "colour"} & body.keys()
+    # Each of them is told, so that it counts as a use of the key.
+    assert 4 == told.sendings
     assert 4 == len(sim.journal(face="api", key="key-1", path="/v1/chat/completions"))
     assert "stop" == ask(second, "hello", "gpt-4O", **fields).end
     assert 1 == len(sim.journal(face="api", key="key-2", path="/v1/chat/completions"))

@@ -34,6 +34,7 @@ from poe_proxy.chat import (
     Reasoning,
     Replaced,
     ReplyEvent,
+    Sending,
     Text,
     TextPart,
 )
@@ -72,6 +73,8 @@ class Reply:
 
     events: list[ReplyEvent] = field(default_factory=list)
     at: list[float] = field(default_factory=list)
+    #: When it said that it would send now.
+    sent_at: float = 0.0
     failure: BaseException | None = None
 
     @property
@@ -102,6 +105,9 @@ def ask(web: PoeWeb, request: ChatRequest | str, bot: str = "Assistant") -> Repl
     def run() -> None:
         try:
             for event in web.reply(chat(request) if isinstance(request, str) else request, bot):
+                if isinstance(event, Sending):
+                    reply.sent_at = time.monotonic()
+                    continue
                 reply.events.append(event)
                 reply.at.append(time.monotonic())
         except errors.PoeProxyError as failure:
@@ -491,7 +497,7 @@ def test_retry_after_is_told(part: Part) -> None:
     ("bot", "failure"),
     [
         ("No-Such-Bot", errors.BotNotFound),
-        ("no_such_codename", errors.BotNotAllowed),
+        ("no_such_codename", errors.BotNotFound),
         ("Sim-Private", errors.BotNotAllowed),
         ("Sim-Subscribers", errors.BotNotAllowed),
         ("Sim-Deleted", errors.BotNotAllowed),
@@ -985,6 +991,18 @@ def test_idle_comes_while_there_is_nothing_to_say(account: Account, web: PoeWeb)
     assert Idle is type(reply.events[0])
 
 
+def test_the_sending_is_told_once_the_login_is_over(account: Account, web: PoeWeb) -> None:
+    """What comes before, a slow login among it, is no use of the token."""
+    account.sim.control(
+        fail={"path": "/", "account": account.label, "times": 1, "with": {"slow": 0.8}}
+    )
+    began = time.monotonic()
+    reply = ask(web, f"!echo {WORDS}")
+
+    assert WORDS == reply.text
+    assert reply.sent_at - began > 0.8
+
+
 def test_the_first_word_may_take_as_long_as_the_bot_needs(account: Account) -> None:
     """Before the first word a bot has the time that Poe grants it, if that is more."""
     web = account.web(timeout=0.5)
@@ -998,6 +1016,7 @@ def test_silence_in_mid_reply_is_a_time_out(account: Account) -> None:
     told = failure_of(web, f"!hang !echo {WORDS}")
 
     assert isinstance(told, errors.UpstreamTimeout)
+    assert "0.7 s" in str(told)
     assert not told.another_token
     until(lambda: account.journal(event="reply-cancelled"), 3)
 

@@ -61,6 +61,29 @@ def test_all_bad_settings_are_named_at_once() -> None:
     assert "Traceback" not in ended.stderr
 
 
+def test_accounts_in_a_file_are_no_reason_for_a_demo(tmp_path: Path) -> None:
+    """`make run` serves accounts that the environment names by a file; here it lacks a key."""
+    tokens = tmp_path / "tokens"
+    tokens.write_text("some-cookie\n", "utf-8")
+    left_out = ("TOKENS", "POE_API_KEYS", "AuthKey", "AUTH_KEY")
+    ended = subprocess.run(
+        ["make", "run"],
+        cwd=ROOT,
+        env={
+            **{name: value for name, value in os.environ.items() if name not in left_out},
+            "PORT": str(free_port()),
+            "TOKENS_FILE": str(tokens),
+        },
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert 0 != ended.returncode
+    assert "AuthKey: Set the key" in ended.stderr
+    assert "demo" not in ended.stdout
+
+
 def test_a_taken_port_is_one_line() -> None:
     """If PORT is taken, one line says so."""
     with socket.socket() as other:
@@ -73,6 +96,42 @@ def test_a_taken_port_is_one_line() -> None:
     assert f"Port {port} is taken" in ended.stderr
     assert 1 == ended.stderr.count("taken")
     assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize("host", ["bad host", "192.0.2.1"])
+def test_a_host_that_cannot_be_listened_on_is_one_line(host: str) -> None:
+    """HOST is named, and nobody has to read a traceback."""
+    ended = start(AuthKey="sk-mine", TOKENS="a", HOST=host)
+
+    assert 0 != ended.returncode
+    assert f"Cannot listen on HOST {host}, " in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize("host", ["::1", "[::1]"])
+def test_an_ipv6_host_may_stand_in_brackets(host: str) -> None:
+    """Both spellings are the same address to listen on."""
+    shown = subprocess.run(
+        [sys.executable, "-m", "gunicorn", "--print-config", "wsgi:app"],
+        cwd=ROOT,
+        env={**os.environ, "AuthKey": "k", "TOKENS": "a", "HOST": host, "PORT": "9000"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert re.search(r"^bind += \['\[::1\]:9000'\]$", shown.stdout, re.MULTILINE), shown.stdout
+
+
+def test_one_account_in_two_spellings_counts_once() -> None:
+    """The log tells of as many accounts as there are in the pool."""
+    with Server(
+        [sys.executable, "-m", "gunicorn", "wsgi:app"],
+        {"HOST": "127.0.0.1", "PORT": str(free_port()), "AuthKey": "k", "TOKENS": "A==,A%3D%3D"},
+    ) as server:
+        until(lambda: "serving" in server.output())
+
+    assert "serving 1 cookie token(s)" in server.output()
 
 
 def test_the_example_key_is_a_loud_warning() -> None:
@@ -106,6 +165,17 @@ def test_the_demo_prints_a_curl_line_that_works(how: int, tmp_path: Path) -> Non
     assert [] == left
     with socket.socket() as probe:
         assert 0 != probe.connect_ex(("127.0.0.1", port))
+
+
+@pytest.mark.parametrize("port", ["eight", "0", "99999"])
+def test_a_port_that_is_none_is_one_line_in_the_demo_too(port: str) -> None:
+    """Without a .env, too, a PORT that cannot be one is named, without a traceback."""
+    with Server([sys.executable, "demo.py"], {"PORT": port}) as demo:
+        demo.process.wait(20)
+        said = demo.output()
+
+    assert 1 == demo.process.returncode
+    assert "PORT must be a whole number from 1 to 65535.\n" == said
 
 
 @pytest.mark.parametrize("name", READMES)

@@ -14,7 +14,7 @@ from typing import Final
 import orjson
 
 from poe_proxy import sse
-from poe_proxy.chat import ChatRequest, Done, Idle, ReplyEvent
+from poe_proxy.chat import ChatRequest, Done, Idle, ReplyEvent, Sending
 from poe_proxy.errors import (
     ParameterRefused,
     UpstreamError,
@@ -79,7 +79,7 @@ class PoeApi:
     def __repr__(self) -> str:
         return f"PoeApi({self._label})"
 
-    def reply(self, chat: ChatRequest, bot: str) -> Generator[ReplyEvent, None, None]:
+    def reply(self, chat: ChatRequest, bot: str) -> Generator[ReplyEvent | Sending, None, None]:
         """Yield what *bot* answers; see `Upstream`.
 
         A field that the bot does not know is left out, and the request repeated: a 400 is a
@@ -95,6 +95,7 @@ class PoeApi:
                 without=self._learned.of(bot),
             )
             has_spoken = False
+            yield Sending()
             try:
                 with closing(self._ask(orjson.dumps(asked))) as events:
                     for event in events:
@@ -146,7 +147,7 @@ class PoeApi:
                         told = now
                 limit = self._timeout if answer.has_spoken else self._first_byte
                 if now - heard > limit:
-                    raise UpstreamTimeout(f"Poe said nothing for {limit:.0f} s.")
+                    raise UpstreamTimeout(f"Poe said nothing for {limit:g} s.")
                 if now - told >= TICK or not letters:
                     # Also between letters that say nothing, such as comments.
                     yield Idle()

@@ -307,7 +307,7 @@ class Channel:
         if mailbox in self._unbound:
             self._unbound.remove(mailbox)
             self._by_chat[chat_id] = mailbox
-            mailbox.chat_id = chat_id
+            mailbox.bind(chat_id)
             for letter in self._early.take(chat_id):
                 mailbox.put(letter)
             self._forget_early()

@@ -19,7 +19,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
-from poe_proxy.chat import ChatRequest, FilePart, Idle, ImagePart, ReplyEvent
+from poe_proxy.chat import ChatRequest, FilePart, Idle, ImagePart, ReplyEvent, Sending
 from poe_proxy.errors import (
     BotNotAllowed,
     BotNotFound,
@@ -77,6 +77,8 @@ class Bot:
     file_limit: int = 0
     #: Whether files go ahead of the message, or along with it (§16).
     uploads_ahead: bool = True
+    #: Whether the site said that there is such a bot.
+    is_proven: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +126,7 @@ class PoeWeb:
         self._bots: OrderedDict[str, tuple[float, Bot]] = OrderedDict()
         self._bots_lock = threading.Lock()
 
-    def reply(self, chat: ChatRequest, bot: str) -> Generator[ReplyEvent, None, None]:
+    def reply(self, chat: ChatRequest, bot: str) -> Generator[ReplyEvent | Sending, None, None]:
         """Yield what *bot* answers, in a new chat; see `Upstream`.
 
         Raises `InvalidRequest` for an image or file that is none.
@@ -134,6 +136,7 @@ class PoeWeb:
         files = (yield from _meanwhile(lambda: self._read(parts))) if parts else ()
         exchange = yield from self._begin(bot, prompt, files)
         try:
+            yield Sending()
             yield from told_apart(exchange.events())
         finally:
             exchange.close()
@@ -146,14 +149,14 @@ class PoeWeb:
             login = self._open_login() or (yield from _meanwhile(self._log_in))
             bot = self._known(name)
             if bot is None:
-                bot = yield from _meanwhile(lambda: self._look_up(login.session, name))  # noqa: B023
+                bot = yield from _meanwhile(lambda: self._look_up(login.session, name))  # noqa: B023  (run at once)
             tickets: list[str] = []
             if files:
                 _check(files, bot)
             if files and bot.uploads_ahead:
                 upload = login.session.upload
                 tickets = yield from _meanwhile(
-                    lambda: [self.tickets.get(one, upload) for one in files]  # noqa: B023
+                    lambda: [self.tickets.get(one, upload) for one in files]  # noqa: B023  (run at once)
                 )
             exchange = Exchange(self, login, bot, prompt, files, tickets)
             try:
@@ -260,6 +263,7 @@ class PoeWeb:
         handle = self.site.handles.get(name.lower(), name)
         data = session.call("HandleBotLandingPageQuery", {"botHandle": handle})
         found = data.get("bot")
+        is_proven = isinstance(found, dict)
         if not isinstance(found, dict):
             # Of an inner name that is not in our table this proves nothing (§25).
             if "_" not in name or name.lower() in self.site.handles:
@@ -281,6 +285,7 @@ class PoeWeb:
             file_limit=limit if isinstance(limit, int) else 0,
             uploads_ahead=not isinstance(viewer, dict)
             or viewer.get("shouldUseFinishUploadEndpoint") is not False,
+            is_proven=is_proven,
         )
         with self._bots_lock:
             self._bots[name.lower()] = self.clock() + _BOT_HOLDS, bot
@@ -354,6 +359,9 @@ class Exchange:
     def events(self) -> Generator[ReplyEvent, None, None]:
         """Send, and yield what comes of it."""
         clock, turn = self._account.clock, self._turn
+        if not self._channel.is_alive:
+            # It may have waited long for its turn.
+            raise UpstreamUnreachable("Poe's websocket broke before the message was sent.")
         heard = clock()
         self._is_begun = True
         threading.Thread(target=self._send, daemon=True).start()
@@ -409,7 +417,8 @@ class Exchange:
         Raises it if it says for certain that the message was not taken. Of any other failure
         the websocket may show that the message arrived all the same (§25).
         """
-        answer, self._answer = self._answer, None
+        with self._lock:
+            answer, self._answer = self._answer, None
         if answer is None:
             return
         if isinstance(answer, UpstreamError):
@@ -447,7 +456,7 @@ class Exchange:
         if not is_late and not (self._has_gap and self._turn.chat_id is not None):
             return []
         self._has_gap = False
-        silence = UpstreamTimeout(f"The bot said nothing for {limit:.0f} s.")
+        silence = UpstreamTimeout(f"The bot said nothing for {limit:g} s.")
         if self._turn.chat_id is None:
             raise silence
         try:
@@ -555,7 +564,11 @@ class Exchange:
         status = edge.get("status") or "success"
         if status != "success":
             self._is_refused = True
-            raise graphql.refusal(str(status), str(edge.get("statusMessage") or ""))
+            refusal = graphql.refusal(str(status), str(edge.get("statusMessage") or ""))
+            if isinstance(refusal, BotNotAllowed) and not self._bot.is_proven:
+                # An unknown bot is refused in the same words as one that others may use.
+                raise BotNotFound(f"Poe has no bot called {self._bot.handle!r}.", param="model")
+            raise refusal
         return edge
 
     def _post(self) -> dict[str, Any]:
@@ -568,7 +581,8 @@ class Exchange:
         )
 
     def _may_repeat(self) -> bool:
-        return self._mailbox.chat_id is None and not self._is_abandoned
+        """Whether nothing tells that the message arrived, though the answer says it did not."""
+        return not self._mailbox.wait_bound(_GRACE) and not self._is_abandoned
 
     def _variables(self) -> dict[str, Any]:
         return {

@@ -60,6 +60,16 @@ class Mailbox:
         self._pile = Pile()
         self._lock = threading.Lock()
         self._filled = threading.Event()
+        self._bound = threading.Event()
+
+    def bind(self, chat_id: int) -> None:
+        """Say which chat it is for."""
+        self.chat_id = chat_id
+        self._bound.set()
+
+    def wait_bound(self, seconds: float) -> bool:
+        """Return whether it is known which chat it is for, at the latest after *seconds*."""
+        return self.chat_id is not None or self._bound.wait(seconds)
 
     def put(self, letter: Letter) -> None:
         """Leave a letter."""

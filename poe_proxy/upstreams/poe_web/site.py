@@ -77,7 +77,7 @@ class Site:
             text = resources.files(__package__).joinpath("site.toml").read_text("utf-8")
         else:
             try:
-                text = path.read_text("utf-8")
+                text = path.read_text("utf-8-sig")
             except (OSError, UnicodeDecodeError):
                 raise ValueError("The file cannot be read as UTF-8 text.") from None
         try:

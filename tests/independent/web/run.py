@@ -23,9 +23,9 @@ for _name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PRO
     os.environ.pop(_name, None)
 os.environ["NO_PROXY"] = "127.0.0.1"
 
-import requests  # noqa: E402
-from loguru import logger  # noqa: E402
-from poe_api_wrapper import api as wrapper  # noqa: E402
+import requests  # noqa: E402  (proxies are taken out first)
+from loguru import logger  # noqa: E402  (as above)
+from poe_api_wrapper import api as wrapper  # noqa: E402  (as above)
 
 ROOT = Path(__file__).parents[3]
 TOKENS = {"p-b": "independent-cookie%3D%3D", "p-lat": "second-cookie"}

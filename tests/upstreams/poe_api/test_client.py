@@ -20,6 +20,7 @@ from poe_proxy.chat import (
     Message,
     Reasoning,
     ReplyEvent,
+    Sending,
     Text,
     TextPart,
     Usage,
@@ -152,8 +153,8 @@ WHOLE = orjson.dumps(
 )
 
 
-def spoken(events: Iterable[ReplyEvent]) -> list[ReplyEvent]:
-    return [event for event in events if not isinstance(event, Idle)]
+def spoken(events: Iterable[ReplyEvent | Sending]) -> list[ReplyEvent]:
+    return [event for event in events if not isinstance(event, Idle | Sending)]
 
 
 # ---- the way of a request
@@ -163,7 +164,8 @@ def test_a_reply(make: Make) -> None:
     """One POST with the key; text, usage and the end come out; the connection is kept."""
     api, wire = make(ANSWER, api_url="http://poe", concurrency=7)
 
-    assert [Text("Hello"), Usage(1, 2), Done("stop")] == list(api.reply(ask("Hi"), "GPT-5"))
+    events = [Sending(), Text("Hello"), Usage(1, 2), Done("stop")]
+    assert events == list(api.reply(ask("Hi"), "GPT-5"))
     assert [
         (
             "POST",
@@ -195,7 +197,9 @@ def test_the_pieces_of_the_body_do_not_matter(make: Make, size: int) -> None:
     pieces = [body[at : at + size] for at in range(0, len(body), size)]
     api, _ = make([head(), *pieces, End()])
 
-    assert [Reasoning("思"), Text("你好 🖐"), Text("!"), Done("stop")] == list(api.reply(ask(), "x"))
+    assert [Reasoning("思"), Text("你好 🖐"), Text("!"), Done("stop")] == spoken(
+        api.reply(ask(), "x")
+    )
 
 
 def test_nothing_is_asked_before_the_first_event_is_wanted(make: Make) -> None:

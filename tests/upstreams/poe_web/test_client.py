@@ -37,13 +37,14 @@ class FakeChannel:
 
     def __init__(self) -> None:
         self.generation = 0
+        self.is_alive = True
         self.mailbox: Mailbox | None = None
 
     def attach(self, mailbox: Mailbox) -> None:
         self.mailbox = mailbox
 
     def bind(self, mailbox: Mailbox, chat_id: int) -> None:
-        mailbox.chat_id = chat_id
+        mailbox.bind(chat_id)
 
     def detach(self, mailbox: Mailbox) -> None: ...
     def replace(self, generation: int) -> bool:
@@ -51,7 +52,7 @@ class FakeChannel:
 
     def say(self, name: str, content: Any) -> None:
         assert self.mailbox is not None
-        self.mailbox.chat_id = 1234567890
+        self.mailbox.bind(1234567890)
         _, (item,) = read_frame(frame(name, content))
         assert isinstance(item, Item)
         self.mailbox.put(item)
@@ -107,6 +108,27 @@ def test_an_answer_that_nobody_contradicts_holds() -> None:
     assert time.monotonic() - began < 0.6
 
 
+def test_a_repeat_waits_for_the_websocket_to_contradict() -> None:
+    """Poe refuses a message that it took: frames that come a little later keep it from being
+    sent twice."""
+    channel = FakeChannel()
+
+    class Refuses(FakeSession):
+        def call(self, operation: str, variables: Any, **options: Any) -> Any:
+            self.calls.append(operation)
+            if len(self.calls) == 1 and options["may_repeat"]():
+                self.calls.append(operation)
+            raise errors.UpstreamUncertain("403")
+
+    session = Refuses()
+    one = exchange(session, channel)
+    threading.Timer(0.1, say_it_all, (channel,)).start()
+    events: list[ReplyEvent] = list(one.events())
+
+    assert [Text("hello"), Done("stop")] == [e for e in events if isinstance(e, Text | Done)]
+    assert ["sendMessageMutation"] == session.calls
+
+
 def test_what_was_never_sent_is_told_at_once() -> None:
     """Without a connection there is nothing to watch for."""
     session = FakeSession(sendMessageMutation=failing(errors.UpstreamUnreachable("refused")))
@@ -133,6 +155,20 @@ def test_a_dead_channel_is_no_reason_to_send_again(said: str, failure: type) -> 
 
     assert failure is told.type
     assert not told.value.another_token
+
+
+def test_a_channel_that_died_before_the_sending_keeps_it_back() -> None:
+    """While a message waits until its account is rested the websocket may go: what nobody could
+    hear the answer to is not sent, and another token may try."""
+    session, channel = FakeSession(), FakeChannel()
+    one = exchange(session, channel)
+    channel.is_alive = False
+    with pytest.raises(errors.UpstreamUnreachable) as told:
+        list(one.events())
+    one.close()
+
+    assert told.value.another_token
+    assert [] == session.calls
 
 
 def test_a_fault_of_ours_does_not_hang() -> None:

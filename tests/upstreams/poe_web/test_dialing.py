@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
 import ssl
-import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,24 +13,13 @@ import pytest
 from poe_proxy.upstreams.poe_web import dialing
 from poe_proxy.upstreams.poe_web.dialing import dial
 
+from ..poe_api.raw import CERTIFICATE
 
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Key and certificate for localhost, made for this run."""
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        pytest.skip("there is no openssl to make a certificate with")
-    folder = tmp_path_factory.mktemp("certificate")
-    made, key = folder / "made.pem", folder / "key.pem"
-    command = f"req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -keyout {key}"
-    names = "subjectAltName=DNS:localhost,IP:127.0.0.1"
-    subprocess.run(
-        [openssl, *command.split(), "-out", str(made), "-addext", names],
-        check=True,
-        capture_output=True,
-    )
-    made.write_text(made.read_text() + key.read_text())
-    return made
+
+@pytest.fixture
+def certificate() -> Path:
+    """Key and certificate for localhost."""
+    return CERTIFICATE
 
 
 @pytest.fixture

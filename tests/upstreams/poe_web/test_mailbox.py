@@ -23,6 +23,17 @@ def mailbox() -> Mailbox:
     return Mailbox("client", "chat")
 
 
+def test_who_asks_for_the_chat_waits_for_it_a_moment(mailbox: Mailbox) -> None:
+    """As long as allowed, and no longer than until it is known."""
+    assert not mailbox.wait_bound(0.01)
+    threading.Timer(0.05, mailbox.bind, (7,)).start()
+    began = time.monotonic()
+
+    assert mailbox.wait_bound(10)
+    assert time.monotonic() - began < 5
+    assert 7 == mailbox.chat_id
+
+
 def test_letters_come_in_their_order_and_once(mailbox: Mailbox) -> None:
     """What was taken is gone."""
     letters = [item(1, state="complete"), Resync(), UpstreamInterrupted("x"), item(2)]

@@ -76,3 +76,11 @@ def test_a_fixed_revision_may_be_given(tmp_path: Path) -> None:
 
     assert Site.load().revision is None
     assert "a" * 40 == Site.load(path).revision
+
+
+def test_a_byte_order_mark_does_no_harm(tmp_path: Path) -> None:
+    """Editors on Windows begin a file with one."""
+    path = tmp_path / "own.toml"
+    path.write_text(text(), encoding="utf-8-sig")
+
+    assert Site.load().operations == Site.load(path).operations
