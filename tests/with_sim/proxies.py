@@ -1,6 +1,7 @@
-"""Two proxies as people run them, in a process of their own: `python -m tests.with_sim.proxies`.
+"""Proxies as people run them, in a process of their own: `python -m tests.with_sim.proxies`.
 
-HTTP (CONNECT, and whole addresses in the request line) and SOCKS5, with a login or without.
+HTTP (CONNECT, and whole addresses in the request line) and SOCKS5, with a login or without; and
+`front`, which stands before a server that knows no TLS.
 Each connection is a line on stdout: what it asked for, never the login.
 """
 
@@ -119,12 +120,17 @@ def socks5(client: socket.socket, login: str | None) -> None:
 
 def main() -> int:
     options = argparse.ArgumentParser()
-    options.add_argument("kind", choices=["http", "socks5"])
+    options.add_argument("kind", choices=["http", "socks5", "front"])
     options.add_argument("--port", type=int, default=0)
     options.add_argument("--login", help="user:password")
     options.add_argument("--certificate", help="serve the proxy itself by TLS: a PEM file")
+    options.add_argument("--to", type=int, help="front: the port of the server behind")
     given = options.parse_args()
-    serve = http if given.kind == "http" else socks5
+
+    def front(client: socket.socket, _: str | None) -> None:
+        join(client, socket.create_connection(("127.0.0.1", given.to), 10))
+
+    serve = {"http": http, "socks5": socks5, "front": front}[given.kind]
     listener = socket.create_server(("127.0.0.1", given.port), backlog=128)
     print(f"listening on {listener.getsockname()[1]}", flush=True)
     context: ssl.SSLContext | None = None

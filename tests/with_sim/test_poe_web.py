@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import resources
 from itertools import count
 from pathlib import Path
@@ -39,8 +39,9 @@ from poe_proxy.chat import (
     TextPart,
 )
 from poe_proxy.upstreams.base import TICK
-from poe_proxy.upstreams.poe_web import Credentials, PoeWeb, Site
+from poe_proxy.upstreams.poe_web import Credentials, PoeWeb, Site, dialing
 
+from ..upstreams.poe_api.raw import CERTIFICATE
 from .servers import Server, Sim, until
 
 LIMITS = {
@@ -1135,6 +1136,48 @@ def test_a_proxy_serves_http_and_websocket_alike(
         kind = "name localhost" if scheme == "socks5h" else "address 127.0.0.1"
         assert {f"SOCKS5 {kind}:{port}"} == set(seen)
         assert 2 <= len(seen)
+
+
+@pytest.mark.parametrize("scheme", ["http", "https", "socks5", "socks5h"])
+@pytest.mark.parametrize("login", [None, LOGIN])
+def test_tls_goes_through_each_kind_of_proxy(
+    account: Account,
+    web: PoeWeb,
+    scheme: str,
+    login: str | None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As it is with Poe: HTTPS and a secure websocket, also where the proxy itself speaks TLS."""
+    # The stand-in names its scripts without TLS, where nothing is fetched from: what is in them
+    # is given.
+    ask(web, "!echo hi")
+    keys = web._session._keys
+    token = f"p-b={account.token}; formkey={keys.formkey}"
+    # Somebody has to vouch for the certificate of a test.
+    for module in (dialing, requests.adapters):
+        monkeypatch.setattr(module, "DEFAULT_CA_BUNDLE_PATH", str(CERTIFICATE))
+    tls = ["--certificate", str(CERTIFICATE)]
+    options = ["--login", login] if login else []
+    kind = "socks5" if scheme.startswith("socks") else "http"
+    with (
+        ProxyServer("front", "--to", str(account.sim.port), *tls) as front,
+        ProxyServer(kind, *options, *(tls if scheme == "https" else [])) as proxy,
+    ):
+        secure = account.web(
+            token,
+            site=replace(site(account.folder), revision=keys.revision),
+            web_url=f"https://localhost:{front.port}",
+            ws_url=f"wss://localhost:{front.port}",
+            proxy=f"{scheme}://{QUOTED if login else ''}localhost:{proxy.port}",
+        )
+        reply = ask(secure, f"!echo {WORDS}")
+        secure.close()
+        seen = proxy.output().splitlines()[1:]
+
+    assert (WORDS, None) == (reply.text, reply.failure)
+    name = "127.0.0.1" if scheme == "socks5" else "localhost"
+    assert 2 <= len(seen)
+    assert all(one.endswith(f"{name}:{front.port}") for one in seen)
 
 
 @pytest.mark.parametrize("scheme", ["http", "socks5"])
