@@ -8,7 +8,7 @@ CLIENTS := tests/clients
 PARALLEL := -n 4 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check fmt lint types layers clients independent bench lock clean try try-image try-nginx try-systemd
+.PHONY: help install run test check fmt lint types layers clients independent independent-web independent-api independent-agents bench lock clean try try-image try-nginx try-systemd
 
 help:
 	@echo "make run          serve your .env; without one, a demo on a stand-in for Poe"
@@ -81,10 +81,15 @@ $(CLIENTS)/node/node_modules/installed: $(CLIENTS)/node/package-lock.json \
 
 # Clients that others wrote, each in an environment of its own: two against the stand-in, and
 # coding agents through the server.
-independent: $(VENV)/installed-dev $(VENV)-independent-web/installed \
-		$(VENV)-independent-api/installed $(VENV)-independent-agents/installed
+independent: independent-web independent-api independent-agents
+
+independent-web: install $(VENV)-independent-web/installed
 	@$(VENV)-independent-web/bin/python tests/independent/web/run.py --sim-python $(BIN)/python
+
+independent-api: install $(VENV)-independent-api/installed
 	@POE_SIM_PYTHON=$(BIN)/python $(VENV)-independent-api/bin/python tests/independent/api/run.py
+
+independent-agents: $(VENV)/installed-dev $(VENV)-independent-agents/installed
 	@$(BIN)/python -m pytest $(PARALLEL) tests/agents
 
 $(VENV)-independent-%/installed: tests/independent/requirements-%.txt
