@@ -6,22 +6,22 @@ from gevent import monkey
 
 monkey.patch_all()
 
-import errno  # noqa: E402  (patching comes first)
-import os  # noqa: E402
-import secrets  # noqa: E402
-import socket  # noqa: E402
-import sys  # noqa: E402
+import errno
+import os
+import secrets
+import socket
+import sys
 
 # This file is read again at SIGHUP, and new code counts from then on as new settings do.
 for _name in [name for name in sys.modules if name.partition(".")[0] == "poe_proxy"]:
     del sys.modules[_name]
 
-from gunicorn import util  # noqa: E402
+from gunicorn import util
 
-from poe_proxy.app import read_settings  # noqa: E402
-from poe_proxy.errors import InternalError, InvalidRequest  # noqa: E402
-from poe_proxy.rendering import error_body  # noqa: E402
-from poe_proxy.settings import BadSettings  # noqa: E402
+from poe_proxy.app import read_settings
+from poe_proxy.errors import InternalError, InvalidRequest
+from poe_proxy.rendering import error_body
+from poe_proxy.settings import BadSettings
 
 try:
     _settings = read_settings()
