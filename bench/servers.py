@@ -73,11 +73,14 @@ class Process:
         return ticks / _TICKS
 
     def memory(self) -> float:
-        """MB in memory; a page that several processes share counts once."""
+        """MB of its own: heaps and stacks, once where its processes share them.
+
+        Mapped files are left out: their part falls when any other program maps the same library.
+        """
         kilobytes = 0
         for pid in self._pids():
             for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-                if line.startswith("Pss:"):
+                if line.startswith("Pss_Anon:"):
                     kilobytes += int(line.split()[1])
         return kilobytes / 1024
 
