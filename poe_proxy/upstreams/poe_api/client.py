@@ -33,6 +33,8 @@ log = logging.getLogger(__name__)
 API_URL: Final = "https://api.poe.com"
 #: Seconds until a bot says its first word: those that think, draw or film are slow (§13).
 FIRST_WORD: Final = 600.0
+#: Seconds without a word after which a bot has none to say, whatever signs of life Poe gives.
+NO_WORD: Final = 3600.0
 #: Seconds that each of the small questions beside the requests may take.
 ASIDE: Final = 15.0
 
@@ -134,7 +136,7 @@ class PoeApi:
         """Yield the events of one exchange, with signs of life between them."""
         exchange = self._wire.send("POST", "/v1/chat/completions", self._headers(), body)
         answer = _Answer()
-        heard = told = self._clock()
+        heard = spoke = told = self._clock()
         try:
             while not answer.is_over:
                 letters = exchange.wait(TICK - (self._clock() - told))
@@ -144,10 +146,12 @@ class PoeApi:
                 for letter in letters:
                     for event in answer.take(letter):
                         yield event
-                        told = now
+                        spoke = told = now
                 limit = self._timeout if answer.has_spoken else self._first_byte
                 if now - heard > limit:
                     raise UpstreamTimeout(f"Poe said nothing for {limit:g} s.")
+                if now - spoke > NO_WORD:
+                    raise UpstreamTimeout(f"The bot said no word for {NO_WORD:g} s.")
                 if now - told >= TICK or not letters:
                     # Also between letters that say nothing, such as comments.
                     yield Idle()

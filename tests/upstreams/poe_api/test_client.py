@@ -295,6 +295,18 @@ def test_silence_has_a_limit(make: Make, script: list[Letter | float], limit: fl
     assert [0.0] == wire.exchanges[0].closed
 
 
+def test_signs_of_life_alone_are_not_waited_for_for_ever(make: Make) -> None:
+    """A bot that films may take long; one that says no word for an hour has none."""
+    pings: list[Letter | float] = [step for _ in range(500) for step in (15.0, b": ping\n\n")]
+    api, wire = make([head(), *pings])
+    began = wire.clock.now
+    with pytest.raises(UpstreamTimeout):
+        list(api.reply(ask(), "x"))
+
+    assert 3600.0 <= wire.clock.now - began <= 3600.0 + 15.0 + TICK
+    assert [0.0] == wire.exchanges[0].closed
+
+
 # ---- ends and failures
 
 
