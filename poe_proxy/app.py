@@ -12,7 +12,7 @@ from typing import Any
 
 from flask import Flask
 
-from poe_proxy import counting, views
+from poe_proxy import counting, logs, views
 from poe_proxy.fetching import Fetcher
 from poe_proxy.gateway import Gateway
 from poe_proxy.limits import Limit, PerMinute, Rest
@@ -44,7 +44,7 @@ def read_settings(dotenv: Path = Path(".env")) -> Settings:
 def create_app(settings: Settings | None = None) -> Flask:
     """Return the WSGI application for *settings*, by default those of the environment."""
     settings = settings or read_settings()
-    _set_up_logging(settings.log_level)
+    logs.set_up(settings.log_level)
     if EXAMPLE_KEY in settings.auth_keys:
         log.warning(
             "AuthKey holds %s, the key of every example: whoever can reach this server can "
@@ -149,16 +149,6 @@ def _limits(per_minute: int, rest: float) -> tuple[Limit, ...]:
     if rest:
         limits.append(Rest(rest))
     return tuple(limits)
-
-
-def _set_up_logging(level: str) -> None:
-    package = logging.getLogger("poe_proxy")
-    package.setLevel(level)
-    if not package.handlers:
-        handler = logging.StreamHandler()
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s"))
-        package.addHandler(handler)
-        package.propagate = False
 
 
 def _tidy_paths(app: Callable[..., Any]) -> Callable[..., Any]:

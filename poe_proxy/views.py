@@ -20,7 +20,7 @@ from markupsafe import escape
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import PathConverter
 
-from poe_proxy import parsing, rendering, sse
+from poe_proxy import logs, parsing, rendering, sse
 from poe_proxy.chat import ChatRequest, Idle, ReplyEvent, Waiting
 from poe_proxy.connection import Connection
 from poe_proxy.errors import (
@@ -157,7 +157,7 @@ def create_chat_completion() -> Response:
     connection.limit_writes(WRITE_TIMEOUT)
     chat = parsing.chat_request(_body(connection))
     g.model = chat.model
-    events = _while_connected(services().gateway.reply(chat), connection, g.request_id)
+    events = _while_connected(services().gateway.reply(chat), connection)
     try:
         return _stream(chat, events) if chat.stream else _whole(chat, events)
     except BaseException:
@@ -173,13 +173,11 @@ def _stream(chat: ChatRequest, events: Generator[ReplyEvent, None, None]) -> Res
     # What fails before the first event can still be told with a status code.
     first = _first_event(events)
     frames = rendering.frames(
-        chat, chain([first], _told(events, g.request_id)), errors_as_text=services().errors_as_text
+        chat, chain([first], _told(events)), errors_as_text=services().errors_as_text
     )
     if isinstance(first, Idle):
         frames = chain([sse.comment("keep-alive")], frames)
-    response = Response(
-        _until_gone(frames, g.request_id), content_type="text/event-stream; charset=utf-8"
-    )
+    response = Response(_until_gone(frames), content_type="text/event-stream; charset=utf-8")
     response.headers["Cache-Control"] = "no-cache"
     response.headers["X-Accel-Buffering"] = "no"  # nginx would hold frames back
     # A generator that was never started runs no `finally`: hang up by hand.
@@ -187,16 +185,16 @@ def _stream(chat: ChatRequest, events: Generator[ReplyEvent, None, None]) -> Res
     return response
 
 
-def _told(events: Iterator[ReplyEvent], request_id: str) -> Iterator[ReplyEvent]:
+def _told(events: Iterator[ReplyEvent]) -> Iterator[ReplyEvent]:
     """Pass *events* on, and log a failure: the line of the request has gone out with its 200."""
     try:
         yield from events
     except PoeProxyError as failure:
-        log.info("%s broke off: %s", request_id, failure.code)
+        log.info("broke off: %s", failure.code)
         raise
 
 
-def _until_gone(frames: Iterable[bytes], request_id: str) -> Iterator[bytes]:
+def _until_gone(frames: Iterable[bytes]) -> Iterator[bytes]:
     """Pass *frames* on until the client hangs up; the server would log that as a fault."""
     try:
         yield from frames
@@ -205,7 +203,7 @@ def _until_gone(frames: Iterable[bytes], request_id: str) -> Iterator[bytes]:
     except GeneratorExit:
         raise
     except Exception as bug:
-        yield sse.data(rendering.error_body(_our_fault(bug, request_id)))
+        yield sse.data(rendering.error_body(_our_fault(bug)))
     except BaseException:
         # The server stops, and ends what is still under way.
         stopped = UpstreamInterrupted("The proxy was stopped before the end of the reply.")
@@ -233,7 +231,7 @@ def _first_event(events: Iterator[ReplyEvent]) -> ReplyEvent:
 
 
 def _while_connected(
-    events: Generator[ReplyEvent, None, None], connection: Connection, request_id: str
+    events: Generator[ReplyEvent, None, None], connection: Connection
 ) -> Generator[ReplyEvent, None, None]:
     """Pass *events* on as long as the client is there to hear them.
 
@@ -253,7 +251,7 @@ def _while_connected(
     except (PoeProxyError, ClientGone):
         raise
     except Exception as bug:
-        raise _our_fault(bug, request_id) from bug
+        raise _our_fault(bug) from bug
     finally:
         events.close()
 
@@ -310,7 +308,7 @@ def register(app: Flask) -> None:
 
 
 def _begin() -> Response | None:
-    g.request_id = f"req_{secrets.token_hex(12)}"
+    logs.request_id.set(f"req_{secrets.token_hex(12)}")
     g.began = time.monotonic()
     if request.method == "OPTIONS":
         nothing = Response(status=204)
@@ -342,7 +340,7 @@ def _has_key() -> bool:
 
 
 def _finish(response: Response) -> Response:
-    response.headers["x-request-id"] = g.request_id
+    response.headers["x-request-id"] = logs.request_id.get()
     response.headers["Access-Control-Allow-Origin"] = "*"
     response.headers["Access-Control-Expose-Headers"] = _EXPOSED
     if request.method == "OPTIONS":
@@ -355,8 +353,7 @@ def _finish(response: Response) -> Response:
     model = getattr(g, "model", None)
     code = getattr(g, "failure_code", None)
     log.info(
-        "%s %s %s %s %d %.0f ms%s%s",
-        g.request_id,
+        "%s %s %s %d %.0f ms%s%s",
         request.remote_addr or "-",
         request.method,
         _for_log(request.path),
@@ -414,12 +411,13 @@ def _on_http_error(error: HTTPException) -> Response:
 
 
 def _on_bug(error: Exception) -> Response:
-    return error_response(_our_fault(error, g.request_id))
+    return error_response(_our_fault(error))
 
 
-def _our_fault(bug: Exception, request_id: str) -> InternalError:
-    log.error("%s failed", request_id, exc_info=bug)
-    return InternalError(f"A fault of the proxy; its log has the details under {request_id}.")
+def _our_fault(bug: Exception) -> InternalError:
+    log.error("failed", exc_info=bug)
+    where = logs.request_id.get()
+    return InternalError(f"A fault of the proxy; its log has the details under {where}.")
 
 
 _HELLO: Final = """<!doctype html>

@@ -1,10 +1,14 @@
-"""Stand-ins that unit tests share: a clock moved by hand, an upstream that follows a script."""
+"""What unit tests share: a clock moved by hand, an upstream that follows a script, the log."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable
+import io
+import logging
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, Final, TypeAlias
 
+from poe_proxy import logs
 from poe_proxy.chat import ChatRequest, Done, Message, ReplyEvent, Sending, Text, TextPart
 
 #: What happens next in a reply: an event is said, a failure is raised, a function is called.
@@ -72,3 +76,19 @@ def ask(text: str = "Hello!", **fields: Any) -> ChatRequest:
     """A request of one user message."""
     message = Message(role="user", content=(TextPart(text),))
     return ChatRequest(**{"model": "gpt-4", "messages": (message,), **fields})
+
+
+@contextmanager
+def log_lines() -> Iterator[io.StringIO]:
+    """What is written into the log meanwhile."""
+    package = logging.getLogger("poe_proxy")
+    lines = io.StringIO()
+    handler = logs.handler(lines)
+    level = package.level
+    package.addHandler(handler)
+    package.setLevel("INFO")
+    try:
+        yield lines
+    finally:
+        package.removeHandler(handler)
+        package.setLevel(level)

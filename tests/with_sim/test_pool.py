@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 import socket
 import time
 from collections.abc import Iterator
@@ -170,6 +171,20 @@ def test_no_limit_of_concurrency_is_exceeded_under_load(sim: ApiSim, proxy: Prox
 
 
 # ---- cookies where no key can serve
+
+
+def test_the_log_says_for_which_request_a_token_was_tried(sim: ApiSim, proxy: Proxy) -> None:
+    """Streams at the same time, each on its way from keys without points to a cookie."""
+    sim.control_api(points={"key-1": 0, "key-2": 0})
+    with ThreadPoolExecutor(4) as clients:
+        bodies = [ask(f"!echo {n}", BOT, stream=True) for n in range(4)]
+        ids = {answer.headers["x-request-id"] for answer in clients.map(proxy.post, bodies)}
+    moved = set(re.findall(r"(\S+) key-\d: insufficient_quota; trying another", proxy.output()))
+    served = set(re.findall(r"(\S+) 127\.0\.0\.1 POST /v1/chat/completions", proxy.output()))
+
+    assert ids <= served
+    assert moved & ids
+    assert "-" not in moved | served
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
