@@ -84,6 +84,9 @@ class ChatRequest:
     tools: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
     tool_choice: str | Mapping[str, Any] | None = None
     parallel_tool_calls: bool | None = None
+    #: Whether the client speaks the form that tools had before: `functions`, of which an answer
+    #: calls one, as `function_call`. Beneath they are tools like others.
+    legacy_functions: bool = False
     response_format: Mapping[str, Any] | None = None
     reasoning_effort: str | None = None
     #: Fields that have no name here, a bot's own parameters among them, as they came.

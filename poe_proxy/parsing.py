@@ -27,7 +27,7 @@ _NAMED: Final = frozenset(
         "model", "messages", "stream", "stream_options", "n", "temperature", "top_p",
         "max_tokens", "max_completion_tokens", "stop", "tools", "tool_choice",
         "parallel_tool_calls", "response_format", "reasoning_effort", "logprobs", "top_logprobs",
-        "modalities",
+        "modalities", "functions", "function_call",
     }
 )  # fmt: skip
 
@@ -58,6 +58,8 @@ def chat_request(body: bytes) -> ChatRequest:
     messages = _messages(data)
     _refuse_what_would_be_a_lie(data)
     options = _field(data, "stream_options", dict) or {}
+    functions = _functions(data)
+    function_choice = _function_choice(data, functions)
     return ChatRequest(
         model=model.strip(),
         messages=messages,
@@ -67,9 +69,10 @@ def chat_request(body: bytes) -> ChatRequest:
         top_p=_number(data, "top_p", 0, 1),
         max_tokens=_max_tokens(data),
         stop=_stop(data),
-        tools=_tools(data),
-        tool_choice=_tool_choice(data),
-        parallel_tool_calls=_field(data, "parallel_tool_calls", bool),
+        tools=functions or _tools(data),
+        tool_choice=function_choice if functions else _tool_choice(data),
+        parallel_tool_calls=False if functions else _field(data, "parallel_tool_calls", bool),
+        legacy_functions=bool(functions),
         response_format=_response_format(data),
         reasoning_effort=_field(data, "reasoning_effort", str),
         extra={
@@ -153,9 +156,6 @@ def _refuse_what_would_be_a_lie(data: Mapping[str, Any]) -> None:
         _refuse(name, "Poe gives no log probabilities.")
     if "audio" in (_field(data, "modalities", list) or ()):
         _refuse("modalities", "Poe gives no sound within an answer; voice bots answer with a link.")
-    for name, instead in (("functions", "tools"), ("function_call", "tool_choice")):
-        if data.get(name):
-            _refuse(name, f"{name} is the old form; send {instead}.")
 
 
 def _tools(data: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
@@ -167,17 +167,41 @@ def _tools(data: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
                 f"tools[{place}]",
                 f'tools[{place}] must be {{"type": "function", "function": {{...}}}}.',
             )
-        if not isinstance(function.get("name"), str) or not function["name"]:
-            _refuse(
-                f"tools[{place}].function.name",
-                f"tools[{place}].function.name must be a string.",
-            )
-        if not isinstance(function.get("parameters") or {}, dict):
-            _refuse(
-                f"tools[{place}].function.parameters",
-                f"tools[{place}].function.parameters must be a JSON schema.",
-            )
+        _check_function(function, f"tools[{place}].function")
     return tuple(tools)
+
+
+def _check_function(function: Mapping[str, Any], path: str) -> None:
+    if not isinstance(function.get("name"), str) or not function["name"]:
+        _refuse(f"{path}.name", f"{path}.name must be a string.")
+    if not isinstance(function.get("parameters") or {}, dict):
+        _refuse(f"{path}.parameters", f"{path}.parameters must be a JSON schema.")
+
+
+def _functions(data: Mapping[str, Any]) -> tuple[Mapping[str, Any], ...]:
+    """The form that `tools` had before, as tools."""
+    functions = _field(data, "functions", list) or []
+    if functions and data.get("tools"):
+        _refuse("functions", "functions is the older form of tools; send only one of them.")
+    for place, function in enumerate(functions):
+        if not isinstance(function, dict):
+            _refuse(f"functions[{place}]", f"functions[{place}] must be an object with a name.")
+        _check_function(function, f"functions[{place}]")
+    return tuple({"type": "function", "function": function} for function in functions)
+
+
+def _function_choice(
+    data: Mapping[str, Any], functions: tuple[Mapping[str, Any], ...]
+) -> str | Mapping[str, Any] | None:
+    choice = data.get("function_call")
+    match choice:
+        case None | "none" | "auto":
+            return choice
+        case {"name": str(name)}:
+            if name not in [tool["function"]["name"] for tool in functions]:
+                _refuse("function_call", "function_call names a function that is not in functions.")
+            return {"type": "function", "function": {"name": name}}
+    _refuse("function_call", 'function_call must be "none", "auto" or {"name": "..."}.')
 
 
 def _tool_choice(data: Mapping[str, Any]) -> str | Mapping[str, Any] | None:
@@ -225,13 +249,14 @@ def _messages(data: Mapping[str, Any]) -> tuple[Message, ...]:
             'messages must hold at least one message: [{"role": "user", "content": "..."}].',
             missing=given is None,
         )
-    messages = tuple(_message(one, f"messages[{place}]") for place, one in enumerate(given))
+    messages = tuple(_message(one, place) for place, one in enumerate(given))
     if not any(one.content or one.tool_calls for one in messages):
         _refuse("messages", "messages must hold something to say: every content is empty.")
     return messages
 
 
-def _message(given: Any, path: str) -> Message:
+def _message(given: Any, place: int) -> Message:
+    path = f"messages[{place}]"
     if not isinstance(given, dict):
         _refuse(path, f"{path} must be an object with a role and a content.")
     role = _field(given, "role", str, f"{path}.")
@@ -242,8 +267,9 @@ def _message(given: Any, path: str) -> Message:
         role=cast("Role", role),
         content=_content(given.get("content"), f"{path}.content"),
         name=_field(given, "name", str, f"{path}."),
-        tool_calls=tuple(
-            _tool_call(call, f"{path}.tool_calls[{place}]") for place, call in enumerate(calls)
+        tool_calls=(
+            *(_tool_call(call, f"{path}.tool_calls[{place}]") for place, call in enumerate(calls)),
+            *_function_call(given.get("function_call"), place),
         ),
         tool_call_id=_field(given, "tool_call_id", str, f"{path}."),
     )
@@ -260,6 +286,19 @@ def _tool_call(given: Any, path: str) -> ToolCall:
         path,
         f'{path} must be {{"id": "...", "type": "function", '
         '"function": {"name": "...", "arguments": "a JSON text"}}.',
+    )
+
+
+def _function_call(given: Any, place: int) -> tuple[ToolCall, ...]:
+    """The call of a message in the older form. It has no id, so its place serves as one."""
+    match given:
+        case None:
+            return ()
+        case {"name": str(name), "arguments": str(arguments)}:
+            return (ToolCall(f"call_{place}", name, arguments),)
+    _refuse(
+        f"messages[{place}].function_call",
+        f'messages[{place}].function_call must be {{"name": "...", "arguments": "a JSON text"}}.',
     )
 
 

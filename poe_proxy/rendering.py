@@ -144,7 +144,11 @@ def completion(chat: ChatRequest, events: Iterable[ReplyEvent]) -> bytes:
         message["reasoning_content"] = answer.reasoning
     if answer.calls:
         message["content"] = answer.text or None
-        message["tool_calls"] = [call for _, call in sorted(answer.calls.items())]
+        calls = [call for _, call in sorted(answer.calls.items())]
+        if chat.legacy_functions:
+            message["function_call"] = calls[0]["function"]
+        else:
+            message["tool_calls"] = calls
     return orjson.dumps(
         {
             "id": _completion_id(),
@@ -152,7 +156,12 @@ def completion(chat: ChatRequest, events: Iterable[ReplyEvent]) -> bytes:
             "created": int(time.time()),
             "model": chat.model,
             "choices": [
-                {"index": 0, "message": message, "logprobs": None, "finish_reason": reason}
+                {
+                    "index": 0,
+                    "message": message,
+                    "logprobs": None,
+                    "finish_reason": _reason(chat, reason),
+                }
             ],
             "usage": answer.count(chat),
         }
@@ -200,11 +209,11 @@ def frames(
                     yield chunk({"reasoning_content": text})
                 case ToolCallPart():
                     answer.call(event)
-                    yield chunk({"tool_calls": [_call_delta(event)]})
+                    yield chunk(_call_delta(chat, event))
                 case Usage():
                     answer.usage = event
                 case Done(reason):
-                    end = b'{},"finish_reason":"' + reason.encode() + b'"}]'
+                    end = b'{},"finish_reason":"' + _reason(chat, reason).encode() + b'"}]'
                     yield opening + end + tail
                     if chat.include_usage:
                         usage = orjson.dumps(answer.count(chat))
@@ -224,14 +233,20 @@ def frames(
         yield sse.data(error_body(failure))
 
 
-def _call_delta(part: ToolCallPart) -> dict[str, Any]:
-    delta: dict[str, Any] = {"index": part.index}
+def _call_delta(chat: ChatRequest, part: ToolCallPart) -> dict[str, Any]:
     function: dict[str, Any] = {"arguments": part.arguments}
-    if part.id is not None:
-        delta.update(id=part.id, type="function")
     if part.name is not None:
         function["name"] = part.name
-    return {**delta, **part.extra, "function": function}
+    if chat.legacy_functions:
+        return {"function_call": function}
+    call: dict[str, Any] = {"index": part.index}
+    if part.id is not None:
+        call.update(id=part.id, type="function")
+    return {"tool_calls": [{**call, **part.extra, "function": function}]}
+
+
+def _reason(chat: ChatRequest, reason: FinishReason) -> str:
+    return "function_call" if chat.legacy_functions and reason == "tool_calls" else reason
 
 
 def error_body(failure: PoeProxyError) -> bytes:

@@ -133,9 +133,12 @@ class _Rules:
     @classmethod
     def of(cls, chat: ChatRequest) -> _Rules:
         """Read them from *chat*. Raises `InvalidRequest`."""
+        path = (
+            "functions[{}].parameters" if chat.legacy_functions else "tools[{}].function.parameters"
+        )
         schemas = {
             tool["function"]["name"]: Schema.of(
-                tool["function"].get("parameters") or {}, f"tools[{place}].function.parameters"
+                tool["function"].get("parameters") or {}, path.format(place)
             )
             for place, tool in enumerate(chat.tools)
         }

@@ -12,6 +12,7 @@ from poe_proxy.errors import InvalidRequest
 from poe_proxy.parsing import chat_request
 
 USER = {"role": "user", "content": "Hello!"}
+FUNCTION = {"name": "look_up", "parameters": {"type": "object"}}
 TOOL = {"type": "function", "function": {"name": "look_up", "parameters": {"type": "object"}}}
 
 
@@ -197,6 +198,38 @@ def test_calls_and_their_results() -> None:
 
 
 @pytest.mark.parametrize(
+    ("function_call", "tool_choice"),
+    [
+        (None, None),
+        ("none", "none"),
+        ("auto", "auto"),
+        ({"name": "look_up"}, {"type": "function", "function": {"name": "look_up"}}),
+    ],
+)
+def test_functions_are_the_older_form_of_tools(function_call: Any, tool_choice: Any) -> None:
+    """They are tools, one call at a time; and what the client hears is to be in that form too."""
+    chat = parse(functions=[FUNCTION], function_call=function_call, tools=[])
+
+    assert ({"type": "function", "function": FUNCTION},) == chat.tools
+    assert (tool_choice, False, True) == (
+        chat.tool_choice,
+        chat.parallel_tool_calls,
+        chat.legacy_functions,
+    )
+    assert {} == chat.extra
+
+
+def test_a_call_in_the_older_form_is_a_call() -> None:
+    """It has no id there; each gets one, by which its result can be told from others."""
+    call = {"name": "look_up", "arguments": '{"q":"x"}'}
+    old = {"role": "assistant", "content": None, "function_call": call}
+    first, _, second = parse(messages=[old, USER, old]).messages
+
+    assert [("look_up", '{"q":"x"}')] == [(one.name, one.arguments) for one in first.tool_calls]
+    assert first.tool_calls[0].id != second.tool_calls[0].id
+
+
+@pytest.mark.parametrize(
     "choice",
     [
         "none",
@@ -350,8 +383,16 @@ WRONG: list[tuple[str, dict[str, Any]]] = [
     ("top_logprobs", {"top_logprobs": 3}),
     ("modalities", {"modalities": ["text", "audio"], "audio": {"voice": "alloy"}}),
     ("modalities", {"modalities": "audio"}),
-    ("functions", {"functions": [{"name": "f"}]}),
-    ("function_call", {"function_call": "auto"}),
+    ("functions", {"functions": {}}),
+    ("functions", {"functions": [FUNCTION], "tools": [TOOL]}),
+    ("functions[0]", {"functions": ["look_up"]}),
+    ("functions[1].name", {"functions": [FUNCTION, {"name": ""}]}),
+    ("functions[0].parameters", {"functions": [{"name": "f", "parameters": "x"}]}),
+    ("function_call", {"functions": [FUNCTION], "function_call": "required"}),
+    ("function_call", {"functions": [FUNCTION], "function_call": {"name": "other"}}),
+    ("function_call", {"function_call": {"name": "look_up"}}),
+    ("messages[0].function_call", messages({"role": "assistant", "function_call": "f"})),
+    ("messages[0].function_call", messages({"role": "assistant", "function_call": {"name": "f"}})),
     ("tools", {"tools": {}}),
     ("tools[0]", {"tools": ["look_up"]}),
     ("tools[1]", {"tools": [TOOL, {"type": "web_search"}]}),

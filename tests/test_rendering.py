@@ -144,6 +144,23 @@ def test_tool_calls_are_put_together() -> None:
     assert {"extra_content": {"s": 1}} == (message.tool_calls or [])[1].model_extra
 
 
+CALLED = (
+    Text("Let me see."), ToolCallPart(0, "call_a", "f", '{"q":'), ToolCallPart(0, arguments="1}"),
+    Done("tool_calls"),
+)  # fmt: skip
+
+
+def test_a_call_is_told_in_the_older_form_to_whom_speaks_it() -> None:
+    (choice,) = whole(*CALLED, legacy_functions=True).choices
+
+    assert "function_call" == choice.finish_reason
+    assert {
+        "role": "assistant",
+        "content": "Let me see.",
+        "function_call": {"name": "f", "arguments": '{"q":1}'},
+    } == choice.message.model_dump(exclude_unset=True)
+
+
 def test_text_beside_tool_calls_is_kept() -> None:
     """A bot may say something and call."""
     answer = whole(Text("Let me see."), ToolCallPart(0, "c", "f", "{}"), Done("tool_calls"))
@@ -282,6 +299,16 @@ def test_calls_are_streamed_piece_by_piece() -> None:
         for chunk in (one, two, three)
         for call in chunk.choices[0].delta.model_dump(exclude_unset=True)["tool_calls"]
     ]  # fmt: skip
+
+
+def test_a_call_is_streamed_in_the_older_form_to_whom_speaks_it() -> None:
+    *_, begin, more, end, done = stream(*CALLED, legacy_functions=True)
+
+    assert [
+        {"function_call": {"name": "f", "arguments": '{"q":'}},
+        {"function_call": {"arguments": "1}"}},
+    ] == [chunk.choices[0].delta.model_dump(exclude_unset=True) for chunk in (begin, more)]
+    assert ("function_call", "[DONE]") == (end.choices[0].finish_reason, done)
 
 
 # ---- rewritten

@@ -48,6 +48,8 @@ class Answer:
     #: Name and arguments of each tool call, in their order.
     calls: list[tuple[str, str]] = field(default_factory=list)
     call_ids: list[str] = field(default_factory=list)
+    #: Name and arguments of the call in the older form.
+    function_call: tuple[str, str] | None = None
     finish: str | None = None
     usage: dict[str, int] | None = None
     error: dict[str, Any] | None = None
@@ -67,6 +69,9 @@ class Answer:
                 self.calls.append((call["function"]["name"], ""))
             name, arguments = self.calls.pop()
             self.calls.append((name, arguments + call["function"]["arguments"]))
+        if function := message.get("function_call"):
+            name, arguments = self.function_call or (function["name"], "")
+            self.function_call = name, arguments + function["arguments"]
 
 
 class Way:

@@ -212,6 +212,39 @@ def test_a_result_goes_back_and_is_answered(way: Way, stream: bool) -> None:
     assert "It snows in Paris." in json.dumps(second.told)
 
 
+@pytest.mark.parametrize("choice", [{}, {"function_call": {"name": "get_weather"}}], ids=str)
+def test_functions_are_the_older_form_of_tools(
+    way: Way, stream: bool, choice: dict[str, Any]
+) -> None:
+    """One call, told as `function_call`; its result goes back in a message of role `function`."""
+    functions = [WEATHER["function"]]
+    first = way.ask("Go.", stream, says=[way.call("Paris", "Rom")], functions=functions, **choice)
+
+    assert first.function_call is not None
+    name, arguments = first.function_call
+    assert ("function_call", []) == (first.finish, first.calls)
+    assert ("get_weather", {"city": "Paris"}) == (name, json.loads(arguments))
+
+    second = way.ask(
+        [
+            {"role": "user", "content": "Go."},
+            {
+                "role": "assistant",
+                "content": None,
+                "function_call": {"name": name, "arguments": arguments},
+            },
+            {"role": "function", "name": name, "content": "It snows in Paris."},
+        ],
+        stream,
+        says=["Take a coat."],
+        functions=functions,
+    )
+
+    assert ("Take a coat.", "stop", None) == (second.text, second.finish, second.function_call)
+    assert "It snows in Paris." in json.dumps(second.told)
+    assert "Paris" in json.dumps(second.told).replace("It snows in Paris.", "")
+
+
 # ---- thoughts and rewritten text
 
 

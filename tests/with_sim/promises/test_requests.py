@@ -49,7 +49,6 @@ def test_all_fields_at_once_are_accepted(way: Way, stream: bool, value: str | No
         ("logprobs", True),
         ("top_logprobs", 3),
         ("modalities", ["text", "audio"]),
-        ("functions", [{"name": "f", "parameters": {}}]),
         ("function_call", {"name": "f"}),
         ("stream", "yes"),
         ("temperature", 3),
