@@ -23,6 +23,7 @@ means for the token and for a second try, are read from the class.
     + UpstreamRefused         502  a refusal that has no class of its own
     + BotNotFound             404  no such bot
     + BotNotAllowed           403  the bot is not for this account
+    + BotLimited              429  the bot has had its share, whoever asks
     + BotFailed               502  the bot broke down
     + PromptTooLong           400  more than the bot can read
     + PromptRefused           403  moderation
@@ -207,6 +208,7 @@ class UpstreamRefused(UpstreamError):
     """Poe refused the request for a reason that has no class here; nothing was begun."""
 
     code = "upstream_refused"
+    another_kind = True
 
 
 class BotNotFound(UpstreamError):
@@ -225,6 +227,15 @@ class BotNotAllowed(UpstreamError):
     type = "permission_error"
     code = "model_not_allowed"
     another_token = True
+
+
+class BotLimited(UpstreamError):
+    """The maker of the model has no more to give for now: the bot's limit, not the token's."""
+
+    status = 429
+    type = "rate_limit_error"
+    code = "rate_limit_exceeded"
+    another_kind = True
 
 
 class BotFailed(UpstreamError):

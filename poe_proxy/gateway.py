@@ -127,10 +127,11 @@ class Gateway:
             try:
                 yield from ask(asked)
             except ParameterRefused as refusal:
-                if refusal.param != "tools":
+                if refusal.param not in ("tools", "tool_choice"):
                     raise
-                log.info("a bot has no tools of its own; teaching them")
-                self._toolless.add(bot.lower())
+                if refusal.param == "tools":
+                    log.info("a bot has no tools of its own; teaching them")
+                    self._toolless.add(bot.lower())
                 yield from taught(asked)
 
         has_own_tools = token.kind == "key" and bot.lower() not in self._toolless

@@ -240,14 +240,16 @@ class TokenRotator(Generic[U]):
                 return
             case TokenExhausted():
                 token.exhausted = True
-                rest = inf if token.is_watched else failure.retry_after or REST_EXHAUSTED
+                usual = REST_EXHAUSTED
             case TokenLimited():
-                rest = failure.retry_after or REST_LIMITED
+                usual = REST_LIMITED
             case UpstreamBlocked():
-                rest = failure.retry_after or REST_BLOCKED
+                usual = REST_BLOCKED
             case _:
                 return
-        rest = max(rest, REST_AT_LEAST)
+        rest = usual if failure.retry_after is None else max(failure.retry_after, REST_AT_LEAST)
+        if token.exhausted and token.is_watched:
+            rest = inf
         token.rests_until = max(token.rests_until, now + rest)
         how_long = "until it has points again" if rest == inf else f"for {rest:.0f} s"
         log.warning("%s rests %s: %s", token.label, how_long, failure)

@@ -23,6 +23,7 @@ from poe_proxy.chat import (
 )
 from poe_proxy.errors import (
     BotFailed,
+    BotLimited,
     BotNotAllowed,
     BotNotFound,
     NoPointsLeft,
@@ -56,9 +57,10 @@ from .fakes import ANSWER, Clock, FakeUpstream, Step, ask
 
 MOVES = (TokenRejected, TokenLimited, TokenExhausted, UpstreamUnreachable, UpstreamOverloaded,
          BotNotAllowed)  # fmt: skip
-MOVES_TO_ANOTHER_KIND = (UpstreamChanged, UpstreamBlocked, BotNotFound)
+MOVES_TO_ANOTHER_KIND = (UpstreamChanged, UpstreamBlocked, UpstreamRefused, BotNotFound,
+                         BotLimited)  # fmt: skip
 STAYS = (UpstreamUncertain, UpstreamInterrupted, UpstreamTimeout, UpstreamProtocolError,
-         UpstreamRefused, BotFailed, PromptTooLong, PromptRefused, ParameterRefused)  # fmt: skip
+         BotFailed, PromptTooLong, PromptRefused, ParameterRefused)  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -189,6 +191,25 @@ def test_one_call_is_one_call_whatever_the_bot_does() -> None:
 
     assert [first] == calls(parallel_tool_calls=False)
     assert [first, second] == calls(parallel_tool_calls=True) == calls()
+
+
+@pytest.mark.parametrize(("param", "is_remembered"), [("tools", True), ("tool_choice", False)])
+def test_what_a_bot_does_not_know_of_tools_is_taught(param: str, is_remembered: bool) -> None:
+    """A bot that does not know the choice may know tools all the same."""
+    refused = ParameterRefused("No.", param=param)
+    called = Text('<tool_call>\n{"name": "f", "arguments": {}}\n</tool_call>')
+    key = FakeUpstream([refused], [called, Done()], [called, Done()])
+    house = House(keys=[key])
+    tools = ({"type": "function", "function": {"name": "f"}},)
+
+    def reason() -> str:
+        *_, end = house.reply(tools=tools, tool_choice="required")
+        assert isinstance(end, Done)
+        return end.finish_reason
+
+    assert "tool_calls" == reason()
+    list(house.reply(tools=tools))
+    assert [True, False, not is_remembered] == [bool(chat.tools) for chat, _ in key.asked]
 
 
 def test_a_bot_that_is_asked_once_more_is_not_asked_too_soon() -> None:

@@ -570,6 +570,7 @@ def test_without_any_token_left_nobody_waits() -> None:
         pytest.param(TokenLimited("Slow."), REST_LIMITED, id="limited"),
         pytest.param(TokenLimited("Slow.", retry_after=7.0), 7.0, id="limited, with a time"),
         pytest.param(TokenLimited("Slow.", retry_after=0.001), 1.0, id="limited, hardly"),
+        pytest.param(TokenLimited("Slow.", retry_after=0.0), 1.0, id="limited, no longer"),
         pytest.param(TokenExhausted("Empty."), REST_EXHAUSTED, id="out of points"),
         pytest.param(TokenExhausted("Empty.", retry_after=9.0), 9.0, id="out of points until"),
         pytest.param(UpstreamBlocked("Robot?"), REST_BLOCKED, id="blocked"),

@@ -222,6 +222,17 @@ def test_cookies_serve_when_no_key_has_points(sim: ApiSim, proxy: Proxy) -> None
     until(lambda: text(proxy.post(ask("!echo x", BOT))) and asked(sim)[-1].startswith("key-"))
 
 
+def test_a_bot_without_quota_stops_no_other(sim: ApiSim, proxy: Proxy) -> None:
+    """Its maker's limit does not say when it ends. No key rests, and Poe's words are passed on."""
+    refused = proxy.post(ask("!http=429 !retry-after=none", "by-key"))
+    served = proxy.post(ask("!echo x", "by-key"), timeout=5)
+
+    assert (429, "rate_limit_exceeded") == (refused.status_code, refused.json()["error"]["code"])
+    assert "exceeded your current quota" in refused.json()["error"]["message"]
+    assert "x" == text(served)
+    assert 2 == len(asked(sim))
+
+
 def test_no_points_on_either_way(sim: ApiSim, proxy: Proxy) -> None:
     """A 429 that tells the openai packages not to try again."""
     sim.control_api(points={"key-1": 0, "key-2": 0})

@@ -35,6 +35,9 @@ API_URL: Final = "https://api.poe.com"
 FIRST_WORD: Final = 600.0
 #: Seconds without a word after which a bot has none to say, whatever signs of life Poe gives.
 NO_WORD: Final = 3600.0
+#: Times that a request is repeated because its bot refuses fields of it. Each is one more
+#: request to Poe, and counts as one.
+REPEATS: Final = 3
 #: Seconds that each of the small questions beside the requests may take.
 ASIDE: Final = 15.0
 
@@ -88,13 +91,14 @@ class PoeApi:
         clear refusal, and nothing was done. Nothing else is repeated here.
         """
         model = self._catalogue.find(bot) if self._catalogue else UNKNOWN
-        while True:
+        without = self._learned.of(bot)
+        for repeats_left in reversed(range(1 + REPEATS)):
             asked = protocol.request(
                 chat,
                 bot,
                 stream=not model.is_media,
                 declared=model.parameters,
-                without=self._learned.of(bot),
+                without=without,
             )
             has_spoken = False
             yield Sending()
@@ -105,11 +109,18 @@ class PoeApi:
                         yield event
                 return
             except ParameterRefused as refusal:
-                field = droppable(asked, refusal)
-                if field is None or has_spoken:
+                fields = droppable(
+                    asked,
+                    refusal,
+                    extra=chat.extra,
+                    declared=None if model is UNKNOWN else model.parameters,
+                )
+                if not fields or has_spoken or not repeats_left:
                     raise
-                log.info("%s: %r does not take %r; asking without it", self._label, bot, field)
-                self._learned.add(bot, field)
+                names = ", ".join(sorted(map(repr, fields)))
+                log.info("%s: %r does not take %.200s; asking again", self._label, bot, names)
+                without |= fields
+                self._learned.add(bot, fields)
 
     def balance(self) -> int:
         """Ask for the points that are left (§8); raises `UpstreamError`."""

@@ -9,14 +9,17 @@ import math
 import re
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 import orjson
 
+from poe_proxy import sse
 from poe_proxy.errors import (
     BotFailed,
+    BotLimited,
     BotNotAllowed,
     BotNotFound,
     ParameterRefused,
@@ -47,10 +50,27 @@ _TOO_LONG: Final = re.compile(
     re.I,
 )
 _NO_TOOLS: Final = re.compile(
-    r"(?:not|n't) support(?:ed)? (?:\w+ ){0,2}(?:tool|function)"
-    r"|(?:tool|function)s?\b[\w ]{0,20}(?:not|n't) supported",
+    r"(?:not|n't) support(?:ed)? (?:\w+ ){0,2}(?<!parallel )(?:tool|function)s?\b(?! choice)"
+    r"|(?<!parallel )\b(?:tool|function)s?\b(?! choice)[\w ]{0,20}(?:not|n't) supported",
     re.I,
 )
+#: The bot's limit, where a 429 might be the key's.
+_MAKERS_QUOTA: Final = re.compile(r"quota|error from|capacity|overloaded", re.I)
+_TOOL_CHOICE: Final = re.compile(r"tool[_ ]choice", re.I)
+#: A field that should not be there at all.
+_FIELD: Final = re.compile(
+    r"unknown|unrecogni[sz]ed|unsupported|unexpected|extra|not (?:supported|permitted|declared)",
+    re.I,
+)
+#: The value of a field that is welcome; whoever says so may use words of the other kind, too.
+_VALUE: Final = re.compile(
+    r"(?:unsupported|invalid|unknown) (?:value|type|schema|format)"
+    r"|(?:must|should) (?:be|have|match)"
+    r"|too (?:large|small|high|low|long|short|many)|(?:less|greater|more) than|at (?:most|least)"
+    r"|out of range|between|maximum|minimum|(?:allowed|supported|valid)(?: values| options)?:",
+    re.I,
+)
+_MISSING: Final = re.compile(r"missing", re.I)
 _MODERATED: Final = re.compile(
     r"moderat|polic(?:y|ies)|safety|flagged|harmful|content.filter|inappropriate", re.I
 )
@@ -59,6 +79,7 @@ _NOT_PERMITTED: Final = re.compile(
     r"|not allowed|not available|subscri",
     re.I,
 )
+_CODES_OF_MODERATION: Final = ("content_policy_violation", "content_filter", "moderation_blocked")
 #: A fault of Poe's catalogue that comes as a 400 (§9.3).
 _POES_OWN_FAULT: Final = re.compile(r"unit price not found", re.I)
 
@@ -102,18 +123,36 @@ def of_answer(
     *headers* are looked up in any case; *now* is the time of day, for a `Retry-After` that
     gives one.
     """
-    try:
-        answer = orjson.loads(content)
-    except orjson.JSONDecodeError:
+    answer = _json(content)
+    if answer is None:
         return _of_page(status, headers, now)
-    error = answer.get("error") if isinstance(answer, dict) else None
-    return _of_error(status, _as_object(error), _rest(headers, now))
+    match answer:
+        case {"error": error}:
+            found = _as_object(error)
+        case {"message": str(said)} | {"detail": str(said)}:
+            found = {**answer, "message": said}
+        case _:
+            found = {}
+    return _of_error(
+        status,
+        found,
+        _rest(headers, now),
+        has_end="Retry-After" in headers or headers.get("x-ratelimit-remaining-requests") == "0",
+    )
 
 
 def of_event(error: Any) -> UpstreamError:
     """Return the failure that an error object within a 200 tells of."""
     found = _as_object(error)
     return _of_error(_status(found), found, None)
+
+
+def _json(content: bytes) -> Any:
+    """The JSON of an answer, or of the first event of a stream; None for what is neither."""
+    for text in (content, *sse.Decoder().feed(content + b"\n\n")):
+        with suppress(orjson.JSONDecodeError):
+            return orjson.loads(text)
+    return None
 
 
 def _of_page(status: int, headers: Mapping[str, str], now: Callable[[], float]) -> UpstreamError:
@@ -148,7 +187,13 @@ def _status(error: Mapping[str, Any]) -> int:
     )
 
 
-def _of_error(status: int, error: Mapping[str, Any], retry_after: float | None) -> UpstreamError:
+def _of_error(
+    status: int,
+    error: Mapping[str, Any],
+    retry_after: float | None,
+    *,
+    has_end: bool = False,
+) -> UpstreamError:
     said = _message(error.get("message"))
     message = said or f"Poe answered {status}."
     kind, code, param = (error.get(name) for name in ("type", "code", "param"))
@@ -163,10 +208,11 @@ def _of_error(status: int, error: Mapping[str, Any], retry_after: float | None) 
         return PromptTooLong(message, param="messages")
     match status:
         case 400 | 422 if _POES_OWN_FAULT.search(said):
-            return BotFailed(message)
+            return UpstreamRefused(message)
+        case 400 | 422 if code in _CODES_OF_MODERATION:
+            return PromptRefused(message)
         case 400 | 422:
-            named = param if isinstance(param, str) and param else None
-            return ParameterRefused(message, param=named, code=None if named else "invalid_value")
+            return _parameter(message, param, code)
         case 401:
             return TokenRejected(message)
         case 403:
@@ -180,11 +226,26 @@ def _of_error(status: int, error: Mapping[str, Any], retry_after: float | None) 
             return BotNotFound(message, param="model")
         case 408 | 504:
             return UpstreamTimeout(message)
+        case 429 if not has_end and _MAKERS_QUOTA.search(said):
+            # The key's own limit says when it ends (§9.1, §10); that of a maker does not (§9.3).
+            return BotLimited(message)
         case 429:
             return TokenLimited(message, retry_after=retry_after)
         case 502 | 503 | 529:
             return UpstreamOverloaded(message, retry_after=retry_after)
     return BotFailed(message) if status >= 500 else UpstreamRefused(message)
+
+
+def _parameter(message: str, param: Any, code: Any) -> ParameterRefused:
+    """Return a refusal whose code says whether it is about a field or about its value."""
+    named = param if isinstance(param, str) and param else None
+    if named is None and _TOOL_CHOICE.search(message):
+        named = "tool_choice"
+    if code == "missing_parameter" or _MISSING.match(message):
+        return ParameterRefused(message, param=named, code="missing_required_parameter")
+    if _VALUE.search(message) or not (named or _FIELD.search(message)):
+        return ParameterRefused(message, param=named, code="invalid_value")
+    return ParameterRefused(message, param=named)
 
 
 def _message(given: Any) -> str:

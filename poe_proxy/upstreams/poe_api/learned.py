@@ -13,23 +13,16 @@ from typing import Final
 
 from poe_proxy.errors import ParameterRefused
 
-#: What cannot be left out without the answer becoming another one than was asked for. For tools
-#: and JSON the house has ways of its own: tools are taught instead, JSON is checked.
+#: What cannot be left out without the answer becoming another one than was asked for. What the
+#: house does by itself can be: tools are taught instead, JSON is checked, stop words are cut.
 _ESSENTIAL: Final = frozenset(
-    {"model", "messages", "stream", "tools", "tool_choice", "stop", "max_completion_tokens"}
+    {"model", "messages", "stream", "tools", "tool_choice", "max_completion_tokens"}
 )
 
-#: How a refusal begins that is about a field's value: the field itself is welcome.
-_VALUE: Final = re.compile(r"(?:unsupported|invalid) (?:value|type)", re.IGNORECASE)
-
-#: How one speaks of a field that should not be there at all.
-_UNKNOWN: Final = re.compile(
-    r"unknown|unrecogni[sz]ed|unsupported|unexpected|extra|not (?:supported|permitted|declared)",
-    re.IGNORECASE,
-)
-
-#: More bots than a user ever names; beyond that somebody invents them.
+#: More bots than a user ever names, and more fields than a client of theirs sends; beyond that
+#: somebody invents them.
 _BOTS_AT_MOST: Final = 1000
+_FIELDS_AT_MOST: Final = 100
 
 
 class Learned:
@@ -43,32 +36,53 @@ class Learned:
         """Return the fields that *bot* refused so far."""
         return self._fields.get(bot.lower(), frozenset())
 
-    def add(self, bot: str, field: str) -> None:
-        """Note that *bot* refused *field*."""
+    def add(self, bot: str, fields: Collection[str]) -> None:
+        """Note that *bot* takes none of *fields*."""
         with self._lock:
+            known = self.of(bot) | set(fields)
+            if len(known) > _FIELDS_AT_MOST:
+                return
             if len(self._fields) >= _BOTS_AT_MOST:
                 self._fields.clear()
-            self._fields[bot.lower()] = self.of(bot) | {field}
+            self._fields[bot.lower()] = known
 
 
-def droppable(sent: Collection[str], refusal: ParameterRefused) -> str | None:
-    """Return the field of *sent* that *refusal* is about, if the bot may be asked without it.
+def droppable(
+    sent: Collection[str],
+    refusal: ParameterRefused,
+    *,
+    extra: Collection[str] = (),
+    declared: Collection[str] | None = None,
+) -> frozenset[str]:
+    """Return the fields of *sent* without which the bot may be asked again; perhaps none.
 
-    None if a *value* was refused: whoever sent it believes in it, and should hear of it.
+    *extra* are those that nobody but the client knows, *declared* those that the catalogue has
+    for the bot, None if it does not have the bot. A bot that refuses one field which it does not
+    declare gets none of them any more: to be told of each would cost a request each.
+
+    None if a *value* was refused, as it always is with a declared field: whoever sent it
+    believes in it, and should hear of it.
     """
-    if _VALUE.match(refusal.message):
-        return None
-    candidates = [name for name in sent if name not in _ESSENTIAL]
+    if refusal.code != ParameterRefused.code:
+        return frozenset()
+    field = _named(sent, refusal)
+    if field is None or field in _ESSENTIAL or field in (declared or ()):
+        return frozenset()
+    if declared is not None and field in extra:
+        return frozenset(name for name in extra if name in sent and name not in declared)
+    return frozenset({field})
+
+
+def _named(sent: Collection[str], refusal: ParameterRefused) -> str | None:
     if refusal.param is not None:
         # Perhaps a path, such as `response_format.json_schema`.
-        named = re.split(r"[.\[]", refusal.param, maxsplit=1)[0]
-        if named in candidates:
-            return named
-    if not _UNKNOWN.search(refusal.message):
-        return None
+        field = re.split(r"[.\[]", refusal.param, maxsplit=1)[0]
+        if field in sent:
+            return field
     quoted = set(re.findall(r"['\"`](\w+)", refusal.message))
     bare = set(re.findall(r"\w+", refusal.message))
     for words in (quoted, bare):
-        if found := [name for name in candidates if name in words]:
-            return found[0]
+        for field in sent:
+            if field in words and field not in _ESSENTIAL:
+                return field
     return None

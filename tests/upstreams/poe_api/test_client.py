@@ -407,6 +407,16 @@ def test_a_refused_field_is_dropped_and_remembered(make: Make) -> None:
     assert 1 == len(wire.sent)
 
 
+def test_a_request_is_repeated_three_times_at_most(make: Make) -> None:
+    """Each repetition is a request to Poe, and uses the limit that all share."""
+    extra = {f"field-{number}": 1 for number in range(10)}
+    api, wire = make(*(unknown(name) for name in extra))
+    with pytest.raises(ParameterRefused):
+        list(api.reply(ask(extra=extra), "Bot"))
+
+    assert 4 == len(wire.sent)
+
+
 def test_max_tokens_is_tried_under_its_newer_name(make: Make) -> None:
     """And if that is not taken either, the client hears of it: its limit would not hold."""
     api, wire = make(unknown("max_tokens"), ANSWER)
@@ -428,14 +438,13 @@ def test_max_tokens_is_tried_under_its_newer_name(make: Make) -> None:
         ),
         (error(400, "The model does not support tool calling.", param="model"), "tools"),
         (error(404, "The model does not support tool calling."), "tools"),
-        (error(400, "Unknown parameter: 'stop'.", param="stop"), "stop"),
         (error(400, "What?"), None),
     ],
 )
 def test_other_refusals_are_passed_on(
     make: Make, script: list[Letter | float], param: str | None
 ) -> None:
-    """A value, tools, what cannot be left out, and what nobody understands."""
+    """A value, tools, and what nobody understands."""
     tools = ({"type": "function", "function": {"name": "f"}},)
     api, wire = make(script)
     with pytest.raises(ParameterRefused) as refused:

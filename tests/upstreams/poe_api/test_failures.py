@@ -13,6 +13,7 @@ from requests.structures import CaseInsensitiveDict
 from poe_proxy import errors
 from poe_proxy.errors import (
     BotFailed,
+    BotLimited,
     BotNotAllowed,
     BotNotFound,
     ParameterRefused,
@@ -177,7 +178,7 @@ RECORDED: list[tuple[int, dict[str, Any], type[UpstreamError], str | None]] = [
     (
         400,
         {"message": "Token unit price not found for entity: some-bot"},
-        BotFailed,
+        UpstreamRefused,
         None,
     ),
     (
@@ -196,7 +197,7 @@ RECORDED: list[tuple[int, dict[str, Any], type[UpstreamError], str | None]] = [
             "error_id": "1",
             "message": "You exceeded your current quota, insufficient_quota at the vendor.",
         },
-        TokenLimited,
+        BotLimited,
         None,
     ),
     (500, {"type": "provider_error", "message": "Error from OpenAI: oh."}, BotFailed, None),
@@ -255,11 +256,123 @@ def test_recorded_bodies(
     assert error["message"] == failure.message
 
 
-def test_a_400_that_names_nothing_is_no_unsupported_parameter() -> None:
-    """OpenAI's code says what is wrong: a field, or what it holds."""
-    assert "unsupported_parameter" == refused(400, {"message": "x", "param": "seed"}).code
-    assert "invalid_value" == refused(400, {"message": "x"}).code
-    assert "invalid_value" == refused(400, {"message": "x", "param": ["seed"]}).code
+QUOTA = {"type": "rate_limit_error", "message": "Error from Google: quota exhausted."}
+
+
+@pytest.mark.parametrize(
+    ("headers", "kind"),
+    [
+        ({}, BotLimited),
+        ({"x_ratelimit_remaining_requests": "499", "x_ratelimit_reset_requests": "9"}, BotLimited),
+        ({"x_ratelimit_remaining_requests": "0", "x_ratelimit_reset_requests": "9"}, TokenLimited),
+        ({"retry_after": "9"}, TokenLimited),
+    ],
+)
+def test_whose_limit_it_is(headers: dict[str, str], kind: type[UpstreamError]) -> None:
+    """The key's own says when it ends; that of the model's maker stops no other bot."""
+    assert kind is type(refused(429, QUOTA, **headers))
+
+
+def test_a_limit_in_the_middle_of_a_stream_is_the_makers() -> None:
+    """If it says so."""
+    assert BotLimited is type(of_event(QUOTA))
+    assert TokenLimited is type(of_event({"type": "rate_limit_error", "message": "Slowly."}))
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "param"),
+    [
+        # A field that is not known, as far as one can tell.
+        ({"message": "x", "param": "seed"}, "unsupported_parameter", "seed"),
+        ({"message": "Unknown parameter: 'seed'."}, "unsupported_parameter", None),
+        (
+            {"message": "Unsupported parameter: 'top_p' is not supported with this model."},
+            "unsupported_parameter",
+            None,
+        ),
+        # A value.
+        ({"message": "x"}, "invalid_value", None),
+        ({"message": "x", "param": ["seed"]}, "invalid_value", None),
+        (
+            {"message": "Input should be less than or equal to 1", "param": "temperature"},
+            "invalid_value",
+            "temperature",
+        ),
+        (
+            {"message": "The size '9x9' is not supported. Allowed: '1x1'.", "param": "size"},
+            "invalid_value",
+            "size",
+        ),
+        (
+            {"message": "Invalid schema for response_format 'x'.", "param": "response_format"},
+            "invalid_value",
+            "response_format",
+        ),
+        ({"message": "thinking_budget must be between 0 and 9"}, "invalid_value", None),
+        ({"message": "max_tokens is too large: 99."}, "invalid_value", None),
+        (
+            {"message": "Unsupported value: 'x'. Supported values are: 'low'."},
+            "invalid_value",
+            None,
+        ),
+        # Something is not there.
+        (
+            {"message": "Missing required parameter: 'messages[1].tool_call_id'.", "param": "m"},
+            "missing_required_parameter",
+            "m",
+        ),
+        ({"message": "x", "code": "missing_parameter"}, "missing_required_parameter", None),
+        # A way of choosing that the bot does not know, although it knows tools.
+        (
+            {"message": "This model does not support tool_choice 'required'"},
+            "unsupported_parameter",
+            "tool_choice",
+        ),
+        (
+            {"message": "deepseek-reasoner does not support this tool_choice"},
+            "unsupported_parameter",
+            "tool_choice",
+        ),
+        (
+            {"message": "Parallel tool calls are not supported.", "param": "parallel_tool_calls"},
+            "unsupported_parameter",
+            "parallel_tool_calls",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_request(error: dict[str, Any], code: str, param: str | None) -> None:
+    """OpenAI's code says it: a field, what it holds, or that it is not there."""
+    failure = refused(400, error)
+
+    assert (ParameterRefused, code, param) == (type(failure), failure.code, failure.param)
+
+
+def test_moderation_may_come_as_a_400() -> None:
+    failure = refused(400, {"message": "No.", "code": "content_policy_violation"})
+
+    assert PromptRefused is type(failure)
+
+
+def test_a_fault_of_poe_s_list_is_none_of_the_cookies() -> None:
+    """It comes as a 400, and nothing was begun (§9.3)."""
+    failure = refused(400, {"message": "Token unit price not found for entity: x"})
+
+    assert UpstreamRefused is type(failure)
+    assert failure.another_kind
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'{"message":"Words."}',
+        b'{"detail":"Words."}',
+        b'data: {"error":{"message":"Words."}}\n\n',
+        b'event: error\ndata: {"error":{"message":"Words."}}',
+    ],
+)
+def test_words_are_found_in_other_envelopes(content: bytes) -> None:
+    """Without `error` around them, and as the event of a stream."""
+    assert "Words." == of_answer(400, {}, content).message
 
 
 def test_a_vendors_error_within_the_message_is_unpacked() -> None:
