@@ -223,7 +223,7 @@ class Browser:
     def items(self, until: str = "viewerStateUpdated") -> list[tuple[str, dict[str, Any]]]:
         """Return what is pushed, as scope and content, up to a subscription's name."""
         found: list[tuple[str, dict[str, Any]]] = []
-        end = time.monotonic() + 10
+        end = time.monotonic() + 60
         while time.monotonic() < end:
             for text in self.frame().get("messages", []):
                 payload = json.loads(text)["payload"]

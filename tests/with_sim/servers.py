@@ -65,7 +65,8 @@ class Server:
         if self.process.poll() is None:
             self.process.send_signal(how)
             try:
-                self.process.wait(10)
+                # Longer than any limit of its own: a demo gives each of its two servers 5 s.
+                self.process.wait(30)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()

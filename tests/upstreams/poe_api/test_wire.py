@@ -167,24 +167,29 @@ def test_a_body_without_any_framing_is_prompt_too() -> None:
 
 def test_the_very_end_is_waited_for_a_moment() -> None:
     """Whoever has read the answer's own end closes with patience, and keeps the connection."""
+    may_end = threading.Event()
 
     def stream(visitor: Visitor) -> None:
         while visitor.request() is not None:
             visitor.begin()
             visitor.chunk(b"[DONE]")
-            time.sleep(0.05)
+            may_end.wait(10)
             visitor.chunk(b"")
 
     with Server(stream) as server:
         wire = to(server)
         for _ in range(3):
+            may_end.clear()
             exchange = post(wire)
             until(lambda e=exchange: b"[DONE]" in e.wait(1))  # type: ignore[misc]
+            threading.Timer(0.05, may_end.set).start()
             exchange.close(patience=5.0)
         assert 1 == server.visits
+        may_end.clear()
         exchange = post(wire)
         until(lambda: b"[DONE]" in exchange.wait(1))
         exchange.close()
+        may_end.set()
         letters(post(wire))
         assert 2 == server.visits
         wire.close()
