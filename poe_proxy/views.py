@@ -44,6 +44,9 @@ bp = Blueprint("openai", __name__)
 #: Seconds that a client may take to send its body.
 BODY_TIMEOUT: Final = 60.0
 
+#: Bytes of a body that the server may read away, so that the connection can be kept.
+UNREAD_AT_MOST: Final = 65_536
+
 #: Seconds for which a client may take nothing of its answer before it is given up.
 WRITE_TIMEOUT: Final = 60.0
 
@@ -274,11 +277,13 @@ def _body(connection: Connection) -> bytes:
     except Exception:
         # The server's own complaint about chunks that are none; what follows cannot be read.
         connection.no_more()
+        g.has_read_body = True
         raise InvalidRequest("The body is not framed as HTTP demands.", param="body") from None
     if len(body) > limit:
         raise _too_large(limit)
     if length is not None and len(body) < length:
         raise InvalidRequest("The body ended before its Content-Length.", param="body")
+    g.has_read_body = True
     return body
 
 
@@ -350,6 +355,10 @@ def _finish(response: Response) -> Response:
         response.headers["Access-Control-Allow-Methods"] = "GET, HEAD, POST, OPTIONS"
         response.headers["Access-Control-Allow-Headers"] = wanted
         response.headers["Access-Control-Max-Age"] = "86400"
+    if _leaves_body_unread():
+        # gunicorn would read the rest of it, as fast as it comes, with everybody waiting.
+        response.call_on_close(Connection(request.environ).cut)
+        response.headers["Connection"] = "close"
     model = getattr(g, "model", None)
     code = getattr(g, "failure_code", None)
     log.info(
@@ -363,6 +372,15 @@ def _finish(response: Response) -> Response:
         f" code={code}" if code else "",
     )
     return response
+
+
+def _leaves_body_unread() -> bool:
+    """Whether there is a body that nobody has read, and no short one."""
+    if getattr(g, "has_read_body", False):
+        return False
+    if request.content_length is None:
+        return "HTTP_TRANSFER_ENCODING" in request.environ
+    return request.content_length > UNREAD_AT_MOST
 
 
 def _for_log(text: str) -> str:
@@ -384,10 +402,6 @@ def error_response(failure: PoeProxyError) -> Response:
         response.headers["Retry-After"] = str(seconds)
     if failure.client_may_retry is not None:
         response.headers["x-should-retry"] = "true" if failure.client_may_retry else "false"
-    if isinstance(failure, RequestTooLarge):
-        # gunicorn would read the rest of the body, with everybody waiting.
-        response.call_on_close(Connection(request.environ).cut)
-        response.headers["Connection"] = "close"
     return response
 
 

@@ -134,6 +134,37 @@ def test_a_body_that_is_too_large_is_a_413(sim: Sim, framed: bool) -> None:
     assert (413, "body") == (answer.status_code, answer.json()["error"]["param"])
 
 
+@pytest.mark.parametrize(
+    ("request_", "framing"),
+    [
+        ("POST /v1/chat/completions", "Content-Length: 99999999"),
+        ("POST /nowhere", "Transfer-Encoding: chunked"),
+        ("GET /health", "Content-Length: 99999999"),
+        ("OPTIONS /v1/chat/completions", "Content-Length: 99999999"),
+    ],
+    ids=["no key", "no such path", "health", "preflight"],
+)
+def test_a_body_that_nobody_reads_is_not_taken(proxy: Proxy, request_: str, framing: str) -> None:
+    """The connection ends. To read all of it would cost everybody else's time."""
+    with socket.create_connection(("127.0.0.1", proxy.port), timeout=20) as client:
+        client.sendall(f"{request_} HTTP/1.1\r\nHost: x\r\n{framing}\r\n\r\n".encode())
+        assert client.recv(65536).startswith(b"HTTP/1.1 ")
+        with pytest.raises(ConnectionError):
+            client.sendall((b"10000\r\n" + b"x" * 65536 + b"\r\n") * 1000)
+
+
+def test_a_short_body_that_nobody_reads_keeps_the_connection(proxy: Proxy) -> None:
+    """A client with a wrong key hears of it, and may try another one."""
+    with requests.Session() as client:
+        answers = [
+            client.post(f"{proxy.url}/v1/chat/completions", json=ask("x" * 1000), timeout=10)
+            for _ in range(2)
+        ]
+
+    assert [401, 401] == [answer.status_code for answer in answers]
+    assert ["keep-alive"] * 2 == [answer.headers["Connection"] for answer in answers]
+
+
 def test_a_compressed_body_is_refused_as_such(proxy: Proxy) -> None:
     """The client hears of its Content-Encoding, not of JSON that it believes to be right."""
     answer = proxy.post(
