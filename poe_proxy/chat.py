@@ -25,6 +25,8 @@ class ImagePart:
 
     url: str = field(repr=False)
     detail: str | None = None
+    #: Where the client sent it: what is wrong with it is said by this path.
+    path: str = field(default="messages", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,8 @@ class FilePart:
 
     data: str = field(repr=False)
     filename: str | None = None
+    #: As that of an image.
+    path: str = field(default="messages", compare=False)
 
 
 ContentPart: TypeAlias = TextPart | ImagePart | FilePart
@@ -154,6 +158,8 @@ class Usage:
     completion_tokens: int
     #: `prompt_tokens_details` and `completion_tokens_details`, where Poe gives them.
     details: Mapping[str, Any] = field(default_factory=dict)
+    #: Poe's own total, which may be more than the sum; None where it gives none.
+    total_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

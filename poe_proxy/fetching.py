@@ -18,6 +18,7 @@ Where names can be resolved by the proxy only, nothing is fetched; send data URI
 from __future__ import annotations
 
 import ipaddress
+import math
 import re
 import socket
 import ssl
@@ -114,16 +115,17 @@ class Fetcher:
         self._proxy = proxy
         self._trust = ssl.create_default_context(cafile=certificates or certifi.where())
 
-    def fetch(self, url: str) -> Fetched:
-        """Return what is at *url*.
+    def fetch(self, url: str, seconds: float = math.inf) -> Fetched:
+        """Return what is at *url*, in *seconds* at most, or in the fetcher's time if that is less.
 
         Raises `InvalidRequest`, which says why not, and tells nothing of what a name led to.
         """
-        job = _Job(self, _manager(self._proxy, self._trust), url)
+        seconds = min(seconds, self.timeout)
+        job = _Job(self, _manager(self._proxy, self._trust), url, seconds)
         threading.Thread(target=job.run, daemon=True).start()
-        if not job.done.wait(self.timeout):
+        if not job.done.wait(seconds):
             job.cut()
-            _refuse(f"took longer than {self.timeout:g} seconds")
+            _refuse(f"took longer than {seconds:g} seconds")
         if isinstance(job.result, Exception):
             raise job.result
         assert job.result is not None
@@ -133,13 +135,14 @@ class Fetcher:
 class _Job:
     """One fetch, in a thread of its own: a name server cannot be hurried, but left alone."""
 
-    def __init__(self, limits: Fetcher, manager: Any, url: str) -> None:
+    def __init__(self, limits: Fetcher, manager: Any, url: str, seconds: float) -> None:
         self.done = threading.Event()
         self.result: Fetched | Exception | None = None
         self._limits = limits
         self._manager = manager
         self._url = url
-        self._until = time.monotonic() + limits.timeout
+        self._seconds = seconds
+        self._until = time.monotonic() + seconds
         self._connection: Any = None
 
     def run(self) -> None:
@@ -255,7 +258,7 @@ class _Job:
         """Return the seconds that are left."""
         left = self._until - time.monotonic()
         if left <= 0:
-            _refuse(f"took longer than {self._limits.timeout:g} seconds")
+            _refuse(f"took longer than {self._seconds:g} seconds")
         return left
 
 

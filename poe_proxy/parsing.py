@@ -34,6 +34,10 @@ _NAMED: Final = frozenset(
 #: Brackets with which a JSON text can be deeper than orjson writes.
 _MAY_BE_TOO_DEEP: Final = 200
 
+#: Stop words, and characters in all of them: each is looked for at each word of the answer.
+_STOPS_AT_MOST: Final = 64
+_STOP_LENGTH_AT_MOST: Final = 1000
+
 T = TypeVar("T")
 
 
@@ -60,6 +64,11 @@ def chat_request(body: bytes) -> ChatRequest:
     options = _field(data, "stream_options", dict) or {}
     functions = _functions(data)
     function_choice = _function_choice(data, functions)
+    tools, tool_choice = (
+        (functions, function_choice)
+        if functions
+        else _tool_choice(data.get("tool_choice"), _tools(data))
+    )
     return ChatRequest(
         model=model.strip(),
         messages=messages,
@@ -69,8 +78,8 @@ def chat_request(body: bytes) -> ChatRequest:
         top_p=_number(data, "top_p", 0, 1),
         max_tokens=_max_tokens(data),
         stop=_stop(data),
-        tools=functions or _tools(data),
-        tool_choice=function_choice if functions else _tool_choice(data),
+        tools=tools,
+        tool_choice=tool_choice,
         parallel_tool_calls=False if functions else _field(data, "parallel_tool_calls", bool),
         legacy_functions=bool(functions),
         response_format=_response_format(data),
@@ -144,6 +153,12 @@ def _stop(data: Mapping[str, Any]) -> tuple[str, ...]:
     words = [value] if isinstance(value, str) else [] if value is None else value
     if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
         _refuse("stop", "stop must be a string or a list of strings.")
+    if len(words) > _STOPS_AT_MOST or sum(map(len, words)) > _STOP_LENGTH_AT_MOST:
+        _refuse(
+            "stop",
+            f"stop must be {_STOPS_AT_MOST} strings at most, "
+            f"of {_STOP_LENGTH_AT_MOST} characters together.",
+        )
     return tuple(word for word in words if word)
 
 
@@ -204,23 +219,48 @@ def _function_choice(
     _refuse("function_call", 'function_call must be "none", "auto" or {"name": "..."}.')
 
 
-def _tool_choice(data: Mapping[str, Any]) -> str | Mapping[str, Any] | None:
-    choice = data.get("tool_choice")
+def _tool_choice(
+    choice: Any, tools: tuple[Mapping[str, Any], ...]
+) -> tuple[tuple[Mapping[str, Any], ...], str | Mapping[str, Any] | None]:
+    """Return those of *tools* that may be called, and whether one must be."""
     match choice:
-        case None | "none" | "auto" | "required":
-            return choice
-        case {"type": "function", "function": {"name": str(name)}}:
-            named = [tool["function"]["name"] for tool in data.get("tools") or ()]
-            if name not in named:
-                _refuse("tool_choice", "tool_choice names a function that is not in tools.")
-            return cast("Mapping[str, Any]", choice)
+        case None | "none" | "auto":
+            return tools, choice
+        case "required":
+            if not tools:
+                _refuse("tool_choice", "tool_choice wants a call, and there is no tool to call.")
+            return tools, choice
+        case {"type": "function", "function": {"name": str()}}:
+            _named([choice], tools)
+            return tools, cast("Mapping[str, Any]", choice)
+        case {
+            "type": "allowed_tools",
+            "allowed_tools": {"mode": "auto" | "required" as mode, "tools": [*allowed]},
+        }:
+            # Poe does not know this form. To say it in the others comes to the same.
+            return _tool_choice(mode, _named(allowed, tools))
         case {"type": str(kind)} if kind != "function":
-            return cast("Mapping[str, Any]", choice)
+            return tools, cast("Mapping[str, Any]", choice)
     _refuse(
         "tool_choice",
         'tool_choice must be "none", "auto", "required" or '
         '{"type": "function", "function": {"name": "..."}}.',
     )
+
+
+def _named(
+    chosen: list[Any], tools: tuple[Mapping[str, Any], ...]
+) -> tuple[Mapping[str, Any], ...]:
+    """Those of *tools* that *chosen* names."""
+    named = {tool["function"]["name"]: tool for tool in tools}
+    found = []
+    for one in chosen:
+        match one:
+            case {"type": "function", "function": {"name": str(name)}} if name in named:
+                found.append(name)
+            case _:
+                _refuse("tool_choice", "tool_choice names a function that is not in tools.")
+    return tuple(tool for name, tool in named.items() if name in found)
 
 
 def _response_format(data: Mapping[str, Any]) -> Mapping[str, Any] | None:
@@ -322,21 +362,25 @@ def _part(given: Any, path: str) -> ContentPart:
         case {"type": "refusal", "refusal": str(text)}:
             return TextPart(text)
         case {"type": "image_url", "image_url": str(url)}:
-            return ImagePart(_address(url, f"{path}.image_url"))
+            return ImagePart(_address(url, f"{path}.image_url"), path=path)
         case {"type": "image_url", "image_url": {"url": str(url), **rest}}:
             detail = rest.get("detail")
             return ImagePart(
-                _address(url, f"{path}.image_url.url"), detail if isinstance(detail, str) else None
+                _address(url, f"{path}.image_url.url"),
+                detail if isinstance(detail, str) else None,
+                path,
             )
         case {"type": "file", "file": {"file_data": str(data), **rest}}:
             name = rest.get("filename")
             return FilePart(
-                _address(data, f"{path}.file.file_data"), name if isinstance(name, str) else None
+                _address(data, f"{path}.file.file_data"),
+                name if isinstance(name, str) else None,
+                path,
             )
         case {"type": "file", "file": {"file_id": _}}:
             _refuse(f"{path}.file.file_id", "Files are kept nowhere here; send file.file_data.")
         case {"type": "input_audio", "input_audio": {"data": str(data), "format": str(kind)}}:
-            return FilePart(f"data:audio/{kind};base64,{data}", f"audio.{kind}")
+            return FilePart(f"data:audio/{kind};base64,{data}", f"audio.{kind}", path)
         case {"type": str(kind)}:
             _refuse(
                 path,
@@ -347,6 +391,9 @@ def _part(given: Any, path: str) -> ContentPart:
 
 
 def _address(url: str, path: str) -> str:
-    if not url.startswith(("https://", "http://", "data:")):
+    # Schemes are case-insensitive (RFC 3986, 3.1); not all who read them afterwards know that.
+    scheme, _, rest = url.partition(":")
+    address = f"{scheme.lower()}:{rest}"
+    if not address.startswith(("https://", "http://", "data:")):
         _refuse(path, f"{path} must be an https URL or a data URI.")
-    return url
+    return address

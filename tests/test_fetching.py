@@ -251,6 +251,13 @@ def test_what_is_asked() -> None:
     } == set(lines[1:])
 
 
+def test_a_scheme_in_capitals_is_the_same() -> None:
+    """Schemes are case-insensitive (RFC 3986, 3.1)."""
+    site = Site(answering(b"x"))
+    with site.server:
+        assert b"x" == site.fetcher().fetch(site.url.replace("https", "HTTPS") + "/x").data
+
+
 @pytest.mark.parametrize(
     ("path", "headers", "name", "kind"),
     [
@@ -428,6 +435,16 @@ def test_all_of_it_must_come_in_time(handler: Handler) -> None:
     while any("(run)" in thread.name for thread in threading.enumerate()):
         assert time.monotonic() < end
         time.sleep(0.01)
+
+
+@pytest.mark.parametrize(("own", "given"), [(10.0, 0.2), (0.2, 10.0)])
+def test_one_fetch_may_be_given_less_time(own: float, given: float) -> None:
+    """The shorter of both times counts, the fetcher's own and that of whoever asks."""
+    site = Site(silence)
+    began = time.monotonic()
+    with site.server, pytest.raises(InvalidRequest, match=r"longer than 0\.2 seconds"):
+        site.fetcher(timeout=own).fetch(site.url, given)
+    assert time.monotonic() - began < 2
 
 
 @pytest.mark.parametrize("declared", [True, False])

@@ -170,6 +170,33 @@ def test_parts_of_other_kinds() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("sent", "read"),
+    [
+        ("HTTPS://Example.com/A.png", "https://Example.com/A.png"),
+        ("Http://example.com/a.png", "http://example.com/a.png"),
+        ("DATA:image/png;base64,AB==", "data:image/png;base64,AB=="),
+    ],
+)
+def test_a_scheme_may_be_in_capitals(sent: str, read: str) -> None:
+    """It is read in small letters; the rest of an address stays as it is."""
+    assert (ImagePart(read), FilePart(read)) == parts(
+        {"type": "image_url", "image_url": sent},
+        {"type": "file", "file": {"file_data": sent}},
+    )
+
+
+def test_a_part_says_where_it_stood() -> None:
+    """What turns out to be wrong with it later is told by its path, whatever was put before it."""
+    image = {"type": "image_url", "image_url": "https://example.com/a.png"}
+    file = {"type": "file", "file": {"file_data": "data:application/pdf;base64,AA=="}}
+    (_, asked) = parse(messages=[USER, {"role": "user", "content": ["x", image, file]}]).messages
+
+    assert ["messages[1].content[1]", "messages[1].content[2]"] == [
+        part.path for part in asked.content if not isinstance(part, TextPart)
+    ]
+
+
 def test_calls_and_their_results() -> None:
     """A tool call keeps what stands beside it; its result says which call it answers."""
     asked, answered, _ = parse(
@@ -208,7 +235,9 @@ def test_calls_and_their_results() -> None:
 )
 def test_functions_are_the_older_form_of_tools(function_call: Any, tool_choice: Any) -> None:
     """They are tools, one call at a time; and what the client hears is to be in that form too."""
-    chat = parse(functions=[FUNCTION], function_call=function_call, tools=[])
+    chat = parse(
+        functions=[FUNCTION], function_call=function_call, tools=[], tool_choice="required"
+    )
 
     assert ({"type": "function", "function": FUNCTION},) == chat.tools
     assert (tool_choice, False, True) == (
@@ -236,13 +265,45 @@ def test_a_call_in_the_older_form_is_a_call() -> None:
         "auto",
         "required",
         {"type": "function", "function": {"name": "look_up"}},
-        {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": []}},
+        {"type": "custom", "custom": {"name": "look_up"}},
     ],
-    ids=["none", "auto", "required", "by name", "allowed"],
+    ids=["none", "auto", "required", "by name", "another form"],
 )
 def test_a_tool_choice_goes_through(choice: Any) -> None:
-    """Each form of tool_choice is kept as it came."""
+    """Each form of tool_choice that Poe knows, or may know, is kept as it came."""
     assert choice == parse(tools=[TOOL], tool_choice=choice).tool_choice
+
+
+def _allowed(mode: str, *names: str) -> dict[str, Any]:
+    tools = [{"type": "function", "function": {"name": name}} for name in names]
+    return {"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": tools}}
+
+
+@pytest.mark.parametrize(
+    ("choice", "mode", "left"),
+    [
+        (_allowed("auto", "look_up"), "auto", ["look_up"]),
+        (_allowed("required", "other", "look_up"), "required", ["look_up", "other"]),
+        (_allowed("auto"), "auto", []),
+    ],
+)
+def test_only_the_allowed_tools_are_left(choice: Any, mode: str, left: list[str]) -> None:
+    """They stay in their order, and the choice is said in the form that all upstreams know."""
+    other = {"type": "function", "function": {"name": "other"}}
+    third = {"type": "function", "function": {"name": "third"}}
+
+    chat = parse(tools=[TOOL, other, third], tool_choice=choice)
+
+    assert left == [tool["function"]["name"] for tool in chat.tools]
+    assert mode == chat.tool_choice
+
+
+def test_many_stop_words_are_welcome() -> None:
+    """More than OpenAI takes, for all that is bounded is what looking for them costs."""
+    words = [f"{number:03}" for number in range(64)]
+
+    assert tuple(words) == parse(stop=words).stop
+    assert ("x" * 1000,) == parse(stop="x" * 1000).stop
 
 
 @pytest.mark.parametrize(
@@ -338,6 +399,7 @@ WRONG: list[tuple[str, dict[str, Any]]] = [
     ("messages[0].content[0]", content({"type": "image_url", "image_url": {}})),
     ("messages[0].content[0]", content({"type": "input_audio", "input_audio": "AA=="})),
     ("messages[0].content[0].image_url", content({"type": "image_url", "image_url": "a.png"})),
+    ("messages[0].content[0].image_url", content({"type": "image_url", "image_url": "https"})),
     (
         "messages[0].content[0].image_url.url",
         content({"type": "image_url", "image_url": {"url": "file:///etc/passwd"}}),
@@ -373,6 +435,22 @@ WRONG: list[tuple[str, dict[str, Any]]] = [
     ("stop", {"stop": 3}),
     ("stop", {"stop": ["a", 3]}),
     ("stop", {"stop": {"a": 1}}),
+    ("stop", {"stop": ["a"] * 65}),
+    ("stop", {"stop": ["x" * 500, "y" * 501]}),
+    ("tool_choice", {"tool_choice": "required"}),
+    ("tool_choice", {"tools": [], "tool_choice": "required"}),
+    ("tool_choice", {"tools": [TOOL], "tool_choice": _allowed("required")}),
+    ("tool_choice", {"tools": [TOOL], "tool_choice": _allowed("auto", "other")}),
+    (
+        "tool_choice",
+        {
+            "tools": [TOOL],
+            "tool_choice": {
+                "type": "allowed_tools",
+                "allowed_tools": {"mode": "auto", "tools": ["look_up"]},
+            },
+        },
+    ),
     ("n", {"n": 2}),
     ("n", {"n": 0}),
     ("n", {"n": "1"}),

@@ -1337,7 +1337,7 @@ def test_an_https_url_is_fetched(account: Account) -> None:
     """What stands behind a URL is fetched by whoever can, and uploaded."""
     asked: list[str] = []
 
-    def fetch(url: str) -> FetchedFile:
+    def fetch(url: str, seconds: float) -> FetchedFile:
         asked.append(url)
         return FetchedFile()
 
@@ -1350,21 +1350,40 @@ def test_an_https_url_is_fetched(account: Account) -> None:
 def test_a_url_that_cannot_be_fetched_ends_the_request(account: Account) -> None:
     """The fetcher's own refusal reaches the client, and Poe hears of nothing."""
 
-    def fetch(url: str) -> FetchedFile:
+    def fetch(url: str, seconds: float) -> FetchedFile:
         raise errors.InvalidRequest("not a public address", param="messages")
 
-    told = failure_of(account.web(fetch=fetch), chat("hello", ImagePart("https://x.test/")))
+    part = ImagePart("https://x.test/", path="messages[0].content[1]")
+    told = failure_of(account.web(fetch=fetch), chat("hello", part))
 
-    assert "not a public address" == told.message
+    assert "messages[0].content[1]: not a public address" == told.message
+    assert "messages[0].content[1]" == told.param
+    assert [] == account.journal()
+
+
+def test_many_images_are_refused_before_any_is_fetched(account: Account) -> None:
+    """A small body may not set off a large work: the first that is too much is named."""
+
+    def fetch(url: str, seconds: float) -> FetchedFile:
+        raise AssertionError(url)
+
+    images = (
+        ImagePart(f"https://pics.test/{place}.png", path=f"image {place}") for place in range(200)
+    )
+    told = failure_of(account.web(fetch=fetch), chat("hello", *images))
+
+    assert isinstance(told, errors.InvalidRequest)
+    assert "image 20" == told.param
     assert [] == account.journal()
 
 
 def test_a_bad_data_uri_is_the_client_s_fault(part: Part) -> None:
     """An image that is none is refused before Poe hears of anything."""
-    told = failure_of(part.web, chat("hello", ImagePart("data:image/png;base64,!!!")))
+    image = ImagePart("data:image/png;base64,!!!", path="messages[0].content[1]")
+    told = failure_of(part.web, chat("hello", image))
 
     assert isinstance(told, errors.InvalidRequest)
-    assert "messages" == told.param
+    assert "messages[0].content[1]" == told.param
     assert [] == part.sends()
 
 

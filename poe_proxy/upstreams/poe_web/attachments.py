@@ -12,7 +12,7 @@ import mimetypes
 import re
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, TypeAlias
 from urllib.parse import unquote, unquote_to_bytes
@@ -22,12 +22,30 @@ import orjson
 from poe_proxy.chat import ChatRequest, FilePart, ImagePart
 from poe_proxy.errors import InvalidRequest, UpstreamProtocolError
 
+#: How many images and files a request may have. A conversation brings all of its own along in
+#: every turn, so there is room for a long one; but a short request must not set off a long work.
+MAX_FILES: Final = 20
+#: Bytes of all of them: they stay in memory until the request is done.
+MAX_BYTES: Final = 50_000_000
+#: Seconds in which all that come by URL must be fetched: the account is lent meanwhile.
+MAX_SECONDS: Final = 60.0
+
 #: Tickets that are remembered of one account, and the seconds for which they are trusted.
 _TICKETS: Final = 500
 _TICKET_HOLDS: Final = 3600.0
 
 _KIND: Final = re.compile(r"[a-z0-9][\w.+-]*/[a-z0-9][\w.+-]*", re.ASCII)
 _UNKNOWN: Final = "application/octet-stream"
+#: What says as little; the last is what some stores of files say.
+_UNTOLD: Final = ("", _UNKNOWN, "binary/octet-stream")
+#: How files begin whose type is not told (WHATWG, "MIME Sniffing", 6.1 and 7.1).
+_BEGINNINGS: Final = (
+    (re.compile(rb"\x89PNG\r\n\x1a\n"), "image/png"),
+    (re.compile(rb"\xff\xd8\xff"), "image/jpeg"),
+    (re.compile(rb"GIF8[79]a"), "image/gif"),
+    (re.compile(rb"RIFF....WEBPVP", re.DOTALL), "image/webp"),
+    (re.compile(rb"%PDF-"), "application/pdf"),
+)
 
 
 class Fetched(Protocol):
@@ -41,7 +59,9 @@ class Fetched(Protocol):
     def filename(self) -> str | None: ...
 
 
-Fetch: TypeAlias = Callable[[str], Fetched]
+#: Takes a URL, and how many seconds it may take at most.
+Fetch: TypeAlias = Callable[[str, float], Fetched]
+Part: TypeAlias = ImagePart | FilePart
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,17 +83,53 @@ class Attachment:
         return hashlib.sha256(about + hashlib.sha256(self.data).digest()).hexdigest()
 
 
-def parts_of(chat: ChatRequest) -> list[ImagePart | FilePart]:
+def parts_of(chat: ChatRequest) -> list[Part]:
     """Return the parts of the whole conversation that are no text, in their order."""
-    return [
-        part
-        for message in chat.messages
-        for part in message.content
-        if isinstance(part, ImagePart | FilePart)
-    ]
+    return [part for message in chat.messages for part in message.content if isinstance(part, Part)]
 
 
-def read(part: ImagePart | FilePart, fetch: Fetch | None) -> Attachment:
+def read_all(
+    parts: Sequence[Part], fetch: Fetch | None, clock: Callable[[], float]
+) -> Iterator[Attachment]:
+    """Yield the files that *parts* hold or name, each as soon as it is there.
+
+    Raises `InvalidRequest`, with the path of the part that is no file, or beyond the limits.
+    """
+    for part in parts[MAX_FILES:]:
+        raise _about(part, f"A request may have {MAX_FILES} images and files at most.")
+    in_time = None if fetch is None else _within(MAX_SECONDS, fetch, clock)
+    size = 0
+    for part in parts:
+        try:
+            file = read(part, in_time)
+        except InvalidRequest as refusal:
+            raise _about(part, refusal.message) from refusal
+        size += len(file.data)
+        if size > MAX_BYTES:
+            most = f"{MAX_BYTES / 1e6:g} MB"
+            raise _about(part, f"The images and files of a request may have {most} in all.")
+        yield file
+
+
+def _within(seconds: float, fetch: Fetch, clock: Callable[[], float]) -> Callable[[str], Fetched]:
+    """Return *fetch* as a function of the URL alone, whose calls have *seconds* in all."""
+    until = clock() + seconds
+
+    def in_time(url: str) -> Fetched:
+        left = until - clock()
+        try:
+            if left > 0:
+                return fetch(url, left)
+        except InvalidRequest:
+            # With the time used up, that is the reason, and not how little the last one had.
+            if clock() < until:
+                raise
+        raise _invalid(f"The URLs of a request may take {seconds:g} seconds in all.")
+
+    return in_time
+
+
+def read(part: Part, fetch: Callable[[str], Fetched] | None) -> Attachment:
     """Return the file that *part* holds or names; raises `InvalidRequest`."""
     address = part.url if isinstance(part, ImagePart) else part.data
     name = part.filename if isinstance(part, FilePart) else None
@@ -87,13 +143,15 @@ def read(part: ImagePart | FilePart, fetch: Fetch | None) -> Attachment:
         kind = (fetched.content_type or "").partition(";")[0].strip().lower()
     if not data:
         raise _invalid("An image or file of the conversation is empty.")
-    if kind in ("", _UNKNOWN) and name:
-        kind = mimetypes.guess_type(name)[0] or kind
-    if not _KIND.fullmatch(kind):
-        kind = _UNKNOWN
+    if kind in _UNTOLD or not _KIND.fullmatch(kind):
+        kind = _kind_by_content(data) or mimetypes.guess_type(name or "")[0] or _UNKNOWN
     if isinstance(part, ImagePart) and not kind.startswith("image/"):
         raise _invalid(f"An image_url of the conversation is no image, but {kind[:60]}.")
     return Attachment(_tidy(name) or _name_for(kind, data), kind, data)
+
+
+def _kind_by_content(data: bytes) -> str | None:
+    return next((kind for beginning, kind in _BEGINNINGS if beginning.match(data)), None)
 
 
 def _of_data_uri(uri: str) -> tuple[str, bytes]:
@@ -126,6 +184,10 @@ def _name_for(kind: str, data: bytes) -> str:
 
 def _invalid(message: str) -> InvalidRequest:
     return InvalidRequest(message, param="messages")
+
+
+def _about(part: Part, message: str) -> InvalidRequest:
+    return InvalidRequest(f"{part.path}: {message}", param=part.path)
 
 
 # ---- tickets

@@ -15,11 +15,12 @@ import threading
 import time
 import uuid
 from collections import OrderedDict
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any, Final, TypeVar
 
-from poe_proxy.chat import ChatRequest, FilePart, Idle, ImagePart, ReplyEvent, Sending
+from poe_proxy.chat import ChatRequest, Idle, ReplyEvent, Sending
 from poe_proxy.errors import (
     BotNotAllowed,
     BotNotFound,
@@ -129,11 +130,13 @@ class PoeWeb:
     def reply(self, chat: ChatRequest, bot: str) -> Generator[ReplyEvent | Sending, None, None]:
         """Yield what *bot* answers, in a new chat; see `Upstream`.
 
-        Raises `InvalidRequest` for an image or file that is none.
+        Raises `InvalidRequest` for an image or file that is none, or too much.
         """
         prompt = self._to_prompt(chat)
         parts = attachments.parts_of(chat)
-        files = (yield from _meanwhile(lambda: self._read(parts))) if parts else ()
+        files: Sequence[Attachment] = ()
+        if parts:
+            files = yield from _one_by_one(attachments.read_all(parts, self._fetch, self.clock))
         exchange = yield from self._begin(bot, prompt, files)
         try:
             yield Sending()
@@ -155,9 +158,7 @@ class PoeWeb:
                 _check(files, bot)
             if files and bot.uploads_ahead:
                 upload = login.session.upload
-                tickets = yield from _meanwhile(
-                    lambda: [self.tickets.get(one, upload) for one in files]  # noqa: B023  (run at once)
-                )
+                tickets = yield from _one_by_one(self.tickets.get(one, upload) for one in files)
             exchange = Exchange(self, login, bot, prompt, files, tickets)
             try:
                 exchange.attach()
@@ -292,9 +293,6 @@ class PoeWeb:
             while len(self._bots) > _MOST_BOTS:
                 self._bots.popitem(last=False)
         return bot
-
-    def _read(self, parts: Sequence[ImagePart | FilePart]) -> list[Attachment]:
-        return [attachments.read(part, self._fetch) for part in parts]
 
 
 def _check(files: Sequence[Attachment], bot: Bot) -> None:
@@ -688,6 +686,20 @@ def _meanwhile(work: Callable[[], T]) -> Generator[ReplyEvent, None, T]:
     if failures:
         raise failures[0]
     return results[0]
+
+
+def _one_by_one(work: Iterable[T]) -> Generator[ReplyEvent, None, list[T]]:
+    """Do *work* as `_meanwhile` does, and return all that it yields.
+
+    Once the generator is closed, the piece of work that is under way is the last one.
+    """
+    is_closed = threading.Event()
+    try:
+        return (
+            yield from _meanwhile(lambda: list(takewhile(lambda _: not is_closed.is_set(), work)))
+        )
+    finally:
+        is_closed.set()
 
 
 def _nodes(connection: Any) -> Iterator[Mapping[str, Any]]:

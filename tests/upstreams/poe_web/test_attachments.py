@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,10 +15,13 @@ import pytest
 from poe_proxy.chat import ChatRequest, FilePart, ImagePart, Message, TextPart
 from poe_proxy.errors import InvalidRequest, UpstreamProtocolError
 from poe_proxy.upstreams.poe_web.attachments import (
+    MAX_BYTES,
+    MAX_FILES,
     Attachment,
     Tickets,
     parts_of,
     read,
+    read_all,
     read_ticket,
 )
 
@@ -55,10 +59,10 @@ def test_the_parts_of_the_whole_conversation_count() -> None:
         (ImagePart(f"DATA:IMAGE/JPEG;BASE64,{BASE64}"), f"image-{SHORT}.jpg", "image/jpeg"),
         (ImagePart(f"data:image/png;charset=x;base64,{BASE64}"), f"image-{SHORT}.png", "image/png"),
         (FilePart(f"data:text/plain;base64,{BASE64}", "n.txt"), "n.txt", "text/plain"),
-        (FilePart(f"data:;base64,{BASE64}", "n.pdf"), "n.pdf", "application/pdf"),
+        (FilePart("data:;base64,bm90ZXM=", "n.csv"), "n.csv", "text/csv"),
         (FilePart(f"data:application/pdf;base64,{BASE64}"), f"file-{SHORT}.pdf", "application/pdf"),
-        (FilePart(f"data:;base64,{BASE64}"), f"file-{SHORT}.bin", "application/octet-stream"),
-        (FilePart(f"data:a\r\nb/c;base64,{BASE64}", "x"), "x", "application/octet-stream"),
+        (FilePart("data:;base64,bm90ZXM="), "file-ab5aa970.bin", "application/octet-stream"),
+        (FilePart("data:a\r\nb/c;base64,bm90ZXM=", "x"), "x", "application/octet-stream"),
         (FilePart(f"data:text/x;base64,{BASE64}", '../../etc/pa"ss\r\nwd'), "passwd", "text/x"),
         (FilePart(f"data:text/x;base64,{BASE64}", "C:\\a\\b.txt"), "b.txt", "text/x"),
         (FilePart(f"data:text/x;base64,{BASE64}", "报告.txt"), "报告.txt", "text/x"),
@@ -66,7 +70,58 @@ def test_the_parts_of_the_whole_conversation_count() -> None:
 )
 def test_a_data_uri_is_a_file(part: Any, name: str, kind: str) -> None:
     """Content, type and a name that is fit to be shown."""
-    assert Attachment(name, kind, DATA) == read(part, None)
+    file = read(part, None)
+
+    assert (name, kind) == (file.name, file.kind)
+    assert file.data in (DATA, b"notes")
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (DATA, "image/png"),
+        (b"\xff\xd8\xff\xe0 and so on", "image/jpeg"),
+        (b"GIF87a and so on", "image/gif"),
+        (b"GIF89a and so on", "image/gif"),
+        (b"RIFF\n\r\x00\x00WEBPVP8 and so on", "image/webp"),
+    ],
+)
+@pytest.mark.parametrize("told", ["", "application/octet-stream", "binary/octet-stream"])
+@pytest.mark.parametrize("name", [None, "a", "a.bin", "a.txt"])
+def test_an_image_of_no_told_type_is_known_by_its_first_bytes(
+    data: bytes, kind: str, told: str, name: str | None
+) -> None:
+    """In a data URI as behind a URL, whatever its name."""
+    uri = f"data:{told};base64,{base64.b64encode(data).decode()}"
+    fetched = Fetched(data, told, name)
+
+    assert kind == read(ImagePart(uri), None).kind
+    assert kind == read(ImagePart("https://x.test/a"), lambda _: fetched).kind
+
+
+@pytest.mark.parametrize(
+    ("data", "name", "kind"),
+    [
+        (b"%PDF-1.7 and so on", None, "application/pdf"),
+        (b"%PDF-1.7 and so on", "a.txt", "application/pdf"),
+        (b"RIFF\n\r\x00\x00WAVEfmt ", None, "application/octet-stream"),
+        (b"and %PDF-1.7", None, "application/octet-stream"),
+        (b"a,b", "a.csv", "text/csv"),
+        (b"II*", "a.tiff", "image/tiff"),
+    ],
+)
+def test_a_file_of_no_told_type_is_known_by_its_first_bytes_or_by_its_name(
+    data: bytes, name: str | None, kind: str
+) -> None:
+    """The bytes count first."""
+    fetched = Fetched(data, "application/octet-stream", name)
+
+    assert kind == read(FilePart("https://x.test/a"), lambda _: fetched).kind
+
+
+def test_a_told_type_is_believed() -> None:
+    """The first bytes are not asked where the type is told."""
+    assert "text/x" == read(FilePart(f"data:text/x;base64,{BASE64}"), None).kind
 
 
 @pytest.mark.parametrize(
@@ -92,7 +147,8 @@ def test_data_may_be_written_in_several_ways(uri: str, data: bytes) -> None:
         ImagePart("data:image/png;base64,abc"),
         ImagePart("data:image/png;base64,aGVs*bG8="),
         ImagePart(f"data:text/html;base64,{BASE64}"),
-        ImagePart(f"data:;base64,{BASE64}"),
+        ImagePart("data:;base64,bm90ZXM="),
+        ImagePart("data:;base64,JVBERi0xLjc="),
         FilePart("data:text/plain,"),
         FilePart("data:text/plain;base64,é"),
         ImagePart("https://pictures.test/cat.png"),
@@ -120,9 +176,9 @@ def test_what_is_no_file_is_the_client_s_fault(part: Any) -> None:
         ),
         (
             ImagePart("https://x.test/a"),
-            Fetched(content_type=None, filename="a.gif"),
-            "a.gif",
-            "image/gif",
+            Fetched(content_type=None),
+            f"image-{SHORT}.png",
+            "image/png",
         ),
         (FilePart("https://x.test/a", "mine.txt"), Fetched(filename="a"), "mine.txt", "image/png"),
     ],
@@ -136,6 +192,123 @@ def test_a_web_page_is_no_image() -> None:
     """An image_url that leads to a page is refused."""
     with pytest.raises(InvalidRequest, match="text/html"):
         read(ImagePart("https://x.test/"), lambda _: Fetched(content_type="text/html"))
+
+
+# ---- what a request may bring along
+
+
+def texts(*sizes: int) -> list[ImagePart | FilePart]:
+    """Parts, each of so many bytes."""
+    return [
+        FilePart("data:text/plain," + "x" * size, path=f"part {place}")
+        for place, size in enumerate(sizes)
+    ]
+
+
+def links(number: int) -> list[ImagePart | FilePart]:
+    return [ImagePart(f"https://x.test/{place}", path=f"link {place}") for place in range(number)]
+
+
+def refused(read_one: Callable[[], object]) -> tuple[str | None, str]:
+    """Which part is refused, and why."""
+    with pytest.raises(InvalidRequest) as refusal:
+        read_one()
+    assert refusal.value.message.startswith(f"{refusal.value.param}: ")
+    return refusal.value.param, refusal.value.message
+
+
+def never(url: str, seconds: float) -> Fetched:
+    raise AssertionError(url)
+
+
+@pytest.mark.parametrize("parts", [texts(*[1] * 200), links(200), [*texts(1), *links(20)]])
+def test_files_have_a_number(parts: list[ImagePart | FilePart]) -> None:
+    """The first that is beyond it is named, before any is fetched; data URIs count as well."""
+    which, why = refused(lambda: next(read_all(parts, never, lambda: 0.0)))
+
+    assert parts[20].path == which
+    assert "20 images and files" in why
+
+
+def test_as_many_files_as_are_allowed() -> None:
+    """The last of them is read like the first."""
+    assert MAX_FILES == len(list(read_all(texts(*[1] * MAX_FILES), None, lambda: 0.0)))
+
+
+def test_files_have_a_size_in_all() -> None:
+    """Exactly as much is allowed; what is beyond is named, and nothing after it is fetched."""
+    most = read_all(texts(MAX_BYTES - 10, 10), None, lambda: 0.0)
+    more = read_all([*texts(MAX_BYTES - 10, 11), *links(1)], never, lambda: 0.0)
+
+    assert 2 == len(list(most))
+    assert MAX_BYTES - 10 == len(next(more).data)
+    which, why = refused(lambda: next(more))
+    assert "part 1" == which
+    assert "50 MB" in why
+
+
+def test_urls_count_with_what_they_lead_to() -> None:
+    """Fetched bytes are added to those that came along."""
+    files = read_all(
+        [*texts(MAX_BYTES - 10), *links(1)], lambda url, seconds: Fetched(), lambda: 0.0
+    )
+    next(files)
+
+    assert "link 0" == refused(lambda: next(files))[0]
+
+
+def test_all_fetches_share_their_time() -> None:
+    """Each is given what those before it left; the one for which nothing is left is named."""
+    now, given = [5.0], []
+
+    def fetch(url: str, seconds: float) -> Fetched:
+        given.append(seconds)
+        now[0] += 25.0
+        return Fetched()
+
+    files = read_all(links(4), fetch, lambda: now[0])
+    for _ in range(3):
+        next(files)
+    which, why = refused(lambda: next(files))
+
+    assert [60.0, 35.0, 10.0] == given
+    assert "link 3" == which
+    assert "60 seconds" in why
+
+
+@pytest.mark.parametrize(
+    ("takes", "why"),
+    [
+        (59.0, "link 0: A URL in the messages did not do."),
+        (60.0, "link 0: The URLs of a request may take 60 seconds in all."),
+    ],
+)
+def test_a_fetch_that_uses_up_the_time_is_told_as_such(takes: float, why: str) -> None:
+    """The reason is the time of all, and not how little the last one had."""
+    now = [0.0]
+
+    def fetch(url: str, seconds: float) -> Fetched:
+        now[0] += takes
+        raise InvalidRequest("A URL in the messages did not do.", param="messages")
+
+    assert ("link 0", why) == refused(lambda: next(read_all(links(1), fetch, lambda: now[0])))
+
+
+def test_data_uris_take_no_time() -> None:
+    """They are here already, however long the fetches took."""
+    now = [0.0]
+    files = read_all(texts(1, 1), None, lambda: now[0])
+    next(files)
+    now[0] = 100.0
+
+    assert b"x" == next(files).data
+
+
+def test_a_part_that_is_none_is_named() -> None:
+    """Every refusal says which part it is about."""
+    parts = [ImagePart("data:text/html,x", path="messages[7].content[1]")]
+
+    assert "messages[7].content[1]" == refused(lambda: list(read_all(parts, None, lambda: 0.0)))[0]
 
 
 def test_files_differ_by_content_name_and_type() -> None:

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from poe_proxy import errors
-from poe_proxy.chat import ChatRequest, Done, ReplyEvent, Text
+from poe_proxy.chat import ChatRequest, Done, Idle, ImagePart, Message, ReplyEvent, Text
+from poe_proxy.fetching import Fetched
+from poe_proxy.upstreams.poe_web.attachments import Attachment
 from poe_proxy.upstreams.poe_web.client import Bot, Exchange, Login, PoeWeb
 from poe_proxy.upstreams.poe_web.credentials import Credentials
 from poe_proxy.upstreams.poe_web.mailbox import Mailbox
@@ -186,6 +188,65 @@ def test_a_fault_of_ours_does_not_hang() -> None:
     one.close()
     time.sleep(0.1)
     assert 1 == site_free.calls.count("ChatHistoryListPaginationQuery")
+
+
+# ---- images and files
+
+
+def asking(*urls: str) -> ChatRequest:
+    message = Message(role="user", content=tuple(ImagePart(url) for url in urls))
+    return ChatRequest(model="m", messages=(message,))
+
+
+def workers() -> set[threading.Thread]:
+    return {one for one in threading.enumerate() if "(run)" in one.name}
+
+
+def hang_up_in_the_midst(web: PoeWeb, chat: ChatRequest, go_on: threading.Event) -> None:
+    """Close a reply while something takes its time; then let that go on, to its end."""
+    before = workers()
+    events = web.reply(chat, "Assistant")
+    assert isinstance(next(events), Idle)
+    events.close()
+    go_on.set()
+    for thread in workers() - before:
+        thread.join(5)
+
+
+def test_hanging_up_ends_the_fetching() -> None:
+    """The fetch that is under way is the last one."""
+    asked: list[str] = []
+    go_on = threading.Event()
+
+    def fetch(url: str, seconds: float) -> Fetched:
+        asked.append(url)
+        go_on.wait(5)
+        return Fetched(b"x", "image/png", "x.png")
+
+    web = PoeWeb(Credentials.parse("x"), site=Site.load(), to_prompt=lambda _: "", fetch=fetch)
+    hang_up_in_the_midst(web, asking("https://x.test/1", "https://x.test/2"), go_on)
+
+    assert ["https://x.test/1"] == asked
+
+
+def test_hanging_up_ends_the_uploading() -> None:
+    """The upload that is under way is the last one, and nothing is sent."""
+    uploaded: list[bytes] = []
+    go_on = threading.Event()
+
+    class Slow(FakeSession):
+        def upload(self, file: Attachment) -> str:
+            uploaded.append(file.data)
+            go_on.wait(5)
+            return "a ticket"
+
+    session = Slow(HandleBotLandingPageQuery=lambda: {"bot": {}})
+    web = PoeWeb(Credentials.parse("x"), site=Site.load(), to_prompt=lambda _: "")
+    web._session, web._channel = session, FakeChannel()  # type: ignore[assignment]
+    hang_up_in_the_midst(web, asking("data:image/png,1", "data:image/png,2"), go_on)
+
+    assert [b"1"] == uploaded
+    assert ["HandleBotLandingPageQuery"] == session.calls
 
 
 def test_bots_are_remembered_within_bounds() -> None:
