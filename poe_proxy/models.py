@@ -127,6 +127,11 @@ class Models:
 
 
 def _route(name: str, target: Any, is_own: bool) -> Route:
+    if not name or name != name.strip():
+        # It would be listed, but the name in a request is read without blanks around it.
+        raise ValueError(
+            f"names.{name!r}: the name must not be empty, or begin or end with a blank."
+        )
     kind: TokenKind | None = None
     if isinstance(target, dict):
         if not {"bot"} <= target.keys() <= {"bot", "tokens"}:

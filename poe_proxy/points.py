@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Final, Generic, Protocol, TypeVar
 
-from poe_proxy.errors import PoeProxyError, UpstreamTimeout
+from poe_proxy.errors import NoTokenLeft, PoeProxyError, TokenRejected, UpstreamTimeout
 from poe_proxy.tokens import Token, TokenRotator
 
 log = logging.getLogger(__name__)
@@ -49,10 +49,16 @@ class PointsWatch(Generic[A]):
 
 
 def look(tokens: TokenRotator[A]) -> None:
-    """Ask for the balance of each exhausted token, and revive those that have points again."""
+    """Ask for the balance of each exhausted token, and revive those that have points again.
+
+    One that Poe rejects is set aside.
+    """
     for token in tokens.exhausted():
         try:
             points = token.upstream.balance()
+        except TokenRejected as rejected:
+            tokens.retire(token, rejected)
+            continue
         except PoeProxyError as failure:
             log.info("%s: its balance is not to be had: %s", token.label, failure)
             continue
@@ -88,13 +94,15 @@ class Balance(Generic[A]):
         """Return the points of all accounts that Poe accepts. One that does not tell in time
         counts with what it last had.
 
-        Raises `UpstreamTimeout` if none of them ever told.
+        Raises `NoTokenLeft` if Poe accepts none, `UpstreamTimeout` if none of them ever told.
         """
-        accounts = self._tokens.accepted()
         with self._asking:
             if self._asked_at is None or self._clock() - self._asked_at >= self._holds:
-                self._ask(accounts)
+                self._ask(self._tokens.accepted())
                 self._asked_at = self._clock()
+        accounts = self._tokens.accepted()
+        if not accounts:
+            raise NoTokenLeft("Poe accepts none of the tokens; the operator has to renew them.")
         told = [self._points[token] for token in accounts if token in self._points]
         if not told:
             raise UpstreamTimeout("No Poe account tells its balance.")
@@ -113,5 +121,7 @@ class Balance(Generic[A]):
     def _ask_one(self, token: Token[A]) -> None:
         try:
             self._points[token] = token.upstream.balance()
+        except TokenRejected as rejected:
+            self._tokens.retire(token, rejected)
         except PoeProxyError as failure:
             log.info("%s: its balance is not to be had: %s", token.label, failure)

@@ -85,7 +85,7 @@ class Answer:
         """The usage object: as Poe counts it, else by our own estimate."""
         if self.usage is not None:
             prompt, completion = self.usage.prompt_tokens, self.usage.completion_tokens
-            details = dict(self.usage.details)
+            total, details = self.usage.total_tokens, self.usage.details
         else:
             prompt = count_prompt(chat)
             completion = (
@@ -96,11 +96,11 @@ class Answer:
                     for call in self.calls.values()
                 )
             )
-            details = {}
+            total, details = None, {}
         return {
             "prompt_tokens": prompt,
             "completion_tokens": completion,
-            "total_tokens": prompt + completion,
+            "total_tokens": prompt + completion if total is None else total,
             **details,
         }
 

@@ -6,13 +6,14 @@ Each setting stands here, in `.env.example` and in the README; a test compares t
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Final, Self, cast
 from urllib.parse import urlsplit
 
+from dotenv.parser import parse_stream
 from environs import EnvValidationError, FileAwareEnv, ValidationError, validate
 
 #: The key that stands in every example of the Go program, and so in every guess of a stranger.
@@ -135,10 +136,11 @@ class Settings:
             proxy=env.str("PROXY", None, validate=_url(*_PROXY_SCHEMES)),
             poe_web_url=env.base_url("POE_WEB_URL", "https://poe.com", "http", "https"),
             poe_ws_url=env.base_url("POE_WS_URL", None, "ws", "wss"),
-            poe_api_url=env.base_url("POE_API_URL", "https://api.poe.com", "http", "https"),
-            log_level=env.str(
-                "LOG_LEVEL", "INFO", validate=validate.OneOf(("DEBUG", "INFO", "WARNING", "ERROR"))
+            # Clients know it as https://api.poe.com/v1.
+            poe_api_url=env.base_url(
+                "POE_API_URL", "https://api.poe.com", "http", "https", without="/v1"
             ),
+            log_level=env.upper("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR")),
         )
         problems = env.problems()
         if "AuthKey" not in problems and not settings.auth_keys:
@@ -170,11 +172,26 @@ class _Env(FileAwareEnv):
         self._unreadable: dict[str, list[str]] = {}
         self._read: dict[str, Any] = {}
 
+    def _load_dotenv(self, path: str | Path, *, override: bool = False) -> None:
+        """Take each value as it stands, `$` too, and a line that cannot be read as a mistake."""
+        with Path(path).open(encoding="utf-8-sig") as lines:
+            for binding in parse_stream(lines):
+                text, number = binding.original
+                if binding.key is not None and binding.value is not None:
+                    self._environ[binding.key] = binding.value
+                elif binding.error or binding.key is not None:
+                    number += len(text) - len(text.lstrip("\n"))
+                    self._unreadable.setdefault(str(path), []).append(
+                        f"Line {number} is not NAME=value; a list is one value: TOKENS=abc,def."
+                    )
+
     def _get_value(self, env_key: str, default: Any) -> Any:
         try:
             value = super()._get_value(env_key, default)
-        except (ValueError, OSError):
-            self._unreadable[env_key] = [f"{env_key}_FILE is not a readable text file."]
+        except (ValueError, OSError) as bad:
+            # environs hides it behind a sentence of its own.
+            reason = getattr(bad.__cause__ or bad, "strerror", None) or "it is not text"
+            self._unreadable[env_key] = [f"{env_key}_FILE cannot be read ({reason})."]
             return default
         if isinstance(value, str):
             # Windows' Notepad begins a file with a byte-order mark, which nobody sees.
@@ -198,13 +215,19 @@ class _Env(FileAwareEnv):
         self._read[name] = {key.strip(): value.strip() for key, _, value in pairs}
         return cast("dict[str, str]", self._read[name])
 
+    def upper(self, name: str, default: str, among: Collection[str]) -> str:
+        """A word, in any case; returned in capitals."""
+        word = self.str(name, default, validate=lambda word: validate.OneOf(among)(word.upper()))
+        return word.upper() if word else word  # None: not among them
+
     def networks(self, name: str, default: str) -> tuple[str, ...]:
         """Addresses and networks, separated by commas, or `*` for any."""
         return _items(self.str(name, default, validate=_are_networks))
 
-    def base_url(self, name: str, default: str | None, *schemes: str) -> Any:
+    def base_url(self, name: str, default: str | None, *schemes: str, without: str = "") -> Any:
+        """A URL without slashes, or the path *without*, at its end."""
         value = self.str(name, default, validate=_url(*schemes))
-        return value.rstrip("/") if value else value
+        return value.rstrip("/").removesuffix(without).rstrip("/") if value else value
 
     def problems(self) -> dict[str, list[str]]:
         """What is wrong so far, by variable."""
@@ -264,7 +287,11 @@ def _are_networks(given: str) -> None:
 
 
 def _is_file(path: Path) -> None:
-    if not path.is_file():
+    try:
+        is_file = path.is_file()
+    except OSError as bad:
+        raise ValidationError(f"Cannot be read ({bad.strerror}).") from None
+    if not is_file:
         raise ValidationError("There is no such file.")
 
 

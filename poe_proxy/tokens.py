@@ -159,7 +159,11 @@ class TokenRotator(Generic[U]):
     def exhausted(self) -> list[Token[U]]:
         """The watched tokens that rest because they are out of points."""
         with self._lock:
-            return [token for token in self._tokens if token.exhausted and token.is_watched]
+            return [
+                token
+                for token in self._tokens
+                if token.exhausted and token.is_watched and token.retired is None
+            ]
 
     def revive(self, token: Token[U]) -> None:
         """End the rest of a token that has points again."""
@@ -167,6 +171,12 @@ class TokenRotator(Generic[U]):
             token.exhausted, token.rests_until = False, -inf
             self._serve()
         log.info("%s has points again", token.label)
+
+    def retire(self, token: Token[U], rejected: TokenRejected) -> None:
+        """Set aside a token that Poe rejected outside of a lease."""
+        with self._lock:
+            self._judge(token, rejected)
+            self._serve()
 
     # What a lease calls. All of it happens under the lock.
 

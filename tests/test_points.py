@@ -7,7 +7,13 @@ from contextlib import suppress
 
 import pytest
 
-from poe_proxy.errors import TokenExhausted, TokenRejected, UpstreamTimeout, UpstreamUnreachable
+from poe_proxy.errors import (
+    NoTokenLeft,
+    TokenExhausted,
+    TokenRejected,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+)
 from poe_proxy.points import Balance, look
 from poe_proxy.tokens import Token, TokenRotator
 
@@ -17,10 +23,13 @@ class Account:
 
     def __init__(self) -> None:
         self.points: int | None = 0
+        self.is_rejected = False
         self.asked = 0
 
     def balance(self) -> int:
         self.asked += 1
+        if self.is_rejected:
+            raise TokenRejected("No such key.")
         if self.points is None:
             raise UpstreamUnreachable("Poe is away.")
         return self.points
@@ -56,6 +65,35 @@ def test_a_balance_that_is_not_to_be_had_changes_nothing() -> None:
     look(rotator)
 
     assert 1 == rotator.census()["resting"]
+
+
+def test_a_token_that_poe_rejects_is_set_aside() -> None:
+    """It is out of points no longer but useless, and nobody asks for its balance again."""
+    rotator, account = exhausted()
+    account.is_rejected = True
+
+    look(rotator)
+    look(rotator)
+
+    assert (1, 1) == (rotator.census()["retired"], account.asked)
+    with pytest.raises(NoTokenLeft), rotator.lease() as lease:
+        lease.wait(0)
+
+
+def test_a_rejected_token_takes_no_other_with_it() -> None:
+    """Only the one that Poe rejected is set aside."""
+    good, bad = Account(), Account()
+    rotator = TokenRotator([Token("a", good), Token("b", bad, rank=1, is_watched=True)])
+    with rotator.lease() as held, suppress(TokenExhausted), rotator.lease() as lease:
+        assert held.wait(0)
+        assert lease.wait(0)
+        raise TokenExhausted("No points.")
+    bad.is_rejected = True
+
+    look(rotator)
+
+    assert (1, 1) == (rotator.census()["free"], rotator.census()["retired"])
+    assert ["a"] == [token.label for token in rotator.accepted()]
 
 
 def test_a_fault_with_one_account_does_not_end_the_watch() -> None:
@@ -139,6 +177,31 @@ def test_an_account_that_is_set_aside_does_not_count() -> None:
         raise TokenRejected("Logged out.")
 
     assert 20 == pool.balance.points()
+
+
+def test_an_account_that_is_rejected_does_not_count() -> None:
+    """Nor is it asked again."""
+    pool = Pool(100, 20)
+    pool.balance.points()
+    pool.accounts[0].is_rejected, pool.now = True, 60.0
+
+    assert 20 == pool.balance.points()
+    pool.now = 120.0
+    assert 20 == pool.balance.points()
+    assert [2, 3] == pool.asked
+    assert 1 == pool.tokens.census()["retired"]
+
+
+def test_where_poe_rejects_all_accounts_it_says_so() -> None:
+    """Now and later: the operator has to do something, and waiting is of no use."""
+    pool = Pool(100, 20)
+    for account in pool.accounts:
+        account.is_rejected = True
+
+    for _ in range(2):
+        with pytest.raises(NoTokenLeft):
+            pool.balance.points()
+    assert [1, 1] == pool.asked
 
 
 def test_without_any_balance_it_says_so() -> None:

@@ -195,6 +195,18 @@ def test_usage_is_counted_where_poe_does_not() -> None:
     )
 
 
+def test_poes_total_is_poes() -> None:
+    """It may be more than the sum: with some bots thoughts are only in there."""
+    thoughts = {"completion_tokens_details": {"reasoning_tokens": 181}}
+    said = (Usage(10, 26, thoughts, total_tokens=217), Done())
+    usage = whole(*said).usage
+    *_, extra, _ = stream(*said, include_usage=True)
+
+    assert usage == extra.usage
+    assert usage is not None
+    assert (10, 26, 217) == (usage.prompt_tokens, usage.completion_tokens, usage.total_tokens)
+
+
 def test_all_that_the_bot_wrote_counts() -> None:
     """Reasoning and calls are written too."""
     usage = whole(

@@ -126,6 +126,14 @@ def test_every_variable_has_its_place(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("end", ["", "/", "/v1", "/v1/", "//v1//"])
+def test_the_official_api_may_be_given_as_clients_know_it(end: str) -> None:
+    """Their base URL ends in /v1; the other addresses are taken as they are."""
+    settings = read(**ENOUGH, POE_API_URL=f"http://poe/api{end}", POE_WEB_URL="http://poe/v1")
+
+    assert ("http://poe/api", "http://poe/v1") == (settings.poe_api_url, settings.poe_web_url)
+
+
 def test_an_api_key_is_enough_too() -> None:
     """Either kind of token will do."""
     assert ("k",) == read(AuthKey="a", POE_API_KEYS="k").api_keys
@@ -239,6 +247,21 @@ def test_a_byte_order_mark_is_no_part_of_a_value(tmp_path: Path) -> None:
     assert ("k",) == read(TOKENS="t", AuthKey_FILE=str(tmp_path / "key")).auth_keys
 
 
+def test_a_value_of_the_env_file_is_taken_as_it_stands(tmp_path: Path) -> None:
+    """As systemd takes it: a generated key may hold `$`, and is the same key everywhere."""
+    dotenv = tmp_path / ".env"
+    dotenv.write_text("AuthKey='sk-${HOME}-x'\nTOKENS=a$b\n", encoding="utf-8-sig")
+
+    settings = read(dotenv)
+
+    assert (("sk-${HOME}-x",), ("a$b",)) == (settings.auth_keys, settings.tokens)
+
+
+@pytest.mark.parametrize("level", ["debug", "Debug", "DEBUG"])
+def test_the_level_of_the_log_is_taken_in_any_case(level: str) -> None:
+    assert "DEBUG" == read(**ENOUGH, LOG_LEVEL=level).log_level
+
+
 def test_settings_are_frozen() -> None:
     """What was read once is not changed later."""
     with pytest.raises(FrozenInstanceError):
@@ -258,6 +281,32 @@ def test_an_env_file_that_is_not_utf_8_is_named(tmp_path: Path, encoding: str) -
         read(dotenv)
     assert [str(dotenv)] == list(refusal.value.problems)
     assert "UTF-8" in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "line", ["HOST 127.0.0.1", "COOL_DOWN: 30", 'TOKENS="abc", "def"', "DELETE_CHATS"]
+)
+def test_a_line_of_the_env_file_that_sets_nothing_is_named(tmp_path: Path, line: str) -> None:
+    """By its number: who wanted one machine alone is not to be open to the network instead."""
+    dotenv = tmp_path / ".env"
+    dotenv.write_text(f"# mine\n\nAuthKey=a\nPOE_API_KEYS=k\n\n{line}\nPORT=9000\n")
+
+    with pytest.raises(BadSettings) as refusal:
+        read(dotenv)
+    assert {str(dotenv): [
+        "Line 6 is not NAME=value; a list is one value: TOKENS=abc,def."
+    ]} == refusal.value.problems  # fmt: skip
+
+
+def test_a_file_in_a_closed_folder_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service that may not enter a home says so in a line, and not by a traceback."""
+
+    def closed(path: Path) -> bool:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "is_file", closed)
+
+    assert "Cannot be read (Permission denied)." == problems(**ENOUGH, MODELS="/home/x")["MODELS"]
 
 
 @pytest.mark.parametrize("key", ["k 1", "ключ", "k\t1"])
@@ -344,8 +393,8 @@ def test_all_mistakes_stand_in_one_message() -> None:
         ("POE_WS_URL", "http://127.0.0.1", "wss://"),
         ("POE_API_URL", "api.poe.com", "https://"),
         ("LOG_LEVEL", "TRACE", "DEBUG"),
-        ("TOKENS_FILE", "none.txt", "TOKENS_FILE is not a readable"),
-        ("AuthKey_FILE", ".", "AuthKey_FILE is not a readable"),
+        ("TOKENS_FILE", "none.txt", "TOKENS_FILE cannot be read (No such file or directory)."),
+        ("AuthKey_FILE", ".", "AuthKey_FILE cannot be read (Is a directory)."),
     ],
 )
 def test_a_mistake_is_explained(name: str, value: str, why: str) -> None:
@@ -361,7 +410,7 @@ def test_a_secret_file_that_is_not_text_is_said_to_be_so(tmp_path: Path) -> None
     (tmp_path / "secret").write_bytes(b"\xff\xfe\x00")
 
     assert (
-        "TOKENS_FILE is not a readable text file."
+        "TOKENS_FILE cannot be read (it is not text)."
         == (problems(AuthKey="a", TOKENS_FILE=str(tmp_path / "secret"))["TOKENS"])
     )
 

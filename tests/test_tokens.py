@@ -716,6 +716,19 @@ def test_the_census_counts_each_token_once() -> None:
     assert {"free": 3, "retired": 1} == state(tokens)
 
 
+def test_a_token_may_be_set_aside_while_it_rests() -> None:
+    """Its balance was asked for, and Poe does not know it any more: nobody waits for it."""
+    tokens = pool("a", "b", is_watched=True)
+    use(tokens, TokenExhausted("Empty."))
+    (exhausted,) = tokens.exhausted()
+
+    tokens.retire(exhausted, TokenRejected("Who?"))
+
+    assert {"free": 1, "retired": 1} == state(tokens)
+    assert [] == tokens.exhausted()
+    assert exhausted not in tokens.accepted()
+
+
 def test_logs_name_tokens_by_their_labels(caplog: pytest.LogCaptureFixture) -> None:
     """What becomes of a token is logged under its label, with the reason."""
     tokens = pool("cookie-1", "cookie-2")

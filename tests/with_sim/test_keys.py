@@ -682,6 +682,26 @@ def test_rejected_keys_are_set_aside(sim: ApiSim) -> None:
     assert_no_secret(proxy.output())
 
 
+def test_a_dry_key_that_is_rejected_is_set_aside(sim: ApiSim) -> None:
+    """Nobody waits for points that will never come, and the client reads what is wrong."""
+    sim.control_api(points={"key-1": 0, "key-2": 0})
+    with serve(sim) as proxy:
+        dry, why = refused(proxy, ask("hello", BOT), stream=False)
+        sim.control_api(keys_rejected=["key-1", "key-2"])
+        until(lambda: 2 == len(sim.journal(path=BALANCE, status=401)))
+        until(lambda: 502 == proxy.post(ask("hello", BOT)).status_code)
+        rejected, error = refused(proxy, ask("hello", BOT), stream=False)
+        balance = requests.get(
+            f"{proxy.url}/dashboard/billing/subscription", headers=proxy.headers, timeout=10
+        )
+        asked = sim.journal(path=BALANCE, status=401)
+
+    assert (429, "insufficient_quota") == (dry.status_code, why["code"])
+    assert (502, "upstream_auth") == (rejected.status_code, error["code"])
+    assert (502, "upstream_auth") == (balance.status_code, balance.json()["error"]["code"])
+    assert 2 == len(asked)
+
+
 def test_no_key_is_in_an_answer_or_in_the_log(sim: ApiSim) -> None:
     """Not even at the most talkative level, whatever goes wrong."""
     words = ["!echo", *(f"!http={n}" for n in (400, 403, 404, 408, 413, 500, 502, 503)), "!reset",

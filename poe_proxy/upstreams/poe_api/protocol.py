@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -222,6 +223,10 @@ def whole_answer(content: bytes) -> list[ReplyEvent]:
     message = choice.get("message") if choice else None
     if choice is None or not isinstance(message, dict):
         raise UpstreamProtocolError("Poe's answer is no chat completion.")
+    if isinstance(calls := message.get("tool_calls"), list):
+        # Each is a call of its own, whatever index or id it has.
+        whole = (call for call in calls if isinstance(call, dict))
+        message["tool_calls"] = [{**call, "index": place} for place, call in enumerate(whole)]
     says = _Voice()
     events = says.more(message)
     if usage := _usage(answer.get("usage")):
@@ -246,9 +251,12 @@ class _Voice:
         content = said.get("content")
         if content and isinstance(content, str):
             events += self._thinking.feed(content)
-        if calls := said.get("tool_calls"):
+        calls = said.get("tool_calls")
+        if calls and isinstance(calls, list):
             events += self._thinking.flush()
-            events += [self._calls.part(call) for call in calls if isinstance(call, dict)]
+            for call in calls:
+                if isinstance(call, dict):
+                    events += self._calls.feed(call)
         return events
 
     def end(self, reason: FinishReason | None) -> list[ReplyEvent]:
@@ -256,7 +264,24 @@ class _Voice:
             reason = "tool_calls"
         elif not self._calls and reason == "tool_calls":
             reason = "stop"
-        return [*self._thinking.flush(), Done(reason or "stop")]
+        return [*self._thinking.flush(), *self._calls.flush(), Done(reason or "stop")]
+
+
+@dataclass(slots=True)
+class _Call:
+    """A call, as far as it came before its name; clients want the name at its beginning."""
+
+    #: As Poe has it, perhaps for several calls.
+    id: str | None = None
+    name: str | None = None
+    arguments: str = ""
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    def is_another(self, identity: str | None, name: str | None) -> bool:
+        """Whether these begin another call, although its number or id is that of this one."""
+        if not identity or not name:
+            return False
+        return self.id not in (None, identity) or self.name not in (None, name)
 
 
 class _Calls:
@@ -267,16 +292,17 @@ class _Calls:
     """
 
     def __init__(self) -> None:
-        self._ids: list[str | None] = []
+        self._calls: list[_Call] = []
         self._numbers: dict[int, int] = {}
 
     def __bool__(self) -> bool:
-        return bool(self._ids)
+        return bool(self._calls)
 
-    def part(self, delta: Mapping[str, Any]) -> ToolCallPart:
-        """Return what *delta* adds, to whichever call it belongs."""
+    def feed(self, delta: Mapping[str, Any]) -> list[ToolCallPart]:
+        """Return what *delta* adds, to whichever call it belongs; nothing before its name."""
         function = delta.get("function")
         function = function if isinstance(function, dict) else {}
+        index = delta.get("index")
         identity, name = _text(delta.get("id")) or None, _text(function.get("name")) or None
         arguments = function.get("arguments")
         if isinstance(arguments, dict | list):
@@ -286,32 +312,53 @@ class _Calls:
             for key, value in delta.items()
             if key not in ("index", "id", "type", "function") and value is not None
         }
-        number = self._number(delta.get("index"), identity, name)
-        if number is not None:
-            return ToolCallPart(number, arguments=_text(arguments), extra=extra)
-        number = len(self._ids)
-        self._ids.append(identity)
-        if isinstance(index := delta.get("index"), int):
+        number = self._number(index, identity, name)
+        if number is None:
+            number = len(self._calls)
+            self._calls.append(_Call())
+        if isinstance(index, int):
             self._numbers[index] = number
+        call = self._calls[number]
+        call.id = call.id or identity
+        if call.name is not None:
+            return [ToolCallPart(number, arguments=_text(arguments), extra=extra)]
+        call.name = name
+        call.arguments += _text(arguments)
+        call.extra |= extra
+        return [self._beginning(number)] if name else []
+
+    def flush(self) -> list[ToolCallPart]:
+        """Return the calls that never had a name, at the end of the answer."""
+        return [
+            self._beginning(number) for number, call in enumerate(self._calls) if call.name is None
+        ]
+
+    def _beginning(self, number: int) -> ToolCallPart:
+        call = self._calls[number]
+        # Clients send the result back by the id: there has to be one, and one for each call.
+        is_free = all(call.id != other.id for other in self._calls[:number])
         return ToolCallPart(
             number,
-            # Without an id its result could not be sent back.
-            id=identity or f"call_{secrets.token_hex(12)}",
-            name=name or "",
-            arguments=_text(arguments),
-            extra=extra,
+            id=call.id if call.id and is_free else f"call_{secrets.token_hex(12)}",
+            name=call.name or "",
+            arguments=call.arguments,
+            extra=call.extra,
         )
 
     def _number(self, index: Any, identity: str | None, name: str | None) -> int | None:
         """Return the number of the call that goes on, None if another one begins."""
         if isinstance(index, int):
             number = self._numbers.get(index)
-            if number is not None and identity and name and identity != self._ids[number]:
-                return None  # all calls are numbered 0
-            return number
-        if identity is not None:
-            return self._ids.index(identity) if identity in self._ids else None
-        return None if name or not self._ids else len(self._ids) - 1
+        elif identity is not None:
+            same = [place for place, call in enumerate(self._calls) if call.id == identity]
+            number = same[-1] if same else None
+        else:
+            number = len(self._calls) - 1 if self._calls else None
+            if number is not None and name and self._calls[number].name is not None:
+                return None
+        if number is None or self._calls[number].is_another(identity, name):
+            return None
+        return number
 
 
 def _first(choices: Any) -> Mapping[str, Any] | None:
@@ -326,14 +373,22 @@ def _text(given: Any) -> str:
 
 
 def _usage(given: Any) -> Usage | None:
-    """Return what was counted; details and their members may be null (§3.5)."""
+    """Return what was counted, if both counts are there; all else may be null (§3.5)."""
     if not isinstance(given, dict):
         return None
-    counts = [given.get(name) for name in ("prompt_tokens", "completion_tokens")]
-    prompt, completion = (count if isinstance(count, int) else 0 for count in counts)
+    prompt, completion, total = (
+        given.get(name) for name in ("prompt_tokens", "completion_tokens", "total_tokens")
+    )
+    if not isinstance(prompt, int) or not isinstance(completion, int):
+        return None
     details = {
         name: {key: count for key, count in given[name].items() if isinstance(count, int)}
         for name in ("prompt_tokens_details", "completion_tokens_details")
         if isinstance(given.get(name), dict)
     }
-    return Usage(prompt, completion, {name: counts for name, counts in details.items() if counts})
+    return Usage(
+        prompt,
+        completion,
+        {name: counts for name, counts in details.items() if counts},
+        total_tokens=total if isinstance(total, int) else None,
+    )

@@ -261,7 +261,7 @@ def test_a_stream() -> None:
         Reasoning("Hm"),
         Text("Hel"),
         Text("lo"),
-        Usage(3, 2),
+        Usage(3, 2, total_tokens=5),
         Done("stop"),
     ] == streamed(
         chunk({"role": "assistant", "content": ""}),
@@ -389,9 +389,12 @@ def test_what_is_unknown_is_passed_over(fields: Any) -> None:
 @pytest.mark.parametrize(
     ("given", "usage"),
     [
-        ({"prompt_tokens": 1, "completion_tokens": 0, "total_tokens": 1}, Usage(1, 0)),
-        ({"prompt_tokens": None}, Usage(0, 0)),
-        ({"prompt_tokens": "x", "completion_tokens": 2}, Usage(0, 2)),
+        (
+            {"prompt_tokens": 1, "completion_tokens": 0, "total_tokens": 1},
+            Usage(1, 0, total_tokens=1),
+        ),
+        ({"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": None}, Usage(1, 2)),
+        ({"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": "3"}, Usage(1, 2)),
         (
             {
                 "prompt_tokens": 1,
@@ -403,18 +406,38 @@ def test_what_is_unknown_is_passed_over(fields: Any) -> None:
         ),
         (
             {
-                "prompt_tokens": 1,
+                "prompt_tokens": 10,
                 "completion_tokens": 26,
+                "total_tokens": 217,
                 "prompt_tokens_details": {"audio_tokens": None},
                 "completion_tokens_details": {"reasoning_tokens": 181},
             },
-            Usage(1, 26, {"completion_tokens_details": {"reasoning_tokens": 181}}),
+            Usage(
+                10, 26, {"completion_tokens_details": {"reasoning_tokens": 181}}, total_tokens=217
+            ),
         ),
     ],
 )
 def test_usage_in_each_variant(given: Any, usage: Usage) -> None:
-    """The short one, the long one, and the one with nulls."""
+    """The short one, the long one, and the one with nulls; the total is Poe's, not our sum."""
     assert [usage] == Stream().feed(chunk(usage=given))
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"prompt_tokens": None, "completion_tokens": None, "total_tokens": None},
+        {"prompt_tokens": 1},
+        {"prompt_tokens": "1", "completion_tokens": 2},
+        {"prompt_tokens": 1, "completion_tokens": 2.5},
+        {"total_tokens": 3},
+    ],
+)
+def test_half_a_count_is_none(given: Any) -> None:
+    """Where Poe does not say how much was read and written, we do not say that it was nothing."""
+    assert [] == Stream().feed(chunk(usage=given))
+    assert [Done("stop")] == whole_answer(whole({"content": ""}, usage=given))
 
 
 # ---- tool calls
@@ -490,6 +513,49 @@ def test_calls_that_are_all_numbered_zero() -> None:
     )
 
 
+@pytest.mark.parametrize("index", [0, None])
+def test_calls_that_all_have_one_id(index: int | None) -> None:
+    """Another name is another call, and gets an id of its own: clients answer by id."""
+    first, second, third = called(
+        head(index, "call_0", "f", "1"),
+        head(index, "call_0", "g", "2"),
+        head(index, "call_0", None, "3"),
+    )
+
+    assert (0, "call_0", "f", "1") == first
+    assert (1, "g", "2") == (second[0], *second[2:])
+    assert second[1] not in (None, "", "call_0")
+    assert (1, None, None, "3") == third
+
+
+@pytest.mark.parametrize("index", [0, None])
+def test_a_call_that_repeats_its_head_goes_on(index: int | None) -> None:
+    """The same id with the same name is the same call, of which clients hear the name once."""
+    assert [(0, "a", "f", "1"), (0, None, None, "2")] == called(
+        head(index, "a", "f", "1"), head(index, "a", "f", "2")
+    )
+
+
+@pytest.mark.parametrize("index", [0, None])
+def test_a_name_that_comes_late_is_waited_for(index: int | None) -> None:
+    """A call begins with its id and its name; what came before the name comes with it."""
+    assert [(0, "a", "f", "12"), (0, None, None, "3")] == called(
+        head(index, "a", None, "1"), head(index, None, "f", "2"), more(index, "3")
+    )
+
+
+def test_an_id_that_comes_late_is_the_calls() -> None:
+    """As long as no other was made up for it."""
+    assert [(0, "a", "f", "12")] == called(head(0, None, None, "1"), head(0, "a", "f", "2"))
+    first, second = called(head(0, None, "f", "1"), head(0, "a", "f", "2"))
+    assert (0, 0, None) == (first[0], second[0], second[1])
+
+
+def test_a_call_without_a_name_is_told_at_the_end() -> None:
+    """Nothing that the bot said is kept from the client."""
+    assert [(0, "a", "", "12")] == called(head(0, "a", None, "1"), more(0, "2"))
+
+
 def test_numbers_begin_at_zero_and_have_no_gaps() -> None:
     """Clients count."""
     assert [(0, "a", "f", ""), (1, "b", "g", ""), (0, None, None, "x")] == called(
@@ -532,9 +598,12 @@ def test_a_whole_answer() -> None:
     }
     usage = {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}
 
-    assert [Reasoning("Hm"), Text("Hello"), Usage(1, 2), Done("length")] == whole_answer(
-        whole(message, "length", usage=usage)
-    )
+    assert [
+        Reasoning("Hm"),
+        Text("Hello"),
+        Usage(1, 2, total_tokens=3),
+        Done("length"),
+    ] == whole_answer(whole(message, "length", usage=usage))
 
 
 @pytest.mark.parametrize("content", ["", None])
@@ -547,6 +616,27 @@ def test_whole_calls(content: Any) -> None:
         ToolCallPart(1, "b", "f", "[]"),
         Done("tool_calls"),
     ] == whole_answer(whole({"content": content, "tool_calls": calls}, "tool_calls"))
+
+
+@pytest.mark.parametrize("index", [0, None])
+@pytest.mark.parametrize("name", ["f", "g"])
+def test_each_item_of_a_whole_answer_is_a_call(index: int | None, name: str) -> None:
+    """Even if all have one id and one number; each gets an id by which it can be answered."""
+    calls = [head(index, "call_0", "f", {"a": 1}), head(index, "call_0", name, {"b": 2})]
+
+    first, second, _ = whole_answer(whole({"tool_calls": calls}, "tool_calls"))
+
+    assert ToolCallPart(0, "call_0", "f", '{"a":1}') == first
+    assert isinstance(second, ToolCallPart)
+    assert (1, name, '{"b":2}') == (second.index, second.name, second.arguments)
+    assert second.id not in (None, "", "call_0")
+
+
+@pytest.mark.parametrize("calls", [5, "f", {"a": 1}, [None, "f"]])
+def test_what_are_no_calls_is_passed_over(calls: Any) -> None:
+    """In a whole answer as in a stream."""
+    assert [Text("a"), Done("stop")] == whole_answer(whole({"content": "a", "tool_calls": calls}))
+    assert [] == Stream().feed(chunk({"tool_calls": calls}))
 
 
 def test_reasoning_in_a_whole_text_is_told_apart() -> None:
