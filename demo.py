@@ -12,9 +12,12 @@ import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).resolve().parent
 KEY = "sk-demo"
 TOKENS = "demo-cookie-1,demo-cookie-2"
+#: Settings that lead to accounts, or out of this computer: whoever has them is not to have them
+#: used here.
+NOT_FOR_A_DEMO = ("AUTH_KEY", "AuthKey", "TOKENS", "POE_API_KEYS", "PROXY", "MODELS", "POE_SITE")
 
 
 def main() -> int:
@@ -38,14 +41,17 @@ def main() -> int:
             "TOKENS": TOKENS,
             "POE_WEB_URL": poe,
             "POE_WS_URL": poe.replace("http", "ws", 1),
+            "POE_API_URL": poe,
             # Nobody can be banned here, so nobody needs to wait.
             "COOL_DOWN": "0",
             "RATE_LIMIT": "0",
             "TOKEN_CONCURRENCY": "3",
         }
-        proxy = _start([sys.executable, "-m", "gunicorn", "wsgi:app"], settings)
+        gunicorn = [sys.executable, "-m", "gunicorn", "--config", str(HERE / "gunicorn.conf.py")]
+        # Not here, where a .env may be.
+        proxy = _start([*gunicorn, "wsgi:app"], settings, Path("/"))
         running.append(proxy)
-        base = f"http://127.0.0.1:{port}"
+        base = f"http://{_reached_at((os.environ.get('HOST') or '0.0.0.0').strip('[] '))}:{port}"
         if not _answers(f"{base}/health", proxy):
             return proxy.wait()
         print(
@@ -79,15 +85,24 @@ To use your own Poe account, copy .env.example to .env and fill it in. Ctrl-C en
 """
 
 
-def _start(command: list[str], settings: Mapping[str, str]) -> subprocess.Popen[str]:
-    environ = {**os.environ, **settings}
+def _start(
+    command: list[str], settings: Mapping[str, str], folder: Path = HERE
+) -> subprocess.Popen[str]:
+    strange = {name + suffix for name in NOT_FOR_A_DEMO for suffix in ("", "_FILE")}
+    environ = {name: value for name, value in os.environ.items() if name not in strange}
     return subprocess.Popen(
         command,
-        cwd=HERE,
-        env=environ,
+        cwd=folder,
+        env={**environ, "PYTHONPATH": str(HERE), **settings},
         text=True,
         stdout=subprocess.PIPE if "poe_sim" in command else None,
     )
+
+
+def _reached_at(host: str) -> str:
+    """Where this computer reaches a server that listens at *host*, as a URL writes it."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"[{host}]" if ":" in host else host
 
 
 def _is_taken(port: int) -> bool:

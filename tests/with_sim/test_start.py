@@ -12,9 +12,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import requests
 
 from ..test_docs import READMES, blocks
-from .servers import ROOT, Server, free_port, until
+from .servers import ROOT, Server, ask, free_port, until
 
 
 def start(**settings: str) -> subprocess.CompletedProcess[str]:
@@ -143,7 +144,7 @@ def test_the_example_key_is_a_loud_warning() -> None:
     ) as server:
         until(lambda: "serving" in server.output())
 
-    assert "WARNING AuthKey holds sk-123456" in server.output()
+    assert "WARNING - AuthKey holds sk-123456" in server.output()
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
@@ -151,7 +152,7 @@ def test_the_demo_prints_a_curl_line_that_works(how: int, tmp_path: Path) -> Non
     """Without a .env the demo starts; its curl line works when pasted; a signal ends it all."""
     port = free_port()
     with Server([sys.executable, "demo.py"], {"PORT": str(port)}) as demo:
-        until(lambda: "curl" in demo.output(), 20)
+        until(lambda: "curl" in demo.output(), 60)
         text = demo.output()
         command = text[text.index("curl") : text.index("\n\n", text.index("curl"))]
         answer = subprocess.run(
@@ -165,6 +166,37 @@ def test_the_demo_prints_a_curl_line_that_works(how: int, tmp_path: Path) -> Non
     assert [] == left
     with socket.socket() as probe:
         assert 0 != probe.connect_ex(("127.0.0.1", port))
+
+
+def test_the_demo_uses_nobody_s_account(tmp_path: Path) -> None:
+    """What leads to an account, or out of this computer, is not for it, wherever it is set."""
+    source = [file for file in ROOT.iterdir() if not file.name.startswith((".", "tests"))]
+    for file in source:
+        (tmp_path / file.name).symlink_to(file)
+    demo_py = tmp_path / "demo.py"
+    demo_py.unlink()
+    demo_py.write_text((ROOT / "demo.py").read_text())
+    (tmp_path / ".env").write_text("TOKENS_FILE=none\nPOE_API_KEYS=real\nAPI_CONCURRENCY=none\n")
+    port = free_port()
+    environ = {
+        "PORT": str(port),
+        "HOST": "::1",
+        "PROXY": "http://127.0.0.1:9",
+        "POE_API_KEYS": "real",
+        "TOKENS_FILE": "none",
+    }
+    with Server([sys.executable, str(demo_py)], environ) as demo:
+        until(lambda: "curl" in demo.output(), 60)
+        answer = requests.post(
+            f"http://[::1]:{port}/v1/chat/completions",
+            json=ask("!echo hello"),
+            headers={"Authorization": "Bearer sk-demo"},
+            timeout=60,
+        )
+
+    assert "hello" == answer.json()["choices"][0]["message"]["content"]
+    assert "serving 2 cookie token(s) and 0 API key(s)" in demo.output()
+    assert f"base URL   http://[::1]:{port}/v1" in demo.output()
 
 
 @pytest.mark.parametrize("port", ["eight", "0", "99999"])
@@ -185,7 +217,7 @@ def test_the_examples_of_the_readme_work_when_pasted(name: str) -> None:
     examples = [block for block in blocks(name, "bash") if block.startswith("curl")]
     programs = blocks(name, "python")
     with Server([sys.executable, "demo.py"], {"PORT": str(port)}) as demo:
-        until(lambda: "curl" in demo.output(), 20)
+        until(lambda: "curl" in demo.output(), 60)
         done = [
             subprocess.run(
                 [*command, text.replace("localhost:8080", f"127.0.0.1:{port}")],
