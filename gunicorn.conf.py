@@ -11,6 +11,7 @@ import os
 import secrets
 import socket
 import sys
+import time
 
 # This file is read again at SIGHUP, and new code counts from then on as new settings do.
 for _name in [name for name in sys.modules if name.partition(".")[0] == "poe_proxy"]:
@@ -29,6 +30,15 @@ except BadSettings as bad:
     # One message in place of a traceback from each worker that could not start.
     sys.exit(str(bad))
 
+
+def _forms_of(network):
+    """Return *network* in each form in which a socket may write it: IPv4 may come by IPv6."""
+    if network == "*" or ":" in network:
+        return [network]
+    address, _, length = network.partition("/")
+    return [network, f"::ffff:{address}/{96 + int(length or 32)}"]
+
+
 # [::1] is how a URL writes ::1.
 _host = _settings.host.strip("[]")
 
@@ -38,7 +48,9 @@ _host = _settings.host.strip("[]")
 bind = f"[{_host}]:{_settings.port}" if ":" in _host else f"{_host}:{_settings.port}"
 # X-Forwarded-Proto and its kind count only from these addresses or networks; anybody else
 # could write into them what they like. A proxy on the same machine needs no setting.
-forwarded_allow_ips = ",".join(_settings.forwarded_allow_ips)
+forwarded_allow_ips = ",".join(
+    form for one in _settings.forwarded_allow_ips for form in _forms_of(one)
+)
 
 # ---- how many
 
@@ -140,6 +152,16 @@ def post_fork(server, worker):
     Both count the same seconds, and gunicorn would be first. This is the worker's own copy.
     """
     worker.cfg.set("graceful_timeout", max(0, worker.cfg.graceful_timeout - 5))
+
+
+def worker_int(worker):
+    """Let Ctrl-C, too, end what is under way, in place of dropping it: see `post_fork`.
+
+    gunicorn exits when this returns. Until then the worker does what it does at the end of the
+    grace, of which there is none here; it takes two or three seconds.
+    """
+    worker.cfg.set("graceful_timeout", 0)
+    time.sleep(8)
 
 
 def nworkers_changed(server, new, old):

@@ -180,12 +180,21 @@ def _real_callers(app: Callable[..., Any], proxies: Iterable[str]) -> Callable[.
         return not address or any(ip_address(address) in network for network in networks)
 
     def told(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+        environ["REMOTE_ADDR"] = _unmapped(environ.get("REMOTE_ADDR", ""))
         forwarded = environ.get("HTTP_X_FORWARDED_FOR")
         hops = forwarded.split(",") if forwarded else []
         # From the nearest one on, each as long as the one before it may be believed.
         with suppress(ValueError):
-            while hops and is_ours(environ.get("REMOTE_ADDR", "")):
-                environ["REMOTE_ADDR"] = str(ip_address(hops.pop().strip()))
+            while hops and is_ours(environ["REMOTE_ADDR"]):
+                environ["REMOTE_ADDR"] = _unmapped(str(ip_address(hops.pop().strip())))
         return app(environ, start_response)
 
     return told
+
+
+def _unmapped(address: str) -> str:
+    """1.2.3.4 for ::ffff:1.2.3.4, as a socket that takes both kinds writes it."""
+    with suppress(ValueError):
+        inner = getattr(ip_address(address), "ipv4_mapped", None)
+        return str(inner) if inner else address
+    return address

@@ -163,9 +163,13 @@ def create_chat_completion() -> Response:
     events = _while_connected(services().gateway.reply(chat), connection)
     try:
         return _stream(chat, events) if chat.stream else _whole(chat, events)
-    except BaseException:
+    except Exception:
         events.close()
         raise
+    except BaseException:
+        # The server stops, and ends what is still under way.
+        events.close()
+        raise _stopped() from None
 
 
 def _whole(chat: ChatRequest, events: Generator[ReplyEvent, None, None]) -> Response:
@@ -208,10 +212,12 @@ def _until_gone(frames: Iterable[bytes]) -> Iterator[bytes]:
     except Exception as bug:
         yield sse.data(rendering.error_body(_our_fault(bug)))
     except BaseException:
-        # The server stops, and ends what is still under way.
-        stopped = UpstreamInterrupted("The proxy was stopped before the end of the reply.")
-        yield sse.data(rendering.error_body(stopped))
+        yield sse.data(rendering.error_body(_stopped()))
         raise
+
+
+def _stopped() -> UpstreamInterrupted:
+    return UpstreamInterrupted("The proxy was stopped before the end of the reply.")
 
 
 def _first_event(events: Iterator[ReplyEvent]) -> ReplyEvent:

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -128,14 +129,16 @@ def test_a_slip_in_the_settings_does_not_end_the_server(served: Served) -> None:
         ("", "127.0.0.1", "https"),
         ("", "127.0.0.9", "http"),
         ("127.0.0.9", "127.0.0.9", "https"),
+        ("127.0.0.8/31", "127.0.0.9", "https"),
         ("127.0.0.9", "127.0.0.1", "http"),
     ],
 )
+@pytest.mark.parametrize("host", ["127.0.0.1", "::"])
 def test_only_our_own_proxies_are_believed(
-    tmp_path: Path, proxies: str, peer: str, scheme: str
+    tmp_path: Path, host: str, proxies: str, peer: str, scheme: str
 ) -> None:
     """X-Forwarded-Proto counts from FORWARDED_ALLOW_IPS, by default this machine, alone."""
-    server = Served(tmp_path, FORWARDED_ALLOW_IPS=proxies)
+    server = Served(tmp_path, FORWARDED_ALLOW_IPS=proxies, HOST=host)
     try:
         until(lambda: server.status() == 200)
 
@@ -194,10 +197,10 @@ def test_a_reload_takes_the_code_of_today(tmp_path: Path) -> None:
         server.process.wait(10)
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT])
 def test_a_stream_that_outlasts_the_grace_ends_with_an_error(how: int) -> None:
     """A reply that is still under way when the time to finish is over says that it broke off,
-    and the bot is stopped."""
+    and the bot is stopped. Ctrl-C gives no time."""
     with (
         Sim(tokens=("cookie-a",)) as sim,
         Proxy(sim, GUNICORN_CMD_ARGS="--graceful-timeout=6") as proxy,
@@ -213,4 +216,23 @@ def test_a_stream_that_outlasts_the_grace_ends_with_an_error(how: int) -> None:
         until(lambda: not sim.control()["accounts"][0]["running"])
 
     assert b'"code":"upstream_interrupted"' in rest[-1]
+    assert "Traceback" not in proxy.output()
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_a_whole_answer_that_outlasts_the_grace_is_an_error(how: int) -> None:
+    """Not a connection that ends without a word, after which clients would ask again."""
+    with (
+        Sim(tokens=("cookie-a",)) as sim,
+        Proxy(sim, GUNICORN_CMD_ARGS="--graceful-timeout=6") as proxy,
+        ThreadPoolExecutor(1) as client,
+    ):
+        asked = client.submit(proxy.post, ask("!echo !silence=50 one two three four"))
+        until(lambda: sim.control()["accounts"][0]["running"])
+
+        proxy.process.send_signal(how)
+        answer = asked.result()
+        until(lambda: not sim.control()["accounts"][0]["running"])
+
+    assert (502, "upstream_interrupted") == (answer.status_code, answer.json()["error"]["code"])
     assert "Traceback" not in proxy.output()
