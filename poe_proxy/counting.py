@@ -11,6 +11,8 @@ from collections.abc import Callable
 from functools import cache
 from typing import Final
 
+import orjson
+
 from poe_proxy.chat import ChatRequest
 
 #: Characters that are counted in one go. Counting holds the interpreter, about 3 ms for a
@@ -55,10 +57,14 @@ def count_text(text: str) -> int:
 
 
 def count_prompt(chat: ChatRequest) -> int:
-    """Return how many pieces the conversation has, the framing of its messages included."""
-    return _PER_CHAT + sum(
-        _PER_MESSAGE
-        + count_text(message.text)
-        + sum(count_text(call.name) + count_text(call.arguments) for call in message.tool_calls)
-        for message in chat.messages
+    """Return how many pieces the conversation has, its tools and its framing included."""
+    return (
+        _PER_CHAT
+        + sum(count_text(orjson.dumps(tool).decode()) for tool in chat.tools)
+        + sum(
+            _PER_MESSAGE
+            + count_text(message.text)
+            + sum(count_text(call.name) + count_text(call.arguments) for call in message.tool_calls)
+            for message in chat.messages
+        )
     )

@@ -44,21 +44,25 @@ def at_words(
 
 
 def _find(text: str, words: Sequence[str]) -> int | None:
-    places = [place for place in (text.find(word) for word in words) if place >= 0]
-    return min(places, default=None)
+    """Where the first of *words* begins: the one that is complete first, as in a text that grows.
+
+    Of several that end at the same place, the longest.
+    """
+    found = [(place + len(word), place) for word in words if (place := text.find(word)) >= 0]
+    return min(found)[1] if found else None
 
 
 def _beginning_at_end(text: str, words: Sequence[str]) -> int:
     """How many characters at the end of *text* are the beginning of one of *words*."""
-    return max(
-        (
-            size
-            for word in words
-            for size in range(1, min(len(word), len(text) + 1))
-            if text.endswith(word[:size])
-        ),
-        default=0,
-    )
+    return max((_overlap(text, word) for word in words), default=0)
+
+
+def _overlap(text: str, word: str) -> int:
+    # To look for the first letter passes over nearly all that cannot be the beginning.
+    place = text.find(word[0], max(0, len(text) - len(word) + 1))
+    while place >= 0 and not word.startswith(text[place:]):
+        place = text.find(word[0], place + 1)
+    return len(text) - place if place >= 0 else 0
 
 
 def at_length(

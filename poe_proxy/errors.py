@@ -17,6 +17,7 @@ means for the token and for a second try, are read from the class.
     + UpstreamInterrupted     502  cut off within the reply
     + UpstreamTimeout         504  nothing came in time
     + UpstreamProtocolError   502  what came made no sense
+      - AnswerUnusable        502  the bot twice answered in another form than was asked for
     + UpstreamChanged         502  Poe no longer knows an operation of the site
     + UpstreamBlocked         502  a challenge page instead of an answer
     + UpstreamOverloaded      503  too much to do there
@@ -180,6 +181,15 @@ class UpstreamProtocolError(UpstreamError):
     """Poe said something that makes no sense to us."""
 
     code = "upstream_protocol"
+
+
+class AnswerUnusable(UpstreamProtocolError):
+    """The bot answered in another form than was asked for, also when it was told so.
+
+    The same request would be two more answers to pay for, and most likely of the same kind.
+    """
+
+    client_may_retry = False
 
 
 class UpstreamChanged(UpstreamError):

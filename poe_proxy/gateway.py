@@ -106,7 +106,8 @@ class Gateway:
         """Yield the reply in the one shape that leaves us, whatever *token*'s way can say.
 
         What Poe does not do is done here: tools and JSON are taught in the prompt, stop words
-        and lengths are cut.
+        and lengths are cut. Lengths are about what the bot writes, stop words about what the
+        client reads: not about the form in which a bot was taught to write it.
         """
         if token.kind == "key":
             # The official API has never heard of the inner names.
@@ -125,17 +126,20 @@ class Gateway:
         def called(asked: ChatRequest) -> Generator[ReplyEvent, None, None]:
             """Poe's own tools, where the bot has them."""
             try:
-                yield from ask(asked)
+                if (yield from toolspeak.native(ask(asked), asked)):
+                    return
+                log.info("a bot did not call as tool_choice demands; teaching it")
             except ParameterRefused as refusal:
                 if refusal.param not in ("tools", "tool_choice"):
                     raise
                 if refusal.param == "tools":
                     log.info("a bot has no tools of its own; teaching them")
                     self._toolless.add(bot.lower())
-                yield from taught(asked)
+            yield from taught(asked)
 
         has_own_tools = token.kind == "key" and bot.lower() not in self._toolless
-        return jsonspeak.reply(called if has_own_tools else taught, chat)
+        with closing(jsonspeak.reply(called if has_own_tools else taught, chat)) as events:
+            yield from cutting.at_words(events, chat.stop) if chat.stop else events
 
     def _route(self, chat: ChatRequest) -> tuple[str, frozenset[str]]:
         """The bot that *chat* is for, and the kinds of token that can serve it."""
@@ -172,15 +176,12 @@ def _paced(
 
 
 def _cut(events: Iterable[ReplyEvent], chat: ChatRequest, kind: str) -> Iterable[ReplyEvent]:
-    """End the reply where *chat* wants it to end.
+    """Leave out calls beyond the only one wanted, and end the bot's own text at its length.
 
-    The web protocol can say nothing of it. The official API takes a length, and most stop
-    words: those that it does not take are found here, as are calls beyond the only one wanted.
+    By key Poe sees to the length; the web protocol can say nothing of it.
     """
     if chat.parallel_tool_calls is False:
         events = cutting.at_one_call(events)
-    if chat.stop:
-        events = cutting.at_words(events, chat.stop)
     if chat.max_tokens is not None and kind == "cookie":
         events = cutting.at_length(events, chat.max_tokens, count_text)
     return events

@@ -45,7 +45,7 @@ from poe_proxy.chat import (
     Usage,
     Waiting,
 )
-from poe_proxy.errors import InvalidRequest, UpstreamProtocolError
+from poe_proxy.errors import AnswerUnusable, InvalidRequest
 
 log = logging.getLogger(__name__)
 
@@ -66,10 +66,11 @@ def reply(ask: Ask, chat: ChatRequest) -> Generator[ReplyEvent, None, None]:
     """Yield the reply to *chat*, its text the JSON that `response_format` wants.
 
     Tool calls pass, and end the reply without a text. A reply that was cut off by length or
-    by moderation is passed on as far as it goes, unchecked, as OpenAI does.
+    by moderation is passed on as far as it goes, unchecked, as OpenAI does. Stop words are left
+    to who reads the reply: the bot's own text has fences and chatter in which they mean nothing.
 
-    Raises `InvalidRequest` for a schema that is none, and `UpstreamProtocolError` with the
-    code `invalid_json_answer` for a bot that twice does not answer as it should.
+    Raises `InvalidRequest` for a schema that is none, and `AnswerUnusable` with the code
+    `invalid_json_answer` for a bot that twice does not answer as it should.
     """
     wanted = _Wanted.of(chat)
     if wanted is None:
@@ -79,15 +80,17 @@ def reply(ask: Ask, chat: ChatRequest) -> Generator[ReplyEvent, None, None]:
         chat,
         messages=instructed(chat.messages, wanted.instruction(bool(chat.tools))),
         response_format=None,
+        stop=(),
     )
-    first = yield from _listen(ask(asked), wanted)
+    bill = Bill()
+    first = yield from _listen(ask(asked), wanted, bill)
     if first is None:
         return
     log.info("the answer is not the JSON that was asked for; asking once more")
     again = replace(asked, messages=corrected(asked.messages, first.text, first.correction()))
-    second = yield from _listen(ask(again), wanted)
+    second = yield from _listen(ask(again), wanted, bill)
     if second is not None:
-        raise UpstreamProtocolError(
+        raise AnswerUnusable(
             f"The model did not answer with the JSON that was asked for, also at the second "
             f"try: {second.misfit.place}.",
             param="response_format",
@@ -96,10 +99,11 @@ def reply(ask: Ask, chat: ChatRequest) -> Generator[ReplyEvent, None, None]:
 
 
 def _listen(
-    events: Generator[ReplyEvent, None, None], wanted: _Wanted
+    events: Generator[ReplyEvent, None, None], wanted: _Wanted, bill: Bill
 ) -> Generator[ReplyEvent, None, _Wrong | None]:
     """Pass on what is not text, and the text once it is right; return what is wrong."""
     text = ""
+    usage: Usage | None = None
     called = False
     with closing(events):
         for event in events:
@@ -113,17 +117,21 @@ def _listen(
                 case ToolCallPart():
                     called = True
                     yield event
-                case Reasoning() | Usage() | Idle() | Waiting():
+                case Usage():
+                    usage = event
+                    yield Idle()
+                case Reasoning() | Idle() | Waiting():
                     yield event
                 case Done(reason):
                     let_end(events)
+                    bill.add(usage)
                     if not called:
                         answer = wanted.find(text) if _is_whole(reason) else _begun(text)
                         if isinstance(answer, Misfit):
                             return _Wrong(text, answer)
                         if answer:
                             yield Text(answer)
-                    yield event
+                    yield from bill.ending(event)
                     return None
     return None
 
@@ -187,22 +195,25 @@ class _Wanted:
         return "\n".join(lines)
 
     def find(self, text: str) -> str | Misfit:
-        """The JSON in *text*, the longest that fits if there are several, or what is wrong."""
-        fitting = ""
+        """The JSON in *text* that fits, the first of the candidates, or what is wrong."""
+        empty = ""
         nearest: tuple[int, Misfit] | None = None
         for found in _candidates(text):
             try:
                 value, strict = read(found)
-                misfit = self._misfit(value)
                 found = found if strict else write(value)
             except ValueError:
                 continue
+            misfit = self._misfit(value)
             if misfit is None:
-                fitting = max(fitting, found, key=len)
+                if value not in ({}, []):
+                    return found
+                # Prose has `{}` and `[]` too: they are the answer if nothing else is.
+                empty = empty or found
             elif nearest is None or len(found) > nearest[0]:
                 nearest = len(found), misfit
-        if fitting:
-            return fitting
+        if empty:
+            return empty
         return nearest[1] if nearest else Misfit("there is no complete JSON in it.", "not JSON")
 
     def _misfit(self, value: Any) -> Misfit | None:
@@ -217,11 +228,15 @@ _BRACKET: Final = re.compile(r"[\[{]")
 
 
 def _candidates(text: str) -> Iterator[str]:
-    """The parts of *text* that may be JSON: all of it, what a fence holds, each bracket's."""
+    """The parts of *text* that may be JSON: all of it, what a fence holds, each bracket's.
+
+    Of the latter the last one comes first: before the answer there may be examples and thoughts.
+    """
     whole = text.strip()
     yield whole
     if fenced := re.fullmatch(r"```[\w-]*+\s*+(.*)```", whole, re.DOTALL):
         yield fenced[1].strip()
+    values: list[str] = []
     at = read_so_far = 0
     while read_so_far < MAX_READ and (start := _BRACKET.search(text, at)):
         at = start.end()
@@ -229,10 +244,11 @@ def _candidates(text: str) -> Iterator[str]:
         read_so_far += (end or len(text)) - start.start()
         if end is not None:
             found = text[start.start() : end]
-            yield found
+            values.append(found)
             # What lies within a value is no answer of its own.
             if _is_json(found):
                 at = end
+    yield from reversed(values)
 
 
 def _is_json(text: str) -> bool:
@@ -259,6 +275,37 @@ def corrected(messages: tuple[Message, ...], wrong: str, correction: str) -> tup
     """Return *messages* with the bot's *wrong* answer and what it is to do about it."""
     said = (Message(role="assistant", content=(TextPart(wrong),)),) if wrong.strip() else ()
     return (*messages, *said, Message(role="user", content=(TextPart(correction),)))
+
+
+class Bill:
+    """What a reply cost that took more than one try."""
+
+    def __init__(self) -> None:
+        self._sum: Usage | None = None
+
+    def add(self, usage: Usage | None) -> None:
+        """Add the figures of one try, if it has any; the details are kept of the last one."""
+        if usage is None or self._sum is None:
+            self._sum = usage or self._sum
+            return
+        both = (self._sum, usage)
+        self._sum = Usage(
+            sum(one.prompt_tokens for one in both),
+            sum(one.completion_tokens for one in both),
+            usage.details,
+            sum(
+                one.prompt_tokens + one.completion_tokens
+                if one.total_tokens is None
+                else one.total_tokens
+                for one in both
+            ),
+        )
+
+    def ending(self, done: Done) -> Iterator[ReplyEvent]:
+        """Yield the sum, if anything was counted, and *done* behind it."""
+        if self._sum is not None:
+            yield self._sum
+        yield done
 
 
 def let_end(events: Iterator[ReplyEvent]) -> None:
@@ -422,9 +469,10 @@ class Schema:
             ) from None
         except OverflowError:
             return Misfit("a number in it is too large.", "a number is too large to be checked")
-        # The last two: the reference leads to something that is no schema.
+        # The last three: the reference is no address, or leads to something that is no schema.
         except (
             referencing.exceptions.Unresolvable, RecursionError, AttributeError, TypeError,
+            ValueError,
         ):  # fmt: skip
             raise InvalidRequest(
                 f"{self.param} has a reference that leads nowhere, or in circles.",

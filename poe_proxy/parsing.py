@@ -237,7 +237,7 @@ def _tool_choice(
             "type": "allowed_tools",
             "allowed_tools": {"mode": "auto" | "required" as mode, "tools": [*allowed]},
         }:
-            # Poe does not know this form. To say it in the others comes to the same.
+            # Few bots know this form. To say it in the others comes to the same.
             return _tool_choice(mode, _named(allowed, tools))
         case {"type": str(kind)} if kind != "function":
             return tools, cast("Mapping[str, Any]", choice)

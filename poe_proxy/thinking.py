@@ -30,7 +30,7 @@ Piece: TypeAlias = Text | Reasoning
 _HEADINGS: Final = ("Thinking...", "Thinking…")
 
 #: What may stand behind the word in a heading's line: seconds in brackets, closing marks.
-_BEHIND: Final = re.compile(r" {0,2}(?:\([^()\n]{0,30}\)?)? ?[*_]{0,3}[ \t\r]*")
+_BEHIND: Final = re.compile(r" {0,2}(?:\([^()\n]{0,30}\)?)? ?[*_]{0,3}[ \t\r]{0,40}")
 
 
 class _Place(Enum):
@@ -58,6 +58,8 @@ class Thinking:
     def __init__(self) -> None:
         self._place = _Place.START
         self._held = ""
+        #: What more may come without a change, while white space is all that is held.
+        self._gap: list[str] = []
         #: Headings under which nothing was thought so far.
         self._headings = ""
         self._has_thought = False
@@ -77,19 +79,34 @@ class Thinking:
         """Take more of the text; return what is clear by now."""
         if self._place is _Place.ANSWER:
             return [Text(text)] if text else []
-        self._held += text
+        if self._held and self._is_gap(text) and (self._gap or self._is_gap(self._held)):
+            # To read all of it anew at each blank would take for ever.
+            self._gap.append(text)
+            return []
+        self._held = "".join((self._held, *self._gap, text))
+        self._gap.clear()
         pieces: list[Piece] = []
         while self._held and self._step(pieces):
             pass
         return pieces
+
+    def _is_gap(self, text: str) -> bool:
+        """Whether *text* tells nothing here; below a heading, an empty line does."""
+        match self._place:
+            case _Place.START:
+                return not text.strip()
+            case _Place.BELOW:
+                return not text.strip(" \t\r")
+        return False
 
     def flush(self) -> list[Piece]:
         """Return what is still held back, at the end of the text or before something else.
 
         What comes afterwards is the answer.
         """
-        held = self._headings + self._held
+        held = "".join((self._headings, self._held, *self._gap))
         self._place, self._held, self._headings = _Place.ANSWER, "", ""
+        self._gap.clear()
         # Behind a thought only marks and white space are held. A heading and nothing else is
         # no thought: it is all that the bot said.
         return [Text(held)] if held and not self._has_thought else []

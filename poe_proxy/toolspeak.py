@@ -13,7 +13,8 @@ strings, so arguments may hold anything, the tag itself too, and a forgotten clo
 fence does no harm. In a text the tag is only a tag where a line begins with it, or where an
 object follows it; in backticks (`<tool_call>`) it never is. No notice is taken of whether
 a fence is open further up: a call lost to a miscounted fence would be worse than an example
-taken for a call.
+taken for a call. A call that is open where the text ends was cut off, unless all that it lacks
+is its own last brace: nothing more is made up.
 
 Results go back as `<tool_result>` blocks in a user message. A call that names no tool or
 does not fit the tool's schema is sent back to the bot once, with what is wrong about it.
@@ -48,9 +49,10 @@ from poe_proxy.chat import (
     Usage,
     Waiting,
 )
-from poe_proxy.errors import InvalidRequest, UpstreamProtocolError
+from poe_proxy.errors import AnswerUnusable, InvalidRequest
 from poe_proxy.jsonspeak import (
     Ask,
+    Bill,
     Nesting,
     Schema,
     corrected,
@@ -66,12 +68,12 @@ log = logging.getLogger(__name__)
 def reply(ask: Ask, chat: ChatRequest) -> Generator[ReplyEvent, None, None]:
     """Yield the reply to *chat*, the calls in the bot's text as `ToolCallPart`, one each.
 
-    A call is passed on as soon as it is complete and checked. Closing the generator closes
-    the one that *ask* gave.
+    A call is passed on as soon as it is complete and checked. Stop words are left to who reads
+    the reply: within a call they mean nothing. Closing the generator closes the one that *ask*
+    gave.
 
-    Raises `InvalidRequest` for a tool or a choice that makes no sense, and
-    `UpstreamProtocolError` with the code `tool_call_invalid` for a bot that twice does not
-    call as it should.
+    Raises `InvalidRequest` for a tool or a choice that makes no sense, and `AnswerUnusable`
+    with the code `tool_call_invalid` for a bot that twice does not call as it should.
     """
     rules = _Rules.of(chat)
     taught = replace(chat, tools=(), tool_choice=None, parallel_tool_calls=None)
@@ -79,7 +81,7 @@ def reply(ask: Ask, chat: ChatRequest) -> Generator[ReplyEvent, None, None]:
         yield from ask(taught)
         return
     messages = instructed(tuple(_as_text(chat.messages)), rules.instruction())
-    taught = replace(taught, messages=messages)
+    taught = replace(taught, messages=messages, stop=())
     turn = _Turn(rules)
     first = yield from turn.listen(ask(taught))
     if first is None:
@@ -89,10 +91,47 @@ def reply(ask: Ask, chat: ChatRequest) -> Generator[ReplyEvent, None, None]:
     again = replace(taught, messages=corrected(messages, first.text, correction))
     second = yield from turn.listen(ask(again))
     if second is not None:
-        raise UpstreamProtocolError(
+        raise AnswerUnusable(
             f"The model did not call a tool as it should, also at the second try: {second.place}.",
             code="tool_call_invalid",
         )
+
+
+def native(
+    events: Generator[ReplyEvent, None, None], chat: ChatRequest
+) -> Generator[ReplyEvent, None, bool]:
+    """Pass on the reply of a bot that has tools of its own; return whether it heeds `tool_choice`.
+
+    Where a call is demanded, text waits for it: of a bot that makes none, or another one, nothing
+    is said, so that it can be taught instead.
+    """
+    match chat.tool_choice:
+        case "required":
+            wanted = None
+        case {"type": "function", "function": {"name": wanted}}:
+            pass
+        case _:
+            yield from events
+            return True
+    heeds = False
+    held: list[ReplyEvent] = []
+    with closing(events):
+        for event in events:
+            match event:
+                case Text() | Replaced() | Usage() if not heeds:
+                    held.append(event)
+                    yield Idle()  # who holds back must still let others look around
+                    continue
+                case ToolCallPart(name=name) if not heeds and wanted not in (None, name):
+                    return False
+                case Done("stop" | "tool_calls") if not heeds:
+                    let_end(events)
+                    return False
+                case ToolCallPart() | Done() if not heeds:
+                    heeds = True
+                    yield from held
+            yield event
+    return True
 
 
 # ---- what the client wants
@@ -143,10 +182,6 @@ class _Rules:
             for place, tool in enumerate(chat.tools)
         }
         names, required = _chosen(chat.tool_choice, list(schemas))
-        if required and not names:
-            raise InvalidRequest(
-                "tool_choice wants a call, but names no tool.", param="tool_choice"
-            )
         return cls(
             tools=tuple(
                 tool["function"] for tool in chat.tools if tool["function"]["name"] in names
@@ -214,15 +249,16 @@ class _Rules:
                     f'There is no tool "{name[:100]}" to call now. The tools are: {known}.',
                     "it called a tool that is not there",
                 )
-            misfit = self.schemas[name].misfit(arguments)
-            if misfit is None:
-                return _Call(name, write(arguments))
+            call = _Call(name, write(arguments))
         except ValueError as bad:
             return _Wrong(
                 f"That call could not be read: {bad}. In JSON strings, quotes, backslashes and "
                 "newlines are escaped.",
                 "a call that could not be read",
             )
+        misfit = self.schemas[name].misfit(arguments)
+        if misfit is None:
+            return call
         return _Wrong(
             f'The arguments of that call to "{name}" do not fit its schema: {misfit.told}',
             f"in the arguments for {name}, {misfit.place}",
@@ -240,13 +276,6 @@ def _chosen(choice: str | Mapping[str, Any] | None, names: list[str]) -> tuple[l
             return names, True
         case {"type": "function", "function": {"name": name}} if name in names:
             return [name], True
-        case {
-            "type": "allowed_tools",
-            "allowed_tools": {"mode": "auto" | "required" as mode, "tools": [*allowed]},
-        }:
-            functions = [tool.get("function") for tool in allowed if isinstance(tool, Mapping)]
-            wanted = [one.get("name") for one in functions if isinstance(one, Mapping)]
-            return [name for name in names if name in wanted], mode == "required"
     raise InvalidRequest(
         'tool_choice must be "none", "auto", "required", or name a function that is in tools.',
         param="tool_choice",
@@ -379,6 +408,7 @@ class _Turn:
         self.calls: list[_Call] = []
         self._rules = rules
         self._said = False
+        self._bill = Bill()
         #: The upstream made a call itself.
         self._passed = False
 
@@ -393,6 +423,7 @@ class _Turn:
         raw = content = ""
         mute = self._said
         repeated = list(self.calls)
+        usage: Usage | None = None
         with closing(events):
             for event in events:
                 found: Iterable[str | _Written]
@@ -407,12 +438,17 @@ class _Turn:
                         found = reader.feed(text)
                     case Done():
                         let_end(events)
+                        self._bill.add(usage)
                         found = reader.finish(event.finish_reason in ("stop", "tool_calls"))
                     case ToolCallPart():
                         self._passed = True
                         yield event
                         continue
-                    case Reasoning() | Usage() | Idle() | Waiting():
+                    case Usage():
+                        usage = event
+                        yield Idle()
+                        continue
+                    case Reasoning() | Idle() | Waiting():
                         yield event
                         continue
 
@@ -439,11 +475,11 @@ class _Turn:
                         continue
                     yield self._part(call)
                     if self._rules.single:
-                        yield Done("tool_calls")
+                        yield from self._bill.ending(Done("tool_calls"))
                         return None
 
                 if reader.over:
-                    yield Done("tool_calls")
+                    yield from self._bill.ending(Done("tool_calls"))
                     return None
                 if isinstance(event, Done):
                     wrong = self._missing_call(event, raw)
@@ -451,7 +487,7 @@ class _Turn:
                         if mute and content and not self.calls:
                             # It calls nothing after all: this is another answer, not the same.
                             yield Replaced(content)
-                        yield self._end(event, cut=reader.open)
+                        yield from self._bill.ending(self._end(event, cut=reader.open))
                     return wrong
         return None
 
@@ -496,10 +532,14 @@ class _Reader:
     """
 
     #: What may stand directly before a call and belongs to it.
-    _LEAD: Final = re.compile(r"\s*+(?:```([\w-]*+)\s*+)?+")
+    _LEAD: Final = re.compile(r"\s*+(?:```([\w-]{0,40}+)\s*+)?+")
+    #: Attributes are not in the form that is told, yet bots write some, such as the tool's name.
     _TAG: Final = re.compile(
-        r"<tool_calls?>\s*+(?:```[\w-]*+\s*+)?+(?:\[\s*+)?+(?=(.?))", re.IGNORECASE
+        r"<tool_calls?(?: [^<>\n]{0,100}+)?+>"
+        r"\s*+(?:```[\w-]{0,40}+\s*+)?+(?:\[\s*+)?+(?=(.?))",
+        re.IGNORECASE,
     )
+    _OPEN_TAG: Final = re.compile(r"<tool_calls?(?: [^<>\n]{0,100}+)?+", re.IGNORECASE)
     _START: Final = re.compile(r"[\s`<]")
     #: Between two objects in one tag.
     _BETWEEN: Final = re.compile(r"[\s,}\]]*+")
@@ -510,8 +550,12 @@ class _Reader:
         #: The bot went on to invent the results: nothing after it counts.
         self.over = False
         self._held = ""
-        #: The last character of the content, by which a quoted tag is known.
+        #: White space that came after what is held and changes nothing about it.
+        self._blanks: list[str] = []
+        #: The last character of the content, and how many backticks its last line has: by these
+        #: a quoted tag is known.
         self._last = ""
+        self._ticks = 0
         #: How many fences the content has; after an odd number a code block is open.
         self._fences = 0
         self._call: Nesting | None = None
@@ -525,7 +569,11 @@ class _Reader:
 
     def feed(self, text: str) -> Iterator[str | _Written]:
         """Take more of the text; yield what is certain now."""
-        self._held += text
+        if text.isspace() and self._is_in_gap():
+            # To read all of a long gap anew at each line of it would take for ever.
+            self._blanks.append(text)
+            return
+        self._gather(text)
         while self._held and not self.over:
             if self._call is None:
                 before, broken = self._next_call()
@@ -542,23 +590,51 @@ class _Reader:
             yield self._close(end)
 
     def finish(self, whole: bool) -> Iterator[str | _Written]:
-        """The text is at its end; if it is *whole*, a call may lack its last brackets."""
+        """The text is at its end; if it is not *whole*, a call that has begun is dropped."""
+        self._gather()
         if self._call is not None:
             if whole:
-                yield self._close(len(self._held))
-        elif not self._called:
+                # What is open further in was cut off, whatever the bot says of its end.
+                only_brace = self._call.missing == "}" and self._held.rstrip().endswith("}")
+                yield self._close(len(self._held), mend=only_brace)
+        elif not self._called and self._held:
             lead = self._LEAD.match(self._held)
-            tag = self._TAG.match(self._held, lead.end() if lead else 0)
-            if lead and tag and self._begins_line(lead):
-                if whole:
-                    yield _Written("")
-            elif self._held:
+            assert lead is not None
+            tag = self._TAG.match(self._held, lead.end())
+            if whole and tag and self._begins_line(lead):
+                yield _Written("")
+            elif whole or not (tag or self._ends_in_tag(lead)):
                 yield self._held
+            else:
+                yield self._held[: self._end_of_content(lead)]
 
-    def _close(self, end: int) -> _Written:
+    def _ends_in_tag(self, lead: re.Match[str]) -> bool:
+        """Whether what is held ends within a tag; a mere `<` is one where a line begins."""
+        rest = self._held[lead.end() :].lower()
+        if rest in ("", "<"):
+            return rest == "<" and self._begins_line(lead)
+        return self._TAGS[-1].startswith(rest) or bool(self._OPEN_TAG.fullmatch(rest))
+
+    def _is_in_gap(self) -> bool:
+        """Whether more white space changes nothing: some ends what is held, outside of a tag."""
+        return bool(self._blanks) or (
+            self._call is None
+            and self._held[-1:].isspace()
+            and "<" not in self._held[self._held.rfind(">") + 1 :]
+        )
+
+    def _gather(self, text: str = "") -> None:
+        if self._blanks:
+            text = "".join((*self._blanks, text))
+            self._blanks.clear()
+        self._held += text
+
+    def _close(self, end: int, *, mend: bool = True) -> _Written:
         assert self._call is not None
-        written = self._held[:end] + ("" if self._call.in_string else self._call.missing)
-        self._last, self._held = "}", self._held[end:]
+        written = self._held[:end]
+        if mend and not self._call.in_string:
+            written += self._call.missing
+        self._last, self._ticks, self._held = "}", 0, self._held[end:]
         self._call = None
         self._called = self._after_object = True
         return _Written(written)
@@ -568,18 +644,23 @@ class _Reader:
         whether it is one that cannot be read."""
         if self._after_object and (between := self._BETWEEN.match(self._held)):
             if between.end() == len(self._held):
-                return "", False
+                return self._skip(between.end()), False
             self._after_object = False
             if self._held[between.end()] == "{":
                 return self._begin(0, between.end()), False
-        at = 0
+        at = counted = 0
+        ticks = self._ticks
         while start := self._START.search(self._held, at):
             lead = self._LEAD.match(self._held, start.start())
             assert lead is not None
             at = lead.end()
             if not lead[0] and start[0] == "<" and self._before(lead) == "`":
-                at += 1
-                continue
+                ticks = _ticks(ticks, self._held[counted:at])
+                counted = at
+                # After an even number the code before it is closed, and this is not quoted.
+                if ticks % 2:
+                    at += 1
+                    continue
             if self._may_become_call(at):
                 return self._skip(lead.start()), False
             tag = self._TAG.match(self._held, at)
@@ -606,6 +687,8 @@ class _Reader:
             return False
         tags = (*self._TAGS, self._RESULT) if self._called else self._TAGS
         if any(len(rest) < len(tag) and tag.startswith(rest) for tag in tags):
+            return True
+        if self._OPEN_TAG.fullmatch(self._held, at):
             return True
         tag = self._TAG.match(self._held, at)
         return tag is not None and (
@@ -634,5 +717,12 @@ class _Reader:
     def _skip(self, end: int) -> str:
         content, self._held = self._held[:end], self._held[end:]
         self._last = content[-1:] or self._last
+        self._ticks = _ticks(self._ticks, content)
         self._fences += content.count("```")
         return content
+
+
+def _ticks(before: int, text: str) -> int:
+    """How many backticks the last line of *text* has; a first line had some *before*."""
+    newline = text.rfind("\n")
+    return text.count("`", newline + 1) + (before if newline < 0 else 0)

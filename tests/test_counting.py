@@ -46,6 +46,16 @@ def test_a_prompt_counts_its_framing() -> None:
     assert 3 + 5 + 3 + 1 + 2 == count_prompt(ChatRequest(model="m", messages=(hello, call)))
 
 
+def test_a_prompt_counts_its_tools() -> None:
+    """The definitions of tools are read with the conversation, and have their price."""
+    tool = {"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}
+    written = '{"type":"function","function":{"name":"look","parameters":{"type":"object"}}}'
+
+    assert 3 + 2 * count_text(written) == count_prompt(
+        ChatRequest(model="m", messages=(), tools=(tool, tool))
+    )
+
+
 def test_warming_up_needs_no_network() -> None:
     """The vocabulary comes with the library, so that loading it is all there is to do."""
     counting.warm_up()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 
 import pytest
@@ -52,6 +53,36 @@ def test_a_stop_word_ends_the_answer_wherever_it_is_cut(
     assert left == said(events)
     assert Done("stop") == events[-1]
     assert 1 == sum(isinstance(event, Done) for event in events)
+
+
+@pytest.mark.parametrize(
+    ("stops", "text", "left"),
+    [
+        (["Ab ", "b"], "xAb y", "xA"),
+        (["b", "Ab "], "xAb y", "xA"),
+        (["Ab", "b"], "xAb y", "x"),
+        (["aab", "ab c"], "aaab c", "a"),
+        (["aa"], "baaa", "b"),
+    ],
+)
+def test_of_stop_words_that_overlap_the_first_to_be_complete_counts(
+    stops: list[str], text: str, left: str
+) -> None:
+    """So it does not depend on the pieces; of two that end together the longer one counts."""
+    for size in range(1, len(text) + 1):
+        pieces = [Text(text[at : at + size]) for at in range(0, len(text), size)]
+
+        assert left == said(at_words([*pieces, Done()], stops)), size
+
+
+def test_long_stop_words_cost_little() -> None:
+    """Each word of an answer is looked at, so this must be cheap, whatever the stop words are."""
+    pieces = [Text("ab ")] * 10_000
+    stops = ["a" * 100] * 5 + [f"{n} " * 4 for n in range(50)]
+    before = time.process_time()
+
+    assert "ab " * 10_000 == said(at_words([*pieces, Done()], stops))
+    assert 3 > time.process_time() - before
 
 
 def test_nothing_is_held_back_that_cannot_become_a_stop_word() -> None:

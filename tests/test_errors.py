@@ -29,6 +29,7 @@ TABLE = {
     "UpstreamInterrupted": (502, POE, "upstream_interrupted", None, None),
     "UpstreamTimeout": (504, POE, "upstream_timeout", None, None),
     "UpstreamProtocolError": (502, POE, "upstream_protocol", None, None),
+    "AnswerUnusable": (502, POE, "upstream_protocol", False, None),
     "UpstreamChanged": (502, POE, "upstream_changed", None, "kind"),
     "UpstreamBlocked": (502, POE, "upstream_blocked", None, "kind"),
     "UpstreamOverloaded": (503, POE, "upstream_overloaded", None, "token"),

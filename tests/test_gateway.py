@@ -22,6 +22,7 @@ from poe_proxy.chat import (
     Waiting,
 )
 from poe_proxy.errors import (
+    AnswerUnusable,
     BotFailed,
     BotLimited,
     BotNotAllowed,
@@ -60,7 +61,7 @@ MOVES = (TokenRejected, TokenLimited, TokenExhausted, UpstreamUnreachable, Upstr
 MOVES_TO_ANOTHER_KIND = (UpstreamChanged, UpstreamBlocked, UpstreamRefused, BotNotFound,
                          BotLimited)  # fmt: skip
 STAYS = (UpstreamUncertain, UpstreamInterrupted, UpstreamTimeout, UpstreamProtocolError,
-         BotFailed, PromptTooLong, PromptRefused, ParameterRefused)  # fmt: skip
+         AnswerUnusable, BotFailed, PromptTooLong, PromptRefused, ParameterRefused)  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -177,6 +178,75 @@ def test_replies_are_cut_where_the_way_to_poe_cannot_say_it(
     assert (1, 0) == (cookie.hung_up, cookie.open)
     assert {"free": 1} == house.state()
     assert (events if "stop" in fields else script) == list(House(keys=[key]).reply(**fields))
+
+
+TOOL = {"type": "function", "function": {"name": "f"}}
+CALL = '<tool_call>\n{"name": "f", "arguments": {"a": 1, "b": 2}}\n</tool_call>'
+
+
+@pytest.mark.parametrize("stop", ["\n", ', "b', "<tool", "more"])
+def test_stop_words_do_not_cut_within_a_call(stop: str) -> None:
+    """They are about what the client reads, not about the form in which a bot calls."""
+    script = [Text(f"Let me see.{CALL}"), Text("more"), Done()]
+    cookie = FakeUpstream(script)
+    house = House(cookie)
+
+    events = list(house.reply(stop=(stop,), tools=(TOOL,)))
+
+    assert ['{"a": 1, "b": 2}'] == [
+        one.arguments for one in events if isinstance(one, ToolCallPart)
+    ]
+    assert Done("tool_calls") == events[-1]
+    assert (1, 0) == (len(cookie.asked), cookie.open)
+
+
+def test_stop_words_before_a_call_end_the_reply() -> None:
+    """What the client reads ends before the word; the bot is stopped, and its token is free."""
+    cookie = FakeUpstream([Text("Let me see."), Text(f"\n{CALL}"), *repeat(Text("x"), 9), Done()])
+    house = House(cookie)
+
+    assert [Text("Let me "), Done("stop")] == list(house.reply(stop=("see",), tools=(TOOL,)))
+    assert (1, 0) == (cookie.hung_up, cookie.open)
+    assert {"free": 1} == house.state()
+
+
+@pytest.mark.parametrize("stop", ["\n", "```", "json"])
+@pytest.mark.parametrize("kind", ["cookie", "key"])
+def test_stop_words_do_not_cut_within_a_fence(kind: str, stop: str) -> None:
+    """The fence and the chatter around the JSON are no part of the answer."""
+    upstream = FakeUpstream([Text('Here:\n```json\n{"a": 1}\n```'), Done()])
+    house = House(upstream) if kind == "cookie" else House(keys=[upstream])
+
+    events = list(house.reply(stop=(stop,), response_format={"type": "json_object"}))
+
+    assert [Text('{"a": 1}'), Done()] == [one for one in events if one != Idle()]
+    assert [()] == [chat.stop for chat, _ in upstream.asked]
+
+
+@pytest.mark.parametrize("usage", [[], [Usage(1, 1)]])
+def test_a_second_try_of_the_same_bot_may_move(usage: list[Step]) -> None:
+    """What was paid for the first one is nothing that the client has read."""
+    one = FakeUpstream([Text("no json"), *usage, Done()], [TokenLimited("tired", retry_after=5)])
+    two = FakeUpstream([Text('{"a": 1}'), *usage, Done()])
+
+    events = list(House(keys=[one, two]).reply(response_format={"type": "json_object"}))
+
+    assert [Text('{"a": 1}'), *usage, Done()] == [event for event in events if event != Idle()]
+
+
+@pytest.mark.parametrize("choice", ["required", {"type": "function", "function": {"name": "f"}}])
+def test_a_bot_that_does_not_call_as_it_must_is_taught(choice: Any) -> None:
+    """tool_choice is a promise; its first answer is not heard, and it keeps its own tools."""
+    key = FakeUpstream([Text("No."), Usage(1, 1), Done()], [Text(CALL), Done()], ANSWER)
+    house = House(keys=[key])
+
+    events = [one for one in house.reply(tools=(TOOL,), tool_choice=choice) if one != Idle()]
+
+    assert ["f"] == [one.name for one in events if isinstance(one, ToolCallPart)]
+    assert Done("tool_calls") == events[-1]
+    assert 2 == len(events)
+    assert [*ANSWER] == list(house.reply(tools=(TOOL,)))
+    assert [(TOOL,), (), (TOOL,)] == [chat.tools for chat, _ in key.asked]
 
 
 def test_one_call_is_one_call_whatever_the_bot_does() -> None:

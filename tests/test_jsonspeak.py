@@ -24,7 +24,7 @@ from poe_proxy.chat import (
     Usage,
     Waiting,
 )
-from poe_proxy.errors import InvalidRequest, UpstreamProtocolError, UpstreamTimeout
+from poe_proxy.errors import AnswerUnusable, InvalidRequest, UpstreamTimeout
 
 from .fakes import FakeUpstream, Step, ask
 
@@ -98,6 +98,15 @@ def test_a_schema_is_told_in_its_own_letters() -> None:
     reply(bot, wanting({"description": "Größe"}))
 
     assert "Größe" in prompts(bot)[0][1]
+
+
+def test_stop_words_are_not_for_the_bot_that_is_taught() -> None:
+    """They would cut within fences and chatter, which are no part of the answer."""
+    bot = saying("{}")
+
+    reply(bot, wanting(stop=("\n",)))
+
+    assert () == bot.asked[0][0].stop
 
 
 @pytest.mark.parametrize("role", ["system", "developer"])
@@ -212,6 +221,8 @@ def test_the_client_gets_the_json_and_nothing_else(answer: str, left: str) -> No
         ({"enum": [None]}, "null", "null"),
         (True, "[]", "[]"),
         ({}, '{"a": 1}', '{"a": 1}'),
+        ({}, '"as in [1]"', '"as in [1]"'),
+        ({"type": "array"}, "[1]: [2, 3]", "[2, 3]"),
     ],
 )
 def test_any_value_can_be_asked_for(schema: Any, answer: str, left: str) -> None:
@@ -225,15 +236,19 @@ def test_any_value_can_be_asked_for(schema: Any, answer: str, left: str) -> None
         ('{"a": {"b": [1, 2]}}', '{"a": {"b": [1, 2]}}'),
         ('So {}: ```json\n{"a": 1}\n```', '{"a": 1}'),
         ("{}", "{}"),
+        ('Example: {"a": 1, "b": [2]}\nFinal: {"b": 2}', '{"b": 2}'),
+        ('{"a": 1}\nAs in [1], of 7, with [{"x": [2]}].', '{"a": 1}'),
+        ('{"a": 1}\nI left {} empty.', '{"a": 1}'),
     ],
 )
 def test_json_object_takes_any_object(answer: str, left: str) -> None:
-    """Without a schema an object is all that is asked for; the longest one is meant."""
+    """Without a schema an object is all that is asked for; the last one with something in it
+    is meant, for examples and thoughts come before the answer."""
     assert left == text_of(reply(saying(answer), wanting()))
 
 
 def test_what_is_not_text_passes_at_once() -> None:
-    """Thoughts, figures and silence are not held back with the text."""
+    """Thoughts and silence are not held back with the text; figures come at the end."""
     usage = Usage(1, 2)
     script: list[ReplyEvent] = [
         Waiting(), Idle(), Reasoning("hm"), Text("{"), Idle(), Text("}"), usage, Done(),
@@ -241,7 +256,7 @@ def test_what_is_not_text_passes_at_once() -> None:
 
     events = reply(FakeUpstream(script), wanting())
 
-    assert [*script[:3], Idle(), Idle(), Idle(), usage, Text("{}"), Done()] == events
+    assert [*script[:3], *[Idle()] * 4, Text("{}"), usage, Done()] == events
 
 
 def test_rewritten_text_counts_as_it_is_at_the_end() -> None:
@@ -306,7 +321,7 @@ def test_two_wrong_answers_are_an_error(answer: str, problem: str) -> None:
     bot = saying(answer, answer)
     said: list[ReplyEvent] = []
 
-    with pytest.raises(UpstreamProtocolError) as failure:
+    with pytest.raises(AnswerUnusable) as failure:
         said.extend(jsonspeak.reply(lambda one: bot.reply(one, "bot"), wanting(CITY)))
 
     assert "invalid_json_answer" == failure.value.code
@@ -324,6 +339,18 @@ def test_a_list_is_no_json_object() -> None:
 
     assert "{}" == text_of(reply(bot, wanting()))
     assert "not a JSON object" in prompts(bot)[-1][1]
+
+
+def test_both_tries_are_counted() -> None:
+    """Both were paid for, so the figures are added up; the details are the last ones."""
+    bot = FakeUpstream(
+        [Text("no"), Usage(10, 2, {"a": 1}), Done()],
+        [Text("{}"), Usage(20, 3, {"a": 2}, 24), Done()],
+    )
+
+    events = [event for event in reply(bot, wanting()) if event != Idle()]
+
+    assert [Text("{}"), Usage(30, 5, {"a": 2}, 36), Done()] == events
 
 
 def test_the_first_reply_is_over_before_the_second_begins() -> None:
@@ -418,6 +445,7 @@ def test_the_error_says_where_a_schema_is_wrong() -> None:
         {"$ref": "#"},
         {"$ref": "#/title", "title": "no schema"},
         {"$ref": "#/enum/0", "enum": [7]},
+        {"$id": "a", "$ref": "#/$defs/q", "$defs": {"q": {"$id": "http://["}}},
     ],
 )
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # the library warns before it fetches
@@ -533,7 +561,7 @@ def test_schemas_are_read_in_their_own_draft(schema: Any, fits: str, fails: str)
     right, wrong = saying(fits), saying(fails)
 
     assert fits == text_of(reply(right, wanting(schema)))
-    with pytest.raises(UpstreamProtocolError):
+    with pytest.raises(AnswerUnusable):
         reply(wrong, wanting(schema))
 
 

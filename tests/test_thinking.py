@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from poe_proxy.chat import Done, Idle, Reasoning, Replaced, ReplyEvent, Text, ToolCallPart, Usage
@@ -119,6 +121,22 @@ def test_after_a_flush_everything_is_answer() -> None:
     assert [Text("Thinking...\n")] == thinking.flush()
     assert [Text("> no thought")] == thinking.feed("> no thought")
     assert [] == thinking.flush()
+
+
+@pytest.mark.parametrize(
+    ("lead", "more"),
+    [("", "\n"), ("", " "), ("Thinking...", " "), ("Thinking...\n", " "), ("Thinking...\n", "\n"),
+     ("Thinking...\n> Hm.\n", " "), ("Thinking...\n> Hm.\n", "\n")],
+)  # fmt: skip
+def test_a_long_gap_is_not_read_over_and_over(lead: str, more: str) -> None:
+    """White space is cheap, however much of it comes letter by letter, and none is lost."""
+    text = lead + more * 50_000 + "So."
+    before = time.process_time()
+
+    letters = told(run(*text))
+
+    assert 2 > time.process_time() - before
+    assert told(run(text)) == letters
 
 
 # ---- events

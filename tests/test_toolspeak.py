@@ -29,7 +29,7 @@ from poe_proxy.chat import (
     Usage,
     Waiting,
 )
-from poe_proxy.errors import InvalidRequest, UpstreamProtocolError, UpstreamTimeout
+from poe_proxy.errors import AnswerUnusable, InvalidRequest, UpstreamTimeout
 
 from .fakes import FakeUpstream, Step, ask
 
@@ -146,6 +146,16 @@ def test_tools_are_told_in_the_system_message() -> None:
     assert 0.5 == sent.temperature
 
 
+def test_stop_words_are_not_for_the_bot_that_is_taught() -> None:
+    """They would cut within its calls; without tools they go with the rest."""
+    bot = saying("Hello!")
+
+    reply(bot, chat(stop=("\n",)))
+    reply(bot, chat(stop=("\n",), tools=()))
+
+    assert [(), ("\n",)] == [one.stop for one, _ in bot.asked]
+
+
 @pytest.mark.parametrize("role", ["system", "developer"])
 def test_the_tools_are_added_to_the_system_message_that_is_there(role: Role) -> None:
     """There is one system message, and it begins with the client's words."""
@@ -168,19 +178,6 @@ def test_the_tools_are_added_to_the_system_message_that_is_there(role: Role) -> 
             {"tool_choice": {"type": "function", "function": {"name": "write"}}},
             ['you must call the tool "write"', "Does write."],
             ["Does look."],
-        ),
-        (
-            {
-                "tool_choice": {
-                    "type": "allowed_tools",
-                    "allowed_tools": {
-                        "mode": "auto",
-                        "tools": [{"type": "function", "function": {"name": "look"}}],
-                    },
-                }
-            },
-            ["Does look.", "only where it helps"],
-            ["Does write."],
         ),
         ({"parallel_tool_calls": False}, ["one call at most"], ["several blocks"]),
     ],
@@ -405,6 +402,14 @@ FORMS = [
     pytest.param(f"```py\nx\n```\n\n{PARIS}", "```py\nx\n```", id="code, then a blank line"),
     pytest.param(f"A `<tool_call>` tag:\n{PARIS}", "A `<tool_call>` tag:", id="quoted tag before"),
     pytest.param(f"<tool_\n{PARIS}", "<tool_", id="half a tag before"),
+    pytest.param(f"I use `look`{PARIS}", "I use `look`", id="directly behind inline code"),
+    pytest.param(f"``` `a\nI use `look`{PARIS}", "``` `a\nI use `look`", id="marks further up"),
+    pytest.param(f"A ``<tool_call>``.\n{PARIS}", "A ``<tool_call>``.", id="quoted twice before"),
+    pytest.param(
+        '<tool_call name="look">\n{"name": "look", "arguments": {"at": "Paris"}}\n</tool_call>',
+        "",
+        id="attributes",
+    ),
 ]
 
 
@@ -435,6 +440,10 @@ TEXTS = [
     "mentions the <tool_call> tag at the end: <tool_call>",
     "quotes `<tool_call>` and ``<tool_calls>``",
     'quotes `<tool_call>{"name": "look", "arguments": {"at": "Paris"}}</tool_call>`',
+    'I `use` `<tool_call>{"name": "look", "arguments": {"at": "Paris"}}</tool_call>`',
+    "mentions the <tool_call name> tag",
+    "<tool_call name",
+    f"<tool_call {'x' * 200}>" + '{"a": 1}',
     "</tool_call>",
     "<tool_caller>\n<tool_callsx>",
     "```python\nprint(1)\n```",
@@ -498,6 +507,7 @@ def test_a_call_is_passed_on_as_soon_as_it_is_complete() -> None:
 
 PIECES = [
     "<tool_call>", "</tool_call>", "<tool_calls>", "<TOOL_CALL>", "<tool_", "<tool_result", "<",
+    '<tool_call name="x">', "<tool_call ",
     "```", "```json", "```tool_call\n", "``", "`", "\n", " ", "a", "x y", '"', "\\", "{", "}", "[",
     "]", ",", '{"name": "look", "arguments": {"at": "Paris"}}', '{"name": "ping"}',
 ]  # fmt: skip
@@ -626,8 +636,24 @@ def test_long_texts_take_time_in_proportion() -> None:
     assert 10 > time.process_time() - before
 
 
+@pytest.mark.parametrize(
+    ("lead", "more"),
+    [("", "\n"), ("```py\n", " "), ("<tool_call>", "\n"), (f"{PARIS}\n", ","), ("```", "a"),
+     ("", "`<"), ("", "`")],
+)  # fmt: skip
+def test_nothing_is_read_over_and_over(lead: str, more: str) -> None:
+    """A run of what may stand before a call is cheap, however long, letter by letter or whole."""
+    text = lead + more * 60_000 + "."
+    before = time.process_time()
+
+    seen = [content(reply(saying(text, "Sun.", size=size), chat())) for size in (1, 1_000_000)]
+
+    assert 3 > time.process_time() - before
+    assert seen[0] == seen[1]
+
+
 def test_what_is_not_text_passes_at_once() -> None:
-    """Thoughts, figures and silence pass, also in the midst of a call."""
+    """Thoughts and silence pass, also in the midst of a call; figures come at the end."""
     usage = Usage(1, 2)
     start, end = PARIS[:20], PARIS[20:]
 
@@ -642,7 +668,8 @@ def test_what_is_not_text_passes_at_once() -> None:
     part = events.pop(5)
     assert [("look", {"at": "Paris"})] == calls([part])
     assert [
-        Waiting(), Reasoning("hm"), Idle(), Idle(), Reasoning("!"), usage, Done("tool_calls"),
+        Waiting(), Reasoning("hm"), Idle(), Idle(), Reasoning("!"), Idle(), usage,
+        Done("tool_calls"),
     ] == events  # fmt: skip
 
 
@@ -720,6 +747,15 @@ def test_a_replacement_before_any_content_adds_none() -> None:
     ("answer", "text", "number", "end"),
     [
         ("Hello <", "Hello <", 0, None),
+        ("Hello there\n\n<", "Hello there", 0, None),
+        ("Hello there\n\n<t", "Hello there", 0, None),
+        ("Hello there <tool", "Hello there", 0, None),
+        ("Hello there\n```\n<tool_calls", "Hello there", 0, None),
+        ("Hello there <tool_call>", "Hello there", 0, None),
+        ('Hello there\n<tool_call name="', "Hello there", 0, None),
+        ("```\nHello\n```\n<tool", "```\nHello\n```", 0, None),
+        ("Hello there `<tool", "Hello there `<tool", 0, None),
+        ("Hello there\n\n", "Hello there\n\n", 0, None),
         (f"So.\n{PARIS[:-20]}", "So.", 0, None),
         ("So.\n<tool_call>\n", "So.", 0, None),
         (PARIS, "", 1, "tool_calls"),
@@ -738,6 +774,25 @@ def test_a_call_that_was_cut_off_is_not_made(
     assert number == len(calls(events))
     assert Done(end or reason) == events[-1]
     assert 1 == len(bot.asked)
+
+
+@pytest.mark.parametrize("size", [1, 1000])
+def test_a_call_that_ends_too_early_is_not_made_up(size: int) -> None:
+    """Poe says "stop" of a reply that was cut off as well: what is missing of a call is asked for,
+    unless it is the call's own last brace and nothing else."""
+    arguments = {"path": "a", "text": {"deep": [1, {"b": 2}, 3]}}
+    tools = (tool("write", {"path": {}, "text": {}}),)
+    answer = block("write", **arguments).removesuffix("\n</tool_call>")
+    beginning = answer.index("{")
+    outcomes = {}
+
+    for end in range(beginning + 1, len(answer)):
+        bot = saying(answer[:end], "Never mind.", size=size)
+        outcomes[end] = calls(reply(bot, chat(tools=tools)))
+
+    assert {len(answer) - 1: [("write", arguments)]} == {
+        end: made for end, made in outcomes.items() if made
+    }
 
 
 def test_a_reply_that_breaks_off_has_no_end() -> None:
@@ -778,6 +833,8 @@ WRONG = [
     pytest.param("<tool_call>\n<function=look>\n<parameter=at>Rome</parameter>\n</function>",
                  "no JSON object", id="another model's form"),
     pytest.param("<tool_call>look\n<arg_key>at</arg_key>", "no JSON object", id="yet another"),
+    pytest.param('<tool_call name="look">\n{"at": "Rome"}\n</tool_call>', '"name" is missing',
+                 id="name in the tag"),
     pytest.param("<tool_call>\n</tool_call>", "no JSON object", id="empty"),
     pytest.param("<tool_call>\n", "no JSON object", id="only a tag"),
     pytest.param('<tool_call>{"a":' + "[" * 50_000 + "]" * 50_000 + "}", "could not be read",
@@ -813,7 +870,7 @@ def test_two_wrong_calls_are_an_error(answer: str, _problem: str) -> None:
     bot = saying(answer, answer)
     events: list[ReplyEvent] = []
 
-    with pytest.raises(UpstreamProtocolError) as failure:
+    with pytest.raises(AnswerUnusable) as failure:
         events.extend(replying(bot, chat()))
 
     assert "tool_call_invalid" == failure.value.code
@@ -825,7 +882,7 @@ def test_two_wrong_calls_are_an_error(answer: str, _problem: str) -> None:
 
 def test_the_error_says_which_rule_was_broken() -> None:
     """The client's own tool and schema are named."""
-    with pytest.raises(UpstreamProtocolError, match=r"look.*properties/at/type"):
+    with pytest.raises(AnswerUnusable, match=r"look.*properties/at/type"):
         reply(saying(block("look", at=7)), chat())
 
 
@@ -921,30 +978,20 @@ def test_a_call_that_must_come_is_asked_for_again(choice: Any, told: str) -> Non
 
 def test_a_call_that_never_comes_is_an_error() -> None:
     """tool_choice is a promise: without the call there is no answer."""
-    with pytest.raises(UpstreamProtocolError) as failure:
+    with pytest.raises(AnswerUnusable) as failure:
         reply(saying("Paris is fine."), chat(tool_choice="required"))
 
     assert "tool_call_invalid" == failure.value.code
 
 
-@pytest.mark.parametrize(
-    "choice",
-    [
-        {"type": "function", "function": {"name": "look"}},
-        {
-            "type": "allowed_tools",
-            "allowed_tools": {
-                "mode": "required",
-                "tools": [{"type": "function", "function": {"name": "look"}}, "?"],
-            },
-        },
-    ],
-)
-def test_another_tool_than_the_chosen_one_does_not_do(choice: Any) -> None:
+BY_NAME = {"type": "function", "function": {"name": "look"}}
+
+
+def test_another_tool_than_the_chosen_one_does_not_do() -> None:
     """Only the tool that was named can be called."""
     bot = saying(block("ping"), PARIS)
 
-    events = reply(bot, chat(tool_choice=choice))
+    events = reply(bot, chat(tool_choice=BY_NAME))
 
     assert [("look", {"at": "Paris"})] == calls(events)
     assert "The tools are: look." in prompts(bot)[-1][1]
@@ -962,6 +1009,19 @@ def test_a_call_where_none_may_be_is_sent_back(fields: Any) -> None:
     assert "Answer in plain text." in prompts(bot)[-1][1]
 
 
+def test_both_tries_are_counted() -> None:
+    """Both were paid for. Of one try the last figures hold, and the details are the last ones."""
+    counted: list[Step] = [Usage(1, 1), Usage(10, 2, {"a": 1}), Done()]
+    bot = FakeUpstream(
+        [Text("Sun."), *counted], [Text(PARIS), Usage(20, 3, {"a": 2}, 24), Done("tool_calls")]
+    )
+
+    *_, usage, done = events = reply(bot, chat(tool_choice="required"))
+
+    assert (Usage(30, 5, {"a": 2}, 36), Done("tool_calls")) == (usage, done)
+    assert 1 == sum(isinstance(event, Usage) for event in events)
+
+
 def test_the_first_reply_is_over_before_the_second_begins() -> None:
     """The bot is stopped in its wrong answer, and an account with one place serves both tries."""
     bot = FakeUpstream([Text(block("see")), Text(" and more"), Done()], [Text(PARIS), Done()])
@@ -974,6 +1034,44 @@ def test_the_first_reply_is_over_before_the_second_begins() -> None:
     list(toolspeak.reply(listening, chat()))
 
     assert [(0, 0), (0, 1)] == open_then
+
+
+# ---- bots with tools of their own
+
+THEIRS = ToolCallPart(0, "call_x", "look", '{"at": ')
+THE_REST = ToolCallPart(0, arguments='"Paris"}')
+
+
+@pytest.mark.parametrize(
+    ("choice", "script", "heeds"),
+    [
+        ("auto", [Text("Hm."), Text("Sun."), Usage(1, 1), Done()], True),
+        ("required", [Text("Hm."), Usage(1, 1), THEIRS, THE_REST, Done("tool_calls")], True),
+        (BY_NAME, [Reasoning("Hm."), THEIRS, THE_REST, Usage(1, 1), Done("tool_calls")], True),
+        ("required", [Text("So lo"), Done("length")], True),
+        ("required", [Text("So lo")], True),
+        ("required", [Text("Sun."), Usage(1, 1), Done()], False),
+        (BY_NAME, [Text("Sun."), Replaced("Rain."), Done("tool_calls")], False),
+        (BY_NAME, [Text("Hm."), ToolCallPart(0, "c", "ping", "{}"), Done("tool_calls")], False),
+    ],
+)
+def test_a_native_bot_is_heard_if_it_heeds_the_choice(
+    choice: Any, script: list[ReplyEvent], heeds: bool
+) -> None:
+    """Its events pass in their order; of a bot that does not, nothing that was said is heard."""
+    bot = FakeUpstream(script)
+    verdicts = []
+
+    def heard() -> Generator[ReplyEvent, None, None]:
+        verdicts.append(
+            (yield from toolspeak.native(bot.reply(chat(), "b"), chat(tool_choice=choice)))
+        )
+
+    passed = [event for event in heard() if event != Idle()]
+
+    assert [heeds] == verdicts
+    assert passed == (script if heeds and Done in map(type, script) else [])
+    assert 0 == bot.open
 
 
 # ---- failures
@@ -1031,19 +1129,9 @@ def test_hanging_up_closes_the_second_try() -> None:
             "tools[1].function.parameters",
         ),
         ({"tools": (tool("bad", required="a"),)}, "tools[0].function.parameters"),
-        ({"tool_choice": "required", "tools": ()}, "tool_choice"),
         ({"tool_choice": "sometimes"}, "tool_choice"),
         ({"tool_choice": {"type": "custom", "custom": {"name": "look"}}}, "tool_choice"),
         ({"tool_choice": {"type": "function", "function": {"name": "see"}}}, "tool_choice"),
-        (
-            {
-                "tool_choice": {
-                    "type": "allowed_tools",
-                    "allowed_tools": {"mode": "required", "tools": []},
-                }
-            },
-            "tool_choice",
-        ),
     ],
 )
 def test_what_makes_no_sense_is_refused(fields: Any, param: str) -> None:
@@ -1063,6 +1151,18 @@ def test_a_reference_that_leads_nowhere_is_refused() -> None:
         reply(saying(block("bad", a=1)), chat(tools=(tool("bad", {"a": {"$ref": "#/nowhere"}}),)))
 
     assert "tools[0].function.parameters" == failure.value.param
+
+
+def test_a_reference_that_cannot_be_read_is_refused() -> None:
+    """An address that is none is the schema's fault, and the bot is not blamed for it."""
+    parameters = {"$id": "a", "$ref": "#/$defs/q", "$defs": {"q": {"$id": "http://["}}}
+    bot = saying(block("bad", a=1))
+
+    with pytest.raises(InvalidRequest) as failure:
+        reply(bot, chat(tools=(tool("bad", **parameters),)))
+
+    assert "tools[0].function.parameters" == failure.value.param
+    assert 1 == len(bot.asked)
 
 
 # ---- a coding agent

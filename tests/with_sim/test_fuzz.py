@@ -144,6 +144,7 @@ IN_CIRCLES = {
             ask('!echo {"a":"%s!"}' % ("a" * 60), BOT, **schema(SEARCHING)),
             id="regular expression without end",
         ),
+        pytest.param(ask("hi", BOT, stop=[f"x{n}" for n in range(10_000)]), id="stop words"),
         pytest.param(
             ask("hi", BOT, **text([{"type": "image_url", "image_url": "https://[::1"}])),
             id="no URL",
@@ -171,7 +172,7 @@ def test_what_makes_no_sense_is_a_400(fuzzed: Proxy, body: Any) -> None:
         pytest.param(ask("hi", BOT, **text("\uffff\u202e\u2028")), id="odd characters"),
         pytest.param(ask("hi", BOT, messages=[*text("hi")["messages"]] * 10_000), id="messages"),
         pytest.param(ask("hi", BOT, **text(["hi"] * 10_000)), id="parts"),
-        pytest.param(ask("hi", BOT, stop=[f"x{n}" for n in range(10_000)]), id="stop words"),
+        pytest.param(ask("hi", BOT, stop=[f"x{n}" for n in range(64)]), id="stop words"),
         pytest.param(ask("hi", BOT, **tools({"type": "object"}, 1000)), id="tools"),
         pytest.param(ask("hi", BOT, **tools(IN_CIRCLES)), id="tool with references in circles"),
         pytest.param(ask("hi", BOT, **tools({"pattern": "^(a|aa)+$"})), id="tool with a pattern"),
@@ -179,7 +180,7 @@ def test_what_makes_no_sense_is_a_400(fuzzed: Proxy, body: Any) -> None:
 )
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 def test_what_is_only_odd_is_answered(fuzzed: Proxy, body: Any, stream: bool) -> None:
-    """Thousands of messages, parts, tools and stop words, and odd characters, are no trouble."""
+    """Thousands of messages, parts and tools, many stop words and odd characters are no trouble."""
     if stream:
         body = (body if isinstance(body, bytes) else json.dumps(body).encode())[:-1]
         body += b',"stream":true}'

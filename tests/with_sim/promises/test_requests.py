@@ -184,6 +184,17 @@ def test_an_answer_ends_before_a_stop_word(
     assert ("One two ", "stop") == (answer.text, answer.finish)
 
 
+@pytest.mark.parametrize("stop", ["\n", '": "P', "<tool"])
+def test_a_stop_word_does_not_cut_within_a_call(way: Way, stream: bool, stop: str) -> None:
+    """It is about what the client reads, whatever the form in which the bot calls."""
+    says = [way.call("Paris", text="Let me see.")]
+    answer = way.ask("Go.", stream, says=says, tools=[WEATHER], stop=stop)
+    (name, arguments), *more = answer.calls
+
+    assert ("get_weather", {"city": "Paris"}, []) == (name, json.loads(arguments), more)
+    assert "tool_calls" == answer.finish
+
+
 def test_the_bot_is_not_left_writing_behind_a_cut(way: Way, stream: bool) -> None:
     """Once the stop word has come by cookie the bot is stopped; by key Poe does it itself."""
     before = way.journal("reply-cancelled")
@@ -231,8 +242,18 @@ def test_json_comes_without_fence_and_chatter(way: Way, stream: bool, form: dict
     assert {"age": 7} == json.loads(answer.text)
 
 
+@pytest.mark.parametrize("stop", ["\n", "```", "Here"])
+def test_a_stop_word_is_not_looked_for_around_the_json(way: Way, stream: bool, stop: str) -> None:
+    """Fence and chatter are no part of the answer, so no word of theirs ends it."""
+    said = 'Here you are:\n```json\n{"age": 7}\n```\nAnything else?'
+    answer = way.ask("Go.", stream, says=[said], response_format=BY_SCHEMA, stop=stop)
+
+    assert (200, '{"age": 7}', "stop") == (answer.status, answer.text, answer.finish)
+
+
 def test_json_that_does_not_fit_its_schema_is_an_error(way: Way, stream: bool) -> None:
-    """After a second try the client hears that the promise cannot be kept."""
+    """After a second try the client hears that the promise cannot be kept, with the status of it
+    whether anything was counted or not, and is told not to try again."""
     answer = way.ask(
         "Go.", stream, says=['{"age": "seven"}', '{"age": "eight"}'], response_format=BY_SCHEMA
     )
@@ -240,7 +261,7 @@ def test_json_that_does_not_fit_its_schema_is_an_error(way: Way, stream: bool) -
 
     assert ("invalid_json_answer", "response_format") == (error["code"], error["param"])
     assert "" == answer.text
-    assert stream or 502 == answer.status
+    assert (502, "false") == (answer.status, answer.headers["x-should-retry"])
 
 
 def test_a_schema_that_is_none_is_refused(way: Way, stream: bool) -> None:
@@ -258,3 +279,48 @@ def test_tools_that_make_no_sense_are_refused(way: Way, stream: bool) -> None:
     answer = way.ask("hi", stream, tools=[WEATHER], tool_choice=choice)
 
     assert (400, "tool_choice") == (answer.status, (answer.error or {})["param"])
+
+
+def test_a_call_cannot_be_demanded_without_a_tool(way: Way, stream: bool) -> None:
+    """To answer it in plain text would be to ignore it."""
+    answer = way.ask("hi", stream, tool_choice="required")
+
+    assert (400, "tool_choice") == (answer.status, (answer.error or {})["param"])
+
+
+@pytest.mark.parametrize("mode", ["auto", "required"])
+def test_the_allowed_tools_are_the_only_ones(way: Way, stream: bool, mode: str) -> None:
+    """The bot hears of no other, and calls as it may or must."""
+    other = {"type": "function", "function": {"name": "tell_the_time"}}
+    allowed = [{"type": "function", "function": {"name": "get_weather"}}]
+    answer = way.ask(
+        "Go.",
+        stream,
+        says=[way.call("Paris")],
+        tools=[other, WEATHER],
+        tool_choice={"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": allowed}},
+    )
+
+    assert ["get_weather"] == [name for name, _ in answer.calls]
+    assert "tell_the_time" not in json.dumps(answer.told)
+
+
+def test_a_call_that_must_come_is_asked_for_again(way: Way, stream: bool) -> None:
+    """A bot that answers in plain text instead is told so, whether it has tools of its own."""
+    call = '<tool_call>\n{"name": "get_weather", "arguments": {"city": "Paris"}}\n</tool_call>'
+    answer = way.ask(
+        "Go.", stream, says=["No need.", call], tools=[WEATHER], tool_choice="required"
+    )
+
+    assert ["get_weather"] == [name for name, _ in answer.calls]
+    assert "tool_calls" == answer.finish
+
+
+def test_a_call_that_was_cut_off_is_not_made(way: Way, stream: bool) -> None:
+    """By cookie Poe says "stop" of it as well; what is missing is not made up."""
+    if not way.by_cookie:
+        pytest.skip("by key the calls are Poe's own")
+    line = '<tool_call>\n{"name": "get_weather", "arguments": {"city": "Paris", "days": [1, 2, 3]'
+    answer = way.ask("Go.", stream, says=[line, "Never mind."], tools=[WEATHER])
+
+    assert ([], "Never mind.", "stop") == (answer.calls, answer.text, answer.finish)
