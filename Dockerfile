@@ -4,7 +4,7 @@
 #   docker run --rm -p 8080:8080 poe-proxy demo        a demo that needs no Poe account
 #
 # How it is pinned: the base to a minor version of Python and a Debian release, so that building
-# again brings their security fixes and nothing else; every Python package to one version
+# again with --pull brings their fixes and nothing else; every Python package to one version
 # (requirements.txt). For a base that is the same to the byte:
 #
 #   docker build --build-arg BASE=python:3.12-slim-bookworm@sha256:... .

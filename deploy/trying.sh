@@ -50,6 +50,10 @@ install_packages() (
     apt-get -qq -o Acquire::Retries=3 update || true
     DEBIAN_FRONTEND=noninteractive nice apt-get -qq -o Acquire::Retries=3 install \
         --yes --no-install-recommends "$@"
+    # Nor at the next boot, for which Debian's package has enabled it.
+    if [[ " $* " == *" nginx "* ]]; then
+        update-rc.d nginx disable
+    fi
 )
 
 # A command put behind this has mounts, processes and a loopback of its own: every port is free,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from poe_proxy.errors import UpstreamUncertain
 from poe_proxy.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -59,9 +60,40 @@ def test_what_nginx_says_has_the_shape_of_our_errors() -> None:
     """Every body in nginx.conf is an OpenAI error object."""
     bodies = re.findall(r"return (\d+) '(.*)';$", text_of("deploy/nginx.conf"), re.MULTILINE)
 
-    assert {"403", "404", "413", "429", "503"} == {status for status, _ in bodies}
+    assert {"403", "404", "413", "429", "502", "503"} == {status for status, _ in bodies}
     for _, body in bodies:
         assert ["message", "type", "param", "code"] == list(json.loads(body)["error"])
+
+
+def test_what_nginx_lost_is_what_the_proxy_calls_so() -> None:
+    """A request that was handed over and not answered has status, type and code of our own."""
+    found = re.search(
+        r"@uncertain \{.*?return (\d+) '(.*?)';$", text_of("deploy/nginx.conf"), re.S | re.M
+    )
+
+    assert found is not None
+    error = json.loads(found[2])["error"]
+    assert UpstreamUncertain.status == int(found[1])
+    assert (UpstreamUncertain.type, UpstreamUncertain.code) == (error["type"], error["code"])
+
+
+def test_no_container_of_compose_fills_the_disk_with_its_log() -> None:
+    """Each service has the logging that throws old lines away."""
+    compose = text_of("deploy/docker-compose.yaml")
+    services = compose.partition("\nservices:\n")[2].partition("\nnetworks:\n")[0]
+    names = re.findall(r"^  ([\w-]+):$", services, re.MULTILINE)
+
+    assert ["poe-proxy", "nginx"] == names
+    assert len(names) == services.count("\n    logging: *logging\n")
+    assert re.search(r"^x-logging: &logging\n(  .*\n)*    max-size: 10m\n", compose, re.MULTILINE)
+
+
+def test_the_hook_of_certbot_names_the_container_that_compose_makes() -> None:
+    """What reloads nginx after a renewal has the project's name and the service's in it."""
+    project = re.findall(r"^name: (\S+)$", text_of("deploy/docker-compose.yaml"), re.MULTILINE)
+
+    assert 1 == len(project)
+    assert f'--deploy-hook "docker exec {project[0]}-nginx-1 ' in text_of("deploy/README.md")
 
 
 def test_the_container_gets_what_it_copies_and_nothing_else() -> None:

@@ -316,10 +316,9 @@ def test_a_call_that_must_come_is_asked_for_again(way: Way, stream: bool) -> Non
     assert "tool_calls" == answer.finish
 
 
+@pytest.mark.parametrize("way", ["cookies"], indirect=True)
 def test_a_call_that_was_cut_off_is_not_made(way: Way, stream: bool) -> None:
     """By cookie Poe says "stop" of it as well; what is missing is not made up."""
-    if not way.by_cookie:
-        pytest.skip("by key the calls are Poe's own")
     line = '<tool_call>\n{"name": "get_weather", "arguments": {"city": "Paris", "days": [1, 2, 3]'
     answer = way.ask("Go.", stream, says=[line, "Never mind."], tools=[WEATHER])
 
