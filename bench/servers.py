@@ -50,7 +50,7 @@ class Process:
         while time.monotonic() < end and self._process.poll() is None:
             try:
                 requests.get(self.url + path, timeout=2)
-            except requests.ConnectionError:
+            except (requests.ConnectionError, requests.Timeout):
                 time.sleep(0.05)
             else:
                 return self

@@ -338,8 +338,8 @@ def test_a_token_without_limits_never_rests() -> None:
 def test_a_waiter_takes_a_token_as_soon_as_it_has_rested() -> None:
     """The end of a rest wakes nobody, so who waits looks again at that very time."""
     tokens = TokenRotator([token("a", limits=(Rest(0.03),))], patience=10.0)
-    use(tokens)
     began = time.monotonic()
+    use(tokens)
 
     with tokens.lease() as lease:
         assert lease.wait(5.0) is not None

@@ -93,7 +93,9 @@ class Upstream:
                 "HOME": str(home),
                 "CLIENT_BASE_URL": f"{proxy.url}/v1",
                 "CLIENT_KEY": KEY,
-                "CLIENT_ECHO": ECHO,
+                # By cookie, what came at one time is one piece, unless something else came in
+                # between.
+                "CLIENT_ECHO": f"!title=middle {ECHO}",
                 "CLIENT_PIXEL": PIXEL,
                 "CLIENT_TALKER": TALKER,
                 "CLIENT_CALLER": CALLER,

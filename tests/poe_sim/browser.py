@@ -160,7 +160,13 @@ class Browser:
             f"{self.url.replace('http', 'ws')}/up/{channel['boxName']}/updates"
             f"?min_seq={given}&channel={channel['channel']}&hash={channel['channelHash']}"
         )
-        socket = websocket.create_connection(url, timeout=5, header={"User-Agent": AGENT})
+        socket = websocket.create_connection(
+            url,
+            timeout=5,
+            header={"User-Agent": AGENT},
+            # It is checked letter by letter in Python, and again by the JSON parser.
+            skip_utf8_validation=True,
+        )
         self.sockets.append(socket)
         return socket
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -20,15 +20,26 @@ ROOT = Path(__file__).parents[2]
 KEY = "sk-test-key"
 
 
+# In the background of a shell SIGINT is ignored, and whatever is started there inherits that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+_given: list[socket.socket] = []
+
+
 def free_port() -> int:
-    """A port that nobody listens on just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port that nobody listens on, and that nobody else is given as long as we run.
+
+    It stays bound. Servers, which set SO_REUSEADDR too, may listen on it all the same.
+    """
+    probe = socket.socket()
+    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    probe.bind(("127.0.0.1", 0))
+    _given.append(probe)
+    port: int = probe.getsockname()[1]
+    return port
 
 
-def until(condition: Any, seconds: float = 10.0, every: float = 0.02) -> Any:
+def until(condition: Any, seconds: float = 60.0, every: float = 0.02) -> Any:
     """Return what *condition* gives as soon as it is true; fail after *seconds*."""
     end = time.monotonic() + seconds
     while True:
@@ -60,6 +71,14 @@ class Server:
     def output(self) -> str:
         """What it has printed so far; after its end, all that it printed."""
         return self._printed if self.log.closed else Path(self.log.name).read_text()
+
+    def wait_for(self, is_up: Callable[[], bool]) -> None:
+        """Return when it is up; one that does not come up is not left behind."""
+        try:
+            until(is_up)
+        except BaseException:
+            self.__exit__()
+            raise
 
     def stop(self, how: int = signal.SIGTERM) -> None:
         if self.process.poll() is None:
@@ -100,7 +119,7 @@ class Sim(Server):
         if api_keys:
             command += ["--api-keys", ",".join(api_keys)]
         super().__init__([*command, "--pace", str(pace), *options])
-        until(self._is_up)
+        self.wait_for(self._is_up)
 
     def _is_up(self) -> bool:
         assert self.process.poll() is None, self.output()
@@ -150,14 +169,14 @@ class Proxy(Server):
             [sys.executable, "-m", "gunicorn", "wsgi:app"],
             {**environ, **settings},
         )
-        until(self._is_up)
+        self.wait_for(self._is_up)
         self.headers = {"Authorization": f"Bearer {KEY}"}
 
     def _is_up(self) -> bool:
         assert self.process.poll() is None, self.output()
         try:
             return requests.get(f"{self.url}/health", timeout=5).ok
-        except requests.ConnectionError:
+        except (requests.ConnectionError, requests.Timeout):
             return False
 
     def openai(self, **options: Any) -> OpenAI:

@@ -46,7 +46,9 @@ def test_a_whole_answer_is_what_the_openai_package_expects(proxy: Proxy) -> None
 
 def test_a_streamed_answer_is_role_then_text_then_the_end(proxy: Proxy) -> None:
     """A stream is a role chunk, text chunks, a finish chunk and [DONE], all of one id."""
-    answer = proxy.post(ask("!echo one two three four five", stream=True), stream=True)
+    # What came at one time is one piece, unless something else came in between.
+    prompt = "!title=middle !echo one two three four five"
+    answer = proxy.post(ask(prompt, stream=True), stream=True)
     lines = chunks_of(answer)
 
     assert "text/event-stream; charset=utf-8" == answer.headers["content-type"]
@@ -56,7 +58,7 @@ def test_a_streamed_answer_is_role_then_text_then_the_end(proxy: Proxy) -> None:
     assert "one two three four five" == "".join(c.choices[0].delta.content or "" for c in chunks)
     assert "stop" == chunks[-1].choices[0].finish_reason
     assert 1 == len({(c.id, c.created, c.model) for c in chunks})
-    assert 2 < sum(1 for c in chunks if c.choices[0].delta.content)
+    assert 1 < sum(1 for c in chunks if c.choices[0].delta.content)
 
 
 def test_text_is_passed_on_as_it_arrives(proxy: Proxy) -> None:

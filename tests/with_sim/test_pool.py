@@ -77,9 +77,8 @@ def sim(running: ApiSim) -> ApiSim:
 
 @pytest.fixture
 def proxy(sim: ApiSim, served: Proxy) -> Proxy:
-    """The proxy, its keys rested."""
-    for _ in KEYS:
-        until(lambda: served.post(ask("!echo ready", "by-key")).ok)
+    """The proxy, with both of its keys rested."""
+    until(lambda: served.post(ask("!echo ready", "by-key")).ok and 2 == len(set(asked(sim))))
     forget(sim)
     return served
 

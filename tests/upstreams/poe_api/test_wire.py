@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from poe_proxy.errors import (
 )
 from poe_proxy.upstreams.poe_api import wire as wiring
 from poe_proxy.upstreams.poe_api.wire import End, Exchange, Head, Letter, Wire
+from tests.fakes import Clock
 
 from .raw import CERTIFICATE, Handler, Server, Visitor
 
@@ -31,6 +33,14 @@ def until(condition: Callable[[], Any], seconds: float = 10.0) -> None:
     while not condition():
         assert time.monotonic() < end, "not in time"
         time.sleep(0.005)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The clock that tells how long a connection lay idle."""
+    clock = Clock()
+    monkeypatch.setattr(wiring, "time", SimpleNamespace(monotonic=clock))
+    return clock
 
 
 @pytest.fixture(autouse=True)
@@ -167,29 +177,29 @@ def test_a_body_without_any_framing_is_prompt_too() -> None:
 
 def test_the_very_end_is_waited_for_a_moment() -> None:
     """Whoever has read the answer's own end closes with patience, and keeps the connection."""
-    may_end = threading.Event()
+    is_closed = threading.Event()
 
     def stream(visitor: Visitor) -> None:
-        while visitor.request() is not None:
+        while (request := visitor.request()) is not None:
             visitor.begin()
             visitor.chunk(b"[DONE]")
-            may_end.wait(10)
+            if request.endswith(b"stay"):
+                is_closed.wait(10)
+            else:
+                time.sleep(0.05)
             visitor.chunk(b"")
 
     with Server(stream) as server:
         wire = to(server)
         for _ in range(3):
-            may_end.clear()
             exchange = post(wire)
             until(lambda e=exchange: b"[DONE]" in e.wait(1))  # type: ignore[misc]
-            threading.Timer(0.05, may_end.set).start()
             exchange.close(patience=5.0)
         assert 1 == server.visits
-        may_end.clear()
-        exchange = post(wire)
+        exchange = post(wire, b"stay")
         until(lambda: b"[DONE]" in exchange.wait(1))
         exchange.close()
-        may_end.set()
+        is_closed.set()
         letters(post(wire))
         assert 2 == server.visits
         wire.close()
@@ -496,41 +506,44 @@ def test_an_unforeseen_failure_is_a_letter_too(monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_connection_that_died_in_the_pool_is_not_used() -> None:
     """The server closed it; that is seen before anything is sent on it."""
+    closed = threading.Semaphore(0)
 
     def once(visitor: Visitor) -> None:
         visitor.answer(visitor.request() or b"")
+        visitor.sock.shutdown(socket.SHUT_RDWR)
+        closed.release()
 
     with Server(once) as server:
         wire = to(server)
         for count in (1, 2, 3):
             assert End() == letters(post(wire))[-1]
             assert count == server.visits
-            time.sleep(0.05)
+            assert closed.acquire(timeout=10)
         wire.close()
 
 
-def test_a_connection_that_lay_idle_for_long_is_not_used() -> None:
+def test_a_connection_that_lay_idle_for_long_is_not_used(clock: Clock) -> None:
     """Somebody in between may have forgotten it without a word."""
     with Server(echo) as server:
-        wire = to(server, keep_idle=0.2)
-        for pause in (0.0, 0.0, 0.3):
-            time.sleep(pause)
+        wire = to(server, keep_idle=20.0)
+        for pause in (0.0, 19.0, 21.0):
+            clock.go(pause)
             letters(post(wire))
         assert 2 == server.visits
         wire.close()
 
 
-def test_a_long_answer_does_not_make_its_connection_old() -> None:
+def test_a_long_answer_does_not_make_its_connection_old(clock: Clock) -> None:
     """The time in use is no time of idleness."""
 
     def slow(visitor: Visitor) -> None:
         while visitor.request() is not None:
             visitor.begin()
-            time.sleep(0.3)
+            clock.go(30.0)
             visitor.chunk(b"")
 
     with Server(slow) as server:
-        wire = to(server, keep_idle=0.2)
+        wire = to(server, keep_idle=20.0)
         letters(post(wire))
         letters(post(wire))
         assert 1 == server.visits

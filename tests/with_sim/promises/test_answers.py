@@ -53,7 +53,9 @@ def test_a_whole_answer_is_a_chat_completion(way: Way) -> None:
 def test_a_stream_is_role_words_reason_and_end(way: Way, options: dict[str, Any] | None) -> None:
     """Role first, the words, the reason last; figures only if asked for, and then `[DONE]`."""
     fields = {} if options is None else {"stream_options": options}
-    answer = way.ask("!chunks=5 Go.", True, says=["one two three four five"], **fields)
+    # By cookie, what came at one time is one piece, unless something else came in between.
+    prompt = "!title=middle !chunks=5 Go."
+    answer = way.ask(prompt, True, says=["one two three four five"], **fields)
     wanted = bool((options or {}).get("include_usage"))
     chunks = list(answer.chunks)
 
