@@ -29,6 +29,7 @@ means for the token and for a second try, are read from the class.
     + PromptTooLong           400  more than the bot can read
     + PromptRefused           403  moderation
     + ParameterRefused        400  the bot does not take a field, or its value
+    + PartRefused             400  this way to Poe does not take a part of a message
     + TokenRejected           502  Poe no longer takes this token
     + TokenLimited            429  this token has had its share for now
       - TokenExhausted        429  this token is out of points
@@ -276,6 +277,15 @@ class ParameterRefused(UpstreamError):
     status = 400
     type = "invalid_request_error"
     code = "unsupported_parameter"
+
+
+class PartRefused(UpstreamError):
+    """This way to Poe does not take an image or file in this form; the other one may."""
+
+    status = 400
+    type = "invalid_request_error"
+    code = "invalid_value"
+    another_kind = True
 
 
 class TokenRejected(UpstreamError):

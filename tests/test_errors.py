@@ -41,6 +41,7 @@ TABLE = {
     "PromptTooLong": (400, CLIENT, "context_length_exceeded", None, None),
     "PromptRefused": (403, "permission_error", "content_policy_violation", None, None),
     "ParameterRefused": (400, CLIENT, "unsupported_parameter", None, None),
+    "PartRefused": (400, CLIENT, "invalid_value", None, "kind"),
     "TokenRejected": (502, POE, "upstream_auth", None, "token"),
     "TokenLimited": (429, LIMIT, "rate_limit_exceeded", None, "token"),
     "TokenExhausted": (429, POINTS, POINTS, False, "token"),

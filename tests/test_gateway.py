@@ -31,6 +31,7 @@ from poe_proxy.errors import (
     NoTokenFree,
     NoTokenLeft,
     ParameterRefused,
+    PartRefused,
     PoeProxyError,
     PromptRefused,
     PromptTooLong,
@@ -59,7 +60,7 @@ from .fakes import ANSWER, Clock, FakeUpstream, Step, ask
 MOVES = (TokenRejected, TokenLimited, TokenExhausted, UpstreamUnreachable, UpstreamOverloaded,
          BotNotAllowed)  # fmt: skip
 MOVES_TO_ANOTHER_KIND = (UpstreamChanged, UpstreamBlocked, UpstreamRefused, BotNotFound,
-                         BotLimited)  # fmt: skip
+                         BotLimited, PartRefused)  # fmt: skip
 STAYS = (UpstreamUncertain, UpstreamInterrupted, UpstreamTimeout, UpstreamProtocolError,
          AnswerUnusable, BotFailed, PromptTooLong, PromptRefused, ParameterRefused)  # fmt: skip
 

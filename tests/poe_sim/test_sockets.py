@@ -96,10 +96,11 @@ def test_server_pings(start: Start) -> None:
         browser.open()
         assert {"type": "ping"} == browser.frame()
         browser.sockets[-1].send('{"type":"pong"}')
-        browser.frame()
-        browser.frame()
-
-        assert [e for e in sim.world.journal.entries if e.get("event") == "pong"]
+        # Pings may have been under way already.
+        assert any(
+            browser.frame() and [e for e in sim.world.journal.entries if e.get("event") == "pong"]
+            for _ in range(100)
+        )
 
 
 def test_two_channels_hear_the_same(browser: Browser, sim: Running) -> None:

@@ -574,6 +574,17 @@ def test_silence_is_a_504(sim: ApiSim) -> None:
     assert error["message"] == stream.failure
 
 
+def test_a_file_by_url_is_refused_by_its_path(proxy: Proxy) -> None:
+    """Poe takes files as data URIs, and images in either form."""
+    file = {"type": "file", "file": {"filename": "a.pdf", "file_data": "https://x.test/a.pdf"}}
+    content = [{"type": "text", "text": "What is this?"}, file]
+    answer = proxy.post(ask("", BOT, messages=[{"role": "user", "content": content}]))
+
+    error = answer.json()["error"]
+    assert (400, "messages[0].content[1]") == (answer.status_code, error["param"])
+    assert "data URIs only" in error["message"]
+
+
 # ---- second tries
 
 

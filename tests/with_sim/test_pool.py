@@ -323,7 +323,7 @@ def test_nobody_reaches_into_our_network(sim: ApiSim, proxy: Proxy, scheme: str,
             trap.accept()
     error = answer.json()["error"]
 
-    assert (400, "messages") == (answer.status_code, error["param"])
+    assert (400, "messages[0].content[1]") == (answer.status_code, error["param"])
     assert "invalid_request_error" == error["type"]
     assert time.monotonic() - began < 5
     assert [] == asked(sim)

@@ -27,7 +27,7 @@ from poe_proxy.chat import (
     ToolCallPart,
     Usage,
 )
-from poe_proxy.errors import UpstreamInterrupted, UpstreamProtocolError
+from poe_proxy.errors import PartRefused, UpstreamInterrupted, UpstreamProtocolError
 from poe_proxy.thinking import Thinking
 from poe_proxy.upstreams.poe_api import effort, failures
 
@@ -57,6 +57,8 @@ def request(
 
     *declared* are the bot's own parameters with their schemas, *without* the fields that it has
     refused before.
+
+    Raises `PartRefused` for a file that is named by a URL (§3.3).
     """
     # A bot of OpenAI's may know the limit by its newer name only. Poe takes both (§3.1).
     limit = "max_tokens" if "max_tokens" not in without else "max_completion_tokens"
@@ -141,6 +143,11 @@ def _part(part: ContentPart) -> dict[str, Any]:
         case ImagePart(url, detail):
             return {"type": "image_url", "image_url": {"url": url, "detail": detail}}
         case FilePart(data, name):
+            if not data.startswith("data:"):
+                raise PartRefused(
+                    f"{part.path}: with an API key, Poe takes files as data URIs only.",
+                    param=part.path,
+                )
             return {"type": "file", "file": {"filename": name or "file", "file_data": data}}
 
 
