@@ -7,6 +7,7 @@ import logging
 import re
 import threading
 from collections.abc import Iterator
+from contextvars import Context
 
 import pytest
 
@@ -32,7 +33,7 @@ def test_a_line_has_its_time_its_level_and_its_request(written: io.StringIO) -> 
 
 
 def test_a_line_outside_of_a_request_has_a_dash(written: io.StringIO) -> None:
-    log.warning("key-1 rests")
+    Context().run(log.warning, "key-1 rests")
 
     assert written.getvalue().endswith(" WARNING - key-1 rests\n")
 
