@@ -59,14 +59,16 @@ class Answer:
         """Take *text* for the whole answer; return what a stream has to say about it.
 
         What was streamed cannot be taken back. So a stream goes on behind the part that
-        both have in common, on a line of its own where the old text went another way.
+        both have in common, on a line of its own where the old text went another way. Marks
+        at its end are no other way: some bots draw a cursor there, anew with each word.
         """
         old = self.text
         self._pieces = [text]
         if text.startswith(old):
             return text[len(old) :]
         same = _common(old, text)
-        return f"\n\n{text[same:]}" if text[same:] else ""
+        went_another_way = any(letter.isalnum() for letter in old[same:])
+        return f"\n\n{text[same:]}" if text[same:] and went_another_way else text[same:]
 
     def think(self, text: str) -> None:
         self._reasoning.append(text)

@@ -335,6 +335,11 @@ def test_a_call_is_streamed_in_the_older_form_to_whom_speaks_it() -> None:
         pytest.param([Text("Hello"), Replaced("Hel")], ["Hello"], id="shorter"),
         pytest.param([Text("Hello"), Replaced("")], ["Hello"], id="nothing left"),
         pytest.param(
+            [Text("Hello…"), Replaced("Hello, you…"), Replaced("Hello, you.")],
+            ["Hello…", ", you…", "."],
+            id="a cursor",
+        ),
+        pytest.param(
             [Text("Hello Bob"), Replaced("Hello Ann")], ["Hello Bob", "\n\nAnn"], id="another way"
         ),
         pytest.param([Text("Wait..."), Replaced("42")], ["Wait...", "\n\n42"], id="all new"),
