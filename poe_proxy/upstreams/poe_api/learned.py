@@ -54,13 +54,13 @@ def droppable(
     extra: Collection[str] = (),
     declared: Collection[str] | None = None,
 ) -> frozenset[str]:
-    """Return the fields of *sent* without which the bot may be asked again; perhaps none.
+    """Return the fields of *sent* without which the bot may be asked again; empty if none.
 
     *extra* are those that nobody but the client knows, *declared* those that the catalogue has
     for the bot, None if it does not have the bot. A bot that refuses one field which it does not
     declare gets none of them any more: to be told of each would cost a request each.
 
-    None if a *value* was refused, as it always is with a declared field: whoever sent it
+    It is empty if a *value* was refused, as it always is with a declared field: whoever sent it
     believes in it, and should hear of it.
     """
     if refusal.code != ParameterRefused.code:
