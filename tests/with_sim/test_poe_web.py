@@ -38,8 +38,9 @@ from poe_proxy.chat import (
     Text,
     TextPart,
 )
+from poe_proxy.net import dialing
 from poe_proxy.upstreams.base import TICK
-from poe_proxy.upstreams.poe_web import Credentials, PoeWeb, Site, dialing
+from poe_proxy.upstreams.poe_web import Credentials, PoeWeb, Site
 
 from ..upstreams.poe_api.raw import CERTIFICATE
 from .servers import Server, Sim, until
