@@ -187,7 +187,7 @@ class Stage:
             **({"data": body} if isinstance(body, bytes) else {"json": body}),
         )
         if lines:
-            # A line that nobody wanted must not be said to the next scene.
+            # A line that was not said must not be left for the next scene.
             self._control(way, {way: {"lines": {body["model"]: []}}})
         how = {None: "", False: ", whole", True: ", streamed"}[stream]
         head = [f"==== by {way}{how}", f"{response.status_code}"]

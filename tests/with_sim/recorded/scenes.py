@@ -16,8 +16,9 @@ def user(prompt: Any, **fields: Any) -> dict[str, Any]:
     return {"model": BOT, "messages": [{"role": "user", "content": prompt}], **fields}
 
 
-#: By cookie each item holds all of the text so far, and those that nobody has read yet give way
-#: to the newest. Of two pieces with the title between them neither can.
+#: By cookie each item holds all of the text so far, and one that has not been read yet gives way to
+#: the next. Only with the title between them do two pieces always stay two. Each scene by cookie
+#: says so, or `!chunks=1`: how a stream is cut must not depend on how busy the machine is.
 TWO = "!title=middle !chunks=2"
 GO = f"{TWO} Go."
 

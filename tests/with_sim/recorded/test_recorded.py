@@ -1,4 +1,4 @@
-"""Whoever asks again is answered the same, to the byte, and Poe is asked the same."""
+"""A request that comes again gets the same answer, byte for byte, and Poe is asked the same."""
 
 from __future__ import annotations
 
