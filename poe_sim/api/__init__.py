@@ -8,7 +8,7 @@ import orjson
 from aiohttp import web
 
 from ..journal import Journal
-from . import bots, chat, errors, media, messages, responses, uploads, usage, videos
+from . import bots, chat, errors, media, messages, responses, uploads, usage
 from .face import ApiFace
 from .visit import CORS, Visit, handler
 
@@ -29,11 +29,6 @@ def add_routes(
     router.add_post("/v1/chat/completions", handler(face, chat.serve))
     router.add_post("/v1/responses", handler(face, responses.serve))
     router.add_post("/v1/messages", handler(face, messages.serve, envelope="anthropic"))
-    router.add_post("/v1/videos", handler(face, videos.create))
-    router.add_post("/v1/videos/extensions", handler(face, videos.extend))
-    router.add_get("/v1/videos/{id}", handler(face, videos.poll))
-    router.add_get("/v1/videos/{id}/content", handler(face, videos.content))
-    router.add_post("/v1/videos/{id}/remix", handler(face, videos.remix))
     router.add_post("/bot/{handle}", handler(face, bots.serve))
     router.add_post("/poe_api/file_upload_3RD_PARTY_POST", handler(face, uploads.receive))
     router.add_get("/poe_api/files/{name:[0-9a-f]{64}}", handler(face, uploads.serve))

@@ -19,7 +19,7 @@ from . import catalogue, errors
 from .catalogue import Json
 from .replies import MEDIA_HOST, Ids
 from .script import Script
-from .store import Job, Uploads
+from .store import Uploads
 from .tools import CallMaker
 
 # Enough for a long benchmark: a month of a real subscription would be used up in minutes.
@@ -156,7 +156,6 @@ class ApiFace:
         self._keys = tuple(api_keys)
         self._clock = clock
         self.uploads = Uploads()
-        self.videos: dict[str, Job] = {}
         # Prefixes of prompts that were marked for caching, the newest thousand.
         self.cached_prompts: deque[bytes] = deque(maxlen=1000)
         self._played: Counter[str] = Counter()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import struct
 import zlib
 
@@ -53,30 +52,6 @@ def png(width: int, height: int, colour: bytes) -> bytes:
         + chunk(b"IDAT", zlib.compress(row * height))
         + chunk(b"IEND", b"")
     )
-
-
-def jpeg() -> bytes:
-    """Return a grey dot."""
-
-    def segment(marker: int, data: bytes) -> bytes:
-        return struct.pack(">BBH", 0xFF, marker, len(data) + 2) + data
-
-    # One Huffman code of one bit in each table: no difference, and end of block.
-    table = bytes([1] + [0] * 15 + [0])
-    return (
-        b"\xff\xd8"
-        + segment(0xDB, b"\0" + b"\1" * 64)
-        + segment(0xC0, struct.pack(">BHHBBBB", 8, 1, 1, 1, 1, 0x11, 0))
-        + segment(0xC4, b"\x00" + table)
-        + segment(0xC4, b"\x10" + table)
-        + segment(0xDA, bytes((1, 1, 0, 0, 63, 0)))
-        + b"\x3f\xff\xd9"
-    )
-
-
-def webp() -> bytes:
-    """Return a dot."""
-    return base64.b64decode("UklGRhoAAABXRUJQVlA4TA0AAAAvAAAAEAcQERGIiP4HAA==")
 
 
 def mp3() -> bytes:

@@ -25,8 +25,6 @@ def api(server: Api) -> Api:
     [
         ("POST", "/v1/chat/completions"),
         ("POST", "/v1/responses"),
-        ("POST", "/v1/videos"),
-        ("GET", "/v1/videos/x"),
         ("GET", "/usage/current_balance"),
         ("GET", "/usage/points_history"),
         ("POST", "/bot/o3"),

@@ -7,7 +7,7 @@ from pathlib import Path
 from poe_sim.api.face import FAULT_WORDS, Switches
 
 # Words that are not asked for one by one.
-ELSEWHERE = {"times", "only", "polls", "fail", "size", "chunks", "first", "delay"}
+ELSEWHERE = {"times", "only", "size", "chunks", "first", "delay"}
 ELSEWHERE |= {"broken-json", "silent-end"}
 FOLDER = Path(__file__).resolve().parents[2] / "poe_sim" / "api"
 README = (FOLDER / "README.md").read_text("utf-8")

@@ -430,16 +430,6 @@ def _() -> None:
     same("one two", "".join(e.delta for e in events if e.type == "response.output_text.delta"))
 
 
-@fact("openai orders a video, polls it, and gets its bytes")
-def _() -> None:
-    video = oai.videos.create(model="Sora-2", prompt="a fox", seconds="4")
-    same("queued", video.status)
-    while video.status in ("queued", "in_progress"):
-        video = oai.videos.retrieve(video.id)
-    same("completed", video.status)
-    holds(oai.videos.download_content(video.id).content[4:8] == b"ftyp")
-
-
 # -- anthropic
 
 
