@@ -8,7 +8,7 @@ import orjson
 from aiohttp import web
 
 from ..journal import Journal
-from . import bots, chat, errors, media, messages, responses, uploads, usage
+from . import chat, errors, media, messages, responses, usage
 from .face import ApiFace
 from .visit import CORS, Visit, handler
 
@@ -29,14 +29,11 @@ def add_routes(
     router.add_post("/v1/chat/completions", handler(face, chat.serve))
     router.add_post("/v1/responses", handler(face, responses.serve))
     router.add_post("/v1/messages", handler(face, messages.serve, envelope="anthropic"))
-    router.add_post("/bot/{handle}", handler(face, bots.serve))
-    router.add_post("/poe_api/file_upload_3RD_PARTY_POST", handler(face, uploads.receive))
-    router.add_get("/poe_api/files/{name:[0-9a-f]{64}}", handler(face, uploads.serve))
     router.add_get("/base/{kind}/{name:[0-9a-f]{64}}", handler(face, media.serve))
     router.add_get("/usage/current_balance", handler(face, usage.balance))
     router.add_get("/usage/points_history", handler(face, usage.history))
     router.add_route("*", "/__control_api", _control(face))
-    for root in ("/v1", "/usage", "/bot", "/poe_api"):
+    for root in ("/v1", "/usage"):
         router.add_options(root + "/{path:.*}", _preflight)
         router.add_route("*", root + "/{path:.*}", handler(face, _nowhere))
     return face

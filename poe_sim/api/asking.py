@@ -101,8 +101,6 @@ class Asking:
     schema: Any = None
     wants_json: bool = False
     reasons: bool = False
-    # Where text can be taken back, thinking is shown and then replaced.
-    can_replace: bool = False
 
     @property
     def results(self) -> list[Turn]:

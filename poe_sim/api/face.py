@@ -19,7 +19,6 @@ from . import catalogue, errors
 from .catalogue import Json
 from .replies import MEDIA_HOST, Ids
 from .script import Script
-from .store import Uploads
 from .tools import CallMaker
 
 # Enough for a long benchmark: a month of a real subscription would be used up in minutes.
@@ -70,14 +69,11 @@ class Switches:
     cost: int | None = None
     cost_delay: float = 0.0
     ignore_instructions: bool = False
-    bot_key_event: bool = False
     done_marker: bool = True
     thought_signatures: bool = True
     media_local: bool = False
     hidden_models: list[str] = field(default_factory=list)
     max_body_mb: float = 50.0
-    upload_status: int = 0
-    attachment_life: float = 600.0
     pace: float = 0.0
 
 
@@ -155,7 +151,6 @@ class ApiFace:
         self._first_pace = pace
         self._keys = tuple(api_keys)
         self._clock = clock
-        self.uploads = Uploads()
         # Prefixes of prompts that were marked for caching, the newest thousand.
         self.cached_prompts: deque[bytes] = deque(maxlen=1000)
         self._played: Counter[str] = Counter()
@@ -296,8 +291,6 @@ FAULT_WORDS = frozenset(
         "first",
         "first-chunk",
         "error-after",
-        "error",
-        "error-type",
         "silent-end",
         "cut",
         "hang",
@@ -306,7 +299,6 @@ FAULT_WORDS = frozenset(
         "no-finish",
         "broken-json",
         "bad-args",
-        "bad-data",
     )
 )
 

@@ -62,16 +62,16 @@ def listed(body: Mapping[str, Any], name: str) -> list[Any]:
     return value
 
 
-def stop_strings(value: object, name: str = "stop") -> list[str]:
+def stop_strings(value: object) -> list[str]:
     """Return the stop strings: one, or up to four."""
     if value is None:
         return []
     if isinstance(value, str):
         return [value]
     if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
-        raise errors.wrong_type(name, "a string or up to 4 strings")
+        raise errors.wrong_type("stop", "a string or up to 4 strings")
     if len(value) > 4:
-        raise errors.unsupported_value(name, f"{len(value)} strings", "up to 4 strings")
+        raise errors.unsupported_value("stop", f"{len(value)} strings", "up to 4 strings")
     return value
 
 

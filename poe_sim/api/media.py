@@ -10,7 +10,7 @@ from aiohttp import web
 from . import errors
 from .visit import Visit
 
-TYPES = {"image": "image/png", "audio": "audio/mpeg", "video": "video/mp4"}
+_TYPES = {"image": "image/png", "audio": "audio/mpeg", "video": "video/mp4"}
 _SIDE_AT_MOST = 2048
 
 
@@ -18,7 +18,7 @@ async def serve(visit: Visit) -> web.StreamResponse:
     """Serve what is behind a link of a media bot, when the control made them lead here."""
     kind = visit.request.match_info["kind"]
     name = visit.request.match_info["name"]
-    if not visit.face.switches.media_local or kind not in TYPES:
+    if not visit.face.switches.media_local or kind not in _TYPES:
         raise errors.no_such_path(visit.request.path)
     match kind:
         case "image":
@@ -28,7 +28,7 @@ async def serve(visit: Visit) -> web.StreamResponse:
         case _:
             body = mp4()
     visit.entry.update(status=200, verdict="ok")
-    return web.Response(body=body, content_type=TYPES[kind], headers=visit.headers())
+    return web.Response(body=body, content_type=_TYPES[kind], headers=visit.headers())
 
 
 def _side(visit: Visit, name: str) -> int:

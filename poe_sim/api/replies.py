@@ -33,20 +33,10 @@ class Reply:
     calls: list[ToolCall] = field(default_factory=list)
     finish: str = "stop"
     stopped_by: str | None = None
-    media: list[Media] = field(default_factory=list)
+    is_media: bool = False
     prompt_tokens: int = 1
     completion_tokens: int = 0
     reasoning_tokens: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Media:
-    """Something that a media bot made."""
-
-    kind: str
-    url: str
-    mime: str
-    name: str
 
 
 def compose(asking: Asking, calls: CallMaker, media_host: str, line: Line | None = None) -> Reply:
@@ -87,7 +77,7 @@ def compose(asking: Asking, calls: CallMaker, media_host: str, line: Line | None
 def _reasons(asking: Asking, reply: Reply, *, is_faithful: bool) -> bool:
     if asking.script.has("reason"):
         return True
-    return asking.reasons and not is_faithful and not reply.media
+    return asking.reasons and not is_faithful and not reply.is_media
 
 
 def _speak(asking: Asking, reply: Reply, media_host: str) -> None:
@@ -134,9 +124,7 @@ def _text(asking: Asking) -> str:
         text = answer(asking.prompt, asking.model.name)
     if asking.seen and not results:
         text += "\n\n" + seen_text(asking.seen)
-    if (script.has("thinking") and not asking.can_replace) or (
-        asking.model.quoted_thinking and not script.is_faithful
-    ):
+    if script.has("thinking") or (asking.model.quoted_thinking and not script.is_faithful):
         label = "*Thinking...*" if script.get("thinking") == "star" else "Thinking..."
         text = f"{label}\n\n{_QUOTED_LINES}{text}"
     elif script.has("quoted-thinking"):
@@ -199,7 +187,6 @@ def _show(asking: Asking, reply: Reply, media_host: str) -> None:
     # The same prompt makes the same picture.
     name = hashlib.sha256(f"{model.id}\n{prompt}".encode()).hexdigest()
     url = f"{media_host}/base/{kind}/{name}"
-    mime = {"image": "image/png", "audio": "audio/mpeg", "video": "video/mp4"}[kind]
     if kind != "image":
         reply.text = url
     else:
@@ -212,8 +199,7 @@ def _show(asking: Asking, reply: Reply, media_host: str) -> None:
             reply.text = f"Here is your picture.\n\n{reply.text}"
         if asking.seen:
             reply.text = f"{seen_text(asking.seen)}\n\n{reply.text}"
-    suffix = mime.rpartition("/")[2].replace("mpeg", "mp3")
-    reply.media.append(Media(kind=kind, url=url, mime=mime, name=f"{name[:12]}.{suffix}"))
+    reply.is_media = True
 
 
 class Ids:

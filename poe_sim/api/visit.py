@@ -60,9 +60,9 @@ class Visit:
         scheme, _, key = headers.get("Authorization", "").partition(" ")
         return key.strip() if scheme.lower() == "bearer" else None
 
-    def admit(self, *, counted: bool = True, key: str | None = None) -> Account:
+    def admit(self, *, counted: bool = True) -> Account:
         """Let the owner of the key in, or refuse."""
-        key = self.key() if key is None else key
+        key = self.key()
         self.entry["key"] = self.face.label_of(key)
         self.account = self.face.account_of(key)
         if counted:

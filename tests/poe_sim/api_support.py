@@ -75,12 +75,6 @@ class Api:
         full = {"model": "claude-sonnet-4.5", "max_tokens": 200, **body}
         return self.session.post(f"{self.url}/v1/messages", json=full, headers=given, timeout=10)
 
-    def bot(self, prompt: str, handle: str = "GPT-5.1", **fields: Any) -> requests.Response:
-        """Send one message over the bot protocol."""
-        message = {"role": "user", "content": prompt, **fields.pop("message", {})}
-        body = {"version": "1.2", "type": "query", "query": [message], **fields}
-        return self.post(f"/bot/{handle}", body)
-
     def control(self, **changes: Any) -> Any:
         """Turn switches."""
         answer = self.post("/__control_api", changes)

@@ -114,7 +114,6 @@ def test_there_is_no_single_model_and_no_invented_endpoint(api: Api) -> None:
         ("POST", "/v1/images"),
         ("GET", "/v1/chat/completions"),
         ("GET", "/usage/nothing"),
-        ("GET", "/bot/o3"),
     ):
         answer = api.request(method, path)
         assert answer.status_code == 404

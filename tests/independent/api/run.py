@@ -1,15 +1,13 @@
 """The official-API face of poe_sim against clients that others wrote, official API sheet §15.
 
-Starts the stand-in, lets openai, anthropic, fastapi_poe and httpx speak to it as they come, and
+Starts the stand-in, lets openai, anthropic and httpx speak to it as they come, and
 prints one line for each fact. Ends with 1 when a fact is none. The stand-in runs under
 ``POE_SIM_PYTHON`` (``.venv/bin/python``), this file where requirements-api.txt is installed.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import io
 import json
 import os
 import subprocess
@@ -22,11 +20,9 @@ from pathlib import Path
 from typing import Any
 
 import anthropic
-import fastapi_poe as fp
 import httpx
 import jsonschema
 import openai
-from fastapi_poe.client import AttachmentUploadError, BotError, BotErrorNoRetry
 
 ROOT = Path(__file__).resolve().parents[3]
 Fact = Callable[[], object]
@@ -564,173 +560,6 @@ def _() -> None:
     holds(raw.headers["anthropic-ratelimit-requests-reset"].endswith("Z"))
 
 
-# -- fastapi_poe
-
-
-def ask_bot(text: str, bot: str = "GPT-5.1", **more: Any) -> list[Any]:
-    """Ask through fastapi_poe and return its partial answers."""
-    attachments = more.pop("attachments", [])
-    message = fp.ProtocolMessage(role="user", content=text, attachments=attachments)
-
-    async def collect() -> list[Any]:
-        # It prints each failed try.
-        with contextlib.redirect_stdout(io.StringIO()):
-            answers = fp.get_bot_response([message], bot, "k1", base_url=f"{url}/bot/", **more)
-            return [answer async for answer in answers]
-
-    return asyncio.run(collect())
-
-
-def said(partials: list[Any]) -> str:
-    """Put partial answers together as a client should."""
-    text = ""
-    for partial in partials:
-        if partial.is_suggested_reply:
-            continue
-        text = partial.text if partial.is_replace_response else text + partial.text
-    return text
-
-
-def reports(bot: str) -> int:
-    """Return how often fastapi_poe complained about answers of a bot."""
-    return sum(entry.get("type") == "report_error" for entry in journal(f"/bot/{bot}"))
-
-
-@fact("fastapi_poe gets text, and has nothing to complain about")
-def _() -> None:
-    same("Hello, wörld 🌍", said(ask_bot("!echo !meta !suggest=2 !pings Hello, wörld 🌍")))
-    same(0, reports("GPT-5.1"))
-
-
-@fact("fastapi_poe replaces what is taken back")
-def _() -> None:
-    partials = ask_bot("!echo !thinking=3 Hello there")
-    same(4, sum(partial.is_replace_response for partial in partials))
-    same("Hello there", said(partials))
-    same("Hello there", said(ask_bot("!echo !rewrite Hello there")))
-    same(0, reports("GPT-5.1"))
-
-
-@fact("fastapi_poe gets the file of an image bot")
-def _() -> None:
-    files = [one.attachment for one in ask_bot("a fox", "Imagen-4") if one.attachment]
-    same(["image/png"], [file.content_type for file in files])
-    holds(files[0].url.startswith("https://pfst.cf2.poecdn.net/base/image/"))
-    same(0, reports("Imagen-4"))
-
-
-@fact("fastapi_poe complains about an answer of files only, and delivers it")
-def _() -> None:
-    holds(any(one.attachment for one in ask_bot("!file-only a fox", "DALL-E-3")))
-    same(1, reports("DALL-E-3"))
-
-
-def _bot_tools(**more: Any) -> list[Any]:
-    tool = fp.ToolDefinition(
-        type="function",
-        function={"name": "get_weather", "description": "The weather.", "parameters": WEATHER},
-    )
-    return ask_bot("What is the weather in Lisbon?", tools=[tool], **more)
-
-
-@fact("fastapi_poe gets the pieces of a tool call")
-def _() -> None:
-    deltas = [call for one in _bot_tools() for call in one.tool_calls]
-    same("get_weather", deltas[0].function.name)
-    arguments = json.loads("".join(delta.function.arguments for delta in deltas))
-    jsonschema.validate(arguments, WEATHER)
-
-
-@fact("fastapi_poe runs a tool and gets an answer that uses the result")
-def _() -> None:
-    def get_weather(city: str, **_more: Any) -> str:
-        return f"21 degrees in {city}"
-
-    text = said(_bot_tools(tool_executables=[get_weather]))
-    holds("21 degrees in Lisbon" in text, text)
-
-
-@fact("fastapi_poe tries once more after an error that allows it")
-def _() -> None:
-    before = len(journal("/bot/o3"))
-    raises(BotError, lambda: ask_bot("!error !error-type=user_message_too_long", "o3"))
-    same(2, len(journal("/bot/o3")) - before)
-
-
-@fact("fastapi_poe gets its answer at the second try")
-def _() -> None:
-    holds(said(ask_bot("!error !times=1 hello", "o3")))
-
-
-@fact("fastapi_poe does not try again after an error that forbids it")
-def _() -> None:
-    before = len(journal("/bot/o3"))
-    raises(BotErrorNoRetry, lambda: ask_bot("!error=noretry", "o3"))
-    same(1, len(journal("/bot/o3")) - before)
-
-
-@fact("fastapi_poe does not try again after an error in the middle")
-def _() -> None:
-    before = len(journal("/bot/o3"))
-    raises(BotError, lambda: ask_bot("!echo one two three !error-after=2", "o3"))
-    same(1, len(journal("/bot/o3")) - before)
-
-
-@fact("fastapi_poe is told of bots that there are not, or that are private")
-def _() -> None:
-    exc = raises(BotErrorNoRetry, lambda: ask_bot("hi", "No-Such-Bot"))
-    holds("Bot does not exist" in str(exc), exc)
-    exc = raises(BotErrorNoRetry, lambda: ask_bot("hi", "Sim-Private"))
-    holds("Cannot access private bots" in str(exc), exc)
-
-
-@fact("fastapi_poe complains about a missing or broken end")
-def _() -> None:
-    before = reports("GPT-5.2")
-    holds(said(ask_bot("!no-done hello", "GPT-5.2")))
-    raises(BotErrorNoRetry, lambda: ask_bot("!bad-data hello", "GPT-5.2"))
-    same(2, reports("GPT-5.2") - before)
-
-
-@fact("fastapi_poe loses the status of a wrong key and gives up")
-def _() -> None:
-    message = fp.ProtocolMessage(role="user", content="hi")
-
-    async def collect() -> list[Any]:
-        with contextlib.redirect_stdout(io.StringIO()):
-            answers = fp.get_bot_response([message], "o3", "wrong", base_url=f"{url}/bot/")
-            return [answer async for answer in answers]
-
-    raises(BotError, lambda: asyncio.run(collect()))
-
-
-@fact("fastapi_poe uploads a file, and the bot sees it attached")
-def _() -> None:
-    attachment = fp.upload_file_sync(
-        file=io.BytesIO(b"some text"),
-        file_name="note.txt",
-        api_key="k1",
-        base_url=f"{url}/poe_api/",
-    )
-    same("text/plain", attachment.content_type)
-    same(b"some text", web.get(attachment.url).content)
-    text = said(ask_bot("What is this?", attachments=[attachment]))
-    holds("note.txt" in text and "9 bytes" in text, text)
-
-
-@fact("fastapi_poe uploads by URL, and a wrong key fails")
-def _() -> None:
-    given = {"api_key": "k1", "base_url": f"{url}/poe_api/"}
-    attachment = fp.upload_file_sync(file_url="https://example.com/cat.png", **given)
-    same("image/png", attachment.content_type)
-    given["api_key"] = "wrong"
-    with contextlib.redirect_stdout(io.StringIO()):
-        raises(
-            AttachmentUploadError,
-            lambda: fp.upload_file_sync(file_url="https://example.com/cat.png", **given),
-        )
-
-
 # -- httpx
 
 
@@ -782,7 +611,7 @@ def _() -> None:
 
 @fact("paths that nobody saw at Poe are JSON 404")
 def _() -> None:
-    for path in ("/v1/models/gpt-4o", "/v1/embeddings", "/usage/nothing", "/bot/"):
+    for path in ("/v1/models/gpt-4o", "/v1/embeddings", "/usage/nothing"):
         answer = web.get(path)
         same((404, "application/json"), (answer.status_code, answer.headers["content-type"]))
 
