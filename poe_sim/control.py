@@ -10,8 +10,10 @@ import orjson
 from aiohttp import web
 
 from .web import Switches, World
+from .web.objects import Account
 from .web.player import lose
-from .web.world import Account, Fault, switch_fault
+from .web.switches import switch_error
+from .web.world import Fault
 
 _SWITCHES = {field.name for field in fields(Switches)}
 
@@ -111,7 +113,7 @@ class Control:
         """Turn the switches that *body* names, then do the actions, in its order."""
         for name, value in body.items():
             if name in _SWITCHES:
-                if complaint := switch_fault(name, _plain(name, value)):
+                if complaint := switch_error(name, _plain(name, value)):
                     raise ControlError(complaint)
             elif name not in self._actions:
                 raise ControlError(f"unknown field {name}")

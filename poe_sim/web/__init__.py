@@ -5,7 +5,8 @@ from __future__ import annotations
 from aiohttp import web
 
 from .routes import Face
-from .world import Switches, World
+from .switches import Switches
+from .world import World
 
 __all__ = ["Switches", "World", "add_routes"]
 

@@ -13,8 +13,10 @@ from aiohttp import web
 
 from ..directives import number
 from . import faults, hashes
-from .faults import Refused
-from .world import SALT, Account, Fault, World
+from .objects import Account
+from .world import Fault, World
+
+SALT = "4LxgHM6KpFqokX0Ox"
 
 _LIBRARY_AGENT = re.compile(
     r"^\s*$|python-|urllib|aiohttp|httpx|curl/|wget/|go-http-client|okhttp|node-fetch|axios|"
@@ -179,7 +181,7 @@ class Visit:
         return None
 
 
-def misfit(
+def variables_error(
     variables: Mapping[str, Any], schema: Mapping[str, str], *, is_strict: bool
 ) -> str | None:
     """Return what is wrong with the variables of an operation, or None.
@@ -214,6 +216,3 @@ def _fits(value: Any, kind: str) -> bool:
     if isinstance(value, bool):
         return plain == "bool"
     return isinstance(value, _KINDS[plain])
-
-
-__all__ = ["Refused", "Visit", "has_cookie", "misfit", "tag_of", "tokens_of"]

@@ -8,8 +8,10 @@ import time
 import orjson
 
 from .bots import node_id
+from .channels import Item
+from .objects import Account, Chat, Job, Message
 from .script import CutOff, HangUp, Mischief, Pause, Progress, Retitle, Script, Show, Stamp, Step
-from .world import Account, Chat, Item, Job, Message, World
+from .world import World
 
 _FOREIGN_CHAT = 999_999_999
 

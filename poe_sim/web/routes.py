@@ -12,14 +12,17 @@ from collections.abc import Awaitable, Callable
 import orjson
 from aiohttp import BodyPartReader, WSMsgType, web
 
-from . import faults, hashes, operations, pages, sending
-from .checks import Refused, Visit, misfit
-from .operations import Call, Operation, Upload
-from .world import Account, Channel, Socket, World
+from . import chats, faults, hashes, lookups, pages, sending
+from .channels import Channel, Socket
+from .checks import Visit, variables_error
+from .faults import Refused
+from .graphql import Call, Operation, Upload, server_error
+from .objects import Account
+from .world import World
 
 log = logging.getLogger(__name__)
 
-OPERATIONS: dict[str, Operation] = {**operations.TABLE, **sending.TABLE}
+OPERATIONS: dict[str, Operation] = {**lookups.TABLE, **chats.TABLE, **sending.TABLE}
 # Today's browser does not send these, so the strict mode does not know them.
 _OLD_OPERATIONS = frozenset(OPERATIONS) - frozenset(hashes.OPERATIONS)
 _BY_LOWER_NAME = {
@@ -203,12 +206,12 @@ class Face:
         if world.is_strict and given_hash != world.hashes[name]:
             raise faults.graphql_error(world.switches.stale_answer, "bad hash")
         channel = self._channel(visit, account) if operation.pushes else None
-        fault = misfit(variables, operation.schema, is_strict=world.is_strict)
+        fault = variables_error(variables, operation.schema, is_strict=world.is_strict)
         if fault is not None:
-            raise operations.server_error(fault)
+            raise server_error(fault)
         attachments = variables.get("attachments", [])
         if files and attachments and [field for field, _ in files] != attachments:
-            raise operations.server_error("files and attachments differ")
+            raise server_error("files and attachments differ")
         call = Call(
             world,
             account,
@@ -339,9 +342,9 @@ class Face:
         if not ws.can_prepare(request).ok:
             raise Refused(web.Response(status=404), "no upgrade")
         await ws.prepare(request)
-        visit.entry.update(verdict="ok", account=channel.account.label, status=101)
+        visit.entry.update(verdict="ok", account=channel.owner, status=101)
         socket = Socket(ws, request.transport)
-        label = {"account": channel.account.label, "channel": channel.label}
+        label = {"account": channel.owner, "channel": channel.label}
         world.journal.add(face="web", event="socket-open", minSeq=min_seq, **label)
         channel.sockets.add(socket)
         pinging = asyncio.create_task(self._ping_now_and_then(socket))

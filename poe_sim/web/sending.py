@@ -13,9 +13,9 @@ import orjson
 from .. import directives
 from . import faults, script
 from .bots import Bot
-from .operations import Call, Operation, server_error
+from .graphql import Call, Operation, server_error
+from .objects import Account, Chat, Job, Message
 from .player import Player
-from .world import Account, Chat, Job, Message
 
 _NONCE = re.compile(r"[A-Za-z0-9]{16}")
 _STRANGE_TYPES = frozenset({"application/x-msdownload", "application/x-dosexec"})
