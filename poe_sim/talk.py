@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 _CJK = re.compile(r"[\u3400-\u9fff\uf900-\ufaff]")
 # Letters and digits in handfuls, the space with the word behind it, all else one by one: the
@@ -14,6 +15,9 @@ _ROLE_LABEL = re.compile(
     r"^\W*(?:user|human|用户)\s*[:：]\s*",
     re.IGNORECASE,
 )
+#: A thought as some bots show it in front of their answer.
+QUOTED_THOUGHT = "> The question is read once more.\n> The answer is weighed.\n\n"
+
 _QUOTE_LIMIT = 160
 _COUNT_LIMIT = 200
 
@@ -32,6 +36,38 @@ def answer(prompt: str, bot: str) -> str:
 def pieces(text: str) -> list[str]:
     """Cut *text* into token-like pieces that join back to exactly *text*."""
     return _PIECE.findall(text)
+
+
+def cut_by_size(text: str, size: int) -> list[str]:
+    """Cut *text* into pieces of *size* characters."""
+    return [text[at : at + size] for at in range(0, len(text), size)]
+
+
+def cut_by_count(text: str, count: int) -> list[str]:
+    """Cut *text* into *count* pieces, letter by letter if there are fewer words than that."""
+    parts = pieces(text)
+    return join_by_count(parts if count <= len(parts) else list(text), count)
+
+
+def join_by_count(parts: Sequence[str], count: int) -> list[str]:
+    """Join *parts* into at most *count* pieces of about as many parts each."""
+    if not parts:
+        return []
+    count = min(count, len(parts))
+    bounds = [len(parts) * index // count for index in range(count + 1)]
+    return ["".join(parts[start:end]) for start, end in itertools.pairwise(bounds)]
+
+
+def long_text(length: int) -> str:
+    """Return exactly *length* characters of numbered sentences, so that gaps can be seen."""
+    sentences: list[str] = []
+    have = 0
+    for index in itertools.count(1):
+        if have >= length:
+            break
+        sentences.append(f"This is sentence {index} of a long reply. ")
+        have += len(sentences[-1])
+    return "".join(sentences)[:length]
 
 
 def _question(prompt: str) -> str:

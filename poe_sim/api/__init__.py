@@ -12,13 +12,13 @@ from . import chat, errors, media, messages, responses, usage
 from .face import ApiFace
 from .visit import CORS, Visit, handler
 
-__all__ = ["ApiFace", "add_routes"]
+__all__ = ["add_routes"]
 
 
 def add_routes(
     app: web.Application, *, journal: Journal, api_keys: Sequence[str], pace: float, seed: int
-) -> ApiFace:
-    """Add the face to *app* and return it.
+) -> None:
+    """Add the face to *app*.
 
     The first of *api_keys* is known as ``key-1`` everywhere but in the header that carries it.
     *pace* is the seconds between two chunks of an answer; with 0 they come as fast as they go.
@@ -36,7 +36,6 @@ def add_routes(
     for root in ("/v1", "/usage"):
         router.add_options(root + "/{path:.*}", _preflight)
         router.add_route("*", root + "/{path:.*}", handler(face, _nowhere))
-    return face
 
 
 def _control(face: ApiFace) -> Callable[[web.Request], Awaitable[web.Response]]:

@@ -76,7 +76,6 @@ class Tool:
     """A function that the client offers."""
 
     name: str
-    description: str = ""
     schema: Any = None
 
 

@@ -196,7 +196,7 @@ class Catalogue:
             if model.serves("messages")
         }
 
-    def entries(self, hidden: Iterable[str] = ()) -> list[Json]:
+    def entries(self, hidden: Iterable[str]) -> list[Json]:
         """The list of §6, without those that are *hidden*."""
         gone = {name.lower() for name in hidden}
         return [entry for name, entry in self._entries.items() if name not in gone]

@@ -63,8 +63,8 @@ async def serve(visit: Visit) -> web.StreamResponse:
         raise errors.missing("messages")
     if not isinstance(messages, list) or not messages:
         raise errors.wrong_type("messages", "a list of messages")
-    turns = [turn_of(message, index) for index, message in enumerate(messages)]
-    script, prompt = visit.face.script_for(account, last_user_text(turns), model.words)
+    turns = [_turn_of(message, index) for index, message in enumerate(messages)]
+    script, prompt = visit.face.script_for(account, last_user_text(turns), model)
     await visit.play_fault(script)
     asking = _understand(body, model, script, prompt, turns, visit.spelling, strict=mode)
     check_results(turns)
@@ -97,7 +97,7 @@ def _mode(visit: Visit) -> bool:
     return strict
 
 
-def turn_of(message: Any, index: int) -> Turn:
+def _turn_of(message: Any, index: int) -> Turn:
     """Return one message, understood, or refuse it."""
     where = f"messages[{index}]"
     if not isinstance(message, Mapping):
@@ -221,7 +221,7 @@ def _understand(
     if tools:
         if not model.takes_tools:
             raise errors.no_tools(spelling, model.refuses_tools or 400)
-        asking.tools = [tool_of(tool, index) for index, tool in enumerate(tools)]
+        asking.tools = [_tool_of(tool, index) for index, tool in enumerate(tools)]
     _choose(asking, body.get("tool_choice"))
     if model.structured:
         # Elsewhere the field is ignored (§3.1).
@@ -229,14 +229,14 @@ def _understand(
     return asking
 
 
-def tool_of(tool: Any, index: int) -> Tool:
+def _tool_of(tool: Any, index: int) -> Tool:
     """Return a tool in OpenAI's form, or refuse it."""
     match tool:
         case {"type": "function", "function": {"name": str(name), **rest}} if name:
             schema = rest.get("parameters")
             if schema is not None and not isinstance(schema, dict):
                 raise errors.wrong_type(f"tools[{index}].function.parameters", "an object")
-            return Tool(name=name, description=str(rest.get("description", "")), schema=schema)
+            return Tool(name=name, schema=schema)
     raise errors.wrong_type(f"tools[{index}]", "a function tool with a name")
 
 
@@ -361,7 +361,7 @@ class _Voice:
 
     def _beat_count(self) -> int:
         reply, cut = self._reply, self._script.cut
-        calls = sum(len(call_deltas(call, self._script)) for call in reply.calls)
+        calls = sum(len(_call_deltas(call, self._script)) for call in reply.calls)
         return len(cut(reply.reasoning)) + len(cut(reply.text)) + calls
 
     def _beats(self) -> Iterator[bytes]:
@@ -375,12 +375,12 @@ class _Voice:
         for piece in cut(self._reply.text):
             yield before + dumps(piece) + behind
         for index, call in enumerate(self._reply.calls):
-            for delta in call_deltas(call, self._script):
+            for delta in _call_deltas(call, self._script):
                 numbered = delta if self._script.has("no-index") else {"index": index, **delta}
                 yield self._chunk({"tool_calls": [numbered]})
 
 
-def call_deltas(call: ToolCall, script: Script) -> list[Json]:
+def _call_deltas(call: ToolCall, script: Script) -> list[Json]:
     """Return a call as it is streamed: who it is, then its arguments in pieces."""
     given = call.arguments
     if script.has("whole-args"):

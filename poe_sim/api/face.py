@@ -6,7 +6,7 @@ import asyncio
 import math
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -36,7 +36,6 @@ class Charge:
     created_us: int
     cost: int
     prompt_cost: int
-    usage_type: str = "API"
 
 
 @dataclass(slots=True)
@@ -139,7 +138,6 @@ class ApiFace:
         api_keys: Sequence[str],
         pace: float,
         seed: int,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.journal = journal
         self.models = catalogue.load()
@@ -150,7 +148,6 @@ class ApiFace:
         self.switches = Switches(pace=pace)
         self._first_pace = pace
         self._keys = tuple(api_keys)
-        self._clock = clock
         # Prefixes of prompts that were marked for caching, the newest thousand.
         self.cached_prompts: deque[bytes] = deque(maxlen=1000)
         self._played: Counter[str] = Counter()
@@ -183,7 +180,7 @@ class ApiFace:
         account.requests += 1
         if limit <= 0:
             return
-        now = self._clock()
+        now = time.monotonic()
         recent = account.recent
         while recent and recent[0] <= now - window:
             recent.popleft()
@@ -195,15 +192,15 @@ class ApiFace:
         """Return the limit, what is left of it, and seconds until something comes back."""
         limit, window = self.switches.rate_limit, self.switches.rate_window
         recent = account.recent
-        reset = max(0.0, recent[0] + window - self._clock()) if recent else 0.0
+        reset = max(0.0, recent[0] + window - time.monotonic()) if recent else 0.0
         return limit, max(0, limit - len(recent)), reset
 
     def script_for(
-        self, account: Account, prompt: str, more: Mapping[str, str] | None = None
+        self, account: Account, prompt: str, model: catalogue.Model
     ) -> tuple[Script, str]:
-        """Return how to answer *prompt*, and the prompt without its directives."""
+        """Return how *model* answers *prompt*, and the prompt without its directives."""
         said, text = parse(prompt)
-        words = {**(more or {}), **said}
+        words = {**model.words, **said}
         for whom in ("*", account.label):
             if whom in self.switches.faults:
                 words.update(parse(self.switches.faults[whom])[0])

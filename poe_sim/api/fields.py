@@ -30,15 +30,15 @@ def number_between(body: Json, name: str, low: float, high: float) -> float | No
     return value
 
 
-def whole_number(body: Json, name: str, least: int = 1) -> int | None:
-    """Return a whole number, or nothing when the field is null or not there."""
+def whole_number(body: Json, name: str) -> int | None:
+    """Return a whole number from 1 on, or nothing when the field is null or not there."""
     value = body.get(name)
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int):
         raise errors.wrong_type(name, "an integer")
-    if value < least:
-        raise errors.unsupported_value(name, value, f"{least} and more")
+    if value < 1:
+        raise errors.unsupported_value(name, value, "1 and more")
     return value
 
 

@@ -70,7 +70,7 @@ async def serve(visit: Visit) -> web.StreamResponse:
     if not model.serves("messages"):
         raise errors.no_such_model(visit.spelling)
     turns = _turns(body)
-    script, prompt = visit.face.script_for(account, last_user_text(turns), model.words)
+    script, prompt = visit.face.script_for(account, last_user_text(turns), model)
     await visit.play_fault(script)
     for name in body:
         if name not in _FIELDS:

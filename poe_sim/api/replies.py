@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +10,7 @@ from dataclasses import dataclass, field
 import orjson
 
 from ..lines import Line
-from ..talk import answer, pieces
+from ..talk import QUOTED_THOUGHT, answer, long_text, pieces
 from .asking import Asking, Seen, Tool, ToolCall, Turn
 from .catalogue import Json
 from .schemas import instance
@@ -21,7 +20,6 @@ from .tools import CallMaker, wanted_calls
 MEDIA_HOST = "https://pfst.cf2.poecdn.net"
 
 _THOUGHTS = "The question is read once more. The answer is weighed."
-_QUOTED_LINES = "> The question is read once more.\n> The answer is weighed.\n\n"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -126,9 +124,9 @@ def _text(asking: Asking) -> str:
         text += "\n\n" + seen_text(asking.seen)
     if script.has("thinking") or (asking.model.quoted_thinking and not script.is_faithful):
         label = "*Thinking...*" if script.get("thinking") == "star" else "Thinking..."
-        text = f"{label}\n\n{_QUOTED_LINES}{text}"
+        text = f"{label}\n\n{QUOTED_THOUGHT}{text}"
     elif script.has("quoted-thinking"):
-        text = f"*Thinking...*\n\n{_QUOTED_LINES}{text}"
+        text = f"*Thinking...*\n\n{QUOTED_THOUGHT}{text}"
     return text
 
 
@@ -155,18 +153,6 @@ def _prescribed(asking: Asking) -> str | None:
     if script.has("say-messages"):
         return orjson.dumps(asking.body.get(asking.messages_field)).decode()
     return None
-
-
-def long_text(length: int) -> str:
-    """Return exactly *length* characters of numbered sentences, so that gaps can be seen."""
-    sentences: list[str] = []
-    have = 0
-    for index in itertools.count(1):
-        if have >= length:
-            break
-        sentences.append(f"This is sentence {index} of a long reply. ")
-        have += len(sentences[-1])
-    return "".join(sentences)[:length]
 
 
 def seen_text(seen: Sequence[Seen]) -> str:

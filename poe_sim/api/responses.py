@@ -41,7 +41,7 @@ async def serve(visit: Visit) -> web.StreamResponse:
     instructions = body.get("instructions")
     if isinstance(instructions, str) and not visit.face.switches.ignore_instructions:
         turns.insert(0, Turn(role="system", text=instructions))
-    script, prompt = visit.face.script_for(account, last_user_text(turns), model.words)
+    script, prompt = visit.face.script_for(account, last_user_text(turns), model)
     await visit.play_fault(script)
     if body.get("previous_response_id") is not None:
         raise _no_memory(model)
@@ -352,11 +352,11 @@ class _Voice:
             where: Json = {"item_id": item["id"], "output_index": index}
             match item["type"]:
                 case "reasoning":
-                    begin, step, end = self._reasoning_events(item, where, text)
+                    begin, step, end = self._reasoning_events(item, text)
                 case "message":
-                    begin, step, end = self._message_events(item, where, text)
+                    begin, step, end = self._message_events(item, text)
                 case _:
-                    begin, step, end = self._call_events(item, where, text)
+                    begin, step, end = self._call_events(item, text)
             last = len(pieces) - 1
             for number, piece in enumerate(pieces):
                 frame = b""
@@ -390,7 +390,7 @@ class _Voice:
                 return b""
 
     @staticmethod
-    def _reasoning_events(item: Json, where: Json, text: str) -> _Events:
+    def _reasoning_events(item: Json, text: str) -> _Events:
         kind = "response.reasoning_summary"
         at = {"summary_index": 0}
         done = [
@@ -400,7 +400,7 @@ class _Voice:
         return {"summary": []}, (f"{kind}_text.delta", at), done
 
     @staticmethod
-    def _message_events(item: Json, where: Json, text: str) -> _Events:
+    def _message_events(item: Json, text: str) -> _Events:
         at = {"content_index": 0, "logprobs": []}
         done = [
             ("response.output_text.done", {**at, "text": text}),
@@ -410,7 +410,7 @@ class _Voice:
         return begin, ("response.output_text.delta", at), done
 
     @staticmethod
-    def _call_events(item: Json, where: Json, text: str) -> _Events:
+    def _call_events(item: Json, text: str) -> _Events:
         kind = "response.function_call_arguments"
         done = [(f"{kind}.done", {"arguments": text, "name": item["name"]})]
         return {"status": "in_progress", "arguments": ""}, (f"{kind}.delta", {}), done

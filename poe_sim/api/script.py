@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from ..directives import number
-from ..talk import pieces
+from ..talk import cut_by_count, cut_by_size, pieces
 
 #: What stands in a text for the moment at which it is sent.
 STAMP: Final = "{stamp} "
@@ -54,17 +53,10 @@ class Script:
         if "stamp" in self.words:
             return [STAMP] * text.count(STAMP)
         if "size" in self.words:
-            size = max(1, self.count("size", 20))
-            return [text[at : at + size] for at in range(0, len(text), size)]
-        parts: Sequence[str] = pieces(text)
-        if "chunks" not in self.words:
-            return parts
-        wanted = max(1, self.count("chunks", 1))
-        if wanted > len(parts):
-            parts = text
-        wanted = min(wanted, len(parts))
-        bounds = [len(parts) * index // wanted for index in range(wanted + 1)] if wanted else []
-        return ["".join(parts[start:end]) for start, end in itertools.pairwise(bounds)]
+            return cut_by_size(text, max(1, self.count("size", 20)))
+        if "chunks" in self.words:
+            return cut_by_count(text, max(1, self.count("chunks", 1)))
+        return pieces(text)
 
     @property
     def is_faithful(self) -> bool:

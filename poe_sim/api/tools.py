@@ -81,7 +81,7 @@ class CallMaker:
         return ToolCall(
             id=self._id(tool.name, asking, number),
             name=tool.name,
-            arguments=self._arguments(tool, asking, number) if arguments is None else arguments,
+            arguments=self._arguments(tool, asking) if arguments is None else arguments,
             signature=signature,
         )
 
@@ -96,7 +96,7 @@ class CallMaker:
             case _:
                 return f"call_{self._rng.randrange(10**9, 10**10)}"
 
-    def _arguments(self, tool: Tool, asking: Asking, number: int) -> str:
+    def _arguments(self, tool: Tool, asking: Asking) -> str:
         script = asking.script
         if script.has("bad-args"):
             return '{"broken": '

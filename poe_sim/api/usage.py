@@ -87,7 +87,7 @@ def _row(visit: Visit, row: Charge, label: str) -> Json:
         "query_id": row.query_id,
         "bot_name": row.bot,
         "creation_time": row.created_us,
-        "usage_type": row.usage_type,
+        "usage_type": "API",
         "cost_points": cost,
         "cost_usd": f"{cost * _USD_PER_POINT:.5f}",
         "cost_breakdown_in_points": {

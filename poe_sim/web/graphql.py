@@ -7,8 +7,6 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from aiohttp import web
-
 from . import faults
 from .bots import node_id
 from .channels import Channel
@@ -38,7 +36,6 @@ class Call:
     channel: Channel | None
     variables: Json
     entry: Json
-    request: web.Request
     files: list[Upload] = field(default_factory=list)
 
     def chat(self) -> Chat:

@@ -218,7 +218,6 @@ class Face:
             channel,
             variables,
             visit.entry,
-            visit.request,
             [upload for _, upload in files],
         )
         data = await operation.handler(call)

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..directives import number
-from ..talk import answer, pieces
+from ..talk import (
+    QUOTED_THOUGHT,
+    answer,
+    cut_by_count,
+    cut_by_size,
+    join_by_count,
+    long_text,
+    pieces,
+)
 from .bots import Bot
 
 # Cumulative text is quadratic: a long text is cut into this many pieces unless told otherwise.
@@ -171,7 +178,7 @@ def _text(words: Mapping[str, str], prompt: str, bot: Bot, files: Sequence[str])
     if "echo" in words:
         return prompt
     if "long" in words:
-        return _long_text(int(number(words, "long", 10_000)))
+        return long_text(int(number(words, "long", 10_000)))
     if bot.style == "image":
         return f"![{prompt[:60]}](https://pfst.cf2.poecdn.net/base/image/{bot.codename}.png)"
     said = answer(prompt, bot.handle)
@@ -180,32 +187,12 @@ def _text(words: Mapping[str, str], prompt: str, bot: Bot, files: Sequence[str])
     return said
 
 
-def _long_text(length: int) -> str:
-    """Return exactly *length* characters of numbered sentences, so that gaps can be seen."""
-    sentences: list[str] = []
-    have = 0
-    for index in itertools.count(1):
-        if have >= length:
-            break
-        sentences.append(f"This is sentence {index} of a long reply. ")
-        have += len(sentences[-1])
-    return "".join(sentences)[:length]
-
-
 def _cut(words: Mapping[str, str], text: str) -> list[str]:
     if "size" in words:
-        size = max(1, int(number(words, "size", 20)))
-        return [text[at : at + size] for at in range(0, len(text), size)]
-    parts = pieces(text)
+        return cut_by_size(text, max(1, int(number(words, "size", 20))))
     if "chunks" in words:
-        wanted = max(1, int(number(words, "chunks", 1)))
-        if wanted > len(parts):
-            parts = list(text)
-    else:
-        wanted = min(len(parts), _CHUNKS_AT_MOST)
-    wanted = min(wanted, len(parts))
-    bounds = [len(parts) * index // wanted for index in range(wanted + 1)] if wanted else []
-    return ["".join(parts[start:end]) for start, end in itertools.pairwise(bounds)]
+        return cut_by_count(text, max(1, int(number(words, "chunks", 1))))
+    return join_by_count(pieces(text), _CHUNKS_AT_MOST)
 
 
 def _growing(words: Mapping[str, str], text: str, delay: float, before: str = "") -> list[Step]:
@@ -236,7 +223,7 @@ def _steps(words: Mapping[str, str], text: str, bot: Bot, delay: float) -> list[
             steps += [Show(f"Thinking...{suffix}"), Pause(delay)]
     before = ""
     if "quoted-thinking" in words:
-        before = "*Thinking...*\n\n> The question is read once more.\n> The answer is weighed.\n\n"
+        before = f"*Thinking...*\n\n{QUOTED_THOUGHT}"
         steps += _growing(words, before, delay)
     growing = _growing(words, text, delay, before)
     if "rewrite" in words and growing:
