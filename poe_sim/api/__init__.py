@@ -20,8 +20,8 @@ def add_routes(
 ) -> None:
     """Add the face to *app*.
 
-    The first of *api_keys* is known as ``key-1`` everywhere but in the header that carries it.
-    *pace* is the seconds between two chunks of an answer; with 0 they come as fast as they go.
+    The first of *api_keys* is called ``key-1`` everywhere but in the header that carries it.
+    *pace* is the seconds between two chunks of an answer; 0 means as fast as possible.
     """
     face = ApiFace(journal=journal, api_keys=api_keys, pace=pace, seed=seed)
     router = app.router

@@ -1,4 +1,4 @@
-"""How one answer is played, from the words in its prompt; ``README.md`` lists them."""
+"""How one answer is played, by the words in its prompt; ``README.md`` lists them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Final
 from ..directives import number
 from ..talk import cut_by_count, cut_by_size, pieces
 
-#: What stands in a text for the moment at which it is sent.
+#: Stands in a text for the time at which it is sent.
 STAMP: Final = "{stamp} "
 
 _FAITHFUL: Final = ("echo", "long", "stamp", "say-params", "say-messages")
@@ -17,25 +17,25 @@ _FAITHFUL: Final = ("echo", "long", "stamp", "say-params", "say-messages")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Script:
-    """The directives of one request and what the stand-in does without any."""
+    """The directives of one request, and the defaults without any."""
 
     words: Mapping[str, str]
     pace: float
 
     def has(self, name: str) -> bool:
-        """Whether the word was said."""
+        """Return whether the prompt has the word."""
         return name in self.words
 
     def get(self, name: str) -> str | None:
-        """The value of a word; an empty value counts as none."""
+        """Return the value of a word; None if it is empty or missing."""
         return self.words.get(name) or None
 
     def count(self, name: str, default: int) -> int:
-        """The whole number of a word, *default* where it has none."""
+        """Return the whole number of a word, *default* where it has none."""
         return int(number(self.words, name, default))
 
     def seconds(self, name: str, default: float) -> float:
-        """The seconds of a word, *default* where it has none."""
+        """Return the seconds of a word, *default* where it has none."""
         return max(0.0, number(self.words, name, default))
 
     @property
@@ -60,5 +60,5 @@ class Script:
 
     @property
     def is_faithful(self) -> bool:
-        """Whether the text is prescribed to the letter, so that nothing may be added."""
+        """Whether the prompt prescribes the text to the letter, so that nothing may be added."""
         return any(word in self.words for word in _FAITHFUL)
