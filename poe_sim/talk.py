@@ -1,4 +1,4 @@
-"""What the stand-in says when nobody scripts it: friendly, sensible, always the same."""
+"""What the stand-in says without a script: friendly, sensible, always the same."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import re
 from collections.abc import Callable, Sequence
 
 _CJK = re.compile(r"[\u3400-\u9fff\uf900-\ufaff]")
-# Letters and digits in handfuls, the space with the word behind it, all else one by one: the
-# grain at which language models usually stream.
+# Up to six letters or digits with the space before them, all else one by one: about the tokens
+# in which language models stream.
 _PIECE = re.compile(r"\s*[A-Za-z0-9']{1,6}|[A-Za-z0-9']+|\s+|.", re.DOTALL)
 _ROLE_LABEL = re.compile(
     r"^\W*(?:system|user|human|assistant|bot|ai|用户|助手|系统)\W*$|"
@@ -23,7 +23,7 @@ _COUNT_LIMIT = 200
 
 
 def answer(prompt: str, bot: str) -> str:
-    """Return what *bot* says to *prompt*: the same words for the same question, every time."""
+    """Return what *bot* says to *prompt*: the same text for the same question, every time."""
     question = _question(prompt)
     if _CJK.search(question):
         return _chinese(question, bot)
@@ -71,7 +71,7 @@ def long_text(length: int) -> str:
 
 
 def _question(prompt: str) -> str:
-    """Return the last thing that was said, for a prompt may carry a whole conversation."""
+    """Return the last message of the prompt, which may hold a whole conversation."""
     for block in reversed(re.split(r"\n\s*\n", prompt)):
         lines = [_ROLE_LABEL.sub("", line).strip() for line in block.splitlines()]
         if text := " ".join(line for line in lines if line):

@@ -12,14 +12,14 @@ from typing import Any
 import orjson
 from aiohttp import WSMsgType, web
 
-# More than this unread by a websocket's client means that nobody reads it.
+# A websocket's client with more than this unread does not read at all.
 _UNREAD_LIMIT = 16 * 1024 * 1024
-# However few frames they are, a channel keeps no more than this of them.
+# A channel keeps no more bytes of frames than this, however few frames they are.
 _RING_BYTES = 4 * 1024 * 1024
 
 
 class Item:
-    """One pushed item, web protocol sheet §7.4; turned into text once for all channels."""
+    """One pushed item, web protocol sheet §7.4; it is rendered once for all channels."""
 
     __slots__ = ("_quoted", "name", "payload")
 
@@ -40,17 +40,20 @@ class Item:
 
     @property
     def quoted(self) -> bytes:
-        """The item as it stands in a frame's list: a JSON string that holds JSON."""
+        """The item in a frame's list: a JSON string that holds JSON."""
         if self._quoted is None:
-            # By hand, for orjson allots many times what a string with quotes in it needs, and
-            # does not give it back; a ring full of such frames would fill the memory.
+            # By hand: orjson allocates many times what a string with quotes needs and does not
+            # give it back, so a ring full of such frames would fill the memory.
             text = orjson.dumps(self.payload)
             self._quoted = b'"%b"' % text.replace(b"\\", b"\\\\").replace(b'"', b'\\"')
         return self._quoted
 
 
 class Channel:
-    """A push channel: who listens to what, and the frames that may be asked for again."""
+    """A push channel: its subscriptions, its sockets, and the frames kept for a replay.
+
+    *owner* is the label of its account.
+    """
 
     def __init__(self, label: str, owner: str, rng: random.Random, ring_size: int) -> None:
         self.label = label
@@ -62,7 +65,7 @@ class Channel:
         self.sequence = rng.randrange(4_000_000_000, 5_000_000_000)
         self.subscribed: frozenset[str] = frozenset()
         self.sockets: set[Socket] = set()
-        # A channel that lost data tells so to everybody who comes back to it.
+        # A channel that lost data says so on each websocket that comes back to it.
         self.is_broken = False
         self._ring: deque[tuple[int, bytes]] = deque()
         self._ring_size = ring_size
@@ -70,7 +73,7 @@ class Channel:
         self._lost_up_to = self.sequence
 
     def data(self, base_host: str) -> dict[str, Any]:
-        """The channel as pages and settings tell it, web protocol sheet §7.1."""
+        """Return the channel as pages and settings have it, web protocol sheet §7.1."""
         return {
             "minSeq": str(self.sequence),
             "channel": self.name,
@@ -82,7 +85,7 @@ class Channel:
         }
 
     async def push(self, items: Iterable[Item]) -> None:
-        """Send the items somebody subscribed to in one frame, and keep it for a replay."""
+        """Send the subscribed items in one frame, and keep it for a replay."""
         wanted = [item.quoted for item in items if item.name in self.subscribed]
         if not wanted or self.is_broken:
             return
@@ -94,7 +97,7 @@ class Channel:
         await self.send(frame)
 
     async def push_text(self, text: str) -> None:
-        """Send one item as it is, subscribed or not, be it JSON or not; it is not kept."""
+        """Send one item as it is, subscribed or not, JSON or not; it is not kept."""
         self.sequence += 1
         await self.send(orjson.dumps({"min_seq": self.sequence, "messages": [text]}))
 
@@ -104,7 +107,7 @@ class Channel:
             await socket.send(frame)
 
     async def replay(self, socket: Socket, min_seq: int) -> None:
-        """Send what came after *min_seq*, or the news that it cannot be found any more."""
+        """Send the frames after *min_seq*, or that some of them are no longer kept."""
         if self.is_broken or min_seq < self._lost_up_to:
             await socket.send(b'{"error":"missed_messages"}')
             return
@@ -132,7 +135,7 @@ class Socket:
         self.is_silent = False
 
     async def send(self, frame: bytes) -> None:
-        """Send a text frame, unless the socket plays dead; drop a client that does not read."""
+        """Send a text frame unless the socket plays dead; drop a client that does not read."""
         if self.is_silent or self._ws.closed or self._transport is None:
             return
         if self._transport.get_write_buffer_size() > _UNREAD_LIMIT:
@@ -141,11 +144,11 @@ class Socket:
         try:
             await self._ws.send_frame(frame, WSMsgType.TEXT)
         except ConnectionError:
-            # The reading side of this socket notices it and takes the socket away.
+            # The reading side of this socket notices it and removes the socket.
             return
 
     async def close(self) -> None:
-        """Close as a server that goes away does: without waiting for the other side."""
+        """Close as a server that goes away: without waiting for the other side."""
         if self._transport is not None and not self._ws.closed:
             await self._ws.close(code=1001, drain=False)
             self._transport.close()

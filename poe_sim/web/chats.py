@@ -1,4 +1,4 @@
-"""Chats listened to, read, changed and removed: GraphQL operations of web protocol sheet §10."""
+"""GraphQL operations on chats, but for sending: web protocol sheet §10.2 to §10.10."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from .bots import node_id
 from .channels import Item
 from .graphql import VIEWER_ID, Call, Json, Operation, cursor_of, page_of, server_error
 from .objects import Account, Chat, Message
-from .player import stop, stop_all_of
+from .player import stop, stop_chat
 
 
 async def _subscribe(call: Call) -> Json:
@@ -18,7 +18,7 @@ async def _subscribe(call: Call) -> Json:
             case {"subscriptionName": str(name), "queryHash": str(value)}:
                 is_current = hashes.SUBSCRIPTIONS.get(name) == value
             case {"subscriptionName": str(name), "query": str()}:
-                # The oldest clients sent the text of the subscription and no hash.
+                # The oldest clients sent the subscription's text instead of its hash.
                 is_current = False
             case _:
                 raise server_error("bad subscription")
@@ -37,7 +37,7 @@ async def _subscribe(call: Call) -> Json:
 
 
 def _chat_nodes(account: Account, handle: str | None = None) -> list[tuple[object, Json]]:
-    """Return the chats, the one that was used last first."""
+    """Return the chats, the last used one first."""
     return [
         (chat.chat_id, chat.as_json())
         for chat in reversed(account.chats.values())
@@ -122,7 +122,7 @@ async def _break(call: Call) -> Json:
 async def _stop_chat(call: Call) -> Json:
     chat = call.chat()
     call.entry["chatId"] = chat.chat_id
-    await stop_all_of(call.world, chat)
+    await stop_chat(call.world, chat)
     return {"cancelViewerActiveJobs": {"viewer": {"id": VIEWER_ID}}}
 
 
@@ -138,7 +138,7 @@ async def _stop_message(call: Call) -> Json:
 
 
 async def _remove(call: Call, chat: Chat) -> None:
-    await stop_all_of(call.world, chat)
+    await stop_chat(call.world, chat)
     del call.account.chats[chat.chat_id]
     call.world.journal.add(
         face="web",

@@ -1,4 +1,4 @@
-"""What GraphQL operations are made of: a call, its answer or its refusal, pages of lists."""
+"""The parts of GraphQL operations: a call, its refusal, the pages of a list."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Call:
     files: list[Upload] = field(default_factory=list)
 
     def chat(self) -> Chat:
-        """Return the chat of the call, which must be the account's."""
+        """Return the chat that the call names. Raises `Refused` if the account has no such chat."""
         chat = self.account.chats.get(self.variables["chatId"])
         if chat is None:
             raise server_error("unknown chat")
@@ -48,7 +48,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """What an operation takes, and who answers it."""
+    """An operation: the variables it takes, in the form of `variables_error`, and its handler."""
 
     schema: Mapping[str, str]
     handler: Callable[[Call], Awaitable[Json]]
@@ -57,20 +57,21 @@ class Operation:
 
 
 def server_error(why: str) -> faults.Refused:
-    """The answer to whatever cannot be done, web protocol sheet §17.2."""
+    """Return the refusal of an impossible call, web protocol sheet §17.2."""
     return faults.graphql_error("Server Error", f"server error: {why}")
 
 
 def cursor_of(key: object) -> str:
+    """Return the cursor of a list's item."""
     return base64.b64encode(f"c:{key}".encode()).decode()
 
 
 def page_of(nodes: Sequence[tuple[object, Json]], count: int | None, cursor: str | None) -> Json:
-    """Cut one page out of a list whose items are known by a key."""
+    """Return one page of a list of keys and nodes, from behind *cursor* on."""
     start = 0
     if cursor:
         keys = [cursor_of(key) for key, _ in nodes]
-        # Someone who counts pages by numbers and an item that is gone both get the end.
+        # An unknown cursor, such as a page's number or that of a removed item, gets the end.
         start = keys.index(cursor) + 1 if cursor in keys else len(nodes)
     limit = 10 if count is None else max(0, min(count, 200))
     part = nodes[start : start + limit]

@@ -62,7 +62,7 @@ class Message:
         }
 
     def as_json(self) -> dict[str, Any]:
-        """The message as frames and history carry it."""
+        """Return the message as frames and the history have it."""
         return {
             **self._fixed,
             "state": self.state,
@@ -76,14 +76,14 @@ class Message:
         }
 
     def edge(self) -> dict[str, Any]:
-        """The message as an edge of a connection; the cursor of a human one is its nonce."""
+        """Return the message as an edge of a connection; the cursor of a human one is its nonce."""
         node = self.as_json()
         return {"id": node["id"], "cursor": self.nonce or str(self.message_id), "node": node}
 
 
 @dataclass(slots=True, eq=False)
 class Job:
-    """One generation run, web protocol sheet §12.3."""
+    """One run of a bot, web protocol sheet §12.3."""
 
     job_id: int
     account: Account
@@ -95,7 +95,7 @@ class Job:
     task: asyncio.Task[None] | None = None
 
     def brief(self) -> dict[str, Any]:
-        """The job as its messages name it."""
+        """Return the job as its messages have it."""
         account = self.account
         return {
             "id": node_id("PoeJob", self.job_id),
@@ -105,7 +105,7 @@ class Job:
         }
 
     def as_json(self) -> dict[str, Any]:
-        """The job as its own frames carry it; the nonce is missing once it ended."""
+        """Return the job as its own frames have it; the nonce is missing once it has ended."""
         is_running = self.state in ("not_started", "running")
         found: dict[str, Any] = {
             "id": node_id("PoeJob", self.job_id),
@@ -136,7 +136,7 @@ class Chat:
         return node_id("Chat", self.chat_id)
 
     def as_json(self) -> dict[str, Any]:
-        """The chat as lists and answers carry it."""
+        """Return the chat as lists and answers have it."""
         return {
             "__typename": "Chat",
             "id": self.node_id,
@@ -149,7 +149,7 @@ class Chat:
 
 
 class Account:
-    """A user of the stand-in; its cookies and form key never leave it but in pages."""
+    """An account; its cookies and form key appear in pages only."""
 
     def __init__(self, label: str, token: str, user_id: int, formkey: str, points: int) -> None:
         self.label = label
@@ -167,7 +167,7 @@ class Account:
         self.uploads: dict[str, dict[str, Any]] = {}
 
     def points_info(self) -> dict[str, Any]:
-        """The account's points, web protocol sheet §10.8."""
+        """Return the account's points, web protocol sheet §10.8."""
         return {
             "id": node_id("MessagePointInfo", 0),
             "messagePointBalance": self.points,
@@ -180,7 +180,7 @@ class Account:
         }
 
     def message(self, message_id: int) -> tuple[Chat, Message] | None:
-        """Find one of the account's messages, in the newest chats first."""
+        """Return a message of the account and its chat, or None."""
         for chat in reversed(self.chats.values()):
             for message in reversed(chat.messages):
                 if message.message_id == message_id:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields
 
 @dataclass(slots=True)
 class Switches:
-    """What ``POST /__control`` can set; `poe_sim/README.md` explains each."""
+    """The switches and their defaults; `poe_sim/README.md` explains each."""
 
     mode: str = "strict"
     tag_mode: str = "either"
@@ -46,7 +46,7 @@ _CHOICES: Mapping[str, Sequence[str]] = {
 
 
 def switch_error(name: str, value: object) -> str | None:
-    """Return why *value* does not fit the switch *name*, or None when it does."""
+    """Return what is wrong with *value* for the switch *name*, or None."""
     kinds: Mapping[str, tuple[type, ...]] = {
         "str": (str,),
         "float": (int, float),

@@ -1,4 +1,4 @@
-"""The state of the web face: accounts, channels, builds, and what the control put in the way."""
+"""The state of the web face: accounts, channels, builds, faults, lines."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .objects import Account, Chat, Job, Message
 from .pages import Build, hex_text, scripts
 from .switches import Switches
 
-# An account keeps this many; a benchmark would fill the memory otherwise.
+# No more than these are kept: a benchmark would fill the memory otherwise.
 _CHANNELS_KEPT = 16
 _CHATS_KEPT = 5_000
 _BUILDS_KEPT = 5
@@ -27,7 +27,7 @@ _BUILDS_KEPT = 5
 
 @dataclass(slots=True)
 class Fault:
-    """A fault that the control put in the way of requests, for so many of them."""
+    """A fault of the control for the next *times* requests that fit."""
 
     words: dict[str, str]
     path: str | None = None
@@ -57,7 +57,7 @@ class World:
         self.builds = [Build.make(self.rng)]
         self.channels: dict[str, Channel] = {}
         self.faults: list[Fault] = []
-        # How often the trouble that a prompt asks for was made: `!times`.
+        # How often the trouble of a prompt was played, for `!times`.
         self.faults_played: dict[str, int] = {}
         self.lines = Lines(self._handle, have_tools=False)
         self.shares: dict[str, list[Message]] = {}
@@ -81,16 +81,16 @@ class World:
 
     @property
     def is_strict(self) -> bool:
-        """Whether the stand-in insists on all that today's browser sends."""
+        """Whether requests must have all that today's browser sends."""
         return self.switches.mode == "strict"
 
     @property
     def build(self) -> Build:
-        """The release of the front end that pages are served from."""
+        """The newest release of the front end."""
         return self.builds[-1]
 
     def account_of(self, tokens: Iterable[str]) -> Account | None:
-        """Return the account that any of these `p-b` values belongs to."""
+        """Return the logged-in account of the first known `p-b` among these, or None."""
         for token in tokens:
             account = self._by_token.get(token)
             if account is not None and account.is_logged_in:
@@ -98,18 +98,18 @@ class World:
         return None
 
     def account_called(self, label: str) -> Account | None:
-        """Return the account with this label."""
+        """Return the account with this label, or None."""
         return next((account for account in self.accounts if account.label == label), None)
 
     def new_token(self, account: Account) -> str:
-        """Give the account one more valid `p-b`, as a renewal of its session."""
+        """Return one more valid `p-b` for the account, as Poe renews a session."""
         token = base64.b64encode(self.rng.randbytes(16)).decode().replace("=", "%3D")
         account.tokens.append(token)
         self._by_token[token] = account
         return token
 
     def new_channel(self, account: Account | None) -> Channel:
-        """Open a fresh channel; without an account it stays unknown, as an anonymous visitor's."""
+        """Return a new channel; without an account it is not registered, so no websocket opens."""
         self._channel_count += 1
         label = f"channel-{self._channel_count}"
         owner = "nobody" if account is None else account.label
@@ -124,23 +124,22 @@ class World:
                     del account.channels[name], self.channels[name]
         return channel
 
-    def new_build(self) -> Build:
-        """Release a new front end: its form keys are new as well."""
+    def new_build(self) -> None:
+        """Release a new front end; all form keys change with it."""
         self.builds = [*self.builds[1 - _BUILDS_KEPT :], Build.make(self.rng)]
         for account in self.accounts:
             self.rotate_formkey(account)
-        return self.build
 
     def rotate_formkey(self, account: Account) -> None:
-        """Give the account another form key; the old one is refused from now on."""
+        """Give the account another form key; the old one becomes invalid."""
         account.formkey = hex_text(self.rng, 32)
 
     def retire_hash(self, name: str) -> None:
-        """Give an operation a new hash, as a release does; the scripts tell it."""
+        """Give an operation a new hash, as a release does; it can be found in the scripts."""
         self.hashes[name] = hex_text(self.rng, 64)
 
     def reset(self) -> None:
-        """Put switches, hashes and accounts back as they were at first; chats and keys stay."""
+        """Reset switches, hashes, faults, lines and accounts; chats and keys stay."""
         self.switches = replace(self._first_switches, unknown_bots=[])
         self.hashes = dict(hashes.OPERATIONS)
         self.faults.clear()
@@ -152,7 +151,7 @@ class World:
             account.sent_at.clear()
 
     def script(self, path: str) -> str | None:
-        """Return a script under ``/_next/static/`` of the newest release or one before it."""
+        """Return a script under ``/_next/static/`` of the newest release that has it, or None."""
         for build in reversed(self.builds):
             text = scripts(build, self.hashes).get(path)
             if text is not None:
@@ -160,7 +159,7 @@ class World:
         return None
 
     def find_bot(self, name: str) -> Bot | None:
-        """Return the bot of that name, unless the control made it unknown."""
+        """Return the bot of that name; None if there is none, or if the control hides it."""
         bot = self.bots.find(name)
         if bot is None or bot.names() & {gone.lower() for gone in self.switches.unknown_bots}:
             return None
@@ -171,7 +170,7 @@ class World:
         return None if bot is None else bot.handle
 
     def new_chat(self, account: Account, bot: Bot, nonce: str | None) -> Chat:
-        """Open a chat; the oldest idle one goes when there are too many."""
+        """Return a new chat; the oldest idle one goes when there are too many."""
         self._last_chat_id += self.rng.randrange(1, 50)
         chat = Chat(self._last_chat_id, self.letters(18), nonce, bot)
         account.chats[chat.chat_id] = chat
@@ -182,12 +181,12 @@ class World:
         return chat
 
     def new_message(self, **content: Any) -> Message:
-        """Make a message whose id is greater than all before."""
+        """Return a new message, whose id is greater than all before."""
         self._last_message_id += self.rng.randrange(1, 50)
         return Message(self._last_message_id, code=self.letters(20), **content)
 
     def new_job(self, account: Account, chat: Chat, bot: Bot, nonce: str) -> Job:
-        """Start to count one more reply of the account as running."""
+        """Return a new job, and count one more reply of the account as running."""
         self._last_job_id += 1
         job = Job(self._last_job_id, account, chat, bot, nonce)
         chat.job = job
@@ -195,22 +194,22 @@ class World:
         return job
 
     def end_job(self, job: Job, state: str) -> None:
-        """Stop counting a reply as running."""
+        """Set the job's last state, and stop counting its reply as running."""
         job.state = state
         job.account.jobs.pop(job.job_id, None)
         if job.chat.job is job:
             job.chat.job = None
 
     def letters(self, length: int) -> str:
-        """Return a random code as Poe's URLs have it."""
+        """Return a random code as in Poe's URLs."""
         return "".join(self.rng.choices(string.ascii_lowercase + string.digits, k=length))
 
     def decoy(self, formkey: str) -> str:
-        """Return the wrong form key that a page yields to whoever reads it carelessly."""
+        """Return the wrong form key that a careless reading of a page yields."""
         return hashlib.md5(formkey.encode(), usedforsecurity=False).hexdigest()
 
     def sdid_label(self, sdid: str) -> str:
-        """Return a label that tells devices apart without showing their ids."""
+        """Return a label that distinguishes devices without showing their ids."""
         if not sdid:
             return "none"
         return f"sdid-{self._sdids.setdefault(sdid, len(self._sdids) + 1)}"
