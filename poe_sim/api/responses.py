@@ -67,7 +67,7 @@ async def serve(visit: Visit) -> web.StreamResponse:
 
 
 def _no_memory(model: Model) -> Refused:
-    """Refuse to go on from an earlier response, in the ways that were seen at Poe."""
+    """Return the refusal to go on from an earlier response, as it was seen at Poe."""
     if model.owner == "Anthropic":
         return errors.by_status(500, model.id, model.owner)
     return errors.invalid(

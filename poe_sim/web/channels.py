@@ -1,4 +1,4 @@
-"""Push channels, web protocol sheet §7: what is pushed, who listens, what can be replayed."""
+"""Push channels, web protocol sheet §7: items, subscriptions, websockets, replays."""
 
 from __future__ import annotations
 

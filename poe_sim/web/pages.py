@@ -117,7 +117,7 @@ def home(
 
 
 def login() -> str:
-    """Return the login page, which belongs to nobody."""
+    """Return the login page."""
     return (
         "<!DOCTYPE html><html><head><title>Login - Poe</title></head><body>"
         '<div id="__next"></div><script id="__NEXT_DATA__" type="application/json">'
