@@ -21,7 +21,7 @@ def api(server: Api) -> Api:
 
 
 def test_media_links_can_lead_here(api: Api) -> None:
-    """To small real files; usually they lead to Poe and nothing is here."""
+    """With the switch on, links lead to small real files here; otherwise they lead to Poe."""
     url = api.text("a fox", model="Imagen-4").split()[-1]
     path = url.removeprefix("https://pfst.cf2.poecdn.net")
     assert requests.get(api.url + path, timeout=10).status_code == 404
