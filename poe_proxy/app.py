@@ -12,18 +12,20 @@ from typing import Any
 
 from flask import Flask
 
-from poe_proxy import counting, logs, views
-from poe_proxy.fetching import Fetcher
+from poe_proxy import logs
 from poe_proxy.gateway import Gateway
-from poe_proxy.limits import Limit, PerMinute, Rest
 from poe_proxy.models import Models
-from poe_proxy.points import Balance, PointsWatch
-from poe_proxy.prompts import Prompt, RoleMode, check_labels
+from poe_proxy.net.fetching import Fetcher
+from poe_proxy.pool.balances import Balance, PointsWatch
+from poe_proxy.pool.limits import Limit, PerMinute, Rest
+from poe_proxy.pool.rotator import Token, TokenRotator
+from poe_proxy.server import routes
 from poe_proxy.settings import EXAMPLE_KEY, Settings
-from poe_proxy.tokens import Token, TokenRotator
+from poe_proxy.shaping import tokenizer
 from poe_proxy.upstreams.base import Upstream
 from poe_proxy.upstreams.poe_api import Catalogue, Learned, PoeApi
 from poe_proxy.upstreams.poe_web import Credentials, PoeWeb, Site
+from poe_proxy.upstreams.poe_web.prompts import Prompt, RoleMode, check_labels
 
 log = logging.getLogger(__name__)
 
@@ -55,9 +57,9 @@ def create_app(settings: Settings | None = None) -> Flask:
     cookies = list(_cookies(settings))
     tokens = TokenRotator([*keys, *cookies], patience=settings.queue_timeout)
     PointsWatch(tokens, every=settings.points_check).start()
-    counting.warm_up()
+    tokenizer.warm_up()
     app = Flask(__name__)
-    app.extensions["poe_proxy"] = views.Services(
+    app.extensions["poe_proxy"] = routes.Services(
         gateway=Gateway(
             tokens,
             Models.load(settings.models),
@@ -68,7 +70,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         max_body=round(settings.max_body_mb * 1_000_000),
         errors_as_text=settings.errors_as_text,
     )
-    views.register(app)
+    routes.register(app)
     app.wsgi_app = _real_callers(  # type: ignore[method-assign]  # Flask's own idiom
         _tidy_paths(app.wsgi_app), settings.forwarded_allow_ips
     )

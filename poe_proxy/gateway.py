@@ -8,9 +8,7 @@ from contextlib import closing
 from dataclasses import replace
 from typing import Any, Final
 
-from poe_proxy import cutting, jsonspeak, toolspeak
 from poe_proxy.chat import ChatRequest, Idle, ReplyEvent, Sending, Waiting
-from poe_proxy.counting import count_text
 from poe_proxy.errors import (
     BotNotFound,
     NoTokenFree,
@@ -21,7 +19,9 @@ from poe_proxy.errors import (
     UpstreamError,
 )
 from poe_proxy.models import Models
-from poe_proxy.tokens import Lease, Token, TokenRotator
+from poe_proxy.pool.rotator import Lease, Token, TokenRotator
+from poe_proxy.shaping import json_answers, tools, truncation
+from poe_proxy.shaping.tokenizer import count_text
 from poe_proxy.upstreams.base import TICK, Upstream
 
 log = logging.getLogger(__name__)
@@ -121,12 +121,12 @@ class Gateway:
                 yield from _cut(_paced(events, lease), asked, token.kind)
 
         def taught(asked: ChatRequest) -> Generator[ReplyEvent, None, None]:
-            return toolspeak.reply(ask, asked)
+            return tools.reply(ask, asked)
 
         def called(asked: ChatRequest) -> Generator[ReplyEvent, None, None]:
             """Poe's own tools, where the bot has them."""
             try:
-                if (yield from toolspeak.native(ask(asked), asked)):
+                if (yield from tools.native(ask(asked), asked)):
                     return
                 log.info("a bot did not call as tool_choice demands; teaching it")
             except ParameterRefused as refusal:
@@ -138,8 +138,8 @@ class Gateway:
             yield from taught(asked)
 
         has_own_tools = token.kind == "key" and bot.lower() not in self._toolless
-        with closing(jsonspeak.reply(called if has_own_tools else taught, chat)) as events:
-            yield from cutting.at_words(events, chat.stop) if chat.stop else events
+        with closing(json_answers.reply(called if has_own_tools else taught, chat)) as events:
+            yield from truncation.at_words(events, chat.stop) if chat.stop else events
 
     def _route(self, chat: ChatRequest) -> tuple[str, frozenset[str]]:
         """The bot that *chat* is for, and the kinds of token that can serve it."""
@@ -181,7 +181,7 @@ def _cut(events: Iterable[ReplyEvent], chat: ChatRequest, kind: str) -> Iterable
     By key Poe sees to the length; the web protocol can say nothing of it.
     """
     if chat.parallel_tool_calls is False:
-        events = cutting.at_one_call(events)
+        events = truncation.at_one_call(events)
     if chat.max_tokens is not None and kind == "cookie":
-        events = cutting.at_length(events, chat.max_tokens, count_text)
+        events = truncation.at_length(events, chat.max_tokens, count_text)
     return events

@@ -50,9 +50,9 @@ from poe_proxy.errors import (
     UpstreamUnreachable,
 )
 from poe_proxy.gateway import Gateway
-from poe_proxy.limits import Rest
 from poe_proxy.models import Models, Route
-from poe_proxy.tokens import Token, TokenRotator
+from poe_proxy.pool.limits import Rest
+from poe_proxy.pool.rotator import Token, TokenRotator
 from poe_proxy.upstreams.base import Upstream
 
 from .fakes import ANSWER, Clock, FakeUpstream, Step, ask

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from poe_proxy.prompts import check_labels
 from poe_proxy.settings import BadSettings, Settings
+from poe_proxy.upstreams.poe_web.prompts import check_labels
 
 ENOUGH = {"AuthKey": "sk-secret", "TOKENS": "cookie-secret"}
 

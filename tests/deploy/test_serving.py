@@ -184,7 +184,7 @@ def test_a_reload_takes_the_code_of_today(tmp_path: Path) -> None:
     server = Served(tmp_path, PYTHONPATH=str(tmp_path))
     try:
         until(lambda: server.status() == 200)
-        views = tmp_path / "poe_proxy" / "views.py"
+        views = tmp_path / "poe_proxy" / "server" / "routes.py"
         views.write_text(views.read_text().replace('"status":"ok"', '"status":"new"'))
         server.process.send_signal(signal.SIGHUP)
 

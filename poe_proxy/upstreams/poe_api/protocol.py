@@ -28,7 +28,7 @@ from poe_proxy.chat import (
     Usage,
 )
 from poe_proxy.errors import PartRefused, UpstreamInterrupted, UpstreamProtocolError
-from poe_proxy.thinking import Thinking
+from poe_proxy.shaping.reasoning import Thinking
 from poe_proxy.upstreams.poe_api import effort, failures
 
 # ---- the request

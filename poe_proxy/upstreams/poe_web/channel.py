@@ -27,7 +27,7 @@ from poe_proxy.errors import (
     UpstreamProtocolError,
     UpstreamUnreachable,
 )
-from poe_proxy.upstreams.poe_web.dialing import dial
+from poe_proxy.net.dialing import dial
 from poe_proxy.upstreams.poe_web.mailbox import Early, Letter, Mailbox, Resync
 from poe_proxy.upstreams.poe_web.pages import ChannelData
 from poe_proxy.upstreams.poe_web.site import Site

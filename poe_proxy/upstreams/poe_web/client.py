@@ -36,7 +36,7 @@ from poe_proxy.errors import (
     UpstreamUncertain,
     UpstreamUnreachable,
 )
-from poe_proxy.thinking import told_apart
+from poe_proxy.shaping.reasoning import told_apart
 from poe_proxy.upstreams.base import TICK
 from poe_proxy.upstreams.poe_web import attachments, graphql
 from poe_proxy.upstreams.poe_web.attachments import Attachment, Fetch, Tickets

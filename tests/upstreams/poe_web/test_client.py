@@ -11,7 +11,7 @@ import pytest
 
 from poe_proxy import errors
 from poe_proxy.chat import ChatRequest, Done, Idle, ImagePart, Message, ReplyEvent, Text
-from poe_proxy.fetching import Fetched
+from poe_proxy.net.fetching import Fetched
 from poe_proxy.upstreams.poe_web.attachments import Attachment
 from poe_proxy.upstreams.poe_web.client import Bot, Exchange, Login, PoeWeb
 from poe_proxy.upstreams.poe_web.credentials import Credentials

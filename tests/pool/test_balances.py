@@ -14,8 +14,8 @@ from poe_proxy.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
-from poe_proxy.points import Balance, look
-from poe_proxy.tokens import Token, TokenRotator
+from poe_proxy.pool.balances import Balance, look
+from poe_proxy.pool.rotator import Token, TokenRotator
 
 
 class Account:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import pytest
 
 from poe_proxy.chat import Done, Idle, Reasoning, Replaced, ReplyEvent, Text, ToolCallPart
-from poe_proxy.cutting import at_length, at_one_call, at_words
+from poe_proxy.shaping.truncation import at_length, at_one_call, at_words
 
 
 def said(events: Iterable[ReplyEvent]) -> str:

@@ -23,8 +23,8 @@ from poe_proxy.chat import (
     Usage,
     Waiting,
 )
-from poe_proxy.counting import count_prompt, count_text
 from poe_proxy.errors import PoeProxyError, UpstreamInterrupted
+from poe_proxy.shaping.tokenizer import count_prompt, count_text
 
 #: Seconds of silence after which a stream gets a comment line, so that nobody between
 #: takes it for dead.

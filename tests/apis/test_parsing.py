@@ -7,9 +7,9 @@ from typing import Any
 import orjson
 import pytest
 
+from poe_proxy.apis.chat_completions.parsing import chat_request
 from poe_proxy.chat import ChatRequest, FilePart, ImagePart, Message, TextPart, ToolCall
 from poe_proxy.errors import InvalidRequest
-from poe_proxy.parsing import chat_request
 
 USER = {"role": "user", "content": "Hello!"}
 FUNCTION = {"name": "look_up", "parameters": {"type": "object"}}

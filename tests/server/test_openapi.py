@@ -17,15 +17,16 @@ from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 from werkzeug.test import TestResponse
 
-from poe_proxy import errors, views
+from poe_proxy import errors
+from poe_proxy.apis.chat_completions.parsing import chat_request
 from poe_proxy.chat import Done, Reasoning, Text, ToolCallPart, Usage
 from poe_proxy.errors import InvalidRequest, NoPointsLeft, PoeProxyError, TokenLimited
-from poe_proxy.parsing import chat_request
+from poe_proxy.server import routes
 
-from .test_views import COMPLETIONS, HELLO, Site, lines
+from .test_routes import COMPLETIONS, HELLO, Site, lines
 
-PACKAGE = Path(views.__file__).parent
-DOCUMENT: dict[str, Any] = orjson.loads((PACKAGE / "openapi.json").read_bytes())
+PACKAGE = Path(routes.__file__).parents[1]
+DOCUMENT: dict[str, Any] = orjson.loads((PACKAGE / "server/pages/openapi.json").read_bytes())
 COMPONENTS: dict[str, Any] = DOCUMENT["components"]
 REGISTRY = Registry().with_resource("urn:openapi", DRAFT202012.create_resource(DOCUMENT))
 
@@ -159,7 +160,7 @@ def test_every_error_is_described_and_no_other() -> None:
         for one in failures(PoeProxyError)
         if one is not errors.UpstreamError
     }
-    written = "\n".join(path.read_text("utf-8") for path in PACKAGE.glob("*.py"))
+    written = "\n".join(path.read_text("utf-8") for path in PACKAGE.rglob("*.py"))
     by_hand = set(re.findall(r'code="(\w+)"', written))
     told = described_errors()
 
@@ -182,7 +183,7 @@ def test_every_failure_is_rendered_as_described(failure: type[PoeProxyError]) ->
         name for name, one in COMPONENTS["responses"].items() if failure.code in told_in(one)[1]
     )
     with Site().client.application.test_request_context():
-        body = orjson.loads(views.error_response(failure("It failed.")).data)
+        body = orjson.loads(routes.error_response(failure("It failed.")).data)
 
     at(f"/components/responses/{described}/content/application~1json/schema").validate(body)
 
@@ -207,7 +208,7 @@ def _names(node: ast.AST) -> Iterator[str]:
 
 def test_the_fields_that_the_parser_knows_are_described() -> None:
     """Each field that parsing.py looks at is in the schema, and the schema has no other."""
-    source = ast.parse((PACKAGE / "parsing.py").read_text("utf-8"))
+    source = ast.parse((PACKAGE / "apis/chat_completions/parsing.py").read_text("utf-8"))
     (named,) = (
         ast.literal_eval(node.value.args[0])
         for node in source.body

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from poe_proxy import counting
 from poe_proxy.chat import ChatRequest, Message, TextPart, ToolCall
-from poe_proxy.counting import count_prompt, count_text
+from poe_proxy.shaping import tokenizer
+from poe_proxy.shaping.tokenizer import count_prompt, count_text
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ def test_a_long_text_is_counted_in_slices(monkeypatch: pytest.MonkeyPatch) -> No
     text = " hello" * 25
 
     whole = count_text(text)
-    monkeypatch.setattr(counting, "_SLICE", 60)
+    monkeypatch.setattr(tokenizer, "_SLICE", 60)
 
     assert 25 == whole
     assert 25 == count_text(text)
@@ -58,6 +58,6 @@ def test_a_prompt_counts_its_tools() -> None:
 
 def test_warming_up_needs_no_network() -> None:
     """The vocabulary comes with the library, so that loading it is all there is to do."""
-    counting.warm_up()
+    tokenizer.warm_up()
 
     assert 1 == count_text("hello")

@@ -22,8 +22,8 @@ from poe_proxy.errors import (
     UpstreamBlocked,
     UpstreamTimeout,
 )
-from poe_proxy.limits import PerMinute, Rest
-from poe_proxy.tokens import (
+from poe_proxy.pool.limits import PerMinute, Rest
+from poe_proxy.pool.rotator import (
     REST_BLOCKED,
     REST_EXHAUSTED,
     REST_LIMITED,
@@ -32,7 +32,7 @@ from poe_proxy.tokens import (
     TokenRotator,
 )
 
-from .fakes import Clock
+from ..fakes import Clock
 
 
 def token(label: str, **options: Any) -> Token[None]:

@@ -20,9 +20,9 @@ from markupsafe import escape
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import PathConverter
 
-from poe_proxy import logs, parsing, rendering, sse
+from poe_proxy import logs, sse
+from poe_proxy.apis.chat_completions import parsing, rendering
 from poe_proxy.chat import ChatRequest, Idle, ReplyEvent, Waiting
-from poe_proxy.connection import Connection
 from poe_proxy.errors import (
     BotNotFound,
     InternalError,
@@ -35,7 +35,8 @@ from poe_proxy.errors import (
     UpstreamInterrupted,
 )
 from poe_proxy.gateway import Gateway
-from poe_proxy.points import DOLLARS, Balance
+from poe_proxy.pool.balances import DOLLARS, Balance
+from poe_proxy.server.client_socket import Connection
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +69,9 @@ _EXPOSED: Final = ", ".join(
 )  # fmt: skip
 _HEADER_NAMES: Final = re.compile(r"[\w\-, ]{1,2000}", re.ASCII)
 _OPEN: Final = frozenset({"openai.hello", "openai.health", "openai.describe"})
-_DESCRIPTION: Final = resources.files("poe_proxy").joinpath("openapi.json").read_bytes()
+_DESCRIPTION: Final = (
+    resources.files("poe_proxy.server.pages").joinpath("openapi.json").read_bytes()
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

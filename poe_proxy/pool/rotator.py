@@ -22,7 +22,7 @@ from poe_proxy.errors import (
     TokenRejected,
     UpstreamBlocked,
 )
-from poe_proxy.limits import Limit
+from poe_proxy.pool.limits import Limit
 
 log = logging.getLogger(__name__)
 

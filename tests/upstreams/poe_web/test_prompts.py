@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from poe_proxy.chat import ChatRequest, ImagePart, Message, Role, TextPart
-from poe_proxy.prompts import DEFAULT_LABELS, Prompt, RoleMode
+from poe_proxy.upstreams.poe_web.prompts import DEFAULT_LABELS, Prompt, RoleMode
 
 
 def conversation(*messages: tuple[Role, str]) -> ChatRequest:

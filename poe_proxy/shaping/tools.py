@@ -50,7 +50,7 @@ from poe_proxy.chat import (
     Waiting,
 )
 from poe_proxy.errors import AnswerUnusable, InvalidRequest
-from poe_proxy.jsonspeak import (
+from poe_proxy.shaping.json_answers import (
     Ask,
     Bill,
     Nesting,

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from poe_proxy import jsonspeak, toolspeak
 from poe_proxy.chat import (
     ChatRequest,
     Done,
@@ -25,8 +24,9 @@ from poe_proxy.chat import (
     Waiting,
 )
 from poe_proxy.errors import AnswerUnusable, InvalidRequest, UpstreamTimeout
+from poe_proxy.shaping import json_answers, tools
 
-from .fakes import FakeUpstream, Step, ask
+from ..fakes import FakeUpstream, Step, ask
 
 CITY: dict[str, Any] = {
     "type": "object",
@@ -52,7 +52,7 @@ def saying(*texts: str) -> FakeUpstream:
 
 
 def reply(bot: FakeUpstream, chat: ChatRequest) -> list[ReplyEvent]:
-    return list(jsonspeak.reply(lambda one: bot.reply(one, "bot"), chat))
+    return list(json_answers.reply(lambda one: bot.reply(one, "bot"), chat))
 
 
 def text_of(events: Iterable[ReplyEvent]) -> str:
@@ -322,7 +322,7 @@ def test_two_wrong_answers_are_an_error(answer: str, problem: str) -> None:
     said: list[ReplyEvent] = []
 
     with pytest.raises(AnswerUnusable) as failure:
-        said.extend(jsonspeak.reply(lambda one: bot.reply(one, "bot"), wanting(CITY)))
+        said.extend(json_answers.reply(lambda one: bot.reply(one, "bot"), wanting(CITY)))
 
     assert "invalid_json_answer" == failure.value.code
     assert "response_format" == failure.value.param
@@ -362,7 +362,7 @@ def test_the_first_reply_is_over_before_the_second_begins() -> None:
         open_then.append(bot.open)
         return bot.reply(chat, "bot")
 
-    list(jsonspeak.reply(listening, wanting()))
+    list(json_answers.reply(listening, wanting()))
 
     assert [0, 0] == open_then
 
@@ -390,7 +390,7 @@ def test_a_failure_of_the_upstream_passes() -> None:
 def test_hanging_up_closes_the_upstream(form: Any) -> None:
     """Closing the generator closes the one inside."""
     bot = FakeUpstream([Text("{"), Text("}"), Done()])
-    events = jsonspeak.reply(lambda one: bot.reply(one, "bot"), ask(response_format=form))
+    events = json_answers.reply(lambda one: bot.reply(one, "bot"), ask(response_format=form))
     next(events)
 
     events.close()
@@ -482,7 +482,7 @@ def test_a_check_that_would_take_for_ever_is_given_up(
     schema: Any, answer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A schema that cannot be checked in time is the client's mistake, and holds up nobody."""
-    monkeypatch.setattr(jsonspeak, "MAX_CHECK", 0.05)
+    monkeypatch.setattr(json_answers, "MAX_CHECK", 0.05)
 
     with pytest.raises(InvalidRequest, match="too long") as failure:
         reply(saying(json.dumps(answer)), wanting(schema))
@@ -579,9 +579,9 @@ CALL = '<tool_call>\n{"name": "look", "arguments": {"at": "Paris"}}\n</tool_call
 
 def both(bot: FakeUpstream, chat: ChatRequest) -> list[ReplyEvent]:
     def with_tools(one: ChatRequest) -> Any:
-        return toolspeak.reply(lambda taught: bot.reply(taught, "bot"), one)
+        return tools.reply(lambda taught: bot.reply(taught, "bot"), one)
 
-    return list(jsonspeak.reply(with_tools, chat))
+    return list(json_answers.reply(with_tools, chat))
 
 
 def test_a_call_needs_no_json_beside_it() -> None:

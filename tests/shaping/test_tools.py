@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from poe_proxy import toolspeak
 from poe_proxy.chat import (
     ChatRequest,
     Done,
@@ -30,8 +29,9 @@ from poe_proxy.chat import (
     Waiting,
 )
 from poe_proxy.errors import AnswerUnusable, InvalidRequest, UpstreamTimeout
+from poe_proxy.shaping import tools
 
-from .fakes import FakeUpstream, Step, ask
+from ..fakes import FakeUpstream, Step, ask
 
 
 def tool(name: str, properties: dict[str, Any] | None = None, **schema: Any) -> dict[str, Any]:
@@ -79,7 +79,7 @@ def saying(*texts: str, size: int = 1_000_000) -> FakeUpstream:
 
 
 def replying(bot: FakeUpstream, request: ChatRequest) -> Generator[ReplyEvent, None, None]:
-    return toolspeak.reply(lambda one: bot.reply(one, "bot"), request)
+    return tools.reply(lambda one: bot.reply(one, "bot"), request)
 
 
 def reply(bot: FakeUpstream, request: ChatRequest) -> list[ReplyEvent]:
@@ -1031,7 +1031,7 @@ def test_the_first_reply_is_over_before_the_second_begins() -> None:
         open_then.append((bot.open, bot.hung_up))
         return bot.reply(one, "bot")
 
-    list(toolspeak.reply(listening, chat()))
+    list(tools.reply(listening, chat()))
 
     assert [(0, 0), (0, 1)] == open_then
 
@@ -1063,9 +1063,7 @@ def test_a_native_bot_is_heard_if_it_heeds_the_choice(
     verdicts = []
 
     def heard() -> Generator[ReplyEvent, None, None]:
-        verdicts.append(
-            (yield from toolspeak.native(bot.reply(chat(), "b"), chat(tool_choice=choice)))
-        )
+        verdicts.append((yield from tools.native(bot.reply(chat(), "b"), chat(tool_choice=choice))))
 
     passed = [event for event in heard() if event != Idle()]
 
@@ -1173,7 +1171,7 @@ def agent(bot: Callable[[ChatRequest], str], turns: int, size: int) -> list[Mess
     messages = [message("system", "You edit files."), message("user", "Write twenty files.")]
     for _ in range(turns):
         events = list(
-            toolspeak.reply(
+            tools.reply(
                 lambda one: (event for event in [*cut(bot(one), size), Done()]),
                 chat(*messages),
             )

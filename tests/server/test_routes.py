@@ -18,7 +18,7 @@ from openai.types import Model
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from werkzeug.test import TestResponse
 
-from poe_proxy import rendering, views
+from poe_proxy.apis.chat_completions import rendering
 from poe_proxy.app import _tidy_paths
 from poe_proxy.chat import Done, Idle, Reasoning, Text
 from poe_proxy.errors import (
@@ -33,11 +33,12 @@ from poe_proxy.errors import (
 )
 from poe_proxy.gateway import Gateway
 from poe_proxy.models import Models, Route
-from poe_proxy.points import Balance
-from poe_proxy.tokens import Token, TokenRotator
+from poe_proxy.pool.balances import Balance
+from poe_proxy.pool.rotator import Token, TokenRotator
+from poe_proxy.server import routes
 from poe_proxy.upstreams.base import Upstream
 
-from .fakes import ANSWER, FakeUpstream, Step, log_lines
+from ..fakes import ANSWER, FakeUpstream, Step, log_lines
 
 KEY = "sk-test"
 HELLO = {"model": "gpt-4", "messages": [{"role": "user", "content": "Hello!"}]}
@@ -61,14 +62,14 @@ class Site:
             [Token("cookie-1", self.upstream)], patience=patience
         )
         app = Flask("poe_proxy")
-        app.extensions["poe_proxy"] = views.Services(
+        app.extensions["poe_proxy"] = routes.Services(
             gateway=Gateway(self.tokens, models or Models.load()),
             balance=Balance(self.tokens),
             auth_keys=keys,
             max_body=max_body,
             errors_as_text=errors_as_text,
         )
-        views.register(app)
+        routes.register(app)
         self.client: FlaskClient = app.test_client()
 
     def get(self, path: str, **options: Any) -> TestResponse:
@@ -365,7 +366,7 @@ def test_a_client_that_leaves_while_the_bot_talks_is_noticed(
     gone: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A whole answer is given up too, although the bot never pauses."""
-    monkeypatch.setattr(views, "LOOK_EVERY", 0.0)
+    monkeypatch.setattr(routes, "LOOK_EVERY", 0.0)
     site = Site(*repeat(Text("on and "), 100), Done())
 
     answer = site.post(orjson.dumps(HELLO), environ_overrides={"gunicorn.socket": gone})
@@ -419,7 +420,7 @@ def test_a_client_that_stops_reading_is_given_up(stream: bool) -> None:
         )
 
         limit = ours.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
-    assert 1000 * views.WRITE_TIMEOUT == limit
+    assert 1000 * routes.WRITE_TIMEOUT == limit
 
 
 def test_a_stream_that_the_server_closes_is_hung_up() -> None:
@@ -553,7 +554,7 @@ def test_a_body_that_breaks_off_is_a_hang_up(site: Site, caplog: pytest.LogCaptu
 
 def test_a_slow_body_is_cut(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """A client that does not send its body in time loses its connection."""
-    monkeypatch.setattr(views, "BODY_TIMEOUT", 0.02)
+    monkeypatch.setattr(routes, "BODY_TIMEOUT", 0.02)
     ours, theirs = socket.socketpair()
     with ours, theirs, ours.makefile("rb") as stream:
         theirs.sendall(b'{"model":')

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from poe_proxy.limits import PerMinute, Rest
+from poe_proxy.pool.limits import PerMinute, Rest
 
 
 @pytest.mark.parametrize(

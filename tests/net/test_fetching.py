@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from poe_proxy.errors import InvalidRequest
-from poe_proxy.fetching import Fetched, Fetcher, is_public
+from poe_proxy.net.fetching import Fetched, Fetcher, is_public
 from tests.upstreams.poe_api.raw import CERTIFICATE, Handler, Server, Visitor
 
 PUBLIC = "93.184.216.34"

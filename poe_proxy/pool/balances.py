@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Final, Generic, Protocol, TypeVar
 
 from poe_proxy.errors import NoTokenLeft, PoeProxyError, TokenRejected, UpstreamTimeout
-from poe_proxy.tokens import Token, TokenRotator
+from poe_proxy.pool.rotator import Token, TokenRotator
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from contextlib import suppress
 
 import pytest
 
-from poe_proxy.connection import Connection
+from poe_proxy.server.client_socket import Connection
 
 
 @pytest.fixture

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from poe_proxy.upstreams.poe_web import dialing
-from poe_proxy.upstreams.poe_web.dialing import dial
+from poe_proxy.net import dialing
+from poe_proxy.net.dialing import dial
 
-from ..poe_api.raw import CERTIFICATE
+from ..upstreams.poe_api.raw import CERTIFICATE
 
 
 @pytest.fixture

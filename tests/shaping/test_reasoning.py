@@ -7,7 +7,7 @@ import time
 import pytest
 
 from poe_proxy.chat import Done, Idle, Reasoning, Replaced, ReplyEvent, Text, ToolCallPart, Usage
-from poe_proxy.thinking import Piece, Thinking, told_apart
+from poe_proxy.shaping.reasoning import Piece, Thinking, told_apart
 
 
 def told(pieces: list[Piece]) -> tuple[str, str]:

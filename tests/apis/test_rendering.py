@@ -12,7 +12,8 @@ import pytest
 from openai.types import Model
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
-from poe_proxy import rendering
+from poe_proxy.apis.chat_completions import rendering
+from poe_proxy.apis.chat_completions.rendering import completion, error_body, frames, model_list
 from poe_proxy.chat import (
     Done,
     FinishReason,
@@ -26,9 +27,8 @@ from poe_proxy.chat import (
     Waiting,
 )
 from poe_proxy.errors import InvalidRequest, PoeProxyError, UpstreamInterrupted, UpstreamTimeout
-from poe_proxy.rendering import completion, error_body, frames, model_list
 
-from .fakes import Clock, ask
+from ..fakes import Clock, ask
 
 HELLO = [Text("Hel"), Text("lo"), Done()]
 
