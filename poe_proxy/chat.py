@@ -72,26 +72,74 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Tool:
+    """A tool that the bot may call."""
+
+    name: str
+    #: None where the client gave none.
+    description: str | None = field(default=None, repr=False)
+    #: The JSON schema of its arguments; None where the client gave none.
+    schema: Mapping[str, Any] | None = field(default=None, repr=False)
+    #: Where the client sent the schema, such as `tools[0].function.parameters`.
+    path: str = field(default="tools", compare=False)
+    #: Whatever else the definition holds, such as `strict`; goes to Poe unchanged.
+    extra: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def definition(self) -> dict[str, Any]:
+        """The tool as a JSON object in the form that bots know."""
+        given = {"name": self.name, "description": self.description, "parameters": self.schema}
+        return {name: value for name, value in given.items() if value is not None} | self.extra
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolChoice:
+    """Whether the bot may, must or must not call a tool."""
+
+    #: `other` is a form that only Poe may know: it is passed on as it came, and cannot be taught.
+    mode: Literal["auto", "none", "required", "other"]
+    #: The one tool that must be called; only with `required`.
+    name: str | None = None
+    #: The form of an `other` choice.
+    other: Mapping[str, Any] | None = field(default=None, repr=False)
+    #: The client's field, such as `tool_choice`.
+    path: str = field(default="tool_choice", compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JsonWanted:
+    """The answer shall be JSON: an object, or what fits a schema."""
+
+    #: None: any object will do.
+    schema: Mapping[str, Any] | None = field(default=None, repr=False)
+    #: What the answer is, in the client's words.
+    description: str | None = field(default=None, repr=False)
+    #: The client's field, such as `response_format`.
+    path: str = field(default="response_format", compare=False)
+    #: Where the client sent the schema, such as `response_format.json_schema.schema`.
+    schema_path: str = field(default="response_format", compare=False)
+    #: Whatever else came with the schema, such as `name` and `strict`; goes to Poe unchanged.
+    extra: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ChatRequest:
-    """What a client asks for, checked and in one shape."""
+    """What a client asks for, checked and in one shape, whichever API was spoken.
+
+    How the answer is dressed is not in it; that belongs to the API's `Call`.
+    """
 
     #: The name as the client wrote it; answers carry it back.
     model: str
     messages: tuple[Message, ...] = field(repr=False)
-    stream: bool = False
-    include_usage: bool = False
     temperature: float | None = None
     top_p: float | None = None
     max_tokens: int | None = None
     stop: tuple[str, ...] = ()
-    #: Tool definitions in OpenAI's JSON shape.
-    tools: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
-    tool_choice: str | Mapping[str, Any] | None = None
+    tools: tuple[Tool, ...] = field(default=(), repr=False)
+    tool_choice: ToolChoice | None = None
     parallel_tool_calls: bool | None = None
-    #: Whether the client speaks the form that tools had before: `functions`, of which an answer
-    #: calls one, as `function_call`. Beneath they are tools like others.
-    legacy_functions: bool = False
-    response_format: Mapping[str, Any] | None = None
+    json: JsonWanted | None = None
     reasoning_effort: str | None = None
     #: Fields that have no name here, a bot's own parameters among them, as they came.
     extra: Mapping[str, Any] = field(default_factory=dict, repr=False)
@@ -103,12 +151,6 @@ class ChatRequest:
 @dataclass(frozen=True, slots=True)
 class Waiting:
     """Still in line for a token. Comes from the gateway, never from an upstream."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sending:
-    """The request goes out to Poe when the next event is asked for. Comes from an upstream, and
-    goes no further than the gateway: that is the moment from which a token's use counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,3 +212,6 @@ class Done:
 
 
 ReplyEvent: TypeAlias = Waiting | Idle | Text | Replaced | Reasoning | ToolCallPart | Usage | Done
+#: What an API dresses for its client. `Idle` is among it only as a sign to keep the connection
+#: alive: `delivery` lets one through after each long silence.
+Said: TypeAlias = Idle | Text | Replaced | Reasoning | ToolCallPart | Usage | Done

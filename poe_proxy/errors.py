@@ -1,5 +1,5 @@
-"""Every way a request can fail. Status, OpenAI type and code, and what a failure
-means for the token and for a second try, are read from the class.
+"""Every way a request can fail. Status, OpenAI type and code, what a failure means for
+the token, and whether a second try makes sense: all are read from the class.
 
 * PoeProxyError
   x InvalidRequest            400  the client's doing; `param` names the field
@@ -29,6 +29,7 @@ means for the token and for a second try, are read from the class.
     + PromptTooLong           400  more than the bot can read
     + PromptRefused           403  moderation
     + ParameterRefused        400  the bot does not take a field, or its value
+      - ToolsRefused          400  the bot has no tools of its own, or not this choice of them
     + PartRefused             400  this way to Poe does not take a part of a message
     + TokenRejected           502  Poe no longer takes this token
     + TokenLimited            429  this token has had its share for now
@@ -37,6 +38,7 @@ means for the token and for a second try, are read from the class.
 
 from __future__ import annotations
 
+from math import inf
 from typing import ClassVar
 
 
@@ -44,7 +46,8 @@ class PoeProxyError(Exception):
     """Anything that ends a request; never raised itself.
 
     The message is shown to the client: it never holds a credential or the text of
-    a conversation.
+    a conversation. `param` is the client's own path to a field where a value brought it
+    along, else the name of a field of `ChatRequest`.
     """
 
     status: ClassVar[int] = 500
@@ -150,6 +153,14 @@ class UpstreamError(PoeProxyError):
     #: Whether only the other way to Poe may do better: what failed is the same for every
     #: token of this kind.
     another_kind: ClassVar[bool] = False
+    #: Whether it is the token's own trouble, which says nothing about how the next one will do.
+    is_of_token: ClassVar[bool] = False
+    #: Seconds that the token rests afterwards unless Poe says for how long; None: it need not.
+    rest: ClassVar[float | None] = None
+    #: Whether the token is set aside for good.
+    retires: ClassVar[bool] = False
+    #: Whether the token rests until its account is known to have points again.
+    is_out_of_points: ClassVar[bool] = False
 
 
 class UpstreamUnreachable(UpstreamError):
@@ -205,6 +216,7 @@ class UpstreamBlocked(UpstreamError):
 
     code = "upstream_blocked"
     another_kind = True
+    rest = 60.0
 
 
 class UpstreamOverloaded(UpstreamError):
@@ -279,6 +291,10 @@ class ParameterRefused(UpstreamError):
     code = "unsupported_parameter"
 
 
+class ToolsRefused(ParameterRefused):
+    """The bot has no tools of its own, or does not heed this choice: they can be taught."""
+
+
 class PartRefused(UpstreamError):
     """This way to Poe does not take an image or file in this form; the other one may."""
 
@@ -293,6 +309,8 @@ class TokenRejected(UpstreamError):
 
     code = "upstream_auth"
     another_token = True
+    is_of_token = True
+    retires = True
 
 
 class TokenLimited(UpstreamError):
@@ -302,6 +320,8 @@ class TokenLimited(UpstreamError):
     type = "rate_limit_error"
     code = "rate_limit_exceeded"
     another_token = True
+    is_of_token = True
+    rest = 30.0
 
 
 class TokenExhausted(TokenLimited):
@@ -310,3 +330,5 @@ class TokenExhausted(TokenLimited):
     type = "insufficient_quota"
     code = "insufficient_quota"
     client_may_retry = False
+    rest = inf
+    is_out_of_points = True
