@@ -84,12 +84,14 @@ class Tool:
     path: str = field(default="tools", compare=False)
     #: Whatever else the definition holds, such as `strict`; goes to Poe unchanged.
     extra: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    #: Whatever stands beside the definition, such as `cache_control`; the same.
+    beside: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @property
     def definition(self) -> dict[str, Any]:
         """The tool as a JSON object in the form that bots know."""
         given = {"name": self.name, "description": self.description, "parameters": self.schema}
-        return {name: value for name, value in given.items() if value is not None} | self.extra
+        return {**{name: one for name, one in given.items() if one is not None}, **self.extra}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
