@@ -20,7 +20,11 @@ from typing import Any, Final
 _RESET: Final = struct.pack("ii", 1, 0)
 
 
-class Connection:
+class ClientGone(Exception):
+    """The client hung up; there is nobody to answer."""
+
+
+class ClientSocket:
     """The socket of one request."""
 
     def __init__(self, environ: Mapping[str, Any]) -> None:

@@ -1,0 +1,172 @@
+"""Reply events as an HTTP answer, and the one place that decides how an answer ends."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Generator, Iterator
+from typing import Final
+
+from flask import Response, g, request
+
+from poe_proxy.apis.base import Api, Call
+from poe_proxy.chat import Done, Idle, ReplyEvent, Said, Waiting
+from poe_proxy.errors import InternalError, PoeProxyError, UpstreamInterrupted
+from poe_proxy.server.bodies import read_body
+from poe_proxy.server.client_socket import ClientGone, ClientSocket
+from poe_proxy.server.failures import internal_error
+from poe_proxy.server.services import services
+
+log = logging.getLogger(__name__)
+
+#: Seconds for which a client may take nothing of its answer before it is given up.
+WRITE_TIMEOUT: Final = 60.0
+
+#: Seconds between two looks whether the client is still there, at most.
+LOOK_EVERY: Final = 0.5
+
+#: Seconds of silence after which a stream gets a keep-alive, so that nothing between takes the
+#: connection for dead.
+KEEP_ALIVE: Final = 15.0
+
+
+def deliver(api: Api) -> Response:
+    """Answer the request at hand in the words of *api*, whole or as the answer arrives.
+
+    Raises `PoeProxyError` for what fails before the answer has begun, and `ClientGone`.
+    """
+    g.api = api
+    client = ClientSocket(request.environ)
+    client.limit_writes(WRITE_TIMEOUT)
+    call = api.call(read_body(client, services().max_body))
+    g.model = call.chat.model
+    parts = answer(call, services().gateway.reply(call.chat), client)
+    # What fails before the first part can still be answered with a status code.
+    first = next(parts)
+    if not call.streams:
+        parts.close()
+        return Response(first, content_type="application/json")
+    response = Response(parts, content_type="text/event-stream; charset=utf-8")
+    response.headers["Cache-Control"] = "no-cache"
+    response.headers["X-Accel-Buffering"] = "no"  # nginx would hold frames back
+    response.call_on_close(parts.close)
+    return response
+
+
+def answer(
+    call: Call,
+    events: Generator[ReplyEvent, None, None],
+    client: ClientSocket,
+    *,
+    clock: Callable[[], float] = time.monotonic,
+) -> Generator[bytes, None, None]:
+    """Yield the answer that *events* make: the body, or an empty part once the bot has begun,
+    and then the frames.
+
+    However it ends, *events* are closed: the bot is stopped, and the token goes back. Before
+    the first part a failure is raised as a `PoeProxyError`; behind it, it is the last frame.
+    """
+    said = _Listener(events, client, clock)
+    has_begun = False
+    try:
+        if not call.streams:
+            yield call.body(said)
+            return
+        said.await_first()
+        has_begun = True
+        yield b""
+        yield from call.frames(said)
+    except GeneratorExit:  # the client hung up while a frame was written
+        raise
+    except BaseException as error:
+        if isinstance(error, ClientGone):
+            if has_begun:  # raised, it would be logged as a fault
+                return
+            raise
+        failure = _as_failure(error)
+        if not has_begun:
+            raise failure from None
+        log.info("broke off: %s", failure.code)
+        yield call.failed(failure)
+        if not isinstance(error, Exception):
+            raise
+    finally:
+        events.close()
+
+
+def _as_failure(error: BaseException) -> PoeProxyError:
+    """Return what the client hears of *error*: a failure, a bug, or the stop of the server."""
+    if isinstance(error, PoeProxyError):
+        return error
+    if isinstance(error, Exception):
+        return internal_error(error)
+    return UpstreamInterrupted("The proxy was stopped before the end of the reply.")
+
+
+class _Listener(Iterator[Said]):
+    """What is said in a reply, for as long as the client is there to hear it.
+
+    A class and not a generator: it stands between each event and the client.
+    """
+
+    def __init__(
+        self,
+        events: Iterator[ReplyEvent],
+        client: ClientSocket,
+        clock: Callable[[], float],
+    ) -> None:
+        self._events = events
+        self._client = client
+        self._clock = clock
+        self._looked = self._spoke = clock()
+        self._first: Said | None = None
+        self._is_done = False
+
+    def await_first(self) -> None:
+        """Return once there is something to say, or after too long a silence.
+
+        Silence counts from when Poe was asked: the time in line ends with a status of its own.
+        """
+        silent_since: float | None = None
+        for event in self._events:
+            now = self._clock()
+            self._look(event, now)
+            if isinstance(event, Waiting):
+                continue
+            if isinstance(event, Idle):
+                silent_since = silent_since or now
+                if now - silent_since < KEEP_ALIVE:
+                    continue
+            self._first, self._spoke = event, now
+            return
+        raise InternalError("The reply ended before it began.")
+
+    def __next__(self) -> Said:
+        if self._first is not None:
+            event, self._first = self._first, None
+            self._is_done = isinstance(event, Done)
+            return event
+        for event in self._events:
+            now = self._clock()
+            self._look(event, now)
+            if isinstance(event, Idle | Waiting):
+                if now - self._spoke < KEEP_ALIVE:
+                    continue
+                event = Idle()
+            self._spoke = now
+            self._is_done = isinstance(event, Done)
+            return event
+        if not self._is_done:
+            raise UpstreamInterrupted("The reply broke off before its end.")
+        raise StopIteration
+
+    def _look(self, event: ReplyEvent, now: float) -> None:
+        """Raise `ClientGone` if the client has hung up.
+
+        A bot that talks without a pause gives no `Idle`, and to a client that wants the whole
+        answer nothing is written that could fail. So the time counts too.
+        """
+        if now - self._looked >= LOOK_EVERY or isinstance(event, Idle | Waiting):
+            self._looked = now
+            if self._client.is_gone():
+                raise ClientGone
