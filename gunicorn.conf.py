@@ -19,7 +19,7 @@ for _name in [name for name in sys.modules if name.partition(".")[0] == "poe_pro
 
 from gunicorn import util
 
-from poe_proxy.apis.chat_completions.rendering import error_body
+from poe_proxy.apis.openai_error import error_body
 from poe_proxy.app import read_settings
 from poe_proxy.errors import InternalError, InvalidRequest
 from poe_proxy.settings import BadSettings

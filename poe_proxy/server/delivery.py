@@ -152,7 +152,8 @@ class _Listener(Iterator[Said]):
             if isinstance(event, Idle | Waiting):
                 if now - self._spoke < KEEP_ALIVE:
                     continue
-                event = Idle()
+                self._spoke = now
+                return Idle()
             self._spoke = now
             self._is_done = isinstance(event, Done)
             return event
