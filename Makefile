@@ -8,7 +8,7 @@ CLIENTS := tests/clients
 PARALLEL := -n 4 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check fmt lint types layers clients independent independent-web independent-api independent-agents bench lock clean try try-image try-nginx try-systemd
+.PHONY: help install run test check fmt lint types layers clients independent independent-web independent-api independent-agents bench docs lock clean try try-image try-nginx try-systemd
 
 help:
 	@echo "make run          serve your .env; without one, a demo on a stand-in for Poe"
@@ -16,6 +16,7 @@ help:
 	@echo "make check        lint, types, layers and tests, as CI runs them"
 	@echo "make independent  clients and coding agents that others wrote"
 	@echo "make bench        the benchmark"
+	@echo "make docs         writes .env.example and the table in docs/settings.md"
 	@echo "make fmt          puts the format right"
 	@echo "make clean        removes all that was installed"
 	@echo "make try          container, nginx and systemd, each tried for real (as root)"
@@ -101,6 +102,9 @@ $(VENV)-independent-%/installed: tests/independent/requirements-%.txt
 
 bench: $(VENV)/installed-dev
 	@$(BIN)/python -m bench
+
+docs: install
+	@$(BIN)/python -m docs.write_settings
 
 try: try-nginx try-image try-systemd
 

@@ -16,9 +16,11 @@ from typing import Final
 import pytest
 from openai.types.chat import completion_create_params
 
+from docs import write_settings
 from poe_proxy import errors
 from poe_proxy.apis.chat_completions.parsing import chat_request
 from poe_proxy.chat import Message, TextPart
+from poe_proxy.environment import declared
 from poe_proxy.models import Models
 from poe_proxy.settings import Settings
 from poe_proxy.upstreams.poe_api import protocol
@@ -27,7 +29,7 @@ from poe_proxy.upstreams.poe_web.prompts import Prompt, RoleMode
 ROOT = Path(__file__).parents[1]
 DESIGN: Final = "docs/design.md"
 READMES = ("README.md", "README.zh-CN.md")
-DOCUMENTS = (*READMES, "CHANGELOG.md", "CONTRIBUTING.md", "tests/README.md")
+DOCUMENTS = (*READMES, "CHANGELOG.md", "CONTRIBUTING.md", "docs/settings.md", "tests/README.md")
 
 
 def text_of(name: str) -> str:
@@ -59,44 +61,27 @@ def code(cell: str) -> str:
 # ---- settings
 
 
-def _plain(value: object) -> str:
-    """A default as one would write it in a `.env`."""
-    if value is None or value == {}:
-        return ""
-    if isinstance(value, bool | float):
-        return f"{value:g}"
-    return str(value)
-
-
-def _settings_of_the_source() -> tuple[dict[str, str], list[str]]:
-    """The variables that `Settings.from_env` reads, with their defaults, and their aliases."""
-    defaults, aliases = {}, []
-    for node in ast.walk(ast.parse(text_of("poe_proxy/settings.py"))):
-        match node:
-            case ast.Call(
-                func=ast.Attribute(value=ast.Name(id="env")),
-                args=[ast.Constant(value=str(name)), *rest],
-                keywords=keywords,
-            ):
-                defaults[name] = _plain(ast.literal_eval(rest[0])) if rest else ""
-                aliases += [str(ast.literal_eval(k.value)) for k in keywords if k.arg == "alias"]
-    return defaults, aliases
-
-
-DEFAULTS, ALIASES = _settings_of_the_source()
+DEFAULTS = {one.name: write_settings.default_of(field) for field, one in declared(Settings)}
+ALIASES = [one.alias for _, one in declared(Settings) if one.alias]
 
 
 def _env_example() -> list[tuple[str, str]]:
     return re.findall(r"^#?([A-Za-z][A-Za-z_]*)=(.*)$", text_of(".env.example"), re.MULTILINE)
 
 
-def test_the_source_is_understood() -> None:
-    """What this file reads from settings.py are the fields of Settings, one for one."""
+def test_every_field_declares_its_variable_and_its_default() -> None:
+    """The fields of Settings and the variables are the same, one for one."""
     assert len(Settings.__dataclass_fields__) == len(DEFAULTS)
     assert {"AuthKey": "", "PORT": "8080", "COOL_DOWN": "10", "DELETE_CHATS": "0"}.items() <= (
         DEFAULTS.items()
     )
     assert ["AUTH_KEY"] == ALIASES
+
+
+def test_the_documents_list_the_settings_as_they_are_declared() -> None:
+    """`make docs` would change neither .env.example nor docs/settings.md."""
+    assert write_settings.env_example() == text_of(".env.example")
+    assert write_settings.page(text_of("docs/settings.md")) == text_of("docs/settings.md")
 
 
 def test_env_example_has_every_setting_once_at_its_default() -> None:
@@ -125,9 +110,9 @@ def test_env_example_filled_in_is_the_default_configuration(
     assert Settings(auth_keys=("sk-some-key",), tokens=("some-cookie",)) == settings
 
 
-@pytest.mark.parametrize("name", READMES)
+@pytest.mark.parametrize("name", [*READMES, "docs/settings.md"])
 def test_the_table_of_settings_is_complete(name: str) -> None:
-    """The README's table has every setting once, with its default, and every alias."""
+    """The table has every setting once, with its default, and every alias."""
     table = [(code(row[0]), code(row[1])) for row in rows(name, "settings") if code(row[0])]
 
     assert DEFAULTS == dict(table)
