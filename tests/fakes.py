@@ -9,11 +9,14 @@ from contextlib import contextmanager
 from typing import Any, Final, TypeAlias
 
 from poe_proxy import logs
-from poe_proxy.chat import ChatRequest, Done, Message, ReplyEvent, Sending, Text, TextPart
+from poe_proxy.chat import ChatRequest, Done, Idle, Message, ReplyEvent, Text, TextPart
+from poe_proxy.upstreams.base import Abilities, Permit
 
 #: What happens next in a reply: an event is said, a failure is raised, a function is called.
-Step: TypeAlias = ReplyEvent | Sending | BaseException | Callable[[], object]
+Step: TypeAlias = ReplyEvent | BaseException | Callable[[], object]
 
+#: The request goes out.
+SENDING: Final = Idle()
 ANSWER: Final[tuple[Step, ...]] = (Text("Hello"), Text(" there"), Done())
 
 
@@ -39,20 +42,27 @@ class FakeUpstream:
         self.open = 0
         self.hung_up = 0
         self.points = 100_000
+        self.able = Abilities()
         self._replies: list[Generator[ReplyEvent, None, None]] = []
         self._scripts = list(scripts) or [ANSWER]
 
-    def reply(self, chat: ChatRequest, bot: str) -> Generator[ReplyEvent, None, None]:
+    def abilities(self, bot: str) -> Abilities:
+        return self.able
+
+    def reply(self, chat: ChatRequest, bot: str, turn: Permit) -> Generator[ReplyEvent, None, None]:
         self.asked.append((chat, bot))
-        # Kept, so that a reply is over because somebody closed it, not because Python did.
-        self._replies.append(self._play())
+        # Kept, so that a reply is over because it was closed, not because Python did it.
+        self._replies.append(self._play(turn))
         return self._replies[-1]
 
-    def _play(self) -> Generator[ReplyEvent, None, None]:
+    def _play(self, turn: Permit) -> Generator[ReplyEvent, None, None]:
         script = self._scripts[0] if len(self._scripts) == 1 else self._scripts.pop(0)
         self.open += 1
         try:
             for step in script:
+                if step is SENDING:
+                    yield from turn()
+                    continue
                 if isinstance(step, BaseException):
                     raise step
                 if callable(step):

@@ -81,10 +81,10 @@ class Completion:
     def frames(self, events: Iterable[Said]) -> Iterator[bytes]:
         """Yield `chat.completion.chunk` frames, and `[DONE]`. A keep-alive is a comment."""
         events = iter(events)
-        first = next(events)
+        first = next(events, None)
         if isinstance(first, Idle):
             yield sse.comment("keep-alive")
-        else:
+        elif first is not None:
             events = chain([first], events)
         yield self._chunk({"role": "assistant", "content": ""})
         add = self._transcript.add
@@ -103,6 +103,7 @@ class Completion:
                     if self._form.wants_usage:
                         yield self._last_head + orjson.dumps(self._usage()) + b"}\n\n"
                     yield sse.DONE
+                    return
                 case Idle():
                     yield sse.comment("keep-alive")
                 case Usage() | Replaced():

@@ -7,8 +7,18 @@ from typing import Any
 import orjson
 import pytest
 
-from poe_proxy.apis.chat_completions.parsing import chat_request
-from poe_proxy.chat import ChatRequest, FilePart, ImagePart, Message, TextPart, ToolCall
+from poe_proxy.apis.chat_completions.parsing import Form, chat_request
+from poe_proxy.chat import (
+    ChatRequest,
+    FilePart,
+    ImagePart,
+    JsonWanted,
+    Message,
+    TextPart,
+    Tool,
+    ToolCall,
+    ToolChoice,
+)
 from poe_proxy.errors import InvalidRequest
 
 USER = {"role": "user", "content": "Hello!"}
@@ -16,9 +26,17 @@ FUNCTION = {"name": "look_up", "parameters": {"type": "object"}}
 TOOL = {"type": "function", "function": {"name": "look_up", "parameters": {"type": "object"}}}
 
 
+LOOK_UP = Tool(name="look_up", schema={"type": "object"})
+
+
 def parse(**fields: Any) -> ChatRequest:
-    """Parse a request that is complete but for *fields*; None in them leaves a field out."""
-    return chat_request(orjson.dumps({"model": "gpt-4", "messages": [USER], **fields}))
+    """Parse a request that is complete but for *fields*; null in them is as good as absent."""
+    return chat_request(orjson.dumps({"model": "gpt-4", "messages": [USER], **fields}))[0]
+
+
+def form(**fields: Any) -> Form:
+    """How the answer to the same request is to be dressed."""
+    return chat_request(orjson.dumps({"model": "gpt-4", "messages": [USER], **fields}))[1]
 
 
 def parts(*given: Any) -> tuple[Any, ...]:
@@ -31,51 +49,50 @@ def parts(*given: Any) -> tuple[Any, ...]:
 
 def test_the_least_that_makes_a_request() -> None:
     """Model and messages are enough; everything else has its default."""
-    assert ChatRequest(
+    chat = ChatRequest(
         model="gpt-4", messages=(Message(role="user", content=(TextPart("Hello!"),)),)
-    ) == chat_request(b'{"model":"gpt-4","messages":[{"role":"user","content":"Hello!"}]}')
+    )
+    assert (chat, Form()) == chat_request(
+        b'{"model":"gpt-4","messages":[{"role":"user","content":"Hello!"}]}'
+    )
 
 
 def test_everything_that_has_a_name() -> None:
     """Each field of the API that we know ends up in its place."""
-    chat = parse(
-        model="  Claude-Sonnet-4.5 ",
-        stream=True,
-        stream_options={"include_usage": True, "include_obfuscation": False},
+    fields: dict[str, Any] = {
+        "model": "  Claude-Sonnet-4.5 ",
+        "stream": True,
+        "stream_options": {"include_usage": True, "include_obfuscation": False},
+        "temperature": 0.5,
+        "top_p": 1,
+        "max_tokens": 7,
+        "stop": ["a", "b"],
+        "n": 1,
+        "tools": [TOOL],
+        "tool_choice": "auto",
+        "parallel_tool_calls": False,
+        "response_format": {"type": "json_object"},
+        "reasoning_effort": "low",
+        "logprobs": False,
+        "top_logprobs": 0,
+        "user": "u",
+    }
+
+    assert ChatRequest(
+        model="Claude-Sonnet-4.5",
+        messages=(Message(role="user", content=(TextPart("Hello!"),)),),
         temperature=0.5,
         top_p=1,
         max_tokens=7,
-        stop=["a", "b"],
-        n=1,
-        tools=[TOOL],
-        tool_choice="auto",
+        stop=("a", "b"),
+        tools=(LOOK_UP,),
+        tool_choice=ToolChoice(mode="auto"),
         parallel_tool_calls=False,
-        response_format={"type": "json_object"},
+        json=JsonWanted(),
         reasoning_effort="low",
-        logprobs=False,
-        top_logprobs=0,
-        user="u",
-    )
-
-    assert (
-        ChatRequest(
-            model="Claude-Sonnet-4.5",
-            messages=(Message(role="user", content=(TextPart("Hello!"),)),),
-            stream=True,
-            include_usage=True,
-            temperature=0.5,
-            top_p=1,
-            max_tokens=7,
-            stop=("a", "b"),
-            tools=(TOOL,),
-            tool_choice="auto",
-            parallel_tool_calls=False,
-            response_format={"type": "json_object"},
-            reasoning_effort="low",
-            extra={"user": "u"},
-        )
-        == chat
-    )
+        extra={"user": "u"},
+    ) == parse(**fields)
+    assert Form(streams=True, wants_usage=True) == form(**fields)
 
 
 def test_null_is_the_same_as_absent() -> None:
@@ -228,23 +245,23 @@ def test_calls_and_their_results() -> None:
     ("function_call", "tool_choice"),
     [
         (None, None),
-        ("none", "none"),
-        ("auto", "auto"),
-        ({"name": "look_up"}, {"type": "function", "function": {"name": "look_up"}}),
+        ("none", ToolChoice(mode="none")),
+        ("auto", ToolChoice(mode="auto")),
+        ({"name": "look_up"}, ToolChoice(mode="required", name="look_up")),
     ],
 )
 def test_functions_are_the_older_form_of_tools(function_call: Any, tool_choice: Any) -> None:
     """They are tools, one call at a time; and what the client hears is to be in that form too."""
-    chat = parse(
-        functions=[FUNCTION], function_call=function_call, tools=[], tool_choice="required"
-    )
+    fields = {
+        "functions": [FUNCTION], "function_call": function_call, "tools": [],
+        "tool_choice": "required",
+    }  # fmt: skip
+    chat = parse(**fields)
 
-    assert ({"type": "function", "function": FUNCTION},) == chat.tools
-    assert (tool_choice, False, True) == (
-        chat.tool_choice,
-        chat.parallel_tool_calls,
-        chat.legacy_functions,
-    )
+    assert (LOOK_UP,) == chat.tools
+    assert "functions[0].parameters" == chat.tools[0].path
+    assert (tool_choice, False) == (chat.tool_choice, chat.parallel_tool_calls)
+    assert form(**fields).is_legacy
     assert {} == chat.extra
 
 
@@ -258,20 +275,36 @@ def test_a_call_in_the_older_form_is_a_call() -> None:
     assert first.tool_calls[0].id != second.tool_calls[0].id
 
 
+CUSTOM = {"type": "custom", "custom": {"name": "look_up"}}
+
+
 @pytest.mark.parametrize(
-    "choice",
+    ("given", "choice"),
     [
-        "none",
-        "auto",
-        "required",
-        {"type": "function", "function": {"name": "look_up"}},
-        {"type": "custom", "custom": {"name": "look_up"}},
+        ("none", ToolChoice(mode="none")),
+        ("auto", ToolChoice(mode="auto")),
+        ("required", ToolChoice(mode="required")),
+        (
+            {"type": "function", "function": {"name": "look_up"}},
+            ToolChoice(mode="required", name="look_up"),
+        ),
+        (CUSTOM, ToolChoice(mode="other", other=CUSTOM)),
     ],
     ids=["none", "auto", "required", "by name", "another form"],
 )
-def test_a_tool_choice_goes_through(choice: Any) -> None:
-    """Each form of tool_choice that Poe knows, or may know, is kept as it came."""
-    assert choice == parse(tools=[TOOL], tool_choice=choice).tool_choice
+def test_a_tool_choice_is_understood(given: Any, choice: ToolChoice) -> None:
+    """Each form of tool_choice that Poe knows; one that it may know is kept as it came."""
+    assert choice == parse(tools=[TOOL], tool_choice=given).tool_choice
+
+
+def test_nothing_of_a_tool_is_lost() -> None:
+    """What has no name here goes on to Poe as it came, beside what has one."""
+    function = {"name": "f", "description": "Does it.", "strict": True}
+    (tool,) = parse(tools=[{"function": function, "cache_control": {"type": "x"}}]).tools
+
+    assert ("f", "Does it.", None) == (tool.name, tool.description, tool.schema)
+    assert (function, {"cache_control": {"type": "x"}}) == (tool.definition, tool.beside)
+    assert "tools[0].function.parameters" == tool.path
 
 
 def _allowed(mode: str, *names: str) -> dict[str, Any]:
@@ -287,15 +320,15 @@ def _allowed(mode: str, *names: str) -> dict[str, Any]:
         (_allowed("auto"), "auto", []),
     ],
 )
-def test_only_the_allowed_tools_are_left(choice: Any, mode: str, left: list[str]) -> None:
+def test_only_the_allowed_tools_are_left(choice: Any, mode: Any, left: list[str]) -> None:
     """They stay in their order, and the choice is said in the form that all upstreams know."""
     other = {"type": "function", "function": {"name": "other"}}
     third = {"type": "function", "function": {"name": "third"}}
 
     chat = parse(tools=[TOOL, other, third], tool_choice=choice)
 
-    assert left == [tool["function"]["name"] for tool in chat.tools]
-    assert mode == chat.tool_choice
+    assert left == [tool.name for tool in chat.tools]
+    assert ToolChoice(mode=mode) == chat.tool_choice
 
 
 def test_many_stop_words_are_welcome() -> None:
@@ -310,17 +343,21 @@ def test_many_stop_words_are_welcome() -> None:
     ("given", "kept"),
     [
         ({"type": "text"}, None),
-        ({"type": "json_object"}, {"type": "json_object"}),
+        ({"type": "json_object"}, JsonWanted()),
         (
             {"type": "json_schema", "json_schema": {"name": "n", "schema": {"type": "object"}}},
-            {"type": "json_schema", "json_schema": {"name": "n", "schema": {"type": "object"}}},
+            JsonWanted(schema={"type": "object"}, extra={"name": "n"}),
+        ),
+        (
+            {"type": "json_schema", "json_schema": {"schema": {}, "description": "A word."}},
+            JsonWanted(schema={}, description="A word."),
         ),
     ],
-    ids=["text", "json_object", "json_schema"],
+    ids=["text", "json_object", "json_schema", "described"],
 )
-def test_a_response_format_goes_through(given: Any, kept: Any) -> None:
-    """Plain text is no format at all; the others are kept."""
-    assert kept == parse(response_format=given).response_format
+def test_a_response_format_is_understood(given: Any, kept: Any) -> None:
+    """Plain text is no format at all; the others are JSON."""
+    assert kept == parse(response_format=given).json
 
 
 def test_text_in_any_script_is_kept() -> None:
