@@ -46,12 +46,14 @@ def read_settings(dotenv: Path = Path(".env")) -> Settings:
 def create_app(
     settings: Settings | None = None, *, upstreams: Sequence[Token[Upstream]] | None = None
 ) -> Flask:
-    """Return the WSGI application for *settings*, by default those of the environment.
+    """Return the WSGI application for *settings*, by default those of the environment: then the
+    process is ours, and so is its log.
 
     *upstreams* are tokens that take the place of those which the settings name.
     """
-    settings = settings or read_settings()
-    logs.set_up(settings.log_level)
+    if settings is None:
+        settings = read_settings()
+        logs.set_up(settings.log_level)
     if EXAMPLE_KEY in settings.auth_keys:
         log.warning(
             "AuthKey holds %s, the key of every example: whoever can reach this server can "

@@ -37,7 +37,8 @@ class Gateway:
         *,
         catalogue: Callable[[], Iterable[Mapping[str, Any]]] = tuple,
     ) -> None:
-        self._tokens = tokens
+        #: Which token answers.
+        self.tokens = tokens
         self._models = models
         self._catalogue = catalogue
 
@@ -50,7 +51,7 @@ class Gateway:
         last token met.
         """
         bot, kinds = self._route(chat)
-        deadline = self._tokens.now() + self._tokens.patience
+        deadline = self.tokens.now() + self.tokens.patience
         tried: set[Token[Upstream]] = set()
         moves = 0
         failure: UpstreamError | None = None
@@ -58,7 +59,7 @@ class Gateway:
             said = False
             token: Token[Upstream] | None = None
             try:
-                with self._tokens.lease(kinds=kinds, avoid=tried, deadline=deadline) as lease:
+                with self.tokens.lease(kinds=kinds, avoid=tried, deadline=deadline) as lease:
                     while (token := lease.wait(TICK)) is None:
                         yield Waiting()
                     with closing(self._ask(lease, token, chat, bot)) as events:
@@ -89,7 +90,7 @@ class Gateway:
                 if moves > MAX_MOVES:
                     # What no key can do, a cookie perhaps can.
                     kinds, moves = kinds - {token.kind}, 0
-                if not kinds & self._tokens.kinds:
+                if not kinds & self.tokens.kinds:
                     raise
                 failure = exc
                 log.info("%s: %s; trying another token", token.label, exc.code)
@@ -118,8 +119,8 @@ class Gateway:
         route = self._models.resolve(chat.model)
         if route is None:
             raise BotNotFound(f"The model {chat.model[:100]!r} does not exist.", param="model")
-        kinds = self._tokens.kinds if route.kind is None else frozenset({route.kind})
-        if not kinds & self._tokens.kinds:
+        kinds = self.tokens.kinds if route.kind is None else frozenset({route.kind})
+        if not kinds & self.tokens.kinds:
             raise BotNotFound(
                 f"The model {chat.model!r} is for {route.kind} tokens only, and there are none.",
                 param="model",

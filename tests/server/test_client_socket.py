@@ -10,7 +10,7 @@ from contextlib import suppress
 
 import pytest
 
-from poe_proxy.server.client_socket import Connection
+from poe_proxy.server.client_socket import ClientSocket
 
 
 @pytest.fixture
@@ -21,8 +21,8 @@ def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
         yield ours, theirs
 
 
-def over(ours: socket.socket) -> Connection:
-    return Connection({"gunicorn.socket": ours})
+def over(ours: socket.socket) -> ClientSocket:
+    return ClientSocket({"gunicorn.socket": ours})
 
 
 def test_a_silent_client_is_still_there(pair: tuple[socket.socket, socket.socket]) -> None:
@@ -96,7 +96,7 @@ def test_what_we_closed_ourselves_is_gone(pair: tuple[socket.socket, socket.sock
 
 def test_a_server_that_keeps_its_socket_to_itself_is_trusted() -> None:
     """Without a socket to look at, the client counts as there, and nothing is cut."""
-    connection = Connection({})
+    connection = ClientSocket({})
 
     assert not connection.is_gone()
     connection.cut()
@@ -205,7 +205,7 @@ def test_a_client_on_no_network_is_not_limited(pair: tuple[socket.socket, socket
     ours, theirs = pair
 
     over(ours).limit_writes(0.1)
-    Connection({}).limit_writes(0.1)
+    ClientSocket({}).limit_writes(0.1)
 
     ours.send(b"x")
     assert b"x" == theirs.recv(1)

@@ -22,8 +22,9 @@ from poe_proxy.apis.chat_completions.parsing import chat_request
 from poe_proxy.chat import Done, Reasoning, Text, ToolCallPart, Usage
 from poe_proxy.errors import InvalidRequest, NoPointsLeft, PoeProxyError, TokenLimited
 from poe_proxy.server import routes
+from poe_proxy.server.failures import error_response
 
-from .test_routes import COMPLETIONS, HELLO, Site, lines
+from .site import COMPLETIONS, HELLO, Site, lines
 
 PACKAGE = Path(routes.__file__).parents[1]
 DOCUMENT: dict[str, Any] = orjson.loads((PACKAGE / "server/pages/openapi.json").read_bytes())
@@ -94,7 +95,7 @@ def test_every_route_is_described_and_no_other() -> None:
     served = {
         (method, re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule))
         for rule in Site().client.application.url_map.iter_rules()
-        if rule.endpoint.startswith("openai.")
+        if rule.endpoint != "static"
         for method in rule.methods or ()
     }
 
@@ -183,7 +184,7 @@ def test_every_failure_is_rendered_as_described(failure: type[PoeProxyError]) ->
         name for name, one in COMPONENTS["responses"].items() if failure.code in told_in(one)[1]
     )
     with Site().client.application.test_request_context():
-        body = orjson.loads(routes.error_response(failure("It failed.")).data)
+        body = orjson.loads(error_response(failure("It failed.")).data)
 
     at(f"/components/responses/{described}/content/application~1json/schema").validate(body)
 
@@ -195,7 +196,7 @@ def _names(node: ast.AST) -> Iterator[str]:
     for below in ast.walk(node):
         match below:
             case ast.Call(
-                func=ast.Name(id="_field" | "_number"),
+                func=ast.Name(id="field" | "number"),
                 args=[ast.Name(id="data"), ast.Constant(value=str(name)), *_],
             ):
                 yield name
@@ -207,8 +208,9 @@ def _names(node: ast.AST) -> Iterator[str]:
 
 
 def test_the_fields_that_the_parser_knows_are_described() -> None:
-    """Each field that parsing.py looks at is in the schema, and the schema has no other."""
-    source = ast.parse((PACKAGE / "apis/chat_completions/parsing.py").read_text("utf-8"))
+    """Each field that the room looks at is in the schema, and the schema has no other."""
+    room = PACKAGE / "apis/chat_completions"
+    source = ast.parse((room / "parsing.py").read_text("utf-8"))
     (named,) = (
         ast.literal_eval(node.value.args[0])
         for node in source.body
@@ -217,7 +219,15 @@ def test_the_fields_that_the_parser_knows_are_described() -> None:
         and node.target.id == "_NAMED"
         and isinstance(node.value, ast.Call)
     )
-    looked_at = {*_names(source), "max_tokens", "max_completion_tokens"}
+    looked_at = {
+        *(
+            name
+            for file in room.glob("*.py")
+            for name in _names(ast.parse(file.read_text("utf-8")))
+        ),
+        "max_tokens",
+        "max_completion_tokens",
+    }
 
     assert looked_at <= named
     assert named == COMPONENTS["schemas"]["ChatRequest"]["properties"].keys()

@@ -83,7 +83,7 @@ def test_every_answer_can_be_read_in_a_browser(
 ) -> None:
     """CORS headers are on answers and errors alike, and let a page read what it needs to know.
 
-    What a 429 looks like is in `test_failures`, a 500 in tests/test_views.py.
+    What a 429 looks like is in `test_failures`, a 500 in tests/server/test_delivery.py.
     """
     answer = requests.request(
         method,
