@@ -6,8 +6,6 @@ import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from flask import Flask
-
 from poe_proxy import logs
 from poe_proxy.apis.chat_completions import ChatCompletions
 from poe_proxy.gateway import Gateway
@@ -16,8 +14,7 @@ from poe_proxy.net.fetching import Fetcher
 from poe_proxy.pool.balances import Balance, PointsWatch
 from poe_proxy.pool.limits import Limit, PerMinute, Rest
 from poe_proxy.pool.rotator import Token, TokenRotator
-from poe_proxy.server import hooks, pages, routes
-from poe_proxy.server.middleware import real_callers, tidy_paths
+from poe_proxy.server.application import Application
 from poe_proxy.server.services import Services
 from poe_proxy.settings import EXAMPLE_KEY, Settings
 from poe_proxy.shaping import tokenizer
@@ -45,7 +42,7 @@ def read_settings(dotenv: Path = Path(".env")) -> Settings:
 
 def create_app(
     settings: Settings | None = None, *, upstreams: Sequence[Token[Upstream]] | None = None
-) -> Flask:
+) -> Application:
     """Return the WSGI application for *settings*, by default those of the environment: then the
     process is ours, and so is its log.
 
@@ -76,8 +73,7 @@ def create_app(
         for token in upstreams:
             token.upstream.close()
 
-    app = Flask(__name__)
-    app.extensions["poe_proxy"] = Services(
+    services = Services(
         gateway=Gateway(
             tokens,
             Models.load(settings.models),
@@ -89,17 +85,11 @@ def create_app(
         apis={"chat_completions": ChatCompletions(errors_as_text=settings.errors_as_text)},
         close=close,
     )
-    routes.register(app)
-    app.register_blueprint(pages.bp)
-    hooks.register(app)
-    app.wsgi_app = real_callers(  # type: ignore[method-assign]  # Flask's own idiom
-        tidy_paths(app.wsgi_app), settings.forwarded_allow_ips
-    )
     kinds = [token.kind for token in upstreams]
     log.info(
         "serving %d cookie token(s) and %d API key(s)", kinds.count("cookie"), kinds.count("key")
     )
-    return app
+    return Application(services, proxies=settings.forwarded_allow_ips)
 
 
 def _keys(settings: Settings) -> tuple[list[Token[Upstream]], Catalogue | None]:
