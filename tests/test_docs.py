@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from openai.types.chat import completion_create_params
 
-from poe_proxy import errors
+from poe_proxy import __version__, errors
 from poe_proxy.apis.chat_completions.parsing import chat_request
 from poe_proxy.chat import Message, TextPart
 from poe_proxy.models import Models
@@ -293,10 +293,14 @@ def test_toml_examples_are_model_files(tmp_path: Path) -> None:
 
 
 def test_every_route_is_described() -> None:
-    """The table in docs/clients.md has each route of the blueprint."""
-    routes = re.findall(
-        r'^@bp\.(get|post)\("([^"]+)"\)', text_of("poe_proxy/server/routes.py"), re.M
-    )
+    """The table in docs/clients.md has each route of the blueprints."""
+    routes = [
+        route
+        for path in (ROOT / "poe_proxy" / "server").rglob("*.py")
+        for route in re.findall(
+            r'^@bp\.(get|post)\("([^"]+)"\)', path.read_text("utf-8"), re.MULTILINE
+        )
+    ]
     described = {code(row[0]) for row in rows(CLIENTS)}
     both_ways = {route.replace(" /v1/", " /") for route in described}
 
@@ -470,3 +474,10 @@ def test_what_runs_before_a_commit_is_what_make_lint_runs() -> None:
 
     assert commands
     assert commands == [re.sub(r"^sh -c '(.*)'$", r"\1", entry) for entry in entries]
+
+
+def test_the_version_is_the_same_wherever_it_stands() -> None:
+    """pyproject.toml, the package and the changelog name one version; openapi.json has a test of
+    its own."""
+    assert __version__ == tomllib.loads(text_of("pyproject.toml"))["project"]["version"]
+    assert re.search(rf"\b{re.escape(__version__)}\b", text_of("CHANGELOG.md"))
