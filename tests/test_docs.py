@@ -463,6 +463,23 @@ def test_every_module_is_in_the_picture_of_the_house() -> None:
         assert os.path.exists(ROOT / outside), outside
 
 
+@pytest.mark.parametrize("name", [DESIGN, "CONTRIBUTING.md"])
+def test_the_homes_of_changes_are_there(name: str) -> None:
+    """Each file and folder that a table of homes names is there, in poe_proxy or beside it."""
+    homes = [
+        path
+        for row in rows(name, "homes")
+        for path in re.findall(r"`([\w./-]+(?:/|\.\w+))`", row[1])
+    ]
+
+    assert {"chat.py", "errors.py", "pool/limits.py"} <= set(homes)
+    assert [] == [
+        path
+        for path in homes
+        if not any((top / path).exists() for top in (ROOT, ROOT / "poe_proxy"))
+    ]
+
+
 # ---- habits
 
 
