@@ -20,6 +20,11 @@ SENDING: Final = Idle()
 ANSWER: Final[tuple[Step, ...]] = (Text("Hello"), Text(" there"), Done())
 
 
+def no_wait() -> Generator[Idle, None, None]:
+    """A permit that is given at once."""
+    yield from ()
+
+
 class Clock:
     """A clock that goes only when it is told to."""
 
@@ -52,10 +57,11 @@ class FakeUpstream:
     def reply(self, chat: ChatRequest, bot: str, turn: Permit) -> Generator[ReplyEvent, None, None]:
         self.asked.append((chat, bot))
         # Kept, so that a reply is over because it was closed, not because Python did it.
-        self._replies.append(self._play(turn))
+        self._replies.append(self.play(turn))
         return self._replies[-1]
 
-    def _play(self, turn: Permit) -> Generator[ReplyEvent, None, None]:
+    def play(self, turn: Permit = no_wait) -> Generator[ReplyEvent, None, None]:
+        """Play the next script."""
         script = self._scripts[0] if len(self._scripts) == 1 else self._scripts.pop(0)
         self.open += 1
         try:

@@ -206,7 +206,8 @@ def test_what_the_table_says_of_a_field_is_so(field: str) -> None:
             chat_request(json.dumps(body).encode())
         assert field == refusal.value.param
         return
-    sent = protocol.request(chat_request(json.dumps(body).encode()), "Bot", stream=True)
+    chat, _ = chat_request(json.dumps(body).encode())
+    sent = protocol.request(chat, "Bot", stream=True)
     # Poe takes either name of the limit.
     name = "max_tokens" if field == "max_completion_tokens" else field
     assert says in ("passed", "ignored", "done")
@@ -336,7 +337,7 @@ def test_the_texts_of_simulated_roles_are_exact() -> None:
         Message(role=one["role"], content=(TextPart(one["content"]),))
         for one in json.loads(conversation)
     )
-    chat = chat_request(b'{"model": "m", "messages": [{"role": "user", "content": "x"}]}')
+    chat, _ = chat_request(b'{"model": "m", "messages": [{"role": "user", "content": "x"}]}')
     chat = type(chat)(model=chat.model, messages=messages)
     shown = blocks(CLIENTS, "text")
 

@@ -10,19 +10,24 @@ import orjson
 import pytest
 from openai.types.chat import ChatCompletion
 
-from poe_proxy.chat import Done, Idle, Reasoning, Text
+from poe_proxy.apis.chat_completions.parsing import Form
+from poe_proxy.apis.chat_completions.rendering import Completion
+from poe_proxy.chat import Done, Idle, Reasoning, Text, Waiting
 from poe_proxy.errors import (
     BotNotFound,
     PromptTooLong,
     TokenExhausted,
     TokenLimited,
     TokenRejected,
+    UpstreamInterrupted,
     UpstreamOverloaded,
     UpstreamTimeout,
     UpstreamUnreachable,
 )
 from poe_proxy.server import delivery
+from poe_proxy.server.client_socket import ClientSocket
 
+from ..fakes import Clock, FakeUpstream, Step, ask
 from .site import COMPLETIONS, HELLO, Site, error, lines, text
 
 
@@ -282,3 +287,107 @@ def test_a_stream_that_the_server_closes_is_hung_up() -> None:
 
         assert (1, 0) == (site.upstream.hung_up, site.upstream.open)
         assert site.is_all_free()
+
+
+# ---- the generator itself
+
+
+class Client(ClientSocket):
+    """A client that is there."""
+
+    def __init__(self) -> None:
+        super().__init__({})
+
+
+def parts(*steps: Step, streams: bool = True, clock: Clock | None = None) -> list[str]:
+    """The parts of an answer to *steps*; of a stream, its frames without what encloses them."""
+    call = Completion(ask(), Form(streams=streams))
+    events = FakeUpstream(steps).play()
+    answer = [
+        one.decode() for one in delivery.answer(call, events, Client(), clock=clock or Clock())
+    ]
+    return [one.removeprefix("data: ").removesuffix("\n\n") for one in answer]
+
+
+def short(frame: str) -> str:
+    """A frame in a word: role, text, end, keep-alive, error."""
+    if not frame.startswith("{"):
+        return frame
+    fields = orjson.loads(frame)
+    if "error" in fields:
+        return str(fields["error"]["code"])
+    (choice,) = fields["choices"]
+    return choice["delta"].get("content") or ("role" if choice["delta"] else "end")
+
+
+def test_the_status_goes_out_before_the_first_frame() -> None:
+    """Once the bot has begun the answer is a 200, though there is nothing to send yet."""
+    assert ["", "role", "Hello", "end", "[DONE]"] == [
+        short(one) for one in parts(Waiting(), Idle(), Text("Hello"), Done())
+    ]
+
+
+def test_silence_is_filled_with_comments() -> None:
+    """After so many seconds without a frame a keep-alive goes out, in line or not."""
+    clock = Clock()
+
+    def silence() -> None:
+        clock.go(delivery.KEEP_ALIVE)
+
+    said = parts(Text("Hel"), silence, Idle(), silence, Waiting(), Text("lo"), Done(), clock=clock)
+
+    assert ["", "role", "Hel", ": keep-alive", ": keep-alive", "lo", "end", "[DONE]"] == [
+        short(one) for one in said
+    ]
+
+
+def test_short_silence_is_left_silent() -> None:
+    """An idle moment sends nothing."""
+    assert 5 == len(parts(Idle(), Idle(), Text("x"), Idle(), Waiting(), Done()))
+
+
+def test_each_frame_begins_the_silence_anew() -> None:
+    """Keep-alives come every KEEP_ALIVE seconds of silence, counted from the last frame."""
+    clock = Clock()
+
+    def after(seconds: float) -> Step:
+        return lambda: clock.go(seconds)
+
+    said = parts(
+        Text("a"), after(14.9), Idle(), after(0.1), Idle(), after(14.9), Text("b"),
+        after(14.9), Idle(), after(0.1), Idle(), Done(), clock=clock,
+    )  # fmt: skip
+
+    assert ["", "role", "a", ": keep-alive", "b", ": keep-alive", "end", "[DONE]"] == [
+        short(one) for one in said
+    ]
+
+
+@pytest.mark.parametrize("streams", [False, True])
+def test_a_reply_without_an_end_is_no_answer(streams: bool) -> None:
+    """Events that end without `Done` are a failure: half an answer is never shown as whole."""
+    if streams:
+        assert "upstream_interrupted" == short(parts(Text("Hel"))[-1])
+    else:
+        with pytest.raises(UpstreamInterrupted):
+            parts(Text("Hel"), streams=False)
+
+
+def test_a_bug_in_the_dressing_ends_the_stream_with_an_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Wherever a fault lies, the client reads an error object and the bot is stopped."""
+
+    def frames(self: Completion, events: object) -> Iterator[bytes]:
+        yield b"data: {}\n\n"
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Completion, "frames", frames)
+    site = Site(Text("Hel"), *repeat(Text("lo"), 3), Done())
+
+    answer = site.ask(stream=True)
+
+    assert "internal_error" == orjson.loads(lines(answer)[-1])["error"]["code"]
+    answer.close()
+    assert (0, 1) == (site.upstream.open, site.upstream.hung_up)
+    assert site.is_all_free()
