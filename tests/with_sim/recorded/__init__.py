@@ -1,0 +1,1 @@
+"""What the product answered once, to be compared byte for byte with what it answers now."""
