@@ -196,7 +196,7 @@ class UpstreamProtocolError(UpstreamError):
 
 
 class AnswerUnusable(UpstreamProtocolError):
-    """The bot answered in another form than was asked for, also when it was told so.
+    """The bot answered in another form than was asked for, even after a correction.
 
     The same request would be two more answers to pay for, and most likely of the same kind.
     """

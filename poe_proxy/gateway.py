@@ -67,11 +67,11 @@ class Gateway:
                             said = said or not isinstance(event, Idle)
                             yield event
                 return
-            except (NoTokenFree, NoTokenLeft) as none:
-                # That a second token was not to be had says less than why the first one failed,
-                # unless the first one was merely tired.
+            except (NoTokenFree, NoTokenLeft) as no_token:
+                # That there was no second token says less than why the first one failed, unless
+                # the first one was merely tired.
                 if failure is None or isinstance(failure, TokenLimited):
-                    raise none from failure
+                    raise no_token from failure
                 raise failure from None
             except UpstreamError as exc:
                 # Words already sent cannot be unsaid; a second try would repeat them.

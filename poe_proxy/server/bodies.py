@@ -36,7 +36,7 @@ def read_body(client: ClientSocket, limit: int) -> bytes:
     except OSError:  # broken, or cut because it took too long
         raise ClientGone from None
     except Exception:
-        # The server's own complaint about chunks that are none; what follows cannot be read.
+        # gunicorn's own complaint about invalid chunks; what follows cannot be read.
         client.no_more()
         g.has_read_body = True
         raise InvalidRequest("The body is not framed as HTTP demands.", param="body") from None

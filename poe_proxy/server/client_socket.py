@@ -1,4 +1,4 @@
-"""The client's connection beneath WSGI: is the client still there, does its body arrive.
+"""The client socket beneath WSGI: is the client still there, does its body arrive.
 
 gunicorn notices a client that left only when it writes to it, and waits for ever for a slow
 body and for a reader that has stopped (none has a setting), so all are looked after here.
@@ -21,7 +21,7 @@ _RESET: Final = struct.pack("ii", 1, 0)
 
 
 class ClientGone(Exception):
-    """The client hung up; there is nobody to answer."""
+    """The client hung up; an answer would reach nothing."""
 
 
 class ClientSocket:
@@ -44,8 +44,8 @@ class ClientSocket:
     def limit_writes(self, seconds: float) -> None:
         """Let a write fail once the client has taken nothing for *seconds*.
 
-        Who stays and does not read, or fell off the network without a word, would else hold
-        an account for ever. Only Linux has this, and only for TCP.
+        A client that stays and does not read, or that fell off the network, would otherwise
+        hold an account for ever. Only Linux has this, and only for TCP.
         """
         if self._socket is not None and hasattr(socket, "TCP_USER_TIMEOUT"):
             with suppress(OSError):

@@ -23,7 +23,7 @@ from poe_proxy.server.services import services
 
 log = logging.getLogger(__name__)
 
-#: The longest wait that a client is told of: the openai packages give up at longer ones.
+#: The longest `Retry-After` in seconds: the openai packages give up at longer ones.
 RETRY_AFTER_AT_MOST: Final = 60
 
 
