@@ -20,8 +20,8 @@ from pydantic import BaseModel
 
 from poe_proxy.models import Models
 
+from .official import CLOCK, LETTERS, PIXEL, WEATHER, ApiSim
 from .servers import Proxy, ask, until
-from .test_poe_api import CLOCK, LETTERS, PIXEL, WEATHER, ApiSim
 
 KEYS = ("sk-poe-the-first-secret", "sk-poe-the-second-secret")
 BOT = "GPT-5.1"

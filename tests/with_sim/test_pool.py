@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 import requests
 
+from .official import PIXEL, ApiSim
 from .servers import Proxy, ask, until
-from .test_poe_api import PIXEL, ApiSim
 
 KEYS = ("sk-poe-pool-key-one", "sk-poe-pool-key-two")
 COOKIES = ("pool-cookie-one", "pool-cookie-two")

@@ -77,7 +77,7 @@ class Model:
         )
 
 
-#: A bot of which nothing is known: one that is in no list answers all the same.
+#: A bot of which nothing is known: one that is not in the list answers all the same.
 UNKNOWN: Final = Model("", MappingProxyType({}))
 
 
@@ -108,12 +108,16 @@ class Catalogue:
         self._stopped = threading.Event()
 
     def start(self) -> None:
-        """Keep it fresh, in a thread that ends with the process."""
+        """Keep it fresh, in a thread of its own, until `stop`."""
         threading.Thread(target=self._run, name="catalogue", daemon=True).start()
 
     def stop(self) -> None:
-        """End the thread at its next turn."""
+        """End the thread: at once, or after the look that is under way.
+
+        The copy that is there stays, and nothing waits for the first one any more.
+        """
         self._stopped.set()
+        self._has_looked.set()
 
     def entries(self) -> tuple[Mapping[str, Any], ...]:
         """Return the list's entries in OpenAI's form, Poe's extras beneath.
@@ -137,7 +141,12 @@ class Catalogue:
         try:
             models = read(self._fetch())
         except (UpstreamError, ValueError) as failure:
-            log.warning("Poe's list of models is not to be had: %s", failure)
+            log.log(
+                # A look that is cut off by the end of the process is no trouble.
+                logging.INFO if self._stopped.is_set() else logging.WARNING,
+                "Poe's list of models is not to be had: %s",
+                failure,
+            )
             self._next_look = self._clock() + min(TRY_AGAIN, self._refresh)
             return False
         finally:
@@ -155,7 +164,7 @@ class Catalogue:
 def read(content: bytes) -> Mapping[str, Model]:
     """Return the models of a list as Poe sends it, by their ids in lower case.
 
-    Raises ValueError if it is no list, or an empty one: that is a fault and no news.
+    Raises ValueError if it is not a list, or an empty one: that is a fault, not news.
     """
     given = _object(orjson.loads(content)).get("data")
     models = [

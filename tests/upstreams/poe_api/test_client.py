@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from functools import partial
 from itertools import pairwise
 from types import SimpleNamespace
@@ -20,16 +20,18 @@ from poe_proxy.chat import (
     Message,
     Reasoning,
     ReplyEvent,
-    Sending,
     Text,
     TextPart,
+    Tool,
     Usage,
 )
 from poe_proxy.errors import (
     BotFailed,
+    NoTokenFree,
     ParameterRefused,
     TokenExhausted,
     TokenRejected,
+    ToolsRefused,
     UpstreamError,
     UpstreamInterrupted,
     UpstreamOverloaded,
@@ -39,33 +41,34 @@ from poe_proxy.errors import (
     UpstreamUnreachable,
 )
 from poe_proxy.sse import Decoder
-from poe_proxy.upstreams.base import TICK
-from poe_proxy.upstreams.poe_api import Catalogue, Learned, PoeApi, client
-from poe_proxy.upstreams.poe_api.wire import End, Head, Letter
+from poe_proxy.upstreams.base import TICK, Abilities
+from poe_proxy.upstreams.poe_api import Catalogue, PoeApi, client
+from poe_proxy.upstreams.poe_api.wire import End, Head, Received
+from poe_proxy.upstreams.refusals import Refusals
 from tests.fakes import Clock, ask
 
 KEY = "sk-poe-secret"
 
 
 class Script:
-    """An exchange whose letters are known beforehand; a number is so many seconds of silence."""
+    """A transfer of which all is known beforehand; a number is so many seconds of silence."""
 
-    def __init__(self, clock: Clock, steps: Iterable[Letter | float]) -> None:
+    def __init__(self, clock: Clock, steps: Iterable[Received | float]) -> None:
         self._clock = clock
         self._steps = list(steps)
         self._silence = 0.0
         self.closed: list[float] = []
 
-    def wait(self, seconds: float) -> list[Letter]:
+    def wait(self, seconds: float) -> list[Received]:
         assert seconds <= TICK or seconds <= client.ASIDE
         while self._steps:
             step = self._steps[0]
             if not isinstance(step, float):
-                letters = [self._steps.pop(0)]
+                received = [self._steps.pop(0)]
                 # What comes together is read together.
                 while self._steps and isinstance(self._steps[0], bytes):
-                    letters.append(self._steps.pop(0))
-                return letters  # type: ignore[return-value]
+                    received.append(self._steps.pop(0))
+                return received  # type: ignore[return-value]
             if self._silence + seconds < step:
                 self._silence += seconds
                 break
@@ -81,13 +84,13 @@ class Script:
 
 
 class FakeWire:
-    """Plays its scripts, one an exchange and the last one for ever."""
+    """Plays its scripts, one a transfer and the last one for ever."""
 
-    def __init__(self, clock: Clock, *scripts: Iterable[Letter | float]) -> None:
+    def __init__(self, clock: Clock, *scripts: Iterable[Received | float]) -> None:
         self.clock = clock
         self.scripts = list(scripts)
         self.sent: list[tuple[str, str, Mapping[str, str], Any]] = []
-        self.exchanges: list[Script] = []
+        self.transfers: list[Script] = []
 
     def __call__(self, url: str, **options: Any) -> FakeWire:
         self.url, self.options = url, options
@@ -98,8 +101,8 @@ class FakeWire:
     ) -> Script:
         self.sent.append((method, path, headers, body and orjson.loads(body)))
         script = self.scripts.pop(0) if len(self.scripts) > 1 else self.scripts[0]
-        self.exchanges.append(Script(self.clock, script))
-        return self.exchanges[-1]
+        self.transfers.append(Script(self.clock, script))
+        return self.transfers[-1]
 
     def close(self) -> None:
         self.url = "closed"
@@ -112,7 +115,7 @@ Make = Callable[..., tuple[PoeApi, FakeWire]]
 def make(monkeypatch: pytest.MonkeyPatch) -> Make:
     """Makes an upstream on a wire with these scripts."""
 
-    def make(*scripts: Iterable[Letter | float], **options: Any) -> tuple[PoeApi, FakeWire]:
+    def make(*scripts: Iterable[Received | float], **options: Any) -> tuple[PoeApi, FakeWire]:
         clock = Clock()
         wire = FakeWire(clock, *scripts)
         monkeypatch.setattr(client, "Wire", wire)
@@ -130,7 +133,7 @@ def chunk(delta: Any = None, reason: str | None = None, **more: Any) -> bytes:
     return b"data: " + orjson.dumps({"choices": choices, **more}) + b"\n\n"
 
 
-def error(status: int, message: str = "No.", **more: Any) -> list[Letter | float]:
+def error(status: int, message: str = "No.", **more: Any) -> list[Received | float]:
     return [
         head(status, "application/json"),
         orjson.dumps({"error": {"message": message, **more}}),
@@ -139,7 +142,7 @@ def error(status: int, message: str = "No.", **more: Any) -> list[Letter | float
 
 
 DONE = b"data: [DONE]\n\n"
-ANSWER: list[Letter | float] = [
+ANSWER: list[Received | float] = [
     head(),
     chunk({"role": "assistant", "content": ""}),
     chunk({"content": "Hello"}),
@@ -153,8 +156,25 @@ WHOLE = orjson.dumps(
 )
 
 
-def spoken(events: Iterable[ReplyEvent | Sending]) -> list[ReplyEvent]:
-    return [event for event in events if not isinstance(event, Idle | Sending)]
+class Turns:
+    """Permits to send, given at once or after so many signs of life; it counts them."""
+
+    def __init__(self, idle: int = 0) -> None:
+        self.idle = idle
+        self.taken = 0
+
+    def __call__(self) -> Generator[Idle, None, None]:
+        yield from [Idle()] * self.idle
+        self.taken += 1
+
+
+def reply(api: PoeApi, chat: ChatRequest, bot: str) -> Generator[ReplyEvent, None, None]:
+    """The reply, where each request may go out at once."""
+    return api.reply(chat, bot, Turns())
+
+
+def spoken(events: Iterable[ReplyEvent]) -> list[ReplyEvent]:
+    return [event for event in events if not isinstance(event, Idle)]
 
 
 # ---- the way of a request
@@ -164,8 +184,8 @@ def test_a_reply(make: Make) -> None:
     """One POST with the key; text, usage and the end come out; the connection is kept."""
     api, wire = make(ANSWER, api_url="http://poe", concurrency=7)
 
-    events = [Sending(), Text("Hello"), Usage(1, 2), Done("stop")]
-    assert events == list(api.reply(ask("Hi"), "GPT-5"))
+    events = [Text("Hello"), Usage(1, 2), Done("stop")]
+    assert events == list(reply(api, ask("Hi"), "GPT-5"))
     assert [
         (
             "POST",
@@ -181,7 +201,7 @@ def test_a_reply(make: Make) -> None:
     ] == wire.sent
     assert ("http://poe", 7) == (wire.url, wire.options["connections"])
     # A moment for the end of the body, so that the connection can be used again.
-    assert 0 < wire.exchanges[0].closed[0] < 1
+    assert 0 < wire.transfers[0].closed[0] < 1
 
 
 @pytest.mark.parametrize("size", [1, 3, 50, 10_000])
@@ -198,26 +218,26 @@ def test_the_pieces_of_the_body_do_not_matter(make: Make, size: int) -> None:
     api, _ = make([head(), *pieces, End()])
 
     assert [Reasoning("思"), Text("你好 🖐"), Text("!"), Done("stop")] == spoken(
-        api.reply(ask(), "x")
+        reply(api, ask(), "x")
     )
 
 
 def test_nothing_is_asked_before_the_first_event_is_wanted(make: Make) -> None:
-    """A reply that nobody reads costs nothing."""
+    """A reply that is not read costs nothing."""
     api, wire = make(ANSWER)
-    api.reply(ask(), "x").close()
+    reply(api, ask(), "x").close()
 
     assert [] == wire.sent
 
 
-def test_hanging_up_gives_the_exchange_up_at_once(make: Make) -> None:
+def test_hanging_up_gives_the_transfer_up_at_once(make: Make) -> None:
     """Without any patience: the bot is to stop."""
     api, wire = make([head(), chunk({"content": "a"}), 100.0])
-    events = api.reply(ask(), "x")
+    events = reply(api, ask(), "x")
     assert Text("a") == next(spoken_one for spoken_one in events if spoken_one == Text("a"))
     events.close()
 
-    assert [0.0] == wire.exchanges[0].closed
+    assert [0.0] == wire.transfers[0].closed
 
 
 def test_media_bots_are_asked_for_a_whole_answer(make: Make) -> None:
@@ -227,7 +247,7 @@ def test_media_bots_are_asked_for_a_whole_answer(make: Make) -> None:
     known = Catalogue(lambda: orjson.dumps({"data": [entry]}))
     known.look()
     api, wire = make([3.0, head(kind="application/json"), WHOLE, End()], catalogue=known)
-    events = list(api.reply(ask(extra={"seed": 7, "user": "me"}), "Veo-3.1"))
+    events = list(reply(api, ask(extra={"seed": 7, "user": "me"}), "Veo-3.1"))
 
     assert [Text("https://x/y"), Done("stop")] == spoken(events)
     assert 6 <= events.count(Idle()) <= 7
@@ -238,7 +258,7 @@ def test_an_answer_that_was_to_be_streamed_may_come_whole(make: Make) -> None:
     """What the head says counts, not what was asked for."""
     api, _ = make([head(kind="application/json; charset=utf-8"), WHOLE[:9], WHOLE[9:], End()])
 
-    assert [Text("https://x/y"), Done("stop")] == spoken(api.reply(ask(), "x"))
+    assert [Text("https://x/y"), Done("stop")] == spoken(reply(api, ask(), "x"))
 
 
 # ---- signs of life, and patience
@@ -250,7 +270,7 @@ def test_a_sign_of_life_at_least_twice_a_second(make: Make) -> None:
         [2.0, head(), 2.0, chunk({"content": "a"}), 2.0, chunk({}, "stop"), DONE, End()]
     )
     moments = [wire.clock.now]
-    for _ in api.reply(ask(), "x"):
+    for _ in reply(api, ask(), "x"):
         moments.append(wire.clock.now)
 
     assert max(b - a for a, b in pairwise(moments)) <= TICK + 1e-6
@@ -259,9 +279,9 @@ def test_a_sign_of_life_at_least_twice_a_second(make: Make) -> None:
 
 def test_comments_do_not_replace_signs_of_life(make: Make) -> None:
     """They say that Poe is there; whether the client is there has to be looked after."""
-    pings: list[Letter | float] = [step for _ in range(50) for step in (0.1, b": ping\n\n")]
+    pings: list[Received | float] = [step for _ in range(50) for step in (0.1, b": ping\n\n")]
     api, _ = make([head(), *pings, *ANSWER[1:]], timeout=1.0, first_byte=1.0)
-    events = list(api.reply(ask(), "x"))
+    events = list(reply(api, ask(), "x"))
 
     assert Done("stop") == events[-1]
     assert 8 <= events.count(Idle()) <= 12
@@ -269,10 +289,10 @@ def test_comments_do_not_replace_signs_of_life(make: Make) -> None:
 
 def test_the_first_word_may_take_long(make: Make) -> None:
     """A head and a role are no word: bots that think send them and are silent for minutes."""
-    slow: list[Letter | float] = [head(), chunk({"role": "assistant", "content": ""}), 599.0]
+    slow: list[Received | float] = [head(), chunk({"role": "assistant", "content": ""}), 599.0]
     api, _ = make([*slow, *ANSWER[2:]], timeout=60.0)
 
-    assert [Text("Hello"), Usage(1, 2), Done("stop")] == spoken(api.reply(ask(), "x"))
+    assert [Text("Hello"), Usage(1, 2), Done("stop")] == spoken(reply(api, ask(), "x"))
 
 
 @pytest.mark.parametrize(
@@ -284,27 +304,27 @@ def test_the_first_word_may_take_long(make: Make) -> None:
         ([head(), chunk({"reasoning": "a"}), 59.0, chunk({"reasoning": "b"}), 1000.0], 119.0),
     ],
 )
-def test_silence_has_a_limit(make: Make, script: list[Letter | float], limit: float) -> None:
+def test_silence_has_a_limit(make: Make, script: list[Received | float], limit: float) -> None:
     """A long one before the first word, a shorter one after it; each word counts anew."""
     api, wire = make(script)
     began = wire.clock.now
     with pytest.raises(UpstreamTimeout):
-        list(api.reply(ask(), "x"))
+        list(reply(api, ask(), "x"))
 
     assert limit <= wire.clock.now - began <= limit + 2 * TICK
-    assert [0.0] == wire.exchanges[0].closed
+    assert [0.0] == wire.transfers[0].closed
 
 
 def test_signs_of_life_alone_are_not_waited_for_for_ever(make: Make) -> None:
     """A bot that films may take long; one that says no word for an hour has none."""
-    pings: list[Letter | float] = [step for _ in range(500) for step in (15.0, b": ping\n\n")]
+    pings: list[Received | float] = [step for _ in range(500) for step in (15.0, b": ping\n\n")]
     api, wire = make([head(), *pings])
     began = wire.clock.now
     with pytest.raises(UpstreamTimeout):
-        list(api.reply(ask(), "x"))
+        list(reply(api, ask(), "x"))
 
     assert 3600.0 <= wire.clock.now - began <= 3600.0 + 15.0 + TICK
-    assert [0.0] == wire.exchanges[0].closed
+    assert [0.0] == wire.transfers[0].closed
 
 
 # ---- ends and failures
@@ -347,17 +367,17 @@ def test_signs_of_life_alone_are_not_waited_for_for_ever(make: Make) -> None:
     ],
 )
 def test_failures_come_after_what_was_said(
-    make: Make, script: list[Letter | float], said: list[ReplyEvent], failure: type[UpstreamError]
+    make: Make, script: list[Received | float], said: list[ReplyEvent], failure: type[UpstreamError]
 ) -> None:
-    """Each as its own class; the exchange is given up, and nothing is asked twice."""
+    """Each as its own class; the transfer is given up, and nothing is asked twice."""
     api, wire = make(script)
     events: list[ReplyEvent] = []
     with pytest.raises(failure):
         # Unlike a list that is made at once, this one keeps what came before the failure.
-        events.extend(api.reply(ask(), "x"))
+        events.extend(reply(api, ask(), "x"))
 
     assert said == spoken(events)
-    assert [0.0] == wire.exchanges[0].closed
+    assert [0.0] == wire.transfers[0].closed
     assert 1 == len(wire.sent)
 
 
@@ -365,7 +385,7 @@ def test_a_last_event_without_its_empty_line_still_counts(make: Make) -> None:
     """[DONE] and a line end too few."""
     api, _ = make([head(), chunk({"content": "a"}), b"data: [DONE]", End()])
 
-    assert [Text("a"), Done("stop")] == spoken(api.reply(ask(), "x"))
+    assert [Text("a"), Done("stop")] == spoken(reply(api, ask(), "x"))
 
 
 def test_a_flood_is_not_collected(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -376,34 +396,34 @@ def test_a_flood_is_not_collected(make: Make, monkeypatch: pytest.MonkeyPatch) -
     for first in (head(), head(kind="application/json"), head(500)):
         api, _ = make([first, *[b"data: " + b"x" * 300] * 10])
         with pytest.raises(UpstreamProtocolError, match="too large"):
-            list(api.reply(ask(), "x"))
+            list(reply(api, ask(), "x"))
 
 
 # ---- fields that a bot does not take
 
 
-def unknown(field: str) -> list[Letter | float]:
+def unknown(field: str) -> list[Received | float]:
     return error(400, f"Unknown parameter: '{field}' is not declared.", param=field)
 
 
 def test_a_refused_field_is_dropped_and_remembered(make: Make) -> None:
     """The request is repeated without it; the next one does not have it to begin with."""
-    learned = Learned()
+    refusals = Refusals()
     chat = ask(temperature=0.5, extra={"size": "big", "shape": "round"})
-    api, wire = make(unknown("size"), unknown("temperature"), ANSWER, learned=learned)
+    api, wire = make(unknown("size"), unknown("temperature"), ANSWER, refusals=refusals)
 
-    assert Done("stop") == list(api.reply(chat, "Bot"))[-1]
-    assert {"temperature", "size"} == learned.of("bot")
+    assert Done("stop") == list(reply(api, chat, "Bot"))[-1]
+    assert {"temperature", "size"} == refusals.of("bot")
     assert [
         (True, True, True),
         (True, False, True),
         (False, False, True),
     ] == [tuple(name in body for name in ("temperature", "size", "shape"))
           for *_, body in wire.sent]  # fmt: skip
-    assert [[0.0], [0.0]] == [exchange.closed for exchange in wire.exchanges[:2]]
+    assert [[0.0], [0.0]] == [transfer.closed for transfer in wire.transfers[:2]]
 
-    other, wire = make(ANSWER, learned=learned)
-    assert Done("stop") == list(other.reply(chat, "BOT"))[-1]
+    other, wire = make(ANSWER, refusals=refusals)
+    assert Done("stop") == list(reply(other, chat, "BOT"))[-1]
     assert 1 == len(wire.sent)
 
 
@@ -412,7 +432,7 @@ def test_a_request_is_repeated_three_times_at_most(make: Make) -> None:
     extra = {f"field-{number}": 1 for number in range(10)}
     api, wire = make(*(unknown(name) for name in extra))
     with pytest.raises(ParameterRefused):
-        list(api.reply(ask(extra=extra), "Bot"))
+        list(reply(api, ask(extra=extra), "Bot"))
 
     assert 4 == len(wire.sent)
 
@@ -420,12 +440,12 @@ def test_a_request_is_repeated_three_times_at_most(make: Make) -> None:
 def test_max_tokens_is_tried_under_its_newer_name(make: Make) -> None:
     """And if that is not taken either, the client hears of it: its limit would not hold."""
     api, wire = make(unknown("max_tokens"), ANSWER)
-    assert Done("stop") == list(api.reply(ask(max_tokens=5), "Bot"))[-1]
+    assert Done("stop") == list(reply(api, ask(max_tokens=5), "Bot"))[-1]
     assert 5 == wire.sent[1][3]["max_completion_tokens"]
 
     api, wire = make(unknown("max_tokens"), unknown("max_completion_tokens"))
     with pytest.raises(ParameterRefused):
-        list(api.reply(ask(max_tokens=5), "Bot"))
+        list(reply(api, ask(max_tokens=5), "Bot"))
     assert 2 == len(wire.sent)
 
 
@@ -442,13 +462,13 @@ def test_max_tokens_is_tried_under_its_newer_name(make: Make) -> None:
     ],
 )
 def test_other_refusals_are_passed_on(
-    make: Make, script: list[Letter | float], param: str | None
+    make: Make, script: list[Received | float], param: str | None
 ) -> None:
-    """A value, tools, and what nobody understands."""
-    tools = ({"type": "function", "function": {"name": "f"}},)
+    """A value, tools, and what makes no sense."""
+    tools = (Tool(name="f"),)
     api, wire = make(script)
     with pytest.raises(ParameterRefused) as refused:
-        list(api.reply(ask(reasoning_effort="x", tools=tools, stop=("a",)), "Bot"))
+        list(reply(api, ask(reasoning_effort="x", tools=tools, stop=("a",)), "Bot"))
 
     assert param == refused.value.param
     assert 1 == len(wire.sent)
@@ -458,7 +478,7 @@ def test_a_field_that_is_refused_for_ever_does_not_go_round_for_ever(make: Make)
     """It is not sent a second time, so it cannot be named a second time."""
     api, wire = make(unknown("temperature"))
     with pytest.raises(ParameterRefused):
-        list(api.reply(ask(temperature=1.0), "Bot"))
+        list(reply(api, ask(temperature=1.0), "Bot"))
 
     assert 2 == len(wire.sent)
 
@@ -468,11 +488,93 @@ def test_nothing_is_repeated_once_something_was_said(make: Make) -> None:
     late = b'data: {"error":{"code":400,"param":"temperature","message":"x"}}\n\n'
     api, wire = make([head(), chunk({"content": "a"}), late])
     with pytest.raises(ParameterRefused):
-        list(api.reply(ask(temperature=1.0), "Bot"))
+        list(reply(api, ask(temperature=1.0), "Bot"))
     assert 1 == len(wire.sent)
 
     api, wire = make([head(), late], ANSWER)
-    assert Done("stop") == list(api.reply(ask(temperature=1.0), "Bot"))[-1]
+    assert Done("stop") == list(reply(api, ask(temperature=1.0), "Bot"))[-1]
+
+
+# ---- tools
+
+
+NO_TOOLS = error(400, "The model does not support tool calling.", param="model")
+NOT_THIS_CHOICE = error(400, "x", param="tool_choice")
+
+
+@pytest.mark.parametrize(
+    ("script", "param", "noted"),
+    [(NO_TOOLS, "tools", True), (NOT_THIS_CHOICE, "tool_choice", False)],
+)
+def test_tools_that_are_refused(
+    make: Make, script: list[Received | float], param: str, noted: bool
+) -> None:
+    """A bot without any is remembered, for all keys; one that does not heed a choice has them."""
+    refusals = Refusals()
+    api, _ = make(script, refusals=refusals)
+    other, _ = make(ANSWER, refusals=refusals)
+    assert Abilities(tools=True, length=True) == api.abilities("Bot")
+    with pytest.raises(ToolsRefused) as refused:
+        list(reply(api, ask(tools=(Tool(name="f"),)), "Bot"))
+
+    assert param == refused.value.param
+    for one in (api, other):
+        assert Abilities(tools=not noted, length=True) == one.abilities("BOT")
+        assert Abilities(tools=True, length=True) == one.abilities("Another-Bot")
+
+
+def test_a_bot_may_have_learned_to_call() -> None:
+    """What it refused is forgotten after some hours."""
+    clock = Clock()
+    api = PoeApi(KEY, clock=clock, refusals=Refusals(clock=clock))
+    api._refusals.add("Bot", {"tools"})
+    assert not api.abilities("Bot").tools
+    clock.go(6 * 3600.0)
+
+    assert api.abilities("Bot").tools
+
+
+def test_tools_are_not_left_out_in_silence(make: Make) -> None:
+    """A request that has them, for a bot that has refused them meanwhile, is refused again."""
+    refusals = Refusals()
+    refusals.add("Bot", {"tools", "top_p"})
+    api, wire = make(NO_TOOLS, refusals=refusals)
+    with pytest.raises(ToolsRefused):
+        list(reply(api, ask(tools=(Tool(name="f"),), top_p=0.5), "Bot"))
+
+    assert "tools" in wire.sent[0][3]
+    assert "top_p" not in wire.sent[0][3]
+
+
+# ---- the turn
+
+
+def test_each_request_waits_for_its_turn(make: Make) -> None:
+    """A repeated one, too; signs of life come meanwhile, and nothing is sent before."""
+    api, wire = make(unknown("temperature"), ANSWER)
+    turns = Turns(idle=2)
+    events = api.reply(ask(temperature=1.0), "Bot", turns)
+    seen = []
+    for event in events:
+        seen.append((type(event), turns.taken, len(wire.sent)))
+
+    assert [
+        (Idle, 0, 0), (Idle, 0, 0), (Idle, 1, 1), (Idle, 1, 1), (Text, 2, 2),
+        (Usage, 2, 2), (Done, 2, 2),
+    ] == seen  # fmt: skip
+
+
+def test_a_turn_that_does_not_come(make: Make) -> None:
+    """Nothing is sent; why it did not come passes through."""
+    api, wire = make(ANSWER)
+
+    def never() -> Generator[Idle, None, None]:
+        yield Idle()
+        raise NoTokenFree("All of them are resting.")
+
+    with pytest.raises(NoTokenFree):
+        list(api.reply(ask(), "Bot", never))
+    assert [] == wire.sent
 
 
 # ---- secrets
@@ -489,7 +591,7 @@ def test_the_key_is_in_no_failure_and_no_log(make: Make, caplog: pytest.LogCaptu
     for script in scripts:
         api, _ = make(script, label="key-3")
         with pytest.raises(UpstreamError) as failed:
-            list(api.reply(ask(extra={"x": 1}, temperature=1.0), "Bot"))
+            list(reply(api, ask(extra={"x": 1}, temperature=1.0), "Bot"))
         assert KEY not in failed.value.message + str(failed.value) + repr(failed.value)
         assert "***" in failed.value.message
         assert KEY not in repr(api)
@@ -504,7 +606,7 @@ def test_a_conversation_is_in_no_failure_and_no_log(
     caplog.set_level(logging.DEBUG)
     api, _ = make(unknown("temperature"), [head(), b"data: {secret\n\n"])
     with pytest.raises(UpstreamProtocolError) as failed:
-        list(api.reply(ask("secret", temperature=1.0), "Bot"))
+        list(reply(api, ask("secret", temperature=1.0), "Bot"))
 
     assert "secret" not in str(failed.value) + caplog.text
     assert "temperature" in caplog.text
@@ -538,7 +640,7 @@ def test_the_balance(make: Make) -> None:
     ],
 )
 def test_a_balance_that_is_not_to_be_had(
-    make: Make, script: list[Letter | float], failure: type[UpstreamError]
+    make: Make, script: list[Received | float], failure: type[UpstreamError]
 ) -> None:
     """Every failure is an upstream error, and comes in time, even if Poe dribbles."""
     api, wire = make(script)
@@ -548,7 +650,7 @@ def test_a_balance_that_is_not_to_be_had(
 
     assert KEY not in str(failed.value)
     assert wire.clock.now - began <= client.ASIDE + 1
-    assert 1 == len(wire.exchanges[0].closed)
+    assert 1 == len(wire.transfers[0].closed)
 
 
 def test_the_list_of_models_is_asked_for_without_a_key(make: Make) -> None:

@@ -1,4 +1,4 @@
-"""Chat completions, in and out."""
+"""Answers of Poe's, streamed and whole."""
 
 from __future__ import annotations
 
@@ -8,225 +8,14 @@ from typing import Any
 import orjson
 import pytest
 
-from poe_proxy.chat import (
-    ChatRequest,
-    Done,
-    FilePart,
-    ImagePart,
-    Message,
-    Reasoning,
-    ReplyEvent,
-    Text,
-    TextPart,
-    ToolCall,
-    ToolCallPart,
-    Usage,
-)
+from poe_proxy.chat import Done, Reasoning, ReplyEvent, Text, ToolCallPart, Usage
 from poe_proxy.errors import (
     BotFailed,
     TokenLimited,
     UpstreamInterrupted,
     UpstreamProtocolError,
 )
-from poe_proxy.upstreams.poe_api.protocol import Stream, request, whole_answer
-
-USER = Message(role="user", content=(TextPart("Hi"),))
-WEATHER = {"type": "function", "function": {"name": "get_weather", "parameters": {}}}
-
-
-def asked(*messages: Message, stream: bool = True, **fields: Any) -> dict[str, Any]:
-    """The body for a request of these messages and fields."""
-    chat = ChatRequest(model="bot", messages=messages or (USER,), **fields)
-    body: dict[str, Any] = orjson.loads(orjson.dumps(request(chat, "Bot", stream=stream)))
-    return body
-
-
-# ---- the request
-
-
-def test_the_smallest_request() -> None:
-    """A stream is asked for with usage; what the client did not say is not sent."""
-    assert {
-        "model": "Bot",
-        "messages": [{"role": "user", "content": "Hi"}],
-        "stream": True,
-        "stream_options": {"include_usage": True},
-    } == asked()
-    assert {"model", "messages"} == asked(stream=False).keys()
-
-
-def test_what_poe_takes_is_passed_on() -> None:
-    """Every field of ours arrives under OpenAI's name, the bot's own parameters beside them."""
-    body = asked(
-        temperature=0.0,
-        top_p=0.5,
-        max_tokens=7,
-        stop=("a", "b"),
-        tools=(WEATHER,),
-        tool_choice="required",
-        parallel_tool_calls=False,
-        response_format={"type": "json_object"},
-        reasoning_effort="low",
-        extra={"thinking_budget": 0, "web_search": False, "aspect": "16:9"},
-    )
-
-    assert {
-        "temperature": 0.0,
-        "top_p": 0.5,
-        "max_tokens": 7,
-        "stop": ["a", "b"],
-        "tools": [WEATHER],
-        "tool_choice": "required",
-        "parallel_tool_calls": False,
-        "response_format": {"type": "json_object"},
-        "reasoning_effort": "low",
-        "thinking_budget": 0,
-        "web_search": False,
-        "aspect": "16:9",
-    }.items() <= body.items()
-
-
-def test_only_stop_words_that_work_are_sent() -> None:
-    """Four at most, and none of white space alone."""
-    assert ["a", "b", "c", "d"] == asked(stop=("\n", "a", "b", " ", "c", "d", "e"))["stop"]
-    assert "stop" not in asked(stop=("\n\n",))
-
-
-def test_effort_is_said_in_the_bot_s_words() -> None:
-    """A bot that declares a budget of thought gets one; what it refused is left out."""
-    chat = ChatRequest(model="bot", messages=(USER,), reasoning_effort="medium")
-    declared = {"thinking_budget": {"type": "integer", "maximum": 1000}}
-
-    body = request(chat, "Bot", stream=True, declared=declared)
-
-    assert 500 == body["thinking_budget"]
-    assert "reasoning_effort" not in body
-    refused = frozenset({"reasoning_effort"})
-    assert "reasoning_effort" not in request(chat, "Bot", stream=True, without=refused)
-
-
-def test_what_poe_ignores_is_not_sent() -> None:
-    """It can only do harm, unless the bot has a parameter of that name."""
-    extra = {"seed": 1, "user": "u", "store": False, "n": 1, "logit_bias": {}, "metadata": {}}
-    chat = ChatRequest(model="bot", messages=(USER,), extra=extra)
-
-    assert not extra.keys() & request(chat, "Bot", stream=True).keys()
-    assert 1 == request(chat, "Veo-3.1", stream=False, declared={"seed": {}})["seed"]
-
-
-def test_no_parameter_of_the_bot_can_change_what_is_ours() -> None:
-    """A field that has a name of its own comes from there, not from the rest."""
-    body = asked(extra={"stream": False, "messages": [], "model": "Other", "tools": []})
-
-    assert asked() == body
-
-
-def test_choices_about_tools_need_tools() -> None:
-    """OpenAI's models refuse them without."""
-    assert asked() == asked(tool_choice="auto", parallel_tool_calls=True)
-
-
-def test_what_the_bot_refused_is_left_out() -> None:
-    """`max_tokens` has a newer name to try first."""
-    chat = ChatRequest(model="bot", messages=(USER,), temperature=1.0, top_p=1.0, max_tokens=5)
-    body = request(chat, "Bot", stream=True, without=frozenset({"temperature", "max_tokens"}))
-
-    assert "temperature" not in body
-    assert "max_tokens" not in body
-    assert (1.0, 5) == (body["top_p"], body["max_completion_tokens"])
-
-
-@pytest.mark.parametrize(
-    ("ours", "poes"),
-    [
-        ("developer", "system"),
-        ("system", "system"),
-        ("user", "user"),
-        ("assistant", "assistant"),
-        ("tool", "tool"),
-    ],
-)
-def test_roles(ours: Any, poes: str) -> None:
-    """Poe has no developers."""
-    assert poes == asked(Message(role=ours, content=(TextPart("x"),)))["messages"][0]["role"]
-
-
-def test_a_tool_round_trip_goes_back_as_it_came() -> None:
-    """Calls keep their ids, their arguments to the letter and what stood beside them."""
-    signature = {"extra_content": {"google": {"thought_signature": "abc"}}}
-    call = ToolCall("call_1", "get_weather", '{"city" : "Paris"}', signature)
-    body = asked(
-        USER,
-        Message(role="assistant", tool_calls=(call,)),
-        Message(role="tool", content=(TextPart("Rain"),), tool_call_id="call_1", name="n"),
-    )
-
-    assert [
-        {"role": "user", "content": "Hi"},
-        {
-            "role": "assistant",
-            "content": "",
-            "tool_calls": [
-                {
-                    "id": "call_1",
-                    "type": "function",
-                    "function": {"name": "get_weather", "arguments": '{"city" : "Paris"}'},
-                    **signature,
-                }
-            ],
-        },
-        {"role": "tool", "content": "Rain", "tool_call_id": "call_1", "name": "n"},
-    ] == body["messages"]
-
-
-def test_a_function_result_answers_the_newest_call_of_its_function() -> None:
-    """The old form names the function; Poe wants the call."""
-    calls = (ToolCall("call_1", "f", "{}"), ToolCall("call_2", "g", "{}"), ToolCall("3", "f", "{}"))
-    result = Message(role="function", name="f", content=(TextPart("1"),))
-
-    assert (
-        "3"
-        == asked(Message(role="assistant", tool_calls=calls), result)["messages"][1]["tool_call_id"]
-    )
-
-
-def test_a_function_result_without_a_call_is_said_by_the_user() -> None:
-    """As a tool's it would be refused, and a `function` is nobody at Poe."""
-    result = Message(role="function", name="f", content=(TextPart("1"),))
-
-    assert [{"role": "user", "name": "f", "content": "1"}] == asked(result)["messages"]
-
-
-def test_content_parts() -> None:
-    """Text alone is a string; with pictures and files every part keeps its place."""
-    parts = (
-        TextPart("Look:"),
-        ImagePart("https://example.org/a.png"),
-        ImagePart("data:image/png;base64,AA==", "low"),
-        FilePart("data:application/pdf;base64,AA==", "a.pdf"),
-        FilePart("data:text/plain;base64,AA=="),
-    )
-
-    assert [
-        {"type": "text", "text": "Look:"},
-        {"type": "image_url", "image_url": {"url": "https://example.org/a.png"}},
-        {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA==", "detail": "low"}},
-        {
-            "type": "file",
-            "file": {"filename": "a.pdf", "file_data": "data:application/pdf;base64,AA=="},
-        },
-        {
-            "type": "file",
-            "file": {"filename": "file", "file_data": "data:text/plain;base64,AA=="},
-        },
-    ] == asked(Message(role="user", content=parts))["messages"][0]["content"]
-    assert (
-        "a\nb"
-        == asked(Message(role="user", content=(TextPart("a"), TextPart("b"))))["messages"][0][
-            "content"
-        ]
-    )
-
+from poe_proxy.upstreams.poe_api.answers import Stream, whole_answer
 
 # ---- streamed answers
 
@@ -663,7 +452,7 @@ def test_an_error_in_a_200_is_a_failure() -> None:
 
 
 def test_events_do_not_show_what_was_said() -> None:
-    """Whoever logs one by mistake logs no conversation."""
+    """One that is logged by mistake brings no conversation into the log."""
     events: Iterable[ReplyEvent] = streamed(
         chunk({"content": "secret", "reasoning": "secret"}),
         chunk({"tool_calls": [head(0, "a", "f", "secret")]}, "stop"),

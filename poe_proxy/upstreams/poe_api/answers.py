@@ -1,157 +1,21 @@
-"""Chat completions as api.poe.com has them: requests out of ours, reply events out of its answers.
+"""The answers of api.poe.com, streamed or whole, as reply events. Free of I/O.
 
-Official API sheet §3. Free of I/O. What Poe's refusals mean is in `failures`.
+Official API sheet §3. What Poe's refusals mean is in `failures`.
 """
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any, Final
 
 import orjson
 
-from poe_proxy.chat import (
-    ChatRequest,
-    ContentPart,
-    Done,
-    FilePart,
-    FinishReason,
-    ImagePart,
-    Message,
-    Reasoning,
-    ReplyEvent,
-    TextPart,
-    ToolCallPart,
-    Usage,
-)
-from poe_proxy.errors import PartRefused, UpstreamInterrupted, UpstreamProtocolError
+from poe_proxy.chat import Done, FinishReason, Reasoning, ReplyEvent, ToolCallPart, Usage
+from poe_proxy.errors import UpstreamInterrupted, UpstreamProtocolError
 from poe_proxy.shaping.reasoning import Thinking
-from poe_proxy.upstreams.poe_api import effort, failures
-
-# ---- the request
-
-#: What OpenAI has and Poe ignores (§3.1). It is not sent, unless the bot declares a parameter
-#: of that name, as Veo does with `seed`.
-_IGNORED: Final = frozenset(
-    {
-        "audio", "frequency_penalty", "logit_bias", "logprobs", "metadata", "modalities",
-        "moderation", "n", "prediction", "presence_penalty", "prompt_cache_key",
-        "prompt_cache_options", "prompt_cache_retention", "safety_identifier", "seed",
-        "service_tier", "store", "top_logprobs", "user", "web_search_options",
-    }
-)  # fmt: skip
-
-
-def request(
-    chat: ChatRequest,
-    bot: str,
-    *,
-    stream: bool,
-    declared: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
-    without: frozenset[str] = frozenset(),
-) -> dict[str, Any]:
-    """Return the JSON object that asks *bot* for an answer to *chat*.
-
-    *declared* are the bot's own parameters with their schemas, *without* the fields that it has
-    refused before.
-
-    Raises `PartRefused` for a file that is named by a URL (§3.3).
-    """
-    # A bot of OpenAI's may know the limit by its newer name only. Poe takes both (§3.1).
-    limit = "max_tokens" if "max_tokens" not in without else "max_completion_tokens"
-    fields = {
-        "model": bot,
-        "messages": _messages(chat.messages),
-        "stream": stream or None,
-        "stream_options": {"include_usage": True} if stream else None,
-        "temperature": chat.temperature,
-        "top_p": chat.top_p,
-        limit: chat.max_tokens,
-        # No others work (§3.1); the gateway looks for all of them.
-        "stop": [word for word in chat.stop if word.strip()][:4] or None,
-        "tools": chat.tools or None,
-        "tool_choice": chat.tool_choice if chat.tools else None,
-        "parallel_tool_calls": chat.parallel_tool_calls if chat.tools else None,
-        "response_format": chat.response_format,
-    }
-    if chat.reasoning_effort is not None:
-        fields |= effort.parameters(chat.reasoning_effort, declared, chat.extra)
-    own = {
-        name: value
-        for name, value in chat.extra.items()
-        if name not in fields and (name not in _IGNORED or name in declared)
-    }
-    return {
-        name: value
-        for name, value in (fields | own).items()
-        if value is not None and name not in without
-    }
-
-
-def _messages(messages: Iterable[Message]) -> list[dict[str, Any]]:
-    sent = []
-    #: The newest call of each tool: results in the old form name the tool instead of the call.
-    calls: dict[str, str] = {}
-    for message in messages:
-        calls |= {call.name: call.id for call in message.tool_calls}
-        sent.append(_message(message, calls))
-    return sent
-
-
-def _message(message: Message, calls: Mapping[str, str]) -> dict[str, Any]:
-    role: str = message.role
-    call_id = message.tool_call_id
-    if role == "developer":  # refused by Poe (§3.1)
-        role = "system"
-    elif role == "function":
-        # A result of which nobody knows the call would be refused; its words are not lost.
-        call_id = call_id or calls.get(message.name or "")
-        role = "tool" if call_id else "user"
-    sent: dict[str, Any] = {"role": role, "content": _content(message)}
-    if message.name is not None:
-        sent["name"] = message.name
-    if message.tool_calls:
-        sent["tool_calls"] = [
-            {
-                **call.extra,
-                "id": call.id,
-                "type": "function",
-                "function": {"name": call.name, "arguments": call.arguments},
-            }
-            for call in message.tool_calls
-        ]
-    if call_id is not None:
-        sent["tool_call_id"] = call_id
-    return sent
-
-
-def _content(message: Message) -> str | list[dict[str, Any]]:
-    if all(isinstance(part, TextPart) for part in message.content):
-        return message.text
-    return [_part(part) for part in message.content]
-
-
-def _part(part: ContentPart) -> dict[str, Any]:
-    match part:
-        case TextPart(text):
-            return {"type": "text", "text": text}
-        case ImagePart(url, None):
-            return {"type": "image_url", "image_url": {"url": url}}
-        case ImagePart(url, detail):
-            return {"type": "image_url", "image_url": {"url": url, "detail": detail}}
-        case FilePart(data, name):
-            if not data.startswith("data:"):
-                raise PartRefused(
-                    f"{part.path}: with an API key, Poe takes files as data URIs only.",
-                    param=part.path,
-                )
-            return {"type": "file", "file": {"filename": name or "file", "file_data": data}}
-
-
-# ---- the answer
+from poe_proxy.upstreams.poe_api import failures
 
 _REASONS: Final[Mapping[str, FinishReason]] = {
     "stop": "stop",
@@ -169,7 +33,7 @@ class Stream:
         #: Whether `Done` has been said.
         self.is_over = False
         self._reason: FinishReason | None = None
-        self._says = _Voice()
+        self._reader = _MessageReader()
 
     def feed(self, data: bytes) -> list[ReplyEvent]:
         """Take the data of one event.
@@ -192,7 +56,7 @@ class Stream:
         events: list[ReplyEvent] = []
         if choice := _first(chunk.get("choices")):
             if isinstance(delta := choice.get("delta"), dict):
-                events = self._says.more(delta)
+                events = self._reader.feed(delta)
             if isinstance(reason := choice.get("finish_reason"), str):
                 self._reason = _REASONS.get(reason, "stop")
         if usage := _usage(chunk.get("usage")):
@@ -212,7 +76,7 @@ class Stream:
 
     def _end(self) -> list[ReplyEvent]:
         self.is_over = True
-        return self._says.end(self._reason)
+        return self._reader.end(self._reason)
 
 
 def whole_answer(content: bytes) -> list[ReplyEvent]:
@@ -234,22 +98,22 @@ def whole_answer(content: bytes) -> list[ReplyEvent]:
         # Each is a call of its own, whatever index or id it has.
         whole = (call for call in calls if isinstance(call, dict))
         message["tool_calls"] = [{**call, "index": place} for place, call in enumerate(whole)]
-    says = _Voice()
-    events = says.more(message)
+    reader = _MessageReader()
+    events = reader.feed(message)
     if usage := _usage(answer.get("usage")):
         events.append(usage)
     reason = choice.get("finish_reason")
-    return events + says.end(_REASONS.get(reason) if isinstance(reason, str) else None)
+    return events + reader.end(_REASONS.get(reason) if isinstance(reason, str) else None)
 
 
-class _Voice:
-    """What a message says, whether it comes whole or in deltas: both have the same fields."""
+class _MessageReader:
+    """Reads a message, whether it comes whole or in deltas: both have the same fields."""
 
     def __init__(self) -> None:
         self._thinking = Thinking()
         self._calls = _Calls()
 
-    def more(self, said: Mapping[str, Any]) -> list[ReplyEvent]:
+    def feed(self, said: Mapping[str, Any]) -> list[ReplyEvent]:
         events: list[ReplyEvent] = []
         # Where both fields are there they hold the same text (§3.5).
         thought = said.get("reasoning_content") or said.get("reasoning")
