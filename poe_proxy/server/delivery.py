@@ -143,9 +143,9 @@ class _Listener(Iterator[Said]):
 
     def __next__(self) -> Said:
         if self._first is not None:
-            event, self._first = self._first, None
-            self._is_done = isinstance(event, Done)
-            return event
+            first, self._first = self._first, None
+            self._is_done = isinstance(first, Done)
+            return first
         for event in self._events:
             now = self._clock()
             self._look(event, now)
