@@ -40,7 +40,7 @@ from poe_proxy.shaping.reasoning import told_apart
 from poe_proxy.upstreams.base import TICK, Abilities, Permit
 from poe_proxy.upstreams.poe_web import attachments, graphql
 from poe_proxy.upstreams.poe_web.attachments import Attachment, Fetch, Tickets
-from poe_proxy.upstreams.poe_web.channel import ATTEMPTS, Channel, Socket
+from poe_proxy.upstreams.poe_web.channel import ATTEMPTS, Channel
 from poe_proxy.upstreams.poe_web.credentials import Credentials
 from poe_proxy.upstreams.poe_web.graphql import ServerError, StillRefused
 from poe_proxy.upstreams.poe_web.mailbox import Mailbox, Resync
@@ -48,6 +48,7 @@ from poe_proxy.upstreams.poe_web.pages import ChannelData
 from poe_proxy.upstreams.poe_web.session import Session
 from poe_proxy.upstreams.poe_web.site import Site
 from poe_proxy.upstreams.poe_web.turn import Item, Turn
+from poe_proxy.upstreams.poe_web.websockets import Socket
 
 log = logging.getLogger(__name__)
 
@@ -368,14 +369,14 @@ class Exchange:
         threading.Thread(target=self._send, daemon=True).start()
         while True:
             is_silent = True
-            for letter in self._mailbox.wait(self._until_due()):
+            for notice in self._mailbox.wait(self._until_due()):
                 heard = clock()
-                if isinstance(letter, UpstreamError):
-                    raise self._broken(letter)
-                if isinstance(letter, Resync):
+                if isinstance(notice, UpstreamError):
+                    raise self._broken(notice)
+                if isinstance(notice, Resync):
                     self._has_gap = True
                     continue
-                for event in self._open(letter):
+                for event in self._open(notice):
                     is_silent = False
                     yield event
             self._accept()
