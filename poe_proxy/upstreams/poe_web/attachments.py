@@ -21,6 +21,7 @@ import orjson
 
 from poe_proxy.chat import ChatRequest, FilePart, ImagePart
 from poe_proxy.errors import InvalidRequest, UpstreamProtocolError
+from poe_proxy.net import filenames
 
 #: How many images and files a request may have. A conversation brings all of its own along in
 #: every turn, so there is room for a long one; but a short request must not set off a long work.
@@ -147,7 +148,7 @@ def read(part: Part, fetch: Callable[[str], Fetched] | None) -> Attachment:
         kind = _kind_by_content(data) or mimetypes.guess_type(name or "")[0] or _UNKNOWN
     if isinstance(part, ImagePart) and not kind.startswith("image/"):
         raise _invalid(f"An image_url of the conversation is no image, but {kind[:60]}.")
-    return Attachment(_tidy(name) or _name_for(kind, data), kind, data)
+    return Attachment(filenames.tidy(name) or _name_for(kind, data), kind, data)
 
 
 def _kind_by_content(data: bytes) -> str | None:
@@ -167,12 +168,6 @@ def _of_data_uri(uri: str) -> tuple[str, bytes]:
     except (binascii.Error, ValueError):
         raise _invalid("A data URI of the conversation is not valid base64.") from None
     return kind, data
-
-
-def _tidy(name: str | None) -> str:
-    """The last part of a path, and no longer than file systems like it."""
-    last = re.split(r"[/\\]", name or "")[-1]
-    return "".join(one for one in last if one.isprintable() and one != '"').strip(". ")[-150:]
 
 
 def _name_for(kind: str, data: bytes) -> str:

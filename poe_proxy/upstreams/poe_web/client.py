@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any, Final, TypeVar
 
-from poe_proxy.chat import ChatRequest, Idle, ReplyEvent, Sending
+from poe_proxy.chat import ChatRequest, Idle, ReplyEvent
 from poe_proxy.errors import (
     BotNotAllowed,
     BotNotFound,
@@ -37,10 +37,10 @@ from poe_proxy.errors import (
     UpstreamUnreachable,
 )
 from poe_proxy.shaping.reasoning import told_apart
-from poe_proxy.upstreams.base import TICK
+from poe_proxy.upstreams.base import TICK, Abilities, Permit
 from poe_proxy.upstreams.poe_web import attachments, graphql
 from poe_proxy.upstreams.poe_web.attachments import Attachment, Fetch, Tickets
-from poe_proxy.upstreams.poe_web.channel import ATTEMPTS, Channel, Socket
+from poe_proxy.upstreams.poe_web.channel import ATTEMPTS, Channel
 from poe_proxy.upstreams.poe_web.credentials import Credentials
 from poe_proxy.upstreams.poe_web.graphql import ServerError, StillRefused
 from poe_proxy.upstreams.poe_web.mailbox import Mailbox, Resync
@@ -48,6 +48,7 @@ from poe_proxy.upstreams.poe_web.pages import ChannelData
 from poe_proxy.upstreams.poe_web.session import Session
 from poe_proxy.upstreams.poe_web.site import Site
 from poe_proxy.upstreams.poe_web.turn import Item, Turn
+from poe_proxy.upstreams.poe_web.websockets import Socket
 
 log = logging.getLogger(__name__)
 
@@ -127,7 +128,11 @@ class PoeWeb:
         self._bots: OrderedDict[str, tuple[float, Bot]] = OrderedDict()
         self._bots_lock = threading.Lock()
 
-    def reply(self, chat: ChatRequest, bot: str) -> Generator[ReplyEvent | Sending, None, None]:
+    def abilities(self, bot: str) -> Abilities:
+        """Neither tools nor a length: the site has no field for them."""
+        return Abilities()
+
+    def reply(self, chat: ChatRequest, bot: str, turn: Permit) -> Generator[ReplyEvent, None, None]:
         """Yield what *bot* answers, in a new chat; see `Upstream`.
 
         Raises `InvalidRequest` for an image or file that is none, or too much.
@@ -139,7 +144,7 @@ class PoeWeb:
             files = yield from _one_by_one(attachments.read_all(parts, self._fetch, self.clock))
         exchange = yield from self._begin(bot, prompt, files)
         try:
-            yield Sending()
+            yield from turn()
             yield from told_apart(exchange.events())
         finally:
             exchange.close()
@@ -261,25 +266,24 @@ class PoeWeb:
         return bot if bot is not None and self.clock() < until else None
 
     def _look_up(self, session: Session, name: str) -> Bot:
-        handle = self.site.handles.get(name.lower(), name)
-        data = session.call("HandleBotLandingPageQuery", {"botHandle": handle})
+        data = session.call("HandleBotLandingPageQuery", {"botHandle": name})
         found = data.get("bot")
         is_proven = isinstance(found, dict)
         if not isinstance(found, dict):
-            # Of an inner name that is not in our table this proves nothing (§25).
-            if "_" not in name or name.lower() in self.site.handles:
+            # Of an inner name that no table of ours knows this proves nothing (§25).
+            if "_" not in name:
                 raise BotNotFound(f"Poe has no bot called {name!r}.", param="model")
             found = {"handle": name}
         if found.get("canUserAccessBot") is False:
             raise BotNotAllowed(
-                str(found.get("noAccessMessage") or f"This account may not use {handle}."),
+                str(found.get("noAccessMessage") or f"This account may not use {name}."),
                 param="model",
             )
         viewer = data.get("viewer")
         limit = found.get("uploadFileSizeLimit")
         takes_files = found.get("supportsFileUpload") is not False
         bot = Bot(
-            handle=str(found.get("handle") or found.get("displayName") or handle),
+            handle=str(found.get("handle") or found.get("displayName") or name),
             patience=max(self.timeout, _number(found.get("messageTimeoutSecs"))),
             takes_files=takes_files,
             takes_images=takes_files or found.get("allowsImageAttachments") is True,
@@ -365,14 +369,14 @@ class Exchange:
         threading.Thread(target=self._send, daemon=True).start()
         while True:
             is_silent = True
-            for letter in self._mailbox.wait(self._until_due()):
+            for notice in self._mailbox.wait(self._until_due()):
                 heard = clock()
-                if isinstance(letter, UpstreamError):
-                    raise self._broken(letter)
-                if isinstance(letter, Resync):
+                if isinstance(notice, UpstreamError):
+                    raise self._broken(notice)
+                if isinstance(notice, Resync):
                     self._has_gap = True
                     continue
-                for event in self._open(letter):
+                for event in self._open(notice):
                     is_silent = False
                     yield event
             self._accept()

@@ -6,9 +6,8 @@ Free of I/O. Web protocol sheet §6, §8 and §17.
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 import orjson
 
@@ -28,9 +27,8 @@ from poe_proxy.errors import (
     UpstreamRefused,
     UpstreamUncertain,
 )
+from poe_proxy.net import retry_after
 from poe_proxy.upstreams.poe_web.site import Site, TagForm
-
-_SECONDS: Final = re.compile(r"[0-9]{1,9}(\.[0-9]+)?")
 
 
 class StaleSession(Exception):
@@ -95,14 +93,8 @@ def refuse_page(status: int, headers: Mapping[str, str], text: str) -> None:
     if status == 429:
         raise TokenLimited(
             "Poe says that this account sends too many requests.",
-            retry_after=max(60.0, retry_after(headers)),
+            retry_after=max(60.0, retry_after.seconds(headers.get("Retry-After")) or 0.0),
         )
-
-
-def retry_after(headers: Mapping[str, str]) -> float:
-    """Return the seconds that `Retry-After` asks for, 0.0 if it does not; a day at most."""
-    given = headers.get("Retry-After", "")
-    return min(float(given), 86_400.0) if _SECONDS.fullmatch(given) else 0.0
 
 
 def read_answer(

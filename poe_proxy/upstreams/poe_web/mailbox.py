@@ -18,34 +18,34 @@ class Resync:
     """Frames were lost: what they told has to be read from the history."""
 
 
-Letter: TypeAlias = "Item | Resync | UpstreamError"
+Notice: TypeAlias = "Item | Resync | UpstreamError"
 
 
 class Pile:
-    """Letters in their order.
+    """Notices in their order.
 
     An unfinished message carries all of its text in each item, so only the newest is kept:
-    a slow client cannot make the letters pile up.
+    a slow client cannot make the notices pile up.
     """
 
     def __init__(self) -> None:
-        self.letters: list[Letter] = []
+        self.notices: list[Notice] = []
         #: Characters in it.
         self.size = 0
         self._last_key: str | None = None
 
-    def add(self, letter: Letter) -> None:
-        """Lay *letter* on top, or in place of the one that it outdates."""
-        key = letter.message_key if isinstance(letter, Item) else None
+    def add(self, notice: Notice) -> None:
+        """Lay *notice* on top, or in place of the one that it outdates."""
+        key = notice.message_key if isinstance(notice, Item) else None
         if key is not None and key == self._last_key:
-            self.size -= _size(self.letters.pop())
-        self.letters.append(letter)
-        self.size += _size(letter)
+            self.size -= _size(self.notices.pop())
+        self.notices.append(notice)
+        self.size += _size(notice)
         self._last_key = key
 
 
-def _size(letter: Letter) -> int:
-    return len(letter.text) if isinstance(letter, Item) else 0
+def _size(notice: Notice) -> int:
+    return len(notice.text) if isinstance(notice, Item) else 0
 
 
 class Mailbox:
@@ -54,7 +54,7 @@ class Mailbox:
     def __init__(self, client_nonce: str, chat_nonce: str) -> None:
         self.client_nonce = client_nonce
         self.chat_nonce = chat_nonce
-        #: The chat that the letters are about, once Poe has told by echoing a nonce: then it
+        #: The chat that the notices are about, once Poe has told by echoing a nonce: then it
         #: has the message, whatever else it says.
         self.chat_id: int | None = None
         self._pile = Pile()
@@ -71,23 +71,23 @@ class Mailbox:
         """Return whether it is known which chat it is for, at the latest after *seconds*."""
         return self.chat_id is not None or self._bound.wait(seconds)
 
-    def put(self, letter: Letter) -> None:
-        """Leave a letter."""
+    def put(self, notice: Notice) -> None:
+        """Leave a notice."""
         with self._lock:
-            self._pile.add(letter)
+            self._pile.add(notice)
         self._filled.set()
 
     def wake(self) -> None:
-        """Let the reader look up, though there is no letter."""
+        """Let the reader look up, though there is no notice."""
         self._filled.set()
 
-    def wait(self, seconds: float) -> list[Letter]:
-        """Return the letters, in order, as soon as there are any; none after *seconds*."""
+    def wait(self, seconds: float) -> list[Notice]:
+        """Return the notices, in order, as soon as there are any; none after *seconds*."""
         self._filled.wait(seconds)
         with self._lock:
             self._filled.clear()
             pile, self._pile = self._pile, Pile()
-        return pile.letters
+        return pile.notices
 
 
 @dataclass(slots=True)
@@ -116,8 +116,8 @@ class Early:
             return
         pile = self._chats.setdefault(chat_id, _Kept(now)).pile
         pile.add(item)
-        if len(pile.letters) > self.ITEMS:
-            pile.size -= _size(pile.letters.pop(0))
+        if len(pile.notices) > self.ITEMS:
+            pile.size -= _size(pile.notices.pop(0))
         while self._chats and self._is_too_much(now):
             self._chats.popitem(last=False)
 
@@ -128,10 +128,10 @@ class Early:
             or sum(kept.pile.size for kept in self._chats.values()) > self.CHARACTERS
         )
 
-    def take(self, chat_id: int) -> list[Letter]:
+    def take(self, chat_id: int) -> list[Notice]:
         """Return what was kept of a chat, and forget it."""
         kept = self._chats.pop(chat_id, None)
-        return kept.pile.letters if kept else []
+        return kept.pile.notices if kept else []
 
     def end(self, chat_id: int) -> None:
         """Keep nothing of this chat from now on."""

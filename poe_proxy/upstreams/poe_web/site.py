@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, Self, TypeAlias
@@ -64,12 +64,13 @@ class Site:
     #: Persisted queries: name -> hash.
     operations: Mapping[str, str]
     subscriptions: Mapping[str, str]
-    #: Inner names of bots -> handles.
-    handles: Mapping[str, str] = field(repr=False)
 
     @classmethod
     def load(cls, path: Path | None = None) -> Self:
         """Return what `site.toml` says, or the file at *path* in its place.
+
+        What it knows no use for is ignored: a file from before bots had their table in
+        `models.toml` still has [handles].
 
         Raises ValueError with a sentence that names the entry that is missing or wrong.
         """
@@ -115,7 +116,6 @@ class Site:
             revision=revision or None,
             operations=_strings(data, "operations", needed=_NEEDED_OPERATIONS),
             subscriptions=_strings(data, "subscriptions", needed=("messageAdded",)),
-            handles=_strings(data, "handles"),
         )
 
 

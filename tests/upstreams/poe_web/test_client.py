@@ -20,6 +20,7 @@ from poe_proxy.upstreams.poe_web.site import Site
 from poe_proxy.upstreams.poe_web.turn import Item
 
 from .test_turn import bot, frame, read_frame
+from .with_sim.accounts import at_once
 
 
 class FakeSession:
@@ -205,7 +206,7 @@ def workers() -> set[threading.Thread]:
 def hang_up_in_the_midst(web: PoeWeb, chat: ChatRequest, go_on: threading.Event) -> None:
     """Close a reply while something takes its time; then let that go on, to its end."""
     before = workers()
-    events = web.reply(chat, "Assistant")
+    events = web.reply(chat, "Assistant", at_once)
     assert isinstance(next(events), Idle)
     events.close()
     go_on.set()
@@ -265,4 +266,4 @@ def test_a_reply_is_nothing_until_it_is_asked_for() -> None:
     """Making the generator does nothing yet."""
     web = PoeWeb(Credentials.parse("x"), site=Site.load(), to_prompt=lambda _: "")
 
-    web.reply(ChatRequest(model="m", messages=()), "Assistant").close()
+    web.reply(ChatRequest(model="m", messages=()), "Assistant", at_once).close()

@@ -1,4 +1,4 @@
-"""Letters, piled up and taken."""
+"""Notices, piled up and taken."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ def test_who_asks_for_the_chat_waits_for_it_a_moment(mailbox: Mailbox) -> None:
     assert 7 == mailbox.chat_id
 
 
-def test_letters_come_in_their_order_and_once(mailbox: Mailbox) -> None:
+def test_notices_come_in_their_order_and_once(mailbox: Mailbox) -> None:
     """What was taken is gone."""
-    letters = [item(1, state="complete"), Resync(), UpstreamInterrupted("x"), item(2)]
-    for letter in letters:
-        mailbox.put(letter)
+    notices = [item(1, state="complete"), Resync(), UpstreamInterrupted("x"), item(2)]
+    for notice in notices:
+        mailbox.put(notice)
 
-    assert letters == mailbox.wait(0)
+    assert notices == mailbox.wait(0)
     assert [] == mailbox.wait(0)
 
 
@@ -56,14 +56,14 @@ def test_only_the_newest_of_an_unfinished_message_is_kept(mailbox: Mailbox) -> N
 
 def test_messages_that_take_turns_are_all_kept(mailbox: Mailbox) -> None:
     """Nothing is moved past anything else."""
-    letters = [item(1, "a"), item(2, "b"), item(1, "aa"), item(1, "j", name="jobUpdated")]
-    for letter in letters:
-        mailbox.put(letter)
+    notices = [item(1, "a"), item(2, "b"), item(1, "aa"), item(1, "j", name="jobUpdated")]
+    for notice in notices:
+        mailbox.put(notice)
 
-    assert letters == mailbox.wait(0)
+    assert notices == mailbox.wait(0)
 
 
-def test_waiting_ends_with_a_letter_or_a_wake(mailbox: Mailbox) -> None:
+def test_waiting_ends_with_a_notice_or_a_wake(mailbox: Mailbox) -> None:
     """Whoever waits is there at once, and not before its time otherwise."""
     for rouse in (mailbox.wake, lambda: mailbox.put(Resync())):
         threading.Timer(0.05, rouse).start()
@@ -122,7 +122,7 @@ def test_early_items_are_bounded_in_size() -> None:
         early.keep(item(number, "x" * 3_000_000, "complete"), 100 + number, now=0)
 
     kept = [early.take(chat) for chat in (1, *range(100, 110))]
-    assert sum(len(one.text) for letters in kept for one in letters) <= Early.CHARACTERS
+    assert sum(len(one.text) for notices in kept for one in notices) <= Early.CHARACTERS
     assert kept[-1]
 
 

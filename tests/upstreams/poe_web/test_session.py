@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from poe_proxy import errors
-from poe_proxy.upstreams.poe_web import session as session_module
+from poe_proxy.upstreams.poe_web import transport
 from poe_proxy.upstreams.poe_web.attachments import Attachment
 from poe_proxy.upstreams.poe_web.credentials import Credentials
 from poe_proxy.upstreams.poe_web.session import Session
@@ -199,7 +199,7 @@ def test_an_answer_without_end_is_cut(
     poe: Poe, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Bodies are bounded."""
-    monkeypatch.setattr(session_module, "_LONGEST_ANSWER", 1000)
+    monkeypatch.setattr(transport, "_LONGEST", 1000)
     poe.answers["/api/gql_POST"] = give(200, b"x" * 2000)
 
     with pytest.raises(errors.UpstreamUncertain):

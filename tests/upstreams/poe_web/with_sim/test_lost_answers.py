@@ -1,0 +1,58 @@
+"""The answer to a sending is lost, and the message may have arrived (sheet §25)."""
+
+from __future__ import annotations
+
+import pytest
+
+from .accounts import WORDS, Account, Part, ask, site
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "!server-error-after-accept",
+        "!http-after-accept=400",
+        "!http-after-accept=403",
+        "!http-after-accept=404",
+        "!http-after-accept=429",
+        "!http-after-accept=500",
+        "!http-after-accept=502",
+        "!empty-after-accept",
+        "!html-after-accept",
+        "!reset-after-accept",
+        "!reset-after-accept !no-human",
+        "!reset-after-accept !first=1.5",
+        "!reset-after-accept !no-human !no-job",
+    ],
+)
+def test_a_message_that_arrived_is_answered_though_its_answer_was_lost(
+    part: Part, words: str
+) -> None:
+    """The websocket shows that the message arrived: it is never sent twice."""
+    reply = ask(part.web, f"{words} !echo {WORDS}")
+
+    assert WORDS == reply.text
+    assert reply.is_whole
+    assert 1 == len(part.sends())
+
+
+def test_a_lost_message_is_found_in_the_history(account: Account) -> None:
+    """With the answer lost and the websocket deaf, the history tells of the reply."""
+    web = account.web(site=site(account.folder, dead=60, ping=30))
+    ask(web, "!echo first")
+    account.sim.control(silence_sockets=account.label)
+    reply = ask(web, f"!reset-after-accept !echo {WORDS}")
+
+    assert WORDS == reply.text
+    assert 2 == len(account.sends())
+
+
+def test_a_deaf_websocket_is_replaced(account: Account) -> None:
+    """A reply that goes on in the history and not on the websocket moves to a new channel."""
+    web = account.web(site=site(account.folder, dead=60, ping=30), timeout=0.5)
+    ask(web, "!echo first")
+    reply = ask(web, "!dead-socket !delay=0.2 !echo a b c d e f g h i j k")
+
+    assert "a b c d e f g h i j k" == reply.text
+    assert reply.is_whole
+    assert 2 == len(account.journal(event="socket-open"))

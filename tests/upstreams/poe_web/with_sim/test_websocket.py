@@ -1,0 +1,141 @@
+"""The websocket, which all replies of an account share."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from poe_proxy import errors
+from poe_proxy.upstreams.poe_web import PoeWeb
+
+from ....with_sim.servers import Sim, until
+from .accounts import WORDS, Account, Reply, ask, failure_of, many, site
+
+
+def test_all_replies_share_one_websocket(account: Account, web: PoeWeb) -> None:
+    """Twenty replies at once, each with its own text, over one websocket and one login."""
+    prompts = [f"!delay=0.01 !early={n % 2 / 10} !echo {n} {WORDS}" for n in range(20)]
+    replies = many(web, prompts)
+
+    assert [f"{n} {WORDS}" for n in range(20)] == [reply.text for reply in replies]
+    assert 1 == len(account.journal(event="socket-open"))
+    assert 1 == len(account.journal(path="/", method="GET"))
+
+
+@pytest.mark.parametrize("what", ["close-socket", "dead-socket", "missed", "refetch"])
+def test_all_replies_survive_a_broken_websocket(account: Account, web: PoeWeb, what: str) -> None:
+    """What happens to the websocket in one reply happens to all, and all of them go on."""
+    prompts = [f"!delay=0.1 !echo {n} {WORDS}" for n in range(5)]
+    replies = many(web, [f"!{what} !delay=0.1 !echo trouble {WORDS}", *prompts])
+
+    assert [f"trouble {WORDS}", *(f"{n} {WORDS}" for n in range(5))] == [r.text for r in replies]
+    assert 2 == len(account.journal(event="socket-open"))
+    assert 6 == len(account.sends())
+
+
+@pytest.mark.parametrize("words", ["!missed", "!refetch"])
+def test_what_was_said_in_a_gap_is_read_from_the_history(
+    account: Account, web: PoeWeb, words: str
+) -> None:
+    """A reply that ended while there was no channel is not waited for until TIMEOUT."""
+    began = time.monotonic()
+    reply = ask(web, f"{words} !delay=0 !echo {WORDS}")
+
+    assert WORDS == reply.text
+    assert time.monotonic() - began < 4
+
+
+def test_a_websocket_that_broke_while_nobody_looked_is_opened_again(
+    account: Account, web: PoeWeb
+) -> None:
+    """Between two replies the websocket may break as it likes."""
+    texts = []
+    for number in range(4):
+        texts.append(ask(web, f"!echo {number}").text)
+        account.sim.control(drop_sockets=account.label)
+
+    assert ["0", "1", "2", "3"] == texts
+
+
+def test_a_silent_websocket_is_kept_alive(account: Account, web: PoeWeb) -> None:
+    """Pings keep a websocket that has nothing to tell: it is the same one afterwards."""
+    ask(web, "!echo hi")
+    time.sleep(1.2)
+    ask(web, "!echo hi")
+
+    assert 1 == len(account.journal(event="socket-open"))
+
+
+def test_a_websocket_without_pongs_is_dead(account: Account, control: Callable[..., Any]) -> None:
+    """Silence for longer than a ping takes means a new websocket."""
+    web = account.web()
+    ask(web, "!echo hi")
+    account.sim.control(silence_sockets=account.label)
+
+    until(lambda: 2 == len(account.journal(event="socket-open")), 4)
+    assert "hi again" == ask(web, "!echo hi again").text
+
+
+def test_poe_s_own_pings_are_answered(account: Account, control: Callable[..., Any]) -> None:
+    """A ping from Poe gets its pong."""
+    web = account.web(site=site(account.folder, ping=30, dead=60))
+    control(server_ping=0.2)
+    ask(web, "!delay=0.2 !echo a b c d e f g")
+
+    until(lambda: account.journal(event="pong"), 3)
+
+
+def test_poe_dies_and_comes_back(tmp_path: Path) -> None:
+    """A reply in flight ends in a failure that no other token may repeat; then all is well."""
+    with Sim(("one",)) as first:
+        account = Account(first, "one", "cookie-1", tmp_path)
+        web = account.web()
+        reply: list[Reply] = []
+        thread = threading.Thread(
+            target=lambda: reply.append(ask(web, "!delay=0.1 !long=9000 x")), daemon=True
+        )
+        thread.start()
+        until(lambda: account.journal(event="reply-start"))
+        time.sleep(0.3)
+        first.stop(signal.SIGKILL)
+        thread.join(10)
+        down = failure_of(web, "!echo hi")
+        with Sim(("one",), port=first.port):
+            back = ask(web, "!echo back")
+        web.close()
+
+    assert isinstance(reply[0].failure, errors.UpstreamInterrupted)
+    assert not reply[0].failure.another_token
+    assert reply[0].text
+    assert isinstance(down, errors.UpstreamUnreachable)
+    assert "back" == back.text
+
+
+def test_closing_tells_those_who_wait(account: Account, web: PoeWeb) -> None:
+    """Closing the upstream ends its replies at once, and leaves no thread behind."""
+    before = set(threading.enumerate())
+    replies: list[Reply] = []
+    thread = threading.Thread(target=lambda: replies.append(ask(web, "!hang hello")), daemon=True)
+    thread.start()
+    until(lambda: account.journal(event="reply-start"))
+    web.close()
+    thread.join(3)
+
+    assert isinstance(replies[0].failure, errors.UpstreamError)
+    until(lambda: not {t for t in threading.enumerate() if t not in before and t is not thread})
+
+
+def test_replies_leave_no_threads_behind(account: Account, web: PoeWeb) -> None:
+    """After any number of replies there is one thread: the websocket's reader."""
+    ask(web, "!echo hi")
+    before = threading.active_count()
+    many(web, [f"!echo {n}" for n in range(10)])
+    failure_of(web, "!status=no_access hello")
+
+    until(lambda: threading.active_count() <= before)
