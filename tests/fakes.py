@@ -9,10 +9,11 @@ from contextlib import contextmanager
 from typing import Any, Final, TypeAlias
 
 from poe_proxy import logs
-from poe_proxy.chat import ChatRequest, Done, Message, ReplyEvent, Sending, Text, TextPart
+from poe_proxy.chat import ChatRequest, Done, Idle, Message, ReplyEvent, Text, TextPart
+from poe_proxy.upstreams.base import Abilities, Permit
 
 #: What happens next in a reply: an event is said, a failure is raised, a function is called.
-Step: TypeAlias = ReplyEvent | Sending | BaseException | Callable[[], object]
+Step: TypeAlias = ReplyEvent | BaseException | Callable[[], object]
 
 ANSWER: Final[tuple[Step, ...]] = (Text("Hello"), Text(" there"), Done())
 
@@ -30,10 +31,15 @@ class Clock:
         self.now += seconds
 
 
+def at_once() -> Generator[Idle, None, None]:
+    """A permit to send that is there at once."""
+    yield from ()
+
+
 class FakeUpstream:
     """Plays its scripts, one a reply and the last one for ever, and keeps what it was asked."""
 
-    def __init__(self, *scripts: Iterable[Step]) -> None:
+    def __init__(self, *scripts: Iterable[Step], abilities: Abilities | None = None) -> None:
         self.asked: list[tuple[ChatRequest, str]] = []
         #: Replies that were begun and are not over, and those that were hung up on.
         self.open = 0
@@ -41,17 +47,24 @@ class FakeUpstream:
         self.points = 100_000
         self._replies: list[Generator[ReplyEvent, None, None]] = []
         self._scripts = list(scripts) or [ANSWER]
+        self._abilities = abilities or Abilities()
 
-    def reply(self, chat: ChatRequest, bot: str) -> Generator[ReplyEvent, None, None]:
+    def abilities(self, bot: str) -> Abilities:
+        return self._abilities
+
+    def reply(
+        self, chat: ChatRequest, bot: str, turn: Permit = at_once
+    ) -> Generator[ReplyEvent, None, None]:
         self.asked.append((chat, bot))
-        # Kept, so that a reply is over because somebody closed it, not because Python did.
-        self._replies.append(self._play())
+        # Kept, so that a reply is over because it was closed, not because Python did it.
+        self._replies.append(self._play(turn))
         return self._replies[-1]
 
-    def _play(self) -> Generator[ReplyEvent, None, None]:
+    def _play(self, turn: Permit) -> Generator[ReplyEvent, None, None]:
         script = self._scripts[0] if len(self._scripts) == 1 else self._scripts.pop(0)
         self.open += 1
         try:
+            yield from turn()
             for step in script:
                 if isinstance(step, BaseException):
                     raise step
