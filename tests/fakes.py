@@ -20,11 +20,6 @@ SENDING: Final = Idle()
 ANSWER: Final[tuple[Step, ...]] = (Text("Hello"), Text(" there"), Done())
 
 
-def no_wait() -> Generator[Idle, None, None]:
-    """A permit that is given at once."""
-    yield from ()
-
-
 class Clock:
     """A clock that goes only when it is told to."""
 
@@ -38,29 +33,36 @@ class Clock:
         self.now += seconds
 
 
+def at_once() -> Generator[Idle, None, None]:
+    """A permit to send that is there at once."""
+    yield from ()
+
+
 class FakeUpstream:
     """Plays its scripts, one a reply and the last one for ever, and keeps what it was asked."""
 
-    def __init__(self, *scripts: Iterable[Step]) -> None:
+    def __init__(self, *scripts: Iterable[Step], abilities: Abilities | None = None) -> None:
         self.asked: list[tuple[ChatRequest, str]] = []
         #: Replies that were begun and are not over, and those that were hung up on.
         self.open = 0
         self.hung_up = 0
         self.points = 100_000
-        self.able = Abilities()
+        self.able = abilities or Abilities()
         self._replies: list[Generator[ReplyEvent, None, None]] = []
         self._scripts = list(scripts) or [ANSWER]
 
     def abilities(self, bot: str) -> Abilities:
         return self.able
 
-    def reply(self, chat: ChatRequest, bot: str, turn: Permit) -> Generator[ReplyEvent, None, None]:
+    def reply(
+        self, chat: ChatRequest, bot: str, turn: Permit = at_once
+    ) -> Generator[ReplyEvent, None, None]:
         self.asked.append((chat, bot))
         # Kept, so that a reply is over because it was closed, not because Python did it.
         self._replies.append(self.play(turn))
         return self._replies[-1]
 
-    def play(self, turn: Permit = no_wait) -> Generator[ReplyEvent, None, None]:
+    def play(self, turn: Permit = at_once) -> Generator[ReplyEvent, None, None]:
         """Play the next script."""
         script = self._scripts[0] if len(self._scripts) == 1 else self._scripts.pop(0)
         self.open += 1

@@ -1,4 +1,4 @@
-"""Thoughts that come as part of the answer's text, told apart from the answer.
+"""The reasoning parser: finds the thoughts that come as part of an answer's text.
 
 Some bots have no field for what they think. They write a heading, a quotation, the answer
 (official API sheet §3.6):
@@ -18,12 +18,12 @@ then replaced by the answer.
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Iterable
+from collections.abc import Iterable
 from enum import Enum, auto
 from itertools import takewhile
 from typing import Final, TypeAlias
 
-from poe_proxy.chat import Done, Idle, Reasoning, Replaced, ReplyEvent, Text, ToolCallPart
+from poe_proxy.chat import Done, Reasoning, Replaced, ReplyEvent, Text, ToolCallPart
 
 Piece: TypeAlias = Text | Reasoning
 
@@ -48,7 +48,7 @@ class _Place(Enum):
     ANSWER = auto()
 
 
-class Thinking:
+class InlineReasoning:
     """An answer's text in, as it arrives; the same text out, as `Reasoning` and `Text`.
 
     Held back is only what may yet become a heading: of an answer that begins otherwise, the
@@ -63,11 +63,6 @@ class Thinking:
         #: Headings under which nothing was thought so far.
         self._headings = ""
         self._has_thought = False
-
-    @property
-    def holds(self) -> bool:
-        """Whether something is held back."""
-        return bool(self._headings or self._held)
 
     @property
     def heading(self) -> str:
@@ -91,7 +86,7 @@ class Thinking:
         return pieces
 
     def _is_gap(self, text: str) -> bool:
-        """Whether *text* tells nothing here; below a heading, an empty line does."""
+        """Whether *text* decides nothing here; below a heading, an empty line does."""
         match self._place:
             case _Place.START:
                 return not text.strip()
@@ -172,45 +167,49 @@ class Thinking:
         return True
 
 
-def told_apart(events: Iterable[ReplyEvent]) -> Generator[ReplyEvent, None, None]:
-    """Yield *events*, with the thoughts in their texts as `Reasoning`.
+class ReasoningParser:
+    """A stage that turns the thoughts in an answer's text into `Reasoning`.
 
-    A text that is replaced is read anew; of thoughts and answer only what is new is told. A
-    heading alone that is replaced stood for an answer that was to come, so it is a thought:
-    the first of them, for the seconds that go by in the others are none.
+    A text that is replaced is parsed anew; of its thoughts and its answer only what is new is
+    passed on. A heading alone that is replaced stood for an answer that was to come, so it is a
+    thought. Of several such headings that is the first: the others only count the seconds.
     """
-    thinking = Thinking()
-    told: list[Piece] = []
-    for event in events:
+
+    def __init__(self) -> None:
+        self._inline = InlineReasoning()
+        #: What has been passed on of the text that is there now.
+        self._said: list[Piece] = []
+
+    def feed(self, event: ReplyEvent) -> Iterable[ReplyEvent]:
+        """See `Stage`."""
         match event:
             case Text(text):
-                pieces = thinking.feed(text)
-                told += pieces
-                yield from pieces
-                if thinking.holds:
-                    yield Idle()  # who holds back must still let others look around
+                pieces = self._inline.feed(text)
+                self._said += pieces
+                return pieces
             case Replaced(text):
-                thought, answer = _sorted(told)
-                draft = "" if thought else thinking.heading
-                thinking = Thinking()
-                new_thought, new_answer = _sorted(thinking.feed(text))
-                if draft:
-                    new_thought = f"{draft}\n{new_thought}" if new_thought else draft
-                if more := _behind(thought, new_thought):
-                    yield Reasoning(more)
-                    thought = new_thought
-                if not new_answer.startswith(answer):
-                    yield Replaced(new_answer)
-                elif new_answer != answer:
-                    yield Text(new_answer[len(answer) :])
-                else:
-                    yield Idle()
-                told = [Reasoning(thought), Text(new_answer)]
+                return self._replace(text)
             case Done() | ToolCallPart():
-                yield from thinking.flush()
-                yield event
-            case _:
-                yield event
+                return *self._inline.flush(), event
+        return (event,)
+
+    def _replace(self, text: str) -> list[ReplyEvent]:
+        thought, answer = _sorted(self._said)
+        draft = "" if thought else self._inline.heading
+        self._inline = InlineReasoning()
+        new_thought, new_answer = _sorted(self._inline.feed(text))
+        if draft:
+            new_thought = f"{draft}\n{new_thought}" if new_thought else draft
+        news: list[ReplyEvent] = []
+        if more := _behind(thought, new_thought):
+            news.append(Reasoning(more))
+            thought = new_thought
+        if not new_answer.startswith(answer):
+            news.append(Replaced(new_answer))
+        elif new_answer != answer:
+            news.append(Text(new_answer[len(answer) :]))
+        self._said = [Reasoning(thought), Text(new_answer)]
+        return news
 
 
 def _sorted(pieces: Iterable[Piece]) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""How many pieces a text has, in the vocabulary of OpenAI's newer models (o200k).
+"""How many tokens a text has, in the vocabulary of OpenAI's newer models (o200k).
 
 The vocabulary comes with the library, so nothing is fetched. Poe's bots have tokenizers of
 their own: the figures are good estimates for GPT, fair ones for the rest.
@@ -13,7 +13,7 @@ from typing import Final
 
 import orjson
 
-from poe_proxy.chat import ChatRequest
+from poe_proxy.chat import ChatRequest, Tool
 
 #: Characters that are counted in one go. Counting holds the interpreter, about 3 ms for a
 #: slice of code; between two slices others get their turn.
@@ -44,7 +44,7 @@ def warm_up() -> None:
 
 
 def count_text(text: str) -> int:
-    """Return how many pieces *text* has."""
+    """Return how many tokens *text* has."""
     count = _counter()
     if len(text) <= _SLICE:
         return count(text)
@@ -57,10 +57,10 @@ def count_text(text: str) -> int:
 
 
 def count_prompt(chat: ChatRequest) -> int:
-    """Return how many pieces the conversation has, its tools and its framing included."""
+    """Return how many tokens the conversation has, its tools and its framing included."""
     return (
         _PER_CHAT
-        + sum(count_text(orjson.dumps(tool).decode()) for tool in chat.tools)
+        + sum(count_text(_definition(tool)) for tool in chat.tools)
         + sum(
             _PER_MESSAGE
             + count_text(message.text)
@@ -68,3 +68,8 @@ def count_prompt(chat: ChatRequest) -> int:
             for message in chat.messages
         )
     )
+
+
+def _definition(tool: Tool) -> str:
+    # As OpenAI's bots read it.
+    return orjson.dumps({"type": "function", "function": tool.definition}).decode()
