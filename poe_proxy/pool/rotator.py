@@ -126,7 +126,7 @@ class TokenRotator(Generic[U]):
         counts = dict.fromkeys(("free", "in_use", "resting", "retired"), 0)
         with self._lock:
             counts["waiting"] = len(self._line)
-            states = self._ledger.state(self._tokens)
+            states = self._ledger.state(list(self._tokens))
         for label, state in states.items():
             if state.retired is not None:
                 counts["retired"] += 1
@@ -140,12 +140,12 @@ class TokenRotator(Generic[U]):
 
     def accepted(self) -> list[Token[U]]:
         """All tokens but those that are set aside."""
-        states = self._ledger.state(self._tokens)
+        states = self._ledger.state(list(self._tokens))
         return [token for label, token in self._tokens.items() if states[label].retired is None]
 
     def exhausted(self) -> list[Token[U]]:
         """The tokens that rest because they are out of points."""
-        states = self._ledger.state(self._tokens)
+        states = self._ledger.state(list(self._tokens))
         return [
             token
             for label, token in self._tokens.items()
