@@ -14,7 +14,7 @@ from poe_proxy.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
-from poe_proxy.pool.balances import Balance, look
+from poe_proxy.pool.balances import Balance, revive_exhausted
 from poe_proxy.pool.rotator import Token, TokenRotator
 
 
@@ -38,7 +38,7 @@ class Account:
 def exhausted() -> tuple[TokenRotator[Account], Account]:
     """A rotator with one watched token that has just run dry."""
     account = Account()
-    rotator = TokenRotator([Token("key-1", account, is_watched=True)])
+    rotator = TokenRotator([Token("key-1", account)])
     with suppress(TokenExhausted), rotator.lease() as lease:
         assert lease.wait(0)
         raise TokenExhausted("No points.")
@@ -49,11 +49,11 @@ def test_a_token_without_points_rests_until_its_balance_says_otherwise() -> None
     """Neither time nor an empty balance brings it back; points do."""
     rotator, account = exhausted()
 
-    look(rotator)
+    revive_exhausted(rotator)
     assert 1 == rotator.census()["resting"]
 
     account.points = 100
-    look(rotator)
+    revive_exhausted(rotator)
     assert 1 == rotator.census()["free"]
 
 
@@ -62,7 +62,7 @@ def test_a_balance_that_is_not_to_be_had_changes_nothing() -> None:
     rotator, account = exhausted()
     account.points = None
 
-    look(rotator)
+    revive_exhausted(rotator)
 
     assert 1 == rotator.census()["resting"]
 
@@ -72,8 +72,8 @@ def test_a_token_that_poe_rejects_is_set_aside() -> None:
     rotator, account = exhausted()
     account.is_rejected = True
 
-    look(rotator)
-    look(rotator)
+    revive_exhausted(rotator)
+    revive_exhausted(rotator)
 
     assert (1, 1) == (rotator.census()["retired"], account.asked)
     with pytest.raises(NoTokenLeft), rotator.lease() as lease:
@@ -83,14 +83,14 @@ def test_a_token_that_poe_rejects_is_set_aside() -> None:
 def test_a_rejected_token_takes_no_other_with_it() -> None:
     """Only the one that Poe rejected is set aside."""
     good, bad = Account(), Account()
-    rotator = TokenRotator([Token("a", good), Token("b", bad, rank=1, is_watched=True)])
+    rotator = TokenRotator([Token("a", good), Token("b", bad, rank=1)])
     with rotator.lease() as held, suppress(TokenExhausted), rotator.lease() as lease:
         assert held.wait(0)
         assert lease.wait(0)
         raise TokenExhausted("No points.")
     bad.is_rejected = True
 
-    look(rotator)
+    revive_exhausted(rotator)
 
     assert (1, 1) == (rotator.census()["free"], rotator.census()["retired"])
     assert ["a"] == [token.label for token in rotator.accepted()]
@@ -105,15 +105,13 @@ def test_a_fault_with_one_account_does_not_end_the_watch() -> None:
 
     account = Account()
     account.points = 100
-    rotator = TokenRotator(
-        [Token("a", Broken(), is_watched=True), Token("b", account, is_watched=True)]
-    )
+    rotator = TokenRotator([Token("a", Broken()), Token("b", account)])
     for _ in range(2):
         with suppress(TokenExhausted), rotator.lease() as lease:
             assert lease.wait(0)
             raise TokenExhausted("No points.")
 
-    look(rotator)
+    revive_exhausted(rotator)
 
     assert (1, 1) == (rotator.census()["resting"], rotator.census()["free"])
 
@@ -122,7 +120,7 @@ def test_nobody_is_asked_who_has_points() -> None:
     """The balance of a token that works is never asked for."""
     account = Account()
 
-    look(TokenRotator([Token("key-1", account, is_watched=True)]))
+    revive_exhausted(TokenRotator([Token("key-1", account)]))
 
     assert 0 == account.asked
 

@@ -22,15 +22,10 @@ from poe_proxy.errors import (
     UpstreamBlocked,
     UpstreamTimeout,
 )
+from poe_proxy.pool.ledger import Ledger
 from poe_proxy.pool.limits import PerMinute, Rest
-from poe_proxy.pool.rotator import (
-    REST_BLOCKED,
-    REST_EXHAUSTED,
-    REST_LIMITED,
-    Lease,
-    Token,
-    TokenRotator,
-)
+from poe_proxy.pool.memory import MemoryLedger
+from poe_proxy.pool.rotator import Lease, Token, TokenRotator
 
 from ..fakes import Clock
 
@@ -40,11 +35,15 @@ def token(label: str, **options: Any) -> Token[None]:
 
 
 def pool(
-    *labels: str, clock: Clock | None = None, patience: float = 30.0, **options: Any
+    *labels: str,
+    clock: Clock | None = None,
+    patience: float = 30.0,
+    ledger: Ledger | None = None,
+    **options: Any,
 ) -> TokenRotator[None]:
     """A rotator over tokens that are all alike."""
     tokens = [token(label, **options) for label in labels]
-    return TokenRotator(tokens, patience=patience, clock=clock or Clock())
+    return TokenRotator(tokens, patience=patience, clock=clock or Clock(), ledger=ledger)
 
 
 def lend(lease: Lease[None]) -> Token[None]:
@@ -315,24 +314,15 @@ def test_the_stricter_limit_decides() -> None:
     assert {"free": 1} == state(tokens)
 
 
-def test_uses_out_of_every_window_are_forgotten() -> None:
-    """A token that serves for months does not remember each use."""
-    clock = Clock()
-    one = token("a", limits=(PerMinute(1000), Rest(0.5)))
-    for _ in range(500):
-        one.note_use(clock.now)
-        clock.go(1.0)
-
-    assert 61 == len(one.used_at)
-
-
 def test_a_token_without_limits_never_rests() -> None:
     """RATE_LIMIT=0 and COOL_DOWN=0 let a token be used without a pause."""
     clock = Clock()
-    tokens = pool("a", clock=clock)
+    ledger = MemoryLedger(clock=clock)
+    tokens = pool("a", clock=clock, ledger=ledger)
 
+    assert 0.0 == ledger.state(["a"])["a"].rest
     assert ["a"] * 100 == labels(tokens, 100)
-    assert 0.0 == token("b").rest(clock.now)
+    assert 0.0 == ledger.state(["a"])["a"].rest
 
 
 def test_a_waiter_takes_a_token_as_soon_as_it_has_rested() -> None:
@@ -567,17 +557,16 @@ def test_without_any_token_left_nobody_waits() -> None:
 @pytest.mark.parametrize(
     ("failure", "rest"),
     [
-        pytest.param(TokenLimited("Slow."), REST_LIMITED, id="limited"),
+        pytest.param(TokenLimited("Slow."), 30.0, id="limited"),
         pytest.param(TokenLimited("Slow.", retry_after=7.0), 7.0, id="limited, with a time"),
         pytest.param(TokenLimited("Slow.", retry_after=0.001), 1.0, id="limited, hardly"),
         pytest.param(TokenLimited("Slow.", retry_after=0.0), 1.0, id="limited, no longer"),
-        pytest.param(TokenExhausted("Empty."), REST_EXHAUSTED, id="out of points"),
-        pytest.param(TokenExhausted("Empty.", retry_after=9.0), 9.0, id="out of points until"),
-        pytest.param(UpstreamBlocked("Robot?"), REST_BLOCKED, id="blocked"),
+        pytest.param(UpstreamBlocked("Robot?"), 60.0, id="blocked"),
+        pytest.param(UpstreamBlocked("Robot?", retry_after=9.0), 9.0, id="blocked, with a time"),
     ],
 )
 def test_a_tired_token_rests(failure: BaseException, rest: float) -> None:
-    """A token that had its share rests as long as Poe says, else as long as we think."""
+    """A token that had its share rests as long as Poe says, else as long as the class says."""
     clock = Clock()
     tokens = pool("a", clock=clock)
 
@@ -614,7 +603,7 @@ def test_if_all_are_out_of_points_the_client_hears_that() -> None:
     with pytest.raises(NoPointsLeft) as refusal:
         use(tokens)
 
-    assert 50 == refusal.value.retry_after
+    assert refusal.value.retry_after is None
 
 
 def test_if_one_only_rests_points_are_not_the_matter() -> None:
@@ -627,13 +616,14 @@ def test_if_one_only_rests_points_are_not_the_matter() -> None:
         use(tokens)
 
     assert not isinstance(refusal.value, NoPointsLeft)
-    assert 10 == refusal.value.retry_after
+    assert 50 == refusal.value.retry_after
 
 
-def test_a_watched_token_without_points_rests_until_it_is_revived() -> None:
-    """What has a balance to be asked for does not come back by time alone."""
+def test_a_token_without_points_rests_until_it_is_revived() -> None:
+    """It does not come back by time alone, whatever Poe says about time."""
     clock = Clock()
-    tokens = pool("a", clock=clock, is_watched=True)
+    ledger = MemoryLedger(clock=clock)
+    tokens = pool("a", clock=clock, ledger=ledger)
     use(tokens, TokenExhausted("Empty.", retry_after=5))
     clock.go(1e9)
 
@@ -641,7 +631,7 @@ def test_a_watched_token_without_points_rests_until_it_is_revived() -> None:
         use(tokens)
     assert refusal.value.retry_after is None
     (empty,) = tokens.exhausted()
-    assert inf == empty.rest(clock.now)
+    assert inf == ledger.state(["a"])["a"].rest
 
     tokens.revive(empty)
 
@@ -651,7 +641,7 @@ def test_a_watched_token_without_points_rests_until_it_is_revived() -> None:
 
 def test_reviving_serves_the_line() -> None:
     """Who stands in line gets the revived token without asking again."""
-    tokens = TokenRotator([token("a", is_watched=True), token("b")], clock=Clock())
+    tokens = TokenRotator([token("a"), token("b")], clock=Clock())
     use(tokens, TokenExhausted("Empty."))
 
     with tokens.lease() as holder, tokens.lease() as waiting:
@@ -664,7 +654,7 @@ def test_reviving_serves_the_line() -> None:
 
 def test_a_revived_token_serves_as_many_as_it_can() -> None:
     """Of those who stand in line as many are served at once as the token serves at a time."""
-    tokens = TokenRotator([token("a", is_watched=True, concurrency=2), token("b")], clock=Clock())
+    tokens = TokenRotator([token("a", concurrency=2), token("b")], clock=Clock())
     use(tokens, TokenExhausted("Empty."))
 
     with tokens.lease(), tokens.lease() as one, tokens.lease() as two, tokens.lease() as three:
@@ -672,22 +662,23 @@ def test_a_revived_token_serves_as_many_as_it_can() -> None:
         assert [True, True, False] == [lease.token is not None for lease in (one, two, three)]
 
 
-def test_only_watched_tokens_are_asked_for_their_balance() -> None:
-    """A cookie out of points rests for a time; nobody asks for its balance."""
-    tokens = pool("a")
+def test_every_token_without_points_is_known() -> None:
+    """Whatever its kind: its balance decides when it comes back."""
+    tokens = TokenRotator([token("cookie"), token("key", kind="key"), token("fit")], clock=Clock())
 
     use(tokens, TokenExhausted("Empty."))
+    use(tokens, TokenExhausted("Empty."))
 
-    assert [] == tokens.exhausted()
-    assert {"resting": 1} == state(tokens)
+    assert ["cookie", "key"] == [one.label for one in tokens.exhausted()]
+    assert {"free": 1, "resting": 2} == state(tokens)
 
 
-def test_a_token_that_is_lent_again_is_no_longer_out_of_points() -> None:
-    """After its rest an exhausted token is tried, and counts as a token like any other."""
+def test_a_token_that_is_revived_is_no_longer_out_of_points() -> None:
+    """Once it has points again it counts as a token like any other."""
     clock = Clock()
     tokens = pool("a", clock=clock, patience=1.0)
-    use(tokens, TokenExhausted("Empty.", retry_after=10))
-    clock.go(10)
+    use(tokens, TokenExhausted("Empty."))
+    tokens.revive(tokens.exhausted()[0])
     use(tokens, TokenLimited("Slow.", retry_after=10))
 
     with pytest.raises(NoTokenFree) as refusal:
@@ -718,7 +709,7 @@ def test_the_census_counts_each_token_once() -> None:
 
 def test_a_token_may_be_set_aside_while_it_rests() -> None:
     """Its balance was asked for, and Poe does not know it any more: nobody waits for it."""
-    tokens = pool("a", "b", is_watched=True)
+    tokens = pool("a", "b")
     use(tokens, TokenExhausted("Empty."))
     (exhausted,) = tokens.exhausted()
 
@@ -748,7 +739,7 @@ def test_logs_know_of_no_time_for_a_token_without_points(
 ) -> None:
     """Nobody has to read that it rests for `inf` seconds."""
     with caplog.at_level(logging.WARNING):
-        use(pool("key-1", is_watched=True), TokenExhausted("Empty."))
+        use(pool("key-1"), TokenExhausted("Empty."))
 
     assert ["key-1 rests until it has points again: Empty."] == caplog.messages
 

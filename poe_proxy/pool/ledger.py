@@ -1,0 +1,90 @@
+"""What is known of the tokens, wherever it is kept: the verbs that a store must have."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from poe_proxy.pool.limits import Limit
+
+
+@dataclass(frozen=True, slots=True)
+class TokenState:
+    """What is known of one token at one moment."""
+
+    #: Whether `Ledger.take` would lend it now.
+    is_free: bool
+    #: Leases that have it.
+    in_use: int
+    #: Seconds until time alone would let it be used: 0.0 if it needs no rest, `inf` if it is
+    #: out of points or retired.
+    rest: float
+    #: It rests until `Ledger.revive`.
+    is_out_of_points: bool
+    #: Why Poe no longer takes it; None while it does.
+    retired: str | None
+
+
+class Ledger(Protocol):
+    """Uses, rests, points and retirement of each token, and which leases have it.
+
+    A token is known by its name, a lease by its id; both are plain strings, and an id is never
+    used again. Whatever goes in or comes out is a plain value, so the ledger may live in this
+    process, in a file or on another machine.
+
+    *Atomic*: each verb is one step. Several threads, or processes that share a store, may call
+    at the same time, and between two calls anything may have changed.
+    *Units*: times are seconds, as floats.
+    *Clock*: the ledger has its own. Only durations cross the border, so that those who share a
+    store need not agree on what time it is.
+
+    No verb waits for a token. A name that was never enlisted raises `KeyError`.
+    """
+
+    def enlist(
+        self, name: str, *, rank: int = 0, concurrency: int = 1, limits: Sequence[Limit] = ()
+    ) -> None:
+        """Make a token known, or change the terms of a known one; what is known of it stays.
+
+        Lower ranks are lent first. *concurrency* is how many leases may have it at a time.
+        """
+
+    def take(self, names: Collection[str], lease: str) -> str | None:
+        """Lend one of *names* to *lease*; return its name, or None if none of them is free.
+
+        Free is a token that has room for one more lease, of which no lease waits for its next
+        `use`, and that no rest, limit or retirement keeps back. Of several, the one of the
+        lowest rank is lent, and of these the one that was not lent for the longest time.
+
+        A use is noted at once, so that it holds its place until something is sent. The same
+        call once more gives the same token, and notes nothing.
+        """
+
+    def use(self, lease: str) -> float:
+        """Note that something is sent now and return 0.0, or return the seconds until it may be.
+
+        What `take` noted does not stand in the way of the first use, which takes its place;
+        each further use counts as one more. Only limits are heeded. After an answer other than
+        0.0 nothing else is lent of the token until *lease* has had its use, or is given back.
+
+        Raises `KeyError` if *lease* has no token.
+        """
+
+    def give_back(self, lease: str) -> None:
+        """End *lease*; its uses stay noted. Does nothing if it has no token, or no longer."""
+
+    def rest(self, name: str, seconds: float) -> None:
+        """Lend the token to nobody for *seconds*; a rest that ends later anyway stays."""
+
+    def exhaust(self, name: str) -> None:
+        """Note that the account is out of points: the token rests until `revive`."""
+
+    def revive(self, name: str) -> None:
+        """End each rest that `rest` and `exhaust` began; limits and retirement stay."""
+
+    def retire(self, name: str, reason: str) -> None:
+        """Set the token aside for good. *reason* is for the operator to read."""
+
+    def state(self, names: Collection[str]) -> Mapping[str, TokenState]:
+        """Return what is known of each of *names*, all at the same moment."""
