@@ -14,7 +14,7 @@ import orjson
 
 from poe_proxy.chat import Done, FinishReason, Reasoning, ReplyEvent, ToolCallPart, Usage
 from poe_proxy.errors import UpstreamInterrupted, UpstreamProtocolError
-from poe_proxy.shaping.reasoning import Thinking
+from poe_proxy.shaping.reasoning import InlineReasoning
 from poe_proxy.upstreams.poe_api import failures
 
 _REASONS: Final[Mapping[str, FinishReason]] = {
@@ -110,7 +110,7 @@ class _MessageReader:
     """Reads a message, whether it comes whole or in deltas: both have the same fields."""
 
     def __init__(self) -> None:
-        self._thinking = Thinking()
+        self._reasoning = InlineReasoning()
         self._calls = _Calls()
 
     def feed(self, said: Mapping[str, Any]) -> list[ReplyEvent]:
@@ -121,10 +121,10 @@ class _MessageReader:
             events.append(Reasoning(thought))
         content = said.get("content")
         if content and isinstance(content, str):
-            events += self._thinking.feed(content)
+            events += self._reasoning.feed(content)
         calls = said.get("tool_calls")
         if calls and isinstance(calls, list):
-            events += self._thinking.flush()
+            events += self._reasoning.flush()
             for call in calls:
                 if isinstance(call, dict):
                     events += self._calls.feed(call)
@@ -135,7 +135,7 @@ class _MessageReader:
             reason = "tool_calls"
         elif not self._calls and reason == "tool_calls":
             reason = "stop"
-        return [*self._thinking.flush(), *self._calls.flush(), Done(reason or "stop")]
+        return [*self._reasoning.flush(), *self._calls.flush(), Done(reason or "stop")]
 
 
 @dataclass(slots=True)
