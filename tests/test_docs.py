@@ -21,7 +21,7 @@ from poe_proxy.apis.chat_completions.parsing import chat_request
 from poe_proxy.chat import Message, TextPart
 from poe_proxy.models import Models
 from poe_proxy.settings import Settings
-from poe_proxy.upstreams.poe_api import protocol
+from poe_proxy.upstreams.poe_api import asking
 from poe_proxy.upstreams.poe_web.prompts import Prompt, RoleMode
 
 ROOT = Path(__file__).parents[1]
@@ -197,7 +197,7 @@ def test_what_the_table_says_of_a_field_is_so(field: str) -> None:
             chat_request(json.dumps(body).encode())
         assert field == refusal.value.param
         return
-    sent = protocol.request(chat_request(json.dumps(body).encode()), "Bot", stream=True)
+    sent = asking.request(chat_request(json.dumps(body).encode()), "Bot", stream=True)
     # Poe takes either name of the limit.
     name = "max_tokens" if field == "max_completion_tokens" else field
     assert says in ("passed", "ignored", "done")
