@@ -22,7 +22,7 @@ from poe_proxy.chat import Message, TextPart
 from poe_proxy.environment import declared
 from poe_proxy.models import Models
 from poe_proxy.settings import Settings
-from poe_proxy.upstreams.poe_api import protocol
+from poe_proxy.upstreams.poe_api import asking
 from poe_proxy.upstreams.poe_web.prompts import Prompt, RoleMode
 
 ROOT = Path(__file__).parents[1]
@@ -207,7 +207,7 @@ def test_what_the_table_says_of_a_field_is_so(field: str) -> None:
         assert field == refusal.value.param
         return
     chat, _ = chat_request(json.dumps(body).encode())
-    sent = protocol.request(chat, "Bot", stream=True)
+    sent = asking.request(chat, "Bot", stream=True)
     # Poe takes either name of the limit.
     name = "max_tokens" if field == "max_completion_tokens" else field
     assert says in ("passed", "ignored", "done")

@@ -1,7 +1,7 @@
 """A socket to a host: straight, or through the operator's proxy.
 
-websocket-client would look for proxies in the environment even when it is told of none, and
-knows none that is reached by TLS; so it gets its sockets from here.
+websocket-client looks for proxies in the environment even if it is given none, and cannot reach
+a proxy by TLS; so it gets its sockets from here.
 """
 
 from __future__ import annotations

@@ -119,7 +119,7 @@ class Fetcher:
     def fetch(self, url: str, seconds: float = math.inf) -> Fetched:
         """Return what is at *url*, in *seconds* at most, or in the fetcher's time if that is less.
 
-        Raises `InvalidRequest`, which says why not, and tells nothing of what a name led to.
+        Raises `InvalidRequest`, which says why not, but not where a name led to.
         """
         seconds = min(seconds, self.timeout)
         job = _Job(self, _manager(self._proxy, self._trust), url, seconds)

@@ -101,7 +101,7 @@ class PoeApi:
         Raises `ToolsRefused` for tools, and for a choice of them, that the bot does not take.
         """
         model = self._catalogue.find(bot) if self._catalogue else UNKNOWN
-        # Tools are never left out in silence: a caller that looks at `abilities` sends none.
+        # Tools are never left out in silence; a caller that looks at `abilities` sends none.
         without = self._refusals.of(bot) - {_TOOLS}
         for repeats_left in reversed(range(1 + REPEATS)):
             asked = asking.request(

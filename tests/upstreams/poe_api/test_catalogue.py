@@ -220,6 +220,48 @@ def test_the_first_copy_is_waited_for_and_no_longer_than_allowed() -> None:
     waiting.stop()
 
 
+def started(known: Catalogue) -> threading.Thread:
+    """The thread that keeps it fresh, running."""
+    before = set(threading.enumerate())
+    known.start()
+    (thread,) = (one for one in set(threading.enumerate()) - before if one.name == "catalogue")
+    return thread
+
+
+def test_stopping_ends_the_thread() -> None:
+    """At once while it waits for the next look; the copy that is there stays."""
+    source = Source(listing(SONNET))
+    known = Catalogue(source)
+    thread = started(known)
+    assert 1 == len(known.entries())
+    known.stop()
+    thread.join(10)
+
+    assert not thread.is_alive()
+    assert 1 == len(known.entries())
+    assert 1 == source.asked
+
+
+def test_stopping_ends_the_wait_for_the_first_copy(caplog: pytest.LogCaptureFixture) -> None:
+    """The look that is under way is the last one, and its failure is no trouble."""
+    gate = threading.Event()
+
+    def fetch() -> bytes:
+        gate.wait(10)
+        raise UpstreamUnreachable("x")
+
+    known = Catalogue(fetch, patience=60)
+    thread = started(known)
+    threading.Timer(0.01, known.stop).start()
+    assert () == known.entries()
+    with caplog.at_level(logging.WARNING):
+        gate.set()
+        thread.join(10)
+
+    assert not thread.is_alive()
+    assert [] == caplog.records
+
+
 def test_a_look_that_failed_is_not_waited_for() -> None:
     """There will be no list for a while, and the client has an answer at once."""
     known = Catalogue(Source(UpstreamUnreachable("x")), patience=60)
