@@ -15,7 +15,8 @@ _DESCRIPTION: Final = resources.files(__name__).joinpath("openapi.json").read_by
 @bp.get("/")
 def hello() -> str:
     """Say what this is to whoever opens the address in a browser."""
-    return render_template("hello.html", base=request.host_url.rstrip("/"))
+    # Jinja drops the newline at the end of the file.
+    return render_template("hello.html", base=request.host_url.rstrip("/")) + "\n"
 
 
 @bp.get("/health")
