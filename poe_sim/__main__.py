@@ -22,28 +22,28 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--host", default="127.0.0.1", help="where to listen (%(default)s)")
-    add("--port", type=int, default=0, help="0, the default, takes any that is free")
+    add("--port", type=int, default=0, help="0, the default, takes any free one")
     add("--tokens", type=_list, default=[], help="`p-b` cookies of the accounts: a,b")
     add("--api-keys", type=_list, default=[], help="keys of the official API: k1,k2")
     add("--mode", choices=("strict", "lenient"), default="strict", help="(%(default)s)")
-    add("--base-host", default="", help="host in channel data; default: as the client called us")
+    add("--base-host", default="", help="host in channel data; default: the request's")
     add("--tag-mode", choices=("either", "plain", "swapped"), default="either")
-    add("--pace", type=float, default=0.03, help="seconds between pieces (%(default)s)")
+    add("--pace", type=float, default=0.03, help="seconds between two pieces (%(default)s)")
     add("--max-concurrent", type=int, default=3, help="replies at a time (%(default)s)")
-    add("--rate-limit", type=int, default=0, help="messages a minute and account; 0 is no limit")
+    add("--rate-limit", type=int, default=0, help="messages a minute for an account; 0: no limit")
     add("--points", type=int, default=1_000_000, help="points of each account (%(default)s)")
-    add("--seed", type=int, default=0, help="what is random is the same again (%(default)s)")
-    add("--quiet", action="store_true", help="do not tell refused requests on stderr")
+    add("--seed", type=int, default=0, help="one seed, the same ids and keys (%(default)s)")
+    add("--quiet", action="store_true", help="do not log refused requests on stderr")
     return parser
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the stand-in until it is told to stop."""
+    """Run the stand-in until a signal ends it; return the exit status."""
     given = _parser().parse_args(arguments)
     logging.basicConfig(
         level=logging.ERROR if given.quiet else logging.INFO, format="poe_sim: %(message)s"
     )
-    # Without any credential there would be nobody to play for.
+    # Without any credential no client could get in.
     has_any = given.tokens or given.api_keys
     app = build_app(
         tokens=given.tokens if has_any else ["demo-cookie"],

@@ -1,4 +1,4 @@
-"""Joins the faces of Poe on one application, and runs it."""
+"""Joins the two faces of Poe in one application, and runs it."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from .journal import Journal
 from .web import Switches, World
 from .web import add_routes as add_web_routes
 
-# A file as large as Poe takes, and the form around it.
+# The largest file that Poe takes, and the form around it.
 _BODY_LIMIT = 360 * 1024 * 1024
 WORLD = web.AppKey("world", World)
 
 
 class PortTakenError(Exception):
-    """Somebody else listens on the port."""
+    """The port cannot be listened on: mostly another process has it."""
 
 
 def build_app(
@@ -44,13 +44,13 @@ def build_app(
     add_api_routes(
         app, journal=journal, api_keys=list(api_keys), pace=world.switches.pace, seed=seed
     )
-    # Last, because its pages answer to any name.
+    # Last, because its pages answer at any name.
     add_web_routes(app, world)
     return app
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Return a listening socket; port 0 is any that is free."""
+    """Return a listening socket; port 0 is any free one. Raises `PortTakenError`."""
     listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -63,19 +63,19 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 async def serve(app: web.Application, listener: socket.socket, stop: asyncio.Event) -> None:
-    """Serve *app* until *stop* is set, and then no moment longer."""
-    # Nobody waits for replies that are still running: who stops the stand-in means it.
+    """Serve *app* until *stop* is set."""
+    # Replies that still run are not waited for: stopping the stand-in means stopping at once.
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handle_signals=False)
     await runner.setup()
     await web.SockSite(runner, listener, backlog=1024).start()
     await stop.wait()
     await runner.cleanup()
-    # Closed connections let go of their sockets in the loop's next turn.
+    # Closed connections release their sockets in the loop's next turn.
     await asyncio.sleep(0)
 
 
 async def serve_until_signal(app: web.Application, listener: socket.socket) -> None:
-    """Serve *app*, say so in one line, and end at the first SIGINT or SIGTERM."""
+    """Serve *app* until the first SIGINT or SIGTERM; one line on stdout has the URL."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -1,4 +1,4 @@
-"""``/__journal`` and ``/__control``: how tests look into the stand-in and turn its switches."""
+"""``/__journal`` and ``/__control``: for tests to look into the stand-in, and to steer it."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ import orjson
 from aiohttp import web
 
 from .web import Switches, World
+from .web.objects import Account
 from .web.player import lose
-from .web.world import Account, Fault, switch_fault
+from .web.switches import switch_error
+from .web.world import Fault
 
 _SWITCHES = {field.name for field in fields(Switches)}
 
 
 class ControlError(Exception):
-    """The body of a control request asks for something that there is not."""
+    """The body of a control request is invalid."""
 
 
 def add_routes(app: web.Application, world: World) -> None:
@@ -27,7 +29,7 @@ def add_routes(app: web.Application, world: World) -> None:
     async def read_journal(request: web.Request) -> web.Response:
         after = request.query.get("after", "0")
         if not after.isdigit():
-            return _json({"error": "after is a number"}, 400)
+            return _json({"error": "after must be a number"}, 400)
         return _json(world.journal.after(int(after)))
 
     async def clear_journal(_request: web.Request) -> web.Response:
@@ -41,7 +43,7 @@ def add_routes(app: web.Application, world: World) -> None:
         try:
             body = orjson.loads(await request.read())
             if not isinstance(body, dict):
-                raise ControlError("the body is a JSON object")
+                raise ControlError("the body must be a JSON object")
             await control.change(body)
         except (orjson.JSONDecodeError, ControlError) as error:
             return _json({"error": str(error)}, 400)
@@ -58,7 +60,7 @@ def _json(body: object, status: int = 200) -> web.Response:
 
 
 class Control:
-    """The switches, and the actions that happen once."""
+    """Turns the switches, and does the actions that happen once."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -80,11 +82,11 @@ class Control:
 
     @property
     def actions(self) -> set[str]:
-        """The fields that make something happen once."""
+        """The names of the actions."""
         return set(self._actions)
 
     def state(self) -> dict[str, Any]:
-        """Return all that may be known about the stand-in: no cookie, no form key."""
+        """Return the state without its secrets: no cookie, no form key."""
         world = self._world
         return {
             **asdict(world.switches),
@@ -108,11 +110,14 @@ class Control:
         }
 
     async def change(self, body: Mapping[str, Any]) -> None:
-        """Turn the switches that *body* names, then do the actions, in its order."""
+        """Turn the switches that *body* names, then do its actions, in their order.
+
+        Raises `ControlError`; an unknown field or an invalid switch changes nothing.
+        """
         for name, value in body.items():
             if name in _SWITCHES:
-                if complaint := switch_fault(name, _plain(name, value)):
-                    raise ControlError(complaint)
+                if error := switch_error(name, _plain(name, value)):
+                    raise ControlError(error)
             elif name not in self._actions:
                 raise ControlError(f"unknown field {name}")
         for name, value in body.items():
@@ -126,7 +131,7 @@ class Control:
                 await self._actions[name](value)
 
     def _accounts(self, value: Any) -> list[Account]:
-        """Return the accounts that a label, a list of labels or ``true`` stands for."""
+        """Return the accounts for a label, a list of labels, or ``true`` for all."""
         if value is True:
             return self._world.accounts
         labels = value if isinstance(value, list) else [value]
@@ -183,7 +188,7 @@ class Control:
             raise ControlError("points takes an object of labels and numbers")
         for label, points in value.items():
             if not isinstance(points, int):
-                raise ControlError("points are whole numbers")
+                raise ControlError("points must be whole numbers")
             self._accounts(label)[0].points = points
 
     async def _retire_hash(self, value: Any) -> None:
@@ -203,7 +208,7 @@ class Control:
             if unknown:
                 raise ControlError(f"unknown field {min(unknown)} in fail")
             if not isinstance(rest.get("times", 1), int):
-                raise ControlError("times is a number")
+                raise ControlError("times must be a number")
             texts = {name: str(each) for name, each in words.items()}
             self._world.faults.append(Fault(texts, **rest))
 
@@ -220,7 +225,7 @@ class Control:
 
 
 def _plain(name: str, value: Any) -> Any:
-    """Take ``true`` and ``false`` for the challenge as well."""
+    """Return the switch's value; the challenge takes ``true`` and ``false`` as well."""
     if name == "challenge" and isinstance(value, bool):
         return "on" if value else "off"
     return value

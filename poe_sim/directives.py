@@ -1,7 +1,7 @@
-"""The words in a prompt that tell the stand-in how to behave: ``!chunks=3``, ``!echo``.
+"""The words in a prompt that steer the stand-in: ``!chunks=3``, ``!echo``.
 
 A directive is a word of its own: it begins with ``!`` and ends at white space. ``Hello!`` and
-``!=`` are text, ``!important`` is a directive that nobody listens to.
+``!=`` are text; ``!important`` is a directive without effect.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ _DIRECTIVE = re.compile(r"(?<!\S)!([a-z][a-z0-9-]*)(?:=(\S*))?(?:\s|\Z)")
 
 
 def parse(prompt: str) -> tuple[Mapping[str, str], str]:
-    """Split *prompt* into its directives, the later ones winning, and the text without them.
+    """Split *prompt* into its directives, of which later ones win, and the text without them.
 
     A directive without ``=`` has the empty value. With each directive goes one white-space
     character, the one behind it or, at the very end, the one before it.
@@ -33,7 +33,7 @@ def parse(prompt: str) -> tuple[Mapping[str, str], str]:
 
 
 def number(words: Mapping[str, str], name: str, default: float) -> float:
-    """Return the number given with *name*, or *default* when there is none that can be read."""
+    """Return the number given with *name*, or *default* if it is missing or invalid."""
     try:
         return float(words[name])
     except (KeyError, ValueError):

@@ -1,4 +1,4 @@
-"""What the stand-in saw and did, in order, for tests to assert on."""
+"""What the stand-in received and did, in order, for tests to assert on."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Any
 
 Entry = dict[str, Any]
 
-# One benchmark run of 200 replies at a time for a few minutes fits.
+# Enough for a benchmark of 200 replies at a time for a few minutes.
 CAPACITY = 100_000
 
 
 class Journal:
     """A bounded list of entries; each has a running number ``n`` and a monotonic time ``t``.
 
-    It must never be given a secret: cookies and keys are written as ``cookie-1`` and ``key-1``,
-    other credentials as ``ok``, ``bad`` or ``missing``.
+    No entry may hold a secret: cookies and keys appear as ``cookie-1`` and ``key-1``, other
+    credentials as ``ok``, ``bad`` or ``missing``.
     """
 
     def __init__(
@@ -28,7 +28,7 @@ class Journal:
         self._count = 0
 
     def add(self, **fields: Any) -> Entry:
-        """Write one entry down and return it; the caller may complete it later."""
+        """Add one entry and return it; the caller may complete it later."""
         self._count += 1
         entry: Entry = {"n": self._count, "t": self._clock(), **fields}
         self._entries.append(entry)

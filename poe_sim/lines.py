@@ -1,7 +1,7 @@
-"""Lines: the replies that a test has written for a bot, said one after the other.
+"""Lines: the replies that a test has written for a bot, given one after the other.
 
-Both faces keep their own. When the last line is said, the bot is itself again. What it was
-told is kept, as it came in, so that a test sees what reaches a bot.
+Each face has its own. After the last line the bot answers by itself again. The prompts that it
+got meanwhile are kept as they came, so that a test sees what reaches a bot.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import orjson
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LineCall:
-    """A call of a tool, the arguments as they will be printed."""
+    """A call of a tool; its arguments as the answer has them, JSON or not."""
 
     name: str
     arguments: str
@@ -32,7 +32,7 @@ class Line:
 
 @dataclass(slots=True)
 class _Part:
-    """What one bot has still to say, and what it was told since it got its lines."""
+    """The lines that a bot has left, and what it was told since it got them."""
 
     left: deque[Line]
     told: list[Any] = field(default_factory=list)
@@ -41,8 +41,8 @@ class _Part:
 class Lines:
     """The bots that have lines.
 
-    *find* returns the proper name of a bot, or none where there is no such bot. Where bots have
-    no tools, lines are texts only.
+    *find* returns the proper name of a bot, or None if there is no such bot. Where bots have no
+    tools, lines are texts only.
     """
 
     def __init__(self, find: Callable[[str], str | None], *, have_tools: bool) -> None:
@@ -51,7 +51,7 @@ class Lines:
         self._parts: dict[str, _Part] = {}
 
     def read(self, given: Any) -> Mapping[str, Sequence[Line]]:
-        """Return the lines in the body of a control request. Raises `ValueError`."""
+        """Return the lines in a control request. Raises `ValueError` for invalid ones."""
         if not isinstance(given, dict):
             raise ValueError("lines takes an object of bots and lists of replies")
         written = {}
@@ -65,12 +65,12 @@ class Lines:
         return written
 
     def hand_out(self, written: Mapping[str, Sequence[Line]]) -> None:
-        """Give each bot its lines, in place of what it had."""
+        """Give each bot its lines, in place of those it had."""
         for name, lines in written.items():
             self._parts[name] = _Part(deque(lines))
 
     def next(self, bot: str, told: Any) -> Line | None:
-        """Note what the bot was *told*; return its next line, or none if it has none."""
+        """Note what the bot was *told*; return its next line, or None if it has none left."""
         part = self._parts.get(bot)
         if part is None:
             return None
@@ -78,7 +78,7 @@ class Lines:
         return part.left.popleft() if part.left else None
 
     def state(self) -> dict[str, Any]:
-        """Return for each bot the number of lines that are left, and what it was told."""
+        """Return for each bot how many lines are left, and what it was told."""
         return {
             bot: {"left": len(part.left), "told": part.told} for bot, part in self._parts.items()
         }

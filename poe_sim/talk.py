@@ -1,25 +1,29 @@
-"""What the stand-in says when nobody scripts it: friendly, sensible, always the same."""
+"""What the stand-in says without a script: friendly, sensible, always the same."""
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 _CJK = re.compile(r"[\u3400-\u9fff\uf900-\ufaff]")
-# Letters and digits in handfuls, the space with the word behind it, all else one by one: the
-# grain at which language models usually stream.
+# Up to six letters or digits with the space before them, all else one by one: about the tokens
+# in which language models stream.
 _PIECE = re.compile(r"\s*[A-Za-z0-9']{1,6}|[A-Za-z0-9']+|\s+|.", re.DOTALL)
 _ROLE_LABEL = re.compile(
     r"^\W*(?:system|user|human|assistant|bot|ai|用户|助手|系统)\W*$|"
     r"^\W*(?:user|human|用户)\s*[:：]\s*",
     re.IGNORECASE,
 )
+#: A thought as some bots show it in front of their answer.
+QUOTED_THOUGHT = "> The question is read once more.\n> The answer is weighed.\n\n"
+
 _QUOTE_LIMIT = 160
 _COUNT_LIMIT = 200
 
 
 def answer(prompt: str, bot: str) -> str:
-    """Return what *bot* says to *prompt*: the same words for the same question, every time."""
+    """Return what *bot* says to *prompt*: the same text for the same question, every time."""
     question = _question(prompt)
     if _CJK.search(question):
         return _chinese(question, bot)
@@ -34,8 +38,40 @@ def pieces(text: str) -> list[str]:
     return _PIECE.findall(text)
 
 
+def cut_by_size(text: str, size: int) -> list[str]:
+    """Cut *text* into pieces of *size* characters."""
+    return [text[at : at + size] for at in range(0, len(text), size)]
+
+
+def cut_by_count(text: str, count: int) -> list[str]:
+    """Cut *text* into *count* pieces, inside words if there are fewer words than that."""
+    parts = pieces(text)
+    return join_by_count(parts if count <= len(parts) else list(text), count)
+
+
+def join_by_count(parts: Sequence[str], count: int) -> list[str]:
+    """Join *parts* into at most *count* pieces of about as many parts each."""
+    if not parts:
+        return []
+    count = min(count, len(parts))
+    bounds = [len(parts) * index // count for index in range(count + 1)]
+    return ["".join(parts[start:end]) for start, end in itertools.pairwise(bounds)]
+
+
+def long_text(length: int) -> str:
+    """Return exactly *length* characters of numbered sentences, so that gaps can be seen."""
+    sentences: list[str] = []
+    have = 0
+    for index in itertools.count(1):
+        if have >= length:
+            break
+        sentences.append(f"This is sentence {index} of a long reply. ")
+        have += len(sentences[-1])
+    return "".join(sentences)[:length]
+
+
 def _question(prompt: str) -> str:
-    """Return the last thing that was said, for a prompt may carry a whole conversation."""
+    """Return the last message of the prompt, which may hold a whole conversation."""
     for block in reversed(re.split(r"\n\s*\n", prompt)):
         lines = [_ROLE_LABEL.sub("", line).strip() for line in block.splitlines()]
         if text := " ".join(line for line in lines if line):

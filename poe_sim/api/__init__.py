@@ -8,20 +8,20 @@ import orjson
 from aiohttp import web
 
 from ..journal import Journal
-from . import bots, chat, errors, media, messages, responses, uploads, usage, videos
+from . import chat, errors, media, messages, responses, usage
 from .face import ApiFace
 from .visit import CORS, Visit, handler
 
-__all__ = ["ApiFace", "add_routes"]
+__all__ = ["add_routes"]
 
 
 def add_routes(
     app: web.Application, *, journal: Journal, api_keys: Sequence[str], pace: float, seed: int
-) -> ApiFace:
-    """Add the face to *app* and return it.
+) -> None:
+    """Add the face to *app*.
 
-    The first of *api_keys* is known as ``key-1`` everywhere but in the header that carries it.
-    *pace* is the seconds between two chunks of an answer; with 0 they come as fast as they go.
+    The first of *api_keys* is called ``key-1`` everywhere but in the header that carries it.
+    *pace* is the seconds between two chunks of an answer; 0 means as fast as possible.
     """
     face = ApiFace(journal=journal, api_keys=api_keys, pace=pace, seed=seed)
     router = app.router
@@ -29,22 +29,13 @@ def add_routes(
     router.add_post("/v1/chat/completions", handler(face, chat.serve))
     router.add_post("/v1/responses", handler(face, responses.serve))
     router.add_post("/v1/messages", handler(face, messages.serve, envelope="anthropic"))
-    router.add_post("/v1/videos", handler(face, videos.create))
-    router.add_post("/v1/videos/extensions", handler(face, videos.extend))
-    router.add_get("/v1/videos/{id}", handler(face, videos.poll))
-    router.add_get("/v1/videos/{id}/content", handler(face, videos.content))
-    router.add_post("/v1/videos/{id}/remix", handler(face, videos.remix))
-    router.add_post("/bot/{handle}", handler(face, bots.serve))
-    router.add_post("/poe_api/file_upload_3RD_PARTY_POST", handler(face, uploads.receive))
-    router.add_get("/poe_api/files/{name:[0-9a-f]{64}}", handler(face, uploads.serve))
     router.add_get("/base/{kind}/{name:[0-9a-f]{64}}", handler(face, media.serve))
     router.add_get("/usage/current_balance", handler(face, usage.balance))
     router.add_get("/usage/points_history", handler(face, usage.history))
     router.add_route("*", "/__control_api", _control(face))
-    for root in ("/v1", "/usage", "/bot", "/poe_api"):
+    for root in ("/v1", "/usage"):
         router.add_options(root + "/{path:.*}", _preflight)
         router.add_route("*", root + "/{path:.*}", handler(face, _nowhere))
-    return face
 
 
 def _control(face: ApiFace) -> Callable[[web.Request], Awaitable[web.Response]]:

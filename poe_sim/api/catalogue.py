@@ -22,9 +22,9 @@ _ENDPOINTS: Mapping[str, str] = {
     "images": "/v1/images",
     "audio": "/v1/audio",
 }
-# Which usage shape an owner's answers have; the sheet saw each about half of the time.
+# Owners whose answers have the short usage; the sheet has each shape about half of the time.
 _USAGE_A_OWNERS = frozenset({"Anthropic", "Google", "ElevenLabs", "Poe"})
-# Two years after the first entries; a day between entries keeps the order of the table.
+# A day between two entries keeps the order of the table.
 _FIRST_CREATED_MS = 1_741_000_000_000
 _DAY_MS = 86_400_000
 _ANTHROPIC_DATE = re.compile(r"-\d{8}$")
@@ -33,7 +33,7 @@ _FAULT_NAME = re.compile(r"sim-http-(\d{3})")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
-    """One row of the table; what is behind ``kind`` only says how the stand-in plays it."""
+    """One row of the table; from ``kind`` on it says how the stand-in plays the model."""
 
     name: str
     owner: str
@@ -53,6 +53,7 @@ class Model:
     quoted_thinking: bool = False
     deep_research: bool = False
     refuses_tools: int | None = None
+    # Why the model cannot be asked: private, creator or unpriced.
     refused: str | None = None
     listed: bool = True
     words: Mapping[str, str] = field(default_factory=dict)
@@ -69,7 +70,7 @@ class Model:
 
     @property
     def takes_tools(self) -> bool:
-        """Whether tools are accepted; some advertise them and refuse all the same (§6.2)."""
+        """Whether it accepts tools; some models advertise them and refuse all the same (§6.2)."""
         return "tools" in self.features and self.refuses_tools is None
 
     @property
@@ -78,11 +79,11 @@ class Model:
         return self.context[0] if self.context else None
 
     def serves(self, endpoint: str) -> bool:
-        """Whether the catalogue tags the model for an endpoint."""
+        """Return whether the catalogue tags the model for an endpoint."""
         return endpoint in self.endpoints
 
     def entry(self, number: int) -> Json:
-        """The full shape of §6."""
+        """Return the model's entry in the list, in the full shape of §6."""
         length, most = self.context or (None, None)
         window = {"context_length": length, "max_output_tokens": most} if self.context else None
         inputs = ["text", "image"] if self.kind in ("text", "mixed", "image") else ["text"]
@@ -154,7 +155,7 @@ class Model:
     def _parameter(self, name: str) -> Json:
         schema = self.parameters[name]
         parameter: Json = {"name": name, "schema": schema}
-        # Some have a default, some a description, some neither: clients must take them all.
+        # Some have a default, some a description, some neither: clients must accept all.
         if schema["type"] == "boolean":
             parameter["default_value"] = False
         elif "enum" in schema and "medium" in schema["enum"]:
@@ -163,7 +164,7 @@ class Model:
         return parameter
 
     def cost(self, prompt_tokens: int, completion_tokens: int) -> int:
-        """Points for one call at USD 0.00003 each (§1); never nothing."""
+        """Return the points for one call, at USD 0.00003 each (§1); at least one."""
         match self.price:
             case None:
                 dollars = Decimal("0.009") if self.kind != "text" else Decimal("0.00045")
@@ -174,7 +175,7 @@ class Model:
                 millionths += Decimal(completion) * completion_tokens
                 dollars = millionths / 1_000_000
             case _:
-                raise AssertionError("a price is null, a pair or flat")
+                raise AssertionError("a price is null, a pair or a flat one")
         return max(1, int(dollars / Decimal("0.00003")))
 
 
@@ -183,26 +184,26 @@ def _per_token(usd_per_million: str) -> str:
 
 
 class Catalogue:
-    """All models, found by name in any case."""
+    """All models; names are found in any case."""
 
     def __init__(self, models: Iterable[Model]) -> None:
         self._by_name = {model.id: model for model in models}
         listed = [model for model in self._by_name.values() if model.listed]
         self._entries = {model.id: model.entry(number) for number, model in enumerate(listed)}
-        # Claude goes by Anthropic's spelling too, with hyphens and perhaps a date (§6.1).
+        # Claude is found by Anthropic's names too: with hyphens and perhaps a date (§6.1).
         self._by_hyphens = {
             model.id.replace(".", "-"): model
             for model in self._by_name.values()
             if model.serves("messages")
         }
 
-    def entries(self, hidden: Iterable[str] = ()) -> list[Json]:
-        """The list of §6, without those that are *hidden*."""
+    def entries(self, hidden: Iterable[str]) -> list[Json]:
+        """Return the list of §6 without the *hidden* models."""
         gone = {name.lower() for name in hidden}
         return [entry for name, entry in self._entries.items() if name not in gone]
 
     def find(self, name: str) -> Model | None:
-        """Return the model of that handle in any case; ``Sim-Http-429`` answers with a 429."""
+        """Return the model of that name; ``Sim-Http-429`` answers with a 429."""
         lower = name.lower()
         if match := _FAULT_NAME.fullmatch(lower):
             return Model(
@@ -219,7 +220,7 @@ class Catalogue:
         return self._by_name.get(lower)
 
     def find_for_messages(self, name: str) -> Model | None:
-        """Return the model by its handle or by Anthropic's name for it (§5)."""
+        """Return the model by its own name or by Anthropic's name for it (§5)."""
         plain = _ANTHROPIC_DATE.sub("", name.lower())
         return self.find(name) or self._by_hyphens.get(plain)
 

@@ -10,14 +10,24 @@ import orjson
 from aiohttp import web
 
 from . import errors, fields, stage
-from .asking import Asking, Role, Seen, Tool, ToolCall, Turn, from_data_uri, last_user_text, picture
+from .bot_request import (
+    Attachment,
+    BotRequest,
+    Role,
+    Tool,
+    ToolCall,
+    Turn,
+    from_data_uri,
+    last_user_text,
+    picture,
+)
 from .catalogue import Json, Model
 from .replies import Reply, usage_a, usage_b
 from .script import Script
 from .tools import check_results, check_signatures
 from .visit import Visit
 
-# What is known without being declared by a model: §3.1, honoured or ignored.
+# Fields that are known for all models, whether honoured or ignored: §3.1.
 _KNOWN_FIELDS = frozenset(
     (
         "model",
@@ -55,7 +65,7 @@ _ROLES = get_args(Role)
 async def serve(visit: Visit) -> web.StreamResponse:
     """Answer one request."""
     account = visit.admit()
-    mode = _mode(visit)
+    strict = _is_strict(visit)
     body = await visit.json()
     model = visit.find_model()
     messages = body.get("messages")
@@ -63,24 +73,24 @@ async def serve(visit: Visit) -> web.StreamResponse:
         raise errors.missing("messages")
     if not isinstance(messages, list) or not messages:
         raise errors.wrong_type("messages", "a list of messages")
-    turns = [turn_of(message, index) for index, message in enumerate(messages)]
-    script, prompt = visit.face.script_for(account, last_user_text(turns), model.words)
+    turns = [_turn_of(message, index) for index, message in enumerate(messages)]
+    script, prompt = visit.face.script_for(account, last_user_text(turns), model)
     await visit.play_fault(script)
-    asking = _understand(body, model, script, prompt, turns, visit.spelling, strict=mode)
+    asked = _understand(body, model, script, prompt, turns, visit.spelling, strict=strict)
     check_results(turns)
     if visit.face.switches.thought_signatures:
-        check_signatures(asking, visit.face.calls)
-    fields.check_prompt_length(asking.prompt_tokens, model)
-    visit.may_spend()
-    reply = visit.compose(asking)
-    voice = _Voice(visit, asking, reply)
+        check_signatures(asked, visit.face.calls)
+    fields.check_prompt_length(asked.prompt_tokens, model)
+    visit.check_points()
+    reply = visit.compose(asked)
+    renderer = _Renderer(visit, asked, reply)
     if body.get("stream"):
-        return await stage.stream(visit, asking, reply, voice.frames())
-    return await stage.whole(visit, asking, reply, voice.whole())
+        return await stage.stream(visit, asked, reply, renderer.frames())
+    return await stage.whole(visit, asked, reply, renderer.whole())
 
 
-def _mode(visit: Visit) -> bool:
-    """Return whether undeclared fields are refused, and say so if the echo is on: §3.2."""
+def _is_strict(visit: Visit) -> bool:
+    """Return whether undeclared fields are refused, §3.2; a header says it if the echo is on."""
     switches = visit.face.switches
     strict = switches.strict
     for entry in visit.request.headers.get("poe-feature", "").split(","):
@@ -97,8 +107,8 @@ def _mode(visit: Visit) -> bool:
     return strict
 
 
-def turn_of(message: Any, index: int) -> Turn:
-    """Return one message, understood, or refuse it."""
+def _turn_of(message: Any, index: int) -> Turn:
+    """Return one parsed message. Raises `Refused` if it is invalid."""
     where = f"messages[{index}]"
     if not isinstance(message, Mapping):
         raise errors.wrong_type(where, "an object")
@@ -114,7 +124,7 @@ def turn_of(message: Any, index: int) -> Turn:
     content = message.get("content")
     calls = message.get("tool_calls")
     if calls is not None:
-        turn.calls = _remembered_calls(calls, f"{where}.tool_calls")
+        turn.calls = _earlier_calls(calls, f"{where}.tool_calls")
     if role == "tool":
         if not isinstance(message.get("tool_call_id"), str):
             raise errors.missing(f"{where}.tool_call_id")
@@ -131,22 +141,22 @@ def turn_of(message: Any, index: int) -> Turn:
     return turn
 
 
-def _remembered_calls(calls: Any, where: str) -> list[ToolCall]:
+def _earlier_calls(calls: Any, where: str) -> list[ToolCall]:
     if not isinstance(calls, list):
         raise errors.wrong_type(where, "a list")
-    remembered = []
+    earlier = []
     for call in calls:
         match call:
             case {"id": str(call_id), "function": {"name": str(name), "arguments": str(arguments)}}:
                 extra = call.get("extra_content")
-                remembered.append(
+                earlier.append(
                     ToolCall(
                         id=call_id, name=name, arguments=arguments, signature=_signature(extra)
                     )
                 )
             case _:
                 raise errors.wrong_type(where, "calls with id, function.name and .arguments")
-    return remembered
+    return earlier
 
 
 def _signature(extra: Any) -> str | None:
@@ -164,13 +174,13 @@ def _read_parts(turn: Turn, parts: list[Any], where: str) -> None:
             case {"type": "text", "text": str(text)}:
                 texts.append(text)
             case {"type": "image_url", "image_url": {"url": url}}:
-                turn.seen.append(picture(url, f"{here}.image_url.url"))
+                turn.attachments.append(picture(url, f"{here}.image_url.url"))
             case {"type": "file", "file": dict(file)}:
                 mime, data = from_data_uri(file.get("file_data"), f"{here}.file.file_data")
                 name = file.get("filename")
                 if name is not None and not isinstance(name, str):
                     raise errors.wrong_type(f"{here}.file.filename", "a string")
-                turn.seen.append(Seen(kind="file", mime=mime, data=data, name=name))
+                turn.attachments.append(Attachment(kind="file", mime=mime, data=data, name=name))
             case {"type": "input_audio"}:
                 pass  # Poe strips audio input (§3.1).
             case _:
@@ -187,7 +197,7 @@ def _understand(
     spelling: str,
     *,
     strict: bool,
-) -> Asking:
+) -> BotRequest:
     if body.get("n") is not None and body["n"] != 1:
         raise errors.unsupported_value("n", body["n"], "1")
     fields.flag(body, "stream", False)
@@ -197,7 +207,7 @@ def _understand(
         for name in body:
             if name not in _KNOWN_FIELDS and name not in model.parameters:
                 raise errors.unknown_field(name, spelling)
-    fields.declared(body, model)
+    fields.check_declared(body, model)
     limits = [
         limit
         for name in ("max_tokens", "max_completion_tokens")
@@ -205,7 +215,7 @@ def _understand(
     ]
     if "max_output_tokens" in model.parameters and body.get("max_output_tokens") is not None:
         limits.append(body["max_output_tokens"])
-    asking = Asking(
+    asked = BotRequest(
         model=model,
         spelling=spelling,
         script=script,
@@ -221,76 +231,76 @@ def _understand(
     if tools:
         if not model.takes_tools:
             raise errors.no_tools(spelling, model.refuses_tools or 400)
-        asking.tools = [tool_of(tool, index) for index, tool in enumerate(tools)]
-    _choose(asking, body.get("tool_choice"))
+        asked.tools = [_tool_of(tool, index) for index, tool in enumerate(tools)]
+    _choose(asked, body.get("tool_choice"))
     if model.structured:
         # Elsewhere the field is ignored (§3.1).
-        _take_format(asking, body.get("response_format"))
-    return asking
+        _take_format(asked, body.get("response_format"))
+    return asked
 
 
-def tool_of(tool: Any, index: int) -> Tool:
-    """Return a tool in OpenAI's form, or refuse it."""
+def _tool_of(tool: Any, index: int) -> Tool:
+    """Return a tool in OpenAI's form. Raises `Refused` if it is invalid."""
     match tool:
         case {"type": "function", "function": {"name": str(name), **rest}} if name:
             schema = rest.get("parameters")
             if schema is not None and not isinstance(schema, dict):
                 raise errors.wrong_type(f"tools[{index}].function.parameters", "an object")
-            return Tool(name=name, description=str(rest.get("description", "")), schema=schema)
+            return Tool(name=name, schema=schema)
     raise errors.wrong_type(f"tools[{index}]", "a function tool with a name")
 
 
-def _choose(asking: Asking, choice: Any) -> None:
-    names = {tool.name for tool in asking.tools}
+def _choose(asked: BotRequest, choice: Any) -> None:
+    names = {tool.name for tool in asked.tools}
     match choice:
         case None:
             return
         case "none" | "auto":
-            asking.tool_choice = choice
+            asked.tool_choice = choice
             return
         case "required" if names:
-            asking.tool_choice = choice
+            asked.tool_choice = choice
             return
         case {"type": "function", "function": {"name": str(name)}} if name in names:
-            asking.tool_choice, asking.forced_tool = "named", name
+            asked.tool_choice, asked.forced_tool = "named", name
             return
         case {"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": list(allowed)}}:
-            if not asking.model.allowed_tools:
+            if not asked.model.allowed_tools:
                 raise errors.unsupported_value(
                     "tool_choice", "allowed_tools", "'none', 'auto', 'required', a function"
                 )
             kept = {
                 tool.get("function", {}).get("name") for tool in allowed if isinstance(tool, dict)
             }
-            asking.tools = [tool for tool in asking.tools if tool.name in kept]
-            asking.tool_choice = "required" if mode == "required" else "auto"
+            asked.tools = [tool for tool in asked.tools if tool.name in kept]
+            asked.tool_choice = "required" if mode == "required" else "auto"
             return
     listed = ", ".join(f"'{name}'" for name in ("none", "auto", "required", *sorted(names)))
     shown = choice if isinstance(choice, str) else orjson.dumps(choice).decode()
     raise errors.unsupported_value("tool_choice", shown, listed)
 
 
-def _take_format(asking: Asking, wanted: Any) -> None:
+def _take_format(asked: BotRequest, wanted: Any) -> None:
     match wanted:
         case {"type": "json_schema", "json_schema": {"schema": schema}}:
-            asking.schema = schema
+            asked.schema = schema
         case {"type": "json_object"}:
-            asking.wants_json = True
+            asked.wants_json = True
 
 
-class _Voice:
-    """Says a reply in the words of Chat Completions, whole (§3.5) or streamed (§3.6)."""
+class _Renderer:
+    """Renders a reply for Chat Completions, whole (§3.5) or streamed (§3.6)."""
 
-    def __init__(self, visit: Visit, asking: Asking, reply: Reply) -> None:
-        self._asking = asking
-        self._script = asking.script
+    def __init__(self, visit: Visit, asked: BotRequest, reply: Reply) -> None:
+        self._asked = asked
+        self._script = asked.script
         self._reply = reply
         self._switches = visit.face.switches
         self._id = f"chatcmpl-{visit.face.ids.hex(24)}"
         self._created = int(time.time())
-        self._model = asking.spelling
+        self._model = asked.spelling
         if self._script.has("snapshot"):
-            self._model = asking.model.snapshot or asking.model.id
+            self._model = asked.model.snapshot or asked.model.id
 
     def whole(self) -> Json:
         reply = self._reply
@@ -319,18 +329,18 @@ class _Voice:
     def _usage(self) -> Json:
         script = self._script
         variant = script.get("usage") or self._switches.usage_variant
-        variant = variant or self._asking.model.usage_variant
+        variant = variant or self._asked.model.usage_variant
         if variant == "A":
             return usage_a(self._reply)
         return usage_b(self._reply, bare=variant == "B-null")
 
     def frames(self) -> stage.Frames:
         script, reply = self._script, self._reply
-        beats = self._beats()
+        chunks = self._chunks()
         closing = b""
         if not script.has("no-finish"):
             closing += self._chunk({}, finish=reply.finish)
-        options = self._asking.body.get("stream_options")
+        options = self._asked.body.get("stream_options")
         wants_usage = isinstance(options, dict) and options.get("include_usage")
         if (wants_usage or script.has("usage-empty-choices")) and not script.has("no-usage"):
             closing += stage.sse({**self._head(), "choices": [], "usage": self._usage()})
@@ -341,8 +351,8 @@ class _Voice:
             del first["role"]
         return stage.Frames(
             opening=self._chunk(first),
-            beats=beats,
-            beat_count=self._beat_count(),
+            chunks=chunks,
+            chunk_count=self._chunk_count(),
             closing=closing,
             error=lambda error: stage.sse({"error": error}),
         )
@@ -359,14 +369,14 @@ class _Voice:
         choice = {"index": 0, "delta": delta, "finish_reason": finish}
         return stage.sse({**self._head(), "choices": [choice]})
 
-    def _beat_count(self) -> int:
+    def _chunk_count(self) -> int:
         reply, cut = self._reply, self._script.cut
-        calls = sum(len(call_deltas(call, self._script)) for call in reply.calls)
+        calls = sum(len(_call_deltas(call, self._script)) for call in reply.calls)
         return len(cut(reply.reasoning)) + len(cut(reply.text)) + calls
 
-    def _beats(self) -> Iterator[bytes]:
+    def _chunks(self) -> Iterator[bytes]:
         cut, dumps = self._script.cut, orjson.dumps
-        # Everything around the text is the same in each chunk: it is printed once.
+        # Everything around the text is the same in each chunk: it is rendered once.
         head = orjson.dumps(self._head())[:-1]
         before = b"data: " + head + b',"choices":[{"index":0,"delta":{"content":'
         behind = b'},"finish_reason":null}]}\n\n'
@@ -375,17 +385,17 @@ class _Voice:
         for piece in cut(self._reply.text):
             yield before + dumps(piece) + behind
         for index, call in enumerate(self._reply.calls):
-            for delta in call_deltas(call, self._script):
+            for delta in _call_deltas(call, self._script):
                 numbered = delta if self._script.has("no-index") else {"index": index, **delta}
                 yield self._chunk({"tool_calls": [numbered]})
 
 
-def call_deltas(call: ToolCall, script: Script) -> list[Json]:
-    """Return a call as it is streamed: who it is, then its arguments in pieces."""
+def _call_deltas(call: ToolCall, script: Script) -> list[Json]:
+    """Return a call as it is streamed: id and name first, then its arguments in pieces."""
     given = call.arguments
     if script.has("whole-args"):
         return [_call(call)]
-    # In pieces that fall inside words and escapes, as vendors cut them.
+    # Cuts fall inside words and escapes, as those of vendors do.
     pieces = [given[at : at + 7] for at in range(0, len(given), 7)]
     return [
         _call(call, arguments=""),

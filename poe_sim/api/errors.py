@@ -1,8 +1,8 @@
-"""How Poe says no, official API sheet §9: the bodies and the envelopes around them.
+"""How Poe refuses, official API sheet §9: the bodies and the envelopes around them.
 
 * Refused     an answer with a status and an error body
 * Dropped     the connection is closed without an answer
-* HungUp      the client went away while it was being answered
+* HungUp      the client closed the connection during the answer
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from .catalogue import Json
 
 Envelope = Literal["openai", "anthropic"]
 
-KEY_MESSAGE = "Incorrect API key provided. You can find your API key at https://poe.com/api/keys."
-POINTS_MESSAGE = "You've used up your points! Visit https://poe.com/api/keys to get more."
+_KEY_MESSAGE = "Incorrect API key provided. You can find your API key at https://poe.com/api/keys."
+_POINTS_MESSAGE = "You've used up your points! Visit https://poe.com/api/keys to get more."
 
 
 class Refused(Exception):
-    """The request is answered with an error: what stands inside ``error``, and a status."""
+    """The request is answered with an error: a status, and the object inside ``error``."""
 
     def __init__(
         self,
@@ -40,7 +40,7 @@ class Refused(Exception):
 
     @property
     def message(self) -> str:
-        """The words of the error."""
+        """The error's message, empty if it has none."""
         return str(self.error.get("message", ""))
 
 
@@ -49,13 +49,13 @@ class Dropped(Exception):
 
 
 class HungUp(Exception):
-    """The client went away."""
+    """The client closed the connection."""
 
 
 def invalid(
     message: str, *, param: str | None = None, code: str | None = None, status: int = 400
 ) -> Refused:
-    """Refuse a request for what it says."""
+    """Return the refusal of an invalid request."""
     error: Json = {"message": message, "type": "invalid_request_error"}
     if code is not None:
         error["code"] = code
@@ -65,19 +65,19 @@ def invalid(
 
 
 def missing(field: str) -> Refused:
-    """Refuse a request for what it does not say."""
+    """Return the refusal of a request that lacks a field."""
     return invalid(f"Missing required parameter: '{field}'.", param=field, code="missing_parameter")
 
 
 def wrong_type(field: str, expected: str) -> Refused:
-    """Refuse a field that holds something else than it should."""
+    """Return the refusal of a field of another type than expected."""
     return invalid(
         f"Invalid type for '{field}': expected {expected}.", param=field, code="invalid_parameter"
     )
 
 
 def unsupported_value(field: str, value: object, allowed: str) -> Refused:
-    """Refuse a value, naming the allowed ones."""
+    """Return the refusal of a value; it names the allowed ones."""
     shown = f"'{value}'" if isinstance(value, str) else str(value)
     return invalid(
         f"Unsupported value: {shown} is not supported for '{field}'. Supported: {allowed}.",
@@ -86,7 +86,7 @@ def unsupported_value(field: str, value: object, allowed: str) -> Refused:
 
 
 def unknown_field(field: str, model: str) -> Refused:
-    """Refuse a field which the model does not declare, §3.2."""
+    """Return the refusal of a field that the model does not declare, §3.2."""
     return invalid(
         f"Unknown parameter: '{field}' is not declared by the model '{model}'.",
         param=field,
@@ -95,7 +95,7 @@ def unknown_field(field: str, model: str) -> Refused:
 
 
 def no_tools(model: str, status: int) -> Refused:
-    """Refuse tools for a model that cannot call them."""
+    """Return the refusal of tools for a model that cannot call them."""
     if status == 404:
         return invalid(f"The model `{model}` does not support tool calling.", status=404)
     return invalid(
@@ -106,19 +106,19 @@ def no_tools(model: str, status: int) -> Refused:
 
 
 def no_such_model(name: str) -> Refused:
-    """Refuse a model that nobody knows."""
+    """Return the refusal of an unknown model."""
     return invalid(
         f"The model `{name}` does not exist or you do not have access to it.", status=404
     )
 
 
 def no_such_path(path: str) -> Refused:
-    """Refuse a path that is no endpoint."""
+    """Return the refusal of a path without an endpoint."""
     return Refused(404, {"message": f"Unknown path: {path}", "type": "not_found_error"})
 
 
 def no_responses() -> Refused:
-    """Refuse a model that has no Responses endpoint."""
+    """Return the refusal of a model that has no Responses endpoint."""
     error = {
         "message": "Model does not support responses method.",
         "type": "invalid_request_error",
@@ -128,15 +128,15 @@ def no_responses() -> Refused:
 
 
 def bad_key() -> Refused:
-    """Refuse a key that is wrong or not there."""
-    error = {"message": KEY_MESSAGE, "type": "authentication_error", "code": "invalid_api_key"}
+    """Return the refusal of a wrong or missing key."""
+    error = {"message": _KEY_MESSAGE, "type": "authentication_error", "code": "invalid_api_key"}
     return Refused(401, error)
 
 
 def no_points() -> Refused:
-    """Refuse a key whose owner has nothing left."""
+    """Return the refusal of a key whose owner has no points left."""
     error = {
-        "message": POINTS_MESSAGE,
+        "message": _POINTS_MESSAGE,
         "type": "insufficient_quota",
         "param": None,
         "code": "insufficient_quota",
@@ -145,12 +145,12 @@ def no_points() -> Refused:
 
 
 def too_large(message: str) -> Refused:
-    """Refuse a body or a prompt that is too big."""
+    """Return the refusal of a body or a prompt that is too large."""
     return _documented(413, "request_too_large", message)
 
 
 def too_many_requests(retry_after: int) -> Refused:
-    """Refuse a key that asks too often."""
+    """Return the refusal of a key beyond its rate limit."""
     error = {
         "message": "You exceeded your current quota: 500 requests per minute are allowed.",
         "type": "rate_limit_error",
@@ -160,13 +160,13 @@ def too_many_requests(retry_after: int) -> Refused:
 
 
 def _documented(status: int, kind: str, message: str) -> Refused:
-    """Refuse in the form of the compatibility guide, §9.2: the code is an integer."""
+    """Return a refusal in the form of the compatibility guide (§9.2), with an integer as code."""
     error = {"code": status, "type": kind, "message": message, "metadata": {}}
     return Refused(status, error)
 
 
 def by_status(status: int, model: str, owner: str) -> Refused:
-    """Return the error that goes with a status; each envelope of §9.2 occurs."""
+    """Return the error for a status; each envelope of §9.2 occurs."""
     match status:
         case 400:
             return invalid("The request could not be understood.")

@@ -1,4 +1,4 @@
-"""The state of the stand-in's official API: accounts, switches, and who is waiting for what."""
+"""The state of the stand-in's official API: accounts, switches, waiting connections."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import math
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -19,10 +19,9 @@ from . import catalogue, errors
 from .catalogue import Json
 from .replies import MEDIA_HOST, Ids
 from .script import Script
-from .store import Job, Uploads
 from .tools import CallMaker
 
-# Enough for a long benchmark: a month of a real subscription would be used up in minutes.
+# Enough for a long benchmark, which would use up a month of a real subscription in minutes.
 _POINTS = 100_000_000
 _LOOK_EVERY = 0.05
 _HISTORY = 10_000
@@ -37,7 +36,6 @@ class Charge:
     created_us: int
     cost: int
     prompt_cost: int
-    usage_type: str = "API"
 
 
 @dataclass(slots=True)
@@ -55,7 +53,7 @@ class Account:
 
 @dataclass(slots=True)
 class Switches:
-    """What the control can change; ``README.md`` says what each one does."""
+    """What the control can change; ``README.md`` explains each."""
 
     strict: bool = False
     legacy_ended: bool = False
@@ -70,22 +68,19 @@ class Switches:
     cost: int | None = None
     cost_delay: float = 0.0
     ignore_instructions: bool = False
-    bot_key_event: bool = False
     done_marker: bool = True
     thought_signatures: bool = True
     media_local: bool = False
     hidden_models: list[str] = field(default_factory=list)
     max_body_mb: float = 50.0
-    upload_status: int = 0
-    attachment_life: float = 600.0
     pace: float = 0.0
 
 
 class HangUpWatch:
     """Waits that end early when the client hangs up.
 
-    aiohttp does not wake a handler whose client has gone. One look at all the waiting connections
-    every now and then is cheaper than a short sleep in each of thousands of them.
+    aiohttp does not wake a handler whose client has gone. Checking all waiting connections every
+    now and then is cheaper than a short sleep in each of thousands of them.
     """
 
     def __init__(self) -> None:
@@ -93,7 +88,7 @@ class HangUpWatch:
         self._next_look: asyncio.TimerHandle | None = None
 
     async def sleep(self, request: web.BaseRequest, seconds: float) -> None:
-        """Wait so many seconds, for ever if infinite; raise `HungUp` when the client goes."""
+        """Wait so many seconds, or for ever if infinite. Raises `HungUp` when the client goes."""
         if is_gone(request):
             raise errors.HungUp
         if seconds <= _LOOK_EVERY:
@@ -129,7 +124,7 @@ def _settle(future: asyncio.Future[bool], value: bool) -> None:
 
 
 def is_gone(request: web.BaseRequest) -> bool:
-    """Whether the connection of a request is closed."""
+    """Return whether the connection of a request is closed."""
     return request.transport is None or request.transport.is_closing()
 
 
@@ -143,7 +138,6 @@ class ApiFace:
         api_keys: Sequence[str],
         pace: float,
         seed: int,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.journal = journal
         self.models = catalogue.load()
@@ -154,10 +148,7 @@ class ApiFace:
         self.switches = Switches(pace=pace)
         self._first_pace = pace
         self._keys = tuple(api_keys)
-        self._clock = clock
-        self.uploads = Uploads()
-        self.videos: dict[str, Job] = {}
-        # Prefixes of prompts that were marked for caching, the newest thousand.
+        # Digests of the newest thousand prompt prefixes that were marked for caching.
         self.cached_prompts: deque[bytes] = deque(maxlen=1000)
         self._played: Counter[str] = Counter()
         self.accounts = self._fresh_accounts()
@@ -166,7 +157,7 @@ class ApiFace:
         return {key: Account(f"key-{number}") for number, key in enumerate(self._keys, 1)}
 
     def account_of(self, key: str | None) -> Account:
-        """Return the owner of *key*, or refuse it."""
+        """Return the owner of *key*. Raises `Refused` for a wrong or rejected one."""
         account = self.accounts.get(key or "")
         if account is None or account.label in self.switches.keys_rejected:
             raise errors.bad_key()
@@ -177,19 +168,19 @@ class ApiFace:
         return None if found is None else found.name
 
     def label_of(self, key: str | None) -> str:
-        """Return the name under which a key may be written down."""
+        """Return the name of a key for the journal."""
         if not key:
             return "missing"
         account = self.accounts.get(key)
         return account.label if account else "bad"
 
     def count_request(self, account: Account) -> None:
-        """Count one request of the account, or refuse it for being one too many, §10."""
+        """Count one request of the account (§10). Raises `Refused` beyond its rate limit."""
         limit, window = self.switches.rate_limit, self.switches.rate_window
         account.requests += 1
         if limit <= 0:
             return
-        now = self._clock()
+        now = time.monotonic()
         recent = account.recent
         while recent and recent[0] <= now - window:
             recent.popleft()
@@ -198,32 +189,32 @@ class ApiFace:
         recent.append(now)
 
     def rate_state(self, account: Account) -> tuple[int, int, float]:
-        """Return the limit, what is left of it, and seconds until something comes back."""
+        """Return the limit, what is left of it, and the seconds until there is more."""
         limit, window = self.switches.rate_limit, self.switches.rate_window
         recent = account.recent
-        reset = max(0.0, recent[0] + window - self._clock()) if recent else 0.0
+        reset = max(0.0, recent[0] + window - time.monotonic()) if recent else 0.0
         return limit, max(0, limit - len(recent)), reset
 
     def script_for(
-        self, account: Account, prompt: str, more: Mapping[str, str] | None = None
+        self, account: Account, prompt: str, model: catalogue.Model
     ) -> tuple[Script, str]:
-        """Return how to answer *prompt*, and the prompt without its directives."""
+        """Return how *model* answers *prompt*, and the prompt without its directives."""
         said, text = parse(prompt)
-        words = {**(more or {}), **said}
-        for whom in ("*", account.label):
-            if whom in self.switches.faults:
-                words.update(parse(self.switches.faults[whom])[0])
+        words = {**model.words, **said}
+        for key in ("*", account.label):
+            if key in self.switches.faults:
+                words.update(parse(self.switches.faults[key])[0])
         if "only" in words and account.label not in words["only"].split(","):
             words = _harmless(words)
         elif "times" in words:
-            # So many requests of this very prompt are spoilt, and those after them go well.
+            # So many requests with exactly this prompt are spoilt, and later ones go well.
             self._played[prompt] += 1
             if self._played[prompt] > int(number(words, "times", 1)):
                 words = _harmless(words)
         return Script(words=words, pace=self.switches.pace), text
 
     def charge(self, account: Account, model: catalogue.Model, prompt: int, said: int) -> int:
-        """Take the points for one call and write the row of history."""
+        """Take the points for one call, and add its row to the history."""
         cost = self.switches.cost
         if cost is None:
             cost = model.cost(prompt, said)
@@ -239,13 +230,13 @@ class ApiFace:
         return cost
 
     def media_host(self, request: web.BaseRequest) -> str:
-        """Return where the links of the media bots lead."""
+        """Return the scheme and host of the media bots' links."""
         return f"http://{request.host}" if self.switches.media_local else MEDIA_HOST
 
     def control(self, changes: Mapping[str, Any]) -> Json:
-        """Change switches, points or lines, or everything back, and return the state.
+        """Change switches, points or lines, or reset all of them, and return the state.
 
-        A change that makes no sense is a `ValueError` and changes nothing.
+        Raises `ValueError` for an invalid change, and changes nothing then.
         """
         known = {one.name for one in fields(Switches)}
         for name, value in changes.items():
@@ -273,7 +264,7 @@ class ApiFace:
         return self.state()
 
     def state(self) -> Json:
-        """Return all switches, and for every key what is left and what goes on."""
+        """Return all switches and lines, and for each key its points and its replies."""
         accounts = self.accounts.values()
         switches = {one.name: getattr(self.switches, one.name) for one in fields(Switches)}
         return {
@@ -286,7 +277,7 @@ class ApiFace:
         }
 
 
-# The words that spoil an answer; `times` and `only` say when these count.
+# The words that spoil an answer; `times` and `only` limit these.
 FAULT_WORDS = frozenset(
     (
         "http",
@@ -297,8 +288,6 @@ FAULT_WORDS = frozenset(
         "first",
         "first-chunk",
         "error-after",
-        "error",
-        "error-type",
         "silent-end",
         "cut",
         "hang",
@@ -307,7 +296,6 @@ FAULT_WORDS = frozenset(
         "no-finish",
         "broken-json",
         "bad-args",
-        "bad-data",
     )
 )
 
@@ -320,7 +308,7 @@ _OPTIONAL = {"usage_variant": str, "cost": int}
 
 
 def _check(name: str, value: object) -> None:
-    """Refuse a value of another type than the switch has."""
+    """Raise `ValueError` for a value of another type than the switch has."""
     if name in _OPTIONAL:
         if value is not None and not isinstance(value, _OPTIONAL[name]):
             raise ValueError(f"{name} is null or a {_OPTIONAL[name].__name__}")

@@ -1,4 +1,4 @@
-"""Reads the fields of request bodies: each returns a value or refuses it by name."""
+"""Readers of a body's fields: they return a value, or raise `Refused` with the field's name."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _TYPES: Mapping[str, type | tuple[type, ...]] = {
 
 
 def number_between(body: Json, name: str, low: float, high: float) -> float | None:
-    """Return a number within bounds, or nothing when the field is null or not there."""
+    """Return a number within bounds; None if the field is null or missing."""
     value = body.get(name)
     if value is None:
         return None
@@ -30,20 +30,20 @@ def number_between(body: Json, name: str, low: float, high: float) -> float | No
     return value
 
 
-def whole_number(body: Json, name: str, least: int = 1) -> int | None:
-    """Return a whole number, or nothing when the field is null or not there."""
+def whole_number(body: Json, name: str) -> int | None:
+    """Return a whole number from 1 on; None if the field is null or missing."""
     value = body.get(name)
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int):
         raise errors.wrong_type(name, "an integer")
-    if value < least:
-        raise errors.unsupported_value(name, value, f"{least} and more")
+    if value < 1:
+        raise errors.unsupported_value(name, value, "1 and more")
     return value
 
 
 def flag(body: Json, name: str, default: bool) -> bool:
-    """Return true or false."""
+    """Return a boolean; *default* if the field is null or missing."""
     value = body.get(name)
     if value is None:
         return default
@@ -53,7 +53,7 @@ def flag(body: Json, name: str, default: bool) -> bool:
 
 
 def listed(body: Mapping[str, Any], name: str) -> list[Any]:
-    """Return a list, an empty one when the field is null or not there."""
+    """Return a list; an empty one if the field is null or missing."""
     value = body.get(name)
     if value is None:
         return []
@@ -62,21 +62,21 @@ def listed(body: Mapping[str, Any], name: str) -> list[Any]:
     return value
 
 
-def stop_strings(value: object, name: str = "stop") -> list[str]:
-    """Return the stop strings: one, or up to four."""
+def stop_strings(value: object) -> list[str]:
+    """Return the stop strings, four at most; none for null."""
     if value is None:
         return []
     if isinstance(value, str):
         return [value]
     if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
-        raise errors.wrong_type(name, "a string or up to 4 strings")
+        raise errors.wrong_type("stop", "a string or up to 4 strings")
     if len(value) > 4:
-        raise errors.unsupported_value(name, f"{len(value)} strings", "up to 4 strings")
+        raise errors.unsupported_value("stop", f"{len(value)} strings", "up to 4 strings")
     return value
 
 
-def declared(body: Mapping[str, Any], model: Model) -> None:
-    """Check the parameters of §6 that the model declares against their schemas."""
+def check_declared(body: Mapping[str, Any], model: Model) -> None:
+    """Check the model's own parameters (§6) against their schemas."""
     for name, schema in model.parameters.items():
         if name in body and body[name] is not None:
             _check(name, body[name], schema)
@@ -95,7 +95,7 @@ def _check(name: str, value: Any, schema: Json) -> None:
 
 
 def reasons(body: Mapping[str, Any], model: Model) -> bool:
-    """Whether the parameters ask the model to think before it speaks."""
+    """Return whether the parameters ask the model to reason before it answers."""
     names = model.parameters.keys() & body.keys()
     wanted = model.reasoning_required
     for name in ("reasoning_effort", "output_effort", "thinking_level"):
@@ -109,8 +109,8 @@ def reasons(body: Mapping[str, Any], model: Model) -> bool:
 
 
 def check_prompt_length(tokens: int, model: Model) -> None:
-    """Refuse a prompt that is longer than the model's window."""
+    """Raise `Refused` for a prompt beyond the model's context window."""
     most = model.context_length
-    # Media bots have tiny windows in the list; nobody saw them enforced.
+    # Media bots have tiny windows in the list; there is no sign that Poe enforces them.
     if most is not None and model.kind == "text" and tokens > most:
         raise errors.too_large(f"prompt is too long: {tokens} tokens > {most} maximum")

@@ -1,8 +1,7 @@
-"""Small real files of every kind, for links that somebody may want to follow."""
+"""Small real files of every kind, for the links of media bots."""
 
 from __future__ import annotations
 
-import base64
 import struct
 import zlib
 
@@ -11,25 +10,25 @@ from aiohttp import web
 from . import errors
 from .visit import Visit
 
-TYPES = {"image": "image/png", "audio": "audio/mpeg", "video": "video/mp4"}
+_TYPES = {"image": "image/png", "audio": "audio/mpeg", "video": "video/mp4"}
 _SIDE_AT_MOST = 2048
 
 
 async def serve(visit: Visit) -> web.StreamResponse:
-    """Serve what is behind a link of a media bot, when the control made them lead here."""
+    """Serve the file behind a media bot's link, if the control has such links lead here."""
     kind = visit.request.match_info["kind"]
     name = visit.request.match_info["name"]
-    if not visit.face.switches.media_local or kind not in TYPES:
+    if not visit.face.switches.media_local or kind not in _TYPES:
         raise errors.no_such_path(visit.request.path)
     match kind:
         case "image":
-            body = png(_side(visit, "w"), _side(visit, "h"), bytes.fromhex(name[:6]))
+            body = _png(_side(visit, "w"), _side(visit, "h"), bytes.fromhex(name[:6]))
         case "audio":
-            body = mp3()
+            body = _mp3()
         case _:
-            body = mp4()
+            body = _mp4()
     visit.entry.update(status=200, verdict="ok")
-    return web.Response(body=body, content_type=TYPES[kind], headers=visit.headers())
+    return web.Response(body=body, content_type=_TYPES[kind], headers=visit.headers())
 
 
 def _side(visit: Visit, name: str) -> int:
@@ -37,7 +36,7 @@ def _side(visit: Visit, name: str) -> int:
     return min(_SIDE_AT_MOST, max(1, int(given))) if given.isdigit() else 64
 
 
-def png(width: int, height: int, colour: bytes) -> bytes:
+def _png(width: int, height: int, colour: bytes) -> bytes:
     """Return a picture of one colour."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
@@ -55,37 +54,13 @@ def png(width: int, height: int, colour: bytes) -> bytes:
     )
 
 
-def jpeg() -> bytes:
-    """Return a grey dot."""
-
-    def segment(marker: int, data: bytes) -> bytes:
-        return struct.pack(">BBH", 0xFF, marker, len(data) + 2) + data
-
-    # One Huffman code of one bit in each table: no difference, and end of block.
-    table = bytes([1] + [0] * 15 + [0])
-    return (
-        b"\xff\xd8"
-        + segment(0xDB, b"\0" + b"\1" * 64)
-        + segment(0xC0, struct.pack(">BHHBBBB", 8, 1, 1, 1, 1, 0x11, 0))
-        + segment(0xC4, b"\x00" + table)
-        + segment(0xC4, b"\x10" + table)
-        + segment(0xDA, bytes((1, 1, 0, 0, 63, 0)))
-        + b"\x3f\xff\xd9"
-    )
-
-
-def webp() -> bytes:
-    """Return a dot."""
-    return base64.b64decode("UklGRhoAAABXRUJQVlA4TA0AAAAvAAAAEAcQERGIiP4HAA==")
-
-
-def mp3() -> bytes:
+def _mp3() -> bytes:
     """Return a second of silence: frames of 417 bytes, 128 kbit/s at 44.1 kHz."""
     return (b"\xff\xfb\x90\x00" + bytes(413)) * 38
 
 
-def mp4() -> bytes:
-    """Return a file that says it is a video and has nothing in it."""
+def _mp4() -> bytes:
+    """Return an empty video: the boxes of an MP4 file without a track."""
 
     def box(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", 8 + len(data)) + kind + data

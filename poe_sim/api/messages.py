@@ -10,9 +10,9 @@ import orjson
 from aiohttp import web
 
 from . import errors, fields, stage
-from .asking import (
-    Asking,
-    Seen,
+from .bot_request import (
+    Attachment,
+    BotRequest,
     Tool,
     ToolCall,
     Turn,
@@ -70,23 +70,23 @@ async def serve(visit: Visit) -> web.StreamResponse:
     if not model.serves("messages"):
         raise errors.no_such_model(visit.spelling)
     turns = _turns(body)
-    script, prompt = visit.face.script_for(account, last_user_text(turns), model.words)
+    script, prompt = visit.face.script_for(account, last_user_text(turns), model)
     await visit.play_fault(script)
     for name in body:
         if name not in _FIELDS:
             raise errors.invalid(f"{name}: extra inputs are not permitted")
-    asking = _understand(body, model, script, prompt, turns, visit.spelling)
+    asked = _understand(body, model, script, prompt, turns, visit.spelling)
     check_results(turns)
-    if model.context_length is not None and asking.prompt_tokens > model.context_length:
+    if model.context_length is not None and asked.prompt_tokens > model.context_length:
         raise errors.invalid(
-            f"prompt is too long: {asking.prompt_tokens} tokens > {model.context_length} maximum"
+            f"prompt is too long: {asked.prompt_tokens} tokens > {model.context_length} maximum"
         )
-    visit.may_spend()
-    reply = visit.compose(asking)
-    voice = _Voice(visit, asking, reply)
+    visit.check_points()
+    reply = visit.compose(asked)
+    renderer = _Renderer(visit, asked, reply)
     if body.get("stream"):
-        return await stage.stream(visit, asking, reply, voice.frames())
-    return await stage.whole(visit, asking, reply, voice.whole())
+        return await stage.stream(visit, asked, reply, renderer.frames())
+    return await stage.whole(visit, asked, reply, renderer.whole())
 
 
 def _turns(body: Json) -> list[Turn]:
@@ -108,7 +108,7 @@ def _turns(body: Json) -> list[Turn]:
                 turns += _from_blocks(role, blocks, f"messages.{index}.content")
             case {"role": role, "content": _} if role not in ("user", "assistant"):
                 raise errors.invalid(
-                    f"messages.{index}.role: '{role}' is none of 'user', 'assistant'"
+                    f"messages.{index}.role: '{role}' is neither 'user' nor 'assistant'"
                 )
             case _:
                 raise errors.invalid(f"messages.{index}: role and content are required")
@@ -125,9 +125,9 @@ def _from_blocks(role: Any, blocks: list[Any], where: str) -> list[Turn]:
             case {"type": "text", "text": str(text)}:
                 texts.append(text)
             case {"type": "image", "source": dict(source)}:
-                turn.seen.append(_source(source, "image", here))
+                turn.attachments.append(_source(source, "image", here))
             case {"type": "document", "source": dict(source)}:
-                turn.seen.append(_source(source, "file", here))
+                turn.attachments.append(_source(source, "file", here))
             case {"type": "tool_use", "id": str(i), "name": str(n), "input": dict(given)}:
                 turn.calls.append(ToolCall(id=i, name=n, arguments=orjson.dumps(given).decode()))
             case {"type": "tool_result", "tool_use_id": str(call_id)}:
@@ -136,26 +136,26 @@ def _from_blocks(role: Any, blocks: list[Any], where: str) -> list[Turn]:
             case {"type": "thinking" | "redacted_thinking"} if role == "assistant":
                 pass
             case _:
-                raise errors.invalid(f"{here}: this block is not known")
+                raise errors.invalid(f"{here}: unknown type of block")
     turn.text = "\n".join(texts)
-    # Results come in a user message, which may say something besides.
-    return results + ([turn] if texts or turn.seen or turn.calls or not results else [])
+    # Results come in a user message, which may have a text besides.
+    return results + ([turn] if texts or turn.attachments or turn.calls or not results else [])
 
 
-def _source(source: Json, kind: Any, where: str) -> Seen:
+def _source(source: Json, kind: Any, where: str) -> Attachment:
     match source:
         case {"type": "base64", "media_type": str(mime), "data": data}:
             content = from_base64(data, f"{where}.source.data")
             if kind == "image":
                 return checked_picture(mime, content, f"{where}.source")
-            return Seen(kind="file", mime=mime, data=content)
+            return Attachment(kind="file", mime=mime, data=content)
         case {"type": "url", "url": url} if kind == "image":
             return picture(url, f"{where}.source.url")
         case {"type": "url", "url": str(url)}:
-            return Seen(kind="file", url=url)
+            return Attachment(kind="file", url=url)
         case {"type": "text", "data": str(text)}:
-            return Seen(kind="file", mime="text/plain", data=text.encode())
-    raise errors.invalid(f"{where}.source: this source is not known")
+            return Attachment(kind="file", mime="text/plain", data=text.encode())
+    raise errors.invalid(f"{where}.source: unknown type of source")
 
 
 def _result_text(content: Any) -> str:
@@ -166,14 +166,14 @@ def _result_text(content: Any) -> str:
 
 def _understand(
     body: Json, model: Model, script: Script, prompt: str, turns: list[Turn], spelling: str
-) -> Asking:
+) -> BotRequest:
     fields.flag(body, "stream", False)
     fields.number_between(body, "temperature", 0, 1)
     fields.number_between(body, "top_p", 0, 1)
     stop = body.get("stop_sequences") or []
     if not isinstance(stop, list) or not all(isinstance(one, str) for one in stop):
         raise errors.wrong_type("stop_sequences", "a list of strings")
-    asking = Asking(
+    asked = BotRequest(
         model=model,
         spelling=spelling,
         script=script,
@@ -189,47 +189,47 @@ def _understand(
                 raise errors.invalid("thinking.budget_tokens: should be 1024 or more")
             if budget >= body["max_tokens"]:
                 raise errors.invalid("max_tokens: must be greater than thinking.budget_tokens")
-            asking.reasons = True
+            asked.reasons = True
         case {"type": "adaptive"}:
-            asking.reasons = True
+            asked.reasons = True
         case None | {"type": "disabled"}:
             pass
         case _:
-            raise errors.invalid("thinking: type and budget_tokens do not fit")
+            raise errors.invalid("thinking: invalid type or budget_tokens")
     for index, tool in enumerate(fields.listed(body, "tools")):
         match tool:
             case {"name": str(name), "input_schema": dict(schema)}:
-                asking.tools = [*asking.tools, Tool(name=name, schema=schema)]
+                asked.tools = [*asked.tools, Tool(name=name, schema=schema)]
             case {"type": str(kind), "name": str()} if kind != "custom":
                 pass  # Tools that run at the vendor.
             case _:
                 raise errors.invalid(f"tools.{index}: name and input_schema are required")
-    _choose(asking, body.get("tool_choice"))
-    return asking
+    _choose(asked, body.get("tool_choice"))
+    return asked
 
 
-def _choose(asking: Asking, choice: Any) -> None:
-    names = {tool.name for tool in asking.tools}
+def _choose(asked: BotRequest, choice: Any) -> None:
+    names = {tool.name for tool in asked.tools}
     match choice:
         case None:
             return
         case {"type": "auto" | "none" as kind}:
-            asking.tool_choice = kind
+            asked.tool_choice = kind
         case {"type": "any"} if names:
-            asking.tool_choice = "required"
+            asked.tool_choice = "required"
         case {"type": "tool", "name": str(name)} if name in names:
-            asking.tool_choice, asking.forced_tool = "named", name
+            asked.tool_choice, asked.forced_tool = "named", name
         case _:
             raise errors.invalid("tool_choice: no such tool or type")
-    asking.parallel = not choice.get("disable_parallel_tool_use", False)
+    asked.parallel = not choice.get("disable_parallel_tool_use", False)
 
 
-class _Voice:
-    """Says a reply in the words of Messages."""
+class _Renderer:
+    """Renders a reply for Messages."""
 
-    def __init__(self, visit: Visit, asking: Asking, reply: Reply) -> None:
-        self._asking = asking
-        self._script = asking.script
+    def __init__(self, visit: Visit, asked: BotRequest, reply: Reply) -> None:
+        self._asked = asked
+        self._script = asked.script
         self._reply = reply
         self._visit = visit
         self._signature = visit.face.ids.hex(64)
@@ -237,14 +237,14 @@ class _Voice:
 
     def _cache_usage(self) -> tuple[int, int]:
         """Return tokens written to and read from the prompt cache, for `cache_control`."""
-        body = self._asking.body
+        body = self._asked.body
         marked = {"system": body.get("system"), "tools": body.get("tools")}
         printed = orjson.dumps([marked, body["messages"]])
         tokens = self._reply.prompt_tokens
         if b'"cache_control"' not in printed or tokens < _LEAST_CACHED_TOKENS:
             return 0, 0
         # The first message stands for the prefix: it is the same in each round of a conversation.
-        prefix = orjson.dumps([self._asking.model.id, marked, body["messages"][0]])
+        prefix = orjson.dumps([self._asked.model.id, marked, body["messages"][0]])
         digest = hashlib.sha256(prefix).digest()
         known = self._visit.face.cached_prompts
         if digest in known:
@@ -285,7 +285,7 @@ class _Voice:
                 "type": "tool_use",
                 "id": call.id,
                 "name": call.name,
-                # With `!bad-args` there is nothing that could be parsed: the stream shows it.
+                # Arguments of `!bad-args` cannot be parsed: only a stream shows them.
                 "input": {} if self._script.has("bad-args") else orjson.loads(call.arguments),
             }
             blocks.append((block, call.arguments))
@@ -295,14 +295,14 @@ class _Voice:
         usage = self._usage()
         if not is_over:
             usage["output_tokens"] = 1
-        model = self._asking.model
+        model = self._asked.model
         return {
             "id": self._visit.request_id,
             "type": "message",
             "role": "assistant",
             "model": (model.snapshot or model.id)
             if self._script.has("snapshot")
-            else self._asking.spelling,
+            else self._asked.spelling,
             "content": content,
             "stop_reason": self._stop_reason if is_over else None,
             "stop_sequence": self._reply.stopped_by if is_over else None,
@@ -327,8 +327,8 @@ class _Voice:
             closing += stage.sse({"type": "message_stop"}, "message_stop")
         return stage.Frames(
             opening=opening,
-            beats=self._beats(blocks),
-            beat_count=sum(len(self._pieces(block, text)) for block, text in blocks),
+            chunks=self._chunks(blocks),
+            chunk_count=sum(len(self._pieces(block, text)) for block, text in blocks),
             closing=closing,
             error=self._error,
             ping=stage.sse({"type": "ping"}, "ping"),
@@ -337,7 +337,7 @@ class _Voice:
     def _error(self, error: Json) -> bytes:
         refused = Refused(529, {"message": error["message"]})
         request_id = self._visit.request_id
-        body = errors.anthropic_body(refused, request_id, model=self._asking.spelling)
+        body = errors.anthropic_body(refused, request_id, model=self._asked.spelling)
         return stage.sse(body, "error")
 
     def _pieces(self, block: Json, text: str) -> list[str]:
@@ -346,7 +346,7 @@ class _Voice:
             return ["", *(text[at : at + 7] for at in range(0, len(text), 7))]
         return list(self._script.cut(text))
 
-    def _beats(self, blocks: list[tuple[Json, str]]) -> Iterator[bytes]:
+    def _chunks(self, blocks: list[tuple[Json, str]]) -> Iterator[bytes]:
         for index, (block, text) in enumerate(blocks):
             match block["type"]:
                 case "thinking":

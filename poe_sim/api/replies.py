@@ -1,9 +1,8 @@
-"""What a bot answers: one `Reply`, which every endpoint then says in its own way."""
+"""What a bot answers: one `Reply`, which every endpoint then renders in its own form."""
 
 from __future__ import annotations
 
 import hashlib
-import itertools
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,8 +10,8 @@ from dataclasses import dataclass, field
 import orjson
 
 from ..lines import Line
-from ..talk import answer, pieces
-from .asking import Asking, Seen, Tool, ToolCall, Turn
+from ..talk import QUOTED_THOUGHT, answer, long_text, pieces
+from .bot_request import Attachment, BotRequest, Tool, ToolCall, Turn
 from .catalogue import Json
 from .schemas import instance
 from .script import STAMP
@@ -21,7 +20,6 @@ from .tools import CallMaker, wanted_calls
 MEDIA_HOST = "https://pfst.cf2.poecdn.net"
 
 _THOUGHTS = "The question is read once more. The answer is weighed."
-_QUOTED_LINES = "> The question is read once more.\n> The answer is weighed.\n\n"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -33,32 +31,22 @@ class Reply:
     calls: list[ToolCall] = field(default_factory=list)
     finish: str = "stop"
     stopped_by: str | None = None
-    media: list[Media] = field(default_factory=list)
+    is_media: bool = False
     prompt_tokens: int = 1
     completion_tokens: int = 0
     reasoning_tokens: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Media:
-    """Something that a media bot made."""
-
-    kind: str
-    url: str
-    mime: str
-    name: str
-
-
-def compose(asking: Asking, calls: CallMaker, media_host: str, line: Line | None = None) -> Reply:
-    """Return the bot's answer: the *line* that was written for it, or what it says by itself."""
-    script, model = asking.script, asking.model
-    reply = Reply(prompt_tokens=asking.prompt_tokens)
+def compose(asked: BotRequest, calls: CallMaker, media_host: str, line: Line | None) -> Reply:
+    """Return the bot's answer: the *line* that a test wrote for it, or one of its own."""
+    script, model = asked.script, asked.model
+    reply = Reply(prompt_tokens=asked.prompt_tokens)
     if line is None:
-        reply.calls = wanted_calls(asking, calls)
+        reply.calls = wanted_calls(asked, calls)
     else:
         reply.text = line.text
         reply.calls = [
-            calls.make(Tool(name=call.name), asking, number, call.arguments)
+            calls.make(Tool(name=call.name), asked, number, call.arguments)
             for number, call in enumerate(line.calls)
         ]
     if reply.calls:
@@ -69,48 +57,48 @@ def compose(asking: Asking, calls: CallMaker, media_host: str, line: Line | None
         # For tool-only answers the short variant may count nothing (§3.5).
         reply.completion_tokens = 0 if model.usage_variant == "A" else printed // 4 + 1
     elif line is None:
-        _speak(asking, reply, media_host)
+        _speak(asked, reply, media_host)
     else:
-        _limit(asking, reply)
-    if _reasons(asking, reply, is_faithful=script.is_faithful or line is not None):
+        _limit(asked, reply)
+    if _reasons(asked, reply, is_faithful=script.is_faithful or line is not None):
         reply.reasoning = _THOUGHTS
         reply.reasoning_tokens = len(pieces(_THOUGHTS))
         reply.completion_tokens += reply.reasoning_tokens
     if model.owner == "XAI":
-        # Grok-4 was seen to count more reasoning than completion (§3.5).
+        # Grok-4 counts more tokens of reasoning than of completion (§3.5).
         reply.reasoning_tokens = 181
     if script.has("finish"):
         reply.finish = script.get("finish") or "content_filter"
     return reply
 
 
-def _reasons(asking: Asking, reply: Reply, *, is_faithful: bool) -> bool:
-    if asking.script.has("reason"):
+def _reasons(asked: BotRequest, reply: Reply, *, is_faithful: bool) -> bool:
+    if asked.script.has("reason"):
         return True
-    return asking.reasons and not is_faithful and not reply.media
+    return asked.reasons and not is_faithful and not reply.is_media
 
 
-def _speak(asking: Asking, reply: Reply, media_host: str) -> None:
-    model = asking.model
-    is_media = model.kind != "text" and not asking.script.is_faithful
+def _speak(asked: BotRequest, reply: Reply, media_host: str) -> None:
+    model = asked.model
+    is_media = model.kind != "text" and not asked.script.is_faithful
     if is_media:
-        _show(asking, reply, media_host)
+        _show_media(asked, reply, media_host)
         made_text = model.kind in ("image", "mixed")
         reply.completion_tokens = len(pieces(reply.text)) if made_text else 0
         return
-    reply.text = _text(asking)
-    _limit(asking, reply)
+    reply.text = _text(asked)
+    _limit(asked, reply)
 
 
-def _limit(asking: Asking, reply: Reply) -> None:
-    """Stop where the client wants it: at a stop string or after so many tokens."""
-    for stop in asking.stop:
-        # Those of white space only do not work (§3.1).
+def _limit(asked: BotRequest, reply: Reply) -> None:
+    """End the text where the client wants it: before a stop string, or after so many tokens."""
+    for stop in asked.stop:
+        # Stop strings of white space do not work at Poe (§3.1).
         if stop.strip() and (at := reply.text.find(stop)) >= 0:
             reply.text = reply.text[:at]
             reply.stopped_by = stop
     parts = pieces(reply.text)
-    most = asking.most_tokens
+    most = asked.most_tokens
     if most is not None and len(parts) > most:
         parts = parts[:most]
         reply.text = "".join(parts)
@@ -118,88 +106,73 @@ def _limit(asking: Asking, reply: Reply) -> None:
     reply.completion_tokens = len(parts)
 
 
-def _text(asking: Asking) -> str:
-    script = asking.script
-    said = _prescribed(asking)
-    if said is not None:
-        return said
-    if asking.schema is not None:
-        return orjson.dumps(instance(asking.schema)).decode()
-    if asking.wants_json:
-        return orjson.dumps({"answer": answer(asking.prompt, asking.model.name)}).decode()
-    results = asking.results
+def _text(asked: BotRequest) -> str:
+    script = asked.script
+    prescribed = _prescribed(asked)
+    if prescribed is not None:
+        return prescribed
+    if asked.schema is not None:
+        return orjson.dumps(instance(asked.schema)).decode()
+    if asked.wants_json:
+        return orjson.dumps({"answer": answer(asked.prompt, asked.model.name)}).decode()
+    results = asked.results
     if results:
-        text = "\n".join(_told(turn, asking.called) for turn in results)
+        text = "\n".join(_result_text(turn, asked.called) for turn in results)
     else:
-        text = answer(asking.prompt, asking.model.name)
-    if asking.seen and not results:
-        text += "\n\n" + seen_text(asking.seen)
-    if (script.has("thinking") and not asking.can_replace) or (
-        asking.model.quoted_thinking and not script.is_faithful
-    ):
+        text = answer(asked.prompt, asked.model.name)
+    if asked.attachments and not results:
+        text += "\n\n" + _attachments_text(asked.attachments)
+    if script.has("thinking") or (asked.model.quoted_thinking and not script.is_faithful):
         label = "*Thinking...*" if script.get("thinking") == "star" else "Thinking..."
-        text = f"{label}\n\n{_QUOTED_LINES}{text}"
+        text = f"{label}\n\n{QUOTED_THOUGHT}{text}"
     elif script.has("quoted-thinking"):
-        text = f"*Thinking...*\n\n{_QUOTED_LINES}{text}"
+        text = f"*Thinking...*\n\n{QUOTED_THOUGHT}{text}"
     return text
 
 
-def _told(turn: Turn, known: Mapping[str, ToolCall]) -> str:
+def _result_text(turn: Turn, known: Mapping[str, ToolCall]) -> str:
     call = known.get(turn.result_of or "")
     return f"{call.name if call else 'The tool'} says: {turn.text}"
 
 
-def _prescribed(asking: Asking) -> str | None:
-    """Return the text that the prompt demands to the letter, if it does."""
-    script = asking.script
+def _prescribed(asked: BotRequest) -> str | None:
+    """Return the text if the prompt prescribes it to the letter."""
+    script = asked.script
     if script.has("empty"):
         return ""
     if script.has("echo"):
-        return asking.prompt
+        return asked.prompt
     if script.has("long"):
         return long_text(script.count("long", 10_000))
     if script.has("stamp"):
         return STAMP * max(1, script.count("stamp", 1))
     if script.has("say-params"):
-        hidden = asking.messages_field
-        shown = {key: value for key, value in asking.body.items() if key != hidden}
+        hidden = asked.messages_field
+        shown = {key: value for key, value in asked.body.items() if key != hidden}
         return orjson.dumps(shown).decode()
     if script.has("say-messages"):
-        return orjson.dumps(asking.body.get(asking.messages_field)).decode()
+        return orjson.dumps(asked.body.get(asked.messages_field)).decode()
     return None
 
 
-def long_text(length: int) -> str:
-    """Return exactly *length* characters of numbered sentences, so that gaps can be seen."""
-    sentences: list[str] = []
-    have = 0
-    for index in itertools.count(1):
-        if have >= length:
-            break
-        sentences.append(f"This is sentence {index} of a long reply. ")
-        have += len(sentences[-1])
-    return "".join(sentences)[:length]
-
-
-def seen_text(seen: Sequence[Seen]) -> str:
-    """Say what came with the message."""
-    told = []
+def _attachments_text(attachments: Sequence[Attachment]) -> str:
+    """Return a list of what the bot sees beside the text."""
+    lines = []
     for kind in ("image", "file"):
-        some = [one for one in seen if one.kind == kind]
+        some = [one for one in attachments if one.kind == kind]
         if some:
-            told.append(f"I see {len(some)} {kind}{'' if len(some) == 1 else 's'}:")
-            told += [f"- {one.described()}" for one in some]
-    return "\n".join(told)
+            lines.append(f"I see {len(some)} {kind}{'' if len(some) == 1 else 's'}:")
+            lines += [f"- {one.describe()}" for one in some]
+    return "\n".join(lines)
 
 
-def _show(asking: Asking, reply: Reply, media_host: str) -> None:
-    """Answer as the media bots do, §3.5."""
-    model, prompt = asking.model, asking.prompt
+def _show_media(asked: BotRequest, reply: Reply, media_host: str) -> None:
+    """Answer as media bots do, §3.5."""
+    model, prompt = asked.model, asked.prompt
     kind = "image" if model.kind == "mixed" else model.kind
-    # The same prompt makes the same picture.
+    # The same prompt gives the same link.
     name = hashlib.sha256(f"{model.id}\n{prompt}".encode()).hexdigest()
     url = f"{media_host}/base/{kind}/{name}"
-    mime = {"image": "image/png", "audio": "audio/mpeg", "video": "video/mp4"}[kind]
     if kind != "image":
         reply.text = url
     else:
@@ -208,27 +181,26 @@ def _show(asking: Asking, reply: Reply, media_host: str) -> None:
             reply.text = f"![{prompt}_image_1]({url})\n\n\n{url}"
         else:
             reply.text = f"![{prompt}.png]({url})\n\n{url}"
-        if model.kind == "mixed" and not asking.body.get("image_only"):
+        if model.kind == "mixed" and not asked.body.get("image_only"):
             reply.text = f"Here is your picture.\n\n{reply.text}"
-        if asking.seen:
-            reply.text = f"{seen_text(asking.seen)}\n\n{reply.text}"
-    suffix = mime.rpartition("/")[2].replace("mpeg", "mp3")
-    reply.media.append(Media(kind=kind, url=url, mime=mime, name=f"{name[:12]}.{suffix}"))
+        if asked.attachments:
+            reply.text = f"{_attachments_text(asked.attachments)}\n\n{reply.text}"
+    reply.is_media = True
 
 
 class Ids:
-    """Ids of all sorts, the same ones after every start with the same seed."""
+    """Ids of all sorts, the same after every start with the same seed."""
 
     def __init__(self, seed: int) -> None:
         self.rng = random.Random(seed)
 
     def hex(self, digits: int) -> str:
-        """Return so many hex digits."""
+        """Return a random number of so many hex digits."""
         return f"{self.rng.getrandbits(4 * digits):0{digits}x}"
 
 
 def usage_a(reply: Reply) -> Json:
-    """The short usage, §3.5."""
+    """Return the short usage, §3.5."""
     return {
         "prompt_tokens": reply.prompt_tokens,
         "completion_tokens": reply.completion_tokens,
@@ -237,7 +209,7 @@ def usage_a(reply: Reply) -> Json:
 
 
 def usage_b(reply: Reply, *, bare: bool = False) -> Json:
-    """The usage with details, §3.5; *bare* has nulls where numbers may be missing."""
+    """Return the usage with details, §3.5; *bare* has nulls in their place."""
     usage = usage_a(reply)
     if bare:
         usage["completion_tokens_details"] = None

@@ -11,7 +11,17 @@ import orjson
 from aiohttp import web
 
 from . import errors, fields, stage
-from .asking import Asking, Role, Seen, Tool, ToolCall, Turn, from_data_uri, last_user_text, picture
+from .bot_request import (
+    Attachment,
+    BotRequest,
+    Role,
+    Tool,
+    ToolCall,
+    Turn,
+    from_data_uri,
+    last_user_text,
+    picture,
+)
 from .catalogue import Json, Model
 from .errors import Refused
 from .replies import Reply
@@ -41,23 +51,23 @@ async def serve(visit: Visit) -> web.StreamResponse:
     instructions = body.get("instructions")
     if isinstance(instructions, str) and not visit.face.switches.ignore_instructions:
         turns.insert(0, Turn(role="system", text=instructions))
-    script, prompt = visit.face.script_for(account, last_user_text(turns), model.words)
+    script, prompt = visit.face.script_for(account, last_user_text(turns), model)
     await visit.play_fault(script)
     if body.get("previous_response_id") is not None:
         raise _no_memory(model)
-    asking = _understand(body, model, script, prompt, turns, visit.spelling)
+    asked = _understand(body, model, script, prompt, turns, visit.spelling)
     check_results(turns)
-    fields.check_prompt_length(asking.prompt_tokens, model)
-    visit.may_spend()
-    reply = visit.compose(asking)
-    voice = _Voice(visit, asking, reply)
+    fields.check_prompt_length(asked.prompt_tokens, model)
+    visit.check_points()
+    reply = visit.compose(asked)
+    renderer = _Renderer(visit, asked, reply)
     if body.get("stream"):
-        return await stage.stream(visit, asking, reply, voice.frames())
-    return await stage.whole(visit, asking, reply, voice.whole())
+        return await stage.stream(visit, asked, reply, renderer.frames())
+    return await stage.whole(visit, asked, reply, renderer.whole())
 
 
 def _no_memory(model: Model) -> Refused:
-    """Refuse to go on from an earlier response, as was seen in the field."""
+    """Return the refusal to go on from an earlier response, as it was seen at Poe."""
     if model.owner == "Anthropic":
         return errors.by_status(500, model.id, model.owner)
     return errors.invalid(
@@ -112,14 +122,14 @@ def _read_content(turn: Turn, content: Any, where: str) -> None:
             case {"type": "input_text" | "output_text" | "text", "text": str(text)}:
                 texts.append(text)
             case {"type": "input_image", "image_url": url}:
-                turn.seen.append(picture(url, f"{here}.image_url"))
+                turn.attachments.append(picture(url, f"{here}.image_url"))
             case {"type": "input_file", "file_url": str(url)}:
-                turn.seen.append(Seen(kind="file", url=url))
+                turn.attachments.append(Attachment(kind="file", url=url))
             case {"type": "input_file", "file_data": data}:
                 mime, content_bytes = from_data_uri(data, f"{here}.file_data")
                 name = part.get("filename")
-                turn.seen.append(
-                    Seen(
+                turn.attachments.append(
+                    Attachment(
                         kind="file",
                         mime=mime,
                         data=content_bytes,
@@ -133,11 +143,11 @@ def _read_content(turn: Turn, content: Any, where: str) -> None:
 
 def _understand(
     body: Json, model: Model, script: Script, prompt: str, turns: list[Turn], spelling: str
-) -> Asking:
+) -> BotRequest:
     fields.flag(body, "stream", False)
     fields.number_between(body, "temperature", 0, 2)
     fields.number_between(body, "top_p", 0, 1)
-    asking = Asking(
+    asked = BotRequest(
         model=model,
         spelling=spelling,
         script=script,
@@ -149,7 +159,7 @@ def _understand(
         most_tokens=fields.whole_number(body, "max_output_tokens"),
         reasons=model.reasoning_required,
     )
-    _reason(asking, body.get("reasoning"))
+    _reason(asked, body.get("reasoning"))
     tools = fields.listed(body, "tools")
     kinds = [tool.get("type") if isinstance(tool, dict) else None for tool in tools]
     if model.deep_research and not any(kind in _RESEARCH_TOOLS for kind in kinds):
@@ -163,7 +173,7 @@ def _understand(
             case {"type": "function", "name": str(name)}:
                 if not model.takes_tools:
                     raise errors.no_tools(spelling, model.refuses_tools or 400)
-                asking.tools = [*asking.tools, Tool(name=name, schema=tool.get("parameters"))]
+                asked.tools = [*asked.tools, Tool(name=name, schema=tool.get("parameters"))]
             case {"type": "web_search_preview"}:
                 pass
             case _ if model.deep_research:
@@ -172,41 +182,41 @@ def _understand(
                 raise errors.unsupported_value(
                     f"tools[{index}].type", kinds[index], "'function', 'web_search_preview'"
                 )
-    names = {tool.name for tool in asking.tools}
+    names = {tool.name for tool in asked.tools}
     match body.get("tool_choice"):
         case None:
             pass
         case "none" | "auto" | "required" as choice:
-            asking.tool_choice = choice
+            asked.tool_choice = choice
         case {"type": "function", "name": str(name)} if name in names:
-            asking.tool_choice, asking.forced_tool = "named", name
+            asked.tool_choice, asked.forced_tool = "named", name
         case _:
             raise errors.unsupported_value("tool_choice", "this", "'none', 'auto', 'required'")
     match body.get("text"):
         case {"format": {"type": "json_schema", "schema": schema}}:
-            asking.schema = schema
+            asked.schema = schema
         case {"format": {"type": "json_object"}}:
-            asking.wants_json = True
-    return asking
+            asked.wants_json = True
+    return asked
 
 
-def _reason(asking: Asking, reasoning: Any) -> None:
+def _reason(asked: BotRequest, reasoning: Any) -> None:
     if not isinstance(reasoning, dict):
         return
     effort = reasoning.get("effort")
     if effort is not None:
-        # The same values as on chat completions, where the model has any.
+        # The same values as on chat completions, if the model has any.
         chosen = {"reasoning_effort": effort}
-        fields.declared(chosen, asking.model)
-        asking.reasons = fields.reasons(chosen, asking.model)
+        fields.check_declared(chosen, asked.model)
+        asked.reasons = fields.reasons(chosen, asked.model)
 
 
-class _Voice:
-    """Says a reply in the words of Responses."""
+class _Renderer:
+    """Renders a reply for Responses."""
 
-    def __init__(self, visit: Visit, asking: Asking, reply: Reply) -> None:
-        self._asking = asking
-        self._script = asking.script
+    def __init__(self, visit: Visit, asked: BotRequest, reply: Reply) -> None:
+        self._asked = asked
+        self._script = asked.script
         self._reply = reply
         self._ids = visit.face.ids
         self._marker = visit.face.switches.done_marker and not self._script.has("no-done")
@@ -224,7 +234,7 @@ class _Voice:
         return "incomplete" if self._reply.finish == "length" else "completed"
 
     def _response(self, status: str, output: list[Json]) -> Json:
-        asking, body, reply = self._asking, self._asking.body, self._reply
+        asked, body, reply = self._asked, self._asked.body, self._reply
         is_over = status != "in_progress"
         usage = {
             "input_tokens": reply.prompt_tokens,
@@ -240,7 +250,7 @@ class _Voice:
             "object": "response",
             "created_at": self._created,
             "completed_at": int(time.time()) if status == "completed" else None,
-            "model": asking.model.snapshot or asking.model.id,
+            "model": asked.model.snapshot or asked.model.id,
             "status": status,
             "output": output,
             "usage": usage if is_over and not self._script.has("no-usage") else None,
@@ -250,7 +260,7 @@ class _Voice:
             "instructions": body.get("instructions"),
             "max_output_tokens": body.get("max_output_tokens"),
             "metadata": body.get("metadata") or {},
-            "parallel_tool_calls": asking.parallel,
+            "parallel_tool_calls": asked.parallel,
             "previous_response_id": None,
             "reasoning": {"effort": None, "summary": None, **(reasoning or {})},
             "service_tier": body.get("service_tier") or "default",
@@ -263,7 +273,7 @@ class _Voice:
         }
 
     def _items(self) -> list[tuple[Json, str]]:
-        """Return the finished items of the output, each with the text that is streamed of it."""
+        """Return the finished items of the output, each with its text for a stream."""
         reply = self._reply
         items: list[tuple[Json, str]] = []
         if reply.reasoning:
@@ -319,9 +329,9 @@ class _Voice:
         opening += self._event("response.in_progress", response=started)
         return stage.Frames(
             opening=opening,
-            beats=self._beats(items),
-            beat_count=count,
-            # Printed when it is sent: its number follows from what went before.
+            chunks=self._chunks(items),
+            chunk_count=count,
+            # Rendered when it is sent: its number follows from the events before it.
             closing=lambda: self._closing([item for item, _ in items]),
             error=self._error,
         )
@@ -343,20 +353,20 @@ class _Voice:
     def _pieces(self, item: Json, text: str) -> list[str]:
         if item["type"] == "function_call":
             return [text[at : at + 7] for at in range(0, len(text), 7)]
-        # An empty text has one beat, so that its item is announced and finished all the same.
+        # An empty text has one chunk, so that its item is announced and finished all the same.
         return list(self._script.cut(text)) or [""]
 
-    def _beats(self, items: list[tuple[Json, str]]) -> Iterator[bytes]:
+    def _chunks(self, items: list[tuple[Json, str]]) -> Iterator[bytes]:
         for index, (item, text) in enumerate(items):
             pieces = self._pieces(item, text)
             where: Json = {"item_id": item["id"], "output_index": index}
             match item["type"]:
                 case "reasoning":
-                    begin, step, end = self._reasoning_events(item, where, text)
+                    begin, step, end = self._reasoning_events(item, text)
                 case "message":
-                    begin, step, end = self._message_events(item, where, text)
+                    begin, step, end = self._message_events(item, text)
                 case _:
-                    begin, step, end = self._call_events(item, where, text)
+                    begin, step, end = self._call_events(item, text)
             last = len(pieces) - 1
             for number, piece in enumerate(pieces):
                 frame = b""
@@ -390,7 +400,7 @@ class _Voice:
                 return b""
 
     @staticmethod
-    def _reasoning_events(item: Json, where: Json, text: str) -> _Events:
+    def _reasoning_events(item: Json, text: str) -> _Events:
         kind = "response.reasoning_summary"
         at = {"summary_index": 0}
         done = [
@@ -400,7 +410,7 @@ class _Voice:
         return {"summary": []}, (f"{kind}_text.delta", at), done
 
     @staticmethod
-    def _message_events(item: Json, where: Json, text: str) -> _Events:
+    def _message_events(item: Json, text: str) -> _Events:
         at = {"content_index": 0, "logprobs": []}
         done = [
             ("response.output_text.done", {**at, "text": text}),
@@ -410,11 +420,11 @@ class _Voice:
         return begin, ("response.output_text.delta", at), done
 
     @staticmethod
-    def _call_events(item: Json, where: Json, text: str) -> _Events:
+    def _call_events(item: Json, text: str) -> _Events:
         kind = "response.function_call_arguments"
         done = [(f"{kind}.done", {"arguments": text, "name": item["name"]})]
         return {"status": "in_progress", "arguments": ""}, (f"{kind}.delta", {}), done
 
 
-# What an item lacks when it is announced, the event of a piece, and the events of its end.
+# An item's fields when it is announced, the event of a piece, and the events of its end.
 _Events = tuple[Json, tuple[str, Json], list[tuple[str, Json]]]

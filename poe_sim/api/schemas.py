@@ -14,10 +14,10 @@ import orjson
 
 Schema = Mapping[str, Any]
 
-# The parser of regular expressions that Python brings along; it has no public name.
+# Python's own parser of regular expressions; it has no public name.
 _regex = importlib.import_module("re._parser")
 
-# Where optional things end, and where it is clear that there is no end.
+# The depth at which optional members end, and the one at which a schema counts as endless.
 _DEEPEST = 6
 _BOTTOM = 50
 _MOST = 10_000
@@ -36,18 +36,18 @@ _FORMATS: Mapping[str, str] = {
 
 
 class BadSchemaError(ValueError):
-    """This is no schema, or nothing could satisfy it."""
+    """An invalid schema, or one that no value satisfies."""
 
 
 def instance(schema: object, hints: Mapping[str, str] | None = None) -> Any:
     """Return a value that *schema* allows; strings named in *hints* take their value from there.
 
     The same schema always gives the same value. Optional members are there too, except deep down
-    in a schema that contains itself. `BadSchemaError` if there is no sense in it.
+    in a schema that contains itself. Raises `BadSchemaError` if there is no such value.
     """
     try:
         made = _Maker(schema, hints or {}).make(schema, "value", 0)
-        # Numbers may be too large to be printed.
+        # Numbers may be too large for JSON.
         orjson.dumps(made)
         return made
     except (TypeError, LookupError, AttributeError, ValueError, ArithmeticError) as exc:
@@ -63,7 +63,7 @@ class _Maker:
         if not isinstance(schema, Mapping):
             return f"some {name}"
         if depth > _BOTTOM:
-            raise BadSchemaError("it demands something endless")
+            raise BadSchemaError("it has no end")
         schema = self._resolved(schema)
         for chosen in ("const", "default"):
             if chosen in schema:
@@ -94,7 +94,7 @@ class _Maker:
                 return self._string(schema, name)
 
     def _resolved(self, schema: Schema) -> Schema:
-        """Follow a reference and merge what must hold together."""
+        """Follow references, and merge the parts of `allOf`."""
         for _ in range(_DEEPEST):
             if "$ref" in schema:
                 rest = {key: value for key, value in schema.items() if key != "$ref"}
@@ -116,7 +116,7 @@ class _Maker:
         return target if isinstance(target, Mapping) else {}
 
     def _shallowest(self, branches: Sequence[Any], depth: int) -> Schema:
-        """Take the first branch, or deep down one that ends the nesting."""
+        """Return the first branch, or deep down one that ends the nesting."""
         if depth >= _DEEPEST:
             for branch in branches:
                 kind = self._type(self._resolved(branch))
@@ -187,7 +187,7 @@ class _Maker:
 
 
 def _least(schema: Schema, name: str) -> int:
-    """Return how long something must be, if that is not absurd."""
+    """Return a least length. Raises `BadSchemaError` if it is absurd."""
     least = int(schema.get(name, 0))
     if least > _MOST:
         raise BadSchemaError(f"{name} is more than {_MOST}")
@@ -195,7 +195,7 @@ def _least(schema: Schema, name: str) -> int:
 
 
 def _merged(parts: Sequence[Schema]) -> Schema:
-    """Join schemas that must all hold."""
+    """Merge schemas that must all hold."""
     merged: dict[str, Any] = {}
     for part in parts:
         for key, value in part.items():
@@ -219,7 +219,7 @@ def _number(schema: Schema, usual: float) -> float:
     if (below := schema.get("exclusiveMaximum")) is not None:
         high = min(high, below - gap)
         if low > high and not is_integer:
-            # Between two bounds that lie close together.
+            # The middle of two bounds that lie close together.
             return (
                 float(schema.get("exclusiveMinimum", schema.get("minimum", below - 1)) + below) / 2
             )
@@ -234,7 +234,7 @@ def _number(schema: Schema, usual: float) -> float:
 def _matching(pattern: str, least: int) -> str:
     """Return a text in which *pattern* is found, the shortest that is easy to make."""
     with warnings.catch_warnings(), contextlib.suppress(re.error, ValueError, StopIteration):
-        # What Python would like to be written differently was written for JavaScript.
+        # Patterns are written for JavaScript: Python warns of some.
         warnings.simplefilter("ignore", FutureWarning)
         text = _sample(_regex.parse(pattern), 1)
         if len(text) < least:
@@ -305,7 +305,7 @@ def _one_of(choices: Any) -> str:
 
 
 def _holds(choice: Any, character: str) -> bool:
-    """Whether a part of a character class holds a character."""
+    """Return whether a part of a character class holds a character."""
     kind, argument = choice
     match str(kind):
         case "LITERAL":

@@ -1,16 +1,15 @@
-"""How one answer is played, from the words in its prompt; ``README.md`` lists them."""
+"""How one answer is played, by the words in its prompt; ``README.md`` lists them."""
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from ..directives import number
-from ..talk import pieces
+from ..talk import cut_by_count, cut_by_size, pieces
 
-#: What stands in a text for the moment at which it is sent.
+#: Stands in a text for the time at which it is sent.
 STAMP: Final = "{stamp} "
 
 _FAITHFUL: Final = ("echo", "long", "stamp", "say-params", "say-messages")
@@ -18,25 +17,25 @@ _FAITHFUL: Final = ("echo", "long", "stamp", "say-params", "say-messages")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Script:
-    """The directives of one request and what the stand-in does without any."""
+    """The directives of one request, and the defaults without any."""
 
     words: Mapping[str, str]
     pace: float
 
     def has(self, name: str) -> bool:
-        """Whether the word was said."""
+        """Return whether the prompt has the word."""
         return name in self.words
 
     def get(self, name: str) -> str | None:
-        """The value of a word; an empty value counts as none."""
+        """Return the value of a word; None if it is empty or missing."""
         return self.words.get(name) or None
 
     def count(self, name: str, default: int) -> int:
-        """The whole number of a word, *default* where it has none."""
+        """Return the whole number of a word, *default* where it has none."""
         return int(number(self.words, name, default))
 
     def seconds(self, name: str, default: float) -> float:
-        """The seconds of a word, *default* where it has none."""
+        """Return the seconds of a word, *default* where it has none."""
         return max(0.0, number(self.words, name, default))
 
     @property
@@ -54,19 +53,12 @@ class Script:
         if "stamp" in self.words:
             return [STAMP] * text.count(STAMP)
         if "size" in self.words:
-            size = max(1, self.count("size", 20))
-            return [text[at : at + size] for at in range(0, len(text), size)]
-        parts: Sequence[str] = pieces(text)
-        if "chunks" not in self.words:
-            return parts
-        wanted = max(1, self.count("chunks", 1))
-        if wanted > len(parts):
-            parts = text
-        wanted = min(wanted, len(parts))
-        bounds = [len(parts) * index // wanted for index in range(wanted + 1)] if wanted else []
-        return ["".join(parts[start:end]) for start, end in itertools.pairwise(bounds)]
+            return cut_by_size(text, max(1, self.count("size", 20)))
+        if "chunks" in self.words:
+            return cut_by_count(text, max(1, self.count("chunks", 1)))
+        return pieces(text)
 
     @property
     def is_faithful(self) -> bool:
-        """Whether the text is prescribed to the letter, so that nothing may be added."""
+        """Whether the prompt prescribes the text to the letter, so that nothing may be added."""
         return any(word in self.words for word in _FAITHFUL)

@@ -1,4 +1,4 @@
-"""Plays an answer to the client: at its pace, as a stream or whole, and as badly as asked for."""
+"""Sends an answer: whole or streamed, at its pace, with the faults that the prompt asks for."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import orjson
 from aiohttp import web
 
-from .asking import Asking
+from .bot_request import BotRequest
 from .catalogue import Json
 from .errors import Dropped, HungUp
 from .face import is_gone
@@ -18,7 +18,7 @@ from .replies import Reply
 from .script import STAMP
 from .visit import Visit
 
-# Long enough for the client's kernel to hand over the first half on its own.
+# Long enough for the client to read the first half by itself.
 _SPLIT_PAUSE = 0.01
 _STAMP = STAMP.encode()
 _BROKEN_FRAME = b'data: {"choices": [{"delta": {"content": "bro\n\n'
@@ -33,13 +33,13 @@ _STREAM_ERROR: Json = {
 class Frames:
     """An answer as server-sent events.
 
-    Each of the *beats* is one chunk, sent in one write; *opening* and *closing* go with the first
-    and the last of them. Faults count beats.
+    Each of the *chunks* is a piece of the reply, sent in one write. *opening* is sent before the
+    first, *closing* behind the last. Faults count chunks.
     """
 
     opening: bytes = b""
-    beats: Iterable[bytes] = ()
-    beat_count: int = 0
+    chunks: Iterable[bytes] = ()
+    chunk_count: int = 0
     closing: bytes | Callable[[], bytes] = b""
     error: Callable[[Json], bytes]
     ping: bytes = b": ping\n\n"
@@ -51,19 +51,19 @@ def sse(data: object, event: str | None = None) -> bytes:
     return head + b"data: " + orjson.dumps(data) + b"\n\n"
 
 
-async def whole(visit: Visit, asking: Asking, reply: Reply, body: Json) -> web.StreamResponse:
-    """Answer with one JSON body, after the time that streaming it would have taken."""
-    script = asking.script
-    visit.reply_starts(asking.model)
+async def whole(visit: Visit, asked: BotRequest, reply: Reply, body: Json) -> web.StreamResponse:
+    """Answer with one JSON body, after the time that a stream would have taken."""
+    script = asked.script
+    visit.reply_starts(asked.model)
     count = len(script.cut(reply.text)) if script.delay > 0 else 0
     await visit.face.watch.sleep(visit.request, script.first + script.delay * count)
     if script.has("hang"):
         await visit.face.watch.sleep(visit.request, float("inf"))
     if script.has("error-after"):
-        visit.reply_ends(asking.model)
+        visit.reply_ends(asked.model)
         return visit.answer({"error": _STREAM_ERROR}, status=500, verdict="fault error-after")
-    visit.charge(asking, reply)
-    visit.reply_ends(asking.model)
+    visit.charge(asked, reply)
+    visit.reply_ends(asked.model)
     if script.has("cut"):
         await _send_half(visit, orjson.dumps(body))
     return visit.answer(body)
@@ -77,20 +77,21 @@ async def _send_half(visit: Visit, body: bytes) -> None:
     raise Dropped
 
 
-async def stream(visit: Visit, asking: Asking, reply: Reply, frames: Frames) -> web.StreamResponse:
+async def stream(
+    visit: Visit, asked: BotRequest, reply: Reply, frames: Frames
+) -> web.StreamResponse:
     """Answer with server-sent events."""
-    show = _Show(visit, asking, reply, frames)
-    return await show.play()
+    return await _Stream(visit, asked, reply, frames).play()
 
 
-class _Show:
-    def __init__(self, visit: Visit, asking: Asking, reply: Reply, frames: Frames) -> None:
+class _Stream:
+    def __init__(self, visit: Visit, asked: BotRequest, reply: Reply, frames: Frames) -> None:
         self._visit = visit
         self._request = visit.request
-        self._asking = asking
+        self._asked = asked
         self._reply = reply
         self._frames = frames
-        self._script = asking.script
+        self._script = asked.script
         self._sent = 0
         self._has_ended = False
         self._response = web.StreamResponse(headers=visit.headers())
@@ -101,11 +102,11 @@ class _Show:
     async def play(self) -> web.StreamResponse:
         visit = self._visit
         visit.entry.update(status=200, verdict="ok")
-        visit.reply_starts(self._asking.model)
+        visit.reply_starts(self._asked.model)
         try:
             await self._wait(self._script.first)
             await self._response.prepare(self._request)
-            await self._perform()
+            await self._send()
             await self._response.write_eof()
         except (HungUp, ConnectionError):
             self._end("client hung up", event="reply-aborted")
@@ -116,20 +117,20 @@ class _Show:
         return self._response
 
     def _end(self, verdict: str, *, event: str = "reply-end") -> None:
-        """Note the end, once, and charge what was said.
+        """Note the end, once, and charge what was sent.
 
-        It comes before the last bytes: who has read them finds the balance fallen.
+        Called before the last bytes: a client that has read them finds the balance lower.
         """
         if self._has_ended:
             return
         self._has_ended = True
-        visit, count = self._visit, self._frames.beat_count
+        visit, count = self._visit, self._frames.chunk_count
         visit.entry.update(verdict=verdict, chunks=self._sent)
-        visit.charge(self._asking, self._reply, min(1.0, self._sent / count) if count else 1.0)
-        visit.reply_ends(self._asking.model, event=event)
+        visit.charge(self._asked, self._reply, min(1.0, self._sent / count) if count else 1.0)
+        visit.reply_ends(self._asked.model, event=event)
 
     def _wire_form(self) -> Callable[[bytes], bytes] | None:
-        """Return what changes the bytes of a frame but not its meaning, if anything is to."""
+        """Return a function that changes a frame's bytes but not its meaning, or None."""
         if self._script.has("crlf"):
             return lambda frame: frame.replace(b"\n", b"\r\n")
         if self._script.has("no-space"):
@@ -147,52 +148,52 @@ class _Show:
             frame = self._rewrite(frame)
         await self._response.write(frame)
 
-    async def _perform(self) -> None:
+    async def _send(self) -> None:
         script, frames = self._script, self._frames
         delay, pings, splits = script.delay, script.has("pings"), script.has("split-utf8")
-        stops = self._stops()
+        faults = self._faults()
         write = self._write if self._rewrite is not None else self._response.write
         if frames.opening:
             await write(frames.opening)
         if script.has("first-chunk"):
             await self._wait(script.seconds("first-chunk", 1.0))
-        for beat in frames.beats:
-            if self._sent in stops and await self._stop(stops[self._sent]):
+        for chunk in frames.chunks:
+            if self._sent in faults and await self._play_faults(faults[self._sent]):
                 return
             if pings:
                 await write(frames.ping)
             if splits:
-                await self._write_split(beat)
+                await self._write_split(chunk)
             else:
-                await write(beat)
+                await write(chunk)
             self._sent += 1
             if delay > 0:
                 await self._wait(delay)
             else:
                 await asyncio.sleep(0)
-        # What was to come after more chunks than there are comes after the last one.
-        for at in sorted(stops):
-            if at >= self._sent and await self._stop(stops[at]):
+        # Faults behind more chunks than there are come behind the last one.
+        for at in sorted(faults):
+            if at >= self._sent and await self._play_faults(faults[at]):
                 return
         self._end("ok")
         closing = frames.closing() if callable(frames.closing) else frames.closing
         if closing:
             await write(closing)
 
-    def _stops(self) -> dict[int, list[str]]:
-        """Return which faults come after how many beats; in the middle unless a number says so."""
-        stops: dict[int, list[str]] = {}
-        middle = (self._frames.beat_count + 1) // 2
+    def _faults(self) -> dict[int, list[str]]:
+        """Return the faults by the number of chunks before them; by default half of all."""
+        faults: dict[int, list[str]] = {}
+        middle = (self._frames.chunk_count + 1) // 2
         for name in ("silence", "hang", "broken-json", "error-after", "silent-end", "cut"):
             if self._script.has(name):
                 # The values of these two are not numbers of chunks.
                 counts = name not in ("silence", "hang")
                 at = self._script.count(name, middle) if counts else middle
-                stops.setdefault(max(0, at), []).append(name)
-        return stops
+                faults.setdefault(max(0, at), []).append(name)
+        return faults
 
-    async def _stop(self, faults: Sequence[str]) -> bool:
-        """Play the faults of one place; True when the answer ends here."""
+    async def _play_faults(self, faults: Sequence[str]) -> bool:
+        """Play the faults of one place. Return whether the answer ends here."""
         for name in faults:
             match name:
                 case "silence":
@@ -212,17 +213,17 @@ class _Show:
                     raise Dropped
         return False
 
-    async def _write_split(self, beat: bytes) -> None:
+    async def _write_split(self, chunk: bytes) -> None:
         """Write a frame in two parts, cut inside a character of more than one byte."""
-        at = next((i for i, byte in enumerate(beat) if byte & 0xC0 == 0x80), None)
+        at = next((i for i, byte in enumerate(chunk) if byte & 0xC0 == 0x80), None)
         if at is None:
-            await self._write(beat)
+            await self._write(chunk)
             return
         if self._rewrite is not None:
-            beat = self._rewrite(beat)
-            at = next(i for i, byte in enumerate(beat) if byte & 0xC0 == 0x80)
-        await self._response.write(beat[:at])
+            chunk = self._rewrite(chunk)
+            at = next(i for i, byte in enumerate(chunk) if byte & 0xC0 == 0x80)
+        await self._response.write(chunk[:at])
         await asyncio.sleep(_SPLIT_PAUSE)
         if is_gone(self._request):
             raise HungUp
-        await self._response.write(beat[at:])
+        await self._response.write(chunk[at:])

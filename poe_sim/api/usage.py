@@ -1,4 +1,4 @@
-"""GET /v1/models and what tells of points, official API sheet §6 and §8."""
+"""GET /v1/models, and the points: balance and history. Official API sheet §6 and §8."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _DAY_US = 86_400_000_000
 
 
 async def models(visit: Visit) -> web.StreamResponse:
-    """List the catalogue; no key is needed, so that none is proven good by it."""
+    """List the catalogue. It needs no key, so it proves no key good."""
     visit.entry["key"] = visit.face.label_of(visit.key())
     data = visit.face.models.entries(visit.face.switches.hidden_models)
     return visit.answer({"object": "list", "data": data})
 
 
 async def balance(visit: Visit) -> web.StreamResponse:
-    """Tell how many points are left."""
+    """Answer with the points that are left."""
     account = visit.admit(counted=False)
     now = time.time_ns() // 1000
     dollars = f"{account.points * _USD_PER_POINT:.2f}"
@@ -87,7 +87,7 @@ def _row(visit: Visit, row: Charge, label: str) -> Json:
         "query_id": row.query_id,
         "bot_name": row.bot,
         "creation_time": row.created_us,
-        "usage_type": row.usage_type,
+        "usage_type": "API",
         "cost_points": cost,
         "cost_usd": f"{cost * _USD_PER_POINT:.5f}",
         "cost_breakdown_in_points": {

@@ -1,4 +1,4 @@
-"""One request on its way in: who asks, may they, and how the answer's head looks."""
+"""One request on its way in: its key, its body, its model, and the head of its answer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import orjson
 from aiohttp import web
 
 from . import errors
-from .asking import Asking
+from .bot_request import BotRequest
 from .catalogue import Json, Model
 from .errors import Dropped, Envelope, HungUp, Refused
 from .face import Account, ApiFace
@@ -23,13 +23,12 @@ CORS: Mapping[str, str] = {
     "Access-Control-Allow-Origin": "*",
     "Access-Control-Allow-Headers": "Authorization, Content-Type",
 }
-
-
+# Failures with these statuses are Anthropic's own, handed on by Poe (§5).
 _VENDOR_STATUSES = frozenset((400, 413, 429, 500, 529))
 
 
 class Visit:
-    """A request, its entry in the journal, and its answer's headers."""
+    """A request, its journal entry, and the headers of its answer."""
 
     def __init__(self, face: ApiFace, request: web.Request, envelope: Envelope) -> None:
         self.face = face
@@ -50,27 +49,27 @@ class Visit:
             headers=list(request.headers),
         )
 
-    # -- who
+    # -- key
 
     def key(self) -> str | None:
-        """Return the key that the request carries, in the way its path takes it (§2)."""
+        """Return the request's key, from the header that its endpoint takes (§2)."""
         headers = self.request.headers
         if self.envelope == "anthropic" and headers.get("x-api-key"):
             return headers["x-api-key"]
         scheme, _, key = headers.get("Authorization", "").partition(" ")
         return key.strip() if scheme.lower() == "bearer" else None
 
-    def admit(self, *, counted: bool = True, key: str | None = None) -> Account:
-        """Let the owner of the key in, or refuse."""
-        key = self.key() if key is None else key
+    def admit(self, *, counted: bool = True) -> Account:
+        """Return the owner of the key. Raises `Refused`: wrong key, too many requests."""
+        key = self.key()
         self.entry["key"] = self.face.label_of(key)
         self.account = self.face.account_of(key)
         if counted:
             self.face.count_request(self.account)
         return self.account
 
-    async def is_up(self) -> None:
-        """Behave as a host that is down, when the control says so."""
+    async def check_up(self) -> None:
+        """Behave like a host that is down, if the control says so."""
         down = self.face.switches.down
         if not down:
             return
@@ -82,12 +81,12 @@ class Visit:
             raise Refused(502, {}, html=errors.HTML_502, verdict="down")
         raise errors.by_status(503, "", "Poe")
 
-    # -- what
+    # -- body and model
 
     async def read(self) -> bytes:
-        """Return the body, or refuse one that is too large."""
+        """Return the body. Raises `Refused` if it is too large."""
         most = int(self.face.switches.max_body_mb * 1024 * 1024)
-        # Read past the limit of the application: this face has its own.
+        # By hand, past the limit of the application: this face has its own.
         chunks: list[bytes] = []
         size = 0
         async for chunk in self.request.content.iter_any():
@@ -98,7 +97,7 @@ class Visit:
         return b"".join(chunks)
 
     async def json(self) -> Json:
-        """Return the JSON object in the body, or refuse it."""
+        """Return the JSON object in the body. Raises `Refused` for anything else."""
         try:
             body = orjson.loads(await self.read())
         except orjson.JSONDecodeError:
@@ -111,16 +110,15 @@ class Visit:
         return body
 
     def find_model(self) -> Model:
-        """Return the model that the body names, or refuse."""
+        """Return the model that the body names. Raises `Refused` if there is none."""
         name = self.body.get("model")
         if name is None:
             raise errors.missing("model")
         if not isinstance(name, str):
             raise errors.wrong_type("model", "a string")
-        return self.take_model(name)
+        return self._take_model(name)
 
-    def take_model(self, name: str) -> Model:
-        """Return the model of that name, or refuse it."""
+    def _take_model(self, name: str) -> Model:
         self.spelling = name
         self.entry["model"] = name
         models = self.face.models
@@ -135,20 +133,19 @@ class Visit:
         self.model = model
         return model
 
-    def compose(self, asking: Asking) -> Reply:
-        """Return what the bot answers: its next line, if it has lines."""
+    def compose(self, asked: BotRequest) -> Reply:
+        """Return the bot's answer: its next line, if it has lines."""
         face = self.face
-        line = face.lines.next(asking.model.name, asking.body.get(asking.messages_field))
-        return compose(asking, face.calls, face.media_host(self.request), line)
+        line = face.lines.next(asked.model.name, asked.body.get(asked.messages_field))
+        return compose(asked, face.calls, face.media_host(self.request), line)
 
-    def may_spend(self) -> None:
-        """Refuse an account without points."""
+    def check_points(self) -> None:
+        """Raise `Refused` for an account without points."""
         if self.account is not None and self.account.points <= 0:
             raise errors.no_points()
 
     async def play_fault(self, script: Script) -> None:
-        """Do what the prompt asks for instead of an answer."""
-        # Without a name of its own the answer's status counts as the fault.
+        """Play the fault that the prompt asks for instead of an answer, if it asks for one."""
         if script.has("reset"):
             raise Dropped
         if not any(script.has(word) for word in ("http", "html-502", "empty-200")):
@@ -162,20 +159,20 @@ class Visit:
         owner = self.model.owner if self.model else "Poe"
         refused = errors.by_status(status if 400 <= status <= 599 else 500, self.spelling, owner)
         refused.verdict = f"fault http={refused.status}"
-        if script.has("retry-after"):
+        if script.get("retry-after") == "none":
+            refused.headers.pop("Retry-After", None)
+        elif script.has("retry-after"):
             refused.headers["Retry-After"] = script.get("retry-after") or "1"
         if script.has("nested-error"):
-            # The vendor's own error, printed into the message (§5).
+            # The vendor's own error as JSON in the message (§5).
             nested = {"type": "error", "error": refused.error}
             refused.error["message"] = orjson.dumps(nested).decode()
-        if script.get("retry-after") == "none":
-            del refused.headers["Retry-After"]
         raise refused
 
-    # -- the answer
+    # -- answer
 
     def reply_starts(self, model: Model) -> None:
-        """Note that a bot begins to answer."""
+        """Note in the journal that a bot begins to answer."""
         account = self.account
         assert account is not None
         self._is_replying = True
@@ -184,7 +181,7 @@ class Visit:
         self._event("reply-start", model)
 
     def reply_ends(self, model: Model, *, event: str = "reply-end") -> None:
-        """Note how a bot's answer ended."""
+        """Note in the journal how the bot's answer ended; only the first time counts."""
         assert self.account is not None
         if self._is_replying:
             self._is_replying = False
@@ -201,15 +198,15 @@ class Visit:
             model=model.id,
         )
 
-    def charge(self, asking: Asking, reply: Reply, share: float = 1.0) -> None:
-        """Take the points for the answer, or for the *share* of it that was given."""
+    def charge(self, asked: BotRequest, reply: Reply, share: float = 1.0) -> None:
+        """Take the points for the answer, or for the *share* of it that was sent."""
         assert self.account is not None
         said = int(reply.completion_tokens * share)
-        cost = self.face.charge(self.account, asking.model, reply.prompt_tokens, said)
+        cost = self.face.charge(self.account, asked.model, reply.prompt_tokens, said)
         self.entry["cost"] = cost
 
     def headers(self) -> dict[str, str]:
-        """The headers of every answer, §3.5 and §10."""
+        """Return the headers of every answer, §3.5 and §10."""
         elapsed = (time.perf_counter() - self.started) * 1000
         headers = {
             "Server": "cloudflare",
@@ -247,10 +244,10 @@ class Visit:
         )
 
     def refusal(self, refused: Refused) -> web.Response:
-        """Return the answer that says no."""
+        """Return the error answer in this endpoint's envelope."""
         self.entry.update(status=refused.status, verdict=refused.verdict)
         if self.envelope == "anthropic" and refused.status in _VENDOR_STATUSES:
-            # Anthropic's own failures carry Anthropic's own kind of id (§5).
+            # Anthropic's own failures carry Anthropic's form of id (§5).
             self.request_id = f"req_011{self.face.ids.hex(21)}"
         headers = {**self.headers(), **refused.headers}
         if refused.html is not None:
@@ -278,12 +275,12 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def handler(face: ApiFace, serve: Serve, *, envelope: Envelope = "openai") -> Handler:
-    """Return the aiohttp handler around *serve*: the journal, and every way to fail."""
+    """Return the aiohttp handler around *serve*: it keeps the journal and answers failures."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
         visit = Visit(face, request, envelope)
         try:
-            await visit.is_up()
+            await visit.check_up()
             return await serve(visit)
         except Refused as refused:
             return visit.refusal(refused)

@@ -1,17 +1,18 @@
-"""poe.com as its web site speaks: pages, GraphQL, a websocket. Web protocol sheet §22."""
+"""poe.com as a browser sees it: pages, GraphQL, a websocket. Web protocol sheet §22."""
 
 from __future__ import annotations
 
 from aiohttp import web
 
 from .routes import Face
-from .world import Switches, World
+from .switches import Switches
+from .world import World
 
 __all__ = ["Switches", "World", "add_routes"]
 
 
 def add_routes(app: web.Application, world: World) -> None:
-    """Serve the web face of *world* on *app*, and end its replies and sockets with it."""
+    """Serve the web face of *world* on *app*; when *app* ends, its replies and sockets end."""
     app.add_routes(Face(world).routes())
 
     async def close(_app: web.Application) -> None:

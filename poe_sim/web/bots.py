@@ -1,4 +1,4 @@
-"""The bots of the stand-in, web protocol sheet §19, and a few that exist to make trouble."""
+"""The bots of the stand-in, web protocol sheet §19, and a few that make trouble."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def node_id(kind: str, number: int) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bot:
-    """One bot: its handle as users see it, its codename as frames carry it."""
+    """One bot: users see its handle, frames carry its codename."""
 
     handle: str
     codename: str
@@ -36,13 +36,13 @@ class Bot:
     no_access: str | None = None
 
     def names(self) -> set[str]:
-        """All the names the bot answers to, in lower case."""
+        """Return all names of the bot, in lower case."""
         handles = (self.handle, *self.other_handles)
         spellings = {self.codename, *handles, *(name.replace(" ", "") for name in handles)}
         return {spelling.lower() for spelling in spellings}
 
     def brief(self) -> dict[str, Any]:
-        """The bot as it stands in messages and chats, web protocol sheet §12.1."""
+        """Return the bot as messages and chats have it, web protocol sheet §12.1."""
         return {
             "__typename": "Bot",
             "id": node_id("Bot", self.bot_id),
@@ -56,7 +56,7 @@ class Bot:
         }
 
     def full(self) -> dict[str, Any]:
-        """The bot as its landing page shows it, web protocol sheet §10.6."""
+        """Return the bot as its landing page has it, web protocol sheet §10.6."""
         return {
             **self.brief(),
             "model": self.codename,
@@ -84,14 +84,14 @@ class Bot:
 
 
 class Catalogue:
-    """All bots, found by any of their names in any case."""
+    """All bots; any of their names finds them, in any case."""
 
     def __init__(self, bots: Iterable[Bot]) -> None:
         self.bots = list(bots)
         self._by_name = {name: bot for bot in self.bots for name in bot.names()}
 
     def find(self, name: str) -> Bot | None:
-        """Return the bot with this handle or codename, if there is one."""
+        """Return the bot with this handle or codename, or None."""
         lower = name.strip().lower()
         return self._by_name.get(lower) or self._by_name.get(lower.replace(" ", "-"))
 
@@ -134,7 +134,7 @@ _TABLE: tuple[tuple[str, str, int, tuple[str, ...]], ...] = (
     ("Code-Llama-34b", "code_llama_34b_instruct", 4005, ()),
     ("Solar-Mini", "upstage_solar_0_70b_16bit", 4006, ()),
     ("Dragonfly", "nutria", 4007, ()),
-    # What a catalogue of today holds besides.
+    # Others in a catalogue of today.
     ("Claude-Sonnet-4.5", "claude_sonnet_4_5", 1041, ()),
     ("Claude-Haiku-4.5", "claude_haiku_4_5", 1042, ()),
     ("Claude-Sonnet-4", "claude_sonnet_4", 1035, ()),
@@ -154,7 +154,7 @@ _TABLE: tuple[tuple[str, str, int, tuple[str, ...]], ...] = (
     ("Llama-3.3-70B", "llama_3_3_70b", 5008, ()),
 )
 
-# These write drafts and replace them, web protocol sheet §19 at the end.
+# Bots that write drafts and replace them, end of web protocol sheet §19.
 _REWRITING: tuple[tuple[str, str, int], ...] = (
     ("DeepSeek-R1", "deepseek_r1", 5002),
     ("GLM-4.6", "glm_4_6", 5004),

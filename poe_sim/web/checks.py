@@ -1,4 +1,4 @@
-"""The checks of web protocol sheet §22.2, in its order."""
+"""The checks of requests, web protocol sheet §22.2, in its order."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from aiohttp import web
 
 from ..directives import number
 from . import faults, hashes
-from .faults import Refused
-from .world import SALT, Account, Fault, World
+from .objects import Account
+from .world import Fault, World
+
+SALT = "4LxgHM6KpFqokX0Ox"
 
 _LIBRARY_AGENT = re.compile(
     r"^\s*$|python-|urllib|aiohttp|httpx|curl/|wget/|go-http-client|okhttp|node-fetch|axios|"
@@ -37,7 +39,7 @@ def tag_of(body: bytes, formkey: str, *, swapped: bool = False, salt: str = SALT
 
 
 def tokens_of(request: web.Request) -> list[str]:
-    """Return every `p-b` of the request; foreign clients may send two."""
+    """Return all `p-b` cookies of the request; some clients send two."""
     found: list[str] = []
     for header in request.headers.getall("Cookie", []):
         for pair in header.split(";"):
@@ -48,7 +50,7 @@ def tokens_of(request: web.Request) -> list[str]:
 
 
 def has_cookie(request: web.Request, name: str) -> bool:
-    """Whether the request carries a cookie of that name."""
+    """Return whether the request has a cookie of that name."""
     return any(
         pair.strip().partition("=")[0] == name
         for header in request.headers.getall("Cookie", [])
@@ -65,11 +67,11 @@ class Visit:
     entry: dict[str, Any]
     account: Account | None = None
 
-    def user_agent_unless_spared(self) -> None:
-        """Turn away libraries and, when the challenge is on, everybody."""
+    def check_client(self) -> None:
+        """Raise `Refused` for HTTP libraries and, while the challenge is on, for all clients."""
         switches = self.world.switches
         agent = self.request.headers.get("User-Agent", "")
-        # Foreign clients fetch scripts and open the websocket without a browser's headers.
+        # Some clients fetch scripts and open the websocket without a browser's headers.
         is_spared = not self.world.is_strict and self.request.path.startswith(_SPARED)
         if switches.check_user_agent and not is_spared and _LIBRARY_AGENT.search(agent):
             raise faults.challenge()
@@ -79,7 +81,7 @@ class Visit:
             raise faults.challenge()
 
     def cookie(self) -> Account | None:
-        """Find out whose request it is."""
+        """Return the account of the request's cookie, or None."""
         tokens = tokens_of(self.request)
         self.account = self.world.account_of(tokens)
         if self.account is not None:
@@ -88,14 +90,14 @@ class Visit:
         return self.account
 
     def required_cookie(self) -> Account:
-        """Find out whose request it is, or refuse it."""
+        """Return the account of the request's cookie. Raises `Refused` if there is none."""
         account = self.cookie()
         if account is None:
             raise faults.bad_request(f"{self.entry['cookie']} cookie")
         return account
 
-    def formkey(self, account: Account) -> None:
-        """Compare the form key with the account's."""
+    def check_formkey(self, account: Account) -> None:
+        """Raise `Refused` unless the form key is the account's."""
         given = self.request.headers.get("Poe-Formkey")
         self.entry["formkey"] = (
             "missing" if given is None else "ok" if given == account.formkey else "bad"
@@ -103,8 +105,8 @@ class Visit:
         if self.entry["formkey"] != "ok":
             raise faults.bad_request(f"{self.entry['formkey']} formkey")
 
-    def tag(self, body: bytes, account: Account) -> None:
-        """Compare the tag with that of the bytes that came."""
+    def check_tag(self, body: bytes, account: Account) -> None:
+        """Raise `Refused` unless the tag is that of the body."""
         given = self.request.headers.get("poe-tag-id")
         mode = self.world.switches.tag_mode
         accepted: dict[str, str] = {}
@@ -117,8 +119,8 @@ class Visit:
             raise faults.bad_request(f"{self.entry['tag']} tag")
         self.entry["tagForm"] = accepted[given]
 
-    def json_type(self) -> None:
-        """Insist on a JSON body."""
+    def check_json_type(self) -> None:
+        """Raise `Refused` unless the body is declared as JSON."""
         if self.request.content_type != "application/json":
             raise faults.bad_request("bad content type")
 
@@ -139,8 +141,8 @@ class Visit:
                 return name, variables, value
         raise faults.bad_request("bad envelope")
 
-    def strict_headers(self, name: str) -> None:
-        """Check the headers that name and number the query, web protocol sheet §4.2."""
+    def check_headers(self, name: str) -> None:
+        """Raise `Refused` unless the headers name the query and the build, sheet §4.2."""
         headers, world = self.request.headers, self.world
         label = headers.get("poe-queryname")
         if label != name and (label is not None or world.is_strict):
@@ -155,7 +157,7 @@ class Visit:
             raise faults.bad_request("old poe-revision")
 
     def play_fault(self, fault: Fault | None) -> float:
-        """Do what the control put in the way; return the seconds to wait before going on."""
+        """Raise `Refused` as the control's fault demands; return the seconds of a slow one."""
         if fault is None:
             return 0.0
         refused = faults.from_words(fault.words)
@@ -164,7 +166,7 @@ class Visit:
         return number(fault.words, "slow", 0.0)
 
     def take_fault(self, query_name: str | None) -> Fault | None:
-        """Return the fault that waits for this request, and count it as played."""
+        """Return the control's fault for this request and count it as played, or None."""
         label = self.account.label if self.account else None
         for fault in self.world.faults:
             if (
@@ -179,15 +181,15 @@ class Visit:
         return None
 
 
-def misfit(
+def variables_error(
     variables: Mapping[str, Any], schema: Mapping[str, str], *, is_strict: bool
 ) -> str | None:
     """Return what is wrong with the variables of an operation, or None.
 
     A schema maps each variable to its kind: ``int``, ``str``, ``bool``, ``list``, ``dict``, with
-    ``?`` behind it when it may be null. In front of the kind stands ``=`` when it must always be
-    there, ``+`` when it may be missing, ``~`` when only older clients send it; without a mark
-    it is what today's browser always sends, and others may leave out.
+    ``?`` behind it if it may be null. A mark in front of the kind says when the variable is
+    there: ``=`` always, ``+`` perhaps, ``~`` from older clients only. Without a mark today's
+    browser always sends it, and other clients may leave it out.
     """
     for name, value in variables.items():
         rule = schema.get(name)
@@ -214,6 +216,3 @@ def _fits(value: Any, kind: str) -> bool:
     if isinstance(value, bool):
         return plain == "bool"
     return isinstance(value, _KINDS[plain])
-
-
-__all__ = ["Refused", "Visit", "has_cookie", "misfit", "tag_of", "tokens_of"]

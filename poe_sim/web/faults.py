@@ -1,4 +1,4 @@
-"""Answers that are no answers: what a prompt or the control puts in the way of a request."""
+"""Faults that a prompt or the control plays instead of an answer."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ _REASONS: Mapping[int, str] = {
     504: "Gateway Time-out",
 }
 
-# The words that refuse a send before anything was accepted, and those that spoil only the
-# answer to it. Without a number the first ones use their default.
+# The words that refuse a send before anything is accepted, and those that spoil only the answer
+# to an accepted one, each with the word for the same fault among the first.
 REFUSING: frozenset[str] = frozenset(
     {
         "http",
@@ -51,7 +51,7 @@ AFTER_ACCEPT: Mapping[str, str] = {
 
 
 class Refused(Exception):
-    """The request is not answered as its sender hoped; *verdict* is for the journal."""
+    """The request gets this response instead of an answer; *verdict* is for the journal."""
 
     def __init__(self, response: web.Response | None, verdict: str) -> None:
         super().__init__(verdict)
@@ -66,12 +66,12 @@ def json_response(body: object, status: int = 200) -> web.Response:
 
 
 def bad_request(verdict: str) -> Refused:
-    """A request with a wrong key or tag, or that is no request: web protocol sheet §17.1."""
+    """Return the refusal of a wrong key or tag, or of a malformed request: sheet §17.1."""
     return Refused(json_response({"success": False, "message": "Bad Request"}, 400), verdict)
 
 
 def graphql_error(message: str, verdict: str) -> Refused:
-    """A GraphQL error, which comes with HTTP 200: web protocol sheet §8."""
+    """Return a GraphQL error, which comes with HTTP 200: web protocol sheet §8."""
     body: dict[str, object] = {"data": None, "errors": [{"message": message}]}
     if message == "Server Error":
         body["extensions"] = {"is_final": True}
@@ -79,7 +79,7 @@ def graphql_error(message: str, verdict: str) -> Refused:
 
 
 def challenge() -> Refused:
-    """The page of a guard that takes the client for a robot."""
+    """Return the page of a guard that takes the client for a robot."""
     response = web.Response(
         text=pages.CHALLENGE,
         status=403,
@@ -90,7 +90,7 @@ def challenge() -> Refused:
 
 
 def login_redirect(verdict: str) -> Refused:
-    """The way to the login page, and the cookie of an anonymous visitor."""
+    """Return the redirect to the login page, with the cookie of an anonymous visitor."""
     response = web.Response(status=307, headers={"Location": "/login?redirect_url=%2F"})
     response.set_cookie(
         "p-b", "anonymousanonymousanon%3D%3D", path="/", httponly=True, max_age=63_072_000
@@ -99,7 +99,7 @@ def login_redirect(verdict: str) -> Refused:
 
 
 def http_error(status: int, retry_after: str | None = None) -> Refused:
-    """An HTTP error with the body that usually comes with it."""
+    """Return an HTTP error with the body that usually comes with it."""
     reason = _REASONS.get(status, "Error")
     if status == 400:
         refused = bad_request("fault http=400")
@@ -117,7 +117,7 @@ def http_error(status: int, retry_after: str | None = None) -> Refused:
 
 
 def from_words(words: Mapping[str, str]) -> Refused | None:
-    """Return the fault that the words ask for, if they ask for one."""
+    """Return the fault that the words ask for, or None."""
     if "http" in words:
         given = words["http"]
         status = int(given) if given.isdigit() and 400 <= int(given) <= 599 else 500
@@ -140,7 +140,7 @@ def from_words(words: Mapping[str, str]) -> Refused | None:
 
 
 def after_accept(words: Mapping[str, str]) -> Refused | None:
-    """Return the fault that spoils the answer to an accepted send."""
+    """Return the fault that spoils the answer to an accepted send, or None."""
     for name, plain in AFTER_ACCEPT.items():
         if name in words:
             fault = from_words({plain: words[name]})

@@ -26,7 +26,7 @@ SUBSCRIPTIONS: dict[str, str] = {
 }
 # Another name of an operation -> the name in OPERATIONS.
 ALIASES: dict[str, str] = _TABLES["aliases"]
-# Every hash that any client was seen to use, old ones included.
+# Every hash that a client is known to have used, old ones included.
 KNOWN: frozenset[str] = frozenset(
     value
     for table in (_TABLES["operations"], _TABLES["subscriptions"])
@@ -34,5 +34,5 @@ KNOWN: frozenset[str] = frozenset(
     for value in (entry["current"], *entry["older"])
     if value is not None
 )
-# All subscription names there ever were, for the lenient mode.
+# All names of subscriptions, old ones included, for the lenient mode.
 SUBSCRIPTION_NAMES: frozenset[str] = frozenset(_TABLES["subscriptions"])

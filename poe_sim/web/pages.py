@@ -1,4 +1,4 @@
-"""What poe.com serves to a browser: pages and scripts, web protocol sheet §22.3 and §5."""
+"""The pages and scripts of poe.com, web protocol sheet §22.3 and §5."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def name_text(rng: random.Random, length: int) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Build:
-    """One release of the front end: the names and numbers that change with it."""
+    """One release of the front end: the names and values that change with it."""
 
     build_id: str
     revision: str
@@ -40,7 +40,7 @@ class Build:
 
     @classmethod
     def make(cls, rng: random.Random) -> Build:
-        """Invent a release."""
+        """Return a new release with random names."""
         return cls(
             build_id=name_text(rng, 21),
             revision=hex_text(rng, 40),
@@ -56,13 +56,13 @@ class Build:
 
     @property
     def manifest(self) -> str:
-        """Where the list of chunks is."""
+        """The path of the list of chunks."""
         return f"{self.build_id}/_buildManifest.js"
 
 
 def _decoder(build: Build) -> str:
-    # The secret's name stands in two halves: searching the page for it must fail. With the
-    # wrong surroundings the decoder does not complain, it reads the decoy characters.
+    # The secret's name stands in two halves, so that a search of the page for it fails. In the
+    # wrong surroundings the decoder does not complain: it reads the decoy characters.
     half = len(build.secret_name) // 2
     first, second = build.secret_name[:half], build.secret_name[half:]
     return (
@@ -89,7 +89,7 @@ def home(
     decoy: str,
     channel_data: Mapping[str, object] | None,
 ) -> str:
-    """Return the HTML of any page for someone who is logged in."""
+    """Return the HTML of any page for a logged-in account."""
     initial = {} if channel_data is None else {"tchannelData": channel_data}
     next_data = orjson.dumps(
         {
@@ -102,7 +102,7 @@ def home(
     static = f"{base}/_next/static"
     return (
         "<!DOCTYPE html><html><head><title>Poe</title>"
-        # A block that touches the page: whoever evaluates it without a browser fails.
+        # A block that touches the page: it fails when evaluated without a browser.
         '<script>(function(){document.documentElement.className="js"})();</script>'
         f"<script>{_decoder(build)}</script>"
         f"<script>{_getter(build, formkey, decoy)}</script>"
@@ -117,7 +117,7 @@ def home(
 
 
 def login() -> str:
-    """Return the login page, which belongs to nobody."""
+    """Return the login page."""
     return (
         "<!DOCTYPE html><html><head><title>Login - Poe</title></head><body>"
         '<div id="__next"></div><script id="__NEXT_DATA__" type="application/json">'
@@ -133,7 +133,7 @@ CHALLENGE = (
 
 
 def gateway_error(status: int, reason: str) -> str:
-    """Return the page that a web server shows when what is behind it fails."""
+    """Return the page of a web server whose upstream fails."""
     title = f"{status} {reason}"
     return (
         f"<html><head><title>{title}</title></head><body><center><h1>{title}</h1></center>"
@@ -144,8 +144,8 @@ def gateway_error(status: int, reason: str) -> str:
 def scripts(build: Build, hashes: Mapping[str, str]) -> dict[str, str]:
     """Return the scripts of *build* by their path under ``/_next/static/``.
 
-    The persisted-query hashes are spread over three chunks as web protocol sheet §5.6 says:
-    one on the page, one in the manifest, one only in the chunk map of the webpack runtime.
+    The persisted-query hashes are spread over three chunks, as in web protocol sheet §5.6: one
+    is named by the page, one by the manifest, one only by the webpack runtime's chunk map.
     """
     artefacts = [
         f'params:{{id:"{value}",metadata:{{}},name:"{name}",'

@@ -8,14 +8,16 @@ import time
 import orjson
 
 from .bots import node_id
+from .channels import Item
+from .objects import Account, Chat, Job, Message
 from .script import CutOff, HangUp, Mischief, Pause, Progress, Retitle, Script, Show, Stamp, Step
-from .world import Account, Chat, Item, Job, Message, World
+from .world import World
 
 _FOREIGN_CHAT = 999_999_999
 
 
 class _CutOffError(Exception):
-    """The script ends the reply early."""
+    """The script cancels the reply."""
 
 
 class Player:
@@ -34,7 +36,7 @@ class Player:
         self._waiting: list[Item] = []
 
     async def announce(self) -> None:
-        """Push what comes before the reply: the human message, the chat, the job."""
+        """Push the frames before the reply: the human message, the chat, the job."""
         human = self._human
         if self._script.shows_human:
             await self._push(self._item("messageCreated", None, human.as_json()))
@@ -46,7 +48,7 @@ class Player:
             await self._push(self._job_item())
 
     def start(self) -> None:
-        """Go on in the background."""
+        """Play the reply in the background."""
         self._world.journal.add(face="web", event="reply-start", **self._facts())
         self._job.task = asyncio.create_task(self._play())
 
@@ -120,7 +122,7 @@ class Player:
                 raise _CutOffError
 
     async def _finish(self, message: Message) -> None:
-        """Push what comes after the text, and stop counting the reply as running."""
+        """Push the frames behind the text, and stop counting the reply as running."""
         world, script, account, job = self._world, self._script, self._account, self._job
         cost = job.bot.price if script.cost is None else script.cost
         account.points = max(0, account.points - cost)
@@ -128,7 +130,7 @@ class Player:
         if script.shows_job:
             await self._push(self._job_item())
             await self._push(self._cost_item(cost))
-        # What was queued for one frame belongs to this reply, so it goes before the news of it.
+        # Items that wait for a full frame belong to the reply: they go before its end is noted.
         await self._flush()
         world.journal.add(face="web", event="reply-end", state=script.state, **self._facts())
         for index in range(max(script.repeat_complete, script.followups)):
@@ -160,7 +162,7 @@ class Player:
         await self._push(self._item("chatTitleUpdated", chat.chat_id, content))
 
     async def _push_late_frames(self) -> None:
-        """Push the end of the previous reply of this chat once more."""
+        """Push the last message of the chat's previous reply once more."""
         bots = [message for message in self._chat.messages if message.author != "human"]
         if bots:
             await self._push(self._added(bots[-1]))
@@ -198,12 +200,12 @@ class Player:
                     await channel.push_text('{"message_type":"subscriptionUp')
                     await channel.send(b"no JSON at all")
             case _:
-                # `late-frames` is played before the reply begins, not in its middle.
+                # `late-frames` is played before the reply, not in its middle.
                 return
 
     async def _pause(self, seconds: float) -> None:
         if seconds > 0:
-            # One frame is only for what comes at one time, except when more items are asked for.
+            # A frame holds what comes at one time, unless the prompt asks for more items.
             if self._script.items == 1:
                 await self._flush()
             await asyncio.sleep(seconds)
@@ -253,7 +255,7 @@ class Player:
 
 
 def facts(job: Job) -> dict[str, object]:
-    """Return what the journal says about a reply."""
+    """Return the fields of a reply in the journal."""
     return {
         "account": job.account.label,
         "chatId": job.chat.chat_id,
@@ -264,7 +266,7 @@ def facts(job: Job) -> dict[str, object]:
 
 
 async def stop(world: World, job: Job) -> None:
-    """End a running reply as a cancelled one, web protocol sheet §10.3."""
+    """Cancel a running reply, web protocol sheet §10.3."""
     task, chat, account = job.task, job.chat, job.account
     if task is not None and task is not asyncio.current_task():
         task.cancel()
@@ -283,14 +285,14 @@ async def stop(world: World, job: Job) -> None:
     await world.push(account, Item("jobUpdated", chat.chat_id, job.as_json()))
 
 
-async def stop_all_of(world: World, chat: Chat) -> None:
-    """End the reply that is running in a chat, if one is."""
+async def stop_chat(world: World, chat: Chat) -> None:
+    """Cancel the reply that runs in a chat, if there is one."""
     if chat.job is not None:
         await stop(world, chat.job)
 
 
 async def lose(account: Account, how: str) -> None:
-    """Make all channels of the account lose their data and say so once."""
+    """Have all channels of the account lose their data, and say so once."""
     for channel in account.channels.values():
         if channel.is_broken:
             continue

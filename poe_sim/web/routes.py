@@ -1,4 +1,4 @@
-"""The routes of poe.com, web protocol sheet §22.2, and the journal's line for each request."""
+"""The routes of poe.com, web protocol sheet §22.2, and the journal entry of each request."""
 
 from __future__ import annotations
 
@@ -12,15 +12,18 @@ from collections.abc import Awaitable, Callable
 import orjson
 from aiohttp import BodyPartReader, WSMsgType, web
 
-from . import faults, hashes, operations, pages, sending
-from .checks import Refused, Visit, misfit
-from .operations import Call, Operation, Upload
-from .world import Account, Channel, Socket, World
+from . import chats, faults, hashes, lookups, pages, sending
+from .channels import Channel, Socket
+from .checks import Visit, variables_error
+from .faults import Refused
+from .graphql import Call, Operation, Upload, server_error
+from .objects import Account
+from .world import World
 
 log = logging.getLogger(__name__)
 
-OPERATIONS: dict[str, Operation] = {**operations.TABLE, **sending.TABLE}
-# Today's browser does not send these, so the strict mode does not know them.
+OPERATIONS: dict[str, Operation] = {**lookups.TABLE, **chats.TABLE, **sending.TABLE}
+# Today's browser does not send these, so strict mode does not know them.
 _OLD_OPERATIONS = frozenset(OPERATIONS) - frozenset(hashes.OPERATIONS)
 _BY_LOWER_NAME = {
     **{name.lower(): name for name in OPERATIONS},
@@ -34,7 +37,7 @@ Handler = Callable[[Visit], Awaitable[web.StreamResponse]]
 
 
 class Face:
-    """poe.com: every route as a method that takes a visit and answers or raises `Refused`."""
+    """poe.com: each route is a method that takes a visit, and answers or raises `Refused`."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -42,22 +45,24 @@ class Face:
     def routes(self) -> list[web.RouteDef]:
         """Return the routes, those that would swallow others last."""
         return [
-            web.get("/", self._told(self.page)),
-            web.get("/login", self._told(self.login)),
-            web.get("/_next/static/{path:.+}", self._told(self.script)),
-            web.get("/api/settings", self._told(self.settings)),
-            web.get("/api/ping", self._told(self.ping)),
-            web.post("/api/gql_POST", self._told(self.gql)),
-            web.post("/api/gql_upload_POST", self._told(self.gql_upload)),
-            web.post("/api/finish_upload_POST", self._told(self.finish_upload)),
-            web.post("/api/receive_POST", self._told(self.telemetry)),
-            web.get("/up/{box}/updates", self._told(self.updates)),
-            web.get("/chat/{code}", self._told(self.page)),
-            web.get("/{handle}", self._told(self.page)),
+            web.get("/", self._journaled(self.page)),
+            web.get("/login", self._journaled(self.login)),
+            web.get("/_next/static/{path:.+}", self._journaled(self.script)),
+            web.get("/api/settings", self._journaled(self.settings)),
+            web.get("/api/ping", self._journaled(self.ping)),
+            web.post("/api/gql_POST", self._journaled(self.gql)),
+            web.post("/api/gql_upload_POST", self._journaled(self.gql_upload)),
+            web.post("/api/finish_upload_POST", self._journaled(self.finish_upload)),
+            web.post("/api/receive_POST", self._journaled(self.telemetry)),
+            web.get("/up/{box}/updates", self._journaled(self.updates)),
+            web.get("/chat/{code}", self._journaled(self.page)),
+            web.get("/{handle}", self._journaled(self.page)),
         ]
 
-    def _told(self, handler: Handler) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-        """Wrap *handler* so that the journal tells of each request and its verdict."""
+    def _journaled(
+        self, handler: Handler
+    ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+        """Wrap *handler* so that each request and its verdict are in the journal."""
 
         async def answer(request: web.Request) -> web.StreamResponse:
             started = time.monotonic()
@@ -72,7 +77,7 @@ class Face:
             visit = Visit(self._world, request, entry)
             response: web.StreamResponse
             try:
-                visit.user_agent_unless_spared()
+                visit.check_client()
                 response = await handler(visit)
                 entry["verdict"] = "ok"
             except Refused as refused:
@@ -94,7 +99,7 @@ class Face:
     # Pages and scripts -------------------------------------------------------------------------
 
     async def page(self, visit: Visit) -> web.Response:
-        """Any page for someone who is logged in: they differ in nothing that clients read."""
+        """Any page of a logged-in account: pages differ in nothing that clients read."""
         account = visit.cookie()
         await self._play_fault(visit, None)
         if account is None:
@@ -155,7 +160,7 @@ class Face:
             return
         token = self._world.new_token(account) if how == "new" else account.tokens[-1]
         for _ in range(2 if how == "twice" else 1):
-            # By hand: the framework would quote some values and merge two cookies of one name.
+            # By hand: aiohttp would quote some values and merge two cookies of one name.
             response.headers.add(
                 "Set-Cookie", f"p-b={token}; Path=/; HttpOnly; Max-Age={_COOKIE_AGE}"
             )
@@ -166,10 +171,10 @@ class Face:
         """One GraphQL operation."""
         account = visit.required_cookie()
         await self._play_fault(visit, None)
-        visit.json_type()
-        visit.formkey(account)
+        visit.check_json_type()
+        visit.check_formkey(account)
         body = await visit.request.read()
-        visit.tag(body, account)
+        visit.check_tag(body, account)
         return await self._run(visit, account, body, [])
 
     async def gql_upload(self, visit: Visit) -> web.Response:
@@ -178,7 +183,7 @@ class Face:
         await self._play_fault(visit, None)
         if visit.request.content_type != "multipart/form-data":
             raise faults.bad_request("bad content type")
-        visit.formkey(account)
+        visit.check_formkey(account)
         body, files = b"", list[tuple[str, Upload]]()
         async for part in await visit.request.multipart():
             assert isinstance(part, BodyPartReader)
@@ -186,7 +191,7 @@ class Face:
                 body = bytes(await part.read())
             else:
                 files.append((part.name or "", (await self._receive(part))[0]))
-        visit.tag(body, account)
+        visit.check_tag(body, account)
         return await self._run(visit, account, body, files)
 
     async def _run(
@@ -195,7 +200,7 @@ class Face:
         world = self._world
         given_name, variables, given_hash = visit.envelope(body)
         await self._play_fault(visit, given_name)
-        visit.strict_headers(given_name)
+        visit.check_headers(given_name)
         name = self._operation_name(given_name)
         operation = OPERATIONS.get(name or "")
         if name is None or operation is None:
@@ -203,19 +208,18 @@ class Face:
         if world.is_strict and given_hash != world.hashes[name]:
             raise faults.graphql_error(world.switches.stale_answer, "bad hash")
         channel = self._channel(visit, account) if operation.pushes else None
-        fault = misfit(variables, operation.schema, is_strict=world.is_strict)
+        fault = variables_error(variables, operation.schema, is_strict=world.is_strict)
         if fault is not None:
-            raise operations.server_error(fault)
+            raise server_error(fault)
         attachments = variables.get("attachments", [])
         if files and attachments and [field for field, _ in files] != attachments:
-            raise operations.server_error("files and attachments differ")
+            raise server_error("files and attachments differ")
         call = Call(
             world,
             account,
             channel,
             variables,
             visit.entry,
-            visit.request,
             [upload for _, upload in files],
         )
         data = await operation.handler(call)
@@ -224,7 +228,7 @@ class Face:
         return response
 
     def _operation_name(self, given: str) -> str | None:
-        """Return how we call the operation, the case of its first letter being free."""
+        """Return the operation's name in the table, or None; its first letter may be a capital."""
         name = _BY_LOWER_NAME.get(given.lower())
         if name is None or not self._world.is_strict:
             return name
@@ -253,7 +257,7 @@ class Face:
     # Uploads and telemetry ---------------------------------------------------------------------
 
     async def _receive(self, part: BodyPartReader) -> tuple[Upload, str]:
-        """Read one file, keeping only its size and digest."""
+        """Read one file; only its size and digest are kept."""
         limit, size, digest = self._world.switches.upload_limit, 0, hashlib.sha256()
         while chunk := await part.read_chunk(_PART_SIZE):
             size += len(chunk)
@@ -264,10 +268,10 @@ class Face:
         return Upload(part.filename or part.name or "file", kind, size), digest.hexdigest()
 
     async def finish_upload(self, visit: Visit) -> web.Response:
-        """One file, for which a ticket is given; web protocol sheet §16.2."""
+        """One file, answered with a ticket; web protocol sheet §16.2."""
         account = visit.required_cookie()
         await self._play_fault(visit, None)
-        visit.formkey(account)
+        visit.check_formkey(account)
         if visit.request.content_type != "multipart/form-data":
             raise faults.bad_request("bad content type")
         received: list[tuple[Upload, str]] = []
@@ -298,12 +302,12 @@ class Face:
         return web.Response(text=ticket, content_type="text/plain")
 
     async def telemetry(self, visit: Visit) -> web.Response:
-        """What a browser tells about itself; accepted and forgotten."""
+        """A browser's telemetry; accepted and forgotten."""
         account = visit.required_cookie()
         await self._play_fault(visit, None)
-        visit.formkey(account)
+        visit.check_formkey(account)
         body = await visit.request.read()
-        visit.tag(body, account)
+        visit.check_tag(body, account)
         try:
             events = orjson.loads(body)
         except orjson.JSONDecodeError:
@@ -333,18 +337,18 @@ class Face:
         except ValueError:
             raise Refused(web.Response(status=403), "bad min_seq") from None
         await self._play_fault(visit, None)
-        # Frames are written at once and never waited for: a client that does not read must not
-        # hold up the replies of others. `Socket.send` drops it in the end.
+        # Frames are written without waiting: a client that does not read must not hold up the
+        # replies of others. `Socket.send` drops it in the end.
         ws = web.WebSocketResponse(autoping=False, compress=False, writer_limit=2**40)
         if not ws.can_prepare(request).ok:
             raise Refused(web.Response(status=404), "no upgrade")
         await ws.prepare(request)
-        visit.entry.update(verdict="ok", account=channel.account.label, status=101)
+        visit.entry.update(verdict="ok", account=channel.owner, status=101)
         socket = Socket(ws, request.transport)
-        label = {"account": channel.account.label, "channel": channel.label}
+        label = {"account": channel.owner, "channel": channel.label}
         world.journal.add(face="web", event="socket-open", minSeq=min_seq, **label)
         channel.sockets.add(socket)
-        pinging = asyncio.create_task(self._ping_now_and_then(socket))
+        pinging = asyncio.create_task(self._ping_regularly(socket))
         try:
             await channel.replay(socket, min_seq)
             await self._listen(ws, socket, label)
@@ -357,7 +361,7 @@ class Face:
     async def _listen(
         self, ws: web.WebSocketResponse, socket: Socket, label: dict[str, str]
     ) -> None:
-        """Answer pings until the client goes, or is gone."""
+        """Answer pings until the websocket ends."""
         async for message in ws:
             if socket.is_silent or not self._world.switches.answer_pings:
                 continue
@@ -373,7 +377,7 @@ class Face:
                 elif said == {"type": "pong"}:
                     self._world.journal.add(face="web", event="pong", **label)
 
-    async def _ping_now_and_then(self, socket: Socket) -> None:
+    async def _ping_regularly(self, socket: Socket) -> None:
         while True:
             seconds = self._world.switches.server_ping
             await asyncio.sleep(seconds or 1.0)

@@ -1,19 +1,26 @@
-"""From the words of a prompt to what will be played: `poe_sim/README.md` lists the words."""
+"""How one reply is played, by the words in its prompt; `poe_sim/README.md` lists them."""
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..directives import number
-from ..talk import answer, pieces
+from ..talk import (
+    QUOTED_THOUGHT,
+    answer,
+    cut_by_count,
+    cut_by_size,
+    join_by_count,
+    long_text,
+    pieces,
+)
 from .bots import Bot
 
-# Cumulative text is quadratic: a long text is cut into this many pieces unless told otherwise.
+# Each frame repeats the whole text, so a long one comes in no more pieces than this by default.
 _CHUNKS_AT_MOST = 200
 
-# Statuses of a refused send, web protocol sheet §17.3, with a text as a user would see it.
+# Statuses of a refused send, web protocol sheet §17.3, with a text for the user.
 STATUS_TEXTS: Mapping[str, str] = {
     "reached_limit": "You have used up your points. They come back tomorrow.",
     "too_many_tokens": "Your message is too long for this bot.",
@@ -25,7 +32,7 @@ STATUS_TEXTS: Mapping[str, str] = {
     "bot_unavailable": "This bot is down at the moment.",
 }
 
-# What may go wrong on the websocket in the middle of a reply, web protocol sheet §22.4.
+# Mischief on the websocket in the middle of a reply, web protocol sheet §22.4.
 MISCHIEFS: Sequence[str] = (
     "close-socket",
     "dead-socket",
@@ -42,14 +49,14 @@ MISCHIEFS: Sequence[str] = (
 
 @dataclass(frozen=True, slots=True)
 class Show:
-    """The message has this text now."""
+    """The message now has this text."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """The message goes on with the time at which it is pushed."""
+    """The message grows by the time at which it is pushed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +87,12 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class HangUp:
-    """The reply stands still, for ever or until somebody stops it."""
+    """The reply stands still until it is stopped."""
 
 
 @dataclass(frozen=True, slots=True)
 class CutOff:
-    """The reply ends here, cancelled by Poe."""
+    """Poe cancels the reply here."""
 
 
 Step = Show | Stamp | Pause | Mischief | Retitle | Progress | HangUp | CutOff
@@ -125,16 +132,16 @@ def write(
     files: Sequence[str] = (),
     line: str | None = None,
 ) -> Script:
-    """Return the script for a prompt, whose directives are already taken out as *words*.
+    """Return the script for a *prompt* without its directives, which are the *words*.
 
-    If there is a *line*, this is what the bot says, whatever the prompt.
+    A *line* is what the bot says instead of its own answer.
     """
     text = _text(words, prompt, bot, files) if line is None else line
     delay = number(words, "delay", pace)
     script = Script(
         topic=" ".join(prompt.split()[:5])[:60] or "New chat",
-        # A foreign client drops frames until it has read the answer to its POST, takes repeats
-        # for the next reply and wants its title in the middle: web protocol sheet §23.
+        # Clients of lenient mode drop frames until they have read the answer to their POST, take
+        # repeats for the next reply, and want the title in the middle: web protocol sheet §23.
         first=number(words, "first", max(5 * pace, 0.3) if is_lenient else 5 * pace),
         early=number(words, "early", 0.0),
         slow_answer=number(words, "slow-answer", 0.0),
@@ -171,7 +178,7 @@ def _text(words: Mapping[str, str], prompt: str, bot: Bot, files: Sequence[str])
     if "echo" in words:
         return prompt
     if "long" in words:
-        return _long_text(int(number(words, "long", 10_000)))
+        return long_text(int(number(words, "long", 10_000)))
     if bot.style == "image":
         return f"![{prompt[:60]}](https://pfst.cf2.poecdn.net/base/image/{bot.codename}.png)"
     said = answer(prompt, bot.handle)
@@ -180,36 +187,16 @@ def _text(words: Mapping[str, str], prompt: str, bot: Bot, files: Sequence[str])
     return said
 
 
-def _long_text(length: int) -> str:
-    """Return exactly *length* characters of numbered sentences, so that gaps can be seen."""
-    sentences: list[str] = []
-    have = 0
-    for index in itertools.count(1):
-        if have >= length:
-            break
-        sentences.append(f"This is sentence {index} of a long reply. ")
-        have += len(sentences[-1])
-    return "".join(sentences)[:length]
-
-
 def _cut(words: Mapping[str, str], text: str) -> list[str]:
     if "size" in words:
-        size = max(1, int(number(words, "size", 20)))
-        return [text[at : at + size] for at in range(0, len(text), size)]
-    parts = pieces(text)
+        return cut_by_size(text, max(1, int(number(words, "size", 20))))
     if "chunks" in words:
-        wanted = max(1, int(number(words, "chunks", 1)))
-        if wanted > len(parts):
-            parts = list(text)
-    else:
-        wanted = min(len(parts), _CHUNKS_AT_MOST)
-    wanted = min(wanted, len(parts))
-    bounds = [len(parts) * index // wanted for index in range(wanted + 1)] if wanted else []
-    return ["".join(parts[start:end]) for start, end in itertools.pairwise(bounds)]
+        return cut_by_count(text, max(1, int(number(words, "chunks", 1))))
+    return join_by_count(pieces(text), _CHUNKS_AT_MOST)
 
 
 def _growing(words: Mapping[str, str], text: str, delay: float, before: str = "") -> list[Step]:
-    """Show *before* and then, piece by piece, all of *text* behind it."""
+    """Show *text* behind *before*, piece by piece."""
     steps: list[Step] = []
     shown = before
     for piece in _cut(words, text):
@@ -236,11 +223,11 @@ def _steps(words: Mapping[str, str], text: str, bot: Bot, delay: float) -> list[
             steps += [Show(f"Thinking...{suffix}"), Pause(delay)]
     before = ""
     if "quoted-thinking" in words:
-        before = "*Thinking...*\n\n> The question is read once more.\n> The answer is weighed.\n\n"
+        before = f"*Thinking...*\n\n{QUOTED_THOUGHT}"
         steps += _growing(words, before, delay)
     growing = _growing(words, text, delay, before)
     if "rewrite" in words and growing:
-        # Half of it is shown as a draft in other words and then taken back.
+        # Half of it is shown as a draft with other words, and then replaced.
         draft = [
             Show(step.text.upper() + "…") if isinstance(step, Show) else step
             for step in growing[: len(growing) // 2 + 1]
@@ -250,7 +237,7 @@ def _steps(words: Mapping[str, str], text: str, bot: Bot, delay: float) -> list[
 
 
 def _disturb(script: Script, words: Mapping[str, str]) -> None:
-    """Put what happens in the middle of the reply into the middle of its steps."""
+    """Insert the disturbances in the middle of the reply's steps."""
     disturbances: list[Step] = []
     if script.title == "middle":
         disturbances.append(Retitle())
@@ -263,6 +250,6 @@ def _disturb(script: Script, words: Mapping[str, str]) -> None:
         disturbances.append(HangUp())
     steps = script.messages[0]
     shows = [index for index, step in enumerate(steps) if isinstance(step, Show)]
-    # Behind the first half of the texts, rounded up: something was said, something is missing.
+    # Behind the first half of the texts, rounded up: some of it is said, some of it is missing.
     middle = shows[(len(shows) - 1) // 2] + 1 if shows else 0
     steps[middle:middle] = disturbances

@@ -1,4 +1,4 @@
-"""Sending a message and asking for another answer: the operations that make a bot speak."""
+"""The operations that make a bot answer: sending a message, and asking for another answer."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ import orjson
 from .. import directives
 from . import faults, script
 from .bots import Bot
-from .operations import Call, Operation, server_error
+from .graphql import Call, Operation, server_error
+from .objects import Account, Chat, Job, Message
 from .player import Player
-from .world import Account, Chat, Job, Message
 
 _NONCE = re.compile(r"[A-Za-z0-9]{16}")
-_STRANGE_TYPES = frozenset({"application/x-msdownload", "application/x-dosexec"})
-_STRANGE_NAMES = (".exe", ".dll")
+_UNSUPPORTED_TYPES = frozenset({"application/x-msdownload", "application/x-dosexec"})
+_UNSUPPORTED_NAMES = (".exe", ".dll")
 
-# Words that make trouble; `!only` and `!times` decide whether they are heard.
+# Words that make trouble; `!only` and `!times` limit them.
 _TROUBLE = (
     faults.REFUSING
     | frozenset(faults.AFTER_ACCEPT)
     | frozenset(script.MISCHIEFS)
     | {"state", "cancelled", "hang", "silence", "slow-answer", "early"}
 )
-# These cure themselves: the client is meant to come back and succeed.
+# These happen once: the client is meant to repeat its request and to succeed.
 _ONCE = frozenset({"formkey-rotated", "new-build"})
 
 
@@ -50,7 +50,7 @@ async def _send(call: Call) -> dict[str, Any]:
     files = _attached(call)
     if variables.get("chatId") is not None:
         chat = call.chat()
-    words = _heard(call, words, query)
+    words = _active_words(call, words, query)
     _play_refusing_fault(call, words)
     refusal = _refusal(call, words, bot, prompt, chat, files)
     if refusal is not None:
@@ -102,7 +102,7 @@ async def _regenerate(call: Call) -> dict[str, Any]:
         raise server_error("nothing to answer")
     human = humans[-1]
     words, prompt = directives.parse(human.text)
-    words = _heard(call, words, human.text)
+    words = _active_words(call, words, human.text)
     call.entry.update(bot=bot.handle, chatId=chat.chat_id, promptLength=len(human.text))
     _play_refusing_fault(call, words)
     refusal = _refusal(call, words, bot, prompt, chat, [])
@@ -123,7 +123,7 @@ async def _regenerate(call: Call) -> dict[str, Any]:
 async def _perform(
     call: Call, job: Job, plan: script.Script, human: Message, *, is_new: bool
 ) -> None:
-    """Play the reply; return when its request may be answered."""
+    """Start the reply; return when the request may be answered."""
     player = Player(call.world, job, plan, human, is_new=is_new)
     if plan.slow_answer > 0:
         await asyncio.sleep(plan.slow_answer)
@@ -152,7 +152,7 @@ def _plan(
 
 
 def _check_strictly(variables: Mapping[str, Any]) -> None:
-    """Check what a schema cannot say, web protocol sheet §10.1."""
+    """Raise `Refused` for what a schema cannot check, web protocol sheet §10.1."""
     for name in ("clientNonce", "chatNonce"):
         nonce = variables.get(name)
         if nonce is not None and not _NONCE.fullmatch(nonce):
@@ -168,7 +168,7 @@ def _check_strictly(variables: Mapping[str, Any]) -> None:
 
 
 def _attached(call: Call) -> list[tuple[str, str]]:
-    """Return name and type of each file, from the request itself or uploaded before."""
+    """Return name and type of each file, in the request or uploaded before."""
     names = call.variables.get("attachments") or []
     if call.files:
         return [(file.name, file.content_type) for file in call.files]
@@ -184,22 +184,22 @@ def _attached(call: Call) -> list[tuple[str, str]]:
     return found
 
 
-def _heard(call: Call, words: Mapping[str, str], query: str) -> Mapping[str, str]:
-    """Return the words that count for this account and this repetition of the prompt."""
+def _active_words(call: Call, words: Mapping[str, str], query: str) -> Mapping[str, str]:
+    """Return the words; without trouble if it is for other accounts, or has been played."""
     world, label = call.world, call.account.label
     trouble = words.keys() & _TROUBLE
     if not trouble:
         return words
-    calm = {name: value for name, value in words.items() if name not in _TROUBLE}
+    harmless = {name: value for name, value in words.items() if name not in _TROUBLE}
     if "only" in words and label not in words["only"].split(","):
-        return calm
+        return harmless
     if "times" in words or trouble & _ONCE:
         limit = int(directives.number(words, "times", 1))
         played = world.faults_played.get(query, 0)
         if played >= limit:
-            # The next one with the same words finds everything as it was at first.
+            # The same prompt makes trouble again from the next time on.
             world.faults_played.pop(query, None)
-            return calm
+            return harmless
         world.faults_played[query] = played + 1
     return words
 
@@ -227,14 +227,14 @@ def _refusal(
     chat: Chat | None,
     files: list[tuple[str, str]],
 ) -> dict[str, Any] | None:
-    """Return the answer that refuses the message, web protocol sheet §17.3, if one is due."""
+    """Return the answer that refuses the message, web protocol sheet §17.3, or None."""
     account = call.account
     status: str | None
     text: str | None
     if "status" in words:
         status, text = words["status"] or "reached_limit", words.get("status-text")
     else:
-        status, text = _honest_status(call, bot, prompt, chat, files), None
+        status, text = _own_status(call, bot, prompt, chat, files), None
         if bot is not None and bot.no_access is not None:
             text = bot.no_access
     if status is None:
@@ -260,7 +260,7 @@ def _refusal(
     }
 
 
-def _honest_status(
+def _own_status(
     call: Call, bot: Bot | None, prompt: str, chat: Chat | None, files: list[tuple[str, str]]
 ) -> str | None:
     account, switches = call.account, call.world.switches
@@ -270,7 +270,7 @@ def _honest_status(
         return "bot_unavailable"
     if len(prompt) > bot.prompt_limit:
         return "too_many_tokens"
-    if files and (not bot.accepts_files or any(map(_is_strange, files))):
+    if files and (not bot.accepts_files or any(map(_is_unsupported, files))):
         return "unsupported_file_type"
     if account.points < bot.price:
         return "reached_limit"
@@ -290,9 +290,9 @@ def _is_too_fast(account: Account, per_minute: int) -> bool:
     return 0 < per_minute <= len(account.sent_at)
 
 
-def _is_strange(file: tuple[str, str]) -> bool:
+def _is_unsupported(file: tuple[str, str]) -> bool:
     name, kind = file
-    return kind in _STRANGE_TYPES or name.lower().endswith(_STRANGE_NAMES)
+    return kind in _UNSUPPORTED_TYPES or name.lower().endswith(_UNSUPPORTED_NAMES)
 
 
 def _price(bot: Bot) -> dict[str, Any]:
@@ -309,7 +309,7 @@ _OLD_SEND = {
     "clientNonce": "+str?",
 }
 
-# The names of the era C clients are there only for them.
+# The old name is for clients of era C only.
 TABLE: dict[str, Operation] = {
     "sendMessageMutation": Operation(
         {

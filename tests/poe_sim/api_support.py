@@ -1,4 +1,4 @@
-"""A stand-in of the official API and a client for it that hides nothing."""
+"""A stand-in of the official API, and a plain client for it."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ Event = tuple[str | None, str]
 
 @dataclass
 class Api:
-    """Speaks to the stand-in as the owner of `k1`."""
+    """A client of the stand-in, by default with the key `k1`."""
 
     url: str
     key: str = "k1"
     session: requests.Session = field(default_factory=requests.Session)
 
     def request(self, method: str, path: str, **more: Any) -> requests.Response:
-        """Send anything."""
+        """Send a request."""
         headers = {"Authorization": f"Bearer {self.key}", **more.pop("headers", {})}
         return self.session.request(method, self.url + path, headers=headers, timeout=10, **more)
 
@@ -53,17 +53,17 @@ class Api:
         return answer.json()
 
     def text(self, prompt: Any, **fields: Any) -> Any:
-        """Return what the bot says."""
+        """Return the text of a whole answer."""
         return self.whole(prompt, **fields)["choices"][0]["message"]["content"]
 
     def error(self, prompt: Any, status: int = 400, **fields: Any) -> Any:
-        """Return the error that a request is refused with."""
+        """Return the error of a refused request."""
         answer = self.chat(prompt, **fields)
         assert answer.status_code == status, answer.text
         return answer.json()["error"]
 
     def chunks(self, prompt: Any, **fields: Any) -> list[Any]:
-        """Return the chunks of a streamed answer; ``[DONE]`` is the word itself."""
+        """Return the chunks of a streamed answer, parsed but for ``[DONE]``."""
         answer = self.chat(prompt, stream=True, **fields)
         assert answer.status_code == 200, answer.text
         data = [data for _, data in events(answer.content)]
@@ -74,12 +74,6 @@ class Api:
         given = {"anthropic-version": "2023-06-01", "x-api-key": self.key, **headers}
         full = {"model": "claude-sonnet-4.5", "max_tokens": 200, **body}
         return self.session.post(f"{self.url}/v1/messages", json=full, headers=given, timeout=10)
-
-    def bot(self, prompt: str, handle: str = "GPT-5.1", **fields: Any) -> requests.Response:
-        """Send one message over the bot protocol."""
-        message = {"role": "user", "content": prompt, **fields.pop("message", {})}
-        body = {"version": "1.2", "type": "query", "query": [message], **fields}
-        return self.post(f"/bot/{handle}", body)
 
     def control(self, **changes: Any) -> Any:
         """Turn switches."""
@@ -92,16 +86,16 @@ class Api:
         return int(self.get("/usage/current_balance")["current_point_balance"])
 
     def journal(self) -> list[dict[str, Any]]:
-        """Return what this face noted."""
+        """Return the journal entries of this face."""
         entries = requests.get(f"{self.url}/__journal", timeout=10).json()
         return [entry for entry in entries if entry.get("face") == "api"]
 
     def events(self, name: str) -> list[dict[str, Any]]:
-        """Return the noted events of one name."""
+        """Return the journal's events of one name."""
         return [entry for entry in self.journal() if entry.get("event") == name]
 
     def wait_for(self, name: str) -> dict[str, Any]:
-        """Return the first event of a name, when it has come."""
+        """Return the first event of a name as soon as there is one."""
         for _ in range(200):
             found = self.events(name)
             if found:
@@ -137,14 +131,14 @@ def said(chunks: list[Any], key: str = "content") -> str:
 
 @contextlib.contextmanager
 def serving() -> Iterator[Api]:
-    """Serve for a ``with`` block, as fast as it goes, for the keys `k1` and `k2`."""
+    """Serve the keys `k1` and `k2` for a ``with`` block, as fast as possible."""
     app = build_app(tokens=["a"], api_keys=["k1", "k2"], switches=Switches(pace=0))
     with running(app) as sim, contextlib.closing(requests.Session()) as session:
         yield Api(sim.url, session=session)
 
 
 def fresh(api: Api) -> Api:
-    """Put everything back to how it was at first."""
+    """Reset state and journal."""
     api.control(reset=True)
     requests.delete(f"{api.url}/__journal", timeout=10)
     return api

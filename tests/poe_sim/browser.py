@@ -1,4 +1,4 @@
-"""What a browser does at poe.com, as plainly as it can be written, for tests of the stand-in."""
+"""A browser at poe.com, written as plainly as possible, for tests of the stand-in."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def nonce() -> str:
 
 
 class Browser:
-    """One logged-in user. `hashes` and `headers` may be bent by a test."""
+    """One logged-in user. A test may change `hashes` and the session's headers."""
 
     def __init__(self, url: str, token: str, *, mode: str = "strict") -> None:
         self.url = url
@@ -72,7 +72,7 @@ class Browser:
         )
 
     def read_page(self, path: str = "/") -> str:
-        """Take from a page what a browser takes; return its HTML."""
+        """Read all that a browser reads from a page; return its HTML."""
         answer = self.get(path)
         assert answer.status_code == 200, answer.status_code
         html = answer.text
@@ -94,7 +94,7 @@ class Browser:
         return html
 
     def script_urls(self, html: str) -> list[str]:
-        """Return the scripts of the page, and the one that only the webpack runtime names."""
+        """Return the URLs of the scripts: the page's, and one that only webpack's runtime names."""
         urls = re.findall(r'src="([^"]+)"', html)
         runtime = next(self.session.get(url, timeout=10).text for url in urls if "webpack" in url)
         name, value = re.findall(r'\{(\d+):"([0-9a-f]+)"\}', runtime)[0]
@@ -153,7 +153,7 @@ class Browser:
         self.data("subscriptionsMutation", subscriptions=SUBSCRIPTIONS)
 
     def listen(self, min_seq: int | None = None) -> websocket.WebSocket:
-        """Open the websocket; earlier ones are left as they are."""
+        """Open a websocket; earlier ones stay open."""
         given = self.min_seq if min_seq is None else min_seq
         channel = self.channel
         url = (
@@ -164,7 +164,7 @@ class Browser:
             url,
             timeout=5,
             header={"User-Agent": AGENT},
-            # It is checked letter by letter in Python, and again by the JSON parser.
+            # The check is slow, and the JSON parser checks again.
             skip_utf8_validation=True,
         )
         self.sockets.append(socket)
@@ -212,7 +212,7 @@ class Browser:
     # Frames
 
     def frames(self, timeout: float = 5.0) -> Iterator[dict[str, Any]]:
-        """Give the frames until the websocket fails."""
+        """Yield the frames until the websocket fails."""
         while True:
             yield self.frame(timeout)
 
@@ -227,7 +227,7 @@ class Browser:
         return frame
 
     def items(self, until: str = "viewerStateUpdated") -> list[tuple[str, dict[str, Any]]]:
-        """Return what is pushed, as scope and content, up to a subscription's name."""
+        """Return the pushed items as scope and content, up to the first of one subscription."""
         found: list[tuple[str, dict[str, Any]]] = []
         end = time.monotonic() + 60
         while time.monotonic() < end:
@@ -249,7 +249,7 @@ class Browser:
         ]
 
     def ask(self, prompt: str, bot: str = "GPT-4o", **changes: Any) -> list[str]:
-        """Return the texts of the reply, one after the other, without repetition."""
+        """Return the texts of the reply in their order, without repetitions."""
         self.say(prompt, bot, **changes)
         texts = [message["text"] for message in self.replies()]
         return [text for at, text in enumerate(texts) if at == 0 or text != texts[at - 1]]

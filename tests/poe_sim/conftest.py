@@ -16,7 +16,7 @@ Start = Callable[..., Running]
 
 @pytest.fixture
 def start() -> Iterator[Start]:
-    """Start stand-ins, as fast as they go, that end with the test."""
+    """Start stand-ins, as fast as possible, that end with the test."""
     with ExitStack() as stack:
 
         def start_one(tokens: tuple[str, ...] = ("a", "b"), **switches: Any) -> Running:

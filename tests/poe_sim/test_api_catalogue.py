@@ -21,7 +21,7 @@ def api(server: Api) -> Api:
 
 
 def test_the_list_needs_no_key(api: Api) -> None:
-    """Whoever asks gets it, so it proves no key good."""
+    """The list comes without a key, so it proves no key good."""
     answer = requests.get(f"{api.url}/v1/models", timeout=10)
     assert answer.status_code == 200
     assert answer.json()["object"] == "list"
@@ -29,7 +29,7 @@ def test_the_list_needs_no_key(api: Api) -> None:
 
 
 def test_every_entry_has_the_full_shape(api: Api) -> None:
-    """Official API sheet §6: all keys are there, whatever their values."""
+    """Every entry has all keys of official API sheet §6, whatever their values."""
     for entry in api.get("/v1/models")["data"]:
         assert set(entry) == {
             "id",
@@ -58,7 +58,7 @@ def test_every_entry_has_the_full_shape(api: Api) -> None:
 
 
 def test_the_awkward_entries_are_there(api: Api) -> None:
-    """Null prices, null windows, no endpoints, prices by request, no parameters."""
+    """Prices and windows may be null, prices by request, endpoints and parameters none."""
     models = {entry["id"]: entry for entry in api.get("/v1/models")["data"]}
     assert models["gpt-4o"]["pricing"] is None
     assert models["glm-5"]["context_window"] is models["glm-5"]["context_length"] is None
@@ -74,39 +74,39 @@ def test_the_awkward_entries_are_there(api: Api) -> None:
 
 
 def test_a_model_is_found_in_any_case_and_echoed_as_sent(api: Api) -> None:
-    """The answer says the name as the request did."""
+    """The answer names the model as the request did."""
     assert api.whole("hi", model="cLaUdE-sonnet-4.5")["model"] == "cLaUdE-sonnet-4.5"
 
 
 def test_an_unknown_model_is_404(api: Api) -> None:
-    """The sheet has no code in this body."""
+    """An unknown model is a 404 that names it."""
     error = api.error("hi", 404, model="nobody")
     assert error["type"] == "invalid_request_error"
     assert "nobody" in error["message"]
 
 
 def test_a_bot_that_is_not_listed_answers(api: Api) -> None:
-    """Community bots work by their handle though no list has them."""
+    """Community bots answer by their handle though they are not listed."""
     assert "sim-community" not in {entry["id"] for entry in api.get("/v1/models")["data"]}
     assert api.text("hi", model="Sim-Community")
 
 
 def test_private_and_creator_bots_are_refused(api: Api) -> None:
-    """They cannot be reached through the API."""
+    """Private, creator and unpriced bots cannot be asked through the API."""
     assert api.error("hi", 403, model="Sim-Private")["message"] == "Access denied"
     assert api.error("hi", 403, model="App-Creator")["type"] == "moderation_error"
     assert "Token unit price" in api.error("hi", 400, model="Sim-Unpriced")["message"]
 
 
 def test_a_model_can_go_away(api: Api) -> None:
-    """Handles come and go; the control makes them."""
+    """The control can remove a model from the list and from use."""
     api.control(hidden_models=["GPT-5.1"])
     assert "gpt-5.1" not in {entry["id"] for entry in api.get("/v1/models")["data"]}
     assert api.error("hi", 404)
 
 
 def test_there_is_no_single_model_and_no_invented_endpoint(api: Api) -> None:
-    """Nobody saw these at Poe: they are 404 in JSON."""
+    """Paths that were never seen at Poe are 404 in JSON."""
     for method, path in (
         ("GET", "/v1/models/gpt-4o"),
         ("POST", "/v1/embeddings"),
@@ -114,7 +114,6 @@ def test_there_is_no_single_model_and_no_invented_endpoint(api: Api) -> None:
         ("POST", "/v1/images"),
         ("GET", "/v1/chat/completions"),
         ("GET", "/usage/nothing"),
-        ("GET", "/bot/o3"),
     ):
         answer = api.request(method, path)
         assert answer.status_code == 404

@@ -32,7 +32,7 @@ def image(url: Any) -> list[Any]:
 
 
 def test_a_whole_answer_has_poes_order_of_keys(api: Api) -> None:
-    """Official API sheet §3.5."""
+    """A whole answer has the keys of official API sheet §3.5, in their order."""
     answer = api.whole("!echo Hello")
     assert list(answer) == ["id", "object", "created", "model", "choices", "usage"]
     assert re.fullmatch(r"chatcmpl-[0-9a-f]{24}", answer["id"])
@@ -47,7 +47,7 @@ def test_a_whole_answer_has_poes_order_of_keys(api: Api) -> None:
 
 
 def test_the_headers_are_poes(api: Api) -> None:
-    """Official API sheet §14: headers."""
+    """Answers have the headers of official API sheet §14."""
     headers = api.chat("hi").headers
     assert headers["content-type"] == "application/json"
     assert headers["openai-version"] == "2020-10-01"
@@ -59,14 +59,14 @@ def test_the_headers_are_poes(api: Api) -> None:
 
 
 def test_preflight_allows_two_headers(api: Api) -> None:
-    """Browsers that send more fail, as they do at Poe."""
+    """A preflight allows two headers: browsers that send more fail, as at Poe."""
     answer = api.request("OPTIONS", "/v1/chat/completions")
     assert answer.status_code == 204
     assert answer.headers["access-control-allow-headers"] == "Authorization, Content-Type"
 
 
 def test_usage_comes_in_two_variants(api: Api) -> None:
-    """By the model, by the word, by the switch; details may be null."""
+    """Model, word and switch decide on the variant; details may be null."""
     short = {"prompt_tokens", "completion_tokens", "total_tokens"}
     long = short | {"completion_tokens_details", "prompt_tokens_details"}
     assert set(api.whole("hi", model="Claude-Sonnet-4.5")["usage"]) == short
@@ -79,14 +79,14 @@ def test_usage_comes_in_two_variants(api: Api) -> None:
 
 
 def test_grok_counts_more_reasoning_than_completion(api: Api) -> None:
-    """As recorded: 181 against 26."""
+    """Grok counts 181 tokens of reasoning whatever the completion, as recorded."""
     usage = api.whole("!echo hi", model="Grok-4")["usage"]
     assert usage["completion_tokens_details"]["reasoning_tokens"] == 181
     assert usage["completion_tokens"] == 1
 
 
 def test_reasoning_comes_twice_when_it_is_asked_for(api: Api) -> None:
-    """By the model's parameter, or by the word."""
+    """A parameter of the model or a word brings reasoning, under two names."""
     for answer in (api.whole("hi", reasoning_effort="high"), api.whole("!echo !reason hi")):
         message = answer["choices"][0]["message"]
         assert message["reasoning_content"] == message["reasoning"] != ""
@@ -95,7 +95,7 @@ def test_reasoning_comes_twice_when_it_is_asked_for(api: Api) -> None:
 
 
 def test_thinking_can_stand_in_the_content(api: Api) -> None:
-    """A line, a quotation, the answer; DeepSeek-R1 always answers so."""
+    """Thinking can be a line and a quotation before the answer; DeepSeek-R1 always has it."""
     assert api.text("!thinking count to 3").startswith("Thinking...\n\n> ")
     assert api.text("!thinking=star count to 3").startswith("*Thinking...*\n\n> ")
     text = api.text("count to 3", model="DeepSeek-R1")
@@ -104,13 +104,13 @@ def test_thinking_can_stand_in_the_content(api: Api) -> None:
 
 
 def test_the_same_question_gets_the_same_answer(api: Api) -> None:
-    """No matter how it is delivered."""
+    """The same question gets the same text, whole or streamed."""
     assert api.text("Tell me a poem") == api.text("Tell me a poem")
     assert api.text("Tell me a poem") == said(api.chunks("Tell me a poem"))
 
 
 def test_only_the_last_user_message_gives_directions(api: Api) -> None:
-    """Older words have been obeyed already."""
+    """Words in other messages have no effect."""
     messages = [
         {"role": "user", "content": "!http=500 first"},
         {"role": "assistant", "content": "!http=500 I failed"},
@@ -133,15 +133,15 @@ def test_the_body_can_be_read_back(api: Api) -> None:
 
 
 def test_a_text_of_any_length(api: Api) -> None:
-    """Exactly as long as asked for, and the same both ways."""
+    """A text has exactly the length that the prompt wants, whole and streamed."""
     assert len(api.text("!long=12345")) == 12345
     assert said(api.chunks("!long=12345 !chunks=7")) == api.text("!long=12345")
     assert api.text("!empty") == ""
 
 
 @pytest.mark.parametrize("name", ["max_tokens", "max_completion_tokens"])
-def test_the_answer_is_cut_at_max_tokens(api: Api, name: str) -> None:
-    """It says so with its finish reason."""
+def test_the_answer_ends_at_max_tokens(api: Api, name: str) -> None:
+    """A truncated answer has the finish reason `length`."""
     answer = api.whole("!echo one two three four", **{name: 2})
     assert answer["choices"][0]["message"]["content"] == "one two"
     assert answer["choices"][0]["finish_reason"] == "length"
@@ -163,7 +163,7 @@ def test_the_answer_is_cut_at_max_tokens(api: Api, name: str) -> None:
     ],
 )
 def test_the_answer_ends_before_a_stop_string(api: Api, stop: Any, expected: str) -> None:
-    """Those of white space do nothing."""
+    """An answer ends before a stop string, unless that is white space."""
     answer = api.whole("!echo one two three four", stop=stop)
     assert answer["choices"][0]["message"]["content"] == expected
     assert answer["choices"][0]["finish_reason"] == "stop"
@@ -191,7 +191,7 @@ def test_the_answer_ends_before_a_stop_string(api: Api, stop: Any, expected: str
     ],
 )
 def test_ignored_fields_are_accepted_even_in_strict_mode(api: Api, fields: Any) -> None:
-    """Official API sheet §3.1."""
+    """The ignored fields of official API sheet §3.1 are no error."""
     api.control(strict=True)
     assert api.text("!echo hi", **fields) == "hi"
 
@@ -220,21 +220,21 @@ def test_ignored_fields_are_accepted_even_in_strict_mode(api: Api, fields: Any) 
     ],
 )
 def test_a_bad_value_is_refused_by_name(api: Api, fields: Any, param: str) -> None:
-    """Values out of range say which ones are not."""
+    """A 400 for a bad value names its field."""
     error = api.error("hi", **fields)
     assert error["type"] == "invalid_request_error"
     assert error["param"] == param
 
 
 def test_an_unsupported_value_lists_the_allowed_ones(api: Api) -> None:
-    """Official API sheet §9.3: the message begins with these words."""
+    """The message begins as in official API sheet §9.3 and lists the allowed values."""
     message = api.error("hi", reasoning_effort="xhigh")["message"]
     assert message.startswith("Unsupported value:")
     assert "'none', 'low', 'medium', 'high'" in message
 
 
 def test_the_role_developer_is_refused(api: Api) -> None:
-    """The message names the accepted roles."""
+    """The refusal of a role names the accepted ones."""
     error = api.error([{"role": "developer", "content": "x"}, {"role": "user", "content": "y"}])
     assert (error["code"], error["param"]) == ("invalid_parameter", "role")
     assert all(role in error["message"] for role in ("system", "user", "assistant", "tool"))
@@ -254,36 +254,36 @@ def test_the_role_developer_is_refused(api: Api) -> None:
         ["hello"],
     ],
 )
-def test_a_message_that_makes_no_sense_is_refused(api: Api, messages: Any) -> None:
-    """Before any bot is asked."""
+def test_an_invalid_message_is_refused(api: Api, messages: Any) -> None:
+    """An invalid message is a 400, and no bot is asked."""
     assert api.error(messages)["type"] == "invalid_request_error"
     assert api.events("reply-start") == []
 
 
 def test_what_is_missing_is_named(api: Api) -> None:
-    """Neither model nor messages can be guessed."""
+    """A 400 names a missing model or missing messages."""
     assert api.post("/v1/chat/completions", {"model": "o3"}).json()["error"]["param"] == "messages"
     assert api.post("/v1/chat/completions", {}).json()["error"]["code"] == "missing_parameter"
     assert api.error([])["param"] == "messages"
 
 
 @pytest.mark.parametrize("body", [b"{", b"[]", b"\xff"])
-def test_a_body_that_is_no_json_object_is_refused(api: Api, body: bytes) -> None:
-    """With a 400 in JSON."""
+def test_a_body_must_be_a_json_object(api: Api, body: bytes) -> None:
+    """Any other body is a 400 in JSON."""
     answer = api.request("POST", "/v1/chat/completions", data=body)
     assert answer.status_code == 400
     assert answer.json()["error"]["type"] == "invalid_request_error"
 
 
 def test_a_body_that_is_too_large_is_413(api: Api) -> None:
-    """So is a prompt beyond the model's window."""
+    """A body beyond the limit is a 413, and so is a prompt beyond the model's window."""
     assert api.error("x" * 10_000, 413, model="Sim-Short-Memory")["type"] == "request_too_large"
     api.control(max_body_mb=0.01)
     assert api.error("x" * 20_000, 413)["code"] == 413
 
 
 def test_undeclared_fields_are_dropped_or_refused(api: Api) -> None:
-    """Evidence is split, so a switch and the header decide (§3.2)."""
+    """A switch decides about undeclared fields, as the evidence is split (§3.2)."""
     assert api.text("!echo hi", reasoning_effort="x", model="GPT-4o") == "hi"
     api.control(strict=True)
     error = api.error("hi", reasoning_effort="x", model="GPT-4o")
@@ -293,7 +293,7 @@ def test_undeclared_fields_are_dropped_or_refused(api: Api) -> None:
 
 
 def test_the_feature_header_chooses_the_mode(api: Api) -> None:
-    """Unknown entries are ignored; after the rollout nobody can opt out."""
+    """The header decides for one request; after the rollout it cannot opt out."""
     api.control(feature_echo=True)
     answer = api.chat("hi", a=1, headers={"poe-feature": "x-y, chat-completions-strict"})
     assert answer.status_code == 400
@@ -310,7 +310,7 @@ def test_the_feature_header_chooses_the_mode(api: Api) -> None:
 
 
 def test_pictures_are_seen(api: Api) -> None:
-    """The answer proves that the bytes arrived."""
+    """The answer proves that a picture's bytes arrived."""
     digest = hashlib.sha256(PNG).hexdigest()[:16]
     text = api.text(image(PNG_URI))
     assert f"I see 1 image:\n- image/png, {len(PNG)} bytes, sha256 {digest}" in text
@@ -318,7 +318,7 @@ def test_pictures_are_seen(api: Api) -> None:
 
 
 def test_files_are_seen(api: Api) -> None:
-    """By name, type and size; audio input is stripped."""
+    """The answer has a file's name, type and size; audio input is dropped."""
     file = {"filename": "a.pdf", "file_data": "data:application/pdf;base64,JVBERg=="}
     content = [
         {"type": "file", "file": file},
@@ -347,13 +347,13 @@ def test_files_are_seen(api: Api) -> None:
         "data:;base64,iVBORw0KGgo=",
     ],
 )
-def test_a_picture_that_is_none_is_refused(api: Api, url: Any) -> None:
-    """A broken data URI, another scheme, bytes of another type."""
+def test_an_invalid_picture_is_refused(api: Api, url: Any) -> None:
+    """Broken data URIs, other schemes and bytes of another type are refused."""
     assert "image_url.url" in api.error(image(url))["param"]
 
 
 def test_response_format_is_obeyed_by_some_and_ignored_by_others(api: Api) -> None:
-    """Grok-4 answers an instance of the schema, GPT-5.1 in prose."""
+    """Grok-4 answers with an instance of the schema, GPT-5.1 in prose."""
     schema = {
         "type": "object",
         "properties": {"n": {"type": "integer", "minimum": 3}, "s": {"enum": ["x"]}},
@@ -369,7 +369,7 @@ def test_response_format_is_obeyed_by_some_and_ignored_by_others(api: Api) -> No
 
 
 def test_an_image_bot_answers_with_markdown_and_the_bare_link(api: Api) -> None:
-    """One blank line between them, two for Imagen; the prompt is the alt text."""
+    """A blank line is between them, two for Imagen; the prompt is the alt text."""
     link = r"https://pfst\.cf2\.poecdn\.net/base/image/[0-9a-f]{64}\?w=1024&h=1024"
     text = api.text("a [red] fox", model="GPT-Image-1.5")
     assert re.fullmatch(rf"!\[a \[red\] fox\.png\]\(({link})\)\n\n\1", text)
@@ -382,7 +382,7 @@ def test_an_image_bot_answers_with_markdown_and_the_bare_link(api: Api) -> None:
     ("model", "kind"), [("ElevenLabs-v3", "audio"), ("Veo-3.1", "video"), ("Sora-2", "video")]
 )
 def test_sound_and_video_are_only_a_link(api: Api, model: str, kind: str) -> None:
-    """And count no completion tokens."""
+    """Bots of sound and video answer with a link alone, and count no completion tokens."""
     answer = api.whole("a fox", model=model)
     link = rf"https://pfst\.cf2\.poecdn\.net/base/{kind}/[0-9a-f]{{64}}"
     assert re.fullmatch(link, answer["choices"][0]["message"]["content"])
@@ -390,13 +390,13 @@ def test_sound_and_video_are_only_a_link(api: Api, model: str, kind: str) -> Non
 
 
 def test_nano_banana_answers_with_text_and_a_picture(api: Api) -> None:
-    """Unless only the picture is wanted."""
+    """Nano-Banana answers with both, unless only the picture is wanted."""
     assert api.text("a fox", model="Nano-Banana-Pro").startswith("Here is your picture.\n\n![")
     assert api.text("a fox", model="Nano-Banana-Pro", image_only=True).startswith("![a fox")
 
 
-def test_unusual_answers_are_to_be_had(api: Api) -> None:
-    """What pass-through answers may carry, and what may be missing."""
+def test_answers_can_be_unusual(api: Api) -> None:
+    """Words add the keys of pass-through answers, or leave others out."""
     assert api.whole("hi !snapshot")["model"] == "gpt-5.1-2025-11-13"
     answer = api.whole("hi !extras")
     assert answer["system_fingerprint"]

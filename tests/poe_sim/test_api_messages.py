@@ -55,7 +55,7 @@ def stream(api: Api, content: Any, **fields: Any) -> list[Any]:
 
 
 def test_a_whole_message(api: Api) -> None:
-    """Poe's id, Anthropic's shape, and the cache always told of."""
+    """A whole message has Poe's id, Anthropic's shape, and always the cache's usage."""
     message = ask(api, "!echo Hello", system="Be kind.")
     assert re.fullmatch(r"req_poe_[0-9a-f]{32}", message["id"])
     assert message["content"] == [{"type": "text", "text": "Hello"}]
@@ -64,8 +64,8 @@ def test_a_whole_message(api: Api) -> None:
     assert "cache_creation" in message["usage"]
 
 
-def test_both_keys_are_taken_and_the_own_header_wins(api: Api) -> None:
-    """`x-api-key`, or a bearer."""
+def test_a_key_comes_in_either_header(api: Api) -> None:
+    """`x-api-key` and a bearer are both accepted; `x-api-key` wins."""
     body = {"model": "claude-sonnet-4.5", "max_tokens": 9, **say("hi")}
     version = {"anthropic-version": "2023-06-01"}
     assert api.post("/v1/messages", body, headers=version).status_code == 200
@@ -80,12 +80,12 @@ def test_both_keys_are_taken_and_the_own_header_wins(api: Api) -> None:
     "name", ["claude-sonnet-4.5", "Claude-Sonnet-4.5", "claude-sonnet-4-5-20250929"]
 )
 def test_claude_goes_by_several_names(api: Api, name: str) -> None:
-    """Poe's and Anthropic's."""
+    """Claude is found by Poe's names and by Anthropic's."""
     assert ask(api, "hi", model=name)["model"] == name
 
 
 def test_other_models_are_not_found(api: Api) -> None:
-    """The message is the model's name."""
+    """Other models are a 404 whose message has the model's name."""
     expected = {"type": "not_found_error", "message": "model: gpt-4o"}
     assert error(api, "hi", 404, model="gpt-4o") == expected
     assert error(api, "hi", 404, model="nobody")["message"] == "model: nobody"
@@ -107,25 +107,25 @@ def test_other_models_are_not_found(api: Api) -> None:
         {"stop_sequences": "x"},
     ],
 )
-def test_what_makes_no_sense_is_refused(api: Api, fields: Any) -> None:
-    """Beta fields among it."""
+def test_an_invalid_request_is_refused(api: Api, fields: Any) -> None:
+    """An invalid request is a 400, and so is one with beta fields."""
     assert error(api, "hi", **fields)["type"] == "invalid_request_error"
 
 
 def test_the_version_is_required(api: Api) -> None:
-    """As header."""
+    """A request without the version header is a 400."""
     body = {"model": "claude-sonnet-4.5", "max_tokens": 9, **say("hi")}
     assert api.post("/v1/messages", body).status_code == 400
 
 
 def test_a_prompt_may_be_too_long(api: Api) -> None:
-    """The numbers are in the message."""
+    """The refusal of a long prompt has both numbers in its message."""
     message = error(api, "x" * 8000, model="Sim-Short-Memory")["message"]
     assert re.fullmatch(r"prompt is too long: \d+ tokens > 500 maximum", message)
 
 
-def test_the_rate_is_told_with_every_answer(api: Api) -> None:
-    """In Anthropic's headers."""
+def test_every_answer_has_the_rate_limit(api: Api) -> None:
+    """Answers have Anthropic's headers of the rate limit."""
     headers = api.messages(say("hi")).headers
     assert headers["anthropic-ratelimit-requests-limit"] == "500"
     assert headers["anthropic-ratelimit-requests-remaining"] == "499"
@@ -135,7 +135,7 @@ def test_the_rate_is_told_with_every_answer(api: Api) -> None:
 
 
 def test_an_answer_ends_early(api: Api) -> None:
-    """At a stop sequence, or after so many tokens."""
+    """An answer ends before a stop sequence, or after so many tokens."""
     message = ask(api, "!echo one two three", stop_sequences=["three"])
     assert (message["stop_reason"], message["stop_sequence"]) == ("stop_sequence", "three")
     assert message["content"][0]["text"] == "one two "
@@ -144,7 +144,7 @@ def test_an_answer_ends_early(api: Api) -> None:
 
 
 def test_thinking_is_a_signed_block(api: Api) -> None:
-    """When it is enabled."""
+    """Enabled thinking is a signed block before the text."""
     thinking = {"type": "enabled", "budget_tokens": 1024}
     blocks = ask(api, "hi", max_tokens=2000, thinking=thinking)["content"]
     assert [block["type"] for block in blocks] == ["thinking", "text"]
@@ -152,7 +152,7 @@ def test_thinking_is_a_signed_block(api: Api) -> None:
 
 
 def test_tools_are_called_and_their_results_used(api: Api) -> None:
-    """Whole; streamed the input comes in pieces."""
+    """A tool is called, and its result is used; a streamed input comes in pieces."""
     message = ask(api, "How is the weather in Rome?", tools=[TOOL])
     assert message["stop_reason"] == "tool_use"
     [call] = message["content"]
@@ -174,7 +174,7 @@ def test_tools_are_called_and_their_results_used(api: Api) -> None:
 
 
 def test_tool_choice_is_honoured(api: Api) -> None:
-    """None, any, one by name, one at a time."""
+    """The choices none, any, one by name and one at a time are honoured."""
 
     def stop(prompt: str, **fields: Any) -> str:
         return str(ask(api, prompt, tools=[TOOL], **fields)["stop_reason"])
@@ -188,7 +188,7 @@ def test_tool_choice_is_honoured(api: Api) -> None:
 
 
 def test_pictures_are_seen(api: Api) -> None:
-    """By content or by link; broken ones are refused."""
+    """Pictures are seen by content or by link; broken ones are refused."""
     source = {"type": "base64", "media_type": "image/png", "data": PNG}
     text = ask(api, [{"type": "image", "source": source}])["content"][0]["text"]
     assert "I see 1 image:\n- image/png, 10 bytes" in text
@@ -199,7 +199,7 @@ def test_pictures_are_seen(api: Api) -> None:
 
 
 def test_a_long_prompt_is_cached_when_it_is_marked(api: Api) -> None:
-    """Written first, read afterwards; short ones never."""
+    """A marked long prompt is written first and read afterwards; a short one never."""
     block = {"type": "text", "text": "x" * 6000, "cache_control": {"type": "ephemeral"}}
     first, second = (ask(api, "hi", system=[block])["usage"] for _ in range(2))
     assert first["cache_creation_input_tokens"] > 1024
@@ -212,7 +212,7 @@ def test_a_long_prompt_is_cached_when_it_is_marked(api: Api) -> None:
 
 
 def test_the_events_of_a_stream(api: Api) -> None:
-    """In Anthropic's order."""
+    """A stream has Anthropic's events in their order."""
     found = stream(api, "!echo one two")
     assert [event["type"] for event in found] == [
         "message_start",
@@ -230,7 +230,7 @@ def test_the_events_of_a_stream(api: Api) -> None:
 
 
 def test_an_error_in_the_middle_is_an_event(api: Api) -> None:
-    """Nothing comes after it."""
+    """An error in the middle of a stream is its last event."""
     found = stream(api, "!echo one two three !error-after=1")
     assert found[-1]["type"] == "error"
     assert found[-1]["error"]["type"] == "overloaded_error"
@@ -252,7 +252,7 @@ def test_an_error_in_the_middle_is_an_event(api: Api) -> None:
     ],
 )
 def test_any_status_can_be_had(api: Api, status: int, kind: str, prefix: str) -> None:
-    """In Anthropic's envelope, with Anthropic's id or Poe's."""
+    """Any status comes in Anthropic's envelope, with Anthropic's id or Poe's."""
     answer = api.messages(say(f"!http={status}"))
     assert answer.status_code == status
     assert answer.json()["error"]["type"] == kind
@@ -260,13 +260,13 @@ def test_any_status_can_be_had(api: Api, status: int, kind: str, prefix: str) ->
 
 
 def test_a_message_may_be_an_error_of_the_vendor_in_json(api: Api) -> None:
-    """An error within the error."""
+    """A message may hold the vendor's error as JSON."""
     message = error(api, "!http=400 !nested-error")["message"]
     assert json.loads(message)["error"]["message"]
 
 
 def test_thinking_is_streamed_and_signed(api: Api) -> None:
-    """Its block comes first and ends with the signature."""
+    """The block of thinking comes first and ends with its signature."""
     thinking = {"type": "enabled", "budget_tokens": 1024}
     found = stream(api, "count to 3", max_tokens=2000, thinking=thinking)
     deltas = [event["delta"] for event in found if event["type"] == "content_block_delta"]

@@ -61,7 +61,7 @@ def stream(api: Api, given: Any, **fields: Any) -> list[Any]:
 
 
 def test_a_whole_response(api: Api) -> None:
-    """Items of output and no `output_text`; the vendor's name for the model; never stored."""
+    """A response has items without `output_text`, the vendor's model name, and no storage."""
     answer = ask(api, "!echo Hello", store=True)
     assert answer["id"].startswith("resp_")
     assert answer["object"] == "response"
@@ -78,7 +78,7 @@ def test_a_whole_response(api: Api) -> None:
 
 
 def test_input_takes_many_forms(api: Api) -> None:
-    """A text, messages, bare parts."""
+    """Input is a text, messages, or bare parts."""
     message = {"role": "user", "content": [{"type": "input_text", "text": "!echo a"}]}
     assert text(ask(api, [message])) == "a"
     assert text(ask(api, [{"type": "message", "role": "user", "content": "!echo b"}])) == "b"
@@ -97,7 +97,7 @@ def test_input_takes_many_forms(api: Api) -> None:
 
 
 def test_instructions_count_unless_they_are_ignored(api: Api) -> None:
-    """Documented, and seen to be ignored: a switch decides."""
+    """Documentation and evidence differ, so a switch decides on instructions."""
     given = {"instructions": "x" * 4000}
     plain = ask(api, "hi")["usage"]["input_tokens"]
     assert ask(api, "hi", **given)["usage"]["input_tokens"] > plain + 900
@@ -106,20 +106,20 @@ def test_instructions_count_unless_they_are_ignored(api: Api) -> None:
 
 
 def test_some_models_have_no_responses(api: Api) -> None:
-    """As recorded, with an id."""
+    """The refusal of a model without responses has an error id, as recorded."""
     refused = error(api, "hi", model="Grok-4")
     assert refused["message"] == "Model does not support responses method."
     assert len(refused["error_id"]) == 36
 
 
 def test_earlier_responses_are_not_remembered(api: Api) -> None:
-    """Claude fails, OpenAI's models refuse."""
+    """For an earlier response Claude fails, and OpenAI's models refuse."""
     assert error(api, "hi", 500, model="Claude-Sonnet-4.5", previous_response_id="resp_x")
     assert error(api, "hi", previous_response_id="resp_x")["param"] == "previous_response_id"
 
 
 def test_reasoning_is_an_item_of_its_own(api: Api) -> None:
-    """When an effort is asked for that the model takes."""
+    """An effort that the model takes brings an item of reasoning."""
     answer = ask(api, "hi", reasoning={"effort": "high"})
     assert [item["type"] for item in answer["output"]] == ["reasoning", "message"]
     assert answer["output"][0]["summary"][0]["text"]
@@ -128,7 +128,7 @@ def test_reasoning_is_an_item_of_its_own(api: Api) -> None:
 
 
 def test_too_few_tokens_leave_it_incomplete(api: Api) -> None:
-    """With the reason."""
+    """A truncated response is `incomplete`, with the reason."""
     answer = ask(api, "!echo one two three", max_output_tokens=2)
     assert text(answer) == "one two"
     assert answer["status"] == "incomplete"
@@ -138,7 +138,7 @@ def test_too_few_tokens_leave_it_incomplete(api: Api) -> None:
 
 
 def test_a_function_is_called_and_its_output_used(api: Api) -> None:
-    """Two items belong together by their call id."""
+    """A call and its output belong together by their call id."""
     question = {"role": "user", "content": "How is the weather in Rome?"}
     [call] = ask(api, [question], tools=[TOOL])["output"]
     assert call["type"] == "function_call"
@@ -154,21 +154,21 @@ def test_a_function_is_called_and_its_output_used(api: Api) -> None:
 
 
 def test_a_schema_is_obeyed(api: Api) -> None:
-    """On every model that has the endpoint."""
+    """Every model with the endpoint answers with an instance of the schema."""
     schema = {"type": "object", "properties": {"n": {"const": 5}}, "required": ["n"]}
     wanted = {"format": {"type": "json_schema", "name": "a", "schema": schema}}
     assert json.loads(text(ask(api, "hi", text=wanted))) == {"n": 5}
 
 
 def test_deep_research_needs_a_tool(api: Api) -> None:
-    """One of three."""
+    """Deep research is refused without one of its three tools."""
     model = "o3-Deep-Research"
     assert "web_search_preview" in error(api, "hi", model=model)["message"]
     assert ask(api, "hi", model=model, tools=[{"type": "web_search_preview"}])
 
 
 def test_the_events_of_a_stream(api: Api) -> None:
-    """In OpenAI's order, numbered without a gap, `[DONE]` last."""
+    """A stream has OpenAI's events in their order, numbered without a gap, `[DONE]` last."""
     found = stream(api, "!echo one two", reasoning={"effort": "low"})
     assert found.pop() == "[DONE]"
     assert [event["sequence_number"] for event in found] == list(range(len(found)))
@@ -193,7 +193,7 @@ def test_the_events_of_a_stream(api: Api) -> None:
 
 
 def test_an_empty_text_is_an_item_too(api: Api) -> None:
-    """Announced and finished, without a delta."""
+    """An empty text is announced and finished, without a delta."""
     kinds = [event["type"] for event in stream(api, "!empty")[:-1]]
     assert kinds.count("response.output_item.added") == 1
     assert "response.output_text.delta" not in kinds
@@ -201,7 +201,7 @@ def test_an_empty_text_is_an_item_too(api: Api) -> None:
 
 
 def test_a_streamed_function_call(api: Api) -> None:
-    """Its arguments come in pieces."""
+    """The arguments of a streamed call come in pieces."""
     found = stream(api, "How is the weather in Rome?", tools=[TOOL])
     kind = "response.function_call_arguments.delta"
     pieces = [event["delta"] for event in found[:-1] if event["type"] == kind]
@@ -210,14 +210,14 @@ def test_a_streamed_function_call(api: Api) -> None:
 
 
 def test_a_text_may_be_missing(api: Api) -> None:
-    """As Gemini's tool answers had it."""
+    """An `output_text` may lack its text, as in Gemini's answers with tools."""
     answer = ask(api, "weather? !no-text", tools=[TOOL], model="Gemini-3-Flash")
     message = next(item for item in answer["output"] if item["type"] == "message")
     assert "text" not in message["content"][0]
 
 
 def test_an_error_in_the_middle_is_an_event(api: Api) -> None:
-    """Nothing comes after it."""
+    """An error in the middle of a stream is its last event."""
     found = stream(api, "!echo one two three !error-after=2")
     assert found[-1]["type"] == "error"
     assert found[-1]["message"]

@@ -42,7 +42,7 @@ def test_an_instance_is_allowed_by_its_schema(schema: Any, expected: object) -> 
 
 
 def test_nested_objects_are_filled_in() -> None:
-    """Members of members are there, required or not."""
+    """Nested members are there, required or not."""
     schema = {
         "type": "object",
         "properties": {
@@ -72,7 +72,7 @@ def test_references_are_followed_and_parts_merged() -> None:
 
 
 def test_a_schema_that_contains_itself_ends() -> None:
-    """What is optional is left out deep down."""
+    """Optional members are left out deep down."""
     tree = {"type": "object", "properties": {"v": {"const": 1}, "next": {"$ref": "#"}}}
     tree["required"] = ["v"]
     made = instance(tree)
@@ -112,12 +112,12 @@ def test_a_string_matches_its_pattern(pattern: str) -> None:
     ],
 )
 def test_what_cannot_be_satisfied_is_a_bad_schema(schema: Any) -> None:
-    """Absurd sizes, endless nesting, values of the wrong type."""
+    """Absurd sizes, endless nesting and values of the wrong type are a bad schema."""
     with pytest.raises(BadSchemaError):
         instance(schema)
 
 
 def test_hints_fill_strings_by_name() -> None:
-    """A string takes the value that is hinted at, an enum does not."""
+    """A string takes its value from the hint, an enum does not."""
     schema = {"type": "object", "properties": {"city": {}, "unit": {"enum": ["C"]}}}
     assert {"city": "Rome", "unit": "C"} == instance(schema, {"city": "Rome", "unit": "F"})

@@ -39,7 +39,7 @@ def raw(api: Api, prompt: str, *, stream: bool = True) -> socket.socket:
 
 
 def test_a_stream_begins_with_the_role_and_ends_with_done(api: Api) -> None:
-    """Role, content, finish, `[DONE]`; one id; no usage unasked."""
+    """A stream has role, content, finish, `[DONE]`, one id, and no usage unasked."""
     answer = api.chat("!echo One two", stream=True)
     assert answer.headers["content-type"] == "text/event-stream"
     assert answer.headers["openai-version"]
@@ -55,7 +55,7 @@ def test_a_stream_begins_with_the_role_and_ends_with_done(api: Api) -> None:
 
 
 def test_usage_is_a_chunk_without_choices(api: Api) -> None:
-    """With `include_usage`, or by the word."""
+    """`include_usage` or a word brings usage in a chunk without choices."""
     for chunks in (
         api.chunks("hi", stream_options={"include_usage": True}),
         api.chunks("hi !usage-empty-choices"),
@@ -67,7 +67,7 @@ def test_usage_is_a_chunk_without_choices(api: Api) -> None:
 
 
 def test_reasoning_is_streamed_before_the_text(api: Api) -> None:
-    """Under both names."""
+    """Reasoning comes before the text, under both names."""
     chunks = api.chunks("!echo hello !reason")
     assert said(chunks, "reasoning_content") == said(chunks, "reasoning") != ""
     kinds = ["content" in chunk["choices"][0]["delta"] for chunk in chunks[1:-2]]
@@ -76,15 +76,15 @@ def test_reasoning_is_streamed_before_the_text(api: Api) -> None:
 
 @pytest.mark.parametrize(("words", "count"), [("!chunks=3", 3), ("!size=5", 5), ("!chunks=99", 22)])
 def test_the_number_of_chunks_can_be_chosen(api: Api, words: str, count: int) -> None:
-    """More chunks than there are words means letter by letter."""
+    """A prompt chooses number or size of the chunks; many of them are cut inside words."""
     chunks = api.chunks(f"!echo {words} a text in several bits")
     assert said(chunks) == "a text in several bits"
     # Besides them: the role, the finish and `[DONE]`.
     assert len(chunks) == count + 3
 
 
-def test_a_stamp_is_the_moment_of_sending(api: Api) -> None:
-    """`!stamp=N` is N chunks, each filled with the time when it goes out."""
+def test_a_stamp_is_the_time_of_sending(api: Api) -> None:
+    """`!stamp=N` is N chunks, each with the time at which it was sent."""
     before = time.monotonic()
     chunks = api.chunks("!stamp=3 !delay=0.02")
     stamps = [float(stamp) for stamp in said(chunks).split()]
@@ -95,7 +95,7 @@ def test_a_stamp_is_the_moment_of_sending(api: Api) -> None:
 
 @pytest.mark.parametrize("words", ["!crlf", "!no-space", "!pings", "!split-utf8"])
 def test_the_wire_may_look_different_and_mean_the_same(api: Api, words: str) -> None:
-    """Other line ends, no space, comments, characters cut in two."""
+    """Other line ends, missing spaces, comments and split characters mean the same."""
     plain = api.chat("!echo ärger 世界 🌍", stream=True).content
     other = api.chat(f"!echo ärger 世界 🌍 {words}", stream=True).content
     assert said(api.chunks(f"!echo ärger 世界 🌍 {words}")) == "ärger 世界 🌍"
@@ -108,8 +108,8 @@ def test_the_wire_may_look_different_and_mean_the_same(api: Api, words: str) -> 
         assert other.count(b": ping\n\n") == len(events(plain)) - 3
 
 
-def test_a_character_is_cut_between_two_reads(api: Api) -> None:
-    """So a client that decodes each read on its own fails."""
+def test_a_character_is_split_between_two_reads(api: Api) -> None:
+    """A client that decodes each read by itself fails."""
     connection = raw(api, "!echo !split-utf8 🌍🌍🌍")
     reads = []
     while not reads or not reads[-1].endswith(b"0\r\n\r\n"):
@@ -117,7 +117,7 @@ def test_a_character_is_cut_between_two_reads(api: Api) -> None:
     connection.close()
     broken = 0
     for read in reads:
-        # The chunk's end is the last thing of a read: look before it.
+        # A read ends with the end of a chunk.
         try:
             read.removesuffix(b"\r\n").decode()
         except UnicodeDecodeError:
@@ -126,13 +126,13 @@ def test_a_character_is_cut_between_two_reads(api: Api) -> None:
 
 
 def test_first_deltas_may_differ(api: Api) -> None:
-    """Without a role, or with null for content."""
+    """The first delta may lack its role, or have null as content."""
     assert api.chunks("hi !no-role")[0]["choices"][0]["delta"] == {"content": ""}
     assert api.chunks("hi !null-content")[0]["choices"][0]["delta"]["content"] is None
 
 
 def test_an_end_may_be_missing(api: Api) -> None:
-    """No finish, no `[DONE]`, or neither."""
+    """A stream may end without finish reason, without `[DONE]`, or without both."""
     assert api.chunks("!echo hi !no-done")[-1]["choices"][0]["finish_reason"] == "stop"
     chunks = api.chunks("!echo hi !no-finish")
     assert chunks[-1] == "[DONE]"
@@ -143,7 +143,7 @@ def test_an_end_may_be_missing(api: Api) -> None:
 
 
 def test_an_error_may_come_in_the_middle(api: Api) -> None:
-    """After so many chunks, inside a 200; nothing comes after it."""
+    """After so many chunks of a 200 an error may be the last event."""
     chunks = api.chunks("!echo one two three !error-after=2")
     assert said(chunks[:-1]) == "one two"
     assert chunks[-1]["error"]["type"] == "provider_error"
@@ -152,7 +152,7 @@ def test_an_error_may_come_in_the_middle(api: Api) -> None:
 
 
 def test_a_chunk_may_be_broken(api: Api) -> None:
-    """The stream goes on behind it."""
+    """A stream goes on behind a broken chunk."""
     body = api.chat("!echo one two three !broken-json=1", stream=True).content
     data = [data for _, data in events(body)]
     broken = [each for each in data if each != "[DONE]" and not each.endswith("}")]
@@ -161,7 +161,7 @@ def test_a_chunk_may_be_broken(api: Api) -> None:
 
 
 def test_a_connection_may_be_cut(api: Api) -> None:
-    """After so many chunks, or before any byte."""
+    """A connection is cut after so many chunks, or before the first byte."""
     answer = api.chat("!echo one two three !cut=2", stream=True)
     got: list[bytes] = []
     with pytest.raises(requests.exceptions.ChunkedEncodingError):
@@ -177,7 +177,7 @@ def test_a_connection_may_be_cut(api: Api) -> None:
 
 
 def test_pace_is_seconds_between_chunks(api: Api) -> None:
-    """By the word or by the control; `!first` waits before the status line."""
+    """Word or control set the pace; `!first` waits before the status line."""
     started = time.monotonic()
     api.chunks("!echo a b c d e !delay=0.03")
     assert 0.12 < time.monotonic() - started < 1
@@ -191,7 +191,7 @@ def test_pace_is_seconds_between_chunks(api: Api) -> None:
 
 
 def test_the_socket_stays_open_without_a_byte(api: Api) -> None:
-    """Until the first byte is due."""
+    """The socket is silent until the first byte is due."""
     connection = raw(api, "!echo hi !first=0.3")
     connection.settimeout(0.15)
     with pytest.raises(TimeoutError):
@@ -202,7 +202,7 @@ def test_the_socket_stays_open_without_a_byte(api: Api) -> None:
 
 
 def test_silence_may_fall_after_the_head(api: Api) -> None:
-    """The headers come at once, the text later; or there is a pause in the middle."""
+    """The headers may come long before the text, or a pause in the middle."""
     started = time.monotonic()
     answer = api.chat("!echo hi !first-chunk=0.4", stream=True)
     assert time.monotonic() - started < 0.4
@@ -216,7 +216,7 @@ def test_silence_may_fall_after_the_head(api: Api) -> None:
 @pytest.mark.parametrize("stream", [True, False])
 @pytest.mark.parametrize("words", ["!first=30", "!hang", "!delay=30"])
 def test_a_client_that_hangs_up_is_noticed(api: Api, words: str, stream: bool) -> None:
-    """While nothing is being said as well as in the middle."""
+    """A hang-up is noticed before the first byte as well as in the middle."""
     connection = raw(api, f"!echo a b c {words}", stream=stream)
     api.wait_for("reply-start")
     assert api.control()["active"]["key-1"] == 1
@@ -246,7 +246,7 @@ STATUSES: dict[int, str | None] = {
 @pytest.mark.parametrize(("status", "kind"), STATUSES.items())
 @pytest.mark.parametrize("stream", [True, False])
 def test_any_status_can_be_had(api: Api, status: int, kind: str | None, stream: bool) -> None:
-    """With its body, before a stream begins; by a word or by the name of the model."""
+    """A word or the model's name brings any status, with its body, before a stream begins."""
     for error in (
         api.error(f"!http={status}", status, stream=stream),
         api.error("hi", status, stream=stream, model=f"Sim-Http-{status}"),
@@ -257,7 +257,7 @@ def test_any_status_can_be_had(api: Api, status: int, kind: str | None, stream: 
 
 
 def test_the_bodies_are_those_that_were_seen(api: Api) -> None:
-    """Official API sheet §9.3, and each envelope of §9.2."""
+    """Error bodies are those of official API sheet §9.3, in each envelope of §9.2."""
     assert api.error("!http=401", 401) == {
         "message": "Incorrect API key provided. You can find your API key at "
         "https://poe.com/api/keys.",
@@ -277,14 +277,14 @@ def test_the_bodies_are_those_that_were_seen(api: Api) -> None:
 
 
 def test_retry_after_is_sent(api: Api) -> None:
-    """One second for a 429 unless told otherwise."""
+    """A 429 says one second unless a word says otherwise."""
     assert api.chat("!http=429").headers["retry-after"] == "1"
     assert api.chat("!http=503 !retry-after=7").headers["retry-after"] == "7"
     assert "retry-after" not in api.chat("!http=429 !retry-after=none").headers
 
 
-def test_answers_that_are_no_json(api: Api) -> None:
-    """A page of the proxy in front, or nothing."""
+def test_an_answer_can_be_no_json(api: Api) -> None:
+    """An answer may be a page of the proxy in front, or empty."""
     answer = api.chat("!html-502")
     assert answer.status_code == 502
     assert answer.headers["content-type"].startswith("text/html")
@@ -294,14 +294,14 @@ def test_answers_that_are_no_json(api: Api) -> None:
 
 
 def test_trouble_ends_after_so_many_times(api: Api) -> None:
-    """The same prompt then succeeds."""
+    """After so many times the same prompt succeeds."""
     statuses = [api.chat("!http=500 !times=2 hi").status_code for _ in range(4)]
     assert statuses == [500, 500, 200, 200]
     assert api.text("!echo !error-after=1 !times=0 hi") == "hi"
 
 
 def test_trouble_can_be_meant_for_one_key(api: Api) -> None:
-    """By a word, or by the control for all its requests."""
+    """A word or the control makes trouble for one key only."""
     other = Api(api.url, key="k2")
     assert api.chat("!http=500 !only=key-2 hi").status_code == 200
     assert other.chat("!http=500 !only=key-2 hi").status_code == 500
@@ -315,21 +315,21 @@ def test_trouble_can_be_meant_for_one_key(api: Api) -> None:
 
 @pytest.mark.parametrize(("down", "status"), [(True, 503), ("html", 502)])
 def test_the_host_can_be_down(api: Api, down: Any, status: int) -> None:
-    """For all paths alike."""
+    """A host that is down fails on all paths alike."""
     api.control(down=down)
     assert api.chat("hi").status_code == status
     assert api.request("GET", "/v1/models").status_code == status
 
 
-def test_the_host_can_refuse_to_speak(api: Api) -> None:
+def test_the_host_can_close_connections(api: Api) -> None:
     """The connection is closed without a byte."""
     api.control(down="refuse")
     with pytest.raises(requests.exceptions.ConnectionError):
         api.chat("hi")
 
 
-def test_the_journal_tells_of_requests_and_replies(api: Api) -> None:
-    """By labels and names: no key, no word of the conversation."""
+def test_the_journal_has_requests_and_replies(api: Api) -> None:
+    """Entries have labels and names, but no key and no word of the conversation."""
     api.chunks("!echo sesame", temperature=0.5)
     request, start, end = api.journal()
     assert (request["method"], request["path"]) == ("POST", "/v1/chat/completions")
@@ -345,8 +345,8 @@ def test_the_journal_tells_of_requests_and_replies(api: Api) -> None:
     assert "sesame" not in text
 
 
-def test_the_journal_tells_why_not(api: Api) -> None:
-    """Verdicts of refusals, faults and cut connections."""
+def test_the_journal_has_reasons(api: Api) -> None:
+    """Refusals, faults and cut connections have their verdicts."""
     api.chat("!http=503")
     api.chat("hi", n=2)
     Api(api.url, key="nobody").chat("hi")

@@ -48,7 +48,7 @@ def names(api: Api, prompt: Any, **fields: Any) -> list[str]:
 
 
 def test_a_call_has_arguments_that_fit_the_schema(api: Api) -> None:
-    """The place comes from the prompt; content is empty, as at Poe."""
+    """Arguments fit the schema, a place comes from the prompt, and content is empty."""
     answer = api.whole("What is the weather in New York today?", tools=TOOLS)
     choice = answer["choices"][0]
     assert choice["finish_reason"] == "tool_calls"
@@ -61,7 +61,7 @@ def test_a_call_has_arguments_that_fit_the_schema(api: Api) -> None:
 
 
 def test_the_prompt_decides_which_tool_is_called(api: Api) -> None:
-    """A word of the tool's name, a directive, or nothing at all."""
+    """A word of a tool's name or a directive makes the bot call it."""
     assert names(api, "How is the weather?") == ["get_weather"]
     assert names(api, "Please mail this") == ["sendMail"]
     assert names(api, "北京的天气怎么样？") == ["get_weather"]
@@ -72,7 +72,7 @@ def test_the_prompt_decides_which_tool_is_called(api: Api) -> None:
 
 
 def test_several_calls_at_once(api: Api) -> None:
-    """One after the other in the list of tools; one only if they may not be parallel."""
+    """Several calls go through the list of tools; only one if they may not be parallel."""
     assert names(api, "!calls=4 hi") == ["get_weather", "lookup_stock", "sendMail", "get_weather"]
     assert len({call["id"] for call in calls(api, "!calls=4 hi")}) == 4
     assert names(api, "!calls=4 hi", parallel_tool_calls=False) == ["get_weather"]
@@ -80,7 +80,7 @@ def test_several_calls_at_once(api: Api) -> None:
 
 
 def test_tool_choice_is_honoured(api: Api) -> None:
-    """None, auto, required, or one by name."""
+    """The choices none, auto, required and one by name are honoured."""
     assert names(api, "weather?", tool_choice="none") == []
     assert names(api, "!call weather?", tool_choice="none") == []
     assert names(api, "weather?", tool_choice="auto") == ["get_weather"]
@@ -93,7 +93,7 @@ def test_tool_choice_is_honoured(api: Api) -> None:
 
 
 def test_allowed_tools_work_on_few_models(api: Api) -> None:
-    """On o3-mini, and not on others."""
+    """`allowed_tools` work on o3-mini and are refused by others."""
     some = [{"type": "function", "function": {"name": "sendMail"}}]
     choice = {"type": "allowed_tools", "allowed_tools": {"mode": "required", "tools": some}}
     assert names(api, "weather?", model="o3-mini", tool_choice=choice) == ["sendMail"]
@@ -101,14 +101,14 @@ def test_allowed_tools_work_on_few_models(api: Api) -> None:
 
 
 def test_arguments_can_be_given_or_spoilt(api: Api) -> None:
-    """By words of the prompt."""
+    """Words of the prompt give the arguments, or break them."""
     call = calls(api, '!call=get_weather !args={"city":"Rome"}')[0]
     assert call["function"]["arguments"] == '{"city":"Rome"}'
     assert calls(api, "!call !bad-args")[0]["function"]["arguments"] == '{"broken": '
 
 
 def test_an_impossible_schema_is_refused(api: Api) -> None:
-    """Not by an answer that breaks off."""
+    """An impossible schema is a 400, not an answer that breaks off."""
     endless = {"type": "object", "properties": {"a": {"$ref": "#"}}, "required": ["a"]}
     assert "schema" in api.error("!call", tools=[tool("x", endless)])["message"]
     assert api.error("hi", tools=[tool("x", "no schema")])["type"] == "invalid_request_error"
@@ -125,7 +125,7 @@ def test_an_impossible_schema_is_refused(api: Api) -> None:
     ],
 )
 def test_ids_have_no_fixed_format(api: Api, model: str, prefix: str) -> None:
-    """Each vendor has its own."""
+    """Each vendor has its own form of id."""
     assert calls(api, "weather?", model=model)[0]["id"].startswith(prefix)
 
 
@@ -136,7 +136,7 @@ def _streamed(api: Api, prompt: str, **fields: Any) -> list[Any]:
 
 
 def test_a_streamed_call_comes_in_pieces(api: Api) -> None:
-    """First who it is, then its arguments; each piece says which call it belongs to."""
+    """Id and name come first, then the arguments; each piece has its call's index."""
     deltas = _streamed(api, "weather? !calls=2")
     first = [delta for delta in deltas if delta["index"] == 0]
     assert first[0]["function"] == {"name": "get_weather", "arguments": ""}
@@ -151,14 +151,14 @@ def test_a_streamed_call_comes_in_pieces(api: Api) -> None:
 
 
 def test_a_streamed_call_ends_with_its_finish_reason(api: Api) -> None:
-    """And `[DONE]`."""
+    """The finish reason `tool_calls` and `[DONE]` end the stream."""
     chunks = api.chunks("weather?", tools=TOOLS)
     assert chunks[-2]["choices"][0]["finish_reason"] == "tool_calls"
     assert chunks[-1] == "[DONE]"
 
 
 def test_deltas_may_lack_their_index_or_come_at_once(api: Api) -> None:
-    """As seen with Google models."""
+    """Deltas may lack their index, or be a single one, as with Google's models."""
     assert all("index" not in delta for delta in _streamed(api, "weather? !no-index"))
     deltas = _streamed(api, "weather? !whole-args")
     assert len(deltas) == 1
@@ -174,7 +174,7 @@ def _conversation(call: Any, **changes: Any) -> list[Any]:
 
 
 def test_the_answer_uses_the_result(api: Api) -> None:
-    """It is not called once more."""
+    """With the result the bot answers, and does not call once more."""
     answer = api.whole(_conversation(calls(api, "weather?")[0]), tools=TOOLS)
     choice = answer["choices"][0]
     assert choice["message"]["content"] == "get_weather says: 21 degrees"
@@ -182,21 +182,21 @@ def test_the_answer_uses_the_result(api: Api) -> None:
 
 
 def test_a_bot_may_call_several_times_in_a_row(api: Api) -> None:
-    """So many rounds as the prompt says, then it answers."""
+    """A bot calls in as many rounds as the prompt says, then it answers."""
     messages = _conversation(calls(api, "weather?")[0])
     messages[0]["content"] = "How is the weather? !rounds=2"
     assert names(api, messages) == ["get_weather"]
 
 
 def test_a_new_question_may_call_again(api: Api) -> None:
-    """Old results belong to the old question."""
+    """Results of an old question do not keep a new one from a call."""
     messages = _conversation(calls(api, "weather?")[0])
     messages.append({"role": "user", "content": "And the weather tomorrow?"})
     assert names(api, messages) == ["get_weather"]
 
 
 def test_gemini_wants_its_thought_signature_back(api: Api) -> None:
-    """Unchanged, or the answer is 400; in later turns it no longer matters."""
+    """A changed or missing signature is a 400 in its turn, and does not matter later."""
     model = "Gemini-3.1-Pro"
     call = calls(api, "weather?", model=model)[0]
     signature = call["extra_content"]["google"]["thought_signature"]
@@ -213,14 +213,14 @@ def test_gemini_wants_its_thought_signature_back(api: Api) -> None:
 
 
 def test_a_streamed_call_of_gemini_is_signed_too(api: Api) -> None:
-    """In its first delta."""
+    """The first delta of a call has the signature."""
     deltas = _streamed(api, "weather?", model="Gemini-3-Flash")
     assert deltas[0]["extra_content"]["google"]["thought_signature"]
     assert all("extra_content" not in delta for delta in deltas[1:])
 
 
 def test_tools_for_a_model_without_are_refused(api: Api) -> None:
-    """Some that advertise them refuse them too, with a 404."""
+    """Tools are refused by models without them; a 404 comes from some that advertise them."""
     error = api.error("hi", tools=TOOLS, model="DeepSeek-R1")
     assert (error["code"], error["param"]) == ("unsupported_feature_for_model", "model")
     assert "tool calling" in error["message"]

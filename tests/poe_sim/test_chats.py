@@ -16,7 +16,7 @@ def texts(browser: Browser, chat: dict[str, Any]) -> list[str]:
 
 
 def test_existing_chat(browser: Browser) -> None:
-    """A second message goes on in its chat: no new chat is told of, and none is answered."""
+    """A second message goes on in its chat, without news or an answer about a new one."""
     chat = browser.say("!echo one")["chat"]
     browser.items()
     edge = browser.say("!echo two", chatId=chat["chatId"])
@@ -29,7 +29,7 @@ def test_existing_chat(browser: Browser) -> None:
 
 
 def test_chats_belong_to_accounts(browser: Browser, sim: Running) -> None:
-    """Nobody writes into the chat of somebody else, or reads it."""
+    """An account cannot write into the chat of another one, or read it."""
     chat = browser.say("!echo one")["chat"]
     with Browser(sim.url, "b") as other:
         other.open()
@@ -53,7 +53,7 @@ def test_chat_break(browser: Browser) -> None:
 
 
 def test_stop_by_message(browser: Browser) -> None:
-    """The older way to stop names the message."""
+    """The older way of stopping names the message."""
     browser.say("!echo !hang !chunks=2 one two")
     while (message := browser.items(until="messageAdded")[-1][1])["text"] != "one":
         pass
@@ -75,7 +75,7 @@ def test_stop_when_nothing_runs(browser: Browser, sim: Running) -> None:
 
 
 def test_delete_chat(browser: Browser, sim: Running) -> None:
-    """A deleted chat is gone from lists, ends what it was saying, and says so."""
+    """A deleted chat is gone from lists; its reply ends, and the deletion is pushed."""
     chat = browser.say("!echo !hang one")["chat"]
     browser.data("useDeleteChat_deleteChat_Mutation", chatId=chat["chatId"])
     items = browser.items(until="chatDeletedV3")
@@ -162,7 +162,7 @@ def test_history_by_bot(browser: Browser) -> None:
 
 
 def test_bot_list_pages(browser: Browser) -> None:
-    """The list of bots is complete over its pages, marks what is deleted, hides what is private."""
+    """The pages of the bot list have all bots, deleted ones marked, but no private ones."""
     handles: dict[str, str] = {}
     cursor = None
     while True:
@@ -215,7 +215,7 @@ def test_bot_information(browser: Browser, name: str, handle: str | None) -> Non
 
 
 def test_bots_made_unknown(browser: Browser, sim: Running) -> None:
-    """A bot can be made unknown, and codenames as well."""
+    """The control can hide a bot, and codenames as well."""
     sim.world.switches.unknown_bots = ["GPT-4o"]
     sim.world.switches.codenames_in_bot_info = False
 
@@ -227,7 +227,7 @@ def test_bots_made_unknown(browser: Browser, sim: Running) -> None:
 
 
 def test_small_operations(browser: Browser) -> None:
-    """Titles, settings, sharing, searching and the rest answer from what there is."""
+    """Titles, settings, sharing, searching and the rest answer from the state."""
     chat = browser.say("!echo one")["chat"]
     message = browser.replies()[-1]
     number = chat["chatId"]
@@ -288,7 +288,7 @@ def upload(browser: Browser, **files: tuple[str, bytes, str]) -> requests.Respon
 
 @pytest.mark.parametrize("form", ["plain", "quoted", "json", "nested"])
 def test_upload(browser: Browser, sim: Running, form: str) -> None:
-    """A file is uploaded, its ticket comes in the form chosen, and a message carries it."""
+    """A file is uploaded, its ticket comes in the chosen form, and a message carries it."""
     sim.world.switches.jwt_form = form
     answer = upload(browser, file=("notes.txt", b"some notes", "text/plain"))
 

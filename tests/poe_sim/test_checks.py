@@ -47,7 +47,7 @@ def test_tag_with_an_older_salt() -> None:
 
 
 def test_checks_come_in_order(browser: Browser, sim: Running) -> None:
-    """Each thing that is wrong hides all that would be found after it."""
+    """The first failing check hides all later ones."""
     good = browser.envelope("settingsPageQuery", {})
     broken = b'{"queryName":'
     tries: list[tuple[str, bytes, dict[str, str | None]]] = [
@@ -63,7 +63,7 @@ def test_checks_come_in_order(browser: Browser, sim: Running) -> None:
         ("bad poe-revision", good, {"poe-queryname": "settingsPageQuery", "Poe-Revision": "x"}),
         ("ok", good, {"poe-queryname": "settingsPageQuery"}),
     ]
-    # Whose request it is, and of which type, comes first of all.
+    # Cookie and content type come first of all.
     browser.session.headers["Cookie"] = "p-b=wrong"
     assert 400 == browser.post("/api/gql_POST", broken, Content_Type="text/plain").status_code
     assert "bad cookie" == sim.world.journal.entries[-1]["verdict"]
@@ -80,7 +80,7 @@ def test_checks_come_in_order(browser: Browser, sim: Running) -> None:
 
 
 def test_wrong_hash_and_unknown_operation(browser: Browser, sim: Running) -> None:
-    """A retired hash is a Server Error, an operation that never was has no persisted query."""
+    """A retired hash is a Server Error, an unknown operation has no persisted query."""
     browser.hashes["settingsPageQuery"] = "f" * 64
     stale = browser.query("settingsPageQuery")
     unknown = browser.query("NoSuchQuery")
@@ -98,7 +98,7 @@ def test_wrong_hash_and_unknown_operation(browser: Browser, sim: Running) -> Non
 
 
 def test_first_letter_is_free(browser: Browser) -> None:
-    """Names are taken with a capital or a small first letter; other spellings are not."""
+    """The first letter of a name may be a capital or not; other spellings are refused."""
     assert browser.query("SettingsPageQuery").json()["data"]
     assert not browser.query("settingspagequery").json()["data"]
 
@@ -106,7 +106,7 @@ def test_first_letter_is_free(browser: Browser) -> None:
 def test_hash_comes_before_channel_and_channel_before_variables(
     browser: Browser, sim: Running
 ) -> None:
-    """Operations that push need a known channel; what they ask for is looked at last."""
+    """Operations that push need a known channel; variables are checked last."""
     wrong = {"chatId": "one"}
     name = "useDeleteChat_deleteChat_Mutation"
     no_channel: dict[str, str | None] = {"Poe-Tchannel": None}
@@ -144,7 +144,7 @@ def test_hash_comes_before_channel_and_channel_before_variables(
     ],
 )
 def test_strict_send_insists(browser: Browser, change: dict[str, Any]) -> None:
-    """A variable that is wrong, unknown, or of other days is a Server Error."""
+    """A variable that is wrong, unknown, or only of older clients is a Server Error."""
     answer = browser.send("Hello", **change).json()
 
     assert "Server Error" == answer["errors"][0]["message"]
@@ -164,11 +164,11 @@ def test_strict_send_misses(browser: Browser, name: str) -> None:
     [("either", 200, 200), ("plain", 200, 400), ("swapped", 400, 200)],
 )
 def test_tag_modes(start: Start, mode: str, plain_status: int, swapped_status: int) -> None:
-    """The tag is taken in the forms that the mode allows."""
+    """The accepted forms of the tag are those of the mode."""
     sim = start(tag_mode=mode, tokens=("a",))
     with Browser(sim.url, "a") as browser:
         browser.read_page()
-        # The two forms are the same when both characters are: look for a body where they differ.
+        # The two forms are equal if both characters are: find a body with different ones.
         for number in range(100):
             body = browser.envelope("HandleBotLandingPageQuery", {"botHandle": f"é{number}"})
             plain = tag(body, browser.formkey)
@@ -182,7 +182,7 @@ def test_tag_modes(start: Start, mode: str, plain_status: int, swapped_status: i
 
 
 def test_lenient_mode(start: Start) -> None:
-    """Clients of mid-2025 are let in: their names, hashes, variables, and no new headers."""
+    """Clients of mid-2025 are accepted: their names, hashes, variables, and no new headers."""
     sim = start(mode="lenient")
     with Browser(sim.url, "a") as browser:
         browser.read_page()
@@ -219,7 +219,7 @@ def test_old_revision(start: Start) -> None:
 
 
 def test_telemetry(browser: Browser) -> None:
-    """A list of events with the right key and tag is taken, anything else is not."""
+    """A list of events with the right key and tag is accepted, anything else is not."""
     good = json.dumps([{"category": "poe/statsd_event", "data": {}}]).encode()
 
     assert {} == browser.post("/api/receive_POST", good).json()
@@ -239,7 +239,7 @@ def test_strict_subscriptions(browser: Browser, name: str) -> None:
 
 
 def test_journal_holds_no_secret(browser: Browser, sim: Running) -> None:
-    """Neither cookie nor form key nor prompt nor channel hash stands in journal or control."""
+    """Journal and control have no cookie, form key, prompt or channel hash."""
     browser.ask("!echo a very private prompt")
     browser.get("/", headers={"Cookie": "p-b=somebody-elses"})
     told = browser.get("/__journal").text + browser.get("/__control").text

@@ -34,7 +34,7 @@ def control(sim: Running, **changes: Any) -> Any:
 
 
 def test_a_bot_says_its_lines_one_after_the_other(sim: Running, browser: Browser) -> None:
-    """One at each message, whatever the prompt; after the last it is itself again."""
+    """Each message gets the next line, whatever its prompt; then the bot answers by itself."""
     control(sim, lines={"gpt4_o": ["First, 世界\n", "<tool>\n{}"]})
 
     assert "First, 世界\n" == browser.ask("!echo hello", bot="GPT-4o")[-1]
@@ -42,7 +42,7 @@ def test_a_bot_says_its_lines_one_after_the_other(sim: Running, browser: Browser
     assert "1, 2, 3." == browser.ask("count to 3", bot="GPT-4o")[-1]
 
 
-def test_a_line_is_said_as_the_words_will(sim: Running, browser: Browser) -> None:
+def test_words_steer_how_a_line_comes(sim: Running, browser: Browser) -> None:
     """The words of the prompt decide on the pieces, not on the text."""
     control(sim, lines={"GPT-4o": ["one two three"]})
 
@@ -76,7 +76,7 @@ def test_what_a_bot_was_told_is_kept(sim: Running, browser: Browser) -> None:
 
 
 def test_a_refused_message_takes_no_line(sim: Running, browser: Browser) -> None:
-    """What was not accepted reached no bot."""
+    """A refused message reaches no bot."""
     control(sim, lines={"GPT-4o": ["Hi"]})
     variables = browser.send_variables("!status=reached_limit one", bot="GPT-4o")
     browser.query("sendMessageMutation", variables)
@@ -85,7 +85,7 @@ def test_a_refused_message_takes_no_line(sim: Running, browser: Browser) -> None
 
 
 def test_reset_takes_lines_away(sim: Running, browser: Browser) -> None:
-    """After a reset the bot is itself, and nothing is kept."""
+    """After a reset the bot answers by itself, and nothing is kept."""
     control(sim, lines={"GPT-4o": ["Hi"]})
 
     assert {} == control(sim, reset=True)["lines"]
@@ -105,7 +105,7 @@ def test_reset_takes_lines_away(sim: Running, browser: Browser) -> None:
 def test_lines_that_a_bot_cannot_say_are_refused(
     sim: Running, lines: object, complaint: str
 ) -> None:
-    """A web bot has texts only; with one bad line nobody gets any."""
+    """A web bot has texts only; one bad line makes all of them invalid."""
     good = {"Claude-Sonnet-4.5": ["Hi"]}
     given = {**good, **lines} if isinstance(lines, dict) else lines
 
@@ -133,7 +133,7 @@ def test_a_model_says_texts_and_calls(api: Api) -> None:
 
 
 def test_lines_are_streamed(api: Api) -> None:
-    """In the pieces that the words of the prompt want."""
+    """A line comes in the pieces that the prompt's words want."""
     api.control(lines={"GPT-5.1": TWO})
 
     texts, calls = api.chunks("!chunks=2 a"), api.chunks("b")
@@ -150,7 +150,7 @@ def test_lines_are_streamed(api: Api) -> None:
 
 
 def test_arguments_that_are_a_text_stay_as_they_are(api: Api) -> None:
-    """So a model can print what is no JSON."""
+    """Arguments as a text are sent as they are, valid JSON or not."""
     line = {"calls": [{"name": name, "arguments": '{"broken": '} for name in ("a", "b")]}
     api.control(lines={"GPT-5.1": [line]})
 
@@ -164,24 +164,22 @@ def test_arguments_that_are_a_text_stay_as_they_are(api: Api) -> None:
 
 def test_every_endpoint_takes_the_next_line(api: Api) -> None:
     """The lines belong to the model; what it was told is kept as each endpoint has it."""
-    api.control(lines={"Claude-Sonnet-4.5": ["One", "Two", "Three", "Four"]})
+    api.control(lines={"Claude-Sonnet-4.5": ["One", "Two", "Three"]})
     hello = [{"role": "user", "content": "Hello"}]
 
     chat = api.text("Hello", model="claude-sonnet-4.5")
     response = api.post("/v1/responses", {"model": "claude-sonnet-4.5", "input": "Hello"})
     message = api.messages({"model": "claude-sonnet-4-5", "messages": hello})
-    bot = api.bot("Hello", handle="Claude-Sonnet-4.5")
 
     assert "One" == chat
     assert "Two" == response.json()["output"][-1]["content"][0]["text"]
     assert "Three" == message.json()["content"][0]["text"]
-    assert "Four" in bot.text
     told = api.get("/__control_api")["lines"]["Claude-Sonnet-4.5"]["told"]
-    assert [hello, "Hello", hello, hello] == told
+    assert [hello, "Hello", hello] == told
 
 
 def test_a_line_is_limited_as_any_reply(api: Api) -> None:
-    """A stop word ends it."""
+    """A stop word ends a line."""
     api.control(lines={"GPT-5.1": ["one two three"]})
 
     assert "one " == api.text("Hi", stop="two")
@@ -202,7 +200,7 @@ def test_a_line_is_limited_as_any_reply(api: Api) -> None:
     ],
 )
 def test_lines_that_a_model_cannot_say_are_refused(api: Api, lines: object, complaint: str) -> None:
-    """And nothing else that came with them has changed."""
+    """An invalid line is a 400, and nothing else in its request takes effect."""
     answer = api.post("/__control_api", {"lines": lines, "strict": True})
 
     assert (400, {"error": complaint}) == (answer.status_code, answer.json())
@@ -211,7 +209,7 @@ def test_lines_that_a_model_cannot_say_are_refused(api: Api, lines: object, comp
 
 
 def test_reset_takes_the_lines_of_models_away(api: Api) -> None:
-    """Unless it comes with new ones."""
+    """A reset removes all lines but those that come with it."""
     api.control(lines={"GPT-5.1": ["Hi"], "GPT-4o": ["Hi"]})
 
     state = api.control(reset=True, lines={"GPT-4o": ["Ho"]})

@@ -21,7 +21,7 @@ def visit(sim: Running, path: str, cookie: str, **headers: str) -> requests.Resp
 @pytest.mark.parametrize("path", ["/", "/Claude-Opus-4.5", "/chat/abc"])
 @pytest.mark.parametrize("cookie", ["", "p-b=wrong", "p-lat=a"])
 def test_strangers_go_to_the_login_page(sim: Running, path: str, cookie: str) -> None:
-    """Without a known cookie every page is a way to the login page."""
+    """Without a known cookie every page redirects to the login page."""
     answer = visit(sim, path, cookie)
 
     assert 307 == answer.status_code
@@ -32,7 +32,7 @@ def test_strangers_go_to_the_login_page(sim: Running, path: str, cookie: str) ->
 
 @pytest.mark.parametrize("cookie", ["p-b=a", "p-b=old; p-lat=x; p-b=a", "x=1;p-b=a"])
 def test_every_cookie_counts(sim: Running, cookie: str) -> None:
-    """A known `p-b` is found among others, and issued again."""
+    """A known `p-b` is found among others, and set again."""
     answer = visit(sim, "/", cookie)
 
     assert 200 == answer.status_code
@@ -59,8 +59,8 @@ def test_page_yields_all_a_browser_needs(sim: Running) -> None:
         PRELUDE + "var QuickJS={};",
     ],
 )
-def test_decoder_lies_when_it_is_unhappy(sim: Running, prelude: str) -> None:
-    """In strange surroundings, or without the secret, a wrong key comes and no complaint."""
+def test_decoder_yields_a_wrong_key_elsewhere(sim: Running, prelude: str) -> None:
+    """In strange surroundings, or without the secret, the key is wrong without an error."""
     with Browser(sim.url, "a") as browser:
         html = browser.read_page()
         app = "".join(
@@ -91,7 +91,7 @@ def test_keys_belong_to_accounts(sim: Running) -> None:
 
 @pytest.mark.parametrize("agent", ["", "python-requests/2.32", "python-httpx/0.28", "curl/8.1"])
 def test_libraries_meet_the_challenge(sim: Running, agent: str) -> None:
-    """Who does not look like a browser gets the challenge page."""
+    """HTTP libraries get the challenge page."""
     answer = visit(sim, "/", "p-b=a", **{"User-Agent": agent})
 
     assert 403 == answer.status_code
@@ -100,7 +100,7 @@ def test_libraries_meet_the_challenge(sim: Running, agent: str) -> None:
 
 
 def test_lenient_mode_spares_scripts(start: Start) -> None:
-    """Foreign clients fetch scripts as libraries do; only the strict mode minds."""
+    """In lenient mode HTTP libraries may fetch scripts."""
     for mode, status in (("strict", 403), ("lenient", 200)):
         sim = start(mode=mode)
         path = f"/_next/static/{sim.world.build.app_chunk}"
@@ -109,7 +109,7 @@ def test_lenient_mode_spares_scripts(start: Start) -> None:
 
 
 def test_channel_data_without_a_page(sim: Running) -> None:
-    """`/api/settings` tells a fresh channel, to anonymous visitors as well."""
+    """`/api/settings` has a new channel, for anonymous visitors as well."""
     for cookie in ("p-b=a", ""):
         data = visit(sim, "/api/settings", cookie).json()["tchannelData"]
 
@@ -140,7 +140,7 @@ def test_channel_data_without_a_page(sim: Running) -> None:
     ],
 )
 def test_other_paths(sim: Running, method: str, path: str, status: int) -> None:
-    """What is not there is 404, what may not be posted to is 405."""
+    """An unknown path is 404, a POST to a page is 405."""
     answer = requests.request(
         method, sim.url + path, headers={"User-Agent": AGENT, "Cookie": "p-b=a"}, timeout=5
     )
@@ -150,7 +150,7 @@ def test_other_paths(sim: Running, method: str, path: str, status: int) -> None:
 
 @pytest.mark.parametrize(("how", "count"), [("same", 1), ("twice", 2), ("none", 0), ("new", 1)])
 def test_cookie_is_renewed(start: Start, how: str, count: int) -> None:
-    """Answers issue the cookie again: the same, twice, not at all, or a new one that works."""
+    """Answers set the cookie again: the same, twice, not at all, or a new one that works."""
     sim = start(set_cookie=how)
     answer = visit(sim, "/", "p-b=a")
     cookies = answer.raw.headers.getlist("Set-Cookie")

@@ -35,7 +35,7 @@ def process(*options: str) -> Iterator[subprocess.Popen[str]]:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_it_says_where_it_is_and_ends_at_once(number: signal.Signals) -> None:
-    """One line tells the address; a signal ends it at once, in the middle of a reply."""
+    """One line has the address; a signal ends it at once, in the middle of a reply."""
     with process("--port", "0", "--tokens", "x,y", "--quiet") as sim:
         assert sim.stdout is not None
         assert sim.stderr is not None
@@ -45,7 +45,7 @@ def test_it_says_where_it_is_and_ends_at_once(number: signal.Signals) -> None:
         with Browser(found[1], "y") as browser:
             browser.open()
             browser.say("!hang Hello")
-            # Looks like nothing to the stand-in; it must not wait for it either.
+            # A connection without a request must not delay the end either.
             with socket.create_connection(("127.0.0.1", int(found[1].rsplit(":")[-1]))):
                 sim.send_signal(number)
 
@@ -55,7 +55,7 @@ def test_it_says_where_it_is_and_ends_at_once(number: signal.Signals) -> None:
 
 
 def test_taken_port() -> None:
-    """A port that is taken is one clear line and no more."""
+    """A taken port is one clear line on stderr."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -69,7 +69,7 @@ def test_taken_port() -> None:
 
 
 def test_options_reach_the_stand_in() -> None:
-    """What the command line says is what the control shows."""
+    """The control shows the options of the command line."""
     options = "--port 0 --tokens x --mode lenient --tag-mode plain --pace 0 --max-concurrent 20"
     more = "--rate-limit 7 --base-host @127.0.0.1:9 --points 5 --seed 3"
     with process(*options.split(), *more.split()) as sim:

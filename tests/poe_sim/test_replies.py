@@ -11,8 +11,8 @@ from .browser import Browser
 from .conftest import Start
 
 
-def test_new_chat_is_told_in_order(browser: Browser) -> None:
-    """A new chat pushes what the recorded browser saw, in its order."""
+def test_new_chat_is_pushed_in_order(browser: Browser) -> None:
+    """A new chat is pushed as a browser recorded it, in its order."""
     edge = browser.say("!echo !chunks=2 !repeat-complete=1 Hello there", bot="claude-opus-4.5")
     items = browser.items()
 
@@ -62,7 +62,7 @@ def test_answer_to_the_send(browser: Browser) -> None:
 
 
 def test_only_what_is_subscribed_is_pushed(sim: Running) -> None:
-    """A channel without a subscription hears nothing of it."""
+    """A channel gets only what it is subscribed to."""
     with Browser(sim.url, "a") as browser:
         browser.read_page()
         hash_ = "9bc4af8951e2f446fdd00399a4823b9b73c96a767b86a92078269e64725aa934"
@@ -91,7 +91,7 @@ def test_only_what_is_subscribed_is_pushed(sim: Running) -> None:
     ],
 )
 def test_texts_grow(browser: Browser, words: str, texts: list[str]) -> None:
-    """The text comes in the pieces that were asked for, all of it each time."""
+    """The text comes in the pieces that the prompt wants, the whole of it each time."""
     heard = browser.ask(words)
 
     assert texts == heard[: len(texts)]
@@ -112,13 +112,13 @@ def test_long_reply(browser: Browser) -> None:
 
 
 def test_default_reply_is_sensible(browser: Browser) -> None:
-    """Without words the bot talks, under the name it was called by."""
+    """Without words the bot answers, under its name."""
     assert "**Claude-Sonnet-4.5**" in browser.ask("Hello", bot="CLAUDE-SONNET-4.5")[-1]
     assert "1, 2, 3." == browser.ask("count to 3")[-1]
 
 
 def test_rewrite(browser: Browser) -> None:
-    """A rewritten text takes back what was shown."""
+    """A rewritten text replaces what was shown."""
     texts = browser.ask("!echo !rewrite !chunks=4 one two three four")
 
     assert "one two three four" == texts[-1]
@@ -194,7 +194,7 @@ def test_filler(browser: Browser) -> None:
 
 @pytest.mark.parametrize("count", [0, 1, 5])
 def test_repeated_complete(browser: Browser, count: int) -> None:
-    """A finished message is told again as often as asked for."""
+    """A finished message is pushed as often again as the prompt wants."""
     browser.say(f"!echo !repeat-complete={count} Hi")
     done = [message for message in browser.replies() if message["state"] == "complete"]
 
@@ -213,7 +213,7 @@ def test_followups(browser: Browser) -> None:
 
 @pytest.mark.parametrize("when", ["before", "middle", "after", "never"])
 def test_title(browser: Browser, when: str) -> None:
-    """The title of a new chat comes when it is asked to, or not at all."""
+    """The title of a new chat comes when the prompt wants it, or not at all."""
     browser.say(f"!title={when} !echo !chunks=4 a talk about the sea and the wind")
     items = browser.items()
 
@@ -261,7 +261,7 @@ def test_no_complete_no_job_no_human(browser: Browser) -> None:
 
 
 def test_cost_is_taken(browser: Browser, sim: Running) -> None:
-    """A reply costs points, and its frames tell how many are left."""
+    """A reply costs points, and its frames have what is left."""
     before = sim.world.accounts[0].points
     browser.say("!echo !cost=42 Hi")
     items = browser.items()
@@ -287,7 +287,7 @@ def test_image_bot(browser: Browser) -> None:
     [("!delay=0.02 !chunks=4", 0.08), ("!first=0.1", 0.1), ("!silence=0.1", 0.1)],
 )
 def test_timing(browser: Browser, sim: Running, words: str, least: float) -> None:
-    """Delays are waited for: between pieces, before the first one, in the middle."""
+    """Delays are kept: between pieces, before the first one, in the middle."""
     browser.ask(f"!echo {words} one two three four")
     times = {e["event"]: e["t"] for e in sim.world.journal.entries if "event" in e}
 
@@ -310,7 +310,7 @@ def test_frames_before_the_answer(browser: Browser, sim: Running) -> None:
 
 
 def test_pace_of_a_person(start: Start) -> None:
-    """Without a word about it, pieces come at the pace the stand-in was started with."""
+    """By default pieces come at the pace of the command line."""
     sim = start(pace=0.01)
     with Browser(sim.url, "a") as browser:
         browser.open()

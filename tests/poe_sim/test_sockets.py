@@ -13,7 +13,7 @@ from .conftest import Start
 
 
 def test_replay_by_min_seq(browser: Browser) -> None:
-    """Whoever comes back gets what came after the number he names, and nothing else."""
+    """A new websocket gets the frames after its number, and no others."""
     browser.ask("!echo !chunks=3 one two three")
     last = browser.min_seq
     browser.listen(min_seq=last - 3)
@@ -25,7 +25,7 @@ def test_replay_by_min_seq(browser: Browser) -> None:
 
 
 def test_replay_goes_only_so_far(start: Start) -> None:
-    """What is no longer kept is missed, and that is said."""
+    """A websocket whose frames are no longer kept gets `missed_messages`."""
     sim = start(ring_size=5)
     with Browser(sim.url, "a") as browser:
         browser.open()
@@ -61,7 +61,7 @@ def test_refused_sockets(browser: Browser, path: str, status: int) -> None:
 
 
 def test_a_plain_get_is_no_socket(browser: Browser) -> None:
-    """Without an upgrade there is nothing at the websocket's address."""
+    """Without an upgrade the websocket's address is a 404."""
     data = browser.channel
     path = f"/up/{data['boxName']}/updates?min_seq=1&channel={data['channel']}"
 
@@ -90,7 +90,7 @@ def test_pings_unanswered(start: Start) -> None:
 
 
 def test_server_pings(start: Start) -> None:
-    """The server may ping too, and its journal tells who answered."""
+    """The server may ping too, and its journal has the pongs."""
     sim = start(server_ping=0.05)
     with Browser(sim.url, "a") as browser:
         browser.open()
@@ -103,8 +103,8 @@ def test_server_pings(start: Start) -> None:
         )
 
 
-def test_two_channels_hear_the_same(browser: Browser, sim: Running) -> None:
-    """An account with two tabs open hears its replies in both; another account hears nothing."""
+def test_two_channels_get_the_same(browser: Browser, sim: Running) -> None:
+    """Two tabs of an account both get its replies; another account gets none."""
     with Browser(sim.url, "a") as second, Browser(sim.url, "b") as stranger:
         second.open()
         stranger.open()
@@ -126,8 +126,8 @@ def test_replaced_channel_is_closed(start: Start) -> None:
             browser.frame()
 
 
-def test_journal_tells_of_sockets(browser: Browser, sim: Running) -> None:
-    """The journal tells when a websocket was opened, and when closed."""
+def test_journal_has_sockets(browser: Browser, sim: Running) -> None:
+    """The journal has the opening and the closing of a websocket."""
     browser.sockets[-1].close()
     for _ in range(100):
         events = [e["event"] for e in sim.world.journal.entries if "event" in e]
@@ -139,7 +139,7 @@ def test_journal_tells_of_sockets(browser: Browser, sim: Running) -> None:
 
 
 def test_control_over_http(browser: Browser, sim: Running) -> None:
-    """The control turns switches and does things, and says how all stands then."""
+    """The control turns switches, does its actions, and answers with the state."""
 
     def control(**body: object) -> requests.Response:
         return requests.post(f"{sim.url}/__control", json=body, timeout=5)
@@ -195,7 +195,7 @@ def test_control_of_sockets(browser: Browser, sim: Running) -> None:
 
 
 def test_trouble_for_any_request(browser: Browser, sim: Running) -> None:
-    """The control puts trouble in the way of pages and queries, for so many requests."""
+    """The control makes trouble for so many pages and queries."""
 
     def fail(**fault: object) -> None:
         answer = requests.post(f"{sim.url}/__control", json={"fail": fault}, timeout=5)
@@ -215,7 +215,7 @@ def test_trouble_for_any_request(browser: Browser, sim: Running) -> None:
 
 
 def test_journal_over_http(browser: Browser, sim: Running) -> None:
-    """The journal is read from a number on, and cleared."""
+    """The journal can be read from a number on, and cleared."""
     entries = browser.get("/__journal").json()
     rest = browser.get(f"/__journal?after={entries[-2]['n']}").json()
 

@@ -32,7 +32,7 @@ from .conftest import Start
     ],
 )
 def test_refused_sends(browser: Browser, sim: Running, words: str, status: int, part: str) -> None:
-    """A send that is refused is answered as asked for, and leaves nothing behind."""
+    """A refused send is answered as the prompt wants, and leaves no chat."""
     answer = browser.send(f"{words} Hello")
 
     assert status == answer.status_code
@@ -42,7 +42,7 @@ def test_refused_sends(browser: Browser, sim: Running, words: str, status: int, 
 
 
 def test_retry_after(browser: Browser) -> None:
-    """A 429 may say when to come back."""
+    """A 429 may have `Retry-After`."""
     assert "7" == browser.send("!http=429 !retry-after=7 Hello").headers["Retry-After"]
     assert "Retry-After" not in browser.send("!http=429 Hello").headers
 
@@ -68,7 +68,7 @@ def test_cut_connection(browser: Browser, sim: Running) -> None:
     ],
 )
 def test_refusing_statuses(browser: Browser, status: str) -> None:
-    """Every status that refuses can be had; message and chat are null then."""
+    """A prompt can have any status that refuses; message and chat are null then."""
     answer = browser.send(f"!status={status} Hello").json()
     edge = answer["data"]["messageEdgeCreate"]
 
@@ -89,7 +89,7 @@ def test_refusing_statuses(browser: Browser, status: str) -> None:
     ],
 )
 def test_spoilt_answers(browser: Browser, word: str, status: int, part: str) -> None:
-    """The answer is lost, the message is not: its reply comes all the same."""
+    """The answer is lost, but the message is not: its reply comes all the same."""
     answer = browser.send(f"!{word} !echo Hello")
 
     assert status == answer.status_code
@@ -98,7 +98,7 @@ def test_spoilt_answers(browser: Browser, word: str, status: int, part: str) -> 
 
 
 def test_cut_after_accept(browser: Browser) -> None:
-    """The connection is cut, the message was accepted."""
+    """The connection is cut after the message was accepted."""
     with pytest.raises(requests.ConnectionError):
         browser.send("!reset-after-accept !echo Hello")
     assert "Hello" == browser.replies()[-1]["text"]
@@ -106,7 +106,7 @@ def test_cut_after_accept(browser: Browser) -> None:
 
 @pytest.mark.parametrize("word", ["formkey-rotated", "new-build"])
 def test_keys_change_in_the_middle(browser: Browser, word: str) -> None:
-    """A key that changed is a 400; with the new key the same send succeeds."""
+    """A form key that changed is a 400; with the new key the same send succeeds."""
     variables = browser.send_variables(f"!{word} !echo Hello")
     old = browser.formkey
 
@@ -121,14 +121,14 @@ def test_keys_change_in_the_middle(browser: Browser, word: str) -> None:
 
 
 def test_logged_out(browser: Browser) -> None:
-    """A session may end in the middle; all that follows finds nobody."""
+    """A session may end in the middle; later requests are refused."""
     assert 400 == browser.send("!logged-out Hello").status_code
     assert 400 == browser.query("settingsPageQuery").status_code
     assert 307 == browser.get("/").status_code
 
 
 def test_times(browser: Browser) -> None:
-    """Trouble may come a number of times for one prompt, and be over then."""
+    """Trouble may come a number of times for one prompt, and then be over."""
     statuses = [browser.send("!times=2 !http=500 !echo Hi").status_code for _ in range(4)]
 
     assert [500, 500, 200, 500] == statuses
@@ -136,7 +136,7 @@ def test_times(browser: Browser) -> None:
 
 
 def test_only(browser: Browser, sim: Running) -> None:
-    """Trouble may be for one account; the others answer as if it were not there."""
+    """Trouble may be for one account; others answer without it."""
     prompt = "!only=cookie-1 !http=429 !echo Hi"
     with Browser(sim.url, "b") as other:
         other.open()
@@ -156,7 +156,7 @@ def test_close_socket(browser: Browser) -> None:
 
 
 def test_dead_socket(browser: Browser) -> None:
-    """A dead socket says nothing any more, not even to pings, and does not close."""
+    """A dead socket sends nothing, not even pongs, and does not close."""
     browser.say("!echo !dead-socket !chunks=4 one two three four")
     with pytest.raises(websocket.WebSocketTimeoutException):
         list(browser.frames(timeout=0.2))
@@ -170,7 +170,7 @@ def test_dead_socket(browser: Browser) -> None:
 
 @pytest.mark.parametrize("word", ["refetch", "missed"])
 def test_lost_channel(browser: Browser, word: str) -> None:
-    """A channel that lost data says so, and gets nothing any more; history has the reply."""
+    """A channel that lost data says so and gets nothing more; the history has the reply."""
     edge = browser.say(f"!echo !{word} !chunks=4 one two three four")
     frames: list[dict[str, Any]] = []
     with pytest.raises(websocket.WebSocketTimeoutException):
@@ -188,7 +188,7 @@ def test_lost_channel(browser: Browser, word: str) -> None:
 
 
 def test_strange_frames(browser: Browser) -> None:
-    """Frames that clients tripped over come in the middle, and the reply goes on."""
+    """Odd frames come in the middle, and the reply goes on."""
     browser.say(
         "!echo !no-messages-frame !broken-json-frame !null-data !foreign-frames !server-ping "
         "!chunks=4 one two three four"
@@ -207,7 +207,7 @@ def test_strange_frames(browser: Browser) -> None:
 
 
 def test_late_frames(browser: Browser) -> None:
-    """The end of the previous reply may come once more before the next one."""
+    """The last message of the previous reply may come once more before the next one."""
     edge = browser.say("!echo first")
     browser.items()
     browser.say("!echo !late-frames second", chatId=edge["chat"]["chatId"])
@@ -219,7 +219,7 @@ def test_late_frames(browser: Browser) -> None:
 
 
 def test_hang_until_stopped(browser: Browser, sim: Running) -> None:
-    """A reply may stand still until somebody stops it."""
+    """A reply may stand still until it is stopped."""
     edge = browser.say("!echo !hang !chunks=4 one two three four")
     chat = edge["chat"]["chatId"]
     assert "concurrent_messages" == browser.status("Hi", chatId=chat)
@@ -246,7 +246,7 @@ def test_hang_until_stopped(browser: Browser, sim: Running) -> None:
     ],
 )
 def test_bots_that_refuse(browser: Browser, bot: str, prompt: str, status: str) -> None:
-    """Bots that are unknown, closed, down, too dear or too small refuse by a status."""
+    """Unknown, closed, down, too expensive and too small bots refuse by a status."""
     assert status == browser.status(prompt, bot=bot)
 
 

@@ -31,12 +31,12 @@ from poe_sim.web.bots import catalogue
     ],
 )
 def test_parse(prompt: str, words: dict[str, str], text: str) -> None:
-    """Words are taken out of a prompt; the rest of it stays as it is, and later words win."""
+    """Words are removed from a prompt; the rest stays as it is, and later words win."""
     assert (words, text) == directives.parse(prompt)
 
 
 def test_number_falls_back() -> None:
-    """A number that cannot be read is as good as none."""
+    """An invalid or missing number is the default."""
     words = {"a": "2.5", "b": "two", "c": ""}
 
     assert [2.5, 7.0, 7.0, 7.0] == [directives.number(words, name, 7.0) for name in "abcd"]
@@ -61,7 +61,7 @@ def test_number_falls_back() -> None:
     ],
 )
 def test_answer(prompt: str, part: str) -> None:
-    """The answer fits the last thing that was said, and is the same each time."""
+    """The answer fits the last message, and is the same each time."""
     answer = talk.answer(prompt, "GPT-4o")
 
     assert part in answer
@@ -81,7 +81,7 @@ def test_pieces_join_back(text: str) -> None:
 
 
 def test_journal_is_bounded_and_numbered() -> None:
-    """The journal keeps the newest entries, and its numbers go on over a clearing."""
+    """The journal keeps the newest entries; clearing it does not reset its numbers."""
     clock = iter(range(100))
     journal = Journal(capacity=3, clock=lambda: next(clock))
     for name in "abcd":
@@ -95,7 +95,7 @@ def test_journal_is_bounded_and_numbered() -> None:
 
 
 def test_readme_names_every_word() -> None:
-    """Whatever a prompt or the control can say stands in the README."""
+    """The README has each word of a prompt and each field of the control."""
     folder = Path(talk.__file__).parent
     readme = (folder / "README.md").read_text()
     sources = "".join((folder / "web" / f"{name}.py").read_text() for name in ("script", "sending"))
@@ -114,8 +114,8 @@ def test_readme_names_every_word() -> None:
     assert [] == [name for name in sorted(switches | actions) if f"`{name}`" not in readme]
 
 
-def test_a_stamp_is_the_moment_of_sending() -> None:
-    """`!stamp=N` is N pieces, each to be filled with the time when it goes out."""
+def test_a_stamp_is_the_time_of_sending() -> None:
+    """`!stamp=N` is N pieces, each of which gets the time at which it is pushed."""
     words, text = directives.parse("!stamp=3")
     bot = catalogue().find("Assistant")
     assert bot is not None

@@ -1,15 +1,13 @@
-"""The official-API face of poe_sim against clients that others wrote, official API sheet §15.
+"""The official API of poe_sim against independent clients, official API sheet §15.
 
-Starts the stand-in, lets openai, anthropic, fastapi_poe and httpx speak to it as they come, and
-prints one line for each fact. Ends with 1 when a fact is none. The stand-in runs under
+Starts the stand-in, lets the packages openai, anthropic and httpx use it as they are, and prints
+one line for each fact. The exit status is 1 if a fact does not hold. The stand-in runs under
 ``POE_SIM_PYTHON`` (``.venv/bin/python``), this file where requirements-api.txt is installed.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import io
 import json
 import os
 import subprocess
@@ -22,11 +20,9 @@ from pathlib import Path
 from typing import Any
 
 import anthropic
-import fastapi_poe as fp
 import httpx
 import jsonschema
 import openai
-from fastapi_poe.client import AttachmentUploadError, BotError, BotErrorNoRetry
 
 ROOT = Path(__file__).resolve().parents[3]
 Fact = Callable[[], object]
@@ -65,7 +61,7 @@ web: httpx.Client
 
 
 def fact(text: str) -> Callable[[Fact], Fact]:
-    """Note a function as the proof of *text*."""
+    """Register a function as the proof of *text*."""
 
     def note(function: Fact) -> Fact:
         _FACTS.append((text, function))
@@ -75,19 +71,19 @@ def fact(text: str) -> Callable[[Fact], Fact]:
 
 
 def same(expected: object, actual: object) -> None:
-    """Fail, showing both, unless they are equal."""
+    """Fail unless both are equal, and show both."""
     if expected != actual:
         raise AssertionError(f"expected {expected!r}, got {actual!r}")
 
 
 def holds(condition: object, shown: object = "") -> None:
-    """Fail, showing what there is, unless the condition holds."""
+    """Fail unless the condition holds, and show *shown*."""
     if not condition:
         raise AssertionError(f"does not hold: {shown!r}")
 
 
 def raises(kind: type[BaseException], action: Callable[[], object]) -> BaseException:
-    """Return what *action* raises; fail when that is not a *kind*."""
+    """Return the exception of *action*; fail if it is not a *kind*."""
     try:
         action()
     except kind as exc:
@@ -96,20 +92,20 @@ def raises(kind: type[BaseException], action: Callable[[], object]) -> BaseExcep
 
 
 def control(**changes: Any) -> Any:
-    """Turn switches of the stand-in."""
+    """Change switches of the stand-in; return its state."""
     answer = web.post("/__control_api", json=changes)
     same(200, answer.status_code)
     return answer.json()
 
 
 def journal(path: str | None = None) -> list[dict[str, Any]]:
-    """Return the requests that the stand-in saw, on one path or all."""
+    """Return the requests in the stand-in's journal, on one path or all."""
     entries = web.get("/__journal").json()
     return [e for e in entries if "method" in e and (path is None or e["path"] == path)]
 
 
 def say(text: str, model: str = "GPT-5.1", **more: Any) -> Any:
-    """Ask through the openai client, without a second try."""
+    """Ask through the openai client, which tries once."""
     return oai.chat.completions.create(
         model=model, messages=[{"role": "user", "content": text}], **more
     )
@@ -129,7 +125,7 @@ def _() -> None:
     same("Claude-Sonnet-4.5", models["claude-sonnet-4.5"].metadata["display_name"])
 
 
-@fact("openai gets a whole answer, and the spelling it asked with")
+@fact("openai gets a whole answer, with the model's name as it was sent")
 def _() -> None:
     answer = say("!echo Hello, wörld", model="gPt-5.1")
     same("Hello, wörld", answer.choices[0].message.content)
@@ -158,12 +154,12 @@ def _() -> None:
     same(1, len({chunk.id for chunk in chunks}))
 
 
-@fact("openai streams no usage that it did not ask for")
+@fact("openai gets no usage in a stream unless it asks for it")
 def _() -> None:
     holds(all(chunk.choices and chunk.usage is None for chunk in say("hi", stream=True)))
 
 
-@fact("openai finds characters whole that were cut on the wire, pings or not")
+@fact("openai reads characters that were split on the wire, with pings between")
 def _() -> None:
     chunks = say("!echo !split-utf8 !pings ärger 世界 🌍", stream=True)
     same("ärger 世界 🌍", "".join(chunk.choices[0].delta.content or "" for chunk in chunks))
@@ -203,7 +199,7 @@ def _round_trip(model: str, *, stream: bool) -> None:
     same("Lisbon", arguments["city"])
     message = choice.message.model_dump(exclude_none=True)
     for each in message["tool_calls"]:
-        # What the stream helper adds for Python only.
+        # The stream helper adds these for Python only.
         each["function"].pop("parsed_arguments", None)
         each.pop("index", None)
     message.pop("parsed", None)
@@ -218,7 +214,8 @@ def _round_trip(model: str, *, stream: bool) -> None:
 for each_model in ("GPT-5.1", "Claude-Sonnet-4.5", "Gemini-3-Flash", "Kimi-K2.5"):
     for streamed in (False, True):
         fact(
-            f"openai calls a tool and back with {each_model}, {'streamed' if streamed else 'whole'}"
+            f"openai makes a round trip of a tool with {each_model}, "
+            f"{'streamed' if streamed else 'whole'}"
         )(lambda model=each_model, stream=streamed: _round_trip(model, stream=stream))
 
 
@@ -238,7 +235,7 @@ def _() -> None:
     )
 
 
-@fact("openai finds the link of an image bot last in its text")
+@fact("an image bot's text ends with the link")
 def _() -> None:
     content = say("a fox [in] snow", model="GPT-Image-1.5").choices[0].message.content
     link = content.split()[-1]
@@ -246,7 +243,7 @@ def _() -> None:
     holds(content.startswith("![a fox [in] snow.png](" + link + ")\n\n"), content)
 
 
-@fact("openai sends a picture and a file, and the bot has seen both")
+@fact("openai sends a picture and a file, and the bot sees both")
 def _() -> None:
     parts = [
         {"type": "text", "text": "What is this?"},
@@ -316,7 +313,7 @@ def _() -> None:
     same("invalid_api_key", exc.code)
 
 
-@fact("openai raises NotFoundError for a model that there is not")
+@fact("openai raises NotFoundError for an unknown model")
 def _() -> None:
     raises(openai.NotFoundError, lambda: say("hi", model="no-such-model"))
 
@@ -334,17 +331,17 @@ def _() -> None:
     same("one two", "".join(texts))
 
 
-@fact("openai notices a connection that is cut")
+@fact("openai raises an error when the connection is cut")
 def _() -> None:
     raises(Exception, lambda: list(say("!echo one two three !cut=1", stream=True)))
 
 
-@fact("a page of HTML for a 502 is an InternalServerError")
+@fact("openai raises InternalServerError for a 502 with a page of HTML")
 def _() -> None:
     raises(openai.InternalServerError, lambda: say("!html-502"))
 
 
-@fact("n, the role developer and tools for a model without are 400 and name what is wrong")
+@fact("n, the role developer, and tools for a model without them are 400 and name what is wrong")
 def _() -> None:
     same("n", raises(openai.BadRequestError, lambda: say("hi", n=2)).param)
     developer = [{"role": "developer", "content": "hi"}]
@@ -388,7 +385,7 @@ def _() -> None:
     same("response.completed", kinds[-1])
 
 
-@fact("openai calls a function and back through responses, streamed")
+@fact("openai makes a round trip of a function through responses, streamed")
 def _() -> None:
     tool = {"type": "function", "name": "get_weather", "parameters": WEATHER}
     with oai.responses.stream(model="GPT-5.1", input=[QUESTION], tools=[tool]) as events:
@@ -421,23 +418,13 @@ def _() -> None:
     same("Model does not support responses method.", exc.body["message"])
 
 
-@fact("openai hands on an error event in the middle of a streamed response, and no completion")
+@fact("openai passes on an error event in the middle of a streamed response, and no completion")
 def _() -> None:
     prompt = "!echo one two three !error-after=2"
     events = list(oai.responses.create(model="GPT-5.1", input=prompt, stream=True))
     same("error", events[-1].type)
     holds(events[-1].message)
     same("one two", "".join(e.delta for e in events if e.type == "response.output_text.delta"))
-
-
-@fact("openai orders a video, polls it, and gets its bytes")
-def _() -> None:
-    video = oai.videos.create(model="Sora-2", prompt="a fox", seconds="4")
-    same("queued", video.status)
-    while video.status in ("queued", "in_progress"):
-        video = oai.videos.retrieve(video.id)
-    same("completed", video.status)
-    holds(oai.videos.download_content(video.id).content[4:8] == b"ftyp")
 
 
 # -- anthropic
@@ -449,7 +436,7 @@ def ask_claude(text: str, **more: Any) -> Any:
     return claude.messages.create(messages=[{"role": "user", "content": text}], **given)
 
 
-@fact("anthropic gets a whole message with Poe's kind of id")
+@fact("anthropic gets a whole message with Poe's form of id")
 def _() -> None:
     message = ask_claude("!echo Hello there", system="Be kind.")
     same("Hello there", message.content[0].text)
@@ -505,8 +492,8 @@ def _claude_round_trip(*, stream: bool) -> None:
     holds("21 degrees" in answer.content[0].text, answer)
 
 
-fact("anthropic calls a tool and back, whole")(lambda: _claude_round_trip(stream=False))
-fact("anthropic calls a tool and back, streamed")(lambda: _claude_round_trip(stream=True))
+fact("anthropic makes a round trip of a tool, whole")(lambda: _claude_round_trip(stream=False))
+fact("anthropic makes a round trip of a tool, streamed")(lambda: _claude_round_trip(stream=True))
 
 
 CLAUDE_STATUSES: dict[int, type[Exception]] = {
@@ -538,7 +525,7 @@ for each_status, each_kind in CLAUDE_STATUSES.items():
     )
 
 
-@fact("anthropic raises AuthenticationError for a wrong key, NotFoundError for no model")
+@fact("anthropic raises AuthenticationError for a wrong key, NotFoundError for other models")
 def _() -> None:
     stranger = claude.with_options(api_key="wrong")
     exc = raises(
@@ -565,180 +552,13 @@ def _() -> None:
     raises(anthropic.APIError, read)
 
 
-@fact("a message answer tells what is left of the rate limit")
+@fact("a message has the rest of the rate limit in its headers")
 def _() -> None:
     raw = claude.messages.with_raw_response.create(
         model="claude-sonnet-4.5", max_tokens=5, messages=[QUESTION]
     )
     holds("anthropic-ratelimit-requests-remaining" in raw.headers, raw.headers)
     holds(raw.headers["anthropic-ratelimit-requests-reset"].endswith("Z"))
-
-
-# -- fastapi_poe
-
-
-def ask_bot(text: str, bot: str = "GPT-5.1", **more: Any) -> list[Any]:
-    """Ask through fastapi_poe and return its partial answers."""
-    attachments = more.pop("attachments", [])
-    message = fp.ProtocolMessage(role="user", content=text, attachments=attachments)
-
-    async def collect() -> list[Any]:
-        # It prints each failed try.
-        with contextlib.redirect_stdout(io.StringIO()):
-            answers = fp.get_bot_response([message], bot, "k1", base_url=f"{url}/bot/", **more)
-            return [answer async for answer in answers]
-
-    return asyncio.run(collect())
-
-
-def said(partials: list[Any]) -> str:
-    """Put partial answers together as a client should."""
-    text = ""
-    for partial in partials:
-        if partial.is_suggested_reply:
-            continue
-        text = partial.text if partial.is_replace_response else text + partial.text
-    return text
-
-
-def reports(bot: str) -> int:
-    """Return how often fastapi_poe complained about answers of a bot."""
-    return sum(entry.get("type") == "report_error" for entry in journal(f"/bot/{bot}"))
-
-
-@fact("fastapi_poe gets text, and has nothing to complain about")
-def _() -> None:
-    same("Hello, wörld 🌍", said(ask_bot("!echo !meta !suggest=2 !pings Hello, wörld 🌍")))
-    same(0, reports("GPT-5.1"))
-
-
-@fact("fastapi_poe replaces what is taken back")
-def _() -> None:
-    partials = ask_bot("!echo !thinking=3 Hello there")
-    same(4, sum(partial.is_replace_response for partial in partials))
-    same("Hello there", said(partials))
-    same("Hello there", said(ask_bot("!echo !rewrite Hello there")))
-    same(0, reports("GPT-5.1"))
-
-
-@fact("fastapi_poe gets the file of an image bot")
-def _() -> None:
-    files = [one.attachment for one in ask_bot("a fox", "Imagen-4") if one.attachment]
-    same(["image/png"], [file.content_type for file in files])
-    holds(files[0].url.startswith("https://pfst.cf2.poecdn.net/base/image/"))
-    same(0, reports("Imagen-4"))
-
-
-@fact("fastapi_poe complains about an answer of files only, and delivers it")
-def _() -> None:
-    holds(any(one.attachment for one in ask_bot("!file-only a fox", "DALL-E-3")))
-    same(1, reports("DALL-E-3"))
-
-
-def _bot_tools(**more: Any) -> list[Any]:
-    tool = fp.ToolDefinition(
-        type="function",
-        function={"name": "get_weather", "description": "The weather.", "parameters": WEATHER},
-    )
-    return ask_bot("What is the weather in Lisbon?", tools=[tool], **more)
-
-
-@fact("fastapi_poe gets the pieces of a tool call")
-def _() -> None:
-    deltas = [call for one in _bot_tools() for call in one.tool_calls]
-    same("get_weather", deltas[0].function.name)
-    arguments = json.loads("".join(delta.function.arguments for delta in deltas))
-    jsonschema.validate(arguments, WEATHER)
-
-
-@fact("fastapi_poe runs a tool and gets an answer that uses the result")
-def _() -> None:
-    def get_weather(city: str, **_more: Any) -> str:
-        return f"21 degrees in {city}"
-
-    text = said(_bot_tools(tool_executables=[get_weather]))
-    holds("21 degrees in Lisbon" in text, text)
-
-
-@fact("fastapi_poe tries once more after an error that allows it")
-def _() -> None:
-    before = len(journal("/bot/o3"))
-    raises(BotError, lambda: ask_bot("!error !error-type=user_message_too_long", "o3"))
-    same(2, len(journal("/bot/o3")) - before)
-
-
-@fact("fastapi_poe gets its answer at the second try")
-def _() -> None:
-    holds(said(ask_bot("!error !times=1 hello", "o3")))
-
-
-@fact("fastapi_poe does not try again after an error that forbids it")
-def _() -> None:
-    before = len(journal("/bot/o3"))
-    raises(BotErrorNoRetry, lambda: ask_bot("!error=noretry", "o3"))
-    same(1, len(journal("/bot/o3")) - before)
-
-
-@fact("fastapi_poe does not try again after an error in the middle")
-def _() -> None:
-    before = len(journal("/bot/o3"))
-    raises(BotError, lambda: ask_bot("!echo one two three !error-after=2", "o3"))
-    same(1, len(journal("/bot/o3")) - before)
-
-
-@fact("fastapi_poe is told of bots that there are not, or that are private")
-def _() -> None:
-    exc = raises(BotErrorNoRetry, lambda: ask_bot("hi", "No-Such-Bot"))
-    holds("Bot does not exist" in str(exc), exc)
-    exc = raises(BotErrorNoRetry, lambda: ask_bot("hi", "Sim-Private"))
-    holds("Cannot access private bots" in str(exc), exc)
-
-
-@fact("fastapi_poe complains about a missing or broken end")
-def _() -> None:
-    before = reports("GPT-5.2")
-    holds(said(ask_bot("!no-done hello", "GPT-5.2")))
-    raises(BotErrorNoRetry, lambda: ask_bot("!bad-data hello", "GPT-5.2"))
-    same(2, reports("GPT-5.2") - before)
-
-
-@fact("fastapi_poe loses the status of a wrong key and gives up")
-def _() -> None:
-    message = fp.ProtocolMessage(role="user", content="hi")
-
-    async def collect() -> list[Any]:
-        with contextlib.redirect_stdout(io.StringIO()):
-            answers = fp.get_bot_response([message], "o3", "wrong", base_url=f"{url}/bot/")
-            return [answer async for answer in answers]
-
-    raises(BotError, lambda: asyncio.run(collect()))
-
-
-@fact("fastapi_poe uploads a file, and the bot sees it attached")
-def _() -> None:
-    attachment = fp.upload_file_sync(
-        file=io.BytesIO(b"some text"),
-        file_name="note.txt",
-        api_key="k1",
-        base_url=f"{url}/poe_api/",
-    )
-    same("text/plain", attachment.content_type)
-    same(b"some text", web.get(attachment.url).content)
-    text = said(ask_bot("What is this?", attachments=[attachment]))
-    holds("note.txt" in text and "9 bytes" in text, text)
-
-
-@fact("fastapi_poe uploads by URL, and a wrong key fails")
-def _() -> None:
-    given = {"api_key": "k1", "base_url": f"{url}/poe_api/"}
-    attachment = fp.upload_file_sync(file_url="https://example.com/cat.png", **given)
-    same("image/png", attachment.content_type)
-    given["api_key"] = "wrong"
-    with contextlib.redirect_stdout(io.StringIO()):
-        raises(
-            AttachmentUploadError,
-            lambda: fp.upload_file_sync(file_url="https://example.com/cat.png", **given),
-        )
 
 
 # -- httpx
@@ -782,7 +602,7 @@ def _() -> None:
     holds("used up your points" in exc.body["message"])
 
 
-@fact("one request too many is a 429 that says when to come back")
+@fact("a request beyond the limit is a 429 that says when to come back")
 def _() -> None:
     control(rate_limit=1)
     exc = raises(openai.RateLimitError, lambda: say("hi"))
@@ -790,16 +610,16 @@ def _() -> None:
     control(rate_limit=500)
 
 
-@fact("paths that nobody saw at Poe are JSON 404")
+@fact("paths that were never seen at Poe are JSON 404")
 def _() -> None:
-    for path in ("/v1/models/gpt-4o", "/v1/embeddings", "/usage/nothing", "/bot/"):
+    for path in ("/v1/models/gpt-4o", "/v1/embeddings", "/usage/nothing"):
         answer = web.get(path)
         same((404, "application/json"), (answer.status_code, answer.headers["content-type"]))
 
 
 @contextlib.contextmanager
 def stand_in() -> Iterator[str]:
-    """Run poe_sim in a process of its own and yield where it listens."""
+    """Run poe_sim in a process of its own and yield its URL."""
     python = os.environ.get("POE_SIM_PYTHON", str(ROOT / ".venv/bin/python"))
     command = [python, "-m", "poe_sim", "--port", "0", "--tokens", "t1", "--api-keys", "k1,k2"]
     process = subprocess.Popen(
@@ -817,10 +637,10 @@ def stand_in() -> Iterator[str]:
 
 
 def main() -> int:
-    """Try every fact; return how the process is to end."""
+    """Try every fact; return the exit status."""
     global url, oai, claude, web
     failed = 0
-    # Names of today's models: that their vendors mean to retire them is no news for a stand-in.
+    # Models that their vendors will retire warn; that does not matter to a stand-in.
     warnings.simplefilter("ignore", DeprecationWarning)
     with stand_in() as url, httpx.Client(base_url=url, timeout=30) as web:
         oai = openai.OpenAI(api_key="k1", base_url=f"{url}/v1", max_retries=0)

@@ -1,8 +1,8 @@
-"""The stand-in against poe-api-wrapper 1.7.1, a client that knows the real poe.com.
+"""The stand-in against poe-api-wrapper 1.7.1, an independent client of the real poe.com.
 
-Whoever plays Poe to his own client may have misunderstood both. This client was written by others
-against the real thing, and runs here as it is; only its base URL points at the stand-in. It runs
-in an environment of its own, the stand-in in the project's (``--sim-python``).
+A stand-in and a client of one project may share a misunderstanding. This client was written against
+the real site and runs unchanged; only its base URL leads to the stand-in. It runs in an environment
+of its own, the stand-in in the project's (``--sim-python``).
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-# The client reads proxies from its surroundings; here all is on this machine.
+# The client reads proxies from the environment; here all is on this machine.
 for _name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
     os.environ.pop(_name, None)
 os.environ["NO_PROXY"] = "127.0.0.1"
 
-import requests  # noqa: E402  (proxies are taken out first)
+import requests  # noqa: E402  (proxies are removed first)
 from loguru import logger  # noqa: E402  (as above)
 from poe_api_wrapper import api as wrapper  # noqa: E402  (as above)
 
@@ -40,12 +40,12 @@ def free_port() -> int:
 
 
 class Sim:
-    """The stand-in as a process, in the mode for foreign clients."""
+    """The stand-in as a process, in lenient mode."""
 
     def __init__(self, python: str) -> None:
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
-        # The client writes `tchN.tch.` in front of this; what stands before `@` is user-info.
+        # The client puts `tchN.tch.` in front of this; before `@` it is user-info.
         base_host = f"@127.0.0.1:{port}"
         self.process = subprocess.Popen(
             f"{python} -m poe_sim --port {port} --tokens {TOKENS['p-b']} --mode lenient "
@@ -63,10 +63,10 @@ class Sim:
         return [e for e in entries if all(e.get(name) == value for name, value in wanted.items())]
 
     def until(self, seconds: float = 5.0, **wanted: Any) -> list[dict[str, Any]]:
-        """Return the entries that match as soon as there are some."""
+        """Return the matching entries as soon as there are some."""
         end = time.monotonic() + seconds
         while not (found := self.journal(**wanted)):
-            assert time.monotonic() < end, f"the journal never told of {wanted}"
+            assert time.monotonic() < end, f"the journal never had {wanted}"
             time.sleep(0.02)
         return found
 
@@ -76,7 +76,7 @@ class Sim:
 
 
 class Session:
-    """One run of the client, fact by fact; each builds upon those before it."""
+    """One run of the client, fact by fact; each builds on those before it."""
 
     def __init__(self, sim: Sim) -> None:
         self.sim = sim
@@ -85,24 +85,27 @@ class Session:
         self.chat_code = ""
 
     def facts(self) -> Iterator[tuple[str, Callable[[], None]]]:
-        yield "it reads the form key from the page, subscribes, opens its websocket", self.connect
+        yield (
+            "it reads the form key from the page, subscribes, and opens its websocket",
+            self.connect,
+        )
         yield "it reads points and subscription", self.settings
         yield "it lists bots, page by page", self.bots
         yield "a new chat streams the whole text, and its title", self.new_chat
         yield "an existing chat streams the whole text", self.existing_chat
-        yield "a text in many scripts arrives as it was sent", self.unicode_text
+        yield "a text in many scripts arrives unchanged", self.unicode_text
         yield "a file is uploaded with the message", self.upload
-        yield "a reply is answered anew", self.retry
+        yield "another answer takes the place of a reply", self.retry
         yield "suggested replies arrive", self.suggestions
-        yield "a reply is stopped, and keeps what it had", self.cancel
+        yield "a reply is stopped, and keeps its text so far", self.cancel
         yield "a chat break is set", self.chat_break
-        yield "the history holds all of it", self.history
+        yield "the history has all messages", self.history
         yield "the chat is deleted", self.delete
-        yield "a form key given by hand does as well", self.given_formkey
-        yield "every request was found right", self.verdicts
+        yield "a form key given by hand is enough", self.given_formkey
+        yield "every request passed the checks", self.verdicts
 
     def ask(self, prompt: str, **options: Any) -> tuple[str, list[dict[str, Any]]]:
-        """Return what the client made of the pieces, and the pieces."""
+        """Return the text that the client joined, and its chunks."""
         chunks = [dict(chunk) for chunk in self.client.send_message(BOT, prompt, **options)]
         said = "".join(chunk["response"] for chunk in chunks)
         assert chunks[-1]["state"] == "complete", chunks[-1]["state"]
@@ -211,14 +214,14 @@ class Session:
         assert len(posts) > 30, len(posts)
         assert {entry["tag"] for entry in posts} == {"ok"}
         assert {entry["formkey"] for entry in posts} == {"ok"}
-        # Its hashes are from mid-2025, and all of them stand in our table.
+        # Its hashes are from mid-2025, and all of them are in the stand-in's table.
         assert all(entry["hashKnown"] for entry in posts)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sim-python", default=str(ROOT / ".venv" / "bin" / "python"))
-    parser.add_argument("--verbose", action="store_true", help="let the client tell its story")
+    parser.add_argument("--verbose", action="store_true", help="show the client's log")
     options = parser.parse_args()
     if not options.verbose:
         logger.remove()
@@ -240,7 +243,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    # Its websocket threads would outlive the last line by their time limits.
+    # The client's websocket threads would keep the process until their time limits.
     sys.stdout.flush()
     code = main()
     os._exit(code)

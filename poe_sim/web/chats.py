@@ -1,190 +1,13 @@
-"""The GraphQL operations, web protocol sheet §10, except for sending: that is ``sending.py``."""
+"""GraphQL operations on chats, but for sending: web protocol sheet §10.2 to §10.10."""
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
-
-from aiohttp import web
-
-from . import faults, hashes
-from .bots import Bot, node_id
-from .player import stop, stop_all_of
-from .world import Account, Channel, Chat, Item, Message, World
-
-Json = dict[str, Any]
-
-VIEWER_ID = node_id("Viewer", 0)
-
-
-@dataclass(slots=True)
-class Upload:
-    """A file that came with a request."""
-
-    name: str
-    content_type: str
-    size: int
-
-
-@dataclass(slots=True)
-class Call:
-    """One operation that passed all checks."""
-
-    world: World
-    account: Account
-    channel: Channel | None
-    variables: Json
-    entry: Json
-    request: web.Request
-    files: list[Upload] = field(default_factory=list)
-
-    def chat(self) -> Chat:
-        """Return the chat of the call, which must be the account's."""
-        chat = self.account.chats.get(self.variables["chatId"])
-        if chat is None:
-            raise server_error("unknown chat")
-        return chat
-
-
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """What an operation takes, and who answers it."""
-
-    schema: Mapping[str, str]
-    handler: Callable[[Call], Awaitable[Json]]
-    # Its effects are pushed, so it must name a channel to push to.
-    pushes: bool = False
-
-
-def server_error(why: str) -> faults.Refused:
-    """The answer to whatever cannot be done, web protocol sheet §17.2."""
-    return faults.graphql_error("Server Error", f"server error: {why}")
-
-
-# Lists -----------------------------------------------------------------------------------------
-
-
-def _cursor(key: object) -> str:
-    return base64.b64encode(f"c:{key}".encode()).decode()
-
-
-def _page(nodes: Sequence[tuple[object, Json]], count: int | None, cursor: str | None) -> Json:
-    """Cut one page out of a list whose items are known by a key."""
-    start = 0
-    if cursor:
-        keys = [_cursor(key) for key, _ in nodes]
-        # Someone who counts pages by numbers and an item that is gone both get the end.
-        start = keys.index(cursor) + 1 if cursor in keys else len(nodes)
-    limit = 10 if count is None else max(0, min(count, 200))
-    part = nodes[start : start + limit]
-    return {
-        "edges": [{"cursor": _cursor(key), "node": node} for key, node in part],
-        "pageInfo": {
-            "endCursor": _cursor(part[-1][0]) if part else None,
-            "hasNextPage": start + limit < len(nodes),
-        },
-    }
-
-
-def _listed_bots(bots: Sequence[Bot]) -> list[tuple[object, Json]]:
-    return [
-        (bot.bot_id, {**bot.brief(), "description": f"{bot.handle}, played by a stand-in."})
-        for bot in bots
-        if not bot.is_private
-    ]
-
-
-async def _available_bots(call: Call) -> Json:
-    variables = call.variables
-    page = _page(
-        _listed_bots(call.world.bots.bots), variables.get("limit"), variables.get("cursor")
-    )
-    return {"viewer": {"id": VIEWER_ID, "availableBotsConnection": page}}
-
-
-async def _explore_index(_call: Call) -> Json:
-    return {"exploreBotsCategoryObjects": [{"categoryName": "defaultCategory"}]}
-
-
-async def _explore_list(call: Call) -> Json:
-    variables = call.variables
-    page = _page(
-        _listed_bots(call.world.bots.bots), variables.get("count"), variables.get("cursor")
-    )
-    return {"exploreBotsConnection": page}
-
-
-async def _search(call: Call) -> Json:
-    variables = call.variables
-    wanted = variables["query"].lower()
-    if variables["entityType"] == "user":
-        names = [f"sim-user-{number}" for number in range(1, 8)]
-        nodes: list[tuple[object, Json]] = [
-            (name, {"__typename": "PoeUser", "nullableHandle": name})
-            for name in names
-            if wanted in name
-        ]
-    else:
-        found = [bot for bot in call.world.bots.bots if wanted in bot.handle.lower()]
-        nodes = _listed_bots(found)
-    page = _page(nodes, variables.get("count"), variables.get("cursor"))
-    return {"searchEntityConnection": page}
-
-
-async def _profile(call: Call) -> Json:
-    handle = call.variables["handle"]
-    user = {"__typename": "PoeUser", "id": node_id("PoeUser", 1), "handle": handle, "bio": ""}
-    return {"user": user}
-
-
-# Bots and the viewer ---------------------------------------------------------------------------
-
-
-async def _bot_info(call: Call) -> Json:
-    world, name = call.world, call.variables["botHandle"]
-    bot = world.find_bot(name)
-    if bot is not None and not world.switches.codenames_in_bot_info:
-        handles = {handle.lower() for handle in (bot.handle, *bot.other_handles)}
-        if name.lower() not in handles:
-            bot = None
-    return {
-        "bot": None if bot is None else bot.full(),
-        "viewer": {
-            "id": VIEWER_ID,
-            "submitMessageParamsAsDict": False,
-            "shouldUseFinishUploadEndpoint": world.switches.upload_endpoint == "finish",
-            "shouldUsePresignedUrl": False,
-            "fileUploadSizeLimits": [{"sizeLimit": world.switches.upload_limit}],
-        },
-    }
-
-
-async def _settings(call: Call) -> Json:
-    account = call.account
-    bot = call.world.bots.bots[0]
-    return {
-        "viewer": {
-            "id": VIEWER_ID,
-            "uid": account.user_id,
-            "primaryEmail": f"{account.label}@example.invalid",
-            "defaultBot": bot.brief(),
-            "hasActiveSubscription": True,
-            "subscription": {
-                "isActive": True,
-                "expiresTime": account.reset_time,
-                "subscriptionProduct": {"displayName": "Poe"},
-                "purchaseType": "stand_in",
-                "willCancelAtPeriodEnd": False,
-            },
-            "messagePointInfo": account.points_info(),
-        }
-    }
-
-
-async def _who(_call: Call) -> Json:
-    return {"viewer": {"id": VIEWER_ID}}
+from . import hashes
+from .bots import node_id
+from .channels import Item
+from .graphql import VIEWER_ID, Call, Json, Operation, cursor_of, page_of, server_error
+from .objects import Account, Chat, Message
+from .player import stop, stop_chat
 
 
 async def _subscribe(call: Call) -> Json:
@@ -195,7 +18,7 @@ async def _subscribe(call: Call) -> Json:
             case {"subscriptionName": str(name), "queryHash": str(value)}:
                 is_current = hashes.SUBSCRIPTIONS.get(name) == value
             case {"subscriptionName": str(name), "query": str()}:
-                # The oldest clients sent the text of the subscription and no hash.
+                # The oldest clients sent the subscription's text instead of its hash.
                 is_current = False
             case _:
                 raise server_error("bad subscription")
@@ -213,11 +36,8 @@ async def _subscribe(call: Call) -> Json:
     return {"autoSubscribe": {"viewer": {"id": VIEWER_ID}}}
 
 
-# Chats -----------------------------------------------------------------------------------------
-
-
 def _chat_nodes(account: Account, handle: str | None = None) -> list[tuple[object, Json]]:
-    """Return the chats, the one that was used last first."""
+    """Return the chats, the last used one first."""
     return [
         (chat.chat_id, chat.as_json())
         for chat in reversed(account.chats.values())
@@ -228,13 +48,13 @@ def _chat_nodes(account: Account, handle: str | None = None) -> list[tuple[objec
 async def _chats(call: Call) -> Json:
     variables = call.variables
     nodes = _chat_nodes(call.account)
-    return {"chats": _page(nodes, variables.get("count"), variables.get("cursor"))}
+    return {"chats": page_of(nodes, variables.get("count"), variables.get("cursor"))}
 
 
 async def _filtered_chats(call: Call) -> Json:
     variables = call.variables
     nodes = _chat_nodes(call.account, variables["handle"])
-    return {"filteredChats": _page(nodes, variables.get("count"), variables.get("cursor"))}
+    return {"filteredChats": page_of(nodes, variables.get("count"), variables.get("cursor"))}
 
 
 async def _chat_messages(call: Call) -> Json:
@@ -247,16 +67,16 @@ async def _chat_messages(call: Call) -> Json:
     messages = chat.messages
     end = len(messages)
     if cursor := variables.get("cursor"):
-        keys = [_cursor(message.message_id) for message in messages]
+        keys = [cursor_of(message.message_id) for message in messages]
         end = keys.index(cursor) if cursor in keys else 0
     start = max(0, end - max(1, variables.get("count") or 25))
     part = messages[start:end]
     connection = {
         "edges": [
-            {"cursor": _cursor(message.message_id), "node": message.as_json()} for message in part
+            {"cursor": cursor_of(message.message_id), "node": message.as_json()} for message in part
         ],
         "pageInfo": {
-            "startCursor": _cursor(part[0].message_id) if part else None,
+            "startCursor": cursor_of(part[0].message_id) if part else None,
             "hasPreviousPage": start > 0,
         },
     }
@@ -302,7 +122,7 @@ async def _break(call: Call) -> Json:
 async def _stop_chat(call: Call) -> Json:
     chat = call.chat()
     call.entry["chatId"] = chat.chat_id
-    await stop_all_of(call.world, chat)
+    await stop_chat(call.world, chat)
     return {"cancelViewerActiveJobs": {"viewer": {"id": VIEWER_ID}}}
 
 
@@ -318,7 +138,7 @@ async def _stop_message(call: Call) -> Json:
 
 
 async def _remove(call: Call, chat: Chat) -> None:
-    await stop_all_of(call.world, chat)
+    await stop_chat(call.world, chat)
     del call.account.chats[chat.chat_id]
     call.world.journal.add(
         face="web",
@@ -439,9 +259,7 @@ async def _message_cache(call: Call) -> Json:
 
 
 _LIST = {"count": "int", "cursor": "str?"}
-_OLD_BOT_LIST = {"cursor": "+str?", "limit": "+int?"}
 
-# Name -> operation, all but those that make a bot speak. The kinds are those of `checks.misfit`.
 TABLE: dict[str, Operation] = {
     "subscriptionsMutation": Operation({"subscriptions": "=list"}, _subscribe, pushes=True),
     "sendChatBreakMutation": Operation(
@@ -477,27 +295,6 @@ TABLE: dict[str, Operation] = {
     "ChatHistoryFilteredListPaginationQuery": Operation(
         {**_LIST, "handle": "=str"}, _filtered_chats
     ),
-    "HandleBotLandingPageQuery": Operation({"botHandle": "=str"}, _bot_info),
-    "availableBotsSelectorModalPaginationQuery": Operation(
-        {
-            "botSelectorFilter": "str",
-            "cursor": "str?",
-            "filterCanvasOnlyBots": "bool",
-            "includeHomePageBotSelectorFragment": "bool",
-            "limit": "int",
-        },
-        _available_bots,
-    ),
-    "BotSelectorModalQuery": Operation(_OLD_BOT_LIST, _available_bots),
-    "BotSwitcherModalQuery": Operation(_OLD_BOT_LIST, _available_bots),
-    "AvailableBotsListModalPaginationQuery": Operation(_OLD_BOT_LIST, _available_bots),
-    "exploreBotsIndexPageQuery": Operation({"categoryName": "=str"}, _explore_index),
-    "ExploreBotsListPaginationQuery": Operation({**_LIST, "categoryName": "=str"}, _explore_list),
-    "SearchResultsListPaginationQuery": Operation(
-        {**_LIST, "query": "=str", "entityType": "=str"}, _search
-    ),
-    "HandleProfilePageQuery": Operation({"handle": "=str"}, _profile),
-    "settingsPageQuery": Operation({}, _settings),
     "MessageInfoPageQuery": Operation({"messageCode": "=str"}, _message_info),
     "ChatSettingsModal_ChatSetTitle_Mutation": Operation(
         {"chatId": "=int", "title": "=str"}, _set_title
@@ -508,7 +305,6 @@ TABLE: dict[str, Operation] = {
     "useChatLastMessageImpressionTracker_ChatMarkAsSeen_Mutation": Operation(
         {"chatId": "=int", "lastSeenMessageId": "=int"}, _mark_seen
     ),
-    "AnnotateWithIdsProviderQuery": Operation({}, _who),
     "ShareMessageMutation": Operation({"chatId": "=int", "messageIds": "=list"}, _share),
     "messageSharing_shareMessagesMutation_Mutation": Operation(
         {"chatId": "=int", "messageIds": "=list"}, _share

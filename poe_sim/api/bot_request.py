@@ -1,4 +1,4 @@
-"""What a request asks of a bot, whichever endpoint it came through."""
+"""What a request asks of a bot, the same for all endpoints."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .script import Script
 Role = Literal["system", "user", "assistant", "tool"]
 
 _DATA_URI = re.compile(r"data:([\w.+-]+/[\w.+-]+)((?:;[\w-]+=[^;,]*)*)(;base64)?,(.*)", re.DOTALL)
-# What the first bytes of a picture look like, so that a broken relay of one is found out.
+# The first bytes of a picture, so that one that was damaged on its way is noticed.
 _PICTURES: Sequence[tuple[str, bytes]] = (
     ("image/png", b"\x89PNG\r\n\x1a\n"),
     ("image/jpeg", b"\xff\xd8\xff"),
@@ -28,7 +28,7 @@ _PICTURES: Sequence[tuple[str, bytes]] = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
+class Attachment:
     """A picture or a file that came with a message."""
 
     kind: Literal["image", "file"]
@@ -37,8 +37,8 @@ class Seen:
     url: str | None = None
     name: str | None = None
 
-    def described(self) -> str:
-        """Say what it is, precisely enough to prove that it arrived."""
+    def describe(self) -> str:
+        """Return a description that is precise enough to prove that it arrived."""
         words = [self.name] if self.name else []
         if self.url is not None:
             words.append(self.url)
@@ -52,7 +52,7 @@ class Seen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolCall:
-    """A call of a function, by the bot or remembered from before."""
+    """A call of a function, made now or earlier in the conversation."""
 
     id: str
     name: str
@@ -66,7 +66,7 @@ class Turn:
 
     role: Role
     text: str = ""
-    seen: list[Seen] = field(default_factory=list)
+    attachments: list[Attachment] = field(default_factory=list)
     calls: list[ToolCall] = field(default_factory=list)
     result_of: str | None = None
 
@@ -76,13 +76,12 @@ class Tool:
     """A function that the client offers."""
 
     name: str
-    description: str = ""
     schema: Any = None
 
 
 @dataclass(slots=True, kw_only=True)
-class Asking:
-    """A request, understood: the bot answers it without knowing the endpoint."""
+class BotRequest:
+    """A parsed request. The bot answers it without knowing the endpoint."""
 
     model: Model
     spelling: str
@@ -92,7 +91,7 @@ class Asking:
     body: Json
     messages_field: str = "messages"
     tools: Sequence[Tool] = ()
-    # none, auto, required, or the name of the one function that must be called.
+    # none, auto, required, or named, which means `forced_tool`.
     tool_choice: str = "auto"
     forced_tool: str | None = None
     parallel: bool = True
@@ -101,12 +100,10 @@ class Asking:
     schema: Any = None
     wants_json: bool = False
     reasons: bool = False
-    # Where text can be taken back, thinking is shown and then replaced.
-    can_replace: bool = False
 
     @property
     def results(self) -> list[Turn]:
-        """The tool results that came after the last user message."""
+        """The tool results after the last user message."""
         found: list[Turn] = []
         for turn in reversed(self.turns):
             if turn.role == "user":
@@ -117,7 +114,7 @@ class Asking:
 
     @property
     def rounds(self) -> int:
-        """How often tools were called since the last user message."""
+        """How many rounds of tool calls there were since the last user message."""
         count = 0
         for turn in reversed(self.turns):
             if turn.role == "user":
@@ -127,28 +124,28 @@ class Asking:
 
     @property
     def called(self) -> Mapping[str, ToolCall]:
-        """Every call in the conversation by its id."""
+        """All calls of the conversation by their id."""
         return {call.id: call for turn in self.turns for call in turn.calls}
 
     @property
-    def seen(self) -> list[Seen]:
-        """What came with the last user message."""
+    def attachments(self) -> list[Attachment]:
+        """The pictures and files of the last user message."""
         for turn in reversed(self.turns):
             if turn.role == "user":
-                return turn.seen
+                return turn.attachments
         return []
 
     @property
     def prompt_tokens(self) -> int:
-        """An estimate, as the sheet says that Poe's own is (§3.5): four characters a token."""
+        """An estimate as Poe makes it (§3.5): four characters a token."""
         length = sum(len(turn.text) + 4 for turn in self.turns)
         length += sum(len(call.arguments) for turn in self.turns for call in turn.calls)
-        pictures = sum(len(turn.seen) for turn in self.turns)
+        pictures = sum(len(turn.attachments) for turn in self.turns)
         return max(1, length // 4 + 85 * pictures)
 
 
 def last_user_text(turns: Sequence[Turn]) -> str:
-    """Return the text that steers the stand-in."""
+    """Return the text of the last user message, which steers the stand-in."""
     for turn in reversed(turns):
         if turn.role == "user":
             return turn.text
@@ -156,7 +153,7 @@ def last_user_text(turns: Sequence[Turn]) -> str:
 
 
 def from_data_uri(uri: object, field_name: str) -> tuple[str, bytes]:
-    """Return type and content of a data URI, or refuse it."""
+    """Return type and content of a data URI. Raises `Refused` for anything else."""
     match = _DATA_URI.fullmatch(uri) if isinstance(uri, str) else None
     if match is None:
         raise errors.invalid(f"Invalid data URI in '{field_name}'.", param=field_name)
@@ -166,7 +163,7 @@ def from_data_uri(uri: object, field_name: str) -> tuple[str, bytes]:
 
 
 def from_base64(text: object, field_name: str) -> bytes:
-    """Return decoded base64, or refuse it."""
+    """Return the decoded bytes. Raises `Refused` if there are none."""
     try:
         data = base64.b64decode(text, validate=True) if isinstance(text, str) else b""
     except (binascii.Error, ValueError):
@@ -176,8 +173,8 @@ def from_base64(text: object, field_name: str) -> bytes:
     return data
 
 
-def picture(url: object, field_name: str) -> Seen:
-    """Return the picture behind an https URL or in a data URI, or refuse it, §3.3."""
+def picture(url: object, field_name: str) -> Attachment:
+    """Return the picture of an https URL or a data URI (§3.3). Raises `Refused` for others."""
     if not isinstance(url, str) or not url:
         raise errors.wrong_type(field_name, "an https URL or a data URI")
     if url.startswith("data:"):
@@ -190,14 +187,14 @@ def picture(url: object, field_name: str) -> Seen:
     is_near = parts.hostname in ("127.0.0.1", "localhost", "::1")
     if not parts.hostname or not (parts.scheme == "https" or (parts.scheme == "http" and is_near)):
         raise errors.wrong_type(field_name, "an https URL or a data URI")
-    return Seen(kind="image", url=url)
+    return Attachment(kind="image", url=url)
 
 
-def checked_picture(mime: str, data: bytes, field_name: str) -> Seen:
-    """Return the picture if its bytes are what its type says, or refuse it."""
+def checked_picture(mime: str, data: bytes, field_name: str) -> Attachment:
+    """Return the picture. Raises `Refused` if its bytes contradict its type."""
     for known, magic in _PICTURES:
         if mime == known and not data.startswith(magic):
-            raise errors.invalid(f"The image in '{field_name}' is no {mime}.", param=field_name)
+            raise errors.invalid(f"The image in '{field_name}' is not {mime}.", param=field_name)
     if not mime.startswith("image/"):
-        raise errors.invalid(f"'{mime}' in '{field_name}' is no image.", param=field_name)
-    return Seen(kind="image", mime=mime, data=data)
+        raise errors.invalid(f"'{mime}' in '{field_name}' is not an image.", param=field_name)
+    return Attachment(kind="image", mime=mime, data=data)
