@@ -22,10 +22,8 @@ import math
 import re
 import socket
 import ssl
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from email.message import Message
 from typing import Any, Final, NoReturn
@@ -38,6 +36,9 @@ from urllib3.exceptions import HTTPError, LocationValueError
 from urllib3.util import Url, parse_url
 
 from poe_proxy.errors import InvalidRequest
+from poe_proxy.net import filenames
+from poe_proxy.net.background import Background
+from poe_proxy.net.cutting import cut
 
 MAX_BYTES: Final = 20_000_000
 #: Seconds for all of it, name and redirects included.
@@ -122,22 +123,18 @@ class Fetcher:
         """
         seconds = min(seconds, self.timeout)
         job = _Job(self, _manager(self._proxy, self._trust), url, seconds)
-        threading.Thread(target=job.run, daemon=True).start()
-        if not job.done.wait(seconds):
+        # In a thread of its own: a name server cannot be hurried, but left alone.
+        fetching = Background(job.run, name="fetch")
+        if not fetching.wait(seconds):
             job.cut()
             _refuse(f"took longer than {seconds:g} seconds")
-        if isinstance(job.result, Exception):
-            raise job.result
-        assert job.result is not None
-        return job.result
+        return fetching.result()
 
 
 class _Job:
-    """One fetch, in a thread of its own: a name server cannot be hurried, but left alone."""
+    """One fetch."""
 
     def __init__(self, limits: Fetcher, manager: Any, url: str, seconds: float) -> None:
-        self.done = threading.Event()
-        self.result: Fetched | Exception | None = None
         self._limits = limits
         self._manager = manager
         self._url = url
@@ -145,23 +142,17 @@ class _Job:
         self._until = time.monotonic() + seconds
         self._connection: Any = None
 
-    def run(self) -> None:
+    def run(self) -> Fetched:
+        """Return the file; raises `InvalidRequest`."""
         try:
-            self.result = self._follow(self._url)
-        except Exception as failure:  # somebody waits for it
-            self.result = failure
+            return self._follow(self._url)
         finally:
             self._manager.clear()
-            self.done.set()
 
     def cut(self) -> None:
-        """End whatever the thread is waiting for."""
+        """End whatever the thread of `run` is waiting for."""
         self._until = 0.0
-        sock = getattr(self._connection, "sock", None)
-        if sock is not None:
-            with suppress(OSError):
-                # Beneath TLS, which the thread may be in the middle of.
-                socket.socket.shutdown(getattr(sock, "socket", sock), socket.SHUT_RDWR)
+        cut(getattr(self._connection, "sock", None))
 
     def _follow(self, url: str) -> Fetched:
         for _ in range(1 + REDIRECTS_AT_MOST):
@@ -285,13 +276,10 @@ def _parsed(url: str) -> Url:
 
 def _filename(target: Url, headers: Mapping[str, str]) -> str:
     """Return the name that the server gives, or the last part of the path."""
-    told = Message()
-    told["Content-Disposition"] = headers.get("Content-Disposition", "")
-    name = told.get_filename() or unquote(target.path or "")
-    # Only the last part, and nothing that a file system or a header would take amiss.
-    name = re.split(r"[/\\]", name)[-1]
-    name = re.sub(r'[\x00-\x1f\x7f"<>|:*?]', "_", name).strip(". ")[-_NAME_AT_MOST:]
-    return name or "file"
+    given = Message()
+    given["Content-Disposition"] = headers.get("Content-Disposition", "")
+    name = given.get_filename() or unquote(target.path or "")
+    return filenames.tidy(name, instead="_", at_most=_NAME_AT_MOST) or "file"
 
 
 def _refusal(why: str) -> InvalidRequest:

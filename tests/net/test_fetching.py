@@ -432,7 +432,7 @@ def test_all_of_it_must_come_in_time(handler: Handler) -> None:
     assert "longer than 0.4 seconds" in site.refused(timeout=0.4, max_bytes=10**12)
     assert time.monotonic() - began < 2
     end = time.monotonic() + 10
-    while any("(run)" in thread.name for thread in threading.enumerate()):
+    while any("fetch" == thread.name for thread in threading.enumerate()):
         assert time.monotonic() < end
         time.sleep(0.01)
 
