@@ -236,3 +236,38 @@ def test_a_whole_answer_that_outlasts_the_grace_is_an_error(how: int) -> None:
 
     assert (502, "upstream_interrupted") == (answer.status_code, answer.json()["error"]["code"])
     assert "Traceback" not in proxy.output()
+
+
+#: In the app's place: one that notes that it was closed.
+NOTING = """
+from pathlib import Path
+from types import SimpleNamespace
+
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Length", "0")])
+    return []
+
+def close():
+    with open("closed", "a") as note:
+        note.write("closed\\n")
+
+app.extensions = {"poe_proxy": SimpleNamespace(close=close)}
+"""
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT])
+def test_a_worker_that_ends_closes_its_connections(tmp_path: Path, how: int) -> None:
+    """However a worker is asked to end, what it kept between requests is given back once."""
+    (tmp_path / "wsgi.py").write_text(NOTING)
+    note = tmp_path / "closed"
+    server = Served(tmp_path)
+    try:
+        until(lambda: server.status() == 200)
+        server.process.send_signal(how)
+        until(note.exists, seconds=20)
+
+        assert "closed\n" == note.read_text()
+    finally:
+        server.process.terminate()
+        server.process.wait(10)
+    assert "Traceback" not in server.output()
