@@ -49,7 +49,7 @@ class Served:
         return self.log.read_text()
 
     def status(self, key: str = "sk-one") -> int:
-        """What a request with *key* is answered; 0 while nobody answers."""
+        """The status of an answer to a request with *key*; 0 while there is none."""
         try:
             return requests.get(
                 f"{self.url}/v1/models", headers={"Authorization": f"Bearer {key}"}, timeout=5
@@ -84,7 +84,7 @@ def served(tmp_path: Path) -> Iterator[Served]:
 def test_more_than_one_worker_is_refused(
     tmp_path: Path, options: tuple[str, ...], variables: dict[str, str]
 ) -> None:
-    """However they were asked for, the server does not start and says why."""
+    """However they are asked for, the server does not start and says why."""
     server = Served(tmp_path, *options, **variables)
 
     assert 1 == server.process.wait(20)
@@ -101,8 +101,8 @@ def test_a_signal_cannot_add_a_worker(served: Served) -> None:
     assert before == served.workers()
 
 
-def test_a_reload_takes_the_settings_of_today(served: Served) -> None:
-    """After SIGHUP a changed `.env` counts, and the port, ours already, is no obstacle."""
+def test_a_reload_takes_the_settings_as_they_are_now(served: Served) -> None:
+    """After SIGHUP a changed `.env` counts; that the port is ours already is no obstacle."""
     served.write(key="sk-two")
     served.process.send_signal(signal.SIGHUP)
     until(lambda: served.status("sk-two") == 200, seconds=20)
@@ -111,8 +111,8 @@ def test_a_reload_takes_the_settings_of_today(served: Served) -> None:
     assert 401 == served.status("sk-one")
 
 
-def test_a_slip_in_the_settings_does_not_end_the_server(served: Served) -> None:
-    """SIGHUP with a bad `.env` leaves all as it was, and the log names the setting."""
+def test_a_mistake_in_the_settings_does_not_end_the_server(served: Served) -> None:
+    """SIGHUP with an invalid `.env` changes nothing, and the log names the setting."""
     before = served.workers()
     served.write(ENOUGH + "TIMEOUT=never\n", key="sk-two")
     served.process.send_signal(signal.SIGHUP)
@@ -149,7 +149,7 @@ def test_only_our_own_proxies_are_believed(
 
 
 def first_page(port: int, peer: str) -> str:
-    """What an address of ours is told that claims to have come by https."""
+    """The front page, for a request from *peer* that claims to have come by https."""
     with socket.create_connection(("127.0.0.1", port), 5, source_address=(peer, 0)) as raw:
         raw.sendall(
             b"GET / HTTP/1.1\r\nHost: poe.example.com\r\nX-Forwarded-Proto: https\r\n"
@@ -158,7 +158,7 @@ def first_page(port: int, peer: str) -> str:
         return b"".join(iter(lambda: raw.recv(65536), b"")).decode()
 
 
-def test_a_port_that_is_taken_is_said_in_one_line(served: Served, tmp_path: Path) -> None:
+def test_a_taken_port_is_one_line(served: Served, tmp_path: Path) -> None:
     """A second server on the port ends at once, without five tries and a traceback."""
     again = subprocess.run(
         [*COMMAND, "wsgi:app"],
@@ -175,7 +175,7 @@ def test_a_port_that_is_taken_is_said_in_one_line(served: Served, tmp_path: Path
     assert "Traceback" not in again.stderr
 
 
-def test_a_reload_takes_the_code_of_today(tmp_path: Path) -> None:
+def test_a_reload_takes_the_code_as_it_is_now(tmp_path: Path) -> None:
     """After SIGHUP a new version of the program answers, in the same process."""
     for name in ("poe_proxy", "wsgi.py"):
         source = ROOT / name
@@ -199,8 +199,8 @@ def test_a_reload_takes_the_code_of_today(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT])
 def test_a_stream_that_outlasts_the_grace_ends_with_an_error(how: int) -> None:
-    """A reply that is still under way when the time to finish is over says that it broke off,
-    and the bot is stopped. Ctrl-C gives no time."""
+    """A reply still under way when the grace is over says that it broke off, and the bot is
+    stopped. Ctrl-C gives no grace."""
     with (
         Sim(tokens=("cookie-a",)) as sim,
         Proxy(sim, GUNICORN_CMD_ARGS="--graceful-timeout=6") as proxy,
@@ -221,7 +221,7 @@ def test_a_stream_that_outlasts_the_grace_ends_with_an_error(how: int) -> None:
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
 def test_a_whole_answer_that_outlasts_the_grace_is_an_error(how: int) -> None:
-    """Not a connection that ends without a word, after which clients would ask again."""
+    """The connection does not just end: clients would send the request again."""
     with (
         Sim(tokens=("cookie-a",)) as sim,
         Proxy(sim, GUNICORN_CMD_ARGS="--graceful-timeout=6") as proxy,
@@ -236,3 +236,38 @@ def test_a_whole_answer_that_outlasts_the_grace_is_an_error(how: int) -> None:
 
     assert (502, "upstream_interrupted") == (answer.status_code, answer.json()["error"]["code"])
     assert "Traceback" not in proxy.output()
+
+
+#: An app in place of ours, which notes that its services were closed.
+NOTING = """
+from pathlib import Path
+from types import SimpleNamespace
+
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Length", "0")])
+    return []
+
+def close():
+    with open("closed", "a") as note:
+        note.write("closed\\n")
+
+app.extensions = {"poe_proxy": SimpleNamespace(close=close)}
+"""
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT])
+def test_a_worker_that_ends_closes_its_connections(tmp_path: Path, how: int) -> None:
+    """However it is asked to end, what it kept between requests is given back, once."""
+    (tmp_path / "wsgi.py").write_text(NOTING)
+    note = tmp_path / "closed"
+    server = Served(tmp_path)
+    try:
+        until(lambda: server.status() == 200)
+        server.process.send_signal(how)
+        until(note.exists, seconds=20)
+
+        assert "closed\n" == note.read_text()
+    finally:
+        server.process.terminate()
+        server.process.wait(10)
+    assert "Traceback" not in server.output()
