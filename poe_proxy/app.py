@@ -71,7 +71,10 @@ def create_app(
         if catalogue is not None:
             catalogue.stop()
         for token in upstreams:
-            token.upstream.close()
+            try:
+                token.upstream.close()
+            except Exception:  # the others are to be closed all the same
+                log.exception("%s was not closed", token.label)
 
     services = Services(
         gateway=Gateway(

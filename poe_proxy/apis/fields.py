@@ -21,8 +21,9 @@ _KIND_NAMES: Final[Mapping[type, str]] = {
 
 def refusal(param: str, message: str, *, missing: bool = False) -> InvalidRequest:
     """Return what refuses the field at *param*, to be raised."""
-    code = "missing_required_parameter" if missing else None
-    return InvalidRequest(message, param=param, code=code)
+    return InvalidRequest(
+        message, param=param, code="missing_required_parameter" if missing else None
+    )
 
 
 def json_object(body: bytes) -> dict[str, Any]:

@@ -184,8 +184,8 @@ def test_a_reload_takes_the_code_as_it_is_now(tmp_path: Path) -> None:
     server = Served(tmp_path, PYTHONPATH=str(tmp_path))
     try:
         until(lambda: server.status() == 200)
-        views = tmp_path / "poe_proxy" / "server" / "routes.py"
-        views.write_text(views.read_text().replace('"status":"ok"', '"status":"new"'))
+        pages = tmp_path / "poe_proxy" / "server" / "pages" / "__init__.py"
+        pages.write_text(pages.read_text().replace('"status":"ok"', '"status":"new"'))
         server.process.send_signal(signal.SIGHUP)
 
         until(
