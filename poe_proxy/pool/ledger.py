@@ -75,7 +75,7 @@ class Ledger(Protocol):
         """End *lease*; its uses stay noted. Does nothing if it has no token, or no longer."""
 
     def rest(self, name: str, seconds: float) -> None:
-        """Lend the token to nobody for *seconds*; a rest that ends later anyway stays."""
+        """Keep the token back for *seconds*; a rest that ends later anyway stays."""
 
     def exhaust(self, name: str) -> None:
         """Note that the account is out of points: the token rests until `revive`."""

@@ -1,11 +1,11 @@
-"""The rotator: who gets which token, who waits, and what becomes of a token."""
+"""The rotator: which request gets which token, which one waits, and what becomes of a token."""
 
 from __future__ import annotations
 
 import logging
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from math import inf
 from typing import Any
 
@@ -162,7 +162,7 @@ def test_parallel_replies_are_spread_before_they_are_stacked() -> None:
 
 
 def test_the_line_is_served_in_order() -> None:
-    """First come, first served: each returned token goes to whoever stands first."""
+    """First come, first served: each returned token goes to the first in line."""
     tokens = pool("a")
     holder, *waiting = (tokens.lease() for _ in range(4))
     holder.__enter__()
@@ -179,7 +179,7 @@ def test_the_line_is_served_in_order() -> None:
 
 
 def test_a_newcomer_does_not_overtake_the_line() -> None:
-    """Once a token has rested it is for those who stand in line, not for who asks next."""
+    """Once a token has rested it is for the line, not for the next request that comes."""
     clock = Clock()
     tokens = pool("a", clock=clock, limits=(Rest(10.0),))
     use(tokens)
@@ -192,8 +192,8 @@ def test_a_newcomer_does_not_overtake_the_line() -> None:
             assert "a" == lend(early).label
 
 
-def test_who_needs_another_kind_does_not_block_the_line() -> None:
-    """Somebody waiting for an API key lets those behind have the cookies."""
+def test_a_wait_for_another_kind_does_not_block_the_line() -> None:
+    """A request that waits for an API key lets those behind it have the cookies."""
     tokens = TokenRotator([token("key", kind="key"), token("cookie")], clock=Clock())
 
     with tokens.lease(kinds={"key"}), tokens.lease(kinds={"key"}) as waiting:
@@ -202,8 +202,8 @@ def test_who_needs_another_kind_does_not_block_the_line() -> None:
     assert {"free": 2} == state(tokens)
 
 
-def test_who_leaves_the_line_is_forgotten() -> None:
-    """A client that hangs up while it waits costs nobody a turn."""
+def test_a_request_that_leaves_the_line_is_forgotten() -> None:
+    """A client that hangs up while it waits costs the others no turn."""
     tokens = pool("a")
     with tokens.lease() as holder, tokens.lease() as leaver, tokens.lease() as stayer:
         assert {"in_use": 1, "waiting": 2} == state(tokens)
@@ -215,7 +215,7 @@ def test_who_leaves_the_line_is_forgotten() -> None:
 
 
 def test_a_waiter_is_woken_when_a_token_comes_back() -> None:
-    """Who waits in another thread has the token at once, not at its next look."""
+    """A request in another thread has the token at once, not at its next look."""
     tokens = TokenRotator([token("a")], patience=30.0)
     in_line = threading.Event()
     got: list[tuple[str, float]] = []
@@ -266,6 +266,80 @@ def test_many_threads_share_few_tokens() -> None:
     assert [] == clashes
     assert 240 == len(served)
     assert {"free": 3} == state(tokens)
+
+
+def test_a_token_that_has_just_rested_is_for_the_first_in_line() -> None:
+    """Also if its rest ends while the line is being served, between two requests in it."""
+    clock = Clock()
+
+    class Slow(MemoryLedger):
+        """Time goes on while it works."""
+
+        def take(self, names: Collection[str], lease: str) -> str | None:
+            taken = super().take(names, lease)
+            clock.go(1.0)
+            return taken
+
+    tokens = TokenRotator(
+        [token("cookie", limits=(Rest(10.0),)), token("key", kind="key", concurrency=2)],
+        clock=clock,
+        ledger=Slow(clock=clock),
+    )
+    use(tokens, kinds={"cookie"})
+
+    holder, _ = (tokens.lease(kinds={"key"}).__enter__() for _ in range(2))
+    with tokens.lease(kinds={"cookie"}) as first, tokens.lease() as second:
+        clock.now = 1009.5
+        holder.__exit__(None, None, None)
+        assert ["", "key"] == [one.token.label if one.token else "" for one in (first, second)]
+        assert "cookie" == lend(first).label
+
+
+class Counting:
+    """A limit that counts how often it is asked."""
+
+    window = 60.0
+
+    def __init__(self, wait: float) -> None:
+        self.asked = 0
+        self._wait = wait
+
+    def wait(self, used_at: Sequence[float], now: float) -> float:
+        self.asked += 1
+        return self._wait if used_at else 0.0
+
+
+@pytest.mark.parametrize(
+    "wait", [pytest.param(0.0, id="all in use"), pytest.param(9.0, id="all resting")]
+)
+def test_a_long_line_costs_each_request_no_more_than_a_short_one(wait: float) -> None:
+    """To come, to look, to be served and to leave is work for each token, not for each in line."""
+    work = []
+    for length in (2, 200):
+        limit = Counting(wait)
+        tokens = pool("a", "b", "c", limits=(limit,))
+        holders = [tokens.lease().__enter__() for _ in range(3)]
+        line = [tokens.lease().__enter__() for _ in range(length)]
+        steps = []
+        for step in (
+            tokens.lease().__enter__,
+            lambda last=line[-1]: last.wait(0),
+            lambda first=holders[0]: first.__exit__(None, None, None),
+            lambda last=line[-1]: last.__exit__(None, None, None),
+        ):
+            before = limit.asked
+            step()
+            steps.append(limit.asked - before)
+        work.append(steps)
+
+    assert work[0] == work[1]
+    assert max(work[0]) <= 3 * len("abc")
+
+
+def test_two_tokens_of_one_name_are_a_mistake() -> None:
+    """What is known of one would be taken for what is known of the other."""
+    with pytest.raises(ValueError, match="cookie-1"):
+        pool("cookie-1", "cookie-2", "cookie-1")
 
 
 # ---- resting
@@ -326,7 +400,7 @@ def test_a_token_without_limits_never_rests() -> None:
 
 
 def test_a_waiter_takes_a_token_as_soon_as_it_has_rested() -> None:
-    """The end of a rest wakes nobody, so who waits looks again at that very time."""
+    """Nothing is woken by the end of a rest, so a waiting request looks again at that very time."""
     tokens = TokenRotator([token("a", limits=(Rest(0.03),))], patience=10.0)
     began = time.monotonic()
     use(tokens)
@@ -340,7 +414,7 @@ def test_a_waiter_takes_a_token_as_soon_as_it_has_rested() -> None:
 # ---- how long one waits
 
 
-def test_a_wait_is_told_in_steps() -> None:
+def test_a_wait_comes_in_steps() -> None:
     """Waiting returns None now and then, so that the caller can look after its client."""
     tokens = pool("a")
 
@@ -365,7 +439,7 @@ def test_the_line_ends_at_the_deadline() -> None:
 
 
 def test_a_wait_does_not_outlast_the_deadline() -> None:
-    """Who asks to wait longer than the line lasts hears so at its end."""
+    """A wait that is meant to last longer than the line is refused at its end."""
     tokens = TokenRotator([token("a")], patience=0.03)
     began = time.monotonic()
 
@@ -391,7 +465,7 @@ def test_a_second_try_inherits_the_deadline_of_the_first() -> None:
 
 
 def test_a_free_token_is_lent_although_the_deadline_is_over() -> None:
-    """Nobody is refused while a token is free: with QUEUE_TIMEOUT=0 too."""
+    """No request is refused while a token is free: with QUEUE_TIMEOUT=0 too."""
     clock = Clock()
     tokens = pool("a", clock=clock, patience=0.0)
 
@@ -411,7 +485,7 @@ def test_a_free_token_is_lent_although_the_deadline_is_over() -> None:
     ],
 )
 def test_a_hopeless_wait_is_refused_at_once(rest: float, patience: float, retry_after: int) -> None:
-    """If no token can be free before the deadline, the client hears at once when one will be."""
+    """If no token can be free before the deadline, the answer is at once when one will be."""
     tokens = pool("a", patience=patience, limits=(Rest(rest),))
     use(tokens)
 
@@ -457,7 +531,7 @@ def test_the_soonest_token_decides_how_long_to_wait() -> None:
 
 
 def test_a_wait_may_become_hopeless() -> None:
-    """Who waits for a token hears it when that token is sent to rest for long."""
+    """A request in line is refused as soon as its token has to rest for too long."""
     tokens = pool("a", patience=30.0)
     holder = tokens.lease()
     lend(holder.__enter__())
@@ -503,7 +577,7 @@ def test_a_lease_lets_failures_pass() -> None:
 
 
 def test_a_lease_is_given_back_once() -> None:
-    """Leaving a lease twice does not free a token that somebody else has by now."""
+    """Leaving a lease twice does not free a token that another lease has by now."""
     tokens = pool("a")
     lease = tokens.lease()
     lend(lease.__enter__())
@@ -516,7 +590,7 @@ def test_a_lease_is_given_back_once() -> None:
 
 
 def test_a_rejected_token_never_comes_back() -> None:
-    """Poe's no sets a token aside for good; the others take all turns."""
+    """A rejection by Poe sets a token aside for good; the others take all turns."""
     clock = Clock()
     tokens = pool("a", "b", clock=clock)
 
@@ -538,7 +612,7 @@ def test_replies_in_flight_do_not_bring_a_rejected_token_back() -> None:
     assert {"retired": 1} == state(tokens)
 
 
-def test_without_any_token_left_nobody_waits() -> None:
+def test_without_any_token_left_there_is_no_line() -> None:
     """Once the last token is rejected, requests are refused at once, in line or not."""
     tokens = pool("a")
     holder = tokens.lease()
@@ -594,7 +668,7 @@ def test_a_long_rest_is_not_cut_short_by_a_second_failure() -> None:
 # ---- points
 
 
-def test_if_all_are_out_of_points_the_client_hears_that() -> None:
+def test_if_all_are_out_of_points_the_answer_says_that() -> None:
     """Accounts without points are another answer than accounts that rest."""
     tokens = pool("a", "b", patience=5.0)
     use(tokens, TokenExhausted("Empty.", retry_after=100))
@@ -640,7 +714,7 @@ def test_a_token_without_points_rests_until_it_is_revived() -> None:
 
 
 def test_reviving_serves_the_line() -> None:
-    """Who stands in line gets the revived token without asking again."""
+    """The first in line gets the revived token without asking again."""
     tokens = TokenRotator([token("a"), token("b")], clock=Clock())
     use(tokens, TokenExhausted("Empty."))
 
@@ -653,7 +727,7 @@ def test_reviving_serves_the_line() -> None:
 
 
 def test_a_revived_token_serves_as_many_as_it_can() -> None:
-    """Of those who stand in line as many are served at once as the token serves at a time."""
+    """As many of the line are served at once as the token serves at a time."""
     tokens = TokenRotator([token("a", concurrency=2), token("b")], clock=Clock())
     use(tokens, TokenExhausted("Empty."))
 
@@ -687,7 +761,7 @@ def test_a_token_that_is_revived_is_no_longer_out_of_points() -> None:
     assert NoTokenFree is type(refusal.value)
 
 
-# ---- what is told
+# ---- what is shown
 
 
 def test_the_census_counts_each_token_once() -> None:
@@ -708,12 +782,12 @@ def test_the_census_counts_each_token_once() -> None:
 
 
 def test_a_token_may_be_set_aside_while_it_rests() -> None:
-    """Its balance was asked for, and Poe does not know it any more: nobody waits for it."""
+    """Its balance was asked for, and Poe no longer knows it: no request waits for it."""
     tokens = pool("a", "b")
     use(tokens, TokenExhausted("Empty."))
     (exhausted,) = tokens.exhausted()
 
-    tokens.retire(exhausted, TokenRejected("Who?"))
+    tokens.retire(exhausted, TokenRejected("Unknown."))
 
     assert {"free": 1, "retired": 1} == state(tokens)
     assert [] == tokens.exhausted()
@@ -737,7 +811,7 @@ def test_logs_name_tokens_by_their_labels(caplog: pytest.LogCaptureFixture) -> N
 def test_logs_know_of_no_time_for_a_token_without_points(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Nobody has to read that it rests for `inf` seconds."""
+    """No line says that it rests for `inf` seconds."""
     with caplog.at_level(logging.WARNING):
         use(pool("key-1"), TokenExhausted("Empty."))
 
@@ -835,7 +909,7 @@ def test_a_use_that_is_older_than_every_limit_does_no_harm() -> None:
         assert slow.may_send(0)
 
 
-def test_who_waits_to_send_comes_before_the_line() -> None:
+def test_a_lease_that_waits_to_send_comes_before_the_line() -> None:
     """A request that has its token is not overtaken, time and again, by those without one."""
     clock = Clock()
     tokens = pool("a", clock=clock, limits=(Rest(10),), concurrency=2)
@@ -852,7 +926,7 @@ def test_who_waits_to_send_comes_before_the_line() -> None:
             assert other.wait(0)
 
 
-def test_who_gives_up_waiting_to_send_lets_the_line_on() -> None:
+def test_a_lease_that_gives_up_waiting_to_send_lets_the_line_on() -> None:
     """The token of one that hung up meanwhile is lent as soon as it is rested."""
     clock = Clock()
     tokens = pool("a", clock=clock, limits=(Rest(10),), concurrency=2)
@@ -880,7 +954,7 @@ def test_sending_waits_no_longer_than_a_place_in_line() -> None:
 
 
 def test_sending_waits_for_the_token_and_not_for_long() -> None:
-    """A wait for time to pass ends with that time, or with the patience of who asks."""
+    """A wait for time to pass ends with that time, or with the seconds that were asked for."""
     tokens = TokenRotator([token("a", limits=(Rest(0.05),))])
 
     with tokens.lease() as lease:
