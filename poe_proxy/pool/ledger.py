@@ -39,7 +39,8 @@ class Ledger(Protocol):
     *Clock*: the ledger has its own. Only durations cross the border, so that those who share a
     store need not agree on what time it is.
 
-    No verb waits for a token. A name that was never enlisted raises `KeyError`.
+    No verb waits for a token. A name that was never enlisted raises `KeyError`; only `take` passes
+    it over.
     """
 
     def enlist(
