@@ -39,7 +39,8 @@ class Ledger(Protocol):
     *Clock*: the ledger has its own. Only durations cross the border, so that those who share a
     store need not agree on what time it is.
 
-    No verb waits for a token. A name that was never enlisted raises `KeyError`.
+    No verb waits for a token. A name that was never enlisted raises `KeyError`; only `take` passes
+    it over.
     """
 
     def enlist(
@@ -75,7 +76,7 @@ class Ledger(Protocol):
         """End *lease*; its uses stay noted. Does nothing if it has no token, or no longer."""
 
     def rest(self, name: str, seconds: float) -> None:
-        """Lend the token to nobody for *seconds*; a rest that ends later anyway stays."""
+        """Keep the token back for *seconds*; a rest that ends later anyway stays."""
 
     def exhaust(self, name: str) -> None:
         """Note that the account is out of points: the token rests until `revive`."""

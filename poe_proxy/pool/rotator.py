@@ -6,7 +6,7 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil, inf
 from types import TracebackType
@@ -48,7 +48,7 @@ class Token(Generic[U]):
 
 
 class TokenRotator(Generic[U]):
-    """Lends tokens, the longest unused first, to the first in line whom they fit.
+    """Lends tokens, the longest unused first, to the first in line that they fit.
 
     Which token may be lent is the ledger's to say; here is the line, and what is logged.
     """
@@ -171,7 +171,7 @@ class TokenRotator(Generic[U]):
             self._line[lease.id] = lease
             self._serve()
             if lease.token is None:
-                self._next_look(lease)
+                self._next_look(lease, self._ledger.state(lease.fitting))
 
     def _look_again(self, lease: Lease[U]) -> float:
         """Serve the line; return the seconds after which *lease* should look once more.
@@ -180,18 +180,19 @@ class TokenRotator(Generic[U]):
         """
         with self._lock:
             # Each one in line looks for itself: a token that fits only others is theirs to see.
-            if any(state.is_free for state in self._ledger.state(lease.fitting).values()):
+            states = self._ledger.state(lease.fitting)
+            if any(state.is_free for state in states.values()):
                 self._serve()
-            return 0.0 if lease.token is not None else self._next_look(lease)
+                states = self._ledger.state(lease.fitting)
+            return 0.0 if lease.token is not None else self._next_look(lease, states)
 
-    def _next_look(self, lease: Lease[U]) -> float:
+    def _next_look(self, lease: Lease[U], states: Mapping[str, TokenState]) -> float:
         """Return the seconds until time brings a token for *lease*, or its deadline.
 
         If none can be free before the deadline, *lease* is out of line, and the reason is raised.
         """
         now = self._clock()
-        states = self._ledger.state(lease.fitting).values()
-        alive = [state for state in states if state.retired is None]
+        alive = [state for state in states.values() if state.retired is None]
         # A token in use may come back at any moment, but not before its rest is over.
         soonest = min((state.rest for state in alive), default=inf)
         if not alive or now >= lease.deadline or now + soonest > lease.deadline:
@@ -240,7 +241,7 @@ class TokenRotator(Generic[U]):
             log.warning("%s rests for %.0f s: %s", token.label, rest, failure)
 
     def _serve(self) -> None:
-        """Give every free token to the first in line whom it fits."""
+        """Give every free token to the first in line that it fits."""
         #: What was not free for a place before. If it is free by now, it is still for that one.
         spoken_for: frozenset[str] = frozenset()
         for lease in tuple(self._line.values()):

@@ -74,6 +74,7 @@ def test_what_was_never_enlisted_is_a_mistake(ledger: Ledger, verb: Verb) -> Non
 
     with pytest.raises(KeyError):
         verb(ledger)
+    assert "a" == ledger.take(["b", "a"], "one")
 
 
 def test_terms_may_change_and_what_is_known_stays(ledger: Ledger, clock: Clock) -> None:
