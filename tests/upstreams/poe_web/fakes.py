@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Generator
 from typing import Any
 
@@ -31,14 +32,19 @@ class FakeChannel:
         self.generation = 0
         self.is_alive = True
         self.mailbox: Mailbox | None = None
+        #: Whether an exchange looks out for what comes.
+        self.is_watched = False
 
     def attach(self, mailbox: Mailbox) -> None:
         self.mailbox = mailbox
+        self.is_watched = True
 
     def bind(self, mailbox: Mailbox, chat_id: int) -> None:
         mailbox.bind(chat_id)
 
-    def detach(self, mailbox: Mailbox) -> None: ...
+    def detach(self, mailbox: Mailbox) -> None:
+        self.is_watched = False
+
     def replace(self, generation: int) -> bool:
         return False
 
@@ -65,3 +71,11 @@ def say_it_all(channel: FakeChannel) -> None:
 def at_once() -> Generator[Idle, None, None]:
     """The permit to send of an account that nobody else uses."""
     yield from ()
+
+
+def until(condition: Callable[[], object]) -> None:
+    """Return as soon as *condition* is true; fail if it takes long."""
+    end = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.001)
