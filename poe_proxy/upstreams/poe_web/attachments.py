@@ -37,9 +37,9 @@ _TICKET_HOLDS: Final = 3600.0
 
 _KIND: Final = re.compile(r"[a-z0-9][\w.+-]*/[a-z0-9][\w.+-]*", re.ASCII)
 _UNKNOWN: Final = "application/octet-stream"
-#: What says as little; the last is what some stores of files say.
-_UNTOLD: Final = ("", _UNKNOWN, "binary/octet-stream")
-#: How files begin whose type is not told (WHATWG, "MIME Sniffing", 6.1 and 7.1).
+#: Types that say as little; the last is what some stores of files send.
+_UNSPECIFIC: Final = ("", _UNKNOWN, "binary/octet-stream")
+#: How files begin whose type is not given (WHATWG, "MIME Sniffing", 6.1 and 7.1).
 _BEGINNINGS: Final = (
     (re.compile(rb"\x89PNG\r\n\x1a\n"), "image/png"),
     (re.compile(rb"\xff\xd8\xff"), "image/jpeg"),
@@ -79,13 +79,13 @@ class Attachment:
 
     @property
     def digest(self) -> str:
-        """What tells it from all others: its content, and how it is shown to the bot."""
+        """A hash of all that makes it what it is: its content, and how it is shown to the bot."""
         about = f"{self.name}\0{self.kind}\0".encode()
         return hashlib.sha256(about + hashlib.sha256(self.data).digest()).hexdigest()
 
 
 def parts_of(chat: ChatRequest) -> list[Part]:
-    """Return the parts of the whole conversation that are no text, in their order."""
+    """Return the images and files of the whole conversation, in their order."""
     return [part for message in chat.messages for part in message.content if isinstance(part, Part)]
 
 
@@ -94,7 +94,7 @@ def read_all(
 ) -> Iterator[Attachment]:
     """Yield the files that *parts* hold or name, each as soon as it is there.
 
-    Raises `InvalidRequest`, with the path of the part that is no file, or beyond the limits.
+    Raises `InvalidRequest`, with the path of the part that is invalid or beyond the limits.
     """
     for part in parts[MAX_FILES:]:
         raise _about(part, f"A request may have {MAX_FILES} images and files at most.")
@@ -144,7 +144,7 @@ def read(part: Part, fetch: Callable[[str], Fetched] | None) -> Attachment:
         kind = (fetched.content_type or "").partition(";")[0].strip().lower()
     if not data:
         raise _invalid("An image or file of the conversation is empty.")
-    if kind in _UNTOLD or not _KIND.fullmatch(kind):
+    if kind in _UNSPECIFIC or not _KIND.fullmatch(kind):
         kind = _kind_by_content(data) or mimetypes.guess_type(name or "")[0] or _UNKNOWN
     if isinstance(part, ImagePart) and not kind.startswith("image/"):
         raise _invalid(f"An image_url of the conversation is no image, but {kind[:60]}.")
@@ -241,7 +241,7 @@ class Tickets:
         digest = file.digest
         with self._lock:
             at_work = self._at_work.setdefault(digest, threading.Lock())
-        # Who asks for the same file meanwhile waits for the one upload.
+        # Another reply with the same file waits for the one upload.
         with at_work:
             try:
                 known = self._known(digest)

@@ -70,7 +70,7 @@ def tag(payload: bytes, formkey: str, salt: str, form: TagForm) -> str:
 
 
 def refuse_page(status: int, headers: Mapping[str, str], text: str) -> None:
-    """Raise if what came is no answer of the application: a challenge, a login, an outage."""
+    """Raise if the answer is not the application's: a challenge, a login, an outage."""
     location = headers.get("Location", "")
     if headers.get("cf-mitigated") == "challenge" or (
         # An address that is blocked for good gets a page of another wording.
@@ -100,7 +100,7 @@ def refuse_page(status: int, headers: Mapping[str, str], text: str) -> None:
 def read_answer(
     operation: str, site: Site, status: int, headers: Mapping[str, str], content: bytes
 ) -> dict[str, Any]:
-    """Return the `data` of the answer to *operation*; raise the failure that it tells of.
+    """Return the `data` of the answer to *operation*; raise the failure that it names.
 
     What leaves it open whether Poe acted is an `UpstreamUncertain`.
     """

@@ -15,7 +15,7 @@ from poe_proxy.upstreams.poe_web.turn import Item
 
 
 class Resync:
-    """Frames were lost: what they told has to be read from the history."""
+    """Frames were lost: what was in them has to be read from the history."""
 
 
 Notice: TypeAlias = "Item | Resync | UpstreamError"
@@ -49,13 +49,13 @@ def _size(notice: Notice) -> int:
 
 
 class Mailbox:
-    """A bounded wait for one reader, and no wait at all for those who write."""
+    """A bounded wait for its one reader; leaving a notice never waits."""
 
     def __init__(self, client_nonce: str, chat_nonce: str) -> None:
         self.client_nonce = client_nonce
         self.chat_nonce = chat_nonce
-        #: The chat that the notices are about, once Poe has told by echoing a nonce: then it
-        #: has the message, whatever else it says.
+        #: The chat that the notices are about, once Poe has echoed a nonce: then Poe has the
+        #: message, whatever else it says.
         self.chat_id: int | None = None
         self._pile = Pile()
         self._lock = threading.Lock()
@@ -97,8 +97,8 @@ class _Kept:
 
 
 class Early:
-    """Items of chats that are nobody's yet: they may come before the answer that says whose
-    they are (§14.1). Bounded in number, size and time."""
+    """Items of chats that belong to no reply yet: they may come before the answer that names the
+    chat (§14.1). Bounded in number, size and time."""
 
     CHATS: Final = 256
     ITEMS: Final = 128
@@ -107,11 +107,11 @@ class Early:
 
     def __init__(self) -> None:
         self._chats: OrderedDict[int, _Kept] = OrderedDict()
-        #: Chats that are over: what still comes of them is for nobody.
+        #: Chats that are over: what still comes of them is of no use.
         self._over: OrderedDict[int, None] = OrderedDict()
 
     def keep(self, item: Item, chat_id: int, now: float) -> None:
-        """Keep *item* for whoever turns out to own its chat."""
+        """Keep *item* for the reply that turns out to own its chat."""
         if chat_id in self._over:
             return
         pile = self._chats.setdefault(chat_id, _Kept(now)).pile
@@ -141,5 +141,5 @@ class Early:
             self._over.popitem(last=False)
 
     def clear(self) -> None:
-        """Nobody waits: forget what is kept."""
+        """Forget what is kept: no reply waits for its chat."""
         self._chats.clear()

@@ -1,4 +1,4 @@
-"""What the home page tells: whether we are logged in, the channel, the form key's scripts.
+"""What the home page says: whether we are logged in, the channel, the form key's scripts.
 
 Free of I/O. Web protocol sheet §5 and §7.1.
 """
@@ -123,10 +123,10 @@ class Page:
             raise UpstreamProtocolError("Poe's home page has a broken __NEXT_DATA__.") from None
         sources = [one.attributes.get("src") or "" for one in scripts]
         build = re.search(r"/_next/static/([\w-]+)/_buildManifest", " ".join(sources))
-        told = next_data.get("buildId") if isinstance(next_data, dict) else None
+        given = next_data.get("buildId") if isinstance(next_data, dict) else None
         return cls(
             html=html,
-            build_id=str(told or (build[1] if build else "")),
+            build_id=str(given or (build[1] if build else "")),
             channel=ChannelData.find(next_data) or _channel_in_text(html),
             inline="".join(f"{one.text};\n" for one in scripts if _is_code(one)),
             app_scripts=tuple(

@@ -69,8 +69,8 @@ class Site:
     def load(cls, path: Path | None = None) -> Self:
         """Return what `site.toml` says, or the file at *path* in its place.
 
-        What it knows no use for is ignored: a file from before bots had their table in
-        `models.toml` still has [handles].
+        Entries that it does not know are ignored; an older file still has [handles], which are
+        in `models.toml` now.
 
         Raises ValueError with a sentence that names the entry that is missing or wrong.
         """

@@ -1,4 +1,4 @@
-"""One turn of a chat: what the websocket tells about it, as reply events.
+"""One turn of a chat: what the websocket says about it, as reply events.
 
 Free of I/O and of threads; time is passed in. Web protocol sheet §12 to §14, §25.
 """
@@ -44,7 +44,7 @@ class Item:
 
     @property
     def message_key(self) -> str | None:
-        """Which unfinished message it tells of: a later item of the same key holds all of it."""
+        """The unfinished message that it is about: a later item of the same key holds all of it."""
         if self.name != "messageAdded" or '"state":"incomplete"' not in self.text:
             return None
         # Quotes within the message's own text are escaped, so this finds the real field.
@@ -58,11 +58,11 @@ _SCOPE: Final = re.compile(r'"unique_id":\s*"(\w+)(?::([^"]*))?"')
 
 
 class ChannelLost(Exception):
-    """The channel says that it has lost what it should have told (§7.4)."""
+    """The channel says that it has lost messages (§7.4)."""
 
 
 def read_frame(frame: bytes) -> tuple[int | None, list[Item]]:
-    """Return the sequence number and the items of a frame; nothing for frames that tell none.
+    """Return the sequence number and the items of a frame; nothing for frames that have none.
 
     Raises `ChannelLost`.
     """
@@ -107,7 +107,7 @@ class Turn:
     #: What was passed on so far.
     said: str = field(default="", repr=False)
     is_over: bool = False
-    #: Whether jobs are told of; without, a complete message is the end.
+    #: Whether the channel reports jobs; without, a complete message is the end.
     hears_of_jobs: bool = True
     _complete: set[int] = field(default_factory=set)
     _job_over: bool = False
@@ -120,7 +120,7 @@ class Turn:
         return bool(self.texts)
 
     def accepted(self, answer: Mapping[str, Any]) -> None:
-        """Take what the answer to the sending tells: `messageEdgeCreate` (§10.1)."""
+        """Take what the answer to the sending says: `messageEdgeCreate` (§10.1)."""
         match answer:
             case {"chat": {"chatId": int(number)}}:
                 self.chat_id = number
@@ -164,7 +164,7 @@ class Turn:
             is_behind = state == "incomplete" and known is not None and known.startswith(text)
             if text != known and not is_behind:
                 self.texts[number] = text
-                yield from self._tell()
+                yield from self._news()
         if state == "cancelled":
             yield from self._end()
         elif state == "complete":
@@ -177,12 +177,12 @@ class Turn:
 
     def _complaint(self, number: int, message: Mapping[str, Any]) -> str:
         """What a failed message says about its failure: never what the bot had said before."""
-        told = message.get("messageStateText")
-        if not told and not self.texts.get(number):
-            told = message.get("text")
-        return told if isinstance(told, str) else ""
+        found = message.get("messageStateText")
+        if not found and not self.texts.get(number):
+            found = message.get("text")
+        return found if isinstance(found, str) else ""
 
-    def _tell(self) -> Iterator[ReplyEvent]:
+    def _news(self) -> Iterator[ReplyEvent]:
         whole = "\n\n".join(text for text in self.texts.values() if text)
         if whole.startswith(self.said):
             if len(whole) > len(self.said):

@@ -55,11 +55,6 @@ def chat(prompt: str, *parts: ImagePart | FilePart) -> ChatRequest:
     return ChatRequest(model="m", messages=(Message(role="user", content=content),))
 
 
-def at_once() -> Generator[Idle, None, None]:
-    """The permit to send of an account that nobody else uses."""
-    yield from ()
-
-
 def last_text(request: ChatRequest) -> str:
     return request.messages[-1].text
 

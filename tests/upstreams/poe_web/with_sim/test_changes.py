@@ -69,7 +69,7 @@ def test_a_retired_hash_is_named(
 
     assert isinstance(told, errors.UpstreamChanged)
     assert operation in told.message
-    assert web.site.operations[operation] in told.message
+    assert web._site.operations[operation] in told.message
     assert "POE_SITE" in told.message
 
 

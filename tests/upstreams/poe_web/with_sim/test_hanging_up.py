@@ -11,7 +11,8 @@ from poe_proxy.chat import Idle, Text
 from poe_proxy.upstreams.poe_web import PoeWeb
 
 from ....with_sim.servers import until
-from .accounts import WORDS, Account, ask, at_once, chat
+from ..fakes import at_once
+from .accounts import WORDS, Account, ask, chat
 
 
 @pytest.mark.parametrize(

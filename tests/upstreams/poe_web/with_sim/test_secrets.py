@@ -28,7 +28,7 @@ def test_no_secret_is_logged(account: Account, caplog: pytest.LogCaptureFixture)
     session = web._session
     secrets = {
         account.token, "secret-", "platypus", URI[22:40], session._keys.formkey,
-        channel._data.hash, channel._data.name, web.device,
+        channel._data.hash, channel._data.name, web._device,
     }  # fmt: skip
     said = caplog.text + "".join(f"{reply.failure!r} {reply.events!r}" for reply in replies)
     shown = "".join(
