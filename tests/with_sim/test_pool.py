@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import re
 import socket
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -306,18 +305,14 @@ def test_a_picture_goes_up_once_for_each_cookie(sim: ApiSim, proxy: Proxy) -> No
     assert {len(base64.b64decode(PIXEL.split(",")[1]))} == {entry["size"] for entry in uploads}
 
 
-@pytest.mark.parametrize(
-    "host",
-    ["127.0.0.1", "localhost", "169.254.169.254", "10.0.0.1", "[::1]", "0.0.0.0", "2130706433",
-     "[::ffff:127.0.0.1]"],
-)  # fmt: skip
-@pytest.mark.parametrize("scheme", ["http", "https"])
-def test_nobody_reaches_into_our_network(sim: ApiSim, proxy: Proxy, scheme: str, host: str) -> None:
-    """A URL that leads to a private address is the client's fault, and nothing is connected to."""
+def test_nobody_reaches_into_our_network(sim: ApiSim, proxy: Proxy) -> None:
+    """A URL that leads to a private address is the client's fault, and nothing is connected to.
+
+    How such an address may be written is in tests/net/test_fetching.py.
+    """
     with socket.create_server(("127.0.0.1", 0)) as trap:
         trap.settimeout(0)
-        url = f"{scheme}://{host}:{trap.getsockname()[1]}/latest/meta-data"
-        began = time.monotonic()
+        url = f"https://localhost:{trap.getsockname()[1]}/latest/meta-data"
         answer = proxy.post(pictured(url, "by-cookie"))
         with pytest.raises(BlockingIOError):
             trap.accept()
@@ -325,7 +320,6 @@ def test_nobody_reaches_into_our_network(sim: ApiSim, proxy: Proxy, scheme: str,
 
     assert (400, "messages[0].content[1]") == (answer.status_code, error["param"])
     assert "invalid_request_error" == error["type"]
-    assert time.monotonic() - began < 5
     assert [] == asked(sim)
 
 
