@@ -268,7 +268,7 @@ def test_cookies_serve_what_is_refused_to_every_key(sim: ApiSim) -> None:
 
 def test_no_limit_in_time_is_exceeded(sim: ApiSim, names: Path) -> None:
     """API_RATE_LIMIT, RATE_LIMIT and COOL_DOWN hold, and when all are used up it is a 429."""
-    limits = {"API_RATE_LIMIT": "3", "RATE_LIMIT": "3", "COOL_DOWN": "0.8", "QUEUE_TIMEOUT": "5"}
+    limits = {"API_RATE_LIMIT": "3", "RATE_LIMIT": "3", "COOL_DOWN": "2", "QUEUE_TIMEOUT": "20"}
     with (
         serve(sim, MODELS=str(names), **limits) as proxy,
         ThreadPoolExecutor(12) as clients,
@@ -281,7 +281,8 @@ def test_no_limit_in_time_is_exceeded(sim: ApiSim, names: Path) -> None:
 
     assert [200] * 10 + [429] * 2 == sorted(answer.status_code for answer in answers)
     assert [3, 3, 3, 3] == [len(times) for times in used]
-    assert all(0.75 <= b - a for times in used[2:] for a, b in pairwise(times))
+    # Poe notes when a request has come, which takes its time on a busy machine.
+    assert all(1 <= b - a for times in used[2:] for a, b in pairwise(times))
     assert (429, "rate_limit_exceeded") == (late.status_code, late.json()["error"]["code"])
     assert 1 <= int(late.headers["retry-after"]) <= 60
 
@@ -325,11 +326,11 @@ def test_nobody_reaches_into_our_network(sim: ApiSim, proxy: Proxy) -> None:
 
 def test_a_correction_is_paced_like_any_other_message(sim: ApiSim) -> None:
     """A bot that has to be asked once more is asked after COOL_DOWN, as Poe sees it."""
-    with serve(sim, COOL_DOWN="0.8", QUEUE_TIMEOUT="5", POE_API_KEYS="") as proxy:
+    with serve(sim, COOL_DOWN="2", QUEUE_TIMEOUT="20", POE_API_KEYS="") as proxy:
         answer = proxy.post(ask("!echo no JSON", BOT, response_format={"type": "json_object"}))
         used = moments(sim, "cookie-1") + moments(sim, "cookie-2")
 
     assert 502 == answer.status_code
     assert "invalid_json_answer" == answer.json()["error"]["code"]
     assert 2 == len(used)
-    assert 0.75 <= used[1] - used[0]
+    assert 1 <= used[1] - used[0]
