@@ -479,6 +479,16 @@ def test_what_runs_before_a_commit_is_what_make_lint_runs() -> None:
     assert commands == [re.sub(r"^sh -c '(.*)'$", r"\1", entry) for entry in entries]
 
 
+def test_make_says_what_can_be_made() -> None:
+    """`make`, by itself, names every target."""
+    text = text_of("Makefile").replace("\\\n", " ")
+    targets = re.findall(r"^\.PHONY: (.*)$", text, re.MULTILINE)[0].split()
+    named = re.findall(r"[\w-]+", text.partition("\nhelp:")[2].partition("\n\n")[0])
+
+    assert {"run", "test", "test-fast", "check", "bench", "docs"} <= set(targets)
+    assert [] == [target for target in targets if target not in named and target != "help"]
+
+
 def test_the_version_is_the_same_wherever_it_stands() -> None:
     """pyproject.toml, the package and the changelog name one version; openapi.json has a test of
     its own."""

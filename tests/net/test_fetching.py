@@ -88,6 +88,7 @@ def test_every_address_of_a_name_must_be_public(addresses: Sequence[str]) -> Non
         "localhost", "127.0.0.1", "127.1", "2130706433", "0x7f000001", "0177.0.0.1", "0",
         "[::1]", "[::]", "[::ffff:127.0.0.1]", "10.0.0.1", "169.254.169.254", "192.168.0.1",
         "localhost.", "127.0.0.1.", "LOCALHOST", "%6c%6f%63%61%6c%68%6f%73%74",
+        "0.0.0.0",
     ],
 )  # fmt: skip
 def test_disguises_of_this_machine(host: str) -> None:

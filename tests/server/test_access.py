@@ -45,6 +45,7 @@ def test_a_key_opens_in_each_header(headers: dict[str, str]) -> None:
         pytest.param({"x-api-key": "Bearer sk-test"}, id="bearer in x-api-key"),
         pytest.param({"api-key": "wrong"}, id="wrong"),
         pytest.param({"api-key": "\xff\xfe"}, id="no text"),
+        pytest.param({"x-api-key": ""}, id="empty x-api-key"),
     ],
 )
 @pytest.mark.parametrize(

@@ -45,7 +45,11 @@ def test_no_free_token_is_429() -> None:
     assert site.is_all_free()
 
 
-@pytest.mark.parametrize("path", ["/v2/models", "/v1/responses", "/.env", "/v1/embeddings"])
+@pytest.mark.parametrize(
+    "path",
+    ["/v2/models", "/v1/responses", "/.env", "/v1/embeddings", "/v1/messages",
+     "/v1/messages/count_tokens", "/v1/completions", "/v1/images/generations"],
+)  # fmt: skip
 def test_an_unknown_path_is_404(site: Site, path: str) -> None:
     """A path that leads nowhere says so in OpenAI's shape, with the paths that do."""
     answer = site.post(b"{}", path)
@@ -66,6 +70,7 @@ def test_an_unknown_path_is_404(site: Site, path: str) -> None:
         ("PUT", "/chat/completions", "OPTIONS, POST"),
         ("POST", "/v1/models", "GET, HEAD, OPTIONS"),
         ("DELETE", "/v1/models/gpt-4", "GET, HEAD, OPTIONS"),
+        ("DELETE", "/", "GET, HEAD, OPTIONS"),
     ],
 )
 def test_a_wrong_method_is_405(site: Site, method: str, path: str, allowed: str) -> None:

@@ -11,6 +11,7 @@ from werkzeug.test import TestResponse
 from poe_proxy.errors import (
     BotNotFound,
     TokenLimited,
+    UpstreamOverloaded,
     UpstreamUnreachable,
 )
 
@@ -30,6 +31,8 @@ EVERY_KIND: list[tuple[str, Callable[[], TestResponse]]] = [
     ("429", lambda: Site(TokenLimited("Slow down.")).ask()),
     ("500", lambda: Site(ZeroDivisionError()).ask()),
     ("502", lambda: Site(UpstreamUnreachable("Away.")).ask()),
+    ("503", lambda: Site(UpstreamOverloaded("Busy.")).ask()),
+    ("200 whole", lambda: Site().ask()),
 ]
 
 
@@ -65,8 +68,11 @@ def test_each_request_has_an_id_of_its_own(site: Site) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["/", "/health", "/models", "/v1/models", "/v1/models/gpt-4", "/chat/completions", COMPLETIONS],
-)
+    ["/", "/health", "/models", "/v1/models", "/v1/models/gpt-4", "/chat/completions", COMPLETIONS,
+     "/openapi.json", "/v1/dashboard/billing/subscription", "/v1/dashboard/billing/usage",
+     "/v1/responses", "/v1/messages", "/v1/messages/count_tokens", "/v1/completions",
+     "/v1/embeddings", "/v1/images/generations", "/v1/nothing", f"{COMPLETIONS}/", "//v1/models"],
+)  # fmt: skip
 def test_a_preflight_needs_no_key(site: Site, path: str) -> None:
     """Browsers ask first, without a key: they may send what they name, and remember it."""
     answer = site.open(

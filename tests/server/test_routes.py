@@ -55,7 +55,7 @@ def test_a_name_may_hold_slashes(tmp_path: Path) -> None:
         assert "openai/gpt-4o" == orjson.loads(site.get(path).data)["id"]
 
 
-@pytest.mark.parametrize("name", ["none", "a/b", "a%0Ab", "%0A", "%00", "%ff"])
+@pytest.mark.parametrize("name", ["none", "a/b", "a%0Ab", "%0A", "%00", "%ff", "a%2Fb%2Fc", "a//b"])
 def test_a_model_that_is_not_listed_is_404(site: Site, name: str) -> None:
     """An unknown name is OpenAI's model_not_found, whatever is in it."""
     answer = site.get(f"/v1/models/{name}")
@@ -84,6 +84,8 @@ def test_head_is_get_without_a_body(site: Site, path: str) -> None:
         ("///", "/"),
         ("", ""),
         ("/v1/models/a/b", "/v1/models/a/b"),
+        ("/v1//models//", "/v1/models"),
+        ("//chat//completions/", "/chat/completions"),
     ],
 )
 def test_paths_are_tidied(path: str, tidy: str) -> None:

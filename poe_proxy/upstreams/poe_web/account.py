@@ -22,7 +22,8 @@ from poe_proxy.errors import (
     UpstreamProtocolError,
     UpstreamUnreachable,
 )
-from poe_proxy.shaping.reasoning import told_apart
+from poe_proxy.shaping.pipeline import run
+from poe_proxy.shaping.reasoning import ReasoningParser
 from poe_proxy.upstreams.base import Abilities, Permit
 from poe_proxy.upstreams.poe_web import attachments
 from poe_proxy.upstreams.poe_web.attachments import Attachment, Fetch, Tickets
@@ -103,7 +104,7 @@ class PoeWeb:
         exchange = yield from self._begin(bot, prompt, files)
         try:
             yield from turn()
-            yield from told_apart(exchange.events())
+            yield from run(exchange.events(), ReasoningParser())
         finally:
             exchange.close()
 

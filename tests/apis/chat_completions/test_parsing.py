@@ -385,6 +385,7 @@ def test_text_in_any_script_is_kept() -> None:
         pytest.param(b"null", id="null"),
         pytest.param(b"[]", id="list"),
         pytest.param(b'"gpt-4"', id="string"),
+        pytest.param(b"\xff\xfe", id="no letters"),
     ],
 )
 def test_a_body_that_is_no_json_object(body: bytes) -> None:
@@ -534,6 +535,11 @@ WRONG: list[tuple[str, dict[str, Any]]] = [
         {"response_format": {"type": "json_schema", "json_schema": {"name": "n"}}},
     ),
     ("reasoning_effort", {"reasoning_effort": 3}),
+    ("modalities", {"modalities": ["text", "audio"]}),
+    ("tools", {"tools": "none"}),
+    ("messages[0].content[1]", content("x", {"type": "input_audio", "input_audio": {"id": "x"}})),
+    ("messages[0].content[0]", content({"type": "video_url", "video_url": {"url": "https://x"}})),
+    ("messages[0].content[0].image_url", content({"type": "image_url", "image_url": "ftp://x/y"})),
 ]
 
 
@@ -560,6 +566,7 @@ def test_a_mistake_is_named_by_its_field(param: str, fields: dict[str, Any]) -> 
         pytest.param("messages", {"model": "gpt-4"}, id="no messages"),
         pytest.param("messages", {"model": "gpt-4", "messages": None}, id="null messages"),
         pytest.param("messages", {"model": "gpt-4", "input": "Hello!"}, id="Responses API"),
+        pytest.param("model", {"messages": []}, id="neither"),
     ],
 )
 def test_what_is_missing_is_named(param: str, fields: dict[str, Any]) -> None:

@@ -1,14 +1,14 @@
-"""The benchmark itself: its figures are read by people, that it gives any is tested here."""
+"""The benchmark prints its figures. How good they are is for people to read; `make bench-test`."""
 
 from __future__ import annotations
 
 import re
 import subprocess
 import sys
+from pathlib import Path
 
-from .with_sim.servers import ROOT
-
-#: Figures for all three ways, and those that a direct connection has none of.
+ROOT = Path(__file__).parents[1]
+#: Rows with figures for all three ways, and rows without one for the direct connection.
 ALL_WAYS = 11
 NOT_DIRECT = 3
 
