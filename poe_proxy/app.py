@@ -64,10 +64,12 @@ def create_app(
     tokens = TokenRotator(upstreams, patience=settings.queue_timeout)
     watch = PointsWatch(tokens, every=settings.points_check)
     watch.start()
+    balance = Balance(tokens)
     tokenizer.warm_up()
 
     def close() -> None:
         watch.stop()
+        balance.stop()
         if catalogue is not None:
             catalogue.stop()
         for token in upstreams:
@@ -82,7 +84,7 @@ def create_app(
             Models.load(settings.models),
             catalogue=catalogue.entries if catalogue else tuple,
         ),
-        balance=Balance(tokens),
+        balance=balance,
         auth_keys=settings.auth_keys,
         max_body=round(settings.max_body_mb * 1_000_000),
         apis={"chat_completions": ChatCompletions(errors_as_text=settings.errors_as_text)},

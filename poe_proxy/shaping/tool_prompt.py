@@ -1,4 +1,4 @@
-"""What a bot reads of tools that it has none of its own for: the instruction, past calls, results.
+"""What a bot reads that is taught to call tools: instruction, past calls, results, correction.
 
 Calls have the form that `tool_calls` parses. Why that form: open models of several houses were
 trained on exactly it, and all others write JSON well and keep a short tag; it comes on lines of
