@@ -233,6 +233,18 @@ def test_every_promise_names_tests_that_exist() -> None:
             assert re.search(rf"^def {function}\(", source, re.MULTILINE), test
 
 
+def test_every_table_of_cases_is_where_it_is_said_to_be() -> None:
+    """Each file that tests/README.md names as the place of a table is there."""
+    named = [
+        path
+        for row in rows("tests/README.md", "tables")
+        for path in re.findall(r"`([\w/]+\.py)`", row[1])
+    ]
+
+    assert "apis/chat_completions/test_parsing.py" in named
+    assert [] == [path for path in named if not (ROOT / "tests" / path).exists()]
+
+
 # ---- models, routes, errors, roles
 
 

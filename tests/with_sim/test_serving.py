@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.with_sim.servers import ROOT, Proxy, Sim, ask, free_port, until
+from .servers import ROOT, Proxy, Sim, ask, free_port, until
 
 COMMAND = (sys.executable, "-m", "gunicorn", "-c", f"{ROOT}/gunicorn.conf.py")
 ENOUGH = "AuthKey={key}\nTOKENS=cookie-a\nHOST=127.0.0.1\nPORT={port}\n"
