@@ -540,6 +540,15 @@ WRONG: list[tuple[str, dict[str, Any]]] = [
     ("messages[0].content[1]", content("x", {"type": "input_audio", "input_audio": {"id": "x"}})),
     ("messages[0].content[0]", content({"type": "video_url", "video_url": {"url": "https://x"}})),
     ("messages[0].content[0].image_url", content({"type": "image_url", "image_url": "ftp://x/y"})),
+    ("messages[0].tool_calls[0]", calls({"id": None, "function": {"name": "f", "arguments": ""}})),
+    ("stream_options", {"stream_options": []}),
+    ("stream_options.include_usage", {"stream_options": {"include_usage": 1}}),
+    ("top_p", {"top_p": True}),
+    ("max_completion_tokens", {"max_completion_tokens": 1.5}),
+    ("parallel_tool_calls", {"parallel_tool_calls": 1}),
+    ("tools[0].function.parameters", {"tools": [{"function": {"name": "f", "parameters": [1]}}]}),
+    ("functions[0].name", {"functions": [{}]}),
+    ("function_call", {"functions": [FUNCTION], "function_call": {"type": "function"}}),
 ]
 
 
