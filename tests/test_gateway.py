@@ -188,46 +188,6 @@ def test_replies_are_cut_where_the_way_to_poe_cannot_say_it(
 
 
 TOOL = Tool(name="f")
-CALL = '<tool_call>\n{"name": "f", "arguments": {"a": 1, "b": 2}}\n</tool_call>'
-
-
-@pytest.mark.parametrize("stop", ["\n", ', "b', "<tool", "more"])
-def test_stop_words_do_not_cut_within_a_call(stop: str) -> None:
-    """They are about what the client reads, not about the form in which a bot calls."""
-    script = [Text(f"Let me see.{CALL}"), Text("more"), Done()]
-    cookie = FakeUpstream(script)
-    house = House(cookie)
-
-    events = list(house.reply(stop=(stop,), tools=(TOOL,)))
-
-    assert ['{"a": 1, "b": 2}'] == [
-        one.arguments for one in events if isinstance(one, ToolCallPart)
-    ]
-    assert Done("tool_calls") == events[-1]
-    assert (1, 0) == (len(cookie.asked), cookie.open)
-
-
-def test_stop_words_before_a_call_end_the_reply() -> None:
-    """What the client reads ends before the word; the bot is stopped, and its token is free."""
-    cookie = FakeUpstream([Text("Let me see."), Text(f"\n{CALL}"), *repeat(Text("x"), 9), Done()])
-    house = House(cookie)
-
-    assert [Text("Let me "), Done("stop")] == list(house.reply(stop=("see",), tools=(TOOL,)))
-    assert (1, 0) == (cookie.hung_up, cookie.open)
-    assert {"free": 1} == house.state()
-
-
-@pytest.mark.parametrize("stop", ["\n", "```", "json"])
-@pytest.mark.parametrize("kind", ["cookie", "key"])
-def test_stop_words_do_not_cut_within_a_fence(kind: str, stop: str) -> None:
-    """The fence and the chatter around the JSON are no part of the answer."""
-    upstream = FakeUpstream([Text('Here:\n```json\n{"a": 1}\n```'), Done()])
-    house = House(upstream) if kind == "cookie" else House(keys=[upstream])
-
-    events = list(house.reply(stop=(stop,), json=JsonWanted()))
-
-    assert [Text('{"a": 1}'), Done()] == [one for one in events if one != Idle()]
-    assert [()] == [chat.stop for chat, _ in upstream.asked]
 
 
 @pytest.mark.parametrize("usage", [[], [Usage(1, 1)]])
@@ -239,35 +199,6 @@ def test_a_second_try_of_the_same_bot_may_move(usage: list[Step]) -> None:
     events = list(House(keys=[one, two]).reply(json=JsonWanted()))
 
     assert [Text('{"a": 1}'), *usage, Done()] == [event for event in events if event != Idle()]
-
-
-@pytest.mark.parametrize("name", [None, "f"])
-def test_a_bot_that_does_not_call_as_it_must_is_taught(name: str | None) -> None:
-    """tool_choice is a promise; its first answer is not heard, and it keeps its own tools."""
-    key = FakeUpstream([Text("No."), Usage(1, 1), Done()], [Text(CALL), Done()], ANSWER)
-    house = House(keys=[key])
-    choice = ToolChoice(mode="required", name=name)
-
-    events = [one for one in house.reply(tools=(TOOL,), tool_choice=choice) if one != Idle()]
-
-    assert ["f"] == [one.name for one in events if isinstance(one, ToolCallPart)]
-    assert Done("tool_calls") == events[-1]
-    assert 2 == len(events)
-    assert [*ANSWER] == list(house.reply(tools=(TOOL,)))
-    assert [(TOOL,), (), (TOOL,)] == [chat.tools for chat, _ in key.asked]
-
-
-def test_one_call_is_one_call_whatever_the_bot_does() -> None:
-    """`parallel_tool_calls: false` holds for Poe's own tools too, heeded by the bot or not."""
-    first, second = (ToolCallPart(n, f"call_{n}", "f", "{}") for n in range(2))
-    script = [first, second, Done("tool_calls")]
-
-    def calls(**fields: Any) -> list[ReplyEvent]:
-        events = House(keys=[FakeUpstream(script)]).reply(tools=(TOOL,), **fields)
-        return [event for event in events if isinstance(event, ToolCallPart)]
-
-    assert [first] == calls(parallel_tool_calls=False)
-    assert [first, second] == calls(parallel_tool_calls=True) == calls()
 
 
 def test_a_bot_that_refuses_tools_is_taught() -> None:

@@ -10,14 +10,12 @@ from __future__ import annotations
 import select
 import socket
 import ssl
-import struct
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import Any, Final
+from typing import Any
 
-#: On, for no time: closing sends a reset.
-_RESET: Final = struct.pack("ii", 1, 0)
+from poe_proxy.net.cutting import cut
 
 
 class ClientGone(Exception):
@@ -55,12 +53,9 @@ class ClientSocket:
 
     def cut(self) -> None:
         """Shut the connection: what the client still sends will not be read."""
-        if self._socket is not None:
-            with suppress(OSError):
-                # Closed by gunicorn, it shall be reset: a client that is still sending would
-                # else wait a minute for a window that never opens, and not read its answer.
-                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-                self._socket.shutdown(socket.SHUT_RDWR)
+        # Closed by gunicorn, it shall be reset: a client that is still sending would otherwise
+        # wait a minute for a window that never opens, and not read its answer.
+        cut(self._socket, reset=True)
 
     def no_more(self) -> None:
         """Read nothing more from the client; what is sent to it still arrives."""
