@@ -26,13 +26,9 @@ def test_a_body_needs_no_content_type(site: Site) -> None:
     ("body", "param"),
     [
         (b"", "body"),
-        (b"{", "body"),
-        (b"[]", "body"),
-        (b'{"model":"gpt-4"}', "messages"),
-        (b'{"messages":[{"role":"user","content":"x"}]}', "model"),
         (b'{"model":"gpt-4","messages":[{"role":"robot"}]}', "messages[0].role"),
     ],
-    ids=["empty", "cut", "list", "no messages", "no model", "role"],
+    ids=["body", "field"],
 )
 def test_a_bad_body_is_400_with_its_field(site: Site, body: bytes, param: str) -> None:
     """What is wrong with a body is named by `param`, and no token is used."""
