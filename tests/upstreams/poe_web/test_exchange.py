@@ -155,7 +155,7 @@ def test_a_fault_of_ours_does_not_hang() -> None:
 
     assert 1 == site_free.calls.count("sendMessageMutation")
     one.close()
-    time.sleep(0.1)
+    settle()
     assert 1 == site_free.calls.count("ChatHistoryListPaginationQuery")
 
 
@@ -166,6 +166,13 @@ STOP = "cancelViewerActiveJobs_cancelViewerActiveJobs_Mutation"
 DELETE = "useDeleteChat_deleteChat_Mutation"
 NEWEST = "ChatHistoryListPaginationQuery"
 MESSAGES = "ChatListPaginationQuery"
+
+
+def settle() -> None:
+    """Wait for what an exchange left under way."""
+    for thread in threading.enumerate():
+        if thread.name in ("cookie sending", "cookie tidying up"):
+            thread.join(10)
 
 
 class Poe(FakeSession):
@@ -197,10 +204,7 @@ class Poe(FakeSession):
 
     def acted(self) -> list[str]:
         """What was asked for behind the message, once nothing is under way any more."""
-        for thread in threading.enumerate():
-            if thread.name in ("cookie sending", "cookie tidying up"):
-                thread.join(10)
-        # The sending thread does not begin another one.
+        settle()
         return [one for one in self.calls if one != "sendMessageMutation"]
 
 
