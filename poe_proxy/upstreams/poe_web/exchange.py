@@ -109,6 +109,9 @@ class Exchange:
                 for event in self._open(notice):
                     is_silent = False
                     yield event
+                if turn.is_over:
+                    # What comes behind the end, such as the end of the websocket, is of no account.
+                    return
             self._look()
             if not self._is_in_doubt() and not turn.is_over:
                 for event in turn.due(clock()):

@@ -14,9 +14,10 @@ from poe_proxy.chat import Done, Idle, ReplyEvent, Text
 from poe_proxy.upstreams.poe_web.bots import Bot
 from poe_proxy.upstreams.poe_web.exchange import Exchange
 from poe_proxy.upstreams.poe_web.graphql import ServerError
-from poe_proxy.upstreams.poe_web.sending import Answered, Outgoing, Taken
+from poe_proxy.upstreams.poe_web.sending import GRACE, Answered, Outgoing, Taken
 from poe_proxy.upstreams.poe_web.site import Site
 
+from ...fakes import Clock
 from .fakes import FakeChannel, FakeSession, failing, say_it_all, until
 from .test_turn import bot
 
@@ -29,6 +30,7 @@ def exchange(
     delete_chats: bool = False,
     tickets: Sequence[str] = (),
     forget: Callable[[], None] = lambda: None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Exchange:
     made = Exchange(
         Outgoing(Bot("Assistant", 60.0), "prompt", "device", tickets=tickets),
@@ -38,6 +40,7 @@ def exchange(
         timeout=60.0,
         delete_chats=delete_chats,
         forget_tickets=forget,
+        clock=clock,
     )
     made.attach()
     return made
@@ -71,13 +74,14 @@ def test_the_websocket_may_contradict_an_answer_a_little_later(failure: Exceptio
 
 def test_an_answer_that_nobody_contradicts_holds() -> None:
     """It is told after a moment, as it is: another token may try."""
-    failure = errors.TokenLimited("429")
-    one = exchange(FakeSession(sendMessageMutation=failing(failure)), FakeChannel())
-    began = time.monotonic()
+    clock, session = Clock(), FakeSession(sendMessageMutation=failing(errors.TokenLimited("429")))
+    events = exchange(session, FakeChannel(), clock=clock).events()
+    assert Idle() == next(events)
+    clock.go(GRACE - 0.01)
+    assert Idle() == next(events)
+    clock.go(0.02)
     with pytest.raises(errors.TokenLimited):
-        list(one.events())
-
-    assert time.monotonic() - began < 0.6
+        next(events)
 
 
 def test_a_repeat_waits_for_the_websocket_to_contradict() -> None:
@@ -102,13 +106,10 @@ def test_a_repeat_waits_for_the_websocket_to_contradict() -> None:
 
 
 def test_what_was_never_sent_is_told_at_once() -> None:
-    """Without a connection there is nothing to watch for."""
+    """Without a connection there is nothing to watch for: the clock stands still."""
     session = FakeSession(sendMessageMutation=failing(errors.UpstreamUnreachable("refused")))
-    began = time.monotonic()
     with pytest.raises(errors.UpstreamUnreachable):
-        list(exchange(session, FakeChannel()).events())
-
-    assert time.monotonic() - began < 0.25
+        next(exchange(session, FakeChannel(), clock=Clock()).events())
 
 
 @pytest.mark.parametrize(
@@ -127,6 +128,17 @@ def test_a_dead_channel_is_no_reason_to_send_again(said: str, failure: type) -> 
 
     assert failure is told.type
     assert not told.value.another_token
+
+
+def test_what_comes_behind_the_end_is_of_no_account() -> None:
+    """The websocket is lost with the last word: all of the answer is here."""
+    channel = FakeChannel()
+    one = exchange(FakeSession(sendMessageMutation=lambda: {"messageEdgeCreate": {}}), channel)
+    say_it_all(channel)
+    assert channel.mailbox is not None
+    channel.mailbox.put(errors.UpstreamInterrupted("gone"))
+
+    assert [Text("hello"), Done("stop")] == list(one.events())
 
 
 def test_a_channel_that_died_before_the_sending_keeps_it_back() -> None:
@@ -155,7 +167,7 @@ def test_a_fault_of_ours_does_not_hang() -> None:
 
     assert 1 == site_free.calls.count("sendMessageMutation")
     one.close()
-    time.sleep(0.1)
+    settle()
     assert 1 == site_free.calls.count("ChatHistoryListPaginationQuery")
 
 
@@ -166,6 +178,13 @@ STOP = "cancelViewerActiveJobs_cancelViewerActiveJobs_Mutation"
 DELETE = "useDeleteChat_deleteChat_Mutation"
 NEWEST = "ChatHistoryListPaginationQuery"
 MESSAGES = "ChatListPaginationQuery"
+
+
+def settle() -> None:
+    """Wait for what an exchange left under way."""
+    for thread in threading.enumerate():
+        if thread.name in ("cookie sending", "cookie tidying up"):
+            thread.join(10)
 
 
 class Poe(FakeSession):
@@ -197,10 +216,7 @@ class Poe(FakeSession):
 
     def acted(self) -> list[str]:
         """What was asked for behind the message, once nothing is under way any more."""
-        for thread in threading.enumerate():
-            if thread.name in ("cookie sending", "cookie tidying up"):
-                thread.join(10)
-        # The sending thread does not begin another one.
+        settle()
         return [one for one in self.calls if one != "sendMessageMutation"]
 
 

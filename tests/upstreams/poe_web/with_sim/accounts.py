@@ -35,7 +35,7 @@ LIMITS = {
     "http": 6,
     "socket_open": 5,
     "ping": 0.3,
-    "dead": 0.9,
+    "dead": 2.0,  # a busy machine may keep a pong for a second
     "script": 5,
     "upload": 6,
     "retry": 0.1,

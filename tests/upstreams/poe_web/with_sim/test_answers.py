@@ -111,7 +111,8 @@ def test_a_rewritten_text_replaces_what_was_said(part: Part) -> None:
 )
 def test_thoughts_are_told_apart_from_the_answer(part: Part, words: str, thought: str) -> None:
     """A draft that stood for the answer, or a quotation in front of it, is reasoning."""
-    reply = ask(part.web, f"{words} !delay=0.05 !echo {WORDS}")
+    # Slow enough for each draft to be read before the next one takes its place.
+    reply = ask(part.web, f"{words} !delay=0.4 !chunks=1 !echo {WORDS}")
 
     assert WORDS == reply.text
     assert Replaced not in reply.kinds()
