@@ -13,7 +13,7 @@ from typing import Final
 DONE: Final = b"data: [DONE]\n\n"
 
 #: The most bytes of an event; a larger one is refused as a flood.
-EVENT_AT_MOST: Final = 64_000_000
+MAX_EVENT: Final = 64_000_000
 
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 
@@ -35,7 +35,7 @@ class Decoder:
     Nothing is decoded: data leaves as bytes, so a piece may end inside a character.
     """
 
-    def __init__(self, *, at_most: int = EVENT_AT_MOST) -> None:
+    def __init__(self, *, at_most: int = MAX_EVENT) -> None:
         self._at_most = at_most
         #: The data lines of an event that is not complete.
         self._data: list[bytes] = []

@@ -21,7 +21,7 @@ from urllib3.util.ssltransport import SSLTransport
 
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
 #: What a proxy may say before it lets us through.
-_LONGEST_ANSWER: Final = 16_384
+_MAX_ANSWER: Final = 16_384
 
 
 def dial(host: str, port: int, *, is_secure: bool, proxy: str | None, timeout: float) -> Any:
@@ -77,7 +77,7 @@ def _tunnel(proxy: Any, host: str, port: int, login: str | None) -> None:
     while not answer.endswith(b"\r\n\r\n"):
         # One by one: what follows belongs to the other end.
         one = proxy.recv(1)
-        if not one or len(answer) > _LONGEST_ANSWER:
+        if not one or len(answer) > _MAX_ANSWER:
             raise OSError("The proxy broke off.")
         answer += one
     status = answer.split(b" ", 2)[1:2]

@@ -43,12 +43,12 @@ from poe_proxy.net.cutting import cut
 MAX_BYTES: Final = 20_000_000
 #: Seconds for all of it, name and redirects included.
 TIMEOUT: Final = 30.0
-REDIRECTS_AT_MOST: Final = 3
+MAX_REDIRECTS: Final = 3
 
 #: Addresses of a name that are tried, one after the other.
-_ADDRESSES_AT_MOST: Final = 3
+_MAX_ADDRESSES: Final = 3
 _READ_AT_ONCE: Final = 65536
-_NAME_AT_MOST: Final = 200
+_MAX_NAME: Final = 200
 
 #: Seconds that one step may take, so that a second address can still be tried.
 _CONNECT: Final = 5.0
@@ -155,7 +155,7 @@ class _Job:
         cut(getattr(self._connection, "sock", None))
 
     def _follow(self, url: str) -> Fetched:
-        for _ in range(1 + REDIRECTS_AT_MOST):
+        for _ in range(1 + MAX_REDIRECTS):
             target = _parsed(url)
             with self._open(target) as answer:
                 location = answer.headers.get("Location")
@@ -170,7 +170,7 @@ class _Job:
     def _open(self, target: Url) -> Any:
         host, port = (target.host or "").strip("[]"), target.port or 443
         failure: HTTPError | None = None
-        for address in self._addresses(host, port)[:_ADDRESSES_AT_MOST]:
+        for address in self._addresses(host, port)[:_MAX_ADDRESSES]:
             pool = self._manager.connection_from_host(
                 address,
                 port,
@@ -279,7 +279,7 @@ def _filename(target: Url, headers: Mapping[str, str]) -> str:
     given = Message()
     given["Content-Disposition"] = headers.get("Content-Disposition", "")
     name = given.get_filename() or unquote(target.path or "")
-    return filenames.tidy(name, instead="_", at_most=_NAME_AT_MOST) or "file"
+    return filenames.tidy(name, instead="_", at_most=_MAX_NAME) or "file"
 
 
 def _refusal(why: str) -> InvalidRequest:

@@ -29,7 +29,7 @@ U = TypeVar("U")
 
 #: The least number of seconds that a token rests, whatever Poe says, so that no request comes
 #: again in a tight loop.
-REST_AT_LEAST: Final = 1.0
+MIN_REST: Final = 1.0
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -236,7 +236,7 @@ class TokenRotator(Generic[U]):
             log.warning("%s rests until it has points again: %s", token.label, failure)
         elif failure.rest is not None:
             asked = failure.retry_after
-            rest = failure.rest if asked is None else max(asked, REST_AT_LEAST)
+            rest = failure.rest if asked is None else max(asked, MIN_REST)
             self._ledger.rest(token.label, rest)
             log.warning("%s rests for %.0f s: %s", token.label, rest, failure)
 

@@ -13,7 +13,7 @@ from poe_proxy.server.client_socket import ClientGone, ClientSocket
 BODY_TIMEOUT: Final = 60.0
 
 #: Bytes of a body that the server may read away, so that the connection can be kept.
-UNREAD_AT_MOST: Final = 65_536
+MAX_UNREAD: Final = 65_536
 
 
 def read_body(client: ClientSocket, limit: int) -> bytes:
@@ -61,4 +61,4 @@ def leaves_body_unread() -> bool:
         return False
     if request.content_length is None:
         return "HTTP_TRANSFER_ENCODING" in request.environ
-    return request.content_length > UNREAD_AT_MOST
+    return request.content_length > MAX_UNREAD

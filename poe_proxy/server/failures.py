@@ -24,7 +24,7 @@ from poe_proxy.server.services import services
 log = logging.getLogger(__name__)
 
 #: The longest `Retry-After` in seconds: the openai packages give up at longer ones.
-RETRY_AFTER_AT_MOST: Final = 60
+MAX_RETRY_AFTER: Final = 60
 
 
 def spoken_api() -> Api:
@@ -43,7 +43,7 @@ def error_response(failure: PoeProxyError) -> Response:
     if failure.retry_after is not None:
         seconds = max(1, ceil(failure.retry_after))
         if failure.client_may_retry is not False:
-            seconds = min(seconds, RETRY_AFTER_AT_MOST)
+            seconds = min(seconds, MAX_RETRY_AFTER)
         response.headers["Retry-After"] = str(seconds)
     if failure.client_may_retry is not None:
         response.headers["x-should-retry"] = "true" if failure.client_may_retry else "false"

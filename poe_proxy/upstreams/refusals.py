@@ -17,8 +17,8 @@ HOLDS: Final = 6 * 3600.0
 
 #: More bots than a user ever names, and more fields than a client of theirs sends; what is beyond
 #: that is invented.
-_BOTS_AT_MOST: Final = 1000
-_FIELDS_AT_MOST: Final = 100
+_MAX_BOTS: Final = 1000
+_MAX_FIELDS: Final = 100
 
 
 class Refusals:
@@ -41,15 +41,15 @@ class Refusals:
 
     def add(self, bot: str, fields: Collection[str]) -> None:
         """Note that *bot* takes none of *fields*. More than a client ever sends are not noted."""
-        if len(fields) > _FIELDS_AT_MOST:
+        if len(fields) > _MAX_FIELDS:
             return
         name, until = bot.lower(), self._clock() + self._holds
         with self._lock:
             kept = {one: its for one, its in self._lately(name).items() if one not in fields}
-            while len(kept) + len(fields) > _FIELDS_AT_MOST:
+            while len(kept) + len(fields) > _MAX_FIELDS:
                 del kept[next(iter(kept))]
             self._known.pop(name, None)
-            while len(self._known) >= _BOTS_AT_MOST:
+            while len(self._known) >= _MAX_BOTS:
                 del self._known[next(iter(self._known))]
             self._known[name] = kept | dict.fromkeys(fields, until)
 

@@ -22,8 +22,8 @@ _NAMED: Final = frozenset(
 )  # fmt: skip
 
 #: Stop words, and characters in all of them: each is looked for at each word of the answer.
-_STOPS_AT_MOST: Final = 64
-_STOP_LENGTH_AT_MOST: Final = 1000
+_MAX_STOPS: Final = 64
+_MAX_STOP_LENGTH: Final = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,11 +102,11 @@ def _stop(data: Mapping[str, Any]) -> tuple[str, ...]:
     words = [value] if isinstance(value, str) else [] if value is None else value
     if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
         raise refusal("stop", "stop must be a string or a list of strings.")
-    if len(words) > _STOPS_AT_MOST or sum(map(len, words)) > _STOP_LENGTH_AT_MOST:
+    if len(words) > _MAX_STOPS or sum(map(len, words)) > _MAX_STOP_LENGTH:
         raise refusal(
             "stop",
-            f"stop must be {_STOPS_AT_MOST} strings at most, "
-            f"of {_STOP_LENGTH_AT_MOST} characters together.",
+            f"stop must be {_MAX_STOPS} strings at most, "
+            f"of {_MAX_STOP_LENGTH} characters together.",
         )
     return tuple(word for word in words if word)
 

@@ -44,8 +44,8 @@ ASIDE: Final = 15.0
 
 #: Seconds that the end of the body may come after the end of the reply.
 _VERY_END: Final = 0.2
-_ERROR_AT_MOST: Final = 100_000
-_ANSWER_AT_MOST: Final = 64_000_000
+_MAX_ERROR: Final = 100_000
+_MAX_ANSWER: Final = 64_000_000
 
 #: The one refusal that is no reason to leave a field out: tools are then taught instead.
 _TOOLS: Final = "tools"
@@ -230,7 +230,7 @@ class _BodyReader:
                 self.head = received
             case bytes():
                 self.body += received
-                if len(self.body) > (_ANSWER_AT_MOST if self.is_good else _ERROR_AT_MOST):
+                if len(self.body) > (_MAX_ANSWER if self.is_good else _MAX_ERROR):
                     raise UpstreamProtocolError("Poe's answer is too large.")
             case End():
                 self.is_complete = True

@@ -35,7 +35,7 @@ from poe_proxy.errors import (
 )
 from poe_proxy.net import retry_after
 
-_MESSAGE_AT_MOST: Final = 2000
+_MAX_MESSAGE: Final = 2000
 
 # ---- words, where status and type leave room
 
@@ -257,7 +257,7 @@ def _message(given: Any) -> str:
         match inner:
             case {"error": {"message": str(vendor)}} | {"message": str(vendor)} if vendor.strip():
                 said = vendor.strip()
-    return said[:_MESSAGE_AT_MOST]
+    return said[:_MAX_MESSAGE]
 
 
 def _rest(headers: Mapping[str, str], now: Callable[[], float]) -> float | None:

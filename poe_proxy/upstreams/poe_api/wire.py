@@ -35,7 +35,7 @@ CONNECT: Final = 10.0
 _READ_AT_ONCE: Final = 65536
 #: Bytes that may wait to be taken. A client that reads slowly slows the bot down, and does not
 #: fill our memory.
-_AHEAD_AT_MOST: Final = 500_000
+_MAX_AHEAD: Final = 500_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,7 +244,7 @@ class Transfer:
             raise GivenUp
 
     def _is_too_far_ahead(self) -> bool:
-        return self._left - self._taken > _AHEAD_AT_MOST and not self._is_given_up
+        return self._left - self._taken > _MAX_AHEAD and not self._is_given_up
 
     def _meaning(self, failure: Exception) -> UpstreamError:
         """Return what a failure of requests or urllib3 means: how far we had come decides."""

@@ -17,7 +17,7 @@ from poe_proxy.upstreams.poe_web.session import Session
 
 #: Seconds that what is known of a bot holds, and how many bots are remembered.
 _HOLDS: Final = 3600.0
-_MOST: Final = 1000
+_MAX_BOTS: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ class Bots:
         bot = Bot.read(name, data, self._timeout)
         with self._lock:
             self._bots[name.lower()] = self._clock() + _HOLDS, bot
-            while len(self._bots) > _MOST:
+            while len(self._bots) > _MAX_BOTS:
                 self._bots.popitem(last=False)
         return bot
 

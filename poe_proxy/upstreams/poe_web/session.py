@@ -38,7 +38,7 @@ T = TypeVar("T")
 #: Poe may renew these; what else it sets is of no use to us.
 _RENEWED: Final = frozenset({"p-b", "p-lat", "__cf_bm"})
 #: The scripts of one page that are looked through for the secret.
-_MOST_SCRIPTS: Final = 3
+_MAX_SCRIPTS: Final = 3
 #: How often a page is asked for until it comes.
 _TRIES: Final = 3
 
@@ -133,7 +133,7 @@ class Session:
         """Return the text of the scripts that may hold the form key's secret."""
         secure = urlsplit(self._url).scheme == "https"
         texts = []
-        for address in page.app_scripts[:_MOST_SCRIPTS]:
+        for address in page.app_scripts[:_MAX_SCRIPTS]:
             if urlsplit(address).scheme not in (("https",) if secure else ("http", "https")):
                 continue
             # Neither cookie nor any of Poe's headers: scripts come from a shared host.

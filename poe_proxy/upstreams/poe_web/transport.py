@@ -23,7 +23,7 @@ from poe_proxy.errors import (
 from poe_proxy.net import troubles
 
 #: Bytes of one response; the home page has some five million.
-_LONGEST: Final = 32_000_000
+_MAX_RESPONSE: Final = 32_000_000
 #: Seconds within which a connection must come about.
 _CONNECT: Final = 10.0
 
@@ -106,7 +106,7 @@ def _read_body(response: requests.Response, deadline: float) -> bytes:
     body = bytearray()
     for piece in response.iter_content(65536):
         body += piece
-        if len(body) > _LONGEST:
+        if len(body) > _MAX_RESPONSE:
             raise requests.exceptions.ContentDecodingError("too long")
         if time.monotonic() > deadline:
             raise requests.ReadTimeout("too slow")
