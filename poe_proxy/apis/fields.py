@@ -47,7 +47,7 @@ def json_object(body: bytes) -> dict[str, Any]:
 def field(data: Mapping[str, Any], name: str, kind: type[T], path: str = "") -> T | None:
     """Return the value of *name*, None where it is absent or null; refuse another type.
 
-    *path* is where *data* stands in the request, such as `messages[0].`.
+    *path* is the place of *data* in the request, such as `messages[0].`.
     """
     value = data.get(name)
     if value is None:

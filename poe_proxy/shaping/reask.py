@@ -70,7 +70,7 @@ def reask(
 def judged(
     events: Generator[ReplyEvent, None, None], judge: Judge, *stages: Stage
 ) -> Generator[ReplyEvent, None, Objection | None]:
-    """Yield what *judge*, and the *stages* behind it, let through; return the judge's objection.
+    """Yield what *judge*, and the *stages* after it, let through; return the judge's objection.
 
     After an objection neither `Usage` nor `Done` comes: the reply is not at its end.
     """
