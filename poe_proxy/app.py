@@ -53,7 +53,7 @@ def create_app(
         logs.set_up(settings.log_level)
     if EXAMPLE_KEY in settings.auth_keys:
         log.warning(
-            "AuthKey holds %s, the key of every example: whoever can reach this server can "
+            "AuthKey holds %s, the key of every example: anyone who can reach this server can "
             "use your Poe accounts. Set another one.",
             EXAMPLE_KEY,
         )

@@ -164,8 +164,8 @@ class _Job:
             try:
                 url = urljoin(url, location)
             except ValueError:
-                _refuse("leads to what is no URL")
-        raise _refusal("leads on and on")
+                _refuse("redirects to an invalid URL")
+        raise _refusal("redirects too often")
 
     def _open(self, target: Url) -> Any:
         host, port = (target.host or "").strip("[]"), target.port or 443
@@ -266,7 +266,7 @@ def _parsed(url: str) -> Url:
     try:
         target = parse_url(url)
     except LocationValueError:
-        _refuse("is no URL")
+        _refuse("is invalid")
     if target.scheme != "https" or not target.host:
         _refuse("must begin with https://")
     if target.auth is not None:

@@ -105,7 +105,7 @@ class Balance(Generic[A]):
             raise NoTokenLeft("Poe accepts none of the tokens; the operator has to renew them.")
         known = [self._points[token] for token in accounts if token in self._points]
         if not known:
-            raise UpstreamTimeout("No Poe account tells its balance.")
+            raise UpstreamTimeout("No Poe account has reported its balance.")
         return sum(known)
 
     def stop(self) -> None:
@@ -143,7 +143,7 @@ def _ask(tokens: TokenRotator[A], token: Token[A]) -> int | None:
         if failure.retires:
             tokens.retire(token, failure)
         else:
-            log.info("%s: its balance is not to be had: %s", token.label, failure)
+            log.info("%s: its balance is not known: %s", token.label, failure)
     except Exception:
         # The thread has to go on, or no account would ever come back.
         log.exception("%s: asking for its balance failed", token.label)

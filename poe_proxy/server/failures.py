@@ -63,7 +63,7 @@ def http_error_response(error: HTTPException) -> Response:
         case 413:
             failure = too_large(services().max_body)
         case _:
-            failure = InvalidRequest(error.description or "The request makes no sense.")
+            failure = InvalidRequest(error.description or "The request is invalid.")
     response = error_response(failure)
     if error.code == 405 and (allowed := getattr(error, "valid_methods", None)):
         response.headers["Allow"] = ", ".join(sorted(allowed))

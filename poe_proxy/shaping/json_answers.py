@@ -52,7 +52,7 @@ def json_reply(
 
     def unusable(objection: Objection) -> AnswerUnusable:
         return AnswerUnusable(
-            f"The model did not answer with the JSON that was asked for, also at the second "
+            "The model did not answer with the JSON that was asked for, even on the second "
             f"try: {objection.reason}.",
             param=wanted.path,
             code="invalid_json_answer",

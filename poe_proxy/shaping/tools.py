@@ -60,7 +60,7 @@ def native_reply(ask: Ask, chat: ChatRequest) -> Generator[ReplyEvent, None, Non
             return
         log.info("a bot did not call as the tool choice demands; teaching it")
     except ToolsRefused:
-        log.info("a bot has no tools of its own, or not this choice of them; teaching them")
+        log.info("a bot takes no tools, or not this tool choice; teaching them")
     yield from taught_reply(ask, chat)
 
 
@@ -93,7 +93,7 @@ def taught_reply(ask: Ask, chat: ChatRequest) -> Generator[ReplyEvent, None, Non
 
 def _unusable(objection: Objection) -> AnswerUnusable:
     return AnswerUnusable(
-        f"The model did not call a tool as it should, also at the second try: {objection.reason}.",
+        f"The model did not call a tool as it should, even on the second try: {objection.reason}.",
         code="tool_call_invalid",
     )
 
@@ -276,7 +276,7 @@ class _CallJudge:
             self._object(
                 Violation(
                     "A tool must be called now, and there was no call in that answer.",
-                    f"there was no call, and {self._rules.choice.path} wants one",
+                    f"there was no call, but {self._rules.choice.path} requires one",
                 )
             )
         elif self._drops_content and any(self._content) and not self._passed.calls:

@@ -118,7 +118,7 @@ def _part(given: Any, path: str) -> ContentPart:
             )
         case {"type": "file", "file": {"file_id": _}}:
             raise refusal(
-                f"{path}.file.file_id", "Files are kept nowhere here; send file.file_data."
+                f"{path}.file.file_id", "This server keeps no files; send file.file_data."
             )
         case {"type": "input_audio", "input_audio": {"data": str(data), "format": str(kind)}}:
             return FilePart(f"data:audio/{kind};base64,{data}", f"audio.{kind}", path)

@@ -93,7 +93,7 @@ def _choice(choice: Any, tools: tuple[Tool, ...]) -> tuple[tuple[Tool, ...], Too
         case "required":
             if not tools:
                 raise refusal(
-                    "tool_choice", "tool_choice wants a call, and there is no tool to call."
+                    "tool_choice", "tool_choice requires a call, but there is no tool to call."
                 )
             return tools, ToolChoice(mode="required")
         case {"type": "function", "function": {"name": str(name)}}:

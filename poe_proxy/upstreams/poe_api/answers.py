@@ -50,7 +50,7 @@ class Stream:
             # Some of the answer is lost with it, so the rest is not an answer.
             raise UpstreamProtocolError("Poe sent a chunk that is not JSON.") from None
         if not isinstance(chunk, dict):
-            raise UpstreamProtocolError("Poe sent a chunk that is no object.")
+            raise UpstreamProtocolError("Poe sent a chunk that is not an object.")
         if chunk.get("error"):
             raise failures.of_event(chunk["error"])
         events: list[ReplyEvent] = []
@@ -71,7 +71,7 @@ class Stream:
         if self.is_over:
             return []
         if self._reason is None:
-            raise UpstreamInterrupted("Poe's reply stopped without an end; it may not be whole.")
+            raise UpstreamInterrupted("Poe's reply stopped without an end; it may be incomplete.")
         return self._end()
 
     def _end(self) -> list[ReplyEvent]:
@@ -93,7 +93,7 @@ def whole_answer(content: bytes) -> list[ReplyEvent]:
     choice = _first(answer.get("choices")) if isinstance(answer, dict) else None
     message = choice.get("message") if choice else None
     if choice is None or not isinstance(message, dict):
-        raise UpstreamProtocolError("Poe's answer is no chat completion.")
+        raise UpstreamProtocolError("Poe's answer is not a chat completion.")
     if isinstance(calls := message.get("tool_calls"), list):
         # Each is a call of its own, whatever index or id it has.
         whole = (call for call in calls if isinstance(call, dict))

@@ -144,7 +144,7 @@ class Catalogue:
             log.log(
                 # A fetch that the end of the process breaks off is no trouble.
                 logging.INFO if self._stopped.is_set() else logging.WARNING,
-                "Poe's list of models is not to be had: %s",
+                "Poe's list of models cannot be fetched: %s",
                 failure,
             )
             self._next_look = self._clock() + min(TRY_AGAIN, self._refresh)
@@ -173,7 +173,7 @@ def read(content: bytes) -> Mapping[str, Model]:
         if isinstance(one, dict) and isinstance(one.get("id"), str) and one["id"]
     ]
     if not models:
-        raise ValueError("it is no list of models")
+        raise ValueError("it is not a list of models")
     return {model.id.lower(): model for model in models}
 
 

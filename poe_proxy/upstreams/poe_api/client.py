@@ -145,7 +145,7 @@ class PoeApi:
             match orjson.loads(answer):
                 case {"current_point_balance": int(points)}:
                     return points
-        raise UpstreamProtocolError("Poe tells no balance of points.")
+        raise UpstreamProtocolError("Poe did not report the balance of points.")
 
     def fetch_models(self) -> bytes:
         """Return Poe's list of models as it came; raises `UpstreamError`."""

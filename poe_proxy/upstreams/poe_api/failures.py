@@ -154,7 +154,7 @@ def _json(content: bytes) -> Any:
 
 def _of_page(status: int, headers: Mapping[str, str], now: Callable[[], float]) -> UpstreamError:
     """Return what an answer other than JSON means: something in front of Poe's API sent it."""
-    message = f"Something before Poe's API answered {status}."
+    message = f"Something in front of Poe's API answered {status}."
     match status:
         case 403:
             return UpstreamBlocked(message)

@@ -161,7 +161,7 @@ class PoeWeb:
         match self._log_in().session.call("settingsPageQuery", {}):
             case {"viewer": {"messagePointInfo": {"messagePointBalance": int(points)}}}:
                 return points
-        raise UpstreamProtocolError("Poe tells no balance of points.")
+        raise UpstreamProtocolError("Poe did not report the balance of points.")
 
     def close(self) -> None:
         """Close the websocket and the connections."""

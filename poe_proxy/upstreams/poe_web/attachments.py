@@ -147,7 +147,7 @@ def read(part: Part, fetch: Callable[[str], Fetched] | None) -> Attachment:
     if kind in _UNSPECIFIC or not _KIND.fullmatch(kind):
         kind = _kind_by_content(data) or mimetypes.guess_type(name or "")[0] or _UNKNOWN
     if isinstance(part, ImagePart) and not kind.startswith("image/"):
-        raise _invalid(f"An image_url of the conversation is no image, but {kind[:60]}.")
+        raise _invalid(f"An image_url of the conversation is not an image, but {kind[:60]}.")
     return Attachment(filenames.tidy(name) or _name_for(kind, data), kind, data)
 
 

@@ -236,7 +236,7 @@ class Channel:
             try:
                 self._install(self._socket.open(self._data, self._seq))
             except PoeProxyError as failure:
-                log.info("%s: no light reconnect: %s", self._label, failure)
+                log.info("%s: no reconnection to the same channel: %s", self._label, failure)
             else:
                 log.info("%s: the websocket is open again", self._label)
                 return

@@ -308,7 +308,7 @@ class Exchange:
                 # The chat may exist although the answer did not say so.
                 turn.chat_id = self._find_chat()
         except PoeProxyError as failure:
-            log.warning("%s: a chat was not looked for: %s", self._label, failure)
+            log.warning("%s: looking for a chat failed: %s", self._label, failure)
         if turn.chat_id is None:
             return
         if not turn.is_over:

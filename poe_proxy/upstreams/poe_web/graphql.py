@@ -36,7 +36,7 @@ class StaleSession(Exception):
 
     def __init__(self, operation: str, status: int) -> None:
         super().__init__(
-            f"Poe refused {operation} with {status}: it accepts the form key or the tag no longer."
+            f"Poe refused {operation} with {status}: it no longer accepts the form key or the tag."
         )
         #: 400 for a wrong key, tag or channel; 401 and 403 put the login itself in doubt.
         self.status = status
