@@ -15,12 +15,12 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 KEY = "sk-demo"
 TOKENS = "demo-cookie-1,demo-cookie-2"
-#: Settings that lead to accounts, or out of this computer: the demo leaves them alone, wherever
-#: they are set.
+#: Settings that lead to accounts, or out of this computer: the demo ignores them.
 NOT_FOR_A_DEMO = ("AUTH_KEY", "AuthKey", "TOKENS", "POE_API_KEYS", "PROXY", "MODELS", "POE_SITE")
 
 
 def main() -> int:
+    """Run the demo until Ctrl-C; return the exit status."""
     given = (os.environ.get("PORT") or "8080").strip()
     port = int(given) if given.isdecimal() else 0
     if not 1 <= port <= 65535:
@@ -100,7 +100,7 @@ def _start(
 
 
 def _reached_at(host: str) -> str:
-    """Return the address at which this computer reaches a server on *host*, as a URL has it."""
+    """Return the address at which this computer reaches a server on *host*, in a URL's form."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     return f"[{host}]" if ":" in host else host
 

@@ -1,7 +1,7 @@
 """How poe-proxy is served: settings and their reasons; the only file that names gevent."""
 
-# First of all, before anything that imports ssl or sockets: what is imported earlier keeps
-# the blocking ones, and https then ends in a RecursionError.
+# First of all, before anything that imports ssl or sockets: a module that is imported earlier
+# keeps the blocking ones, and https then ends in a RecursionError.
 from gevent import monkey
 
 monkey.patch_all()
@@ -9,7 +9,7 @@ monkey.patch_all()
 import os
 import sys
 
-# This file is read again at SIGHUP, and new code counts from then on as new settings do.
+# This file is read again at SIGHUP, and from then on new code counts as new settings do.
 for _name in [name for name in sys.modules if name.partition(".")[0] == "poe_proxy"]:
     del sys.modules[_name]
 
@@ -26,25 +26,25 @@ except BadSettings as bad:
 
 # A socket that systemd hands over (deploy/poe-proxy.socket) comes before this.
 bind = hooks.address(_settings.host, _settings.port)
-# X-Forwarded-Proto and the like count only from these addresses or networks; anyone else could
-# write into them whatever they like. A proxy on the same machine needs no setting.
+# X-Forwarded-Proto and the like count only from these addresses or networks: any other client
+# could forge them. A proxy on the same machine needs no setting.
 forwarded_allow_ips = hooks.networks(_settings.forwarded_allow_ips)
 worker_class = "gevent"
-# `workers` is what WEB_CONCURRENCY, GUNICORN_CMD_ARGS or -w say, else 1: more are refused.
-# Connections, not requests: idle ones count too. Never the limit that refuses a client.
+# `workers` is what WEB_CONCURRENCY, GUNICORN_CMD_ARGS or -w say, otherwise 1: more are refused.
+# Connections, not requests: idle ones count too. High enough that no client meets this limit.
 worker_connections = 2500
 timeout = 30  # a watchdog for a worker that is stuck, not a limit for a reply
 # How long replies under way may go on after SIGTERM and SIGHUP. Whatever stops the process
 # must wait longer: TimeoutStopSec, stop_grace_period, drainingSeconds are set to it.
 graceful_timeout = 60
 keepalive = 5  # also the time for sending a request's head, and never 0, which is for ever
-max_requests = 0  # a recycled worker would cut the replies under way
+max_requests = 0  # a recycled worker would break off the replies under way
 accesslog = None  # poe_proxy logs a line of its own for each request
 errorlog = "-"  # stderr, where containers and the journal look
 loglevel = "info"  # where it listens, each start, reload and stop: few lines, and no secrets
 # Since 25.1 gunicorn opens a socket in the home folder, which nothing here uses.
 control_socket_disable = True
-# The heartbeat file must not wait for a disk; and here a read-only root is no obstacle.
+# The heartbeat file must not wait for a disk; and here a read-only root does not matter.
 worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 
 on_starting = hooks.on_starting

@@ -47,14 +47,14 @@ def env_example(settings: type = Settings) -> str:
 
 def page(text: str, settings: type = Settings) -> str:
     """Return *text*, that of `docs/settings.md`, with today's table between its two marks."""
-    before, behind = text.split(_BEGIN)
-    _, after = behind.split(_END)
+    before, rest = text.split(_BEGIN)
+    _, after = rest.split(_END)
     rows = ["| Setting | Default | Meaning |", "| --- | --- | --- |", *_rows(settings)]
     return before + _BEGIN + "".join(f"{row}\n" for row in rows) + _END + after
 
 
 def default_of(field: Field[Any]) -> str:
-    """Return the default of a field as one would write it in a `.env`."""
+    """Return the default of a field as it would be written in a `.env`."""
     if field.default_factory is not MISSING:
         return _written(field.default_factory())
     return _written(field.default)

@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 
 def read_settings(dotenv: Path = Path(".env")) -> Settings:
-    """Return the settings of this process; raises `BadSettings` naming all that is wrong."""
+    """Return the settings of this process; raises `BadSettings` naming every problem."""
     return Settings.from_env(
         dotenv,
         checks={
@@ -44,16 +44,16 @@ def create_app(
     settings: Settings | None = None, *, upstreams: Sequence[Token[Upstream]] | None = None
 ) -> Application:
     """Return the WSGI application for *settings*, by default those of the environment: then the
-    process is ours, and so is its log.
+    process is ours, and its log is set up too.
 
-    *upstreams* are tokens that take the place of those which the settings name.
+    *upstreams* are tokens to use instead of those in the settings.
     """
     if settings is None:
         settings = read_settings()
         logs.set_up(settings.log_level)
     if EXAMPLE_KEY in settings.auth_keys:
         log.warning(
-            "AuthKey holds %s, the key of every example: whoever can reach this server can "
+            "AuthKey holds %s, the key of every example: anyone who can reach this server can "
             "use your Poe accounts. Set another one.",
             EXAMPLE_KEY,
         )
@@ -75,7 +75,7 @@ def create_app(
         for token in upstreams:
             try:
                 token.upstream.close()
-            except Exception:  # the others are to be closed all the same
+            except Exception:  # the others still have to be closed
                 log.exception("%s was not closed", token.label)
 
     services = Services(
@@ -98,9 +98,9 @@ def create_app(
 
 
 def _keys(settings: Settings) -> tuple[list[Token[Upstream]], Catalogue | None]:
-    """The tokens of the official API, and what it offers; None if there is no key."""
+    """Return the tokens of the official API, and its catalogue; None if there is no key."""
     refusals = Refusals()
-    # Each upstream looks things up in the list, and the first of them fetches it.
+    # All upstreams look things up in the catalogue, and the first of them fetches it.
     catalogue = Catalogue(lambda: upstreams[0].fetch_models())
     upstreams = [
         PoeApi(
@@ -132,7 +132,7 @@ def _keys(settings: Settings) -> tuple[list[Token[Upstream]], Catalogue | None]:
 
 
 def _cookies(settings: Settings) -> Iterable[Token[Upstream]]:
-    """The tokens of the web protocol."""
+    """Yield the tokens of the web protocol."""
     site = Site.load(settings.poe_site)
     prompt = Prompt(RoleMode(settings.simulate_roles), settings.role_pattern, settings.role_labels)
     fetcher = Fetcher(settings.proxy)

@@ -14,7 +14,7 @@ FinishReason: TypeAlias = Literal["stop", "length", "tool_calls", "content_filte
 
 @dataclass(frozen=True, slots=True)
 class TextPart:
-    """A piece of a message that is text."""
+    """A part of a message that is text."""
 
     text: str = field(repr=False)
 
@@ -25,7 +25,7 @@ class ImagePart:
 
     url: str = field(repr=False)
     detail: str | None = None
-    #: Where the client sent it: what is wrong with it is said by this path.
+    #: The client's own path to it, which errors about it name.
     path: str = field(default="messages", compare=False)
 
 
@@ -35,7 +35,7 @@ class FilePart:
 
     data: str = field(repr=False)
     filename: str | None = None
-    #: As that of an image.
+    #: As for an image.
     path: str = field(default="messages", compare=False)
 
 
@@ -50,7 +50,7 @@ class ToolCall:
     name: str
     #: A JSON text, as the bot wrote it.
     arguments: str = field(repr=False)
-    #: Whatever else stood beside it, such as Gemini's `extra_content`; goes back unchanged.
+    #: Further fields of the call, such as Gemini's `extra_content`; sent back unchanged.
     extra: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
@@ -80,11 +80,11 @@ class Tool:
     description: str | None = field(default=None, repr=False)
     #: The JSON schema of its arguments; None where the client gave none.
     schema: Mapping[str, Any] | None = field(default=None, repr=False)
-    #: Where the client sent the schema, such as `tools[0].function.parameters`.
+    #: The client's path to the schema, such as `tools[0].function.parameters`.
     path: str = field(default="tools", compare=False)
-    #: Whatever else the definition holds, such as `strict`; goes to Poe unchanged.
+    #: Further fields of the definition, such as `strict`; sent to Poe unchanged.
     extra: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    #: Whatever stands beside the definition, such as `cache_control`; the same.
+    #: Fields beside the definition, such as `cache_control`; the same.
     beside: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @property
@@ -110,7 +110,7 @@ class ToolChoice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JsonWanted:
-    """The answer shall be JSON: an object, or what fits a schema."""
+    """The client wants JSON: any object, or a value that fits a schema."""
 
     #: None: any object will do.
     schema: Mapping[str, Any] | None = field(default=None, repr=False)
@@ -118,17 +118,17 @@ class JsonWanted:
     description: str | None = field(default=None, repr=False)
     #: The client's field, such as `response_format`.
     path: str = field(default="response_format", compare=False)
-    #: Where the client sent the schema, such as `response_format.json_schema.schema`.
+    #: The client's path to the schema, such as `response_format.json_schema.schema`.
     schema_path: str = field(default="response_format", compare=False)
-    #: Whatever else came with the schema, such as `name` and `strict`; goes to Poe unchanged.
+    #: Further fields beside the schema, such as `name` and `strict`; sent to Poe unchanged.
     extra: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatRequest:
-    """What a client asks for, checked and in one shape, whichever API was spoken.
+    """What a client asks for, checked, and in the same shape for every API.
 
-    How the answer is dressed is not in it; that belongs to the API's `Call`.
+    How the answer is dressed belongs to the API's `Call`.
     """
 
     #: The name as the client wrote it; answers carry it back.
@@ -143,7 +143,7 @@ class ChatRequest:
     parallel_tool_calls: bool | None = None
     json: JsonWanted | None = None
     reasoning_effort: str | None = None
-    #: Fields that have no name here, a bot's own parameters among them, as they came.
+    #: All other fields as they came, a bot's own parameters included.
     extra: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
@@ -158,7 +158,7 @@ class Waiting:
 @dataclass(frozen=True, slots=True)
 class Idle:
     """Nothing new. Comes at least twice a second while there is nothing to say, so that
-    those above can look whether the client is still there."""
+    the layers above can check whether the client is still there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +170,7 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Replaced:
-    """The bot rewrote itself: `text` is the whole answer so far, what came before is void."""
+    """The bot rewrote its answer: `text` is all of it so far, and replaces what came before."""
 
     text: str = field(repr=False)
 
@@ -189,20 +189,20 @@ class ToolCallPart:
     index: int
     id: str | None = None
     name: str | None = None
-    #: A piece of a JSON text; the pieces of one index join to the whole.
+    #: A piece of a JSON text; the whole is all pieces with the same index, joined.
     arguments: str = field(default="", repr=False)
     extra: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """How much was read and written, as Poe counts it. The last one holds."""
+    """How many tokens were read and written. Of several in a reply the last one counts."""
 
     prompt_tokens: int
     completion_tokens: int
-    #: `prompt_tokens_details` and `completion_tokens_details`, where Poe gives them.
+    #: `prompt_tokens_details` and `completion_tokens_details`, if Poe gives them.
     details: Mapping[str, Any] = field(default_factory=dict)
-    #: Poe's own total, which may be more than the sum; None where it gives none.
+    #: Poe's own total, which may be more than the sum; None if it gives none.
     total_tokens: int | None = None
 
 
@@ -214,6 +214,6 @@ class Done:
 
 
 ReplyEvent: TypeAlias = Waiting | Idle | Text | Replaced | Reasoning | ToolCallPart | Usage | Done
-#: What an API dresses for its client. `Idle` is among it only as a sign to keep the connection
-#: alive: `delivery` lets one through after each long silence.
+#: What an API dresses for its client. `Idle` is only a sign to keep the connection alive:
+#: `delivery` lets one through after each long silence.
 Said: TypeAlias = Idle | Text | Replaced | Reasoning | ToolCallPart | Usage | Done

@@ -35,7 +35,7 @@ class Environment(FileAwareEnv):
         self._unreadable: dict[str, list[str]] = {}
 
     def _load_dotenv(self, path: str | Path, *, override: bool = False) -> None:
-        """Take each value as it stands, `$` too, and report each line that cannot be read."""
+        """Take each value as it stands, `$` included, and note each line that cannot be read."""
         with Path(path).open(encoding="utf-8-sig") as lines:
             for binding in parse_stream(lines):
                 text, number = binding.original
@@ -62,7 +62,7 @@ class Environment(FileAwareEnv):
         return value
 
     def problems(self) -> dict[str, list[str]]:
-        """Return what is wrong with all that was read, by variable; nothing is read after it."""
+        """Return the problems of all that was read, by variable. Nothing can be read afterwards."""
         found = dict(self._unreadable)
         try:
             self.seal()
@@ -77,7 +77,7 @@ class Environment(FileAwareEnv):
 
 
 class Reader(Protocol[T_co]):
-    """Returns the value of the variable *name*; None if it is not set, or is a problem now."""
+    """Returns the value of the variable *name*; None if it is not set, or a problem was noted."""
 
     def __call__(self, env: Environment, name: str, check: Check | None) -> T_co | None: ...
 
@@ -121,7 +121,7 @@ def parsed(parse: Callable[[str], T]) -> Reader[T]:
 
 
 def as_list(given: str) -> tuple[str, ...]:
-    """Split at commas and lines; blanks, empty items and repetitions do not count."""
+    """Split at commas and line ends; drop blanks around items, empty items and repetitions."""
     items = (item.strip() for item in re.split(r"[,\r\n]", given))
     return tuple(dict.fromkeys(item for item in items if item))
 
@@ -135,7 +135,7 @@ def as_pairs(given: str) -> dict[str, str]:
 
 
 def as_base_url(given: str) -> str:
-    """Leave out slashes at the end."""
+    """Drop slashes at the end."""
     return given.rstrip("/")
 
 
@@ -146,23 +146,23 @@ def as_base_url(given: str) -> str:
 class Setting:
     """What is declared of a setting, except for its default, which is that of the field."""
 
-    #: The variable, and a second one that is read where the first is not set.
+    #: The variable, and a second one that is read if the first is not set.
     name: str
     alias: str = ""
     reads: Reader[Any]
     check: Check | None = None
     #: A sentence or two of Markdown for the documents. Names the unit.
     meaning: str
-    #: What each value means, where there are few of them.
+    #: What each value means, if there are only a few.
     values: Mapping[str, str] = field(default_factory=dict)
     example: str = ""
-    #: Whether the server may not start with the default: `.env.example` leaves the line open.
+    #: Whether the server refuses to start with the default: `.env.example` leaves the line open.
     needed: bool = False
-    #: The heading in `.env.example` of this setting and those behind it.
+    #: The heading in `.env.example` of this setting and those after it.
     heading: str = ""
 
     def read(self, env: Environment) -> Any:
-        """Return the value; None if it is not set, or is one of the problems of *env*."""
+        """Return the value; None if it is not set, or *env* has noted a problem with it."""
         value = self.reads(env, self.name, self.check)
         if value is None and self.alias:
             value = self.reads(env, self.alias, self.check)
@@ -185,13 +185,13 @@ def setting(
     A *secret* is left out of the repr; *described* are the other fields of `Setting`.
     """
     one = Setting(name=name, reads=reads, **described)
-    # A dataclass takes no dict as a default.
+    # A dataclass does not take a dict as a default.
     given = {"default_factory": default.copy} if isinstance(default, dict) else {"default": default}
     return cast("T | D", field(**given, repr=not secret, metadata={"setting": one}))
 
 
 def declared(settings: type) -> Iterator[tuple[Field[Any], Setting]]:
-    """Yield each field of the dataclass *settings*, in order, and what is declared of it."""
+    """Yield each field of the dataclass *settings*, in order, with its declaration."""
     for one in fields(settings):
         yield one, one.metadata["setting"]
 
@@ -200,7 +200,7 @@ def declared(settings: type) -> Iterator[tuple[Field[Any], Setting]]:
 
 
 def are_networks(items: tuple[str, ...]) -> None:
-    """IP addresses, networks, or `*`."""
+    """Check for IP addresses, networks, or `*`."""
     try:
         for item in items:
             if item != "*":

@@ -22,13 +22,13 @@ from poe_proxy.upstreams.base import TICK, Upstream
 
 log = logging.getLogger(__name__)
 
-#: Second tries by tokens of one kind, after a failure that was not the token's own: what fails
+#: Second tries with tokens of one kind, after a failure that was not the token's own: what fails
 #: for three of them fails for all, and each try costs the client time.
 MAX_MOVES: Final = 2
 
 
 class Gateway:
-    """Answers chat requests with whichever token is free."""
+    """Answers chat requests, each with a token that is free."""
 
     def __init__(
         self,
@@ -68,8 +68,8 @@ class Gateway:
                             yield event
                 return
             except (NoTokenFree, NoTokenLeft) as no_token:
-                # That there was no second token says less than why the first one failed, unless
-                # the first one was merely tired.
+                # Why the first token failed says more than that there was no second one, unless
+                # the first one was only at its limit.
                 if failure is None or isinstance(failure, TokenLimited):
                     raise no_token from failure
                 raise failure from None
@@ -80,15 +80,15 @@ class Gateway:
                 if exc.another_kind:
                     kinds = kinds - {token.kind}
                 elif exc.another_token:
-                    # What is the token's own trouble says nothing about the next one; and a
-                    # token that rests because of it may do better once it has rested.
+                    # Trouble of the token's own says nothing about the next one; and the token
+                    # itself may do better once it has rested.
                     if not exc.is_of_token:
                         tried.add(token)
                         moves += 1
                 else:
                     raise
                 if moves > MAX_MOVES:
-                    # What no key can do, a cookie perhaps can.
+                    # What no key can do, perhaps a cookie can.
                     kinds, moves = kinds - {token.kind}, 0
                 if not kinds & self.tokens.kinds:
                     raise
@@ -98,11 +98,11 @@ class Gateway:
     def _ask(
         self, lease: Lease[Upstream], token: Token[Upstream], chat: ChatRequest, bot: str
     ) -> Generator[ReplyEvent, None, None]:
-        """Return the reply in the one shape that leaves us, whatever *token*'s way can say."""
+        """Return the reply in its final shape, whatever *token*'s upstream does by itself."""
 
         def turn() -> Generator[Idle, None, None]:
-            # It may be late since the token was lent, for a login takes its time; and a bot
-            # that has to be asked a second time is a second use.
+            # The token may have been lent long ago, because a login takes time; and a bot that
+            # is asked a second time is a second use.
             while not lease.may_send(TICK):
                 yield Idle()
 
@@ -115,7 +115,7 @@ class Gateway:
         )
 
     def _route(self, chat: ChatRequest) -> tuple[str, frozenset[str]]:
-        """The bot that *chat* is for, and the kinds of token that can serve it."""
+        """Return the bot that *chat* is for, and the kinds of token that can serve it."""
         route = self._models.resolve(chat.model)
         if route is None:
             raise BotNotFound(f"The model {chat.model[:100]!r} does not exist.", param="model")

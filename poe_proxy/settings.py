@@ -61,7 +61,7 @@ def _has_role(pattern: str) -> None:
 
 
 def _fit_into_a_header(keys: tuple[str, ...]) -> None:
-    # Whatever else a key is, it is sent in a header.
+    # A key is sent in a header.
     if not all(re.fullmatch("[!-~]+", key) for key in keys):
         raise ValidationError("Must be keys of printable ASCII, separated by commas.")
 
@@ -73,7 +73,7 @@ def _as_api_url(given: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What the environment and `.env` say; in the order of the documents."""
+    """Every setting, in the order of the documents."""
 
     auth_keys: tuple[str, ...] = setting(
         "AuthKey",
@@ -194,8 +194,7 @@ class Settings:
         number,
         check=_POSITIVE,
         default=300.0,
-        meaning="Seconds between two checks whether an account that ran out of points has some "
-        "again.",
+        meaning="Seconds between two checks of an account that ran out of points.",
     )
     timeout: float = setting(
         "TIMEOUT",
@@ -243,8 +242,8 @@ class Settings:
         "ROLE_LABELS",
         parsed(as_pairs),
         default={},
-        meaning="The names in the labels, where they are to differ from Instructions (system, "
-        "developer), User (user) and Assistant (assistant); pairs, separated by commas.",
+        meaning="Names for the labels in place of Instructions (system, developer), User (user) "
+        "and Assistant (assistant); pairs, separated by commas.",
         example="user=Human,assistant=AI",
     )
     models: Path | None = setting(
@@ -271,8 +270,8 @@ class Settings:
         secret=True,
         heading="The way to Poe",
         meaning="A proxy for everything that goes to Poe, the websocket included: an address that "
-        "begins with `http://`, `https://`, `socks5://` or `socks5h://` (which leaves the look-up "
-        "of names to the proxy).",
+        "begins with `http://`, `https://`, `socks5://` or `socks5h://` (which leaves looking up "
+        "names to the proxy).",
         example="socks5h://127.0.0.1:1080",
     )
     poe_site: Path | None = setting(
@@ -288,8 +287,8 @@ class Settings:
         parsed(as_base_url),
         check=is_url("http", "https"),
         default="https://poe.com",
-        meaning="Where the site of Poe is. Other addresses, here and in the two settings below, "
-        "are for tests, such as those on the stand-in poe_sim.",
+        meaning="The address of Poe's site. Other addresses, here and in the two settings below, "
+        "are for tests, such as those against the stand-in poe_sim.",
     )
     poe_ws_url: str | None = setting(
         "POE_WS_URL",
@@ -304,7 +303,7 @@ class Settings:
         parsed(_as_api_url),
         check=is_url("http", "https"),
         default="https://api.poe.com",
-        meaning="Where the official API is, with or without `/v1` at the end.",
+        meaning="The address of the official API, with or without `/v1` at the end.",
     )
 
     @classmethod
@@ -316,7 +315,7 @@ class Settings:
     ) -> Self:
         """Read the environment, and *dotenv* for what the environment does not set.
 
-        *checks* are further tests by variable name: each gets the value that was read
+        *checks* are further checks by variable name: each takes the value that was read
         (of a list, each item) and raises ValueError with a sentence that says what is wrong.
 
         Raises `BadSettings` naming every bad variable at once.
@@ -325,7 +324,7 @@ class Settings:
         try:
             env.read_env(dotenv, recurse=False)
         except (OSError, UnicodeDecodeError):
-            # Without it, everything that it sets would be named as missing.
+            # Without this, everything that the file sets would be named as missing.
             raise BadSettings({str(dotenv): ["is not a readable file of UTF-8 text."]}) from None
         values = {
             one.name: value for _, one in declared(cls) if (value := one.read(env)) is not None
@@ -354,7 +353,7 @@ class Settings:
 
 
 def _refused(value: Any, check: Callable[[Any], object]) -> list[str]:
-    """Return what *check* says against *value*, or against each item of a list."""
+    """Return what *check* finds wrong with *value*, or with each item of a list."""
     many = isinstance(value, tuple)
     why = []
     for place, item in enumerate(value if many else (value,), 1):

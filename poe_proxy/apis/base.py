@@ -26,18 +26,18 @@ class Call(Protocol):
     def frames(self, events: Iterable[Said]) -> Iterator[bytes]:
         """Yield the frames of a stream. *events* end with `Done`, or raise.
 
-        `Idle` among them is the moment for a keep-alive.
+        An `Idle` among them is the moment for a keep-alive.
         """
 
     def failed(self, failure: PoeProxyError) -> bytes:
-        """Return what ends a stream that failed, wherever `frames` had got to."""
+        """Return the end of a stream that failed, however far `frames` had got."""
 
 
 class Api(Protocol):
     """One API that clients speak."""
 
     def call(self, body: bytes) -> Call:
-        """Read a request. Raises `InvalidRequest`, its `param` the path of the field."""
+        """Read a request. Raises `InvalidRequest`, with the path of the field as `param`."""
 
     def failure(self, failure: PoeProxyError) -> bytes:
-        """Return the body that tells of *failure* in the API's own form."""
+        """Return the body that reports *failure* in the API's own form."""

@@ -11,7 +11,7 @@ from poe_proxy.errors import InvalidRequest
 
 T = TypeVar("T")
 
-#: Brackets with which a JSON text can be deeper than orjson writes.
+#: With more brackets than this, a JSON text may be deeper than orjson writes.
 _MAY_BE_TOO_DEEP: Final = 200
 
 _KIND_NAMES: Final[Mapping[type, str]] = {
@@ -20,14 +20,14 @@ _KIND_NAMES: Final[Mapping[type, str]] = {
 
 
 def refusal(param: str, message: str, *, missing: bool = False) -> InvalidRequest:
-    """Return what refuses the field at *param*, to be raised."""
+    """Return the refusal of the field at *param*, to be raised."""
     return InvalidRequest(
         message, param=param, code="missing_required_parameter" if missing else None
     )
 
 
 def json_object(body: bytes) -> dict[str, Any]:
-    """Return the JSON object that *body* is; raises `InvalidRequest` for anything else."""
+    """Return the JSON object in *body*; raises `InvalidRequest` for anything else."""
     try:
         data = orjson.loads(body)
     except orjson.JSONDecodeError as bad:
@@ -37,7 +37,7 @@ def json_object(body: bytes) -> dict[str, Any]:
         raise refusal("body", "The body must be a JSON object.")
     if body.count(b"[") + body.count(b"{") > _MAY_BE_TOO_DEEP:
         try:
-            # It reads deeper than it writes, and much of this is written again for Poe.
+            # orjson reads deeper than it writes, and much of this is written again for Poe.
             orjson.dumps(data)
         except TypeError:
             raise refusal("body", "The body is nested too deeply.") from None
@@ -47,7 +47,7 @@ def json_object(body: bytes) -> dict[str, Any]:
 def field(data: Mapping[str, Any], name: str, kind: type[T], path: str = "") -> T | None:
     """Return the value of *name*, None where it is absent or null; refuse another type.
 
-    *path* is where *data* stands in the request, such as `messages[0].`.
+    *path* is the place of *data* in the request, such as `messages[0].`.
     """
     value = data.get(name)
     if value is None:
@@ -59,7 +59,7 @@ def field(data: Mapping[str, Any], name: str, kind: type[T], path: str = "") -> 
 
 
 def number(data: Mapping[str, Any], name: str, low: float, high: float) -> float | None:
-    """Return the number that *name* is, None where it is absent or null."""
+    """Return the value of *name*, a number from *low* to *high*; None where absent or null."""
     value = data.get(name)
     if value is None:
         return None
@@ -69,8 +69,8 @@ def number(data: Mapping[str, Any], name: str, low: float, high: float) -> float
 
 
 def address(url: str, path: str) -> str:
-    """Return the https URL or data URI that *url* is, its scheme in lower case."""
-    # Schemes are case-insensitive (RFC 3986, 3.1); not all who read them afterwards know that.
+    """Return *url*, which must be a URL or a data URI, with its scheme in lower case."""
+    # Schemes are case-insensitive (RFC 3986, 3.1); not everything that reads them knows that.
     scheme, _, rest = url.partition(":")
     found = f"{scheme.lower()}:{rest}"
     if not found.startswith(("https://", "http://", "data:")):

@@ -18,6 +18,6 @@ NO_USAGE: Final = b'{"object":"list","total_usage":0}'
 
 
 def subscription(dollars: float) -> bytes:
-    """Return the body of `GET /dashboard/billing/subscription`, for so many US dollars."""
+    """Return the body of `GET /dashboard/billing/subscription`, for *dollars* that are left."""
     limits = dict.fromkeys(("soft_limit_usd", "hard_limit_usd", "system_hard_limit_usd"), dollars)
     return orjson.dumps({"object": "billing_subscription", "has_payment_method": True, **limits})

@@ -29,7 +29,7 @@ class _CallSoFar:
 
 
 class Transcript:
-    """Keeps what goes by, so that an API can end its answer with it."""
+    """Collects the events of a reply, so that an API can end its answer with them."""
 
     def __init__(self) -> None:
         #: How the reply ended; None while it goes on.
@@ -60,10 +60,10 @@ class Transcript:
         ]
 
     def add(self, event: Said) -> Said:
-        """Take *event*, and return what a stream has to say about it.
+        """Add *event*, and return what a stream sends for it.
 
-        That is the event itself. A text that was rewritten becomes the `Text` that a stream
-        adds, which may be empty, because what was streamed cannot be taken back.
+        That is the event itself, except that a rewritten text becomes the `Text` that a stream
+        adds. It may be empty, because what was streamed cannot be taken back.
         """
         match event:
             case Text(text):
@@ -88,22 +88,22 @@ class Transcript:
         call.extra.update(part.extra)
 
     def _replace(self, text: str) -> str:
-        """Take *text* for the whole answer; return what a stream adds.
+        """Make *text* the whole answer; return what a stream adds.
 
-        A stream goes on behind the part that both texts have in common, on a line of its own
-        where the old one went another way. Marks at its end do not count as another way: some
-        bots draw a cursor there, anew with each word.
+        A stream goes on after the part that both texts have in common, on a new line if the old
+        text went on differently. Marks at its end do not count as a difference: some bots draw
+        a cursor there, anew with each word.
         """
         old = self.text
         self._text = [text]
         if text.startswith(old):
             return text[len(old) :]
         same = _common(old, text)
-        went_another_way = any(letter.isalnum() for letter in old[same:])
-        return f"\n\n{text[same:]}" if text[same:] and went_another_way else text[same:]
+        differed = any(letter.isalnum() for letter in old[same:])
+        return f"\n\n{text[same:]}" if text[same:] and differed else text[same:]
 
     def usage(self, chat: ChatRequest) -> Usage:
-        """The usage as Poe counts it, else by our own estimate."""
+        """Return the usage as Poe counts it, otherwise our own estimate."""
         if self._usage is not None:
             return self._usage
         calls = (count_text(call.name + call.arguments) for call in self.calls)
@@ -113,7 +113,7 @@ class Transcript:
 
 
 def _common(one: str, other: str) -> int:
-    """The length of what both begin with."""
+    """Return the length of the beginning that both have in common."""
     low, high = 0, min(len(one), len(other))
     while low < high:
         middle = (low + high + 1) // 2

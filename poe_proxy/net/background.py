@@ -12,12 +12,12 @@ T = TypeVar("T")
 class Background(Generic[T]):
     """A blocking call, made at once and in a thread of its own.
 
-    A caller need not wait for it. Nothing ends the call but its own time limits, or what it waits
-    for being cut; and it does not keep the process alive.
+    A caller need not wait for it. Only its own time limits end the call, or cutting what it waits
+    for. It does not keep the process alive.
     """
 
     def __init__(self, work: Callable[[], T], *, name: str | None = None) -> None:
-        """Begin *work*. *name* is the thread's, for those who look at a running process."""
+        """Begin *work*. *name* is that of the thread, to be seen in a running process."""
         self._done = threading.Event()
         self._result: T | None = None
         self._failure: BaseException | None = None

@@ -1,8 +1,8 @@
 """Pooled HTTP connections that can be cut while a request waits on them.
 
-requests blocks, and whatever asked may have no use for the answer any more. So each connection
-knows the request that uses it, and can be shut from another thread. It goes back to the pool
-with the request still noted, for a moment: a cut in that moment must not meet the next one.
+requests blocks, and its answer may no longer be wanted. So each connection knows the request that
+uses it, and can be cut from another thread. For a moment it is back in the pool with the request
+still noted: a cut in that moment must not hit the next request.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 else:
     _Urllib3Connection = object
 
-#: Seconds that a connection may lie idle and still be used. What is in between may forget one
-#: without a word, and a request on such a connection has an uncertain fate.
+#: Seconds that a connection may lie idle and still be used. What is in between may drop one in
+#: silence, and the fate of a request on such a connection is uncertain.
 KEEP_IDLE: Final = 30.0
 
 
 class User(Protocol):
-    """A request that uses connections. What it raises ends it."""
+    """A request that uses connections. Whatever a method raises ends the request."""
 
     def uses(self, connection: Connection) -> None:
         """Note *connection*: opened for this request, or taken from the pool."""
@@ -47,7 +47,7 @@ _this_thread: Final = _ThisThread()
 
 @contextmanager
 def used_by(user: User) -> Iterator[None]:
-    """Let *user* know the connections that this thread opens and takes meanwhile."""
+    """Report to *user* the connections that this thread opens and takes within the block."""
     _this_thread.user = user
     try:
         yield
@@ -70,7 +70,7 @@ class Connection(_Urllib3Connection):
 
     @property
     def is_connected(self) -> bool:
-        """Whether it may be used again; asked when it is taken from the pool."""
+        """Whether it may be used again; read when it is taken from the pool."""
         return super().is_connected and time.monotonic() - self._idle_since < self.keep_idle
 
     def connect(self) -> None:
@@ -92,19 +92,19 @@ class Connection(_Urllib3Connection):
         self._idle_since = time.monotonic()
 
     def cut(self, user: User) -> None:
-        """Shut the socket, if it is still *user* that uses it."""
+        """Cut the connection, if *user* still uses it."""
         with self._lock:
             if self._user is user and self.sock is not None:
                 self._is_cut = True
-                # To be reset when its thread closes it: a sender that stands before a full
-                # window would not hear of a mere end for minutes.
+                # With a reset when its thread closes it: a sender blocked by a full window
+                # would not notice a plain end for minutes.
                 cut(self.sock, reset=True)
 
     def _note_user(self) -> None:
         with self._lock:
             self._user = _this_thread.user
             if self._is_cut:
-                # Its last user was given up in the very moment when it went back to the pool.
+                # Its last user was given up at the very moment when it went back to the pool.
                 self.close()
                 self._is_cut = False
         if self._user is not None:
@@ -112,21 +112,21 @@ class Connection(_Urllib3Connection):
 
 
 class Adapter(HTTPAdapter):
-    """requests' own way to the wire, with connections that can be cut."""
+    """requests' own adapter, with connections that can be cut."""
 
     def __init__(self, keep_idle: float, connections: int) -> None:
-        """*connections* are kept for reuse, *keep_idle* seconds each; there can be more at a
-        time."""
+        """So many *connections* are kept for reuse, *keep_idle* seconds each; more may be open at
+        a time."""
         self._keep_idle = keep_idle
         super().__init__(pool_connections=2, pool_maxsize=connections, max_retries=0)
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
-        """Make what makes connections straight to a host."""
+        """Make the manager of direct connections."""
         super().init_poolmanager(*args, **options)
         self._adapt(self.poolmanager)
 
     def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
-        """Return what makes connections through *proxy*."""
+        """Return the manager of connections through *proxy*."""
         is_new = proxy not in self.proxy_manager
         manager = super().proxy_manager_for(proxy, **options)
         if is_new:
@@ -134,7 +134,7 @@ class Adapter(HTTPAdapter):
         return manager
 
     def _adapt(self, manager: Any) -> None:
-        # Each way through has classes of its own, those of socks proxies among them.
+        # Each kind of proxy has connection classes of its own.
         manager.pool_classes_by_scheme = {
             scheme: self._adapted(pool) for scheme, pool in manager.pool_classes_by_scheme.items()
         }

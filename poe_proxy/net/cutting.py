@@ -14,18 +14,17 @@ _RESET: Final = struct.pack("ii", 1, 0)
 
 
 def cut(sock: socket.socket | SSLTransport | None, *, reset: bool = False) -> None:
-    """Shut *sock* in both directions: whatever a thread waits for on it ends at once.
+    """Shut *sock* in both directions: a thread that waits on it stops waiting at once.
 
-    Closing it is left to that thread. With *reset* the other end then hears of a reset instead of
-    an end. A socket that is closed already, or None, is left alone.
+    Closing it is left to that thread. With *reset* the other end then gets a reset instead of an
+    end. A socket that is closed already, or None, is left alone.
     """
-    # TLS within TLS, as through a proxy that is reached by TLS: the real socket is further down.
+    # TLS within TLS, as through a proxy that is reached by TLS: the real socket is beneath.
     while isinstance(sock, SSLTransport):
         sock = sock.socket
     if sock is None:
         return
-    # Beneath TLS, which the thread may be in the middle of: `SSLSocket.shutdown` would take it
-    # out of its hands.
+    # Not `SSLSocket.shutdown`, which would take TLS away from the thread that is using it.
     with suppress(OSError):
         if reset:
             socket.socket.setsockopt(sock, socket.SOL_SOCKET, socket.SO_LINGER, _RESET)

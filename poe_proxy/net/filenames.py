@@ -12,8 +12,8 @@ _UNWELCOME: Final = frozenset('"<>|:*?')
 def tidy(name: str | None, *, instead: str = "", at_most: int = 150) -> str:
     """Return the last part of the path *name*, fit for a header and for a file system.
 
-    *instead* stands for each character that is not. Of a long name the last *at_most* characters
-    are kept, with the ending among them. An empty string if nothing is left.
+    *instead* replaces each character that is not. Of a long name the last *at_most* characters
+    are kept, its extension among them. An empty string if nothing is left.
     """
     last = re.split(r"[/\\]", name or "")[-1]
     fit = "".join(one if one.isprintable() and one not in _UNWELCOME else instead for one in last)

@@ -14,7 +14,7 @@ A_DAY: Final = 86_400.0
 
 
 def seconds(value: str | None, now: Callable[[], float] = time.time) -> float | None:
-    """Return the seconds that *value* asks to wait, from 0 to `A_DAY`; None if it says nothing.
+    """Return the seconds to wait, from 0 to `A_DAY`; None if *value* is absent or invalid.
 
     *now* is the time of day, for a value that gives a date.
     """
@@ -25,7 +25,7 @@ def seconds(value: str | None, now: Callable[[], float] = time.time) -> float | 
     except ValueError:
         try:
             at = parsedate_to_datetime(value)
-            # A time without a zone is one of Greenwich.
+            # A time without a zone is in UTC.
             wait = at.replace(tzinfo=at.tzinfo or UTC).timestamp() - now()
         except (ValueError, OverflowError):
             return None

@@ -1,4 +1,4 @@
-"""What an exception of requests or urllib3 means, without its text: that holds addresses."""
+"""What an exception of requests or urllib3 means, without its text, which holds addresses."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Trouble:
 
     #: The class of the innermost exception, such as `NewConnectionError`: it says enough.
     name: str
-    #: No connection came about, so the request certainly did not go out. False leaves it open.
+    #: No connection was made, so the request certainly was not sent. False leaves that open.
     never_sent: bool
     #: A time limit was reached, while connecting or while waiting for the answer.
     timed_out: bool
@@ -28,7 +28,7 @@ def read(failure: Exception) -> Trouble:
     """Return what *failure* means."""
     inner = failure.args[0] if failure.args else None
     reason = getattr(inner, "reason", inner)
-    # Other troubles of TLS may come after the request went out.
+    # Other failures of TLS may come after the request was sent.
     bad_certificate = any(
         isinstance(one, ssl.SSLCertVerificationError) for one in getattr(reason, "args", ())
     )

@@ -23,30 +23,30 @@ class HasBalance(Protocol):
 
 A = TypeVar("A", bound=HasBalance)
 
-#: US dollars that a point is worth, about (official API sheet §1).
+#: What a point is worth in US dollars, roughly (official API sheet §1).
 DOLLARS: Final = 0.00003
 
 
 class PointsWatch(Generic[A]):
-    """Asks for the balance of exhausted tokens: sparingly, and never on the way of a request."""
+    """Checks the balance of exhausted tokens: sparingly, and never while a request waits."""
 
     def __init__(self, tokens: TokenRotator[A], *, every: float) -> None:
-        """Each exhausted token is asked for once in *every* seconds."""
+        """Each exhausted token is checked once in *every* seconds."""
         self._tokens = tokens
         self._every = every
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="points", daemon=True)
 
     def start(self) -> None:
-        """Begin to look, in a thread of its own; once only."""
+        """Begin to check, in a thread of its own; to be called once."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Ask no account any more; one that is being asked may still answer."""
+        """Ask no further account; one that is being asked may still answer."""
         self._stopped.set()
 
     def wait(self, seconds: float) -> bool:
-        """Return whether the thread has ended; wait for that up to *seconds*."""
+        """Wait up to *seconds* for the thread to end; return whether it has."""
         return _have_ended([self._thread], seconds)
 
     def _run(self) -> None:
@@ -55,9 +55,9 @@ class PointsWatch(Generic[A]):
 
 
 def revive_exhausted(tokens: TokenRotator[A], stopped: threading.Event | None = None) -> None:
-    """Ask for the balance of each exhausted token, and revive those that have points again.
+    """Check the balance of each exhausted token, and revive those that have points again.
 
-    A token that Poe rejects is set aside. Once *stopped* is set, no further token is asked for.
+    A token that Poe rejects is set aside. Once *stopped* is set, no further token is checked.
     """
     for token in tokens.exhausted():
         if stopped is not None and stopped.is_set():
@@ -67,7 +67,7 @@ def revive_exhausted(tokens: TokenRotator[A], stopped: threading.Event | None = 
 
 
 class Balance(Generic[A]):
-    """What all accounts together have left: asked for when it is wanted, and then kept."""
+    """What all accounts have left together: asked for on demand, and then kept for a while."""
 
     def __init__(
         self,
@@ -91,7 +91,7 @@ class Balance(Generic[A]):
 
     def points(self) -> int:
         """Return the points of all accounts that Poe accepts. An account that does not answer in
-        time counts with what it had last.
+        time counts with its last known points.
 
         Raises `NoTokenLeft` if Poe accepts none, `UpstreamTimeout` if none of them ever answered.
         """
@@ -105,15 +105,15 @@ class Balance(Generic[A]):
             raise NoTokenLeft("Poe accepts none of the tokens; the operator has to renew them.")
         known = [self._points[token] for token in accounts if token in self._points]
         if not known:
-            raise UpstreamTimeout("No Poe account tells its balance.")
+            raise UpstreamTimeout("No Poe account has reported its balance.")
         return sum(known)
 
     def stop(self) -> None:
-        """Ask no account any more; what is known is still answered."""
+        """Ask no further account; what is known is still returned."""
         self._stopped.set()
 
     def wait(self, seconds: float) -> bool:
-        """Return whether no account is being asked; wait for that up to *seconds*."""
+        """Wait up to *seconds* until no account is being asked; return whether that is so."""
         return _have_ended(self._threads, seconds)
 
     def _ask_all(self) -> None:
@@ -133,7 +133,7 @@ class Balance(Generic[A]):
 
 
 def _ask(tokens: TokenRotator[A], token: Token[A]) -> int | None:
-    """Return the points that *token* has left, None if they are not to be had.
+    """Return the points that *token* has left; None if Poe does not say.
 
     If Poe rejects the token, it is set aside.
     """
@@ -143,15 +143,15 @@ def _ask(tokens: TokenRotator[A], token: Token[A]) -> int | None:
         if failure.retires:
             tokens.retire(token, failure)
         else:
-            log.info("%s: its balance is not to be had: %s", token.label, failure)
+            log.info("%s: its balance is not known: %s", token.label, failure)
     except Exception:
-        # The thread has to live, or no account would ever come back.
+        # The thread has to go on, or no account would ever come back.
         log.exception("%s: asking for its balance failed", token.label)
     return None
 
 
 def _have_ended(threads: Iterable[threading.Thread], seconds: float) -> bool:
-    """Return whether all *threads* have ended; wait for that up to *seconds*."""
+    """Wait up to *seconds* for all *threads* to end; return whether they have."""
     until = time.monotonic() + seconds
     for thread in threads:
         if thread.ident is not None:

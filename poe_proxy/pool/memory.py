@@ -1,4 +1,4 @@
-"""The ledger in this process: gone when it ends. The only lock around what is known of tokens."""
+"""The ledger in this process: gone with it. The only lock around what is known of tokens."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class _Entry:
     rank: int = 0
     concurrency: int = 1
     limits: Sequence[Limit] = ()
-    #: The number of its last lending among all lendings.
+    #: When it was last lent: the number of that loan among all loans.
     turn: int = 0
     in_use: int = 0
     #: Leases that wait for their next use.
@@ -42,7 +42,7 @@ class _Entry:
         return max(0.0, self.rests_until - now, self.wait(self.used_at, now))
 
     def wait(self, used_at: Sequence[float], now: float) -> float:
-        """Seconds until the limits allow one use more than those *used_at*."""
+        """Return the seconds until the limits allow one more use than those in *used_at*."""
         return max((limit.wait(used_at, now) for limit in self.limits), default=0.0)
 
     def note_use(self, now: float) -> None:
@@ -64,7 +64,7 @@ class _Entry:
 
 @dataclass(slots=True)
 class _Loan:
-    """What one lease has."""
+    """The token that one lease has."""
 
     entry: _Entry
     #: When it was lent; None as soon as something was sent.
@@ -114,7 +114,7 @@ class MemoryLedger(Ledger):
         self._sort()
 
     def _sort(self) -> None:
-        # It is sorted but for one entry, and the sort is stable: this costs next to nothing.
+        # All entries but one are in order already: this costs next to nothing.
         self._order.sort(key=lambda entry: (entry.rank, entry.turn))
 
     def use(self, lease: str) -> float:

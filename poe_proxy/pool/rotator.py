@@ -27,9 +27,9 @@ log = logging.getLogger(__name__)
 
 U = TypeVar("U")
 
-#: The least number of seconds that a token rests, whatever Poe says, so that no request comes
-#: again in a tight loop.
-REST_AT_LEAST: Final = 1.0
+#: The fewest seconds that a token rests, whatever Poe says, so that no request is repeated in
+#: a tight loop.
+MIN_REST: Final = 1.0
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -48,9 +48,9 @@ class Token(Generic[U]):
 
 
 class TokenRotator(Generic[U]):
-    """Lends tokens, the longest unused first, to the first in line that they fit.
+    """Lends tokens, the least recently used first, to the first in line that they fit.
 
-    Which token may be lent is the ledger's to say; here is the line, and what is logged.
+    The ledger decides which token may be lent; the line and the log are here.
     """
 
     def __init__(
@@ -61,9 +61,9 @@ class TokenRotator(Generic[U]):
         clock: Callable[[], float] = time.monotonic,
         ledger: Ledger | None = None,
     ) -> None:
-        """*patience* is how many seconds a request stands in line, on *clock*.
+        """*patience* is how many seconds a request waits in line at most, on *clock*.
 
-        Without a *ledger* what is known of the tokens is kept in this process. Raises
+        Without a *ledger*, what is known of the tokens is kept in this process. Raises
         `ValueError` if two tokens have the same label.
         """
         self._tokens: dict[str, Token[U]] = {}
@@ -97,9 +97,9 @@ class TokenRotator(Generic[U]):
         """Return a place in line for a token of one of *kinds* (None: of any); a context manager.
 
         Inside its block `Lease.wait` gives the token. How the block ends decides what becomes of
-        it: an `UpstreamError` may let it rest or set it aside, as its class says; all else, a
-        hang-up too, costs it nothing. *avoid* are tokens that were tried for the same request;
-        *deadline*, on the rotator's clock, ends a wait that began before.
+        it: an `UpstreamError` may make it rest or set it aside, as its class says; anything else,
+        such as a hang-up, costs it nothing. *avoid* are tokens that were tried for the same
+        request; *deadline*, on the rotator's clock, ends a wait that began before.
         """
         if deadline is None:
             deadline = self._clock() + self._patience
@@ -113,16 +113,16 @@ class TokenRotator(Generic[U]):
 
     @property
     def patience(self) -> float:
-        """Seconds that a request stands in line."""
+        """The most seconds that a request waits in line."""
         return self._patience
 
     def now(self) -> float:
-        """The time on the rotator's clock."""
+        """Return the time on the rotator's clock."""
         return self._clock()
 
     def census(self) -> dict[str, int]:
-        """How many tokens there are in each state: `free`, `in_use`, `resting`, `retired`;
-        and how many requests stand in line: `waiting`."""
+        """Return how many tokens are in each state: `free`, `in_use`, `resting`, `retired`;
+        and how many requests are in line: `waiting`."""
         counts = dict.fromkeys(("free", "in_use", "resting", "retired"), 0)
         with self._lock:
             counts["waiting"] = len(self._line)
@@ -139,12 +139,12 @@ class TokenRotator(Generic[U]):
         return counts
 
     def accepted(self) -> list[Token[U]]:
-        """All tokens but those that are set aside."""
+        """Return all tokens but those that are set aside."""
         states = self._ledger.state(list(self._tokens))
         return [token for label, token in self._tokens.items() if states[label].retired is None]
 
     def exhausted(self) -> list[Token[U]]:
-        """The tokens that rest because they are out of points."""
+        """Return the tokens that rest because they are out of points."""
         states = self._ledger.state(list(self._tokens))
         return [
             token
@@ -164,7 +164,7 @@ class TokenRotator(Generic[U]):
         self._ledger.retire(token.label, rejection.message)
         log.warning("%s is set aside: %s", token.label, rejection.message)
 
-    # What a lease calls.
+    # ---- for leases
 
     def _join(self, lease: Lease[U]) -> None:
         with self._lock:
@@ -174,12 +174,12 @@ class TokenRotator(Generic[U]):
                 self._next_look(lease, self._ledger.state(lease.fitting))
 
     def _look_again(self, lease: Lease[U]) -> float:
-        """Serve the line; return the seconds after which *lease* should look once more.
+        """Serve the line; return the seconds after which *lease* should look again.
 
         Raises as `Lease.wait` does.
         """
         with self._lock:
-            # Each one in line looks for itself: a token that fits only others is theirs to see.
+            # Each lease in line looks for itself: a token that fits only others is left to them.
             states = self._ledger.state(lease.fitting)
             if any(state.is_free for state in states.values()):
                 self._serve()
@@ -187,9 +187,10 @@ class TokenRotator(Generic[U]):
             return 0.0 if lease.token is not None else self._next_look(lease, states)
 
     def _next_look(self, lease: Lease[U], states: Mapping[str, TokenState]) -> float:
-        """Return the seconds until time brings a token for *lease*, or its deadline.
+        """Return the seconds until the end of a rest brings *lease* a token, or its deadline.
 
-        If none can be free before the deadline, *lease* is out of line, and the reason is raised.
+        If no token can be free before the deadline, *lease* leaves the line, and the reason is
+        raised.
         """
         now = self._clock()
         alive = [state for state in states.values() if state.retired is None]
@@ -236,13 +237,13 @@ class TokenRotator(Generic[U]):
             log.warning("%s rests until it has points again: %s", token.label, failure)
         elif failure.rest is not None:
             asked = failure.retry_after
-            rest = failure.rest if asked is None else max(asked, REST_AT_LEAST)
+            rest = failure.rest if asked is None else max(asked, MIN_REST)
             self._ledger.rest(token.label, rest)
             log.warning("%s rests for %.0f s: %s", token.label, rest, failure)
 
     def _serve(self) -> None:
         """Give every free token to the first in line that it fits."""
-        #: What was not free for a place before. If it is free by now, it is still for that one.
+        #: What was not free for an earlier place. If it is free by now, it still belongs there.
         spoken_for: frozenset[str] = frozenset()
         for lease in tuple(self._line.values()):
             if len(spoken_for) == len(self._tokens):
@@ -261,7 +262,7 @@ class TokenRotator(Generic[U]):
 
 
 def _refusal(alive: Sequence[TokenState], soonest: float) -> PoeProxyError:
-    """Why none of the tokens that could serve, and are *alive*, will do so in time."""
+    """Return why no token will serve in time, of those that could and are still *alive*."""
     if not alive:
         return NoTokenLeft(
             "Poe accepts none of the tokens that could serve this request; "
@@ -282,7 +283,7 @@ class Lease(Generic[U]):
     """A place in line, and then the token; given back at the end of the block."""
 
     def __init__(self, rotator: TokenRotator[U], fitting: frozenset[str], deadline: float) -> None:
-        #: What the ledger knows it by.
+        #: Its name in the ledger.
         self.id = secrets.token_hex(8)
         #: The labels of the tokens that can serve.
         self.fitting = fitting
@@ -301,8 +302,7 @@ class Lease(Generic[U]):
         """Return the token, or None if *seconds* went by without one.
 
         Raises `NoTokenFree` or `NoPointsLeft` once the deadline is over, or as soon as it
-        is clear that no token will be free before it; `NoTokenLeft` if there is none that
-        Poe accepts.
+        is clear that no token will be free before it; `NoTokenLeft` if Poe accepts none.
         """
         if self.token is None:
             again = self._rotator._look_again(self)
@@ -313,11 +313,11 @@ class Lease(Generic[U]):
         return self.token
 
     def may_send(self, seconds: float) -> bool:
-        """Return whether a request may go out now, or False after *seconds*.
+        """Return whether a request may be sent now; if not, after *seconds* at most.
 
         A use counts from when it is sent, and what is sent twice counts twice: the token's
         rest and limits hold within a lease too. Raises `NoTokenFree` if the wait would be
-        longer than one in line may be.
+        longer than a request may wait in line.
         """
         if self._send_by is None:
             self._send_by = self._rotator.now() + self._rotator.patience

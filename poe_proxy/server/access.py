@@ -1,4 +1,4 @@
-"""Who asks: the keys of clients."""
+"""The keys of clients."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def check_key(request: Request, keys: Iterable[str]) -> None:
         request.headers.get("x-api-key", ""),
         request.headers.get("api-key", ""),
     )
-    # Every key is compared, so that the time tells nothing about which one was near.
+    # Every key is compared, so that the time reveals nothing about a near match.
     matches = [
         # WSGI hands headers over as Latin-1, whatever the client's bytes mean.
         hmac.compare_digest(one.encode("latin-1", "replace"), key.encode())

@@ -1,4 +1,4 @@
-"""The WSGI application: routes, pages, and what goes around them."""
+"""The WSGI application: routes, pages, and what happens around each request."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from poe_proxy.server.services import Services
 
 
 class Application(Flask):
-    """A Flask app that answers with *services*, behind the *proxies* that may name the caller."""
+    """A Flask app that answers with *services*; only its *proxies* may name the real caller."""
 
     def __init__(self, services: Services, *, proxies: Iterable[str] = ()) -> None:
         super().__init__("poe_proxy")

@@ -12,15 +12,15 @@ from poe_proxy.server.client_socket import ClientGone, ClientSocket
 #: Seconds that a client may take to send its body.
 BODY_TIMEOUT: Final = 60.0
 
-#: Bytes of a body that the server may read away, so that the connection can be kept.
-UNREAD_AT_MOST: Final = 65_536
+#: The most bytes of an unread body that are left for the server to drain, to keep the connection.
+MAX_UNREAD: Final = 65_536
 
 
 def read_body(client: ClientSocket, limit: int) -> bytes:
     """Return the body of the request at hand, *limit* bytes at most.
 
-    Raises `InvalidRequest` for one that is too large, compressed or incomplete, and `ClientGone`
-    where it did not arrive in time.
+    Raises `InvalidRequest` for a body that is too large, compressed or incomplete, and
+    `ClientGone` if it did not arrive in time.
     """
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise InvalidRequest("The body must not be compressed (Content-Encoding).", param="body")
@@ -29,15 +29,15 @@ def read_body(client: ClientSocket, limit: int) -> bytes:
         raise too_large(limit)
     try:
         with client.deadline(BODY_TIMEOUT):
-            # One byte more than is allowed tells a full body from a cut one.
+            # One byte more than is allowed shows that a body is too large.
             body = (
                 request.stream.read(limit + 1) if length is None else request.get_data(cache=False)
             )
-    except OSError:  # broken, or cut because it took too long
+    except OSError:  # the connection broke, or was cut because the body took too long
         raise ClientGone from None
     except Exception:
-        # gunicorn's own complaint about invalid chunks; what follows cannot be read.
-        client.no_more()
+        # gunicorn found an invalid chunk; what follows cannot be read.
+        client.stop_reading()
         g.has_read_body = True
         raise InvalidRequest("The body is not framed as HTTP demands.", param="body") from None
     if len(body) > limit:
@@ -56,9 +56,9 @@ def too_large(limit: int) -> RequestTooLarge:
 
 
 def leaves_body_unread() -> bool:
-    """Whether the request at hand has a body that was not read, and not a short one."""
+    """Whether the request at hand has a body that was not read and is not a short one."""
     if getattr(g, "has_read_body", False):
         return False
     if request.content_length is None:
         return "HTTP_TRANSFER_ENCODING" in request.environ
-    return request.content_length > UNREAD_AT_MOST
+    return request.content_length > MAX_UNREAD

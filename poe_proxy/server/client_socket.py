@@ -1,8 +1,8 @@
-"""The client socket beneath WSGI: is the client still there, does its body arrive.
+"""The client socket beneath WSGI: is the client still there, and does its body arrive?
 
-gunicorn notices a client that left only when it writes to it, and waits for ever for a slow
-body and for a reader that has stopped (none has a setting), so all are looked after here.
-Servers that do not hand out their socket, and TLS sockets, which cannot be peeked, go without.
+gunicorn notices that a client has left only when it writes to it, and waits for ever for a slow
+body and for a client that has stopped reading. No setting changes that, so it is done here, except
+for servers that do not hand out their socket, and for TLS sockets, which cannot be peeked.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from poe_proxy.net.cutting import cut
 
 
 class ClientGone(Exception):
-    """The client hung up; an answer would reach nothing."""
+    """The client hung up; an answer would go nowhere."""
 
 
 class ClientSocket:
@@ -29,7 +29,7 @@ class ClientSocket:
         self._socket: socket.socket | None = environ.get("gunicorn.socket")
 
     def is_gone(self) -> bool:
-        """Whether the client has hung up. Looks without waiting, and reads nothing away."""
+        """Whether the client has hung up. Does not wait, and consumes nothing."""
         if self._socket is None or isinstance(self._socket, ssl.SSLSocket):
             return False
         try:
@@ -40,9 +40,9 @@ class ClientSocket:
             return True
 
     def limit_writes(self, seconds: float) -> None:
-        """Let a write fail once the client has taken nothing for *seconds*.
+        """Make a write fail once the client has taken nothing for *seconds*.
 
-        A client that stays and does not read, or that fell off the network, would otherwise
+        A client that stays but does not read, or that fell off the network, would otherwise
         hold an account for ever. Only Linux has this, and only for TCP.
         """
         if self._socket is not None and hasattr(socket, "TCP_USER_TIMEOUT"):
@@ -52,12 +52,12 @@ class ClientSocket:
                 )
 
     def cut(self) -> None:
-        """Shut the connection: what the client still sends will not be read."""
-        # Closed by gunicorn, it shall be reset: a client that is still sending would otherwise
+        """Cut the connection: what the client still sends will not be read."""
+        # With a reset when gunicorn closes it: a client that is still sending would otherwise
         # wait a minute for a window that never opens, and not read its answer.
         cut(self._socket, reset=True)
 
-    def no_more(self) -> None:
+    def stop_reading(self) -> None:
         """Read nothing more from the client; what is sent to it still arrives."""
         if self._socket is not None:
             with suppress(OSError):

@@ -19,19 +19,19 @@ from poe_proxy.server.services import services
 
 log = logging.getLogger(__name__)
 
-#: Seconds for which a client may take nothing of its answer before it is given up.
+#: Seconds after which a client that takes nothing of its answer is given up.
 WRITE_TIMEOUT: Final = 60.0
 
-#: Seconds between two looks whether the client is still there, at most.
-LOOK_EVERY: Final = 0.5
+#: The most seconds between two checks that the client is still there.
+CHECK_EVERY: Final = 0.5
 
-#: Seconds of silence after which a stream gets a keep-alive, so that nothing between takes the
+#: Seconds of silence after which a stream gets a keep-alive, so that nothing on the way takes the
 #: connection for dead.
 KEEP_ALIVE: Final = 15.0
 
 
 def deliver(api: Api) -> Response:
-    """Answer the request at hand in the words of *api*, whole or as the answer arrives.
+    """Answer the request at hand in the form of *api*, whole or as the answer arrives.
 
     Raises `PoeProxyError` for what fails before the answer has begun, and `ClientGone`.
     """
@@ -63,8 +63,8 @@ def answer(
     """Yield the answer that *events* make: the body, or an empty part once the bot has begun,
     and then the frames.
 
-    However it ends, *events* are closed: the bot is stopped, and the token goes back. Before
-    the first part a failure is raised as a `PoeProxyError`; behind it, it is the last frame.
+    However it ends, *events* are closed: the bot is stopped, and the token goes back. A failure
+    before the first part is raised as a `PoeProxyError`; after that, it is the last frame.
     """
     said = _Listener(events, client, clock)
     has_begun = False
@@ -80,7 +80,7 @@ def answer(
         raise
     except BaseException as error:
         if isinstance(error, ClientGone):
-            if has_begun:  # raised, it would be logged as a fault
+            if has_begun:  # if raised, it would be logged as a fault
                 return
             raise
         failure = _as_failure(error)
@@ -95,7 +95,8 @@ def answer(
 
 
 def _as_failure(error: BaseException) -> PoeProxyError:
-    """Return what the client hears of *error*: a failure, a bug, or the stop of the server."""
+    """Return the failure that the client is sent for *error*, which may be a bug, or the stop of
+    the server."""
     if isinstance(error, PoeProxyError):
         return error
     if isinstance(error, Exception):
@@ -104,9 +105,9 @@ def _as_failure(error: BaseException) -> PoeProxyError:
 
 
 class _Listener(Iterator[Said]):
-    """What is said in a reply, for as long as the client is there to hear it.
+    """The events of a reply, for as long as the client is there.
 
-    A class and not a generator: it stands between each event and the client.
+    A class and not a generator, because every event passes it.
     """
 
     def __init__(
@@ -118,19 +119,19 @@ class _Listener(Iterator[Said]):
         self._events = events
         self._client = client
         self._clock = clock
-        self._looked = self._spoke = clock()
+        self._checked = self._spoke = clock()
         self._first: Said | None = None
         self._is_done = False
 
     def await_first(self) -> None:
         """Return once there is something to say, or after too long a silence.
 
-        Silence counts from when Poe was asked: the time in line ends with a status of its own.
+        Time in line is no silence: too much of it ends with a status of its own.
         """
         silent_since: float | None = None
         for event in self._events:
             now = self._clock()
-            self._look(event, now)
+            self._check_client(event, now)
             if isinstance(event, Waiting):
                 continue
             if isinstance(event, Idle):
@@ -148,7 +149,7 @@ class _Listener(Iterator[Said]):
             return first
         for event in self._events:
             now = self._clock()
-            self._look(event, now)
+            self._check_client(event, now)
             if isinstance(event, Idle | Waiting):
                 if now - self._spoke < KEEP_ALIVE:
                     continue
@@ -161,13 +162,13 @@ class _Listener(Iterator[Said]):
             raise UpstreamInterrupted("The reply broke off before its end.")
         raise StopIteration
 
-    def _look(self, event: ReplyEvent, now: float) -> None:
+    def _check_client(self, event: ReplyEvent, now: float) -> None:
         """Raise `ClientGone` if the client has hung up.
 
-        A bot that talks without a pause gives no `Idle`, and to a client that wants the whole
-        answer nothing is written that could fail. So the time counts too.
+        A bot that talks without a pause gives no `Idle`, and while a client waits for a whole
+        answer no write can fail. So the time counts too.
         """
-        if now - self._looked >= LOOK_EVERY or isinstance(event, Idle | Waiting):
-            self._looked = now
+        if now - self._checked >= CHECK_EVERY or isinstance(event, Idle | Waiting):
+            self._checked = now
             if self._client.is_gone():
                 raise ClientGone

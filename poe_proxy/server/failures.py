@@ -24,11 +24,11 @@ from poe_proxy.server.services import services
 log = logging.getLogger(__name__)
 
 #: The longest `Retry-After` in seconds: the openai packages give up at longer ones.
-RETRY_AFTER_AT_MOST: Final = 60
+MAX_RETRY_AFTER: Final = 60
 
 
 def spoken_api() -> Api:
-    """Return the API of the request at hand; that of chat completions on all other routes."""
+    """Return the API of the request at hand: chat completions, where a route has none."""
     apis = services().apis
     name = (request.endpoint or "").rpartition(".")[2]
     found: Api = getattr(g, "api", None) or apis.get(name) or apis["chat_completions"]
@@ -43,7 +43,7 @@ def error_response(failure: PoeProxyError) -> Response:
     if failure.retry_after is not None:
         seconds = max(1, ceil(failure.retry_after))
         if failure.client_may_retry is not False:
-            seconds = min(seconds, RETRY_AFTER_AT_MOST)
+            seconds = min(seconds, MAX_RETRY_AFTER)
         response.headers["Retry-After"] = str(seconds)
     if failure.client_may_retry is not None:
         response.headers["x-should-retry"] = "true" if failure.client_may_retry else "false"
@@ -51,7 +51,7 @@ def error_response(failure: PoeProxyError) -> Response:
 
 
 def http_error_response(error: HTTPException) -> Response:
-    """Return what Flask itself refuses: an unknown path, a wrong method."""
+    """Return the answer to what Flask itself refuses, such as an unknown path or a wrong method."""
     match error.code:
         case 404:
             failure: PoeProxyError = RouteNotFound(
@@ -63,7 +63,7 @@ def http_error_response(error: HTTPException) -> Response:
         case 413:
             failure = too_large(services().max_body)
         case _:
-            failure = InvalidRequest(error.description or "The request makes no sense.")
+            failure = InvalidRequest(error.description or "The request is invalid.")
     response = error_response(failure)
     if error.code == 405 and (allowed := getattr(error, "valid_methods", None)):
         response.headers["Allow"] = ", ".join(sorted(allowed))
@@ -71,7 +71,7 @@ def http_error_response(error: HTTPException) -> Response:
 
 
 def bug_response(bug: Exception) -> Response:
-    """Return what a client hears of a fault of our own."""
+    """Return the answer to a request that met a fault of our own."""
     return error_response(internal_error(bug))
 
 
@@ -83,5 +83,5 @@ def internal_error(bug: Exception) -> InternalError:
 
 
 def for_log(text: str) -> str:
-    """Return *text* from outside, made harmless for a line of the log."""
+    """Return *text* from outside, truncated and escaped for a line of the log."""
     return text[:100].encode("unicode_escape").decode("ascii")

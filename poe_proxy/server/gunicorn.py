@@ -1,6 +1,6 @@
 """gunicorn's hooks, as `gunicorn.conf.py` names them, and settings in gunicorn's spelling.
 
-gunicorn ships no types: the protocols below are what the hooks use of it.
+gunicorn ships no types: the protocols below have what the hooks use.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from poe_proxy.apis.openai_error import error_body
 from poe_proxy.errors import InternalError, InvalidRequest
 from poe_proxy.net.background import Background
 
-#: Seconds that a worker's end takes at most, apart from the grace for its replies: up to two until
-#: it sees the signal and the end of the grace, up to two until its replies have broken off, and
-#: one for `worker_exit`.
+#: The most seconds that the end of a worker takes besides the grace for its replies: up to two
+#: until it sees the signal and the end of the grace, up to two until its replies have broken off,
+#: and one for `worker_exit`.
 END_TIME: Final = 5
 #: Seconds that an interrupted worker has for its end: more than it takes.
 INTERRUPT_TIME: Final = 8
@@ -79,7 +79,7 @@ def address(host: str, port: int) -> str:
 def networks(given: Iterable[str]) -> str:
     """Return addresses and networks as `forwarded_allow_ips` takes them.
 
-    Each stands there in every form in which a socket may write it: IPv4 may come over IPv6.
+    Each is there in every form in which a socket may report it: IPv4 may come over IPv6.
     """
     return ",".join(form for network in given for form in _forms(network))
 
@@ -112,7 +112,7 @@ def on_starting(server: Arbiter) -> None:
 
 
 def nworkers_changed(server: Arbiter, new: int, old: int | None) -> None:
-    """Leave SIGTTIN, which asks for one more worker, without effect."""
+    """Ignore SIGTTIN, which asks for one more worker."""
     if old is not None and new > 1:
         server.log.error("poe-proxy serves with one worker; SIGTTIN changes nothing.")
         server.num_workers = 1
@@ -134,8 +134,8 @@ def when_ready(server: Arbiter) -> None:
 def post_fork(server: Arbiter, worker: Worker) -> None:
     """Let the worker end by itself what is still under way, before gunicorn kills it.
 
-    Only then do clients hear that their reply broke off, and bots at Poe that they should stop.
-    Worker and gunicorn count the same seconds, and gunicorn would be first.
+    Only then are clients sent that their reply broke off, and bots stopped at Poe. Worker and
+    gunicorn count the same seconds, and gunicorn would be first.
     """
     worker.cfg.set("graceful_timeout", max(0, worker.cfg.graceful_timeout - END_TIME))
 
@@ -143,8 +143,8 @@ def post_fork(server: Arbiter, worker: Worker) -> None:
 def worker_int(worker: Worker) -> None:
     """Let Ctrl-C, too, end what is under way instead of dropping it: see `post_fork`.
 
-    gunicorn exits when this returns. Until then the worker does what it does at the end of the
-    grace, of which there is none here; it takes two or three seconds.
+    gunicorn exits when this returns. Until then the worker does what it does when the grace is
+    over, without any grace; that takes two or three seconds.
     """
     worker.cfg.set("graceful_timeout", 0)
     time.sleep(INTERRUPT_TIME)
@@ -171,7 +171,7 @@ def worker_exit(server: Arbiter, worker: Worker) -> None:
 
 
 def write_error(sock: socket.socket, status: int, reason: str, message: str) -> None:
-    """Answer what is not an HTTP request, or too long for one, in the form of all other errors.
+    """Answer an invalid or too long HTTP request in the form of all other errors.
 
     Such a request never gets to the app. gunicorn's own answer is HTML, and no setting changes
     that.
@@ -201,11 +201,11 @@ def write_error(sock: socket.socket, status: int, reason: str, message: str) -> 
 def _is_sound() -> bool:
     """Whether the settings, the code and gunicorn.conf.py of today would start.
 
-    A process of its own tries, as `gunicorn --check-config`; what is wrong it writes to stderr.
+    A separate process tries, as `gunicorn --check-config`; it writes what is wrong to stderr.
     """
     check = [sys.executable, "-m", "gunicorn", *sys.argv[1:], "--check-config"]
     environ = {**os.environ, "LOG_LEVEL": "WARNING"}
-    # Not by subprocess, which under the patched system calls takes SIGCHLD away from gunicorn.
+    # Not with subprocess: with patched system calls it takes SIGCHLD away from gunicorn.
     return os.waitpid(os.posix_spawn(check[0], check, environ), 0)[1] == 0
 
 

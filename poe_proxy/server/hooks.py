@@ -1,4 +1,4 @@
-"""What goes around each request: its id, the client's key, CORS, its line in the log, failures."""
+"""Around each request: its id, the client's key, CORS, its line in the log, failures."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def _finish(response: Response) -> Response:
         response.headers["Access-Control-Allow-Headers"] = wanted
         response.headers["Access-Control-Max-Age"] = "86400"
     if leaves_body_unread():
-        # gunicorn would read the rest of it, as fast as it comes, with everybody waiting.
+        # gunicorn would read the rest of it as fast as it comes, while all other requests wait.
         response.call_on_close(ClientSocket(request.environ).cut)
         response.headers["Connection"] = "close"
     model = getattr(g, "model", None)

@@ -12,7 +12,7 @@ WsgiApp: TypeAlias = Callable[..., Any]
 
 
 def tidy_paths(app: WsgiApp) -> WsgiApp:
-    """Take `//v1//models/` for `/v1/models`: clients join their base URL in many ways."""
+    """Treat `//v1//models/` as `/v1/models`: clients join their base URL in many ways."""
 
     def tidied(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
         path = environ.get("PATH_INFO", "")
@@ -24,7 +24,7 @@ def tidy_paths(app: WsgiApp) -> WsgiApp:
 
 
 def real_callers(app: WsgiApp, proxies: Iterable[str]) -> WsgiApp:
-    """Take the caller's address from X-Forwarded-For, where one of our *proxies* wrote it.
+    """Take the caller's address from X-Forwarded-For, if one of our *proxies* wrote it.
 
     gunicorn looks at FORWARDED_ALLOW_IPS for the scheme only, and werkzeug's ProxyFix believes
     every caller.
@@ -43,7 +43,7 @@ def real_callers(app: WsgiApp, proxies: Iterable[str]) -> WsgiApp:
         environ["REMOTE_ADDR"] = _unmapped(environ.get("REMOTE_ADDR", ""))
         forwarded = environ.get("HTTP_X_FORWARDED_FOR")
         hops = forwarded.split(",") if forwarded else []
-        # From the nearest one on, each as long as the one before it may be believed.
+        # Hop by hop from the nearest, for as long as the last one may be believed.
         with suppress(ValueError):
             while hops and is_ours(environ["REMOTE_ADDR"]):
                 environ["REMOTE_ADDR"] = _unmapped(str(ip_address(hops.pop().strip())))
@@ -53,7 +53,7 @@ def real_callers(app: WsgiApp, proxies: Iterable[str]) -> WsgiApp:
 
 
 def _unmapped(address: str) -> str:
-    """1.2.3.4 for ::ffff:1.2.3.4, as a socket that takes both kinds writes it."""
+    """Return 1.2.3.4 for ::ffff:1.2.3.4, which a socket that takes both kinds reports."""
     with suppress(ValueError):
         inner = getattr(ip_address(address), "ipv4_mapped", None)
         return str(inner) if inner else address

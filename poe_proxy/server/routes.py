@@ -61,7 +61,7 @@ def show_subscription() -> Response:
 @bp.get("/dashboard/billing/usage")
 @bp.get("/v1/dashboard/billing/usage")
 def show_usage() -> Response:
-    """Show that nothing of it is used: the subscription above is what is left."""
+    """Show that nothing is used: the subscription above is what is left."""
     return _json(listings.NO_USAGE)
 
 

@@ -22,9 +22,9 @@ class Services:
     balance: Balance[Any]
     #: The keys that clients may use.
     auth_keys: tuple[str, ...] = field(repr=False)
-    #: Bytes that a body may have.
+    #: The most bytes that a body may have.
     max_body: int
-    #: The APIs by the names of their views; `chat_completions` speaks for all other routes.
+    #: The APIs by the names of their views; `chat_completions` is used for all other routes.
     apis: Mapping[str, Api]
     #: Gives back what is kept between requests; called once, when the worker ends.
     close: Callable[[], None] = lambda: None

@@ -3,7 +3,7 @@
 The form is asked for in the system message. What the bot says is held until it is complete,
 because a second try cannot unsay the first one: the JSON is taken out of fences and
 chatter, checked, and only then passed on. An answer that does not fit is sent back to the
-bot once, with what is wrong about it. Calls of tools pass: only a final text has a form.
+bot once, with what is wrong about it. Tool calls pass: only a final text has a form.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from poe_proxy.shaping.pipeline import Ask
 from poe_proxy.shaping.reask import Objection, instructed, reask
 from poe_proxy.shaping.schemas import Schema, Violation
 
-#: Characters that are read in looking for JSON in an answer with chatter around it. Behind
-#: each bracket it may begin anew and reach to the end; a text made of brackets must not hold
-#: up all other requests.
+#: The most characters that are read to find JSON in an answer with chatter around it. A value
+#: may begin at each bracket and reach to the end; a text made of brackets must not hold up all
+#: other requests.
 MAX_READ: Final = 1_000_000
 
 
@@ -39,9 +39,9 @@ def json_reply(
 ) -> Generator[ReplyEvent, None, None]:
     """Yield the reply to *chat*, its text the JSON that is *wanted*.
 
-    Tool calls pass, and end the reply without a text. A reply that was cut off by length or
+    Tool calls pass, and end the reply without a text. A reply that was ended by its length or
     by moderation is passed on as far as it goes, unchecked, as OpenAI does. Stop words are not
-    for the bot: its own text has fences and chatter in which they mean nothing.
+    sent to the bot: its own text has fences and chatter in which they mean nothing.
 
     Raises `InvalidRequest` for an invalid schema, and `AnswerUnusable` with the code
     `invalid_json_answer` for a bot that twice does not answer as it should.
@@ -52,7 +52,7 @@ def json_reply(
 
     def unusable(objection: Objection) -> AnswerUnusable:
         return AnswerUnusable(
-            f"The model did not answer with the JSON that was asked for, also at the second "
+            "The model did not answer with the JSON that was asked for, even on the second "
             f"try: {objection.reason}.",
             param=wanted.path,
             code="invalid_json_answer",
@@ -136,7 +136,7 @@ class _Form:
         return "\n".join(lines)
 
     def find(self, text: str) -> str | Violation:
-        """The JSON in *text* that fits, the first of the candidates, or what is wrong."""
+        """Return the first candidate in *text* that fits, or what is wrong."""
         empty = ""
         nearest: tuple[int, Violation] | None = None
         for found in _candidates(text):
@@ -149,7 +149,7 @@ class _Form:
             if violation is None:
                 if value not in ({}, []):
                     return found
-                # Prose has `{}` and `[]` too: they are the answer if nothing else is.
+                # Prose has `{}` and `[]` too: they are the answer only if nothing else is.
                 empty = empty or found
             elif nearest is None or len(found) > nearest[0]:
                 nearest = len(found), violation
@@ -171,15 +171,15 @@ _BRACKET: Final = re.compile(r"[\[{]")
 
 
 def _begun(text: str) -> str:
-    """The JSON in a *text* that was cut off, without what stands before it."""
+    """Return the JSON in a truncated *text*, without what comes before it."""
     start = _BRACKET.search(text)
     return text[start.start() :] if start else text.strip()
 
 
 def _candidates(text: str) -> Iterator[str]:
-    """The parts of *text* that may be JSON: all of it, what a fence holds, each bracket's.
+    """Yield the parts of *text* that may be JSON: all of it, the content of a fence, brackets.
 
-    Of the latter the last one comes first: before the answer there may be examples and thoughts.
+    The last bracket comes first, because examples and thoughts may come before the answer.
     """
     whole = text.strip()
     yield whole
@@ -194,7 +194,7 @@ def _candidates(text: str) -> Iterator[str]:
         if end is not None:
             found = text[start.start() : end]
             values.append(found)
-            # What lies within a value is no answer of its own.
+            # What is inside a value is not an answer of its own.
             if _is_json(found):
                 at = end
     yield from reversed(values)

@@ -1,4 +1,4 @@
-"""JSON as bots write it: its end found in a text that grows, its small slips put up with."""
+"""JSON as bots write it: its end is found in a growing text, and small slips are tolerated."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any, Final, NoReturn
 class Nesting:
     """Finds where a JSON object or list ends in a text that grows.
 
-    Brackets within strings do not count. `<` outside of a string ends it too, because there
-    it is never JSON: it is the closing tag of a call that lacks a bracket.
+    Brackets within strings do not count. `<` outside a string ends the value too, because there
+    it is never JSON, but the closing tag of a call that lacks a bracket.
     """
 
     _OUTSIDE: Final = re.compile(r'["{}\[\]<]')
@@ -28,7 +28,7 @@ class Nesting:
         return "".join(reversed(self._closers))
 
     def end(self, text: str, start: int = 0) -> int | None:
-        """Return the place behind the value that begins at *start*, None while it is open.
+        """Return the index after the value that begins at *start*, None while it is open.
 
         To go on, call it again with a *text* that has grown at its end.
         """
@@ -63,8 +63,8 @@ class Nesting:
 def read(text: str) -> tuple[Any, bool]:
     """Return the value of a JSON *text*, and whether it is strict JSON.
 
-    Newlines within strings, commas before a closing bracket and `\\'` are put up with: what
-    they mean is certain.
+    Newlines within strings, commas before a closing bracket and `\\'` are tolerated: their
+    meaning is certain.
 
     Raises `ValueError` for everything else.
     """

@@ -1,8 +1,8 @@
 """Stages of a reply, and the driver that sends its events through them.
 
-A stage takes one event and yields what comes of it: the event itself, others, or nothing as
-long as it holds something back. It has no source, so a test feeds it from a list; what all
-stages owe to those who read the reply is done once, in `run`.
+A stage takes one event and returns what comes of it: the event itself, others, or nothing while
+it holds something back. It has no source, so a test feeds it from a list; what all stages owe to
+the reader of the reply is done once, in `run`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Stage(Protocol):
     """Turns the events of one reply into others."""
 
     def feed(self, event: ReplyEvent) -> Iterable[ReplyEvent]:
-        """Take the next event; return those that come of it.
+        """Take the next event; return the events that come of it.
 
         Fed `Done`, a stage returns what it still holds back, and a `Done` as the last event. It may
         return one earlier: the reply ends there, and nothing more is fed to the stage.
@@ -33,14 +33,14 @@ def run(
 ) -> Generator[ReplyEvent, None, None]:
     """Yield what the *stages* make of *events*, the first of them fed first.
 
-    `Idle` comes in the place of an event that is held back, so that those who read the reply can
-    look around at each one. *events* is closed in the end, whatever ends it: where a stage ended
-    the reply early, that stops the bot.
+    `Idle` takes the place of an event that is held back, so that the reader of the reply gets its
+    turn at each event. *events* is closed at the end, whatever ends it: if a stage ended the reply
+    early, that stops the bot.
     """
     with closing(events):
         for event in events:
             if isinstance(event, Done):
-                # It ends by itself. To close it would be to hang up on a bot that is done.
+                # It ends by itself: closing it would hang up on a bot that is done.
                 let_end(events)
             made: Sequence[ReplyEvent] = (event,)
             for stage in stages:

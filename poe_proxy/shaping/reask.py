@@ -1,7 +1,7 @@
 """Re-ask: ask a bot, judge its answer, say what is wrong with it, ask once more.
 
-It is the one way in which a bot is brought to a form that it does not know by itself. What
-the form is, `tools` and `json_answers` know: they write the instruction, and supply the judge.
+It is the one way in which a bot is brought to a form that it does not know by itself. `tools`
+and `json_answers` know what the form is: they write the instruction, and supply the judge.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ class Objection:
 
     #: For the client and the log: nothing in it comes from the conversation.
     reason: str
-    #: What the bot had answered when it became clear.
+    #: What the bot had answered when that became clear.
     answer: str = field(default="", repr=False)
-    #: What the bot is to hear about its answer.
+    #: What is sent to the bot about its answer.
     correction: str = field(default="", repr=False)
 
 
 class Judge(Stage, Protocol):
-    """A stage that reads one answer, and passes on what of it can be used.
+    """A stage that reads one answer, and passes on what can be used of it.
 
     As soon as the answer cannot be used, the judge has an objection, and returns a `Done` that is
     not passed on: it only ends the reading.
@@ -54,7 +54,7 @@ def reask(
     Each answer gets a *judge* of its own. The usage of both comes as one sum, before `Done`.
     The first reply is over, or was stopped, before the second is asked for.
 
-    Raises *unusable* if there is an objection to the second answer too.
+    Raises what *unusable* returns if there is an objection to the second answer too.
     """
     usage = UsageTotal()
     first = yield from judged(ask(chat), judge(), usage)
@@ -70,7 +70,7 @@ def reask(
 def judged(
     events: Generator[ReplyEvent, None, None], judge: Judge, *stages: Stage
 ) -> Generator[ReplyEvent, None, Objection | None]:
-    """Yield what *judge*, and the *stages* behind it, let through; return the judge's objection.
+    """Yield what *judge*, and the *stages* after it, let through; return the judge's objection.
 
     After an objection neither `Usage` nor `Done` comes: the reply is not at its end.
     """
@@ -104,7 +104,7 @@ class UsageTotal:
 
 
 def _sum(before: Usage | None, last: Usage) -> Usage:
-    """The figures of both; the details are those of the *last* try."""
+    """Return the figures of both tries; the details are those of the *last* one."""
     if before is None:
         return last
     both = (before, last)
@@ -122,7 +122,7 @@ def _sum(before: Usage | None, last: Usage) -> Usage:
 
 
 def instructed(messages: tuple[Message, ...], instruction: str) -> tuple[Message, ...]:
-    """Return *messages* with *instruction* at the end of the system message, or as one."""
+    """Return *messages* with *instruction* at the end of the system message, or as a new one."""
     for place, one in enumerate(messages):
         if one.role in ("system", "developer"):
             grown = replace(one, content=(*one.content, TextPart(f"\n{instruction}")))

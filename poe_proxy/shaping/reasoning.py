@@ -11,8 +11,7 @@ Some bots have no field for what they think. They write a heading, a quotation, 
     Hello!
 
 Or they write the heading alone, perhaps with the seconds so far, as a sign of life before the
-answer: `Thinking... (3s elapsed)`. By the web protocol, and the bot protocol, such a sign is
-then replaced by the answer.
+answer: `Thinking... (3s elapsed)`. In the web protocol the answer then replaces such a sign.
 """
 
 from __future__ import annotations
@@ -29,44 +28,44 @@ Piece: TypeAlias = Text | Reasoning
 
 _HEADINGS: Final = ("Thinking...", "Thinking…")
 
-#: What may stand behind the word in a heading's line: seconds in brackets, closing marks.
-_BEHIND: Final = re.compile(r" {0,2}(?:\([^()\n]{0,30}\)?)? ?[*_]{0,3}[ \t\r]{0,40}")
+#: What may follow the word in a heading's line: seconds in brackets, closing marks.
+_REST: Final = re.compile(r" {0,2}(?:\([^()\n]{0,30}\)?)? ?[*_]{0,3}[ \t\r]{0,40}")
 
 
 class _Place(Enum):
     """Where in the text of an answer we are."""
 
-    #: Before anything but white space, or in a line that may be a heading.
+    #: Where nothing but white space has come, or in a line that may be a heading.
     START = auto()
     #: Below a heading, at the beginning of a line.
     BELOW = auto()
     #: Inside a quoted line.
     QUOTE = auto()
-    #: Behind the quotation, in the empty lines before the answer.
-    BEHIND = auto()
-    #: In the answer; there it stays.
+    #: After the quotation, in the empty lines before the answer.
+    AFTER = auto()
+    #: In the answer, to its end.
     ANSWER = auto()
 
 
 class InlineReasoning:
     """An answer's text in, as it arrives; the same text out, as `Reasoning` and `Text`.
 
-    Held back is only what may yet become a heading: of an answer that begins otherwise, the
-    letters that it has in common with one.
+    Only what may still become a heading is held back: of any other answer, the first letters
+    that it has in common with one.
     """
 
     def __init__(self) -> None:
         self._place = _Place.START
         self._held = ""
-        #: What more may come without a change, while white space is all that is held.
+        #: White space that came after what is held and decides nothing.
         self._gap: list[str] = []
-        #: Headings under which nothing was thought so far.
+        #: Headings without a thought beneath them so far.
         self._headings = ""
         self._has_thought = False
 
     @property
     def heading(self) -> str:
-        """The text so far, if it is a heading and nothing else; else an empty string."""
+        """The text so far, if it is a heading and nothing else; otherwise an empty string."""
         text = "" if self._has_thought else (self._headings + self._held).strip()
         return text if all(map(_is_heading, filter(str.strip, text.splitlines()))) else ""
 
@@ -75,7 +74,7 @@ class InlineReasoning:
         if self._place is _Place.ANSWER:
             return [Text(text)] if text else []
         if self._held and self._is_gap(text) and (self._gap or self._is_gap(self._held)):
-            # To read all of it anew at each blank would take for ever.
+            # Reading all of it anew at each blank would take for ever.
             self._gap.append(text)
             return []
         self._held = "".join((self._held, *self._gap, text))
@@ -102,8 +101,8 @@ class InlineReasoning:
         held = "".join((self._headings, self._held, *self._gap))
         self._place, self._held, self._headings = _Place.ANSWER, "", ""
         self._gap.clear()
-        # Behind a thought only marks and white space are held. A heading and nothing else is
-        # no thought: it is all that the bot said.
+        # After a thought only marks and white space are held. A heading and nothing else is
+        # not a thought: it is all that the bot said.
         return [Text(held)] if held and not self._has_thought else []
 
     def _step(self, pieces: list[Piece]) -> bool:
@@ -120,7 +119,7 @@ class InlineReasoning:
                 if end:
                     self._place = _Place.BELOW
                 return True
-            case _Place.BEHIND:
+            case _Place.AFTER:
                 self._held = self._held.lstrip("\r\n")
                 if self._held:
                     self._place = _Place.ANSWER
@@ -148,7 +147,7 @@ class InlineReasoning:
     def _below(self, pieces: list[Piece]) -> bool:
         line = self._held.lstrip(" \t\r")
         if line in ("", ">"):
-            # The space behind the mark belongs to the mark, and may come later.
+            # The space after the mark belongs to the mark, and may come later.
             return False
         if line.startswith(">"):
             if self._has_thought:
@@ -157,7 +156,7 @@ class InlineReasoning:
             self._held = line[1:].removeprefix(" ")
             self._has_thought, self._headings = True, ""
         elif self._has_thought:
-            self._place = _Place.BEHIND
+            self._place = _Place.AFTER
         elif line.startswith("\n"):
             self._headings += self._held.removesuffix(line[1:])
             self._held = line[1:]
@@ -170,9 +169,9 @@ class InlineReasoning:
 class ReasoningParser:
     """A stage that turns the thoughts in an answer's text into `Reasoning`.
 
-    A text that is replaced is parsed anew; of its thoughts and its answer only what is new is
-    passed on. A heading alone that is replaced stood for an answer that was to come, so it is a
-    thought. Of several such headings that is the first: the others only count the seconds.
+    A text that replaces another is parsed anew; of its thoughts and its answer only what is new
+    is passed on. A lone heading that is replaced stood for an answer to come, so it is a thought:
+    of several such headings only the first, because the others just count the seconds.
     """
 
     def __init__(self) -> None:
@@ -194,14 +193,14 @@ class ReasoningParser:
         return (event,)
 
     def _replace(self, text: str) -> list[ReplyEvent]:
-        thought, answer = _sorted(self._said)
+        thought, answer = _split(self._said)
         draft = "" if thought else self._inline.heading
         self._inline = InlineReasoning()
-        new_thought, new_answer = _sorted(self._inline.feed(text))
+        new_thought, new_answer = _split(self._inline.feed(text))
         if draft:
             new_thought = f"{draft}\n{new_thought}" if new_thought else draft
         news: list[ReplyEvent] = []
-        if more := _behind(thought, new_thought):
+        if more := _added(thought, new_thought):
             news.append(Reasoning(more))
             thought = new_thought
         if not new_answer.startswith(answer):
@@ -212,8 +211,8 @@ class ReasoningParser:
         return news
 
 
-def _sorted(pieces: Iterable[Piece]) -> tuple[str, str]:
-    """What was thought, and what was answered."""
+def _split(pieces: Iterable[Piece]) -> tuple[str, str]:
+    """Return what was thought, and what was answered."""
     thought: list[str] = []
     answer: list[str] = []
     for piece in pieces:
@@ -221,8 +220,8 @@ def _sorted(pieces: Iterable[Piece]) -> tuple[str, str]:
     return "".join(thought), "".join(answer)
 
 
-def _behind(old: str, new: str) -> str:
-    """What *new* says that *old* did not, on a line of its own where it goes another way."""
+def _added(old: str, new: str) -> str:
+    """Return what *new* adds to *old*, on a new line if *old* went on differently."""
     same = sum(1 for _ in takewhile(lambda both: both[0] == both[1], zip(old, new, strict=False)))
     return new[same:] if same == len(old) else f"\n{new[same:]}" if new[same:] else ""
 
@@ -233,7 +232,7 @@ def _may_become_heading(line: str) -> bool:
         return False
     return any(
         heading.startswith(bare)
-        or (bare.startswith(heading) and _BEHIND.fullmatch(bare, len(heading)) is not None)
+        or (bare.startswith(heading) and _REST.fullmatch(bare, len(heading)) is not None)
         for heading in _HEADINGS
     )
 

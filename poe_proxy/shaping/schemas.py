@@ -1,4 +1,4 @@
-"""A client's JSON schema: is it valid, and does a value fit. Each check has a limit of time."""
+"""A client's JSON schema: is it valid, and does a value fit? Each check has a time limit."""
 
 from __future__ import annotations
 
@@ -21,8 +21,7 @@ from jsonschema.validators import validator_for
 from poe_proxy.errors import InvalidRequest
 
 #: Seconds of computing that a check against a client's schema may take. A few lines of schema
-#: can have more to check than any client would wait for, and a regular expression can search for
-#: ever.
+#: can take longer than any client would wait, and a regular expression can search for ever.
 MAX_CHECK: Final = 1.0
 
 
@@ -30,7 +29,7 @@ MAX_CHECK: Final = 1.0
 class Violation:
     """Why a value does not fit."""
 
-    #: With the words that are wrong.
+    #: Quotes what is wrong.
     for_bot: str = field(repr=False)
     #: Nothing in it comes from the conversation.
     for_client: str
@@ -41,12 +40,12 @@ class Schema:
     """A client's JSON schema, in the draft that it names."""
 
     text: str = field(repr=False)
-    #: Where the client sent it.
+    #: The client's path to it.
     path: str
 
     @classmethod
     def of(cls, schema: Any, path: str) -> Schema:
-        """Return *schema*, checked. Raises `InvalidRequest` that names *path*."""
+        """Return *schema*, checked. Raises an `InvalidRequest` that names *path*."""
         try:
             text = json.dumps(schema, ensure_ascii=False)
             with _in_time():
@@ -105,9 +104,9 @@ def _give_up(*signalled: object) -> NoReturn:
 def _in_time() -> Iterator[None]:
     """Raise `_TooSlow` within the block once it has computed for `MAX_CHECK` seconds.
 
-    By a signal, because nothing else reaches into a regular expression. Signals come in the
-    main thread, in which gunicorn's gevent worker does everything; in another thread the block has
-    no limit.
+    By a signal, because nothing else interrupts a regular expression. Signals arrive in the main
+    thread, in which gunicorn's gevent worker does everything; in another thread the block has no
+    limit.
     """
     try:
         signal.signal(signal.SIGVTALRM, _give_up)
@@ -127,16 +126,16 @@ def _keyword(error: ValidationError | SchemaError) -> str:
 
 @lru_cache(maxsize=512)
 def _validator(text: str) -> Validator:
-    """The validator for a schema. Checking a schema is dear, and agents send the same ones
-    with each request."""
+    """Return the validator of a schema. Checking a schema is expensive, and agents send the same
+    ones with each request."""
     schema = json.loads(text)
     kind = validator_for(schema, default=Draft202012Validator)
-    # No formats, not even in the check of the schema: it would refuse a regular expression
+    # No formats, not even in the check of the schema: they would refuse a regular expression
     # that JavaScript knows and Python does not.
     meta = validator_for(kind.META_SCHEMA, default=kind)
     if broken := best_match(meta(kind.META_SCHEMA).iter_errors(schema)):
         raise SchemaError.create_from(broken)
-    # An empty registry: the library's own one would fetch whatever address a reference has.
+    # An empty registry: the library's own would fetch any address that a reference has.
     return kind(_readable(schema), registry=referencing.Registry())
 
 

@@ -16,18 +16,18 @@ from poe_proxy.shaping.truncation import Length, OneCall, StopWords
 def reply(
     ask: Ask, chat: ChatRequest, *, tools: bool, length: bool
 ) -> Generator[ReplyEvent, None, None]:
-    """Return the reply to *chat* in the one shape that leaves us, whatever the bot can do.
+    """Return the reply to *chat* in its final shape, whatever the bot can do.
 
-    *ask* asks the bot, once or more often. *tools*: it takes tools and gives calls. *length*: its
-    answer ends at `max_tokens`. What the bot does not do is done here: tools and JSON are taught
-    in the prompt, stop words and lengths are cut. Where there is nothing to do, the reply is what
-    *ask* returns, with no generator between.
+    *ask* asks the bot, and may be called twice. *tools*: the bot takes tools and makes calls.
+    *length*: its answer ends at `max_tokens`. What the bot does not do is done here: tools and
+    JSON are taught in the prompt, and the answer is truncated at stop words and lengths. Where
+    there is nothing to do, the reply is what *ask* returns, with no generator in between.
 
-    Lengths are about what the bot writes, stop words about what the client reads: not about the
+    Lengths apply to what the bot writes. Stop words apply to what the client reads, not to the
     form in which a bot was taught to write it.
 
-    The generator raises `InvalidRequest` for tools and schemas that make no sense, and
-    `AnswerUnusable` for a bot that twice does not answer in the form that was asked for.
+    The generator raises `InvalidRequest` for invalid tools and schemas, and `AnswerUnusable` for
+    a bot that twice does not answer in the form that was asked for.
     """
 
     def within_limits(asked: ChatRequest) -> Generator[ReplyEvent, None, None]:

@@ -15,18 +15,18 @@ import orjson
 
 from poe_proxy.chat import ChatRequest, Tool
 
-#: Characters that are counted in one go. Counting holds the interpreter, about 3 ms for a
-#: slice of code; between two slices others get their turn.
+#: Characters that are counted at a time. Counting holds the interpreter, for about 3 ms with a
+#: slice of code; between two slices other requests get their turn.
 _SLICE: Final = 50_000
 
-#: What the chat format adds to each message, and to the whole, by OpenAI's own account.
+#: Tokens that the chat format adds to each message, and to the whole, according to OpenAI.
 _PER_MESSAGE: Final = 3
 _PER_CHAT: Final = 3
 
 
 @cache
 def _counter() -> Callable[[str], int]:
-    # rs-bpe is the lighter one; from Python 3.14 on only bpe-openai has a build.
+    # rs-bpe is lighter; from Python 3.14 on only bpe-openai has a build.
     try:
         from rs_bpe import openai
     except ImportError:

@@ -1,4 +1,4 @@
-"""The tool call parser: parts a bot's text into content and calls, while it comes.
+"""The tool call parser: splits a bot's text into content and calls as it arrives.
 
 A call is a tag with one JSON object in it:
 
@@ -6,13 +6,12 @@ A call is a tag with one JSON object in it:
     {"name": "get_weather", "arguments": {"city": "Paris"}}
     </tool_call>
 
-Its end is where the JSON object ends, whatever stands in the strings, so arguments may hold
-anything, the tag itself too, and a forgotten closing tag or fence does no harm. In a text the
-tag is only a tag where a line begins with it, or where an object follows it; in backticks
-(`<tool_call>`) it never is. No notice is taken of whether a fence is open further up: a call
-lost to a miscounted fence would be worse than an example taken for a call. A call that is open
-where the text ends was cut off, unless all that it lacks is its own last brace: nothing more is
-made up.
+It ends where the JSON object ends, whatever its strings contain, so arguments may hold anything,
+even the tag, and a forgotten closing tag or fence does no harm. In a text the tag counts only at
+the beginning of a line or before an object, and never in backticks (`<tool_call>`). It does not
+matter whether a fence is open further up: a call lost to a miscounted fence would be worse than
+an example taken for a call. A call that is open at the end of the text is incomplete, unless it
+lacks only its own last brace: nothing more is made up.
 """
 
 from __future__ import annotations
@@ -35,13 +34,13 @@ class RawCall:
 class CallParser:
     """Takes a bot's text piece by piece; yields content as `str`, and each call as `RawCall`.
 
-    Held back are an open call and what may become one: white space, the beginning of
+    An open call is held back, and so is what may become one: white space, the beginning of
     a fence, the beginning of a tag. Content ends where the first call begins.
     """
 
     #: What may stand directly before a call and belongs to it.
     _LEAD: Final = re.compile(r"\s*+(?:```([\w-]{0,40}+)\s*+)?+")
-    #: Attributes are not in the form that is taught, yet bots write some, such as the tool's name.
+    #: The form that is taught has no attributes, but bots write some, such as the tool's name.
     _TAG: Final = re.compile(
         r"<tool_calls?(?: [^<>\n]{0,100}+)?+>"
         r"\s*+(?:```[\w-]{0,40}+\s*+)?+(?:\[\s*+)?+(?=(.?))",
@@ -60,8 +59,8 @@ class CallParser:
         self._held = ""
         #: White space that came after what is held and changes nothing about it.
         self._blanks: list[str] = []
-        #: The last character of the content, and how many backticks its last line has: by these
-        #: a quoted tag is known.
+        #: The last character of the content, and how many backticks its last line has: they show
+        #: whether a tag is quoted.
         self._last = ""
         self._ticks = 0
         #: How many fences the content has; after an odd number a code block is open.
@@ -78,7 +77,7 @@ class CallParser:
     def feed(self, text: str) -> Iterator[str | RawCall]:
         """Take more of the text; yield what is certain now."""
         if text.isspace() and self._is_in_gap():
-            # To read all of a long gap anew at each line of it would take for ever.
+            # Reading all of a long gap anew at each of its lines would take for ever.
             self._blanks.append(text)
             return
         self._gather(text)
@@ -102,7 +101,7 @@ class CallParser:
         self._gather()
         if self._call is not None:
             if whole:
-                # What is open further in was cut off, whatever the bot says of its end.
+                # If more than that is open, it was truncated, whatever reason the bot gives.
                 only_brace = self._call.missing == "}" and self._held.rstrip().endswith("}")
                 yield self._close(len(self._held), mend=only_brace)
         elif not self._called and self._held:
@@ -117,14 +116,14 @@ class CallParser:
                 yield self._held[: self._end_of_content(lead)]
 
     def _ends_in_tag(self, lead: re.Match[str]) -> bool:
-        """Whether what is held ends within a tag; a mere `<` is one where a line begins."""
+        """Whether what is held ends within a tag; a mere `<` is one at the beginning of a line."""
         rest = self._held[lead.end() :].lower()
         if rest in ("", "<"):
             return rest == "<" and self._begins_line(lead)
         return self._TAGS[-1].startswith(rest) or bool(self._OPEN_TAG.fullmatch(rest))
 
     def _is_in_gap(self) -> bool:
-        """Whether more white space changes nothing: some ends what is held, outside of a tag."""
+        """Whether more white space changes nothing: what is held ends in some, outside a tag."""
         return bool(self._blanks) or (
             self._call is None
             and self._held[-1:].isspace()
@@ -148,8 +147,8 @@ class CallParser:
         return RawCall(written)
 
     def _next_call(self) -> tuple[str, bool]:
-        """Go to the next call, or to what may become one; return the text before it, and
-        whether it is one that cannot be read."""
+        """Go to the next call, or to what may become one; return the text before it, and whether
+        it is a call that cannot be read."""
         if self._after_object and (between := self._BETWEEN.match(self._held)):
             if between.end() == len(self._held):
                 return self._skip(between.end()), False
@@ -181,13 +180,13 @@ class CallParser:
             if self._called and self._held[at : at + len(self._RESULT)].lower() == self._RESULT:
                 self.is_over = True
                 return "", False
-            # Another fence may follow this one, and the space between is that one's.
+            # Another fence may follow this one, and the space in between belongs to that one.
             at = lead.end(1) if lead[1] is not None else at + (not lead[0])
         return self._skip(len(self._held)), False
 
     def _may_become_call(self, at: int) -> bool:
-        """Whether all that is held from *at* on is the beginning of a call, or nothing."""
-        # A slice of bounded length: this is asked at every word of a long text.
+        """Whether what is held from *at* on is the beginning of a call, or empty."""
+        # A slice of bounded length: this runs at every word of a long text.
         rest = self._held[at : at + len(self._RESULT) + 1].lower()
         if rest in ("", "`", "``"):
             return True
@@ -211,7 +210,7 @@ class CallParser:
         return "\n" in lead[0] or "`" in lead[0] or self._before(lead) in ("", "\n")
 
     def _end_of_content(self, lead: re.Match[str]) -> int:
-        """Where the content ends: before the fence of a call, behind that of a code block."""
+        """Return where the content ends: before the fence of a call, after that of a code block."""
         fences = self._fences + self._held.count("```", 0, lead.start())
         closes = lead[1] == "" and fences % 2 == 1
         return lead.end(1) if closes else lead.start()
@@ -231,6 +230,6 @@ class CallParser:
 
 
 def _ticks(before: int, text: str) -> int:
-    """How many backticks the last line of *text* has; a first line had some *before*."""
+    """Return how many backticks the last line of *text* has; its first line had some *before*."""
     newline = text.rfind("\n")
     return text.count("`", newline + 1) + (before if newline < 0 else 0)

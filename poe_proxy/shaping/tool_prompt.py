@@ -1,9 +1,9 @@
-"""What a bot reads that is taught to call tools: instruction, past calls, results, correction.
+"""What a bot reads when it is taught to call tools: instruction, past calls, results, correction.
 
-Calls have the form that `tool_calls` parses. Why that form: open models of several houses were
-trained on exactly it, and all others write JSON well and keep a short tag; it comes on lines of
-its own, so it can be seen coming; and ordinary text hardly has it. Results go back as
-`<tool_result>` blocks in a user message.
+Calls have the form that `tool_calls` parses. Why that form: open models of several makers were
+trained on exactly this one, and all others write JSON well and keep to a short tag; the tag stands
+on lines of its own, so it can be recognised early; and ordinary text hardly ever has it. Results
+go back as `<tool_result>` blocks in a user message.
 """
 
 from __future__ import annotations
@@ -137,15 +137,15 @@ def as_text(messages: Sequence[Message]) -> Iterator[Message]:
 def _block(call: ToolCall) -> str:
     try:
         body = write({"name": call.name, "arguments": read(call.arguments or "{}")[0]})
-    except ValueError:  # not JSON: it is written as it is
+    except ValueError:  # not JSON: written as it is
         body = write({"name": call.name, "arguments": call.arguments})
-    # The tag within a string would look like the end of the block.
+    # The tag inside a string would look like the end of the block.
     body = re.sub(r"<(?=/?tool_)", r"\\u003c", body, flags=re.IGNORECASE)
     return f"<tool_call>\n{body}\n</tool_call>"
 
 
 def _results(results: Sequence[Message], calls: Sequence[ToolCall]) -> Message:
-    """One user message that holds *results*, in the order of the *calls* that they answer."""
+    """Return one user message with the *results*, in the order of the *calls* that they answer."""
     order = {call.id: place for place, call in enumerate(calls)}
     names = {call.id: call.name for call in calls}
     parts: list[ContentPart] = []
@@ -157,7 +157,7 @@ def _results(results: Sequence[Message], calls: Sequence[ToolCall]) -> Message:
             opening += f' name="{name}"'
         if call is not None and len(calls) > 1:  # two calls may be of the same tool
             opening += f' call="{call + 1}"'
-        # A result must not be able to end its block, and to go on in the name of another.
+        # A result must not be able to end its block and go on as another one.
         text = re.sub(r"</(?=tool_result)", r"<\\/", one.text, flags=re.IGNORECASE)
         parts.append(TextPart(f"{opening}>\n{text}\n</tool_result>"))
         parts += [part for part in one.content if not isinstance(part, TextPart)]

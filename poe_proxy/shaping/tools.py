@@ -1,8 +1,8 @@
-"""Tools: a bot's own ones where it has them and heeds the choice, else taught in the prompt.
+"""Tools: the bot's own if it has some and heeds the choice, otherwise taught in the prompt.
 
-Taught tools are the bot's own text to the upstream: `tool_prompt` writes what the bot reads,
-`tool_calls` parses what it writes. A call that names no tool or does not fit the tool's schema
-is sent back to the bot once, with what is wrong about it.
+To the upstream, taught tools are mere text: `tool_prompt` writes what the bot reads, `tool_calls`
+parses what it writes. A call that names no tool or does not fit the tool's schema is sent back to
+the bot once, with what is wrong about it.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 
 
 def has_tools(chat: ChatRequest) -> bool:
-    """Whether *chat* says anything of tools, be it only in its past messages."""
+    """Whether *chat* involves tools, if only in its past messages."""
     return (
         bool(chat.tools)
         or chat.tool_choice is not None
@@ -49,7 +49,7 @@ def native_reply(ask: Ask, chat: ChatRequest) -> Generator[ReplyEvent, None, Non
     """Yield the reply of a bot that has tools of its own.
 
     A bot that refuses them after all, or does not call as the choice demands, is taught: see
-    `taught_reply`. Its answer to the first try is dropped.
+    `taught_reply`. Its first answer is dropped.
     """
     choice = chat.tool_choice
     try:
@@ -60,18 +60,18 @@ def native_reply(ask: Ask, chat: ChatRequest) -> Generator[ReplyEvent, None, Non
             return
         log.info("a bot did not call as the tool choice demands; teaching it")
     except ToolsRefused:
-        log.info("a bot has no tools of its own, or not this choice of them; teaching them")
+        log.info("a bot takes no tools, or not this tool choice; teaching them")
     yield from taught_reply(ask, chat)
 
 
 def taught_reply(ask: Ask, chat: ChatRequest) -> Generator[ReplyEvent, None, None]:
-    """Yield the reply to *chat*, the calls in the bot's text as `ToolCallPart`, one each.
+    """Yield the reply to *chat*, with one `ToolCallPart` for each call in the bot's text.
 
-    A call is passed on as soon as it is complete and checked. Stop words are not for a bot that
-    is taught: within a call they mean nothing.
+    A call is passed on as soon as it is complete and checked. Stop words are not sent to a bot
+    that is taught: within a call they mean nothing.
 
-    Raises `InvalidRequest` for a tool or a choice that makes no sense, and `AnswerUnusable`
-    with the code `tool_call_invalid` for a bot that twice does not call as it should.
+    Raises `InvalidRequest` for an invalid tool or choice, and `AnswerUnusable` with the code
+    `tool_call_invalid` for a bot that twice does not call as it should.
     """
     rules = _Rules.of(chat)
     taught = replace(chat, tools=(), tool_choice=None, parallel_tool_calls=None)
@@ -93,7 +93,7 @@ def taught_reply(ask: Ask, chat: ChatRequest) -> Generator[ReplyEvent, None, Non
 
 def _unusable(objection: Objection) -> AnswerUnusable:
     return AnswerUnusable(
-        f"The model did not call a tool as it should, also at the second try: {objection.reason}.",
+        f"The model did not call a tool as it should, even on the second try: {objection.reason}.",
         code="tool_call_invalid",
     )
 
@@ -103,7 +103,7 @@ def _unusable(objection: Objection) -> AnswerUnusable:
 
 @dataclass(frozen=True, slots=True)
 class _Call:
-    """A call that is as it should be."""
+    """A valid call."""
 
     name: str
     arguments: str = field(repr=False)
@@ -117,7 +117,7 @@ class _Rules:
     tools: tuple[Tool, ...]
     schemas: Mapping[str, Schema]
     choice: ToolChoice
-    #: There may be no more than one call.
+    #: Whether there may be no more than one call.
     single: bool
 
     @classmethod
@@ -170,7 +170,7 @@ class _Rules:
 
 
 def _chosen(choice: ToolChoice, names: list[str]) -> list[str]:
-    """The tools that may be called, of these *names*. Raises `InvalidRequest`."""
+    """Return which of *names* may be called. Raises `InvalidRequest`."""
     match choice:
         case ToolChoice(mode="none"):
             return []
@@ -185,7 +185,7 @@ def _chosen(choice: ToolChoice, names: list[str]) -> list[str]:
 
 
 def _name_and_arguments(call: Any) -> tuple[str, dict[str, Any]]:
-    """The two things that a call consists of. Raises `ValueError` if one is missing."""
+    """Return the two parts of a call. Raises `ValueError` if one is missing."""
     if not isinstance(call, dict):
         raise ValueError("it is not a JSON object")
     if isinstance(call.get("function"), dict):  # the shape of OpenAI's API
@@ -206,7 +206,7 @@ def _name_and_arguments(call: Any) -> tuple[str, dict[str, Any]]:
     return name, arguments
 
 
-# ---- what of an answer can be used
+# ---- what can be used of an answer
 
 
 class _Passed:
@@ -215,7 +215,7 @@ class _Passed:
     def __init__(self) -> None:
         self.calls: list[_Call] = []
         self.has_content = False
-        #: The upstream made a call itself.
+        #: Whether the upstream gave a call as such, not within the text.
         self.has_native_call = False
 
     @property
@@ -227,14 +227,14 @@ class _Passed:
 class _CallJudge:
     """Passes on content and calls.
 
-    After an earlier try, content is not repeated, nor a call that was passed on.
+    After an earlier try, neither content nor a call that was passed on is repeated.
     """
 
     def __init__(self, rules: _Rules, passed: _Passed) -> None:
         self.objection: Objection | None = None
         self._rules = rules
         self._passed = passed
-        self._is_mute = passed.has_content
+        self._drops_content = passed.has_content
         self._begin()
 
     def _begin(self) -> None:
@@ -251,7 +251,7 @@ class _CallJudge:
             case Text(text):
                 return self._read(text, Text)
             case Replaced(text):
-                # What was passed on stays; a call that was open is void with its text.
+                # What was passed on stays; an open call is dropped with its text.
                 self._begin()
                 return self._read(text, Replaced)
             case Done():
@@ -276,16 +276,16 @@ class _CallJudge:
             self._object(
                 Violation(
                     "A tool must be called now, and there was no call in that answer.",
-                    f"there was no call, and {self._rules.choice.path} wants one",
+                    f"there was no call, but {self._rules.choice.path} requires one",
                 )
             )
-        elif self._is_mute and any(self._content) and not self._passed.calls:
-            # It calls nothing after all: this is another answer, not the same.
+        elif self._drops_content and any(self._content) and not self._passed.calls:
+            # There is no call after all: this is a new answer, not the same one.
             yield Replaced("".join(self._content))
         yield self._ending(done)
 
     def _ending(self, done: Done) -> Done:
-        """How the reply ends. Cut off within a call, it ends as the upstream says."""
+        """Return how the reply ends. Truncated within a call, it ends as the upstream says."""
         if self._passed.has_called and not self._parser.is_open:
             return Done("tool_calls")
         return Done("stop") if done.finish_reason == "tool_calls" else done
@@ -298,7 +298,7 @@ class _CallJudge:
         things = list(found)
         more = "".join(thing for thing in things if isinstance(thing, str))
         self._content.append(more)
-        if not self._is_mute and (more or (kind is Replaced and self._passed.has_content)):
+        if not self._drops_content and (more or (kind is Replaced and self._passed.has_content)):
             self._passed.has_content = bool(more)
             yield kind(more)
         for raw in things:
@@ -342,10 +342,10 @@ def _part(call: _Call, index: int) -> ToolCallPart:
 
 
 class _ChoiceJudge:
-    """Lets the answer of a bot with tools of its own pass once it calls as the choice demands.
+    """Passes on the answer of a bot with tools of its own once it calls as the choice demands.
 
-    Until then text waits: it would have to be unsaid if the bot does not call, or calls another
-    tool, and is taught instead.
+    Until then text is held back: it would have to be unsaid if the bot does not call, or calls
+    another tool, and is taught instead.
     """
 
     def __init__(self, choice: ToolChoice) -> None:

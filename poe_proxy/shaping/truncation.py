@@ -1,8 +1,7 @@
 """Stages that end a reply where the client wants it to end, for bots that do not.
 
-`StopWords` and `Length` end it with a `Done` of their own when the place is reached; the driver
-then closes the source, which stops the bot. `OneCall` lets all pass but the calls behind the
-first.
+`StopWords` and `Length` end it with a `Done` of their own when that place is reached; the driver
+then closes the source, which stops the bot. `OneCall` drops all calls after the first.
 """
 
 from __future__ import annotations
@@ -13,9 +12,9 @@ from poe_proxy.chat import Done, Idle, Replaced, ReplyEvent, Text, ToolCallPart
 
 
 class StopWords:
-    """Ends the answer before the first of *words*, also where it comes in several pieces.
+    """Ends the answer before the first of *words*, even if that arrives in several pieces.
 
-    Held back is only what may be the beginning of such a word.
+    Only what may be the beginning of such a word is held back.
     """
 
     def __init__(self, words: Sequence[str]) -> None:
@@ -49,21 +48,21 @@ class StopWords:
 
 
 def _find(text: str, words: Sequence[str]) -> int | None:
-    """Where the first of *words* begins: the one that is complete first, as in a text that grows.
+    """Return where the first of *words* begins: the one that is complete first in a growing text.
 
-    Of several that end at the same place, the longest.
+    Of several that end at the same place, the longest counts.
     """
     found = [(place + len(word), place) for word in words if (place := text.find(word)) >= 0]
     return min(found)[1] if found else None
 
 
 def _beginning_at_end(text: str, words: Sequence[str]) -> int:
-    """How many characters at the end of *text* are the beginning of one of *words*."""
+    """Return how many characters at the end of *text* are the beginning of one of *words*."""
     return max((_overlap(text, word) for word in words), default=0)
 
 
 def _overlap(text: str, word: str) -> int:
-    # To look for the first letter passes over nearly all that cannot be the beginning.
+    # Looking for the first letter skips nearly everything that cannot be the beginning.
     place = text.find(word[0], max(0, len(text) - len(word) + 1))
     while place >= 0 and not word.startswith(text[place:]):
         place = text.find(word[0], place + 1)
@@ -76,10 +75,10 @@ class Length:
     def __init__(self, limit: int, count: Callable[[str], int]) -> None:
         self._limit = limit
         self._count = count
-        #: The answer so far, in pieces: to join them at each one would copy it over and over.
+        #: The answer so far, in pieces: joining them at each one would copy it over and over.
         self._pieces: list[str] = []
-        # Tokens of pieces counted apart are never fewer than together, so the dear count of all
-        # the text is needed only where this one reaches the limit.
+        # Pieces counted apart never have fewer tokens than together, so the expensive count of
+        # all the text is needed only when this sum exceeds the limit.
         self._at_most = 0
 
     def feed(self, event: ReplyEvent) -> Iterable[ReplyEvent]:
@@ -105,7 +104,7 @@ class Length:
 
 
 def _longest(text: str, limit: int, count: Callable[[str], int]) -> int:
-    """The length of the longest beginning of *text* that has at most *limit* tokens."""
+    """Return the length of the longest beginning of *text* that has at most *limit* tokens."""
     low, high = 0, len(text)
     while low < high:
         middle = (low + high + 1) // 2

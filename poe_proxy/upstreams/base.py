@@ -34,16 +34,16 @@ class Upstream(Protocol):
     """One account at Poe, by one of the two ways that lead there."""
 
     def abilities(self, bot: str) -> Abilities:
-        """Return what it does by itself for *bot*, as far as is known. Waits for nothing."""
+        """Return what it does by itself for *bot*, as far as is known. Does not wait."""
 
     def reply(self, chat: ChatRequest, bot: str, turn: Permit) -> Generator[ReplyEvent, None, None]:
         """Yield what *bot* answers as it arrives, ending with `Done`.
 
-        Before each request for an answer comes `yield from turn()`.
+        It calls `yield from turn()` before each request for an answer.
         `Idle` comes at least every `TICK` seconds while there is nothing to say.
         Closing the generator hangs up: the bot is stopped at Poe, and nothing that
-        was acquired stays behind. Every failure leaves as an `UpstreamError`,
-        whichever library it began in.
+        was acquired stays behind. Every failure is raised as an `UpstreamError`,
+        whatever library it comes from.
         """
 
     def balance(self) -> int:

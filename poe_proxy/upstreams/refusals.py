@@ -1,7 +1,7 @@
 """What bots have refused, so that it is sent to each of them only once.
 
 Official API sheet §3.2: a field that a model does not declare *may* be refused, and which ones
-are cannot be known before. The same goes for tools.
+are cannot be known in advance. The same goes for tools.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from typing import Final
 #: count for ever.
 HOLDS: Final = 6 * 3600.0
 
-#: More bots than a user ever names, and more fields than a client of theirs sends; what is beyond
-#: that is invented.
-_BOTS_AT_MOST: Final = 1000
-_FIELDS_AT_MOST: Final = 100
+#: More bots than a user ever names, and more fields than a client ever sends; anything beyond is
+#: invented.
+_MAX_BOTS: Final = 1000
+_MAX_FIELDS: Final = 100
 
 
 class Refusals:
-    """Which fields of a request each bot does not take, as it said itself. All keys share one."""
+    """Which fields of a request each bot has refused. All keys share one object."""
 
     def __init__(
         self, *, holds: float = HOLDS, clock: Callable[[], float] = time.monotonic
@@ -31,8 +31,8 @@ class Refusals:
         self._holds = holds
         self._clock = clock
         self._lock = threading.Lock()
-        #: For each bot, the one that refused longest ago first, when each field is forgotten.
-        #: The inner mappings are replaced as a whole, so that readers need no lock.
+        #: When each field is forgotten, by bot, the least recent refusal first. The inner
+        #: mappings are replaced as a whole, so that readers need no lock.
         self._known: dict[str, Mapping[str, float]] = {}
 
     def of(self, bot: str) -> frozenset[str]:
@@ -40,16 +40,16 @@ class Refusals:
         return frozenset(self._lately(bot.lower()))
 
     def add(self, bot: str, fields: Collection[str]) -> None:
-        """Note that *bot* takes none of *fields*. More than a client ever sends are not noted."""
-        if len(fields) > _FIELDS_AT_MOST:
+        """Note that *bot* takes none of *fields*, unless they are more than a client ever sends."""
+        if len(fields) > _MAX_FIELDS:
             return
         name, until = bot.lower(), self._clock() + self._holds
         with self._lock:
             kept = {one: its for one, its in self._lately(name).items() if one not in fields}
-            while len(kept) + len(fields) > _FIELDS_AT_MOST:
+            while len(kept) + len(fields) > _MAX_FIELDS:
                 del kept[next(iter(kept))]
             self._known.pop(name, None)
-            while len(self._known) >= _BOTS_AT_MOST:
+            while len(self._known) >= _MAX_BOTS:
                 del self._known[next(iter(self._known))]
             self._known[name] = kept | dict.fromkeys(fields, until)
 

@@ -309,12 +309,12 @@ def test_redirects_are_followed(status: str) -> None:
 @pytest.mark.parametrize(
     ("targets", "why"),
     [
-        (["/1", "/2", "/3", "/4"], "on and on"),
+        (["/1", "/2", "/3", "/4"], "redirects too often"),
         (["http://files.example/x"], "https://"),
         (["file:///etc/passwd"], "https://"),
         (["https://10.0.0.1/x"], "public"),
         (["https://user@files.example/"], "user name"),
-        (["https://["], "no URL"),
+        (["https://["], "an invalid URL"),
     ],
 )
 def test_redirects_that_are_not_followed(targets: list[str], why: str) -> None:

@@ -217,7 +217,7 @@ def test_a_client_that_leaves_while_the_bot_talks_is_noticed(
     gone: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A whole answer is given up too, although the bot never pauses."""
-    monkeypatch.setattr(delivery, "LOOK_EVERY", 0.0)
+    monkeypatch.setattr(delivery, "CHECK_EVERY", 0.0)
     site = Site(*repeat(Text("on and "), 100), Done())
 
     answer = site.post(orjson.dumps(HELLO), environ_overrides={"gunicorn.socket": gone})

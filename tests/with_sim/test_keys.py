@@ -519,7 +519,7 @@ def test_a_silent_end_is_an_error_only_here(straight: OpenAI, ours: OpenAI, word
     poe, heard = (hear(client, body, stream=True) for client in (straight, ours))
 
     assert poe.text == heard.text
-    assert ("", "Poe's reply stopped without an end; it may not be whole.") == (
+    assert ("", "Poe's reply stopped without an end; it may be incomplete.") == (
         poe.failure,
         heard.failure,
     )

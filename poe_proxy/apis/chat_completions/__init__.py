@@ -9,7 +9,7 @@ from poe_proxy.errors import PoeProxyError
 
 
 class ChatCompletions:
-    """The API: an `Api`."""
+    """This API: an `Api`."""
 
     def __init__(self, *, errors_as_text: bool = False) -> None:
         """With *errors_as_text* the failure of a stream is also the last text of the answer."""

@@ -20,6 +20,7 @@ _ROLES: Final = get_args(Role)
 
 
 def messages(data: Mapping[str, Any]) -> tuple[Message, ...]:
+    """Return the messages of the request *data*; raises `InvalidRequest`."""
     given = field(data, "messages", list)
     if not given:
         raise refusal(
@@ -68,7 +69,7 @@ def _tool_call(given: Any, path: str) -> ToolCall:
 
 
 def _function_call(given: Any, place: int) -> tuple[ToolCall, ...]:
-    """The call of a message in the older form. It has no id, so its place serves as one."""
+    """Return the call of a message in the older form. It has no id, so its place serves as one."""
     match given:
         case None:
             return ()
@@ -117,7 +118,7 @@ def _part(given: Any, path: str) -> ContentPart:
             )
         case {"type": "file", "file": {"file_id": _}}:
             raise refusal(
-                f"{path}.file.file_id", "Files are kept nowhere here; send file.file_data."
+                f"{path}.file.file_id", "This server keeps no files; send file.file_data."
             )
         case {"type": "input_audio", "input_audio": {"data": str(data), "format": str(kind)}}:
             return FilePart(f"data:audio/{kind};base64,{data}", f"audio.{kind}", path)

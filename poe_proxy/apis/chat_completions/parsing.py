@@ -1,4 +1,4 @@
-"""What a client sends as a `ChatRequest`, or an `InvalidRequest` that names the field."""
+"""Turns what a client sends into a `ChatRequest`; an `InvalidRequest` names the field at fault."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _NAMED: Final = frozenset(
     }
 )  # fmt: skip
 
-#: Stop words, and characters in all of them: each is looked for at each word of the answer.
-_STOPS_AT_MOST: Final = 64
-_STOP_LENGTH_AT_MOST: Final = 1000
+#: The most stop words, and characters in all of them: each piece of the answer is searched for all.
+_MAX_STOPS: Final = 64
+_MAX_STOP_LENGTH: Final = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,8 +33,8 @@ class Form:
     streams: bool = False
     #: Whether a stream ends with a chunk of usage.
     wants_usage: bool = False
-    #: Whether the client speaks the form that tools had before: `functions`, of which an answer
-    #: calls one, as `function_call`. Beneath they are tools like others.
+    #: Whether the client uses the older form of tools: `functions`, of which an answer calls one,
+    #: as `function_call`. In a `ChatRequest` they are tools like any others.
     is_legacy: bool = False
 
 
@@ -43,7 +43,7 @@ def chat_request(body: bytes) -> tuple[ChatRequest, Form]:
 
     Fields that are unknown here are kept in `extra`: they may be parameters of the bot.
 
-    Raises `InvalidRequest`, its `param` the path of the field.
+    Raises `InvalidRequest`, with the path of the field as `param`.
     """
     data = json_object(body)
     model = field(data, "model", str)
@@ -59,7 +59,7 @@ def chat_request(body: bytes) -> tuple[ChatRequest, Form]:
             missing=True,
         )
     said = messages(data)
-    _refuse_what_would_be_a_lie(data)
+    _refuse_what_poe_cannot_do(data)
     options = field(data, "stream_options", dict) or {}
     functions, function_choice = functions_and_choice(data)
     tools, tool_choice = (functions, function_choice) if functions else tools_and_choice(data)
@@ -102,16 +102,17 @@ def _stop(data: Mapping[str, Any]) -> tuple[str, ...]:
     words = [value] if isinstance(value, str) else [] if value is None else value
     if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
         raise refusal("stop", "stop must be a string or a list of strings.")
-    if len(words) > _STOPS_AT_MOST or sum(map(len, words)) > _STOP_LENGTH_AT_MOST:
+    if len(words) > _MAX_STOPS or sum(map(len, words)) > _MAX_STOP_LENGTH:
         raise refusal(
             "stop",
-            f"stop must be {_STOPS_AT_MOST} strings at most, "
-            f"of {_STOP_LENGTH_AT_MOST} characters together.",
+            f"stop must be {_MAX_STOPS} strings at most, "
+            f"of {_MAX_STOP_LENGTH} characters together.",
         )
     return tuple(word for word in words if word)
 
 
-def _refuse_what_would_be_a_lie(data: Mapping[str, Any]) -> None:
+def _refuse_what_poe_cannot_do(data: Mapping[str, Any]) -> None:
+    # To ignore these fields would be to lie.
     n = field(data, "n", int)
     if n not in (None, 1):
         raise refusal("n", "n must be 1: Poe gives one answer to a request.")

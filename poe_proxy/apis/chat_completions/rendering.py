@@ -42,9 +42,9 @@ class Completion:
         self._transcript = Transcript()
         self._id = f"chatcmpl-{secrets.token_hex(12)}"
         self._created = int(time.time())
-        # All that a chunk has around its delta is the same in each, and printed once.
+        # What surrounds the delta is the same in all chunks, and serialised once.
         head = orjson.dumps(self._envelope("chat.completion.chunk"))[:-1]
-        # Asked for usage, OpenAI has the field in every chunk, null in all but the last.
+        # If usage is wanted, OpenAI has the field in every chunk, null in all but the last.
         self._tail = b',"usage":null}\n\n' if form.wants_usage else b"}\n\n"
         self._opening = b"data: " + head + b',"choices":[{"index":0,"delta":'
         self._closing = b',"finish_reason":null}]' + self._tail
@@ -110,7 +110,7 @@ class Completion:
                     pass
 
     def failed(self, failure: PoeProxyError) -> bytes:
-        """Return the error object as the last event; before it the failure as text, if wanted."""
+        """Return the error object as the last event; if wanted, the failure as text before it."""
         text = b""
         if self._errors_as_text:
             lead = "\n\n" if self._transcript.text else ""

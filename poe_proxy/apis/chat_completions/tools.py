@@ -93,7 +93,7 @@ def _choice(choice: Any, tools: tuple[Tool, ...]) -> tuple[tuple[Tool, ...], Too
         case "required":
             if not tools:
                 raise refusal(
-                    "tool_choice", "tool_choice wants a call, and there is no tool to call."
+                    "tool_choice", "tool_choice requires a call, but there is no tool to call."
                 )
             return tools, ToolChoice(mode="required")
         case {"type": "function", "function": {"name": str(name)}}:
@@ -103,7 +103,7 @@ def _choice(choice: Any, tools: tuple[Tool, ...]) -> tuple[tuple[Tool, ...], Too
             "type": "allowed_tools",
             "allowed_tools": {"mode": "auto" | "required" as mode, "tools": [*allowed]},
         }:
-            # Few bots know this form. To say it in the others comes to the same.
+            # Few bots know this form; the other forms can say the same.
             return _choice(mode, _named(allowed, tools))
         case {"type": str(kind)} if kind != "function":
             return tools, ToolChoice(mode="other", other=choice)
@@ -124,5 +124,5 @@ def _named(chosen: Iterable[Any], tools: Sequence[Tool]) -> tuple[Tool, ...]:
                 found.append(name)
             case _:
                 raise refusal("tool_choice", "tool_choice names a function that is not in tools.")
-    # Of two with one name the later one holds.
+    # Of two with the same name the later one counts.
     return tuple({tool.name: tool for tool in tools if tool.name in found}.values())

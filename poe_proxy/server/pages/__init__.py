@@ -14,7 +14,7 @@ _DESCRIPTION: Final = resources.files(__name__).joinpath("openapi.json").read_by
 
 @bp.get("/")
 def hello() -> str:
-    """Say what this is to whoever opens the address in a browser."""
+    """Say what this is, to people who open the address in a browser."""
     # Jinja drops the newline at the end of the file.
     return render_template("hello.html", base=request.host_url.rstrip("/")) + "\n"
 

@@ -27,18 +27,18 @@ _REASONS: Final[Mapping[str, FinishReason]] = {
 
 
 class Stream:
-    """A streamed answer: the data of one SSE event after the other in, reply events out."""
+    """A streamed answer: the data of one SSE event after another in, reply events out."""
 
     def __init__(self) -> None:
-        #: Whether `Done` has been said.
+        #: Whether `Done` has been returned.
         self.is_over = False
         self._reason: FinishReason | None = None
         self._reader = _MessageReader()
 
     def feed(self, data: bytes) -> list[ReplyEvent]:
-        """Take the data of one event.
+        """Take the data of one event; return what it means.
 
-        Raises the `UpstreamError` that it tells of.
+        Raises the `UpstreamError` that it reports.
         """
         if self.is_over:
             return []
@@ -47,10 +47,10 @@ class Stream:
         try:
             chunk = orjson.loads(data)
         except orjson.JSONDecodeError:
-            # Some of the answer is lost with it, so the rest is no answer.
+            # Some of the answer is lost with it, so the rest is not an answer.
             raise UpstreamProtocolError("Poe sent a chunk that is not JSON.") from None
         if not isinstance(chunk, dict):
-            raise UpstreamProtocolError("Poe sent a chunk that is no object.")
+            raise UpstreamProtocolError("Poe sent a chunk that is not an object.")
         if chunk.get("error"):
             raise failures.of_event(chunk["error"])
         events: list[ReplyEvent] = []
@@ -64,14 +64,14 @@ class Stream:
         return events
 
     def close(self) -> list[ReplyEvent]:
-        """Say that no more will come.
+        """Note that no more will come; return the last events.
 
         Raises `UpstreamInterrupted` if the bot had not finished: a silent end is no end (§3.6).
         """
         if self.is_over:
             return []
         if self._reason is None:
-            raise UpstreamInterrupted("Poe's reply stopped without an end; it may not be whole.")
+            raise UpstreamInterrupted("Poe's reply stopped without an end; it may be incomplete.")
         return self._end()
 
     def _end(self) -> list[ReplyEvent]:
@@ -80,9 +80,9 @@ class Stream:
 
 
 def whole_answer(content: bytes) -> list[ReplyEvent]:
-    """Return what the body of an unstreamed answer says (§3.5).
+    """Return the events in the body of an unstreamed answer (§3.5).
 
-    Raises the `UpstreamError` that it tells of.
+    Raises the `UpstreamError` that it reports.
     """
     try:
         answer = orjson.loads(content)
@@ -93,7 +93,7 @@ def whole_answer(content: bytes) -> list[ReplyEvent]:
     choice = _first(answer.get("choices")) if isinstance(answer, dict) else None
     message = choice.get("message") if choice else None
     if choice is None or not isinstance(message, dict):
-        raise UpstreamProtocolError("Poe's answer is no chat completion.")
+        raise UpstreamProtocolError("Poe's answer is not a chat completion.")
     if isinstance(calls := message.get("tool_calls"), list):
         # Each is a call of its own, whatever index or id it has.
         whole = (call for call in calls if isinstance(call, dict))
@@ -115,7 +115,7 @@ class _MessageReader:
 
     def feed(self, said: Mapping[str, Any]) -> list[ReplyEvent]:
         events: list[ReplyEvent] = []
-        # Where both fields are there they hold the same text (§3.5).
+        # If both fields are there, they hold the same text (§3.5).
         thought = said.get("reasoning_content") or said.get("reasoning")
         if thought and isinstance(thought, str):
             events.append(Reasoning(thought))
@@ -140,7 +140,7 @@ class _MessageReader:
 
 @dataclass(slots=True)
 class _Call:
-    """A call, as far as it came before its name; clients want the name at its beginning."""
+    """A call, and what came of it before its name: clients want the name at its beginning."""
 
     #: As Poe has it, perhaps for several calls.
     id: str | None = None
@@ -149,7 +149,7 @@ class _Call:
     extra: dict[str, Any] = field(default_factory=dict)
 
     def is_another(self, identity: str | None, name: str | None) -> bool:
-        """Whether these begin another call, although its number or id is that of this one."""
+        """Whether these begin another call, although its number or id is that of this call."""
         if not identity or not name:
             return False
         return self.id not in (None, identity) or self.name not in (None, name)
@@ -158,8 +158,8 @@ class _Call:
 class _Calls:
     """The tool calls of one answer, numbered in the order in which they begin.
 
-    `index` has been seen missing with Google's models (§3.6); then the id tells which call
-    goes on, and where there is no id either, a name tells that another one begins.
+    Google's models sometimes leave out `index` (§3.6); then the id says which call goes on, and
+    without an id, too, a name says that another one begins.
     """
 
     def __init__(self) -> None:
@@ -170,7 +170,7 @@ class _Calls:
         return bool(self._calls)
 
     def feed(self, delta: Mapping[str, Any]) -> list[ToolCallPart]:
-        """Return what *delta* adds, to whichever call it belongs; nothing before its name."""
+        """Return what *delta* adds to the call that it belongs to; nothing before its name."""
         function = delta.get("function")
         function = function if isinstance(function, dict) else {}
         index = delta.get("index")
@@ -206,7 +206,7 @@ class _Calls:
 
     def _beginning(self, number: int) -> ToolCallPart:
         call = self._calls[number]
-        # Clients send the result back by the id: there has to be one, and one for each call.
+        # Clients send results back by the id: each call needs one of its own.
         is_free = all(call.id != other.id for other in self._calls[:number])
         return ToolCallPart(
             number,
@@ -233,7 +233,7 @@ class _Calls:
 
 
 def _first(choices: Any) -> Mapping[str, Any] | None:
-    """Return the one choice that there is (§3.5); a chunk of usage has none."""
+    """Return the only choice (§3.5); None for a chunk of usage, which has no choice."""
     if isinstance(choices, list) and choices and isinstance(choices[0], dict):
         return choices[0]
     return None
@@ -244,7 +244,7 @@ def _text(given: Any) -> str:
 
 
 def _usage(given: Any) -> Usage | None:
-    """Return what was counted, if both counts are there; all else may be null (§3.5)."""
+    """Return the usage if both counts are there; everything else may be null (§3.5)."""
     if not isinstance(given, dict):
         return None
     prompt, completion, total = (

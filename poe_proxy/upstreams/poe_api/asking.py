@@ -24,8 +24,8 @@ from poe_proxy.chat import (
 from poe_proxy.errors import ParameterRefused, PartRefused
 from poe_proxy.upstreams.poe_api import effort
 
-#: What OpenAI has and Poe ignores (§3.1). It is not sent, unless the bot declares a parameter
-#: of that name, as Veo does with `seed`.
+#: Fields that OpenAI has and Poe ignores (§3.1). They are not sent, unless the bot declares a
+#: parameter of that name, as Veo does with `seed`.
 _IGNORED: Final = frozenset(
     {
         "audio", "frequency_penalty", "logit_bias", "logprobs", "metadata", "modalities",
@@ -49,9 +49,9 @@ def request(
     *declared* are the bot's own parameters with their schemas, *without* the fields that it has
     refused before.
 
-    Raises `PartRefused` for a file that is named by a URL (§3.3).
+    Raises `PartRefused` for a file that is given by a URL (§3.3).
     """
-    # A bot of OpenAI's may know the limit by its newer name only. Poe takes both (§3.1).
+    # A bot of OpenAI's may know the limit only by its newer name. Poe takes both (§3.1).
     limit = "max_tokens" if "max_tokens" not in without else "max_completion_tokens"
     fields = {
         "model": bot,
@@ -61,7 +61,7 @@ def request(
         "temperature": chat.temperature,
         "top_p": chat.top_p,
         limit: chat.max_tokens,
-        # No others work (§3.1); all of them are looked for in `shaping`.
+        # No others work (§3.1); `shaping` looks for all of them.
         "stop": [word for word in chat.stop if word.strip()][:4] or None,
         "tools": [_tool(tool) for tool in chat.tools] or None,
         "tool_choice": _choice(chat.tool_choice) if chat.tools and chat.tool_choice else None,
@@ -118,7 +118,7 @@ def _message(message: Message, calls: Mapping[str, str]) -> dict[str, Any]:
     if role == "developer":  # refused by Poe (§3.1)
         role = "system"
     elif role == "function":
-        # A result without its call would be refused; its words are not lost.
+        # A result without its call would be refused; this way its text is not lost.
         call_id = call_id or calls.get(message.name or "")
         role = "tool" if call_id else "user"
     sent: dict[str, Any] = {"role": role, "content": _content(message)}
@@ -164,9 +164,9 @@ def _part(part: ContentPart) -> dict[str, Any]:
 
 # ---- what may be left out
 
-#: What cannot be left out without the answer becoming another one than was asked for. What is
-#: done in `shaping` anyway can be: JSON is checked, stop words are looked for. Tools are taught
-#: instead, which is not for this module.
+#: Fields without which the answer would not be the one that was asked for. What `shaping` does
+#: anyway is not among them: JSON is checked, stop words are looked for. Tools are taught instead,
+#: but not by this module.
 _ESSENTIAL: Final = frozenset(
     {"model", "messages", "stream", "tools", "tool_choice", "max_completion_tokens"}
 )
@@ -181,12 +181,12 @@ def droppable(
 ) -> frozenset[str]:
     """Return the fields of *sent* without which the bot may be asked again; empty if none.
 
-    *extra* are those that only the client knows, *declared* those that the catalogue has for the
-    bot, None if it does not have the bot. A bot that refuses one field which it does not declare
-    gets none of them any more: to hear of each would cost a request each.
+    *extra* are fields that only the client knows, *declared* those that the catalogue has for the
+    bot, None if it does not have the bot. A bot that refuses one field that it does not declare is
+    sent none of them any more: learning about each would cost a request each.
 
-    It is empty if a *value* was refused, as it always is with a declared field: the client
-    believes in it, and should hear of it.
+    The result is empty if a *value* was refused, which is always so for a declared field: the
+    client relies on it, and should see the refusal.
     """
     if refusal.code != ParameterRefused.code:
         return frozenset()

@@ -39,13 +39,13 @@ NO_WORD: Final = 3600.0
 #: Times that a request is repeated because its bot refuses fields of it. Each is one more
 #: request to Poe, and counts as one.
 REPEATS: Final = 3
-#: Seconds that each of the small questions beside the requests may take.
+#: Seconds that each small request beside those for answers may take.
 ASIDE: Final = 15.0
 
 #: Seconds that the end of the body may come after the end of the reply.
 _VERY_END: Final = 0.2
-_ERROR_AT_MOST: Final = 100_000
-_ANSWER_AT_MOST: Final = 64_000_000
+_MAX_ERROR: Final = 100_000
+_MAX_ANSWER: Final = 64_000_000
 
 #: The one refusal that is no reason to leave a field out: tools are then taught instead.
 _TOOLS: Final = "tools"
@@ -68,7 +68,7 @@ class PoeApi:
         clock: Callable[[], float] = time.monotonic,
         label: str = "key",
     ) -> None:
-        """*first_byte* and *timeout* are the seconds of silence that are borne before the first
+        """*first_byte* and *timeout* are the seconds of silence that are allowed before the first
         word and after it. *catalogue* and *refusals* are shared with the other keys."""
         self._key = key
         self._timeout = timeout
@@ -81,7 +81,7 @@ class PoeApi:
             api_url,
             proxy=proxy,
             connections=concurrency,
-            # Ours is the shorter patience, so that silence is always reported in the same words.
+            # Our own limits are shorter, so that silence is always reported in the same words.
             read_timeout=max(first_byte, timeout) + ASIDE,
         )
 
@@ -145,11 +145,11 @@ class PoeApi:
             match orjson.loads(answer):
                 case {"current_point_balance": int(points)}:
                     return points
-        raise UpstreamProtocolError("Poe tells no balance of points.")
+        raise UpstreamProtocolError("Poe did not report the balance of points.")
 
     def fetch_models(self) -> bytes:
         """Return Poe's list of models as it came; raises `UpstreamError`."""
-        # It is for everybody (§2), so a key that Poe has rejected does not keep us from it.
+        # It is public (§2): without the key, a key that Poe has rejected does not keep us from it.
         return self._get("/v1/models", {})
 
     def close(self) -> None:
@@ -160,7 +160,7 @@ class PoeApi:
         return {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"}
 
     def _ask(self, body: bytes) -> Generator[ReplyEvent, None, None]:
-        """Yield the events of one transfer, with signs of life between them."""
+        """Yield the events of one transfer, with `Idle` in between."""
         transfer = self._wire.send("POST", "/v1/chat/completions", self._headers(), body)
         answer = _AnswerReader()
         # When something came, when the bot said something, and when something was yielded.
@@ -181,7 +181,7 @@ class PoeApi:
                 if now - spoke > NO_WORD:
                     raise UpstreamTimeout(f"The bot said no word for {NO_WORD:g} s.")
                 if now - yielded >= TICK or not received:
-                    # Also while things come that say nothing, such as comments.
+                    # Also while only things come that say nothing, such as comments.
                     yield Idle()
                     yielded = now
         except UpstreamError as failure:
@@ -210,13 +210,13 @@ class PoeApi:
         return bytes(content.body)
 
     def _scrub(self, failure: UpstreamError) -> None:
-        """Take our key out of what Poe said: it has no reason to repeat it, and never shall."""
+        """Take our key out of what Poe said: it should not be in there, and is never shown."""
         failure.message = failure.message.replace(self._key, "***")
         failure.args = (failure.message,)
 
 
 class _BodyReader:
-    """A body, collected. What is not a 200 is raised as what it means."""
+    """Collects a body. Any answer but a 200 is raised as what it means."""
 
     def __init__(self) -> None:
         self.head: Head | None = None
@@ -224,19 +224,19 @@ class _BodyReader:
         self.is_complete = False
 
     def take(self, received: Received) -> None:
-        """Take what came; raises the `UpstreamError` that it is, or stands for."""
+        """Take what came; raises the `UpstreamError` that it is or means."""
         match received:
             case Head():
                 self.head = received
             case bytes():
                 self.body += received
-                if len(self.body) > (_ANSWER_AT_MOST if self.is_good else _ERROR_AT_MOST):
+                if len(self.body) > (_MAX_ANSWER if self.is_good else _MAX_ERROR):
                     raise UpstreamProtocolError("Poe's answer is too large.")
             case End():
                 self.is_complete = True
                 self._check()
             case UpstreamInterrupted():
-                # A refusal is one, even if its explanation broke off.
+                # A refusal stays one, even if its explanation broke off.
                 self._check()
                 raise received
             case UpstreamError():
@@ -258,14 +258,14 @@ class _AnswerReader:
     def __init__(self) -> None:
         #: Whether the bot has said anything.
         self.has_spoken = False
-        #: Whether `Done` has been said.
+        #: Whether `Done` has been yielded.
         self.is_over = False
         self._body = _BodyReader()
         self._decoder = sse.Decoder()
         self._stream: answers.Stream | None = None
 
     def take(self, received: Received) -> Iterator[ReplyEvent]:
-        """Yield what *received* says; raises the `UpstreamError` that it is, or stands for."""
+        """Yield what *received* says; raises the `UpstreamError` that it is or means."""
         for event in self._events(received):
             self.has_spoken = True
             self.is_over = isinstance(event, Done)

@@ -1,9 +1,9 @@
 """Requests that can be given up at any moment, on pooled connections.
 
-requests blocks, and a reply has to give a sign of life every `TICK` seconds and to end the moment
-it is closed. So each answer is read in a thread of its own, which leaves what comes, up to a
-limit. A reply that waits there can stop waiting at any time, and cut the connection, which ends
-the thread.
+requests blocks, but a reply has to give a sign of life every `TICK` seconds, and to end the moment
+it is closed. So each answer is read in a thread of its own, which queues what comes, up to a
+limit. A reply that waits at the queue can stop waiting at any time and cut the connection, which
+ends the thread.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ from poe_proxy.net.connections import KEEP_IDLE, Adapter, Connection, used_by
 CONNECT: Final = 10.0
 
 _READ_AT_ONCE: Final = 65536
-#: Bytes that may wait to be taken. A client that reads slowly slows the bot down, and does not
+#: Bytes that may wait in the queue. A client that reads slowly slows the bot down, and does not
 #: fill our memory.
-_AHEAD_AT_MOST: Final = 500_000
+_MAX_AHEAD: Final = 500_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Head:
     """The answer has begun."""
 
     status: int
-    #: Looked up in any case.
+    #: Names are case-insensitive.
     headers: Mapping[str, str]
 
 
@@ -69,8 +69,8 @@ class Wire:
         keep_idle: float = KEEP_IDLE,
         verify: bool | str = True,
     ) -> None:
-        """*read_timeout* is how long a read may wait, in seconds: a last resort, for callers have
-        limits of their own. So many *connections* are kept for reuse; there can be more at a time.
+        """*read_timeout* is how long a read may wait, in seconds: a last resort, because callers
+        have limits of their own. So many *connections* are kept for reuse; more may be open.
 
         *verify* may name a file of certificates to trust instead of the usual ones.
         """
@@ -84,9 +84,9 @@ class Wire:
     def send(
         self, method: str, path: str, headers: Mapping[str, str], body: bytes | None = None
     ) -> Transfer:
-        """Send a request and return at once; the transfer has what comes of it."""
+        """Send a request and return at once; the transfer receives its answer."""
         # Prepared by hand: a Session would look for cookies, redirects and the environment's
-        # proxies with each request, and none of them is wanted here.
+        # proxies at each request, and none of them is wanted here.
         request = requests.PreparedRequest()
         request.prepare_method(method)
         request.url = self._url + path
@@ -124,7 +124,7 @@ class Wire:
                 ) as answer,
             ):
                 transfer.read(answer)
-        except Exception as caught:  # whatever it is, a caller waits for the last thing received
+        except Exception as caught:  # whatever it is: the caller waits for an end or a failure
             failure = caught
         finally:
             self._under_way.discard(transfer)
@@ -143,8 +143,8 @@ class Transfer:
     """A request on its way, and what its thread receives."""
 
     _received: queue.SimpleQueue[Received] = field(default_factory=queue.SimpleQueue)
-    #: Bytes that were left here, and that were taken. Each is written by one side only.
-    _left: int = 0
+    #: Bytes that were queued, and that were taken. Each is written by one side only.
+    _queued: int = 0
     _taken: int = 0
     #: What the thread waits for when it is too far ahead.
     _room: threading.Event | None = None
@@ -161,7 +161,7 @@ class Transfer:
     def wait(self, seconds: float) -> list[Received]:
         """Return what was received, as soon as there is something; nothing after *seconds*.
 
-        Pieces of the body that came meanwhile come as one.
+        Pieces of the body that came in the meantime are joined.
         """
         received: list[Received] = []
         with suppress(queue.Empty):
@@ -215,22 +215,22 @@ class Transfer:
         self._is_sent = True
 
     def read(self, answer: requests.Response) -> None:
-        """Leave what comes. Raises `GivenUp`, and whatever reading raises."""
+        """Queue what comes. Raises `GivenUp`, and whatever reading raises."""
         self._has_head = True
         self._received.put(Head(answer.status_code, answer.headers))
-        # The one call that is prompt for every framing of the body.
+        # The only call that is prompt for every framing of the body.
         while data := answer.raw.read1(_READ_AT_ONCE, decode_content=True):
-            self._left += len(data)
+            self._queued += len(data)
             self._received.put(data)
             while self._is_too_far_ahead():
                 self._room = threading.Event()
-                # Once more: something may have been taken before there was an event to set.
+                # Checked again: something may have been taken before there was an event to set.
                 if self._is_too_far_ahead():
                     self._room.wait()
             self._go_on()
 
     def ended(self, failure: Exception | None) -> None:
-        """Leave the end, or what *failure* means."""
+        """Queue the end, or what *failure* means."""
         self._is_over = True
         if failure is None:
             if self._connection is not None:
@@ -244,10 +244,10 @@ class Transfer:
             raise GivenUp
 
     def _is_too_far_ahead(self) -> bool:
-        return self._left - self._taken > _AHEAD_AT_MOST and not self._is_given_up
+        return self._queued - self._taken > _MAX_AHEAD and not self._is_given_up
 
     def _meaning(self, failure: Exception) -> UpstreamError:
-        """Return what a failure of requests or urllib3 means: how far we had come decides."""
+        """Return what a failure of requests or urllib3 means; how far it had got decides."""
         trouble = troubles.read(failure)
         if not self._is_sent:
             return UpstreamUnreachable(f"Poe's API cannot be reached ({trouble.name}).")

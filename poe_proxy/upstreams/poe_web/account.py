@@ -50,7 +50,7 @@ class Login:
 
 
 class PoeWeb:
-    """One account, by its cookies. Logs in at the first reply, and again when that is lost."""
+    """One account, by its cookies. Logs in at the first reply, and again when the login is lost."""
 
     def __init__(
         self,
@@ -86,13 +86,13 @@ class PoeWeb:
         self._login_failure: UpstreamError | None = None
 
     def abilities(self, bot: str) -> Abilities:
-        """Return that a bot has neither tools nor a length: the site has no field for them."""
+        """Return that no bot has tools or a length here: the site has no field for them."""
         return Abilities()
 
     def reply(self, chat: ChatRequest, bot: str, turn: Permit) -> Generator[ReplyEvent, None, None]:
         """Yield what *bot* answers, in a new chat; see `Upstream`.
 
-        Raises `InvalidRequest` for an image or file that is invalid, or too much.
+        Raises `InvalidRequest` for images and files that are invalid or beyond the limits.
         """
         prompt = self._to_prompt(chat)
         parts = attachments.parts_of(chat)
@@ -111,7 +111,7 @@ class PoeWeb:
     def _begin(
         self, name: str, prompt: str, files: Sequence[Attachment]
     ) -> Generator[Idle, None, Exchange]:
-        """Do all that comes before the sending."""
+        """Do everything that comes before the sending."""
         for is_last in (False, True):
             login = self._open_login() or (
                 yield from meanwhile(self._log_in, name=f"{self._label} login")
@@ -131,7 +131,7 @@ class PoeWeb:
             try:
                 exchange.attach()
             except UpstreamUnreachable:
-                # It broke since we looked; nothing was sent.
+                # The channel has broken in the meantime; nothing was sent.
                 if is_last:
                     raise
             else:
@@ -161,7 +161,7 @@ class PoeWeb:
         match self._log_in().session.call("settingsPageQuery", {}):
             case {"viewer": {"messagePointInfo": {"messagePointBalance": int(points)}}}:
                 return points
-        raise UpstreamProtocolError("Poe tells no balance of points.")
+        raise UpstreamProtocolError("Poe did not report the balance of points.")
 
     def close(self) -> None:
         """Close the websocket and the connections."""
@@ -172,14 +172,14 @@ class PoeWeb:
     # ---- logging in
 
     def _open_login(self) -> Login | None:
-        """Return the login that is at hand, without waiting for it."""
+        """Return the login that is there, without waiting; None if there is none."""
         channel = self._channel
         return Login(self._session, channel) if channel is not None and channel.is_alive else None
 
     def _log_in(self) -> Login:
-        """Return the login, which is made anew if there is none.
+        """Return the login, after logging in if there is none.
 
-        Of many that wait for it one tries, and all get what came of that.
+        Of several threads that need it at once one logs in, and all get its result.
         """
         seen = self._logins
         with self._opening:

@@ -1,4 +1,4 @@
-"""What the site says about its bots, remembered for an hour.
+"""What the site says about its bots; it is remembered for an hour.
 
 Web protocol sheet §10.6, §16 and §25.
 """
@@ -15,9 +15,9 @@ from poe_proxy.errors import BotNotAllowed, BotNotFound, ParameterRefused, Promp
 from poe_proxy.upstreams.poe_web.attachments import Attachment
 from poe_proxy.upstreams.poe_web.session import Session
 
-#: Seconds that what is known of a bot holds, and how many bots are remembered.
+#: For how many seconds a bot is remembered, and how many bots are.
 _HOLDS: Final = 3600.0
-_MOST: Final = 1000
+_MAX_BOTS: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Bot:
     takes_images: bool = True
     #: Bytes of one file; 0 if nothing is said about it.
     file_limit: int = 0
-    #: Whether files go ahead of the message, or along with it (§16).
+    #: Whether files are sent ahead of the message, or along with it (§16).
     uploads_ahead: bool = True
     #: Whether the site said that there is such a bot.
     is_proven: bool = True
@@ -40,13 +40,13 @@ class Bot:
     def read(cls, name: str, data: Mapping[str, Any], timeout: float) -> Bot:
         """Return what *data* says about the bot that was asked for as *name*.
 
-        Its first word may take *timeout* seconds, or more if the site grants it more. Raises
+        Its first word may take *timeout* seconds, or more if the site says so. Raises
         `BotNotFound` or `BotNotAllowed`.
         """
         found = data.get("bot")
         is_proven = isinstance(found, dict)
         if not isinstance(found, dict):
-            # Of an inner name that no table of ours knows this proves nothing (§25).
+            # For an inner name that is not in our table this proves nothing (§25).
             if "_" not in name:
                 raise BotNotFound(f"Poe has no bot called {name!r}.", param="model")
             found = {"handle": name}
@@ -92,7 +92,7 @@ class Bots:
         self._lock = threading.Lock()
 
     def known(self, name: str) -> Bot | None:
-        """Return what is remembered of the bot; None if that is nothing, or too old."""
+        """Return what is remembered of the bot; None if there is nothing, or it is too old."""
         with self._lock:
             until, bot = self._bots.get(name.lower(), (0.0, None))
         return bot if bot is not None and self._clock() < until else None
@@ -103,7 +103,7 @@ class Bots:
         bot = Bot.read(name, data, self._timeout)
         with self._lock:
             self._bots[name.lower()] = self._clock() + _HOLDS, bot
-            while len(self._bots) > _MOST:
+            while len(self._bots) > _MAX_BOTS:
                 self._bots.popitem(last=False)
         return bot
 

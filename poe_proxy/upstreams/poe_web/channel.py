@@ -1,6 +1,6 @@
 """The push channel of an account: one websocket, shared by all its replies.
 
-Web protocol sheet §7 and §14.1. A thread reads, and leaves what it read in the mailboxes of
+Web protocol sheet §7 and §14.1. A thread reads, and puts what it has read into the mailboxes of
 the replies; it never waits for any of them.
 """
 
@@ -32,9 +32,9 @@ from poe_proxy.upstreams.poe_web.websockets import BROKEN, Socket, hang_up
 
 log = logging.getLogger(__name__)
 
-#: A websocket that breaks again so soon after it was mended needs a new channel.
+#: A websocket that breaks again within so many seconds after it was mended needs a new channel.
 _SOON: Final = 10.0
-#: How often in a row a new channel is tried, and the seconds before the second time; they
+#: How often in a row a new channel is tried, and the seconds before the second try; they
 #: double from then on.
 ATTEMPTS: Final = 3
 _PAUSE: Final = 0.25
@@ -68,7 +68,7 @@ class Channel:
         self._breaks = 0
         self._is_unwanted = False
         self.is_alive = True
-        #: Counts the channels that were taken in the life of this one.
+        #: How many times a new channel at Poe took the place of the last one.
         self.generation = 0
         self._wire = socket.open(data, data.min_seq)
         threading.Thread(target=self._run, name=f"{label} channel", daemon=True).start()
@@ -76,7 +76,10 @@ class Channel:
     # ---- for the replies
 
     def attach(self, mailbox: Mailbox) -> None:
-        """Look out for the chat that *mailbox* is about to begin."""
+        """Watch for the chat that the reply of *mailbox* is about to begin.
+
+        Raises `UpstreamUnreachable` if the channel is dead.
+        """
         with self._lock:
             if not self.is_alive:
                 raise UpstreamUnreachable("Poe's websocket has just broken.")
@@ -98,7 +101,7 @@ class Channel:
             self._forget_early()
 
     def replace(self, generation: int) -> bool:
-        """Take a new channel in place of that *generation*, unless another reply did so since.
+        """Open a new channel in place of that *generation*, unless another reply has done so.
 
         Returns whether there is one, as soon as it is open.
         """
@@ -149,7 +152,7 @@ class Channel:
                     log.info("%s: the websocket is silent", self._label)
                     return False
                 if now >= next_ping:
-                    # The site's own ping, and the protocol's: either may be what keeps it open.
+                    # The site's own ping and the protocol's: either may be what keeps it open.
                     wire.send('{"type":"ping"}')
                     wire.ping()
                     next_ping = now + limits.ping
@@ -171,7 +174,7 @@ class Channel:
         except ChannelLost:
             return True
         except (*BROKEN, AttributeError):
-            # Aborted by another thread, it may lack its socket from one line to the next.
+            # When another thread cuts it, its socket may be gone from one line to the next.
             pass
         return False
 
@@ -195,7 +198,7 @@ class Channel:
                     self._claim(item, chat_id)
 
     def _claim(self, item: Item, chat_id: int) -> Mailbox | None:
-        """Find the mailbox whose nonce *item* echoes, and tie it to the chat."""
+        """Return the mailbox whose nonce *item* echoes, tied to the chat; None if there is none."""
         for mailbox in self._unbound:
             if mailbox.client_nonce in item.text or mailbox.chat_nonce in item.text:
                 self._bind(mailbox, chat_id)
@@ -218,7 +221,7 @@ class Channel:
     # ---- when it breaks
 
     def _mend(self, lost: bool) -> None:
-        """Reconnect, to what this channel missed where that is possible (§7.6).
+        """Reconnect, and catch up with what was missed where that is possible (§7.6).
 
         Raises `UpstreamError` if nothing helps.
         """
@@ -233,7 +236,7 @@ class Channel:
             try:
                 self._install(self._socket.open(self._data, self._seq))
             except PoeProxyError as failure:
-                log.info("%s: no light reconnect: %s", self._label, failure)
+                log.info("%s: no reconnection to the same channel: %s", self._label, failure)
             else:
                 log.info("%s: the websocket is open again", self._label)
                 return

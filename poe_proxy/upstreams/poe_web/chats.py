@@ -13,7 +13,7 @@ from poe_proxy.upstreams.poe_web.session import Session
 
 
 class Chats:
-    """Each call asks the site, and raises `UpstreamError`."""
+    """The chats of an account. Each method asks the site, and raises `UpstreamError`."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -26,7 +26,7 @@ class Chats:
     def find(self, client_nonce: str) -> int | None:
         """Return the id of the chat with our message, known by its nonce, among the newest ones.
 
-        None if it is in none of them: the message never arrived.
+        None if it is in none of them: then the message never arrived.
         """
         data = self._session.call("ChatHistoryListPaginationQuery", {"count": 10, "cursor": None})
         for chat in _nodes(data.get("chats")):
@@ -54,7 +54,7 @@ class Chats:
 
 
 def _nodes(connection: Any) -> Iterator[Mapping[str, Any]]:
-    """The nodes of a Relay connection."""
+    """Yield the nodes of a Relay connection."""
     match connection:
         case {"edges": list(edges)}:
             for edge in edges:

@@ -47,7 +47,7 @@ log = logging.getLogger(__name__)
 
 
 class Exchange:
-    """Sends one message and listens, until the bot has answered or the reader hangs up."""
+    """Sends one message and listens until the bot has answered, or the reader hangs up."""
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class Exchange:
         clock: Callable[[], float] = time.monotonic,
         label: str = "cookie",
     ) -> None:
-        """*timeout* are the seconds of silence that are too long, once the bot has begun.
+        """*timeout* is the most seconds of silence once the bot has begun.
 
         *forget_tickets* is called when a file's ticket may be why a message failed.
         """
@@ -78,18 +78,18 @@ class Exchange:
         self._turn = Turn(
             client_nonce=outgoing.client_nonce,
             chat_nonce=outgoing.chat_nonce,
-            hears_of_jobs="jobUpdated" in site.subscriptions,
+            jobs_are_reported="jobUpdated" in site.subscriptions,
         )
         self._mailbox = Mailbox(outgoing.client_nonce, outgoing.chat_nonce)
         self._sending = Sending(
             outgoing, session, channel, self._mailbox, when_late=self._tidy_up_late, label=label
         )
         self._progress = self._sending.progress
-        # Frames were lost, and the history has not been asked about them yet.
+        # Whether frames were lost that the history has not been asked for yet.
         self._has_gap = False
 
     def attach(self) -> None:
-        """Look out for the answer; raises `UpstreamUnreachable` if there is no websocket."""
+        """Watch for the answer; raises `UpstreamUnreachable` if there is no websocket."""
         self._channel.attach(self._mailbox)
 
     # ---- the reply
@@ -97,7 +97,7 @@ class Exchange:
     def events(self) -> Generator[ReplyEvent, None, None]:
         """Send, and yield what comes of it; raises `UpstreamError`."""
         if not self._channel.is_alive:
-            # It may have waited long for its turn.
+            # The message may have waited long for its turn.
             raise UpstreamUnreachable("Poe's websocket broke before the message was sent.")
         clock, turn = self._clock, self._turn
         heard = clock()
@@ -110,7 +110,7 @@ class Exchange:
                     is_silent = False
                     yield event
                 if turn.is_over:
-                    # What comes behind the end, such as the end of the websocket, is of no account.
+                    # What comes after the end, such as the end of the websocket, does not matter.
                     return
             self._look()
             if not self._is_in_doubt() and not turn.is_over:
@@ -129,7 +129,7 @@ class Exchange:
                 yield Idle()
 
     def _until_due(self) -> float:
-        """Return how many seconds there is nothing to do, unless a notice comes."""
+        """Return the seconds until there is something to do, unless a notice comes before."""
         dues = [self._turn.next_due()]
         if isinstance(doubt := self._progress.state, Doubtful):
             dues.append(self._shows_until(doubt))
@@ -137,7 +137,7 @@ class Exchange:
         return min([TICK, *(max(0.0, due - now) for due in dues if due is not None)])
 
     def _open(self, notice: Notice) -> Iterable[ReplyEvent]:
-        """Return what *notice* means for the reply; raises what it says has failed."""
+        """Return what *notice* means for the reply; raises the failure that it reports."""
         match notice:
             case Item():
                 return self._turn.feed(notice.name, notice.content(), self._clock())
@@ -152,8 +152,8 @@ class Exchange:
     def _look(self) -> None:
         """Take the answer to the sending, if it has come.
 
-        Raises it if Poe certainly does not have the message. Of any other failure the websocket
-        may show that the message arrived all the same (§25).
+        Raises a failure that is certain: Poe does not have the message. After any other failure
+        the websocket may show that the message arrived all the same (§25).
         """
         turn = self._turn
         answered = self._progress.look(self._clock())
@@ -175,12 +175,12 @@ class Exchange:
         return isinstance(self._progress.state, Doubtful)
 
     def _shows_until(self, doubt: Doubtful) -> float:
-        """Return until when a message shows that arrived though its answer is a failure."""
+        """Return until when a message would show that arrived although its answer is a failure."""
         is_uncertain = isinstance(doubt.failure, UpstreamUncertain)
         return doubt.since + (self._site.limits.shows if is_uncertain else GRACE)
 
     def _broken(self, failure: UpstreamError) -> UpstreamError:
-        """Return what *failure* means for a message that was sent: no other token may try it."""
+        """Return what *failure* means once the message was sent: no other token may try it."""
         if self._turn.said:
             return UpstreamInterrupted(failure.message)
         return UpstreamUncertain(failure.message)
@@ -188,10 +188,10 @@ class Exchange:
     # ---- the history, where the websocket says nothing
 
     def _ask_history(self, quiet: float) -> Generator[ReplyEvent, None, list[ReplyEvent]]:
-        """Look where the reply has got to, if that is in doubt; return what is new.
+        """Look how far the reply has got, if that is in doubt; return what is new.
 
-        *quiet* are the seconds since the websocket said anything. Raises the failure if the
-        doubt is over.
+        *quiet* is the seconds since the websocket said anything. Raises the failure once it is
+        certain.
         """
         if isinstance(doubt := self._progress.state, Doubtful):
             yield from self._find(doubt)
@@ -221,7 +221,7 @@ class Exchange:
         if is_late and not news:
             raise silence
         if is_late and not turn.is_over:
-            # The bot went on, and the websocket did not say so: it is deaf.
+            # The bot went on, but the websocket did not say so: it is deaf.
             generation = self._channel.generation
             yield from meanwhile(
                 lambda: self._channel.replace(generation), name=f"{self._label} new channel"
@@ -231,7 +231,7 @@ class Exchange:
     def _find(self, doubt: Doubtful) -> Generator[ReplyEvent, None, None]:
         """Find out whether the message arrived although its answer is a failure.
 
-        Returns while it may still show by itself. Raises the failure if it did not arrive.
+        Returns early while it may still show by itself. Raises the failure if it did not arrive.
         """
         if self._clock() < self._shows_until(doubt):
             return
@@ -250,7 +250,7 @@ class Exchange:
             return
         self._progress.miss()
         if self._outgoing.tickets:
-            # One that Poe no longer knows is answered by a server error, too.
+            # Poe answers a ticket that it no longer knows with a server error, too.
             self._forget_tickets()
         if isinstance(doubt.failure, ServerError):
             raise graphql.changed(SEND, self._site, perhaps=True)
@@ -262,16 +262,16 @@ class Exchange:
     # ---- the end
 
     def close(self) -> None:
-        """Stop the bot if it is still at work, and delete the chat if that is wished.
+        """Stop the bot if it is still at work, and delete the chat if the settings say so.
 
-        Waits for neither: the requests go out in a thread of their own.
+        Waits for neither: the requests are sent in a thread of their own.
         """
         self._channel.detach(self._mailbox)
         turn = self._turn
         turn.chat_id = turn.chat_id or self._mailbox.chat_id
         match self._progress.abandon():
             case UnderWay():
-                # Its thread tidies up as soon as the answer says of which chat.
+                # The sending thread tidies up as soon as the answer says which chat it is.
                 if turn.chat_id is not None and not turn.is_over:
                     self._in_background(self._stop)
             case Abandoned() | Over():
@@ -285,7 +285,7 @@ class Exchange:
                 self._tidy_up_soon()
 
     def _tidy_up_soon(self, doubt: object = None) -> None:
-        """Tidy up in the background, if there is a chat, or may be one in spite of *doubt*."""
+        """Tidy up in the background if there is a chat, or may be one in spite of *doubt*."""
         turn = self._turn
         if turn.chat_id is not None:
             if turn.is_over and not self._delete_chats:
@@ -305,10 +305,10 @@ class Exchange:
         turn = self._turn
         try:
             if turn.chat_id is None:
-                # It may be there although the answer did not say so.
+                # The chat may exist although the answer did not say so.
                 turn.chat_id = self._find_chat()
         except PoeProxyError as failure:
-            log.warning("%s: a chat was not looked for: %s", self._label, failure)
+            log.warning("%s: looking for a chat failed: %s", self._label, failure)
         if turn.chat_id is None:
             return
         if not turn.is_over:

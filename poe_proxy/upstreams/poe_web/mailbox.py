@@ -1,4 +1,4 @@
-"""What the websocket's reader leaves for the replies, until their own threads look.
+"""What the websocket's reader puts there for the replies, until their own threads look.
 
 Free of I/O; time is passed in.
 """
@@ -24,7 +24,7 @@ Notice: TypeAlias = "Item | Resync | UpstreamError"
 class Pile:
     """Notices in their order.
 
-    An unfinished message carries all of its text in each item, so only the newest is kept:
+    Each item about an unfinished message carries all of its text, so only the newest is kept:
     a slow client cannot make the notices pile up.
     """
 
@@ -35,7 +35,7 @@ class Pile:
         self._last_key: str | None = None
 
     def add(self, notice: Notice) -> None:
-        """Lay *notice* on top, or in place of the one that it outdates."""
+        """Put *notice* on top, or in place of the one that it outdates."""
         key = notice.message_key if isinstance(notice, Item) else None
         if key is not None and key == self._last_key:
             self.size -= _size(self.notices.pop())
@@ -49,7 +49,7 @@ def _size(notice: Notice) -> int:
 
 
 class Mailbox:
-    """A bounded wait for its one reader; leaving a notice never waits."""
+    """A bounded wait for its one reader; putting a notice in never waits."""
 
     def __init__(self, client_nonce: str, chat_nonce: str) -> None:
         self.client_nonce = client_nonce
@@ -63,22 +63,22 @@ class Mailbox:
         self._bound = threading.Event()
 
     def bind(self, chat_id: int) -> None:
-        """Say which chat it is for."""
+        """Note which chat the mailbox is for."""
         self.chat_id = chat_id
         self._bound.set()
 
     def wait_bound(self, seconds: float) -> bool:
-        """Return whether it is known which chat it is for, at the latest after *seconds*."""
+        """Wait up to *seconds* until the chat is known; return whether it is."""
         return self.chat_id is not None or self._bound.wait(seconds)
 
     def put(self, notice: Notice) -> None:
-        """Leave a notice."""
+        """Put a notice in."""
         with self._lock:
             self._pile.add(notice)
         self._filled.set()
 
     def wake(self) -> None:
-        """Let the reader look up, though there is no notice."""
+        """Wake the reader, although there is no notice."""
         self._filled.set()
 
     def wait(self, seconds: float) -> list[Notice]:
@@ -107,7 +107,7 @@ class Early:
 
     def __init__(self) -> None:
         self._chats: OrderedDict[int, _Kept] = OrderedDict()
-        #: Chats that are over: what still comes of them is of no use.
+        #: Chats that are over: what still comes about them is of no use.
         self._over: OrderedDict[int, None] = OrderedDict()
 
     def keep(self, item: Item, chat_id: int, now: float) -> None:
@@ -134,12 +134,12 @@ class Early:
         return kept.pile.notices if kept else []
 
     def end(self, chat_id: int) -> None:
-        """Keep nothing of this chat from now on."""
+        """Keep nothing about this chat from now on."""
         self._chats.pop(chat_id, None)
         self._over[chat_id] = None
         while len(self._over) > 4 * self.CHATS:
             self._over.popitem(last=False)
 
     def clear(self) -> None:
-        """Forget what is kept: no reply waits for its chat."""
+        """Forget what is kept: no reply is waiting for its chat."""
         self._chats.clear()

@@ -1,4 +1,4 @@
-"""A message on its way to Poe: sent in a thread of its own, and what is known of its fate.
+"""A message on its way to Poe: it is sent in a thread of its own, and its fate is known here.
 
 Web protocol sheet §10.1, §17 and §25.
 
@@ -52,20 +52,20 @@ Outcome: TypeAlias = Mapping[str, Any] | UpstreamError
 
 @dataclass(frozen=True, slots=True)
 class Unsent:
-    """Nothing went out."""
+    """Nothing was sent."""
 
 
 @dataclass(frozen=True, slots=True)
 class UnderWay:
-    """The request is out, and its answer is not here."""
+    """The request is being sent, and its answer is not here yet."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """The answer is here, and the reader has not looked at it."""
+    """The answer is here, but the reader has not looked at it."""
 
     outcome: Outcome = field(repr=False)
-    #: Of a failure: whether Poe certainly does not have the message.
+    #: For a failure: whether Poe certainly does not have the message.
     is_certain: bool = True
 
 
@@ -76,7 +76,7 @@ class Taken:
 
 @dataclass(frozen=True, slots=True)
 class Doubtful:
-    """The answer is a failure, and the message may have arrived all the same (§25)."""
+    """The answer is a failure, but the message may have arrived all the same (§25)."""
 
     failure: UpstreamError
     #: When the reader looked at the answer.
@@ -104,8 +104,8 @@ State: TypeAlias = Unsent | UnderWay | Answered | Taken | Doubtful | NotTaken | 
 class Progress:
     """The state of one message; the arrows of the picture above are its verbs.
 
-    A verb that has no arrow from the state at hand changes nothing. The sending thread says
-    `answer`, the reader all the others; either may ask at any time.
+    A verb that has no arrow from the present state changes nothing. The sending thread calls
+    `answer`, the reader all the others; either may do so at any time.
     """
 
     def __init__(self, state: State | None = None) -> None:
@@ -118,11 +118,11 @@ class Progress:
         return self._state
 
     def begin(self) -> None:
-        """The request goes out."""
+        """Note that the request goes out."""
         self._move(Unsent, UnderWay())
 
     def answer(self, answered: Answered) -> bool:
-        """The answer is here. Return whether the reader is still there to look at it."""
+        """Note the answer. Return whether the reader is still there to look at it."""
         with self._lock:
             match self._state:
                 case UnderWay():
@@ -133,7 +133,7 @@ class Progress:
             return False
 
     def look(self, now: float) -> Answered | None:
-        """The reader looks at the answer: return it, once; None if there is nothing new."""
+        """Return the answer, once, for the reader; None if there is nothing new."""
         with self._lock:
             answered = self._state
             if not isinstance(answered, Answered):
@@ -147,15 +147,15 @@ class Progress:
             return answered
 
     def show(self) -> None:
-        """The websocket or the history shows that the message arrived."""
+        """Note that the websocket or the history shows that the message arrived."""
         self._move(Doubtful, Taken())
 
     def miss(self) -> None:
-        """The message was looked for, and never arrived."""
+        """Note that the message was looked for, and never arrived."""
         self._move(Doubtful, NotTaken())
 
     def abandon(self) -> State:
-        """The reader hangs up. Return the state in which that found the message."""
+        """Note that the reader hangs up. Return the state of the message at that moment."""
         with self._lock:
             found = self._state
             self._state = Abandoned() if isinstance(found, UnderWay | Abandoned) else Over()
@@ -183,7 +183,7 @@ class Outgoing:
     #: The account's own (§25).
     device: str = field(repr=False)
     files: Sequence[Attachment] = ()
-    #: Of the files, if they went ahead.
+    #: The tickets of the files, if these were sent ahead.
     tickets: Sequence[str] = field(default=(), repr=False)
     client_nonce: str = field(default_factory=_nonce)
     chat_nonce: str = field(default_factory=_nonce)
@@ -214,7 +214,7 @@ class Outgoing:
 
 
 class Sending:
-    """Sends one message, and once more where Poe certainly did nothing."""
+    """Sends one message, and once more if Poe certainly did nothing."""
 
     def __init__(
         self,
@@ -226,7 +226,7 @@ class Sending:
         when_late: Callable[[Outcome], None],
         label: str,
     ) -> None:
-        """*when_late* gets the outcome if the reader hung up before it was here."""
+        """*when_late* is called with the outcome if the reader hung up before it was here."""
         self.progress = Progress()
         self._outgoing = outgoing
         self._session = session
@@ -258,7 +258,7 @@ class Sending:
             if not isinstance(edge, dict):
                 raise UpstreamUncertain("Poe's answer to the message says nothing about it.")
         except UpstreamError as failure:
-            # Without a connection nothing went out. Any other failure leaves a doubt (§25).
+            # Without a connection nothing was sent. Any other failure leaves a doubt (§25).
             return Answered(failure, is_certain=isinstance(failure, UpstreamUnreachable))
         status = edge.get("status") or "success"
         if status == "success":
@@ -269,7 +269,7 @@ class Sending:
         refusal = graphql.refusal(status, message)
         bot = self._outgoing.bot
         if isinstance(refusal, BotNotAllowed) and not bot.is_proven:
-            # An unknown bot is refused in the same words as one that others may use.
+            # An unknown bot is refused in the same words as one that only other accounts may use.
             return BotNotFound(f"Poe has no bot called {bot.handle!r}.", param="model")
         return refusal
 
@@ -294,7 +294,7 @@ class Sending:
         )
 
     def _may_repeat(self) -> bool:
-        """Whether nothing shows that the message arrived, though the answer says it did not."""
+        """Whether nothing shows that the message arrived, in spite of the answer."""
         return not self._mailbox.wait_bound(GRACE) and not isinstance(
             self.progress.state, Abandoned
         )

@@ -35,17 +35,17 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-#: Poe may renew these; what else it sets is of no use to us.
+#: The cookies that Poe may renew; the others that it sets are of no use to us.
 _RENEWED: Final = frozenset({"p-b", "p-lat", "__cf_bm"})
-#: The scripts of one page that are looked through for the secret.
-_MOST_SCRIPTS: Final = 3
-#: How often a page is asked for until it comes.
+#: The most scripts of one page that are searched for the secret.
+_MAX_SCRIPTS: Final = 3
+#: How often a page is asked for before we give up.
 _TRIES: Final = 3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Keys:
-    """What the page gives for the requests to come."""
+    """What the page supplies for the requests to come."""
 
     formkey: str = field(repr=False)
     revision: str | None
@@ -70,9 +70,9 @@ class Session:
     # ---- pages
 
     def log_in(self, *, trusts_given_formkey: bool = True) -> ChannelData:
-        """Read the home page: whether the cookie is good, the form key, a channel.
+        """Read the home page: check the cookie, note the form key, and return a channel.
 
-        Raises `TokenRejected` if the cookie is not, or another `UpstreamError`.
+        Raises `TokenRejected` if Poe does not accept the cookie, or another `UpstreamError`.
         """
         try:
             response = self._read_page("/")
@@ -88,7 +88,7 @@ class Session:
         try:
             app = self._scripts(page)
         except UpstreamError:
-            # With a form key in hand they are good for no more than the revision.
+            # With a form key at hand, they are only needed for the revision.
             if given is None:
                 raise
             app = ""
@@ -101,8 +101,8 @@ class Session:
         return page.channel or self.channel_data()
 
     def channel_data(self) -> ChannelData:
-        """Ask for a new channel, which is lighter than the page."""
-        # Strangers get an answer as well, so a cookie that comes with it may be a stranger's.
+        """Ask for a new channel, which is less work than the page."""
+        # Visitors who are not logged in get an answer as well, so its cookie may be one of theirs.
         response = self._read_page("/api/settings")
         try:
             found = ChannelData.find(orjson.loads(response.content))
@@ -123,7 +123,7 @@ class Session:
                 if response.status < 500:
                     raise UpstreamProtocolError(f"Poe refuses {path} with {response.status}.")
             except UpstreamUncertain as broken:
-                # What was asked for costs nothing.
+                # Asking for a page again costs nothing.
                 failure = UpstreamOverloaded(broken.message)
             if tries_left:
                 time.sleep(self._site.limits.retry)
@@ -133,10 +133,10 @@ class Session:
         """Return the text of the scripts that may hold the form key's secret."""
         secure = urlsplit(self._url).scheme == "https"
         texts = []
-        for address in page.app_scripts[:_MOST_SCRIPTS]:
+        for address in page.app_scripts[:_MAX_SCRIPTS]:
             if urlsplit(address).scheme not in (("https",) if secure else ("http", "https")):
                 continue
-            # Neither cookie nor any of Poe's headers: scripts come from a shared host.
+            # Without the cookie and Poe's own headers: scripts come from a shared host.
             script = self._transport.send(
                 "GET", address, {}, reading=True, limit=self._site.limits.http
             )
@@ -145,8 +145,8 @@ class Session:
         return "\n".join(texts)
 
     def refresh(self, keys: Keys) -> None:
-        """Take a new form key and revision from the page in place of *keys*, unless they have been
-        replaced already."""
+        """Take a new form key and revision from the page in place of *keys*, unless these have
+        been replaced already."""
         with self._refreshing:
             if self._keys is keys:
                 # The channel of the page is not used: ours is open and subscribed (§25).
@@ -166,9 +166,9 @@ class Session:
     ) -> dict[str, Any]:
         """Return the `data` of an operation.
 
-        What Poe refuses for its form key or tag is repeated with new ones, as long as
-        *may_repeat* agrees. What only reads is tried again when the answer was lost; what
-        acts, never.
+        If Poe refuses it for its form key or tag, it is repeated with new ones, as long as
+        *may_repeat* agrees. An operation that only reads is tried again when its answer was
+        lost; one that acts, never.
 
         Raises `UpstreamUncertain` if it acts and its answer was lost.
         """
@@ -206,7 +206,7 @@ class Session:
                 raise UpstreamUncertain(f"Poe answered a file with {response.status}.")
             return read_ticket(response.content)
 
-        # A file that is given twice does no harm.
+        # Uploading a file twice does no harm.
         return self._twice(None, lambda: self._renewing(attempt, lambda: True))
 
     def _twice(self, operation: str | None, ask: Callable[[], T]) -> T:
@@ -226,7 +226,7 @@ class Session:
             raise UpstreamOverloaded(failure.message) from None
 
     def _renewing(self, attempt: Callable[[TagForm], T], may_repeat: Callable[[], bool]) -> T:
-        """Repeat what is refused with a new form key, then with the other form of the tag:
+        """Repeat a refused *attempt* with a new form key, then with the other form of the tag:
         Poe did nothing, so that is safe (§17.1)."""
         keys, tag = self._keys, self._site.tag
         first, other = tag.form, tag.other_form
@@ -306,7 +306,7 @@ class Session:
         reading: bool,
         limit: float | None = None,
     ) -> Response:
-        """Ask poe.com itself, with the account's cookies."""
+        """Send a request to poe.com itself, with the account's cookies."""
         cookie = "; ".join(f"{name}={value}" for name, value in self._cookies.items())
         return self._transport.send(
             method,

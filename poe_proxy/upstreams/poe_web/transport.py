@@ -1,6 +1,6 @@
-"""Requests over HTTP to Poe and to where its scripts are, with the browser's headers.
+"""HTTP requests to Poe and to the hosts of its scripts, with the browser's headers.
 
-It knows nothing of accounts: the cookies of one are sent by hand, and read from the response.
+Nothing is known of accounts here: their cookies come as a header, and go back with the response.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from poe_proxy.errors import (
 )
 from poe_proxy.net import troubles
 
-#: Bytes of one response; the home page has some five million.
-_LONGEST: Final = 32_000_000
-#: Seconds within which a connection must come about.
+#: The most bytes of one response; the home page has some five million.
+_MAX_RESPONSE: Final = 32_000_000
+#: Seconds within which a connection must be made.
 _CONNECT: Final = 10.0
 
 
@@ -40,7 +40,7 @@ class Response:
 
     @property
     def text(self) -> str:
-        """The beginning, for a look at what it is."""
+        """The beginning of the content, which shows what it is."""
         return self.content[:4000].decode("utf-8", "replace")
 
 
@@ -74,7 +74,7 @@ class Transport:
 
         *reading* says that the request changes nothing at Poe. Raises `UpstreamUnreachable` if
         the request was not sent, and `UpstreamUncertain` if its response was lost, or was not
-        complete after *limit* seconds; for one that only reads this is an `UpstreamTimeout`.
+        complete after *limit* seconds; if the request only reads, that is an `UpstreamTimeout`.
         """
         try:
             with self._http.request(
@@ -106,7 +106,7 @@ def _read_body(response: requests.Response, deadline: float) -> bytes:
     body = bytearray()
     for piece in response.iter_content(65536):
         body += piece
-        if len(body) > _LONGEST:
+        if len(body) > _MAX_RESPONSE:
             raise requests.exceptions.ContentDecodingError("too long")
         if time.monotonic() > deadline:
             raise requests.ReadTimeout("too slow")
@@ -114,7 +114,7 @@ def _read_body(response: requests.Response, deadline: float) -> bytes:
 
 
 def _failure(failure: requests.RequestException, *, reading: bool) -> UpstreamError:
-    """Return what an exception of requests means; its text is not repeated, it has addresses."""
+    """Return what an exception of requests means, without its text, which holds addresses."""
     trouble = troubles.read(failure)
     if trouble.bad_certificate:
         return UpstreamUnreachable("Poe cannot be reached: its certificate is not accepted.")

@@ -1,4 +1,4 @@
-"""Work that blocks, within a reply that has to give a sign of life all the time."""
+"""Work that blocks, within a reply that has to give signs of life all the time."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def meanwhile(work: Callable[[], T], *, name: str) -> Generator[Idle, None, T]:
 def one_by_one(work: Iterable[T], *, name: str) -> Generator[Idle, None, list[T]]:
     """Do *work* as `meanwhile` does, and return all that it yields.
 
-    Once the generator is closed, the piece of work that is under way is the last one.
+    Once the generator is closed, the item that is under way is the last one.
     """
     is_closed = threading.Event()
     try:

@@ -1,4 +1,4 @@
-"""The websocket of a channel: its address, and how to get there.
+"""The websocket of a channel: its address, and opening it.
 
 Web protocol sheet §7.3.
 """
@@ -17,7 +17,7 @@ from poe_proxy.net.dialing import dial
 from poe_proxy.upstreams.poe_web.pages import ChannelData
 from poe_proxy.upstreams.poe_web.site import Site
 
-#: What a call of a websocket raises when it breaks, or cannot be opened.
+#: What a websocket raises when it breaks, or cannot be opened.
 BROKEN: Final = (websocket.WebSocketException, OSError)
 
 
@@ -54,7 +54,7 @@ class Socket:
                     "Pragma: no-cache",
                     "Cache-Control: no-cache",
                 ],
-                # A redirected websocket would go past our proxy, to an unknown host.
+                # A redirected websocket would bypass our proxy, and go to an unknown host.
                 redirect_limit=0,
                 # The check is written in Python and slow; orjson checks in C what we read.
                 skip_utf8_validation=True,

@@ -254,8 +254,8 @@ def test_a_last_event_without_its_empty_line_still_counts(make: Make) -> None:
 
 def test_a_flood_is_not_collected(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither as a whole answer, nor as the explanation of an error, nor as one event."""
-    monkeypatch.setattr(client, "_ANSWER_AT_MOST", 1000)
-    monkeypatch.setattr(client, "_ERROR_AT_MOST", 1000)
+    monkeypatch.setattr(client, "_MAX_ANSWER", 1000)
+    monkeypatch.setattr(client, "_MAX_ERROR", 1000)
     monkeypatch.setattr(client, "sse", SimpleNamespace(Decoder=partial(Decoder, at_most=1000)))
     for first in (head(), head(kind="application/json"), head(500)):
         api, _ = make([first, *[b"data: " + b"x" * 300] * 10])

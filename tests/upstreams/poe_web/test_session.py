@@ -199,7 +199,7 @@ def test_an_answer_without_end_is_cut(
     poe: Poe, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Bodies are bounded."""
-    monkeypatch.setattr(transport, "_LONGEST", 1000)
+    monkeypatch.setattr(transport, "_MAX_RESPONSE", 1000)
     poe.answers["/api/gql_POST"] = give(200, b"x" * 2000)
 
     with pytest.raises(errors.UpstreamUncertain):

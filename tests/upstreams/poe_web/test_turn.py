@@ -326,7 +326,7 @@ def test_a_job_in_any_other_state_is_over(state: str) -> None:
 
 def test_without_jobs_a_complete_message_is_the_end() -> None:
     """Where jobs are not subscribed, nothing is waited for."""
-    one = turn(hears_of_jobs=False)
+    one = turn(jobs_are_reported=False)
 
     assert [Text("a"), Done("stop")] == feed(one, bot("a", "complete"))
 
