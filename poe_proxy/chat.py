@@ -122,6 +122,8 @@ class JsonWanted:
     schema_path: str = field(default="response_format", compare=False)
     #: Further fields beside the schema, such as `name` and `strict`; sent to Poe unchanged.
     extra: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    #: Whatever stands beside the form: other vendors have the schema there; the same.
+    beside: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -72,4 +72,5 @@ def count_prompt(chat: ChatRequest) -> int:
 
 def _definition(tool: Tool) -> str:
     # As OpenAI's bots read it.
-    return orjson.dumps({"type": "function", "function": tool.definition}).decode()
+    whole = {"type": "function", "function": tool.definition, **tool.beside}
+    return orjson.dumps(whole).decode()

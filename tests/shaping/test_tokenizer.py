@@ -61,3 +61,12 @@ def test_warming_up_needs_no_network() -> None:
     tokenizer.warm_up()
 
     assert 1 == count_text("hello")
+
+
+def test_a_prompt_counts_what_stands_beside_a_tool() -> None:
+    """It goes to the bot with the tool, and is counted with it."""
+    tool = Tool(name="look", beside={"cache_control": {"type": "ephemeral"}})
+    text = '{"type":"function","function":{"name":"look"},"cache_control":{"type":"ephemeral"}}'
+    chat = ChatRequest(model="m", messages=(), tools=(tool,))
+
+    assert 3 + count_text(text) == count_prompt(chat)

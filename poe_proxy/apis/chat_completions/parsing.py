@@ -129,9 +129,11 @@ def _response_format(data: Mapping[str, Any]) -> JsonWanted | None:
     match field(data, "response_format", dict):
         case None | {"type": "text"}:
             return None
-        case {"type": "json_object"}:
-            return JsonWanted(path="response_format")
-        case {"type": "json_schema", "json_schema": {"schema": dict(schema), **rest}}:
+        case {"type": "json_object", **beside}:
+            return JsonWanted(
+                path="response_format", beside={str(name): one for name, one in beside.items()}
+            )
+        case {"type": "json_schema", "json_schema": {"schema": dict(schema), **rest}, **beside}:
             description = rest.get("description")
             return JsonWanted(
                 schema=schema,
@@ -139,6 +141,7 @@ def _response_format(data: Mapping[str, Any]) -> JsonWanted | None:
                 path="response_format",
                 schema_path="response_format.json_schema.schema",
                 extra={str(name): one for name, one in rest.items() if name != "description"},
+                beside={str(name): one for name, one in beside.items()},
             )
         case {"type": "json_schema"}:
             raise refusal(

@@ -83,7 +83,7 @@ def request(
 
 
 def _tool(tool: Tool) -> dict[str, Any]:
-    return {"type": "function", "function": tool.definition}
+    return {"type": "function", "function": tool.definition, **tool.beside}
 
 
 def _choice(choice: ToolChoice) -> str | Mapping[str, Any]:
@@ -96,10 +96,10 @@ def _choice(choice: ToolChoice) -> str | Mapping[str, Any]:
 
 def _format(wanted: JsonWanted) -> dict[str, Any]:
     if wanted.schema is None:
-        return {**wanted.extra, "type": "json_object"}
+        return {"type": "json_object", **wanted.beside}
     about = {} if wanted.description is None else {"description": wanted.description}
     schema = {**wanted.extra, **about, "schema": wanted.schema}
-    return {"type": "json_schema", "json_schema": schema}
+    return {"type": "json_schema", "json_schema": schema, **wanted.beside}
 
 
 def _messages(messages: Iterable[Message]) -> list[dict[str, Any]]:

@@ -352,8 +352,13 @@ def test_many_stop_words_are_welcome() -> None:
             {"type": "json_schema", "json_schema": {"schema": {}, "description": "A word."}},
             JsonWanted(schema={}, description="A word."),
         ),
+        ({"type": "json_object", "schema": {}}, JsonWanted(beside={"schema": {}})),
+        (
+            {"type": "json_schema", "json_schema": {"schema": {}}, "strict": True},
+            JsonWanted(schema={}, beside={"strict": True}),
+        ),
     ],
-    ids=["text", "json_object", "json_schema", "described"],
+    ids=["text", "json_object", "json_schema", "described", "object_and_more", "schema_and_more"],
 )
 def test_a_response_format_is_understood(given: Any, kept: Any) -> None:
     """Plain text is no format at all; the others are JSON."""

@@ -91,6 +91,13 @@ def test_tools(tool: Tool, definition: dict[str, Any]) -> None:
     assert [{"type": "function", "function": definition}] == asked(tools=(tool,))["tools"]
 
 
+def test_what_stands_beside_a_tool_is_sent() -> None:
+    """It stands beside the definition again."""
+    cached = {"cache_control": {"type": "ephemeral"}}
+    (sent,) = asked(tools=(Tool(name="f", beside=cached),))["tools"]
+    assert {"type": "function", "function": {"name": "f"}, **cached} == sent
+
+
 @pytest.mark.parametrize(
     ("choice", "sent"),
     [
@@ -112,7 +119,12 @@ def test_the_choice_of_a_tool(choice: ToolChoice, sent: Any) -> None:
     ("wanted", "sent"),
     [
         (JsonWanted(), {"type": "json_object"}),
+        (JsonWanted(beside={"schema": {}}), {"type": "json_object", "schema": {}}),
         (JsonWanted(schema={}), {"type": "json_schema", "json_schema": {"schema": {}}}),
+        (
+            JsonWanted(schema={}, beside={"strict": True}),
+            {"type": "json_schema", "json_schema": {"schema": {}}, "strict": True},
+        ),
         (
             JsonWanted(
                 schema={"type": "object"},
@@ -133,7 +145,7 @@ def test_the_choice_of_a_tool(choice: ToolChoice, sent: Any) -> None:
     ],
 )
 def test_wanted_json(wanted: JsonWanted, sent: dict[str, Any]) -> None:
-    """An object or a schema, with all that came along with the schema."""
+    """An object or a schema, with all that came along with either."""
     assert sent == asked(json=wanted)["response_format"]
 
 
