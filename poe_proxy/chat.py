@@ -122,7 +122,7 @@ class JsonWanted:
     schema_path: str = field(default="response_format", compare=False)
     #: Further fields beside the schema, such as `name` and `strict`; sent to Poe unchanged.
     extra: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    #: Whatever stands beside the form: other vendors have the schema there; the same.
+    #: Fields beside the form, where other vendors have the schema; the same.
     beside: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 

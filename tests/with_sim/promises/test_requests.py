@@ -96,7 +96,7 @@ def test_every_role_and_every_form_of_content_reaches_the_bot(way: Way, stream: 
 def test_pictures_and_files_reach_the_bot(way: Way, stream: bool, part: dict[str, Any]) -> None:
     """An image as a string or an object, a file, a sound: the bot tells of one attachment.
 
-    Of addresses by http, `tests/upstreams/poe_api/with_sim` and `tests/upstreams/poe_web/with_sim` have the tests.
+    Addresses by http are tested in the `with_sim` folders of `tests/upstreams`.
     """
     messages = [{"role": "user", "content": [{"type": "text", "text": "What is it?"}, part]}]
     answer = way.ask(messages, stream)
