@@ -156,7 +156,7 @@ class _Listener(Iterator[Said]):
                 self._spoke = now
                 return Idle()
             self._spoke = now
-            self._is_done = isinstance(event, Done)
+            self._is_done = self._is_done or isinstance(event, Done)
             return event
         if not self._is_done:
             raise UpstreamInterrupted("The reply broke off before its end.")
