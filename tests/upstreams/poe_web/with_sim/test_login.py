@@ -14,7 +14,7 @@ from poe_proxy.upstreams.poe_web import PoeWeb
 from .accounts import Account, ask, failure_of, many, site
 
 
-def test_a_challenge_is_told_as_such(account: Account, control: Callable[..., Any]) -> None:
+def test_a_challenge_is_an_error_of_its_own(account: Account, control: Callable[..., Any]) -> None:
     """A challenge page instead of the home page says what to do."""
     control(challenge="on")
     told = failure_of(account.web(), "hello")
@@ -65,7 +65,7 @@ def test_those_who_wait_for_a_login_share_its_failure(
     account: Account, control: Callable[..., Any]
 ) -> None:
     """Ten requests that wait for one login make no ten logins when it fails."""
-    control(fail={"path": "/", "times": 99, "with": {"slow": 0.7}})
+    control(fail={"path": "/", "times": 99, "with": {"slow": 3}})
     web = account.web("nobody-knows-this-cookie")
     before = len(account.sim.journal(path="/", cookie="bad"))
     replies = many(web, ["hello"] * 10)
