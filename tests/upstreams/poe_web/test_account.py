@@ -1,4 +1,4 @@
-"""An account whose session and channel do as they are told."""
+"""An account whose session and channel follow a test."""
 
 from __future__ import annotations
 

@@ -60,10 +60,10 @@ def test_a_bot_may_take_less_time_than_others_but_is_not_hurried() -> None:
 @pytest.mark.parametrize("name", ["No-Such-Bot", "GPT-4o"])
 def test_a_handle_that_the_site_does_not_know(name: str) -> None:
     """There is no such bot, and no other is taken in its place."""
-    with pytest.raises(errors.BotNotFound) as told:
+    with pytest.raises(errors.BotNotFound) as raised:
         Bot.read(name, {"bot": None}, 60.0)
 
-    assert "model" == told.value.param
+    assert "model" == raised.value.param
 
 
 def test_of_an_inner_name_the_site_s_silence_proves_nothing() -> None:
@@ -79,10 +79,10 @@ def test_of_an_inner_name_the_site_s_silence_proves_nothing() -> None:
 )
 def test_a_bot_that_is_not_for_this_account(facts: dict[str, Any], message: str) -> None:
     """The site's own words, where it has any; another account may do better."""
-    with pytest.raises(errors.BotNotAllowed, match=message) as told:
+    with pytest.raises(errors.BotNotAllowed, match=message) as raised:
         read(canUserAccessBot=False, **facts)
 
-    assert "model" == told.value.param
+    assert "model" == raised.value.param
 
 
 @pytest.mark.parametrize(
@@ -104,9 +104,9 @@ def test_a_bot_takes_files_or_not(facts: dict[str, Any], taken: list[Attachment]
         if file in taken:
             bot.check([file])
             continue
-        with pytest.raises((errors.ParameterRefused, errors.PromptTooLong)) as told:
+        with pytest.raises((errors.ParameterRefused, errors.PromptTooLong)) as raised:
             bot.check([file])
-        assert "messages" == told.value.param
+        assert "messages" == raised.value.param
 
 
 def test_bots_are_remembered_within_bounds() -> None:

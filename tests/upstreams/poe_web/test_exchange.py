@@ -136,11 +136,11 @@ def test_a_dead_channel_is_no_reason_to_send_again(said: str, failure: type) -> 
     channel.say("messageAdded", bot(said))
     assert channel.mailbox is not None
     channel.mailbox.put(errors.UpstreamUnreachable("gone"))
-    with pytest.raises(errors.UpstreamError) as told:
+    with pytest.raises(errors.UpstreamError) as raised:
         list(one.events())
 
-    assert failure is told.type
-    assert not told.value.another_token
+    assert failure is raised.type
+    assert not raised.value.another_token
 
 
 def test_what_comes_behind_the_end_is_of_no_account() -> None:
@@ -160,11 +160,11 @@ def test_a_channel_that_died_before_the_sending_keeps_it_back() -> None:
     session, channel = FakeSession(), FakeChannel()
     one = exchange(session, channel)
     channel.is_alive = False
-    with pytest.raises(errors.UpstreamUnreachable) as told:
+    with pytest.raises(errors.UpstreamUnreachable) as raised:
         list(one.events())
     one.close()
 
-    assert told.value.another_token
+    assert raised.value.another_token
     assert [] == session.calls
 
 
