@@ -53,6 +53,8 @@ def serve() -> Iterator[Callable[[Callable[[socket.socket], None]], int]]:
 
     yield start
     for listener in listeners:
+        # Wakes the thread that waits in accept; close alone does not.
+        listener.shutdown(socket.SHUT_RDWR)
         listener.close()
 
 
