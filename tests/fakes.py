@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final, TypeAlias
@@ -21,7 +22,7 @@ ANSWER: Final[tuple[Step, ...]] = (Text("Hello"), Text(" there"), Done())
 
 
 class Clock:
-    """A clock that goes only when it is told to."""
+    """A clock that is moved by hand."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -31,6 +32,14 @@ class Clock:
 
     def go(self, seconds: float) -> None:
         self.now += seconds
+
+
+def until(condition: Callable[[], object]) -> None:
+    """Return as soon as *condition* is true; fail after a minute without it."""
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end, f"not within a minute: {condition}"
+        time.sleep(0.002)
 
 
 def at_once() -> Generator[Idle, None, None]:

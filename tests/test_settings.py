@@ -267,7 +267,7 @@ def test_the_level_of_the_log_is_taken_in_any_case(level: str) -> None:
 def test_settings_are_frozen() -> None:
     """What was read once is not changed later."""
     with pytest.raises(FrozenInstanceError):
-        read(**ENOUGH).port = 1  # type: ignore[misc]
+        read(**ENOUGH).port = 1
 
 
 def test_a_setting_is_declared_in_one_place() -> None:

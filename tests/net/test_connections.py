@@ -115,7 +115,7 @@ def test_only_its_user_cuts_a_connection(adapter: Adapter) -> None:
 
 
 def test_threads_know_only_their_own_user(adapter: Adapter) -> None:
-    """And none once it is done."""
+    """Requests of another thread, and later ones, are not reported to the user."""
     user = Request()
     with Server(echo) as server:
         with used_by(user):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from math import inf
+from types import SimpleNamespace
 
 import pytest
 
@@ -18,6 +18,7 @@ from poe_proxy.errors import (
     UpstreamBlocked,
     UpstreamTimeout,
 )
+from poe_proxy.pool import rotator
 from poe_proxy.pool.limits import PerMinute, Rest
 from poe_proxy.pool.memory import MemoryLedger
 from poe_proxy.pool.rotator import TokenRotator
@@ -367,14 +368,23 @@ def test_sending_waits_no_longer_than_a_place_in_line() -> None:
     assert 10 == refusal.value.retry_after
 
 
-def test_sending_waits_for_the_token_and_not_for_long() -> None:
+def test_sending_waits_for_the_token_and_not_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
     """A wait for time to pass ends with that time, or with the seconds that were asked for."""
-    tokens = TokenRotator([token("a", limits=(Rest(0.05),))])
+    clock = Clock()
+    waited: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        waited.append(seconds)
+        clock.go(seconds)
+
+    monkeypatch.setattr(rotator, "time", SimpleNamespace(sleep=sleep))
+    tokens = pool("a", clock=clock, limits=(Rest(10.0),))
 
     with tokens.lease() as lease:
         lend(lease)
-        assert lease.may_send(10)
-        began = time.monotonic()
-        assert not lease.may_send(10)
-        assert time.monotonic() - began < 5
-        assert lease.may_send(10)
+        assert lease.may_send(3600.0)
+        assert not lease.may_send(4.0)
+        assert not lease.may_send(3600.0)
+        assert lease.may_send(3600.0)
+
+    assert [4.0, 6.0] == waited

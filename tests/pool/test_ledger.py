@@ -372,14 +372,14 @@ def in_threads(count: int, work: Callable[[int], object]) -> list[object]:
     found: list[object] = []
 
     def run(place: int) -> None:
-        together.wait(10)
+        together.wait(60)
         found.append(work(place))
 
     threads = [threading.Thread(target=run, args=(place,)) for place in range(count)]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(60)
     return found
 
 

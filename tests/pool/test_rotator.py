@@ -161,32 +161,31 @@ def test_a_request_that_leaves_the_line_is_forgotten() -> None:
 
 
 def test_a_waiter_is_woken_when_a_token_comes_back() -> None:
-    """A request in another thread has the token at once, not at its next look."""
-    tokens = TokenRotator([token("a")], patience=30.0)
+    """A request in another thread has the token at once, not at its next look in an hour."""
+    tokens = TokenRotator([token("a")], patience=3600.0)
     in_line = threading.Event()
-    got: list[tuple[str, float]] = []
+    got: list[str] = []
 
     def wait() -> None:
         with tokens.lease() as lease:
             in_line.set()
-            lent = lease.wait(20.0)
-            got.append((lent.label if lent else "", time.monotonic()))
+            lent = lease.wait(3600.0)
+            got.append(lent.label if lent else "")
 
     with tokens.lease():
-        waiter = threading.Thread(target=wait)
+        waiter = threading.Thread(target=wait, daemon=True)
         waiter.start()
-        in_line.wait(5)
-        given_back = time.monotonic()
-    waiter.join(10)
+        assert in_line.wait(60)
+        assert [] == got
+    waiter.join(60)
 
-    assert ["a"] == [label for label, _ in got]
-    assert got[0][1] - given_back < 5
+    assert ["a"] == got
     assert {"free": 1} == state(tokens)
 
 
 def test_many_threads_share_few_tokens() -> None:
     """However many ask at once, each is served, and no token by two at a time."""
-    tokens = TokenRotator([token(label) for label in "abc"], patience=30.0)
+    tokens = TokenRotator([token(label) for label in "abc"], patience=60.0)
     in_use: list[str] = []
     clashes: list[str] = []
     served: list[str] = []
@@ -194,7 +193,7 @@ def test_many_threads_share_few_tokens() -> None:
     def work() -> None:
         for _ in range(20):
             with tokens.lease() as lease:
-                lent = lease.wait(10)
+                lent = lease.wait(60)
                 assert lent is not None
                 if lent.label in in_use:
                     clashes.append(lent.label)
@@ -207,7 +206,7 @@ def test_many_threads_share_few_tokens() -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(60)
 
     assert [] == clashes
     assert 240 == len(served)

@@ -65,7 +65,7 @@ def test_a_stream_is_not_collected() -> None:
     site = Site(Text("one"), lambda: log.append("working on two"), Text("two"), Done())
 
     for frame in site.ask(stream=True).response:
-        log.extend(word for word in ("one", "two") if word.encode() in frame)  # type: ignore
+        log.extend(word for word in ("one", "two") if word.encode() in frame)
 
     assert ["one", "working on two", "two"] == log
 

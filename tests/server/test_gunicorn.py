@@ -7,7 +7,6 @@ import os
 import socket
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -238,7 +237,12 @@ def test_an_interrupted_worker_gives_no_grace_and_has_time_to_end(
     """gunicorn ends the process when the hook returns."""
     worker = Worker()
     waits: list[tuple[int, float]] = []
-    monkeypatch.setattr(time, "sleep", lambda s: waits.append((worker.cfg.graceful_timeout, s)))
+
+    def sleep(seconds: float) -> None:
+        waits.append((worker.cfg.graceful_timeout, seconds))
+
+    # Its own clock alone: another thread may sleep meanwhile.
+    monkeypatch.setattr(gunicorn, "time", SimpleNamespace(sleep=sleep))
 
     gunicorn.worker_int(worker)
 

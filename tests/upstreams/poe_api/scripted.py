@@ -40,7 +40,7 @@ class Script:
                 # What comes together is read together.
                 while self._steps and isinstance(self._steps[0], bytes):
                     received.append(self._steps.pop(0))
-                return received  # type: ignore[return-value]
+                return received
             if self._silence + seconds < step:
                 self._silence += seconds
                 break

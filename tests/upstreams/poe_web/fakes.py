@@ -1,8 +1,7 @@
-"""A session and a channel that do as they are told; no socket, and no Poe."""
+"""A session and a channel that follow a test; no socket, and no Poe."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Generator
 from typing import Any
 
@@ -69,13 +68,5 @@ def say_it_all(channel: FakeChannel) -> None:
 
 
 def at_once() -> Generator[Idle, None, None]:
-    """The permit to send of an account that nobody else uses."""
+    """The permit to send of an account that is not in use."""
     yield from ()
-
-
-def until(condition: Callable[[], object]) -> None:
-    """Return as soon as *condition* is true; fail if it takes long."""
-    end = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.001)

@@ -1,4 +1,4 @@
-"""An account whose session and channel do as they are told."""
+"""An account whose session and channel follow a test."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def hang_up_in_the_midst(web: PoeWeb, chat: ChatRequest, go_on: threading.Event)
     events.close()
     go_on.set()
     for thread in workers() - before:
-        thread.join(5)
+        thread.join(60)
 
 
 def test_hanging_up_ends_the_fetching() -> None:
@@ -48,7 +48,7 @@ def test_hanging_up_ends_the_fetching() -> None:
 
     def fetch(url: str, seconds: float) -> Fetched:
         asked.append(url)
-        go_on.wait(5)
+        go_on.wait(60)
         return Fetched(b"x", "image/png", "x.png")
 
     web = PoeWeb(Credentials.parse("x"), site=Site.load(), to_prompt=lambda _: "", fetch=fetch)
@@ -65,12 +65,12 @@ def test_hanging_up_ends_the_uploading() -> None:
     class Slow(FakeSession):
         def upload(self, file: Attachment) -> str:
             uploaded.append(file.data)
-            go_on.wait(5)
+            go_on.wait(60)
             return "a ticket"
 
     session = Slow(HandleBotLandingPageQuery=lambda: {"bot": {}})
     web = PoeWeb(Credentials.parse("x"), site=Site.load(), to_prompt=lambda _: "")
-    web._session, web._channel = session, FakeChannel()  # type: ignore[assignment]
+    web._session, web._channel = session, FakeChannel()
     hang_up_in_the_midst(web, asking("data:image/png,1", "data:image/png,2"), go_on)
 
     assert [b"1"] == uploaded
@@ -100,7 +100,7 @@ def test_nothing_is_sent_without_the_permit() -> None:
     """Bot and websocket are ready by then; without a permit the websocket is let go of."""
     web, channel = account(), FakeChannel()
     session = FakeSession(HandleBotLandingPageQuery=lambda: {"bot": {}})
-    web._session, web._channel = session, channel  # type: ignore[assignment]
+    web._session, web._channel = session, channel
 
     def never() -> Generator[Idle, None, None]:
         assert channel.is_watched
@@ -118,7 +118,7 @@ def test_nothing_is_sent_without_the_permit() -> None:
 
 
 class Door:
-    """The lock before the login, which counts those who came to it."""
+    """The lock before the login, which counts the threads that came to it."""
 
     def __init__(self) -> None:
         self.visitors = Semaphore(0)
@@ -141,20 +141,20 @@ def log_in_at_once(
     def open_channel() -> FakeChannel:
         asked.append("/")
         for _ in range(times):
-            assert door.visitors.acquire(timeout=10)
+            assert door.visitors.acquire(timeout=60)
         if failure is not None:
             raise failure
         return FakeChannel()
 
-    web._opening = door  # type: ignore[assignment]
-    web._open_channel = open_channel  # type: ignore[method-assign,assignment]
+    web._opening = door
+    web._open_channel = open_channel
     waiting = [Background(web._log_in) for _ in range(times)]
-    assert all(one.wait(10) for one in waiting)
+    assert all(one.wait(60) for one in waiting)
     return waiting, len(asked)
 
 
 def test_of_many_that_wait_for_a_login_one_tries() -> None:
-    """All the others take what it has got."""
+    """All the others get the login of the one that tried."""
     web = account()
     logins, asked = log_in_at_once(web, 5)
 
@@ -163,15 +163,15 @@ def test_of_many_that_wait_for_a_login_one_tries() -> None:
 
 
 def test_of_many_that_wait_for_a_login_all_hear_of_its_failure() -> None:
-    """Each gets an exception of its own; whoever comes later tries anew."""
+    """Each gets an exception of its own; a later login is tried anew."""
     web = account()
     refusal = TokenRejected("Poe does not accept this cookie any more.")
     failures = []
     logins, asked = log_in_at_once(web, 5, refusal)
     for one in logins:
-        with pytest.raises(TokenRejected, match="this cookie") as told:
+        with pytest.raises(TokenRejected, match="this cookie") as raised:
             one.result()
-        failures.append(told.value)
+        failures.append(raised.value)
 
     assert 5 == len({id(one) for one in failures})
     assert 1 == asked

@@ -60,10 +60,10 @@ def test_a_bot_may_take_less_time_than_others_but_is_not_hurried() -> None:
 @pytest.mark.parametrize("name", ["No-Such-Bot", "GPT-4o"])
 def test_a_handle_that_the_site_does_not_know(name: str) -> None:
     """There is no such bot, and no other is taken in its place."""
-    with pytest.raises(errors.BotNotFound) as told:
+    with pytest.raises(errors.BotNotFound) as raised:
         Bot.read(name, {"bot": None}, 60.0)
 
-    assert "model" == told.value.param
+    assert "model" == raised.value.param
 
 
 def test_of_an_inner_name_the_site_s_silence_proves_nothing() -> None:
@@ -79,10 +79,10 @@ def test_of_an_inner_name_the_site_s_silence_proves_nothing() -> None:
 )
 def test_a_bot_that_is_not_for_this_account(facts: dict[str, Any], message: str) -> None:
     """The site's own words, where it has any; another account may do better."""
-    with pytest.raises(errors.BotNotAllowed, match=message) as told:
+    with pytest.raises(errors.BotNotAllowed, match=message) as raised:
         read(canUserAccessBot=False, **facts)
 
-    assert "model" == told.value.param
+    assert "model" == raised.value.param
 
 
 @pytest.mark.parametrize(
@@ -104,9 +104,9 @@ def test_a_bot_takes_files_or_not(facts: dict[str, Any], taken: list[Attachment]
         if file in taken:
             bot.check([file])
             continue
-        with pytest.raises((errors.ParameterRefused, errors.PromptTooLong)) as told:
+        with pytest.raises((errors.ParameterRefused, errors.PromptTooLong)) as raised:
             bot.check([file])
-        assert "messages" == told.value.param
+        assert "messages" == raised.value.param
 
 
 def test_bots_are_remembered_within_bounds() -> None:
@@ -114,7 +114,7 @@ def test_bots_are_remembered_within_bounds() -> None:
     bots = Bots(timeout=60.0, clock=Clock())
     session = FakeSession(HandleBotLandingPageQuery=lambda: {"bot": None})
     for number in range(1500):
-        bots.look_up(f"some_codename_{number}", session)  # type: ignore[arg-type]
+        bots.look_up(f"some_codename_{number}", session)
 
     assert 1000 == len(bots._bots)
     assert bots.known("some_codename_1499") is not None
@@ -126,7 +126,7 @@ def test_a_bot_is_remembered_for_an_hour_in_any_case() -> None:
     clock = Clock()
     bots = Bots(timeout=60.0, clock=clock)
     session = FakeSession(HandleBotLandingPageQuery=lambda: {"bot": {"handle": "Some-Bot"}})
-    bot = bots.look_up("some-bot", session)  # type: ignore[arg-type]
+    bot = bots.look_up("some-bot", session)
 
     clock.go(3599)
     assert bot == bots.known("SOME-BOT")
@@ -139,6 +139,6 @@ def test_a_refusal_is_not_remembered() -> None:
     bots = Bots(timeout=60.0, clock=Clock())
     session = FakeSession(HandleBotLandingPageQuery=lambda: {"bot": None})
     with pytest.raises(errors.BotNotFound):
-        bots.look_up("No-Such-Bot", session)  # type: ignore[arg-type]
+        bots.look_up("No-Such-Bot", session)
 
     assert bots.known("No-Such-Bot") is None

@@ -1,4 +1,4 @@
-"""A channel on websockets that do as they are told. No socket is opened."""
+"""A channel on websockets that follow a test. No socket is opened."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SITE = Site.load()
 
 
 class Wire:
-    """A websocket that says what it is told to."""
+    """A websocket with the frames of a test."""
 
     def __init__(self, *frames: bytes | Exception) -> None:
         self.frames = list(frames)
@@ -68,14 +68,14 @@ def channel(wires: Wires, *mailboxes: Mailbox, renew: Any = data) -> Channel:
     """A channel whose reader runs here, when a test says so."""
     made = Channel.__new__(Channel)
     real = Channel._run
-    Channel._run = lambda self: None  # type: ignore[method-assign]
+    Channel._run = lambda self: None
     try:
-        made.__init__(data(), wires, SITE, renew=renew, label="test")  # type: ignore[misc,arg-type]
+        made.__init__(data(), wires, SITE, renew=renew, label="test")
     finally:
-        Channel._run = real  # type: ignore[method-assign]
+        Channel._run = real
     for mailbox in mailboxes:
         made.attach(mailbox)
-    made._rest = lambda attempt: None  # type: ignore[method-assign]
+    made._rest = lambda attempt: None
     return made
 
 
@@ -110,7 +110,7 @@ def test_items_find_their_reply_by_the_echoed_nonce() -> None:
 
 
 def test_what_came_before_the_tie_is_delivered_with_it() -> None:
-    """Frames of an unknown chat are kept until the answer tells whose they are."""
+    """Frames of an unknown chat are kept until the answer says which reply they belong to."""
     one, two = boxes()
     made = channel(Wires(Wire()), one, two)
     for raw in (added("early", 11), added("for two", 22), added("more", 11)):
@@ -145,7 +145,7 @@ def test_a_finished_chat_is_forgotten() -> None:
     assert [] == made._early.take(11)
 
 
-def test_nothing_is_kept_while_nobody_waits() -> None:
+def test_nothing_is_kept_while_no_reply_waits() -> None:
     """The frames of the user's own browser are not collected."""
     made = channel(Wires(Wire()))
     made._take(added("from the browser", 11))
@@ -178,7 +178,7 @@ def test_a_lost_channel_is_replaced_and_the_gap_told() -> None:
 
 
 def test_a_websocket_that_keeps_breaking_is_given_up() -> None:
-    """After a few breaks in a row the channel is dead, and those who wait are told."""
+    """After a few breaks in a row the channel is dead, and its replies fail."""
     one, _ = boxes()
     wires = Wires(*[Wire() for _ in range(20)])
     made = channel(wires, one)
@@ -191,7 +191,7 @@ def test_a_websocket_that_keeps_breaking_is_given_up() -> None:
         made.attach(one)
 
 
-def test_a_channel_that_nobody_needs_is_not_mended_again_and_again() -> None:
+def test_a_channel_that_is_not_needed_is_not_mended_again_and_again() -> None:
     """One reconnect for an idle account, then it waits for the next reply."""
     wires = Wires(*[Wire() for _ in range(20)])
     channel(wires)._run()
@@ -203,10 +203,10 @@ def test_a_ping_is_answered_and_pings_are_sent_while_frames_flow() -> None:
     """Poe's ping gets a pong; ours goes out on time whether or not there is silence."""
     wire = Wire(b'{"type":"ping"}', b'{"type":"pong"}')
     made = channel(Wires(wire))
-    made._read(wire)  # type: ignore[arg-type]
-    made._limits = type("Often", (), {"ping": 0.0, "dead": 60.0})()  # type: ignore[assignment]
+    made._read(wire)
+    made._limits = type("Often", (), {"ping": 0.0, "dead": 60.0})()
     busy = Wire(*[orjson.dumps({"min_seq": n}) for n in range(3)])
-    made._read(busy)  # type: ignore[arg-type]
+    made._read(busy)
 
     assert ['{"type":"pong"}'] == wire.sent
     assert 3 <= busy.sent.count('{"type":"ping"}')

@@ -34,7 +34,7 @@ class Site:
 
 
 def chats(site: Site) -> Chats:
-    return Chats(site)  # type: ignore[arg-type]
+    return Chats(site)
 
 
 def test_the_messages_of_a_chat_are_read_by_its_number() -> None:

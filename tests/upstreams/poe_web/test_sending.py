@@ -130,8 +130,8 @@ def sending(
 ) -> Sending:
     return Sending(
         Outgoing(Bot("Some-Bot", 60.0, is_proven=is_proven), "prompt", "device"),
-        session,  # type: ignore[arg-type]
-        channel or FakeChannel(),  # type: ignore[arg-type]
+        session,
+        channel or FakeChannel(),
         mailbox or Mailbox("nonce", "chat nonce"),
         when_late=when_late,
         label="test",
@@ -141,7 +141,7 @@ def sending(
 def answered(one: Sending) -> Answered:
     """What came of the request, once the reader has been woken."""
     one.start()
-    one._mailbox.wait(10)
+    one._mailbox.wait(60)
     found = one.progress.look(NOW)
     assert found is not None
     return found
@@ -220,7 +220,7 @@ class Asking(FakeSession):
         self.may: list[bool] = []
 
     def call(self, operation: str, variables: Any, **options: Any) -> Any:
-        self.go_on.wait(10)
+        self.go_on.wait(60)
         self.may.append(options["may_repeat"]())
         raise errors.UpstreamUncertain("403")
 
@@ -237,9 +237,9 @@ def test_a_message_is_repeated_only_while_it_is_wanted_and_nowhere(state: str) -
         one.progress.abandon()
     session.go_on.set()
     if state == "abandoned":
-        outcomes.get(timeout=10)
+        outcomes.get(timeout=60)
     else:
-        mailbox.wait(10)
+        mailbox.wait(60)
 
     assert [state == "waited for"] == session.may
 
@@ -249,7 +249,7 @@ def test_an_answer_behind_a_reader_that_hung_up_is_not_lost() -> None:
     go_on, outcomes = threading.Event(), Queue[Outcome]()
 
     def late() -> Any:
-        go_on.wait(10)
+        go_on.wait(60)
         return {"messageEdgeCreate": EDGE}
 
     one = sending(FakeSession(sendMessageMutation=late), when_late=outcomes.put)
@@ -257,7 +257,7 @@ def test_an_answer_behind_a_reader_that_hung_up_is_not_lost() -> None:
     assert UnderWay() == one.progress.abandon()
     go_on.set()
 
-    assert EDGE == outcomes.get(timeout=10)
+    assert EDGE == outcomes.get(timeout=60)
     assert Over() == one.progress.state
 
 

@@ -22,11 +22,11 @@ def result(waiting: Generator[Idle, None, Any]) -> Any:
 
 
 def test_there_are_signs_of_life_until_the_work_is_done() -> None:
-    """Then comes its result."""
+    """Idle comes until the work is done, and then its result."""
     go_on = threading.Event()
 
     def work() -> str:
-        go_on.wait(10)
+        go_on.wait(60)
         return "done"
 
     waiting = meanwhile(work, name="test work")
@@ -38,7 +38,7 @@ def test_there_are_signs_of_life_until_the_work_is_done() -> None:
 
 
 def test_work_that_fails_does_so_for_the_caller() -> None:
-    """Its own exception, in the caller's thread."""
+    """The exception of the work is raised in the caller's thread."""
 
     def work() -> None:
         raise LookupError("nothing there")
@@ -48,11 +48,11 @@ def test_work_that_fails_does_so_for_the_caller() -> None:
 
 
 def test_closing_does_not_wait_for_the_work() -> None:
-    """What it finds out may serve another reply."""
+    """The work goes on, for what it finds out may serve another reply."""
     go_on, is_done = threading.Event(), threading.Event()
 
     def work() -> None:
-        go_on.wait(10)
+        go_on.wait(60)
         is_done.set()
 
     waiting = meanwhile(work, name="test work")
@@ -61,23 +61,23 @@ def test_closing_does_not_wait_for_the_work() -> None:
     assert not is_done.is_set()
     go_on.set()
 
-    assert is_done.wait(10)
+    assert is_done.wait(60)
 
 
 def test_the_thread_says_what_it_does() -> None:
-    """For those who look at a running process."""
+    """The thread has a name, for those who look at a running process."""
     assert "cookie-1 login" == result(
         meanwhile(lambda: threading.current_thread().name, name="cookie-1 login")
     )
 
 
 def test_pieces_of_work_come_in_their_order() -> None:
-    """All that was yielded, once all is done."""
+    """All that the work yields comes once all of it is done."""
     assert [1, 2, 3] == result(one_by_one(iter([1, 2, 3]), name="test work"))
 
 
 def test_closing_ends_the_work_behind_the_piece_that_is_under_way() -> None:
-    """The next one is not begun."""
+    """Once it is closed, no further piece is begun."""
     go_on, begun = threading.Event(), []
     threads: list[threading.Thread] = []
 
@@ -85,13 +85,13 @@ def test_closing_ends_the_work_behind_the_piece_that_is_under_way() -> None:
         threads.append(threading.current_thread())
         for number in range(3):
             begun.append(number)
-            go_on.wait(10)
+            go_on.wait(60)
             yield number
 
     waiting = one_by_one(pieces(), name="test work")
     next(waiting)
     waiting.close()
     go_on.set()
-    threads[0].join(10)
+    threads[0].join(60)
 
     assert [0] == begun

@@ -39,7 +39,7 @@ def test_a_preflight_is_answered(way: Way) -> None:
             "Access-Control-Request-Method": "POST",
             "Access-Control-Request-Headers": wanted,
         },
-        timeout=20,
+        timeout=60,
     )
 
     assert (204, b"") == (answer.status_code, answer.content)
@@ -89,7 +89,7 @@ def test_slashes_do_not_matter(way: Way) -> None:
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 def test_the_front_page_says_what_this_is(way: Way, method: str) -> None:
     """A page without a key, for those who open the address and those who look if it is up."""
-    answer = requests.request(method, f"{way.proxy.url}/", timeout=20)
+    answer = requests.request(method, f"{way.proxy.url}/", timeout=60)
 
     assert 200 == answer.status_code
     assert answer.headers["content-type"].startswith("text/html")
@@ -122,7 +122,7 @@ def test_without_a_good_key_it_is_401(way: Way, stream: bool) -> None:
 
 def test_the_list_of_models_is_openai_s(way: Way) -> None:
     """Each entry has an id, an object, a whole number as its time, and an owner."""
-    body = requests.get(f"{way.proxy.url}/v1/models", headers=way.proxy.headers, timeout=20).json()
+    body = requests.get(f"{way.proxy.url}/v1/models", headers=way.proxy.headers, timeout=60).json()
 
     assert {"object", "data"} == body.keys()
     assert "list" == body["object"]
@@ -147,7 +147,7 @@ def test_every_model_of_the_list_is_found_by_its_id(way: Way) -> None:
 def test_a_model_that_is_not_listed_is_404(way: Way) -> None:
     """With model_not_found, also with slashes in its name."""
     answer = requests.get(
-        f"{way.proxy.url}/v1/models/no/such/bot", headers=way.proxy.headers, timeout=20
+        f"{way.proxy.url}/v1/models/no/such/bot", headers=way.proxy.headers, timeout=60
     )
 
     assert (404, "model_not_found") == (answer.status_code, error_of(answer)["code"])
@@ -161,7 +161,7 @@ def test_other_apis_say_what_is_served_instead(way: Way, headers: dict[str, str]
     """A clean 404 that names the chat route, whatever the body."""
     path = "/v1/embeddings"
     answer = requests.post(
-        way.proxy.url + path, json={"model": "gpt-4", "input": "hi"}, headers=headers, timeout=20
+        way.proxy.url + path, json={"model": "gpt-4", "input": "hi"}, headers=headers, timeout=60
     )
     error = error_of(answer)
 
@@ -174,7 +174,7 @@ def test_other_apis_say_what_is_served_instead(way: Way, headers: dict[str, str]
     assert path in error["message"]
 
 
-def test_a_request_of_the_responses_api_on_the_chat_route_is_told_so(
+def test_a_request_of_the_responses_api_on_the_chat_route_is_refused(
     way: Way, stream: bool
 ) -> None:
     """`input` in place of messages is a 400 that says what to send."""
@@ -203,7 +203,7 @@ def test_what_is_left_is_shown_to_clients_that_ask(way: Way) -> None:
     """The points of all accounts, asked of Poe, as US dollars; Poe is not asked at each look."""
     headers = {"Authorization": f"Bearer {KEY}"}
     left, again, used = (
-        requests.get(f"{way.proxy.url}{path}", headers=headers, timeout=20).json()
+        requests.get(f"{way.proxy.url}{path}", headers=headers, timeout=60).json()
         for path in (
             "/v1/dashboard/billing/subscription",
             "/dashboard/billing/subscription",

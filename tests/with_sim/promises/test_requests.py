@@ -94,7 +94,7 @@ def test_every_role_and_every_form_of_content_reaches_the_bot(way: Way, stream: 
     ids=["image string", "image object", "image detail", "file", "audio"],
 )  # fmt: skip
 def test_pictures_and_files_reach_the_bot(way: Way, stream: bool, part: dict[str, Any]) -> None:
-    """An image as a string or an object, a file, a sound: the bot tells of one attachment.
+    """An image as a string or an object, a file, a sound: the bot names one attachment.
 
     Addresses by http are tested in the `with_sim` folders of `tests/upstreams`.
     """
@@ -163,7 +163,7 @@ def test_the_bot_is_not_left_writing_behind_a_cut(way: Way, stream: bool) -> Non
     """Once the stop word has come by cookie the bot is stopped; by key Poe does it itself."""
     before = way.journal("reply-cancelled")
     text = "STOP " + "more " * 2000
-    answer = way.ask("!delay=0.02 !chunks=200 Go.", stream, says=[text], stop="STOP")
+    answer = way.ask("!delay=0.1 !chunks=200 Go.", stream, says=[text], stop="STOP")
 
     assert ("", "stop") == (answer.text, answer.finish)
     if way.by_cookie:
@@ -215,8 +215,8 @@ def test_a_stop_word_is_not_looked_for_around_the_json(way: Way, stream: bool) -
 
 
 def test_json_that_does_not_fit_its_schema_is_an_error(way: Way, stream: bool) -> None:
-    """After a second try the client hears that the promise cannot be kept, with the status of it
-    whether anything was counted or not, and is told not to try again."""
+    """After a second try the answer is an error with its status, whether anything was counted or
+    not, and a header that says not to try again."""
     answer = way.ask(
         "Go.", stream, says=['{"age": "seven"}', '{"age": "eight"}'], response_format=BY_SCHEMA
     )
@@ -227,7 +227,7 @@ def test_json_that_does_not_fit_its_schema_is_an_error(way: Way, stream: bool) -
     assert (502, "false") == (answer.status, answer.headers["x-should-retry"])
 
 
-def test_a_schema_that_is_none_is_refused(way: Way, stream: bool) -> None:
+def test_an_invalid_schema_is_refused(way: Way, stream: bool) -> None:
     """The field is named before any bot is asked."""
     form = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "nonsense"}}}
     answer = way.ask("hi", stream, response_format=form)
@@ -238,7 +238,7 @@ def test_a_schema_that_is_none_is_refused(way: Way, stream: bool) -> None:
 
 @pytest.mark.parametrize("mode", ["auto", "required"])
 def test_the_allowed_tools_are_the_only_ones(way: Way, stream: bool, mode: str) -> None:
-    """The bot hears of no other, and calls as it may or must."""
+    """No other tool is sent to the bot, which calls as it may or must."""
     other = {"type": "function", "function": {"name": "tell_the_time"}}
     allowed = [{"type": "function", "function": {"name": "get_weather"}}]
     answer = way.ask(
@@ -254,7 +254,7 @@ def test_the_allowed_tools_are_the_only_ones(way: Way, stream: bool, mode: str) 
 
 
 def test_a_call_that_must_come_is_asked_for_again(way: Way, stream: bool) -> None:
-    """A bot that answers in plain text instead is told so, whether it has tools of its own."""
+    """A bot that answers in plain text instead is asked again, with tools of its own or without."""
     call = '<tool_call>\n{"name": "get_weather", "arguments": {"city": "Paris"}}\n</tool_call>'
     answer = way.ask(
         "Go.", stream, says=["No need.", call], tools=[WEATHER], tool_choice="required"

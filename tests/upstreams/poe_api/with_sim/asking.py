@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -90,7 +90,7 @@ class Reply:
 
 
 def at_once() -> Generator[Idle, None, None]:
-    """The permit of a token that is never tired."""
+    """The permit of a token that never has to rest."""
     yield from ()
 
 
@@ -98,8 +98,18 @@ def user(text: str, *parts: Any) -> Message:
     return Message(role="user", content=(TextPart(text), *parts))
 
 
-def ask(api: PoeApi, said: str | list[Message], bot: str = BOT, **fields: Any) -> Reply:
-    """The reply to a prompt or a conversation, as far as it came."""
+def ask(
+    api: PoeApi,
+    said: str | list[Message],
+    bot: str = BOT,
+    *,
+    when_idle: Callable[[], object] = lambda: None,
+    **fields: Any,
+) -> Reply:
+    """The reply to a prompt or a conversation, as far as it came.
+
+    *when_idle* is called at each sign of life: the clock may go on there.
+    """
     messages = [user(said)] if isinstance(said, str) else said
     reply = Reply()
 
@@ -111,6 +121,8 @@ def ask(api: PoeApi, said: str | list[Message], bot: str = BOT, **fields: Any) -
         chat = ChatRequest(model=bot, messages=tuple(messages), **fields)
         for event in api.reply(chat, bot, turn):
             reply.events.append(event)
+            if event == Idle():
+                when_idle()
     except UpstreamError as failure:
         reply.failure = failure
     return reply

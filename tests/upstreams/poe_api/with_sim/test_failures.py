@@ -26,8 +26,11 @@ from poe_proxy.errors import (
     UpstreamUnreachable,
 )
 from poe_proxy.upstreams.poe_api import Catalogue, PoeApi
+from poe_proxy.upstreams.poe_api.client import FIRST_WORD
+from tests.fakes import Clock
 from tests.with_sim.official import ApiSim
 
+from ..raw import unused_port
 from .asking import BOT, ask
 
 # ---- failures
@@ -55,7 +58,8 @@ FAILURES: list[tuple[str, type[UpstreamError]]] = [
 @pytest.mark.parametrize(("how", "kind"), FAILURES)
 @pytest.mark.parametrize("bot", [BOT, "Veo-3.1"])
 def test_refusals(sim: ApiSim, api: PoeApi, how: str, kind: type[UpstreamError], bot: str) -> None:
-    """Each as its own class, in Poe's words, asked once, and never with a key in it."""
+    """Each refusal is an error of its own class, in Poe's words and without a key; nothing is
+    asked twice."""
     reply = ask(api, f"{how} hello", bot)
 
     assert kind is type(reply.failure)
@@ -76,7 +80,7 @@ def test_refusals(sim: ApiSim, api: PoeApi, how: str, kind: type[UpstreamError],
     ],
 )
 def test_failures_in_the_middle(api: PoeApi, how: str, kind: type[UpstreamError]) -> None:
-    """What was said is said; it is no answer."""
+    """A reply that fails in the middle keeps its text, and has no end."""
     reply = ask(api, f"!echo {how} !size=4 one two three four")
 
     assert kind is type(reply.failure)
@@ -88,7 +92,7 @@ def test_failures_in_the_middle(api: PoeApi, how: str, kind: type[UpstreamError]
     ("how", "kind"), [("!error-after", BotFailed), ("!cut", UpstreamInterrupted)]
 )
 def test_whole_answers_that_fail(api: PoeApi, how: str, kind: type[UpstreamError]) -> None:
-    """Half of one is none."""
+    """Of a whole answer that fails no text is passed on."""
     reply = ask(api, f"{how} a cat", "Veo-3.1")
 
     assert kind is type(reply.failure)
@@ -100,7 +104,7 @@ def test_whole_answers_that_fail(api: PoeApi, how: str, kind: type[UpstreamError
     [("", 1.0), ("!retry-after=7", 7.0), ("!retry-after=soon", None)],
 )
 def test_how_long_to_wait(api: PoeApi, how: str, seconds: float | None) -> None:
-    """As Poe says."""
+    """A limit lasts as long as Poe says."""
     failure = ask(api, f"!http=429 {how} x").failure
 
     assert TokenLimited is type(failure)
@@ -119,7 +123,7 @@ def test_how_long_to_wait(api: PoeApi, how: str, seconds: float | None) -> None:
     ],
 )
 def test_bots_that_do_not_serve(api: PoeApi, bot: str, kind: type[UpstreamError]) -> None:
-    """And why."""
+    """Each bot that does not serve has an error that says why."""
     assert kind is type(ask(api, "hello", bot).failure)
 
 
@@ -130,7 +134,7 @@ def test_a_bot_that_is_in_no_list_answers(api: PoeApi, catalogue: Catalogue) -> 
 
 
 def test_a_prompt_that_is_too_long(api: PoeApi) -> None:
-    """Said in the way that makes a client shorten it."""
+    """A prompt that is too long has the error that makes a client shorten it."""
     failure = ask(api, "word " * 3000, "Sim-Short-Memory").failure
 
     assert PromptTooLong is type(failure)
@@ -145,11 +149,14 @@ def test_a_prompt_that_is_too_long(api: PoeApi) -> None:
 def test_poe_is_down(
     sim: ApiSim, catalogue: Catalogue, down: Any, kind: type[UpstreamError]
 ) -> None:
-    """The list of models stays, and everything is well again afterwards."""
-    api = PoeApi("k1", api_url=sim.url, timeout=0.5, first_byte=0.8, catalogue=catalogue)
+    """While Poe is down the list of models stays, and afterwards replies come again."""
+    clock = Clock()
+    api = PoeApi("k1", api_url=sim.url, catalogue=catalogue, clock=clock)
     sim.control_api(down=down)
     try:
-        assert kind is type(ask(api, "hello").failure)
+        # A host that hangs gives signs of life until the time for the first word is over.
+        reply = ask(api, "hello", when_idle=lambda: clock.go(FIRST_WORD))
+        assert kind is type(reply.failure)
         if down != "hang":
             assert not catalogue.look()
             assert BOT == catalogue.find(BOT).id
@@ -159,10 +166,9 @@ def test_poe_is_down(
     assert "stop" == ask(api, "hello").end
 
 
-def test_nobody_listens() -> None:
-    """Nothing was sent."""
-    with ApiSim((), ("k1",)) as gone:
-        url = gone.url
+def test_where_nothing_listens() -> None:
+    """Where nothing listens, nothing is sent."""
+    url = f"http://127.0.0.1:{unused_port()}"
 
     assert UpstreamUnreachable is type(ask(PoeApi("k1", api_url=url), "hello").failure)
 
@@ -171,7 +177,7 @@ def test_nobody_listens() -> None:
 
 
 def test_a_key_that_poe_does_not_take(sim: ApiSim) -> None:
-    """For replies and for the balance; the list is for everybody."""
+    """Replies and the balance need a key that Poe accepts, the list does not."""
     bad = PoeApi("sk-poe-wrong", api_url=sim.url)
     failure = ask(bad, "hello").failure
 
@@ -183,7 +189,7 @@ def test_a_key_that_poe_does_not_take(sim: ApiSim) -> None:
 
 
 def test_points(sim: ApiSim, api: PoeApi) -> None:
-    """They fall, they run out, they come back."""
+    """An account loses points, runs out of them, and can have points again."""
     before = api.balance()
     ask(api, "hello")
     assert api.balance() < before
@@ -196,7 +202,7 @@ def test_points(sim: ApiSim, api: PoeApi) -> None:
 
 
 def test_too_many_requests(sim: ApiSim, api: PoeApi) -> None:
-    """The limit of the key, with the time to wait."""
+    """The limit of a key is an error with the seconds to wait."""
     sim.control_api(rate_limit=2, rate_window=30)
     replies = [ask(api, "!echo hello") for _ in range(3)]
 

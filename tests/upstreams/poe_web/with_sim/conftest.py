@@ -1,5 +1,5 @@
-"""One stand-in for all tests here, on which each has an account of its own: the journal tells what
-that test did."""
+"""One stand-in for all tests here, on which each has an account of its own: the journal of the
+account has what that test did."""
 
 from __future__ import annotations
 

@@ -77,12 +77,12 @@ def test_a_refused_upload_is_repeated_with_a_new_form_key(
     assert 2 == len(account.journal(path="/", method="GET"))
 
 
-def test_a_file_that_is_too_large_is_told(account: Account, control: Callable[..., Any]) -> None:
+def test_a_file_that_is_too_large_is_refused(account: Account, control: Callable[..., Any]) -> None:
     """Poe's 413 for a file is the client's to mend."""
     control(upload_limit=5)
-    told = failure_of(account.web(), chat("hello", ImagePart(URI)))
+    raised = failure_of(account.web(), chat("hello", ImagePart(URI)))
 
-    assert isinstance(told, errors.PromptTooLong)
+    assert isinstance(raised, errors.PromptTooLong)
     assert [] == account.sends()
 
 
@@ -91,27 +91,27 @@ def test_an_upload_that_fails_may_be_tried_on_another_token(
 ) -> None:
     """Nothing was sent yet when an upload fails."""
     control(fail={"path": "/api/finish_upload_POST", "times": 9, "with": {"http": 502}})
-    told = failure_of(account.web(), chat("hello", ImagePart(URI)))
+    raised = failure_of(account.web(), chat("hello", ImagePart(URI)))
 
-    assert isinstance(told, errors.UpstreamOverloaded)
-    assert told.another_token
+    assert isinstance(raised, errors.UpstreamOverloaded)
+    assert raised.another_token
 
 
-def test_a_bot_that_takes_no_files_is_told(part: Part) -> None:
+def test_a_bot_that_takes_no_files_refuses_them(part: Part) -> None:
     """A bot that reads text only refuses the messages, before anything is uploaded."""
-    told = failure_of(part.web, chat("hello", ImagePart(URI)), "Sim-Text-Only")
+    raised = failure_of(part.web, chat("hello", ImagePart(URI)), "Sim-Text-Only")
 
-    assert isinstance(told, errors.ParameterRefused)
-    assert "messages" == told.param
+    assert isinstance(raised, errors.ParameterRefused)
+    assert "messages" == raised.param
     assert [] == part.sends()
 
 
-def test_a_file_that_poe_takes_for_dangerous_is_told(part: Part) -> None:
+def test_a_file_that_poe_takes_for_dangerous_is_refused(part: Part) -> None:
     """A refusal for the kind of file names the messages."""
-    told = failure_of(part.web, chat("hello", FilePart(TEXT_URI, "game.exe")))
+    raised = failure_of(part.web, chat("hello", FilePart(TEXT_URI, "game.exe")))
 
-    assert isinstance(told, errors.ParameterRefused)
-    assert "messages" == told.param
+    assert isinstance(raised, errors.ParameterRefused)
+    assert "messages" == raised.param
 
 
 @dataclass
@@ -122,7 +122,7 @@ class FetchedFile:
 
 
 def test_an_https_url_is_fetched(account: Account) -> None:
-    """What stands behind a URL is fetched by whoever can, and uploaded."""
+    """A file that a URL names is fetched and uploaded."""
     asked: list[str] = []
 
     def fetch(url: str, seconds: float) -> FetchedFile:
@@ -136,16 +136,16 @@ def test_an_https_url_is_fetched(account: Account) -> None:
 
 
 def test_a_url_that_cannot_be_fetched_ends_the_request(account: Account) -> None:
-    """The fetcher's own refusal reaches the client, and Poe hears of nothing."""
+    """The fetcher's own refusal reaches the client, and nothing is sent to Poe."""
 
     def fetch(url: str, seconds: float) -> FetchedFile:
         raise errors.InvalidRequest("not a public address", param="messages")
 
     part = ImagePart("https://x.test/", path="messages[0].content[1]")
-    told = failure_of(account.web(fetch=fetch), chat("hello", part))
+    raised = failure_of(account.web(fetch=fetch), chat("hello", part))
 
-    assert "messages[0].content[1]: not a public address" == told.message
-    assert "messages[0].content[1]" == told.param
+    assert "messages[0].content[1]: not a public address" == raised.message
+    assert "messages[0].content[1]" == raised.param
     assert [] == account.journal()
 
 
@@ -158,18 +158,18 @@ def test_many_images_are_refused_before_any_is_fetched(account: Account) -> None
     images = (
         ImagePart(f"https://pics.test/{place}.png", path=f"image {place}") for place in range(200)
     )
-    told = failure_of(account.web(fetch=fetch), chat("hello", *images))
+    raised = failure_of(account.web(fetch=fetch), chat("hello", *images))
 
-    assert isinstance(told, errors.InvalidRequest)
-    assert "image 20" == told.param
+    assert isinstance(raised, errors.InvalidRequest)
+    assert "image 20" == raised.param
     assert [] == account.journal()
 
 
 def test_a_bad_data_uri_is_the_client_s_fault(part: Part) -> None:
-    """An image that is none is refused before Poe hears of anything."""
+    """An invalid image is refused before anything is sent to Poe."""
     image = ImagePart("data:image/png;base64,!!!", path="messages[0].content[1]")
-    told = failure_of(part.web, chat("hello", image))
+    raised = failure_of(part.web, chat("hello", image))
 
-    assert isinstance(told, errors.InvalidRequest)
-    assert "messages[0].content[1]" == told.param
+    assert isinstance(raised, errors.InvalidRequest)
+    assert "messages[0].content[1]" == raised.param
     assert [] == part.sends()

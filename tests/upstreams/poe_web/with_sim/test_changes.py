@@ -65,12 +65,12 @@ def test_a_retired_hash_is_named(
     """When Poe no longer knows a hash, the failure names operation and hash."""
     control(stale_answer=answer, retire_hash=operation)
     web = account.web()
-    told = failure_of(web, "hello")
+    raised = failure_of(web, "hello")
 
-    assert isinstance(told, errors.UpstreamChanged)
-    assert operation in told.message
-    assert web._site.operations[operation] in told.message
-    assert "POE_SITE" in told.message
+    assert isinstance(raised, errors.UpstreamChanged)
+    assert operation in raised.message
+    assert web._site.operations[operation] in raised.message
+    assert "POE_SITE" in raised.message
 
 
 def test_a_user_s_own_file_has_the_new_hash(

@@ -14,31 +14,31 @@ from poe_proxy.upstreams.poe_web import PoeWeb
 from .accounts import Account, ask, failure_of, many, site
 
 
-def test_a_challenge_is_told_as_such(account: Account, control: Callable[..., Any]) -> None:
+def test_a_challenge_is_an_error_of_its_own(account: Account, control: Callable[..., Any]) -> None:
     """A challenge page instead of the home page says what to do."""
     control(challenge="on")
-    told = failure_of(account.web(), "hello")
+    raised = failure_of(account.web(), "hello")
 
-    assert isinstance(told, errors.UpstreamBlocked)
-    assert "POE_API_KEYS" in told.message
+    assert isinstance(raised, errors.UpstreamBlocked)
+    assert "POE_API_KEYS" in raised.message
 
 
 def test_a_cookie_that_leads_to_the_login_page_is_rejected(account: Account) -> None:
     """A cookie that Poe does not know is rejected, once and without another try."""
-    told = failure_of(account.web("not-a-cookie-of-anybody"), "hello")
+    raised = failure_of(account.web("not-a-cookie-of-anybody"), "hello")
 
-    assert isinstance(told, errors.TokenRejected)
+    assert isinstance(raised, errors.TokenRejected)
 
 
 def test_a_logged_out_account_can_come_back(account: Account, web: PoeWeb) -> None:
     """The stranger's cookie of a redirect is not taken: the given one works again later."""
     ask(web, "!echo hi")
     account.sim.control(log_out=account.label)
-    told = failure_of(web, "hello")
+    raised = failure_of(web, "hello")
     account.sim.control(log_in=account.label)
     reply = ask(web, "!echo back")
 
-    assert isinstance(told, errors.TokenRejected)
+    assert isinstance(raised, errors.TokenRejected)
     assert "back" == reply.text
 
 
@@ -55,17 +55,17 @@ def test_a_page_that_does_not_come_is_asked_for_again(
 def test_an_outage_is_no_fault_of_the_token(account: Account, control: Callable[..., Any]) -> None:
     """When the page never comes, another token may try: nothing was sent."""
     control(fail={"path": "/", "account": account.label, "times": 99, "with": {"http": 502}})
-    told = failure_of(account.web(), "hello")
+    raised = failure_of(account.web(), "hello")
 
-    assert isinstance(told, errors.UpstreamOverloaded)
-    assert told.another_token
+    assert isinstance(raised, errors.UpstreamOverloaded)
+    assert raised.another_token
 
 
-def test_those_who_wait_for_a_login_share_its_failure(
+def test_requests_that_wait_for_a_login_share_its_failure(
     account: Account, control: Callable[..., Any]
 ) -> None:
     """Ten requests that wait for one login make no ten logins when it fails."""
-    control(fail={"path": "/", "times": 99, "with": {"slow": 0.7}})
+    control(fail={"path": "/", "times": 99, "with": {"slow": 3}})
     web = account.web("nobody-knows-this-cookie")
     before = len(account.sim.journal(path="/", cookie="bad"))
     replies = many(web, ["hello"] * 10)
@@ -151,11 +151,11 @@ def test_a_page_that_changed_says_what_to_do(account: Account) -> None:
     """When the form key is not where it was, the failure names the step and the way out."""
     own = site(account.folder)
     object.__setattr__(own.patterns, "getter", re.compile("(nowhere)"))
-    told = failure_of(account.web(site=own), "hello")
+    raised = failure_of(account.web(site=own), "hello")
 
-    assert isinstance(told, errors.UpstreamProtocolError)
-    assert "pages.getter" in told.message
-    assert "formkey=" in told.message
+    assert isinstance(raised, errors.UpstreamProtocolError)
+    assert "pages.getter" in raised.message
+    assert "formkey=" in raised.message
 
 
 def test_scripts_are_fetched_without_the_account(account: Account, web: PoeWeb) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from .accounts import WORDS, Account, Part, ask, site
+from ....fakes import Clock
+from .accounts import WORDS, Account, Part, Reply, ask, site
 
 
 @pytest.mark.parametrize(
@@ -37,8 +38,8 @@ def test_a_message_that_arrived_is_answered_though_its_answer_was_lost(
 
 
 def test_a_lost_message_is_found_in_the_history(account: Account) -> None:
-    """With the answer lost and the websocket deaf, the history tells of the reply."""
-    web = account.web(site=site(account.folder, dead=60, ping=30))
+    """With the answer lost and the websocket deaf, the reply is read from the history."""
+    web = account.web(site=site(account.folder, ping=30))
     ask(web, "!echo first")
     account.sim.control(silence_sockets=account.label)
     reply = ask(web, f"!reset-after-accept !echo {WORDS}")
@@ -49,10 +50,19 @@ def test_a_lost_message_is_found_in_the_history(account: Account) -> None:
 
 def test_a_deaf_websocket_is_replaced(account: Account) -> None:
     """A reply that goes on in the history and not on the websocket moves to a new channel."""
-    web = account.web(site=site(account.folder, dead=60, ping=30), timeout=0.5)
+    clock = Clock()
+    web = account.web(site=site(account.folder, ping=30), timeout=60.0, clock=clock)
     ask(web, "!echo first")
-    reply = ask(web, "!dead-socket !delay=0.2 !echo a b c d e f g h i j k")
+    silent: list[float] = []
 
-    assert "a b c d e f g h i j k" == reply.text
+    def wait_long(_: Reply) -> None:
+        if not silent and account.journal(event="mischief"):
+            silent.append(clock.now)
+            clock.go(61.0)
+
+    words = " ".join(map(str, range(24)))
+    reply = ask(web, f"!dead-socket !delay=0.2 !echo {words}", when_idle=wait_long)
+
+    assert words == reply.text
     assert reply.is_whole
     assert 2 == len(account.journal(event="socket-open"))

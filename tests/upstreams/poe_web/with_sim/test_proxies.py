@@ -24,7 +24,7 @@ class ProxyServer(Server):
     def __init__(self, kind: str, *options: str) -> None:
         super().__init__([sys.executable, "-m", "tests.with_sim.proxies", kind, *options])
         until(lambda: "listening on" in self.output())
-        self.port = int(re.search(r"listening on (\d+)", self.output())[1])  # type: ignore[index]
+        self.port = int(re.search(r"listening on (\d+)", self.output())[1])
 
 
 LOGIN = "us@r:p ss/w:rd"
@@ -75,7 +75,7 @@ def test_tls_goes_through_each_kind_of_proxy(
     ask(web, "!echo hi")
     keys = web._session._keys
     token = f"p-b={account.token}; formkey={keys.formkey}"
-    # Somebody has to vouch for the certificate of a test.
+    # The certificate of a test is trusted by no authority.
     for module in (dialing, requests.adapters):
         monkeypatch.setattr(module, "DEFAULT_CA_BUNDLE_PATH", str(CERTIFICATE))
     tls = ["--certificate", str(CERTIFICATE)]
@@ -103,16 +103,17 @@ def test_tls_goes_through_each_kind_of_proxy(
 
 
 @pytest.mark.parametrize("scheme", ["http", "socks5"])
-def test_a_proxy_that_refuses_is_told(account: Account, scheme: str) -> None:
-    """A proxy that wants another login means that Poe cannot be reached; no login is told."""
+def test_a_proxy_that_refuses_is_an_error(account: Account, scheme: str) -> None:
+    """A proxy that wants another login means that Poe cannot be reached; the error does not have
+    the login."""
     with ProxyServer(scheme, "--login", "good:login") as proxy:
-        told = failure_of(
+        raised = failure_of(
             account.web(proxy=f"{scheme}://bad:secret@127.0.0.1:{proxy.port}"), "hello"
         )
 
-    assert isinstance(told, errors.UpstreamError)
-    assert told.another_token
-    assert "secret" not in told.message
+    assert isinstance(raised, errors.UpstreamError)
+    assert raised.another_token
+    assert "secret" not in raised.message
     assert [] == account.journal()
 
 

@@ -28,11 +28,11 @@ def test_a_status_is_a_failure_of_its_own(
     part: Part, status: str, failure: type, retry_after: float | None
 ) -> None:
     """Each status that refuses a message has its class, and Poe's own words in it."""
-    told = failure_of(part.web, f"!status={status} !status-text=Poe_says_no. hello")
+    raised = failure_of(part.web, f"!status={status} !status-text=Poe_says_no. hello")
 
-    assert failure is type(told)
-    assert "Poe says no." in told.message
-    assert retry_after == told.retry_after
+    assert failure is type(raised)
+    assert "Poe says no." in raised.message
+    assert retry_after == raised.retry_after
     assert 1 == len(part.sends())
 
 
@@ -79,9 +79,9 @@ def test_a_failed_sending_is_a_failure_of_its_own(
     part: Part, words: str, failure: type[Exception]
 ) -> None:
     """What HTTP says of a sending has its class, and nothing is sent again."""
-    told = failure_of(part.web, f"{words} hello")
+    raised = failure_of(part.web, f"{words} hello")
 
-    assert failure is type(told)
+    assert failure is type(raised)
     assert 1 == len(part.sends())
 
 
@@ -99,14 +99,14 @@ def test_what_poe_refuses_may_be_sent_again(
     account: Account, web: PoeWeb, words: str, failure: type[Exception], sends: int
 ) -> None:
     """A refusal of key or tag means that nothing was done: other ones are tried, then it fails."""
-    told = failure_of(web, f"{words} hello")
+    raised = failure_of(web, f"{words} hello")
 
-    assert isinstance(told, failure)
+    assert isinstance(raised, failure)
     assert sends == len(account.sends())
     assert [] == account.journal(event="reply-start")
 
 
-def test_retry_after_is_told(part: Part) -> None:
+def test_retry_after_lets_the_token_rest(part: Part) -> None:
     """A 429 rests the token for as long as Poe says, and a minute at least."""
     assert 60 == failure_of(part.web, "!http=429 !retry-after=5 hello").retry_after
     assert 90 == failure_of(part.web, "!http=429 !retry-after=90 hello").retry_after

@@ -4,64 +4,79 @@ from __future__ import annotations
 
 import time
 
+import pytest
+
 from poe_proxy import errors
 from poe_proxy.chat import Idle
-from poe_proxy.upstreams.base import TICK
 from poe_proxy.upstreams.poe_web import PoeWeb
 
+from ....fakes import Clock
 from ....with_sim.servers import until
-from .accounts import WORDS, Account, ask, failure_of
+from ..fakes import at_once
+from .accounts import WORDS, Account, Reply, ask, chat, failure_of
 
 
-def test_idle_comes_while_there_is_nothing_to_say(account: Account, web: PoeWeb) -> None:
-    """Whoever waits is given the word every half second: at the login, before and in a reply."""
+@pytest.mark.parametrize("words", ["!first=3600", "!hang"])
+def test_idle_comes_while_there_is_nothing_to_say(
+    account: Account, web: PoeWeb, words: str
+) -> None:
+    """Idle comes again and again before a reply and in it, as long as the bot is silent."""
+    events = web.reply(chat(f"{words} !echo {WORDS}"), "Assistant", at_once)
+    idle, text = 0, ""
+    while idle < 3:
+        event = next(events)
+        idle = idle + 1 if event == Idle() and account.sends() else 0
+        text += getattr(event, "text", "")
+    events.close()
+
+    assert ("one two three four" if words == "!hang" else "") == text
+
+
+def test_the_permit_is_asked_for_once_the_login_is_over(account: Account, web: PoeWeb) -> None:
+    """What comes before the sending, a slow login among it, is no use of the token; Idle comes
+    meanwhile."""
     account.sim.control(
-        fail={"path": "/", "account": account.label, "times": 1, "with": {"slow": 0.8}}
-    )
-    began = time.monotonic()
-    reply = ask(web, f"!first=0.8 !silence=0.8 !echo {WORDS}")
-
-    assert WORDS == reply.text
-    gaps = [later - sooner for sooner, later in zip([began, *reply.at], reply.at, strict=False)]
-    assert max(gaps) < TICK + 0.4
-    assert Idle is type(reply.events[0])
-
-
-def test_the_sending_is_told_once_the_login_is_over(account: Account, web: PoeWeb) -> None:
-    """What comes before, a slow login among it, is no use of the token."""
-    account.sim.control(
-        fail={"path": "/", "account": account.label, "times": 1, "with": {"slow": 0.8}}
+        fail={"path": "/", "account": account.label, "times": 1, "with": {"slow": 2}}
     )
     began = time.monotonic()
     reply = ask(web, f"!echo {WORDS}")
 
     assert WORDS == reply.text
-    assert reply.sent_at - began > 0.8
+    assert reply.sent_at - began > 2
+    assert 0 < reply.before_sending
+    assert {Idle} == {type(event) for event in reply.events[: reply.before_sending]}
 
 
 def test_the_first_word_may_take_as_long_as_the_bot_needs(account: Account) -> None:
-    """Before the first word a bot has the time that Poe grants it, if that is more."""
-    web = account.web(timeout=0.5)
+    """Before the first word a bot has the time that Poe grants it, 120 s, if TIMEOUT is less."""
+    clock = Clock()
+    began = clock.now
+    web = account.web(timeout=60.0, clock=clock)
 
-    assert "hi" == ask(web, "!first=1 !echo hi").text
+    def wait_long(reply: Reply) -> None:
+        if reply.sent_at and not reply.text:
+            clock.now = began + 110.0
+
+    assert "hi" == ask(web, "!first=2 !echo hi", when_idle=wait_long).text
+    assert began + 110.0 == clock.now
 
 
 def test_silence_in_mid_reply_is_a_time_out(account: Account) -> None:
     """A bot that falls silent is given up after TIMEOUT, and stopped."""
     web = account.web(timeout=0.7)
-    told = failure_of(web, f"!hang !echo {WORDS}")
+    failure = failure_of(web, f"!hang !echo {WORDS}")
 
-    assert isinstance(told, errors.UpstreamTimeout)
-    assert "0.7 s" in str(told)
-    assert not told.another_token
-    until(lambda: account.journal(event="reply-cancelled"), 3)
+    assert isinstance(failure, errors.UpstreamTimeout)
+    assert "0.7 s" in str(failure)
+    assert not failure.another_token
+    until(lambda: account.journal(event="reply-cancelled"))
 
 
 def test_a_bot_that_never_begins_is_a_time_out(account: Account) -> None:
     """Not one word within what Poe grants the bot is a time-out; time runs fast here."""
     web = account.web(clock=lambda: time.monotonic() * 60)
-    told = failure_of(web, "!first=30 hello")
+    failure = failure_of(web, "!first=3600 hello")
 
-    assert isinstance(told, errors.UpstreamTimeout)
-    assert "120 s" in told.message
-    until(lambda: account.journal(event="reply-cancelled"), 3)
+    assert isinstance(failure, errors.UpstreamTimeout)
+    assert "120 s" in failure.message
+    until(lambda: account.journal(event="reply-cancelled"))
