@@ -56,7 +56,7 @@ class Script:
 
 
 class FakeWire:
-    """Plays its scripts, one a transfer and the last one for ever."""
+    """Plays its scripts, one a transfer and the last one again and again."""
 
     def __init__(self, clock: Clock, *scripts: Steps) -> None:
         self.clock = clock
