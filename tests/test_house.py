@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +33,20 @@ def test_no_module_is_long() -> None:
     }
 
     assert {} == {name: length for name, length in lengths.items() if length > LENGTH}
+
+
+def test_every_file_beside_the_code_is_packaged() -> None:
+    """Templates, tables and descriptions are there wherever the package is installed."""
+    pyproject = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text("utf-8"))
+    patterns = pyproject["tool"]["setuptools"]["package-data"]["*"]
+    beside = [
+        path for path in PACKAGE.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")
+    ]
+
+    assert {"hello.html", "models.toml", "openapi.json", "site.toml"} <= {
+        one.name for one in beside
+    }
+    assert [] == [path for path in beside if not any(path.match(pattern) for pattern in patterns)]
 
 
 @dataclass(frozen=True)
