@@ -66,12 +66,12 @@ class Transcript:
         adds. It may be empty, because what was streamed cannot be taken back.
         """
         match event:
-            case Text(text):
-                self._text.append(text)
+            case Text():
+                self._text.append(event.text)
             case Replaced(text):
                 return Text(self._replace(text))
-            case Reasoning(text):
-                self._reasoning.append(text)
+            case Reasoning():
+                self._reasoning.append(event.text)
             case ToolCallPart():
                 self._add_call(event)
             case Usage():

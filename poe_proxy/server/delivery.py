@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from itertools import chain
 from typing import Final
 
 from flask import Response, g, request
 
 from poe_proxy.apis.base import Api, Call
 from poe_proxy.chat import Done, Idle, ReplyEvent, Said, Waiting
-from poe_proxy.errors import InternalError, PoeProxyError, UpstreamInterrupted
+from poe_proxy.errors import PoeProxyError, UpstreamInterrupted
 from poe_proxy.server.bodies import read_body
 from poe_proxy.server.client_socket import ClientGone, ClientSocket
 from poe_proxy.server.failures import internal_error
@@ -28,6 +29,10 @@ CHECK_EVERY: Final = 0.5
 #: Seconds of silence after which a stream gets a keep-alive, so that nothing on the way takes the
 #: connection for dead.
 KEEP_ALIVE: Final = 15.0
+
+
+#: Events that say nothing.
+_SILENT: Final = (Idle, Waiting)
 
 
 def deliver(api: Api) -> Response:
@@ -66,16 +71,16 @@ def answer(
     However it ends, *events* are closed: the bot is stopped, and the token goes back. A failure
     before the first part is raised as a `PoeProxyError`; after that, it is the last frame.
     """
-    said = _Listener(events, client, clock)
+    said = _listen(events, client, clock)
     has_begun = False
     try:
         if not call.streams:
             yield call.body(said)
             return
-        said.await_first()
+        first = next(said)
         has_begun = True
         yield b""
-        yield from call.frames(said)
+        yield from call.frames(chain((first,), said))
     except GeneratorExit:  # the client hung up while a frame was written
         raise
     except BaseException as error:
@@ -104,71 +109,38 @@ def _as_failure(error: BaseException) -> PoeProxyError:
     return UpstreamInterrupted("The proxy was stopped before the end of the reply.")
 
 
-class _Listener(Iterator[Said]):
-    """The events of a reply, for as long as the client is there.
+def _listen(
+    events: Iterable[ReplyEvent], client: ClientSocket, clock: Callable[[], float]
+) -> Iterator[Said]:
+    """Yield what is said in *events*, for as long as the client is there.
 
-    A class and not a generator, because every event passes it.
+    After each long silence an `Idle` comes, for a keep-alive. Raises `ClientGone`, and
+    `UpstreamInterrupted` for a reply without an end.
     """
-
-    def __init__(
-        self,
-        events: Iterator[ReplyEvent],
-        client: ClientSocket,
-        clock: Callable[[], float],
-    ) -> None:
-        self._events = events
-        self._client = client
-        self._clock = clock
-        self._checked = self._spoke = clock()
-        self._first: Said | None = None
-        self._is_done = False
-
-    def await_first(self) -> None:
-        """Return once there is something to say, or after too long a silence.
-
-        Time in line is no silence: too much of it ends with a status of its own.
-        """
-        silent_since: float | None = None
-        for event in self._events:
-            now = self._clock()
-            self._check_client(event, now)
-            if isinstance(event, Waiting):
-                continue
-            if isinstance(event, Idle):
-                silent_since = silent_since or now
-                if now - silent_since < KEEP_ALIVE:
-                    continue
-            self._first, self._spoke = event, now
-            return
-        raise InternalError("The reply ended before it began.")
-
-    def __next__(self) -> Said:
-        if self._first is not None:
-            first, self._first = self._first, None
-            self._is_done = isinstance(first, Done)
-            return first
-        for event in self._events:
-            now = self._clock()
-            self._check_client(event, now)
-            if isinstance(event, Idle | Waiting):
-                if now - self._spoke < KEEP_ALIVE:
-                    continue
-                self._spoke = now
-                return Idle()
-            self._spoke = now
-            self._is_done = self._is_done or isinstance(event, Done)
-            return event
-        if not self._is_done:
-            raise UpstreamInterrupted("The reply broke off before its end.")
-        raise StopIteration
-
-    def _check_client(self, event: ReplyEvent, now: float) -> None:
-        """Raise `ClientGone` if the client has hung up.
-
-        A bot that talks without a pause gives no `Idle`, and while a client waits for a whole
-        answer no write can fail. So the time counts too.
-        """
-        if now - self._checked >= CHECK_EVERY or isinstance(event, Idle | Waiting):
-            self._checked = now
-            if self._client.is_gone():
+    checked = clock()
+    #: When the silence began; None until Poe has been asked.
+    silent_since: float | None = None
+    has_begun = is_done = False
+    for event in events:
+        now = clock()
+        said: Said | None = None if isinstance(event, _SILENT) else event
+        # A bot that talks without a pause gives no `Idle`, and while a client waits for a whole
+        # answer no write can fail. So the time counts too.
+        if said is None or now - checked >= CHECK_EVERY:
+            checked = now
+            if client.is_gone():
                 raise ClientGone
+        if said is None:
+            # Time in line is no silence: too much of it ends with a status of its own.
+            if isinstance(event, Waiting) and not has_begun:
+                continue
+            if silent_since is None:
+                silent_since = now
+            if now - silent_since < KEEP_ALIVE:
+                continue
+            said = Idle()
+        has_begun, silent_since = True, now
+        is_done = is_done or isinstance(said, Done)
+        yield said
+    if not is_done:
+        raise UpstreamInterrupted("The reply broke off before its end.")
