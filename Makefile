@@ -6,19 +6,31 @@ BIN := $(VENV)/bin
 CLIENTS := tests/clients
 # Tests mostly wait. A file's tests share their servers, so they stay together.
 PARALLEL := -n 4 --dist loadfile
+# What test-fast leaves out: the whole path in processes of its own, and programs that others wrote.
+SLOW := --ignore-glob='*/with_sim' --ignore=$(CLIENTS)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check fmt lint types layers clients independent independent-web independent-api independent-agents bench lock clean try try-image try-nginx try-systemd
+.PHONY: help install run test test-fast check fmt lint types layers clients \
+	independent independent-web independent-api independent-agents bench bench-test docs lock clean \
+	try try-image try-nginx try-systemd
 
 help:
 	@echo "make run          serve your .env; without one, a demo on a stand-in for Poe"
 	@echo "make test         all tests"
+	@echo "make test-fast    those that start no servers and no other clients"
 	@echo "make check        lint, types, layers and tests, as CI runs them"
+	@echo "make fmt          formats the code"
+	@echo "make docs         writes .env.example and the table in docs/settings.md"
+	@echo "make bench        the benchmark; make bench-test checks that it gives its figures"
 	@echo "make independent  clients and coding agents that others wrote"
-	@echo "make bench        the benchmark"
-	@echo "make fmt          puts the format right"
-	@echo "make clean        removes all that was installed"
 	@echo "make try          container, nginx and systemd, each tried for real (as root)"
+	@echo "make install      only what make run needs"
+	@echo "make clients      only the clients that make test needs"
+	@echo "make lock         pins what all of this needs, as of today"
+	@echo "make clean        removes everything that was installed"
+	@echo
+	@echo "Parts of these: lint types layers independent-web independent-api independent-agents"
+	@echo "                try-image try-nginx try-systemd"
 
 install: $(VENV)/installed
 $(VENV)/installed: requirements.txt
@@ -41,6 +53,9 @@ run: install
 
 test: $(VENV)/installed-dev clients
 	@$(BIN)/python -m pytest $(PARALLEL)
+
+test-fast: $(VENV)/installed-dev
+	@$(BIN)/python -m pytest $(PARALLEL) $(SLOW)
 
 check: lint types layers test
 
@@ -101,6 +116,12 @@ $(VENV)-independent-%/installed: tests/independent/requirements-%.txt
 
 bench: $(VENV)/installed-dev
 	@$(BIN)/python -m bench
+
+bench-test: $(VENV)/installed-dev
+	@$(BIN)/python -m pytest bench
+
+docs: install
+	@$(BIN)/python -m docs.write_settings
 
 try: try-nginx try-image try-systemd
 

@@ -1,4 +1,4 @@
-"""poe-proxy without a Poe account: the stand-in `poe_sim`, and the proxy in front of it."""
+"""poe-proxy without a Poe account: the proxy in front of `poe_sim`, a stand-in for Poe."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 KEY = "sk-demo"
 TOKENS = "demo-cookie-1,demo-cookie-2"
-#: Settings that lead to accounts, or out of this computer: whoever has them is not to have them
-#: used here.
+#: Settings that lead to accounts, or out of this computer: the demo ignores them.
 NOT_FOR_A_DEMO = ("AUTH_KEY", "AuthKey", "TOKENS", "POE_API_KEYS", "PROXY", "MODELS", "POE_SITE")
 
 
 def main() -> int:
+    """Run the demo until Ctrl-C; return the exit status."""
     given = (os.environ.get("PORT") or "8080").strip()
     port = int(given) if given.isdecimal() else 0
     if not 1 <= port <= 65535:
@@ -42,13 +42,13 @@ def main() -> int:
             "POE_WEB_URL": poe,
             "POE_WS_URL": poe.replace("http", "ws", 1),
             "POE_API_URL": poe,
-            # Nobody can be banned here, so nobody needs to wait.
+            # Poe cannot ban these accounts, so they need no rest.
             "COOL_DOWN": "0",
             "RATE_LIMIT": "0",
             "TOKEN_CONCURRENCY": "3",
         }
         gunicorn = [sys.executable, "-m", "gunicorn", "--config", str(HERE / "gunicorn.conf.py")]
-        # Not here, where a .env may be.
+        # Not in this folder, which may have a .env.
         proxy = _start([*gunicorn, "wsgi:app"], settings, Path("/"))
         running.append(proxy)
         base = f"http://{_reached_at((os.environ.get('HOST') or '0.0.0.0').strip('[] '))}:{port}"
@@ -88,8 +88,8 @@ To use your own Poe account, copy .env.example to .env and fill it in. Ctrl-C en
 def _start(
     command: list[str], settings: Mapping[str, str], folder: Path = HERE
 ) -> subprocess.Popen[str]:
-    strange = {name + suffix for name in NOT_FOR_A_DEMO for suffix in ("", "_FILE")}
-    environ = {name: value for name, value in os.environ.items() if name not in strange}
+    left_out = {name + suffix for name in NOT_FOR_A_DEMO for suffix in ("", "_FILE")}
+    environ = {name: value for name, value in os.environ.items() if name not in left_out}
     return subprocess.Popen(
         command,
         cwd=folder,
@@ -100,7 +100,7 @@ def _start(
 
 
 def _reached_at(host: str) -> str:
-    """Where this computer reaches a server that listens at *host*, as a URL writes it."""
+    """Return the address at which this computer reaches a server on *host*, in a URL's form."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     return f"[{host}]" if ":" in host else host
 

@@ -1,5 +1,5 @@
 """What gunicorn serves: `gunicorn wsgi:app`."""
 
-from poe_proxy import create_app
+from poe_proxy.app import create_app
 
 app = create_app()

@@ -1,7 +1,7 @@
-"""`make bench`: the proxy beside a direct connection, on both ways to Poe, in one run.
+"""`make bench`: the proxy compared with a direct connection, on both ways to Poe, in one run.
 
 Everything is on this machine, so read the ratios: the absolute figures are the machine's own.
-The proxy has a core for itself where there are two; the stand-in and the load share the rest.
+The proxy has a core to itself where there are two; the stand-in and the load share the rest.
 """
 
 from __future__ import annotations
@@ -72,9 +72,9 @@ def latency(ways: dict[str, tuple[Target, Process]], scale: float) -> Sequence[R
     later = {way: [lag * 1000 for s in run for lag in s.lags[1:]] for way, run in runs.items()}
     asked = {way: [s.first_text * 1000 for s in run] for way, run in runs.items()}
     return [
-        Row("first text behind Poe's sending, median", "ms", _median(firsts)),
-        Row("first text behind Poe's sending, 99 of 100", "ms", _high(firsts)),
-        Row("later text behind Poe's sending, median", "ms", _median(later)),
+        Row("lag of the first text behind Poe, median", "ms", _median(firsts)),
+        Row("lag of the first text behind Poe, 99 of 100", "ms", _high(firsts)),
+        Row("lag of later text behind Poe, median", "ms", _median(later)),
         Row("from the request to the first text, median", "ms", _median(asked)),
     ]
 
@@ -90,8 +90,8 @@ def in_flight(ways: dict[str, tuple[Target, Process]], scale: float) -> Sequence
     lags = {way: [lag * 1000 for s in run for lag in s.lags] for way, run in runs.items()}
     ends = {way: [s.done - s.asked for s in run] for way, run in runs.items()}
     return [
-        Row("200 in flight: text behind Poe's, median", "ms", _median(lags)),
-        Row("200 in flight: text behind Poe's, 99 of 100", "ms", _high(lags)),
+        Row("200 in flight: lag of text, median", "ms", _median(lags)),
+        Row("200 in flight: lag of text, 99 of 100", "ms", _high(lags)),
         Row(
             f"200 in flight: slowest whole reply ({seconds:g} s of text)",
             "s",
@@ -131,7 +131,7 @@ def chunks(ways: dict[str, tuple[Target, Process]], scale: float) -> Sequence[Ro
 
 
 def open_streams(ways: dict[str, tuple[Target, Process]], scale: float) -> Sequence[Row]:
-    """Memory of a stream that is open and silent, measured before a heap has grown by load."""
+    """Memory of a stream that is open and silent, measured before load has grown the heap."""
     count = max(100, int(1000 * scale))
     each = {
         way: asyncio.run(load.memory_of_open_streams(target, process, count))

@@ -45,7 +45,7 @@ class Stream:
 
 
 def body(target: Target, prompt: str, *, stream: bool) -> bytes:
-    """The JSON of a request."""
+    """Return the JSON of a request."""
     return orjson.dumps(
         {
             "model": target.model,
@@ -56,7 +56,7 @@ def body(target: Target, prompt: str, *, stream: bool) -> bytes:
 
 
 def session(connections: int) -> aiohttp.ClientSession:
-    """A client that keeps its connections."""
+    """Return a client that keeps its connections."""
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=connections),
         timeout=aiohttp.ClientTimeout(total=300),
@@ -83,7 +83,7 @@ async def stream(http: aiohttp.ClientSession, target: Target, prompt: str) -> St
             if "error" in chunk:
                 raise RuntimeError(f"{target.name}: {chunk['error']}")
             for choice in chunk["choices"]:
-                # Pieces that were on their way together may come as one.
+                # Pieces that were on the way together may come as one.
                 for stamp in (choice["delta"].get("content") or "").split():
                     asked.pieces.append((now, float(stamp)))
     asked.done = time.monotonic()
@@ -91,7 +91,7 @@ async def stream(http: aiohttp.ClientSession, target: Target, prompt: str) -> St
 
 
 async def streams(target: Target, prompt: str, count: int, at_once: int) -> Sequence[Stream]:
-    """*count* streams, *at_once* at a time."""
+    """Return *count* streams, made *at_once* at a time."""
     gate = asyncio.Semaphore(at_once)
 
     async def one(http: aiohttp.ClientSession) -> Stream:
@@ -103,7 +103,7 @@ async def streams(target: Target, prompt: str, count: int, at_once: int) -> Sequ
 
 
 async def whole(target: Target, prompt: str, count: int, at_once: int) -> float:
-    """*count* unstreamed answers, *at_once* at a time; return the seconds it took."""
+    """Ask for *count* unstreamed answers, *at_once* at a time; return the seconds that it took."""
     data = body(target, prompt, stream=False)
     headers = {"Authorization": f"Bearer {target.key}"}
     left = iter(range(count))

@@ -1,4 +1,4 @@
-"""The servers under measurement, each a process whose CPU and memory can be read."""
+"""The servers that are measured, each a process with CPU and memory that can be read."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def cores() -> tuple[set[int], set[int]]:
-    """The cores for the proxy, and those for the stand-in and the load."""
+    """Return the cores for the proxy, and those for the stand-in and the load."""
     all_of_them = sorted(os.sched_getaffinity(0))
     if len(all_of_them) == 1:
         return set(all_of_them), set(all_of_them)
@@ -65,7 +65,7 @@ class Process:
         return found
 
     def cpu(self) -> float:
-        """CPU seconds used so far, user and system, by it and its workers."""
+        """Return the CPU seconds used so far, user and system, by it and its workers."""
         ticks = 0
         for pid in self._pids():
             fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -73,9 +73,9 @@ class Process:
         return ticks / _TICKS
 
     def memory(self) -> float:
-        """MB of its own: heaps and stacks, once where its processes share them.
+        """Return the MB of its own: heaps and stacks, counted once where its processes share them.
 
-        Mapped files are left out: their part falls when any other program maps the same library.
+        Mapped files are left out: their share falls when any other program maps the same library.
         """
         kilobytes = 0
         for pid in self._pids():
@@ -85,7 +85,7 @@ class Process:
         return kilobytes / 1024
 
     def stop(self) -> None:
-        """End it, and wait for that."""
+        """End it, and wait until it has ended."""
         self._process.send_signal(signal.SIGINT)
         try:
             self._process.wait(10)
@@ -102,7 +102,7 @@ class Process:
 
 
 def free_port() -> int:
-    """A port that nobody listens on just now."""
+    """Return a port that is free just now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -110,7 +110,7 @@ def free_port() -> int:
 
 
 def stand_in(tokens: Sequence[str], keys: Sequence[str]) -> Process:
-    """`poe_sim`, as fast as it goes, with room for every reply at once."""
+    """Start `poe_sim`, as fast as it goes, with room for every reply at once."""
     port = free_port()
     process = Process(
         [
@@ -127,7 +127,7 @@ def stand_in(tokens: Sequence[str], keys: Sequence[str]) -> Process:
 
 
 def proxy(poe: str, key: str, credentials: Mapping[str, str]) -> Process:
-    """gunicorn with the real configuration, and limits that are never reached."""
+    """Start gunicorn with the real configuration, and limits that are never reached."""
     port = free_port()
     environ = {
         "HOST": "127.0.0.1",

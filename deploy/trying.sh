@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What try-image, try-nginx and try-systemd have in common; they source it.
+# What try-image, try-nginx and try-systemd share; they source this file.
 
 set -euo pipefail
 export LC_ALL=C.UTF-8
@@ -7,7 +7,7 @@ export LC_ALL=C.UTF-8
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 KEY=sk-try-key
 
-# Exported: the script goes on in a world of its own, and counts on.
+# Exported, since the script continues in a world of its own, and goes on counting there.
 export BEGAN=${BEGAN-$EPOCHSECONDS} FACTS=${FACTS-0}
 fact() {
     printf 'ok    %s\n' "$*"
@@ -21,7 +21,7 @@ fail() {
 
 passed() { printf '%d passed, 0 failed, in %d s\n' "$FACTS" $((EPOCHSECONDS - BEGAN)); }
 
-# needs COMMAND=PACKAGE ...: the commands are here, or are installed now.
+# needs COMMAND=PACKAGE ...: install the packages of the commands that are missing.
 needs() {
     local pair said missing=()
     for pair; do
@@ -36,28 +36,28 @@ needs() {
 
 # A subshell, so that the lock and the policy end with it.
 install_packages() (
-    # One script at a time: apt-get does not wait for another one.
+    # One script at a time: apt-get does not wait for another apt-get.
     exec 9<"$ROOT/deploy/trying.sh"
     flock 9
-    # A server among them is not to start on this machine. Debian's packages ask this file.
+    # A server among them must not start on this machine. Debian's packages ask this file.
     policy=/usr/sbin/policy-rc.d
     if [[ ! -e $policy ]]; then
         trap 'rm -f "$policy"' EXIT
         printf '#!/bin/sh\nexit 101\n' >"$policy"
         chmod 755 "$policy"
     fi
-    # A source that cannot be reached may be one that is not needed: it is for `install` to say.
+    # A source that is out of reach may not be needed: `install` will show it.
     apt-get -qq -o Acquire::Retries=3 update || true
     DEBIAN_FRONTEND=noninteractive nice apt-get -qq -o Acquire::Retries=3 install \
         --yes --no-install-recommends "$@"
-    # Nor at the next boot, for which Debian's package has enabled it.
+    # Nor at the next boot: Debian's package has enabled it for that.
     if [[ " $* " == *" nginx "* ]]; then
         update-rc.d nginx disable
     fi
 )
 
-# A command put behind this has mounts, processes and a loopback of its own: every port is free,
-# /etc may be changed, and all that was started and mounted is gone when it ends, however it ends.
+# Gives the command that follows it mounts, processes and a loopback of its own: every port is free,
+# /etc may be changed, and however the command ends, all that it started and mounted is gone then.
 # shellcheck disable=SC2016  # expanded by the inner shell
 a_world_of_its_own=(
     unshare --mount --net --pid --fork --kill-child --mount-proc
@@ -68,14 +68,14 @@ as_root() {
     [[ $(id -u) == 0 ]] || fail "needs root, for namespaces and mounts: sudo $0"
 }
 
-# readme_lines MARK: the commands of deploy/README.md below the comment that names them so,
-# each on one line.
+# readme_lines MARK: the commands of deploy/README.md below the comment <!-- MARK -->, one on each
+# line.
 readme_lines() {
     sed -n "/^<!-- $1 -->\$/,/^\`\`\`\$/ { /^<!--\|^\`\`\`/!p }" "$ROOT/deploy/README.md" |
         sed -z 's/ *\\\n */ /g'
 }
 
-# within SECONDS COMMAND...: it succeeds in time, tried again and again.
+# within SECONDS COMMAND...: repeat the command until it succeeds; fail if it does not in time.
 within() {
     local end=$((SECONDS + $1))
     shift
@@ -97,7 +97,7 @@ holds() {
     fact "$1"
 }
 
-# chat URL PROMPT [CURL OPTION...]: a whole answer. streamed: the same, as it arrives.
+# chat URL PROMPT [CURL OPTION...]: a whole answer. streamed: the answer as it arrives.
 chat() { ask false "$@"; }
 streamed() { ask true "$@"; }
 ask() {
@@ -112,7 +112,7 @@ ask() {
 
 get() { curl --silent --show-error --noproxy '*' --max-time 10 "$@"; }
 
-# stamped: the lines of stdin that hold something, each behind the second at which it came.
+# stamped: the lines of stdin that are not empty, each behind the time at which it came.
 stamped() {
     local line
     while IFS= read -r line; do
@@ -120,29 +120,29 @@ stamped() {
     done
 }
 
-# arrived_one_by_one WHAT STAMPED: a reply of many pieces came as it was said.
+# arrived_one_by_one WHAT STAMPED: the chunks of a reply came as the bot wrote them.
 arrived_one_by_one() {
     local what=$1 counted
     counted=$(awk '
         $2 == "data:" { n++; if (n == 1) first = $1; else { gap = $1 - last; if (gap > widest) widest = gap }
                         last = $1; if ($3 == "[DONE]") done = 1 }
         END { printf "%d %.2f %.2f %d", n, last - first, widest, done }' <<<"$2")
-    read -r pieces span widest finished <<<"$counted"
+    read -r chunks span widest finished <<<"$counted"
     [[ $finished == 1 ]] || fail "$what: no [DONE]; $(tail -3 <<<"$2")"
-    awk -v n="$pieces" -v span="$span" -v widest="$widest" \
+    awk -v n="$chunks" -v span="$span" -v widest="$widest" \
         'BEGIN { exit !(n >= 15 && span >= 1 && widest <= span / 3) }' ||
-        fail "$what: $pieces pieces in $span s, the longest silence $widest s: held back"
-    fact "$what: $pieces pieces over $span s, longest silence $widest s"
+        fail "$what: $chunks chunks in $span s, the longest silence $widest s: held back"
+    fact "$what: $chunks chunks over $span s, longest silence $widest s"
 }
 
-# milliseconds COMMAND...: how long until it succeeds for the first time.
+# milliseconds COMMAND...: the time until the command first succeeds.
 milliseconds() {
     local began=${EPOCHREALTIME/./}
     within 30 "$@" || return 1
     echo $(((${EPOCHREALTIME/./} - began) / 1000))
 }
 
-# memory_of PID: megabytes of it and of its children, shared pages counted once.
+# memory_of PID: the megabytes of a process and its children, with shared pages counted once.
 memory_of() {
     local pid sum=0 pss
     for pid in "$1" $(pgrep -P "$1"); do

@@ -1,6 +1,3 @@
-"""poe-proxy: Poe accounts behind the OpenAI API."""
+"""poe-proxy: Poe accounts behind the APIs that programs speak."""
 
-from poe_proxy.app import create_app
-
-__all__ = ["create_app"]
 __version__ = "0.1.0"

@@ -3,35 +3,32 @@
 from __future__ import annotations
 
 import logging
-import re
-from collections.abc import Callable, Iterable
-from contextlib import suppress
-from ipaddress import ip_address, ip_network
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
-
-from flask import Flask
 
 from poe_proxy import logs
+from poe_proxy.apis.chat_completions import ChatCompletions
 from poe_proxy.gateway import Gateway
 from poe_proxy.models import Models
 from poe_proxy.net.fetching import Fetcher
 from poe_proxy.pool.balances import Balance, PointsWatch
 from poe_proxy.pool.limits import Limit, PerMinute, Rest
 from poe_proxy.pool.rotator import Token, TokenRotator
-from poe_proxy.server import routes
+from poe_proxy.server.application import Application
+from poe_proxy.server.services import Services
 from poe_proxy.settings import EXAMPLE_KEY, Settings
 from poe_proxy.shaping import tokenizer
 from poe_proxy.upstreams.base import Upstream
-from poe_proxy.upstreams.poe_api import Catalogue, Learned, PoeApi
+from poe_proxy.upstreams.poe_api import Catalogue, PoeApi
 from poe_proxy.upstreams.poe_web import Credentials, PoeWeb, Site
 from poe_proxy.upstreams.poe_web.prompts import Prompt, RoleMode, check_labels
+from poe_proxy.upstreams.refusals import Refusals
 
 log = logging.getLogger(__name__)
 
 
 def read_settings(dotenv: Path = Path(".env")) -> Settings:
-    """Return the settings of this process; raises `BadSettings` naming all that is wrong."""
+    """Return the settings of this process; raises `BadSettings` naming every problem."""
     return Settings.from_env(
         dotenv,
         checks={
@@ -43,51 +40,73 @@ def read_settings(dotenv: Path = Path(".env")) -> Settings:
     )
 
 
-def create_app(settings: Settings | None = None) -> Flask:
-    """Return the WSGI application for *settings*, by default those of the environment."""
-    settings = settings or read_settings()
-    logs.set_up(settings.log_level)
+def create_app(
+    settings: Settings | None = None, *, upstreams: Sequence[Token[Upstream]] | None = None
+) -> Application:
+    """Return the WSGI application for *settings*, by default those of the environment: then the
+    process is ours, and its log is set up too.
+
+    *upstreams* are tokens to use instead of those in the settings.
+    """
+    if settings is None:
+        settings = read_settings()
+        logs.set_up(settings.log_level)
     if EXAMPLE_KEY in settings.auth_keys:
         log.warning(
-            "AuthKey holds %s, the key of every example: whoever can reach this server can "
+            "AuthKey holds %s, the key of every example: anyone who can reach this server can "
             "use your Poe accounts. Set another one.",
             EXAMPLE_KEY,
         )
-    keys, catalogue = _keys(settings)
-    cookies = list(_cookies(settings))
-    tokens = TokenRotator([*keys, *cookies], patience=settings.queue_timeout)
-    PointsWatch(tokens, every=settings.points_check).start()
+    catalogue: Catalogue | None = None
+    if upstreams is None:
+        keys, catalogue = _keys(settings)
+        upstreams = [*keys, *_cookies(settings)]
+    tokens = TokenRotator(upstreams, patience=settings.queue_timeout)
+    watch = PointsWatch(tokens, every=settings.points_check)
+    watch.start()
+    balance = Balance(tokens)
     tokenizer.warm_up()
-    app = Flask(__name__)
-    app.extensions["poe_proxy"] = routes.Services(
+
+    def close() -> None:
+        watch.stop()
+        balance.stop()
+        if catalogue is not None:
+            catalogue.stop()
+        for token in upstreams:
+            try:
+                token.upstream.close()
+            except Exception:  # the others still have to be closed
+                log.exception("%s was not closed", token.label)
+
+    services = Services(
         gateway=Gateway(
             tokens,
             Models.load(settings.models),
             catalogue=catalogue.entries if catalogue else tuple,
         ),
-        balance=Balance(tokens),
+        balance=balance,
         auth_keys=settings.auth_keys,
         max_body=round(settings.max_body_mb * 1_000_000),
-        errors_as_text=settings.errors_as_text,
+        apis={"chat_completions": ChatCompletions(errors_as_text=settings.errors_as_text)},
+        close=close,
     )
-    routes.register(app)
-    app.wsgi_app = _real_callers(  # type: ignore[method-assign]  # Flask's own idiom
-        _tidy_paths(app.wsgi_app), settings.forwarded_allow_ips
+    kinds = [token.kind for token in upstreams]
+    log.info(
+        "serving %d cookie token(s) and %d API key(s)", kinds.count("cookie"), kinds.count("key")
     )
-    log.info("serving %d cookie token(s) and %d API key(s)", len(cookies), len(keys))
-    return app
+    return Application(services, proxies=settings.forwarded_allow_ips)
 
 
 def _keys(settings: Settings) -> tuple[list[Token[Upstream]], Catalogue | None]:
-    """The tokens of the official API, and what it offers; None if there is no key."""
-    learned = Learned()
-    # Each upstream looks things up in the list, and the first of them fetches it.
+    """Return the tokens of the official API, and its catalogue; None if there is no key."""
+    refusals = Refusals()
+    # All upstreams look things up in the catalogue, and the first of them fetches it.
     catalogue = Catalogue(lambda: upstreams[0].fetch_models())
     upstreams = [
         PoeApi(
             key,
             catalogue=catalogue,
-            learned=learned,
+            refusals=refusals,
             api_url=settings.poe_api_url,
             proxy=settings.proxy,
             timeout=settings.timeout,
@@ -107,14 +126,13 @@ def _keys(settings: Settings) -> tuple[list[Token[Upstream]], Catalogue | None]:
             rank=0,
             limits=_limits(settings.api_rate_limit, 0),
             concurrency=settings.api_concurrency,
-            is_watched=True,
         )
         for place, upstream in enumerate(upstreams, 1)
     ], catalogue
 
 
 def _cookies(settings: Settings) -> Iterable[Token[Upstream]]:
-    """The tokens of the web protocol."""
+    """Yield the tokens of the web protocol."""
     site = Site.load(settings.poe_site)
     prompt = Prompt(RoleMode(settings.simulate_roles), settings.role_pattern, settings.role_labels)
     fetcher = Fetcher(settings.proxy)
@@ -140,7 +158,6 @@ def _cookies(settings: Settings) -> Iterable[Token[Upstream]]:
             rank=1,
             limits=_limits(settings.rate_limit, settings.cool_down),
             concurrency=settings.token_concurrency,
-            is_watched=True,
         )
 
 
@@ -151,52 +168,3 @@ def _limits(per_minute: int, rest: float) -> tuple[Limit, ...]:
     if rest:
         limits.append(Rest(rest))
     return tuple(limits)
-
-
-def _tidy_paths(app: Callable[..., Any]) -> Callable[..., Any]:
-    """Take `//v1//models/` for `/v1/models`: clients join their base URL in many ways."""
-
-    def tidied(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
-        path = environ.get("PATH_INFO", "")
-        if "//" in path or (path.endswith("/") and path != "/"):
-            environ["PATH_INFO"] = re.sub("/{2,}", "/", path).rstrip("/") or "/"
-        return app(environ, start_response)
-
-    return tidied
-
-
-def _real_callers(app: Callable[..., Any], proxies: Iterable[str]) -> Callable[..., Any]:
-    """Take the caller's address from X-Forwarded-For, where one of our *proxies* wrote it.
-
-    gunicorn looks at FORWARDED_ALLOW_IPS for the scheme only, and werkzeug's ProxyFix believes
-    whoever connects.
-    """
-    networks = [
-        ip_network(every)
-        for one in proxies
-        for every in (("0.0.0.0/0", "::/0") if one == "*" else (one,))
-    ]
-
-    def is_ours(address: str) -> bool:
-        # A Unix socket has no address, and strangers do not reach it.
-        return not address or any(ip_address(address) in network for network in networks)
-
-    def told(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
-        environ["REMOTE_ADDR"] = _unmapped(environ.get("REMOTE_ADDR", ""))
-        forwarded = environ.get("HTTP_X_FORWARDED_FOR")
-        hops = forwarded.split(",") if forwarded else []
-        # From the nearest one on, each as long as the one before it may be believed.
-        with suppress(ValueError):
-            while hops and is_ours(environ["REMOTE_ADDR"]):
-                environ["REMOTE_ADDR"] = _unmapped(str(ip_address(hops.pop().strip())))
-        return app(environ, start_response)
-
-    return told
-
-
-def _unmapped(address: str) -> str:
-    """1.2.3.4 for ::ffff:1.2.3.4, as a socket that takes both kinds writes it."""
-    with suppress(ValueError):
-        inner = getattr(ip_address(address), "ipv4_mapped", None)
-        return str(inner) if inner else address
-    return address

@@ -14,7 +14,7 @@ FinishReason: TypeAlias = Literal["stop", "length", "tool_calls", "content_filte
 
 @dataclass(frozen=True, slots=True)
 class TextPart:
-    """A piece of a message that is text."""
+    """A part of a message that is text."""
 
     text: str = field(repr=False)
 
@@ -25,7 +25,7 @@ class ImagePart:
 
     url: str = field(repr=False)
     detail: str | None = None
-    #: Where the client sent it: what is wrong with it is said by this path.
+    #: The client's own path to it, which errors about it name.
     path: str = field(default="messages", compare=False)
 
 
@@ -35,7 +35,7 @@ class FilePart:
 
     data: str = field(repr=False)
     filename: str | None = None
-    #: As that of an image.
+    #: As for an image.
     path: str = field(default="messages", compare=False)
 
 
@@ -50,7 +50,7 @@ class ToolCall:
     name: str
     #: A JSON text, as the bot wrote it.
     arguments: str = field(repr=False)
-    #: Whatever else stood beside it, such as Gemini's `extra_content`; goes back unchanged.
+    #: Further fields of the call, such as Gemini's `extra_content`; sent back unchanged.
     extra: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
@@ -72,28 +72,80 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Tool:
+    """A tool that the bot may call."""
+
+    name: str
+    #: None where the client gave none.
+    description: str | None = field(default=None, repr=False)
+    #: The JSON schema of its arguments; None where the client gave none.
+    schema: Mapping[str, Any] | None = field(default=None, repr=False)
+    #: The client's path to the schema, such as `tools[0].function.parameters`.
+    path: str = field(default="tools", compare=False)
+    #: Further fields of the definition, such as `strict`; sent to Poe unchanged.
+    extra: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    #: Fields beside the definition, such as `cache_control`; the same.
+    beside: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def definition(self) -> dict[str, Any]:
+        """The tool as a JSON object in the form that bots know."""
+        given = {"name": self.name, "description": self.description, "parameters": self.schema}
+        return {**{name: one for name, one in given.items() if one is not None}, **self.extra}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolChoice:
+    """Whether the bot may, must or must not call a tool."""
+
+    #: `other` is a form that only Poe may know: it is passed on as it came, and cannot be taught.
+    mode: Literal["auto", "none", "required", "other"]
+    #: The one tool that must be called; only with `required`.
+    name: str | None = None
+    #: The form of an `other` choice.
+    other: Mapping[str, Any] | None = field(default=None, repr=False)
+    #: The client's field, such as `tool_choice`.
+    path: str = field(default="tool_choice", compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JsonWanted:
+    """The client wants JSON: any object, or a value that fits a schema."""
+
+    #: None: any object will do.
+    schema: Mapping[str, Any] | None = field(default=None, repr=False)
+    #: What the answer is, in the client's words.
+    description: str | None = field(default=None, repr=False)
+    #: The client's field, such as `response_format`.
+    path: str = field(default="response_format", compare=False)
+    #: The client's path to the schema, such as `response_format.json_schema.schema`.
+    schema_path: str = field(default="response_format", compare=False)
+    #: Further fields beside the schema, such as `name` and `strict`; sent to Poe unchanged.
+    extra: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    #: Fields beside the form, where other vendors have the schema; the same.
+    beside: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ChatRequest:
-    """What a client asks for, checked and in one shape."""
+    """What a client asks for, checked, and in the same shape for every API.
+
+    How the answer is dressed belongs to the API's `Call`.
+    """
 
     #: The name as the client wrote it; answers carry it back.
     model: str
     messages: tuple[Message, ...] = field(repr=False)
-    stream: bool = False
-    include_usage: bool = False
     temperature: float | None = None
     top_p: float | None = None
     max_tokens: int | None = None
     stop: tuple[str, ...] = ()
-    #: Tool definitions in OpenAI's JSON shape.
-    tools: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
-    tool_choice: str | Mapping[str, Any] | None = None
+    tools: tuple[Tool, ...] = field(default=(), repr=False)
+    tool_choice: ToolChoice | None = None
     parallel_tool_calls: bool | None = None
-    #: Whether the client speaks the form that tools had before: `functions`, of which an answer
-    #: calls one, as `function_call`. Beneath they are tools like others.
-    legacy_functions: bool = False
-    response_format: Mapping[str, Any] | None = None
+    json: JsonWanted | None = None
     reasoning_effort: str | None = None
-    #: Fields that have no name here, a bot's own parameters among them, as they came.
+    #: All other fields as they came, a bot's own parameters included.
     extra: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
@@ -106,15 +158,9 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True)
-class Sending:
-    """The request goes out to Poe when the next event is asked for. Comes from an upstream, and
-    goes no further than the gateway: that is the moment from which a token's use counts."""
-
-
-@dataclass(frozen=True, slots=True)
 class Idle:
     """Nothing new. Comes at least twice a second while there is nothing to say, so that
-    those above can look whether the client is still there."""
+    the layers above can check whether the client is still there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +172,7 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Replaced:
-    """The bot rewrote itself: `text` is the whole answer so far, what came before is void."""
+    """The bot rewrote its answer: `text` is all of it so far, and replaces what came before."""
 
     text: str = field(repr=False)
 
@@ -145,20 +191,20 @@ class ToolCallPart:
     index: int
     id: str | None = None
     name: str | None = None
-    #: A piece of a JSON text; the pieces of one index join to the whole.
+    #: A piece of a JSON text; the whole is all pieces with the same index, joined.
     arguments: str = field(default="", repr=False)
     extra: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """How much was read and written, as Poe counts it. The last one holds."""
+    """How many tokens were read and written. Of several in a reply the last one counts."""
 
     prompt_tokens: int
     completion_tokens: int
-    #: `prompt_tokens_details` and `completion_tokens_details`, where Poe gives them.
+    #: `prompt_tokens_details` and `completion_tokens_details`, if Poe gives them.
     details: Mapping[str, Any] = field(default_factory=dict)
-    #: Poe's own total, which may be more than the sum; None where it gives none.
+    #: Poe's own total, which may be more than the sum; None if it gives none.
     total_tokens: int | None = None
 
 
@@ -170,3 +216,6 @@ class Done:
 
 
 ReplyEvent: TypeAlias = Waiting | Idle | Text | Replaced | Reasoning | ToolCallPart | Usage | Done
+#: What an API dresses for its client. `Idle` is only a sign to keep the connection alive:
+#: `delivery` lets one through after each long silence.
+Said: TypeAlias = Idle | Text | Replaced | Reasoning | ToolCallPart | Usage | Done

@@ -1,5 +1,5 @@
-"""Every way a request can fail. Status, OpenAI type and code, and what a failure
-means for the token and for a second try, are read from the class.
+"""Every way a request can fail. Status, OpenAI type and code, what a failure means for
+the token, and whether a second try makes sense: all of it is read from the class.
 
 * PoeProxyError
   x InvalidRequest            400  the client's doing; `param` names the field
@@ -13,22 +13,23 @@ means for the token and for a second try, are read from the class.
   x InternalError             500  a fault of our own
   x UpstreamError             502  Poe's
     + UpstreamUnreachable     502  nothing was sent
-    + UpstreamUncertain       502  sent, and cut off before the reply began
-    + UpstreamInterrupted     502  cut off within the reply
+    + UpstreamUncertain       502  sent, but the connection broke before the reply began
+    + UpstreamInterrupted     502  the reply broke off
     + UpstreamTimeout         504  nothing came in time
     + UpstreamProtocolError   502  what came made no sense
-      - AnswerUnusable        502  the bot twice answered in another form than was asked for
+      - AnswerUnusable        502  the bot twice answered in the wrong form
     + UpstreamChanged         502  Poe no longer knows an operation of the site
     + UpstreamBlocked         502  a challenge page instead of an answer
     + UpstreamOverloaded      503  too much to do there
     + UpstreamRefused         502  a refusal that has no class of its own
     + BotNotFound             404  no such bot
     + BotNotAllowed           403  the bot is not for this account
-    + BotLimited              429  the bot has had its share, whoever asks
+    + BotLimited              429  the bot's own limit, the same for every token
     + BotFailed               502  the bot broke down
     + PromptTooLong           400  more than the bot can read
     + PromptRefused           403  moderation
     + ParameterRefused        400  the bot does not take a field, or its value
+      - ToolsRefused          400  the bot takes no tools, or not this tool choice
     + PartRefused             400  this way to Poe does not take a part of a message
     + TokenRejected           502  Poe no longer takes this token
     + TokenLimited            429  this token has had its share for now
@@ -37,14 +38,16 @@ means for the token and for a second try, are read from the class.
 
 from __future__ import annotations
 
+from math import inf
 from typing import ClassVar
 
 
 class PoeProxyError(Exception):
-    """Anything that ends a request; never raised itself.
+    """The base of all failures of a request; never raised itself.
 
     The message is shown to the client: it never holds a credential or the text of
-    a conversation.
+    a conversation. `param` is the client's own path to a field where the value carries
+    one, otherwise the name of a field of `ChatRequest`.
     """
 
     status: ClassVar[int] = 500
@@ -101,7 +104,7 @@ class RouteNotFound(PoeProxyError):
 
 
 class MethodNotAllowed(PoeProxyError):
-    """The path exists and does not take this method."""
+    """The path exists but does not take this method."""
 
     status = 405
     type = "invalid_request_error"
@@ -139,7 +142,7 @@ class InternalError(PoeProxyError):
 
 
 class UpstreamError(PoeProxyError):
-    """Poe did not answer as hoped; never raised itself."""
+    """Poe did not answer as it should; never raised itself."""
 
     status = 502
     type = "upstream_error"
@@ -150,44 +153,52 @@ class UpstreamError(PoeProxyError):
     #: Whether only the other way to Poe may do better: what failed is the same for every
     #: token of this kind.
     another_kind: ClassVar[bool] = False
+    #: Whether the trouble is the token's own, and says nothing about the next token.
+    is_of_token: ClassVar[bool] = False
+    #: Seconds that the token rests afterwards unless Poe says for how long; None: no rest.
+    rest: ClassVar[float | None] = None
+    #: Whether the token is set aside for good.
+    retires: ClassVar[bool] = False
+    #: Whether the token rests until its account is known to have points again.
+    is_out_of_points: ClassVar[bool] = False
 
 
 class UpstreamUnreachable(UpstreamError):
-    """No connection came about, so nothing was sent."""
+    """No connection was made, so nothing was sent."""
 
     code = "upstream_unreachable"
     another_token = True
 
 
 class UpstreamUncertain(UpstreamError):
-    """The request went out and the answer to it was lost: Poe may be acting on it."""
+    """The request was sent, but its answer was lost: Poe may be acting on it."""
 
     code = "upstream_uncertain"
 
 
 class UpstreamInterrupted(UpstreamError):
-    """The reply had begun, and broke off."""
+    """The reply had begun, but broke off."""
 
     code = "upstream_interrupted"
 
 
 class UpstreamTimeout(UpstreamError):
-    """Nothing came within the time that was given."""
+    """Nothing came in time."""
 
     status = 504
     code = "upstream_timeout"
 
 
 class UpstreamProtocolError(UpstreamError):
-    """Poe said something that makes no sense to us."""
+    """Poe sent something that we do not understand."""
 
     code = "upstream_protocol"
 
 
 class AnswerUnusable(UpstreamProtocolError):
-    """The bot answered in another form than was asked for, also when it was told so.
+    """The bot answered in the wrong form, even after a correction.
 
-    The same request would be two more answers to pay for, and most likely of the same kind.
+    The same request would cost two more answers, most likely of the same kind.
     """
 
     client_may_retry = False
@@ -205,10 +216,11 @@ class UpstreamBlocked(UpstreamError):
 
     code = "upstream_blocked"
     another_kind = True
+    rest = 60.0
 
 
 class UpstreamOverloaded(UpstreamError):
-    """Poe, or the maker of the model, has too much to do; nothing was begun."""
+    """Poe, or the maker of the model, has too much to do; nothing was started."""
 
     status = 503
     code = "upstream_overloaded"
@@ -216,7 +228,7 @@ class UpstreamOverloaded(UpstreamError):
 
 
 class UpstreamRefused(UpstreamError):
-    """Poe refused the request for a reason that has no class here; nothing was begun."""
+    """Poe refused the request for a reason that has no class here; nothing was started."""
 
     code = "upstream_refused"
     another_kind = True
@@ -279,6 +291,10 @@ class ParameterRefused(UpstreamError):
     code = "unsupported_parameter"
 
 
+class ToolsRefused(ParameterRefused):
+    """The bot has no tools of its own, or does not take this choice: tools can be taught."""
+
+
 class PartRefused(UpstreamError):
     """This way to Poe does not take an image or file in this form; the other one may."""
 
@@ -289,10 +305,12 @@ class PartRefused(UpstreamError):
 
 
 class TokenRejected(UpstreamError):
-    """Poe no longer accepts this token; it is set aside, and another may still do."""
+    """Poe no longer accepts this token; it is set aside, and another may still work."""
 
     code = "upstream_auth"
     another_token = True
+    is_of_token = True
+    retires = True
 
 
 class TokenLimited(UpstreamError):
@@ -302,6 +320,8 @@ class TokenLimited(UpstreamError):
     type = "rate_limit_error"
     code = "rate_limit_exceeded"
     another_token = True
+    is_of_token = True
+    rest = 30.0
 
 
 class TokenExhausted(TokenLimited):
@@ -310,3 +330,5 @@ class TokenExhausted(TokenLimited):
     type = "insufficient_quota"
     code = "insufficient_quota"
     client_may_retry = False
+    rest = inf
+    is_out_of_points = True

@@ -1,4 +1,4 @@
-"""The log: a line each, which says the request that it belongs to."""
+"""The log: each line names the request that it belongs to."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final, TextIO
 
 _PACKAGE: Final = "poe_proxy"
 
-#: The id of the request that this thread (under gevent: this greenlet) is at; "-" outside of one.
+#: The id of the request that this thread (under gevent: this greenlet) serves; "-" for none.
 request_id: Final = ContextVar("request_id", default="-")
 
 
@@ -22,7 +22,7 @@ def set_up(level: str) -> None:
 
 
 def handler(to: TextIO | None = None) -> logging.Handler:
-    """Return what writes those lines *to* a stream, by default to stderr."""
+    """Return a handler that writes such lines *to* a stream, by default to stderr."""
     made = logging.StreamHandler(to)
     made.addFilter(_name_request)
     made.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(request_id)s %(message)s"))

@@ -17,7 +17,7 @@ TokenKind: TypeAlias = Literal["key", "cookie"]
 #: How a model file names the kinds of token.
 _KINDS: Final[Mapping[str, TokenKind]] = {"keys": "key", "cookies": "cookie"}
 
-#: What a bot's handle may be: what fits between two slashes of poe.com's addresses.
+#: A valid handle of a bot: what fits between two slashes of poe.com's addresses.
 _HANDLE: Final = re.compile(r"(?!\.+\Z)[^\s/?#%\x00-\x1f\x7f]{1,100}")
 
 
@@ -27,7 +27,7 @@ class Route:
 
     bot: str
     kind: TokenKind | None = None
-    #: Whether the user's own file says so; what is built in is listed only if it leads somewhere.
+    #: Whether it is in the user's own file; a built-in name is listed only if its bot exists.
     is_own: bool = False
 
 
@@ -39,7 +39,7 @@ class Models:
     names: Mapping[str, Route] = field(default_factory=dict)
     #: Patterns of names that are not listed and lead nowhere.
     hidden: tuple[str, ...] = ()
-    #: The handles of bots that names call by their inner names.
+    #: The handles of bots, by their inner names in lower case.
     handles: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
@@ -84,14 +84,15 @@ class Models:
             raise ValueError("names: must be a table, [names].")
         names = dict(inherited.names) if builtin else {}
         for name, target in given.items():
-            # A later entry replaces an earlier one in whatever case it is written.
+            # A later entry replaces an earlier one, upper or lower case alike.
             for listed in [one for one in names if one.lower() == name.lower()]:
                 del names[listed]
             names[name] = _route(name, target, is_own)
         return cls(MappingProxyType(names), tuple(pattern.lower() for pattern in hide), handles)
 
     def resolve(self, name: str) -> Route | None:
-        """Return where *name* leads, in any case; None if it is hidden or can be no handle."""
+        """Return where *name* leads, upper or lower case alike; None if it is hidden, or neither
+        in the table nor a valid handle."""
         wanted = name.lower()
         if self._is_hidden(wanted):
             return None
@@ -101,14 +102,14 @@ class Models:
         return Route(name) if _HANDLE.fullmatch(name) else None
 
     def handle(self, bot: str) -> str:
-        """Return how poe.com shows *bot*, which may be one of the inner names."""
+        """Return the handle that poe.com shows for *bot*, which may be an inner name."""
         return self.handles.get(bot.lower(), bot)
 
     def listing(self, catalogue: Iterable[Mapping[str, Any]] = ()) -> list[dict[str, Any]]:
         """Return the names that are not hidden as entries of OpenAI's model list.
 
-        *catalogue* are entries of the same form for what Poe offers; names that lead to one
-        of them carry its facts. If it is empty, nothing is known and every name is listed.
+        *catalogue* has an entry of the same form for each bot that Poe offers; a name that leads
+        to one carries its facts. If it is empty, nothing is known and every name is listed.
         """
         offered = {entry["id"].lower(): dict(entry) for entry in catalogue}
         listed: dict[str, dict[str, Any]] = {}
@@ -118,7 +119,7 @@ class Models:
                 continue
             entry = {"object": "model", "created": 0, "owned_by": "poe", **(target or {})}
             listed[name.lower()] = {**entry, "id": name}
-        # A name of the table that is also a bot's own has been decided by the table.
+        # Where a name of the table is also a bot's handle, the table decides.
         everything = {**listed, **{name: e for name, e in offered.items() if name not in listed}}
         return [entry for name, entry in everything.items() if not self._is_hidden(name)]
 
@@ -128,7 +129,7 @@ class Models:
 
 def _route(name: str, target: Any, is_own: bool) -> Route:
     if not name or name != name.strip():
-        # It would be listed, but the name in a request is read without blanks around it.
+        # It would be listed, but blanks around the name in a request are dropped.
         raise ValueError(
             f"names.{name!r}: the name must not be empty, or begin or end with a blank."
         )

@@ -1,25 +1,40 @@
-"""Everything the proxy can be told, read once and frozen.
+"""All settings, each declared once: its name in the environment, default, check and meaning.
 
-Each setting stands here, in `.env.example` and in the README; a test compares the three.
+`Settings.from_env` reads what is declared here, and `make docs` writes `.env.example` and the
+table in `docs/settings.md` from it.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
-from ipaddress import ip_network
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Self, cast
-from urllib.parse import urlsplit
+from typing import Any, Final, Self
 
-from dotenv.parser import parse_stream
-from environs import EnvValidationError, FileAwareEnv, ValidationError, validate
+from environs import ValidationError, validate
 
-#: The key that stands in every example of the Go program, and so in every guess of a stranger.
+from poe_proxy.environment import (
+    Environment,
+    are_networks,
+    as_base_url,
+    as_list,
+    as_pairs,
+    declared,
+    is_file,
+    is_url,
+    number,
+    parsed,
+    path,
+    setting,
+    switch,
+    text,
+    whole_number,
+)
+
+#: The key in every example of the Go program, and so the first that a stranger tries.
 EXAMPLE_KEY: Final = "sk-123456"
 
-_PROXY_SCHEMES: Final = ("http", "https", "socks5", "socks5h")
 _NOT_NEGATIVE: Final = validate.Range(min=0)
 _POSITIVE: Final = validate.Range(min=0, min_inclusive=False)
 _AT_LEAST_ONE: Final = validate.Range(min=1)
@@ -36,59 +51,260 @@ class BadSettings(Exception):
         lines = [f"  {name}: {' '.join(why)}" for name, why in problems.items()]
         super().__init__(
             "poe-proxy cannot start with these settings "
-            "(.env.example and the README describe each):\n" + "\n".join(lines)
+            "(.env.example and docs/settings.md describe each):\n" + "\n".join(lines)
         )
+
+
+def _has_role(pattern: str) -> None:
+    if "{role}" not in pattern:
+        raise ValidationError("Must contain {role}, which stands for the name of the role.")
+
+
+def _fit_into_a_header(keys: tuple[str, ...]) -> None:
+    # A key is sent in a header.
+    if not all(re.fullmatch("[!-~]+", key) for key in keys):
+        raise ValidationError("Must be keys of printable ASCII, separated by commas.")
+
+
+def _as_api_url(given: str) -> str:
+    # Clients know it as https://api.poe.com/v1.
+    return as_base_url(as_base_url(given).removesuffix("/v1"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What the environment and `.env` say; durations in seconds."""
+    """Every setting, in the order of the documents."""
 
-    #: Where to listen.
-    host: str = "0.0.0.0"
-    port: int = 8080
-    #: The proxies in front whose word counts for who is calling: addresses, networks, or `*`.
-    forwarded_allow_ips: tuple[str, ...] = ("127.0.0.1", "::1")
-    #: The keys that clients may use; at least one.
-    auth_keys: tuple[str, ...] = field(repr=False)
-    #: Cookies of poe.com, each one account.
-    tokens: tuple[str, ...] = field(default=(), repr=False)
-    #: Keys of api.poe.com.
-    api_keys: tuple[str, ...] = field(default=(), repr=False)
+    auth_keys: tuple[str, ...] = setting(
+        "AuthKey",
+        parsed(as_list),
+        alias="AUTH_KEY",
+        secret=True,
+        heading="Needed",
+        needed=True,
+        meaning="The key that clients send as `Authorization: Bearer <key>`; several, say one for "
+        "each client, are separated by commas. Choose a long one and keep it secret: anyone who "
+        "has it can use your Poe accounts.",
+        example="sk-choose-something-long",
+    )
+    tokens: tuple[str, ...] = setting(
+        "TOKENS",
+        parsed(as_list),
+        default=(),
+        secret=True,
+        needed=True,
+        meaning="Your Poe accounts by cookie, separated by commas: each is the value of the cookie "
+        "`p-b` as your browser shows it, percent-encoded or not, or a list such as "
+        "`p-b=...; p-lat=...; formkey=...`, in which `p-lat` and `formkey` are optional. "
+        "Not needed if `POE_API_KEYS` is set.",
+    )
+    api_keys: tuple[str, ...] = setting(
+        "POE_API_KEYS",
+        parsed(as_list),
+        check=_fit_into_a_header,
+        default=(),
+        secret=True,
+        meaning="Keys of Poe's official API, from https://poe.com/api/keys, separated by commas. "
+        "They can stand alone or beside `TOKENS`, and are used first.",
+    )
 
-    simulate_roles: int = 0
-    role_pattern: str = "||>{role}-"
-    role_labels: Mapping[str, str] = field(default_factory=dict)
+    port: int = setting(
+        "PORT",
+        whole_number,
+        check=validate.Range(min=1, max=65535),
+        default=8080,
+        heading="Server",
+        meaning="The port to listen on.",
+    )
+    host: str = setting(
+        "HOST",
+        text,
+        default="0.0.0.0",
+        meaning="The address to listen on; `127.0.0.1` is for this machine alone.",
+    )
+    forwarded_allow_ips: tuple[str, ...] = setting(
+        "FORWARDED_ALLOW_IPS",
+        parsed(as_list),
+        check=are_networks,
+        default=("127.0.0.1", "::1"),
+        meaning="Proxies in front (nginx, a load balancer) whose `X-Forwarded-For` and "
+        "`X-Forwarded-Proto` are trusted: addresses or networks, separated by commas; `*` for any, "
+        "where nothing else can connect.",
+    )
+    max_body_mb: float = setting(
+        "MAX_BODY_MB",
+        number,
+        check=_POSITIVE,
+        default=20.0,
+        meaning="The largest request body, in megabytes (1 MB is 1,000,000 bytes).",
+    )
+    log_level: str = setting(
+        "LOG_LEVEL",
+        parsed(str.upper),
+        check=validate.OneOf(("DEBUG", "INFO", "WARNING", "ERROR")),
+        default="INFO",
+        meaning="How much is logged: `DEBUG`, `INFO`, `WARNING` or `ERROR`.",
+    )
 
-    #: Uses of one cookie in a minute, and the pause between two; 0 is no limit.
-    rate_limit: int = 10
-    cool_down: float = 10.0
-    #: Replies at a time of one cookie.
-    token_concurrency: int = 1
-    #: The same for API keys, which need no pause.
-    api_rate_limit: int = 500
-    api_concurrency: int = 50
-    #: How often the balance of accounts that ran out of points is asked for.
-    points_check: float = 300.0
-    #: How long a request stands in line for a token.
-    queue_timeout: float = 30.0
+    rate_limit: int = setting(
+        "RATE_LIMIT",
+        whole_number,
+        check=_NOT_NEGATIVE,
+        default=10,
+        heading="Pace: how much each account is used",
+        meaning="Requests within 60 seconds on one cookie; 0 means no limit.",
+    )
+    cool_down: float = setting(
+        "COOL_DOWN",
+        number,
+        check=_NOT_NEGATIVE,
+        default=10.0,
+        meaning="Seconds from the start of one request on a cookie to the next one; 0 means none.",
+    )
+    token_concurrency: int = setting(
+        "TOKEN_CONCURRENCY",
+        whole_number,
+        check=_AT_LEAST_ONE,
+        default=1,
+        meaning="Replies at a time on one cookie; at least 1.",
+    )
+    api_rate_limit: int = setting(
+        "API_RATE_LIMIT",
+        whole_number,
+        check=_NOT_NEGATIVE,
+        default=500,
+        meaning="Requests within 60 seconds on one API key; 0 means no limit.",
+    )
+    api_concurrency: int = setting(
+        "API_CONCURRENCY",
+        whole_number,
+        check=_AT_LEAST_ONE,
+        default=50,
+        meaning="Replies at a time on one API key; at least 1.",
+    )
+    queue_timeout: float = setting(
+        "QUEUE_TIMEOUT",
+        number,
+        check=_NOT_NEGATIVE,
+        default=30.0,
+        meaning="Seconds that a request waits in line when no account is free; then it gets a 429.",
+    )
+    points_check: float = setting(
+        "POINTS_CHECK",
+        number,
+        check=_POSITIVE,
+        default=300.0,
+        meaning="Seconds between two checks of an account that ran out of points.",
+    )
+    timeout: float = setting(
+        "TIMEOUT",
+        number,
+        check=_POSITIVE,
+        default=60.0,
+        meaning="Seconds of silence from Poe that end a reply. Every piece of the reply starts "
+        "the count again.",
+    )
 
-    #: Silence from Poe that ends a reply.
-    timeout: float = 60.0
-    max_body_mb: float = 20.0
-    #: Whether a failure within a stream is told in the answer too.
-    errors_as_text: bool = False
-    delete_chats: bool = False
-    #: The user's model names, a TOML file.
-    models: Path | None = None
-    #: What is known of poe.com's protocol, a TOML file in place of ours.
-    poe_site: Path | None = None
+    errors_as_text: bool = setting(
+        "ERRORS_AS_TEXT",
+        switch,
+        default=False,
+        heading="What clients get",
+        meaning="How a failure within a stream is shown.",
+        values={
+            "0": "as an error object",
+            "1": "also as the last text of the answer, for clients such as NextChat that do not "
+            "show error objects",
+        },
+    )
 
-    proxy: str | None = field(default=None, repr=False)
-    poe_web_url: str = "https://poe.com"
-    poe_ws_url: str | None = None
-    poe_api_url: str = "https://api.poe.com"
-    log_level: str = "INFO"
+    simulate_roles: int = setting(
+        "SIMULATE_ROLES",
+        whole_number,
+        check=validate.OneOf((0, 1, 2)),
+        default=0,
+        heading="What is asked",
+        meaning="How the messages of a conversation become the one text that poe.com takes.",
+        values={
+            "0": "the texts, joined by newlines",
+            "1": "a label before each message, and an open one for the answer",
+            "2": "as 1, but as 0 for one user message, one system message, or one of each",
+        },
+    )
+    role_pattern: str = setting(
+        "ROLE_PATTERN",
+        text,
+        check=_has_role,
+        default="||>{role}-",
+        meaning="What a label looks like; `{role}` stands for the name of the role.",
+    )
+    role_labels: Mapping[str, str] = setting(
+        "ROLE_LABELS",
+        parsed(as_pairs),
+        default={},
+        meaning="Names for the labels in place of Instructions (system, developer), User (user) "
+        "and Assistant (assistant); pairs, separated by commas.",
+        example="user=Human,assistant=AI",
+    )
+    models: Path | None = setting(
+        "MODELS",
+        path,
+        check=is_file,
+        default=None,
+        meaning="A TOML file with model names of your own; `docs/models.example.toml` shows all "
+        "that it can hold.",
+    )
+    delete_chats: bool = setting(
+        "DELETE_CHATS",
+        switch,
+        default=False,
+        meaning="What becomes of a chat in the Poe account once it is answered.",
+        values={"0": "it stays", "1": "it is removed"},
+    )
+
+    proxy: str | None = setting(
+        "PROXY",
+        text,
+        check=is_url("http", "https", "socks5", "socks5h"),
+        default=None,
+        secret=True,
+        heading="The way to Poe",
+        meaning="A proxy for everything that goes to Poe, the websocket included: an address that "
+        "begins with `http://`, `https://`, `socks5://` or `socks5h://` (which leaves looking up "
+        "names to the proxy).",
+        example="socks5h://127.0.0.1:1080",
+    )
+    poe_site: Path | None = setting(
+        "POE_SITE",
+        path,
+        check=is_file,
+        default=None,
+        meaning="A TOML file that describes poe.com's protocol, in place of the built-in one: for "
+        "the day when Poe changes its site.",
+    )
+    poe_web_url: str = setting(
+        "POE_WEB_URL",
+        parsed(as_base_url),
+        check=is_url("http", "https"),
+        default="https://poe.com",
+        meaning="The address of Poe's site. Other addresses, here and in the two settings below, "
+        "are for tests, such as those against the stand-in poe_sim.",
+    )
+    poe_ws_url: str | None = setting(
+        "POE_WS_URL",
+        parsed(as_base_url),
+        check=is_url("ws", "wss"),
+        default=None,
+        meaning="An address (`ws://` or `wss://`) in place of the host that Poe names for its "
+        "websocket.",
+    )
+    poe_api_url: str = setting(
+        "POE_API_URL",
+        parsed(_as_api_url),
+        check=is_url("http", "https"),
+        default="https://api.poe.com",
+        meaning="The address of the official API, with or without `/v1` at the end.",
+    )
 
     @classmethod
     def from_env(
@@ -97,212 +313,52 @@ class Settings:
         *,
         checks: Mapping[str, Callable[[Any], object]] | None = None,
     ) -> Self:
-        """Read the environment, and *dotenv* for what the environment leaves open.
+        """Read the environment, and *dotenv* for what the environment does not set.
 
-        *checks* are further tests by variable name: each gets the value that was read
+        *checks* are further checks by variable name: each takes the value that was read
         (of a list, each item) and raises ValueError with a sentence that says what is wrong.
 
         Raises `BadSettings` naming every bad variable at once.
         """
-        env = _Env(eager=False, strip_whitespace=True)
+        env = Environment()
         try:
             env.read_env(dotenv, recurse=False)
         except (OSError, UnicodeDecodeError):
-            # Without it, everything that it sets would be named as missing.
+            # Without this, everything that the file sets would be named as missing.
             raise BadSettings({str(dotenv): ["is not a readable file of UTF-8 text."]}) from None
-        settings = cls(
-            host=env.str("HOST", "0.0.0.0"),
-            port=env.int("PORT", 8080, validate=validate.Range(min=1, max=65535)),
-            forwarded_allow_ips=env.networks("FORWARDED_ALLOW_IPS", "127.0.0.1,::1"),
-            auth_keys=env.secrets("AuthKey", alias="AUTH_KEY"),
-            tokens=env.secrets("TOKENS"),
-            api_keys=env.secrets("POE_API_KEYS", validate=_are_api_keys),
-            simulate_roles=env.int("SIMULATE_ROLES", 0, validate=validate.OneOf((0, 1, 2))),
-            role_pattern=env.str("ROLE_PATTERN", "||>{role}-", validate=_has_role),
-            role_labels=env.pairs("ROLE_LABELS"),
-            rate_limit=env.int("RATE_LIMIT", 10, validate=_NOT_NEGATIVE),
-            cool_down=env.float("COOL_DOWN", 10.0, validate=_NOT_NEGATIVE),
-            token_concurrency=env.int("TOKEN_CONCURRENCY", 1, validate=_AT_LEAST_ONE),
-            api_rate_limit=env.int("API_RATE_LIMIT", 500, validate=_NOT_NEGATIVE),
-            api_concurrency=env.int("API_CONCURRENCY", 50, validate=_AT_LEAST_ONE),
-            points_check=env.float("POINTS_CHECK", 300.0, validate=_POSITIVE),
-            queue_timeout=env.float("QUEUE_TIMEOUT", 30.0, validate=_NOT_NEGATIVE),
-            timeout=env.float("TIMEOUT", 60.0, validate=_POSITIVE),
-            max_body_mb=env.float("MAX_BODY_MB", 20.0, validate=_POSITIVE),
-            errors_as_text=env.bool("ERRORS_AS_TEXT", False),
-            delete_chats=env.bool("DELETE_CHATS", False),
-            models=env.path("MODELS", None, validate=_is_file),
-            poe_site=env.path("POE_SITE", None, validate=_is_file),
-            proxy=env.str("PROXY", None, validate=_url(*_PROXY_SCHEMES)),
-            poe_web_url=env.base_url("POE_WEB_URL", "https://poe.com", "http", "https"),
-            poe_ws_url=env.base_url("POE_WS_URL", None, "ws", "wss"),
-            # Clients know it as https://api.poe.com/v1.
-            poe_api_url=env.base_url(
-                "POE_API_URL", "https://api.poe.com", "http", "https", without="/v1"
-            ),
-            log_level=env.upper("LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR")),
-        )
+        values = {
+            one.name: value for _, one in declared(cls) if (value := one.read(env)) is not None
+        }
         problems = env.problems()
-        if "AuthKey" not in problems and not settings.auth_keys:
+        if "AuthKey" not in problems and not values.get("AuthKey"):
             problems["AuthKey"] = [
                 "Set the key that your clients will send, for example AuthKey=sk-something-long;",
                 "several are separated by commas.",
             ]
-        if not {"TOKENS", "POE_API_KEYS"} & problems.keys() and not (
-            settings.tokens or settings.api_keys
-        ):
+        accounts = ("TOKENS", "POE_API_KEYS")
+        if not any(name in problems or values.get(name) for name in accounts):
             problems["TOKENS"] = [
                 "Set TOKENS to the p-b cookie of at least one Poe account,",
                 "or POE_API_KEYS to at least one key from poe.com/api/keys.",
             ]
         for name, check in (checks or {}).items():
-            if name not in problems and (why := env.refused_by(name, check)):
+            if name in values and name not in problems and (why := _refused(values[name], check)):
                 problems[name] = why
         if problems:
             raise BadSettings(problems)
-        return settings
+        # What is not set has the default of its field.
+        return cls(
+            **{field.name: values[one.name] for field, one in declared(cls) if one.name in values}
+        )
 
 
-class _Env(FileAwareEnv):
-    """environs, with three habits that users of a `.env` expect: a blank variable is an
-    unset one, every problem is kept for one message, and no message repeats a value."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        self._unreadable: dict[str, list[str]] = {}
-        self._read: dict[str, Any] = {}
-
-    def _load_dotenv(self, path: str | Path, *, override: bool = False) -> None:
-        """Take each value as it stands, `$` too, and a line that cannot be read as a mistake."""
-        with Path(path).open(encoding="utf-8-sig") as lines:
-            for binding in parse_stream(lines):
-                text, number = binding.original
-                if binding.key is not None and binding.value is not None:
-                    self._environ[binding.key] = binding.value
-                elif binding.error or binding.key is not None:
-                    number += len(text) - len(text.lstrip("\n"))
-                    self._unreadable.setdefault(str(path), []).append(
-                        f"Line {number} is not NAME=value; a list is one value: TOKENS=abc,def."
-                    )
-
-    def _get_value(self, env_key: str, default: Any) -> Any:
+def _refused(value: Any, check: Callable[[Any], object]) -> list[str]:
+    """Return what *check* finds wrong with *value*, or with each item of a list."""
+    many = isinstance(value, tuple)
+    why = []
+    for place, item in enumerate(value if many else (value,), 1):
         try:
-            value = super()._get_value(env_key, default)
-        except (ValueError, OSError) as bad:
-            # environs hides it behind a sentence of its own.
-            reason = getattr(bad.__cause__ or bad, "strerror", None) or "it is not text"
-            self._unreadable[env_key] = [f"{env_key}_FILE cannot be read ({reason})."]
-            return default
-        if isinstance(value, str):
-            # Windows' Notepad begins a file with a byte-order mark, which nobody sees.
-            value = value.removeprefix("\ufeff")
-            return value if value.strip() else default
-        return value
-
-    def secrets(self, name: str, *, alias: str | None = None, **options: Any) -> tuple[str, ...]:
-        """A list separated by commas or lines, without blanks and repetitions."""
-        given = self.str(name, None, **options)
-        if given is None and alias:
-            name, given = alias, self.str(alias, None)
-        items = tuple(dict.fromkeys(_items(given or "")))
-        self._read[name] = items
-        return items
-
-    def pairs(self, name: str) -> dict[str, str]:
-        """Pairs such as `user=Human`, separated by commas."""
-        given = self.str(name, None, validate=_are_pairs)
-        pairs = (item.partition("=") for item in (given or "").split(",") if item.strip())
-        self._read[name] = {key.strip(): value.strip() for key, _, value in pairs}
-        return cast("dict[str, str]", self._read[name])
-
-    def upper(self, name: str, default: str, among: Collection[str]) -> str:
-        """A word, in any case; returned in capitals."""
-        word = self.str(name, default, validate=lambda word: validate.OneOf(among)(word.upper()))
-        return word.upper() if word else word  # None: not among them
-
-    def networks(self, name: str, default: str) -> tuple[str, ...]:
-        """Addresses and networks, separated by commas, or `*` for any."""
-        return _items(self.str(name, default, validate=_are_networks))
-
-    def base_url(self, name: str, default: str | None, *schemes: str, without: str = "") -> Any:
-        """A URL without slashes, or the path *without*, at its end."""
-        value = self.str(name, default, validate=_url(*schemes))
-        return value.rstrip("/").removesuffix(without).rstrip("/") if value else value
-
-    def problems(self) -> dict[str, list[str]]:
-        """What is wrong so far, by variable."""
-        found = dict(self._unreadable)
-        try:
-            self.seal()
-        except EnvValidationError as bad:
-            messages_by_name = cast("Mapping[str, list[str]]", bad.error_messages)
-            for name, messages in messages_by_name.items():
-                found.setdefault(name, []).extend(str(message) for message in messages)
-        return found
-
-    def refused_by(self, name: str, check: Callable[[Any], object]) -> list[str]:
-        """What *check* says against the value of *name*, or against items of it."""
-        value = self._read.get(name, self._values.get(name))
-        if value is None:
-            return []
-        many = isinstance(value, tuple)
-        why = []
-        for place, item in enumerate(value if many else (value,), 1):
-            try:
-                check(item)
-            except ValueError as bad:
-                why.append(f"item {place}: {bad}" if many else str(bad))
-        return why
-
-
-def _has_role(pattern: str) -> None:
-    if "{role}" not in pattern:
-        raise ValidationError("Must contain {role}, the place of the label.")
-
-
-def _are_pairs(text: str) -> None:
-    if not all("=" in item for item in text.split(",") if item.strip()):
-        raise ValidationError("Must be pairs such as user=Human, separated by commas.")
-
-
-def _items(given: str) -> tuple[str, ...]:
-    return tuple(item for item in (item.strip() for item in re.split(r"[,\r\n]", given)) if item)
-
-
-def _are_api_keys(given: str | None) -> None:
-    # Whatever else it is, a key has to fit into a header.
-    if not all(re.fullmatch("[!-~]+", item) for item in _items(given or "")):
-        raise ValidationError("Must be keys of printable ASCII, separated by commas.")
-
-
-def _are_networks(given: str) -> None:
-    try:
-        for item in _items(given):
-            if item != "*":
-                ip_network(item)
-    except ValueError:
-        raise ValidationError(
-            "Must be IP addresses or networks (10.0.0.0/8), separated by commas, or *."
-        ) from None
-
-
-def _is_file(path: Path) -> None:
-    try:
-        is_file = path.is_file()
-    except OSError as bad:
-        raise ValidationError(f"Cannot be read ({bad.strerror}).") from None
-    if not is_file:
-        raise ValidationError("There is no such file.")
-
-
-def _url(*schemes: str) -> Callable[[str | None], None]:
-    def check(value: str | None) -> None:
-        try:
-            parts = urlsplit(value or "")
-            fits = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
-        except ValueError:
-            fits = False
-        if not fits:
-            raise ValidationError(f"Must be a URL that begins with {'://, '.join(schemes)}://.")
-
-    return check
+            check(item)
+        except ValueError as bad:
+            why.append(f"item {place}: {bad}" if many else str(bad))
+    return why

@@ -3,7 +3,7 @@
 Read: line ends, comments and `data` fields as in the WHATWG HTML standard, "Server-sent events".
 The other fields (`event`, `id`, `retry`) mean nothing to the APIs spoken here.
 
-Written: one `data` line an event, as OpenAI's clients expect.
+Written: one `data` line for each event, as OpenAI's clients expect.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import Final
 
 DONE: Final = b"data: [DONE]\n\n"
 
-#: An event that is larger than this is no event but a flood.
-EVENT_AT_MOST: Final = 64_000_000
+#: The most bytes of an event; a larger one is refused as a flood.
+MAX_EVENT: Final = 64_000_000
 
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 
@@ -32,11 +32,10 @@ def comment(text: str) -> bytes:
 class Decoder:
     """Bytes in, in whatever pieces they come; the data of whole events out.
 
-    Nothing is decoded: data leaves as the bytes that it came in, so a cut inside a character
-    does no harm.
+    Nothing is decoded: data leaves as bytes, so a piece may end inside a character.
     """
 
-    def __init__(self, *, at_most: int = EVENT_AT_MOST) -> None:
+    def __init__(self, *, at_most: int = MAX_EVENT) -> None:
         self._at_most = at_most
         #: The data lines of an event that is not complete.
         self._data: list[bytes] = []
@@ -50,7 +49,7 @@ class Decoder:
     def feed(self, piece: bytes) -> list[bytes]:
         """Return the data of the events that *piece* completes.
 
-        Raises ValueError for an event without an end.
+        Raises ValueError for an event that is too large.
         """
         if self._ends_in_return and piece:
             # The second half of a line end whose first half was enough.
@@ -75,7 +74,7 @@ class Decoder:
     def flush(self) -> list[bytes]:
         """Return the data of a last event that was not followed by an empty line.
 
-        The standard has it dropped; here it may well be all that an upstream forgot.
+        The standard drops it; here the upstream may only have forgotten that line.
         """
         lines = [b"".join(self._line), b""]
         self._line = []
@@ -93,7 +92,7 @@ class Decoder:
             elif line == b"data":
                 self._data.append(b"")
             elif not line and self._data:
-                # Without any data it is no event, says the standard.
+                # An event without any data does not count, by the standard.
                 if event := b"\n".join(self._data):
                     events.append(event)
                 self._data = []

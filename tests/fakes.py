@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import io
 import logging
+import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final, TypeAlias
 
 from poe_proxy import logs
-from poe_proxy.chat import ChatRequest, Done, Message, ReplyEvent, Sending, Text, TextPart
+from poe_proxy.chat import ChatRequest, Done, Idle, Message, ReplyEvent, Text, TextPart
+from poe_proxy.upstreams.base import Abilities, Permit
 
 #: What happens next in a reply: an event is said, a failure is raised, a function is called.
-Step: TypeAlias = ReplyEvent | Sending | BaseException | Callable[[], object]
+Step: TypeAlias = ReplyEvent | BaseException | Callable[[], object]
 
+#: The request goes out.
+SENDING: Final = Idle()
 ANSWER: Final[tuple[Step, ...]] = (Text("Hello"), Text(" there"), Done())
 
 
 class Clock:
-    """A clock that goes only when it is told to."""
+    """A clock that is moved by hand."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -30,29 +34,52 @@ class Clock:
         self.now += seconds
 
 
+def until(condition: Callable[[], object]) -> None:
+    """Return as soon as *condition* is true; fail after a minute without it."""
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end, f"not within a minute: {condition}"
+        time.sleep(0.002)
+
+
+def at_once() -> Generator[Idle, None, None]:
+    """A permit to send that is there at once."""
+    yield from ()
+
+
 class FakeUpstream:
     """Plays its scripts, one a reply and the last one for ever, and keeps what it was asked."""
 
-    def __init__(self, *scripts: Iterable[Step]) -> None:
+    def __init__(self, *scripts: Iterable[Step], abilities: Abilities | None = None) -> None:
         self.asked: list[tuple[ChatRequest, str]] = []
         #: Replies that were begun and are not over, and those that were hung up on.
         self.open = 0
         self.hung_up = 0
         self.points = 100_000
+        self.able = abilities or Abilities()
         self._replies: list[Generator[ReplyEvent, None, None]] = []
         self._scripts = list(scripts) or [ANSWER]
 
-    def reply(self, chat: ChatRequest, bot: str) -> Generator[ReplyEvent, None, None]:
+    def abilities(self, bot: str) -> Abilities:
+        return self.able
+
+    def reply(
+        self, chat: ChatRequest, bot: str, turn: Permit = at_once
+    ) -> Generator[ReplyEvent, None, None]:
         self.asked.append((chat, bot))
-        # Kept, so that a reply is over because somebody closed it, not because Python did.
-        self._replies.append(self._play())
+        # Kept, so that a reply is over because it was closed, not because Python did it.
+        self._replies.append(self.play(turn))
         return self._replies[-1]
 
-    def _play(self) -> Generator[ReplyEvent, None, None]:
+    def play(self, turn: Permit = at_once) -> Generator[ReplyEvent, None, None]:
+        """Play the next script."""
         script = self._scripts[0] if len(self._scripts) == 1 else self._scripts.pop(0)
         self.open += 1
         try:
             for step in script:
+                if step is SENDING:
+                    yield from turn()
+                    continue
                 if isinstance(step, BaseException):
                     raise step
                 if callable(step):

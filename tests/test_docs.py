@@ -11,23 +11,37 @@ import tomllib
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import Final
 
 import pytest
 from openai.types.chat import completion_create_params
 
-from poe_proxy import errors
+from docs import write_settings
+from poe_proxy import __version__, errors
 from poe_proxy.apis.chat_completions.parsing import chat_request
 from poe_proxy.chat import Message, TextPart
+from poe_proxy.environment import declared
 from poe_proxy.models import Models
 from poe_proxy.settings import Settings
-from poe_proxy.upstreams.poe_api import protocol
+from poe_proxy.upstreams.poe_api import asking
 from poe_proxy.upstreams.poe_web.prompts import Prompt, RoleMode
 
 ROOT = Path(__file__).parents[1]
-DESIGN: Final = "docs/design.md"
 READMES = ("README.md", "README.zh-CN.md")
-DOCUMENTS = (*READMES, "CHANGELOG.md", "CONTRIBUTING.md", "tests/README.md")
+#: What each page of docs/ is about.
+CLIENTS, SETTINGS, MODELS = "docs/clients.md", "docs/settings.md", "docs/models.md"
+ERRORS, DESIGN = "docs/errors.md", "docs/design.md"
+
+
+def _documents() -> Iterator[str]:
+    """Every Markdown file of the project, and none of what is installed in its folder."""
+    for folder, inner, files in os.walk(ROOT):
+        inner[:] = [name for name in inner if name[0] != "." and name != "node_modules"]
+        for name in files:
+            if name.endswith(".md"):
+                yield Path(folder, name).relative_to(ROOT).as_posix()
+
+
+DOCUMENTS = sorted(_documents())
 
 
 def text_of(name: str) -> str:
@@ -59,44 +73,27 @@ def code(cell: str) -> str:
 # ---- settings
 
 
-def _plain(value: object) -> str:
-    """A default as one would write it in a `.env`."""
-    if value is None or value == {}:
-        return ""
-    if isinstance(value, bool | float):
-        return f"{value:g}"
-    return str(value)
-
-
-def _settings_of_the_source() -> tuple[dict[str, str], list[str]]:
-    """The variables that `Settings.from_env` reads, with their defaults, and their aliases."""
-    defaults, aliases = {}, []
-    for node in ast.walk(ast.parse(text_of("poe_proxy/settings.py"))):
-        match node:
-            case ast.Call(
-                func=ast.Attribute(value=ast.Name(id="env")),
-                args=[ast.Constant(value=str(name)), *rest],
-                keywords=keywords,
-            ):
-                defaults[name] = _plain(ast.literal_eval(rest[0])) if rest else ""
-                aliases += [str(ast.literal_eval(k.value)) for k in keywords if k.arg == "alias"]
-    return defaults, aliases
-
-
-DEFAULTS, ALIASES = _settings_of_the_source()
+DEFAULTS = {one.name: write_settings.default_of(field) for field, one in declared(Settings)}
+ALIASES = [one.alias for _, one in declared(Settings) if one.alias]
 
 
 def _env_example() -> list[tuple[str, str]]:
     return re.findall(r"^#?([A-Za-z][A-Za-z_]*)=(.*)$", text_of(".env.example"), re.MULTILINE)
 
 
-def test_the_source_is_understood() -> None:
-    """What this file reads from settings.py are the fields of Settings, one for one."""
+def test_every_field_declares_its_variable_and_its_default() -> None:
+    """The fields of Settings and the variables are the same, one for one."""
     assert len(Settings.__dataclass_fields__) == len(DEFAULTS)
     assert {"AuthKey": "", "PORT": "8080", "COOL_DOWN": "10", "DELETE_CHATS": "0"}.items() <= (
         DEFAULTS.items()
     )
     assert ["AUTH_KEY"] == ALIASES
+
+
+def test_the_documents_list_the_settings_as_they_are_declared() -> None:
+    """`make docs` would change neither .env.example nor docs/settings.md."""
+    assert write_settings.env_example() == text_of(".env.example")
+    assert write_settings.page(text_of("docs/settings.md")) == text_of("docs/settings.md")
 
 
 def test_env_example_has_every_setting_once_at_its_default() -> None:
@@ -125,15 +122,28 @@ def test_env_example_filled_in_is_the_default_configuration(
     assert Settings(auth_keys=("sk-some-key",), tokens=("some-cookie",)) == settings
 
 
-@pytest.mark.parametrize("name", READMES)
-def test_the_table_of_settings_is_complete(name: str) -> None:
-    """The README's table has every setting once, with its default, and every alias."""
-    table = [(code(row[0]), code(row[1])) for row in rows(name, "settings") if code(row[0])]
+def _table_of_settings(name: str) -> list[tuple[str, str]]:
+    return [(code(row[0]), code(row[1])) for row in rows(name, "settings") if code(row[0])]
+
+
+def test_the_table_of_settings_is_complete() -> None:
+    """docs/settings.md has every setting once, with its default, and every alias."""
+    table = _table_of_settings(SETTINGS)
 
     assert DEFAULTS == dict(table)
     assert len(DEFAULTS) == len(table)
     for alias in ALIASES:
-        assert f"`{alias}`" in text_of(name)
+        assert f"`{alias}`" in text_of(SETTINGS)
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_a_readme_has_the_settings_that_most_people_touch(name: str) -> None:
+    """Ten of them, at their defaults; what nothing can be started without is among them."""
+    table = _table_of_settings(name)
+
+    assert 10 == len(dict(table)) == len(table)
+    assert set(table) <= set(DEFAULTS.items())
+    assert {"AuthKey", "TOKENS", "POE_API_KEYS"} <= dict(table).keys()
 
 
 # ---- the fields of a request
@@ -144,10 +154,9 @@ CHAT_FIELDS = (
 )
 
 
-@pytest.mark.parametrize("name", READMES)
-def test_every_field_of_openai_s_chat_has_its_row(name: str) -> None:
-    """The README says of each field once, and for both ways to Poe, what becomes of it."""
-    table = [row for row in rows(name, "fields") if "`" in row[0]]
+def test_every_field_of_openai_s_chat_has_its_row() -> None:
+    """docs/clients.md says of each field once, and for both ways to Poe, what becomes of it."""
+    table = [row for row in rows(CLIENTS, "fields") if "`" in row[0]]
     named = [field for row in table for field in re.findall(r"`([^`]+)`", row[0])]
 
     assert {"model", "messages", "stream", "tools", "top_p"} <= CHAT_FIELDS
@@ -175,8 +184,8 @@ VALUES: dict[str, object] = {
 
 
 def _becomes_of(field: str) -> str:
-    """What the README says in front of everything else of a field sent with an API key."""
-    for row in rows("README.md", "fields"):
+    """What docs/clients.md says first of a field sent with an API key."""
+    for row in rows(CLIENTS, "fields"):
         if f"`{field}`" in row[0]:
             return row[1].replace(",", ":").replace(";", ":").partition(":")[0].split()[0]
     raise AssertionError(field)
@@ -197,7 +206,8 @@ def test_what_the_table_says_of_a_field_is_so(field: str) -> None:
             chat_request(json.dumps(body).encode())
         assert field == refusal.value.param
         return
-    sent = protocol.request(chat_request(json.dumps(body).encode()), "Bot", stream=True)
+    chat, _ = chat_request(json.dumps(body).encode())
+    sent = asking.request(chat, "Bot", stream=True)
     # Poe takes either name of the limit.
     name = "max_tokens" if field == "max_completion_tokens" else field
     assert says in ("passed", "ignored", "done")
@@ -223,6 +233,18 @@ def test_every_promise_names_tests_that_exist() -> None:
             assert re.search(rf"^def {function}\(", source, re.MULTILINE), test
 
 
+def test_every_table_of_cases_is_where_it_is_said_to_be() -> None:
+    """Each file that tests/README.md names as the place of a table is there."""
+    named = [
+        path
+        for row in rows("tests/README.md", "tables")
+        for path in re.findall(r"`([\w/]+\.py)`", row[1])
+    ]
+
+    assert "apis/chat_completions/test_parsing.py" in named
+    assert [] == [path for path in named if not (ROOT / "tests" / path).exists()]
+
+
 # ---- models, routes, errors, roles
 
 
@@ -245,12 +267,11 @@ def test_the_example_of_a_model_file_loads() -> None:
         assert (bot, kind) == (route.bot, route.kind)
 
 
-@pytest.mark.parametrize("name", READMES)
-def test_the_table_of_models_is_the_built_in_one(name: str) -> None:
-    """The README leads every built-in name to the bot that the program leads it to."""
+def test_the_table_of_models_is_the_built_in_one() -> None:
+    """docs/models.md leads every built-in name to the bot that the program leads it to."""
     given = {
         model: code(row[1])
-        for row in rows(name)
+        for row in rows(MODELS)
         if len(row) == 2
         for model in re.findall(r"`([^`]+)`", row[0])
         if model in Models.load().names
@@ -259,24 +280,26 @@ def test_the_table_of_models_is_the_built_in_one(name: str) -> None:
     assert {model: route.bot for model, route in Models.load().names.items()} == given
 
 
-@pytest.mark.parametrize("name", READMES)
-def test_toml_examples_are_model_files(name: str, tmp_path: Path) -> None:
-    """The model files in the README load."""
-    for place, example in enumerate(blocks(name, "toml")):
+def test_toml_examples_are_model_files(tmp_path: Path) -> None:
+    """The model files in docs/models.md load."""
+    for place, example in enumerate(blocks(MODELS, "toml")):
         path = tmp_path / f"{place}.toml"
         path.write_text(example, "utf-8")
         Models.load(path)
 
-    assert blocks(name, "toml")
+    assert blocks(MODELS, "toml")
 
 
-@pytest.mark.parametrize("name", READMES)
-def test_every_route_is_described(name: str) -> None:
-    """The README's table has each route of the blueprint."""
-    routes = re.findall(
-        r'^@bp\.(get|post)\("([^"]+)"\)', text_of("poe_proxy/server/routes.py"), re.M
-    )
-    described = {code(row[0]) for row in rows(name)}
+def test_every_route_is_described() -> None:
+    """The table in docs/clients.md has each route of the blueprints."""
+    routes = [
+        route
+        for path in (ROOT / "poe_proxy" / "server").rglob("*.py")
+        for route in re.findall(
+            r'^@bp\.(get|post)\("([^"]+)"\)', path.read_text("utf-8"), re.MULTILINE
+        )
+    ]
+    described = {code(row[0]) for row in rows(CLIENTS)}
     both_ways = {route.replace(" /v1/", " /") for route in described}
 
     assert routes
@@ -304,11 +327,10 @@ def _codes_of_their_own() -> Iterator[tuple[str, str, str]]:
                             yield str(failure.status), failure.type, str(word.value)
 
 
-@pytest.mark.parametrize("name", READMES)
-def test_every_error_is_described(name: str) -> None:
-    """The README's table has status, type and code of every failure that can be raised, and
-    none that cannot."""
-    described = {(row[0], code(row[1]), code(row[2])) for row in rows(name) if len(row) == 4}
+def test_every_error_is_described() -> None:
+    """The table in docs/errors.md has status, type and code of every failure that can be raised,
+    and none that cannot."""
+    described = {(row[0], code(row[1]), code(row[2])) for row in rows(ERRORS) if len(row) == 4}
     raised = {
         (str(failure.status), failure.type, failure.code)
         for failure in _failures(errors.PoeProxyError)
@@ -320,17 +342,16 @@ def test_every_error_is_described(name: str) -> None:
     assert raised == {row for row in described if row[0].isdigit()}
 
 
-@pytest.mark.parametrize("name", READMES)
-def test_the_texts_of_simulated_roles_are_exact(name: str) -> None:
-    """The README shows what is really sent for its example of a conversation."""
-    (conversation,) = blocks(name, "json")
+def test_the_texts_of_simulated_roles_are_exact() -> None:
+    """docs/clients.md shows what is really sent for its example of a conversation."""
+    (conversation,) = blocks(CLIENTS, "json")
     messages = tuple(
         Message(role=one["role"], content=(TextPart(one["content"]),))
         for one in json.loads(conversation)
     )
-    chat = chat_request(b'{"model": "m", "messages": [{"role": "user", "content": "x"}]}')
+    chat, _ = chat_request(b'{"model": "m", "messages": [{"role": "user", "content": "x"}]}')
     chat = type(chat)(model=chat.model, messages=messages)
-    shown = blocks(name, "text")
+    shown = blocks(CLIENTS, "text")
 
     assert Prompt(RoleMode.OFF)(chat) + "\n" in shown
     assert Prompt(RoleMode.ON)(chat) in shown
@@ -339,7 +360,7 @@ def test_the_texts_of_simulated_roles_are_exact(name: str) -> None:
 # ---- examples, links, architecture
 
 
-@pytest.mark.parametrize("name", READMES)
+@pytest.mark.parametrize("name", [*READMES, CLIENTS])
 def test_curl_examples_are_well_formed(name: str) -> None:
     """Each curl example is one command line, and its body a chat request that we take."""
     examples = [block for block in blocks(name, "bash") if block.startswith("curl")]
@@ -354,7 +375,7 @@ def test_curl_examples_are_well_formed(name: str) -> None:
                 chat_request(body.encode())
 
 
-@pytest.mark.parametrize("name", DOCUMENTS)
+@pytest.mark.parametrize("name", [name for name in DOCUMENTS if blocks(name, "python")])
 def test_python_examples_compile(name: str) -> None:
     """Each Python example is Python."""
     for example in blocks(name, "python"):
@@ -366,14 +387,18 @@ def _anchor(heading: str) -> str:
     return words.replace(" ", "-")
 
 
+def _prose(text: str) -> str:
+    """*text* without its fenced blocks."""
+    return re.sub(r"^ *```.*?^ *```$", "", text, flags=re.DOTALL | re.MULTILINE)
+
+
 def _links(name: str) -> list[str]:
-    prose = re.sub(r"^```.*?^```$", "", text_of(name), flags=re.DOTALL | re.MULTILINE)
-    return re.findall(r"\]\(([^)\s]+)\)", prose)
+    return re.findall(r"\]\(([^)\s]+)\)", _prose(text_of(name)))
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_links_lead_somewhere(name: str) -> None:
-    """Files that are linked exist, and so do the headings."""
+    """Of every document: files that are linked exist, and so do the headings."""
     for link in _links(name):
         if link.startswith("https://"):
             continue
@@ -381,8 +406,17 @@ def test_links_lead_somewhere(name: str) -> None:
         target = (ROOT / name).parent / path if path else ROOT / name
         assert target.exists(), link
         if anchor:
-            headings = re.findall(r"^#+ (.*)$", target.read_text("utf-8"), re.MULTILINE)
+            headings = re.findall(r"^#+ (.*)$", _prose(target.read_text("utf-8")), re.MULTILINE)
             assert anchor in map(_anchor, headings), link
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_every_page_of_the_docs_is_linked(name: str) -> None:
+    """A README leads to each page of docs/, itself or by way of docs/design.md."""
+    links = {link.partition("#")[0] for link in _links(name)}
+    links |= {f"docs/{link.partition('#')[0]}" for link in _links(DESIGN)}
+
+    assert set() == {page for page in DOCUMENTS if page.startswith("docs/")} - links
 
 
 def _drawn(tree: str) -> Iterator[str]:
@@ -425,3 +459,50 @@ def test_every_module_is_in_the_picture_of_the_house() -> None:
     assert there == set(_drawn(tree))
     for outside in re.findall(r"^(\w[\w.]*/?) ", tree, re.MULTILINE):
         assert os.path.exists(ROOT / outside), outside
+
+
+@pytest.mark.parametrize("name", [DESIGN, "CONTRIBUTING.md"])
+def test_the_homes_of_changes_are_there(name: str) -> None:
+    """Each file and folder that a table of homes names is there, in poe_proxy or beside it."""
+    homes = [
+        path
+        for row in rows(name, "homes")
+        for path in re.findall(r"`([\w./-]+(?:/|\.\w+))`", row[1])
+    ]
+
+    assert {"chat.py", "errors.py", "pool/limits.py"} <= set(homes)
+    assert [] == [
+        path
+        for path in homes
+        if not any((top / path).exists() for top in (ROOT, ROOT / "poe_proxy"))
+    ]
+
+
+# ---- habits
+
+
+def test_what_runs_before_a_commit_is_what_make_lint_runs() -> None:
+    """Each command of `make lint` is a hook, and each hook one of its commands."""
+    recipe = text_of("Makefile").partition("\nlint:")[2].partition("\n\n")[0]
+    commands = re.findall(r"^\t@(.*)$", recipe.replace("$(BIN)", ".venv/bin"), re.MULTILINE)
+    entries = re.findall(r"^ +entry: (.*)$", text_of(".pre-commit-config.yaml"), re.MULTILINE)
+
+    assert commands
+    assert commands == [re.sub(r"^sh -c '(.*)'$", r"\1", entry) for entry in entries]
+
+
+def test_make_says_what_can_be_made() -> None:
+    """`make`, by itself, names every target."""
+    text = text_of("Makefile").replace("\\\n", " ")
+    targets = re.findall(r"^\.PHONY: (.*)$", text, re.MULTILINE)[0].split()
+    named = re.findall(r"[\w-]+", text.partition("\nhelp:")[2].partition("\n\n")[0])
+
+    assert {"run", "test", "test-fast", "check", "bench", "docs"} <= set(targets)
+    assert [] == [target for target in targets if target not in named and target != "help"]
+
+
+def test_the_version_is_the_same_wherever_it_stands() -> None:
+    """pyproject.toml, the package and the changelog name one version; openapi.json has a test of
+    its own."""
+    assert __version__ == tomllib.loads(text_of("pyproject.toml"))["project"]["version"]
+    assert re.search(rf"\b{re.escape(__version__)}\b", text_of("CHANGELOG.md"))

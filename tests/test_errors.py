@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from math import inf
 
 import pytest
 
@@ -41,6 +42,7 @@ TABLE = {
     "PromptTooLong": (400, CLIENT, "context_length_exceeded", None, None),
     "PromptRefused": (403, "permission_error", "content_policy_violation", None, None),
     "ParameterRefused": (400, CLIENT, "unsupported_parameter", None, None),
+    "ToolsRefused": (400, CLIENT, "unsupported_parameter", None, None),
     "PartRefused": (400, CLIENT, "invalid_value", None, "kind"),
     "TokenRejected": (502, POE, "upstream_auth", None, "token"),
     "TokenLimited": (429, LIMIT, "rate_limit_exceeded", None, "token"),
@@ -112,3 +114,29 @@ def test_one_failure_may_say_more_than_its_class() -> None:
 def test_every_class_says_in_a_sentence_what_happened() -> None:
     """No failure is without a docstring of its own."""
     assert [] == [name for name, kind in FAILURES.items() if not kind.__doc__]
+
+
+#: What a failure means for its token: seconds of rest, set aside, out of points. No other class
+#: means anything for it.
+TOKENS = {
+    "UpstreamBlocked": (60.0, False, False),
+    "TokenRejected": (None, True, False),
+    "TokenLimited": (30.0, False, False),
+    "TokenExhausted": (inf, False, True),
+}
+
+
+@pytest.mark.parametrize("name", FAILURES)
+def test_what_a_failure_means_for_its_token_is_read_from_its_class(name: str) -> None:
+    """How long the token rests, whether it is set aside, whether its account has no points."""
+    kind = FAILURES[name]
+    if not issubclass(kind, UpstreamError):
+        assert name not in TOKENS
+        return
+
+    assert TOKENS.get(name, (None, False, False)) == (
+        kind.rest,
+        kind.retires,
+        kind.is_out_of_points,
+    )
+    assert kind.is_of_token == (name.startswith("Token"))

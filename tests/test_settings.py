@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import FrozenInstanceError, fields
+from dataclasses import FrozenInstanceError, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import pytest
+from environs import ValidationError
 
+from poe_proxy.environment import number, setting
 from poe_proxy.settings import BadSettings, Settings
 from poe_proxy.upstreams.poe_web.prompts import check_labels
 
@@ -265,7 +267,38 @@ def test_the_level_of_the_log_is_taken_in_any_case(level: str) -> None:
 def test_settings_are_frozen() -> None:
     """What was read once is not changed later."""
     with pytest.raises(FrozenInstanceError):
-        read(**ENOUGH).port = 1  # type: ignore[misc]
+        read(**ENOUGH).port = 1
+
+
+def test_a_setting_is_declared_in_one_place() -> None:
+    """One more field is read, checked and kept out of the repr as it declares, and that is all."""
+
+    def below_one(share: float) -> None:
+        if share >= 1:
+            raise ValidationError("Must be below one.")
+
+    @dataclass(frozen=True, kw_only=True)
+    class More(Settings):
+        share: float = setting(
+            "SHARE",
+            number,
+            default=0.5,
+            check=below_one,
+            alias="PART",
+            secret=True,
+            meaning="New.",
+        )
+
+    def share(**variables: str) -> float:
+        os.environ.clear()
+        os.environ.update(ENOUGH, **variables)
+        return More.from_env(Path("no-such-file")).share
+
+    assert (0.5, 0.25, 0.125) == (share(), share(SHARE="0.25"), share(PART="0.125"))
+    assert "0.125" not in repr(More(auth_keys=("a",), share=0.125))
+    with pytest.raises(BadSettings) as refusal:
+        share(SHARE="2")
+    assert {"SHARE": ["Must be below one."]} == refusal.value.problems
 
 
 # ---- mistakes
@@ -381,6 +414,8 @@ def test_all_mistakes_stand_in_one_message() -> None:
         ("API_RATE_LIMIT", "-1", "equal to 0"),
         ("ERRORS_AS_TEXT", "2", "boolean"),
         ("DELETE_CHATS", "2", "boolean"),
+        ("FORWARDED_ALLOW_IPS", "127.0.0.1,nginx", "10.0.0.0/8"),
+        ("FORWARDED_ALLOW_IPS", "10.0.0.1/8", "10.0.0.0/8"),
         ("MODELS", ".", "no such file"),
         ("POE_SITE", "none.toml", "no such file"),
         ("PROXY", "127.0.0.1:1080", "socks5h://"),

@@ -1,7 +1,7 @@
-"""A socket to a host: straight, or through the operator's proxy.
+"""A socket to a host: direct, or through the operator's proxy.
 
-websocket-client would look for proxies in the environment even when it is told of none, and
-knows none that is reached by TLS; so it gets its sockets from here.
+websocket-client looks for proxies in the environment even if it is given none, and cannot reach
+a proxy by TLS; so it gets its sockets from here.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from urllib3.util.ssltransport import SSLTransport
 
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
-#: What a proxy may say before it lets us through.
-_LONGEST_ANSWER: Final = 16_384
+#: The most bytes that a proxy may send before it lets us through.
+_MAX_ANSWER: Final = 16_384
 
 
 def dial(host: str, port: int, *, is_secure: bool, proxy: str | None, timeout: float) -> Any:
@@ -75,9 +75,9 @@ def _tunnel(proxy: Any, host: str, port: int, login: str | None) -> None:
     proxy.sendall("\r\n".join([*lines, "", ""]).encode())
     answer = b""
     while not answer.endswith(b"\r\n\r\n"):
-        # One by one: what follows belongs to the other end.
+        # Byte by byte: what follows is no longer the proxy's.
         one = proxy.recv(1)
-        if not one or len(answer) > _LONGEST_ANSWER:
+        if not one or len(answer) > _MAX_ANSWER:
             raise OSError("The proxy broke off.")
         answer += one
     status = answer.split(b" ", 2)[1:2]
@@ -87,7 +87,7 @@ def _tunnel(proxy: Any, host: str, port: int, login: str | None) -> None:
 
 
 def _with_tls(plain: Any, host: str) -> Any:
-    # The same authorities that requests believes.
+    # The same authorities that requests trusts.
     context = ssl.create_default_context(cafile=DEFAULT_CA_BUNDLE_PATH)
     if isinstance(plain, ssl.SSLSocket):
         return SSLTransport(plain, context, host)

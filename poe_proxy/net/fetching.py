@@ -6,13 +6,13 @@ to a router, a database, the metadata service of a cloud. So:
 
 * https only; the certificate must be that of the name.
 * Every address of the name must be public, and the connection is made to one of the addresses
-  that were looked at. The name is not resolved again, so it cannot lead elsewhere meanwhile.
-* A redirect is a new URL and is looked at like the first one.
+  that were checked. The name is not resolved again, so it cannot lead elsewhere in between.
+* A redirect is a new URL and is checked like the first one.
 * Size and time are limited while reading; a declared length is not believed.
 
 With a proxy the same holds. The name is resolved *here*, and the proxy is asked for the address
-that was looked at: a proxy often stands in the user's own network and would go anywhere in it.
-Where names can be resolved by the proxy only, nothing is fetched; send data URIs.
+that was checked: a proxy often stands in the user's own network and would go anywhere in it.
+Where only the proxy can resolve names, nothing is fetched; send data URIs.
 """
 
 from __future__ import annotations
@@ -22,10 +22,8 @@ import math
 import re
 import socket
 import ssl
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from email.message import Message
 from typing import Any, Final, NoReturn
@@ -38,22 +36,25 @@ from urllib3.exceptions import HTTPError, LocationValueError
 from urllib3.util import Url, parse_url
 
 from poe_proxy.errors import InvalidRequest
+from poe_proxy.net import filenames
+from poe_proxy.net.background import Background
+from poe_proxy.net.cutting import cut
 
 MAX_BYTES: Final = 20_000_000
-#: Seconds for all of it, name and redirects included.
+#: Seconds for the whole fetch, name and redirects included.
 TIMEOUT: Final = 30.0
-REDIRECTS_AT_MOST: Final = 3
+MAX_REDIRECTS: Final = 3
 
 #: Addresses of a name that are tried, one after the other.
-_ADDRESSES_AT_MOST: Final = 3
+_MAX_ADDRESSES: Final = 3
 _READ_AT_ONCE: Final = 65536
-_NAME_AT_MOST: Final = 200
+_MAX_NAME: Final = 200
 
 #: Seconds that one step may take, so that a second address can still be tried.
 _CONNECT: Final = 5.0
 
 _PUBLIC_IPV6: Final = ipaddress.IPv6Network("2000::/3")
-#: What passes for public and is not: tunnels, which lead back into some IPv4 network, and
+#: What passes for public but is not: tunnels, which lead back into some IPv4 network, and
 #: blocks for protocols and documentation that not every Python knows.
 _NOT_PUBLIC: Final = tuple(
     map(
@@ -65,7 +66,7 @@ _NOT_PUBLIC: Final = tuple(
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """A file from somewhere."""
+    """A file that was fetched."""
 
     data: bytes = field(repr=False)
     #: Without parameters, such as `image/png`.
@@ -74,13 +75,13 @@ class Fetched:
 
 
 def is_public(address: str) -> bool:
-    """Whether *address* is one of the open internet, and nothing else in disguise."""
+    """Whether *address* is on the public internet, and not another address in disguise."""
     try:
         ip = ipaddress.ip_address(address)
     except ValueError:
         return False
     if isinstance(ip, ipaddress.IPv6Address) and ip not in _PUBLIC_IPV6:
-        # With this go loopback, link-local, unique-local and multicast addresses, and those
+        # This excludes loopback, link-local, unique-local and multicast addresses, and those
         # that hold an IPv4 address: mapped, compatible, translated.
         return False
     if any(ip in network for network in _NOT_PUBLIC):
@@ -118,26 +119,22 @@ class Fetcher:
     def fetch(self, url: str, seconds: float = math.inf) -> Fetched:
         """Return what is at *url*, in *seconds* at most, or in the fetcher's time if that is less.
 
-        Raises `InvalidRequest`, which says why not, and tells nothing of what a name led to.
+        Raises `InvalidRequest`, which says why, but not where a name leads.
         """
         seconds = min(seconds, self.timeout)
         job = _Job(self, _manager(self._proxy, self._trust), url, seconds)
-        threading.Thread(target=job.run, daemon=True).start()
-        if not job.done.wait(seconds):
+        # In a thread of its own: a look-up of a name cannot be interrupted, only abandoned.
+        fetching = Background(job.run, name="fetch")
+        if not fetching.wait(seconds):
             job.cut()
             _refuse(f"took longer than {seconds:g} seconds")
-        if isinstance(job.result, Exception):
-            raise job.result
-        assert job.result is not None
-        return job.result
+        return fetching.result()
 
 
 class _Job:
-    """One fetch, in a thread of its own: a name server cannot be hurried, but left alone."""
+    """One fetch."""
 
     def __init__(self, limits: Fetcher, manager: Any, url: str, seconds: float) -> None:
-        self.done = threading.Event()
-        self.result: Fetched | Exception | None = None
         self._limits = limits
         self._manager = manager
         self._url = url
@@ -145,26 +142,20 @@ class _Job:
         self._until = time.monotonic() + seconds
         self._connection: Any = None
 
-    def run(self) -> None:
+    def run(self) -> Fetched:
+        """Return the file; raises `InvalidRequest`."""
         try:
-            self.result = self._follow(self._url)
-        except Exception as failure:  # somebody waits for it
-            self.result = failure
+            return self._follow(self._url)
         finally:
             self._manager.clear()
-            self.done.set()
 
     def cut(self) -> None:
-        """End whatever the thread is waiting for."""
+        """Stop the thread of `run` from waiting."""
         self._until = 0.0
-        sock = getattr(self._connection, "sock", None)
-        if sock is not None:
-            with suppress(OSError):
-                # Beneath TLS, which the thread may be in the middle of.
-                socket.socket.shutdown(getattr(sock, "socket", sock), socket.SHUT_RDWR)
+        cut(getattr(self._connection, "sock", None))
 
     def _follow(self, url: str) -> Fetched:
-        for _ in range(1 + REDIRECTS_AT_MOST):
+        for _ in range(1 + MAX_REDIRECTS):
             target = _parsed(url)
             with self._open(target) as answer:
                 location = answer.headers.get("Location")
@@ -173,18 +164,18 @@ class _Job:
             try:
                 url = urljoin(url, location)
             except ValueError:
-                _refuse("leads to what is no URL")
-        raise _refusal("leads on and on")
+                _refuse("redirects to an invalid URL")
+        raise _refusal("redirects too often")
 
     def _open(self, target: Url) -> Any:
         host, port = (target.host or "").strip("[]"), target.port or 443
         failure: HTTPError | None = None
-        for address in self._addresses(host, port)[:_ADDRESSES_AT_MOST]:
+        for address in self._addresses(host, port)[:_MAX_ADDRESSES]:
             pool = self._manager.connection_from_host(
                 address,
                 port,
                 "https",
-                # The certificate is asked for, and checked, by the name.
+                # The certificate is requested and checked by name.
                 {"server_hostname": host},
             )
             self._remember_connections_of(pool)
@@ -222,7 +213,7 @@ class _Job:
         return addresses
 
     def _remember_connections_of(self, pool: Any) -> None:
-        """Have *pool* leave the connection that it opens where `cut` finds it."""
+        """Make *pool* leave the connection that it opens where `cut` finds it."""
         make = type(pool).ConnectionCls
 
         def remember(*args: Any, **options: Any) -> Any:
@@ -235,7 +226,7 @@ class _Job:
         if answer.status != 200:
             _refuse(f"was answered with status {answer.status}")
         if answer.headers.get("Content-Encoding", "identity").lower() != "identity":
-            # Unpacked it may be of any size.
+            # Unpacked, it may be of any size.
             _refuse("comes compressed, though that was not asked for")
         data = bytearray()
         try:
@@ -263,7 +254,7 @@ class _Job:
 
 
 def _manager(proxy: str | None, trust: ssl.SSLContext) -> Any:
-    """Return what makes connections, for one fetch: nothing is kept from one to the next."""
+    """Return a manager of connections for one fetch: nothing is kept for the next."""
     if proxy is None:
         return urllib3.PoolManager(ssl_context=trust)
     if proxy.startswith("socks"):
@@ -275,7 +266,7 @@ def _parsed(url: str) -> Url:
     try:
         target = parse_url(url)
     except LocationValueError:
-        _refuse("is no URL")
+        _refuse("is invalid")
     if target.scheme != "https" or not target.host:
         _refuse("must begin with https://")
     if target.auth is not None:
@@ -285,13 +276,10 @@ def _parsed(url: str) -> Url:
 
 def _filename(target: Url, headers: Mapping[str, str]) -> str:
     """Return the name that the server gives, or the last part of the path."""
-    told = Message()
-    told["Content-Disposition"] = headers.get("Content-Disposition", "")
-    name = told.get_filename() or unquote(target.path or "")
-    # Only the last part, and nothing that a file system or a header would take amiss.
-    name = re.split(r"[/\\]", name)[-1]
-    name = re.sub(r'[\x00-\x1f\x7f"<>|:*?]', "_", name).strip(". ")[-_NAME_AT_MOST:]
-    return name or "file"
+    given = Message()
+    given["Content-Disposition"] = headers.get("Content-Disposition", "")
+    name = given.get_filename() or unquote(target.path or "")
+    return filenames.tidy(name, instead="_", at_most=_MAX_NAME) or "file"
 
 
 def _refusal(why: str) -> InvalidRequest:

@@ -1,14 +1,14 @@
-"""The points of the accounts: how many are left, and who comes back when there are some again."""
+"""The points of the accounts: how many are left, and which accounts have some again."""
 
 from __future__ import annotations
 
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final, Generic, Protocol, TypeVar
 
-from poe_proxy.errors import NoTokenLeft, PoeProxyError, TokenRejected, UpstreamTimeout
+from poe_proxy.errors import NoTokenLeft, UpstreamError, UpstreamTimeout
 from poe_proxy.pool.rotator import Token, TokenRotator
 
 log = logging.getLogger(__name__)
@@ -23,55 +23,51 @@ class HasBalance(Protocol):
 
 A = TypeVar("A", bound=HasBalance)
 
-#: US dollars that a point is worth, about (official API sheet §1).
+#: What a point is worth in US dollars, roughly (official API sheet §1).
 DOLLARS: Final = 0.00003
 
 
 class PointsWatch(Generic[A]):
-    """Asks for the balance of exhausted tokens: sparingly, and never on the way of a request."""
+    """Checks the balance of exhausted tokens: sparingly, and never while a request waits."""
 
     def __init__(self, tokens: TokenRotator[A], *, every: float) -> None:
+        """Each exhausted token is checked once in *every* seconds."""
         self._tokens = tokens
         self._every = every
         self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="points", daemon=True)
 
     def start(self) -> None:
-        """Look every so many seconds, in a thread that ends with the process."""
-        threading.Thread(target=self._run, name="points", daemon=True).start()
+        """Begin to check, in a thread of its own; to be called once."""
+        self._thread.start()
 
     def stop(self) -> None:
-        """End the thread at its next turn."""
+        """Ask no further account; one that is being asked may still answer."""
         self._stopped.set()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait up to *seconds* for the thread to end; return whether it has."""
+        return _have_ended([self._thread], seconds)
 
     def _run(self) -> None:
         while not self._stopped.wait(self._every):
-            look(self._tokens)
+            revive_exhausted(self._tokens, self._stopped)
 
 
-def look(tokens: TokenRotator[A]) -> None:
-    """Ask for the balance of each exhausted token, and revive those that have points again.
+def revive_exhausted(tokens: TokenRotator[A], stopped: threading.Event | None = None) -> None:
+    """Check the balance of each exhausted token, and revive those that have points again.
 
-    One that Poe rejects is set aside.
+    A token that Poe rejects is set aside. Once *stopped* is set, no further token is checked.
     """
     for token in tokens.exhausted():
-        try:
-            points = token.upstream.balance()
-        except TokenRejected as rejected:
-            tokens.retire(token, rejected)
-            continue
-        except PoeProxyError as failure:
-            log.info("%s: its balance is not to be had: %s", token.label, failure)
-            continue
-        except Exception:
-            # The thread has to live, or no account would ever come back.
-            log.exception("%s: asking for its balance failed", token.label)
-            continue
-        if points > 0:
+        if stopped is not None and stopped.is_set():
+            return
+        if (_ask(tokens, token) or 0) > 0:
             tokens.revive(token)
 
 
 class Balance(Generic[A]):
-    """What all accounts together have left: asked for when somebody wants to know, and kept."""
+    """What all accounts have left together: asked for on demand, and then kept for a while."""
 
     def __init__(
         self,
@@ -89,39 +85,75 @@ class Balance(Generic[A]):
         self._asking = threading.Lock()
         self._asked_at: float | None = None
         self._points: dict[Token[A], int] = {}
+        self._stopped = threading.Event()
+        #: One for each account that has yet to answer.
+        self._threads: list[threading.Thread] = []
 
     def points(self) -> int:
-        """Return the points of all accounts that Poe accepts. One that does not tell in time
-        counts with what it last had.
+        """Return the points of all accounts that Poe accepts. An account that does not answer in
+        time counts with its last known points.
 
-        Raises `NoTokenLeft` if Poe accepts none, `UpstreamTimeout` if none of them ever told.
+        Raises `NoTokenLeft` if Poe accepts none, `UpstreamTimeout` if none of them ever answered.
         """
         with self._asking:
-            if self._asked_at is None or self._clock() - self._asked_at >= self._holds:
-                self._ask(self._tokens.accepted())
+            is_due = self._asked_at is None or self._clock() - self._asked_at >= self._holds
+            if is_due and not self._stopped.is_set():
+                self._ask_all()
                 self._asked_at = self._clock()
         accounts = self._tokens.accepted()
         if not accounts:
             raise NoTokenLeft("Poe accepts none of the tokens; the operator has to renew them.")
-        told = [self._points[token] for token in accounts if token in self._points]
-        if not told:
-            raise UpstreamTimeout("No Poe account tells its balance.")
-        return sum(told)
+        known = [self._points[token] for token in accounts if token in self._points]
+        if not known:
+            raise UpstreamTimeout("No Poe account has reported its balance.")
+        return sum(known)
 
-    def _ask(self, accounts: list[Token[A]]) -> None:
+    def stop(self) -> None:
+        """Ask no further account; what is known is still returned."""
+        self._stopped.set()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait up to *seconds* until no account is being asked; return whether that is so."""
+        return _have_ended(self._threads, seconds)
+
+    def _ask_all(self) -> None:
         threads = [
-            threading.Thread(target=self._ask_one, args=(token,), daemon=True) for token in accounts
+            threading.Thread(target=self._note, args=(token,), name="balance", daemon=True)
+            for token in self._tokens.accepted()
         ]
+        self._threads = [one for one in self._threads if one.is_alive()] + threads
         for thread in threads:
             thread.start()
-        until = time.monotonic() + self._patience
-        for thread in threads:
-            thread.join(max(0.0, until - time.monotonic()))
+        _have_ended(threads, self._patience)
 
-    def _ask_one(self, token: Token[A]) -> None:
-        try:
-            self._points[token] = token.upstream.balance()
-        except TokenRejected as rejected:
-            self._tokens.retire(token, rejected)
-        except PoeProxyError as failure:
-            log.info("%s: its balance is not to be had: %s", token.label, failure)
+    def _note(self, token: Token[A]) -> None:
+        points = _ask(self._tokens, token)
+        if points is not None:
+            self._points[token] = points
+
+
+def _ask(tokens: TokenRotator[A], token: Token[A]) -> int | None:
+    """Return the points that *token* has left; None if Poe does not say.
+
+    If Poe rejects the token, it is set aside.
+    """
+    try:
+        return token.upstream.balance()
+    except UpstreamError as failure:
+        if failure.retires:
+            tokens.retire(token, failure)
+        else:
+            log.info("%s: its balance is not known: %s", token.label, failure)
+    except Exception:
+        # The thread has to go on, or no account would ever come back.
+        log.exception("%s: asking for its balance failed", token.label)
+    return None
+
+
+def _have_ended(threads: Iterable[threading.Thread], seconds: float) -> bool:
+    """Wait up to *seconds* for all *threads* to end; return whether they have."""
+    until = time.monotonic() + seconds
+    for thread in threads:
+        if thread.ident is not None:
+            thread.join(max(0.0, until - time.monotonic()))
+    return not any(thread.is_alive() for thread in threads)

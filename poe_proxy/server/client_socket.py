@@ -1,8 +1,8 @@
-"""The client's connection beneath WSGI: is the client still there, does its body arrive.
+"""The client socket beneath WSGI: is the client still there, and does its body arrive?
 
-gunicorn notices a client that left only when it writes to it, and waits for ever for a slow
-body and for a reader that has stopped (none has a setting), so all are looked after here.
-Servers that do not hand out their socket, and TLS sockets, which cannot be peeked, go without.
+gunicorn notices that a client has left only when it writes to it, and waits for ever for a slow
+body and for a client that has stopped reading. No setting changes that, so it is done here, except
+for servers that do not hand out their socket, and for TLS sockets, which cannot be peeked.
 """
 
 from __future__ import annotations
@@ -10,24 +10,26 @@ from __future__ import annotations
 import select
 import socket
 import ssl
-import struct
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import Any, Final
+from typing import Any
 
-#: On, for no time: closing sends a reset.
-_RESET: Final = struct.pack("ii", 1, 0)
+from poe_proxy.net.cutting import cut
 
 
-class Connection:
+class ClientGone(Exception):
+    """The client hung up; an answer would go nowhere."""
+
+
+class ClientSocket:
     """The socket of one request."""
 
     def __init__(self, environ: Mapping[str, Any]) -> None:
         self._socket: socket.socket | None = environ.get("gunicorn.socket")
 
     def is_gone(self) -> bool:
-        """Whether the client has hung up. Looks without waiting, and reads nothing away."""
+        """Whether the client has hung up. Does not wait, and consumes nothing."""
         if self._socket is None or isinstance(self._socket, ssl.SSLSocket):
             return False
         try:
@@ -38,10 +40,10 @@ class Connection:
             return True
 
     def limit_writes(self, seconds: float) -> None:
-        """Let a write fail once the client has taken nothing for *seconds*.
+        """Make a write fail once the client has taken nothing for *seconds*.
 
-        Who stays and does not read, or fell off the network without a word, would else hold
-        an account for ever. Only Linux has this, and only for TCP.
+        A client that stays but does not read, or that fell off the network, would otherwise
+        hold an account for ever. Only Linux has this, and only for TCP.
         """
         if self._socket is not None and hasattr(socket, "TCP_USER_TIMEOUT"):
             with suppress(OSError):
@@ -50,15 +52,12 @@ class Connection:
                 )
 
     def cut(self) -> None:
-        """Shut the connection: what the client still sends will not be read."""
-        if self._socket is not None:
-            with suppress(OSError):
-                # Closed by gunicorn, it shall be reset: a client that is still sending would
-                # else wait a minute for a window that never opens, and not read its answer.
-                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-                self._socket.shutdown(socket.SHUT_RDWR)
+        """Cut the connection: what the client still sends will not be read."""
+        # With a reset when gunicorn closes it: a client that is still sending would otherwise
+        # wait a minute for a window that never opens, and not read its answer.
+        cut(self._socket, reset=True)
 
-    def no_more(self) -> None:
+    def stop_reading(self) -> None:
         """Read nothing more from the client; what is sent to it still arrives."""
         if self._socket is not None:
             with suppress(OSError):

@@ -1,4 +1,4 @@
-"""Thoughts that come as part of the answer's text, told apart from the answer.
+"""The reasoning parser: finds the thoughts that come as part of an answer's text.
 
 Some bots have no field for what they think. They write a heading, a quotation, the answer
 (official API sheet §3.6):
@@ -11,67 +11,61 @@ Some bots have no field for what they think. They write a heading, a quotation, 
     Hello!
 
 Or they write the heading alone, perhaps with the seconds so far, as a sign of life before the
-answer: `Thinking... (3s elapsed)`. By the web protocol, and the bot protocol, such a sign is
-then replaced by the answer.
+answer: `Thinking... (3s elapsed)`. In the web protocol the answer then replaces such a sign.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Iterable
+from collections.abc import Iterable
 from enum import Enum, auto
 from itertools import takewhile
 from typing import Final, TypeAlias
 
-from poe_proxy.chat import Done, Idle, Reasoning, Replaced, ReplyEvent, Text, ToolCallPart
+from poe_proxy.chat import Done, Reasoning, Replaced, ReplyEvent, Text, ToolCallPart
 
 Piece: TypeAlias = Text | Reasoning
 
 _HEADINGS: Final = ("Thinking...", "Thinking…")
 
-#: What may stand behind the word in a heading's line: seconds in brackets, closing marks.
-_BEHIND: Final = re.compile(r" {0,2}(?:\([^()\n]{0,30}\)?)? ?[*_]{0,3}[ \t\r]{0,40}")
+#: What may follow the word in a heading's line: seconds in brackets, closing marks.
+_REST: Final = re.compile(r" {0,2}(?:\([^()\n]{0,30}\)?)? ?[*_]{0,3}[ \t\r]{0,40}")
 
 
 class _Place(Enum):
     """Where in the text of an answer we are."""
 
-    #: Before anything but white space, or in a line that may be a heading.
+    #: Where nothing but white space has come, or in a line that may be a heading.
     START = auto()
     #: Below a heading, at the beginning of a line.
     BELOW = auto()
     #: Inside a quoted line.
     QUOTE = auto()
-    #: Behind the quotation, in the empty lines before the answer.
-    BEHIND = auto()
-    #: In the answer; there it stays.
+    #: After the quotation, in the empty lines before the answer.
+    AFTER = auto()
+    #: In the answer, to its end.
     ANSWER = auto()
 
 
-class Thinking:
+class InlineReasoning:
     """An answer's text in, as it arrives; the same text out, as `Reasoning` and `Text`.
 
-    Held back is only what may yet become a heading: of an answer that begins otherwise, the
-    letters that it has in common with one.
+    Only what may still become a heading is held back: of any other answer, the first letters
+    that it has in common with one.
     """
 
     def __init__(self) -> None:
         self._place = _Place.START
         self._held = ""
-        #: What more may come without a change, while white space is all that is held.
+        #: White space that came after what is held and decides nothing.
         self._gap: list[str] = []
-        #: Headings under which nothing was thought so far.
+        #: Headings without a thought beneath them so far.
         self._headings = ""
         self._has_thought = False
 
     @property
-    def holds(self) -> bool:
-        """Whether something is held back."""
-        return bool(self._headings or self._held)
-
-    @property
     def heading(self) -> str:
-        """The text so far, if it is a heading and nothing else; else an empty string."""
+        """The text so far, if it is a heading and nothing else; otherwise an empty string."""
         text = "" if self._has_thought else (self._headings + self._held).strip()
         return text if all(map(_is_heading, filter(str.strip, text.splitlines()))) else ""
 
@@ -80,7 +74,7 @@ class Thinking:
         if self._place is _Place.ANSWER:
             return [Text(text)] if text else []
         if self._held and self._is_gap(text) and (self._gap or self._is_gap(self._held)):
-            # To read all of it anew at each blank would take for ever.
+            # Reading all of it anew at each blank would take for ever.
             self._gap.append(text)
             return []
         self._held = "".join((self._held, *self._gap, text))
@@ -91,7 +85,7 @@ class Thinking:
         return pieces
 
     def _is_gap(self, text: str) -> bool:
-        """Whether *text* tells nothing here; below a heading, an empty line does."""
+        """Whether *text* decides nothing here; below a heading, an empty line does."""
         match self._place:
             case _Place.START:
                 return not text.strip()
@@ -107,8 +101,8 @@ class Thinking:
         held = "".join((self._headings, self._held, *self._gap))
         self._place, self._held, self._headings = _Place.ANSWER, "", ""
         self._gap.clear()
-        # Behind a thought only marks and white space are held. A heading and nothing else is
-        # no thought: it is all that the bot said.
+        # After a thought only marks and white space are held. A heading and nothing else is
+        # not a thought: it is all that the bot said.
         return [Text(held)] if held and not self._has_thought else []
 
     def _step(self, pieces: list[Piece]) -> bool:
@@ -125,7 +119,7 @@ class Thinking:
                 if end:
                     self._place = _Place.BELOW
                 return True
-            case _Place.BEHIND:
+            case _Place.AFTER:
                 self._held = self._held.lstrip("\r\n")
                 if self._held:
                     self._place = _Place.ANSWER
@@ -153,7 +147,7 @@ class Thinking:
     def _below(self, pieces: list[Piece]) -> bool:
         line = self._held.lstrip(" \t\r")
         if line in ("", ">"):
-            # The space behind the mark belongs to the mark, and may come later.
+            # The space after the mark belongs to the mark, and may come later.
             return False
         if line.startswith(">"):
             if self._has_thought:
@@ -162,7 +156,7 @@ class Thinking:
             self._held = line[1:].removeprefix(" ")
             self._has_thought, self._headings = True, ""
         elif self._has_thought:
-            self._place = _Place.BEHIND
+            self._place = _Place.AFTER
         elif line.startswith("\n"):
             self._headings += self._held.removesuffix(line[1:])
             self._held = line[1:]
@@ -172,49 +166,53 @@ class Thinking:
         return True
 
 
-def told_apart(events: Iterable[ReplyEvent]) -> Generator[ReplyEvent, None, None]:
-    """Yield *events*, with the thoughts in their texts as `Reasoning`.
+class ReasoningParser:
+    """A stage that turns the thoughts in an answer's text into `Reasoning`.
 
-    A text that is replaced is read anew; of thoughts and answer only what is new is told. A
-    heading alone that is replaced stood for an answer that was to come, so it is a thought:
-    the first of them, for the seconds that go by in the others are none.
+    A text that replaces another is parsed anew; of its thoughts and its answer only what is new
+    is passed on. A lone heading that is replaced stood for an answer to come, so it is a thought:
+    of several such headings only the first, because the others just count the seconds.
     """
-    thinking = Thinking()
-    told: list[Piece] = []
-    for event in events:
+
+    def __init__(self) -> None:
+        self._inline = InlineReasoning()
+        #: What has been passed on of the text that is there now.
+        self._said: list[Piece] = []
+
+    def feed(self, event: ReplyEvent) -> Iterable[ReplyEvent]:
+        """See `Stage`."""
         match event:
             case Text(text):
-                pieces = thinking.feed(text)
-                told += pieces
-                yield from pieces
-                if thinking.holds:
-                    yield Idle()  # who holds back must still let others look around
+                pieces = self._inline.feed(text)
+                self._said += pieces
+                return pieces
             case Replaced(text):
-                thought, answer = _sorted(told)
-                draft = "" if thought else thinking.heading
-                thinking = Thinking()
-                new_thought, new_answer = _sorted(thinking.feed(text))
-                if draft:
-                    new_thought = f"{draft}\n{new_thought}" if new_thought else draft
-                if more := _behind(thought, new_thought):
-                    yield Reasoning(more)
-                    thought = new_thought
-                if not new_answer.startswith(answer):
-                    yield Replaced(new_answer)
-                elif new_answer != answer:
-                    yield Text(new_answer[len(answer) :])
-                else:
-                    yield Idle()
-                told = [Reasoning(thought), Text(new_answer)]
+                return self._replace(text)
             case Done() | ToolCallPart():
-                yield from thinking.flush()
-                yield event
-            case _:
-                yield event
+                return *self._inline.flush(), event
+        return (event,)
+
+    def _replace(self, text: str) -> list[ReplyEvent]:
+        thought, answer = _split(self._said)
+        draft = "" if thought else self._inline.heading
+        self._inline = InlineReasoning()
+        new_thought, new_answer = _split(self._inline.feed(text))
+        if draft:
+            new_thought = f"{draft}\n{new_thought}" if new_thought else draft
+        news: list[ReplyEvent] = []
+        if more := _added(thought, new_thought):
+            news.append(Reasoning(more))
+            thought = new_thought
+        if not new_answer.startswith(answer):
+            news.append(Replaced(new_answer))
+        elif new_answer != answer:
+            news.append(Text(new_answer[len(answer) :]))
+        self._said = [Reasoning(thought), Text(new_answer)]
+        return news
 
 
-def _sorted(pieces: Iterable[Piece]) -> tuple[str, str]:
-    """What was thought, and what was answered."""
+def _split(pieces: Iterable[Piece]) -> tuple[str, str]:
+    """Return what was thought, and what was answered."""
     thought: list[str] = []
     answer: list[str] = []
     for piece in pieces:
@@ -222,8 +220,8 @@ def _sorted(pieces: Iterable[Piece]) -> tuple[str, str]:
     return "".join(thought), "".join(answer)
 
 
-def _behind(old: str, new: str) -> str:
-    """What *new* says that *old* did not, on a line of its own where it goes another way."""
+def _added(old: str, new: str) -> str:
+    """Return what *new* adds to *old*, on a new line if *old* went on differently."""
     same = sum(1 for _ in takewhile(lambda both: both[0] == both[1], zip(old, new, strict=False)))
     return new[same:] if same == len(old) else f"\n{new[same:]}" if new[same:] else ""
 
@@ -234,7 +232,7 @@ def _may_become_heading(line: str) -> bool:
         return False
     return any(
         heading.startswith(bare)
-        or (bare.startswith(heading) and _BEHIND.fullmatch(bare, len(heading)) is not None)
+        or (bare.startswith(heading) and _REST.fullmatch(bare, len(heading)) is not None)
         for heading in _HEADINGS
     )
 

@@ -1,4 +1,4 @@
-"""How many pieces a text has, in the vocabulary of OpenAI's newer models (o200k).
+"""How many tokens a text has, in the vocabulary of OpenAI's newer models (o200k).
 
 The vocabulary comes with the library, so nothing is fetched. Poe's bots have tokenizers of
 their own: the figures are good estimates for GPT, fair ones for the rest.
@@ -13,20 +13,20 @@ from typing import Final
 
 import orjson
 
-from poe_proxy.chat import ChatRequest
+from poe_proxy.chat import ChatRequest, Tool
 
-#: Characters that are counted in one go. Counting holds the interpreter, about 3 ms for a
-#: slice of code; between two slices others get their turn.
+#: Characters that are counted at a time. Counting holds the interpreter, for about 3 ms with a
+#: slice of code; between two slices other requests get their turn.
 _SLICE: Final = 50_000
 
-#: What the chat format adds to each message, and to the whole, by OpenAI's own account.
+#: Tokens that the chat format adds to each message, and to the whole, according to OpenAI.
 _PER_MESSAGE: Final = 3
 _PER_CHAT: Final = 3
 
 
 @cache
 def _counter() -> Callable[[str], int]:
-    # rs-bpe is the lighter one; from Python 3.14 on only bpe-openai has a build.
+    # rs-bpe is lighter; from Python 3.14 on only bpe-openai has a build.
     try:
         from rs_bpe import openai
     except ImportError:
@@ -44,7 +44,7 @@ def warm_up() -> None:
 
 
 def count_text(text: str) -> int:
-    """Return how many pieces *text* has."""
+    """Return how many tokens *text* has."""
     count = _counter()
     if len(text) <= _SLICE:
         return count(text)
@@ -57,10 +57,10 @@ def count_text(text: str) -> int:
 
 
 def count_prompt(chat: ChatRequest) -> int:
-    """Return how many pieces the conversation has, its tools and its framing included."""
+    """Return how many tokens the conversation has, its tools and its framing included."""
     return (
         _PER_CHAT
-        + sum(count_text(orjson.dumps(tool).decode()) for tool in chat.tools)
+        + sum(count_text(_definition(tool)) for tool in chat.tools)
         + sum(
             _PER_MESSAGE
             + count_text(message.text)
@@ -68,3 +68,9 @@ def count_prompt(chat: ChatRequest) -> int:
             for message in chat.messages
         )
     )
+
+
+def _definition(tool: Tool) -> str:
+    # As OpenAI's bots read it.
+    whole = {"type": "function", "function": tool.definition, **tool.beside}
+    return orjson.dumps(whole).decode()

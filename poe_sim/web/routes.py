@@ -373,6 +373,7 @@ class Face:
                 except orjson.JSONDecodeError:
                     continue
                 if said == {"type": "ping"}:
+                    self._world.journal.add(face="web", event="ping", **label)
                     await socket.send(b'{"type":"pong"}')
                 elif said == {"type": "pong"}:
                     self._world.journal.add(face="web", event="pong", **label)

@@ -34,7 +34,7 @@ def number(name: str, pattern: str) -> int:
         ("Dockerfile", r"--stop-timeout (\d+)"),
     ],
 )
-def test_whoever_stops_the_server_waits_for_the_replies_under_way(name: str, pattern: str) -> None:
+def test_what_stops_the_server_waits_for_the_replies_under_way(name: str, pattern: str) -> None:
     """The time until SIGKILL is longer than what gunicorn gives the replies."""
     graceful = number("gunicorn.conf.py", r"^graceful_timeout = (\d+)$")
 
@@ -49,14 +49,14 @@ def test_nginx_and_the_proxy_have_the_same_limit_for_a_body() -> None:
 
 
 def test_nginx_waits_longer_than_the_proxy_does() -> None:
-    """Whoever ends a reply that hangs, it is the proxy, which says why."""
+    """A reply that hangs is ended by the proxy, which says why."""
     hours = number("deploy/nginx.conf", r"^ +proxy_read_timeout (\d+)h;$")
     settings = Settings(auth_keys=("k",))
 
     assert hours * 3600 > settings.queue_timeout + settings.timeout
 
 
-def test_what_nginx_says_has_the_shape_of_our_errors() -> None:
+def test_an_error_of_nginx_has_the_shape_of_ours() -> None:
     """Every body in nginx.conf is an OpenAI error object."""
     bodies = re.findall(r"return (\d+) '(.*)';$", text_of("deploy/nginx.conf"), re.MULTILINE)
 
@@ -65,8 +65,8 @@ def test_what_nginx_says_has_the_shape_of_our_errors() -> None:
         assert ["message", "type", "param", "code"] == list(json.loads(body)["error"])
 
 
-def test_what_nginx_lost_is_what_the_proxy_calls_so() -> None:
-    """A request that was handed over and not answered has status, type and code of our own."""
+def test_a_request_that_nginx_lost_fails_as_one_that_the_proxy_lost() -> None:
+    """Handed over and not answered, it has the status, type and code of `UpstreamUncertain`."""
     found = re.search(
         r"@uncertain \{.*?return (\d+) '(.*?)';$", text_of("deploy/nginx.conf"), re.S | re.M
     )
@@ -78,7 +78,7 @@ def test_what_nginx_lost_is_what_the_proxy_calls_so() -> None:
 
 
 def test_no_container_of_compose_fills_the_disk_with_its_log() -> None:
-    """Each service has the logging that throws old lines away."""
+    """Each service has the logging that drops old lines."""
     compose = text_of("deploy/docker-compose.yaml")
     services = compose.partition("\nservices:\n")[2].partition("\nnetworks:\n")[0]
     names = re.findall(r"^  ([\w-]+):$", services, re.MULTILINE)
@@ -88,8 +88,8 @@ def test_no_container_of_compose_fills_the_disk_with_its_log() -> None:
     assert re.search(r"^x-logging: &logging\n(  .*\n)*    max-size: 10m\n", compose, re.MULTILINE)
 
 
-def test_the_hook_of_certbot_names_the_container_that_compose_makes() -> None:
-    """What reloads nginx after a renewal has the project's name and the service's in it."""
+def test_certbot_reloads_the_container_that_compose_makes() -> None:
+    """The hook that reloads nginx after a renewal names the project and the service."""
     project = re.findall(r"^name: (\S+)$", text_of("deploy/docker-compose.yaml"), re.MULTILINE)
 
     assert 1 == len(project)
@@ -122,7 +122,7 @@ def test_what_goes_into_the_image_is_pinned() -> None:
 
 
 def test_with_compose_the_proxy_believes_nginx_and_nginx_finds_the_proxy() -> None:
-    """Each of the two is told the address that the other one has."""
+    """Each of the two is given the other's address."""
     compose = text_of("deploy/docker-compose.yaml")
     proxy, nginx = re.findall(r"ipv4_address: (\S+)", compose)
     upstream = re.search(r'"s/(.*)/(.*):8080/"', compose)
@@ -149,8 +149,8 @@ def test_the_variables_for_one_click_hosts_are_settings() -> None:
     assert {"WEB_CONCURRENCY"} == names - known
 
 
-def test_railway_asks_for_the_route_that_answers_without_a_key() -> None:
-    """railway.json is JSON, and numbers in it are numbers: as text, Railway refuses them."""
+def test_railway_checks_the_route_that_answers_without_a_key() -> None:
+    """The numbers in railway.json are numbers: Railway refuses them as text."""
     deploy = json.loads(text_of("railway.json"))["deploy"]
 
     assert "/health" == deploy["healthcheckPath"]

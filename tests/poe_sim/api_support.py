@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +12,8 @@ import requests
 
 from poe_sim.app import build_app, running
 from poe_sim.web import Switches
+
+from ..fakes import until
 
 Event = tuple[str | None, str]
 
@@ -28,7 +29,7 @@ class Api:
     def request(self, method: str, path: str, **more: Any) -> requests.Response:
         """Send a request."""
         headers = {"Authorization": f"Bearer {self.key}", **more.pop("headers", {})}
-        return self.session.request(method, self.url + path, headers=headers, timeout=10, **more)
+        return self.session.request(method, self.url + path, headers=headers, timeout=60, **more)
 
     def get(self, path: str, **more: Any) -> Any:
         """Return the JSON behind a path."""
@@ -73,7 +74,7 @@ class Api:
         """Post to the Messages endpoint as Anthropic's clients do."""
         given = {"anthropic-version": "2023-06-01", "x-api-key": self.key, **headers}
         full = {"model": "claude-sonnet-4.5", "max_tokens": 200, **body}
-        return self.session.post(f"{self.url}/v1/messages", json=full, headers=given, timeout=10)
+        return self.session.post(f"{self.url}/v1/messages", json=full, headers=given, timeout=60)
 
     def control(self, **changes: Any) -> Any:
         """Turn switches."""
@@ -87,7 +88,7 @@ class Api:
 
     def journal(self) -> list[dict[str, Any]]:
         """Return the journal entries of this face."""
-        entries = requests.get(f"{self.url}/__journal", timeout=10).json()
+        entries = requests.get(f"{self.url}/__journal", timeout=60).json()
         return [entry for entry in entries if entry.get("face") == "api"]
 
     def events(self, name: str) -> list[dict[str, Any]]:
@@ -96,12 +97,8 @@ class Api:
 
     def wait_for(self, name: str) -> dict[str, Any]:
         """Return the first event of a name as soon as there is one."""
-        for _ in range(200):
-            found = self.events(name)
-            if found:
-                return found[0]
-            time.sleep(0.02)
-        raise AssertionError(f"no {name}")
+        until(lambda: self.events(name))
+        return self.events(name)[0]
 
 
 def events(body: bytes) -> list[Event]:
@@ -140,5 +137,5 @@ def serving() -> Iterator[Api]:
 def fresh(api: Api) -> Api:
     """Reset state and journal."""
     api.control(reset=True)
-    requests.delete(f"{api.url}/__journal", timeout=10)
+    requests.delete(f"{api.url}/__journal", timeout=60)
     return api

@@ -68,7 +68,7 @@ class Browser:
 
     def get(self, path: str, **options: Any) -> requests.Response:
         return self.session.get(
-            self.url + path, **{"allow_redirects": False, "timeout": 10, **options}
+            self.url + path, **{"allow_redirects": False, "timeout": 60, **options}
         )
 
     def read_page(self, path: str = "/") -> str:
@@ -80,7 +80,7 @@ class Browser:
         assert found is not None
         self.channel = json.loads(found[1])["props"]["initialData"].get("tchannelData", {})
         self.min_seq = int(self.channel.get("minSeq", 0))
-        scripts = [self.session.get(src, timeout=10).text for src in self.script_urls(html)]
+        scripts = [self.session.get(src, timeout=60).text for src in self.script_urls(html)]
         revision = re.search(r'"poe-revision":"([0-9a-f]{40})"', "".join(scripts))
         assert revision is not None
         self.revision = revision[1]
@@ -96,7 +96,7 @@ class Browser:
     def script_urls(self, html: str) -> list[str]:
         """Return the URLs of the scripts: the page's, and one that only webpack's runtime names."""
         urls = re.findall(r'src="([^"]+)"', html)
-        runtime = next(self.session.get(url, timeout=10).text for url in urls if "webpack" in url)
+        runtime = next(self.session.get(url, timeout=60).text for url in urls if "webpack" in url)
         name, value = re.findall(r'\{(\d+):"([0-9a-f]+)"\}', runtime)[0]
         return [*urls, f"{self.url}/_next/static/chunks/{name}.{value}.js"]
 
@@ -129,7 +129,7 @@ class Browser:
         kept = {name: value for name, value in usual.items() if name.lower() not in lower}
         sent = {name: value for name, value in (kept | changed).items() if value is not None}
         return self.session.post(
-            self.url + path, data=body, headers=sent, allow_redirects=False, timeout=10
+            self.url + path, data=body, headers=sent, allow_redirects=False, timeout=60
         )
 
     def envelope(self, name: str, variables: dict[str, Any]) -> bytes:
@@ -162,7 +162,7 @@ class Browser:
         )
         socket = websocket.create_connection(
             url,
-            timeout=5,
+            timeout=60,
             header={"User-Agent": AGENT},
             # The check is slow, and the JSON parser checks again.
             skip_utf8_validation=True,
@@ -211,12 +211,12 @@ class Browser:
 
     # Frames
 
-    def frames(self, timeout: float = 5.0) -> Iterator[dict[str, Any]]:
+    def frames(self, timeout: float = 60.0) -> Iterator[dict[str, Any]]:
         """Yield the frames until the websocket fails."""
         while True:
             yield self.frame(timeout)
 
-    def frame(self, timeout: float = 5.0) -> dict[str, Any]:
+    def frame(self, timeout: float = 60.0) -> dict[str, Any]:
         """Return the next frame of the newest websocket."""
         self.sockets[-1].settimeout(timeout)
         text = self.sockets[-1].recv()
@@ -225,6 +225,18 @@ class Browser:
         frame: dict[str, Any] = json.loads(text)
         self.min_seq = max(self.min_seq, frame.get("min_seq", 0))
         return frame
+
+    def says_nothing(self) -> bool:
+        """Whether nothing was pushed on the newest websocket before a ping was answered."""
+        self.sockets[-1].send('{"type":"ping"}')
+        return self.frame() == {"type": "pong"}
+
+    def says_nothing_more(self) -> bool:
+        """Close the newest websocket; return whether nothing came before it was closed."""
+        socket = self.sockets[-1]
+        socket.send_close()
+        opcode, _ = socket.recv_data(control_frame=True)
+        return bool(opcode == websocket.ABNF.OPCODE_CLOSE)
 
     def items(self, until: str = "viewerStateUpdated") -> list[tuple[str, dict[str, Any]]]:
         """Return the pushed items as scope and content, up to the first of one subscription."""

@@ -282,7 +282,7 @@ def upload(browser: Browser, **files: tuple[str, bytes, str]) -> requests.Respon
         f"{browser.url}/api/finish_upload_POST",
         files=files,
         headers={"User-Agent": AGENT, "Cookie": "p-b=a", "Poe-Formkey": browser.formkey},
-        timeout=5,
+        timeout=60,
     )
 
 

@@ -27,7 +27,7 @@ def api(server: Api) -> Api:
 
 
 def control(sim: Running, **changes: Any) -> Any:
-    return requests.post(f"{sim.url}/__control", json=changes, timeout=5).json()
+    return requests.post(f"{sim.url}/__control", json=changes, timeout=60).json()
 
 
 # ---- the web face

@@ -14,7 +14,7 @@ def visit(sim: Running, path: str, cookie: str, **headers: str) -> requests.Resp
         sim.url + path,
         headers={"User-Agent": AGENT, "Cookie": cookie, **headers},
         allow_redirects=False,
-        timeout=5,
+        timeout=60,
     )
 
 
@@ -64,7 +64,7 @@ def test_decoder_yields_a_wrong_key_elsewhere(sim: Running, prelude: str) -> Non
     with Browser(sim.url, "a") as browser:
         html = browser.read_page()
         app = "".join(
-            requests.get(u, headers={"User-Agent": AGENT}, timeout=5).text
+            requests.get(u, headers={"User-Agent": AGENT}, timeout=60).text
             for u in browser.script_urls(html)
         )
 
@@ -142,7 +142,7 @@ def test_channel_data_without_a_page(sim: Running) -> None:
 def test_other_paths(sim: Running, method: str, path: str, status: int) -> None:
     """An unknown path is 404, a POST to a page is 405."""
     answer = requests.request(
-        method, sim.url + path, headers={"User-Agent": AGENT, "Cookie": "p-b=a"}, timeout=5
+        method, sim.url + path, headers={"User-Agent": AGENT, "Cookie": "p-b=a"}, timeout=60
     )
 
     assert status == answer.status_code
@@ -172,7 +172,7 @@ def test_new_build(browser: Browser, sim: Running) -> None:
 
     assert before[0] != browser.formkey
     assert before[1] != browser.revision
-    assert all(requests.get(u, headers={"User-Agent": AGENT}, timeout=5).ok for u in old_scripts)
+    assert all(requests.get(u, headers={"User-Agent": AGENT}, timeout=60).ok for u in old_scripts)
 
 
 def test_page_without_channel(start: Start) -> None:

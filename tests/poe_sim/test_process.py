@@ -49,7 +49,7 @@ def test_it_says_where_it_is_and_ends_at_once(number: signal.Signals) -> None:
             with socket.create_connection(("127.0.0.1", int(found[1].rsplit(":")[-1]))):
                 sim.send_signal(number)
 
-                assert 0 == sim.wait(20)
+                assert 0 == sim.wait(60)
         assert "" == sim.stdout.read()
         assert "" == sim.stderr.read()
 
@@ -61,7 +61,7 @@ def test_taken_port() -> None:
         taken.listen()
         port = taken.getsockname()[1]
         with process("--port", str(port), "--tokens", "x") as sim:
-            out, err = sim.communicate(timeout=10)
+            out, err = sim.communicate(timeout=60)
 
     assert 1 == sim.returncode
     assert "" == out
@@ -75,9 +75,9 @@ def test_options_reach_the_stand_in() -> None:
     with process(*options.split(), *more.split()) as sim:
         assert sim.stdout is not None
         url = sim.stdout.readline().split()[-1]
-        state = requests.get(f"{url}/__control", timeout=5).json()
+        state = requests.get(f"{url}/__control", timeout=60).json()
         headers = {"User-Agent": AGENT}
-        data = requests.get(f"{url}/api/settings", headers=headers, timeout=5).json()
+        data = requests.get(f"{url}/api/settings", headers=headers, timeout=60).json()
 
     assert ("lenient", "plain", 0) == (state["mode"], state["tag_mode"], state["pace"])
     assert (20, 7) == (state["max_concurrent"], state["rate_limit"])

@@ -9,6 +9,7 @@ import websocket
 
 from poe_sim.app import Running
 
+from ..fakes import until
 from .browser import Browser
 from .conftest import Start
 
@@ -75,8 +76,8 @@ def test_refusing_statuses(browser: Browser, status: str) -> None:
     assert status == edge["status"]
     assert edge["statusMessage"]
     assert (None, None) == (edge["message"], edge["chat"])
-    told = browser.send("!status=x !status-text=so_it_is Hello").json()["data"]
-    assert "so it is" == told["messageEdgeCreate"]["statusMessage"]
+    data = browser.send("!status=x !status-text=so_it_is Hello").json()["data"]
+    assert "so it is" == data["messageEdgeCreate"]["statusMessage"]
 
 
 @pytest.mark.parametrize(
@@ -155,9 +156,15 @@ def test_close_socket(browser: Browser) -> None:
     assert "one two three four" == browser.replies()[-1]["text"]
 
 
-def test_dead_socket(browser: Browser) -> None:
+def await_end(sim: Running) -> None:
+    """Wait until all of a reply that is pushed has been pushed."""
+    until(lambda: [e for e in sim.world.journal.entries if e.get("event") == "reply-end"])
+
+
+def test_dead_socket(browser: Browser, sim: Running) -> None:
     """A dead socket sends nothing, not even pongs, and does not close."""
     browser.say("!echo !dead-socket !chunks=4 one two three four")
+    await_end(sim)
     with pytest.raises(websocket.WebSocketTimeoutException):
         list(browser.frames(timeout=0.2))
     browser.sockets[-1].send('{"type":"ping"}')
@@ -169,10 +176,11 @@ def test_dead_socket(browser: Browser) -> None:
 
 
 @pytest.mark.parametrize("word", ["refetch", "missed"])
-def test_lost_channel(browser: Browser, word: str) -> None:
+def test_lost_channel(browser: Browser, sim: Running, word: str) -> None:
     """A channel that lost data says so and gets nothing more; the history has the reply."""
     edge = browser.say(f"!echo !{word} !chunks=4 one two three four")
     frames: list[dict[str, Any]] = []
+    await_end(sim)
     with pytest.raises(websocket.WebSocketTimeoutException):
         frames.extend(browser.frames(timeout=0.3))
     if word == "missed":

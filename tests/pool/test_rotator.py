@@ -1,81 +1,26 @@
-"""The rotator: who gets which token, who waits, and what becomes of a token."""
+"""The rotator: which request gets which token, and which one is next in line."""
 
 from __future__ import annotations
 
 import logging
 import threading
 import time
-from collections.abc import Iterable
-from math import inf
-from typing import Any
+from collections.abc import Collection, Iterable, Sequence
 
 import pytest
 
 from poe_proxy.errors import (
-    BotFailed,
-    NoPointsLeft,
-    NoTokenFree,
     NoTokenLeft,
     TokenExhausted,
     TokenLimited,
     TokenRejected,
-    UpstreamBlocked,
-    UpstreamTimeout,
 )
-from poe_proxy.pool.limits import PerMinute, Rest
-from poe_proxy.pool.rotator import (
-    REST_BLOCKED,
-    REST_EXHAUSTED,
-    REST_LIMITED,
-    Lease,
-    Token,
-    TokenRotator,
-)
+from poe_proxy.pool.limits import Rest
+from poe_proxy.pool.memory import MemoryLedger
+from poe_proxy.pool.rotator import Token, TokenRotator
 
 from ..fakes import Clock
-
-
-def token(label: str, **options: Any) -> Token[None]:
-    return Token(label, None, **options)
-
-
-def pool(
-    *labels: str, clock: Clock | None = None, patience: float = 30.0, **options: Any
-) -> TokenRotator[None]:
-    """A rotator over tokens that are all alike."""
-    tokens = [token(label, **options) for label in labels]
-    return TokenRotator(tokens, patience=patience, clock=clock or Clock())
-
-
-def lend(lease: Lease[None]) -> Token[None]:
-    """The token of a lease that must have one by now."""
-    lent = lease.wait(0)
-    assert lent is not None
-    return lent
-
-
-def use(tokens: TokenRotator[None], failure: BaseException | None = None, **wish: Any) -> str:
-    """Lease a token for a moment; let the block end with *failure*. Return its label."""
-    label = ""
-    try:
-        with tokens.lease(**wish) as lease:
-            label = lend(lease).label
-            if failure is not None:
-                raise failure
-    except BaseException as raised:
-        if raised is not failure:
-            raise
-    return label
-
-
-def labels(tokens: TokenRotator[None], times: int) -> list[str]:
-    return [use(tokens) for _ in range(times)]
-
-
-def state(tokens: TokenRotator[None]) -> dict[str, int]:
-    """The census without its zeros."""
-    return {name: count for name, count in tokens.census().items() if count}
-
+from .fixtures import labels, lend, pool, state, token, use
 
 # ---- whose turn it is
 
@@ -163,7 +108,7 @@ def test_parallel_replies_are_spread_before_they_are_stacked() -> None:
 
 
 def test_the_line_is_served_in_order() -> None:
-    """First come, first served: each returned token goes to whoever stands first."""
+    """First come, first served: each returned token goes to the first in line."""
     tokens = pool("a")
     holder, *waiting = (tokens.lease() for _ in range(4))
     holder.__enter__()
@@ -180,7 +125,7 @@ def test_the_line_is_served_in_order() -> None:
 
 
 def test_a_newcomer_does_not_overtake_the_line() -> None:
-    """Once a token has rested it is for those who stand in line, not for who asks next."""
+    """Once a token has rested it is for the line, not for the next request that comes."""
     clock = Clock()
     tokens = pool("a", clock=clock, limits=(Rest(10.0),))
     use(tokens)
@@ -193,8 +138,8 @@ def test_a_newcomer_does_not_overtake_the_line() -> None:
             assert "a" == lend(early).label
 
 
-def test_who_needs_another_kind_does_not_block_the_line() -> None:
-    """Somebody waiting for an API key lets those behind have the cookies."""
+def test_a_wait_for_another_kind_does_not_block_the_line() -> None:
+    """A request that waits for an API key lets those behind it have the cookies."""
     tokens = TokenRotator([token("key", kind="key"), token("cookie")], clock=Clock())
 
     with tokens.lease(kinds={"key"}), tokens.lease(kinds={"key"}) as waiting:
@@ -203,8 +148,8 @@ def test_who_needs_another_kind_does_not_block_the_line() -> None:
     assert {"free": 2} == state(tokens)
 
 
-def test_who_leaves_the_line_is_forgotten() -> None:
-    """A client that hangs up while it waits costs nobody a turn."""
+def test_a_request_that_leaves_the_line_is_forgotten() -> None:
+    """A client that hangs up while it waits costs the others no turn."""
     tokens = pool("a")
     with tokens.lease() as holder, tokens.lease() as leaver, tokens.lease() as stayer:
         assert {"in_use": 1, "waiting": 2} == state(tokens)
@@ -216,32 +161,31 @@ def test_who_leaves_the_line_is_forgotten() -> None:
 
 
 def test_a_waiter_is_woken_when_a_token_comes_back() -> None:
-    """Who waits in another thread has the token at once, not at its next look."""
-    tokens = TokenRotator([token("a")], patience=30.0)
+    """A request in another thread has the token at once, not at its next look in an hour."""
+    tokens = TokenRotator([token("a")], patience=3600.0)
     in_line = threading.Event()
-    got: list[tuple[str, float]] = []
+    got: list[str] = []
 
     def wait() -> None:
         with tokens.lease() as lease:
             in_line.set()
-            lent = lease.wait(20.0)
-            got.append((lent.label if lent else "", time.monotonic()))
+            lent = lease.wait(3600.0)
+            got.append(lent.label if lent else "")
 
     with tokens.lease():
-        waiter = threading.Thread(target=wait)
+        waiter = threading.Thread(target=wait, daemon=True)
         waiter.start()
-        in_line.wait(5)
-        given_back = time.monotonic()
-    waiter.join(10)
+        assert in_line.wait(60)
+        assert [] == got
+    waiter.join(60)
 
-    assert ["a"] == [label for label, _ in got]
-    assert got[0][1] - given_back < 5
+    assert ["a"] == got
     assert {"free": 1} == state(tokens)
 
 
 def test_many_threads_share_few_tokens() -> None:
     """However many ask at once, each is served, and no token by two at a time."""
-    tokens = TokenRotator([token(label) for label in "abc"], patience=30.0)
+    tokens = TokenRotator([token(label) for label in "abc"], patience=60.0)
     in_use: list[str] = []
     clashes: list[str] = []
     served: list[str] = []
@@ -249,7 +193,7 @@ def test_many_threads_share_few_tokens() -> None:
     def work() -> None:
         for _ in range(20):
             with tokens.lease() as lease:
-                lent = lease.wait(10)
+                lent = lease.wait(60)
                 assert lent is not None
                 if lent.label in in_use:
                     clashes.append(lent.label)
@@ -262,441 +206,88 @@ def test_many_threads_share_few_tokens() -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(60)
 
     assert [] == clashes
     assert 240 == len(served)
     assert {"free": 3} == state(tokens)
 
 
-# ---- resting
-
-
-def test_a_used_token_rests() -> None:
-    """COOL_DOWN counts from one use to the next, however short the reply was."""
+def test_a_token_that_has_just_rested_is_for_the_first_in_line() -> None:
+    """Also if its rest ends while the line is being served, between two requests in it."""
     clock = Clock()
-    tokens = pool("a", clock=clock, limits=(Rest(10.0),))
-    use(tokens)
 
-    clock.go(9.9)
-    assert {"resting": 1} == state(tokens)
-    clock.go(0.1)
-    assert {"free": 1} == state(tokens)
+    class Slow(MemoryLedger):
+        """Time goes on while it works."""
 
+        def take(self, names: Collection[str], lease: str) -> str | None:
+            taken = super().take(names, lease)
+            clock.go(1.0)
+            return taken
 
-def test_a_token_over_its_rate_rests() -> None:
-    """RATE_LIMIT uses within a minute, then none until the first of them is a minute old."""
-    clock = Clock()
-    tokens = pool("a", clock=clock, patience=100.0, limits=(PerMinute(2),))
-    use(tokens)
-    clock.go(20.0)
-    use(tokens)
-
-    with tokens.lease() as lease:
-        assert lease.wait(0) is None
-        clock.go(39.9)
-        assert lease.wait(0) is None
-        clock.go(0.1)
-        assert "a" == lend(lease).label
-
-
-def test_the_stricter_limit_decides() -> None:
-    """With several limits a token is free once all of them allow it."""
-    clock = Clock()
-    tokens = pool("a", clock=clock, patience=100.0, limits=(Rest(10.0), PerMinute(2)))
-
-    use(tokens)
-    clock.go(10.0)
-    use(tokens)
-    clock.go(10.0)
-
-    assert {"resting": 1} == state(tokens)
-    clock.go(40.0)
-    assert {"free": 1} == state(tokens)
-
-
-def test_uses_out_of_every_window_are_forgotten() -> None:
-    """A token that serves for months does not remember each use."""
-    clock = Clock()
-    one = token("a", limits=(PerMinute(1000), Rest(0.5)))
-    for _ in range(500):
-        one.note_use(clock.now)
-        clock.go(1.0)
-
-    assert 61 == len(one.used_at)
-
-
-def test_a_token_without_limits_never_rests() -> None:
-    """RATE_LIMIT=0 and COOL_DOWN=0 let a token be used without a pause."""
-    clock = Clock()
-    tokens = pool("a", clock=clock)
-
-    assert ["a"] * 100 == labels(tokens, 100)
-    assert 0.0 == token("b").rest(clock.now)
-
-
-def test_a_waiter_takes_a_token_as_soon_as_it_has_rested() -> None:
-    """The end of a rest wakes nobody, so who waits looks again at that very time."""
-    tokens = TokenRotator([token("a", limits=(Rest(0.03),))], patience=10.0)
-    began = time.monotonic()
-    use(tokens)
-
-    with tokens.lease() as lease:
-        assert lease.wait(5.0) is not None
-
-    assert 0.03 <= time.monotonic() - began + 0.005 < 2.0
-
-
-# ---- how long one waits
-
-
-def test_a_wait_is_told_in_steps() -> None:
-    """Waiting returns None now and then, so that the caller can look after its client."""
-    tokens = pool("a")
-
-    with tokens.lease(), tokens.lease() as lease:
-        assert [None, None] == [lease.wait(0.001), lease.wait(0)]
-
-
-def test_the_line_ends_at_the_deadline() -> None:
-    """After QUEUE_TIMEOUT seconds a request is refused, although a token may come back soon."""
-    clock = Clock()
-    tokens = pool("a", clock=clock, patience=30.0)
-
-    with tokens.lease():
-        with tokens.lease() as lease:
-            clock.go(29.9)
-            assert lease.wait(0) is None
-            clock.go(0.1)
-            with pytest.raises(NoTokenFree) as refusal:
-                lease.wait(0)
-        assert 1 == refusal.value.retry_after
-        assert {"in_use": 1} == state(tokens)
-
-
-def test_a_wait_does_not_outlast_the_deadline() -> None:
-    """Who asks to wait longer than the line lasts hears so at its end."""
-    tokens = TokenRotator([token("a")], patience=0.03)
-    began = time.monotonic()
-
-    with tokens.lease(), tokens.lease() as lease, pytest.raises(NoTokenFree):
-        lease.wait(20.0)
-
-    assert time.monotonic() - began < 5.0
-
-
-def test_a_second_try_inherits_the_deadline_of_the_first() -> None:
-    """A deadline that is given counts instead of a new QUEUE_TIMEOUT."""
-    clock = Clock()
-    tokens = pool("a", clock=clock, patience=30.0)
-    deadline = tokens.now() + tokens.patience
-    clock.go(25.0)
-
-    with tokens.lease(), tokens.lease(deadline=deadline) as lease:
-        clock.go(4.9)
-        assert lease.wait(0) is None
-        clock.go(0.2)
-        with pytest.raises(NoTokenFree):
-            lease.wait(0)
-
-
-def test_a_free_token_is_lent_although_the_deadline_is_over() -> None:
-    """Nobody is refused while a token is free: with QUEUE_TIMEOUT=0 too."""
-    clock = Clock()
-    tokens = pool("a", clock=clock, patience=0.0)
-
-    assert "a" == use(tokens)
-    assert "a" == use(tokens, deadline=clock.now - 10)
-    with tokens.lease(), pytest.raises(NoTokenFree):
-        use(tokens)
-
-
-@pytest.mark.parametrize(
-    ("rest", "patience", "retry_after"),
-    [
-        pytest.param(10.0, 9.9, 10, id="just too long"),
-        pytest.param(40.0, 30.0, 40, id="too long"),
-        pytest.param(40.2, 30.0, 41, id="rounded up"),
-        pytest.param(0.2, 0.0, 1, id="at least a second"),
-    ],
-)
-def test_a_hopeless_wait_is_refused_at_once(rest: float, patience: float, retry_after: int) -> None:
-    """If no token can be free before the deadline, the client hears at once when one will be."""
-    tokens = pool("a", patience=patience, limits=(Rest(rest),))
-    use(tokens)
-
-    with pytest.raises(NoTokenFree) as refusal:
-        tokens.lease().__enter__()
-
-    assert retry_after == refusal.value.retry_after
-    assert f"{retry_after} s" in refusal.value.message
-    assert {"resting": 1} == state(tokens)
-
-
-def test_a_wait_that_fits_is_not_hopeless() -> None:
-    """A rest that ends with the deadline, or before it, is waited for."""
-    clock = Clock()
-    tokens = pool("a", clock=clock, patience=10.0, limits=(Rest(10.0),))
-    use(tokens)
-
-    with tokens.lease() as lease:
-        assert lease.wait(0) is None
-        clock.go(10.0)
-        assert "a" == lend(lease).label
-
-
-def test_the_soonest_token_decides_how_long_to_wait() -> None:
-    """Retry-After is the rest of the token that will be free first, of those that fit."""
-    clock = Clock()
     tokens = TokenRotator(
-        [
-            token("a", limits=(Rest(90.0),)),
-            token("b", limits=(Rest(50.0),)),
-            token("k", kind="key"),
-        ],
-        patience=5.0,
+        [token("cookie", limits=(Rest(10.0),)), token("key", kind="key", concurrency=2)],
         clock=clock,
+        ledger=Slow(clock=clock),
     )
     use(tokens, kinds={"cookie"})
-    use(tokens, kinds={"cookie"})
 
-    with pytest.raises(NoTokenFree) as refusal:
-        use(tokens, kinds={"cookie"})
-
-    assert 50 == refusal.value.retry_after
-
-
-def test_a_wait_may_become_hopeless() -> None:
-    """Who waits for a token hears it when that token is sent to rest for long."""
-    tokens = pool("a", patience=30.0)
-    holder = tokens.lease()
-    lend(holder.__enter__())
-
-    with tokens.lease() as lease:
-        assert lease.wait(0) is None
-        limited = TokenLimited("Slow down.", retry_after=120)
-        holder.__exit__(TokenLimited, limited, None)
-        with pytest.raises(NoTokenFree) as refusal:
-            lease.wait(0)
-
-    assert 120 == refusal.value.retry_after
+    holder, _ = (tokens.lease(kinds={"key"}).__enter__() for _ in range(2))
+    with tokens.lease(kinds={"cookie"}) as first, tokens.lease() as second:
+        clock.now = 1009.5
+        holder.__exit__(None, None, None)
+        assert ["", "key"] == [one.token.label if one.token else "" for one in (first, second)]
+        assert "cookie" == lend(first).label
 
 
-# ---- how a lease ends
+class Counting:
+    """A limit that counts how often it is asked."""
+
+    window = 60.0
+
+    def __init__(self, wait: float) -> None:
+        self.asked = 0
+        self._wait = wait
+
+    def wait(self, used_at: Sequence[float], now: float) -> float:
+        self.asked += 1
+        return self._wait if used_at else 0.0
 
 
 @pytest.mark.parametrize(
-    "failure",
-    [
-        pytest.param(None, id="success"),
-        pytest.param(BotFailed("It broke."), id="failure at Poe"),
-        pytest.param(UpstreamTimeout("Silence."), id="silence"),
-        pytest.param(ZeroDivisionError(), id="fault of our own"),
-        pytest.param(GeneratorExit(), id="hang-up"),
-        pytest.param(KeyboardInterrupt(), id="ctrl-c"),
-        pytest.param(SystemExit(), id="end of the process"),
-    ],
+    "wait", [pytest.param(0.0, id="all in use"), pytest.param(9.0, id="all resting")]
 )
-def test_a_lease_is_always_given_back(failure: BaseException | None) -> None:
-    """However a reply ends, its token is free again, and has lost nothing."""
-    tokens = pool("a")
+def test_a_long_line_costs_each_request_no_more_than_a_short_one(wait: float) -> None:
+    """To come, to look, to be served and to leave is work for each token, not for each in line."""
+    work = []
+    for length in (2, 200):
+        limit = Counting(wait)
+        tokens = pool("a", "b", "c", limits=(limit,))
+        holders = [tokens.lease().__enter__() for _ in range(3)]
+        line = [tokens.lease().__enter__() for _ in range(length)]
+        steps = []
+        for step in (
+            tokens.lease().__enter__,
+            lambda last=line[-1]: last.wait(0),
+            lambda first=holders[0]: first.__exit__(None, None, None),
+            lambda last=line[-1]: last.__exit__(None, None, None),
+        ):
+            before = limit.asked
+            step()
+            steps.append(limit.asked - before)
+        work.append(steps)
 
-    use(tokens, failure)
-
-    assert {"free": 1} == state(tokens)
-
-
-def test_a_lease_lets_failures_pass() -> None:
-    """The block's failure goes on to those above."""
-    with pytest.raises(BotFailed), pool("a").lease():
-        raise BotFailed("It broke.")
-
-
-def test_a_lease_is_given_back_once() -> None:
-    """Leaving a lease twice does not free a token that somebody else has by now."""
-    tokens = pool("a")
-    lease = tokens.lease()
-    lend(lease.__enter__())
-    lease.__exit__(None, None, None)
-
-    with tokens.lease() as other:
-        assert "a" == lend(other).label
-        lease.__exit__(None, None, None)
-        assert {"in_use": 1} == state(tokens)
+    assert work[0] == work[1]
+    assert max(work[0]) <= 3 * len("abc")
 
 
-def test_a_rejected_token_never_comes_back() -> None:
-    """Poe's no sets a token aside for good; the others take all turns."""
-    clock = Clock()
-    tokens = pool("a", "b", clock=clock)
-
-    assert "a" == use(tokens, TokenRejected("Logged out."))
-
-    assert ["b", "b", "b"] == labels(tokens, 3)
-    clock.go(1e9)
-    assert ["b", "b"] == labels(tokens, 2)
-    assert {"free": 1, "retired": 1} == state(tokens)
+def test_two_tokens_of_one_name_are_a_mistake() -> None:
+    """What is known of one would be taken for what is known of the other."""
+    with pytest.raises(ValueError, match="cookie-1"):
+        pool("cookie-1", "cookie-2", "cookie-1")
 
 
-def test_replies_in_flight_do_not_bring_a_rejected_token_back() -> None:
-    """A reply that ends well on a token rejected meanwhile changes nothing."""
-    tokens = pool("a", concurrency=2)
-    with tokens.lease() as lease:
-        lend(lease)
-        use(tokens, TokenRejected("Logged out."))
-
-    assert {"retired": 1} == state(tokens)
-
-
-def test_without_any_token_left_nobody_waits() -> None:
-    """Once the last token is rejected, requests are refused at once, in line or not."""
-    tokens = pool("a")
-    holder = tokens.lease()
-    lend(holder.__enter__())
-
-    with tokens.lease() as waiting:
-        assert waiting.wait(0) is None
-        holder.__exit__(TokenRejected, TokenRejected("Logged out."), None)
-        with pytest.raises(NoTokenLeft):
-            waiting.wait(0)
-    with pytest.raises(NoTokenLeft):
-        use(tokens)
-    assert {"retired": 1} == state(tokens)
-
-
-@pytest.mark.parametrize(
-    ("failure", "rest"),
-    [
-        pytest.param(TokenLimited("Slow."), REST_LIMITED, id="limited"),
-        pytest.param(TokenLimited("Slow.", retry_after=7.0), 7.0, id="limited, with a time"),
-        pytest.param(TokenLimited("Slow.", retry_after=0.001), 1.0, id="limited, hardly"),
-        pytest.param(TokenLimited("Slow.", retry_after=0.0), 1.0, id="limited, no longer"),
-        pytest.param(TokenExhausted("Empty."), REST_EXHAUSTED, id="out of points"),
-        pytest.param(TokenExhausted("Empty.", retry_after=9.0), 9.0, id="out of points until"),
-        pytest.param(UpstreamBlocked("Robot?"), REST_BLOCKED, id="blocked"),
-    ],
-)
-def test_a_tired_token_rests(failure: BaseException, rest: float) -> None:
-    """A token that had its share rests as long as Poe says, else as long as we think."""
-    clock = Clock()
-    tokens = pool("a", clock=clock)
-
-    use(tokens, failure)
-
-    clock.go(rest - 0.01)
-    assert {"resting": 1} == state(tokens)
-    clock.go(0.02)
-    assert {"free": 1} == state(tokens)
-
-
-def test_a_long_rest_is_not_cut_short_by_a_second_failure() -> None:
-    """Of two rests the longer one holds."""
-    clock = Clock()
-    tokens = pool("a", clock=clock, concurrency=2)
-    with tokens.lease() as lease:
-        lend(lease)
-        use(tokens, TokenLimited("Slow.", retry_after=100))
-        lease.__exit__(TokenLimited, TokenLimited("Slow.", retry_after=5), None)
-
-    clock.go(99.0)
-    assert {"resting": 1} == state(tokens)
-
-
-# ---- points
-
-
-def test_if_all_are_out_of_points_the_client_hears_that() -> None:
-    """Accounts without points are another answer than accounts that rest."""
-    tokens = pool("a", "b", patience=5.0)
-    use(tokens, TokenExhausted("Empty.", retry_after=100))
-    use(tokens, TokenExhausted("Empty.", retry_after=50))
-
-    with pytest.raises(NoPointsLeft) as refusal:
-        use(tokens)
-
-    assert 50 == refusal.value.retry_after
-
-
-def test_if_one_only_rests_points_are_not_the_matter() -> None:
-    """One account that merely rests makes it worth a later try."""
-    tokens = pool("a", "b", patience=5.0)
-    use(tokens, TokenExhausted("Empty.", retry_after=10))
-    use(tokens, TokenLimited("Slow.", retry_after=50))
-
-    with pytest.raises(NoTokenFree) as refusal:
-        use(tokens)
-
-    assert not isinstance(refusal.value, NoPointsLeft)
-    assert 10 == refusal.value.retry_after
-
-
-def test_a_watched_token_without_points_rests_until_it_is_revived() -> None:
-    """What has a balance to be asked for does not come back by time alone."""
-    clock = Clock()
-    tokens = pool("a", clock=clock, is_watched=True)
-    use(tokens, TokenExhausted("Empty.", retry_after=5))
-    clock.go(1e9)
-
-    with pytest.raises(NoPointsLeft) as refusal:
-        use(tokens)
-    assert refusal.value.retry_after is None
-    (empty,) = tokens.exhausted()
-    assert inf == empty.rest(clock.now)
-
-    tokens.revive(empty)
-
-    assert [] == tokens.exhausted()
-    assert "a" == use(tokens)
-
-
-def test_reviving_serves_the_line() -> None:
-    """Who stands in line gets the revived token without asking again."""
-    tokens = TokenRotator([token("a", is_watched=True), token("b")], clock=Clock())
-    use(tokens, TokenExhausted("Empty."))
-
-    with tokens.lease() as holder, tokens.lease() as waiting:
-        assert "b" == lend(holder).label
-        assert waiting.token is None
-        tokens.revive(tokens.exhausted()[0])
-        assert waiting.token is not None
-        assert "a" == waiting.token.label
-
-
-def test_a_revived_token_serves_as_many_as_it_can() -> None:
-    """Of those who stand in line as many are served at once as the token serves at a time."""
-    tokens = TokenRotator([token("a", is_watched=True, concurrency=2), token("b")], clock=Clock())
-    use(tokens, TokenExhausted("Empty."))
-
-    with tokens.lease(), tokens.lease() as one, tokens.lease() as two, tokens.lease() as three:
-        tokens.revive(tokens.exhausted()[0])
-        assert [True, True, False] == [lease.token is not None for lease in (one, two, three)]
-
-
-def test_only_watched_tokens_are_asked_for_their_balance() -> None:
-    """A cookie out of points rests for a time; nobody asks for its balance."""
-    tokens = pool("a")
-
-    use(tokens, TokenExhausted("Empty."))
-
-    assert [] == tokens.exhausted()
-    assert {"resting": 1} == state(tokens)
-
-
-def test_a_token_that_is_lent_again_is_no_longer_out_of_points() -> None:
-    """After its rest an exhausted token is tried, and counts as a token like any other."""
-    clock = Clock()
-    tokens = pool("a", clock=clock, patience=1.0)
-    use(tokens, TokenExhausted("Empty.", retry_after=10))
-    clock.go(10)
-    use(tokens, TokenLimited("Slow.", retry_after=10))
-
-    with pytest.raises(NoTokenFree) as refusal:
-        use(tokens)
-
-    assert NoTokenFree is type(refusal.value)
-
-
-# ---- what is told
+# ---- what is shown
 
 
 def test_the_census_counts_each_token_once() -> None:
@@ -717,12 +308,12 @@ def test_the_census_counts_each_token_once() -> None:
 
 
 def test_a_token_may_be_set_aside_while_it_rests() -> None:
-    """Its balance was asked for, and Poe does not know it any more: nobody waits for it."""
-    tokens = pool("a", "b", is_watched=True)
+    """Its balance was asked for, and Poe no longer knows it: no request waits for it."""
+    tokens = pool("a", "b")
     use(tokens, TokenExhausted("Empty."))
     (exhausted,) = tokens.exhausted()
 
-    tokens.retire(exhausted, TokenRejected("Who?"))
+    tokens.retire(exhausted, TokenRejected("Unknown."))
 
     assert {"free": 1, "retired": 1} == state(tokens)
     assert [] == tokens.exhausted()
@@ -746,9 +337,9 @@ def test_logs_name_tokens_by_their_labels(caplog: pytest.LogCaptureFixture) -> N
 def test_logs_know_of_no_time_for_a_token_without_points(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Nobody has to read that it rests for `inf` seconds."""
+    """No line says that it rests for `inf` seconds."""
     with caplog.at_level(logging.WARNING):
-        use(pool("key-1", is_watched=True), TokenExhausted("Empty."))
+        use(pool("key-1"), TokenExhausted("Empty."))
 
     assert ["key-1 rests until it has points again: Empty."] == caplog.messages
 
@@ -759,143 +350,3 @@ def test_an_empty_pool_refuses() -> None:
 
     with pytest.raises(NoTokenLeft):
         use(TokenRotator(empty))
-
-
-# ---- sending
-
-
-def test_a_use_counts_from_when_it_is_sent() -> None:
-    """A login may take its time between the two: the token rests behind what Poe has seen."""
-    clock = Clock()
-    tokens = pool("a", clock=clock, limits=(Rest(10),))
-
-    with tokens.lease() as lease:
-        lend(lease)
-        clock.go(7)
-        assert lease.may_send(0)
-    clock.go(9)
-    assert 1 == tokens.census()["resting"]
-    clock.go(1)
-    assert 1 == tokens.census()["free"]
-
-
-def test_what_is_lent_holds_its_place_until_it_is_sent() -> None:
-    """A use that was never sent counts from when the token was lent."""
-    clock = Clock()
-    tokens = pool("a", clock=clock, limits=(Rest(10),))
-
-    with tokens.lease() as lease:
-        lend(lease)
-        clock.go(7)
-    clock.go(2)
-    assert 1 == tokens.census()["resting"]
-    clock.go(1)
-    assert 1 == tokens.census()["free"]
-
-
-def test_what_is_sent_twice_counts_twice() -> None:
-    """Within a lease a token rests like between two, and the second use is one for the limits."""
-    clock = Clock()
-    tokens = pool("a", clock=clock, limits=(PerMinute(2), Rest(10)), patience=100.0)
-
-    with tokens.lease() as lease:
-        lend(lease)
-        assert lease.may_send(0)
-        assert not lease.may_send(0)
-        clock.go(9)
-        assert not lease.may_send(0)
-        clock.go(1)
-        assert lease.may_send(0)
-        clock.go(10)
-        assert not lease.may_send(0)
-        clock.go(40)
-        assert lease.may_send(0)
-
-
-def test_of_two_that_were_lent_one_after_the_other_neither_is_sent_too_soon() -> None:
-    """Where logins take longer than the rest, one waits for the other all the same."""
-    clock = Clock()
-    tokens = pool("a", clock=clock, limits=(Rest(10),), concurrency=2)
-
-    with tokens.lease() as first, tokens.lease() as second:
-        lend(first)
-        clock.go(10)
-        lend(second)
-        clock.go(2)
-        assert not first.may_send(0)
-        assert second.may_send(0)
-        clock.go(9)
-        assert not first.may_send(0)
-        clock.go(1)
-        assert first.may_send(0)
-
-
-def test_a_use_that_is_older_than_every_limit_does_no_harm() -> None:
-    """What was noted at the lending may be forgotten by the time it is sent."""
-    clock = Clock()
-    tokens = pool("a", clock=clock, limits=(Rest(10),), concurrency=2)
-
-    with tokens.lease() as slow:
-        lend(slow)
-        clock.go(100)
-        use(tokens)
-        assert not slow.may_send(0)
-        clock.go(10)
-        assert slow.may_send(0)
-
-
-def test_who_waits_to_send_comes_before_the_line() -> None:
-    """A request that has its token is not overtaken, time and again, by those without one."""
-    clock = Clock()
-    tokens = pool("a", clock=clock, limits=(Rest(10),), concurrency=2)
-
-    with tokens.lease() as first:
-        lend(first)
-        assert first.may_send(0)
-        assert not first.may_send(0)
-        with tokens.lease() as other:
-            clock.go(10)
-            assert other.wait(0) is None
-            assert first.may_send(0)
-            clock.go(10)
-            assert other.wait(0)
-
-
-def test_who_gives_up_waiting_to_send_lets_the_line_on() -> None:
-    """The token of one that hung up meanwhile is lent as soon as it is rested."""
-    clock = Clock()
-    tokens = pool("a", clock=clock, limits=(Rest(10),), concurrency=2)
-
-    with tokens.lease() as first:
-        lend(first)
-        assert first.may_send(0)
-        assert not first.may_send(0)
-    with tokens.lease() as other:
-        clock.go(10)
-        assert other.wait(0)
-
-
-def test_sending_waits_no_longer_than_a_place_in_line() -> None:
-    """If the rest is longer than that, the request ends, and says when it may come again."""
-    tokens = pool("a", limits=(Rest(10),), patience=5.0)
-
-    with tokens.lease() as lease:
-        lend(lease)
-        assert lease.may_send(0)
-        with pytest.raises(NoTokenFree) as refusal:
-            lease.may_send(0)
-
-    assert 10 == refusal.value.retry_after
-
-
-def test_sending_waits_for_the_token_and_not_for_long() -> None:
-    """A wait for time to pass ends with that time, or with the patience of who asks."""
-    tokens = TokenRotator([token("a", limits=(Rest(0.05),))])
-
-    with tokens.lease() as lease:
-        lend(lease)
-        assert lease.may_send(10)
-        began = time.monotonic()
-        assert not lease.may_send(10)
-        assert time.monotonic() - began < 5
-        assert lease.may_send(10)

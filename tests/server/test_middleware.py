@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from poe_proxy.app import _real_callers
+from poe_proxy.server.middleware import real_callers
 
 OURS = ("127.0.0.1", "::1", "10.0.0.0/8")
 
@@ -36,6 +36,6 @@ def test_an_address_is_believed_when_a_proxy_of_ours_says_it(
     environ: dict[str, Any] = {"REMOTE_ADDR": peer}
     if forwarded is not None:
         environ["HTTP_X_FORWARDED_FOR"] = forwarded
-    seen = _real_callers(lambda environ, start: environ["REMOTE_ADDR"], proxies)
+    seen = real_callers(lambda environ, start: environ["REMOTE_ADDR"], proxies)
 
     assert caller == seen(environ, None)

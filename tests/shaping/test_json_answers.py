@@ -1,9 +1,9 @@
-"""Answers in JSON from a bot that knows no response_format."""
+"""Structured output: answers in JSON from a bot that is taught to give them."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
 from typing import Any
 
 import pytest
@@ -13,20 +13,24 @@ from poe_proxy.chat import (
     Done,
     Idle,
     ImagePart,
+    JsonWanted,
     Message,
     Reasoning,
     Replaced,
     ReplyEvent,
     Text,
     TextPart,
+    Tool,
     ToolCallPart,
     Usage,
     Waiting,
 )
 from poe_proxy.errors import AnswerUnusable, InvalidRequest, UpstreamTimeout
-from poe_proxy.shaping import json_answers, tools
+from poe_proxy.shaping.json_answers import json_reply
+from poe_proxy.shaping.tools import taught_reply
 
 from ..fakes import FakeUpstream, Step, ask
+from .support import pieces
 
 CITY: dict[str, Any] = {
     "type": "object",
@@ -38,12 +42,16 @@ RIGHT = '{"city": "Paris", "people": 2100000}'
 WRONG = '{"city": "Paris", "people": "many"}'
 
 
-def wanting(schema: Any = None, **fields: Any) -> ChatRequest:
+def wanting(schema: Any = None, description: str | None = None, **fields: Any) -> ChatRequest:
     """A request for a JSON object, or for JSON that fits *schema*."""
-    form: dict[str, Any] = {"type": "json_object"}
-    if schema is not None:
-        form = {"type": "json_schema", "json_schema": {"name": "it", "schema": schema}}
-    return ask("Tell me about Paris.", response_format=form, **fields)
+    wanted = JsonWanted(
+        schema=schema,
+        description=description,
+        path="response_format",
+        schema_path="response_format.json_schema.schema",
+        extra={} if schema is None else {"name": "it"},
+    )
+    return ask("Tell me about Paris.", json=wanted, **fields)
 
 
 def saying(*texts: str) -> FakeUpstream:
@@ -51,8 +59,13 @@ def saying(*texts: str) -> FakeUpstream:
     return FakeUpstream(*[(Text(text), Done()) for text in texts])
 
 
+def replying(bot: FakeUpstream, chat: ChatRequest) -> Generator[ReplyEvent, None, None]:
+    assert chat.json is not None
+    return json_reply(lambda one: bot.reply(one, "bot"), chat, chat.json)
+
+
 def reply(bot: FakeUpstream, chat: ChatRequest) -> list[ReplyEvent]:
-    return list(json_answers.reply(lambda one: bot.reply(one, "bot"), chat))
+    return list(replying(bot, chat))
 
 
 def text_of(events: Iterable[ReplyEvent]) -> str:
@@ -67,28 +80,18 @@ def prompts(bot: FakeUpstream, place: int = -1) -> list[tuple[str, str]]:
 # ---- what the bot is asked
 
 
-def test_a_chat_without_a_form_goes_to_the_bot_as_it_is() -> None:
-    """Without response_format nothing is added, and nothing is held back."""
-    bot = FakeUpstream([Text("He"), Text("llo"), Done()])
-    chat = ask()
-
-    events = reply(bot, chat)
-
-    assert [Text("He"), Text("llo"), Done()] == events
-    assert [(chat, "bot")] == bot.asked
-
-
 def test_the_schema_is_told_in_the_system_message() -> None:
-    """The form is asked for in a system message of its own, and the field is cleared."""
+    """The form is asked for in a system message of its own; upstreams may pass the wish on too."""
     bot = saying(RIGHT)
+    chat = wanting(CITY)
 
-    reply(bot, wanting(CITY))
+    reply(bot, chat)
 
     (role, text), *rest = prompts(bot)
     assert "system" == role
     assert json.dumps(CITY) in text
     assert [("user", "Tell me about Paris.")] == rest
-    assert bot.asked[0][0].response_format is None
+    assert chat.json is bot.asked[0][0].json
 
 
 def test_a_schema_is_told_in_its_own_letters() -> None:
@@ -133,23 +136,18 @@ def test_the_form_is_added_to_the_system_message_that_is_there(role: Any) -> Non
 
 def test_the_description_of_the_form_is_told() -> None:
     """What the client says about the answer reaches the bot."""
-    form = {
-        "type": "json_schema",
-        "json_schema": {"name": "it", "description": "A town.", "schema": CITY},
-    }
     bot = saying(RIGHT)
 
-    reply(bot, ask(response_format=form))
+    reply(bot, wanting(CITY, "A town."))
 
     assert "A town." in prompts(bot)[0][1]
 
 
 def test_with_tools_the_form_is_for_the_final_answer() -> None:
     """A bot with tools is told that the form does not concern its calls."""
-    tool = {"type": "function", "function": {"name": "look"}}
     bot, toolless = saying("{}"), saying("{}")
 
-    reply(bot, wanting(tools=(tool,)))
+    reply(bot, wanting(tools=(Tool(name="look"),)))
     reply(toolless, wanting())
 
     assert "final answer" in prompts(bot)[0][1]
@@ -201,12 +199,11 @@ ANSWERS = [
 def test_the_client_gets_the_json_and_nothing_else(answer: str, left: str) -> None:
     """Fences and chatter go, small slips are mended, wherever the answer is cut."""
     for size in range(1, len(answer) + 1):
-        pieces = [Text(answer[at : at + size]) for at in range(0, len(answer), size)]
-        bot = FakeUpstream([*pieces, Done()])
+        bot = FakeUpstream([*pieces(answer, size), Done()])
 
         events = reply(bot, wanting(CITY))
 
-        assert [Idle()] * len(pieces) + [Text(left), Done()] == events
+        assert [Idle()] * len(pieces(answer, size)) + [Text(left), Done()] == events
         assert 1 == len(bot.asked)
         left.encode()
 
@@ -322,7 +319,7 @@ def test_two_wrong_answers_are_an_error(answer: str, problem: str) -> None:
     said: list[ReplyEvent] = []
 
     with pytest.raises(AnswerUnusable) as failure:
-        said.extend(json_answers.reply(lambda one: bot.reply(one, "bot"), wanting(CITY)))
+        said.extend(replying(bot, wanting(CITY)))
 
     assert "invalid_json_answer" == failure.value.code
     assert "response_format" == failure.value.param
@@ -362,7 +359,7 @@ def test_the_first_reply_is_over_before_the_second_begins() -> None:
         open_then.append(bot.open)
         return bot.reply(chat, "bot")
 
-    list(json_answers.reply(listening, wanting()))
+    list(json_reply(listening, wanting(), JsonWanted()))
 
     assert [0, 0] == open_then
 
@@ -386,11 +383,10 @@ def test_a_failure_of_the_upstream_passes() -> None:
     assert 1 == len(bot.asked)
 
 
-@pytest.mark.parametrize("form", [None, {"type": "json_object"}])
-def test_hanging_up_closes_the_upstream(form: Any) -> None:
+def test_hanging_up_closes_the_upstream() -> None:
     """Closing the generator closes the one inside."""
     bot = FakeUpstream([Text("{"), Text("}"), Done()])
-    events = json_answers.reply(lambda one: bot.reply(one, "bot"), ask(response_format=form))
+    events = replying(bot, wanting())
     next(events)
 
     events.close()
@@ -400,23 +396,10 @@ def test_hanging_up_closes_the_upstream(form: Any) -> None:
 
 # ---- schemas
 
-REFUSED: list[Any] = [
-    {"type": "objekt"},
-    {"type": "object", "properties": []},
-    {"required": "city"},
-    {"minLength": -1},
-    {"$schema": "http://json-schema.org/draft-04/schema#", "exclusiveMinimum": 3},
-    "object",
-    7,
-    [],
-    {"$schema": []},
-    {"$schema": 5},
-]
 
-
-@pytest.mark.parametrize("schema", REFUSED)
-def test_a_schema_that_is_none_is_refused(schema: Any) -> None:
-    """The field is named, and the bot is not asked."""
+@pytest.mark.parametrize("schema", [{"type": "objekt"}, "object", {"$schema": 5}])
+def test_an_invalid_schema_is_refused(schema: Any) -> None:
+    """The client's field is named, and the bot is not asked."""
     bot = saying("{}")
 
     with pytest.raises(InvalidRequest) as failure:
@@ -426,170 +409,46 @@ def test_a_schema_that_is_none_is_refused(schema: Any) -> None:
     assert [] == bot.asked
 
 
-def test_the_error_says_where_a_schema_is_wrong() -> None:
-    """The place and the rule are told."""
-    schema = {"properties": {"city": {"minLength": -1}}}
-
-    with pytest.raises(InvalidRequest, match=r"'minimum'.* /properties/city/minLength"):
-        reply(saying("{}"), wanting(schema))
-    with pytest.raises(InvalidRequest, match=r"'type'.* its root"):
-        reply(saying("{}"), wanting("object"))
-
-
-@pytest.mark.parametrize(
-    "schema",
-    [
-        {"$ref": "#/$defs/nowhere"},
-        {"$ref": "http://127.0.0.1:9/schema.json"},
-        {"$ref": "file:///schema.json"},
-        {"$ref": "#"},
-        {"$ref": "#/title", "title": "no schema"},
-        {"$ref": "#/enum/0", "enum": [7]},
-        {"$id": "a", "$ref": "#/$defs/q", "$defs": {"q": {"$id": "http://["}}},
-    ],
-)
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # the library warns before it fetches
-def test_references_are_not_followed_out_of_the_schema(
-    schema: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A reference that leads nowhere or in circles is the client's mistake; nothing is fetched."""
-    fetched: list[Any] = []
-    monkeypatch.setattr("urllib.request.urlopen", lambda *args, **_: fetched.append(args))
-
+def test_a_schema_that_cannot_be_checked_is_refused() -> None:
+    """It comes to light with the answer; the client's field is named."""
     with pytest.raises(InvalidRequest) as failure:
-        reply(saying("{}"), wanting(schema))
-
-    assert "response_format.json_schema.schema" == failure.value.param
-    assert [] == fetched
-
-
-#: Each of these refers twice to the next one.
-DOUBLED: dict[str, Any] = {
-    f"a{place}": {"allOf": [{"$ref": f"#/$defs/a{place + 1}"}] * 2} for place in range(60)
-}
-
-
-@pytest.mark.parametrize(
-    ("schema", "answer"),
-    [
-        ({"pattern": "^(a|aa)+$"}, "a" * 60 + "!"),
-        ({"patternProperties": {"^(a|aa)+$": {}}}, {"a" * 60 + "!": 1}),
-        ({"$ref": "#/$defs/a0", "$defs": {**DOUBLED, "a60": {}}}, 1),
-    ],
-    ids=["pattern", "patternProperties", "references"],
-)
-def test_a_check_that_would_take_for_ever_is_given_up(
-    schema: Any, answer: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A schema that cannot be checked in time is the client's mistake, and holds up nobody."""
-    monkeypatch.setattr(json_answers, "MAX_CHECK", 0.05)
-
-    with pytest.raises(InvalidRequest, match="too long") as failure:
-        reply(saying(json.dumps(answer)), wanting(schema))
+        reply(saying("{}"), wanting({"$ref": "#/$defs/nowhere"}))
 
     assert "response_format.json_schema.schema" == failure.value.param
 
 
-def _nested(depth: int) -> dict[str, Any]:
-    schema: dict[str, Any] = {}
-    for _ in range(depth):
-        schema = {"properties": {"a": schema}}
-    return schema
+def test_the_errors_name_the_fields_of_the_clients_own_api() -> None:
+    """They come with what is wanted, whichever API was spoken."""
+    wanted = JsonWanted(schema={"type": "objekt"}, path="format", schema_path="format.schema")
+    bad = ask(json=wanted)
+    hopeless = ask(json=JsonWanted(path="format"))
 
+    with pytest.raises(InvalidRequest, match=r"^format\.schema is not") as refusal:
+        reply(saying("{}"), bad)
+    with pytest.raises(AnswerUnusable) as failure:
+        reply(saying("no"), hopeless)
 
-def test_a_schema_that_is_nested_too_deeply_is_refused() -> None:
-    """It is the client's mistake, not a fault of ours."""
-    with pytest.raises(InvalidRequest):
-        reply(saying("{}"), wanting(_nested(5000)))
-
-
-@pytest.mark.parametrize(
-    ("schema", "fits", "fails"),
-    [
-        pytest.param(
-            {"$defs": {"n": {"type": "integer"}}, "items": {"$ref": "#/$defs/n"}, "type": "array"},
-            "[1]",
-            '["a"]',
-            id="references within",
-        ),
-        pytest.param(
-            {
-                "$schema": "http://json-schema.org/draft-04/schema#",
-                "minimum": 3,
-                "exclusiveMinimum": True,
-            },
-            "4",
-            "3",
-            id="draft 4",
-        ),
-        pytest.param(
-            {"$schema": "http://json-schema.org/draft-07/schema#", "items": [{"type": "null"}]},
-            "[null]",
-            "[1]",
-            id="draft 7",
-        ),
-        pytest.param(
-            {"prefixItems": [{"type": "null"}]}, "[null]", "[1]", id="2020-12 without a name"
-        ),
-        pytest.param(
-            {"type": "string", "format": "email"}, '"no email"', "1", id="formats are not checked"
-        ),
-        pytest.param({"multipleOf": 0.5}, "1.5", "9" * 400, id="too large to divide"),
-        pytest.param({"type": "string", "pattern": "^a+$"}, '"aa"', '"b"', id="pattern"),
-        pytest.param(
-            {"type": "string", "pattern": r"^\p{L}+$"}, '"b"', "1", id="pattern of JavaScript"
-        ),
-        pytest.param(
-            {
-                "patternProperties": {r"^\p{L}": {}, "^x": {"type": "integer"}},
-                "additionalProperties": False,
-            },
-            '{"é": 1}',
-            '{"x": "a"}',
-            id="names in a pattern of JavaScript",
-        ),
-        pytest.param(
-            {"properties": {"pattern": {"type": "integer"}}},
-            '{"pattern": 1}',
-            '{"pattern": "("}',
-            id="a property called pattern",
-        ),
-    ],
-)
-def test_schemas_are_read_in_their_own_draft(schema: Any, fits: str, fails: str) -> None:
-    """What the client's library makes of a schema is what is checked here."""
-    right, wrong = saying(fits), saying(fails)
-
-    assert fits == text_of(reply(right, wanting(schema)))
-    with pytest.raises(AnswerUnusable):
-        reply(wrong, wanting(schema))
+    assert ("format.schema", "format") == (refusal.value.param, failure.value.param)
 
 
 # ---- together with tools
 
-LOOK = {
-    "type": "function",
-    "function": {
-        "name": "look",
-        "parameters": {"type": "object", "properties": {"at": {"type": "string"}}},
-    },
-}
+LOOK = Tool(name="look", schema={"type": "object", "properties": {"at": {"type": "string"}}})
 CALL = '<tool_call>\n{"name": "look", "arguments": {"at": "Paris"}}\n</tool_call>'
 
 
 def both(bot: FakeUpstream, chat: ChatRequest) -> list[ReplyEvent]:
     def with_tools(one: ChatRequest) -> Any:
-        return tools.reply(lambda taught: bot.reply(taught, "bot"), one)
+        return taught_reply(lambda taught: bot.reply(taught, "bot"), one)
 
-    return list(json_answers.reply(with_tools, chat))
+    assert chat.json is not None
+    return list(json_reply(with_tools, chat, chat.json))
 
 
 def test_a_call_needs_no_json_beside_it() -> None:
     """A bot that calls a tool is not asked for the JSON yet, and what it says is no answer."""
     for size in range(1, len(CALL) + 6):
-        text = f"Let me look.\n{CALL}"
-        pieces = [Text(text[at : at + size]) for at in range(0, len(text), size)]
-        bot = FakeUpstream([*pieces, Done()])
+        bot = FakeUpstream([*pieces(f"Let me look.\n{CALL}", size), Done()])
 
         events = [one for one in both(bot, wanting(CITY, tools=(LOOK,))) if one != Idle()]
 
@@ -601,16 +460,17 @@ def test_a_call_needs_no_json_beside_it() -> None:
 
 
 def test_both_are_told_in_one_system_message() -> None:
-    """The bot gets the form and the tools in one message, and neither field is left."""
+    """The bot gets the form and the tools in one message, and the tools are not sent besides."""
     bot = saying(RIGHT)
+    chat = wanting(CITY, tools=(LOOK,))
 
-    both(bot, wanting(CITY, tools=(LOOK,)))
+    both(bot, chat)
 
     sent = bot.asked[0][0]
     assert ["system", "user"] == [one.role for one in sent.messages]
     assert json.dumps(CITY) in sent.messages[0].text
     assert "<tool_call>" in sent.messages[0].text
-    assert (None, ()) == (sent.response_format, sent.tools)
+    assert (chat.json, ()) == (sent.json, sent.tools)
 
 
 def test_a_final_answer_is_checked_and_asked_for_again() -> None:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from poe_proxy.chat import Done, Idle, Reasoning, Replaced, ReplyEvent, Text, ToolCallPart, Usage
-from poe_proxy.shaping.reasoning import Piece, Thinking, told_apart
+from poe_proxy.shaping.reasoning import InlineReasoning, Piece, ReasoningParser
+
+from .support import through
 
 
-def told(pieces: list[Piece]) -> tuple[str, str]:
+def sorted_out(pieces: list[Piece]) -> tuple[str, str]:
     """What was thought and what was said."""
     return (
         "".join(piece.text for piece in pieces if isinstance(piece, Reasoning)),
@@ -18,8 +18,8 @@ def told(pieces: list[Piece]) -> tuple[str, str]:
     )
 
 
-def run(*texts: str) -> list[Piece]:
-    thinking = Thinking()
+def parse(*texts: str) -> list[Piece]:
+    thinking = InlineReasoning()
     return [piece for text in texts for piece in thinking.feed(text)] + thinking.flush()
 
 
@@ -52,15 +52,15 @@ def test_a_leading_quotation_below_the_heading_is_thought(
     text: str, thought: str, answer: str
 ) -> None:
     """The heading goes, the quotation is reasoning without its marks, the rest is the answer."""
-    assert (thought, answer) == told(run(text))
+    assert (thought, answer) == sorted_out(parse(text))
 
 
 @pytest.mark.parametrize(("text", "thought", "answer"), CASES.values(), ids=CASES)
 def test_it_is_the_same_wherever_it_is_cut(text: str, thought: str, answer: str) -> None:
     """Once cut anywhere, and letter by letter."""
     for at in range(len(text) + 1):
-        assert (thought, answer) == told(run(text[:at], text[at:])), at
-    assert (thought, answer) == told(run(*text))
+        assert (thought, answer) == sorted_out(parse(text[:at], text[at:])), at
+    assert (thought, answer) == sorted_out(parse(*text))
 
 
 ORDINARY = [
@@ -90,8 +90,8 @@ ORDINARY = [
 def test_other_text_is_not_touched(text: str) -> None:
     """Not a letter is changed or moved, whatever the pieces are."""
     for at in range(len(text) + 1):
-        assert ("", text) == told(run(text[:at], text[at:]))
-    assert ("", text) == told(run(*text))
+        assert ("", text) == sorted_out(parse(text[:at], text[at:]))
+    assert ("", text) == sorted_out(parse(*text))
 
 
 @pytest.mark.parametrize(
@@ -108,14 +108,14 @@ def test_other_text_is_not_touched(text: str) -> None:
 )
 def test_nothing_is_held_back_longer_than_needed(pieces: list[str], out: list[list[str]]) -> None:
     """Text leaves with the piece that makes it clear, a thought with its own piece."""
-    thinking = Thinking()
+    thinking = InlineReasoning()
 
     assert out == [[piece.text for piece in thinking.feed(text)] for text in pieces]
 
 
 def test_after_a_flush_everything_is_answer() -> None:
     """What held text back may be asked for it early, when something else comes between."""
-    thinking = Thinking()
+    thinking = InlineReasoning()
 
     assert [] == thinking.feed("Thinking...\n")
     assert [Text("Thinking...\n")] == thinking.flush()
@@ -128,15 +128,25 @@ def test_after_a_flush_everything_is_answer() -> None:
     [("", "\n"), ("", " "), ("Thinking...", " "), ("Thinking...\n", " "), ("Thinking...\n", "\n"),
      ("Thinking...\n> Hm.\n", " "), ("Thinking...\n> Hm.\n", "\n")],
 )  # fmt: skip
-def test_a_long_gap_is_not_read_over_and_over(lead: str, more: str) -> None:
+def test_a_long_gap_is_not_read_over_and_over(
+    lead: str, more: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """White space is cheap, however much of it comes letter by letter, and none is lost."""
     text = lead + more * 50_000 + "So."
-    before = time.process_time()
+    read = 0
+    step = InlineReasoning._step
 
-    letters = told(run(*text))
+    def counted(self: InlineReasoning, pieces: list[Piece]) -> bool:
+        nonlocal read
+        read += len(self._held)
+        return step(self, pieces)
 
-    assert 2 > time.process_time() - before
-    assert told(run(text)) == letters
+    with monkeypatch.context() as patched:
+        patched.setattr(InlineReasoning, "_step", counted)
+        letters = sorted_out(parse(*text))
+
+    assert 10 * len(text) > read
+    assert sorted_out(parse(text)) == letters
 
 
 # ---- events
@@ -157,19 +167,19 @@ CALL = ToolCallPart(0, "call_1", "look")
         ([Usage(1, 2), Reasoning("r"), Done()], [Usage(1, 2), Reasoning("r"), Done()]),
     ],
 )
-def test_events_pass_with_their_thoughts_told_apart(
+def test_events_pass_with_the_thoughts_of_their_text_as_reasoning(
     events: list[ReplyEvent], out: list[ReplyEvent]
 ) -> None:
     """What is no text is not touched; what is held back leaves before anything else comes."""
-    assert out == list(told_apart(events))
+    assert out == through(events, ReasoningParser())
 
 
 def test_a_draft_that_is_replaced_was_a_thought() -> None:
-    """Of the signs of life that replace each other the first is told; the answer is only itself."""
+    """Of the signs of life that replace each other the first one stays, and not in the answer."""
     ticks = [Text("Thinking..."), Text(" (1s elapsed)"), Replaced("Thinking... (2s elapsed)")]
     events = [*ticks, Replaced("The an"), Text("swer"), Done()]
 
-    out = [event for event in told_apart(events) if not isinstance(event, Idle)]
+    out = [event for event in through(events, ReasoningParser()) if not isinstance(event, Idle)]
 
     assert [
         Reasoning("Thinking... (1s elapsed)"), Text("The an"), Text("swer"), Done()
@@ -177,10 +187,10 @@ def test_a_draft_that_is_replaced_was_a_thought() -> None:
 
 
 def test_every_event_that_is_held_back_gives_a_sign_of_life() -> None:
-    """Who listens can look around at each of them."""
+    """Those who read the reply can look around at each of them."""
     events = [Text("Thinking..."), Replaced("*Thinking...*"), Replaced("Thinking... (3s)")]
 
-    assert len(events) <= len(list(told_apart(events)))
+    assert len(events) <= len(through(events, ReasoningParser()))
 
 
 @pytest.mark.parametrize(
@@ -195,12 +205,12 @@ def test_every_event_that_is_held_back_gives_a_sign_of_life() -> None:
         ),
         (
             [Text("Thinking..."), Replaced("Thinking...\n> a"), Replaced("No")],
-            [Idle(), Reasoning("Thinking...\na"), Idle(), Text("No")],
+            [Idle(), Reasoning("Thinking...\na"), Text("No")],
         ),
     ],
 )
-def test_of_a_replaced_text_only_what_is_new_is_told(
+def test_of_a_replaced_text_only_what_is_new_is_passed_on(
     events: list[ReplyEvent], out: list[ReplyEvent]
 ) -> None:
     """An answer that only grew is not replaced, and no thought comes twice."""
-    assert out == list(told_apart(events))
+    assert out == through(events, ReasoningParser())

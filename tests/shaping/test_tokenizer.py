@@ -1,16 +1,16 @@
-"""How many pieces a text has."""
+"""How many tokens a text has."""
 
 from __future__ import annotations
 
 import pytest
 
-from poe_proxy.chat import ChatRequest, Message, TextPart, ToolCall
+from poe_proxy.chat import ChatRequest, Message, TextPart, Tool, ToolCall
 from poe_proxy.shaping import tokenizer
 from poe_proxy.shaping.tokenizer import count_prompt, count_text
 
 
 @pytest.mark.parametrize(
-    ("text", "pieces"),
+    ("text", "tokens"),
     [
         ("", 0),
         ("hello world", 2),
@@ -20,9 +20,9 @@ from poe_proxy.shaping.tokenizer import count_prompt, count_text
         ("<|endoftext|>", 7),
     ],
 )
-def test_pieces_are_those_of_o200k(text: str, pieces: int) -> None:
+def test_tokens_are_those_of_o200k(text: str, tokens: int) -> None:
     """Figures are those of OpenAI's own vocabulary, and its special words are plain text."""
-    assert pieces == count_text(text)
+    assert tokens == count_text(text)
 
 
 def test_a_long_text_is_counted_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -37,7 +37,7 @@ def test_a_long_text_is_counted_in_slices(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_a_prompt_counts_its_framing() -> None:
-    """Each message costs three pieces more than its text, and so does the conversation."""
+    """Each message costs three tokens more than its text, and so does the conversation."""
     hello = Message(role="user", content=(TextPart("hello world"),))
     call = Message(role="assistant", tool_calls=(ToolCall("call_1", "hello", "hello world"),))
 
@@ -48,7 +48,7 @@ def test_a_prompt_counts_its_framing() -> None:
 
 def test_a_prompt_counts_its_tools() -> None:
     """The definitions of tools are read with the conversation, and have their price."""
-    tool = {"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}
+    tool = Tool(name="look", schema={"type": "object"})
     written = '{"type":"function","function":{"name":"look","parameters":{"type":"object"}}}'
 
     assert 3 + 2 * count_text(written) == count_prompt(
@@ -61,3 +61,12 @@ def test_warming_up_needs_no_network() -> None:
     tokenizer.warm_up()
 
     assert 1 == count_text("hello")
+
+
+def test_a_prompt_counts_what_stands_beside_a_tool() -> None:
+    """It goes to the bot with the tool, and is counted with it."""
+    tool = Tool(name="look", beside={"cache_control": {"type": "ephemeral"}})
+    text = '{"type":"function","function":{"name":"look"},"cache_control":{"type":"ephemeral"}}'
+    chat = ChatRequest(model="m", messages=(), tools=(tool,))
+
+    assert 3 + count_text(text) == count_prompt(chat)

@@ -119,18 +119,13 @@ IN_CIRCLES = {
 @pytest.mark.parametrize(
     "body",
     [
-        pytest.param(b"", id="nothing"),
         pytest.param(b"[" * 1_000_000, id="a million brackets"),
         pytest.param(written(f'"x": {"[" * 300}{"]" * 300}'), id="nested, unknown field"),
         pytest.param(ask("hi", BOT, **tools({"default": nested(300)})), id="nested, tool"),
         pytest.param(ask("hi", BOT, **schema(nested(300))), id="nested, schema"),
-        pytest.param(written('"temperature": NaN'), id="NaN"),
         pytest.param(written('"temperature": 1e999'), id="infinity"),
         pytest.param(written(f'"max_tokens": {"9" * 400}'), id="400 digits"),
-        pytest.param(written(r'"x": "\ud800"'), id="half a character"),
-        pytest.param(written(r'"model": "\ud800"'), id="half a character, model"),
         pytest.param(written('"x": "a\x00b"'), id="a raw NUL"),
-        pytest.param(b'{"model": "\xff\xfe"}', id="not UTF-8"),
         pytest.param(json.dumps(ask("hi", BOT)).encode("utf-16"), id="UTF-16"),
         pytest.param(ask("!echo 1", BOT, **schema({"$ref": "#"})), id="reference to itself"),
         pytest.param(ask("!echo 1", BOT, **schema(IN_CIRCLES)), id="references in circles"),

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from ..test_docs import READMES, blocks
+from ..test_docs import DOCUMENTS, blocks
 from .servers import ROOT, Server, ask, free_port, until
 
 
@@ -210,11 +210,30 @@ def test_a_port_that_is_none_is_one_line_in_the_demo_too(port: str) -> None:
     assert "PORT must be a whole number from 1 to 65535.\n" == said
 
 
-@pytest.mark.parametrize("name", READMES)
-def test_the_examples_of_the_readme_work_when_pasted(name: str) -> None:
+#: The documents whose examples are pasted: what must be in the answer to each curl line, in this
+#: order, and how many Python programs there are.
+EXAMPLES = {
+    "README.md": (["data: [DONE]"], 1),
+    "README.zh-CN.md": (["data: [DONE]"], 1),
+    "docs/clients.md": (["data: [DONE]", '"object":"chat.completion"', '"object":"list"'], 2),
+}
+
+
+def curl_lines(name: str) -> list[str]:
+    return [block for block in blocks(name, "bash") if block.startswith("curl")]
+
+
+def test_every_document_with_a_curl_line_is_pasted() -> None:
+    """No document shows a curl line that is not tried."""
+    assert set(EXAMPLES) == {name for name in DOCUMENTS if curl_lines(name)}
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_the_examples_of_the_documents_work_when_pasted(name: str) -> None:
     """Each curl line and each Python program, one by one, against the demo that it is for."""
     port = free_port()
-    examples = [block for block in blocks(name, "bash") if block.startswith("curl")]
+    endings, number_of_programs = EXAMPLES[name]
+    examples = curl_lines(name)
     programs = blocks(name, "python")
     with Server([sys.executable, "demo.py"], {"PORT": str(port)}) as demo:
         until(lambda: "curl" in demo.output(), 60)
@@ -231,11 +250,10 @@ def test_the_examples_of_the_readme_work_when_pasted(name: str) -> None:
             ]
         ]
 
-    assert (3, 2) == (len(examples), len(programs))
+    assert (len(endings), number_of_programs) == (len(examples), len(programs))
     for one in done:
         assert (0, "") == (one.returncode, one.stderr.partition("Traceback")[2])
         assert '"error"' not in one.stdout
-    assert "data: [DONE]" in done[0].stdout
-    assert '"object":"chat.completion"' in done[1].stdout
-    assert '"object":"list"' in done[2].stdout
-    assert all(len(program.stdout) > 20 for program in done[3:])
+    for ending, one in zip(endings, done, strict=False):
+        assert ending in one.stdout
+    assert all(len(program.stdout) > 20 for program in done[len(examples) :])

@@ -1,0 +1,25 @@
+"""OpenAI's chat completions: `POST /v1/chat/completions`."""
+
+from __future__ import annotations
+
+from poe_proxy.apis.chat_completions import parsing
+from poe_proxy.apis.chat_completions.rendering import Completion
+from poe_proxy.apis.openai_error import error_body
+from poe_proxy.errors import PoeProxyError
+
+
+class ChatCompletions:
+    """This API: an `Api`."""
+
+    def __init__(self, *, errors_as_text: bool = False) -> None:
+        """With *errors_as_text* the failure of a stream is also the last text of the answer."""
+        self._errors_as_text = errors_as_text
+
+    def call(self, body: bytes) -> Completion:
+        """Read a request; raises `InvalidRequest`."""
+        chat, form = parsing.chat_request(body)
+        return Completion(chat, form, errors_as_text=self._errors_as_text)
+
+    def failure(self, failure: PoeProxyError) -> bytes:
+        """Return the error object."""
+        return error_body(failure)

@@ -1,11 +1,10 @@
-"""api.poe.com, Poe's official API: one key a token, HTTPS and SSE.
+"""api.poe.com, Poe's official API: one key for each token, HTTPS and SSE.
 
-`client` is the upstream; `protocol` and `failures` are what is said, free of I/O; `wire` has the
-sockets; `catalogue` and `learned` are what the keys know together.
+`client` is the upstream; `asking`, `effort`, `answers` and `failures` are what is said, free of
+I/O; `wire` has the connections; `catalogue` is what Poe offers, the same for all keys.
 """
 
 from poe_proxy.upstreams.poe_api.catalogue import Catalogue
 from poe_proxy.upstreams.poe_api.client import PoeApi
-from poe_proxy.upstreams.poe_api.learned import Learned
 
-__all__ = ["Catalogue", "Learned", "PoeApi"]
+__all__ = ["Catalogue", "PoeApi"]

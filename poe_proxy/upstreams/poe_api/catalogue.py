@@ -1,4 +1,4 @@
-"""What Poe offers: the list of `GET /v1/models`, kept for hours and looked up in any case.
+"""What Poe offers: the list of `GET /v1/models`, kept for hours; handles are case-insensitive.
 
 Official API sheet §6.
 """
@@ -19,7 +19,7 @@ from poe_proxy.errors import UpstreamError
 
 log = logging.getLogger(__name__)
 
-#: Seconds between two looks at the list, and after one that failed.
+#: Seconds between two fetches of the list, and after one that failed.
 REFRESH: Final = 6 * 3600.0
 TRY_AGAIN: Final = 60.0
 #: Seconds that the first request for the list waits for the first copy.
@@ -28,7 +28,7 @@ FIRST_COPY: Final = 10.0
 #: Times above this are in milliseconds: as seconds they would be in the year 5138.
 _MILLISECONDS: Final = 100_000_000_000
 
-#: What is not text comes whole or not at all (§3.5).
+#: Anything but text comes whole or not at all (§3.5).
 _MEDIA: Final = frozenset({"image", "audio", "video"})
 _MEDIA_ENDPOINTS: Final = frozenset({"/v1/images", "/v1/audio", "/v1/videos"})
 
@@ -39,7 +39,7 @@ class Model:
 
     #: The handle as Poe shows it, `Claude-Sonnet-4.5`.
     id: str
-    #: The whole entry in OpenAI's form, Poe's extras beneath as they came. Read only.
+    #: The whole entry in OpenAI's form, with Poe's further fields as they came. Read-only.
     entry: Mapping[str, Any] = field(repr=False)
     #: The bot's own parameters, such as `thinking_budget`, and the JSON schema of each.
     parameters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
@@ -50,7 +50,7 @@ class Model:
     def read(cls, given: Mapping[str, Any]) -> Model:
         """Return the model that an entry of Poe's list describes; its `id` is a string."""
         shown = _object(given.get("metadata")).get("display_name")
-        # The list has lower case only, and Poe takes any: what users know is the spelling shown.
+        # The list has lower case only, but users know the spelling that Poe shows. Poe takes both.
         id: str = given["id"]
         if isinstance(shown, str) and shown.lower() == id.lower():
             id = shown
@@ -77,12 +77,12 @@ class Model:
         )
 
 
-#: A bot of which nothing is known: one that is in no list answers all the same.
+#: A bot of which nothing is known: one that is not in the list may still answer.
 UNKNOWN: Final = Model("", MappingProxyType({}))
 
 
 class Catalogue:
-    """The newest good copy of Poe's list. Fetched beside the requests, never on their way."""
+    """The newest good copy of Poe's list. Fetched in the background, never by a request."""
 
     def __init__(
         self,
@@ -94,8 +94,8 @@ class Catalogue:
     ) -> None:
         """*fetch* gets the list's JSON from Poe, or raises `UpstreamError`.
 
-        A copy is looked at again after *refresh* seconds; *patience* is how long `entries`
-        waits for the very first one.
+        The list is fetched again after *refresh* seconds; *patience* is how many seconds
+        `entries` waits for the very first copy.
         """
         self._fetch = fetch
         self._refresh = refresh
@@ -108,28 +108,32 @@ class Catalogue:
         self._stopped = threading.Event()
 
     def start(self) -> None:
-        """Keep it fresh, in a thread that ends with the process."""
+        """Keep the copy fresh, in a thread of its own, until `stop`."""
         threading.Thread(target=self._run, name="catalogue", daemon=True).start()
 
     def stop(self) -> None:
-        """End the thread at its next turn."""
+        """End the thread: at once, or after the fetch that is under way.
+
+        A copy that is there stays, and nothing waits for the first one any more.
+        """
         self._stopped.set()
+        self._has_looked.set()
 
     def entries(self) -> tuple[Mapping[str, Any], ...]:
-        """Return the list's entries in OpenAI's form, Poe's extras beneath.
+        """Return the list's entries in OpenAI's form, with Poe's further fields.
 
-        Waits for the very first look, at most so long as was said, and for nothing later.
+        Waits for the very first fetch, *patience* seconds at most, and for none after it.
         """
         if not self._models:
             self._has_looked.wait(self._patience)
         return tuple(model.entry for model in self._models.values())
 
     def find(self, bot: str) -> Model:
-        """Return what is known of *bot*, named in any case; `UNKNOWN` if it is not in the list."""
+        """Return what is known of *bot*, in upper or lower case; `UNKNOWN` if it is not listed."""
         return self._models.get(bot.lower(), UNKNOWN)
 
     def due(self) -> float:
-        """Return the seconds until the next look."""
+        """Return the seconds until the next fetch."""
         return max(0.0, self._next_look - self._clock())
 
     def look(self) -> bool:
@@ -137,7 +141,12 @@ class Catalogue:
         try:
             models = read(self._fetch())
         except (UpstreamError, ValueError) as failure:
-            log.warning("Poe's list of models is not to be had: %s", failure)
+            log.log(
+                # A fetch that the end of the process breaks off is no trouble.
+                logging.INFO if self._stopped.is_set() else logging.WARNING,
+                "Poe's list of models cannot be fetched: %s",
+                failure,
+            )
             self._next_look = self._clock() + min(TRY_AGAIN, self._refresh)
             return False
         finally:
@@ -155,7 +164,7 @@ class Catalogue:
 def read(content: bytes) -> Mapping[str, Model]:
     """Return the models of a list as Poe sends it, by their ids in lower case.
 
-    Raises ValueError if it is no list, or an empty one: that is a fault and no news.
+    Raises ValueError if it is not a list, or an empty one: that is a fault, not an update.
     """
     given = _object(orjson.loads(content)).get("data")
     models = [
@@ -164,12 +173,12 @@ def read(content: bytes) -> Mapping[str, Model]:
         if isinstance(one, dict) and isinstance(one.get("id"), str) and one["id"]
     ]
     if not models:
-        raise ValueError("it is no list of models")
+        raise ValueError("it is not a list of models")
     return {model.id.lower(): model for model in models}
 
 
 def _seconds(created: Any) -> int:
-    """Return a time in seconds: Poe's are in milliseconds, unlike OpenAI's."""
+    """Return a time in seconds, 0 if there is none: Poe's are in milliseconds, unlike OpenAI's."""
     if not isinstance(created, int | float) or isinstance(created, bool):
         return 0
     return int(created / 1000 if created > _MILLISECONDS else created)

@@ -14,37 +14,41 @@ from typing import Final
 import orjson
 
 from poe_proxy import sse
-from poe_proxy.chat import ChatRequest, Done, Idle, ReplyEvent, Sending
+from poe_proxy.chat import ChatRequest, Done, Idle, ReplyEvent
 from poe_proxy.errors import (
     ParameterRefused,
+    ToolsRefused,
     UpstreamError,
     UpstreamInterrupted,
     UpstreamProtocolError,
     UpstreamTimeout,
 )
-from poe_proxy.upstreams.base import TICK
-from poe_proxy.upstreams.poe_api import failures, protocol
+from poe_proxy.upstreams.base import TICK, Abilities, Permit
+from poe_proxy.upstreams.poe_api import answers, asking, failures
 from poe_proxy.upstreams.poe_api.catalogue import UNKNOWN, Catalogue
-from poe_proxy.upstreams.poe_api.learned import Learned, droppable
-from poe_proxy.upstreams.poe_api.wire import End, Head, Letter, Wire
+from poe_proxy.upstreams.poe_api.wire import End, Head, Received, Wire
+from poe_proxy.upstreams.refusals import Refusals
 
 log = logging.getLogger(__name__)
 
 API_URL: Final = "https://api.poe.com"
 #: Seconds until a bot says its first word: those that think, draw or film are slow (§13).
 FIRST_WORD: Final = 600.0
-#: Seconds without a word after which a bot has none to say, whatever signs of life Poe gives.
+#: Seconds without a word after which a bot is given up, whatever signs of life Poe gives.
 NO_WORD: Final = 3600.0
 #: Times that a request is repeated because its bot refuses fields of it. Each is one more
 #: request to Poe, and counts as one.
 REPEATS: Final = 3
-#: Seconds that each of the small questions beside the requests may take.
+#: Seconds that each small request beside those for answers may take.
 ASIDE: Final = 15.0
 
 #: Seconds that the end of the body may come after the end of the reply.
 _VERY_END: Final = 0.2
-_ERROR_AT_MOST: Final = 100_000
-_ANSWER_AT_MOST: Final = 64_000_000
+_MAX_ERROR: Final = 100_000
+_MAX_ANSWER: Final = 64_000_000
+
+#: The one refusal that is no reason to leave a field out: tools are then taught instead.
+_TOOLS: Final = "tools"
 
 
 class PoeApi:
@@ -60,40 +64,47 @@ class PoeApi:
         first_byte: float = FIRST_WORD,
         concurrency: int = 50,
         catalogue: Catalogue | None = None,
-        learned: Learned | None = None,
+        refusals: Refusals | None = None,
         clock: Callable[[], float] = time.monotonic,
         label: str = "key",
     ) -> None:
-        """*first_byte* and *timeout* are the seconds of silence that are borne before the first
-        word and after it. *catalogue* and *learned* are shared with the other keys."""
+        """*first_byte* and *timeout* are the seconds of silence that are allowed before the first
+        word and after it. *catalogue* and *refusals* are shared with the other keys."""
         self._key = key
         self._timeout = timeout
         self._first_byte = first_byte
         self._catalogue = catalogue
-        self._learned = learned or Learned()
+        self._refusals = refusals or Refusals(clock=clock)
         self._clock = clock
         self._label = label
         self._wire = Wire(
             api_url,
             proxy=proxy,
             connections=concurrency,
-            # Ours is the shorter patience, so that silence is always told in the same words.
+            # Our own limits are shorter, so that silence is always reported in the same words.
             read_timeout=max(first_byte, timeout) + ASIDE,
         )
 
     def __repr__(self) -> str:
         return f"PoeApi({self._label})"
 
-    def reply(self, chat: ChatRequest, bot: str) -> Generator[ReplyEvent | Sending, None, None]:
+    def abilities(self, bot: str) -> Abilities:
+        """Return what Poe does for *bot*: tools, unless it has refused them; lengths always."""
+        return Abilities(tools=_TOOLS not in self._refusals.of(bot), length=True)
+
+    def reply(self, chat: ChatRequest, bot: str, turn: Permit) -> Generator[ReplyEvent, None, None]:
         """Yield what *bot* answers; see `Upstream`.
 
         A field that the bot does not know is left out, and the request repeated: a 400 is a
         clear refusal, and nothing was done. Nothing else is repeated here.
+
+        Raises `ToolsRefused` for tools, and for a choice of them, that the bot does not take.
         """
         model = self._catalogue.find(bot) if self._catalogue else UNKNOWN
-        without = self._learned.of(bot)
+        # Tools are never left out in silence; a caller that looks at `abilities` sends none.
+        without = self._refusals.of(bot) - {_TOOLS}
         for repeats_left in reversed(range(1 + REPEATS)):
-            asked = protocol.request(
+            asked = asking.request(
                 chat,
                 bot,
                 stream=not model.is_media,
@@ -101,15 +112,20 @@ class PoeApi:
                 without=without,
             )
             has_spoken = False
-            yield Sending()
+            yield from turn()
             try:
                 with closing(self._ask(orjson.dumps(asked))) as events:
                     for event in events:
                         has_spoken = has_spoken or not isinstance(event, Idle)
                         yield event
                 return
+            except ToolsRefused as refusal:
+                if refusal.param == _TOOLS:
+                    log.info("%s: %r has no tools of its own", self._label, bot)
+                    self._refusals.add(bot, {_TOOLS})
+                raise
             except ParameterRefused as refusal:
-                fields = droppable(
+                fields = asking.droppable(
                     asked,
                     refusal,
                     extra=chat.extra,
@@ -120,7 +136,7 @@ class PoeApi:
                 names = ", ".join(sorted(map(repr, fields)))
                 log.info("%s: %r does not take %.200s; asking again", self._label, bot, names)
                 without |= fields
-                self._learned.add(bot, fields)
+                self._refusals.add(bot, fields)
 
     def balance(self) -> int:
         """Ask for the points that are left (§8); raises `UpstreamError`."""
@@ -129,101 +145,102 @@ class PoeApi:
             match orjson.loads(answer):
                 case {"current_point_balance": int(points)}:
                     return points
-        raise UpstreamProtocolError("Poe tells no balance of points.")
+        raise UpstreamProtocolError("Poe did not report the balance of points.")
 
     def fetch_models(self) -> bytes:
         """Return Poe's list of models as it came; raises `UpstreamError`."""
-        # It is for everybody (§2), so a key that Poe has rejected does not keep us from it.
+        # It is public (§2): without the key, a key that Poe has rejected does not keep us from it.
         return self._get("/v1/models", {})
 
     def close(self) -> None:
-        """Close the pooled connections."""
+        """Close all connections. What is under way fails, as if Poe had hung up."""
         self._wire.close()
 
     def _headers(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"}
 
     def _ask(self, body: bytes) -> Generator[ReplyEvent, None, None]:
-        """Yield the events of one exchange, with signs of life between them."""
-        exchange = self._wire.send("POST", "/v1/chat/completions", self._headers(), body)
-        answer = _Answer()
-        heard = spoke = told = self._clock()
+        """Yield the events of one transfer, with `Idle` in between."""
+        transfer = self._wire.send("POST", "/v1/chat/completions", self._headers(), body)
+        answer = _AnswerReader()
+        # When something came, when the bot said something, and when something was yielded.
+        heard = spoke = yielded = self._clock()
         try:
             while not answer.is_over:
-                letters = exchange.wait(TICK - (self._clock() - told))
+                received = transfer.wait(TICK - (self._clock() - yielded))
                 now = self._clock()
-                if letters:
+                if received:
                     heard = now
-                for letter in letters:
-                    for event in answer.take(letter):
+                for one in received:
+                    for event in answer.take(one):
                         yield event
-                        spoke = told = now
+                        spoke = yielded = now
                 limit = self._timeout if answer.has_spoken else self._first_byte
                 if now - heard > limit:
                     raise UpstreamTimeout(f"Poe said nothing for {limit:g} s.")
                 if now - spoke > NO_WORD:
                     raise UpstreamTimeout(f"The bot said no word for {NO_WORD:g} s.")
-                if now - told >= TICK or not letters:
-                    # Also between letters that say nothing, such as comments.
+                if now - yielded >= TICK or not received:
+                    # Also while only things come that say nothing, such as comments.
                     yield Idle()
-                    told = now
+                    yielded = now
         except UpstreamError as failure:
             self._scrub(failure)
             raise
         finally:
-            exchange.close(patience=_VERY_END if answer.is_over else 0.0)
+            transfer.close(patience=_VERY_END if answer.is_over else 0.0)
 
     def _get(self, path: str, headers: Mapping[str, str]) -> bytes:
         """Return the body of a small answer, within `ASIDE` seconds."""
-        exchange = self._wire.send("GET", path, headers)
-        content = _Content()
+        transfer = self._wire.send("GET", path, headers)
+        content = _BodyReader()
         until = self._clock() + ASIDE
         try:
             while not content.is_complete:
-                letters = exchange.wait(until - self._clock())
-                if not letters:
+                received = transfer.wait(until - self._clock())
+                if not received:
                     raise UpstreamTimeout(f"Poe did not answer within {ASIDE:.0f} s.")
-                for letter in letters:
-                    content.take(letter)
+                for one in received:
+                    content.take(one)
         except UpstreamError as failure:
             self._scrub(failure)
             raise
         finally:
-            exchange.close()
+            transfer.close()
         return bytes(content.body)
 
     def _scrub(self, failure: UpstreamError) -> None:
-        """Take our key out of what Poe said: it has no reason to repeat it, and never shall."""
+        """Take our key out of what Poe said: it should not be in there, and is never shown."""
         failure.message = failure.message.replace(self._key, "***")
         failure.args = (failure.message,)
 
 
-class _Content:
-    """A body, collected. What is not a 200 is raised as what it means."""
+class _BodyReader:
+    """Collects a body. Any answer but a 200 is raised as what it means."""
 
     def __init__(self) -> None:
         self.head: Head | None = None
         self.body = bytearray()
         self.is_complete = False
 
-    def take(self, letter: Letter) -> None:
-        """Take what came; raises the `UpstreamError` that it is, or tells of."""
-        match letter:
+    def take(self, received: Received) -> None:
+        """Take what came; raises the `UpstreamError` that it is or means."""
+        match received:
             case Head():
-                self.head = letter
+                self.head = received
             case bytes():
-                self.body += letter
-                if len(self.body) > (_ANSWER_AT_MOST if self.is_good else _ERROR_AT_MOST):
+                self.body += received
+                if len(self.body) > (_MAX_ANSWER if self.is_good else _MAX_ERROR):
                     raise UpstreamProtocolError("Poe's answer is too large.")
             case End():
                 self.is_complete = True
                 self._check()
             case UpstreamInterrupted():
-                # A refusal is one, even if its explanation broke off.
+                # A refusal stays one, even if its explanation broke off.
                 self._check()
-                raise letter
+                raise received
             case UpstreamError():
-                raise letter
+                raise received
 
     @property
     def is_good(self) -> bool:
@@ -235,37 +252,37 @@ class _Content:
             raise failures.of_answer(self.head.status, self.head.headers, bytes(self.body))
 
 
-class _Answer:
-    """Letters in, reply events out, whichever way the answer comes."""
+class _AnswerReader:
+    """What is received in, reply events out, whether the answer is streamed or whole."""
 
     def __init__(self) -> None:
         #: Whether the bot has said anything.
         self.has_spoken = False
-        #: Whether `Done` has been said.
+        #: Whether `Done` has been yielded.
         self.is_over = False
-        self._content = _Content()
+        self._body = _BodyReader()
         self._decoder = sse.Decoder()
-        self._stream: protocol.Stream | None = None
+        self._stream: answers.Stream | None = None
 
-    def take(self, letter: Letter) -> Iterator[ReplyEvent]:
-        """Yield what *letter* says; raises the `UpstreamError` that it is, or tells of."""
-        for event in self._events(letter):
+    def take(self, received: Received) -> Iterator[ReplyEvent]:
+        """Yield what *received* says; raises the `UpstreamError` that it is or means."""
+        for event in self._events(received):
             self.has_spoken = True
             self.is_over = isinstance(event, Done)
             yield event
             if self.is_over:
                 return
 
-    def _events(self, letter: Letter) -> Iterator[ReplyEvent]:
+    def _events(self, received: Received) -> Iterator[ReplyEvent]:
         stream = self._stream
-        if stream is None or isinstance(letter, UpstreamError):
-            self._content.take(letter)
-            if isinstance(letter, Head) and _is_stream(letter):
-                self._stream = protocol.Stream()
-            elif isinstance(letter, End):
-                yield from protocol.whole_answer(bytes(self._content.body))
-        elif isinstance(letter, bytes):
-            for data in self._decoded(letter):
+        if stream is None or isinstance(received, UpstreamError):
+            self._body.take(received)
+            if isinstance(received, Head) and _is_stream(received):
+                self._stream = answers.Stream()
+            elif isinstance(received, End):
+                yield from answers.whole_answer(bytes(self._body.body))
+        elif isinstance(received, bytes):
+            for data in self._decoded(received):
                 yield from stream.feed(data)
         else:
             for data in self._decoder.flush():

@@ -1,17 +1,14 @@
-"""What Poe's refusals mean: by the status first, then by the type, then by words. Free of I/O.
+"""What Poe's refusals mean, judged by status, then by type, then by words. Free of I/O.
 
 Official API sheet §9. Poe's own message is kept wherever there is one.
 """
 
 from __future__ import annotations
 
-import math
 import re
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 import orjson
@@ -28,6 +25,7 @@ from poe_proxy.errors import (
     TokenExhausted,
     TokenLimited,
     TokenRejected,
+    ToolsRefused,
     UpstreamBlocked,
     UpstreamError,
     UpstreamOverloaded,
@@ -35,10 +33,9 @@ from poe_proxy.errors import (
     UpstreamRefused,
     UpstreamTimeout,
 )
+from poe_proxy.net import retry_after
 
-_MESSAGE_AT_MOST: Final = 2000
-#: Nobody is sent away for longer than this, whatever a header says.
-_REST_AT_MOST: Final = 86_400.0
+_MAX_MESSAGE: Final = 2000
 
 # ---- words, where status and type leave room
 
@@ -62,7 +59,7 @@ _FIELD: Final = re.compile(
     r"unknown|unrecogni[sz]ed|unsupported|unexpected|extra|not (?:supported|permitted|declared)",
     re.I,
 )
-#: The value of a field that is welcome; whoever says so may use words of the other kind, too.
+#: The value of a field that may be there; such a refusal may use words of the other kind, too.
 _VALUE: Final = re.compile(
     r"(?:unsupported|invalid|unknown) (?:value|type|schema|format)"
     r"|(?:must|should) (?:be|have|match)"
@@ -118,10 +115,10 @@ def of_answer(
     *,
     now: Callable[[], float] = time.time,
 ) -> UpstreamError:
-    """Return the failure that an answer with this error status tells of.
+    """Return the failure that an answer with this error status reports.
 
-    *headers* are looked up in any case; *now* is the time of day, for a `Retry-After` that
-    gives one.
+    *headers* are case-insensitive; *now* is the time of day, for a `Retry-After` that gives
+    a date.
     """
     answer = _json(content)
     if answer is None:
@@ -142,13 +139,13 @@ def of_answer(
 
 
 def of_event(error: Any) -> UpstreamError:
-    """Return the failure that an error object within a 200 tells of."""
+    """Return the failure that an error object within a 200 reports."""
     found = _as_object(error)
-    return _of_error(_status(found), found, None)
+    return _of_error(_status(found), found, wait=None)
 
 
 def _json(content: bytes) -> Any:
-    """The JSON of an answer, or of the first event of a stream; None for what is neither."""
+    """Return the JSON of an answer, or of the first event of a stream; None if it is neither."""
     for text in (content, *sse.Decoder().feed(content + b"\n\n")):
         with suppress(orjson.JSONDecodeError):
             return orjson.loads(text)
@@ -156,8 +153,8 @@ def _json(content: bytes) -> Any:
 
 
 def _of_page(status: int, headers: Mapping[str, str], now: Callable[[], float]) -> UpstreamError:
-    """What is not JSON does not come from Poe's API but from something before it."""
-    message = f"Something before Poe's API answered {status}."
+    """Return what an answer other than JSON means: something in front of Poe's API sent it."""
+    message = f"Something in front of Poe's API answered {status}."
     match status:
         case 403:
             return UpstreamBlocked(message)
@@ -190,7 +187,7 @@ def _status(error: Mapping[str, Any]) -> int:
 def _of_error(
     status: int,
     error: Mapping[str, Any],
-    retry_after: float | None,
+    wait: float | None,
     *,
     has_end: bool = False,
 ) -> UpstreamError:
@@ -200,8 +197,8 @@ def _of_error(
     if status == 402 or _POINTS_USED_UP.search(said):
         return TokenExhausted(message)
     if status in (400, 404) and (code == "unsupported_feature_for_model" or _NO_TOOLS.search(said)):
-        # Poe gives it as a fault of the model; the way out is to ask without tools.
-        return ParameterRefused(message, param="tools")
+        # Poe reports it as a fault of the model; the way out is to ask without tools.
+        return ToolsRefused(message, param="tools")
     if status == 413 or (
         status in (400, 422, 500) and (code == "context_length_exceeded" or _TOO_LONG.search(said))
     ):
@@ -216,7 +213,7 @@ def _of_error(
         case 401:
             return TokenRejected(message)
         case 403:
-            # One type for both (§9.1), so the words have to tell; moderation is the default.
+            # One type for both (§9.1), so the words have to decide; moderation is the default.
             if not _MODERATED.search(said) and (
                 kind == "permission_error" or _NOT_PERMITTED.search(said)
             ):
@@ -230,22 +227,23 @@ def _of_error(
             # The key's own limit says when it ends (§9.1, §10); that of a maker does not (§9.3).
             return BotLimited(message)
         case 429:
-            return TokenLimited(message, retry_after=retry_after)
+            return TokenLimited(message, retry_after=wait)
         case 502 | 503 | 529:
-            return UpstreamOverloaded(message, retry_after=retry_after)
+            return UpstreamOverloaded(message, retry_after=wait)
     return BotFailed(message) if status >= 500 else UpstreamRefused(message)
 
 
 def _parameter(message: str, param: Any, code: Any) -> ParameterRefused:
-    """Return a refusal whose code says whether it is about a field or about its value."""
+    """Return a refusal; its code says whether it is about a field or about its value."""
     named = param if isinstance(param, str) and param else None
     if named is None and _TOOL_CHOICE.search(message):
         named = "tool_choice"
+    refused = ToolsRefused if named in ("tools", "tool_choice") else ParameterRefused
     if code == "missing_parameter" or _MISSING.match(message):
-        return ParameterRefused(message, param=named, code="missing_required_parameter")
+        return refused(message, param=named, code="missing_required_parameter")
     if _VALUE.search(message) or not (named or _FIELD.search(message)):
-        return ParameterRefused(message, param=named, code="invalid_value")
-    return ParameterRefused(message, param=named)
+        return refused(message, param=named, code="invalid_value")
+    return refused(message, param=named)
 
 
 def _message(given: Any) -> str:
@@ -259,25 +257,14 @@ def _message(given: Any) -> str:
         match inner:
             case {"error": {"message": str(vendor)}} | {"message": str(vendor)} if vendor.strip():
                 said = vendor.strip()
-    return said[:_MESSAGE_AT_MOST]
+    return said[:_MAX_MESSAGE]
 
 
 def _rest(headers: Mapping[str, str], now: Callable[[], float]) -> float | None:
-    """Return the seconds to wait: `Retry-After` in either of its forms, or what the window of
-    the rate limit has left (§10)."""
+    """Return the seconds to wait: what `Retry-After` says, or what the window of the rate limit
+    has left (§10)."""
     for name in ("Retry-After", "x-ratelimit-reset-requests"):
-        given = headers.get(name)
-        if given is None:
-            continue
-        try:
-            seconds = float(given)
-        except ValueError:
-            try:
-                at = parsedate_to_datetime(given)
-            except ValueError:
-                continue
-            # A time without a zone is one of Greenwich (RFC 9110).
-            seconds = at.replace(tzinfo=at.tzinfo or UTC).timestamp() - now()
-        if math.isfinite(seconds):
-            return min(max(0.0, seconds), _REST_AT_MOST)
+        wait = retry_after.seconds(headers.get(name), now)
+        if wait is not None:
+            return wait
     return None

@@ -1,26 +1,23 @@
-"""Requests that can be given up at any moment, on pooled connections. Here are the sockets.
+"""Requests that can be given up at any moment, on pooled connections.
 
-requests blocks, and a reply has to give a sign of life every `TICK` seconds and to end the moment
-it is closed. So a thread of its own reads each answer and leaves what comes, up to a limit.
-Whoever waits there can stop waiting at any time, and cut the connection, which ends the thread.
+requests blocks, but a reply has to give a sign of life every `TICK` seconds, and to end the moment
+it is closed. So each answer is read in a thread of its own, which queues what comes, up to a
+limit. A reply that waits at the queue can stop waiting at any time and cut the connection, which
+ends the thread.
 """
 
 from __future__ import annotations
 
 import queue
-import socket
-import struct
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
+from typing import Final, TypeAlias, cast
 
 import requests
-from requests.adapters import HTTPAdapter
-from urllib3.exceptions import TimeoutError as TookTooLong
 
 from poe_proxy.errors import (
     UpstreamError,
@@ -29,23 +26,16 @@ from poe_proxy.errors import (
     UpstreamUncertain,
     UpstreamUnreachable,
 )
+from poe_proxy.net import troubles
+from poe_proxy.net.connections import KEEP_IDLE, Adapter, Connection, used_by
 
-if TYPE_CHECKING:
-    from urllib3.connection import HTTPConnection as _Urllib3Connection
-else:
-    _Urllib3Connection = object
-
+#: Seconds that connecting may take.
 CONNECT: Final = 10.0
-#: Seconds that a connection may lie idle and still be used. Whoever is in between may forget
-#: one without a word, and a request on such a connection has an uncertain fate.
-KEEP_IDLE: Final = 30.0
 
 _READ_AT_ONCE: Final = 65536
-#: Linger for no time at all.
-_RESET: Final = struct.pack("ii", 1, 0)
-#: Bytes that may wait to be taken. A client that reads slowly slows the bot down, and does not
+#: Bytes that may wait in the queue. A client that reads slowly slows the bot down, and does not
 #: fill our memory.
-_AHEAD_AT_MOST: Final = 500_000
+_MAX_AHEAD: Final = 500_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +43,7 @@ class Head:
     """The answer has begun."""
 
     status: int
-    #: Looked up in any case.
+    #: Names are case-insensitive.
     headers: Mapping[str, str]
 
 
@@ -62,8 +52,8 @@ class End:
     """The answer is complete."""
 
 
-#: What comes of an exchange: a head, pieces of the body, and the end; or a failure at any point.
-Letter: TypeAlias = Head | bytes | End | UpstreamError
+#: What comes of a transfer: a head, pieces of the body, and the end; or a failure at any point.
+Received: TypeAlias = Head | bytes | End | UpstreamError
 
 
 class Wire:
@@ -79,8 +69,8 @@ class Wire:
         keep_idle: float = KEEP_IDLE,
         verify: bool | str = True,
     ) -> None:
-        """*read_timeout* is how long a read may wait: a last resort, for whoever asks has limits
-        of his own. So many *connections* are kept for reuse; there can be more at a time.
+        """*read_timeout* is how long a read may wait, in seconds: a last resort, because callers
+        have limits of their own. So many *connections* are kept for reuse; more may be open.
 
         *verify* may name a file of certificates to trust instead of the usual ones.
         """
@@ -88,14 +78,15 @@ class Wire:
         self._timeout = (CONNECT, read_timeout)
         self._proxies = {"http": proxy, "https": proxy} if proxy else {}
         self._verify = verify
-        self._adapter = _Adapter(keep_idle, connections)
+        self._adapter = Adapter(keep_idle, connections)
+        self._under_way: set[Transfer] = set()
 
     def send(
         self, method: str, path: str, headers: Mapping[str, str], body: bytes | None = None
-    ) -> Exchange:
-        """Send a request and return at once; the exchange has what comes of it."""
+    ) -> Transfer:
+        """Send a request and return at once; the transfer receives its answer."""
         # Prepared by hand: a Session would look for cookies, redirects and the environment's
-        # proxies with each request, and none of them is wanted here.
+        # proxies at each request, and none of them is wanted here.
         request = requests.PreparedRequest()
         request.prepare_method(method)
         request.url = self._url + path
@@ -105,46 +96,55 @@ class Wire:
         if body is not None:
             request.body = body
             request.headers["Content-Length"] = str(len(body))
-        exchange = Exchange()
-        threading.Thread(target=self._run, args=(exchange, request), daemon=True).start()
-        return exchange
+        transfer = Transfer()
+        self._under_way.add(transfer)
+        threading.Thread(
+            target=self._run, args=(transfer, request), name="transfer", daemon=True
+        ).start()
+        return transfer
 
     def close(self) -> None:
-        """Close the connections that nobody uses."""
+        """Close all connections. A transfer that is under way fails, as if Poe had hung up."""
+        for transfer in tuple(self._under_way):
+            transfer.cut()
         self._adapter.close()
 
-    def _run(self, exchange: Exchange, request: requests.PreparedRequest) -> None:
-        _this_thread.exchange = exchange
+    def _run(self, transfer: Transfer, request: requests.PreparedRequest) -> None:
         failure: Exception | None = None
         try:
             # What is read to its end goes back to the pool; anything else is closed.
-            with self._adapter.send(
-                request,
-                stream=True,
-                timeout=self._timeout,
-                verify=self._verify,
-                proxies=self._proxies,
-            ) as answer:
-                exchange.read(answer)
-        except Exception as caught:  # whatever it is, somebody waits for a letter
+            with (
+                used_by(transfer),
+                self._adapter.send(
+                    request,
+                    stream=True,
+                    timeout=self._timeout,
+                    verify=self._verify,
+                    proxies=self._proxies,
+                ) as answer,
+            ):
+                transfer.read(answer)
+        except Exception as caught:  # whatever it is: the caller waits for an end or a failure
             failure = caught
-        exchange.ended(failure)
+        finally:
+            self._under_way.discard(transfer)
+        transfer.ended(failure)
 
 
 # ---- one request and its answer
 
 
 class GivenUp(Exception):
-    """Nobody wants the answer any more."""
+    """The answer is not wanted any more."""
 
 
-@dataclass(slots=True)
-class Exchange:
-    """A request on its way, and the letters that its thread leaves."""
+@dataclass(slots=True, eq=False)
+class Transfer:
+    """A request on its way, and what its thread receives."""
 
-    _letters: queue.SimpleQueue[Letter] = field(default_factory=queue.SimpleQueue)
-    #: Bytes that were left, and that were taken. Each is written by one side only.
-    _left: int = 0
+    _received: queue.SimpleQueue[Received] = field(default_factory=queue.SimpleQueue)
+    #: Bytes that were queued, and that were taken. Each is written by one side only.
+    _queued: int = 0
     _taken: int = 0
     #: What the thread waits for when it is too far ahead.
     _room: threading.Event | None = None
@@ -154,29 +154,29 @@ class Exchange:
     #: Set when the connection is no longer ours: the answer is complete, or has failed.
     _is_over: bool = False
     _is_given_up: bool = False
-    _connection: _Connection | None = None
+    _connection: Connection | None = None
 
-    # ---- for whoever asks
+    # ---- for the caller
 
-    def wait(self, seconds: float) -> list[Letter]:
-        """Return the letters that are there, as soon as there is one; none after *seconds*.
+    def wait(self, seconds: float) -> list[Received]:
+        """Return what was received, as soon as there is something; nothing after *seconds*.
 
-        Pieces of the body that came meanwhile come as one.
+        Pieces of the body that came in the meantime are joined.
         """
-        letters: list[Letter] = []
+        received: list[Received] = []
         with suppress(queue.Empty):
-            letters.append(self._letters.get(timeout=max(0.0, seconds)))
+            received.append(self._received.get(timeout=max(0.0, seconds)))
             while True:
-                letters.append(self._letters.get_nowait())
-        if len(letters) > 1:
-            letters = list(_joined(letters))
-        self._taken += sum(len(letter) for letter in letters if isinstance(letter, bytes))
+                received.append(self._received.get_nowait())
+        if len(received) > 1:
+            received = list(_joined(received))
+        self._taken += sum(len(piece) for piece in received if isinstance(piece, bytes))
         if self._room is not None:
             self._room.set()
-        return letters
+        return received
 
     def close(self, *, patience: float = 0.0) -> None:
-        """Give the exchange up. Unless it is over, its connection is cut.
+        """Give the transfer up. Unless it is over, its connection is cut.
 
         *patience* is for an answer of which only the very end is missing: a connection that
         is read to the end can be used again.
@@ -185,15 +185,19 @@ class Exchange:
         while not self._is_over and (left := until - time.monotonic()) > 0:
             self.wait(left)
         self._is_given_up = True
-        if not self._is_over and self._connection is not None:
-            self._connection.cut(self)
+        self.cut()
         if self._room is not None:
             self._room.set()
 
+    def cut(self) -> None:
+        """Cut the connection, if there is one. The transfer fails, unless it is over."""
+        if not self._is_over and self._connection is not None:
+            self._connection.cut(self)
+
     # ---- for its thread
 
-    def uses(self, connection: _Connection) -> None:
-        """Note the *connection*: opened for this exchange, or taken from the pool.
+    def uses(self, connection: Connection) -> None:
+        """Note the *connection*: opened for this transfer, or taken from the pool.
 
         Raises `GivenUp`.
         """
@@ -201,164 +205,64 @@ class Exchange:
         self._go_on()
 
     def goes_out(self) -> None:
-        """Say that the connection is there, and the request is about to be sent.
+        """Note that the connection is there, and the request is about to be sent.
 
         Raises `GivenUp`.
         """
-        # `close` sets its flag first and then cuts whatever socket there is. So either it finds
-        # the socket, or its flag is found here: no request goes out that nobody waits for.
+        # `close` sets its flag first and then cuts the socket if there is one. So either it finds
+        # the socket, or its flag is found here: no request goes out whose answer is not wanted.
         self._go_on()
         self._is_sent = True
 
     def read(self, answer: requests.Response) -> None:
-        """Leave what comes. Raises `GivenUp`, and whatever reading raises."""
+        """Queue what comes. Raises `GivenUp`, and whatever reading raises."""
         self._has_head = True
-        self._letters.put(Head(answer.status_code, answer.headers))
-        # The one call that is prompt for every framing of the body.
+        self._received.put(Head(answer.status_code, answer.headers))
+        # The only call that is prompt for every framing of the body.
         while data := answer.raw.read1(_READ_AT_ONCE, decode_content=True):
-            self._left += len(data)
-            self._letters.put(data)
+            self._queued += len(data)
+            self._received.put(data)
             while self._is_too_far_ahead():
                 self._room = threading.Event()
-                # Once more, for whoever took something before there was an event to set.
+                # Checked again: something may have been taken before there was an event to set.
                 if self._is_too_far_ahead():
                     self._room.wait()
             self._go_on()
 
     def ended(self, failure: Exception | None) -> None:
-        """Leave the last letter."""
+        """Queue the end, or what *failure* means."""
         self._is_over = True
         if failure is None:
             if self._connection is not None:
-                self._connection.idle_since = time.monotonic()
-            self._letters.put(End())
+                self._connection.is_idle()
+            self._received.put(End())
         elif not self._is_given_up:
-            self._letters.put(self._meaning(failure))
+            self._received.put(self._meaning(failure))
 
     def _go_on(self) -> None:
         if self._is_given_up:
             raise GivenUp
 
     def _is_too_far_ahead(self) -> bool:
-        return self._left - self._taken > _AHEAD_AT_MOST and not self._is_given_up
+        return self._queued - self._taken > _MAX_AHEAD and not self._is_given_up
 
     def _meaning(self, failure: Exception) -> UpstreamError:
-        """Return what a failure of requests or urllib3 means: how far we had come decides.
-
-        Its words hold addresses, and stay here; the name of its class says enough.
-        """
-        inner = failure.args[0] if failure.args else None
-        reason = getattr(inner, "reason", inner)
-        name = type(reason if isinstance(reason, Exception) else failure).__name__
+        """Return what a failure of requests or urllib3 means; how far it had got decides."""
+        trouble = troubles.read(failure)
         if not self._is_sent:
-            return UpstreamUnreachable(f"Poe's API cannot be reached ({name}).")
-        if isinstance(failure, requests.Timeout | TookTooLong):
+            return UpstreamUnreachable(f"Poe's API cannot be reached ({trouble.name}).")
+        if trouble.timed_out:
             return UpstreamTimeout("Poe's API did not answer in time.")
         if self._has_head:
-            return UpstreamInterrupted(f"Poe's reply broke off ({name}).")
-        return UpstreamUncertain(f"The connection to Poe's API broke before it answered ({name}).")
+            return UpstreamInterrupted(f"Poe's reply broke off ({trouble.name}).")
+        return UpstreamUncertain(
+            f"The connection to Poe's API broke before it answered ({trouble.name})."
+        )
 
 
-def _joined(letters: Iterable[Letter]) -> Iterator[Letter]:
-    for kind, some in groupby(letters, type):
+def _joined(received: Iterable[Received]) -> Iterator[Received]:
+    for kind, some in groupby(received, type):
         if kind is bytes:
             yield b"".join(cast("Iterator[bytes]", some))
         else:
             yield from some
-
-
-# ---- connections that can be cut while somebody waits on them
-
-
-class _ThisThread(threading.local):
-    #: What the connections that this thread opens and takes are used for.
-    exchange: Exchange | None = None
-
-
-_this_thread: Final = _ThisThread()
-
-
-class _Connection(_Urllib3Connection):
-    """Mixed into urllib3's connections: each is known to the exchange that uses it."""
-
-    #: Set by the adapter.
-    keep_idle: float = KEEP_IDLE
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self.idle_since = time.monotonic()
-        self._user: Exchange | None = None
-        self._is_cut = False
-        self._lock = threading.Lock()
-
-    @property
-    def is_connected(self) -> bool:
-        """Whether it may be used again; asked when it is taken from the pool."""
-        return super().is_connected and time.monotonic() - self.idle_since < self.keep_idle
-
-    def connect(self) -> None:
-        """Connect, for the exchange of this thread."""
-        self._note_user()
-        super().connect()
-
-    def request(self, *args: Any, **options: Any) -> None:
-        """Send a request, unless its exchange was given up meanwhile."""
-        self._note_user()
-        if self.sock is None:
-            self.connect()
-        if exchange := _this_thread.exchange:
-            exchange.goes_out()
-        super().request(*args, **options)
-
-    def cut(self, exchange: Exchange) -> None:
-        """Shut the socket, if it is still *exchange* that uses it."""
-        with self._lock:
-            if self._user is exchange and self.sock is not None:
-                self._is_cut = True
-                # Beneath TLS, which the exchange's thread may be in the middle of.
-                bare = getattr(self.sock, "socket", self.sock)
-                with suppress(OSError):
-                    # To be reset when its thread closes it: a sender that stands before a full
-                    # window would not hear of a mere end for minutes.
-                    socket.socket.setsockopt(bare, socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-                    socket.socket.shutdown(bare, socket.SHUT_RDWR)
-
-    def _note_user(self) -> None:
-        with self._lock:
-            self._user = _this_thread.exchange
-            if self._is_cut:
-                # Its last user was given up in the very moment when it went back to the pool.
-                self.close()
-                self._is_cut = False
-        if self._user is not None:
-            self._user.uses(self)
-
-
-class _Adapter(HTTPAdapter):
-    """requests' own way to the wire, with connections of ours."""
-
-    def __init__(self, keep_idle: float, connections: int) -> None:
-        self._keep_idle = keep_idle
-        super().__init__(pool_connections=2, pool_maxsize=connections, max_retries=0)
-
-    def init_poolmanager(self, *args: Any, **options: Any) -> None:
-        super().init_poolmanager(*args, **options)
-        self._adapt(self.poolmanager)
-
-    def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
-        is_new = proxy not in self.proxy_manager
-        manager = super().proxy_manager_for(proxy, **options)
-        if is_new:
-            self._adapt(manager)
-        return manager
-
-    def _adapt(self, manager: Any) -> None:
-        # Each way through has classes of its own, those of socks proxies among them.
-        manager.pool_classes_by_scheme = {
-            scheme: self._adapted(pool) for scheme, pool in manager.pool_classes_by_scheme.items()
-        }
-
-    def _adapted(self, pool: Any) -> Any:
-        facts = {"keep_idle": self._keep_idle}
-        connection = type("Connection", (_Connection, pool.ConnectionCls), facts)
-        return type("Pool", (pool,), {"ConnectionCls": connection})

@@ -1,6 +1,6 @@
 """Images and files of a conversation, and the tickets that Poe gives for them.
 
-Free of I/O but for the callable that fetches. Web protocol sheet §16.
+Free of I/O except for the callable that fetches. Web protocol sheet §16.
 """
 
 from __future__ import annotations
@@ -21,24 +21,25 @@ import orjson
 
 from poe_proxy.chat import ChatRequest, FilePart, ImagePart
 from poe_proxy.errors import InvalidRequest, UpstreamProtocolError
+from poe_proxy.net import filenames
 
 #: How many images and files a request may have. A conversation brings all of its own along in
-#: every turn, so there is room for a long one; but a short request must not set off a long work.
+#: every turn, so there is room for a long one; but a short request must not start long work.
 MAX_FILES: Final = 20
 #: Bytes of all of them: they stay in memory until the request is done.
 MAX_BYTES: Final = 50_000_000
-#: Seconds in which all that come by URL must be fetched: the account is lent meanwhile.
+#: Seconds in which all URLs must be fetched: the account is lent in the meantime.
 MAX_SECONDS: Final = 60.0
 
-#: Tickets that are remembered of one account, and the seconds for which they are trusted.
+#: How many tickets of one account are remembered, and for how many seconds they are trusted.
 _TICKETS: Final = 500
 _TICKET_HOLDS: Final = 3600.0
 
 _KIND: Final = re.compile(r"[a-z0-9][\w.+-]*/[a-z0-9][\w.+-]*", re.ASCII)
 _UNKNOWN: Final = "application/octet-stream"
-#: What says as little; the last is what some stores of files say.
-_UNTOLD: Final = ("", _UNKNOWN, "binary/octet-stream")
-#: How files begin whose type is not told (WHATWG, "MIME Sniffing", 6.1 and 7.1).
+#: Types that say nothing; the last is what some file stores send.
+_UNSPECIFIC: Final = ("", _UNKNOWN, "binary/octet-stream")
+#: The first bytes of files, for those whose type is not given (WHATWG, "MIME Sniffing", 6.1, 7.1).
 _BEGINNINGS: Final = (
     (re.compile(rb"\x89PNG\r\n\x1a\n"), "image/png"),
     (re.compile(rb"\xff\xd8\xff"), "image/jpeg"),
@@ -59,7 +60,7 @@ class Fetched(Protocol):
     def filename(self) -> str | None: ...
 
 
-#: Takes a URL, and how many seconds it may take at most.
+#: Takes a URL, and the most seconds that it may take.
 Fetch: TypeAlias = Callable[[str, float], Fetched]
 Part: TypeAlias = ImagePart | FilePart
 
@@ -78,13 +79,13 @@ class Attachment:
 
     @property
     def digest(self) -> str:
-        """What tells it from all others: its content, and how it is shown to the bot."""
+        """A hash of its content, and of how it is shown to the bot."""
         about = f"{self.name}\0{self.kind}\0".encode()
         return hashlib.sha256(about + hashlib.sha256(self.data).digest()).hexdigest()
 
 
 def parts_of(chat: ChatRequest) -> list[Part]:
-    """Return the parts of the whole conversation that are no text, in their order."""
+    """Return the images and files of the whole conversation, in their order."""
     return [part for message in chat.messages for part in message.content if isinstance(part, Part)]
 
 
@@ -93,7 +94,7 @@ def read_all(
 ) -> Iterator[Attachment]:
     """Yield the files that *parts* hold or name, each as soon as it is there.
 
-    Raises `InvalidRequest`, with the path of the part that is no file, or beyond the limits.
+    Raises `InvalidRequest` with the path of the part that is invalid or beyond the limits.
     """
     for part in parts[MAX_FILES:]:
         raise _about(part, f"A request may have {MAX_FILES} images and files at most.")
@@ -121,7 +122,7 @@ def _within(seconds: float, fetch: Fetch, clock: Callable[[], float]) -> Callabl
             if left > 0:
                 return fetch(url, left)
         except InvalidRequest:
-            # With the time used up, that is the reason, and not how little the last one had.
+            # If the time is used up, that is the reason, and not how little the last URL had.
             if clock() < until:
                 raise
         raise _invalid(f"The URLs of a request may take {seconds:g} seconds in all.")
@@ -143,11 +144,11 @@ def read(part: Part, fetch: Callable[[str], Fetched] | None) -> Attachment:
         kind = (fetched.content_type or "").partition(";")[0].strip().lower()
     if not data:
         raise _invalid("An image or file of the conversation is empty.")
-    if kind in _UNTOLD or not _KIND.fullmatch(kind):
+    if kind in _UNSPECIFIC or not _KIND.fullmatch(kind):
         kind = _kind_by_content(data) or mimetypes.guess_type(name or "")[0] or _UNKNOWN
     if isinstance(part, ImagePart) and not kind.startswith("image/"):
-        raise _invalid(f"An image_url of the conversation is no image, but {kind[:60]}.")
-    return Attachment(_tidy(name) or _name_for(kind, data), kind, data)
+        raise _invalid(f"An image_url of the conversation is not an image, but {kind[:60]}.")
+    return Attachment(filenames.tidy(name) or _name_for(kind, data), kind, data)
 
 
 def _kind_by_content(data: bytes) -> str | None:
@@ -162,21 +163,15 @@ def _of_data_uri(uri: str) -> tuple[str, bytes]:
     if "base64" not in options:
         return kind or "text/plain", unquote_to_bytes(body)
     try:
-        # Some clients break the lines, some escape what needs no escape.
+        # Some clients break the text into lines, some escape what needs no escape.
         data = base64.b64decode("".join(unquote(body).split()), validate=True)
     except (binascii.Error, ValueError):
         raise _invalid("A data URI of the conversation is not valid base64.") from None
     return kind, data
 
 
-def _tidy(name: str | None) -> str:
-    """The last part of a path, and no longer than file systems like it."""
-    last = re.split(r"[/\\]", name or "")[-1]
-    return "".join(one for one in last if one.isprintable() and one != '"').strip(". ")[-150:]
-
-
 def _name_for(kind: str, data: bytes) -> str:
-    # Of the content, so that the same image has the same name in each turn of a conversation.
+    # From the content, so that the same image has the same name in each turn of a conversation.
     word = "image" if kind.startswith("image/") else "file"
     ending = ".jpg" if kind == "image/jpeg" else mimetypes.guess_extension(kind) or ""
     return f"{word}-{hashlib.sha256(data).hexdigest()[:8]}{ending}"
@@ -242,11 +237,11 @@ class Tickets:
         self._at_work: dict[str, threading.Lock] = {}
 
     def get(self, file: Attachment, upload: Callable[[Attachment], str]) -> str:
-        """Return the ticket of *file*, by *upload* unless there is one."""
+        """Return the ticket of *file*, from *upload* unless it is known."""
         digest = file.digest
         with self._lock:
             at_work = self._at_work.setdefault(digest, threading.Lock())
-        # Who asks for the same file meanwhile waits for the one upload.
+        # Another reply with the same file waits for the one upload.
         with at_work:
             try:
                 known = self._known(digest)
@@ -273,6 +268,6 @@ class Tickets:
                 self._tickets.popitem(last=False)
 
     def forget(self) -> None:
-        """Trust none of them any more."""
+        """Forget all tickets."""
         with self._lock:
             self._tickets.clear()

@@ -1,6 +1,6 @@
 """The push channel of an account: one websocket, shared by all its replies.
 
-Web protocol sheet §7 and §14.1. A thread reads, and leaves what it read in the mailboxes of
+Web protocol sheet §7 and §14.1. A thread reads, and puts what it has read into the mailboxes of
 the replies; it never waits for any of them.
 """
 
@@ -11,10 +11,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
-from socket import SHUT_RDWR
-from typing import Any, Final
-from urllib.parse import urlsplit
+from typing import Final
 
 import websocket
 from websocket import ABNF
@@ -24,121 +21,23 @@ from poe_proxy.errors import (
     TokenRejected,
     UpstreamBlocked,
     UpstreamInterrupted,
-    UpstreamProtocolError,
     UpstreamUnreachable,
 )
-from poe_proxy.net.dialing import dial
-from poe_proxy.upstreams.poe_web.mailbox import Early, Letter, Mailbox, Resync
+from poe_proxy.net.cutting import cut
+from poe_proxy.upstreams.poe_web.mailbox import Early, Mailbox, Notice, Resync
 from poe_proxy.upstreams.poe_web.pages import ChannelData
 from poe_proxy.upstreams.poe_web.site import Site
 from poe_proxy.upstreams.poe_web.turn import ChannelLost, Item, read_frame
+from poe_proxy.upstreams.poe_web.websockets import BROKEN, Socket, hang_up
 
 log = logging.getLogger(__name__)
 
-#: A websocket that breaks again so soon after it was mended needs a new channel.
+#: A websocket that breaks again within so many seconds after it was mended needs a new channel.
 _SOON: Final = 10.0
-#: How often in a row a new channel is tried, and the seconds before the second time; they
+#: How often in a row a new channel is tried, and the seconds before the second try; they
 #: double from then on.
 ATTEMPTS: Final = 3
 _PAUSE: Final = 0.25
-
-#: What is no word of ours within a websocket's life: it broke.
-_BROKEN: Final = (websocket.WebSocketException, OSError)
-
-
-class Socket:
-    """A websocket to Poe: where it is, and how to get there."""
-
-    def __init__(self, site: Site, *, origin: str, ws_url: str | None, proxy: str | None) -> None:
-        self._site = site
-        self._origin = origin
-        self._ws_url = ws_url
-        self._proxy = proxy
-
-    def open(self, data: ChannelData, min_seq: int) -> websocket.WebSocket:
-        """Open the websocket of a channel; raises `UpstreamError`."""
-        url = self.address(data, min_seq)
-        parts = urlsplit(url)
-        is_secure = parts.scheme == "wss"
-        limit = self._site.limits.socket_open
-        try:
-            port = parts.port or (443 if is_secure else 80)
-            wire = websocket.create_connection(
-                url,
-                timeout=limit,
-                socket=dial(
-                    parts.hostname or "",
-                    port,
-                    is_secure=is_secure,
-                    proxy=self._proxy,
-                    timeout=limit,
-                ),
-                origin=self._origin,
-                header=[
-                    f"User-Agent: {self._site.headers['User-Agent']}",
-                    "Pragma: no-cache",
-                    "Cache-Control: no-cache",
-                ],
-                # A redirected websocket would go past our proxy, to who knows where.
-                redirect_limit=0,
-                # The check is written in Python and slow; orjson checks in C what we read.
-                skip_utf8_validation=True,
-                enable_multithread=True,
-            )
-        except websocket.WebSocketBadStatusException as bad:
-            if bad.status_code == 403 and "cf-mitigated" in (bad.resp_headers or {}):
-                raise UpstreamBlocked("Poe shows a browser challenge at its websocket.") from None
-            raise UpstreamProtocolError(
-                f"Poe does not open its websocket for us ({bad.status_code})."
-            ) from None
-        except (*_BROKEN, ValueError) as bad:
-            raise UpstreamUnreachable(
-                f"Poe's websocket cannot be reached ({type(bad).__name__})."
-            ) from None
-        if wire.getstatus() != 101:
-            hang_up(wire)
-            raise UpstreamProtocolError("Poe redirects its websocket to somewhere else.")
-        return wire
-
-    def address(self, data: ChannelData, min_seq: int) -> str:
-        """Return the URL of a channel's websocket.
-
-        Raises `UpstreamProtocolError` if it is not on a host of Poe's.
-        """
-        host = data.base_host
-        if self._ws_url is None and not (host == "poe.com" or host.endswith(".poe.com")):
-            raise UpstreamProtocolError("Poe names a websocket on a host that is not its own.")
-        url = self._site.websocket.format(
-            n=random.randint(1, 1_000_000),
-            base_host=host,
-            box=data.box,
-            min_seq=min_seq,
-            channel=data.name,
-            hash=data.hash,
-        )
-        parts = urlsplit(url)
-        if self._ws_url is not None:
-            return f"{self._ws_url}{parts.path}?{parts.query}"
-        if not (parts.hostname or "").endswith(host.lower()) or "@" in parts.netloc:
-            raise UpstreamProtocolError("Poe names a websocket on a host that is not its own.")
-        return url
-
-
-def _wake(wire: websocket.WebSocket) -> None:
-    """Break a websocket, so that the thread that reads it takes notice."""
-    # With TLS through a proxy that is reached by TLS the real socket is one further down.
-    outer: Any = wire.sock
-    with suppress(OSError, AttributeError):
-        getattr(outer, "socket", outer).shutdown(SHUT_RDWR)
-
-
-def hang_up(wire: websocket.WebSocket) -> None:
-    """Close a websocket that nobody else uses any more."""
-    wire_socket = wire.sock
-    wire.shutdown()  # type: ignore[no-untyped-call]  # its authors left it untyped
-    if wire_socket is not None:
-        with suppress(OSError):
-            wire_socket.close()
 
 
 class Channel:
@@ -169,7 +68,7 @@ class Channel:
         self._breaks = 0
         self._is_unwanted = False
         self.is_alive = True
-        #: Counts the channels that were taken in the life of this one.
+        #: How many times a new channel at Poe took the place of the last one.
         self.generation = 0
         self._wire = socket.open(data, data.min_seq)
         threading.Thread(target=self._run, name=f"{label} channel", daemon=True).start()
@@ -177,7 +76,10 @@ class Channel:
     # ---- for the replies
 
     def attach(self, mailbox: Mailbox) -> None:
-        """Look out for the chat that *mailbox* is about to begin."""
+        """Watch for the chat that the reply of *mailbox* is about to begin.
+
+        Raises `UpstreamUnreachable` if the channel is dead.
+        """
         with self._lock:
             if not self.is_alive:
                 raise UpstreamUnreachable("Poe's websocket has just broken.")
@@ -199,7 +101,7 @@ class Channel:
             self._forget_early()
 
     def replace(self, generation: int) -> bool:
-        """Take a new channel in place of that *generation*, unless somebody did so since.
+        """Open a new channel in place of that *generation*, unless another reply has done so.
 
         Returns whether there is one, as soon as it is open.
         """
@@ -207,7 +109,7 @@ class Channel:
         with self._changed:
             if self.generation == generation and self.is_alive:
                 self._is_unwanted = True
-                _wake(self._wire)
+                cut(self._wire.sock)
                 self._changed.wait_for(
                     lambda: self.generation != generation or not self.is_alive,
                     ATTEMPTS * (limits.http + limits.socket_open),
@@ -215,10 +117,10 @@ class Channel:
             return self.is_alive and self.generation != generation
 
     def close(self) -> None:
-        """Close the websocket. Replies that still wait for it are told."""
+        """Close the websocket. Replies that still wait for it get a failure."""
         self._closing.set()
         with self._lock:
-            _wake(self._wire)
+            cut(self._wire.sock)
         self._die("it was closed")
 
     # ---- the reader's thread
@@ -250,7 +152,7 @@ class Channel:
                     log.info("%s: the websocket is silent", self._label)
                     return False
                 if now >= next_ping:
-                    # The site's own ping, and the protocol's: either may be what keeps it open.
+                    # The site's own ping and the protocol's: either may be what keeps it open.
                     wire.send('{"type":"ping"}')
                     wire.ping()
                     next_ping = now + limits.ping
@@ -271,8 +173,8 @@ class Channel:
                 self._take(frame)
         except ChannelLost:
             return True
-        except (*_BROKEN, AttributeError):
-            # Aborted by another thread, it may lack its socket from one line to the next.
+        except (*BROKEN, AttributeError):
+            # When another thread cuts it, its socket may be gone from one line to the next.
             pass
         return False
 
@@ -296,7 +198,7 @@ class Channel:
                     self._claim(item, chat_id)
 
     def _claim(self, item: Item, chat_id: int) -> Mailbox | None:
-        """Find the mailbox whose nonce *item* echoes, and tie it to the chat."""
+        """Return the mailbox whose nonce *item* echoes, tied to the chat; None if there is none."""
         for mailbox in self._unbound:
             if mailbox.client_nonce in item.text or mailbox.chat_nonce in item.text:
                 self._bind(mailbox, chat_id)
@@ -308,8 +210,8 @@ class Channel:
             self._unbound.remove(mailbox)
             self._by_chat[chat_id] = mailbox
             mailbox.bind(chat_id)
-            for letter in self._early.take(chat_id):
-                mailbox.put(letter)
+            for notice in self._early.take(chat_id):
+                mailbox.put(notice)
             self._forget_early()
 
     def _forget_early(self) -> None:
@@ -319,7 +221,7 @@ class Channel:
     # ---- when it breaks
 
     def _mend(self, lost: bool) -> None:
-        """Reconnect, to what this channel missed where that is possible (§7.6).
+        """Reconnect, and catch up with what was missed where that is possible (§7.6).
 
         Raises `UpstreamError` if nothing helps.
         """
@@ -334,7 +236,7 @@ class Channel:
             try:
                 self._install(self._socket.open(self._data, self._seq))
             except PoeProxyError as failure:
-                log.info("%s: no light reconnect: %s", self._label, failure)
+                log.info("%s: no reconnection to the same channel: %s", self._label, failure)
             else:
                 log.info("%s: the websocket is open again", self._label)
                 return
@@ -358,7 +260,7 @@ class Channel:
             self._is_unwanted = False
             self.generation += 1
             self._changed.notify_all()
-        self._tell_all(Resync())
+        self._put_to_all(Resync())
 
     def _install(self, wire: websocket.WebSocket) -> None:
         with self._lock:
@@ -372,10 +274,10 @@ class Channel:
         with self._lock:
             return bool(self._by_chat or self._unbound)
 
-    def _tell_all(self, letter: Letter) -> None:
+    def _put_to_all(self, notice: Notice) -> None:
         with self._lock:
             for mailbox in (*self._by_chat.values(), *self._unbound):
-                mailbox.put(letter)
+                mailbox.put(notice)
 
     def _die(self, why: str) -> None:
         with self._changed:
@@ -389,4 +291,4 @@ class Channel:
             self._label,
             why,
         )
-        self._tell_all(UpstreamInterrupted(f"The connection to Poe is gone: {why}"))
+        self._put_to_all(UpstreamInterrupted(f"The connection to Poe is gone: {why}"))

@@ -1,4 +1,4 @@
-"""What stands in `TOKENS`: the cookies of one Poe account."""
+"""One item of `TOKENS`: the cookies of one Poe account."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Self
 from urllib.parse import unquote
 
 _COOKIE_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-#: What a cookie's value may be made of, RFC 6265 §4.1.1.
+#: A valid value of a cookie, RFC 6265 §4.1.1.
 _COOKIE_VALUE = re.compile(r"[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]+")
 _FORMKEY = re.compile(r"[0-9a-f]{32}")
 
@@ -18,7 +18,7 @@ _FORMKEY = re.compile(r"[0-9a-f]{32}")
 class Credentials:
     """The cookies of one account, values exactly as given, and a form key if one is known.
 
-    Equal if they are of the same account, in whichever spelling.
+    Equal if they are of the same account, percent-encoded or not.
     """
 
     cookies: Mapping[str, str] = field(repr=False)

@@ -1,4 +1,4 @@
-"""The form key: what the page's own scripts say it is, computed in a process of its own."""
+"""The form key: computed by the page's own scripts, in a process of its own."""
 
 from __future__ import annotations
 

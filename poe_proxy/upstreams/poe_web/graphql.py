@@ -1,4 +1,4 @@
-"""GraphQL as poe.com has it: persisted queries by hash, and a tag over every body.
+"""GraphQL as poe.com speaks it: persisted queries by hash, and a tag over every body.
 
 Free of I/O. Web protocol sheet §6, §8 and §17.
 """
@@ -6,9 +6,8 @@ Free of I/O. Web protocol sheet §6, §8 and §17.
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 import orjson
 
@@ -28,19 +27,18 @@ from poe_proxy.errors import (
     UpstreamRefused,
     UpstreamUncertain,
 )
+from poe_proxy.net import retry_after
 from poe_proxy.upstreams.poe_web.site import Site, TagForm
-
-_SECONDS: Final = re.compile(r"[0-9]{1,9}(\.[0-9]+)?")
 
 
 class StaleSession(Exception):
-    """Poe refused form key or tag: nothing was done, and a fresh page may help (§17.1)."""
+    """Poe refused the form key or the tag: nothing was done, and a fresh page may help (§17.1)."""
 
     def __init__(self, operation: str, status: int) -> None:
         super().__init__(
-            f"Poe refused {operation} with {status}: it accepts the form key or the tag no longer."
+            f"Poe refused {operation} with {status}: it no longer accepts the form key or the tag."
         )
-        #: 400 for a wrong key, tag or channel; 401 and 403 say that the login itself is in doubt.
+        #: 400 for a wrong key, tag or channel; 401 and 403 put the login itself in doubt.
         self.status = status
 
 
@@ -72,10 +70,11 @@ def tag(payload: bytes, formkey: str, salt: str, form: TagForm) -> str:
 
 
 def refuse_page(status: int, headers: Mapping[str, str], text: str) -> None:
-    """Raise if what came is no answer of the application: a challenge, a login, an outage."""
+    """Raise the `UpstreamError` of an answer that is not the application's: a challenge, a login,
+    an outage."""
     location = headers.get("Location", "")
     if headers.get("cf-mitigated") == "challenge" or (
-        # An address that is blocked for good gets a page of another wording.
+        # An address that is blocked for good gets a page in other words.
         status in (403, 503) and ("Just a moment..." in text or "Attention Required!" in text)
     ):
         raise UpstreamBlocked(
@@ -95,22 +94,16 @@ def refuse_page(status: int, headers: Mapping[str, str], text: str) -> None:
     if status == 429:
         raise TokenLimited(
             "Poe says that this account sends too many requests.",
-            retry_after=max(60.0, retry_after(headers)),
+            retry_after=max(60.0, retry_after.seconds(headers.get("Retry-After")) or 0.0),
         )
-
-
-def retry_after(headers: Mapping[str, str]) -> float:
-    """Return the seconds that `Retry-After` asks for, 0.0 if it does not; a day at most."""
-    given = headers.get("Retry-After", "")
-    return min(float(given), 86_400.0) if _SECONDS.fullmatch(given) else 0.0
 
 
 def read_answer(
     operation: str, site: Site, status: int, headers: Mapping[str, str], content: bytes
 ) -> dict[str, Any]:
-    """Return the `data` of the answer to *operation*; raise the failure that it tells of.
+    """Return the `data` of the answer to *operation*; raise the failure that it reports.
 
-    What leaves it open whether Poe acted is an `UpstreamUncertain`.
+    A failure after which Poe may have acted is an `UpstreamUncertain`.
     """
     text = content[:4000].decode("utf-8", "replace")
     refuse_page(status, headers, text)
@@ -142,7 +135,7 @@ def read_answer(
 
 
 def changed(operation: str, site: Site, *, perhaps: bool = False) -> UpstreamChanged:
-    """Poe has a new hash for *operation*, or *perhaps* it has."""
+    """Return the failure that Poe has a new hash for *operation*, or *perhaps* has one."""
     known = f"{operation} by the hash {site.operations[operation]}"
     return UpstreamChanged(
         (

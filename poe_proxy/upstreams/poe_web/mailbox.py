@@ -1,4 +1,4 @@
-"""What the websocket's reader leaves for the replies, until their own threads look.
+"""What the websocket's reader puts there for the replies, until their own threads look.
 
 Free of I/O; time is passed in.
 """
@@ -15,47 +15,47 @@ from poe_proxy.upstreams.poe_web.turn import Item
 
 
 class Resync:
-    """Frames were lost: what they told has to be read from the history."""
+    """Frames were lost: what was in them has to be read from the history."""
 
 
-Letter: TypeAlias = "Item | Resync | UpstreamError"
+Notice: TypeAlias = "Item | Resync | UpstreamError"
 
 
 class Pile:
-    """Letters in their order.
+    """Notices in their order.
 
-    An unfinished message carries all of its text in each item, so only the newest is kept:
-    a slow client cannot make the letters pile up.
+    Each item about an unfinished message carries all of its text, so only the newest is kept:
+    a slow client cannot make the notices pile up.
     """
 
     def __init__(self) -> None:
-        self.letters: list[Letter] = []
+        self.notices: list[Notice] = []
         #: Characters in it.
         self.size = 0
         self._last_key: str | None = None
 
-    def add(self, letter: Letter) -> None:
-        """Lay *letter* on top, or in place of the one that it outdates."""
-        key = letter.message_key if isinstance(letter, Item) else None
+    def add(self, notice: Notice) -> None:
+        """Put *notice* on top, or in place of the one that it outdates."""
+        key = notice.message_key if isinstance(notice, Item) else None
         if key is not None and key == self._last_key:
-            self.size -= _size(self.letters.pop())
-        self.letters.append(letter)
-        self.size += _size(letter)
+            self.size -= _size(self.notices.pop())
+        self.notices.append(notice)
+        self.size += _size(notice)
         self._last_key = key
 
 
-def _size(letter: Letter) -> int:
-    return len(letter.text) if isinstance(letter, Item) else 0
+def _size(notice: Notice) -> int:
+    return len(notice.text) if isinstance(notice, Item) else 0
 
 
 class Mailbox:
-    """A bounded wait for one reader, and no wait at all for those who write."""
+    """A bounded wait for its one reader; putting a notice in never waits."""
 
     def __init__(self, client_nonce: str, chat_nonce: str) -> None:
         self.client_nonce = client_nonce
         self.chat_nonce = chat_nonce
-        #: The chat that the letters are about, once Poe has told by echoing a nonce: then it
-        #: has the message, whatever else it says.
+        #: The chat that the notices are about, once Poe has echoed a nonce: then Poe has the
+        #: message, whatever else it says.
         self.chat_id: int | None = None
         self._pile = Pile()
         self._lock = threading.Lock()
@@ -63,31 +63,31 @@ class Mailbox:
         self._bound = threading.Event()
 
     def bind(self, chat_id: int) -> None:
-        """Say which chat it is for."""
+        """Note which chat the mailbox is for."""
         self.chat_id = chat_id
         self._bound.set()
 
     def wait_bound(self, seconds: float) -> bool:
-        """Return whether it is known which chat it is for, at the latest after *seconds*."""
+        """Wait up to *seconds* until the chat is known; return whether it is."""
         return self.chat_id is not None or self._bound.wait(seconds)
 
-    def put(self, letter: Letter) -> None:
-        """Leave a letter."""
+    def put(self, notice: Notice) -> None:
+        """Put a notice in."""
         with self._lock:
-            self._pile.add(letter)
+            self._pile.add(notice)
         self._filled.set()
 
     def wake(self) -> None:
-        """Let the reader look up, though there is no letter."""
+        """Wake the reader, although there is no notice."""
         self._filled.set()
 
-    def wait(self, seconds: float) -> list[Letter]:
-        """Return the letters, in order, as soon as there are any; none after *seconds*."""
+    def wait(self, seconds: float) -> list[Notice]:
+        """Return the notices, in order, as soon as there are any; none after *seconds*."""
         self._filled.wait(seconds)
         with self._lock:
             self._filled.clear()
             pile, self._pile = self._pile, Pile()
-        return pile.letters
+        return pile.notices
 
 
 @dataclass(slots=True)
@@ -97,8 +97,8 @@ class _Kept:
 
 
 class Early:
-    """Items of chats that are nobody's yet: they may come before the answer that says whose
-    they are (§14.1). Bounded in number, size and time."""
+    """Items of chats that belong to no reply yet: they may come before the answer that names the
+    chat (§14.1). Bounded in number, size and time."""
 
     CHATS: Final = 256
     ITEMS: Final = 128
@@ -107,17 +107,17 @@ class Early:
 
     def __init__(self) -> None:
         self._chats: OrderedDict[int, _Kept] = OrderedDict()
-        #: Chats that are over: what still comes of them is for nobody.
+        #: Chats that are over: what still comes about them is of no use.
         self._over: OrderedDict[int, None] = OrderedDict()
 
     def keep(self, item: Item, chat_id: int, now: float) -> None:
-        """Keep *item* for whoever turns out to own its chat."""
+        """Keep *item* for the reply that turns out to own its chat."""
         if chat_id in self._over:
             return
         pile = self._chats.setdefault(chat_id, _Kept(now)).pile
         pile.add(item)
-        if len(pile.letters) > self.ITEMS:
-            pile.size -= _size(pile.letters.pop(0))
+        if len(pile.notices) > self.ITEMS:
+            pile.size -= _size(pile.notices.pop(0))
         while self._chats and self._is_too_much(now):
             self._chats.popitem(last=False)
 
@@ -128,18 +128,18 @@ class Early:
             or sum(kept.pile.size for kept in self._chats.values()) > self.CHARACTERS
         )
 
-    def take(self, chat_id: int) -> list[Letter]:
+    def take(self, chat_id: int) -> list[Notice]:
         """Return what was kept of a chat, and forget it."""
         kept = self._chats.pop(chat_id, None)
-        return kept.pile.letters if kept else []
+        return kept.pile.notices if kept else []
 
     def end(self, chat_id: int) -> None:
-        """Keep nothing of this chat from now on."""
+        """Keep nothing about this chat from now on."""
         self._chats.pop(chat_id, None)
         self._over[chat_id] = None
         while len(self._over) > 4 * self.CHATS:
             self._over.popitem(last=False)
 
     def clear(self) -> None:
-        """Nobody waits: forget what is kept."""
+        """Forget what is kept: no reply is waiting for its chat."""
         self._chats.clear()

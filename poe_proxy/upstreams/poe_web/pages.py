@@ -1,4 +1,4 @@
-"""What the home page tells: whether we are logged in, the channel, the form key's scripts.
+"""What the home page says: whether we are logged in, the channel, the form key's scripts.
 
 Free of I/O. Web protocol sheet §5 and §7.1.
 """
@@ -52,7 +52,7 @@ class ChannelData:
 
 
 def _objects(data: Any) -> Iterator[dict[str, Any]]:
-    """All objects in *data*, the outer before the inner. Walks by hand: pages nest deeply."""
+    """Yield all objects in *data*, outer before inner. Without recursion: pages nest deeply."""
     waiting = deque([data])
     while waiting:
         one = waiting.popleft()
@@ -75,10 +75,10 @@ _ONE_ATTRIBUTE = re.compile(r"""([^\s=>"'/]+)(?:\s*=\s*(?:"([^"]*)"|'([^']*)'|([
 
 
 def _scripts(html: str) -> Iterator[_Script]:
-    """The scripts of a page, in their order.
+    """Yield the scripts of a page, in their order.
 
-    By hand, because the page has megabytes and a parser of Python's own would hold up all
-    other replies for as long as it takes.
+    By hand, because the page has megabytes, and Python's own parser would hold up all other
+    replies while it runs.
     """
     position = 0
     while opening := _OPENING.search(html, position):
@@ -95,7 +95,7 @@ def _scripts(html: str) -> Iterator[_Script]:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """The home page, read."""
+    """What the home page says."""
 
     html: str = field(repr=False)
     build_id: str
@@ -123,10 +123,10 @@ class Page:
             raise UpstreamProtocolError("Poe's home page has a broken __NEXT_DATA__.") from None
         sources = [one.attributes.get("src") or "" for one in scripts]
         build = re.search(r"/_next/static/([\w-]+)/_buildManifest", " ".join(sources))
-        told = next_data.get("buildId") if isinstance(next_data, dict) else None
+        given = next_data.get("buildId") if isinstance(next_data, dict) else None
         return cls(
             html=html,
-            build_id=str(told or (build[1] if build else "")),
+            build_id=str(given or (build[1] if build else "")),
             channel=ChannelData.find(next_data) or _channel_in_text(html),
             inline="".join(f"{one.text};\n" for one in scripts if _is_code(one)),
             app_scripts=tuple(
@@ -138,17 +138,17 @@ class Page:
 
 
 def _channel_in_text(html: str) -> ChannelData | None:
-    """Channel data that stands elsewhere in the page than it used to."""
-    _, _, behind = html.partition('"tchannelData"')
-    start = behind.find("{")
+    """Return channel data that is in another place of the page than it used to be."""
+    _, _, after = html.partition('"tchannelData"')
+    start = after.find("{")
     if 0 <= start < 20:
         with suppress(json.JSONDecodeError, RecursionError):
-            return ChannelData.find(json.JSONDecoder().raw_decode(behind[start : start + 5000])[0])
+            return ChannelData.find(json.JSONDecoder().raw_decode(after[start : start + 5000])[0])
     return None
 
 
 def _is_code(script: _Script) -> bool:
-    # What touches the page's own tree cannot run here, and has nothing to do with the key.
+    # Code that touches the page's own tree cannot run here, and has nothing to do with the key.
     return (
         "src" not in script.attributes
         and script.attributes.get("type") != "application/json"
@@ -173,21 +173,21 @@ def formkey_program(page: Page, app: str, site: Site) -> str:
     Raises `UpstreamProtocolError` naming the step that failed.
     """
     patterns = site.patterns
-    behind = app.partition(patterns.secret_after)[2]
-    secret = patterns.secret.search(behind) or patterns.secret_anywhere.search(app)
+    after = app.partition(patterns.secret_after)[2]
+    secret = patterns.secret.search(after) or patterns.secret_anywhere.search(app)
     if secret is None:
         raise formkey_failure("the secret is not in the _app script (pages.secret)")
     getter = patterns.getter.search(page.inline)
     if getter is None:
         raise formkey_failure("the function is not in the home page (pages.getter)")
     agent = orjson.dumps(site.headers.get("User-Agent", "")).decode()
-    # Joined from characters, because the engine cannot hand out a string in several pieces.
+    # Joined from characters, because the engine cannot return a string that is held in pieces.
     value = f'Array.from(String(window.{getter[1]}())).slice(0, 32).join("")'
     return f"{_PRELUDE % agent}{page.inline}\n{secret[1]};\n{value}"
 
 
 def formkey_failure(why: str) -> UpstreamProtocolError:
-    """The form key cannot be had, and what the operator can do about it."""
+    """Return the failure to get the form key, with what the operator can do about it."""
     return UpstreamProtocolError(
         f"Poe's form key cannot be computed: {why}. Poe may have changed its page: take the "
         "header poe-formkey of any gql_POST request from your browser and add it to the token "
@@ -196,7 +196,7 @@ def formkey_failure(why: str) -> UpstreamProtocolError:
 
 
 def find_revision(page: Page, app: str, site: Site) -> str | None:
-    """Return the revision of the site, §5.5; None if it is nowhere."""
+    """Return the revision of the site, §5.5; None if it is nowhere to be found."""
     if site.revision is not None:
         return site.revision
     for pattern in site.patterns.revision:

@@ -35,11 +35,11 @@ class RoleMode(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """Turns a request into the text that is sent. Calling it does so."""
+    """A callable that turns a request into the text that is sent."""
 
     mode: RoleMode = RoleMode.OFF
     pattern: str = "||>{role}-"
-    #: What stands for each role; a role without a label keeps its default.
+    #: The name for each role; a role without one keeps its default.
     labels: Mapping[str, str] = field(default_factory=dict)
 
     def __call__(self, chat: ChatRequest) -> str:
@@ -55,7 +55,7 @@ class Prompt:
 
 
 def check_labels(labels: Mapping[str, str]) -> None:
-    """Raise ValueError, naming the role, if *labels* has a label for a role that there is not."""
+    """Raise ValueError, naming the role, if *labels* has an unknown role."""
     if unknown := labels.keys() - DEFAULT_LABELS.keys():
         raise ValueError(
             f"{', '.join(map(repr, sorted(unknown)))}: no such role; "

@@ -1,6 +1,6 @@
 """Runs a JavaScript program from standard input and prints the string that it ends with.
 
-A program of its own, started with an empty environment: the code is a stranger's. The engine
+A program of its own, started with an empty environment, because the code is not ours. The engine
 has no files, no network and no objects of ours; time and memory are limited in the engine,
 and once more by the system.
 """

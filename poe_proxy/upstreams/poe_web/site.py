@@ -1,11 +1,11 @@
-"""What is known of poe.com's protocol, and changes there: `site.toml`, or the user's own file."""
+"""The part of poe.com's protocol that Poe changes: `site.toml`, or the user's own file."""
 
 from __future__ import annotations
 
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, Self, TypeAlias
@@ -15,7 +15,7 @@ TagForm: TypeAlias = Literal["plain", "swapped"]
 
 @dataclass(slots=True)
 class Tag:
-    """How `poe-tag-id` is made. The form that Poe accepted is remembered for the process."""
+    """How `poe-tag-id` is made. The form that Poe last accepted is kept for the whole process."""
 
     salt: str
     form: TagForm
@@ -27,7 +27,7 @@ class Tag:
 
 @dataclass(frozen=True, slots=True)
 class Patterns:
-    """Where things stand in Poe's pages; the first group is what is looked for."""
+    """Where things are in Poe's pages; the first group is what is looked for."""
 
     app_script: re.Pattern[str]
     secret_after: str
@@ -64,12 +64,13 @@ class Site:
     #: Persisted queries: name -> hash.
     operations: Mapping[str, str]
     subscriptions: Mapping[str, str]
-    #: Inner names of bots -> handles.
-    handles: Mapping[str, str] = field(repr=False)
 
     @classmethod
     def load(cls, path: Path | None = None) -> Self:
         """Return what `site.toml` says, or the file at *path* in its place.
+
+        Unknown entries are ignored: an older file still has [handles], which are in `models.toml`
+        now.
 
         Raises ValueError with a sentence that names the entry that is missing or wrong.
         """
@@ -93,7 +94,7 @@ class Site:
         revision = _get(data, "pages", "revision_fixed", str)
         headers = _strings(data, "headers", needed=("User-Agent",))
         for name, value in headers.items():
-            # What is sent as it stands must not be able to begin another header.
+            # A value is sent as it stands, and must not be able to begin another header.
             if not (name + value).isascii() or not (name + value).isprintable():
                 raise ValueError(f"headers.{name}: must be printable ASCII.")
         return cls(
@@ -115,11 +116,10 @@ class Site:
             revision=revision or None,
             operations=_strings(data, "operations", needed=_NEEDED_OPERATIONS),
             subscriptions=_strings(data, "subscriptions", needed=("messageAdded",)),
-            handles=_strings(data, "handles"),
         )
 
 
-#: The operations that the client cannot do without.
+#: The operations that we cannot do without.
 _NEEDED_OPERATIONS = (
     "subscriptionsMutation",
     "sendMessageMutation",

@@ -1,4 +1,4 @@
-"""One turn of a chat: what the websocket tells about it, as reply events.
+"""One turn of a chat: what the websocket says about it, as reply events.
 
 Free of I/O and of threads; time is passed in. Web protocol sheet §12 to §14, §25.
 """
@@ -27,15 +27,15 @@ _JOB_GOES_ON: Final = frozenset({"not_started", "running"})
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One thing that Poe pushed: about which chat, and the JSON text of it, not yet parsed."""
+    """One thing that Poe pushed: which chat it is about, and its JSON text, not yet parsed."""
 
     name: str
-    #: None where it is not about one chat.
+    #: None if it is not about one chat.
     chat_id: int | None
     text: str = field(repr=False)
 
     def content(self) -> Mapping[str, Any]:
-        """The object that was pushed; empty if it makes no sense."""
+        """Return the object that was pushed; empty if it is invalid."""
         try:
             found = orjson.loads(self.text)["payload"]["data"][self.name]
         except (orjson.JSONDecodeError, KeyError, TypeError):
@@ -44,7 +44,7 @@ class Item:
 
     @property
     def message_key(self) -> str | None:
-        """Which unfinished message it tells of: a later item of the same key holds all of it."""
+        """The unfinished message that it is about: a later item with this key has all its text."""
         if self.name != "messageAdded" or '"state":"incomplete"' not in self.text:
             return None
         # Quotes within the message's own text are escaped, so this finds the real field.
@@ -58,11 +58,11 @@ _SCOPE: Final = re.compile(r'"unique_id":\s*"(\w+)(?::([^"]*))?"')
 
 
 class ChannelLost(Exception):
-    """The channel says that it has lost what it should have told (§7.4)."""
+    """The channel says that it has lost messages (§7.4)."""
 
 
 def read_frame(frame: bytes) -> tuple[int | None, list[Item]]:
-    """Return the sequence number and the items of a frame; nothing for frames that tell none.
+    """Return the sequence number and the items of a frame; None and no items if it has none.
 
     Raises `ChannelLost`.
     """
@@ -82,7 +82,7 @@ def read_frame(frame: bytes) -> tuple[int | None, list[Item]]:
 
 def _item(text: Any) -> Iterator[Item]:
     # The text of a long reply is not parsed here: it comes again and again, and only its
-    # newest version will be read. Quotes within it are escaped, so these find real fields.
+    # newest version will be read. Quotes within it are escaped, so these find the real fields.
     if not isinstance(text, str):
         return
     kind = _TYPE.search(text)
@@ -107,20 +107,20 @@ class Turn:
     #: What was passed on so far.
     said: str = field(default="", repr=False)
     is_over: bool = False
-    #: Whether jobs are told of; without, a complete message is the end.
-    hears_of_jobs: bool = True
+    #: Whether the channel reports jobs; if not, a complete message is the end.
+    jobs_are_reported: bool = True
     _complete: set[int] = field(default_factory=set)
     _job_over: bool = False
-    #: When the turn is over unless something else comes before.
+    #: When the turn ends unless something else comes before.
     _ends_at: float | None = None
 
     @property
     def has_begun(self) -> bool:
-        """Whether the bot has been heard of."""
+        """Whether there is a message of the bot."""
         return bool(self.texts)
 
     def accepted(self, answer: Mapping[str, Any]) -> None:
-        """Take what the answer to the sending tells: `messageEdgeCreate` (§10.1)."""
+        """Note what the answer to the sending says: `messageEdgeCreate` (§10.1)."""
         match answer:
             case {"chat": {"chatId": int(number)}}:
                 self.chat_id = number
@@ -143,7 +143,7 @@ class Turn:
             case "jobStarted" | "jobUpdated":
                 if content.get("state") and content["state"] not in _JOB_GOES_ON:
                     self._job_over = True
-                    yield from self._perhaps_end(now)
+                    yield from self._end_if_complete(now)
 
     def _message(self, message: Mapping[str, Any], now: float) -> Iterator[ReplyEvent]:
         number, author = message.get("messageId"), message.get("author")
@@ -160,29 +160,29 @@ class Turn:
             raise failed_state(str(state), self._complaint(number, message))
         if isinstance(text, str):
             known = self.texts.get(number)
-            # History and websocket may overtake each other: what is behind comes again.
+            # History and websocket may overtake each other: an older text may come again.
             is_behind = state == "incomplete" and known is not None and known.startswith(text)
             if text != known and not is_behind:
                 self.texts[number] = text
-                yield from self._tell()
+                yield from self._news()
         if state == "cancelled":
             yield from self._end()
         elif state == "complete":
             self.texts.setdefault(number, "")
             self._complete.add(number)
-            yield from self._perhaps_end(now)
+            yield from self._end_if_complete(now)
         elif state == "incomplete":
             self._complete.discard(number)
             self._ends_at = None
 
     def _complaint(self, number: int, message: Mapping[str, Any]) -> str:
-        """What a failed message says about its failure: never what the bot had said before."""
-        told = message.get("messageStateText")
-        if not told and not self.texts.get(number):
-            told = message.get("text")
-        return told if isinstance(told, str) else ""
+        """Return what a failed message says about its failure, never what the bot said before."""
+        found = message.get("messageStateText")
+        if not found and not self.texts.get(number):
+            found = message.get("text")
+        return found if isinstance(found, str) else ""
 
-    def _tell(self) -> Iterator[ReplyEvent]:
+    def _news(self) -> Iterator[ReplyEvent]:
         whole = "\n\n".join(text for text in self.texts.values() if text)
         if whole.startswith(self.said):
             if len(whole) > len(self.said):
@@ -191,9 +191,9 @@ class Turn:
             yield Replaced(whole)
         self.said = whole
 
-    def _perhaps_end(self, now: float) -> Iterator[ReplyEvent]:
+    def _end_if_complete(self, now: float) -> Iterator[ReplyEvent]:
         is_complete = bool(self.texts) and self._complete >= self.texts.keys()
-        if is_complete and (self._job_over or not self.hears_of_jobs):
+        if is_complete and (self._job_over or not self.jobs_are_reported):
             yield from self._end()
         elif is_complete:
             self._ends_at = now + AFTER_MESSAGE
@@ -201,9 +201,9 @@ class Turn:
             self._ends_at = now + AFTER_JOB
 
     def due(self, now: float) -> Iterator[ReplyEvent]:
-        """End the turn if its last word was a while ago and nothing else came.
+        """End the turn if it was complete a while ago and nothing else came.
 
-        Raises `BotFailed` if the bot's job is over and it never said a word.
+        Raises `BotFailed` if the bot's job is over but it never said a word.
         """
         if self.is_over or self._ends_at is None or now < self._ends_at:
             return
@@ -213,7 +213,7 @@ class Turn:
         yield from self._end()
 
     def next_due(self) -> float | None:
-        """When `due` has something to do."""
+        """Return when `due` has something to do; None if it is not known."""
         return None if self.is_over else self._ends_at
 
     def _end(self) -> Iterator[ReplyEvent]:

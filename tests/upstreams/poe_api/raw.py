@@ -1,4 +1,4 @@
-"""A server on loopback that does to a socket what a test tells it, byte by byte, TLS or not."""
+"""A server on loopback that does to a socket what a test wants, byte by byte, TLS or not."""
 
 from __future__ import annotations
 
@@ -14,6 +14,19 @@ from typing import Self, TypeAlias
 CERTIFICATE = Path(__file__).with_name("localhost.pem")
 
 Handler: TypeAlias = Callable[["Visitor"], object]
+
+_unused: list[socket.socket] = []
+
+
+def unused_port() -> int:
+    """A port that refuses connections as long as the process runs.
+
+    It stays bound, so that no other server is given it.
+    """
+    _unused.append(socket.socket())
+    _unused[-1].bind(("127.0.0.1", 0))
+    port: int = _unused[-1].getsockname()[1]
+    return port
 
 
 class Visitor:
@@ -67,7 +80,7 @@ class Visitor:
         """Send one chunk of it; an empty one is the end."""
         self.send(b"%x\r\n%s\r\n" % (len(data), data))
 
-    def is_left(self, seconds: float = 10.0) -> bool:
+    def is_left(self, seconds: float = 60.0) -> bool:
         """Wait until the client hangs up; False if it does not."""
         self.sock.settimeout(seconds)
         try:
@@ -94,7 +107,7 @@ class Server:
         self.url = f"{'https' if tls else 'http'}://localhost:{self.port}"
         #: Connections that came so far.
         self.visits = 0
-        #: What handlers stumbled over; a test that cares looks here.
+        #: What the handlers raised.
         self.failures: list[Exception] = []
         #: Set at the end, for handlers that only wait.
         self.over = threading.Event()
@@ -108,7 +121,7 @@ class Server:
 
     def _serve(self, sock: socket.socket) -> None:
         try:
-            # A client that has no trust in us hangs up in the middle of the greeting.
+            # A client that does not trust us hangs up in the middle of the greeting.
             if self._context is not None:
                 sock = self._context.wrap_socket(sock, server_side=True)
             self._handler(Visitor(sock))
@@ -125,6 +138,6 @@ class Server:
     def __exit__(self, *failure: object) -> None:
         self.over.set()
         with suppress(OSError):
-            # Wakes whoever waits in accept; close alone does not.
+            # Wakes a thread that waits in accept; close alone does not.
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from itertools import pairwise
 from types import SimpleNamespace
-from typing import Any
 
 import orjson
 import pytest
-from requests.structures import CaseInsensitiveDict
 
 from poe_proxy.chat import (
     ChatRequest,
@@ -20,14 +17,12 @@ from poe_proxy.chat import (
     Message,
     Reasoning,
     ReplyEvent,
-    Sending,
     Text,
     TextPart,
     Usage,
 )
 from poe_proxy.errors import (
     BotFailed,
-    ParameterRefused,
     TokenExhausted,
     TokenRejected,
     UpstreamError,
@@ -40,122 +35,11 @@ from poe_proxy.errors import (
 )
 from poe_proxy.sse import Decoder
 from poe_proxy.upstreams.base import TICK
-from poe_proxy.upstreams.poe_api import Catalogue, Learned, PoeApi, client
-from poe_proxy.upstreams.poe_api.wire import End, Head, Letter
-from tests.fakes import Clock, ask
+from poe_proxy.upstreams.poe_api import Catalogue, client
+from poe_proxy.upstreams.poe_api.wire import End, Received
+from tests.fakes import ask
 
-KEY = "sk-poe-secret"
-
-
-class Script:
-    """An exchange whose letters are known beforehand; a number is so many seconds of silence."""
-
-    def __init__(self, clock: Clock, steps: Iterable[Letter | float]) -> None:
-        self._clock = clock
-        self._steps = list(steps)
-        self._silence = 0.0
-        self.closed: list[float] = []
-
-    def wait(self, seconds: float) -> list[Letter]:
-        assert seconds <= TICK or seconds <= client.ASIDE
-        while self._steps:
-            step = self._steps[0]
-            if not isinstance(step, float):
-                letters = [self._steps.pop(0)]
-                # What comes together is read together.
-                while self._steps and isinstance(self._steps[0], bytes):
-                    letters.append(self._steps.pop(0))
-                return letters  # type: ignore[return-value]
-            if self._silence + seconds < step:
-                self._silence += seconds
-                break
-            self._clock.go(step - self._silence)
-            seconds -= step - self._silence
-            self._silence = 0.0
-            del self._steps[0]
-        self._clock.go(max(0.0, seconds))
-        return []
-
-    def close(self, *, patience: float = 0.0) -> None:
-        self.closed.append(patience)
-
-
-class FakeWire:
-    """Plays its scripts, one an exchange and the last one for ever."""
-
-    def __init__(self, clock: Clock, *scripts: Iterable[Letter | float]) -> None:
-        self.clock = clock
-        self.scripts = list(scripts)
-        self.sent: list[tuple[str, str, Mapping[str, str], Any]] = []
-        self.exchanges: list[Script] = []
-
-    def __call__(self, url: str, **options: Any) -> FakeWire:
-        self.url, self.options = url, options
-        return self
-
-    def send(
-        self, method: str, path: str, headers: Mapping[str, str], body: bytes | None = None
-    ) -> Script:
-        self.sent.append((method, path, headers, body and orjson.loads(body)))
-        script = self.scripts.pop(0) if len(self.scripts) > 1 else self.scripts[0]
-        self.exchanges.append(Script(self.clock, script))
-        return self.exchanges[-1]
-
-    def close(self) -> None:
-        self.url = "closed"
-
-
-Make = Callable[..., tuple[PoeApi, FakeWire]]
-
-
-@pytest.fixture
-def make(monkeypatch: pytest.MonkeyPatch) -> Make:
-    """Makes an upstream on a wire with these scripts."""
-
-    def make(*scripts: Iterable[Letter | float], **options: Any) -> tuple[PoeApi, FakeWire]:
-        clock = Clock()
-        wire = FakeWire(clock, *scripts)
-        monkeypatch.setattr(client, "Wire", wire)
-        return PoeApi(KEY, clock=clock, **options), wire
-
-    return make
-
-
-def head(status: int = 200, kind: str = "text/event-stream", **headers: str) -> Head:
-    return Head(status, CaseInsensitiveDict({"content-type": kind, **headers}))
-
-
-def chunk(delta: Any = None, reason: str | None = None, **more: Any) -> bytes:
-    choices = [] if delta is None else [{"delta": delta, "finish_reason": reason}]
-    return b"data: " + orjson.dumps({"choices": choices, **more}) + b"\n\n"
-
-
-def error(status: int, message: str = "No.", **more: Any) -> list[Letter | float]:
-    return [
-        head(status, "application/json"),
-        orjson.dumps({"error": {"message": message, **more}}),
-        End(),
-    ]
-
-
-DONE = b"data: [DONE]\n\n"
-ANSWER: list[Letter | float] = [
-    head(),
-    chunk({"role": "assistant", "content": ""}),
-    chunk({"content": "Hello"}),
-    chunk({}, "stop"),
-    chunk(usage={"prompt_tokens": 1, "completion_tokens": 2}),
-    DONE,
-    End(),
-]
-WHOLE = orjson.dumps(
-    {"choices": [{"message": {"content": "https://x/y"}, "finish_reason": "stop"}]}
-)
-
-
-def spoken(events: Iterable[ReplyEvent | Sending]) -> list[ReplyEvent]:
-    return [event for event in events if not isinstance(event, Idle | Sending)]
-
+from .scripted import ANSWER, DONE, KEY, WHOLE, Make, chunk, error, head, reply, spoken, unknown
 
 # ---- the way of a request
 
@@ -164,8 +48,8 @@ def test_a_reply(make: Make) -> None:
     """One POST with the key; text, usage and the end come out; the connection is kept."""
     api, wire = make(ANSWER, api_url="http://poe", concurrency=7)
 
-    events = [Sending(), Text("Hello"), Usage(1, 2), Done("stop")]
-    assert events == list(api.reply(ask("Hi"), "GPT-5"))
+    events = [Text("Hello"), Usage(1, 2), Done("stop")]
+    assert events == list(reply(api, ask("Hi"), "GPT-5"))
     assert [
         (
             "POST",
@@ -181,7 +65,7 @@ def test_a_reply(make: Make) -> None:
     ] == wire.sent
     assert ("http://poe", 7) == (wire.url, wire.options["connections"])
     # A moment for the end of the body, so that the connection can be used again.
-    assert 0 < wire.exchanges[0].closed[0] < 1
+    assert 0 < wire.transfers[0].closed[0] < 1
 
 
 @pytest.mark.parametrize("size", [1, 3, 50, 10_000])
@@ -198,26 +82,26 @@ def test_the_pieces_of_the_body_do_not_matter(make: Make, size: int) -> None:
     api, _ = make([head(), *pieces, End()])
 
     assert [Reasoning("思"), Text("你好 🖐"), Text("!"), Done("stop")] == spoken(
-        api.reply(ask(), "x")
+        reply(api, ask(), "x")
     )
 
 
 def test_nothing_is_asked_before_the_first_event_is_wanted(make: Make) -> None:
-    """A reply that nobody reads costs nothing."""
+    """A reply that is not read costs nothing."""
     api, wire = make(ANSWER)
-    api.reply(ask(), "x").close()
+    reply(api, ask(), "x").close()
 
     assert [] == wire.sent
 
 
-def test_hanging_up_gives_the_exchange_up_at_once(make: Make) -> None:
+def test_hanging_up_gives_the_transfer_up_at_once(make: Make) -> None:
     """Without any patience: the bot is to stop."""
     api, wire = make([head(), chunk({"content": "a"}), 100.0])
-    events = api.reply(ask(), "x")
+    events = reply(api, ask(), "x")
     assert Text("a") == next(spoken_one for spoken_one in events if spoken_one == Text("a"))
     events.close()
 
-    assert [0.0] == wire.exchanges[0].closed
+    assert [0.0] == wire.transfers[0].closed
 
 
 def test_media_bots_are_asked_for_a_whole_answer(make: Make) -> None:
@@ -227,7 +111,7 @@ def test_media_bots_are_asked_for_a_whole_answer(make: Make) -> None:
     known = Catalogue(lambda: orjson.dumps({"data": [entry]}))
     known.look()
     api, wire = make([3.0, head(kind="application/json"), WHOLE, End()], catalogue=known)
-    events = list(api.reply(ask(extra={"seed": 7, "user": "me"}), "Veo-3.1"))
+    events = list(reply(api, ask(extra={"seed": 7, "user": "me"}), "Veo-3.1"))
 
     assert [Text("https://x/y"), Done("stop")] == spoken(events)
     assert 6 <= events.count(Idle()) <= 7
@@ -238,7 +122,7 @@ def test_an_answer_that_was_to_be_streamed_may_come_whole(make: Make) -> None:
     """What the head says counts, not what was asked for."""
     api, _ = make([head(kind="application/json; charset=utf-8"), WHOLE[:9], WHOLE[9:], End()])
 
-    assert [Text("https://x/y"), Done("stop")] == spoken(api.reply(ask(), "x"))
+    assert [Text("https://x/y"), Done("stop")] == spoken(reply(api, ask(), "x"))
 
 
 # ---- signs of life, and patience
@@ -250,7 +134,7 @@ def test_a_sign_of_life_at_least_twice_a_second(make: Make) -> None:
         [2.0, head(), 2.0, chunk({"content": "a"}), 2.0, chunk({}, "stop"), DONE, End()]
     )
     moments = [wire.clock.now]
-    for _ in api.reply(ask(), "x"):
+    for _ in reply(api, ask(), "x"):
         moments.append(wire.clock.now)
 
     assert max(b - a for a, b in pairwise(moments)) <= TICK + 1e-6
@@ -259,9 +143,9 @@ def test_a_sign_of_life_at_least_twice_a_second(make: Make) -> None:
 
 def test_comments_do_not_replace_signs_of_life(make: Make) -> None:
     """They say that Poe is there; whether the client is there has to be looked after."""
-    pings: list[Letter | float] = [step for _ in range(50) for step in (0.1, b": ping\n\n")]
+    pings: list[Received | float] = [step for _ in range(50) for step in (0.1, b": ping\n\n")]
     api, _ = make([head(), *pings, *ANSWER[1:]], timeout=1.0, first_byte=1.0)
-    events = list(api.reply(ask(), "x"))
+    events = list(reply(api, ask(), "x"))
 
     assert Done("stop") == events[-1]
     assert 8 <= events.count(Idle()) <= 12
@@ -269,10 +153,10 @@ def test_comments_do_not_replace_signs_of_life(make: Make) -> None:
 
 def test_the_first_word_may_take_long(make: Make) -> None:
     """A head and a role are no word: bots that think send them and are silent for minutes."""
-    slow: list[Letter | float] = [head(), chunk({"role": "assistant", "content": ""}), 599.0]
+    slow: list[Received | float] = [head(), chunk({"role": "assistant", "content": ""}), 599.0]
     api, _ = make([*slow, *ANSWER[2:]], timeout=60.0)
 
-    assert [Text("Hello"), Usage(1, 2), Done("stop")] == spoken(api.reply(ask(), "x"))
+    assert [Text("Hello"), Usage(1, 2), Done("stop")] == spoken(reply(api, ask(), "x"))
 
 
 @pytest.mark.parametrize(
@@ -284,27 +168,27 @@ def test_the_first_word_may_take_long(make: Make) -> None:
         ([head(), chunk({"reasoning": "a"}), 59.0, chunk({"reasoning": "b"}), 1000.0], 119.0),
     ],
 )
-def test_silence_has_a_limit(make: Make, script: list[Letter | float], limit: float) -> None:
+def test_silence_has_a_limit(make: Make, script: list[Received | float], limit: float) -> None:
     """A long one before the first word, a shorter one after it; each word counts anew."""
     api, wire = make(script)
     began = wire.clock.now
     with pytest.raises(UpstreamTimeout):
-        list(api.reply(ask(), "x"))
+        list(reply(api, ask(), "x"))
 
     assert limit <= wire.clock.now - began <= limit + 2 * TICK
-    assert [0.0] == wire.exchanges[0].closed
+    assert [0.0] == wire.transfers[0].closed
 
 
 def test_signs_of_life_alone_are_not_waited_for_for_ever(make: Make) -> None:
     """A bot that films may take long; one that says no word for an hour has none."""
-    pings: list[Letter | float] = [step for _ in range(500) for step in (15.0, b": ping\n\n")]
+    pings: list[Received | float] = [step for _ in range(500) for step in (15.0, b": ping\n\n")]
     api, wire = make([head(), *pings])
     began = wire.clock.now
     with pytest.raises(UpstreamTimeout):
-        list(api.reply(ask(), "x"))
+        list(reply(api, ask(), "x"))
 
     assert 3600.0 <= wire.clock.now - began <= 3600.0 + 15.0 + TICK
-    assert [0.0] == wire.exchanges[0].closed
+    assert [0.0] == wire.transfers[0].closed
 
 
 # ---- ends and failures
@@ -347,17 +231,17 @@ def test_signs_of_life_alone_are_not_waited_for_for_ever(make: Make) -> None:
     ],
 )
 def test_failures_come_after_what_was_said(
-    make: Make, script: list[Letter | float], said: list[ReplyEvent], failure: type[UpstreamError]
+    make: Make, script: list[Received | float], said: list[ReplyEvent], failure: type[UpstreamError]
 ) -> None:
-    """Each as its own class; the exchange is given up, and nothing is asked twice."""
+    """Each as its own class; the transfer is given up, and nothing is asked twice."""
     api, wire = make(script)
     events: list[ReplyEvent] = []
     with pytest.raises(failure):
         # Unlike a list that is made at once, this one keeps what came before the failure.
-        events.extend(api.reply(ask(), "x"))
+        events.extend(reply(api, ask(), "x"))
 
     assert said == spoken(events)
-    assert [0.0] == wire.exchanges[0].closed
+    assert [0.0] == wire.transfers[0].closed
     assert 1 == len(wire.sent)
 
 
@@ -365,114 +249,18 @@ def test_a_last_event_without_its_empty_line_still_counts(make: Make) -> None:
     """[DONE] and a line end too few."""
     api, _ = make([head(), chunk({"content": "a"}), b"data: [DONE]", End()])
 
-    assert [Text("a"), Done("stop")] == spoken(api.reply(ask(), "x"))
+    assert [Text("a"), Done("stop")] == spoken(reply(api, ask(), "x"))
 
 
 def test_a_flood_is_not_collected(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither as a whole answer, nor as the explanation of an error, nor as one event."""
-    monkeypatch.setattr(client, "_ANSWER_AT_MOST", 1000)
-    monkeypatch.setattr(client, "_ERROR_AT_MOST", 1000)
+    monkeypatch.setattr(client, "_MAX_ANSWER", 1000)
+    monkeypatch.setattr(client, "_MAX_ERROR", 1000)
     monkeypatch.setattr(client, "sse", SimpleNamespace(Decoder=partial(Decoder, at_most=1000)))
     for first in (head(), head(kind="application/json"), head(500)):
         api, _ = make([first, *[b"data: " + b"x" * 300] * 10])
         with pytest.raises(UpstreamProtocolError, match="too large"):
-            list(api.reply(ask(), "x"))
-
-
-# ---- fields that a bot does not take
-
-
-def unknown(field: str) -> list[Letter | float]:
-    return error(400, f"Unknown parameter: '{field}' is not declared.", param=field)
-
-
-def test_a_refused_field_is_dropped_and_remembered(make: Make) -> None:
-    """The request is repeated without it; the next one does not have it to begin with."""
-    learned = Learned()
-    chat = ask(temperature=0.5, extra={"size": "big", "shape": "round"})
-    api, wire = make(unknown("size"), unknown("temperature"), ANSWER, learned=learned)
-
-    assert Done("stop") == list(api.reply(chat, "Bot"))[-1]
-    assert {"temperature", "size"} == learned.of("bot")
-    assert [
-        (True, True, True),
-        (True, False, True),
-        (False, False, True),
-    ] == [tuple(name in body for name in ("temperature", "size", "shape"))
-          for *_, body in wire.sent]  # fmt: skip
-    assert [[0.0], [0.0]] == [exchange.closed for exchange in wire.exchanges[:2]]
-
-    other, wire = make(ANSWER, learned=learned)
-    assert Done("stop") == list(other.reply(chat, "BOT"))[-1]
-    assert 1 == len(wire.sent)
-
-
-def test_a_request_is_repeated_three_times_at_most(make: Make) -> None:
-    """Each repetition is a request to Poe, and uses the limit that all share."""
-    extra = {f"field-{number}": 1 for number in range(10)}
-    api, wire = make(*(unknown(name) for name in extra))
-    with pytest.raises(ParameterRefused):
-        list(api.reply(ask(extra=extra), "Bot"))
-
-    assert 4 == len(wire.sent)
-
-
-def test_max_tokens_is_tried_under_its_newer_name(make: Make) -> None:
-    """And if that is not taken either, the client hears of it: its limit would not hold."""
-    api, wire = make(unknown("max_tokens"), ANSWER)
-    assert Done("stop") == list(api.reply(ask(max_tokens=5), "Bot"))[-1]
-    assert 5 == wire.sent[1][3]["max_completion_tokens"]
-
-    api, wire = make(unknown("max_tokens"), unknown("max_completion_tokens"))
-    with pytest.raises(ParameterRefused):
-        list(api.reply(ask(max_tokens=5), "Bot"))
-    assert 2 == len(wire.sent)
-
-
-@pytest.mark.parametrize(
-    ("script", "param"),
-    [
-        (
-            error(400, "Unsupported value: 'x'. Supported: 'y'.", param="reasoning_effort"),
-            "reasoning_effort",
-        ),
-        (error(400, "The model does not support tool calling.", param="model"), "tools"),
-        (error(404, "The model does not support tool calling."), "tools"),
-        (error(400, "What?"), None),
-    ],
-)
-def test_other_refusals_are_passed_on(
-    make: Make, script: list[Letter | float], param: str | None
-) -> None:
-    """A value, tools, and what nobody understands."""
-    tools = ({"type": "function", "function": {"name": "f"}},)
-    api, wire = make(script)
-    with pytest.raises(ParameterRefused) as refused:
-        list(api.reply(ask(reasoning_effort="x", tools=tools, stop=("a",)), "Bot"))
-
-    assert param == refused.value.param
-    assert 1 == len(wire.sent)
-
-
-def test_a_field_that_is_refused_for_ever_does_not_go_round_for_ever(make: Make) -> None:
-    """It is not sent a second time, so it cannot be named a second time."""
-    api, wire = make(unknown("temperature"))
-    with pytest.raises(ParameterRefused):
-        list(api.reply(ask(temperature=1.0), "Bot"))
-
-    assert 2 == len(wire.sent)
-
-
-def test_nothing_is_repeated_once_something_was_said(make: Make) -> None:
-    """A refusal in the middle would repeat the beginning."""
-    late = b'data: {"error":{"code":400,"param":"temperature","message":"x"}}\n\n'
-    api, wire = make([head(), chunk({"content": "a"}), late])
-    with pytest.raises(ParameterRefused):
-        list(api.reply(ask(temperature=1.0), "Bot"))
-    assert 1 == len(wire.sent)
-
-    api, wire = make([head(), late], ANSWER)
-    assert Done("stop") == list(api.reply(ask(temperature=1.0), "Bot"))[-1]
+            list(reply(api, ask(), "x"))
 
 
 # ---- secrets
@@ -489,7 +277,7 @@ def test_the_key_is_in_no_failure_and_no_log(make: Make, caplog: pytest.LogCaptu
     for script in scripts:
         api, _ = make(script, label="key-3")
         with pytest.raises(UpstreamError) as failed:
-            list(api.reply(ask(extra={"x": 1}, temperature=1.0), "Bot"))
+            list(reply(api, ask(extra={"x": 1}, temperature=1.0), "Bot"))
         assert KEY not in failed.value.message + str(failed.value) + repr(failed.value)
         assert "***" in failed.value.message
         assert KEY not in repr(api)
@@ -504,7 +292,7 @@ def test_a_conversation_is_in_no_failure_and_no_log(
     caplog.set_level(logging.DEBUG)
     api, _ = make(unknown("temperature"), [head(), b"data: {secret\n\n"])
     with pytest.raises(UpstreamProtocolError) as failed:
-        list(api.reply(ask("secret", temperature=1.0), "Bot"))
+        list(reply(api, ask("secret", temperature=1.0), "Bot"))
 
     assert "secret" not in str(failed.value) + caplog.text
     assert "temperature" in caplog.text
@@ -538,7 +326,7 @@ def test_the_balance(make: Make) -> None:
     ],
 )
 def test_a_balance_that_is_not_to_be_had(
-    make: Make, script: list[Letter | float], failure: type[UpstreamError]
+    make: Make, script: list[Received | float], failure: type[UpstreamError]
 ) -> None:
     """Every failure is an upstream error, and comes in time, even if Poe dribbles."""
     api, wire = make(script)
@@ -548,7 +336,7 @@ def test_a_balance_that_is_not_to_be_had(
 
     assert KEY not in str(failed.value)
     assert wire.clock.now - began <= client.ASIDE + 1
-    assert 1 == len(wire.exchanges[0].closed)
+    assert 1 == len(wire.transfers[0].closed)
 
 
 def test_the_list_of_models_is_asked_for_without_a_key(make: Make) -> None:

@@ -22,6 +22,7 @@ from poe_proxy.errors import (
     TokenExhausted,
     TokenLimited,
     TokenRejected,
+    ToolsRefused,
     UpstreamBlocked,
     UpstreamError,
     UpstreamOverloaded,
@@ -141,7 +142,7 @@ RECORDED: list[tuple[int, dict[str, Any], type[UpstreamError], str | None]] = [
             "param": "model",
             "message": "The model 'DeepSeek-R1' does not support tool calling.",
         },
-        ParameterRefused,
+        ToolsRefused,
         "tools",
     ),
     (
@@ -150,10 +151,10 @@ RECORDED: list[tuple[int, dict[str, Any], type[UpstreamError], str | None]] = [
             "type": "invalid_request_error",
             "message": "The model `gpt-4o-search` does not support tool calling.",
         },
-        ParameterRefused,
+        ToolsRefused,
         "tools",
     ),
-    (400, {"message": "Function calling is not supported."}, ParameterRefused, "tools"),
+    (400, {"message": "Function calling is not supported."}, ToolsRefused, "tools"),
     (
         400,
         {
@@ -333,6 +334,8 @@ def test_a_limit_in_the_middle_of_a_stream_is_the_makers() -> None:
             "unsupported_parameter",
             "tool_choice",
         ),
+        ({"message": "x", "param": "tools"}, "unsupported_parameter", "tools"),
+        ({"message": "Invalid value.", "param": "tools"}, "invalid_value", "tools"),
         (
             {"message": "Parallel tool calls are not supported.", "param": "parallel_tool_calls"},
             "unsupported_parameter",
@@ -344,7 +347,8 @@ def test_what_is_wrong_with_a_request(error: dict[str, Any], code: str, param: s
     """OpenAI's code says it: a field, what it holds, or that it is not there."""
     failure = refused(400, error)
 
-    assert (ParameterRefused, code, param) == (type(failure), failure.code, failure.param)
+    kind = ToolsRefused if param in ("tools", "tool_choice") else ParameterRefused
+    assert (kind, code, param) == (type(failure), failure.code, failure.param)
 
 
 def test_moderation_may_come_as_a_400() -> None:

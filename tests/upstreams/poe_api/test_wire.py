@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,61 +19,57 @@ from poe_proxy.errors import (
     UpstreamUncertain,
     UpstreamUnreachable,
 )
+from poe_proxy.net import connections
 from poe_proxy.upstreams.poe_api import wire as wiring
-from poe_proxy.upstreams.poe_api.wire import End, Exchange, Head, Letter, Wire
-from tests.fakes import Clock
+from poe_proxy.upstreams.poe_api.wire import End, Head, Received, Transfer, Wire
+from tests.fakes import Clock, until
 
-from .raw import CERTIFICATE, Handler, Server, Visitor
+from .raw import CERTIFICATE, Handler, Server, Visitor, unused_port
 
 SECRET = "sk-poe-secret"
-
-
-def until(condition: Callable[[], Any], seconds: float = 10.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "not in time"
-        time.sleep(0.005)
+#: Seconds after which what never comes has failed.
+LONG = 60.0
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """The clock that tells how long a connection lay idle."""
+    """The clock that measures how long a connection lay idle."""
     clock = Clock()
-    monkeypatch.setattr(wiring, "time", SimpleNamespace(monotonic=clock))
+    monkeypatch.setattr(connections, "time", SimpleNamespace(monotonic=clock))
     return clock
 
 
 @pytest.fixture(autouse=True)
 def no_thread_stays_behind() -> Iterator[None]:
-    """Whatever happened, the threads of the exchanges have ended."""
+    """Whatever happened, the threads of the transfers have ended."""
     yield
-    until(lambda: not exchange_threads())
+    until(lambda: not transfer_threads())
 
 
-def exchange_threads() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if "(_run)" in thread.name]
+def transfer_threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if "transfer" == thread.name]
 
 
 def to(server: Server, **options: Any) -> Wire:
-    return Wire(server.url, **{"read_timeout": 10.0, "verify": str(CERTIFICATE), **options})
+    return Wire(server.url, **{"read_timeout": LONG, "verify": str(CERTIFICATE), **options})
 
 
-def post(wire: Wire, body: bytes = b"{}") -> Exchange:
+def post(wire: Wire, body: bytes = b"{}") -> Transfer:
     return wire.send("POST", "/v1/chat", {"Authorization": f"Bearer {SECRET}"}, body)
 
 
-def letters(exchange: Exchange, seconds: float = 10.0) -> list[Letter]:
-    """All letters, up to the last one."""
-    found: list[Letter] = []
-    end = time.monotonic() + seconds
+def received(transfer: Transfer) -> list[Received]:
+    """All that comes, up to the last of it."""
+    found: list[Received] = []
+    end = time.monotonic() + LONG
     while not (found and isinstance(found[-1], End | UpstreamError)):
         assert time.monotonic() < end, found
-        found += exchange.wait(0.5)
+        found += transfer.wait(0.5)
     return found
 
 
-def body(found: list[Letter]) -> bytes:
-    return b"".join(letter for letter in found if isinstance(letter, bytes))
+def body(found: list[Received]) -> bytes:
+    return b"".join(one for one in found if isinstance(one, bytes))
 
 
 def echo(visitor: Visitor) -> None:
@@ -87,7 +83,7 @@ def test_a_request_and_its_answer(tls: bool) -> None:
     """The head first, then the body, then the end; and the bytes that are on the wire."""
     with Server(echo, tls=tls) as server:
         wire = to(server)
-        head, *_, end = found = letters(post(wire, b'{"a":1}'))
+        head, *_, end = found = received(post(wire, b'{"a":1}'))
         wire.close()
 
     assert isinstance(head, Head)
@@ -107,22 +103,24 @@ def test_a_request_and_its_answer(tls: bool) -> None:
 @pytest.mark.parametrize("tls", [False, True])
 def test_connections_are_used_again(tls: bool) -> None:
     """One after the other on one, side by side on several, and no cookie is carried over."""
+    side_by_side = threading.Barrier(5)
 
     def set_cookie(visitor: Visitor) -> None:
         while (request := visitor.request()) is not None:
-            time.sleep(0.02)
+            if request.endswith(b"together"):
+                side_by_side.wait(LONG)
             visitor.answer(request, "200 OK", "Set-Cookie: a=b")
 
     with Server(set_cookie, tls=tls) as server:
         wire = to(server)
         for _ in range(5):
-            exchange = post(wire)
-            assert b"cookie" not in body(letters(exchange)).lower()
-            exchange.close()
+            transfer = post(wire)
+            assert b"cookie" not in body(received(transfer)).lower()
+            transfer.close()
         assert 1 == server.visits
-        for exchange in [post(wire) for _ in range(5)]:
-            letters(exchange)
-        assert 1 < server.visits <= 5
+        for transfer in [post(wire, b"together") for _ in range(5)]:
+            received(transfer)
+        assert 5 == server.visits
         wire.close()
 
 
@@ -134,21 +132,21 @@ def test_a_chunked_stream_comes_as_it_is_sent_and_its_connection_is_used_again()
         while visitor.request() is not None:
             visitor.begin()
             for piece in (b"one", b"two", "drei 五".encode(), b""):
-                gate.acquire(timeout=10)
+                gate.acquire(timeout=LONG)
                 visitor.chunk(piece)
 
     with Server(stream) as server:
         wire = to(server)
         for _ in range(3):
-            exchange = post(wire)
-            assert isinstance(exchange.wait(5)[0], Head)
+            transfer = post(wire)
+            assert isinstance(transfer.wait(LONG)[0], Head)
             for piece in (b"one", b"two", "drei 五".encode()):
-                assert [] == exchange.wait(0.02)
+                assert [] == transfer.wait(0)
                 gate.release()
-                assert [piece] == exchange.wait(5)
+                assert [piece] == transfer.wait(LONG)
             gate.release()
-            assert [End()] == exchange.wait(5)
-            exchange.close()
+            assert [End()] == transfer.wait(LONG)
+            transfer.close()
         assert 1 == server.visits
         wire.close()
 
@@ -161,46 +159,54 @@ def test_a_body_without_any_framing_is_prompt_too() -> None:
         visitor.request()
         visitor.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n")
         for piece in (b"one", b"two"):
-            gate.acquire(timeout=10)
+            gate.acquire(timeout=LONG)
             visitor.send(piece)
 
     with Server(stream) as server:
         wire = to(server)
-        exchange = post(wire)
-        assert isinstance(exchange.wait(5)[0], Head)
+        transfer = post(wire)
+        assert isinstance(transfer.wait(LONG)[0], Head)
         gate.release()
-        assert [b"one"] == exchange.wait(5)
+        assert [b"one"] == transfer.wait(LONG)
         gate.release()
-        assert [b"two", End()] == letters(exchange)
+        assert [b"two", End()] == received(transfer)
         wire.close()
 
 
-def test_the_very_end_is_waited_for_a_moment() -> None:
-    """Whoever has read the answer's own end closes with patience, and keeps the connection."""
-    is_closed = threading.Event()
+def test_the_very_end_is_waited_for_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A caller that has read the answer's end closes with patience, and keeps the connection."""
+    is_closing, is_closed = threading.Event(), threading.Event()
+
+    def looked_at() -> float:
+        is_closing.set()
+        return time.monotonic()
+
+    # The wire looks at its clock when it is closed with patience, and at no other time.
+    monkeypatch.setattr(wiring, "time", SimpleNamespace(monotonic=looked_at))
 
     def stream(visitor: Visitor) -> None:
         while (request := visitor.request()) is not None:
             visitor.begin()
             visitor.chunk(b"[DONE]")
             if request.endswith(b"stay"):
-                is_closed.wait(10)
+                is_closed.wait(LONG)
             else:
-                time.sleep(0.05)
+                is_closing.wait(LONG)
             visitor.chunk(b"")
 
     with Server(stream) as server:
         wire = to(server)
         for _ in range(3):
-            exchange = post(wire)
-            until(lambda e=exchange: b"[DONE]" in e.wait(1))  # type: ignore[misc]
-            exchange.close(patience=5.0)
+            is_closing.clear()
+            transfer = post(wire)
+            until(lambda e=transfer: b"[DONE]" in e.wait(1))
+            transfer.close(patience=LONG)
         assert 1 == server.visits
-        exchange = post(wire, b"stay")
-        until(lambda: b"[DONE]" in exchange.wait(1))
-        exchange.close()
+        transfer = post(wire, b"stay")
+        until(lambda: b"[DONE]" in transfer.wait(1))
+        transfer.close()
         is_closed.set()
-        letters(post(wire))
+        received(post(wire))
         assert 2 == server.visits
         wire.close()
 
@@ -227,32 +233,30 @@ def within_a_chunk(visitor: Visitor) -> None:
 @pytest.mark.parametrize("tls", [False, True])
 @pytest.mark.parametrize("begin", [before_the_answer, within_the_answer, within_a_chunk])
 def test_giving_up_cuts_the_connection_at_once(begin: Handler, tls: bool) -> None:
-    """The server sees it, wherever the answer is, and the thread ends."""
+    """Long before the answer or the time for it would end, the server sees that the client has
+    left, wherever the answer is, and the thread ends."""
     has_begun, left = threading.Event(), []
 
     def stay(visitor: Visitor) -> None:
         begin(visitor)
         has_begun.set()
-        left.append((visitor.is_left(), time.monotonic()))
+        left.append(visitor.is_left(3600.0))
 
     with Server(stay, tls=tls) as server:
-        wire = to(server)
-        exchange = post(wire)
-        assert has_begun.wait(10)
-        time.sleep(0.05)
-        closed = time.monotonic()
-        exchange.close()
-        assert time.monotonic() - closed < 0.1
-        until(lambda: left and not exchange_threads())
+        wire = to(server, read_timeout=3600.0)
+        transfer = post(wire)
+        assert has_begun.wait(LONG)
+        until(lambda: transfer._has_head or begin is before_the_answer)
+        transfer.close()
+        until(lambda: left and not transfer_threads())
         wire.close()
 
-    assert left[0][0]
-    assert left[0][1] - closed < 0.5
-    assert not any(isinstance(letter, End | UpstreamError) for letter in exchange.wait(0))
+    assert [True] == left
+    assert not any(isinstance(one, End | UpstreamError) for one in transfer.wait(0))
 
 
 @pytest.mark.parametrize("tls", [False, True])
-def test_nothing_is_sent_for_whoever_left_while_we_connected(
+def test_nothing_is_sent_for_a_caller_that_left_while_we_connected(
     tls: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A slow connection that comes about too late asks the bot nothing."""
@@ -260,26 +264,27 @@ def test_nothing_is_sent_for_whoever_left_while_we_connected(
     gate, is_connecting = threading.Event(), threading.Event()
     create = urllib3.util.connection.create_connection
 
-    def slowly(*args: Any, **options: Any) -> socket.socket:
-        is_connecting.set()
-        gate.wait(10)
-        return create(*args, **options)
+    def slowly(address: tuple[str, int], *args: Any, **options: Any) -> socket.socket:
+        if address[1] == server.port:
+            is_connecting.set()
+            gate.wait(LONG)
+        return create(address, *args, **options)
 
-    monkeypatch.setattr(urllib3.util.connection, "create_connection", slowly)
     with Server(lambda visitor: arrived.append(visitor.request()), tls=tls) as server:
+        monkeypatch.setattr(urllib3.util.connection, "create_connection", slowly)
         wire = to(server)
-        exchange = post(wire)
-        assert is_connecting.wait(10)
-        exchange.close()
+        transfer = post(wire)
+        assert is_connecting.wait(LONG)
+        transfer.close()
         gate.set()
-        until(lambda: not exchange_threads() and (arrived or server.failures))
+        until(lambda: not transfer_threads() and (arrived or server.failures))
         wire.close()
 
     assert not any(arrived)
 
 
 @pytest.mark.parametrize("tls", [False, True])
-def test_a_full_queue_slows_the_sender_down_and_holds_nobody_up(tls: bool) -> None:
+def test_a_full_queue_slows_the_sender_down_and_holds_nothing_up(tls: bool) -> None:
     """What a slow client does not read stays with Poe; giving up ends it even so."""
     sent = 0
     left: list[bool] = []
@@ -297,28 +302,26 @@ def test_a_full_queue_slows_the_sender_down_and_holds_nobody_up(tls: bool) -> No
 
     with Server(flood, tls=tls) as server:
         wire = to(server)
-        exchange = post(wire)
-        until(lambda: sent)
-        pause, before = time.monotonic(), -1
-        while time.monotonic() - pause < 5 and sent != before:
-            before = sent
-            time.sleep(0.2)
+        transfer = post(wire)
+        until(lambda: transfer._room is not None)
+        # No more is read from now on, whatever is sent.
+        assert transfer._queued < 600_000
         assert sent < 400
-        exchange.close()
-        until(lambda: left and not exchange_threads())
+        transfer.close()
+        until(lambda: left and not transfer_threads())
         wire.close()
 
 
 def test_giving_up_late_does_no_harm() -> None:
-    """An exchange that is over has no connection any more; the next one may be using it."""
+    """A transfer that is over has no connection any more; the next one may be using it."""
     with Server(echo) as server:
         wire = to(server)
         first = post(wire)
-        letters(first)
+        received(first)
         second = post(wire)
         first.close()
         first.close()
-        assert End() == letters(second)[-1]
+        assert End() == received(second)[-1]
         assert 1 == server.visits
         wire.close()
 
@@ -331,7 +334,7 @@ def test_a_connection_that_was_given_up_is_reset() -> None:
         within_the_answer(visitor)
         visitor.is_left()
         # The thread on the other side closes a moment after the cut.
-        until(lambda: not exchange_threads())
+        until(lambda: not transfer_threads())
         try:
             visitor.send(b"more")
         except OSError:
@@ -341,35 +344,35 @@ def test_a_connection_that_was_given_up_is_reset() -> None:
 
     with Server(go_on) as server:
         wire = to(server)
-        exchange = post(wire)
-        until(lambda: b"data: a\n\n" in exchange.wait(1))
-        exchange.close()
+        transfer = post(wire)
+        until(lambda: b"data: a\n\n" in transfer.wait(1))
+        transfer.close()
         until(lambda: sent_on)
         wire.close()
 
     assert [False] == sent_on
 
 
-def test_a_connection_is_cut_only_by_the_exchange_that_uses_it() -> None:
-    """It goes back to the pool a moment before its exchange knows that it is over."""
+def test_a_connection_is_cut_only_by_the_transfer_that_uses_it() -> None:
+    """It goes back to the pool a moment before its transfer knows that it is over."""
     gate = threading.Event()
 
     def serve(visitor: Visitor) -> None:
         while (request := visitor.request()) is not None:
             if request.endswith(b"wait"):
-                gate.wait(10)
+                gate.wait(LONG)
             visitor.answer(request)
 
     with Server(serve) as server:
         wire = to(server)
         first = post(wire)
-        letters(first)
+        received(first)
         first._is_over = False  # that moment
         second = post(wire, b"wait")
         until(lambda: second._is_sent)
         first.close()
         gate.set()
-        assert End() == letters(second)[-1]
+        assert End() == received(second)[-1]
         assert 1 == server.visits
         wire.close()
 
@@ -381,13 +384,38 @@ def test_a_connection_that_was_cut_in_the_pool_is_opened_anew(
     with Server(echo) as server:
         wire = to(server)
         first = post(wire)
-        letters(first)
+        received(first)
         first._is_over = False
         first.close()
-        monkeypatch.setattr(wiring._Connection, "is_connected", property(lambda self: True))
-        assert End() == letters(post(wire))[-1]
+        monkeypatch.setattr(connections.Connection, "is_connected", property(lambda self: True))
+        assert End() == received(post(wire))[-1]
         assert 2 == server.visits
         wire.close()
+
+
+@pytest.mark.parametrize("begin", [before_the_answer, within_the_answer])
+def test_closing_the_wire_ends_what_is_under_way(begin: Handler) -> None:
+    """It fails as if Poe had hung up, and its thread ends; what was over is left alone."""
+    has_begun = threading.Event()
+
+    def stay(visitor: Visitor) -> None:
+        begin(visitor)
+        has_begun.set()
+        visitor.is_left()
+
+    with Server(stay) as server:
+        wire = to(server)
+        transfer = post(wire)
+        assert has_begun.wait(LONG)
+        if begin is within_the_answer:
+            until(lambda: transfer._has_head)
+        wire.close()
+        last = received(transfer)[-1]
+        until(lambda: not transfer_threads())
+        wire.close()
+
+    expected = UpstreamUncertain if begin is before_the_answer else UpstreamInterrupted
+    assert expected is type(last)
 
 
 # ---- failures
@@ -429,24 +457,25 @@ def silence_in_the_middle(visitor: Visitor) -> None:
 
 
 @pytest.mark.parametrize(
-    ("handler", "failure", "said"),
+    ("handler", "read_timeout", "failure", "said"),
     [
-        (silence, UpstreamTimeout, b""),
-        (reset, UpstreamUncertain, b""),
-        (nonsense, UpstreamUncertain, b""),
-        (half_a_body, UpstreamInterrupted, b"half"),
-        (half_a_stream, UpstreamInterrupted, b"half"),
-        (no_chunk, UpstreamInterrupted, b""),
-        (silence_in_the_middle, UpstreamTimeout, b"half"),
+        (silence, 0.3, UpstreamTimeout, b""),
+        (reset, LONG, UpstreamUncertain, b""),
+        (nonsense, LONG, UpstreamUncertain, b""),
+        (half_a_body, LONG, UpstreamInterrupted, b"half"),
+        (half_a_stream, LONG, UpstreamInterrupted, b"half"),
+        (no_chunk, LONG, UpstreamInterrupted, b""),
+        # Time enough for the half that comes.
+        (silence_in_the_middle, 2.0, UpstreamTimeout, b"half"),
     ],
 )
 def test_how_far_we_had_come_decides(
-    handler: Handler, failure: type[UpstreamError], said: bytes
+    handler: Handler, read_timeout: float, failure: type[UpstreamError], said: bytes
 ) -> None:
     """Sent and unanswered is uncertain; begun and broken off is an interruption."""
     with Server(handler) as server:
-        wire = to(server, read_timeout=0.3)
-        found = letters(post(wire))
+        wire = to(server, read_timeout=read_timeout)
+        found = received(post(wire))
         wire.close()
 
     assert failure is type(found[-1])
@@ -455,42 +484,42 @@ def test_how_far_we_had_come_decides(
     assert SECRET not in str(found[-1])
 
 
-def nobody() -> str:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return f"http://127.0.0.1:{server.getsockname()[1]}"
+def unused() -> str:
+    """A URL at which nothing listens."""
+    return f"http://127.0.0.1:{unused_port()}"
 
 
 @pytest.mark.parametrize(
     ("url", "proxy"),
     [
-        (nobody(), None),
-        (nobody().replace("http", "https"), None),
+        (unused(), None),
+        (unused().replace("http", "https"), None),
         ("http://no.such.host.invalid", None),
-        ("http://poe.invalid", nobody()),
-        ("https://poe.invalid", nobody()),
-        ("https://poe.invalid", nobody().replace("http", "socks5h")),
+        ("http://poe.invalid", unused()),
+        ("https://poe.invalid", unused()),
+        ("https://poe.invalid", unused().replace("http", "socks5h")),
     ],
     ids=["http", "https", "no name", "proxy", "tunnel", "socks"],
 )
-def test_where_nobody_is(url: str, proxy: str | None) -> None:
+def test_where_nothing_listens(url: str, proxy: str | None) -> None:
     """Nothing was sent, so another try is safe."""
-    found = letters(post(Wire(url, read_timeout=5, proxy=proxy)))
+    found = received(post(Wire(url, read_timeout=LONG, proxy=proxy)))
 
-    assert [UpstreamUnreachable] == [type(letter) for letter in found]
+    assert [UpstreamUnreachable] == [type(one) for one in found]
 
 
 def test_a_certificate_that_is_not_trusted() -> None:
-    """Nothing was sent: not the key, above all."""
+    """Nothing is sent to a server with an untrusted certificate, above all not the key."""
     seen: list[bytes | None] = []
     with Server(lambda visitor: seen.append(visitor.request()), tls=True) as server:
-        found = letters(post(Wire(server.url, read_timeout=5)))
+        found = received(post(Wire(server.url, read_timeout=LONG)))
 
-    assert [UpstreamUnreachable] == [type(letter) for letter in found]
+    assert [UpstreamUnreachable] == [type(one) for one in found]
     assert not any(seen)
 
 
-def test_an_unforeseen_failure_is_a_letter_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Somebody waits for one."""
+def test_an_unforeseen_failure_is_received_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A failure of any kind reaches the caller, which waits for it."""
     with Server(echo) as server:
         wire = to(server)
 
@@ -498,9 +527,9 @@ def test_an_unforeseen_failure_is_a_letter_too(monkeypatch: pytest.MonkeyPatch) 
             raise LookupError(SECRET)
 
         monkeypatch.setattr(wire._adapter, "send", broken)
-        found = letters(post(wire))
+        found = received(post(wire))
 
-    assert [UpstreamUnreachable] == [type(letter) for letter in found]
+    assert [UpstreamUnreachable] == [type(one) for one in found]
     assert SECRET not in str(found[0])
 
 
@@ -516,25 +545,25 @@ def test_a_connection_that_died_in_the_pool_is_not_used() -> None:
     with Server(once) as server:
         wire = to(server)
         for count in (1, 2, 3):
-            assert End() == letters(post(wire))[-1]
+            assert End() == received(post(wire))[-1]
             assert count == server.visits
-            assert closed.acquire(timeout=10)
+            assert closed.acquire(timeout=LONG)
         wire.close()
 
 
 def test_a_connection_that_lay_idle_for_long_is_not_used(clock: Clock) -> None:
-    """Somebody in between may have forgotten it without a word."""
+    """A machine on the way may have forgotten the connection without a word."""
     with Server(echo) as server:
         wire = to(server, keep_idle=20.0)
         for pause in (0.0, 19.0, 21.0):
             clock.go(pause)
-            letters(post(wire))
+            received(post(wire))
         assert 2 == server.visits
         wire.close()
 
 
 def test_a_long_answer_does_not_make_its_connection_old(clock: Clock) -> None:
-    """The time in use is no time of idleness."""
+    """A connection that is in use is not idle, however long."""
 
     def slow(visitor: Visitor) -> None:
         while visitor.request() is not None:
@@ -544,8 +573,8 @@ def test_a_long_answer_does_not_make_its_connection_old(clock: Clock) -> None:
 
     with Server(slow) as server:
         wire = to(server, keep_idle=20.0)
-        letters(post(wire))
-        letters(post(wire))
+        received(post(wire))
+        received(post(wire))
         assert 1 == server.visits
         wire.close()
 
@@ -566,7 +595,7 @@ def http_proxy(target: Server) -> Handler:
             back = threading.Thread(target=pump, args=(onward, visitor.sock), daemon=True)
             back.start()
             pump(visitor.sock, onward)
-            back.join(5)
+            back.join(LONG)
 
     return handler
 
@@ -596,11 +625,11 @@ def test_through_a_proxy(tls: bool) -> None:
     with Server(serve, tls=tls) as server, Server(http_proxy(server)) as proxy:
         wire = to(server, proxy=f"http://127.0.0.1:{proxy.port}")
         for _ in range(3):
-            assert End() == letters(post(wire))[-1]
+            assert End() == received(post(wire))[-1]
         assert 1 == proxy.visits
-        exchange = post(wire, b"stay")
-        assert isinstance(exchange.wait(5)[0], Head)
-        exchange.close()
+        transfer = post(wire, b"stay")
+        assert isinstance(transfer.wait(LONG)[0], Head)
+        transfer.close()
         until(lambda: left)
         wire.close()
 
@@ -610,14 +639,14 @@ def test_through_a_proxy(tls: bool) -> None:
 def test_the_environments_proxy_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only the setting counts."""
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
-        monkeypatch.setenv(name, nobody())
+        monkeypatch.setenv(name, unused())
     with Server(echo) as server:
         wire = to(server)
-        assert End() == letters(post(wire))[-1]
+        assert End() == received(post(wire))[-1]
         wire.close()
 
 
 def test_the_limits_are_those_that_were_agreed() -> None:
     """Ten seconds to connect; connections are dropped well before the usual minute."""
     assert 10 == wiring.CONNECT
-    assert 60 > wiring.KEEP_IDLE
+    assert 60 > connections.KEEP_IDLE

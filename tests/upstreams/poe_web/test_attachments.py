@@ -432,7 +432,7 @@ def test_who_needs_the_same_file_meanwhile_waits_for_the_one_upload() -> None:
     gate = threading.Event()
 
     def slowly(one: Attachment) -> str:
-        gate.wait(5)
+        gate.wait(60)
         return uploads(one)
 
     got: list[str] = []
@@ -444,6 +444,6 @@ def test_who_needs_the_same_file_meanwhile_waits_for_the_one_upload() -> None:
         thread.start()
     gate.set()
     for thread in threads:
-        thread.join(5)
+        thread.join(60)
 
     assert ["ticket 1"] * 10 == got

@@ -1,4 +1,4 @@
-"""Where the websocket is, and to whom its items go. No socket is opened."""
+"""A channel on websockets that follow a test. No socket is opened."""
 
 from __future__ import annotations
 
@@ -8,63 +8,21 @@ import orjson
 import pytest
 import websocket
 
-from poe_proxy.errors import UpstreamError, UpstreamProtocolError, UpstreamUnreachable
-from poe_proxy.upstreams.poe_web.channel import Channel, Socket
+from poe_proxy.errors import UpstreamError, UpstreamUnreachable
+from poe_proxy.upstreams.poe_web.channel import Channel
 from poe_proxy.upstreams.poe_web.mailbox import Mailbox, Resync
 from poe_proxy.upstreams.poe_web.pages import ChannelData
 from poe_proxy.upstreams.poe_web.site import Site
 from poe_proxy.upstreams.poe_web.turn import Item
 
 from .test_turn import bot, frame
+from .test_websockets import data
 
 SITE = Site.load()
 
 
-def data(base_host: str = "poe.com") -> ChannelData:
-    return ChannelData(
-        name="poe-chan42-8888-abcd", hash="1234", box="chan42-8888", base_host=base_host, min_seq=5
-    )
-
-
-def socket(ws_url: str | None = None) -> Socket:
-    return Socket(SITE, origin="https://poe.com", ws_url=ws_url, proxy=None)
-
-
-def test_the_address_is_that_of_the_sheet() -> None:
-    """§7.3: a random host, box, sequence, channel and hash."""
-    first, last = socket().address(data(), 7).split(".tch.")
-
-    assert first.startswith("wss://tch")
-    assert 1 <= int(first.removeprefix("wss://tch")) <= 1_000_000
-    assert "poe.com/up/chan42-8888/updates?min_seq=7&channel=poe-chan42-8888-abcd&hash=1234" == last
-
-
-def test_poe_ws_url_takes_the_host_s_place() -> None:
-    """For tests the host is given, and Poe's is not asked."""
-    address = socket("ws://127.0.0.1:9000").address(data("whatever.test"), 5)
-
-    assert address.startswith("ws://127.0.0.1:9000/up/chan42-8888/updates?min_seq=5&")
-
-
-@pytest.mark.parametrize("host", ["poe.com", "eu.poe.com"])
-def test_poe_s_own_hosts_are_trusted(host: str) -> None:
-    """poe.com and what is beneath it."""
-    assert f".tch.{host}/" in socket().address(data(host), 5)
-
-
-@pytest.mark.parametrize(
-    "host",
-    ["evil.test", "poe.com.evil.test", "notpoe.com", "evil.test/poe.com", "@evil.test", "",
-     "evil.test/.poe.com", "evil.test?.poe.com", "evil.test#.poe.com", "x@evil.test:80#.poe.com"],
-)  # fmt: skip
-def test_a_websocket_elsewhere_is_refused(host: str) -> None:
-    """The page cannot lead us to a host that is not Poe's."""
-    with pytest.raises(UpstreamProtocolError, match="not its own"):
-        socket().address(data(host), 5)
-
-
 class Wire:
-    """A websocket that says what it is told to."""
+    """A websocket with the frames of a test."""
 
     def __init__(self, *frames: bytes | Exception) -> None:
         self.frames = list(frames)
@@ -110,14 +68,14 @@ def channel(wires: Wires, *mailboxes: Mailbox, renew: Any = data) -> Channel:
     """A channel whose reader runs here, when a test says so."""
     made = Channel.__new__(Channel)
     real = Channel._run
-    Channel._run = lambda self: None  # type: ignore[method-assign]
+    Channel._run = lambda self: None
     try:
-        made.__init__(data(), wires, SITE, renew=renew, label="test")  # type: ignore[misc,arg-type]
+        made.__init__(data(), wires, SITE, renew=renew, label="test")
     finally:
-        Channel._run = real  # type: ignore[method-assign]
+        Channel._run = real
     for mailbox in mailboxes:
         made.attach(mailbox)
-    made._rest = lambda attempt: None  # type: ignore[method-assign]
+    made._rest = lambda attempt: None
     return made
 
 
@@ -132,8 +90,8 @@ def added(text: str, chat: int, nonce: str = "", seq: int = 6) -> bytes:
 
 
 def texts(mailbox: Mailbox) -> list[str]:
-    letters = mailbox.wait(0)
-    return [letter.content()["text"] for letter in letters if isinstance(letter, Item)]
+    notices = mailbox.wait(0)
+    return [notice.content()["text"] for notice in notices if isinstance(notice, Item)]
 
 
 def test_items_find_their_reply_by_the_echoed_nonce() -> None:
@@ -152,7 +110,7 @@ def test_items_find_their_reply_by_the_echoed_nonce() -> None:
 
 
 def test_what_came_before_the_tie_is_delivered_with_it() -> None:
-    """Frames of an unknown chat are kept until the answer tells whose they are."""
+    """Frames of an unknown chat are kept until the answer says which reply they belong to."""
     one, two = boxes()
     made = channel(Wires(Wire()), one, two)
     for raw in (added("early", 11), added("for two", 22), added("more", 11)):
@@ -187,7 +145,7 @@ def test_a_finished_chat_is_forgotten() -> None:
     assert [] == made._early.take(11)
 
 
-def test_nothing_is_kept_while_nobody_waits() -> None:
+def test_nothing_is_kept_while_no_reply_waits() -> None:
     """The frames of the user's own browser are not collected."""
     made = channel(Wires(Wire()))
     made._take(added("from the browser", 11))
@@ -220,7 +178,7 @@ def test_a_lost_channel_is_replaced_and_the_gap_told() -> None:
 
 
 def test_a_websocket_that_keeps_breaking_is_given_up() -> None:
-    """After a few breaks in a row the channel is dead, and those who wait are told."""
+    """After a few breaks in a row the channel is dead, and its replies fail."""
     one, _ = boxes()
     wires = Wires(*[Wire() for _ in range(20)])
     made = channel(wires, one)
@@ -233,7 +191,7 @@ def test_a_websocket_that_keeps_breaking_is_given_up() -> None:
         made.attach(one)
 
 
-def test_a_channel_that_nobody_needs_is_not_mended_again_and_again() -> None:
+def test_a_channel_that_is_not_needed_is_not_mended_again_and_again() -> None:
     """One reconnect for an idle account, then it waits for the next reply."""
     wires = Wires(*[Wire() for _ in range(20)])
     channel(wires)._run()
@@ -245,10 +203,10 @@ def test_a_ping_is_answered_and_pings_are_sent_while_frames_flow() -> None:
     """Poe's ping gets a pong; ours goes out on time whether or not there is silence."""
     wire = Wire(b'{"type":"ping"}', b'{"type":"pong"}')
     made = channel(Wires(wire))
-    made._read(wire)  # type: ignore[arg-type]
-    made._limits = type("Often", (), {"ping": 0.0, "dead": 60.0})()  # type: ignore[assignment]
+    made._read(wire)
+    made._limits = type("Often", (), {"ping": 0.0, "dead": 60.0})()
     busy = Wire(*[orjson.dumps({"min_seq": n}) for n in range(3)])
-    made._read(busy)  # type: ignore[arg-type]
+    made._read(busy)
 
     assert ['{"type":"pong"}'] == wire.sent
     assert 3 <= busy.sent.count('{"type":"ping"}')

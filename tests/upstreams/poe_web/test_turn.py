@@ -113,7 +113,7 @@ def test_an_id_is_a_chat_s_only_if_it_is_a_number(
     ],
 )
 def test_a_frame_that_tells_nothing_is_passed_over(raw: bytes) -> None:
-    """Frames without messages, and messages that are none, harm nobody."""
+    """Frames without messages and invalid messages do no harm."""
     assert (None, []) == read_frame(raw)
 
 
@@ -248,7 +248,7 @@ def test_two_messages_of_a_job_are_one_answer() -> None:
 
 
 def test_a_complete_message_waits_for_its_job() -> None:
-    """With no job told of, the reply ends a second after its last word."""
+    """Where nothing is said of a job, the reply ends a second after its last word."""
     one = turn()
     feed(one, bot("a", "complete"), now=100)
 
@@ -326,7 +326,7 @@ def test_a_job_in_any_other_state_is_over(state: str) -> None:
 
 def test_without_jobs_a_complete_message_is_the_end() -> None:
     """Where jobs are not subscribed, nothing is waited for."""
-    one = turn(hears_of_jobs=False)
+    one = turn(jobs_are_reported=False)
 
     assert [Text("a"), Done("stop")] == feed(one, bot("a", "complete"))
 
@@ -335,7 +335,7 @@ def test_without_jobs_a_complete_message_is_the_end() -> None:
     ("name", "content"), [("messageCancelled", {}), ("messageAdded", bot("ab", "cancelled"))]
 )
 def test_a_cancelled_reply_keeps_what_was_said(name: str, content: Any) -> None:
-    """Either way to be told of it is the end."""
+    """Either sign of it is the end."""
     one = turn()
     feed(one, bot("ab"))
 
@@ -362,7 +362,7 @@ def test_repeats_after_the_end_say_nothing() -> None:
     ],
 )
 def test_an_error_state_is_a_failure(state: str, failure: type[Exception]) -> None:
-    """Poe's text for it is told, or the message's own if the bot had said nothing."""
+    """The error has Poe's text for it, or the message's own if the bot had said nothing."""
     with pytest.raises(failure, match="Poe's reason"):
         feed(turn(), bot("words", state, messageStateText="Poe's reason"))
     with pytest.raises(failure, match="the only words"):
@@ -373,10 +373,10 @@ def test_a_failure_does_not_quote_the_conversation() -> None:
     """What the bot had said is not repeated in its failure."""
     one = turn()
     feed(one, bot("private words"))
-    with pytest.raises(BotFailed) as told:
+    with pytest.raises(BotFailed) as raised:
         feed(one, bot("private words", "error_x"))
 
-    assert "private" not in str(told.value)
+    assert "private" not in str(raised.value)
 
 
 # ---- the answer to the sending

@@ -94,7 +94,7 @@ class Way:
     def control(self, **changes: Any) -> Any:
         """Change this way's face of the stand-in; return its state."""
         path = "/__control" if self.by_cookie else "/__control_api"
-        response = requests.post(f"{self.sim.url}{path}", json=changes, timeout=20)
+        response = requests.post(f"{self.sim.url}{path}", json=changes, timeout=60)
         assert response.ok, response.text
         return response.json()
 

@@ -99,7 +99,7 @@ def test_letters_of_several_bytes_stay_whole(way: Way, stream: bool, how: str) -
 
 
 @pytest.mark.parametrize("reason", ["length", "content_filter"])
-def test_why_the_bot_stopped_is_told(way: Way, stream: bool, reason: str) -> None:
+def test_an_answer_has_the_reason_why_the_bot_stopped(way: Way, stream: bool, reason: str) -> None:
     """The reasons that Poe gives by key are OpenAI's; by cookie only our own cut is known."""
     fields = {"max_tokens": 1} if reason == "length" else {}
     word = f"!finish={reason} " if not way.by_cookie and reason != "length" else ""
@@ -122,8 +122,9 @@ def deltas_of_calls(chunks: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
     ]
 
 
-def test_calls_of_tools_are_told_one_to_a_chunk(way: Way, stream: bool) -> None:
-    """Each with an index and an id of its own, arguments as text, and the reason `tool_calls`."""
+def test_calls_of_tools_come_one_to_a_chunk(way: Way, stream: bool) -> None:
+    """Each call has an index and an id of its own and its arguments as text; the reason is
+    `tool_calls`."""
     answer = way.ask("Go.", stream, says=[way.call("Paris", "Rom", "北京")], tools=[WEATHER])
 
     assert (200, "tool_calls", "") == (answer.status, answer.finish, answer.text)
@@ -144,7 +145,7 @@ def test_calls_of_tools_are_told_one_to_a_chunk(way: Way, stream: bool) -> None:
 
 
 def test_one_call_at_a_time_is_one_call(way: Way, stream: bool) -> None:
-    """With `parallel_tool_calls: false` a second call is not told, if the bot makes one."""
+    """With `parallel_tool_calls: false` a second call of the bot is not passed on."""
     answer = way.ask(
         "Go.",
         stream,
@@ -218,7 +219,7 @@ def test_a_result_goes_back_and_is_answered(way: Way, stream: bool) -> None:
 def test_functions_are_the_older_form_of_tools(
     way: Way, stream: bool, choice: dict[str, Any]
 ) -> None:
-    """One call, told as `function_call`; its result goes back in a message of role `function`."""
+    """One call comes as `function_call`; its result goes back in a message of role `function`."""
     functions = [WEATHER["function"]]
     first = way.ask("Go.", stream, says=[way.call("Paris", "Rom")], functions=functions, **choice)
 
@@ -264,8 +265,8 @@ def test_thoughts_are_not_part_of_the_answer(way: Way, stream: bool, how: str) -
     assert answer.text not in answer.reasoning
 
 
-def test_a_bot_that_always_thinks_tells_it_apart(way: Way, stream: bool) -> None:
-    """Unasked, its thoughts are beside the answer, and the answer is only itself."""
+def test_the_thoughts_of_a_bot_that_always_thinks_are_kept_apart(way: Way, stream: bool) -> None:
+    """Its thoughts come beside the answer without being asked for, and not within it."""
     answer = way.ask("Tell me a poem.", stream, model="DeepSeek-R1")
 
     assert answer.reasoning.strip()
@@ -297,19 +298,19 @@ def test_signs_of_life_leave_no_trace(way: Way, stream: bool) -> None:
 def lonely(request: pytest.FixtureRequest, poe: Sim) -> Iterator[Way]:
     """A proxy with one account that gives one reply at a time."""
     one = {"TOKENS": "cookie-a", "POE_API_KEYS": "key-a"}
-    at_a_time = {"TOKEN_CONCURRENCY": "1", "API_CONCURRENCY": "1", "QUEUE_TIMEOUT": "20"}
+    at_a_time = {"TOKEN_CONCURRENCY": "1", "API_CONCURRENCY": "1", "QUEUE_TIMEOUT": "60"}
     with Proxy(poe, **{**one, **ONLY[request.param], **at_a_time}) as proxy:
         yield Way(request.param, poe, proxy)
 
 
-@pytest.mark.parametrize("how", ["!first=60", "!delay=0.05 !chunks=400"], ids=["early", "late"])
+@pytest.mark.parametrize("how", ["!first=3600", "!delay=0.5 !chunks=400"], ids=["early", "late"])
 def test_a_client_that_hangs_up_stops_the_bot(lonely: Way, stream: bool, how: str) -> None:
     """Before the first word or among them: the bot is stopped at Poe, and its account is free."""
     event = "reply-cancelled" if lonely.by_cookie else "reply-aborted"
     begun, stopped = len(lonely.journal("reply-start")), len(lonely.journal(event))
     body = json.dumps(ask(f"{how} !long=20000", BOT, stream=stream)).encode()
     head = f"x-api-key: {KEY}\r\nContent-Length: {len(body)}\r\n\r\n".encode()
-    with socket.create_connection(("127.0.0.1", lonely.proxy.port), timeout=30) as client:
+    with socket.create_connection(("127.0.0.1", lonely.proxy.port), timeout=60) as client:
         client.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: test\r\n" + head + body)
         until(lambda: len(lonely.journal("reply-start")) > begun)
         if stream and "first" not in how:

@@ -25,46 +25,24 @@ HARMLESS: dict[str, Any] = {
 # ---- fields
 
 
-@pytest.mark.parametrize("name", HARMLESS)
-def test_a_field_that_changes_nothing_is_accepted(way: Way, name: str) -> None:
-    """What Poe has no use for does no harm; an unknown field is no mistake."""
-    answer = way.ask("!echo fine", stream=False, **{name: HARMLESS[name]})
-
-    assert (200, "fine") == (answer.status, answer.text)
-
-
 @pytest.mark.parametrize("value", ["all of them", None])
 def test_all_fields_at_once_are_accepted(way: Way, stream: bool, value: str | None) -> None:
-    """All together, and all of them null, as some clients send them."""
+    """What Poe has no use for does no harm, all together, nor all of them null, as some clients
+    send them; an unknown field is no mistake."""
     fields = HARMLESS if value else dict.fromkeys([*HARMLESS, "tools", "stop", "stream_options"])
     answer = way.ask("!echo fine", stream, **fields)
 
     assert (200, "fine") == (answer.status, answer.text)
 
 
-@pytest.mark.parametrize(
-    ("param", "value"),
-    [
-        ("n", 2),
-        ("logprobs", True),
-        ("top_logprobs", 3),
-        ("modalities", ["text", "audio"]),
-        ("function_call", {"name": "f"}),
-        ("stream", "yes"),
-        ("temperature", 3),
-        ("max_tokens", 0),
-        ("max_completion_tokens", -1),
-        ("stop", [1]),
-        ("tools", "none"),
-    ],
-)
-def test_what_would_be_a_lie_is_refused_by_name(
-    way: Way, stream: bool, param: str, value: Any
-) -> None:
-    """A 400 names the field that cannot be kept, streamed or not."""
-    answer = way.ask("hi", **{"stream": stream, param: value})
+def test_what_would_be_a_lie_is_refused_by_name(way: Way, stream: bool) -> None:
+    """A 400 names the field that cannot be kept, streamed or not.
 
-    assert (400, param) == (answer.status, (answer.error or {})["param"])
+    Every such field is in tests/apis/chat_completions/test_parsing.py.
+    """
+    answer = way.ask("hi", stream, n=2)
+
+    assert (400, "n") == (answer.status, (answer.error or {})["param"])
 
 
 # ---- messages
@@ -116,9 +94,9 @@ def test_every_role_and_every_form_of_content_reaches_the_bot(way: Way, stream: 
     ids=["image string", "image object", "image detail", "file", "audio"],
 )  # fmt: skip
 def test_pictures_and_files_reach_the_bot(way: Way, stream: bool, part: dict[str, Any]) -> None:
-    """An image as a string or an object, a file, a sound: the bot tells of one attachment.
+    """An image as a string or an object, a file, a sound: the bot names one attachment.
 
-    Of addresses by http, `test_poe_api` and `test_poe_web` have the tests.
+    Addresses by http are tested in the `with_sim` folders of `tests/upstreams`.
     """
     messages = [{"role": "user", "content": [{"type": "text", "text": "What is it?"}, part]}]
     answer = way.ask(messages, stream)
@@ -127,24 +105,16 @@ def test_pictures_and_files_reach_the_bot(way: Way, stream: bool, part: dict[str
     assert "You attached" in answer.text or "I see 1" in answer.text
 
 
-@pytest.mark.parametrize(
-    ("part", "param"),
-    [
-        ({"type": "file", "file": {"file_id": "file-1"}}, "messages[0].content[1].file.file_id"),
-        ({"type": "input_audio", "input_audio": {"id": "x"}}, "messages[0].content[1]"),
-        ({"type": "video_url", "video_url": {"url": "https://x/y"}}, "messages[0].content[1]"),
-        ({"type": "image_url", "image_url": "ftp://x/y"}, "messages[0].content[1].image_url"),
-        ({"text": "no type"}, "messages[0].content[1]"),
-    ],
-)
-def test_a_part_that_cannot_be_served_is_refused_by_name(
-    way: Way, stream: bool, part: dict[str, Any], param: str
-) -> None:
+def test_a_part_that_cannot_be_served_is_refused_by_name(way: Way, stream: bool) -> None:
     """The 400 names the place of the part."""
+    part = {"type": "file", "file": {"file_id": "file-1"}}
     messages = [{"role": "user", "content": [{"type": "text", "text": "hi"}, part]}]
     answer = way.ask(messages, stream)
 
-    assert (400, param) == (answer.status, (answer.error or {})["param"])
+    assert (400, "messages[0].content[1].file.file_id") == (
+        answer.status,
+        (answer.error or {})["param"],
+    )
 
 
 # ---- lengths and stop words
@@ -171,24 +141,18 @@ def test_an_answer_that_fits_is_not_cut(way: Way, stream: bool, name: str) -> No
     assert ("one two three", "stop") == (answer.text, answer.finish)
 
 
-@pytest.mark.parametrize("size", [1, 3, 100])
-@pytest.mark.parametrize(
-    "stop", ["END of", ["END of"], ["never", "€uro", "it.", "äöü", "\n\n", "END of"]], ids=str
-)
-def test_an_answer_ends_before_a_stop_word(
-    way: Way, stream: bool, size: int, stop: str | list[str]
-) -> None:
-    """A string or a list, more than Poe takes too; however the word is cut, none of it is said."""
-    answer = way.ask(f"!size={size} Go.", stream, says=["One two END of it."], stop=stop)
+def test_an_answer_ends_before_a_stop_word(way: Way, stream: bool) -> None:
+    """Of more words than Poe takes, too; however the word is cut, none of it is said."""
+    stop = ["never", "€uro", "it.", "äöü", "\n\n", "END of"]
+    answer = way.ask("!size=1 Go.", stream, says=["One two END of it."], stop=stop)
 
     assert ("One two ", "stop") == (answer.text, answer.finish)
 
 
-@pytest.mark.parametrize("stop", ["\n", '": "P', "<tool"])
-def test_a_stop_word_does_not_cut_within_a_call(way: Way, stream: bool, stop: str) -> None:
+def test_a_stop_word_does_not_cut_within_a_call(way: Way, stream: bool) -> None:
     """It is about what the client reads, whatever the form in which the bot calls."""
     says = [way.call("Paris", text="Let me see.")]
-    answer = way.ask("Go.", stream, says=says, tools=[WEATHER], stop=stop)
+    answer = way.ask("Go.", stream, says=says, tools=[WEATHER], stop='": "P')
     (name, arguments), *more = answer.calls
 
     assert ("get_weather", {"city": "Paris"}, []) == (name, json.loads(arguments), more)
@@ -199,7 +163,7 @@ def test_the_bot_is_not_left_writing_behind_a_cut(way: Way, stream: bool) -> Non
     """Once the stop word has come by cookie the bot is stopped; by key Poe does it itself."""
     before = way.journal("reply-cancelled")
     text = "STOP " + "more " * 2000
-    answer = way.ask("!delay=0.02 !chunks=200 Go.", stream, says=[text], stop="STOP")
+    answer = way.ask("!delay=0.1 !chunks=200 Go.", stream, says=[text], stop="STOP")
 
     assert ("", "stop") == (answer.text, answer.finish)
     if way.by_cookie:
@@ -212,7 +176,7 @@ def test_the_bot_is_not_left_writing_behind_a_cut(way: Way, stream: bool) -> Non
 # ---- how much it thinks, and in what form it answers
 
 
-@pytest.mark.parametrize("effort", ["none", "minimal", "low", "medium", "high", "xhigh"])
+@pytest.mark.parametrize("effort", ["minimal", "high"])
 def test_a_reasoning_effort_never_ends_a_request(way: Way, stream: bool, effort: str) -> None:
     """By key in the words of the bot; by cookie the site has no place for it."""
     show = "!echo fine" if way.by_cookie else "!say-params"
@@ -242,18 +206,17 @@ def test_json_comes_without_fence_and_chatter(way: Way, stream: bool, form: dict
     assert {"age": 7} == json.loads(answer.text)
 
 
-@pytest.mark.parametrize("stop", ["\n", "```", "Here"])
-def test_a_stop_word_is_not_looked_for_around_the_json(way: Way, stream: bool, stop: str) -> None:
+def test_a_stop_word_is_not_looked_for_around_the_json(way: Way, stream: bool) -> None:
     """Fence and chatter are no part of the answer, so no word of theirs ends it."""
     said = 'Here you are:\n```json\n{"age": 7}\n```\nAnything else?'
-    answer = way.ask("Go.", stream, says=[said], response_format=BY_SCHEMA, stop=stop)
+    answer = way.ask("Go.", stream, says=[said], response_format=BY_SCHEMA, stop="```")
 
     assert (200, '{"age": 7}', "stop") == (answer.status, answer.text, answer.finish)
 
 
 def test_json_that_does_not_fit_its_schema_is_an_error(way: Way, stream: bool) -> None:
-    """After a second try the client hears that the promise cannot be kept, with the status of it
-    whether anything was counted or not, and is told not to try again."""
+    """After a second try the answer is an error with its status, whether anything was counted or
+    not, and a header that says not to try again."""
     answer = way.ask(
         "Go.", stream, says=['{"age": "seven"}', '{"age": "eight"}'], response_format=BY_SCHEMA
     )
@@ -264,7 +227,7 @@ def test_json_that_does_not_fit_its_schema_is_an_error(way: Way, stream: bool) -
     assert (502, "false") == (answer.status, answer.headers["x-should-retry"])
 
 
-def test_a_schema_that_is_none_is_refused(way: Way, stream: bool) -> None:
+def test_an_invalid_schema_is_refused(way: Way, stream: bool) -> None:
     """The field is named before any bot is asked."""
     form = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "nonsense"}}}
     answer = way.ask("hi", stream, response_format=form)
@@ -273,24 +236,9 @@ def test_a_schema_that_is_none_is_refused(way: Way, stream: bool) -> None:
     assert (answer.error or {})["param"].startswith("response_format")
 
 
-def test_tools_that_make_no_sense_are_refused(way: Way, stream: bool) -> None:
-    """A choice among tools that are not there is the client's mistake."""
-    choice = {"type": "function", "function": {"name": "not_there"}}
-    answer = way.ask("hi", stream, tools=[WEATHER], tool_choice=choice)
-
-    assert (400, "tool_choice") == (answer.status, (answer.error or {})["param"])
-
-
-def test_a_call_cannot_be_demanded_without_a_tool(way: Way, stream: bool) -> None:
-    """To answer it in plain text would be to ignore it."""
-    answer = way.ask("hi", stream, tool_choice="required")
-
-    assert (400, "tool_choice") == (answer.status, (answer.error or {})["param"])
-
-
 @pytest.mark.parametrize("mode", ["auto", "required"])
 def test_the_allowed_tools_are_the_only_ones(way: Way, stream: bool, mode: str) -> None:
-    """The bot hears of no other, and calls as it may or must."""
+    """No other tool is sent to the bot, which calls as it may or must."""
     other = {"type": "function", "function": {"name": "tell_the_time"}}
     allowed = [{"type": "function", "function": {"name": "get_weather"}}]
     answer = way.ask(
@@ -306,7 +254,7 @@ def test_the_allowed_tools_are_the_only_ones(way: Way, stream: bool, mode: str) 
 
 
 def test_a_call_that_must_come_is_asked_for_again(way: Way, stream: bool) -> None:
-    """A bot that answers in plain text instead is told so, whether it has tools of its own."""
+    """A bot that answers in plain text instead is asked again, with tools of its own or without."""
     call = '<tool_call>\n{"name": "get_weather", "arguments": {"city": "Paris"}}\n</tool_call>'
     answer = way.ask(
         "Go.", stream, says=["No need.", call], tools=[WEATHER], tool_choice="required"

@@ -1,0 +1,43 @@
+"""What every API that clients speak offers to `server.delivery`. No Flask, no I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Protocol
+
+from poe_proxy.chat import ChatRequest, Said
+from poe_proxy.errors import PoeProxyError
+
+
+class Call(Protocol):
+    """One request of an API: what to ask the bot, and how its answer is dressed."""
+
+    @property
+    def chat(self) -> ChatRequest:
+        """What to ask."""
+
+    @property
+    def streams(self) -> bool:
+        """Whether the client wants the answer as it arrives."""
+
+    def body(self, events: Iterable[Said]) -> bytes:
+        """Return the body of a whole answer. *events* end with `Done`, or raise."""
+
+    def frames(self, events: Iterable[Said]) -> Iterator[bytes]:
+        """Yield the frames of a stream. *events* end with `Done`, or raise.
+
+        An `Idle` among them is the moment for a keep-alive.
+        """
+
+    def failed(self, failure: PoeProxyError) -> bytes:
+        """Return the end of a stream that failed, however far `frames` had got."""
+
+
+class Api(Protocol):
+    """One API that clients speak."""
+
+    def call(self, body: bytes) -> Call:
+        """Read a request. Raises `InvalidRequest`, with the path of the field as `param`."""
+
+    def failure(self, failure: PoeProxyError) -> bytes:
+        """Return the body that reports *failure* in the API's own form."""

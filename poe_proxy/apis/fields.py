@@ -1,0 +1,78 @@
+"""Reading a client's JSON: a field of it, or a refusal that names the field by its path."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, TypeVar
+
+import orjson
+
+from poe_proxy.errors import InvalidRequest
+
+T = TypeVar("T")
+
+#: With more brackets than this, a JSON text may be deeper than orjson writes.
+_MAY_BE_TOO_DEEP: Final = 200
+
+_KIND_NAMES: Final[Mapping[type, str]] = {
+    str: "a string", bool: "true or false", int: "an integer", dict: "an object", list: "a list",
+}  # fmt: skip
+
+
+def refusal(param: str, message: str, *, missing: bool = False) -> InvalidRequest:
+    """Return the refusal of the field at *param*, to be raised."""
+    return InvalidRequest(
+        message, param=param, code="missing_required_parameter" if missing else None
+    )
+
+
+def json_object(body: bytes) -> dict[str, Any]:
+    """Return the JSON object in *body*; raises `InvalidRequest` for anything else."""
+    try:
+        data = orjson.loads(body)
+    except orjson.JSONDecodeError as bad:
+        where = f"line {bad.lineno}, column {bad.colno}" if body else "the body is empty"
+        raise refusal("body", f"The body is not JSON ({where}).") from None
+    if not isinstance(data, dict):
+        raise refusal("body", "The body must be a JSON object.")
+    if body.count(b"[") + body.count(b"{") > _MAY_BE_TOO_DEEP:
+        try:
+            # orjson reads deeper than it writes, and much of this is written again for Poe.
+            orjson.dumps(data)
+        except TypeError:
+            raise refusal("body", "The body is nested too deeply.") from None
+    return data
+
+
+def field(data: Mapping[str, Any], name: str, kind: type[T], path: str = "") -> T | None:
+    """Return the value of *name*, None where it is absent or null; refuse another type.
+
+    *path* is the place of *data* in the request, such as `messages[0].`.
+    """
+    value = data.get(name)
+    if value is None:
+        return None
+    # To Python true is an integer; to a client it is a mistake.
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise refusal(path + name, f"{path}{name} must be {_KIND_NAMES[kind]}.")
+    return value
+
+
+def number(data: Mapping[str, Any], name: str, low: float, high: float) -> float | None:
+    """Return the value of *name*, a number from *low* to *high*; None where absent or null."""
+    value = data.get(name)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        raise refusal(name, f"{name} must be a number from {low} to {high}.")
+    return value
+
+
+def address(url: str, path: str) -> str:
+    """Return *url*, which must be a URL or a data URI, with its scheme in lower case."""
+    # Schemes are case-insensitive (RFC 3986, 3.1); not everything that reads them knows that.
+    scheme, _, rest = url.partition(":")
+    found = f"{scheme.lower()}:{rest}"
+    if not found.startswith(("https://", "http://", "data:")):
+        raise refusal(path, f"{path} must be an https URL or a data URI.")
+    return found

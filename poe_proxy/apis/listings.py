@@ -1,0 +1,23 @@
+"""The small answers beside the chats, in OpenAI's form: models, and what is left to spend."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+import orjson
+
+
+def model_list(entries: Iterable[Mapping[str, Any]]) -> bytes:
+    """Return the body of `GET /v1/models`."""
+    return orjson.dumps({"object": "list", "data": list(entries)})
+
+
+#: The body of `GET /dashboard/billing/usage`, in US cents.
+NO_USAGE: Final = b'{"object":"list","total_usage":0}'
+
+
+def subscription(dollars: float) -> bytes:
+    """Return the body of `GET /dashboard/billing/subscription`, for *dollars* that are left."""
+    limits = dict.fromkeys(("soft_limit_usd", "hard_limit_usd", "system_hard_limit_usd"), dollars)
+    return orjson.dumps({"object": "billing_subscription", "has_payment_method": True, **limits})

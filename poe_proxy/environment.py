@@ -1,0 +1,235 @@
+"""Reads the environment and `.env`: how a setting is declared, where its value comes from, and
+how its text is understood.
+
+Nothing here knows a setting by name: `settings.py` declares them all.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import MISSING, Field, dataclass, field, fields
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any, Final, Protocol, TypeAlias, TypeVar, cast
+from urllib.parse import urlsplit
+
+from dotenv.parser import parse_stream
+from environs import EnvValidationError, FileAwareEnv, ValidationError
+
+T = TypeVar("T")
+D = TypeVar("D")
+T_co = TypeVar("T_co", covariant=True)
+
+#: Raises `environs.ValidationError` with a sentence about a value that is not allowed. The
+#: sentence does not repeat the value, which may be a secret.
+Check: TypeAlias = Callable[[Any], object]
+
+
+class Environment(FileAwareEnv):
+    """environs, with three habits that users of a `.env` expect: a blank variable counts as not
+    set, every problem is kept for one message, and no message repeats a value."""
+
+    def __init__(self) -> None:
+        super().__init__(eager=False, strip_whitespace=True)
+        self._unreadable: dict[str, list[str]] = {}
+
+    def _load_dotenv(self, path: str | Path, *, override: bool = False) -> None:
+        """Take each value as it stands, `$` included, and note each line that cannot be read."""
+        with Path(path).open(encoding="utf-8-sig") as lines:
+            for binding in parse_stream(lines):
+                text, number = binding.original
+                if binding.key is not None and binding.value is not None:
+                    self._environ[binding.key] = binding.value
+                elif binding.error or binding.key is not None:
+                    number += len(text) - len(text.lstrip("\n"))
+                    self._unreadable.setdefault(str(path), []).append(
+                        f"Line {number} is not NAME=value; a list is one value: TOKENS=abc,def."
+                    )
+
+    def _get_value(self, env_key: str, default: Any) -> Any:
+        try:
+            value = super()._get_value(env_key, default)
+        except (ValueError, OSError) as bad:
+            # environs hides the reason behind a sentence of its own.
+            reason = getattr(bad.__cause__ or bad, "strerror", None) or "it is not text"
+            self._unreadable[env_key] = [f"{env_key}_FILE cannot be read ({reason})."]
+            return default
+        if isinstance(value, str):
+            # Windows' Notepad begins a file with a byte-order mark, which is invisible.
+            value = value.removeprefix("\ufeff")
+            return value if value.strip() else default
+        return value
+
+    def problems(self) -> dict[str, list[str]]:
+        """Return the problems of all that was read, by variable. Nothing can be read afterwards."""
+        found = dict(self._unreadable)
+        try:
+            self.seal()
+        except EnvValidationError as bad:
+            messages_by_name = cast("Mapping[str, list[str]]", bad.error_messages)
+            for name, messages in messages_by_name.items():
+                found.setdefault(name, []).extend(str(message) for message in messages)
+        return found
+
+
+# ---- readers
+
+
+class Reader(Protocol[T_co]):
+    """Returns the value of the variable *name*; None if it is not set, or a problem was noted."""
+
+    def __call__(self, env: Environment, name: str, check: Check | None) -> T_co | None: ...
+
+
+def text(env: Environment, name: str, check: Check | None) -> str | None:
+    return env.str(name, None, validate=check)
+
+
+def whole_number(env: Environment, name: str, check: Check | None) -> int | None:
+    return env.int(name, None, validate=check)
+
+
+def number(env: Environment, name: str, check: Check | None) -> float | None:
+    return env.float(name, None, validate=check)
+
+
+def switch(env: Environment, name: str, check: Check | None) -> bool | None:
+    return env.bool(name, None, validate=check)
+
+
+def path(env: Environment, name: str, check: Check | None) -> Path | None:
+    return env.path(name, None, validate=check)
+
+
+def parsed(parse: Callable[[str], T]) -> Reader[T]:
+    """Return a reader of what *parse* makes of a text.
+
+    *parse* raises `environs.ValidationError` as a check does.
+    """
+
+    def read(env: Environment, name: str, check: Check | None) -> T | None:
+        def validate(given: str) -> None:
+            value = parse(given)
+            if check:
+                check(value)
+
+        given = env.str(name, None, validate=validate)
+        return None if given is None else parse(given)
+
+    return read
+
+
+def as_list(given: str) -> tuple[str, ...]:
+    """Split at commas and line ends; drop blanks around items, empty items and repetitions."""
+    items = (item.strip() for item in re.split(r"[,\r\n]", given))
+    return tuple(dict.fromkeys(item for item in items if item))
+
+
+def as_pairs(given: str) -> dict[str, str]:
+    """Split pairs such as `user=Human`, separated by commas."""
+    pairs = [item.partition("=") for item in given.split(",") if item.strip()]
+    if not all(equals for _, equals, _ in pairs):
+        raise ValidationError("Must be pairs such as user=Human, separated by commas.")
+    return {key.strip(): value.strip() for key, _, value in pairs}
+
+
+def as_base_url(given: str) -> str:
+    """Drop slashes at the end."""
+    return given.rstrip("/")
+
+
+# ---- declarations
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """What is declared of a setting, except for its default, which is that of the field."""
+
+    #: The variable, and a second one that is read if the first is not set.
+    name: str
+    alias: str = ""
+    reads: Reader[Any]
+    check: Check | None = None
+    #: A sentence or two of Markdown for the documents. Names the unit.
+    meaning: str
+    #: What each value means, if there are only a few.
+    values: Mapping[str, str] = field(default_factory=dict)
+    example: str = ""
+    #: Whether the server refuses to start with the default: `.env.example` leaves the line open.
+    needed: bool = False
+    #: The heading in `.env.example` of this setting and those after it.
+    heading: str = ""
+
+    def read(self, env: Environment) -> Any:
+        """Return the value; None if it is not set, or *env* has noted a problem with it."""
+        value = self.reads(env, self.name, self.check)
+        if value is None and self.alias:
+            value = self.reads(env, self.alias, self.check)
+        return value
+
+
+_NO_DEFAULT: Final[Any] = MISSING
+
+
+def setting(
+    name: str,
+    reads: Reader[T],
+    *,
+    default: D = _NO_DEFAULT,
+    secret: bool = False,
+    **described: Any,
+) -> T | D:
+    """Return a field of a dataclass with a `Setting` as its metadata.
+
+    A *secret* is left out of the repr; *described* are the other fields of `Setting`.
+    """
+    one = Setting(name=name, reads=reads, **described)
+    # A dataclass does not take a dict as a default.
+    given = {"default_factory": default.copy} if isinstance(default, dict) else {"default": default}
+    return cast("T | D", field(**given, repr=not secret, metadata={"setting": one}))
+
+
+def declared(settings: type) -> Iterator[tuple[Field[Any], Setting]]:
+    """Yield each field of the dataclass *settings*, in order, with its declaration."""
+    for one in fields(settings):
+        yield one, one.metadata["setting"]
+
+
+# ---- checks
+
+
+def are_networks(items: tuple[str, ...]) -> None:
+    """Check for IP addresses, networks, or `*`."""
+    try:
+        for item in items:
+            if item != "*":
+                ip_network(item)
+    except ValueError:
+        raise ValidationError(
+            "Must be IP addresses or networks (10.0.0.0/8), separated by commas, or *."
+        ) from None
+
+
+def is_file(value: Path) -> None:
+    try:
+        there = value.is_file()
+    except OSError as bad:
+        raise ValidationError(f"Cannot be read ({bad.strerror}).") from None
+    if not there:
+        raise ValidationError("There is no such file.")
+
+
+def is_url(*schemes: str) -> Check:
+    """Return a check for a URL with a host and one of these *schemes*."""
+
+    def check(value: str) -> None:
+        try:
+            parts = urlsplit(value)
+            fits = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            fits = False
+        if not fits:
+            raise ValidationError(f"Must be a URL that begins with {'://, '.join(schemes)}://.")
+
+    return check

@@ -1,0 +1,31 @@
+"""Sockets that are cut while another thread waits on them."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from contextlib import suppress
+from typing import Final
+
+from urllib3.util.ssltransport import SSLTransport
+
+#: Linger for no time at all.
+_RESET: Final = struct.pack("ii", 1, 0)
+
+
+def cut(sock: socket.socket | SSLTransport | None, *, reset: bool = False) -> None:
+    """Shut *sock* in both directions: a thread that waits on it stops waiting at once.
+
+    Closing it is left to that thread. With *reset* the other end then gets a reset instead of an
+    end. A socket that is closed already, or None, is left alone.
+    """
+    # TLS within TLS, as through a proxy that is reached by TLS: the real socket is beneath.
+    while isinstance(sock, SSLTransport):
+        sock = sock.socket
+    if sock is None:
+        return
+    # Not `SSLSocket.shutdown`, which would take TLS away from the thread that is using it.
+    with suppress(OSError):
+        if reset:
+            socket.socket.setsockopt(sock, socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        socket.socket.shutdown(sock, socket.SHUT_RDWR)

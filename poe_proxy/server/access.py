@@ -1,0 +1,32 @@
+"""The keys of clients."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Iterable
+
+from flask import Request
+
+from poe_proxy.errors import InvalidKey
+
+
+def check_key(request: Request, keys: Iterable[str]) -> None:
+    """Raise `InvalidKey` unless *request* brings one of *keys*."""
+    scheme, _, bearer = request.headers.get("Authorization", "").partition(" ")
+    given = (
+        bearer.strip() if scheme.lower() == "bearer" else "",
+        request.headers.get("x-api-key", ""),
+        request.headers.get("api-key", ""),
+    )
+    # Every key is compared, so that the time reveals nothing about a near match.
+    matches = [
+        # WSGI hands headers over as Latin-1, whatever the client's bytes mean.
+        hmac.compare_digest(one.encode("latin-1", "replace"), key.encode())
+        for one in given
+        for key in keys
+    ]
+    if not any(matches):
+        raise InvalidKey(
+            "The API key is missing or wrong. Send one of the keys in AuthKey as "
+            "'Authorization: Bearer <key>', 'x-api-key' or 'api-key'."
+        )

@@ -1,0 +1,23 @@
+"""The WSGI application: routes, pages, and what happens around each request."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from flask import Flask
+
+from poe_proxy.server import hooks, pages, routes
+from poe_proxy.server.middleware import real_callers, tidy_paths
+from poe_proxy.server.services import Services
+
+
+class Application(Flask):
+    """A Flask app that answers with *services*; only its *proxies* may name the real caller."""
+
+    def __init__(self, services: Services, *, proxies: Iterable[str] = ()) -> None:
+        super().__init__("poe_proxy")
+        self.extensions["poe_proxy"] = services
+        routes.register(self)
+        self.register_blueprint(pages.bp)
+        hooks.register(self)
+        self.wsgi_app = real_callers(tidy_paths(self.wsgi_app), proxies)  # type: ignore[method-assign]  # Flask's own idiom

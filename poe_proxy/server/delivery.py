@@ -1,0 +1,146 @@
+"""Reply events as an HTTP answer, and the one place that decides how an answer ends."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator
+from itertools import chain
+from typing import Final
+
+from flask import Response, g, request
+
+from poe_proxy.apis.base import Api, Call
+from poe_proxy.chat import Done, Idle, ReplyEvent, Said, Waiting
+from poe_proxy.errors import PoeProxyError, UpstreamInterrupted
+from poe_proxy.server.bodies import read_body
+from poe_proxy.server.client_socket import ClientGone, ClientSocket
+from poe_proxy.server.failures import internal_error
+from poe_proxy.server.services import services
+
+log = logging.getLogger(__name__)
+
+#: Seconds after which a client that takes nothing of its answer is given up.
+WRITE_TIMEOUT: Final = 60.0
+
+#: The most seconds between two checks that the client is still there.
+CHECK_EVERY: Final = 0.5
+
+#: Seconds of silence after which a stream gets a keep-alive, so that nothing on the way takes the
+#: connection for dead.
+KEEP_ALIVE: Final = 15.0
+
+
+#: Events that say nothing.
+_SILENT: Final = (Idle, Waiting)
+
+
+def deliver(api: Api) -> Response:
+    """Answer the request at hand in the form of *api*, whole or as the answer arrives.
+
+    Raises `PoeProxyError` for what fails before the answer has begun, and `ClientGone`.
+    """
+    g.api = api
+    client = ClientSocket(request.environ)
+    client.limit_writes(WRITE_TIMEOUT)
+    call = api.call(read_body(client, services().max_body))
+    g.model = call.chat.model
+    parts = answer(call, services().gateway.reply(call.chat), client)
+    # What fails before the first part can still be answered with a status code.
+    first = next(parts)
+    if not call.streams:
+        parts.close()
+        return Response(first, content_type="application/json")
+    response = Response(parts, content_type="text/event-stream; charset=utf-8")
+    response.headers["Cache-Control"] = "no-cache"
+    response.headers["X-Accel-Buffering"] = "no"  # nginx would hold frames back
+    response.call_on_close(parts.close)
+    return response
+
+
+def answer(
+    call: Call,
+    events: Generator[ReplyEvent, None, None],
+    client: ClientSocket,
+    *,
+    clock: Callable[[], float] = time.monotonic,
+) -> Generator[bytes, None, None]:
+    """Yield the answer that *events* make: the body, or an empty part once the bot has begun,
+    and then the frames.
+
+    However it ends, *events* are closed: the bot is stopped, and the token goes back. A failure
+    before the first part is raised as a `PoeProxyError`; after that, it is the last frame.
+    """
+    said = _listen(events, client, clock)
+    has_begun = False
+    try:
+        if not call.streams:
+            yield call.body(said)
+            return
+        first = next(said)
+        has_begun = True
+        yield b""
+        yield from call.frames(chain((first,), said))
+    except GeneratorExit:  # the client hung up while a frame was written
+        raise
+    except BaseException as error:
+        if isinstance(error, ClientGone):
+            if has_begun:  # if raised, it would be logged as a fault
+                return
+            raise
+        failure = _as_failure(error)
+        if not has_begun:
+            raise failure from None
+        log.info("broke off: %s", failure.code)
+        yield call.failed(failure)
+        if not isinstance(error, Exception):
+            raise
+    finally:
+        events.close()
+
+
+def _as_failure(error: BaseException) -> PoeProxyError:
+    """Return the failure that the client is sent for *error*, which may be a bug, or the stop of
+    the server."""
+    if isinstance(error, PoeProxyError):
+        return error
+    if isinstance(error, Exception):
+        return internal_error(error)
+    return UpstreamInterrupted("The proxy was stopped before the end of the reply.")
+
+
+def _listen(
+    events: Iterable[ReplyEvent], client: ClientSocket, clock: Callable[[], float]
+) -> Iterator[Said]:
+    """Yield what is said in *events*, for as long as the client is there.
+
+    After each long silence an `Idle` comes, for a keep-alive. Raises `ClientGone`, and
+    `UpstreamInterrupted` for a reply without an end.
+    """
+    checked = clock()
+    #: When the silence began; None until Poe has been asked.
+    silent_since: float | None = None
+    has_begun = is_done = False
+    for event in events:
+        now = clock()
+        said: Said | None = None if isinstance(event, _SILENT) else event
+        # A bot that talks without a pause gives no `Idle`, and while a client waits for a whole
+        # answer no write can fail. So the time counts too.
+        if said is None or now - checked >= CHECK_EVERY:
+            checked = now
+            if client.is_gone():
+                raise ClientGone
+        if said is None:
+            # Time in line is no silence: too much of it ends with a status of its own.
+            if isinstance(event, Waiting) and not has_begun:
+                continue
+            if silent_since is None:
+                silent_since = now
+            if now - silent_since < KEEP_ALIVE:
+                continue
+            said = Idle()
+        has_begun, silent_since = True, now
+        is_done = is_done or isinstance(said, Done)
+        yield said
+    if not is_done:
+        raise UpstreamInterrupted("The reply broke off before its end.")

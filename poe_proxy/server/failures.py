@@ -1,0 +1,87 @@
+"""Failures as HTTP answers, each in the form of the API that was spoken."""
+
+from __future__ import annotations
+
+import logging
+from math import ceil
+from typing import Final
+
+from flask import Response, g, request
+from werkzeug.exceptions import HTTPException
+
+from poe_proxy import logs
+from poe_proxy.apis.base import Api
+from poe_proxy.errors import (
+    InternalError,
+    InvalidRequest,
+    MethodNotAllowed,
+    PoeProxyError,
+    RouteNotFound,
+)
+from poe_proxy.server.bodies import too_large
+from poe_proxy.server.services import services
+
+log = logging.getLogger(__name__)
+
+#: The longest `Retry-After` in seconds: the openai packages give up at longer ones.
+MAX_RETRY_AFTER: Final = 60
+
+
+def spoken_api() -> Api:
+    """Return the API of the request at hand: chat completions, where a route has none."""
+    apis = services().apis
+    name = (request.endpoint or "").rpartition(".")[2]
+    found: Api = getattr(g, "api", None) or apis.get(name) or apis["chat_completions"]
+    return found
+
+
+def error_response(failure: PoeProxyError) -> Response:
+    """Return *failure* in the API's own form, with its status."""
+    g.failure_code = failure.code
+    body = spoken_api().failure(failure)
+    response = Response(body, failure.status, content_type="application/json")
+    if failure.retry_after is not None:
+        seconds = max(1, ceil(failure.retry_after))
+        if failure.client_may_retry is not False:
+            seconds = min(seconds, MAX_RETRY_AFTER)
+        response.headers["Retry-After"] = str(seconds)
+    if failure.client_may_retry is not None:
+        response.headers["x-should-retry"] = "true" if failure.client_may_retry else "false"
+    return response
+
+
+def http_error_response(error: HTTPException) -> Response:
+    """Return the answer to what Flask itself refuses, such as an unknown path or a wrong method."""
+    match error.code:
+        case 404:
+            failure: PoeProxyError = RouteNotFound(
+                f"There is no {request.method} {for_log(request.path)} here. "
+                "Chat is POST /v1/chat/completions; models are GET /v1/models."
+            )
+        case 405:
+            failure = MethodNotAllowed(f"{request.method} is not allowed on this path.")
+        case 413:
+            failure = too_large(services().max_body)
+        case _:
+            failure = InvalidRequest(error.description or "The request is invalid.")
+    response = error_response(failure)
+    if error.code == 405 and (allowed := getattr(error, "valid_methods", None)):
+        response.headers["Allow"] = ", ".join(sorted(allowed))
+    return response
+
+
+def bug_response(bug: Exception) -> Response:
+    """Return the answer to a request that met a fault of our own."""
+    return error_response(internal_error(bug))
+
+
+def internal_error(bug: Exception) -> InternalError:
+    """Log *bug* with its traceback; return the failure that names the place in the log."""
+    log.error("failed", exc_info=bug)
+    where = logs.request_id.get()
+    return InternalError(f"A fault of the proxy; its log has the details under {where}.")
+
+
+def for_log(text: str) -> str:
+    """Return *text* from outside, truncated and escaped for a line of the log."""
+    return text[:100].encode("unicode_escape").decode("ascii")

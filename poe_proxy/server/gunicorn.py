@@ -1,0 +1,222 @@
+"""gunicorn's hooks, as `gunicorn.conf.py` names them, and settings in gunicorn's spelling.
+
+gunicorn ships no types: the protocols below have what the hooks use.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, Protocol
+
+from poe_proxy.apis.openai_error import error_body
+from poe_proxy.errors import InternalError, InvalidRequest
+from poe_proxy.net.background import Background
+
+#: The most seconds that the end of a worker takes besides the grace for its replies: up to two
+#: until it sees the signal and the end of the grace, up to two until its replies have broken off,
+#: and one for `worker_exit`.
+END_TIME: Final = 5
+#: Seconds that an interrupted worker has for its end: more than it takes.
+INTERRUPT_TIME: Final = 8
+#: Seconds for closing connections, which waits for no answer and takes next to none.
+CLOSE_TIME: Final = 1.0
+
+
+class Log(Protocol):
+    """gunicorn's log."""
+
+    def warning(self, message: str, /, *args: object) -> None: ...
+
+    def error(self, message: str, /, *args: object) -> None: ...
+
+    def exception(self, message: str, /, *args: object) -> None: ...
+
+
+class Config(Protocol):
+    """gunicorn's settings; each process has its own copy."""
+
+    workers: int
+    #: Where it listens: host and port, or the path of a Unix socket.
+    address: Sequence[tuple[str, int] | str]
+    #: Seconds.
+    graceful_timeout: int
+
+    def set(self, name: str, value: object, /) -> None: ...
+
+
+class Arbiter(Protocol):
+    """The process that starts the workers and handles signals."""
+
+    cfg: Config
+    log: Log
+    num_workers: int
+    #: What SIGHUP does.
+    handle_hup: Callable[[], None]
+
+
+class Worker(Protocol):
+    """The process that serves. It also has `wsgi`, the app, once that is loaded."""
+
+    cfg: Config
+    log: Log
+
+
+# ---- settings in gunicorn's spelling
+
+
+def address(host: str, port: int) -> str:
+    """Return *host* and *port* as `bind` takes them; IPv6 may come as ::1 or as [::1]."""
+    host = host.strip("[]")
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def networks(given: Iterable[str]) -> str:
+    """Return addresses and networks as `forwarded_allow_ips` takes them.
+
+    Each is there in every form in which a socket may report it: IPv4 may come over IPv6.
+    """
+    return ",".join(form for network in given for form in _forms(network))
+
+
+def _forms(network: str) -> list[str]:
+    if network == "*" or ":" in network:
+        return [network]
+    ipv4, _, length = network.partition("/")
+    return [network, f"::ffff:{ipv4}/{96 + int(length or 32)}"]
+
+
+# ---- hooks, in the order in which gunicorn calls them
+
+
+def on_starting(server: Arbiter) -> None:
+    """Exit with one line if something would go wrong later."""
+    if server.cfg.workers > 1:
+        sys.exit(
+            f"poe-proxy serves with one worker, and {server.cfg.workers} were asked for "
+            "(-w, WEB_CONCURRENCY or GUNICORN_CMD_ARGS). The pool of accounts and its limits "
+            "live in the process: each further worker would spend every limit again, and Poe "
+            "would see it. One worker serves hundreds of streams; set WEB_CONCURRENCY=1."
+        )
+    if "LISTEN_FDS" in os.environ or "GUNICORN_PID" in os.environ:
+        return  # the socket is already open
+    for host, port in (one for one in server.cfg.address if isinstance(one, tuple)):
+        if _is_taken(host, port):
+            # gunicorn would try five times first.
+            sys.exit(f"Port {port} is taken; stop what listens there, or set PORT to another.")
+
+
+def nworkers_changed(server: Arbiter, new: int, old: int | None) -> None:
+    """Ignore SIGTTIN, which asks for one more worker."""
+    if old is not None and new > 1:
+        server.log.error("poe-proxy serves with one worker; SIGTTIN changes nothing.")
+        server.num_workers = 1
+
+
+def when_ready(server: Arbiter) -> None:
+    """Let SIGHUP look before it leaps: a mistake in `.env` must not end a server that works."""
+    reload = server.handle_hup
+
+    def reload_if_sound() -> None:
+        if _is_sound():
+            reload()
+        else:
+            server.log.error("Not reloaded, going on as before: see the lines above.")
+
+    server.handle_hup = reload_if_sound
+
+
+def post_fork(server: Arbiter, worker: Worker) -> None:
+    """Let the worker end by itself what is still under way, before gunicorn kills it.
+
+    Only then are clients sent that their reply broke off, and bots stopped at Poe. Worker and
+    gunicorn count the same seconds, and gunicorn would be first.
+    """
+    worker.cfg.set("graceful_timeout", max(0, worker.cfg.graceful_timeout - END_TIME))
+
+
+def worker_int(worker: Worker) -> None:
+    """Let Ctrl-C, too, end what is under way instead of dropping it: see `post_fork`.
+
+    gunicorn exits when this returns. Until then the worker does what it does when the grace is
+    over, without any grace; that takes two or three seconds.
+    """
+    worker.cfg.set("graceful_timeout", 0)
+    time.sleep(INTERRUPT_TIME)
+
+
+def worker_exit(server: Arbiter, worker: Worker) -> None:
+    """Give back what is kept between requests. gunicorn calls this once, at the worker's end."""
+    app = getattr(worker, "wsgi", None)
+    services = getattr(app, "extensions", {}).get("poe_proxy")
+    if services is None:
+        return  # the app was not loaded
+    # In a thread, so that nothing in it can hold up the end.
+    closing = Background(services.close, name="closing")
+    if not closing.wait(CLOSE_TIME):
+        worker.log.warning("Connections were not closed within %g s; ending anyway.", CLOSE_TIME)
+        return
+    try:
+        closing.result()
+    except Exception:
+        worker.log.exception("Connections were not closed.")
+
+
+# ---- in place of gunicorn.util.write_error
+
+
+def write_error(sock: socket.socket, status: int, reason: str, message: str) -> None:
+    """Answer an invalid or too long HTTP request in the form of all other errors.
+
+    Such a request never gets to the app. gunicorn's own answer is HTML, and no setting changes
+    that.
+    """
+    failure = (InvalidRequest if status < 500 else InternalError)(message[:200] or reason)
+    body = error_body(failure)
+    head = (
+        f"HTTP/1.1 {status} {reason}\r\n"
+        "Connection: close\r\n"
+        "Content-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\n"
+        f"x-request-id: req_{secrets.token_hex(12)}\r\n"
+        "Access-Control-Allow-Origin: *\r\n"
+        "\r\n"
+    )
+    # As gunicorn does it: without waiting for a client that may not read.
+    sock.setblocking(False)
+    try:
+        sock.sendall(head.encode("latin-1") + body)
+    finally:
+        sock.setblocking(True)
+
+
+# ----
+
+
+def _is_sound() -> bool:
+    """Whether the settings, the code and gunicorn.conf.py of today would start.
+
+    A separate process tries, as `gunicorn --check-config`; it writes what is wrong to stderr.
+    """
+    check = [sys.executable, "-m", "gunicorn", *sys.argv[1:], "--check-config"]
+    environ = {**os.environ, "LOG_LEVEL": "WARNING"}
+    # Not with subprocess: with patched system calls it takes SIGCHLD away from gunicorn.
+    return os.waitpid(os.posix_spawn(check[0], check, environ), 0)[1] == 0
+
+
+def _is_taken(host: str, port: int) -> bool:
+    """Whether something listens on *port* already; exits if *host* cannot be used at all."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as bad:
+            if bad.errno != errno.EADDRINUSE:
+                sys.exit(f"Cannot listen on HOST {host}, PORT {port}: {bad.strerror}.")
+            return True
+    return False

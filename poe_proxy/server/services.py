@@ -1,0 +1,36 @@
+"""What the views need of the rest of the house."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from flask import current_app
+
+from poe_proxy.apis.base import Api
+from poe_proxy.gateway import Gateway
+from poe_proxy.pool.balances import Balance
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """The objects that `app.py` has joined."""
+
+    gateway: Gateway
+    #: What all accounts have left.
+    balance: Balance[Any]
+    #: The keys that clients may use.
+    auth_keys: tuple[str, ...] = field(repr=False)
+    #: The most bytes that a body may have.
+    max_body: int
+    #: The APIs by the names of their views; `chat_completions` is used for all other routes.
+    apis: Mapping[str, Api]
+    #: Gives back what is kept between requests; called once, when the worker ends.
+    close: Callable[[], None] = lambda: None
+
+
+def services() -> Services:
+    """Return the services of the running app."""
+    found: Services = current_app.extensions["poe_proxy"]
+    return found

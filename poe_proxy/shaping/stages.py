@@ -1,0 +1,47 @@
+"""Which stages a request needs, for a bot with these abilities."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from functools import partial
+
+from poe_proxy.chat import ChatRequest, ReplyEvent
+from poe_proxy.shaping.json_answers import json_reply
+from poe_proxy.shaping.pipeline import Ask, Stage, run
+from poe_proxy.shaping.tokenizer import count_text
+from poe_proxy.shaping.tools import has_tools, native_reply, taught_reply
+from poe_proxy.shaping.truncation import Length, OneCall, StopWords
+
+
+def reply(
+    ask: Ask, chat: ChatRequest, *, tools: bool, length: bool
+) -> Generator[ReplyEvent, None, None]:
+    """Return the reply to *chat* in its final shape, whatever the bot can do.
+
+    *ask* asks the bot, and may be called twice. *tools*: the bot takes tools and makes calls.
+    *length*: its answer ends at `max_tokens`. What the bot does not do is done here: tools and
+    JSON are taught in the prompt, and the answer is truncated at stop words and lengths. Where
+    there is nothing to do, the reply is what *ask* returns, with no generator in between.
+
+    Lengths apply to what the bot writes. Stop words apply to what the client reads, not to the
+    form in which a bot was taught to write it.
+
+    The generator raises `InvalidRequest` for invalid tools and schemas, and `AnswerUnusable` for
+    a bot that twice does not answer in the form that was asked for.
+    """
+
+    def within_limits(asked: ChatRequest) -> Generator[ReplyEvent, None, None]:
+        stages: list[Stage] = []
+        if asked.parallel_tool_calls is False:
+            stages.append(OneCall())
+        if asked.max_tokens is not None and not length:
+            stages.append(Length(asked.max_tokens, count_text))
+        return run(ask(asked), *stages) if stages else ask(asked)
+
+    answer: Ask = within_limits
+    if has_tools(chat):
+        answer = partial(native_reply if tools else taught_reply, answer)
+    if chat.json is not None:
+        answer = partial(json_reply, answer, wanted=chat.json)
+    events = answer(chat)
+    return run(events, StopWords(chat.stop)) if chat.stop else events

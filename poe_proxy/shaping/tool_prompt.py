@@ -1,0 +1,164 @@
+"""What a bot reads when it is taught to call tools: instruction, past calls, results, correction.
+
+Calls have the form that `tool_calls` parses. Why that form: open models of several makers were
+trained on exactly this one, and all others write JSON well and keep to a short tag; the tag stands
+on lines of its own, so it can be recognised early; and ordinary text hardly ever has it. Results
+go back as `<tool_result>` blocks in a user message.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Final
+
+from poe_proxy.chat import ContentPart, Message, TextPart, Tool, ToolCall
+from poe_proxy.shaping.loose_json import read, write
+
+# ---- the instruction
+
+_FORM: Final = """<tool_call>
+{"name": "the_tool", "arguments": {"some_argument": "its value"}}
+</tool_call>"""
+
+_TOOLS: Final = (
+    """# Tools
+
+There are tools that you can call; they are carried out for you, and their results are given
+to you. Here they are, one a line, each with the JSON schema of its arguments:
+
+{definitions}
+
+To call a tool, write a block of this form into your answer, on lines of its own:
+
+"""
+    + _FORM.replace("{", "{{").replace("}", "}}")
+    + """
+
+- Between the tags stands one JSON object and nothing else: "name" is the name of a tool above,
+  "arguments" an object that fits the schema of this tool. It is strict JSON: in strings,
+  quotes, backslashes and newlines are escaped (\\", \\\\, \\n).
+- Text for the user may stand before the first block; nothing may follow the last one. Stop
+  there, and wait for the results."""
+)
+
+_LAST_RULES: Final = """\
+- Results come as <tool_result> blocks, in the order of your calls. Never write one yourself.
+- Where you only want to mention the tag, put it in backticks: `<tool_call>`."""
+
+_NO_TOOLS: Final = """# Tools
+
+Earlier in this conversation, tools were called in <tool_call> blocks, and their results were
+given in <tool_result> blocks. No tool can be called now: answer in plain text."""
+
+
+def instruction(tools: Sequence[Tool], *, required: bool, single: bool) -> str:
+    """Return what is added to the system message.
+
+    *required*: there must be a call. *single*: there may be no more than one.
+    """
+    if not tools:
+        return _NO_TOOLS
+    lines = [_TOOLS.format(definitions="\n".join(map(_definition, tools)))]
+    if single:
+        lines.append("- Make one call at most in an answer.")
+    else:
+        lines.append(
+            "- For several calls write several blocks, one after the other, one object in each."
+        )
+    if not required:
+        lines.append(
+            "- Call a tool only where it helps; else answer in plain text, without a block."
+        )
+    elif len(tools) == 1:
+        lines.append(f'- This time you must call the tool "{tools[0].name}".')
+    else:
+        lines.append("- This time you must call a tool; an answer without a call is not accepted.")
+    lines.append(_LAST_RULES)
+    return "\n".join(lines)
+
+
+def _definition(tool: Tool) -> str:
+    return write(
+        {
+            "name": tool.name,
+            "description": tool.description or "",
+            "parameters": tool.schema or {"type": "object", "properties": {}},
+        }
+    )
+
+
+def correction(problem: str, tools: Sequence[Tool], *, required: bool, has_accepted: bool) -> str:
+    """Return what the bot reads about an answer that cannot be used.
+
+    *has_accepted*: calls before the wrong one were passed on.
+    """
+    lines = [problem]
+    if has_accepted:
+        lines.append("The calls before it have been accepted; do not repeat them.")
+    if not tools:
+        lines.append("Answer in plain text.")
+        return "\n".join(lines)
+    lines += ["Write the call now as it should be, in this form and with nothing else:", _FORM]
+    if not required:
+        lines.append("If no tool is needed after all, answer in plain text instead.")
+    return "\n".join(lines)
+
+
+# ---- the conversation
+
+
+def has_calls(messages: Sequence[Message]) -> bool:
+    """Whether tools were called in the conversation."""
+    return any(one.tool_calls or one.role in ("tool", "function") for one in messages)
+
+
+def as_text(messages: Sequence[Message]) -> Iterator[Message]:
+    """Yield the conversation with calls and results as the bot writes and reads them."""
+    calls: tuple[ToolCall, ...] = ()
+    results: list[Message] = []
+    for one in messages:
+        if one.role in ("tool", "function"):
+            results.append(one)
+            continue
+        if results:
+            yield _results(results, calls)
+            results = []
+        if one.tool_calls:
+            calls = one.tool_calls
+            blocks = "\n".join(_block(call) for call in calls)
+            one = replace(one, content=(*one.content, TextPart(blocks)), tool_calls=())
+        yield one
+    if results:
+        yield _results(results, calls)
+
+
+def _block(call: ToolCall) -> str:
+    try:
+        body = write({"name": call.name, "arguments": read(call.arguments or "{}")[0]})
+    except ValueError:  # not JSON: written as it is
+        body = write({"name": call.name, "arguments": call.arguments})
+    # The tag inside a string would look like the end of the block.
+    body = re.sub(r"<(?=/?tool_)", r"\\u003c", body, flags=re.IGNORECASE)
+    return f"<tool_call>\n{body}\n</tool_call>"
+
+
+def _results(results: Sequence[Message], calls: Sequence[ToolCall]) -> Message:
+    """Return one user message with the *results*, in the order of the *calls* that they answer."""
+    order = {call.id: place for place, call in enumerate(calls)}
+    names = {call.id: call.name for call in calls}
+    parts: list[ContentPart] = []
+    for one in sorted(results, key=lambda one: order.get(one.tool_call_id or "", len(order))):
+        name = names.get(one.tool_call_id or "") or one.name
+        call = order.get(one.tool_call_id or "")
+        opening = "<tool_result"
+        if name:
+            opening += f' name="{name}"'
+        if call is not None and len(calls) > 1:  # two calls may be of the same tool
+            opening += f' call="{call + 1}"'
+        # A result must not be able to end its block and go on as another one.
+        text = re.sub(r"</(?=tool_result)", r"<\\/", one.text, flags=re.IGNORECASE)
+        parts.append(TextPart(f"{opening}>\n{text}\n</tool_result>"))
+        parts += [part for part in one.content if not isinstance(part, TextPart)]
+    return Message(role="user", content=tuple(parts))

@@ -1,0 +1,240 @@
+"""An account at poe.com as an upstream: logs in, and begins an exchange for each reply.
+
+Web protocol sheet §7.2, §10.8, §16, §21 and §25.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import random
+import threading
+import time
+import uuid
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+
+from poe_proxy.chat import ChatRequest, Idle, ReplyEvent
+from poe_proxy.errors import (
+    TokenRejected,
+    UpstreamBlocked,
+    UpstreamError,
+    UpstreamProtocolError,
+    UpstreamUnreachable,
+)
+from poe_proxy.shaping.pipeline import run
+from poe_proxy.shaping.reasoning import ReasoningParser
+from poe_proxy.upstreams.base import Abilities, Permit
+from poe_proxy.upstreams.poe_web import attachments
+from poe_proxy.upstreams.poe_web.attachments import Attachment, Fetch, Tickets
+from poe_proxy.upstreams.poe_web.bots import Bots
+from poe_proxy.upstreams.poe_web.channel import ATTEMPTS, Channel
+from poe_proxy.upstreams.poe_web.credentials import Credentials
+from poe_proxy.upstreams.poe_web.exchange import Exchange
+from poe_proxy.upstreams.poe_web.pages import ChannelData
+from poe_proxy.upstreams.poe_web.sending import Outgoing
+from poe_proxy.upstreams.poe_web.session import Session
+from poe_proxy.upstreams.poe_web.site import Site
+from poe_proxy.upstreams.poe_web.waiting import meanwhile, one_by_one
+from poe_proxy.upstreams.poe_web.websockets import Socket
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """A session, and the channel that is subscribed for it."""
+
+    session: Session
+    channel: Channel
+
+
+class PoeWeb:
+    """One account, by its cookies. Logs in at the first reply, and again when the login is lost."""
+
+    def __init__(
+        self,
+        credentials: Credentials,
+        *,
+        site: Site,
+        to_prompt: Callable[[ChatRequest], str],
+        web_url: str = "https://poe.com",
+        ws_url: str | None = None,
+        proxy: str | None = None,
+        timeout: float = 60.0,
+        delete_chats: bool = False,
+        fetch: Fetch | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        label: str = "cookie",
+    ) -> None:
+        self._site = site
+        self._to_prompt = to_prompt
+        self._timeout = timeout
+        self._delete_chats = delete_chats
+        self._fetch = fetch
+        self._clock = clock
+        self._label = label
+        # One device for each account: pooled accounts must not look like one (§25).
+        self._device = str(uuid.uuid4())
+        self._session = Session(credentials, site, url=web_url, proxy=proxy, label=label)
+        self._socket = Socket(site, origin=web_url, ws_url=ws_url, proxy=proxy)
+        self._bots = Bots(timeout=timeout, clock=clock)
+        self._tickets = Tickets(clock)
+        self._channel: Channel | None = None
+        self._opening = threading.Lock()
+        self._logins = 0
+        self._login_failure: UpstreamError | None = None
+
+    def abilities(self, bot: str) -> Abilities:
+        """Return that no bot has tools or a length here: the site has no field for them."""
+        return Abilities()
+
+    def reply(self, chat: ChatRequest, bot: str, turn: Permit) -> Generator[ReplyEvent, None, None]:
+        """Yield what *bot* answers, in a new chat; see `Upstream`.
+
+        Raises `InvalidRequest` for images and files that are invalid or beyond the limits.
+        """
+        prompt = self._to_prompt(chat)
+        parts = attachments.parts_of(chat)
+        files: Sequence[Attachment] = ()
+        if parts:
+            files = yield from one_by_one(
+                attachments.read_all(parts, self._fetch, self._clock), name=f"{self._label} files"
+            )
+        exchange = yield from self._begin(bot, prompt, files)
+        try:
+            yield from turn()
+            yield from run(exchange.events(), ReasoningParser())
+        finally:
+            exchange.close()
+
+    def _begin(
+        self, name: str, prompt: str, files: Sequence[Attachment]
+    ) -> Generator[Idle, None, Exchange]:
+        """Do everything that comes before the sending."""
+        for is_last in (False, True):
+            login = self._open_login() or (
+                yield from meanwhile(self._log_in, name=f"{self._label} login")
+            )
+            outgoing = yield from self._prepare(login.session, name, prompt, files)
+            exchange = Exchange(
+                outgoing,
+                login.session,
+                login.channel,
+                site=self._site,
+                timeout=self._timeout,
+                delete_chats=self._delete_chats,
+                forget_tickets=self._tickets.forget,
+                clock=self._clock,
+                label=self._label,
+            )
+            try:
+                exchange.attach()
+            except UpstreamUnreachable:
+                # The channel has broken in the meantime; nothing was sent.
+                if is_last:
+                    raise
+            else:
+                return exchange
+        raise AssertionError("the last round returns or raises")
+
+    def _prepare(
+        self, session: Session, name: str, prompt: str, files: Sequence[Attachment]
+    ) -> Generator[Idle, None, Outgoing]:
+        """Look the bot up, and upload the files where they go ahead of the message (§16)."""
+        bot = self._bots.known(name) or (
+            yield from meanwhile(
+                lambda: self._bots.look_up(name, session), name=f"{self._label} bot"
+            )
+        )
+        bot.check(files)
+        tickets: Sequence[str] = ()
+        if files and bot.uploads_ahead:
+            tickets = yield from one_by_one(
+                (self._tickets.get(file, session.upload) for file in files),
+                name=f"{self._label} files",
+            )
+        return Outgoing(bot, prompt, self._device, files, tickets)
+
+    def balance(self) -> int:
+        """Return the points that the account has left; raises `UpstreamError`."""
+        match self._log_in().session.call("settingsPageQuery", {}):
+            case {"viewer": {"messagePointInfo": {"messagePointBalance": int(points)}}}:
+                return points
+        raise UpstreamProtocolError("Poe did not report the balance of points.")
+
+    def close(self) -> None:
+        """Close the websocket and the connections."""
+        if self._channel is not None:
+            self._channel.close()
+        self._session.close()
+
+    # ---- logging in
+
+    def _open_login(self) -> Login | None:
+        """Return the login that is there, without waiting; None if there is none."""
+        channel = self._channel
+        return Login(self._session, channel) if channel is not None and channel.is_alive else None
+
+    def _log_in(self) -> Login:
+        """Return the login, after logging in if there is none.
+
+        Of several threads that need it at once one logs in, and all get its result.
+        """
+        seen = self._logins
+        with self._opening:
+            if login := self._open_login():
+                return login
+            if self._logins != seen and self._login_failure is not None:
+                raise copy.copy(self._login_failure)
+            try:
+                channel = self._open_channel()
+            except UpstreamError as failure:
+                self._login_failure = failure.with_traceback(None)
+                raise
+            else:
+                self._login_failure = None
+                self._channel = channel
+                return Login(self._session, channel)
+            finally:
+                self._logins += 1
+
+    def _open_channel(self) -> Channel:
+        session = self._session
+        data = session.log_in()
+        self._tickets.forget()
+        for attempt in range(ATTEMPTS):
+            try:
+                self._subscribe(data)
+                return Channel(data, self._socket, self._site, renew=self._renew, label=self._label)
+            except (TokenRejected, UpstreamBlocked):
+                raise
+            except (UpstreamUnreachable, UpstreamProtocolError) as failure:
+                if attempt == ATTEMPTS - 1:
+                    raise
+                log.info("%s: %s Trying another channel.", self._label, failure)
+            time.sleep(random.uniform(0.2, 0.4) * 2**attempt)
+            data = session.channel_data()
+        raise AssertionError("the last attempt returns or raises")
+
+    def _renew(self) -> ChannelData:
+        """Get and subscribe a new channel for a session that goes on."""
+        try:
+            data = self._session.channel_data()
+        except UpstreamProtocolError:
+            data = self._session.log_in()
+        self._subscribe(data)
+        return data
+
+    def _subscribe(self, data: ChannelData) -> None:
+        self._session.call(
+            "subscriptionsMutation",
+            {
+                "subscriptions": [
+                    {"subscriptionName": name, "query": None, "queryHash": hash}
+                    for name, hash in self._site.subscriptions.items()
+                ]
+            },
+            channel=data.name,
+        )
+        self._session.channel_name = data.name

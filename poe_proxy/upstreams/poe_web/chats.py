@@ -1,0 +1,63 @@
+"""The chats of an account: read, found, stopped and deleted.
+
+Web protocol sheet §10.3, §10.4, §10.9 and §25.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from poe_proxy.upstreams.poe_web.session import Session
+
+
+class Chats:
+    """The chats of an account. Each method asks the site, and raises `UpstreamError`."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def messages(self, chat_id: int) -> list[Mapping[str, Any]] | None:
+        """Return the messages of a chat, oldest first; None if there is no such chat."""
+        node = base64.b64encode(f"Chat:{chat_id}".encode()).decode()
+        return self._messages(node, 100)
+
+    def find(self, client_nonce: str) -> int | None:
+        """Return the id of the chat with our message, known by its nonce, among the newest ones.
+
+        None if it is in none of them: then the message never arrived.
+        """
+        data = self._session.call("ChatHistoryListPaginationQuery", {"count": 10, "cursor": None})
+        for chat in _nodes(data.get("chats")):
+            number = chat.get("chatId")
+            for message in self._messages(chat.get("id"), 10) or ():
+                if message.get("clientNonce") == client_nonce and number is not None:
+                    return int(number)
+        return None
+
+    def _messages(self, node: Any, count: int) -> list[Mapping[str, Any]] | None:
+        variables = {"count": count, "cursor": None, "id": node}
+        chat = self._session.call("ChatListPaginationQuery", variables).get("node")
+        return list(_nodes(chat.get("messagesConnection"))) if isinstance(chat, dict) else None
+
+    def stop(self, chat_id: int) -> None:
+        """Stop the bot that is at work in a chat."""
+        self._act("cancelViewerActiveJobs_cancelViewerActiveJobs_Mutation", chat_id)
+
+    def delete(self, chat_id: int) -> None:
+        """Delete a chat."""
+        self._act("useDeleteChat_deleteChat_Mutation", chat_id)
+
+    def _act(self, operation: str, chat_id: int) -> None:
+        self._session.call(operation, {"chatId": chat_id}, reading=False)
+
+
+def _nodes(connection: Any) -> Iterator[Mapping[str, Any]]:
+    """Yield the nodes of a Relay connection."""
+    match connection:
+        case {"edges": list(edges)}:
+            for edge in edges:
+                match edge:
+                    case {"node": dict(node)}:
+                        yield node

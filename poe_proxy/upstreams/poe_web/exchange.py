@@ -1,0 +1,330 @@
+"""One message on its way, and the answer to it.
+
+Web protocol sheet §10, §13, §14 and §25.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Generator, Iterable, Mapping
+from typing import assert_never
+
+from poe_proxy.chat import Idle, ReplyEvent
+from poe_proxy.errors import (
+    PoeProxyError,
+    UpstreamError,
+    UpstreamInterrupted,
+    UpstreamTimeout,
+    UpstreamUncertain,
+    UpstreamUnreachable,
+)
+from poe_proxy.upstreams.base import TICK
+from poe_proxy.upstreams.poe_web import graphql
+from poe_proxy.upstreams.poe_web.channel import Channel
+from poe_proxy.upstreams.poe_web.chats import Chats
+from poe_proxy.upstreams.poe_web.graphql import ServerError
+from poe_proxy.upstreams.poe_web.mailbox import Mailbox, Notice, Resync
+from poe_proxy.upstreams.poe_web.sending import (
+    GRACE,
+    SEND,
+    Abandoned,
+    Answered,
+    Doubtful,
+    Outcome,
+    Outgoing,
+    Over,
+    Sending,
+    UnderWay,
+)
+from poe_proxy.upstreams.poe_web.session import Session
+from poe_proxy.upstreams.poe_web.site import Site
+from poe_proxy.upstreams.poe_web.turn import Item, Turn
+from poe_proxy.upstreams.poe_web.waiting import meanwhile
+
+log = logging.getLogger(__name__)
+
+
+class Exchange:
+    """Sends one message and listens until the bot has answered, or the reader hangs up."""
+
+    def __init__(
+        self,
+        outgoing: Outgoing,
+        session: Session,
+        channel: Channel,
+        *,
+        site: Site,
+        timeout: float,
+        delete_chats: bool = False,
+        forget_tickets: Callable[[], None] = lambda: None,
+        clock: Callable[[], float] = time.monotonic,
+        label: str = "cookie",
+    ) -> None:
+        """*timeout* is the most seconds of silence once the bot has begun.
+
+        *forget_tickets* is called when a file's ticket may be why a message failed.
+        """
+        self._outgoing = outgoing
+        self._channel = channel
+        self._site = site
+        self._timeout = timeout
+        self._delete_chats = delete_chats
+        self._forget_tickets = forget_tickets
+        self._clock = clock
+        self._label = label
+        self._chats = Chats(session)
+        self._turn = Turn(
+            client_nonce=outgoing.client_nonce,
+            chat_nonce=outgoing.chat_nonce,
+            jobs_are_reported="jobUpdated" in site.subscriptions,
+        )
+        self._mailbox = Mailbox(outgoing.client_nonce, outgoing.chat_nonce)
+        self._sending = Sending(
+            outgoing, session, channel, self._mailbox, when_late=self._tidy_up_late, label=label
+        )
+        self._progress = self._sending.progress
+        # Whether frames were lost that the history has not been asked for yet.
+        self._has_gap = False
+
+    def attach(self) -> None:
+        """Watch for the answer; raises `UpstreamUnreachable` if there is no websocket."""
+        self._channel.attach(self._mailbox)
+
+    # ---- the reply
+
+    def events(self) -> Generator[ReplyEvent, None, None]:
+        """Send, and yield what comes of it; raises `UpstreamError`."""
+        if not self._channel.is_alive:
+            # The message may have waited long for its turn.
+            raise UpstreamUnreachable("Poe's websocket broke before the message was sent.")
+        clock, turn = self._clock, self._turn
+        heard = clock()
+        self._sending.start()
+        while True:
+            is_silent = True
+            for notice in self._mailbox.wait(self._until_due()):
+                heard = clock()
+                for event in self._open(notice):
+                    is_silent = False
+                    yield event
+                if turn.is_over:
+                    # What comes after the end, such as the end of the websocket, does not matter.
+                    return
+            self._look()
+            if not self._is_in_doubt() and not turn.is_over:
+                for event in turn.due(clock()):
+                    is_silent = False
+                    yield event
+            if turn.is_over:
+                return
+            news = yield from self._ask_history(clock() - heard)
+            if news:
+                heard, is_silent = clock(), False
+                yield from news
+                if turn.is_over:
+                    return
+            if is_silent:
+                yield Idle()
+
+    def _until_due(self) -> float:
+        """Return the seconds until there is something to do, unless a notice comes before."""
+        dues = [self._turn.next_due()]
+        if isinstance(doubt := self._progress.state, Doubtful):
+            dues.append(self._shows_until(doubt))
+        now = self._clock()
+        return min([TICK, *(max(0.0, due - now) for due in dues if due is not None)])
+
+    def _open(self, notice: Notice) -> Iterable[ReplyEvent]:
+        """Return what *notice* means for the reply; raises the failure that it reports."""
+        match notice:
+            case Item():
+                return self._turn.feed(notice.name, notice.content(), self._clock())
+            case Resync():
+                self._has_gap = True
+                return ()
+            case UpstreamError():
+                raise self._broken(notice)
+            case _:
+                assert_never(notice)
+
+    def _look(self) -> None:
+        """Take the answer to the sending, if it has come.
+
+        Raises a failure that is certain: Poe does not have the message. After any other failure
+        the websocket may show that the message arrived all the same (§25).
+        """
+        turn = self._turn
+        answered = self._progress.look(self._clock())
+        match answered:
+            case Answered(UpstreamError() as failure, is_certain):
+                if is_certain:
+                    raise failure
+                log.info("%s: %s Watching for the message.", self._label, failure)
+            case Answered(Mapping() as edge):
+                turn.accepted(edge)
+                if turn.chat_id is not None:
+                    self._channel.bind(self._mailbox, turn.chat_id)
+        turn.chat_id = turn.chat_id or self._mailbox.chat_id
+        if turn.chat_id is not None:
+            self._progress.show()
+
+    def _is_in_doubt(self) -> bool:
+        """Whether the message may never have arrived."""
+        return isinstance(self._progress.state, Doubtful)
+
+    def _shows_until(self, doubt: Doubtful) -> float:
+        """Return until when a message would show that arrived although its answer is a failure."""
+        is_uncertain = isinstance(doubt.failure, UpstreamUncertain)
+        return doubt.since + (self._site.limits.shows if is_uncertain else GRACE)
+
+    def _broken(self, failure: UpstreamError) -> UpstreamError:
+        """Return what *failure* means once the message was sent: no other token may try it."""
+        if self._turn.said:
+            return UpstreamInterrupted(failure.message)
+        return UpstreamUncertain(failure.message)
+
+    # ---- the history, where the websocket says nothing
+
+    def _ask_history(self, quiet: float) -> Generator[ReplyEvent, None, list[ReplyEvent]]:
+        """Look how far the reply has got, if that is in doubt; return what is new.
+
+        *quiet* is the seconds since the websocket said anything. Raises the failure once it is
+        certain.
+        """
+        if isinstance(doubt := self._progress.state, Doubtful):
+            yield from self._find(doubt)
+            return []
+        turn = self._turn
+        limit = self._timeout if turn.said else self._outgoing.bot.patience
+        is_late = quiet > limit
+        if not is_late and not (self._has_gap and turn.chat_id is not None):
+            return []
+        self._has_gap = False
+        silence = UpstreamTimeout(f"The bot said nothing for {limit:g} s.")
+        if (chat_id := turn.chat_id) is None:
+            raise silence
+        try:
+            messages = yield from meanwhile(
+                lambda: self._chats.messages(chat_id), name=f"{self._label} history"
+            )
+        except UpstreamError as failure:
+            if is_late:
+                raise silence from failure
+            log.info("%s: no history: %s", self._label, failure)
+            return []
+        if messages is None:
+            raise self._broken(UpstreamUncertain("Poe does not know the chat any more."))
+        now = self._clock()
+        news = [event for message in messages for event in turn.feed("messageAdded", message, now)]
+        if is_late and not news:
+            raise silence
+        if is_late and not turn.is_over:
+            # The bot went on, but the websocket did not say so: it is deaf.
+            generation = self._channel.generation
+            yield from meanwhile(
+                lambda: self._channel.replace(generation), name=f"{self._label} new channel"
+            )
+        return news
+
+    def _find(self, doubt: Doubtful) -> Generator[ReplyEvent, None, None]:
+        """Find out whether the message arrived although its answer is a failure.
+
+        Returns early while it may still show by itself. Raises the failure if it did not arrive.
+        """
+        if self._clock() < self._shows_until(doubt):
+            return
+        chat_id = None
+        if isinstance(doubt.failure, UpstreamUncertain):
+            try:
+                chat_id = yield from meanwhile(self._find_chat, name=f"{self._label} history")
+            except UpstreamError as failure:
+                raise doubt.failure from failure
+        if chat_id is not None:
+            log.info("%s: the message is in the history", self._label)
+            self._turn.chat_id = chat_id
+            self._progress.show()
+            self._channel.bind(self._mailbox, chat_id)
+            self._has_gap = True
+            return
+        self._progress.miss()
+        if self._outgoing.tickets:
+            # Poe answers a ticket that it no longer knows with a server error, too.
+            self._forget_tickets()
+        if isinstance(doubt.failure, ServerError):
+            raise graphql.changed(SEND, self._site, perhaps=True)
+        raise doubt.failure
+
+    def _find_chat(self) -> int | None:
+        return self._chats.find(self._outgoing.client_nonce)
+
+    # ---- the end
+
+    def close(self) -> None:
+        """Stop the bot if it is still at work, and delete the chat if the settings say so.
+
+        Waits for neither: the requests are sent in a thread of their own.
+        """
+        self._channel.detach(self._mailbox)
+        turn = self._turn
+        turn.chat_id = turn.chat_id or self._mailbox.chat_id
+        match self._progress.abandon():
+            case UnderWay():
+                # The sending thread tidies up as soon as the answer says which chat it is.
+                if turn.chat_id is not None and not turn.is_over:
+                    self._in_background(self._stop)
+            case Abandoned() | Over():
+                pass
+            case Answered(Mapping() as edge):
+                turn.accepted(edge)
+                self._tidy_up_soon()
+            case Answered(failure) | Doubtful(failure):
+                self._tidy_up_soon(failure)
+            case _:
+                self._tidy_up_soon()
+
+    def _tidy_up_soon(self, doubt: object = None) -> None:
+        """Tidy up in the background if there is a chat, or may be one in spite of *doubt*."""
+        turn = self._turn
+        if turn.chat_id is not None:
+            if turn.is_over and not self._delete_chats:
+                return
+        elif not isinstance(doubt, UpstreamUncertain):
+            return
+        self._in_background(self._tidy_up)
+
+    def _tidy_up_late(self, outcome: Outcome) -> None:
+        if isinstance(outcome, Mapping):
+            self._turn.accepted(outcome)
+        elif not isinstance(outcome, UpstreamUncertain) and self._turn.chat_id is None:
+            return
+        self._tidy_up()
+
+    def _tidy_up(self) -> None:
+        turn = self._turn
+        try:
+            if turn.chat_id is None:
+                # The chat may exist although the answer did not say so.
+                turn.chat_id = self._find_chat()
+        except PoeProxyError as failure:
+            log.warning("%s: looking for a chat failed: %s", self._label, failure)
+        if turn.chat_id is None:
+            return
+        if not turn.is_over:
+            self._stop()
+        if self._delete_chats:
+            self._do(self._chats.delete)
+
+    def _stop(self) -> None:
+        self._do(self._chats.stop)
+
+    def _do(self, act: Callable[[int], None]) -> None:
+        assert self._turn.chat_id is not None
+        try:
+            act(self._turn.chat_id)
+        except PoeProxyError as failure:
+            log.warning("%s: a chat was not tidied up: %s", self._label, failure)
+
+    def _in_background(self, work: Callable[[], None]) -> None:
+        threading.Thread(target=work, name=f"{self._label} tidying up", daemon=True).start()

@@ -1,0 +1,300 @@
+"""A message on its way to Poe: it is sent in a thread of its own, and its fate is known here.
+
+Web protocol sheet §10.1, §17 and §25.
+
+    Unsent ─ begin ─▶ UnderWay ─ answer ─▶ Answered ─ look ─▶ Taken ◀──────┐
+                         │                    ├────── look ─▶ NotTaken ◀─┐ │
+                         │                    └────── look ─▶ Doubtful   │ │
+                      abandon                                  ├─ miss ──┘ │
+                         ▼                                     └─ show ────┘
+                     Abandoned ─ answer ─▶ Over ◀─ abandon ─ any other state
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import string
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeAlias
+
+from poe_proxy.errors import (
+    BotNotAllowed,
+    BotNotFound,
+    UpstreamError,
+    UpstreamUncertain,
+    UpstreamUnreachable,
+)
+from poe_proxy.upstreams.poe_web import graphql
+from poe_proxy.upstreams.poe_web.attachments import Attachment
+from poe_proxy.upstreams.poe_web.bots import Bot
+from poe_proxy.upstreams.poe_web.channel import Channel
+from poe_proxy.upstreams.poe_web.graphql import StillRefused
+from poe_proxy.upstreams.poe_web.mailbox import Mailbox
+from poe_proxy.upstreams.poe_web.session import Session
+
+log = logging.getLogger(__name__)
+
+SEND: Final = "sendMessageMutation"
+#: Seconds in which the websocket may contradict an answer that says nothing was done.
+GRACE: Final = 0.3
+
+_NONCE_LETTERS: Final = string.ascii_letters + string.digits
+
+#: What came of the request: `messageEdgeCreate` of the answer, or a failure.
+Outcome: TypeAlias = Mapping[str, Any] | UpstreamError
+
+
+# ---- where a message is
+
+
+@dataclass(frozen=True, slots=True)
+class Unsent:
+    """Nothing was sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnderWay:
+    """The request is being sent, and its answer is not here yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The answer is here, but the reader has not looked at it."""
+
+    outcome: Outcome = field(repr=False)
+    #: For a failure: whether Poe certainly does not have the message.
+    is_certain: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """Poe has the message: its answer says so, or the websocket or the history shows it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Doubtful:
+    """The answer is a failure, but the message may have arrived all the same (§25)."""
+
+    failure: UpstreamError
+    #: When the reader looked at the answer.
+    since: float
+
+
+@dataclass(frozen=True, slots=True)
+class NotTaken:
+    """Poe does not have the message: its answer says so, or the message was looked for in vain."""
+
+
+@dataclass(frozen=True, slots=True)
+class Abandoned:
+    """The reader hung up while the request was under way: the sending thread tidies up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Over:
+    """The reader hung up, and no request is under way."""
+
+
+State: TypeAlias = Unsent | UnderWay | Answered | Taken | Doubtful | NotTaken | Abandoned | Over
+
+
+class Progress:
+    """The state of one message; the arrows of the picture above are its verbs.
+
+    A verb that has no arrow from the present state changes nothing. The sending thread calls
+    `answer`, the reader all the others; either may do so at any time.
+    """
+
+    def __init__(self, state: State | None = None) -> None:
+        self._state = state or Unsent()
+        self._lock = threading.Lock()
+
+    @property
+    def state(self) -> State:
+        """Where the message is now."""
+        return self._state
+
+    def begin(self) -> None:
+        """Note that the request goes out."""
+        self._move(Unsent, UnderWay())
+
+    def answer(self, answered: Answered) -> bool:
+        """Note the answer. Return whether the reader is still there to look at it."""
+        with self._lock:
+            match self._state:
+                case UnderWay():
+                    self._state = answered
+                    return True
+                case Abandoned():
+                    self._state = Over()
+            return False
+
+    def look(self, now: float) -> Answered | None:
+        """Return the answer, once, for the reader; None if there is nothing new."""
+        with self._lock:
+            answered = self._state
+            if not isinstance(answered, Answered):
+                return None
+            if not isinstance(answered.outcome, UpstreamError):
+                self._state = Taken()
+            elif answered.is_certain:
+                self._state = NotTaken()
+            else:
+                self._state = Doubtful(answered.outcome, now)
+            return answered
+
+    def show(self) -> None:
+        """Note that the websocket or the history shows that the message arrived."""
+        self._move(Doubtful, Taken())
+
+    def miss(self) -> None:
+        """Note that the message was looked for, and never arrived."""
+        self._move(Doubtful, NotTaken())
+
+    def abandon(self) -> State:
+        """Note that the reader hangs up. Return the state of the message at that moment."""
+        with self._lock:
+            found = self._state
+            self._state = Abandoned() if isinstance(found, UnderWay | Abandoned) else Over()
+            return found
+
+    def _move(self, start: type[State], end: State) -> None:
+        with self._lock:
+            if isinstance(self._state, start):
+                self._state = end
+
+
+# ---- the request
+
+
+def _nonce() -> str:
+    return "".join(secrets.choice(_NONCE_LETTERS) for _ in range(16))
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A message as it is sent: a prompt that begins a new chat with a bot."""
+
+    bot: Bot
+    prompt: str = field(repr=False)
+    #: The account's own (§25).
+    device: str = field(repr=False)
+    files: Sequence[Attachment] = ()
+    #: The tickets of the files, if these were sent ahead.
+    tickets: Sequence[str] = field(default=(), repr=False)
+    client_nonce: str = field(default_factory=_nonce)
+    chat_nonce: str = field(default_factory=_nonce)
+
+    def variables(self) -> dict[str, Any]:
+        """Return what `sendMessageMutation` takes (§10.1)."""
+        return {
+            "chatId": None,
+            "bot": self.bot.handle,
+            "query": self.prompt,
+            "source": {
+                "sourceType": "chat_input",
+                "chatInputMetadata": {
+                    "useVoiceRecord": False,
+                    "newChatContext": "home_page_input",
+                },
+            },
+            "clientNonce": self.client_nonce,
+            "sdid": self.device,
+            "attachments": [f"file{number}" for number in range(len(self.files))],
+            "chatNonce": self.chat_nonce,
+            "existingMessageAttachmentsIds": [],
+            "shouldFetchChat": True,
+            "referencedMessageId": None,
+            "parameters": None,
+            "fileHashJwts": list(self.tickets),
+        }
+
+
+class Sending:
+    """Sends one message, and once more if Poe certainly did nothing."""
+
+    def __init__(
+        self,
+        outgoing: Outgoing,
+        session: Session,
+        channel: Channel,
+        mailbox: Mailbox,
+        *,
+        when_late: Callable[[Outcome], None],
+        label: str,
+    ) -> None:
+        """*when_late* is called with the outcome if the reader hung up before it was here."""
+        self.progress = Progress()
+        self._outgoing = outgoing
+        self._session = session
+        self._channel = channel
+        self._mailbox = mailbox
+        self._when_late = when_late
+        self._label = label
+
+    def start(self) -> None:
+        """Send, in a thread of its own. The mailbox wakes its reader when the answer is here."""
+        self.progress.begin()
+        threading.Thread(target=self._run, name=f"{self._label} sending", daemon=True).start()
+
+    def _run(self) -> None:
+        try:
+            answered = self._ask()
+        except Exception:
+            log.exception("%s: sending failed", self._label)
+            fault = UpstreamUncertain("A fault of the proxy while it sent the message.")
+            answered = Answered(fault, is_certain=False)
+        if self.progress.answer(answered):
+            self._mailbox.wake()
+        else:
+            self._when_late(answered.outcome)
+
+    def _ask(self) -> Answered:
+        try:
+            edge = self._post_twice().get("messageEdgeCreate")
+            if not isinstance(edge, dict):
+                raise UpstreamUncertain("Poe's answer to the message says nothing about it.")
+        except UpstreamError as failure:
+            # Without a connection nothing was sent. Any other failure leaves a doubt (§25).
+            return Answered(failure, is_certain=isinstance(failure, UpstreamUnreachable))
+        status = edge.get("status") or "success"
+        if status == "success":
+            return Answered(edge)
+        return Answered(self._refusal(str(status), str(edge.get("statusMessage") or "")))
+
+    def _refusal(self, status: str, message: str) -> UpstreamError:
+        refusal = graphql.refusal(status, message)
+        bot = self._outgoing.bot
+        if isinstance(refusal, BotNotAllowed) and not bot.is_proven:
+            # An unknown bot is refused in the same words as one that only other accounts may use.
+            return BotNotFound(f"Poe has no bot called {bot.handle!r}.", param="model")
+        return refusal
+
+    def _post_twice(self) -> dict[str, Any]:
+        generation = self._channel.generation
+        try:
+            return self._post()
+        except StillRefused:
+            # Poe may have forgotten the channel that the message names.
+            if self._may_repeat() and self._channel.replace(generation) and self._may_repeat():
+                return self._post()
+            raise
+
+    def _post(self) -> dict[str, Any]:
+        outgoing = self._outgoing
+        return self._session.call(
+            SEND,
+            outgoing.variables(),
+            reading=False,
+            files=() if outgoing.bot.uploads_ahead else outgoing.files,
+            may_repeat=self._may_repeat,
+        )
+
+    def _may_repeat(self) -> bool:
+        """Whether nothing shows that the message arrived, in spite of the answer."""
+        return not self._mailbox.wait_bound(GRACE) and not isinstance(
+            self.progress.state, Abandoned
+        )

@@ -1,0 +1,56 @@
+"""Rotators over tokens that speak to nothing, and what can be done with them in a line."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from poe_proxy.pool.ledger import Ledger
+from poe_proxy.pool.rotator import Lease, Token, TokenRotator
+
+from ..fakes import Clock
+
+
+def token(label: str, **options: Any) -> Token[None]:
+    return Token(label, None, **options)
+
+
+def pool(
+    *labels: str,
+    clock: Clock | None = None,
+    patience: float = 30.0,
+    ledger: Ledger | None = None,
+    **options: Any,
+) -> TokenRotator[None]:
+    """A rotator over tokens that are all alike."""
+    tokens = [token(label, **options) for label in labels]
+    return TokenRotator(tokens, patience=patience, clock=clock or Clock(), ledger=ledger)
+
+
+def lend(lease: Lease[None]) -> Token[None]:
+    """The token of a lease that must have one by now."""
+    lent = lease.wait(0)
+    assert lent is not None
+    return lent
+
+
+def use(tokens: TokenRotator[None], failure: BaseException | None = None, **wish: Any) -> str:
+    """Lease a token for a moment; let the block end with *failure*. Return its label."""
+    label = ""
+    try:
+        with tokens.lease(**wish) as lease:
+            label = lend(lease).label
+            if failure is not None:
+                raise failure
+    except BaseException as raised:
+        if raised is not failure:
+            raise
+    return label
+
+
+def labels(tokens: TokenRotator[None], times: int) -> list[str]:
+    return [use(tokens) for _ in range(times)]
+
+
+def state(tokens: TokenRotator[None]) -> dict[str, int]:
+    """The census without its zeros."""
+    return {name: count for name, count in tokens.census().items() if count}

@@ -1,0 +1,233 @@
+"""What one new class is enough for: a limit, a failure, a store. None of them is in the product."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import pytest
+
+from poe_proxy.errors import NoTokenFree, TokenExhausted, TokenLimited, UpstreamError
+from poe_proxy.pool.ledger import Ledger, TokenState
+from poe_proxy.pool.limits import Limit, PerMinute, Rest
+from poe_proxy.pool.memory import MemoryLedger
+from poe_proxy.pool.rotator import Token, TokenRotator
+
+from ..fakes import Clock
+
+DAY = 86_400.0
+
+
+def use(tokens: TokenRotator[Any], failure: BaseException | None = None) -> str:
+    """Lease a token, send something, end with *failure*; return the token's label."""
+    label = ""
+    with suppress(UpstreamError), tokens.lease() as lease:
+        lent = lease.wait(0)
+        assert lent is not None
+        label = lent.label
+        assert lease.may_send(0)
+        if failure is not None:
+            raise failure
+    return label
+
+
+# ---- a limit
+
+
+@dataclass(frozen=True, slots=True)
+class PerDay:
+    """At most *calls* uses within any 24 hours."""
+
+    calls: int
+    window: ClassVar[float] = DAY
+
+    def wait(self, used_at: Sequence[float], now: float) -> float:
+        if len(used_at) < self.calls:
+            return 0.0
+        return max(0.0, used_at[-self.calls] + self.window - now)
+
+
+def test_a_limit_is_one_class() -> None:
+    """The rotator heeds it beside the others: in line, in its census and in what clients hear."""
+    clock = Clock()
+    limits: tuple[Limit, ...] = (PerDay(3), Rest(10.0))
+    tokens = TokenRotator([Token("a", None, limits=limits)], clock=clock)
+
+    for _ in range(3):
+        assert "a" == use(tokens)
+        clock.go(3600.0)
+    with pytest.raises(NoTokenFree) as refusal:
+        use(tokens)
+
+    assert DAY - 3 * 3600 == refusal.value.retry_after
+    assert 1 == tokens.census()["resting"]
+    clock.go(DAY - 3 * 3600)
+    assert "a" == use(tokens)
+    clock.go(10.0)
+    with pytest.raises(NoTokenFree) as refusal:
+        use(tokens)
+    assert 3590 == refusal.value.retry_after
+
+
+def test_a_limit_holds_within_a_lease_too() -> None:
+    """What is sent twice counts twice, for each limit."""
+    clock = Clock()
+    tokens = TokenRotator([Token("a", None, limits=(PerDay(2),))], clock=clock)
+
+    with tokens.lease() as lease:
+        assert lease.wait(0)
+        assert [True, True] == [lease.may_send(0), lease.may_send(0)]
+        with pytest.raises(NoTokenFree) as refusal:
+            lease.may_send(0)
+
+    assert DAY == refusal.value.retry_after
+
+
+# ---- a failure
+
+
+class TokenSleepy(UpstreamError):
+    """The token is tired."""
+
+    rest = 5.0
+
+
+class TokenForged(UpstreamError):
+    """The token was never a good one."""
+
+    retires = True
+
+
+class TokenBroke(UpstreamError):
+    """The account has nothing left."""
+
+    is_out_of_points = True
+
+
+@pytest.mark.parametrize(
+    ("failure", "after_4_s", "after_5_s"),
+    [
+        pytest.param(TokenSleepy("Yawn."), "resting", "free", id="rest"),
+        pytest.param(TokenSleepy("Yawn.", retry_after=2.0), "free", "free", id="rest, as Poe says"),
+        pytest.param(TokenForged("Fake."), "retired", "retired", id="retires"),
+        pytest.param(TokenBroke("Broke."), "resting", "resting", id="is_out_of_points"),
+        pytest.param(UpstreamError("Hm."), "free", "free", id="nothing"),
+    ],
+)
+def test_a_failure_is_one_class(failure: UpstreamError, after_4_s: str, after_5_s: str) -> None:
+    """What becomes of its token is read from the class: the rotator knows none by name."""
+    clock = Clock()
+    tokens = TokenRotator([Token("a", None)], clock=clock)
+    use(tokens, failure)
+
+    clock.go(4.0)
+    assert 1 == tokens.census()[after_4_s]
+    clock.go(1.0)
+    assert 1 == tokens.census()[after_5_s]
+    assert isinstance(failure, TokenBroke) == bool(tokens.exhausted())
+
+
+# ---- a store
+
+
+class Elsewhere(Ledger):
+    """A ledger on the other side of a wire: nothing but bytes goes there, or comes back."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._there = MemoryLedger(clock=clock)
+
+    def _call(self, verb: str, *values: Any, **named: Any) -> Any:
+        wanted, values, named = pickle.loads(pickle.dumps((verb, values, named)))
+        return pickle.loads(pickle.dumps(getattr(self._there, wanted)(*values, **named)))
+
+    def enlist(
+        self, name: str, *, rank: int = 0, concurrency: int = 1, limits: Sequence[Limit] = ()
+    ) -> None:
+        self._call("enlist", name, rank=rank, concurrency=concurrency, limits=limits)
+
+    def take(self, names: Collection[str], lease: str) -> str | None:
+        taken: str | None = self._call("take", sorted(names), lease)
+        return taken
+
+    def use(self, lease: str) -> float:
+        wait: float = self._call("use", lease)
+        return wait
+
+    def give_back(self, lease: str) -> None:
+        self._call("give_back", lease)
+
+    def rest(self, name: str, seconds: float) -> None:
+        self._call("rest", name, seconds)
+
+    def exhaust(self, name: str) -> None:
+        self._call("exhaust", name)
+
+    def revive(self, name: str) -> None:
+        self._call("revive", name)
+
+    def retire(self, name: str, reason: str) -> None:
+        self._call("retire", name, reason)
+
+    def state(self, names: Collection[str]) -> Mapping[str, TokenState]:
+        states: Mapping[str, TokenState] = self._call("state", sorted(names))
+        return states
+
+
+class Upstream:
+    """Something that can be sent nowhere."""
+
+    def __reduce__(self) -> str:
+        raise AssertionError("an upstream has no business in a ledger")
+
+
+def worker(ledger: Ledger, clock: Clock, **options: Any) -> TokenRotator[Upstream]:
+    """A rotator as each of several processes has one, over the same accounts."""
+    limits = (PerMinute(2), Rest(10.0))
+    return TokenRotator(
+        [Token(label, Upstream(), limits=limits) for label in ("a", "b")],
+        clock=clock,
+        ledger=ledger,
+        **options,
+    )
+
+
+def test_a_store_is_one_class() -> None:
+    """Only plain values go in and out, so what is known of the tokens may live anywhere."""
+    clock = Clock()
+    tokens = worker(Elsewhere(clock), clock)
+
+    with tokens.lease() as first, tokens.lease() as second, tokens.lease() as third:
+        assert ["a", "b"] == [lent.label for lent in (first.wait(0), second.wait(0)) if lent]
+        assert third.wait(0) is None
+        assert first.may_send(0)
+        assert not first.may_send(0)
+    clock.go(10.0)
+    assert "a" == use(tokens, TokenExhausted("Empty."))
+    assert "b" == use(tokens, TokenLimited("Slow.", retry_after=20.0))
+
+    assert {"free": 0, "in_use": 0, "resting": 2, "retired": 0, "waiting": 0} == tokens.census()
+    assert ["a"] == [token.label for token in tokens.exhausted()]
+    tokens.revive(tokens.exhausted()[0])
+    clock.go(50.0)
+    assert 2 == tokens.census()["free"]
+
+
+def test_two_that_share_a_store_share_the_tokens() -> None:
+    """Neither lends what the other has, or exceeds what the other has used."""
+    clock = Clock()
+    store = Elsewhere(clock)
+    one, other = worker(store, clock), worker(store, clock)
+
+    with one.lease() as first, other.lease() as second, other.lease() as third:
+        assert ["a", "b"] == [lent.label for lent in (first.wait(0), second.wait(0)) if lent]
+        assert third.wait(0) is None
+        assert 2 == one.census()["in_use"] == other.census()["in_use"]
+        first.__exit__(None, None, None)
+        assert third.wait(0) is None
+        clock.go(10.0)
+        lent = third.wait(0)
+        assert lent is not None
+        assert "a" == lent.label

@@ -1,0 +1,73 @@
+"""Who may ask: the keys of clients."""
+
+from __future__ import annotations
+
+import pytest
+
+from .site import COMPLETIONS, Site, error
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        pytest.param({"Authorization": "Bearer sk-test"}, id="bearer"),
+        pytest.param({"Authorization": "bearer  sk-test "}, id="bearer in small letters"),
+        pytest.param({"x-api-key": "sk-test"}, id="x-api-key"),
+        pytest.param({"api-key": "sk-test"}, id="api-key"),
+        pytest.param({"Authorization": "Bearer wrong", "api-key": "sk-test"}, id="one of two"),
+        pytest.param({"Authorization": "Bearer sk-other"}, id="the second key"),
+        pytest.param({"X-API-KEY": "sk-other"}, id="the second key in x-api-key"),
+        pytest.param(
+            {"x-api-key": "schlüssel".encode().decode("latin-1")}, id="a key beyond ASCII"
+        ),
+    ],
+)
+def test_a_key_opens_in_each_header(headers: dict[str, str]) -> None:
+    """Any of the keys will do, in any of the headers that clients use."""
+    site = Site(keys=("sk-test", "sk-other", "schlüssel"))
+
+    assert 200 == site.get("/v1/models", headers=headers).status_code
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        pytest.param({}, id="none"),
+        pytest.param({"Authorization": ""}, id="empty"),
+        pytest.param({"Authorization": "Bearer "}, id="empty bearer"),
+        pytest.param({"Authorization": "Bearer"}, id="only the word"),
+        pytest.param({"Authorization": "sk-test"}, id="bare"),
+        pytest.param({"Authorization": "Basic sk-test"}, id="basic"),
+        pytest.param({"Authorization": "Bearer sk-tes"}, id="too short"),
+        pytest.param({"Authorization": "Bearer sk-testt"}, id="too long"),
+        pytest.param({"Authorization": "Bearer SK-TEST"}, id="in capitals"),
+        pytest.param({"Authorization": "Bearer sk-test,sk-other"}, id="two at once"),
+        pytest.param({"x-api-key": "Bearer sk-test"}, id="bearer in x-api-key"),
+        pytest.param({"api-key": "wrong"}, id="wrong"),
+        pytest.param({"api-key": "\xff\xfe"}, id="no text"),
+        pytest.param({"x-api-key": ""}, id="empty x-api-key"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", "/v1/models"), ("GET", "/models/gpt-4"), ("POST", "/chat/completions"),
+     ("POST", COMPLETIONS)],
+)  # fmt: skip
+def test_without_a_key_nothing_is_served(method: str, path: str, headers: dict[str, str]) -> None:
+    """A missing or wrong key is 401 on every route that uses an account or names one."""
+    site = Site(keys=("sk-test", "sk-other"))
+
+    answer = site.open(path, method=method, headers=headers)
+
+    assert (401, "authentication_error", "invalid_api_key") == (
+        answer.status_code,
+        error(answer)["type"],
+        error(answer)["code"],
+    )
+    assert "sk-" not in error(answer)["message"]
+    assert [] == site.upstream.asked
+
+
+def test_the_key_is_looked_at_before_the_body(site: Site) -> None:
+    """A stranger hears nothing about bodies."""
+    assert 401 == site.post(b"x" * 20_000, headers={}).status_code

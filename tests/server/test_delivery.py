@@ -1,0 +1,393 @@
+"""Events as an HTTP answer: first word, silence, hang-up, failure, the server's end."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from itertools import repeat
+
+import orjson
+import pytest
+from openai.types.chat import ChatCompletion
+
+from poe_proxy.apis.chat_completions.parsing import Form
+from poe_proxy.apis.chat_completions.rendering import Completion
+from poe_proxy.chat import Done, Idle, Reasoning, Text, Waiting
+from poe_proxy.errors import (
+    BotNotFound,
+    PromptTooLong,
+    TokenExhausted,
+    TokenLimited,
+    TokenRejected,
+    UpstreamInterrupted,
+    UpstreamOverloaded,
+    UpstreamTimeout,
+    UpstreamUnreachable,
+)
+from poe_proxy.server import delivery
+from poe_proxy.server.client_socket import ClientSocket
+
+from ..fakes import Clock, FakeUpstream, Step, ask
+from .site import COMPLETIONS, HELLO, Site, error, lines, text
+
+
+@pytest.mark.parametrize("path", ["/chat/completions", COMPLETIONS])
+def test_a_whole_answer(site: Site, path: str) -> None:
+    """A chat request is answered with a completion that OpenAI's own type accepts."""
+    answer = site.post(orjson.dumps(HELLO), path)
+
+    completion = ChatCompletion.model_validate_json(answer.data, strict=True)
+    assert (200, "application/json") == (answer.status_code, answer.content_type)
+    assert "Hello there" == completion.choices[0].message.content
+    assert completion.usage is not None
+    assert site.is_all_free()
+
+
+def test_a_streamed_answer(site: Site) -> None:
+    """A stream has the headers that keep proxies from holding it back, and ends with [DONE]."""
+    answer = site.ask(stream=True)
+
+    assert (200, "text/event-stream; charset=utf-8", "no-cache", "no") == (
+        answer.status_code,
+        answer.content_type,
+        answer.headers["Cache-Control"],
+        answer.headers["X-Accel-Buffering"],
+    )
+    assert "[DONE]" == lines(answer)[-1]
+    assert "Hello there" == text(answer)
+    answer.close()
+    assert site.is_all_free()
+
+
+def test_a_stream_is_not_collected() -> None:
+    """The first text is out before the upstream works on the next one."""
+    log: list[str] = []
+    site = Site(Text("one"), lambda: log.append("working on two"), Text("two"), Done())
+
+    for frame in site.ask(stream=True).response:
+        log.extend(word for word in ("one", "two") if word.encode() in frame)
+
+    assert ["one", "working on two", "two"] == log
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    ("failure", "status", "code"),
+    [
+        (BotNotFound("No bot.", param="model"), 404, "model_not_found"),
+        (PromptTooLong("Too long."), 400, "context_length_exceeded"),
+        (TokenRejected("Logged out."), 502, "upstream_auth"),
+        (TokenLimited("Slow down.", retry_after=40), 429, "rate_limit_exceeded"),
+        (TokenExhausted("Empty."), 429, "insufficient_quota"),
+        (UpstreamUnreachable("Away."), 502, "upstream_unreachable"),
+        (UpstreamOverloaded("Busy."), 503, "upstream_overloaded"),
+        (UpstreamTimeout("Silence."), 504, "upstream_timeout"),
+    ],
+)
+def test_a_failure_before_the_first_word_is_a_status(
+    failure: Exception, status: int, code: str, stream: bool
+) -> None:
+    """Streamed or whole, what fails early is told with a real status and an error object."""
+    answer = Site(Idle(), failure).ask(stream=stream)
+
+    assert (status, code) == (answer.status_code, error(answer)["code"])
+
+
+def test_a_failure_within_a_stream_is_its_last_frame() -> None:
+    """Once words are out the failure is an error object in the stream; no [DONE] follows."""
+    site = Site(Text("Hel"), UpstreamTimeout("Silence."))
+
+    answer = site.ask(stream=True)
+
+    *chunks, last = lines(answer)
+    assert 200 == answer.status_code
+    assert "Hel" in chunks[-1]
+    assert "upstream_timeout" == orjson.loads(last)["error"]["code"]
+    answer.close()
+    assert site.is_all_free()
+
+
+def test_a_failure_within_a_whole_answer_is_a_status() -> None:
+    """A whole answer is all or nothing."""
+    answer = Site(Text("Hel"), UpstreamTimeout("Silence.")).ask()
+
+    assert (504, "upstream_timeout") == (answer.status_code, error(answer)["code"])
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_fault_of_our_own_is_told_without_its_details(
+    stream: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A bug is a 500 that names the request; the log has the rest."""
+    site = Site(ZeroDivisionError("secret"))
+
+    answer = site.ask(stream=stream)
+
+    assert (500, "internal_error") == (answer.status_code, error(answer)["code"])
+    assert answer.headers["x-request-id"] in error(answer)["message"]
+    assert b"secret" not in answer.data
+    assert "ZeroDivisionError" in caplog.text
+    assert site.is_all_free()
+
+
+def test_a_fault_of_our_own_within_a_stream_is_told_too(caplog: pytest.LogCaptureFixture) -> None:
+    """A bug in mid-stream is an error object as well, not a connection that just breaks."""
+    site = Site(Text("Hel"), ZeroDivisionError("secret"))
+
+    answer = site.ask(stream=True)
+
+    last = orjson.loads(lines(answer)[-1])["error"]
+    assert "internal_error" == last["code"]
+    assert answer.headers["x-request-id"] in last["message"]
+    assert b"secret" not in answer.data
+    assert "ZeroDivisionError" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "failure", [ZeroDivisionError("secret"), UpstreamTimeout("Silence.")], ids=["ours", "Poe's"]
+)
+def test_any_failure_within_a_stream_may_be_told_in_the_answer_too(failure: Exception) -> None:
+    """With ERRORS_AS_TEXT its message is the last text, and the error object still follows."""
+    answer = Site(Text("Hel"), failure, errors_as_text=True).ask(stream=True)
+
+    message = orjson.loads(lines(answer)[-1])["error"]["message"]
+    assert f"Hel\n\nError: {message}" == text(answer)
+    assert "secret" not in message
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_status_needs_no_text(stream: bool) -> None:
+    """ERRORS_AS_TEXT makes no answer of a failure that has a status."""
+    answer = Site(UpstreamTimeout("Silence."), errors_as_text=True).ask(stream=stream)
+
+    assert (504, "Silence.") == (answer.status_code, error(answer)["message"])
+
+
+def test_long_silence_opens_the_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After KEEP_ALIVE seconds without a word the stream opens all the same, with a comment."""
+    monkeypatch.setattr(delivery, "KEEP_ALIVE", 0.0)
+    site = Site(Idle(), UpstreamTimeout("Silence."))
+
+    answer = site.ask(stream=True)
+
+    first, *_, last = lines(answer)
+    assert (200, ": keep-alive") == (answer.status_code, first)
+    assert "upstream_timeout" == orjson.loads(last)["error"]["code"]
+
+
+def test_short_silence_keeps_the_status_open() -> None:
+    """Until then silence decides nothing: a failure still is a status."""
+    assert 504 == Site(*repeat(Idle(), 50), UpstreamTimeout("x")).ask(stream=True).status_code
+
+
+def test_a_thought_opens_the_stream() -> None:
+    """Reasoning is a word too."""
+    site = Site(Reasoning("Hm."), UpstreamTimeout("Silence."))
+
+    answer = site.ask(stream=True)
+
+    assert 200 == answer.status_code
+    assert '"reasoning_content":"Hm."' in lines(answer)[1]
+
+
+@pytest.fixture
+def gone() -> Iterator[socket.socket]:
+    """Our end of a connection that the client has closed."""
+    ours, theirs = socket.socketpair()
+    theirs.close()
+    with ours:
+        yield ours
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_client_that_leaves_in_silence_is_noticed(gone: socket.socket, stream: bool) -> None:
+    """While the bot thinks, a hang-up stops it and frees the token."""
+    site = Site(*repeat(Idle(), 1000))
+
+    answer = site.post(
+        orjson.dumps({**HELLO, "stream": stream}), environ_overrides={"gunicorn.socket": gone}
+    )
+
+    assert 499 == answer.status_code
+    assert (1, 0) == (site.upstream.hung_up, site.upstream.open)
+    assert site.is_all_free()
+
+
+def test_a_client_that_leaves_while_the_bot_talks_is_noticed(
+    gone: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A whole answer is given up too, although the bot never pauses."""
+    monkeypatch.setattr(delivery, "CHECK_EVERY", 0.0)
+    site = Site(*repeat(Text("on and "), 100), Done())
+
+    answer = site.post(orjson.dumps(HELLO), environ_overrides={"gunicorn.socket": gone})
+
+    assert 499 == answer.status_code
+    assert (1, 0) == (site.upstream.hung_up, site.upstream.open)
+    assert site.is_all_free()
+
+
+def test_a_client_that_leaves_within_the_stream_is_noticed(
+    gone: socket.socket, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A hang-up in mid-stream ends it without a word, and is no fault in the log."""
+    site = Site(Text("Hel"), *repeat(Idle(), 1000))
+
+    answer = site.post(
+        orjson.dumps({**HELLO, "stream": True}), environ_overrides={"gunicorn.socket": gone}
+    )
+
+    assert 2 == len(lines(answer))
+    answer.close()
+    assert site.upstream.hung_up == 1
+    assert site.is_all_free()
+    assert "Traceback" not in caplog.text
+
+
+class Killed(BaseException):
+    """What the server raises in a request that it no longer waits for."""
+
+
+def test_a_stream_that_the_server_ends_says_so() -> None:
+    """The client of a server that stops gets an error event; the bot and the token are free."""
+    site = Site(Text("Hel"), Killed())
+
+    frames = iter(site.ask(stream=True).response)
+    said = [next(frames) for _ in range(3)]
+    with pytest.raises(Killed):
+        next(frames)
+
+    assert "upstream_interrupted" == orjson.loads(said[-1].removeprefix(b"data: "))["error"]["code"]
+    assert site.is_all_free()
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_client_that_stops_reading_is_given_up(stream: bool) -> None:
+    """The server's writes to a client have a limit, or an account would be lent for ever."""
+    site = Site(Text("Hello"), Done())
+    with socket.socket() as ours:
+        site.post(
+            orjson.dumps({**HELLO, "stream": stream}), environ_overrides={"gunicorn.socket": ours}
+        )
+
+        limit = ours.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
+    assert 1000 * delivery.WRITE_TIMEOUT == limit
+
+
+def test_a_stream_that_the_server_closes_is_hung_up() -> None:
+    """Closing the response, begun or not, stops the bot and frees the token."""
+    for read in (0, 1, 3):
+        site = Site(Text("One"), *repeat(Text("more"), 1000))
+        answer = site.ask(stream=True)
+        frames = iter(answer.response)
+        for _ in range(read):
+            next(frames)
+
+        answer.close()
+
+        assert (1, 0) == (site.upstream.hung_up, site.upstream.open)
+        assert site.is_all_free()
+
+
+# ---- the generator itself
+
+
+class Client(ClientSocket):
+    """A client that is there."""
+
+    def __init__(self) -> None:
+        super().__init__({})
+
+
+def parts(*steps: Step, streams: bool = True, clock: Clock | None = None) -> list[str]:
+    """The parts of an answer to *steps*; of a stream, its frames without what encloses them."""
+    call = Completion(ask(), Form(streams=streams))
+    events = FakeUpstream(steps).play()
+    answer = [
+        one.decode() for one in delivery.answer(call, events, Client(), clock=clock or Clock())
+    ]
+    return [one.removeprefix("data: ").removesuffix("\n\n") for one in answer]
+
+
+def short(frame: str) -> str:
+    """A frame in a word: role, text, end, keep-alive, error."""
+    if not frame.startswith("{"):
+        return frame
+    fields = orjson.loads(frame)
+    if "error" in fields:
+        return str(fields["error"]["code"])
+    (choice,) = fields["choices"]
+    return choice["delta"].get("content") or ("role" if choice["delta"] else "end")
+
+
+def test_the_status_goes_out_before_the_first_frame() -> None:
+    """Once the bot has begun the answer is a 200, though there is nothing to send yet."""
+    assert ["", "role", "Hello", "end", "[DONE]"] == [
+        short(one) for one in parts(Waiting(), Idle(), Text("Hello"), Done())
+    ]
+
+
+def test_silence_is_filled_with_comments() -> None:
+    """After so many seconds without a frame a keep-alive goes out, in line or not."""
+    clock = Clock()
+
+    def silence() -> None:
+        clock.go(delivery.KEEP_ALIVE)
+
+    said = parts(Text("Hel"), silence, Idle(), silence, Waiting(), Text("lo"), Done(), clock=clock)
+
+    assert ["", "role", "Hel", ": keep-alive", ": keep-alive", "lo", "end", "[DONE]"] == [
+        short(one) for one in said
+    ]
+
+
+def test_short_silence_is_left_silent() -> None:
+    """An idle moment sends nothing."""
+    assert 5 == len(parts(Idle(), Idle(), Text("x"), Idle(), Waiting(), Done()))
+
+
+def test_each_frame_begins_the_silence_anew() -> None:
+    """Keep-alives come every KEEP_ALIVE seconds of silence, counted from the last frame."""
+    clock = Clock()
+
+    def after(seconds: float) -> Step:
+        return lambda: clock.go(seconds)
+
+    said = parts(
+        Text("a"), after(14.9), Idle(), after(0.1), Idle(), after(14.9), Text("b"),
+        after(14.9), Idle(), after(0.1), Idle(), Done(), clock=clock,
+    )  # fmt: skip
+
+    assert ["", "role", "a", ": keep-alive", "b", ": keep-alive", "end", "[DONE]"] == [
+        short(one) for one in said
+    ]
+
+
+@pytest.mark.parametrize("streams", [False, True])
+def test_a_reply_without_an_end_is_no_answer(streams: bool) -> None:
+    """Events that end without `Done` are a failure: half an answer is never shown as whole."""
+    if streams:
+        assert "upstream_interrupted" == short(parts(Text("Hel"))[-1])
+    else:
+        with pytest.raises(UpstreamInterrupted):
+            parts(Text("Hel"), streams=False)
+
+
+def test_a_bug_in_the_dressing_ends_the_stream_with_an_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Wherever a fault lies, the client reads an error object and the bot is stopped."""
+
+    def frames(self: Completion, events: object) -> Iterator[bytes]:
+        yield b"data: {}\n\n"
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Completion, "frames", frames)
+    site = Site(Text("Hel"), *repeat(Text("lo"), 3), Done())
+
+    answer = site.ask(stream=True)
+
+    assert "internal_error" == orjson.loads(lines(answer)[-1])["error"]["code"]
+    answer.close()
+    assert (0, 1) == (site.upstream.open, site.upstream.hung_up)
+    assert site.is_all_free()

@@ -1,0 +1,92 @@
+"""Failures as HTTP answers."""
+
+from __future__ import annotations
+
+from itertools import repeat
+
+import pytest
+
+from poe_proxy.chat import Text
+from poe_proxy.errors import (
+    TokenExhausted,
+    TokenLimited,
+    UpstreamOverloaded,
+    UpstreamTimeout,
+)
+
+from .site import COMPLETIONS, Site, error
+
+
+def test_a_limit_says_when_to_come_back() -> None:
+    """Retry-After is in whole seconds, never more than the openai packages are ready to wait;
+    a client that has to wait for points need not retry."""
+    limited = Site(TokenLimited("Slow down.", retry_after=39.2)).ask()
+    empty = Site(TokenExhausted("Empty.", retry_after=500)).ask()
+
+    assert "40" == limited.headers["Retry-After"]
+    assert "x-should-retry" not in limited.headers
+    assert "false" == empty.headers["x-should-retry"]
+    for seconds, header in ((2.5, "3"), (0.2, "1"), (7, "7"), (3600, "60")):
+        busy = Site(UpstreamOverloaded("Busy.", retry_after=seconds)).ask()
+        assert header == busy.headers["Retry-After"]
+    assert "Retry-After" not in Site(UpstreamTimeout("Silence.")).ask().headers
+
+
+def test_no_free_token_is_429() -> None:
+    """While the only token is in use, a second request hears so once its time in line is over."""
+    site = Site(*repeat(Text("on and on"), 5))
+    first = site.ask(stream=True)
+    next(iter(first.response))
+
+    second = site.ask(stream=True)
+
+    assert (429, "1") == (second.status_code, second.headers["Retry-After"])
+    first.close()
+    assert site.is_all_free()
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/v2/models", "/v1/responses", "/.env", "/v1/embeddings", "/v1/messages",
+     "/v1/messages/count_tokens", "/v1/completions", "/v1/images/generations"],
+)  # fmt: skip
+def test_an_unknown_path_is_404(site: Site, path: str) -> None:
+    """A path that leads nowhere says so in OpenAI's shape, with the paths that do."""
+    answer = site.post(b"{}", path)
+
+    assert (404, "invalid_request_error", "not_found") == (
+        answer.status_code,
+        error(answer)["type"],
+        error(answer)["code"],
+    )
+    assert path in error(answer)["message"]
+    assert COMPLETIONS in error(answer)["message"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("GET", COMPLETIONS, "OPTIONS, POST"),
+        ("PUT", "/chat/completions", "OPTIONS, POST"),
+        ("POST", "/v1/models", "GET, HEAD, OPTIONS"),
+        ("DELETE", "/v1/models/gpt-4", "GET, HEAD, OPTIONS"),
+        ("DELETE", "/", "GET, HEAD, OPTIONS"),
+    ],
+)
+def test_a_wrong_method_is_405(site: Site, method: str, path: str, allowed: str) -> None:
+    """A method that a path does not take says so in OpenAI's shape, and names those it takes."""
+    answer = site.open(path, method=method)
+
+    assert (405, "method_not_allowed", allowed) == (
+        answer.status_code,
+        error(answer)["code"],
+        answer.headers["Allow"],
+    )
+
+
+def test_a_name_that_is_far_too_long_is_not_repeated() -> None:
+    """What is wrong is said in a few words."""
+    answer = Site().ask(model="x" * 5000)
+
+    assert (404, "model_not_found") == (answer.status_code, error(answer)["code"])
+    assert len(error(answer)["message"]) < 200

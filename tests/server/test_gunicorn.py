@@ -1,0 +1,382 @@
+"""gunicorn's hooks without a server: what each does, and that gunicorn takes them."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from gunicorn.arbiter import Arbiter as RealArbiter
+from gunicorn.config import Config as RealConfig
+from gunicorn.glogging import Logger as RealLog
+
+from poe_proxy.server import gunicorn
+
+#: Reserved for documentation: no machine has it.
+NOT_OURS = "192.0.2.1"
+
+
+@dataclass
+class Log:
+    lines: list[str] = field(default_factory=list)
+
+    def warning(self, message: str, *args: object) -> None:
+        self.lines.append(message % args)
+
+    error = exception = warning
+
+
+@dataclass
+class Config:
+    workers: int = 1
+    address: list[Any] = field(default_factory=list)
+    graceful_timeout: int = 60
+
+    def set(self, name: str, value: object) -> None:
+        assert hasattr(self, name)
+        setattr(self, name, value)
+
+
+@dataclass
+class Arbiter:
+    cfg: Config = field(default_factory=Config)
+    log: Log = field(default_factory=Log)
+    num_workers: int = 1
+    handle_hup: Callable[[], None] = lambda: None
+
+
+@dataclass
+class Worker:
+    """One that has not loaded its app; `serving` makes one that has."""
+
+    cfg: Config = field(default_factory=Config)
+    log: Log = field(default_factory=Log)
+
+
+def serving(close: Callable[[], None]) -> Worker:
+    """A worker with an app whose services are given back by *close*."""
+    worker: Any = Worker()
+    worker.wsgi = SimpleNamespace(extensions={"poe_proxy": SimpleNamespace(close=close)})
+    return worker
+
+
+# ---- what gunicorn takes, and what it has
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["on_starting", "nworkers_changed", "when_ready", "post_fork", "worker_int", "worker_exit"],
+)
+def test_gunicorn_takes_each_hook(name: str) -> None:
+    """Its own check of a hook's arguments passes."""
+    config = RealConfig()
+    config.set(name, getattr(gunicorn, name))
+
+    assert config.settings[name].get() is getattr(gunicorn, name)
+
+
+def test_gunicorn_has_what_the_hooks_use() -> None:
+    """The protocols, for which gunicorn ships no types, say what is there."""
+    assert callable(RealArbiter.handle_hup)
+    assert isinstance(RealArbiter.num_workers, property)
+    assert [] == [name for name in ("warning", "error", "exception") if not hasattr(RealLog, name)]
+    assert isinstance(RealConfig().graceful_timeout, int)
+    assert [("127.0.0.1", 8000)] == RealConfig().address
+
+
+# ---- settings in gunicorn's spelling
+
+
+@pytest.mark.parametrize(
+    ("host", "listens_at"),
+    [("0.0.0.0", "0.0.0.0"), ("localhost", "localhost"), ("::", "::"), ("[::1]", "::1")],
+)
+def test_an_address_is_read_by_gunicorn_as_it_was_meant(host: str, listens_at: str) -> None:
+    """IPv4, a name, and IPv6 in either of its spellings."""
+    config = RealConfig()
+    config.set("bind", gunicorn.address(host, 9000))
+
+    assert [(listens_at, 9000)] == config.address
+
+
+@pytest.mark.parametrize(
+    ("given", "written"),
+    [
+        ((), ""),
+        (("*",), "*"),
+        (("10.1.2.3",), "10.1.2.3,::ffff:10.1.2.3/128"),
+        (("10.0.0.0/8",), "10.0.0.0/8,::ffff:10.0.0.0/104"),
+        (("::1", "2001:db8::/32"), "::1,2001:db8::/32"),
+    ],
+)
+def test_ipv4_is_written_as_it_may_come_over_ipv6_too(given: tuple[str, ...], written: str) -> None:
+    """A proxy with an IPv4 address is believed on a socket that takes both kinds."""
+    assert written == gunicorn.networks(given)
+
+
+# ---- on_starting
+
+
+@pytest.fixture
+def taken() -> Iterator[int]:
+    """A port that something listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener.getsockname()[1]
+
+
+@pytest.fixture(autouse=True)
+def no_socket_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("LISTEN_FDS", "GUNICORN_PID"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_more_than_one_worker_is_refused_with_the_reason() -> None:
+    """Each would spend the limits of the accounts again."""
+    with pytest.raises(SystemExit, match=r"one worker, and 3 were asked for.*WEB_CONCURRENCY=1"):
+        gunicorn.on_starting(Arbiter(Config(workers=3)))
+
+
+def test_a_taken_port_is_said_in_one_line(taken: int) -> None:
+    """gunicorn itself would try five times, and end with a traceback."""
+    with pytest.raises(SystemExit, match=f"^Port {taken} is taken; .* set PORT to another.$"):
+        gunicorn.on_starting(Arbiter(Config(address=[("127.0.0.1", taken)])))
+
+
+def test_an_address_of_another_machine_is_said_in_one_line() -> None:
+    """HOST may name what this machine is called elsewhere."""
+    with pytest.raises(SystemExit, match=f"^Cannot listen on HOST {NOT_OURS}, PORT 8080: .*[.]$"):
+        gunicorn.on_starting(Arbiter(Config(address=[(NOT_OURS, 8080)])))
+
+
+@pytest.mark.parametrize("variable", ["LISTEN_FDS", "GUNICORN_PID"])
+def test_a_socket_that_is_already_open_is_not_tried(
+    taken: int, variable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From systemd, or from the gunicorn before this one: its port is taken, by itself."""
+    monkeypatch.setenv(variable, "1")
+
+    gunicorn.on_starting(Arbiter(Config(address=[("127.0.0.1", taken)])))
+
+
+def test_one_worker_starts_where_nothing_is_in_the_way(taken: int) -> None:
+    """A port that is free, on another address than the one taken, and a Unix socket."""
+    gunicorn.on_starting(Arbiter(Config(address=[("127.0.0.9", taken), "/run/poe-proxy.sock"])))
+
+
+# ---- nworkers_changed
+
+
+@pytest.mark.parametrize(
+    ("new", "old", "workers", "lines"), [(2, 1, 1, 1), (1, None, 9, 0), (1, 2, 9, 0), (0, 1, 9, 0)]
+)
+def test_a_second_worker_is_taken_back(new: int, old: int | None, workers: int, lines: int) -> None:
+    """The log says so; the number at the start, and fewer workers, are left alone."""
+    server = Arbiter(num_workers=9)
+
+    gunicorn.nworkers_changed(server, new, old)
+
+    assert (workers, lines) == (server.num_workers, len(server.log.lines))
+
+
+# ---- when_ready
+
+
+@pytest.mark.parametrize(("status", "reloads", "lines"), [(0, 1, 0), (256, 0, 1)])
+def test_a_reload_happens_only_if_a_process_of_its_own_could_start(
+    status: int, reloads: int, lines: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It gets the arguments of this one, and tries settings and code without serving."""
+    tried: list[Any] = []
+    done: list[str] = []
+
+    def spawn(program: str, command: list[str], environ: dict[str, str]) -> int:
+        tried.extend([program, command, environ["LOG_LEVEL"]])
+        return 4711
+
+    def wait(pid: int, options: int) -> tuple[int, int]:
+        tried.append(pid)
+        return pid, status
+
+    monkeypatch.setattr(sys, "argv", ["gunicorn", "-b", ":9000", "wsgi:app"])
+    monkeypatch.setattr(os, "posix_spawn", spawn)
+    monkeypatch.setattr(os, "waitpid", wait)
+    server = Arbiter(handle_hup=lambda: done.append("reloaded"))
+
+    gunicorn.when_ready(server)
+    assert [] == tried
+    server.handle_hup()
+
+    check = [sys.executable, "-m", "gunicorn", "-b", ":9000", "wsgi:app", "--check-config"]
+    assert [sys.executable, check, "WARNING", 4711] == tried
+    assert (reloads, lines) == (len(done), len(server.log.lines))
+
+
+# ---- the end of a worker
+
+
+@pytest.mark.parametrize(("grace", "of_worker"), [(60, 55), (6, 1), (3, 0)])
+def test_a_worker_ends_its_replies_before_gunicorn_kills_it(grace: int, of_worker: int) -> None:
+    """Its own grace is shorter by the time that its end takes, and never negative."""
+    worker = Worker(Config(graceful_timeout=grace))
+
+    gunicorn.post_fork(Arbiter(), worker)
+
+    assert of_worker == worker.cfg.graceful_timeout
+
+
+def test_an_interrupted_worker_gives_no_grace_and_has_time_to_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """gunicorn ends the process when the hook returns."""
+    worker = Worker()
+    waits: list[tuple[int, float]] = []
+
+    def sleep(seconds: float) -> None:
+        waits.append((worker.cfg.graceful_timeout, seconds))
+
+    # Its own clock alone: another thread may sleep meanwhile.
+    monkeypatch.setattr(gunicorn, "time", SimpleNamespace(sleep=sleep))
+
+    gunicorn.worker_int(worker)
+
+    assert [(0, gunicorn.INTERRUPT_TIME)] == waits
+    assert gunicorn.INTERRUPT_TIME > gunicorn.END_TIME
+
+
+def test_what_is_kept_between_requests_is_given_back_once() -> None:
+    """The app's services are closed when the worker ends, and nothing is logged."""
+    closed: list[str] = []
+    worker = serving(lambda: closed.append("closed"))
+
+    gunicorn.worker_exit(Arbiter(), worker)
+
+    assert ["closed"] == closed
+    assert [] == worker.log.lines
+
+
+@pytest.mark.parametrize("app", [None, SimpleNamespace(), SimpleNamespace(extensions={})])
+def test_a_worker_without_our_app_just_ends(app: object) -> None:
+    """One that could not load it, or was given another, has nothing to give back."""
+    worker: Any = Worker()
+    if app is not None:
+        worker.wsgi = app
+
+    gunicorn.worker_exit(Arbiter(), worker)
+
+    assert [] == worker.log.lines
+
+
+def test_a_failure_to_close_ends_in_the_log() -> None:
+    """The worker ends all the same."""
+    worker = serving(lambda: [][0])
+
+    gunicorn.worker_exit(Arbiter(), worker)
+
+    assert ["Connections were not closed."] == worker.log.lines
+
+
+def test_a_close_that_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The worker ends within the time that gunicorn leaves it."""
+    assert gunicorn.CLOSE_TIME <= gunicorn.END_TIME - 4
+    monkeypatch.setattr(gunicorn, "CLOSE_TIME", 0.01)
+    begun, freed = threading.Event(), threading.Event()
+
+    def hang() -> None:
+        begun.set()
+        freed.wait()
+
+    worker = serving(hang)
+    try:
+        gunicorn.worker_exit(Arbiter(), worker)
+
+        assert begun.wait(60)
+        assert ["Connections were not closed within 0.01 s; ending anyway."] == worker.log.lines
+    finally:
+        freed.set()
+
+
+# ---- write_error
+
+
+class Wire:
+    """A client's socket, which keeps what is sent."""
+
+    def __init__(self) -> None:
+        self.sent = b""
+        self.blocks = True
+        self.blocked_while_sending = True
+
+    def setblocking(self, flag: bool) -> None:
+        self.blocks = flag
+
+    def sendall(self, data: bytes) -> None:
+        self.sent += data
+        self.blocked_while_sending = self.blocks
+
+
+class FullWire(Wire):
+    """One whose client does not read."""
+
+    def sendall(self, data: bytes) -> None:
+        super().sendall(data)
+        raise BlockingIOError
+
+
+def error_of(wire: Wire) -> tuple[list[str], dict[str, Any]]:
+    """The lines of the head, and the error object."""
+    head, _, body = wire.sent.partition(b"\r\n\r\n")
+    return head.decode("latin-1").split("\r\n"), json.loads(body)["error"]
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "message", "type_", "text"),
+    [
+        (400, "Bad Request", "Invalid Method 'x'", "invalid_request_error", "Invalid Method 'x'"),
+        (414, "URI Too Long", "", "invalid_request_error", "URI Too Long"),
+        (400, "Bad Request", "é" * 300, "invalid_request_error", "é" * 200),
+        (500, "Internal Server Error", "", "server_error", "Internal Server Error"),
+        (501, "Bad Request", "Unsupported", "server_error", "Unsupported"),
+    ],
+)
+def test_what_is_not_http_is_answered_as_any_other_error(
+    status: int, reason: str, message: str, type_: str, text: str
+) -> None:
+    """The error object in the body, its type by the status, its message not too long."""
+    wire: Any = Wire()
+
+    gunicorn.write_error(wire, status, reason, message)
+
+    head, error = error_of(wire)
+    assert f"HTTP/1.1 {status} {reason}" == head[0]
+    assert (type_, text, None) == (error["type"], error["message"], error["param"])
+
+
+def test_the_head_of_such_an_answer_is_that_of_any_other() -> None:
+    """An id, CORS, a length that is right; and the connection ends, as what follows is unknown."""
+    wire: Any = Wire()
+
+    gunicorn.write_error(wire, 400, "Bad Request", "Not “HTTP”.")
+
+    headers = dict(line.split(": ") for line in error_of(wire)[0][1:])
+    assert headers["x-request-id"].startswith("req_")
+    assert "*" == headers["Access-Control-Allow-Origin"]
+    assert "application/json" == headers["Content-Type"]
+    assert "close" == headers["Connection"]
+    assert len(wire.sent.partition(b"\r\n\r\n")[2]) == int(headers["Content-Length"])
+
+
+def test_a_client_that_does_not_read_is_not_waited_for() -> None:
+    """The answer is sent without blocking, and then the socket blocks again."""
+    wire: Any = FullWire()
+
+    with pytest.raises(BlockingIOError):
+        gunicorn.write_error(wire, 400, "Bad Request", "Nothing.")
+
+    assert (False, True) == (wire.blocked_while_sending, wire.blocks)

@@ -1,0 +1,35 @@
+"""What the tests of stages share: a source of events, and what events leave behind."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable
+
+from poe_proxy.chat import Replaced, ReplyEvent, Text
+from poe_proxy.shaping.pipeline import Stage, run
+
+
+def stream(events: Iterable[ReplyEvent]) -> Generator[ReplyEvent, None, None]:
+    """The events as an upstream yields them."""
+    yield from events
+
+
+def through(events: Iterable[ReplyEvent], *stages: Stage) -> list[ReplyEvent]:
+    """What the stages make of the events."""
+    return list(run(stream(events), *stages))
+
+
+def content(events: Iterable[ReplyEvent]) -> str:
+    """The text that the events leave behind."""
+    text = ""
+    for event in events:
+        match event:
+            case Text(more):
+                text += more
+            case Replaced(whole):
+                text = whole
+    return text
+
+
+def pieces(text: str, size: int) -> list[Text]:
+    """The text in pieces of *size* characters."""
+    return [Text(text[at : at + size]) for at in range(0, len(text), size)]

@@ -1,0 +1,110 @@
+"""JSON as bots write it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from poe_proxy.shaping.loose_json import Nesting, read, write
+
+
+@pytest.mark.parametrize(
+    "text", ["{}", "[1, 2.5]", '"a"', "null", ' {"a": "\\ud83d"}\n', '{"a": [{"b": "}"}]}']
+)
+def test_strict_json_is_read_as_it_is(text: str) -> None:
+    """It is known for strict, so that it can be passed on letter by letter."""
+    assert (json.loads(text), True) == read(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ('{"a": 1,}', {"a": 1}),
+        ("[1, 2 ,\n]", [1, 2]),
+        ('{"a": [1,],}', {"a": [1]}),
+        ('{"a": "b\nc\td"}', {"a": "b\nc\td"}),
+        ('{"a": "it\\\'s"}', {"a": "it's"}),
+        ('{"a": ",}", "b": "\\",]",}', {"a": ",}", "b": '",]'}),
+        ('{"a": "\\\\\'",}', {"a": "\\'"}),
+    ],
+)
+def test_slips_whose_meaning_is_certain_are_put_up_with(text: str, value: Any) -> None:
+    """A comma too many, bare newlines and tabs, a quotation mark that needs no backslash."""
+    assert (value, False) == read(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "a", "{'a': 1}", '{"a": 1', '{"a": NaN}', "[Infinity]", '{"a": "\\d"}', "[, 1]", '{"a" 1}',
+     "[" * 50_000 + "]" * 50_000],
+)  # fmt: skip
+def test_everything_else_is_not_json(text: str) -> None:
+    """Nothing is guessed at, and depth is no fault of ours."""
+    with pytest.raises(ValueError, match=r"."):
+        read(text)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ({"a": "é 🏯"}, '{"a": "é 🏯"}'),
+        ({"a": "é \ud83d"}, '{"a": "\\u00e9 \\ud83d"}'),
+        (None, "null"),
+    ],
+)
+def test_what_is_written_can_be_sent(value: Any, text: str) -> None:
+    """In its own letters, unless UTF-8 has none for them."""
+    assert text == write(value)
+    write(value).encode()
+
+
+def test_infinity_cannot_be_written() -> None:
+    """JSON does not have it."""
+    with pytest.raises(ValueError, match=r"."):
+        write(float("inf"))
+
+
+ENDS = [
+    ("{} more", 2),
+    ('{"a": [1, {"b": 2}]} more', 20),
+    ('[{"a": "]}"}]', 13),
+    ('{"a": "\\"}"}}', 12),
+    ('{"a": "\\\\"}}', 11),
+    ('{"a": 1</tool_call>', 7),
+    ('{"a": "</tool_call>"}', 21),
+    ("{]", 2),
+    ('{"a": "}', None),
+    ('{"a": {', None),
+    ("", None),
+]
+
+
+@pytest.mark.parametrize(("text", "end"), ENDS)
+def test_the_end_of_a_value_is_found(text: str, end: int | None) -> None:
+    """Behind the bracket that closes it, or before a tag, wherever the text is cut."""
+    assert end == Nesting().end(text)
+    for first in range(len(text)):
+        nesting = Nesting()
+        ends = [nesting.end(text[:until]) for until in range(first, len(text) + 1)]
+        assert end == next((one for one in ends if one is not None), None), first
+
+
+def test_a_value_may_begin_further_on() -> None:
+    """What stands before it is not looked at."""
+    assert 5 == Nesting().end('"[ {} }', 3)
+
+
+@pytest.mark.parametrize(
+    ("text", "missing", "in_string"),
+    [('{"a": [{', "}]}", False), ('{"a": [1]', "}", False), ('{"a": "b', "}", True)],
+)
+def test_what_is_missing_of_an_open_value_is_known(
+    text: str, missing: str, in_string: bool
+) -> None:
+    """The brackets that would close it, and whether a string is open too."""
+    nesting = Nesting()
+
+    assert nesting.end(text) is None
+    assert (missing, in_string) == (nesting.missing, nesting.in_string)

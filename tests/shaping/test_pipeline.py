@@ -1,0 +1,192 @@
+"""The driver of stages, fed with scripts and the simplest of stages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from itertools import repeat
+
+import pytest
+
+from poe_proxy.chat import Done, Idle, Reasoning, ReplyEvent, Text, Usage, Waiting
+from poe_proxy.errors import UpstreamTimeout
+from poe_proxy.shaping.pipeline import Stage, let_end, run
+
+from ..fakes import FakeUpstream, Step, ask
+from .support import through
+
+
+class Made:
+    """A stage that makes of an event what a function makes of it, and keeps what it is fed."""
+
+    def __init__(self, make: Callable[[ReplyEvent], Iterable[ReplyEvent]]) -> None:
+        self.fed: list[ReplyEvent] = []
+        self._make = make
+
+    def feed(self, event: ReplyEvent) -> Iterable[ReplyEvent]:
+        self.fed.append(event)
+        return self._make(event)
+
+
+class Held:
+    """A stage that holds text back until something else comes."""
+
+    def __init__(self) -> None:
+        self._text = ""
+
+    def feed(self, event: ReplyEvent) -> Iterable[ReplyEvent]:
+        match event:
+            case Text(text):
+                self._text += text
+            case Idle():
+                yield event
+            case _:
+                if self._text:
+                    yield Text(self._text)
+                    self._text = ""
+                yield event
+
+
+def twice() -> Made:
+    return Made(lambda event: (event, event) if isinstance(event, Text) else (event,))
+
+
+def ending(word: str) -> Made:
+    """A stage that ends the reply at this word."""
+    return Made(lambda event: (Text("."), Done("length")) if event == Text(word) else (event,))
+
+
+def reply(upstream: FakeUpstream, *stages: Stage) -> list[ReplyEvent]:
+    return list(run(upstream.reply(ask(), "bot"), *stages))
+
+
+SCRIPT: list[Step] = [Waiting(), Reasoning("Hm."), Text("a"), Usage(1, 1), Done("length")]
+
+
+@pytest.mark.parametrize("number", [0, 1, 6])
+def test_what_the_stages_leave_alone_passes(number: int) -> None:
+    """Without a stage, and through stages that do nothing, a reply is what it was."""
+    stages = [Made(lambda event: (event,)) for _ in range(number)]
+
+    assert SCRIPT == reply(FakeUpstream(SCRIPT), *stages)
+
+
+def test_each_stage_is_fed_what_the_one_before_it_made() -> None:
+    """The first stage is the one nearest to the bot."""
+    first, second = twice(), twice()
+
+    events = through([Text("a"), Done()], first, second)
+
+    assert [Text("a")] * 4 + [Done()] == events
+    assert ([Text("a"), Done()], [Text("a")] * 2 + [Done()]) == (first.fed, second.fed)
+
+
+def test_each_event_is_passed_on_before_the_next_is_asked_for() -> None:
+    """Nothing is collected: an event is out before the upstream works on the next one."""
+    log: list[str] = []
+    upstream = FakeUpstream([Text("one"), lambda: log.append("on to two"), Text("two"), Done()])
+
+    for event in run(upstream.reply(ask(), "bot"), Made(lambda event: (event,))):
+        if isinstance(event, Text):
+            log.append(event.text)
+
+    assert ["one", "on to two", "two"] == log
+
+
+@pytest.mark.parametrize("stages", [[Held()], [twice(), Held()], [Held(), Held(), twice()]])
+def test_idle_comes_in_the_place_of_what_is_held_back(stages: Sequence[Stage]) -> None:
+    """One for each event of the source of which nothing came."""
+    events = through([Text("a"), Idle(), Text("b"), Reasoning("c"), Done()], *stages)
+
+    assert [Idle(), Idle(), Idle()] == events[:3]
+    assert [Reasoning("c"), Done()] == events[-2:]
+    assert Idle() not in events[3:]
+
+
+def test_what_is_held_back_at_the_end_comes_before_it() -> None:
+    """Each stage lets go what it holds before it passes `Done` on."""
+    assert [Idle(), Text("aa"), Done()] == through([Text("a"), Done()], twice(), Held(), Held())
+
+
+def test_a_stage_that_ends_the_reply_stops_the_bot() -> None:
+    """The source is closed, and stages behind it let go what they hold."""
+    upstream = FakeUpstream([Text("a"), Text("b"), *repeat(Text("c"), 9), Done()])
+
+    events = reply(upstream, ending("b"), Held())
+
+    assert [Idle(), Text("a."), Done("length")] == events
+    assert (0, 1) == (upstream.open, upstream.hung_up)
+
+
+def test_a_stage_that_ended_the_reply_is_not_fed_again() -> None:
+    """Nor is the source asked for more, and there is one end."""
+    stage = ending("a")
+    upstream = FakeUpstream([Text("a"), Done()])
+
+    assert [Text("."), Done("length")] == reply(upstream, twice(), stage)
+    assert [Text("a")] == stage.fed
+
+
+def test_a_source_that_is_done_is_not_hung_up_on() -> None:
+    """It comes to its own end before the stages are fed its `Done`, whatever they make of it."""
+    log: list[str] = []
+    upstream = FakeUpstream([Text("a"), Done(), lambda: log.append("the end of the source")])
+
+    def note(event: ReplyEvent) -> Iterable[ReplyEvent]:
+        log.append(type(event).__name__)
+        return (event,)
+
+    assert [Text("a"), Done()] == reply(upstream, Made(note))
+    assert ["Text", "the end of the source", "Done"] == log
+    assert (0, 0) == (upstream.open, upstream.hung_up)
+
+
+def test_a_source_without_an_end_has_none_here() -> None:
+    """A reply that breaks off breaks off; what was held is not said."""
+    assert [Idle()] == through([Text("a")], Held())
+
+
+@pytest.mark.parametrize("stages", [[], [twice()]])
+def test_hanging_up_closes_the_source(stages: Sequence[Stage]) -> None:
+    """Also between two events that came of one."""
+    upstream = FakeUpstream(SCRIPT[1:])
+    events = run(upstream.reply(ask(), "bot"), *stages)
+    assert [Reasoning("Hm."), Text("a")] == [next(events), next(events)]
+
+    events.close()
+
+    assert (0, 1) == (upstream.open, upstream.hung_up)
+
+
+def test_a_stage_that_fails_closes_the_source() -> None:
+    """Its failure passes."""
+
+    def fail(event: ReplyEvent) -> Iterable[ReplyEvent]:
+        raise ZeroDivisionError
+
+    upstream = FakeUpstream([Text("a"), Done()])
+
+    with pytest.raises(ZeroDivisionError):
+        reply(upstream, Made(fail))
+    assert (0, 1) == (upstream.open, upstream.hung_up)
+
+
+def test_a_failure_of_the_source_passes() -> None:
+    """The upstream's own failure is raised, after what came before it."""
+    upstream = FakeUpstream([Text("a"), UpstreamTimeout("too slow")])
+    events = run(upstream.reply(ask(), "bot"), twice())
+
+    assert [Text("a")] * 2 == [next(events), next(events)]
+    with pytest.raises(UpstreamTimeout):
+        next(events)
+    assert 0 == upstream.open
+
+
+def test_letting_a_reply_end_reads_it_to_its_end() -> None:
+    """What follows `Done` is read and dropped."""
+    upstream = FakeUpstream([Done(), Idle()])
+    events = upstream.reply(ask(), "bot")
+    next(events)
+
+    let_end(events)
+
+    assert (0, 0) == (upstream.open, upstream.hung_up)

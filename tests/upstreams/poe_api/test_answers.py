@@ -1,0 +1,461 @@
+"""Answers of Poe's, streamed and whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import orjson
+import pytest
+
+from poe_proxy.chat import Done, Reasoning, ReplyEvent, Text, ToolCallPart, Usage
+from poe_proxy.errors import (
+    BotFailed,
+    TokenLimited,
+    UpstreamInterrupted,
+    UpstreamProtocolError,
+)
+from poe_proxy.upstreams.poe_api.answers import Stream, whole_answer
+
+# ---- streamed answers
+
+
+def chunk(delta: Mapping[str, Any] | None = None, reason: str | None = None, **more: Any) -> bytes:
+    """The data of one event."""
+    choices = [] if delta is None else [{"index": 0, "delta": delta, "finish_reason": reason}]
+    return orjson.dumps({"id": "chatcmpl-1", "choices": choices, **more})
+
+
+def streamed(*data: bytes) -> list[ReplyEvent]:
+    """The events that these data and the end of the stream make."""
+    stream = Stream()
+    return [event for one in data for event in stream.feed(one)] + stream.close()
+
+
+def called(*deltas: Mapping[str, Any] | list[Mapping[str, Any]]) -> list[tuple[Any, ...]]:
+    """Index, id, name and arguments of the parts that deltas of tool calls make."""
+    chunks = [chunk({"tool_calls": d if isinstance(d, list) else [d]}) for d in deltas]
+    events = streamed(*chunks, chunk({}, "tool_calls"))
+    assert Done("tool_calls") == events.pop()
+    return [
+        (part.index, part.id, part.name, part.arguments)
+        for part in events
+        if isinstance(part, ToolCallPart)
+    ]
+
+
+def test_a_stream() -> None:
+    """A role and an empty content say nothing; usage comes behind the end."""
+    assert [
+        Reasoning("Hm"),
+        Text("Hel"),
+        Text("lo"),
+        Usage(3, 2, total_tokens=5),
+        Done("stop"),
+    ] == streamed(
+        chunk({"role": "assistant", "content": ""}),
+        chunk({"reasoning_content": "Hm", "reasoning": "Hm", "content": None}),
+        chunk({"content": "Hel"}),
+        chunk({"content": "lo", "unknown": {"a": 1}}, None, extra=[1]),
+        chunk({}, "stop"),
+        chunk(usage={"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}),
+        b"[DONE]",
+    )
+
+
+@pytest.mark.parametrize("field", ["reasoning_content", "reasoning"])
+def test_reasoning_has_two_names(field: str) -> None:
+    """Either will do."""
+    assert [Reasoning("Hm"), Done("stop")] == streamed(chunk({field: "Hm"}, "stop"))
+
+
+def test_reasoning_in_the_text_is_told_apart() -> None:
+    """A heading and a quotation are no content, and what was held back comes at the end."""
+    pieces = ("Thin", "king...\n\n> a", "\n\nAnswer")
+
+    assert [Reasoning("a"), Text("Answer"), Done("stop")] == streamed(
+        *(chunk({"content": piece}) for piece in pieces), chunk({}, "stop")
+    )
+    assert [Text("Thin"), Done("stop")] == streamed(chunk({"content": "Thin"}, "stop"))
+
+
+def test_text_before_a_call_comes_before_it() -> None:
+    """Even text that might have become a heading."""
+    call = {"index": 0, "id": "1", "function": {"name": "f", "arguments": "{}"}}
+
+    assert [Text("T"), ToolCallPart(0, "1", "f", "{}"), Done("tool_calls")] == streamed(
+        chunk({"content": "T"}), chunk({"tool_calls": [call]}, "tool_calls")
+    )
+
+
+@pytest.mark.parametrize(
+    ("poes", "ours"),
+    [
+        ("stop", "stop"),
+        ("length", "length"),
+        ("content_filter", "content_filter"),
+        ("tool_calls", "stop"),
+        ("surprise", "stop"),
+    ],
+)
+def test_finish_reasons(poes: str, ours: Any) -> None:
+    """Unknown ones are an ordinary end; `tool_calls` without a call would lead astray."""
+    assert [Done(ours)] == streamed(chunk({}, poes), b"[DONE]")
+
+
+@pytest.mark.parametrize("reason", ["stop", "function_call", None])
+def test_an_answer_with_calls_ends_with_calls(reason: str | None) -> None:
+    """Whatever the bot calls the end."""
+    call = {"index": 0, "id": "1", "function": {"name": "f", "arguments": "{}"}}
+
+    assert Done("tool_calls") == streamed(chunk({"tool_calls": [call]}, reason), b"[DONE]")[-1]
+
+
+def test_either_end_is_an_end() -> None:
+    """A finish reason without [DONE], and [DONE] without a reason."""
+    assert [Text("a"), Done("length")] == streamed(chunk({"content": "a"}, "length"))
+    assert [Text("a"), Done("stop")] == streamed(chunk({"content": "a"}), b"[DONE]")
+
+
+def test_a_silent_end_is_a_failure() -> None:
+    """Neither a finish reason nor [DONE]: nobody knows what is missing."""
+    stream = Stream()
+    stream.feed(chunk({"content": "a"}))
+
+    with pytest.raises(UpstreamInterrupted):
+        stream.close()
+
+
+def test_nothing_comes_after_the_end() -> None:
+    """Done is the last event, whatever Poe still has to say."""
+    stream = Stream()
+
+    assert [Done("stop")] == stream.feed(b"[DONE]")
+    assert stream.is_over
+    assert [] == stream.feed(chunk({"content": "more"}))
+    assert [] == stream.close()
+
+
+def test_an_error_within_the_stream_is_raised() -> None:
+    """With the class that its words deserve."""
+    stream = Stream()
+    assert [Text("a")] == stream.feed(chunk({"content": "a"}))
+    with pytest.raises(BotFailed, match=r"^It broke\.$"):
+        stream.feed(b'{"error":{"message":"It broke.","type":"provider_error"}}')
+    with pytest.raises(TokenLimited, match=r"^Slowly\.$"):
+        stream.feed(b'{"error":{"message":"Slowly.","code":429}}')
+
+
+@pytest.mark.parametrize("data", [b'{"choices": [', b"\xff", b"[1]", b"null", b'"x"', b"{}}"])
+def test_a_broken_chunk_is_a_failure(data: bytes) -> None:
+    """What it would have said is lost, so the rest is not the answer."""
+    with pytest.raises(UpstreamProtocolError):
+        Stream().feed(data)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"choices": None},
+        {"choices": {}},
+        {"choices": ["x"]},
+        {"choices": [{}]},
+        {"choices": [{"delta": None}]},
+        {"choices": [{"delta": "x", "finish_reason": 5}]},
+        {"choices": [{"delta": {"content": ["x"], "reasoning": 1, "tool_calls": ["x", None]}}]},
+        {"error": None, "usage": []},
+    ],
+)
+def test_what_is_unknown_is_passed_over(fields: Any) -> None:
+    """A chunk of another shape is no reason to give up, and never an exception of Python's."""
+    assert [] == Stream().feed(orjson.dumps(fields))
+
+
+# ---- usage
+
+
+@pytest.mark.parametrize(
+    ("given", "usage"),
+    [
+        (
+            {"prompt_tokens": 1, "completion_tokens": 0, "total_tokens": 1},
+            Usage(1, 0, total_tokens=1),
+        ),
+        ({"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": None}, Usage(1, 2)),
+        ({"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": "3"}, Usage(1, 2)),
+        (
+            {
+                "prompt_tokens": 1,
+                "completion_tokens": 26,
+                "prompt_tokens_details": {"audio_tokens": None, "cached_tokens": 4},
+                "completion_tokens_details": None,
+            },
+            Usage(1, 26, {"prompt_tokens_details": {"cached_tokens": 4}}),
+        ),
+        (
+            {
+                "prompt_tokens": 10,
+                "completion_tokens": 26,
+                "total_tokens": 217,
+                "prompt_tokens_details": {"audio_tokens": None},
+                "completion_tokens_details": {"reasoning_tokens": 181},
+            },
+            Usage(
+                10, 26, {"completion_tokens_details": {"reasoning_tokens": 181}}, total_tokens=217
+            ),
+        ),
+    ],
+)
+def test_usage_in_each_variant(given: Any, usage: Usage) -> None:
+    """The short one, the long one, and the one with nulls; the total is Poe's, not our sum."""
+    assert [usage] == Stream().feed(chunk(usage=given))
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"prompt_tokens": None, "completion_tokens": None, "total_tokens": None},
+        {"prompt_tokens": 1},
+        {"prompt_tokens": "1", "completion_tokens": 2},
+        {"prompt_tokens": 1, "completion_tokens": 2.5},
+        {"total_tokens": 3},
+    ],
+)
+def test_half_a_count_is_none(given: Any) -> None:
+    """Where Poe does not say how much was read and written, we do not say that it was nothing."""
+    assert [] == Stream().feed(chunk(usage=given))
+    assert [Done("stop")] == whole_answer(whole({"content": ""}, usage=given))
+
+
+# ---- tool calls
+
+
+def head(index: int | None, id: str | None, name: str | None, arguments: Any = "") -> Any:
+    given = {"index": index, "id": id, "type": "function"}
+    return {
+        **{key: value for key, value in given.items() if value is not None},
+        "function": {"name": name, "arguments": arguments},
+    }
+
+
+def more(index: int | None, arguments: str) -> Any:
+    return {"function": {"arguments": arguments}} | ({} if index is None else {"index": index})
+
+
+TWO_CALLS = [(0, "a", "f", ""), (0, None, None, "{}"), (1, "b", "g", ""), (1, None, None, "[]")]
+
+
+def test_calls_are_numbered_by_their_index() -> None:
+    """As they should be."""
+    assert TWO_CALLS == called(head(0, "a", "f"), more(0, "{}"), head(1, "b", "g"), more(1, "[]"))
+
+
+def test_calls_without_index_are_numbered_by_id_and_place() -> None:
+    """The first delta of a call has an id, the others belong to the last call."""
+    assert TWO_CALLS == called(
+        head(None, "a", "f"), more(None, "{}"), head(None, "b", "g"), more(None, "[]")
+    )
+
+
+def test_calls_without_index_in_one_delta() -> None:
+    """Google's way: whole calls, side by side."""
+    deltas = [head(None, "a", "f", "{}"), head(None, "b", "g", "[]")]
+
+    assert [(0, "a", "f", "{}"), (1, "b", "g", "[]")] == called(deltas)
+
+
+def test_calls_that_repeat_their_id_instead_of_an_index() -> None:
+    """The id says which one goes on, also crosswise."""
+    assert [
+        (0, "a", "f", "1"),
+        (1, "b", "g", "2"),
+        (0, None, None, "3"),
+        (1, None, None, "4"),
+    ] == called(
+        head(None, "a", "f", "1"),
+        head(None, "b", "g", "2"),
+        head(None, "a", None, "3"),
+        head(None, "b", None, "4"),
+    )
+
+
+def test_calls_with_neither_index_nor_id() -> None:
+    """A name begins a call, and each gets an id by which its result can come back."""
+    parts = called([head(None, None, "f", "1"), head(None, None, "g", "2")], more(None, "3"))
+
+    assert [(0, "f", "1"), (1, "g", "2"), (1, None, "3")] == [
+        (index, name, arguments) for index, _, name, arguments in parts
+    ]
+    ids = [identity for _, identity, *_ in parts]
+    assert ids[2] is None
+    assert ids[0]
+    assert ids[1]
+    assert ids[0] != ids[1]
+
+
+def test_calls_that_are_all_numbered_zero() -> None:
+    """Another id with another name is another call."""
+    assert [(0, "a", "f", "1"), (1, "b", "g", "2"), (1, None, None, "3")] == called(
+        head(0, "a", "f", "1"), head(0, "b", "g", "2"), head(0, "b", None, "3")
+    )
+
+
+@pytest.mark.parametrize("index", [0, None])
+def test_calls_that_all_have_one_id(index: int | None) -> None:
+    """Another name is another call, and gets an id of its own: clients answer by id."""
+    first, second, third = called(
+        head(index, "call_0", "f", "1"),
+        head(index, "call_0", "g", "2"),
+        head(index, "call_0", None, "3"),
+    )
+
+    assert (0, "call_0", "f", "1") == first
+    assert (1, "g", "2") == (second[0], *second[2:])
+    assert second[1] not in (None, "", "call_0")
+    assert (1, None, None, "3") == third
+
+
+@pytest.mark.parametrize("index", [0, None])
+def test_a_call_that_repeats_its_head_goes_on(index: int | None) -> None:
+    """The same id with the same name is the same call, of which clients hear the name once."""
+    assert [(0, "a", "f", "1"), (0, None, None, "2")] == called(
+        head(index, "a", "f", "1"), head(index, "a", "f", "2")
+    )
+
+
+@pytest.mark.parametrize("index", [0, None])
+def test_a_name_that_comes_late_is_waited_for(index: int | None) -> None:
+    """A call begins with its id and its name; what came before the name comes with it."""
+    assert [(0, "a", "f", "12"), (0, None, None, "3")] == called(
+        head(index, "a", None, "1"), head(index, None, "f", "2"), more(index, "3")
+    )
+
+
+def test_an_id_that_comes_late_is_the_calls() -> None:
+    """As long as no other was made up for it."""
+    assert [(0, "a", "f", "12")] == called(head(0, None, None, "1"), head(0, "a", "f", "2"))
+    first, second = called(head(0, None, "f", "1"), head(0, "a", "f", "2"))
+    assert (0, 0, None) == (first[0], second[0], second[1])
+
+
+def test_a_call_without_a_name_is_told_at_the_end() -> None:
+    """Nothing that the bot said is kept from the client."""
+    assert [(0, "a", "", "12")] == called(head(0, "a", None, "1"), more(0, "2"))
+
+
+def test_numbers_begin_at_zero_and_have_no_gaps() -> None:
+    """Clients count."""
+    assert [(0, "a", "f", ""), (1, "b", "g", ""), (0, None, None, "x")] == called(
+        head(1, "a", "f"), head(7, "b", "g"), more(1, "x")
+    )
+
+
+def test_what_stands_beside_a_call_is_kept() -> None:
+    """Gemini wants its signature back."""
+    extra = {"extra_content": {"google": {"thought_signature": "abc"}}}
+    events = streamed(chunk({"tool_calls": [{**head(0, "a", "f"), **extra, "x": None}]}, "stop"))
+
+    assert [ToolCallPart(0, "a", "f", "", extra), Done("tool_calls")] == events
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"), [({"a": 1}, '{"a":1}'), (None, ""), ("", ""), ("{", "{"), (5, "")]
+)
+def test_arguments_are_a_text(arguments: Any, text: str) -> None:
+    """Even where a bot gives an object."""
+    assert [(0, "a", "f", text)] == called(head(0, "a", "f", arguments))
+
+
+# ---- whole answers
+
+
+def whole(message: Any, reason: Any = "stop", **more: Any) -> bytes:
+    return orjson.dumps(
+        {"choices": [{"index": 0, "message": message, "finish_reason": reason}], **more}
+    )
+
+
+def test_a_whole_answer() -> None:
+    """The same events as in a stream, in the same order."""
+    message = {
+        "role": "assistant",
+        "content": "Hello",
+        "reasoning": "Hm",
+        "reasoning_content": "Hm",
+    }
+    usage = {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}
+
+    assert [
+        Reasoning("Hm"),
+        Text("Hello"),
+        Usage(1, 2, total_tokens=3),
+        Done("length"),
+    ] == whole_answer(whole(message, "length", usage=usage))
+
+
+@pytest.mark.parametrize("content", ["", None])
+def test_whole_calls(content: Any) -> None:
+    """Content is empty or null; calls have no index and need none."""
+    calls = [head(None, "a", "f", "{}"), head(None, "b", "f", "[]")]
+
+    assert [
+        ToolCallPart(0, "a", "f", "{}"),
+        ToolCallPart(1, "b", "f", "[]"),
+        Done("tool_calls"),
+    ] == whole_answer(whole({"content": content, "tool_calls": calls}, "tool_calls"))
+
+
+@pytest.mark.parametrize("index", [0, None])
+@pytest.mark.parametrize("name", ["f", "g"])
+def test_each_item_of_a_whole_answer_is_a_call(index: int | None, name: str) -> None:
+    """Even if all have one id and one number; each gets an id by which it can be answered."""
+    calls = [head(index, "call_0", "f", {"a": 1}), head(index, "call_0", name, {"b": 2})]
+
+    first, second, _ = whole_answer(whole({"tool_calls": calls}, "tool_calls"))
+
+    assert ToolCallPart(0, "call_0", "f", '{"a":1}') == first
+    assert isinstance(second, ToolCallPart)
+    assert (1, name, '{"b":2}') == (second.index, second.name, second.arguments)
+    assert second.id not in (None, "", "call_0")
+
+
+@pytest.mark.parametrize("calls", [5, "f", {"a": 1}, [None, "f"]])
+def test_what_are_no_calls_is_passed_over(calls: Any) -> None:
+    """In a whole answer as in a stream."""
+    assert [Text("a"), Done("stop")] == whole_answer(whole({"content": "a", "tool_calls": calls}))
+    assert [] == Stream().feed(chunk({"tool_calls": calls}))
+
+
+def test_reasoning_in_a_whole_text_is_told_apart() -> None:
+    """As in a stream."""
+    assert [Reasoning("a"), Text("b"), Done("stop")] == whole_answer(
+        whole({"content": "*Thinking...*\n\n> a\n\nb"})
+    )
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"<html>", b"[]", b"{}", b"null", b'{"choices":[]}', b'{"choices":[{"message":"x"}]}'],
+)
+def test_what_is_no_answer_is_a_failure(content: bytes) -> None:
+    """Never an answer that is merely empty."""
+    with pytest.raises(UpstreamProtocolError):
+        whole_answer(content)
+
+
+def test_an_error_in_a_200_is_a_failure() -> None:
+    """Poe's words are kept."""
+    with pytest.raises(BotFailed, match="It broke"):
+        whole_answer(b'{"error":{"message":"It broke."}}')
+
+
+def test_events_do_not_show_what_was_said() -> None:
+    """One that is logged by mistake brings no conversation into the log."""
+    events: Iterable[ReplyEvent] = streamed(
+        chunk({"content": "secret", "reasoning": "secret"}),
+        chunk({"tool_calls": [head(0, "a", "f", "secret")]}, "stop"),
+    )
+
+    assert "secret" not in repr(list(events))

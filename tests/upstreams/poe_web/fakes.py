@@ -1,0 +1,72 @@
+"""A session and a channel that follow a test; no socket, and no Poe."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import Any
+
+from poe_proxy.chat import Idle
+from poe_proxy.upstreams.poe_web.mailbox import Mailbox
+from poe_proxy.upstreams.poe_web.turn import Item
+
+from .test_turn import bot, frame, read_frame
+
+
+class FakeSession:
+    """Answers each operation by a function."""
+
+    def __init__(self, **answers: Callable[[], Any]) -> None:
+        self.answers = answers
+        self.calls: list[str] = []
+
+    def call(self, operation: str, variables: Any, **_: Any) -> Any:
+        self.calls.append(operation)
+        return self.answers[operation]()
+
+
+class FakeChannel:
+    """Lets a test be Poe."""
+
+    def __init__(self) -> None:
+        self.generation = 0
+        self.is_alive = True
+        self.mailbox: Mailbox | None = None
+        #: Whether an exchange looks out for what comes.
+        self.is_watched = False
+
+    def attach(self, mailbox: Mailbox) -> None:
+        self.mailbox = mailbox
+        self.is_watched = True
+
+    def bind(self, mailbox: Mailbox, chat_id: int) -> None:
+        mailbox.bind(chat_id)
+
+    def detach(self, mailbox: Mailbox) -> None:
+        self.is_watched = False
+
+    def replace(self, generation: int) -> bool:
+        return False
+
+    def say(self, name: str, content: Any) -> None:
+        assert self.mailbox is not None
+        self.mailbox.bind(1234567890)
+        _, (item,) = read_frame(frame(name, content))
+        assert isinstance(item, Item)
+        self.mailbox.put(item)
+
+
+def failing(failure: Exception) -> Callable[[], Any]:
+    def fail() -> Any:
+        raise failure
+
+    return fail
+
+
+def say_it_all(channel: FakeChannel) -> None:
+    channel.say("messageAdded", bot("hello", "complete"))
+    channel.say("jobUpdated", {"state": "completed"})
+
+
+def at_once() -> Generator[Idle, None, None]:
+    """The permit to send of an account that is not in use."""
+    yield from ()

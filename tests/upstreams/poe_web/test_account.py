@@ -1,0 +1,178 @@
+"""An account whose session and channel follow a test."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Generator
+from threading import Semaphore
+
+import pytest
+
+from poe_proxy.chat import ChatRequest, Idle, ImagePart, Message
+from poe_proxy.errors import NoTokenFree, TokenRejected, UpstreamError
+from poe_proxy.net.background import Background
+from poe_proxy.net.fetching import Fetched
+from poe_proxy.upstreams.base import Abilities
+from poe_proxy.upstreams.poe_web.account import Login, PoeWeb
+from poe_proxy.upstreams.poe_web.attachments import Attachment
+from poe_proxy.upstreams.poe_web.credentials import Credentials
+from poe_proxy.upstreams.poe_web.site import Site
+
+from .fakes import FakeChannel, FakeSession, at_once
+
+
+def asking(*urls: str) -> ChatRequest:
+    message = Message(role="user", content=tuple(ImagePart(url) for url in urls))
+    return ChatRequest(model="m", messages=(message,))
+
+
+def workers() -> set[threading.Thread]:
+    return {one for one in threading.enumerate() if one.name.startswith("cookie ")}
+
+
+def hang_up_in_the_midst(web: PoeWeb, chat: ChatRequest, go_on: threading.Event) -> None:
+    """Close a reply while something takes its time; then let that go on, to its end."""
+    before = workers()
+    events = web.reply(chat, "Assistant", at_once)
+    assert isinstance(next(events), Idle)
+    events.close()
+    go_on.set()
+    for thread in workers() - before:
+        thread.join(60)
+
+
+def test_hanging_up_ends_the_fetching() -> None:
+    """The fetch that is under way is the last one."""
+    asked: list[str] = []
+    go_on = threading.Event()
+
+    def fetch(url: str, seconds: float) -> Fetched:
+        asked.append(url)
+        go_on.wait(60)
+        return Fetched(b"x", "image/png", "x.png")
+
+    web = PoeWeb(Credentials.parse("x"), site=Site.load(), to_prompt=lambda _: "", fetch=fetch)
+    hang_up_in_the_midst(web, asking("https://x.test/1", "https://x.test/2"), go_on)
+
+    assert ["https://x.test/1"] == asked
+
+
+def test_hanging_up_ends_the_uploading() -> None:
+    """The upload that is under way is the last one, and nothing is sent."""
+    uploaded: list[bytes] = []
+    go_on = threading.Event()
+
+    class Slow(FakeSession):
+        def upload(self, file: Attachment) -> str:
+            uploaded.append(file.data)
+            go_on.wait(60)
+            return "a ticket"
+
+    session = Slow(HandleBotLandingPageQuery=lambda: {"bot": {}})
+    web = PoeWeb(Credentials.parse("x"), site=Site.load(), to_prompt=lambda _: "")
+    web._session, web._channel = session, FakeChannel()
+    hang_up_in_the_midst(web, asking("data:image/png,1", "data:image/png,2"), go_on)
+
+    assert [b"1"] == uploaded
+    assert ["HandleBotLandingPageQuery"] == session.calls
+
+
+def test_a_reply_is_nothing_until_it_is_asked_for() -> None:
+    """Making the generator does nothing yet."""
+    web = PoeWeb(Credentials.parse("x"), site=Site.load(), to_prompt=lambda _: "")
+
+    web.reply(ChatRequest(model="m", messages=()), "Assistant", at_once).close()
+
+
+# ---- the permit to send
+
+
+def account() -> PoeWeb:
+    return PoeWeb(Credentials.parse("x"), site=Site.load(), to_prompt=lambda _: "")
+
+
+def test_tools_and_length_are_left_to_others() -> None:
+    """The site has no field for either; both are done in `shaping`."""
+    assert Abilities(tools=False, length=False) == account().abilities("Assistant")
+
+
+def test_nothing_is_sent_without_the_permit() -> None:
+    """Bot and websocket are ready by then; without a permit the websocket is let go of."""
+    web, channel = account(), FakeChannel()
+    session = FakeSession(HandleBotLandingPageQuery=lambda: {"bot": {}})
+    web._session, web._channel = session, channel
+
+    def never() -> Generator[Idle, None, None]:
+        assert channel.is_watched
+        yield Idle()
+        raise NoTokenFree("Not in time.")
+
+    with pytest.raises(NoTokenFree):
+        list(web.reply(asking(), "Assistant", never))
+
+    assert ["HandleBotLandingPageQuery"] == session.calls
+    assert not channel.is_watched
+
+
+# ---- logging in
+
+
+class Door:
+    """The lock before the login, which counts the threads that came to it."""
+
+    def __init__(self) -> None:
+        self.visitors = Semaphore(0)
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        self.visitors.release()
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
+def log_in_at_once(
+    web: PoeWeb, times: int, failure: UpstreamError | None = None
+) -> tuple[list[Background[Login]], int]:
+    """Want the login in several threads; return them, and how often Poe was asked."""
+    door, asked = Door(), []
+
+    def open_channel() -> FakeChannel:
+        asked.append("/")
+        for _ in range(times):
+            assert door.visitors.acquire(timeout=60)
+        if failure is not None:
+            raise failure
+        return FakeChannel()
+
+    web._opening = door
+    web._open_channel = open_channel
+    waiting = [Background(web._log_in) for _ in range(times)]
+    assert all(one.wait(60) for one in waiting)
+    return waiting, len(asked)
+
+
+def test_of_many_that_wait_for_a_login_one_tries() -> None:
+    """All the others get the login of the one that tried."""
+    web = account()
+    logins, asked = log_in_at_once(web, 5)
+
+    assert [web._channel] * 5 == [one.result().channel for one in logins]
+    assert 1 == asked
+
+
+def test_of_many_that_wait_for_a_login_all_hear_of_its_failure() -> None:
+    """Each gets an exception of its own; a later login is tried anew."""
+    web = account()
+    refusal = TokenRejected("Poe does not accept this cookie any more.")
+    failures = []
+    logins, asked = log_in_at_once(web, 5, refusal)
+    for one in logins:
+        with pytest.raises(TokenRejected, match="this cookie") as raised:
+            one.result()
+        failures.append(raised.value)
+
+    assert 5 == len({id(one) for one in failures})
+    assert 1 == asked
+    assert 1 == log_in_at_once(web, 1)[1]

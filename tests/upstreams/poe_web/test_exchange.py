@@ -1,0 +1,391 @@
+"""One exchange between a session and a channel that follow a test."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import pytest
+
+from poe_proxy import errors
+from poe_proxy.chat import Done, Idle, ReplyEvent, Text
+from poe_proxy.upstreams.poe_web import sending
+from poe_proxy.upstreams.poe_web.bots import Bot
+from poe_proxy.upstreams.poe_web.exchange import Exchange
+from poe_proxy.upstreams.poe_web.graphql import ServerError
+from poe_proxy.upstreams.poe_web.sending import GRACE, Answered, Doubtful, Outgoing, Taken
+from poe_proxy.upstreams.poe_web.site import Site
+
+from ...fakes import Clock, until
+from .fakes import FakeChannel, FakeSession, failing, say_it_all
+from .test_turn import bot
+
+
+def exchange(
+    session: FakeSession,
+    channel: FakeChannel,
+    *,
+    site: Site | None = None,
+    delete_chats: bool = False,
+    tickets: Sequence[str] = (),
+    forget: Callable[[], None] = lambda: None,
+    clock: Callable[[], float] = time.monotonic,
+) -> Exchange:
+    made = Exchange(
+        Outgoing(Bot("Assistant", 60.0), "prompt", "device", tickets=tickets),
+        session,
+        channel,
+        site=site or Site.load(),
+        timeout=60.0,
+        delete_chats=delete_chats,
+        forget_tickets=forget,
+        clock=clock,
+    )
+    made.attach()
+    return made
+
+
+def quick() -> Site:
+    """The site, on which a message that arrived shows at once."""
+    site = Site.load()
+    object.__setattr__(site.limits, "shows", 0.2)
+    return site
+
+
+def await_doubt(one: Exchange, events: Iterator[ReplyEvent]) -> None:
+    """Listen until the answer is here, and says that nothing was done."""
+    while not isinstance(one._progress.state, Doubtful):
+        assert Idle() == next(events)
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        errors.TokenLimited("429"),
+        errors.UpstreamProtocolError("404"),
+        errors.UpstreamUncertain("reset"),
+        errors.PromptTooLong("413"),
+    ],
+)
+def test_the_websocket_may_contradict_an_answer_a_little_later(failure: Exception) -> None:
+    """An answer says that nothing was done, and frames say otherwise: the frames are right."""
+    channel, clock = FakeChannel(), Clock()
+    one = exchange(FakeSession(sendMessageMutation=failing(failure)), channel, clock=clock)
+    events = one.events()
+    await_doubt(one, events)
+    clock.go(GRACE - 0.01)
+    say_it_all(channel)
+
+    assert [Text("hello"), Done("stop")] == [e for e in events if isinstance(e, Text | Done)]
+
+
+def test_an_answer_that_nothing_contradicts_holds() -> None:
+    """The failure is raised after a moment, as it is: another token may try."""
+    clock, session = Clock(), FakeSession(sendMessageMutation=failing(errors.TokenLimited("429")))
+    one = exchange(session, FakeChannel(), clock=clock)
+    events = one.events()
+    await_doubt(one, events)
+    clock.go(GRACE - 0.01)
+    assert Idle() == next(events)
+    clock.go(0.02)
+    with pytest.raises(errors.TokenLimited):
+        next(events)
+
+
+def test_a_repeat_waits_for_the_websocket_to_contradict(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Poe refuses a message that it took: frames that come a little later keep it from being
+    sent twice."""
+    # The frames come in time, however busy the machine is.
+    monkeypatch.setattr(sending, "GRACE", 60.0)
+    channel = FakeChannel()
+
+    class Refuses(FakeSession):
+        def call(self, operation: str, variables: Any, **options: Any) -> Any:
+            self.calls.append(operation)
+            if len(self.calls) == 1 and options["may_repeat"]():
+                self.calls.append(operation)
+            raise errors.UpstreamUncertain("403")
+
+    session = Refuses()
+    one = exchange(session, channel)
+    threading.Timer(0.1, say_it_all, (channel,)).start()
+    events: list[ReplyEvent] = list(one.events())
+
+    assert [Text("hello"), Done("stop")] == [e for e in events if isinstance(e, Text | Done)]
+    assert ["sendMessageMutation"] == session.calls
+
+
+def test_what_was_never_sent_is_a_failure_at_once() -> None:
+    """Without a connection there is nothing to watch for: the failure comes while the clock
+    stands still."""
+    session = FakeSession(sendMessageMutation=failing(errors.UpstreamUnreachable("refused")))
+    with pytest.raises(errors.UpstreamUnreachable):
+        list(exchange(session, FakeChannel(), clock=Clock()).events())
+
+
+@pytest.mark.parametrize(
+    ("said", "failure"), [("", errors.UpstreamUncertain), ("abc", errors.UpstreamInterrupted)]
+)
+def test_a_dead_channel_is_no_reason_to_send_again(said: str, failure: type) -> None:
+    """After the sending, the loss of the websocket is a failure that no other token may try."""
+    channel = FakeChannel()
+    answer = {"messageEdgeCreate": {"status": "success", "chat": {"chatId": 1234567890}}}
+    one = exchange(FakeSession(sendMessageMutation=lambda: answer), channel)
+    channel.say("messageAdded", bot(said))
+    assert channel.mailbox is not None
+    channel.mailbox.put(errors.UpstreamUnreachable("gone"))
+    with pytest.raises(errors.UpstreamError) as raised:
+        list(one.events())
+
+    assert failure is raised.type
+    assert not raised.value.another_token
+
+
+def test_what_comes_behind_the_end_is_of_no_account() -> None:
+    """The websocket is lost with the last word: all of the answer is here."""
+    channel = FakeChannel()
+    one = exchange(FakeSession(sendMessageMutation=lambda: {"messageEdgeCreate": {}}), channel)
+    say_it_all(channel)
+    assert channel.mailbox is not None
+    channel.mailbox.put(errors.UpstreamInterrupted("gone"))
+
+    assert [Text("hello"), Done("stop")] == list(one.events())
+
+
+def test_a_channel_that_died_before_the_sending_keeps_it_back() -> None:
+    """While a message waits for its account to rest the websocket may break: a message whose
+    answer could not be heard is not sent, and another token may try."""
+    session, channel = FakeSession(), FakeChannel()
+    one = exchange(session, channel)
+    channel.is_alive = False
+    with pytest.raises(errors.UpstreamUnreachable) as raised:
+        list(one.events())
+    one.close()
+
+    assert raised.value.another_token
+    assert [] == session.calls
+
+
+def test_a_fault_of_ours_does_not_hang() -> None:
+    """An unforeseen exception in the sender is a failure like others."""
+    site_free = FakeSession(
+        sendMessageMutation=failing(RuntimeError("a bug")),
+        ChatHistoryListPaginationQuery=lambda: {"chats": {"edges": []}},
+    )
+    one = exchange(site_free, FakeChannel(), site=quick())
+    with pytest.raises(errors.UpstreamUncertain):
+        list(one.events())
+
+    assert 1 == site_free.calls.count("sendMessageMutation")
+    one.close()
+    settle()
+    assert 1 == site_free.calls.count("ChatHistoryListPaginationQuery")
+
+
+# ---- the end
+
+CHAT = 1234567890
+STOP = "cancelViewerActiveJobs_cancelViewerActiveJobs_Mutation"
+DELETE = "useDeleteChat_deleteChat_Mutation"
+NEWEST = "ChatHistoryListPaginationQuery"
+MESSAGES = "ChatListPaginationQuery"
+
+
+def settle() -> None:
+    """Wait for what an exchange left under way."""
+    for thread in threading.enumerate():
+        if thread.name in ("cookie sending", "cookie tidying up"):
+            thread.join(60)
+
+
+class Poe(FakeSession):
+    """Answers a message once a test lets it; its history has one chat, or none."""
+
+    def __init__(self, answer: Any, history: str | None = None) -> None:
+        super().__init__()
+        self.answer = answer
+        self.history = history
+        self.go_on = threading.Event()
+        self.nonce = ""
+
+    def call(self, operation: str, variables: Any, **_: Any) -> Any:
+        self.calls.append(operation)
+        match operation:
+            case "sendMessageMutation":
+                self.nonce = variables["clientNonce"]
+                self.go_on.wait(60)
+                if isinstance(self.answer, Exception):
+                    raise self.answer
+                return {"messageEdgeCreate": self.answer}
+            case "ChatHistoryListPaginationQuery":
+                node = {"id": "an id", "chatId": CHAT}
+                return {"chats": {"edges": [{"node": node}] if self.history == "has it" else []}}
+            case "ChatListPaginationQuery":
+                messages = {"edges": [{"node": {"clientNonce": self.nonce}}]}
+                return {"node": {"messagesConnection": messages}}
+        return {}
+
+    def acted(self) -> list[str]:
+        """What was asked for behind the message, once nothing is under way any more."""
+        settle()
+        return [one for one in self.calls if one != "sendMessageMutation"]
+
+
+TAKEN = {"status": "success", "chat": {"chatId": CHAT}}
+LOST = errors.UpstreamUncertain("reset")
+LIMITED = errors.TokenLimited("429")
+
+
+def test_what_was_never_sent_needs_no_tidying() -> None:
+    """An exchange that is closed before the permit comes asks Poe for nothing."""
+    poe = Poe(TAKEN)
+    exchange(poe, FakeChannel(), delete_chats=True).close()
+
+    assert [] == poe.calls
+
+
+@pytest.mark.parametrize(
+    ("answer", "history", "acts"),
+    [
+        (TAKEN, None, [STOP, DELETE]),
+        (LIMITED, None, []),
+        ({"status": "reached_limit"}, None, []),
+        (errors.UpstreamUnreachable("refused"), None, []),
+        (LOST, None, [NEWEST]),
+        (LOST, "has it", [NEWEST, MESSAGES, STOP, DELETE]),
+    ],
+    ids=["taken", "limited", "refused", "unreachable", "lost", "found"],
+)
+def test_a_message_that_is_under_way_is_tidied_up_once_it_is_answered(
+    answer: Any, history: str | None, acts: list[str]
+) -> None:
+    """Hanging up does not wait for the answer; the sending thread sees to the rest."""
+    poe = Poe(answer, history)
+    one = exchange(poe, FakeChannel(), delete_chats=True)
+    events = one.events()
+    assert Idle() == next(events)
+    events.close()
+    one.close()
+    poe.go_on.set()
+
+    assert acts == poe.acted()
+
+
+def test_a_bot_that_is_heard_before_the_answer_is_stopped_at_once() -> None:
+    """Its chat is known by the frames; and once more when the answer is here."""
+    poe, channel = Poe(TAKEN), FakeChannel()
+    one = exchange(poe, channel)
+    events = one.events()
+    channel.say("messageAdded", bot("hello"))
+    assert Text("hello") == next(events)
+    events.close()
+    one.close()
+    until(lambda: STOP in poe.calls)
+    poe.go_on.set()
+
+    assert [STOP, STOP] == poe.acted()
+
+
+@pytest.mark.parametrize(
+    ("answer", "history", "acts"),
+    [
+        (TAKEN, None, [STOP]),
+        (LIMITED, None, []),
+        (LOST, None, [NEWEST]),
+        (LOST, "has it", [NEWEST, MESSAGES, STOP]),
+    ],
+    ids=["taken", "limited", "lost", "found"],
+)
+def test_an_answer_that_the_reader_never_looked_at_is_acted_upon(
+    answer: Any, history: str | None, acts: list[str]
+) -> None:
+    """The answer may come between the reader's last look and its hanging up."""
+    poe = Poe(answer, history)
+    poe.go_on.set()
+    one = exchange(poe, FakeChannel())
+    one._sending.start()
+    until(lambda: isinstance(one._progress.state, Answered))
+    one.close()
+
+    assert acts == poe.acted()
+
+
+@pytest.mark.parametrize(
+    ("is_over", "deletes", "acts"),
+    [
+        (True, False, []),
+        (True, True, [DELETE]),
+        (False, False, [STOP]),
+        (False, True, [STOP, DELETE]),
+    ],
+)
+def test_what_is_left_of_a_chat(is_over: bool, deletes: bool, acts: list[str]) -> None:
+    """A bot at work is stopped; the chat is deleted where the setting says so."""
+    poe, channel = Poe(TAKEN), FakeChannel()
+    poe.go_on.set()
+    one = exchange(poe, channel, delete_chats=deletes)
+    events = one.events()
+    if is_over:
+        say_it_all(channel)
+        assert Done("stop") == list(events)[-1]
+    else:
+        channel.say("messageAdded", bot("hello"))
+        assert Text("hello") == next(events)
+        until(lambda: isinstance(one._progress.state, Answered | Taken))
+    events.close()
+    one.close()
+
+    assert acts == poe.acted()
+
+
+@pytest.mark.parametrize(
+    ("answer", "acts"),
+    [(LIMITED, []), ({"status": "reached_limit"}, []), (LOST, [NEWEST])],
+    ids=["limited", "refused", "lost"],
+)
+def test_a_message_that_poe_does_not_have_needs_no_tidying(answer: Any, acts: list[str]) -> None:
+    """The message was looked for while the reply lasted, if at all."""
+    poe = Poe(answer)
+    poe.go_on.set()
+    one = exchange(poe, FakeChannel(), site=quick())
+    with pytest.raises(errors.UpstreamError):
+        list(one.events())
+    assert acts == poe.calls[1:]
+    one.close()
+
+    assert acts == poe.acted()
+
+
+def test_a_doubt_that_the_history_could_not_settle_is_settled_afterwards() -> None:
+    """The message's own failure is raised, and the chat is looked for once more."""
+
+    class Flaky(Poe):
+        def call(self, operation: str, variables: Any, **options: Any) -> Any:
+            found = super().call(operation, variables, **options)
+            if operation == NEWEST and self.calls.count(NEWEST) == 1:
+                raise errors.UpstreamOverloaded("502")
+            return found
+
+    poe = Flaky(LOST, "has it")
+    poe.go_on.set()
+    one = exchange(poe, FakeChannel(), site=quick())
+    with pytest.raises(errors.UpstreamUncertain, match="reset"):
+        list(one.events())
+    one.close()
+
+    assert [NEWEST, NEWEST, MESSAGES, STOP] == poe.acted()
+
+
+def test_tickets_that_may_be_why_a_message_was_lost_are_forgotten() -> None:
+    """A file that Poe no longer knows by its ticket is answered by a server error."""
+    poe, forgotten = Poe(ServerError("a server error")), []
+    poe.go_on.set()
+    one = exchange(
+        poe, FakeChannel(), site=quick(), tickets=["a.b.c"], forget=lambda: forgotten.append(1)
+    )
+    with pytest.raises(errors.UpstreamChanged, match="sendMessageMutation"):
+        list(one.events())
+
+    assert [1] == forgotten

@@ -1,0 +1,286 @@
+"""A message's fate as a table, and what the sending thread makes of each answer."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable
+from queue import Queue
+from typing import Any
+
+import pytest
+
+from poe_proxy import errors
+from poe_proxy.upstreams.poe_web.attachments import Attachment
+from poe_proxy.upstreams.poe_web.bots import Bot
+from poe_proxy.upstreams.poe_web.graphql import StillRefused
+from poe_proxy.upstreams.poe_web.mailbox import Mailbox
+from poe_proxy.upstreams.poe_web.sending import (
+    Abandoned,
+    Answered,
+    Doubtful,
+    NotTaken,
+    Outcome,
+    Outgoing,
+    Over,
+    Progress,
+    Sending,
+    State,
+    Taken,
+    UnderWay,
+    Unsent,
+)
+
+from .fakes import FakeChannel, FakeSession, failing
+
+NOW = 7.0
+EDGE = {"chat": {"chatId": 5}}
+LOST = errors.UpstreamUncertain("reset")
+REFUSED = errors.TokenExhausted("no points")
+
+ACCEPTED = Answered(EDGE)
+REFUSAL = Answered(REFUSED)
+FAILURE = Answered(LOST, is_certain=False)
+DOUBT = Doubtful(LOST, NOW)
+STATES: tuple[State, ...] = (
+    Unsent(), UnderWay(), ACCEPTED, REFUSAL, FAILURE, Taken(), DOUBT, NotTaken(), Abandoned(),
+    Over(),
+)  # fmt: skip
+
+VERBS: dict[str, Callable[[Progress], object]] = {
+    "begin": Progress.begin,
+    "answer": lambda one: one.answer(ACCEPTED),
+    "look": lambda one: one.look(NOW),
+    "show": Progress.show,
+    "miss": Progress.miss,
+    "abandon": Progress.abandon,
+}
+#: The arrows of the picture in `sending.py`; any other verb changes nothing.
+ARROWS: list[tuple[State, str, State]] = [
+    (Unsent(), "begin", UnderWay()),
+    (UnderWay(), "answer", ACCEPTED),
+    (ACCEPTED, "look", Taken()),
+    (REFUSAL, "look", NotTaken()),
+    (FAILURE, "look", DOUBT),
+    (DOUBT, "show", Taken()),
+    (DOUBT, "miss", NotTaken()),
+    (UnderWay(), "abandon", Abandoned()),
+    (Abandoned(), "answer", Over()),
+    *((state, "abandon", Over()) for state in STATES if state not in (UnderWay(), Abandoned())),
+]
+
+
+def after(state: State, verb: str) -> State:
+    progress = Progress(state)
+    VERBS[verb](progress)
+    return progress.state
+
+
+@pytest.mark.parametrize(("start", "verb", "end"), ARROWS)
+def test_each_arrow_leads_where_it_points(start: State, verb: str, end: State) -> None:
+    """A verb moves a message from one state to another."""
+    assert end == after(start, verb)
+
+
+def test_any_other_verb_changes_nothing() -> None:
+    """What comes twice, too late or too early does no harm."""
+    arrows = [(start, verb) for start, verb, _ in ARROWS]
+    others = [(state, verb) for state in STATES for verb in VERBS if (state, verb) not in arrows]
+
+    assert len(STATES) * len(VERBS) == len(arrows) + len(others)
+    for state, verb in others:
+        assert state == after(state, verb), (state, verb)
+
+
+def test_a_message_begins_unsent() -> None:
+    """Nothing went out before `begin`."""
+    assert Unsent() == Progress().state
+
+
+def test_an_answer_is_looked_at_once() -> None:
+    """The reader acts on it a single time."""
+    progress = Progress(FAILURE)
+
+    assert FAILURE == progress.look(NOW)
+    assert progress.look(NOW) is None
+
+
+def test_an_answer_may_come_too_late_for_its_reader() -> None:
+    """The sending thread hears of that, and tidies up."""
+    assert Progress(UnderWay()).answer(ACCEPTED)
+    assert not Progress(Abandoned()).answer(ACCEPTED)
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_hanging_up_says_what_it_found(state: State) -> None:
+    """What is left to be done at Poe depends on that."""
+    assert state == Progress(state).abandon()
+
+
+# ---- the request
+
+
+def sending(
+    session: FakeSession,
+    *,
+    channel: FakeChannel | None = None,
+    mailbox: Mailbox | None = None,
+    when_late: Callable[[Outcome], None] = lambda _: None,
+    is_proven: bool = True,
+) -> Sending:
+    return Sending(
+        Outgoing(Bot("Some-Bot", 60.0, is_proven=is_proven), "prompt", "device"),
+        session,
+        channel or FakeChannel(),
+        mailbox or Mailbox("nonce", "chat nonce"),
+        when_late=when_late,
+        label="test",
+    )
+
+
+def answered(one: Sending) -> Answered:
+    """What came of the request, once the reader has been woken."""
+    one.start()
+    one._mailbox.wait(60)
+    found = one.progress.look(NOW)
+    assert found is not None
+    return found
+
+
+def edge(**fields: Any) -> Callable[[], Any]:
+    return lambda: {"messageEdgeCreate": fields}
+
+
+@pytest.mark.parametrize("fields", [{}, {"status": "success"}, {"status": None}])
+def test_poe_takes_a_message(fields: dict[str, Any]) -> None:
+    """What the answer says of chat and message is handed on."""
+    found = answered(sending(FakeSession(sendMessageMutation=edge(**fields, **EDGE))))
+
+    assert Answered({**fields, **EDGE}) == found
+
+
+@pytest.mark.parametrize(
+    ("answer", "failure", "is_certain"),
+    [
+        (edge(status="reached_limit"), errors.TokenExhausted, True),
+        (edge(status="no_access"), errors.BotNotAllowed, True),
+        (failing(errors.UpstreamUnreachable("refused")), errors.UpstreamUnreachable, True),
+        (lambda: {"messageEdgeCreate": None}, errors.UpstreamUncertain, False),
+        (dict, errors.UpstreamUncertain, False),
+        (failing(errors.UpstreamUncertain("reset")), errors.UpstreamUncertain, False),
+        (failing(errors.TokenLimited("429")), errors.TokenLimited, False),
+        (failing(errors.UpstreamProtocolError("404")), errors.UpstreamProtocolError, False),
+        (failing(StillRefused("400")), StillRefused, False),
+        (failing(RuntimeError("a bug")), errors.UpstreamUncertain, False),
+    ],
+    ids=[
+        "refused", "no access", "unreachable", "no edge", "no data", "lost", "limited", "404",
+        "still refused", "a bug",
+    ],
+)  # fmt: skip
+def test_a_failure_is_certain_or_leaves_a_doubt(
+    answer: Callable[[], Any], failure: type, is_certain: bool
+) -> None:
+    """Certain is what Poe's answer says of the message, and what never went out (§25)."""
+    found = answered(sending(FakeSession(sendMessageMutation=answer)))
+
+    assert failure is type(found.outcome)
+    assert is_certain == found.is_certain
+
+
+def test_a_bot_that_the_site_never_confirmed_does_not_exist() -> None:
+    """It is refused in the words for a bot that others may use."""
+    session = FakeSession(sendMessageMutation=edge(status="no_access"))
+    found = answered(sending(session, is_proven=False))
+
+    assert errors.BotNotFound is type(found.outcome)
+    assert found.is_certain
+
+
+@pytest.mark.parametrize(("is_replaced", "sends"), [(True, 2), (False, 1)])
+def test_a_message_for_a_forgotten_channel_goes_by_a_new_one(is_replaced: bool, sends: int) -> None:
+    """Once more, and only if there is a new channel."""
+
+    class Replaced(FakeChannel):
+        def replace(self, generation: int) -> bool:
+            return is_replaced
+
+    session = FakeSession(sendMessageMutation=failing(StillRefused("400")))
+    answered(sending(session, channel=Replaced()))
+
+    assert sends == len(session.calls)
+
+
+class Asking(FakeSession):
+    """Asks whether it might repeat, when a test says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.go_on = threading.Event()
+        self.may: list[bool] = []
+
+    def call(self, operation: str, variables: Any, **options: Any) -> Any:
+        self.go_on.wait(60)
+        self.may.append(options["may_repeat"]())
+        raise errors.UpstreamUncertain("403")
+
+
+@pytest.mark.parametrize("state", ["waited for", "bound", "abandoned"])
+def test_a_message_is_repeated_only_while_it_is_wanted_and_nowhere(state: str) -> None:
+    """Neither once the websocket has shown it, nor behind a reader that hung up."""
+    session, mailbox, outcomes = Asking(), Mailbox("nonce", "chat nonce"), Queue[Outcome]()
+    one = sending(session, mailbox=mailbox, when_late=outcomes.put)
+    one.start()
+    if state == "bound":
+        mailbox.bind(5)
+    if state == "abandoned":
+        one.progress.abandon()
+    session.go_on.set()
+    if state == "abandoned":
+        outcomes.get(timeout=60)
+    else:
+        mailbox.wait(60)
+
+    assert [state == "waited for"] == session.may
+
+
+def test_an_answer_behind_a_reader_that_hung_up_is_not_lost() -> None:
+    """It says which chat has to be tidied up."""
+    go_on, outcomes = threading.Event(), Queue[Outcome]()
+
+    def late() -> Any:
+        go_on.wait(60)
+        return {"messageEdgeCreate": EDGE}
+
+    one = sending(FakeSession(sendMessageMutation=late), when_late=outcomes.put)
+    one.start()
+    assert UnderWay() == one.progress.abandon()
+    go_on.set()
+
+    assert EDGE == outcomes.get(timeout=60)
+    assert Over() == one.progress.state
+
+
+def test_the_variables_are_those_of_the_sheet() -> None:
+    """§10.1: a new chat, our nonces and device, and the tickets of files that went ahead."""
+    outgoing = Outgoing(
+        Bot("Some-Bot", 60.0), "hello", "device", [Attachment("a", "b/c", b"d")], ["a.b.c"]
+    )
+    found = outgoing.variables()
+
+    assert found["chatId"] is None
+    assert ("Some-Bot", "hello", "device") == (found["bot"], found["query"], found["sdid"])
+    assert (["file0"], ["a.b.c"]) == (found["attachments"], found["fileHashJwts"])
+    assert (outgoing.client_nonce, outgoing.chat_nonce) == (
+        found["clientNonce"],
+        found["chatNonce"],
+    )
+
+
+def test_each_message_has_nonces_of_its_own() -> None:
+    """Sixteen letters and digits, by which its frames are known."""
+    messages = [Outgoing(Bot("Some-Bot", 60.0), "", "") for _ in range(100)]
+    nonces = {nonce for one in messages for nonce in (one.client_nonce, one.chat_nonce)}
+
+    assert 200 == len(nonces)
+    assert all(re.fullmatch("[a-zA-Z0-9]{16}", one) for one in nonces)

@@ -1,0 +1,76 @@
+"""Hanging up, and what is left of a chat."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from poe_proxy import errors
+from poe_proxy.chat import Idle, Text
+from poe_proxy.upstreams.poe_web import PoeWeb
+
+from ....with_sim.servers import until
+from ..fakes import at_once
+from .accounts import WORDS, Account, ask, chat
+
+
+@pytest.mark.parametrize(
+    ("words", "after"),
+    [
+        ("!hang", Text),
+        ("!first=3600", Idle),
+        ("!slow-answer=3 !hang", Idle),
+        ("!early=3 !hang", Text),
+        ("!slow-answer=3 !hang !reset-after-accept", Idle),
+    ],
+)
+def test_hanging_up_stops_the_bot(account: Account, web: PoeWeb, words: str, after: type) -> None:
+    """Closing the generator stops the bot wherever it is, and does not wait for the answer to the
+    sending, which is under way."""
+    ask(web, "!echo first")
+    events = web.reply(chat(f"{words} !echo {WORDS}"), "Assistant", at_once)
+    until(lambda: isinstance(next(events), after))
+    until(lambda: len(account.sends()) == 2)
+    events.close()
+
+    is_under_way = f"{account.label} sending" in [t.name for t in threading.enumerate()]
+    assert is_under_way or "=3 " not in words
+    until(lambda: account.journal(event="reply-cancelled"))
+    assert [] == account.journal(event="chat-deleted")
+
+
+def test_a_generator_that_was_never_begun_leaves_nothing(account: Account, web: PoeWeb) -> None:
+    """A reply that was never asked for costs nothing."""
+    web.reply(chat("hello"), "Assistant", at_once).close()
+
+    assert [] == account.journal()
+
+
+@pytest.mark.parametrize("words", ["", "!hang", "!slow-answer=1", "!state=error_x"])
+def test_chats_are_deleted_where_that_is_wished(account: Account, words: str) -> None:
+    """With `delete_chats` a chat is gone once answered, and once hung up."""
+    web = account.web(delete_chats=True)
+    events = web.reply(chat(f"{words} !echo {WORDS}"), "Assistant", at_once)
+    try:
+        for event in events:
+            if isinstance(event, Text) and words == "!hang":
+                break
+            if words.startswith("!slow") and account.sends():
+                break
+    except errors.BotFailed:
+        pass
+    events.close()
+
+    until(lambda: 1 == len(account.journal(event="chat-deleted")))
+    until(lambda: {"ok"} == {entry["verdict"] for entry in account.journal(face="web", status=200)})
+
+
+def test_chats_are_kept_by_default(account: Account, web: PoeWeb) -> None:
+    """Without `delete_chats` the chats stay in the account's history."""
+    ask(web, "!echo hi")
+    # What a reply leaves to be done is done by then.
+    until(lambda: not [t for t in threading.enumerate() if t.name == f"{account.label} tidying up"])
+    ask(web, "!echo hi again")
+
+    assert [] == account.journal(event="chat-deleted")

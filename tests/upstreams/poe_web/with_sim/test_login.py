@@ -1,0 +1,180 @@
+"""Logging in: cookies, pages, form keys."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from poe_proxy import errors
+from poe_proxy.upstreams.poe_web import PoeWeb
+
+from .accounts import Account, ask, failure_of, many, site
+
+
+def test_a_challenge_is_an_error_of_its_own(account: Account, control: Callable[..., Any]) -> None:
+    """A challenge page instead of the home page says what to do."""
+    control(challenge="on")
+    raised = failure_of(account.web(), "hello")
+
+    assert isinstance(raised, errors.UpstreamBlocked)
+    assert "POE_API_KEYS" in raised.message
+
+
+def test_a_cookie_that_leads_to_the_login_page_is_rejected(account: Account) -> None:
+    """A cookie that Poe does not know is rejected, once and without another try."""
+    raised = failure_of(account.web("not-a-cookie-of-anybody"), "hello")
+
+    assert isinstance(raised, errors.TokenRejected)
+
+
+def test_a_logged_out_account_can_come_back(account: Account, web: PoeWeb) -> None:
+    """The stranger's cookie of a redirect is not taken: the given one works again later."""
+    ask(web, "!echo hi")
+    account.sim.control(log_out=account.label)
+    raised = failure_of(web, "hello")
+    account.sim.control(log_in=account.label)
+    reply = ask(web, "!echo back")
+
+    assert isinstance(raised, errors.TokenRejected)
+    assert "back" == reply.text
+
+
+@pytest.mark.parametrize("words", [{"http": 502}, {"reset": 1}, {"http": 503}])
+def test_a_page_that_does_not_come_is_asked_for_again(
+    account: Account, words: dict[str, Any]
+) -> None:
+    """An outage of a moment at the home page is waited for."""
+    account.sim.control(fail={"path": "/", "account": account.label, "times": 2, "with": words})
+
+    assert "hi" == ask(account.web(), "!echo hi").text
+
+
+def test_an_outage_is_no_fault_of_the_token(account: Account, control: Callable[..., Any]) -> None:
+    """When the page never comes, another token may try: nothing was sent."""
+    control(fail={"path": "/", "account": account.label, "times": 99, "with": {"http": 502}})
+    raised = failure_of(account.web(), "hello")
+
+    assert isinstance(raised, errors.UpstreamOverloaded)
+    assert raised.another_token
+
+
+def test_requests_that_wait_for_a_login_share_its_failure(
+    account: Account, control: Callable[..., Any]
+) -> None:
+    """Ten requests that wait for one login make no ten logins when it fails."""
+    control(fail={"path": "/", "times": 99, "with": {"slow": 3}})
+    web = account.web("nobody-knows-this-cookie")
+    before = len(account.sim.journal(path="/", cookie="bad"))
+    replies = many(web, ["hello"] * 10)
+
+    assert [errors.TokenRejected] * 10 == [type(reply.failure) for reply in replies]
+    assert 1 == len(account.sim.journal(path="/", cookie="bad")) - before
+
+
+@pytest.mark.parametrize("operation", ["HandleBotLandingPageQuery", "subscriptionsMutation"])
+@pytest.mark.parametrize("words", [{"http": 502}, {"reset": 1}, {"server-error": 1}])
+def test_what_only_reads_is_asked_again(
+    account: Account, operation: str, words: dict[str, Any]
+) -> None:
+    """A lost answer to a question is asked for once more."""
+    account.sim.control(
+        fail={"query_name": operation, "account": account.label, "times": 1, "with": words}
+    )
+
+    assert "hi" == ask(account.web(), "!echo hi").text
+
+
+def test_a_page_without_a_channel_is_made_up_for(
+    account: Account, control: Callable[..., Any]
+) -> None:
+    """Channel data comes from the settings where the page has none."""
+    control(page_without_channel=True)
+
+    assert "hi" == ask(account.web(), "!echo hi").text
+    assert account.journal(path="/api/settings")
+
+
+@pytest.mark.parametrize("how", ["same", "new", "twice", "none"])
+def test_renewed_cookies_are_taken_one_for_one(
+    account: Account, control: Callable[..., Any], how: str
+) -> None:
+    """A renewed cookie replaces the old one; two of a name are never sent."""
+    control(set_cookie=how)
+    web = account.web()
+    texts = [ask(web, f"!echo {n}").text for n in range(3)]
+
+    assert ["0", "1", "2"] == texts
+    entries = [e for e in account.journal(face="web") if "cookie" in e]
+    assert {"ok"} == {entry["cookie"] for entry in entries}
+    assert (how == "new") == (account.token != web._session._cookies["p-b"])
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "{token}",
+        "p-b={token}",
+        "p-b={token}; p-lat=abc%2Bdef%3D",
+        "p-lat=abc; p-b={token}; cf_clearance=xyz;",
+        "Cookie: p-b={token}",
+    ],
+)
+def test_tokens_in_all_their_forms(account: Account, form: str) -> None:
+    """A token is the bare cookie or a list of cookies."""
+    assert "hi" == ask(account.web(form.format(token=account.token)), "!echo hi").text
+
+
+def test_a_form_key_in_the_token_saves_computing_it(account: Account, web: PoeWeb) -> None:
+    """The form key that stands in the token is used as it is."""
+    ask(web, "!echo hi")
+    key = web._session._keys.formkey
+    own = site(account.folder)
+    object.__setattr__(own.patterns, "getter", re.compile("(nowhere)"))
+    given = account.web(f"p-b={account.token}; formkey={key}", site=own)
+
+    assert "hi" == ask(given, "!echo hi").text
+    assert [] == account.journal(formkey="bad")
+
+
+def test_a_form_key_in_the_token_that_is_out_of_date_is_computed(account: Account) -> None:
+    """A given form key that Poe refuses is replaced by the page's."""
+    stale = account.web(f"p-b={account.token}; formkey={'0' * 32}")
+
+    assert "hi" == ask(stale, "!echo hi").text
+    assert 1 == len(account.journal(formkey="bad"))
+
+
+def test_a_page_that_changed_says_what_to_do(account: Account) -> None:
+    """When the form key is not where it was, the failure names the step and the way out."""
+    own = site(account.folder)
+    object.__setattr__(own.patterns, "getter", re.compile("(nowhere)"))
+    raised = failure_of(account.web(site=own), "hello")
+
+    assert isinstance(raised, errors.UpstreamProtocolError)
+    assert "pages.getter" in raised.message
+    assert "formkey=" in raised.message
+
+
+def test_scripts_are_fetched_without_the_account(account: Account, web: PoeWeb) -> None:
+    """The scripts' host gets neither cookie nor any header of Poe's."""
+    ask(web, "!echo hi")
+    scripts = [
+        entry
+        for entry in account.sim.journal(method="GET")
+        if entry["path"].startswith("/_next/static/")
+    ]
+
+    assert scripts
+    for entry in scripts:
+        assert "user-agent" in entry["headers"]
+        assert not {"cookie", "poe-formkey", "poe-tag-id", "origin"} & set(entry["headers"])
+
+
+def test_the_balance_is_that_of_the_account(account: Account, web: PoeWeb) -> None:
+    """The points that are left are those that Poe names."""
+    account.sim.control(points={account.label: 1234})
+
+    assert 1234 == web.balance()

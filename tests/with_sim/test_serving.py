@@ -1,0 +1,256 @@
+"""gunicorn.conf.py with the real gunicorn: workers, signals, forwarded headers."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+import requests
+
+from .servers import ROOT, Proxy, Sim, ask, free_port, until
+
+COMMAND = (sys.executable, "-m", "gunicorn", "-c", f"{ROOT}/gunicorn.conf.py")
+ENOUGH = "AuthKey={key}\nTOKENS=cookie-a\nHOST=127.0.0.1\nPORT={port}\n"
+
+
+class Served:
+    """The proxy in a folder of its own, with a `.env` that a test may change."""
+
+    def __init__(self, folder: Path, *options: str, **variables: str) -> None:
+        self.dotenv = folder / ".env"
+        self.log = folder / "log"
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.write(key="sk-one")
+        unset = {"TOKENS", "POE_API_KEYS", "AuthKey", "HOST", "PORT", "WEB_CONCURRENCY"}
+        environ = {name: value for name, value in os.environ.items() if name not in unset}
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(
+                [*COMMAND, *options, "wsgi:app"],
+                cwd=folder,
+                env={**environ, "PYTHONPATH": str(ROOT), **variables},
+                stdout=log,
+                stderr=log,
+            )
+
+    def write(self, text: str = ENOUGH, *, key: str) -> None:
+        self.dotenv.write_text(text.format(key=key, port=self.port))
+
+    def output(self) -> str:
+        return self.log.read_text()
+
+    def status(self, key: str = "sk-one") -> int:
+        """The status of an answer to a request with *key*; 0 while there is none."""
+        try:
+            return requests.get(
+                f"{self.url}/v1/models", headers={"Authorization": f"Bearer {key}"}, timeout=5
+            ).status_code
+        except requests.ConnectionError:
+            return 0
+
+    def workers(self) -> list[str]:
+        pid = self.process.pid
+        return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[Served]:
+    server = Served(tmp_path)
+    try:
+        until(lambda: server.status() == 200)
+        yield server
+    finally:
+        server.process.terminate()
+        server.process.wait(10)
+
+
+@pytest.mark.parametrize(
+    ("options", "variables"),
+    [
+        (("-w", "2"), {}),
+        ((), {"WEB_CONCURRENCY": "2"}),
+        ((), {"GUNICORN_CMD_ARGS": "--workers=2"}),
+    ],
+)
+def test_more_than_one_worker_is_refused(
+    tmp_path: Path, options: tuple[str, ...], variables: dict[str, str]
+) -> None:
+    """However they are asked for, the server does not start and says why."""
+    server = Served(tmp_path, *options, **variables)
+
+    assert 1 == server.process.wait(20)
+    assert "one worker, and 2 were asked for" in server.output()
+    assert "live in the process" in server.output()
+
+
+def test_a_signal_cannot_add_a_worker(served: Served) -> None:
+    """SIGTTIN changes nothing."""
+    before = served.workers()
+    served.process.send_signal(signal.SIGTTIN)
+    until(lambda: "SIGTTIN changes nothing" in served.output())
+
+    assert before == served.workers()
+
+
+def test_a_reload_takes_the_settings_as_they_are_now(served: Served) -> None:
+    """After SIGHUP a changed `.env` counts; that the port is ours already is no obstacle."""
+    served.write(key="sk-two")
+    served.process.send_signal(signal.SIGHUP)
+    until(lambda: served.status("sk-two") == 200, seconds=20)
+    until(lambda: len(served.workers()) == 1, seconds=20)
+
+    assert 401 == served.status("sk-one")
+
+
+def test_a_mistake_in_the_settings_does_not_end_the_server(served: Served) -> None:
+    """SIGHUP with an invalid `.env` changes nothing, and the log names the setting."""
+    before = served.workers()
+    served.write(ENOUGH + "TIMEOUT=never\n", key="sk-two")
+    served.process.send_signal(signal.SIGHUP)
+    until(lambda: "Not reloaded" in served.output(), seconds=20)
+
+    assert "TIMEOUT: Not a valid number." in served.output()
+    assert before == served.workers()
+    assert 200 == served.status("sk-one")
+
+
+@pytest.mark.parametrize(
+    ("proxies", "schemes"),
+    [
+        ("", {"127.0.0.1": "https", "127.0.0.9": "http"}),
+        ("127.0.0.9", {"127.0.0.9": "https", "127.0.0.1": "http"}),
+        ("127.0.0.8/31", {"127.0.0.9": "https"}),
+    ],
+    ids=["default", "address", "network"],
+)
+@pytest.mark.parametrize("host", ["127.0.0.1", "::"])
+def test_only_our_own_proxies_are_believed(
+    tmp_path: Path, host: str, proxies: str, schemes: dict[str, str]
+) -> None:
+    """X-Forwarded-Proto counts from FORWARDED_ALLOW_IPS, by default this machine, alone."""
+    server = Served(tmp_path, FORWARDED_ALLOW_IPS=proxies, HOST=host)
+    try:
+        until(lambda: server.status() == 200)
+
+        for peer, scheme in schemes.items():
+            assert f"{scheme}://poe.example.com/v1" in first_page(server.port, peer), peer
+    finally:
+        server.process.terminate()
+        server.process.wait(10)
+
+
+def first_page(port: int, peer: str) -> str:
+    """The front page, for a request from *peer* that claims to have come by https."""
+    with socket.create_connection(("127.0.0.1", port), 5, source_address=(peer, 0)) as raw:
+        raw.sendall(
+            b"GET / HTTP/1.1\r\nHost: poe.example.com\r\nX-Forwarded-Proto: https\r\n"
+            b"Connection: close\r\n\r\n"
+        )
+        return b"".join(iter(lambda: raw.recv(65536), b"")).decode()
+
+
+def test_a_reload_takes_the_code_as_it_is_now(tmp_path: Path) -> None:
+    """After SIGHUP a new version of the program answers, in the same process."""
+    for name in ("poe_proxy", "wsgi.py"):
+        source = ROOT / name
+        copy = shutil.copytree if source.is_dir() else shutil.copy
+        copy(source, tmp_path / name)
+    server = Served(tmp_path, PYTHONPATH=str(tmp_path))
+    try:
+        until(lambda: server.status() == 200)
+        pages = tmp_path / "poe_proxy" / "server" / "pages" / "__init__.py"
+        pages.write_text(pages.read_text().replace('"status":"ok"', '"status":"new"'))
+        server.process.send_signal(signal.SIGHUP)
+
+        until(
+            lambda: requests.get(f"{server.url}/health", timeout=5).json() == {"status": "new"},
+            seconds=20,
+        )
+    finally:
+        server.process.terminate()
+        server.process.wait(10)
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT])
+def test_a_stream_that_outlasts_the_grace_ends_with_an_error(how: int) -> None:
+    """A reply still under way when the grace is over says that it broke off, and the bot is
+    stopped. Ctrl-C gives no grace."""
+    with (
+        Sim(tokens=("cookie-a",)) as sim,
+        Proxy(sim, GUNICORN_CMD_ARGS="--graceful-timeout=6") as proxy,
+    ):
+        answer = proxy.post(ask("!echo !silence=50 one two three four", stream=True), stream=True)
+        read = answer.iter_lines()
+        until(lambda: b"one" in next(read))
+
+        proxy.process.send_signal(how)
+        rest = []
+        with suppress(requests.exceptions.ChunkedEncodingError):
+            rest.extend(line for line in read if line)
+        until(lambda: not sim.control()["accounts"][0]["running"])
+
+    assert b'"code":"upstream_interrupted"' in rest[-1]
+    assert "Traceback" not in proxy.output()
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_a_whole_answer_that_outlasts_the_grace_is_an_error(how: int) -> None:
+    """The connection does not just end: clients would send the request again."""
+    with (
+        Sim(tokens=("cookie-a",)) as sim,
+        Proxy(sim, GUNICORN_CMD_ARGS="--graceful-timeout=6") as proxy,
+        ThreadPoolExecutor(1) as client,
+    ):
+        asked = client.submit(proxy.post, ask("!echo !silence=50 one two three four"))
+        until(lambda: sim.control()["accounts"][0]["running"])
+
+        proxy.process.send_signal(how)
+        answer = asked.result()
+        until(lambda: not sim.control()["accounts"][0]["running"])
+
+    assert (502, "upstream_interrupted") == (answer.status_code, answer.json()["error"]["code"])
+    assert "Traceback" not in proxy.output()
+
+
+#: An app in place of ours, which notes that its services were closed.
+NOTING = """
+from pathlib import Path
+from types import SimpleNamespace
+
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Length", "0")])
+    return []
+
+def close():
+    with open("closed", "a") as note:
+        note.write("closed\\n")
+
+app.extensions = {"poe_proxy": SimpleNamespace(close=close)}
+"""
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT])
+def test_a_worker_that_ends_closes_its_connections(tmp_path: Path, how: int) -> None:
+    """However it is asked to end, what it kept between requests is given back, once."""
+    (tmp_path / "wsgi.py").write_text(NOTING)
+    note = tmp_path / "closed"
+    server = Served(tmp_path)
+    try:
+        until(lambda: server.status() == 200)
+        server.process.send_signal(how)
+        until(note.exists, seconds=20)
+
+        assert "closed\n" == note.read_text()
+    finally:
+        server.process.terminate()
+        server.process.wait(10)
+    assert "Traceback" not in server.output()
