@@ -60,7 +60,11 @@ class Scene:
 
 
 class Ear:
-    """Stands between the proxy and the stand-in, passes every byte on, and keeps the requests."""
+    """Stands between the proxy and the stand-in, and keeps the requests.
+
+    A request is passed on once it is complete. Otherwise the stand-in may refuse it by its head
+    alone, and the client has its answer before the body was heard.
+    """
 
     def __init__(self, port: int) -> None:
         self._to = port
@@ -99,18 +103,16 @@ class Ear:
         with client, socket.create_connection(("127.0.0.1", self._to)) as server:
             for each in (client, server):
                 each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            back = self._start(self._relay, server, client, False)
-            self._relay(client, server, True)
+            back = self._start(self._relay, server, client, bytes)
+            self._relay(client, server, Requests(self._keep).feed)
             back.join()
 
-    def _relay(self, one: socket.socket, other: socket.socket, listens: bool) -> None:
-        held = b""
+    def _relay(
+        self, one: socket.socket, other: socket.socket, ready: Callable[[bytes], bytes]
+    ) -> None:
         try:
             while data := one.recv(65536):
-                if listens:
-                    # Kept before it is passed on: whatever has been answered has been heard.
-                    held = self._take(held + data)
-                other.sendall(data)
+                other.sendall(ready(data))
         except OSError:
             pass
         finally:
@@ -118,19 +120,43 @@ class Ear:
                 with suppress(OSError):
                     each.shutdown(socket.SHUT_RDWR)
 
-    def _take(self, held: bytes) -> bytes:
-        """Keep the requests that *held* begins with; return what is left of it."""
-        while True:
-            head, end, rest = held.partition(b"\r\n\r\n")
-            if not end:
-                return held
-            length = re.search(rb"\r\ncontent-length: *(\d+)", head, re.I)
-            size = int(length[1]) if length else 0
-            if len(rest) < size:
-                return held
-            with self._lock:
-                self.heard.append((head.split(b" ")[1].decode(), rest[:size]))
-            held = rest[size:]
+    def _keep(self, path: str, body: bytes) -> None:
+        with self._lock:
+            self.heard.append((path, body))
+
+
+class Requests:
+    """Finds the requests in the bytes of one connection."""
+
+    def __init__(self, keep: Callable[[str, bytes], None]) -> None:
+        """*keep* is given the path and the body of each request, once it is complete."""
+        self._keep = keep
+        self._held = b""
+        self._is_upgraded = False
+
+    def feed(self, data: bytes) -> bytes:
+        """Return what may be passed on after *data*: whole requests, or a websocket's bytes."""
+        self._held += data
+        ready = b""
+        while not self._is_upgraded and (size := self._complete()):
+            ready += self._held[:size]
+            self._held = self._held[size:]
+        if self._is_upgraded:
+            ready, self._held = ready + self._held, b""
+        return ready
+
+    def _complete(self) -> int:
+        """Keep the request that comes first; return its size, or 0 if it is not complete."""
+        head, end, rest = self._held.partition(b"\r\n\r\n")
+        if not end:
+            return 0
+        length = re.search(rb"\r\ncontent-length: *(\d+)", head, re.I)
+        size = int(length[1]) if length else 0
+        if len(rest) < size:
+            return 0
+        self._keep(head.split(b" ")[1].decode(), rest[:size])
+        self._is_upgraded = re.search(rb"\r\nupgrade: *websocket", head, re.I) is not None
+        return len(head) + len(end) + size
 
 
 class Stage:
