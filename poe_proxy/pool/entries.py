@@ -129,7 +129,7 @@ class Entry:
         """Return what a ledger says of its future."""
         return Outlook(
             uses=self.uses.ages(now),
-            rest=self.health.rest(now),
+            rest=max(0.0, self.health.rest(now)),
             in_use=self.in_use,
             bots=self.health.rests_of_bots(now),
         )

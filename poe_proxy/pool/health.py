@@ -102,12 +102,15 @@ class Health:
     # ---- how it is
 
     def rest(self, now: float, bot: str = "") -> float:
-        """Return the seconds until Poe lets it go on; `inf` if time alone does not help."""
+        """Return the seconds until Poe lets it go on; `inf` if time alone does not help.
+
+        Less than nothing if that was so long ago.
+        """
         if self.retirement or self.suspension or self.no_points is not None:
             return inf
         if not self.rests:
             return 0.0
-        return max(0.0, *(rest.until - now for rest in self._rests_for(bot)))
+        return max((rest.until - now for rest in self._rests_for(bot)), default=0.0)
 
     def verdict(self, now: float, bot: str) -> Verdict | None:
         """Return the gravest of what holds it back for *bot*; None if nothing does."""
