@@ -345,17 +345,17 @@ class Pool(RuleBasedStateMachine):
             name = served.lent.get(want.lease)
             fit = [one for one in want.names if before.is_free(one, want.bot)]
             sound = [one for one in fit if not before.is_struck(one, want.bot)]
-            first = min(sound, key=self.place, default=None)
+            first = min(map(self.place, sound), default=None)
             if name is None:
                 assert first is None, "passed over while a token is free"
                 assert not fit or after.has_better(want, late=0.0), "waits for nothing better"
                 continue
             assert name in fit, "lent while it is not free, or out of order"
             if before.is_struck(name, want.bot):
-                may_probe = want.probes and (not first or self.place(name) < self.place(first))
+                may_probe = want.probes and (first is None or self.place(name) < first)
                 assert may_probe or not after.has_better(want, late=MARGIN), "others come first"
             else:
-                assert first and self.place(first) == self.place(name), "lent out of turn"
+                assert first == self.place(name), "lent out of turn"
             before.lend(name)
             self.turns[name] = max(self.turns.values()) + 1
             self.lent[want.lease] = Borrower(want.lease, name, want.bot, self.clock())
