@@ -52,7 +52,7 @@ terms = st.fixed_dictionaries(
 verdicts = weighed(strike=6, rest=3, revive=3, clear=2, suspend=2, exhaust=1, retire=1)
 #: What a request, or one of the leases that have a token, does next.
 deeds = weighed(
-    join=3, hang_up=1, use=2, arrive=1, use_and_arrive=1, give_back=3, use_arrive_and_give_back=3
+    join=3, hang_up=1, use=3, arrive=1, give_back=2, use_and_give_back=2, use_arrive_and_give_back=3
 )
 acts = st.fixed_dictionaries(
     {
