@@ -83,6 +83,7 @@ def create_app(
             tokens,
             Models.load(settings.models),
             catalogue=catalogue.entries if catalogue else tuple,
+            attempts=settings.attempts,
         ),
         balance=balance,
         auth_keys=settings.auth_keys,
