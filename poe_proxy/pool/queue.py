@@ -81,7 +81,7 @@ class Queue(Generic[U]):
         else:
             at = self._prospects.at_end(lambda: self._line.in_order(now), lease, now)
         if at > lease.deadline + ROUNDING:
-            self._line.remove(lease)
+            self._line.remove(lease, now)
             raise self._refusal(lease, now)
         lease.called = threading.Event()
         if overtakes:
@@ -92,7 +92,7 @@ class Queue(Generic[U]):
 
     def leave(self, lease: Lease[U], now: float) -> bool:
         """Let *lease* leave the line; return whether it was there."""
-        if not self._line.remove(lease):
+        if not self._line.remove(lease, now):
             return False
         self._prospects.line_changed()
         if not self._line:
@@ -122,7 +122,7 @@ class Queue(Generic[U]):
         if served.lent:
             for lease in line:
                 if lease.id in served.lent:
-                    self._line.remove(lease)
+                    self._line.remove(lease, now)
                     self._grant(lease, served.lent[lease.id], now)
             self._prospects.line_changed()
         self._set_due(now + served.due if self._line else inf, now)
