@@ -35,17 +35,17 @@ DOLLARS: Final = 0.00003
 
 
 class PointsWatch(Generic[A]):
-    """Looks at accounts that are not used: whether they have points again, and whether Poe takes
-    them again. Sparingly, and never with a request of a client, which would wait for it.
+    """Looks at accounts that are not used: whether they have points, and whether Poe takes them.
+    Sparingly, and never with a request of a client, which would wait for it.
 
-    An account without points is looked at once in `TokenRotator.points_check` seconds; one that
-    may have none, at once; one that is suspended, when its ledger says.
+    An account that may be out of points is looked at at once; then, if it is, once in
+    `TokenRotator.points_check` seconds; one that is suspended, when its ledger says.
     """
 
     def __init__(self, tokens: TokenRotator[A]) -> None:
         self._tokens = tokens
-        #: Until when each token is left alone, on the rotator's clock; by name.
-        self._not_before: dict[str, float] = {}
+        #: When each token was last looked at, on the rotator's clock; by name.
+        self._looked_at: dict[str, float] = {}
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="points", daemon=True)
 
@@ -62,21 +62,19 @@ class PointsWatch(Generic[A]):
         """Wait up to *seconds* for the thread to end; return whether it has."""
         return _have_ended([self._thread], seconds)
 
-    def _run(self) -> None:
-        while not self._stopped.is_set():
-            self._tokens.look.clear()
-            seconds = self.look()
-            if not self._stopped.is_set():
-                self._tokens.look.wait(None if seconds == inf else min(seconds, MOST_SLEEP))
-
     def look(self) -> float:
         """Look at each account whose time has come; return the seconds until the next one's."""
         for token, due in self._due():
-            if self._stopped.is_set():
-                break
-            if due <= 0.0:
+            if due <= 0.0 and not self._stopped.is_set():
                 self._look_at(token)
         return min((due for _, due in self._due()), default=inf)
+
+    def _run(self) -> None:
+        while True:
+            self._tokens.look.clear()
+            if self._stopped.is_set():
+                return
+            self._tokens.look.wait(min(self.look(), MOST_SLEEP))
 
     def _due(self) -> list[tuple[Token[A], float]]:
         """Return the tokens to look at, each with the seconds until then."""
@@ -84,32 +82,28 @@ class PointsWatch(Generic[A]):
         doubted = set(self._tokens.doubted())
         due = []
         for token, state in self._tokens.states():
+            pause = self._tokens.points_check
+            if state.standing is not Standing.OUT_OF_POINTS:
+                # It did not answer, or is in doubt anew: that is worth another try soon.
+                pause = min(pause, AGAIN)
             seconds = 0.0 if token in doubted else state.next_look
             if seconds < inf:
-                left_alone = self._not_before.get(token.name, -inf) - now
-                due.append((token, max(0.0, seconds, left_alone)))
+                again = self._looked_at.get(token.name, -inf) + pause - now
+                due.append((token, max(0.0, seconds, again)))
         return due
 
     def _look_at(self, token: Token[A]) -> None:
+        self._looked_at[token.name] = self._tokens.now()
         points = _ask(self._tokens, token)
-        self._not_before[token.name] = self._tokens.now() + (
-            min(AGAIN, self._tokens.points_check) if points is None else self._tokens.points_check
-        )
-        if points is not None:
-            self._conclude(token, points)
-
-    def _conclude(self, token: Token[A], points: int) -> None:
-        (standing,) = (state.standing for one, state in self._tokens.states() if one is token)
-        if points <= 0:
-            if standing is Standing.SUSPENDED:
-                self._tokens.revive(token)
-            if standing is not Standing.OUT_OF_POINTS:
-                self._tokens.exhaust(token, "The account has no points left.")
-        elif standing in (Standing.SUSPENDED, Standing.OUT_OF_POINTS):
-            self._not_before.pop(token.name)
+        if points is None:
+            return
+        standing = next(state.standing for one, state in self._tokens.states() if one is token)
+        if standing is Standing.SUSPENDED or (points > 0 and standing is Standing.OUT_OF_POINTS):
             self._tokens.revive(token)
-        else:
+        if points > 0:
             self._tokens.trust(token)
+        elif standing is not Standing.OUT_OF_POINTS:
+            self._tokens.exhaust(token, "The account has no points left.")
 
 
 class Balance(Generic[A]):

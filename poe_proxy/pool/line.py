@@ -48,30 +48,35 @@ class Line(Generic[P]):
     """
 
     def __init__(self) -> None:
-        self._places: dict[str, P] = {}
+        #: What came, by number, in rising order. What is served, or leaves, takes the number with
+        #: it that it was to be served by; those of its client keep the order in which they came.
+        self._places: dict[int, P] = {}
+        self._numbers: dict[str, int] = {}
+        self._next = 0
         self._streamed: Counter[str] = Counter()
         self._whole: Counter[str] = Counter()
 
     def __len__(self) -> int:
         return len(self._places)
 
-    def __contains__(self, place: P) -> bool:
-        return place.id in self._places
-
     def __iter__(self) -> Iterator[P]:
-        """Yield the places in the order in which they came."""
         return iter(self._places.values())
 
     def add(self, place: P) -> None:
         """Let *place* join the line."""
-        self._places[place.id] = place
+        self._next += 1
+        self._places[self._next] = place
+        self._numbers[place.id] = self._next
         if place.client:
             (self._streamed if place.streams else self._whole)[place.client] += 1
 
-    def remove(self, place: P) -> bool:
+    def remove(self, place: P, now: float) -> bool:
         """Let *place* leave the line; return whether it was there."""
-        if self._places.pop(place.id, None) is None:
+        if place.id not in self._numbers:
             return False
+        if self._is_mixed(place.client):
+            self._move_up(place, now)
+        del self._places[self._numbers.pop(place.id)]
         if place.client:
             count = self._streamed if place.streams else self._whole
             count[place.client] -= 1
@@ -85,20 +90,35 @@ class Line(Generic[P]):
 
     def in_order(self, now: float) -> Sequence[P]:
         """Return the places in the order in which they are served."""
-        places = list(self._places.values())
-        mixed = self._streamed.keys() & self._whole.keys()
-        if not mixed:
-            return places
+        if not self._streamed.keys() & self._whole.keys():
+            return list(self._places.values())
         held: dict[tuple[str, frozenset[str]], list[int]] = {}
-        for at, place in enumerate(places):
-            if place.client in mixed:
-                held.setdefault((place.client, place.names), []).append(at)
-        ordered = list(places)
-        for spots in held.values():
-            requests = _streamed_first([places[at] for at in spots], now)
-            for at, place in zip(spots, requests, strict=True):
-                ordered[at] = place
-        return ordered
+        for number, place in self._places.items():
+            if self._is_mixed(place.client):
+                held.setdefault((place.client, place.names), []).append(number)
+        ordered = self._places.copy()
+        for numbers in held.values():
+            requests = _streamed_first([self._places[number] for number in numbers], now)
+            ordered.update(zip(numbers, requests, strict=True))
+        return list(ordered.values())
+
+    def _is_mixed(self, client: str) -> bool:
+        return client in self._streamed and client in self._whole
+
+    def _move_up(self, place: P, now: float) -> None:
+        """Let *place* have the number that it is to be served by; others may get other ones."""
+        numbers = [
+            number
+            for number, other in self._places.items()
+            if other.client == place.client and other.names == place.names
+        ]
+        came = [self._places[number] for number in numbers]
+        at = _streamed_first(came, now).index(place)
+        came.remove(place)
+        came.insert(at, place)
+        for number, other in zip(numbers, came, strict=True):
+            self._places[number] = other
+            self._numbers[other.id] = number
 
 
 def _streamed_first(requests: Sequence[P], now: float) -> list[P]:
