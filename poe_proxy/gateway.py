@@ -175,14 +175,18 @@ class _Tries:
         self._spared: set[Token[Upstream]] = set()
         #: What *kinds* will be again if the other kind has no token for the last attempt.
         self._wider: frozenset[str] = frozenset()
-        #: The newest failure that was not a token's own: the news, if nothing else is left.
+        #: The newest failure that was not a token's own, and the newest one that was, and of which
+        #: the pool knows nothing that would be a reason.
         self._failure: UpstreamError | None = None
+        self._own_failure: UpstreamError | None = None
 
     def go_on(self, token: Token[Upstream], failure: UpstreamError, now: float) -> bool:
         """Note that *token* met *failure*; return whether another send is allowed."""
         if failure.strikes is not None:
             self.probes = False
         if failure.is_of_token:
+            if failure.strikes is not None:
+                self._own_failure = failure
             self.tried.add(token)
             return failure.another_token and now < self._until
         self._failure = failure
@@ -222,5 +226,9 @@ class _Tries:
         self, refusal: NoTokenFree | NoTokenLeft | UpstreamError
     ) -> NoTokenFree | NoTokenLeft | UpstreamError:
         """Return what the client hears if the pool has no token left: *refusal*, or what a token
-        met, which says more if it was not the token's own trouble."""
-        return refusal if self._failure is None else self._failure
+        met, which says more unless it was only the token's own trouble."""
+        if self._failure is not None:
+            return self._failure
+        if self._own_failure is not None and isinstance(refusal, NoTokenLeft):
+            return self._own_failure
+        return refusal

@@ -562,7 +562,7 @@ def test_a_rejected_token_is_set_aside() -> None:
     list(house.reply())
 
     assert (1, 2) == (len(first.asked), len(second.asked))
-    assert {"free": 1, "retired": 1} == house.state()
+    assert {"free": 1, "suspended": 1} == house.state()
 
 
 # ---- what the client hears when nothing is left
@@ -570,14 +570,39 @@ def test_a_rejected_token_is_set_aside() -> None:
 
 def test_the_first_failure_says_more_than_that_no_token_was_left() -> None:
     """If a move finds no token, the client hears what the first one met."""
-    with pytest.raises(BotNotAllowed):
-        list(House(FakeUpstream([BotNotAllowed("Subscribers only.")])).reply())
+    for kind in (BotNotAllowed, LoginFailed):
+        with pytest.raises(kind, match="Subscribers only"):
+            list(House(FakeUpstream([kind("Subscribers only.")])).reply())
 
     house = House(FakeUpstream([TokenRejected("Logged out.")]))
-    with pytest.raises(TokenRejected):
-        list(house.reply())
-    with pytest.raises(NoTokenLeft):
-        list(house.reply())
+    for _ in range(2):
+        with pytest.raises(NoTokenLeft, match="Logged out") as refusal:
+            list(house.reply())
+        assert 60 == refusal.value.retry_after
+
+
+def test_a_challenge_on_every_token_is_told_as_one() -> None:
+    """At once and later: what the operator can do about it is another thing than a new login."""
+    house = House(*(FakeUpstream([UpstreamBlocked("Robot?")]) for _ in range(3)))
+
+    for _ in range(2):
+        with pytest.raises(UpstreamBlocked, match="Robot"):
+            list(house.reply())
+    assert [1, 1, 1] == house.asked()
+
+
+def test_a_login_that_fails_is_not_the_news_while_another_token_rests() -> None:
+    """The client hears when that one may serve it."""
+    house = House(
+        FakeUpstream([TokenLimited("Slowly.", retry_after=90)]), FakeUpstream([LoginFailed("Oh.")])
+    )
+
+    for _ in range(2):
+        with pytest.raises(NoTokenFree) as refusal:
+            list(house.reply())
+        assert 80 <= (refusal.value.retry_after or 0) <= 95
+        house.clock.go(1.0)
+    assert [1, 2] == house.asked()
 
 
 def test_if_all_tokens_are_tired_the_client_hears_when_to_come_back() -> None:
@@ -587,10 +612,13 @@ def test_if_all_tokens_are_tired_the_client_hears_when_to_come_back() -> None:
             *(FakeUpstream([TokenLimited("Slow down.", retry_after=rest)]) for rest in rests),
             patience=30.0,
         )
+        times = []
         for _ in range(2):
             with pytest.raises(NoTokenFree) as refusal:
                 list(house.reply())
-            assert min(rests) == refusal.value.retry_after
+            times.append(refusal.value.retry_after)
+        # Who asks later comes later, so that both are served then.
+        assert [min(rests), min(rests) + 1] == times
 
 
 def test_if_all_accounts_are_out_of_points_the_client_hears_that() -> None:
