@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from poe_proxy import logs
+from poe_proxy import accounts, logs
 from poe_proxy.apis.chat_completions import ChatCompletions
 from poe_proxy.gateway import Gateway
 from poe_proxy.models import Models
@@ -29,15 +29,18 @@ log = logging.getLogger(__name__)
 
 def read_settings(dotenv: Path = Path(".env")) -> Settings:
     """Return the settings of this process; raises `BadSettings` naming every problem."""
-    return Settings.from_env(
+    settings = Settings.from_env(
         dotenv,
         checks={
             "TOKENS": Credentials.parse,
+            "TOKENS_CONFIG": accounts.check,
             "ROLE_LABELS": check_labels,
             "MODELS": Models.load,
             "POE_SITE": Site.load,
         },
     )
+    accounts.read(settings)
+    return settings
 
 
 def create_app(

@@ -35,6 +35,9 @@ from poe_proxy.environment import (
 #: The key in every example of the Go program, and so the first that a stranger tries.
 EXAMPLE_KEY: Final = "sk-123456"
 
+#: What an address of a proxy may begin with.
+PROXY_SCHEMES: Final = ("http", "https", "socks5", "socks5h")
+
 _NOT_NEGATIVE: Final = validate.Range(min=0)
 _POSITIVE: Final = validate.Range(min=0, min_inclusive=False)
 _AT_LEAST_ONE: Final = validate.Range(min=1)
@@ -96,7 +99,7 @@ class Settings:
         meaning="Your Poe accounts by cookie, separated by commas: each is the value of the cookie "
         "`p-b` as your browser shows it, percent-encoded or not, or a list such as "
         "`p-b=...; p-lat=...; formkey=...`, in which `p-lat` and `formkey` are optional. "
-        "Not needed if `POE_API_KEYS` is set.",
+        "Not needed if `POE_API_KEYS` or `TOKENS_CONFIG` is set.",
     )
     api_keys: tuple[str, ...] = setting(
         "POE_API_KEYS",
@@ -106,6 +109,15 @@ class Settings:
         secret=True,
         meaning="Keys of Poe's official API, from https://poe.com/api/keys, separated by commas. "
         "They can stand alone or beside `TOKENS`, and are used first.",
+    )
+    tokens_config: Path | None = setting(
+        "TOKENS_CONFIG",
+        path,
+        check=is_file,
+        default=None,
+        meaning="A TOML file with accounts of either kind, and what holds for each of them alone: "
+        "a proxy, limits, bots and more; `docs/accounts.example.toml` shows all that it can hold. "
+        "It can stand alone or beside `TOKENS` and `POE_API_KEYS`.",
     )
 
     port: int = setting(
@@ -265,7 +277,7 @@ class Settings:
     proxy: str | None = setting(
         "PROXY",
         text,
-        check=is_url("http", "https", "socks5", "socks5h"),
+        check=is_url(*PROXY_SCHEMES),
         default=None,
         secret=True,
         heading="The way to Poe",
@@ -335,11 +347,12 @@ class Settings:
                 "Set the key that your clients will send, for example AuthKey=sk-something-long;",
                 "several are separated by commas.",
             ]
-        accounts = ("TOKENS", "POE_API_KEYS")
+        accounts = ("TOKENS", "POE_API_KEYS", "TOKENS_CONFIG")
         if not any(name in problems or values.get(name) for name in accounts):
             problems["TOKENS"] = [
                 "Set TOKENS to the p-b cookie of at least one Poe account,",
-                "or POE_API_KEYS to at least one key from poe.com/api/keys.",
+                "or POE_API_KEYS to at least one key from poe.com/api/keys,",
+                "or TOKENS_CONFIG to a file of accounts.",
             ]
         for name, check in (checks or {}).items():
             if name in values and name not in problems and (why := _refused(values[name], check)):
