@@ -9,6 +9,9 @@ from typing import Final
 FIRST_BACKOFF: Final = 5.0
 MOST_BACKOFF: Final = 300.0
 
+#: Seconds after the end of the last backoff until the failures are forgotten.
+FORGIVEN: Final = 3600.0
+
 #: Seconds from each refusal of a suspended token to the look that follows: more and more rarely.
 LOOKS: Final = (60.0, 300.0, 900.0, 3600.0, 3600.0)
 #: The refusals, a look apart, after which a token is retired.
