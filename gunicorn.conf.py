@@ -9,10 +9,6 @@ monkey.patch_all()
 import os
 import sys
 
-# This file is read again at SIGHUP, and from then on new code counts as new settings do.
-for _name in [name for name in sys.modules if name.partition(".")[0] == "poe_proxy"]:
-    del sys.modules[_name]
-
 from gunicorn import util
 
 from poe_proxy.app import read_settings
@@ -34,14 +30,14 @@ worker_class = "gevent"
 # Connections, not requests: idle ones count too. High enough that no client meets this limit.
 worker_connections = 2500
 timeout = 30  # a watchdog for a worker that is stuck, not a limit for a reply
-# How long replies under way may go on after SIGTERM and SIGHUP. Whatever stops the process
-# must wait longer: TimeoutStopSec, stop_grace_period, drainingSeconds are set to it.
+# How long replies under way may go on after SIGTERM. Whatever stops the process must wait
+# longer: TimeoutStopSec, stop_grace_period, drainingSeconds are set to it.
 graceful_timeout = 60
 keepalive = 5  # also the time for sending a request's head, and never 0, which is for ever
 max_requests = 0  # a recycled worker would break off the replies under way
 accesslog = None  # poe_proxy logs a line of its own for each request
 errorlog = "-"  # stderr, where containers and the journal look
-loglevel = "info"  # where it listens, each start, reload and stop: few lines, and no secrets
+loglevel = "info"  # where it listens, each start and stop: few lines, and no secrets
 # Since 25.1 gunicorn opens a socket in the home folder, which nothing here uses.
 control_socket_disable = True
 # The heartbeat file must not wait for a disk; and here a read-only root does not matter.
@@ -51,6 +47,7 @@ on_starting = hooks.on_starting
 nworkers_changed = hooks.nworkers_changed
 when_ready = hooks.when_ready
 post_fork = hooks.post_fork
+post_worker_init = hooks.post_worker_init
 worker_int = hooks.worker_int
 worker_exit = hooks.worker_exit
 util.write_error = hooks.write_error  # there is no setting for it

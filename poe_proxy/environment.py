@@ -158,6 +158,8 @@ class Setting:
     example: str = ""
     #: Whether the server refuses to start with the default: `.env.example` leaves the line open.
     needed: bool = False
+    #: Whether a server that runs goes on with the old value when the settings are read anew.
+    needs_restart: bool = False
     #: The heading in `.env.example` of this setting and those after it.
     heading: str = ""
 

@@ -51,10 +51,11 @@ class BadSettings(Exception):
 
     def __init__(self, problems: Mapping[str, list[str]]) -> None:
         self.problems = problems
-        lines = [f"  {name}: {' '.join(why)}" for name, why in problems.items()]
+        #: A line for each variable.
+        self.faults = "\n".join(f"  {name}: {' '.join(why)}" for name, why in problems.items())
         super().__init__(
             "poe-proxy cannot start with these settings "
-            "(.env.example and docs/settings.md describe each):\n" + "\n".join(lines)
+            f"(.env.example and docs/settings.md describe each):\n{self.faults}"
         )
 
 
@@ -125,6 +126,7 @@ class Settings:
         whole_number,
         check=validate.Range(min=1, max=65535),
         default=8080,
+        needs_restart=True,
         heading="Server",
         meaning="The port to listen on.",
     )
@@ -132,6 +134,7 @@ class Settings:
         "HOST",
         text,
         default="0.0.0.0",
+        needs_restart=True,
         meaning="The address to listen on; `127.0.0.1` is for this machine alone.",
     )
     forwarded_allow_ips: tuple[str, ...] = setting(
@@ -139,6 +142,7 @@ class Settings:
         parsed(as_list),
         check=are_networks,
         default=("127.0.0.1", "::1"),
+        needs_restart=True,
         meaning="Proxies in front (nginx, a load balancer) whose `X-Forwarded-For` and "
         "`X-Forwarded-Proto` are trusted: addresses or networks, separated by commas; `*` for any, "
         "where nothing else can connect.",

@@ -5,13 +5,16 @@ gunicorn ships no types: the protocols below have what the hooks use.
 
 from __future__ import annotations
 
+import _thread
 import errno
 import os
 import secrets
+import signal
 import socket
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
+from types import FrameType
 from typing import Final, Protocol
 
 from poe_proxy.apis.openai_error import error_body
@@ -56,8 +59,9 @@ class Arbiter(Protocol):
     cfg: Config
     log: Log
     num_workers: int
-    #: What SIGHUP does.
+    #: What SIGHUP does, and SIGUSR1.
     handle_hup: Callable[[], None]
+    handle_usr1: Callable[[], None]
 
 
 class Worker(Protocol):
@@ -65,6 +69,8 @@ class Worker(Protocol):
 
     cfg: Config
     log: Log
+
+    def handle_usr1(self, number: int, frame: FrameType | None, /) -> None: ...
 
 
 # ---- settings in gunicorn's spelling
@@ -119,16 +125,12 @@ def nworkers_changed(server: Arbiter, new: int, old: int | None) -> None:
 
 
 def when_ready(server: Arbiter) -> None:
-    """Let SIGHUP look before it leaps: a mistake in `.env` must not end a server that works."""
-    reload = server.handle_hup
+    """Let SIGHUP make the worker read its settings anew, in place of starting another worker.
 
-    def reload_if_sound() -> None:
-        if _is_sound():
-            reload()
-        else:
-            server.log.error("Not reloaded, going on as before: see the lines above.")
-
-    server.handle_hup = reload_if_sound
+    A second one would use the accounts beside the first, and know nothing of what that has used.
+    So SIGHUP is what SIGUSR1 is: log files are opened anew, and the worker gets SIGUSR1.
+    """
+    server.handle_hup = server.handle_usr1
 
 
 def post_fork(server: Arbiter, worker: Worker) -> None:
@@ -138,6 +140,33 @@ def post_fork(server: Arbiter, worker: Worker) -> None:
     gunicorn count the same seconds, and gunicorn would be first.
     """
     worker.cfg.set("graceful_timeout", max(0, worker.cfg.graceful_timeout - END_TIME))
+    _keep_reloads_waiting()
+
+
+def post_worker_init(worker: Worker) -> None:
+    """Let SIGUSR1 make the app read its settings anew; gunicorn's worker opens its log by it."""
+    app = getattr(worker, "wsgi", None)
+
+    def reload() -> None:
+        if services := getattr(app, "extensions", {}).get("poe_proxy"):
+            services.reload()
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        worker.handle_usr1(number, frame)
+        # A handler must not wait, not even for a thread to begin, as `Thread.start` does.
+        _thread.start_new_thread(reload, ())
+
+    signal.signal(signal.SIGUSR1, handle)
+    signal.siginterrupt(signal.SIGUSR1, False)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGUSR1})
+
+
+def _keep_reloads_waiting() -> None:
+    """Keep SIGUSR1 until the worker can do what it asks for: see `post_worker_init`.
+
+    The worker may have read the settings already when they are changed.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
 
 
 def worker_int(worker: Worker) -> None:
@@ -196,17 +225,6 @@ def write_error(sock: socket.socket, status: int, reason: str, message: str) -> 
 
 
 # ----
-
-
-def _is_sound() -> bool:
-    """Whether the settings, the code and gunicorn.conf.py of today would start.
-
-    A separate process tries, as `gunicorn --check-config`; it writes what is wrong to stderr.
-    """
-    check = [sys.executable, "-m", "gunicorn", *sys.argv[1:], "--check-config"]
-    environ = {**os.environ, "LOG_LEVEL": "WARNING"}
-    # Not with subprocess: with patched system calls it takes SIGCHLD away from gunicorn.
-    return os.waitpid(os.posix_spawn(check[0], check, environ), 0)[1] == 0
 
 
 def _is_taken(host: str, port: int) -> bool:

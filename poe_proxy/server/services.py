@@ -26,6 +26,9 @@ class Services:
     max_body: int
     #: The APIs by the names of their views; `chat_completions` is used for all other routes.
     apis: Mapping[str, Api]
+    #: Reads the settings anew, for the next requests; replies under way go on. A mistake in them
+    #: is logged, and changes nothing.
+    reload: Callable[[], None] = lambda: None
     #: Gives back what is kept between requests; called once, when the worker ends.
     close: Callable[[], None] = lambda: None
 
