@@ -1,4 +1,4 @@
-"""The points of the accounts: how many are left, and which accounts have some again."""
+"""The points of the accounts: how many are left, and which accounts can be used again."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable
+from math import inf
 from typing import Final, Generic, Protocol, TypeVar
 
 from poe_proxy.errors import NoTokenLeft, UpstreamError, UpstreamTimeout
+from poe_proxy.pool.ledger import Standing
 from poe_proxy.pool.rotator import Token, TokenRotator
 
 log = logging.getLogger(__name__)
@@ -23,47 +25,91 @@ class HasBalance(Protocol):
 
 A = TypeVar("A", bound=HasBalance)
 
+#: Seconds after which an account that did not answer is asked again.
+AGAIN: Final = 60.0
+#: The most seconds between two looks at what there is to look at.
+MOST_SLEEP: Final = 3600.0
+
 #: What a point is worth in US dollars, roughly (official API sheet §1).
 DOLLARS: Final = 0.00003
 
 
 class PointsWatch(Generic[A]):
-    """Checks the balance of exhausted tokens: sparingly, and never while a request waits."""
+    """Looks at accounts that are not used: whether they have points again, and whether Poe takes
+    them again. Sparingly, and never with a request of a client, which would wait for it.
 
-    def __init__(self, tokens: TokenRotator[A], *, every: float) -> None:
-        """Each exhausted token is checked once in *every* seconds."""
+    An account without points is looked at once in `TokenRotator.points_check` seconds; one that
+    may have none, at once; one that is suspended, when its ledger says.
+    """
+
+    def __init__(self, tokens: TokenRotator[A]) -> None:
         self._tokens = tokens
-        self._every = every
+        #: Until when each token is left alone, on the rotator's clock; by name.
+        self._not_before: dict[str, float] = {}
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="points", daemon=True)
 
     def start(self) -> None:
-        """Begin to check, in a thread of its own; to be called once."""
+        """Begin to look, in a thread of its own; to be called once."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Ask no further account; one that is being asked may still answer."""
+        """Look at no further account; one that is being asked may still answer."""
         self._stopped.set()
+        self._tokens.look.set()
 
     def wait(self, seconds: float) -> bool:
         """Wait up to *seconds* for the thread to end; return whether it has."""
         return _have_ended([self._thread], seconds)
 
     def _run(self) -> None:
-        while not self._stopped.wait(self._every):
-            revive_exhausted(self._tokens, self._stopped)
+        while not self._stopped.is_set():
+            self._tokens.look.clear()
+            seconds = self.look()
+            if not self._stopped.is_set():
+                self._tokens.look.wait(None if seconds == inf else min(seconds, MOST_SLEEP))
 
+    def look(self) -> float:
+        """Look at each account whose time has come; return the seconds until the next one's."""
+        for token, due in self._due():
+            if self._stopped.is_set():
+                break
+            if due <= 0.0:
+                self._look_at(token)
+        return min((due for _, due in self._due()), default=inf)
 
-def revive_exhausted(tokens: TokenRotator[A], stopped: threading.Event | None = None) -> None:
-    """Check the balance of each exhausted token, and revive those that have points again.
+    def _due(self) -> list[tuple[Token[A], float]]:
+        """Return the tokens to look at, each with the seconds until then."""
+        now = self._tokens.now()
+        doubted = set(self._tokens.doubted())
+        due = []
+        for token, state in self._tokens.states():
+            seconds = 0.0 if token in doubted else state.next_look
+            if seconds < inf:
+                left_alone = self._not_before.get(token.name, -inf) - now
+                due.append((token, max(0.0, seconds, left_alone)))
+        return due
 
-    A token that Poe rejects is set aside. Once *stopped* is set, no further token is checked.
-    """
-    for token in tokens.exhausted():
-        if stopped is not None and stopped.is_set():
-            return
-        if (_ask(tokens, token) or 0) > 0:
-            tokens.revive(token)
+    def _look_at(self, token: Token[A]) -> None:
+        points = _ask(self._tokens, token)
+        self._not_before[token.name] = self._tokens.now() + (
+            min(AGAIN, self._tokens.points_check) if points is None else self._tokens.points_check
+        )
+        if points is not None:
+            self._conclude(token, points)
+
+    def _conclude(self, token: Token[A], points: int) -> None:
+        (standing,) = (state.standing for one, state in self._tokens.states() if one is token)
+        if points <= 0:
+            if standing is Standing.SUSPENDED:
+                self._tokens.revive(token)
+            if standing is not Standing.OUT_OF_POINTS:
+                self._tokens.exhaust(token, "The account has no points left.")
+        elif standing in (Standing.SUSPENDED, Standing.OUT_OF_POINTS):
+            self._not_before.pop(token.name)
+            self._tokens.revive(token)
+        else:
+            self._tokens.trust(token)
 
 
 class Balance(Generic[A]):
@@ -140,8 +186,8 @@ def _ask(tokens: TokenRotator[A], token: Token[A]) -> int | None:
     try:
         return token.upstream.balance()
     except UpstreamError as failure:
-        if failure.retires:
-            tokens.retire(token, failure)
+        if failure.suspends:
+            tokens.suspend(token, failure)
         else:
             log.info("%s: its balance is not known: %s", token.label, failure)
     except Exception:

@@ -55,7 +55,7 @@ class Future:
     uses: list[float]
     #: When no rest that Poe asked for holds it back.
     rested: float
-    #: The same for single bots; by their handles in lower case.
+    #: The same for single bots; by their folded handles.
     bots: Mapping[str, float] = field(default_factory=dict)
     #: When its replies will be over, in rising order.
     ends: list[float] = field(default_factory=list)
@@ -88,7 +88,7 @@ class Future:
             limits,
             [now - ago for ago in outlook.uses],
             now + outlook.rest,
-            {bot.lower(): now + rest for bot, rest in outlook.bots.items()},
+            {bot: now + rest for bot, rest in outlook.bots.items()},
             [now] * (outlook.in_use - len(ends)) + ends,
             lag,
             lasts,
@@ -160,7 +160,7 @@ class Forecast:
 
     def first(self, names: frozenset[str], bot: str = "") -> tuple[float, str]:
         """Return when one more place is served, and with what; `inf` if no token will ever be."""
-        bot = bot.lower()
+        bot = bot.casefold()
         key = (names, bot if bot in self._bots else "")
         heap = self._heaps.get(key)
         if heap is None:

@@ -19,7 +19,7 @@ from poe_proxy.errors import (
     UpstreamTimeout,
 )
 from poe_proxy.pool import rotator
-from poe_proxy.pool.limits import PerMinute, Rest
+from poe_proxy.pool.limits import Within, Rest
 from poe_proxy.pool.memory import MemoryLedger
 from poe_proxy.pool.rotator import TokenRotator
 
@@ -276,7 +276,7 @@ def test_what_is_lent_holds_its_place_until_it_is_sent() -> None:
 def test_what_is_sent_twice_counts_twice() -> None:
     """Within a lease a token rests like between two, and the second use is one for the limits."""
     clock = Clock()
-    tokens = pool("a", clock=clock, limits=(PerMinute(2), Rest(10)), patience=100.0)
+    tokens = pool("a", clock=clock, limits=(Within(2, 60.0), Rest(10)), patience=100.0)
 
     with tokens.lease() as lease:
         lend(lease)

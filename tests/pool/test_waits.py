@@ -11,7 +11,7 @@ from poe_proxy.errors import (
     TokenLimited,
 )
 from poe_proxy.net.background import Background
-from poe_proxy.pool.limits import PerMinute, Rest
+from poe_proxy.pool.limits import Within, Rest
 from poe_proxy.pool.memory import MemoryLedger
 from poe_proxy.pool.rotator import TokenRotator
 
@@ -36,7 +36,7 @@ def test_a_used_token_rests() -> None:
 def test_a_token_over_its_rate_rests() -> None:
     """RATE_LIMIT uses within a minute, then none until the first of them is a minute old."""
     clock = Clock()
-    tokens = pool("a", clock=clock, patience=100.0, limits=(PerMinute(2),))
+    tokens = pool("a", clock=clock, patience=100.0, limits=(Within(2, 60.0),))
     use(tokens)
     clock.go(20.0)
     use(tokens)
@@ -52,7 +52,7 @@ def test_a_token_over_its_rate_rests() -> None:
 def test_the_stricter_limit_decides() -> None:
     """With several limits a token is free once all of them allow it."""
     clock = Clock()
-    tokens = pool("a", clock=clock, patience=100.0, limits=(Rest(10.0), PerMinute(2)))
+    tokens = pool("a", clock=clock, patience=100.0, limits=(Rest(10.0), Within(2, 60.0)))
 
     use(tokens)
     clock.go(10.0)
