@@ -23,7 +23,7 @@ from poe_proxy.server.application import Application
 from poe_proxy.server.services import Services
 from poe_proxy.settings import EXAMPLE_KEY, BadSettings, Settings
 from poe_proxy.shaping import tokenizer
-from poe_proxy.tokens import TokenMaker
+from poe_proxy.token_maker import TokenMaker
 from poe_proxy.upstreams.base import Upstream
 from poe_proxy.upstreams.poe_web import Credentials, Site
 from poe_proxy.upstreams.poe_web.prompts import check_labels
