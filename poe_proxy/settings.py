@@ -205,6 +205,21 @@ class Settings:
         default=30.0,
         meaning="Seconds that a request waits in line when no account is free; then it gets a 429.",
     )
+    queue_size: int = setting(
+        "QUEUE_SIZE",
+        whole_number,
+        check=_NOT_NEGATIVE,
+        default=200,
+        meaning="Requests that wait in line at a time; the next one gets a 429 at once.",
+    )
+    attempts: int = setting(
+        "ATTEMPTS",
+        whole_number,
+        check=_AT_LEAST_ONE,
+        default=4,
+        meaning="Tries for one request that may fail at Poe, as long as it is safe to try again. "
+        "Accounts that Poe refuses, limits or challenges do not count.",
+    )
     points_check: float = setting(
         "POINTS_CHECK",
         number,
