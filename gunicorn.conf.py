@@ -47,7 +47,12 @@ control_socket_disable = True
 # The heartbeat file must not wait for a disk; and here a read-only root does not matter.
 worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 
-on_starting = hooks.on_starting
+
+def on_starting(server: hooks.Arbiter) -> None:
+    hooks.on_starting(server)
+    hooks.hold_state(_settings.state_file)
+
+
 nworkers_changed = hooks.nworkers_changed
 when_ready = hooks.when_ready
 post_fork = hooks.post_fork
