@@ -20,6 +20,11 @@ try:
 except BadSettings as bad:
     sys.exit(str(bad))  # one message, not a traceback from each worker that could not start
 
+if "--check-config" in sys.argv:
+    # The app is loaded, but serves nothing, maybe beside a server that holds the file.
+    os.environ["STATE_FILE"] = ""
+    os.environ.pop("STATE_FILE_FILE", None)
+
 # A socket that systemd hands over (deploy/poe-proxy.socket) comes before this.
 bind = hooks.address(_settings.host, _settings.port)
 # X-Forwarded-Proto and the like count only from these addresses or networks: any other client
@@ -43,7 +48,12 @@ control_socket_disable = True
 # The heartbeat file must not wait for a disk; and here a read-only root does not matter.
 worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 
-on_starting = hooks.on_starting
+
+def on_starting(server: hooks.Arbiter) -> None:
+    hooks.on_starting(server)
+    hooks.hold_state(_settings.state_file)
+
+
 nworkers_changed = hooks.nworkers_changed
 when_ready = hooks.when_ready
 post_fork = hooks.post_fork

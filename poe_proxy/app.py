@@ -91,7 +91,7 @@ class _House:
             ledger=MemoryLedger(store=store),
             when_left=self._maker.left,
         )
-        self._watch = PointsWatch(self._rotator, every=settings.points_check)
+        self._watch = PointsWatch(self._rotator)
         self._balance = Balance(self._rotator)
         services = self._services(settings, Models.load(settings.models))
         self.app = Application(services, proxies=settings.forwarded_allow_ips)
@@ -146,7 +146,6 @@ class _House:
             places=settings.queue_size,
             points_check=settings.points_check,
         )
-        self._watch.every = settings.points_check
         # What is under way has its gateway already, and keeps it.
         self.app.serve(self._services(settings, models))
         if settings.log_level != self._settings.log_level:

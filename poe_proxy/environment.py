@@ -222,6 +222,15 @@ def is_file(value: Path) -> None:
         raise ValidationError("There is no such file.")
 
 
+def is_no_folder(value: Path) -> None:
+    try:
+        there = value.is_dir()
+    except OSError as bad:
+        raise ValidationError(f"Cannot be used ({bad.strerror}).") from None
+    if there:
+        raise ValidationError("Must be a file, and is a folder.")
+
+
 def is_url(*schemes: str) -> Check:
     """Return a check for a URL with a host and one of these *schemes*."""
 

@@ -22,6 +22,7 @@ from poe_proxy.environment import (
     as_pairs,
     declared,
     is_file,
+    is_no_folder,
     is_url,
     number,
     parsed,
@@ -234,6 +235,28 @@ class Settings:
         default=60.0,
         meaning="Seconds of silence from Poe that end a reply. Every piece of the reply starts "
         "the count again.",
+    )
+
+    state_file: Path | None = setting(
+        "STATE_FILE",
+        path,
+        check=is_no_folder,
+        default=None,
+        needs_restart=True,
+        heading="What outlives a restart",
+        meaning="A file in which the proxy remembers the uses of each account and what holds it "
+        "back: without it, every restart begins all limits anew. It is made if it is not there, "
+        "and one server at a time can use it. `make run`, the systemd unit and Compose set one.",
+        example="/var/lib/poe-proxy/state.sqlite3",
+    )
+    state_cookies: bool = setting(
+        "STATE_COOKIES",
+        switch,
+        default=True,
+        needs_restart=True,
+        meaning="Whether cookies that Poe renews are kept in `STATE_FILE`, which is then as secret "
+        "as they are.",
+        values={"0": "they are left out, and deleted if they are there", "1": "they are kept"},
     )
 
     errors_as_text: bool = setting(

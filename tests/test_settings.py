@@ -55,7 +55,7 @@ def test_a_key_and_a_token_are_enough() -> None:
         "simulate_roles": 0, "role_pattern": "||>{role}-", "role_labels": {},
         "rate_limit": 10, "cool_down": 10.0, "token_concurrency": 1, "api_keys": (),
         "api_rate_limit": 500, "api_concurrency": 50, "points_check": 300.0,
-        "queue_timeout": 30.0, "timeout": 60.0,
+        "queue_timeout": 30.0, "timeout": 60.0, "state_file": None, "state_cookies": True,
         "max_body_mb": 20.0, "errors_as_text": False, "delete_chats": False,
         "models": None, "poe_site": None, "proxy": None, "tokens_config": None,
         "poe_web_url": "https://poe.com", "poe_ws_url": None,
@@ -92,6 +92,8 @@ def test_every_variable_has_its_place(tmp_path: Path) -> None:
         api_concurrency=6,
         queue_timeout=7.5,
         timeout=8.5,
+        state_file=tmp_path / "state.sqlite3",
+        state_cookies=False,
         max_body_mb=0.5,
         errors_as_text=True,
         delete_chats=True,
@@ -119,6 +121,8 @@ def test_every_variable_has_its_place(tmp_path: Path) -> None:
         API_CONCURRENCY="6",
         QUEUE_TIMEOUT="7.5",
         TIMEOUT="8.5",
+        STATE_FILE=str(tmp_path / "state.sqlite3"),
+        STATE_COOKIES="0",
         MAX_BODY_MB="0.5",
         ERRORS_AS_TEXT="1",
         DELETE_CHATS="1",
@@ -448,6 +452,7 @@ def test_all_mistakes_stand_in_one_message() -> None:
         ("FORWARDED_ALLOW_IPS", "10.0.0.1/8", "10.0.0.0/8"),
         ("MODELS", ".", "no such file"),
         ("POE_SITE", "none.toml", "no such file"),
+        ("STATE_COOKIES", "2", "boolean"),
         ("PROXY", "127.0.0.1:1080", "socks5h://"),
         ("PROXY", "socks4://127.0.0.1:1080", "socks5h://"),
         ("PROXY", "http://", "socks5h://"),
@@ -468,6 +473,14 @@ def test_a_mistake_is_explained(name: str, value: str, why: str) -> None:
 
     assert [name.removesuffix("_FILE")] == list(found)
     assert why in found[name.removesuffix("_FILE")]
+
+
+def test_a_state_file_may_be_new_and_is_no_folder(tmp_path: Path) -> None:
+    """It is made at the start, and its folder too; a folder in its place is a mistake."""
+    assert tmp_path / "a" / "b" == read(**ENOUGH, STATE_FILE=str(tmp_path / "a" / "b")).state_file
+    assert {"STATE_FILE": "Must be a file, and is a folder."} == problems(
+        **ENOUGH, STATE_FILE=str(tmp_path)
+    )
 
 
 def test_a_secret_file_that_is_not_text_is_said_to_be_so(tmp_path: Path) -> None:

@@ -346,17 +346,18 @@ class Journal(Store, Renewals):
             # No other process uses the file, so that none of what SQLite shares with others is
             # needed: not even a file beside it, for which a full disk has no room.
             db.execute("PRAGMA locking_mode = EXCLUSIVE")
+            (version,) = db.execute("PRAGMA user_version").fetchone()
+            is_new = not db.execute("SELECT 1 FROM sqlite_master").fetchone()
+            if not is_new and version != _VERSION:
+                raise sqlite3.DatabaseError(f"version {version}, not {_VERSION}")
+            if (found := db.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
+                raise sqlite3.DatabaseError(found)
             db.execute("PRAGMA journal_mode = WAL")
             db.execute("PRAGMA synchronous = NORMAL")
             # What is deleted may have been a secret.
             db.execute("PRAGMA secure_delete = ON")
-            (version,) = db.execute("PRAGMA user_version").fetchone()
-            if version == 0 and not db.execute("SELECT 1 FROM sqlite_master").fetchone():
+            if is_new:
                 db.executescript(_SCHEMA)
-            elif version != _VERSION:
-                raise sqlite3.DatabaseError(f"version {version}, not {_VERSION}")
-            elif (found := db.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
-                raise sqlite3.DatabaseError(found)
         except BaseException:
             db.close()
             raise

@@ -14,12 +14,14 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from types import FrameType
 from typing import Final, Protocol
 
 from poe_proxy.apis.openai_error import error_body
 from poe_proxy.errors import InternalError, InvalidRequest
 from poe_proxy.net.background import Background
+from poe_proxy.pool.holding import StateInUse, hold
 
 #: The most seconds that the end of a worker takes besides the grace for its replies: up to two
 #: until it sees the signal and the end of the grace, up to two until its replies have broken off,
@@ -115,6 +117,19 @@ def on_starting(server: Arbiter) -> None:
         if _is_taken(host, port):
             # gunicorn would try five times first.
             sys.exit(f"Port {port} is taken; stop what listens there, or set PORT to another.")
+
+
+def hold_state(path: Path | None) -> None:
+    """Hold the state file for as long as this process or its worker lives.
+
+    Exits with one line if another server has it. `on_starting` calls this, and a check of the
+    configuration does not: that may run beside the server.
+    """
+    try:
+        if path is not None:
+            hold(path)
+    except StateInUse as taken:
+        sys.exit(str(taken))
 
 
 def nworkers_changed(server: Arbiter, new: int, old: int | None) -> None:

@@ -9,6 +9,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,6 +19,7 @@ from gunicorn.config import Config as RealConfig
 from gunicorn.glogging import Logger as RealLog
 from gunicorn.workers.base import Worker as RealWorker
 
+from poe_proxy.pool.holding import StateInUse, is_held, let_go
 from poe_proxy.server import gunicorn
 
 from ..fakes import until
@@ -199,6 +201,38 @@ def test_a_socket_that_is_already_open_is_not_tried(
 def test_one_worker_starts_where_nothing_is_in_the_way(taken: int) -> None:
     """A port that is free, on another address than the one taken, and a Unix socket."""
     gunicorn.on_starting(Arbiter(Config(address=[("127.0.0.9", taken), "/run/poe-proxy.sock"])))
+
+
+# ---- hold_state
+
+
+def test_a_server_holds_its_state_file(tmp_path: Path) -> None:
+    """From before it has a worker, which thereby has it too."""
+    path = tmp_path / "state.sqlite3"
+    try:
+        gunicorn.hold_state(path)
+
+        assert is_held(path)
+    finally:
+        let_go(path)
+
+
+def test_without_a_state_file_nothing_is_held() -> None:
+    """The setting is not needed."""
+    gunicorn.hold_state(None)
+
+
+def test_a_second_server_on_one_state_file_is_said_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the process that has it, before a worker would find out and be started again."""
+
+    def refuse(path: Path) -> None:
+        raise StateInUse(path, "4711")
+
+    monkeypatch.setattr(gunicorn, "hold", refuse)
+    with pytest.raises(SystemExit, match=r"^STATE_FILE .* another server \(process 4711\)[.]"):
+        gunicorn.hold_state(tmp_path / "state.sqlite3")
 
 
 # ---- nworkers_changed
