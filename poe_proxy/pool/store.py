@@ -30,10 +30,8 @@ class Note:
 class Remembered:
     """What was known of a token when the process before this one ended."""
 
-    #: Seconds since each use, the oldest first. A use that had not arrived counts from `MARGIN`
-    #: after its sending, when it had or never would: until then its seconds are negative.
+    #: Seconds since each use, the oldest first. A use that had not arrived counts from now on.
     uses: Sequence[float] = ()
-    #: With the seconds that are left of each; 0.0 or fewer if its time is over.
     notes: Sequence[Note] = ()
 
 
