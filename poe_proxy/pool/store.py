@@ -35,7 +35,6 @@ class Remembered:
     #: seconds after its sending; if these are not over, it is less than nothing: the use may still
     #: be on its way for so long.
     uses: Sequence[float] = ()
-    #: With the seconds that are left of each; 0.0 or fewer if its time is over.
     notes: Sequence[Note] = ()
 
 

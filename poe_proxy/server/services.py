@@ -20,6 +20,10 @@ class Services:
     gateway: Gateway
     #: What all accounts have left.
     balance: Balance[Any]
+    #: What `/ready` shows, from memory: the `accounts` in each state, as `TokenRotator.census`
+    #: counts them, the requests `waiting` in line, and whether the `store` is "ok", "off", or else
+    #: what is wrong with it.
+    ready: Callable[[], Mapping[str, Any]] = lambda: {"accounts": {}, "waiting": 0, "store": "off"}
     #: The keys that clients may use.
     auth_keys: tuple[str, ...] = field(repr=False)
     #: The most bytes that a body may have.

@@ -42,7 +42,7 @@ def test_what_stops_the_server_waits_for_the_replies_under_way(name: str, patter
 
 
 def test_the_service_keeps_its_state_where_it_may_write() -> None:
-    """The unit's STATE_FILE is in its StateDirectory, and BOOT_ID has systemd's name for the boot."""
+    """The unit's STATE_FILE is in its StateDirectory, and systemd names the boot."""
     unit = text_of("deploy/poe-proxy.service")
     folder = re.search(r"^StateDirectory=(.+)$", unit, re.MULTILINE)
 
