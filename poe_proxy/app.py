@@ -10,6 +10,7 @@ from poe_proxy import logs
 from poe_proxy.apis.chat_completions import ChatCompletions
 from poe_proxy.gateway import Gateway
 from poe_proxy.models import Models
+from poe_proxy.net.background import Background
 from poe_proxy.net.fetching import Fetcher
 from poe_proxy.pool.balances import Balance, PointsWatch
 from poe_proxy.pool.limits import Limit, PerMinute, Rest
@@ -72,9 +73,14 @@ def create_app(
         balance.stop()
         if catalogue is not None:
             catalogue.stop()
-        for token in upstreams:
+        # Side by side: each may wait until its bots are stopped.
+        closings = [
+            (token, Background(token.upstream.close, name=f"{token.label} closing"))
+            for token in upstreams
+        ]
+        for token, closing in closings:
             try:
-                token.upstream.close()
+                closing.result()
             except Exception:  # the others still have to be closed
                 log.exception("%s was not closed", token.label)
 
