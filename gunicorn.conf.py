@@ -35,8 +35,9 @@ worker_class = "gevent"
 # Connections, not requests: idle ones count too. High enough that no client meets this limit.
 worker_connections = 2500
 timeout = 30  # a watchdog for a worker that is stuck, not a limit for a reply
-# How long replies under way may go on after SIGTERM. Whatever stops the process must wait
-# longer: TimeoutStopSec, stop_grace_period, drainingSeconds are set to it.
+# How long the end may take after SIGTERM. Replies under way may go on until eleven seconds before
+# it: so long it may take until bots that are still at work are stopped at Poe. Whatever stops the
+# process must wait longer: TimeoutStopSec, stop_grace_period, drainingSeconds are set to it.
 graceful_timeout = 60
 keepalive = 5  # also the time for sending a request's head, and never 0, which is for ever
 max_requests = 0  # a recycled worker would break off the replies under way
@@ -56,6 +57,7 @@ def on_starting(server: hooks.Arbiter) -> None:
 
 nworkers_changed = hooks.nworkers_changed
 when_ready = hooks.when_ready
+pre_fork = hooks.pre_fork
 post_fork = hooks.post_fork
 post_worker_init = hooks.post_worker_init
 worker_int = hooks.worker_int

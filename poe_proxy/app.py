@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from poe_proxy import accounts, logs
 from poe_proxy.apis.chat_completions import ChatCompletions
@@ -115,12 +116,19 @@ class _House:
                 attempts=settings.attempts,
             ),
             balance=self._balance,
+            ready=self._ready,
             auth_keys=settings.auth_keys,
             max_body=round(settings.max_body_mb * 1_000_000),
             apis={"chat_completions": ChatCompletions(errors_as_text=settings.errors_as_text)},
             reload=self._reload,
             close=self._close,
         )
+
+    def _ready(self) -> Mapping[str, Any]:
+        """See `Services`."""
+        accounts = self._rotator.census()
+        store = "off" if self._journal is None else self._journal.trouble or "ok"
+        return {"waiting": accounts.pop("waiting"), "accounts": accounts, "store": store}
 
     # ---- reading the settings anew
 

@@ -22,15 +22,17 @@ from poe_proxy.apis.openai_error import error_body
 from poe_proxy.errors import InternalError, InvalidRequest
 from poe_proxy.net.background import Background
 from poe_proxy.pool.holding import StateInUse, hold
+from poe_proxy.server.pages import WORKER
 
+#: Seconds for closing the accounts: up to five until their bots are stopped at Poe, and next to
+#: none for the connections.
+CLOSE_TIME: Final = 6.0
 #: The most seconds that the end of a worker takes besides the grace for its replies: up to two
 #: until it sees the signal and the end of the grace, up to two until its replies have broken off,
-#: and one for `worker_exit`.
-END_TIME: Final = 5
+#: and `CLOSE_TIME`; with one for a busy machine.
+END_TIME: Final = 11
 #: Seconds that an interrupted worker has for its end: more than it takes.
-INTERRUPT_TIME: Final = 8
-#: Seconds for closing connections, which waits for no answer and takes next to none.
-CLOSE_TIME: Final = 1.0
+INTERRUPT_TIME: Final = 14
 
 
 class Log(Protocol):
@@ -148,6 +150,11 @@ def when_ready(server: Arbiter) -> None:
     server.handle_hup = server.handle_usr1
 
 
+def pre_fork(server: Arbiter, worker: Worker) -> None:
+    """Let gunicorn wait for the end of a worker, however short the grace is."""
+    server.cfg.set("graceful_timeout", max(server.cfg.graceful_timeout, END_TIME))
+
+
 def post_fork(server: Arbiter, worker: Worker) -> None:
     """Let the worker end by itself what is still under way, before gunicorn kills it.
 
@@ -159,8 +166,13 @@ def post_fork(server: Arbiter, worker: Worker) -> None:
 
 
 def post_worker_init(worker: Worker) -> None:
-    """Let SIGUSR1 make the app read its settings anew; gunicorn's worker opens its log by it."""
+    """Let SIGUSR1 make the app read its settings anew, as well as gunicorn open its logs anew.
+
+    The app gets to know the worker, too: whether it is ending, for `/ready`.
+    """
     app = getattr(worker, "wsgi", None)
+    if hasattr(app, "extensions"):
+        app.extensions[WORKER] = worker
 
     def reload() -> None:
         if services := getattr(app, "extensions", {}).get("poe_proxy"):
@@ -188,14 +200,17 @@ def worker_int(worker: Worker) -> None:
     """Let Ctrl-C, too, end what is under way instead of dropping it: see `post_fork`.
 
     gunicorn exits when this returns. Until then the worker does what it does when the grace is
-    over, without any grace; that takes two or three seconds.
+    over, without any grace; that takes a few seconds.
     """
     worker.cfg.set("graceful_timeout", 0)
     time.sleep(INTERRUPT_TIME)
 
 
 def worker_exit(server: Arbiter, worker: Worker) -> None:
-    """Give back what is kept between requests. gunicorn calls this once, at the worker's end."""
+    """Stop what is still at work at Poe, and give back what is kept between requests.
+
+    gunicorn calls this once, at the worker's end.
+    """
     app = getattr(worker, "wsgi", None)
     services = getattr(app, "extensions", {}).get("poe_proxy")
     if services is None:

@@ -21,6 +21,7 @@ from gunicorn.workers.base import Worker as RealWorker
 
 from poe_proxy.pool.holding import StateInUse, is_held, let_go
 from poe_proxy.server import gunicorn
+from poe_proxy.upstreams.poe_web import tidying
 
 from ..fakes import until
 
@@ -96,15 +97,10 @@ def _signals_as_before() -> Iterator[None]:
 @pytest.mark.parametrize(
     "name",
     [
-        "on_starting",
-        "nworkers_changed",
-        "when_ready",
-        "post_fork",
-        "post_worker_init",
-        "worker_int",
-        "worker_exit",
+        "on_starting", "nworkers_changed", "when_ready", "pre_fork", "post_fork",
+        "post_worker_init", "worker_int", "worker_exit",
     ],
-)
+)  # fmt: skip
 def test_gunicorn_takes_each_hook(name: str) -> None:
     """Its own check of a hook's arguments passes."""
     config = RealConfig()
@@ -314,7 +310,7 @@ def test_another_app_has_nothing_to_read(app: object) -> None:
 # ---- the end of a worker
 
 
-@pytest.mark.parametrize(("grace", "of_worker"), [(60, 55), (6, 1), (3, 0)])
+@pytest.mark.parametrize(("grace", "of_worker"), [(60, 49), (12, 1), (3, 0)])
 def test_a_worker_ends_its_replies_before_gunicorn_kills_it(grace: int, of_worker: int) -> None:
     """Its own grace is shorter by the time that its end takes, and never negative."""
     worker = Worker(Config(graceful_timeout=grace))
@@ -322,6 +318,19 @@ def test_a_worker_ends_its_replies_before_gunicorn_kills_it(grace: int, of_worke
     gunicorn.post_fork(Arbiter(), worker)
 
     assert of_worker == worker.cfg.graceful_timeout
+
+
+@pytest.mark.parametrize(("grace", "of_gunicorn"), [(60, 60), (12, 12), (3, 11), (0, 11)])
+def test_gunicorn_waits_for_the_end_of_a_worker_whatever_the_grace(
+    grace: int, of_gunicorn: int
+) -> None:
+    """It would kill a worker that has no grace before a bot is stopped."""
+    server, worker = Arbiter(Config(graceful_timeout=grace)), Worker()
+
+    gunicorn.pre_fork(server, worker)
+    gunicorn.pre_fork(server, worker)
+
+    assert of_gunicorn == server.cfg.graceful_timeout
 
 
 def test_an_interrupted_worker_gives_no_grace_and_has_time_to_end(
@@ -378,6 +387,7 @@ def test_a_failure_to_close_ends_in_the_log() -> None:
 def test_a_close_that_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """The worker ends within the time that gunicorn leaves it."""
     assert gunicorn.CLOSE_TIME <= gunicorn.END_TIME - 4
+    assert gunicorn.CLOSE_TIME > tidying.PATIENCE
     monkeypatch.setattr(gunicorn, "CLOSE_TIME", 0.01)
     begun, freed = threading.Event(), threading.Event()
 
