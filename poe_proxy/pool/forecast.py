@@ -75,13 +75,13 @@ class Future:
         rank: int,
         concurrency: int,
         limits: Sequence[Limit],
-        began: Collection[float] = (),
+        served: Collection[float] = (),
         lag: float = 0.0,
         lasts: float = 0.0,
     ) -> Future:
-        """Return what *outlook* means. *began* is when those of its replies began that are known
-        of; the others are taken to end now."""
-        ends = sorted(max(now, at + lasts) for at in began)
+        """Return what *outlook* means. *served* is when its leases were served that are
+        known of; the others are taken to end now."""
+        ends = sorted(max(now, at + lasts) for at in served)
         future = cls(
             rank,
             concurrency,

@@ -8,16 +8,14 @@ from bisect import insort
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from math import inf
-from operator import attrgetter
-from typing import Final
 
-from poe_proxy.pool.entries import Entry, Use
+from poe_proxy.pool.entries import Entry
+from poe_proxy.pool.health import Health, handle
 from poe_proxy.pool.ledger import Ledger, Outlook, Served, TokenState, Want
+from poe_proxy.pool.lending import PLACE, Round
 from poe_proxy.pool.limits import Limit
 from poe_proxy.pool.store import Forgetful, Store
-
-_PLACE: Final = attrgetter("place")
+from poe_proxy.pool.uses import Use, Uses
 
 
 @dataclass(slots=True)
@@ -25,11 +23,12 @@ class _Loan:
     """The token that one lease has."""
 
     entry: Entry
+    #: What it is for, as `health.handle` spells it.
     bot: str
-    #: When it was lent; None as soon as something was sent.
-    noted_at: float | None
-    #: How many uses it has had, and the last of them.
-    uses: int = 0
+    #: Since when a place is held for its first use; None as soon as something was sent.
+    held_at: float | None
+    #: How many uses there were, and the last of them until it has arrived.
+    count: int = 0
     last: Use | None = None
 
 
@@ -55,19 +54,16 @@ class MemoryLedger(Ledger):
         self, name: str, *, rank: int = 0, concurrency: int = 1, limits: Sequence[Limit] = ()
     ) -> None:
         with self._lock:
-            now = self._clock()
             entry = self._entries.get(name)
             if entry is None:
-                entry = self._entries[name] = Entry(name, self._store)
-                window = max((limit.window for limit in limits), default=0.0)
-                entry.remember(self._store.recall(name, window), now)
-                entry.window = window
-            entry.set_limits(limits, now)
+                entry = Entry(name, self._store, Uses(name, self._store))
+                self._entries[name] = entry
+            entry.set_limits(limits, self._clock())
             entry.concurrency = concurrency
             if not entry.is_enlisted or entry.rank != rank:
                 self._drop(entry)
                 entry.rank, entry.is_enlisted = rank, True
-                insort(self._order, entry, key=_PLACE)
+                insort(self._order, entry, key=PLACE)
 
     def withdraw(self, name: str) -> None:
         with self._lock:
@@ -78,195 +74,122 @@ class MemoryLedger(Ledger):
             self._order.remove(entry)
             entry.is_enlisted = False
 
-    # ---- lending
+    # ---- leases
 
     def serve(self, line: Iterable[Want]) -> Served:
         with self._lock:
             now = self._clock()
             lent: dict[str, str] = {}
-            waiting = self._serve(line, lent, now)
-            return Served(lent, self._due(waiting, now) if waiting else inf)
+            while True:
+                round = Round(self._order, now)
+                line = [want for want in line if not self._serve(want, round, lent, now)]
+                if not round.is_to_repeat:
+                    return Served(lent, round.due())
 
-    def _serve(self, line: Iterable[Want], lent: dict[str, str], now: float) -> list[Want]:
-        """Lend what can be lent to *line*, into *lent*; return the wants that go on waiting."""
-        waiting: list[Want] = []
-        #: What is free, once somebody was not served: all who follow look only there.
-        free: list[Entry] | None = None
-        passed_over = again = False
-        for want in line:
-            if loan := self._loans.get(want.lease):
-                lent[want.lease] = loan.entry.name
-                continue
-            entry = None
-            if free is None or free:
-                entry, passes = self._choose(want, self._order if free is None else free, now)
-                passed_over = passed_over or passes
+    def _serve(self, want: Want, round: Round, lent: dict[str, str], now: float) -> bool:
+        """Note in *lent* which token *want* has, and return True; False: it has to wait."""
+        loan = self._loans.get(want.lease)
+        if loan is None:
+            entry = round.choose(want)
             if entry is None:
-                waiting.append(want)
-                if free is None:
-                    free = [one for one in self._order if one.is_free(now)]
-                continue
-            self._lend(entry, want, now)
-            lent[want.lease] = entry.name
-            again = passed_over
-            if free is not None:
-                free.remove(entry)
-                if entry.is_free(now):
-                    insort(free, entry, key=_PLACE)
-        # What was passed over for the sake of a token that is lent by now may serve after all.
-        return self._serve(waiting, lent, now) if again and waiting else waiting
+                return False
+            loan = self._lend(entry, want, now)
+            round.lent(entry)
+        lent[want.lease] = loan.entry.name
+        return True
 
-    def _choose(
-        self, want: Want, entries: Sequence[Entry], now: float
-    ) -> tuple[Entry | None, bool]:
-        """Return which of *entries* is lent to *want*, and whether one was free and passed over."""
-        bot = _key(want.bot)
-        probe: Entry | None = None
-        struck: list[Entry] = []
-        for entry in entries:
-            if entry.name not in want.names or not entry.is_free(now, bot):
-                continue
-            if not entry.strikes_for(bot, now):
-                return probe or entry, False
-            struck.append(entry)
-            if probe is None and want.probes and entry.may_be_probed(bot, now):
-                probe = entry
-        if not struck:
-            return None, False
-        if self._has_good(want, bot, now):
-            return probe, probe is None
-        return min(struck, key=lambda entry: entry.backoff_ends(bot, now)), False
-
-    def _has_good(self, want: Want, bot: str, now: float) -> bool:
-        """Return whether a token that was not struck could serve *want* in time."""
-        return any(
-            entry.name in want.names
-            and not entry.strikes_for(bot, now)
-            and entry.could_serve(want.within, now, bot)
-            for entry in self._order
-        )
-
-    def _lend(self, entry: Entry, want: Want, now: float) -> None:
-        bot = _key(want.bot)
-        entry.in_use += 1
-        entry.hold_place(now)
-        for strike in entry.strikes_for(bot, now):
+    def _lend(self, entry: Entry, want: Want, now: float) -> _Loan:
+        bot = handle(want.bot)
+        for strike in entry.health.strikes_for(bot, now):
             strike.probe = strike.probe or want.lease
-        self._loans[want.lease] = _Loan(entry, bot, noted_at=now)
+        entry.in_use += 1
+        entry.uses.hold_place(now)
         self._turns += 1
         self._order.remove(entry)
         entry.turn = self._turns
-        insort(self._order, entry, key=_PLACE)
-
-    def _due(self, waiting: Iterable[Want], now: float) -> float:
-        """Return the seconds until time alone may let one of *waiting* be served."""
-        # Many want the same: the question is asked once for them all.
-        wants = {(id(want.names), want.bot, want.probes): want for want in waiting}.values()
-        due = inf
-        for entry in self._order:
-            if not entry.has_room:
-                continue
-            soonest = entry.rest(now)
-            if soonest >= due:
-                continue
-            for want in wants:
-                if entry.name in want.names:
-                    due = min(due, entry.next_chance(_key(want.bot), want.probes, now))
-                    if due <= soonest:
-                        break
-        return due
+        insort(self._order, entry, key=PLACE)
+        loan = self._loans[want.lease] = _Loan(entry, bot, held_at=now)
+        return loan
 
     def use(self, lease: str) -> float:
         with self._lock:
             loan = self._loans[lease]
-            entry = loan.entry
-            now = self._clock()
-            if loan.noted_at is not None:
-                entry.free_place(loan.noted_at)
+            entry, now = loan.entry, self._clock()
+            is_held = loan.held_at is not None and entry.uses.free_place(loan.held_at)
             wait = entry.rest(now, loan.bot)
             if wait > 0.0:
-                if loan.noted_at is not None:
-                    insort(entry.used_at, loan.noted_at)
+                if loan.held_at is not None and is_held:
+                    entry.uses.hold_place_again(loan.held_at)
                 entry.waiting.add(lease)
                 return wait
             entry.waiting.discard(lease)
-            loan.noted_at = None
-            loan.uses += 1
-            loan.last = entry.send(f"{lease}-{loan.uses}", now)
+            loan.held_at = None
+            loan.count += 1
+            loan.last = entry.uses.send(f"{lease}-{loan.count}", now)
             return 0.0
 
     def arrived(self, lease: str) -> None:
         with self._lock:
             loan = self._loans.get(lease)
             if loan and loan.last:
-                loan.entry.settle(loan.last, self._clock())
+                loan.entry.uses.settle(loan.last, self._clock())
                 loan.last = None
 
     def give_back(self, lease: str) -> None:
         with self._lock:
             loan = self._loans.pop(lease, None)
-            if loan is None:
-                return
-            loan.entry.in_use -= 1
-            loan.entry.waiting.discard(lease)
-            for strike in loan.entry.strikes.values():
-                if strike.probe == lease:
-                    strike.probe = None
+            if loan:
+                loan.entry.in_use -= 1
+                loan.entry.waiting.discard(lease)
+                loan.entry.health.release(lease)
 
     # ---- how the tokens are
 
     def rest(self, name: str, seconds: float, reason: str = "", *, bot: str = "") -> None:
-        with self._change(name) as (entry, now):
-            entry.hold(seconds, reason, _key(bot), now)
+        with self._change(name) as (health, now):
+            health.set_to_rest(seconds, reason, handle(bot), now)
 
     def strike(self, name: str, reason: str = "", *, bot: str = "") -> None:
-        with self._change(name) as (entry, now):
-            entry.strike(reason, _key(bot), now)
+        with self._change(name) as (health, now):
+            health.strike(reason, handle(bot), now)
 
     def clear(self, name: str, *, bot: str = "") -> None:
         with self._lock:
             entry = self._entries[name]
-            if not entry.strikes:
-                return
-            entry.strikes.pop("", None)
-            entry.strikes.pop(_key(bot), None)
-            entry.keep(self._clock())
+            # Said of each answer: nothing is written if there is nothing to forget.
+            if entry.health.clear(handle(bot)):
+                entry.keep(self._clock())
 
     def exhaust(self, name: str, reason: str = "") -> None:
-        with self._change(name) as (entry, _):
-            entry.no_points = reason
+        with self._change(name) as (health, _):
+            health.no_points = reason
 
     def suspend(self, name: str, reason: str, code: str = "") -> None:
-        with self._change(name) as (entry, now):
-            entry.suspend(reason, code, now)
+        with self._change(name) as (health, now):
+            health.suspend(reason, code, now)
 
     def revive(self, name: str) -> None:
-        with self._change(name) as (entry, _):
-            entry.revive()
+        with self._change(name) as (health, _):
+            health.revive()
 
     def retire(self, name: str, reason: str) -> None:
-        with self._change(name) as (entry, _):
-            entry.retired = reason
+        with self._change(name) as (health, _):
+            health.retire(reason)
 
     @contextmanager
-    def _change(self, name: str) -> Iterator[tuple[Entry, float]]:
-        """Give the entry and the time; what the block changes outlives the process."""
+    def _change(self, name: str) -> Iterator[tuple[Health, float]]:
+        """Give what is known of a token, and the time; what the block changes is kept."""
         with self._lock:
             entry, now = self._entries[name], self._clock()
-            yield entry, now
+            yield entry.health, now
             entry.keep(now)
 
     def state(self, names: Collection[str], *, bot: str = "") -> dict[str, TokenState]:
         with self._lock:
             now = self._clock()
-            return {name: self._entries[name].state(now, _key(bot)) for name in names}
+            return {name: self._entries[name].state(now, handle(bot)) for name in names}
 
     def outlook(self, names: Collection[str]) -> dict[str, Outlook]:
         with self._lock:
             now = self._clock()
             return {name: self._entries[name].outlook(now) for name in names}
-
-
-def _key(bot: str) -> str:
-    """Return the one spelling of a bot's handle."""
-    return bot.casefold()

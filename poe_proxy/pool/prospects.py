@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import inf
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from poe_proxy.pool.forecast import Forecast, Future, Usual
+from poe_proxy.pool.ledger import Ledger
+from poe_proxy.pool.members import Members
 
 #: The most slots that are promised at a time: a day of one account that answers once a minute.
 MOST_PROMISES: Final = 2000
@@ -52,12 +54,12 @@ class Prospects:
     grow with the uses that all the others remember.
     """
 
-    def __init__(self, read: Callable[[Collection[str], float], Mapping[str, Future]]) -> None:
-        """*read* returns what is known of tokens at some time, by their names."""
-        self._read = read
+    def __init__(self, ledger: Ledger, members: Members[Any]) -> None:
+        self._ledger = ledger
+        self._members = members
         self._futures: dict[str, Future] = {}
         #: What has changed since it was read.
-        self._stale: set[str] = set()
+        self._stale = set(members.tokens)
         #: The tokens after the whole line was served.
         self._line: Forecast | None = None
         #: The same, after all were served to whom a slot is promised.
@@ -72,10 +74,10 @@ class Prospects:
 
     # ---- what changes
 
-    def enlist(self, names: Collection[str]) -> None:
-        """Forget all tokens but those of *names*, and read these anew."""
+    def forget(self) -> None:
+        """Read all tokens anew: there are others, or others' limits."""
         self._futures = {}
-        self._stale = set(names)
+        self._stale = set(self._members.tokens)
         self._promised = {
             name: slots for name, slots in self._promised.items() if name in self._stale
         }
@@ -157,9 +159,23 @@ class Prospects:
         self._promises = sum(map(len, self._promised.values()))
 
     def _known(self, now: float) -> Mapping[str, Future]:
+        """Return what is to be expected of each token of the pool."""
         if self._stale:
-            self._futures.update(self._read(self._stale, now))
+            names = self._stale & self._members.tokens.keys()
             self._stale = set()
+            for name, outlook in self._ledger.outlook(names).items():
+                token = self._members.tokens[name]
+                habits = self._habits[token.kind]
+                self._futures[name] = Future.read(
+                    outlook,
+                    now,
+                    rank=token.rank,
+                    concurrency=token.concurrency,
+                    limits=token.limits,
+                    served=self._members.served(name),
+                    lag=habits.lag.at_least,
+                    lasts=habits.lasts.at_least,
+                )
         return self._futures
 
     def _after(self, line: Callable[[], Sequence[Hopeful]], now: float) -> Forecast:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from math import ceil, inf
 from typing import Any, Final
 
@@ -39,47 +39,58 @@ def not_free(seconds: float) -> NoTokenFree:
     )
 
 
-def no_token_left(states: Collection[TokenState]) -> PoeProxyError:
-    """Return the refusal of a request whose tokens are all set aside, or that none fits."""
-    look = min((state.next_look for state in states), default=inf)
+def held_back(
+    states: Collection[TokenState], seconds: Callable[[], float], *, points: bool
+) -> PoeProxyError:
+    """Return the refusal of a request for which Poe holds back every token, or that none fits.
+
+    *seconds* says when it may come again; *points* is whether those that are limited, if any, have
+    no points for its bot.
+    """
+    alive = [state for state in states if state.standing not in SET_ASIDE]
+    if not alive:
+        return _no_token_left(states)
+    if points:
+        return _no_points_left(alive)
+    wait = max(1, ceil(seconds()))
+    limited = [state for state in alive if state.standing is Standing.LIMITED]
+    return NoTokenFree(
+        "Poe holds back each account that could serve this request; "
+        f"one will be free in about {wait} s.{_words(limited)}",
+        retry_after=wait,
+    )
+
+
+def _no_token_left(states: Collection[TokenState]) -> PoeProxyError:
+    if not states:
+        return NoTokenLeft("There is no Poe account that could serve this request.")
+    look = min(state.next_look for state in states)
     retry_after = None if look == inf else max(1, ceil(look))
     reason = _words(states)
-    if states and all(state.code == UpstreamBlocked.code for state in states):
+    if all(state.code == UpstreamBlocked.code for state in states):
         return UpstreamBlocked(
             f"Poe takes each account that could serve this request for a robot.{reason}",
             retry_after=retry_after,
         )
-    renew = "" if look < inf else "; the operator has to renew them"
     return NoTokenLeft(
-        f"Poe accepts none of the tokens that could serve this request{renew}.{reason}",
+        "Poe accepts none of the tokens that could serve this request; "
+        f"the operator has to renew them.{reason}",
         retry_after=retry_after,
     )
 
 
-def no_points_left(states: Collection[TokenState]) -> NoPointsLeft:
-    """Return the refusal of a request whose accounts have no points for its bot."""
-    rest = min((state.rest for state in states), default=inf)
+def _no_points_left(states: Collection[TokenState]) -> NoPointsLeft:
+    rest = min(state.rest for state in states)
     return NoPointsLeft(
         f"Every Poe account that could serve this request is out of points.{_words(states)}",
         retry_after=None if rest == inf else max(1, ceil(rest)),
     )
 
 
-def limited(states: Collection[TokenState], seconds: float) -> NoTokenFree:
-    """Return the refusal of a request whose accounts all have to rest, because Poe says so."""
-    wait = max(1, ceil(seconds))
-    return NoTokenFree(
-        "Poe holds back each account that could serve this request; "
-        f"one will be free in about {wait} s.{_words(states)}",
-        retry_after=wait,
-    )
-
-
 def _words(states: Collection[TokenState]) -> str:
-    """Return why, in Poe's words, as the end of a message."""
-    reasons = dict.fromkeys(state.reason for state in states if state.reason)
-    # Of a hundred accounts one is enough to see what the matter is.
-    return f" {next(iter(reasons))}" if reasons else ""
+    """Return why, in Poe's words, as the end of a message: of the first of many accounts."""
+    reason = next((state.reason for state in states if state.reason), "")
+    return f" Poe said: {reason}" if reason else ""
 
 
 def judge(

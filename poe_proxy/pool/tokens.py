@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -37,13 +37,3 @@ class Token(Generic[U]):
     def serves(self, bot: str) -> bool:
         """Return whether it may be lent for *bot*; an empty one stands for any."""
         return not self.bots or not bot or bot.lower() in {one.lower() for one in self.bots}
-
-
-def by_name(tokens: Iterable[Token[U]]) -> dict[str, Token[U]]:
-    """Return *tokens* by their names; raises `ValueError` if two have the same one."""
-    named: dict[str, Token[U]] = {}
-    for token in tokens:
-        if token.name in named:
-            raise ValueError(f"two tokens are called {token.name}")
-        named[token.name] = token
-    return named

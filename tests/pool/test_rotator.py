@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import pytest
 
@@ -15,12 +15,13 @@ from poe_proxy.errors import (
     TokenLimited,
     TokenRejected,
 )
+from poe_proxy.pool.ledger import Served, Want
 from poe_proxy.pool.limits import Rest
 from poe_proxy.pool.memory import MemoryLedger
 from poe_proxy.pool.rotator import Token, TokenRotator
 
 from ..fakes import Clock
-from .fixtures import labels, lend, pool, state, token, use
+from .fixtures import labels, lend, only, pool, state, token, use
 
 # ---- whose turn it is
 
@@ -220,10 +221,13 @@ def test_a_token_that_has_just_rested_is_for_the_first_in_line() -> None:
     class Slow(MemoryLedger):
         """Time goes on while it works."""
 
-        def take(self, names: Collection[str], lease: str) -> str | None:
-            taken = super().take(names, lease)
-            clock.go(1.0)
-            return taken
+        def serve(self, line: Iterable[Want]) -> Served:
+            def slowly() -> Iterator[Want]:
+                for want in line:
+                    yield want
+                    clock.go(1.0)
+
+            return super().serve(slowly())
 
     tokens = TokenRotator(
         [token("cookie", limits=(Rest(10.0),)), token("key", kind="key", concurrency=2)],
@@ -262,7 +266,7 @@ def test_a_long_line_costs_each_request_no_more_than_a_short_one(wait: float) ->
     work = []
     for length in (2, 200):
         limit = Counting(wait)
-        tokens = pool("a", "b", "c", limits=(limit,))
+        tokens = pool("a", "b", "c", limits=(limit,), patience=1e6, places=1000)
         holders = [tokens.lease().__enter__() for _ in range(3)]
         line = [tokens.lease().__enter__() for _ in range(length)]
         steps = []
@@ -302,20 +306,41 @@ def test_the_census_counts_each_token_once() -> None:
     with tokens.lease(), tokens.lease(), tokens.lease():
         census = tokens.census()
 
-    assert {"free": 0, "in_use": 2, "resting": 1, "retired": 1, "waiting": 1} == census
+    assert {"in_use": 2, "resting": 1, "suspended": 1, "waiting": 1} == {
+        name: count for name, count in census.items() if count
+    }
     clock.go(10.0)
-    assert {"free": 3, "retired": 1} == state(tokens)
+    assert {"free": 3, "suspended": 1} == state(tokens)
+
+
+def test_the_census_has_a_word_for_each_standing() -> None:
+    """Also where no token has it, so that those who watch a figure find it."""
+    tokens = pool(*"abcd")
+    use(tokens, TokenLimited("Slow."))
+    for one, _ in tokens.states()[1:3]:
+        tokens.exhaust(one, "Empty.")
+
+    assert {
+        "free": 1,
+        "in_use": 0,
+        "resting": 0,
+        "limited": 1,
+        "out_of_points": 2,
+        "suspended": 0,
+        "retired": 0,
+        "waiting": 0,
+    } == tokens.census()
 
 
 def test_a_token_may_be_set_aside_while_it_rests() -> None:
     """Its balance was asked for, and Poe no longer knows it: no request waits for it."""
     tokens = pool("a", "b")
-    use(tokens, TokenExhausted("Empty."))
+    tokens.exhaust(tokens.states()[0][0], "Empty.")
     (exhausted,) = tokens.exhausted()
 
-    tokens.retire(exhausted, TokenRejected("Unknown."))
+    tokens.suspend(exhausted, TokenRejected("Unknown."))
 
-    assert {"free": 1, "retired": 1} == state(tokens)
+    assert {"free": 1, "suspended": 1} == state(tokens)
     assert [] == tokens.exhausted()
     assert exhausted not in tokens.accepted()
 
@@ -338,10 +363,28 @@ def test_logs_know_of_no_time_for_a_token_without_points(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """No line says that it rests for `inf` seconds."""
-    with caplog.at_level(logging.WARNING):
-        use(pool("key-1"), TokenExhausted("Empty."))
+    tokens = pool("key-1")
 
-    assert ["key-1 rests until it has points again: Empty."] == caplog.messages
+    with caplog.at_level(logging.WARNING):
+        use(tokens, TokenExhausted("Empty."), bot="Sora")
+        tokens.exhaust(only(tokens), "The account has no points left.")
+
+    assert [
+        "key-1 has no points for Sora: Empty.",
+        "key-1 rests until it has points again: The account has no points left.",
+    ] == caplog.messages
+
+
+def test_a_refusal_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    """Requests that were under way together are refused together: that is one thing to know."""
+    tokens = pool("cookie-1", concurrency=2)
+
+    with caplog.at_level(logging.WARNING), tokens.lease() as lease:
+        lend(lease)
+        use(tokens, TokenRejected("Logged out."))
+        lease.__exit__(TokenRejected, TokenRejected("Logged out."), None)
+
+    assert ["cookie-1 is set aside: Logged out."] == caplog.messages
 
 
 def test_an_empty_pool_refuses() -> None:

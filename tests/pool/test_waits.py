@@ -11,7 +11,7 @@ from poe_proxy.errors import (
     TokenLimited,
 )
 from poe_proxy.net.background import Background
-from poe_proxy.pool.limits import Within, Rest
+from poe_proxy.pool.limits import Rest, Within
 from poe_proxy.pool.memory import MemoryLedger
 from poe_proxy.pool.rotator import TokenRotator
 
