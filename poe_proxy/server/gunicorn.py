@@ -162,20 +162,20 @@ def post_fork(server: Arbiter, worker: Worker) -> None:
     gunicorn count the same seconds, and gunicorn would be first.
     """
     worker.cfg.set("graceful_timeout", max(0, worker.cfg.graceful_timeout - END_TIME))
-    _keep_reloads_waiting()
+    # Kept until `post_worker_init`: the settings may have been read already when they are changed.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
 
 
 def post_worker_init(worker: Worker) -> None:
-    """Let SIGUSR1 make the app read its settings anew, as well as gunicorn open its logs anew.
+    """Let SIGUSR1 make the app read its settings anew, besides what gunicorn does by it.
 
     The app gets to know the worker, too: whether it is ending, for `/ready`.
     """
-    app = getattr(worker, "wsgi", None)
-    if hasattr(app, "extensions"):
-        app.extensions[WORKER] = worker
+    extensions = getattr(getattr(worker, "wsgi", None), "extensions", {})
+    extensions[WORKER] = worker
 
     def reload() -> None:
-        if services := getattr(app, "extensions", {}).get("poe_proxy"):
+        if services := extensions.get("poe_proxy"):
             services.reload()
 
     def handle(number: int, frame: FrameType | None) -> None:
@@ -186,14 +186,6 @@ def post_worker_init(worker: Worker) -> None:
     signal.signal(signal.SIGUSR1, handle)
     signal.siginterrupt(signal.SIGUSR1, False)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGUSR1})
-
-
-def _keep_reloads_waiting() -> None:
-    """Keep SIGUSR1 until the worker can do what it asks for: see `post_worker_init`.
-
-    The worker may have read the settings already when they are changed.
-    """
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
 
 
 def worker_int(worker: Worker) -> None:
