@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import socket
 import threading
@@ -267,6 +266,11 @@ def test_a_hang_up_is_passed_on_to_the_worker() -> None:
 # ---- post_worker_init
 
 
+def send_usr1() -> None:
+    """Send SIGUSR1 to this thread: a worker that begins has no other, but the tests may have."""
+    signal.pthread_kill(threading.get_ident(), signal.SIGUSR1)
+
+
 def test_the_signal_makes_the_app_read_its_settings_anew() -> None:
     """In a thread of its own, and gunicorn opens its log as it would without us."""
     where: list[threading.Thread] = []
@@ -274,7 +278,7 @@ def test_the_signal_makes_the_app_read_its_settings_anew() -> None:
 
     gunicorn.post_worker_init(worker)
     assert [] == where
-    os.kill(os.getpid(), signal.SIGUSR1)
+    send_usr1()
     until(lambda: where)
 
     assert threading.main_thread() is not where[0]
@@ -287,7 +291,7 @@ def test_a_signal_before_the_app_is_loaded_is_kept_for_it() -> None:
     worker = serving(reload=lambda: done.append("read"))
 
     gunicorn.post_fork(Arbiter(), worker)
-    os.kill(os.getpid(), signal.SIGUSR1)
+    send_usr1()
     assert (0, []) == (worker.reopened, done)
     gunicorn.post_worker_init(worker)
     until(lambda: done)
@@ -303,7 +307,7 @@ def test_another_app_has_nothing_to_read(app: object) -> None:
         worker.wsgi = app
 
     gunicorn.post_worker_init(worker)
-    os.kill(os.getpid(), signal.SIGUSR1)
+    send_usr1()
     until(lambda: worker.reopened)
 
 
