@@ -55,7 +55,7 @@ def test_a_key_and_a_token_are_enough() -> None:
         "simulate_roles": 0, "role_pattern": "||>{role}-", "role_labels": {},
         "rate_limit": 10, "cool_down": 10.0, "token_concurrency": 1, "api_keys": (),
         "api_rate_limit": 500, "api_concurrency": 50, "points_check": 300.0,
-        "queue_timeout": 30.0, "timeout": 60.0, "state_file": None, "state_cookies": True,
+        "queue_timeout": 30.0, "queue_size": 200, "attempts": 4, "timeout": 60.0, "state_file": None, "state_cookies": True,
         "max_body_mb": 20.0, "errors_as_text": False, "delete_chats": False,
         "models": None, "poe_site": None, "proxy": None, "tokens_config": None,
         "poe_web_url": "https://poe.com", "poe_ws_url": None,
