@@ -20,7 +20,7 @@ from poe_proxy.errors import (
     UpstreamUncertain,
     UpstreamUnreachable,
 )
-from poe_proxy.upstreams.base import TICK
+from poe_proxy.upstreams.base import TICK, Permit
 from poe_proxy.upstreams.poe_web import graphql
 from poe_proxy.upstreams.poe_web.channel import Channel
 from poe_proxy.upstreams.poe_web.chats import Chats
@@ -55,6 +55,7 @@ class Exchange:
         session: Session,
         channel: Channel,
         *,
+        permit: Permit,
         site: Site,
         timeout: float,
         delete_chats: bool = False,
@@ -82,7 +83,14 @@ class Exchange:
         )
         self._mailbox = Mailbox(outgoing.client_nonce, outgoing.chat_nonce)
         self._sending = Sending(
-            outgoing, session, channel, self._mailbox, when_late=self._tidy_up_late, label=label
+            outgoing,
+            session,
+            channel,
+            self._mailbox,
+            permit=permit,
+            when_late=self._tidy_up_late,
+            clock=clock,
+            label=label,
         )
         self._progress = self._sending.progress
         # Whether frames were lost that the history has not been asked for yet.
@@ -97,7 +105,6 @@ class Exchange:
     def events(self) -> Generator[ReplyEvent, None, None]:
         """Send, and yield what comes of it; raises `UpstreamError`."""
         if not self._channel.is_alive:
-            # The message may have waited long for its turn.
             raise UpstreamUnreachable("Poe's websocket broke before the message was sent.")
         clock, turn = self._clock, self._turn
         heard = clock()
@@ -119,7 +126,8 @@ class Exchange:
                     yield event
             if turn.is_over:
                 return
-            news = yield from self._ask_history(clock() - heard)
+            # The wait for the permit is not the bot's silence.
+            news = yield from self._ask_history(clock() - max(heard, self._sending.sent_at))
             if news:
                 heard, is_silent = clock(), False
                 yield from news
@@ -158,7 +166,7 @@ class Exchange:
         turn = self._turn
         answered = self._progress.look(self._clock())
         match answered:
-            case Answered(UpstreamError() as failure, is_certain):
+            case Answered(PoeProxyError() as failure, is_certain):
                 if is_certain:
                     raise failure
                 log.info("%s: %s Watching for the message.", self._label, failure)
@@ -180,7 +188,9 @@ class Exchange:
         return doubt.since + (self._site.limits.shows if is_uncertain else GRACE)
 
     def _broken(self, failure: UpstreamError) -> UpstreamError:
-        """Return what *failure* means once the message was sent: no other token may try it."""
+        """Return what *failure* means: no other token may try what was sent."""
+        if self._progress.withdraw():
+            return UpstreamUnreachable("Poe's websocket broke before the message was sent.")
         if self._turn.said:
             return UpstreamInterrupted(failure.message)
         return UpstreamUncertain(failure.message)
