@@ -34,6 +34,7 @@ from poe_proxy.upstreams.poe_web.pages import ChannelData
 from poe_proxy.upstreams.poe_web.sending import Outgoing
 from poe_proxy.upstreams.poe_web.session import Session, login_failure
 from poe_proxy.upstreams.poe_web.site import Site
+from poe_proxy.upstreams.poe_web.tidying import Tidying
 from poe_proxy.upstreams.poe_web.waiting import meanwhile, one_by_one
 from poe_proxy.upstreams.poe_web.websockets import Socket
 
@@ -96,6 +97,7 @@ class PoeWeb:
         self._socket = Socket(site, origin=web_url, ws_url=ws_url, proxy=proxy)
         self._bots = Bots(timeout=timeout, clock=clock)
         self._tickets = Tickets(clock)
+        self._tidying = Tidying(label=label)
         self._channel: Channel | None = None
         self._opening = threading.Lock()
         self._logins = 0
@@ -138,6 +140,7 @@ class PoeWeb:
                 login.channel,
                 permit=turn,
                 site=self._site,
+                tidying=self._tidying,
                 timeout=self._timeout,
                 delete_chats=self._delete_chats,
                 forget_tickets=self._tickets.forget,
@@ -180,7 +183,11 @@ class PoeWeb:
         raise UpstreamProtocolError("Poe did not report the balance of points.")
 
     def close(self) -> None:
-        """Close the websocket and the connections."""
+        """Stop the bots that are still at work, and close the websocket and the connections.
+
+        That takes up to five seconds.
+        """
+        self._tidying.close()
         if self._channel is not None:
             self._channel.close()
         self._session.close()

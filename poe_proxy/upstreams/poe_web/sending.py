@@ -116,6 +116,8 @@ class Progress:
 
     def __init__(self, state: State | None = None) -> None:
         self._state = state or Unsent()
+        #: Whether the request ever went out.
+        self.was_sent = False
         self._lock = threading.Lock()
 
     @property
@@ -125,12 +127,15 @@ class Progress:
 
     def begin(self) -> bool:
         """Note that the request goes out. Return whether it may: the reader is still there."""
-        self._move(Unsent, UnderWay())
-        return isinstance(self._state, UnderWay)
+        with self._lock:
+            if isinstance(self._state, Unsent):
+                self._state = UnderWay()
+                self.was_sent = True
+            return isinstance(self._state, UnderWay)
 
-    def withdraw(self) -> bool:
-        """Note that the request is not to go out. Return whether it has not: then it never will."""
-        return self._move(Unsent, Over())
+    def withdraw(self) -> None:
+        """Note that the request is not to go out any more."""
+        self._move(Unsent, Over())
 
     def answer(self, answered: Answered) -> bool:
         """Note the answer. Return whether the reader is still there to look at it."""
@@ -172,12 +177,10 @@ class Progress:
             self._state = Abandoned() if isinstance(found, UnderWay | Abandoned) else Over()
             return found
 
-    def _move(self, start: type[State], end: State) -> bool:
+    def _move(self, start: type[State], end: State) -> None:
         with self._lock:
-            has_arrow = isinstance(self._state, start)
-            if has_arrow:
+            if isinstance(self._state, start):
                 self._state = end
-            return has_arrow
 
 
 # ---- the request
@@ -254,7 +257,6 @@ class Sending:
         self._when_late = when_late
         self._clock = clock
         self._label = label
-        self._was_sent = False
         #: Which of the channels the message last named.
         self._generation = 0
 
@@ -272,12 +274,12 @@ class Sending:
                     UpstreamUncertain("A fault of the proxy while it sent the message."),
                     is_certain=False,
                 )
-                if self._was_sent
+                if self.progress.was_sent
                 else Answered(InternalError("A fault of the proxy before it sent the message."))
             )
         if self.progress.answer(answered):
             self._mailbox.wake()
-        elif self._was_sent:
+        elif self.progress.was_sent:
             self._when_late(answered.outcome)
 
     def _ask(self) -> Answered:
@@ -288,7 +290,7 @@ class Sending:
         except PoeProxyError as failure:
             # Without a permit or a connection nothing was sent. Any other failure leaves a
             # doubt (§25).
-            is_certain = not self._was_sent or isinstance(failure, UpstreamUnreachable)
+            is_certain = not self.progress.was_sent or isinstance(failure, UpstreamUnreachable)
             return Answered(failure, is_certain=is_certain)
         status = edge.get("status") or "success"
         if status == "success":
@@ -335,7 +337,7 @@ class Sending:
         any more.
         """
         self.sent_at = inf
-        if self._was_sent:
+        if self.progress.was_sent:
             self._mailbox.wait_bound(GRACE)
         while True:
             self._check()
@@ -350,7 +352,6 @@ class Sending:
         self._check()
         if not self.progress.begin():
             raise self._too_late()
-        self._was_sent = True
         self._generation = opened.generation
         self.sent_at = self._clock()
         return Clearance(keys, opened.name)
@@ -371,7 +372,7 @@ class Sending:
     def _may_go(self) -> bool:
         """Whether there is a reader, and nothing shows that Poe has the message already."""
         is_left = isinstance(self.progress.state, Abandoned | Over)
-        return not is_left and not (self._was_sent and self._mailbox.chat_id is not None)
+        return not is_left and not (self.progress.was_sent and self._mailbox.chat_id is not None)
 
     def _too_late(self) -> UpstreamError:
         return UpstreamUncertain("The message is not sent again: Poe may have it after all.")

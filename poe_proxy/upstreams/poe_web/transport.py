@@ -125,4 +125,4 @@ def _failure(failure: requests.RequestException, *, reading: bool) -> UpstreamEr
         return UpstreamUnreachable(f"Poe cannot be reached ({trouble.name}).")
     if trouble.timed_out and reading:
         return UpstreamTimeout("Poe did not answer in time.")
-    return UpstreamUncertain(f"The connection to Poe broke before it answered ({trouble.name}).")
+    return UpstreamUncertain(f"The connection to Poe {trouble.words} before it answered.")

@@ -18,6 +18,7 @@ from poe_proxy.upstreams.poe_web.exchange import Exchange
 from poe_proxy.upstreams.poe_web.graphql import ServerError
 from poe_proxy.upstreams.poe_web.sending import GRACE, Answered, Doubtful, Outgoing, Taken, Unsent
 from poe_proxy.upstreams.poe_web.site import Site
+from poe_proxy.upstreams.poe_web.tidying import Tidying
 
 from ...fakes import AtOnce, Clock, at_once, until
 from .fakes import FakeChannel, FakeSession, failing, say_it_all
@@ -34,6 +35,7 @@ def exchange(
     forget: Callable[[], None] = lambda: None,
     clock: Callable[[], float] = time.monotonic,
     permit: Permit = at_once,
+    tidying: Tidying | None = None,
 ) -> Exchange:
     made = Exchange(
         Outgoing(Bot("Assistant", 60.0), "prompt", "device", tickets=tickets),
@@ -41,6 +43,7 @@ def exchange(
         channel,
         permit=permit,
         site=site or Site.load(),
+        tidying=tidying or Tidying(label="cookie"),
         timeout=60.0,
         delete_chats=delete_chats,
         forget_tickets=forget,
@@ -203,6 +206,21 @@ def test_a_channel_that_dies_while_a_message_waits_for_its_permit_keeps_it_back(
     assert [] == session.calls
 
 
+def test_an_account_that_is_closed_while_a_message_waits_for_its_permit_keeps_it_back() -> None:
+    """Its reader may ask another account: nothing was sent, and nothing will be."""
+    session, tidying = FakeSession(), Tidying(label="cookie")
+    one = exchange(session, FakeChannel(), permit=Waiting(), tidying=tidying)
+    events = one.events()
+    assert Idle() == next(events)
+    tidying.close()
+    with pytest.raises(errors.UpstreamUnreachable):
+        list(events)
+    one.close()
+    settle()
+
+    assert [] == session.calls
+
+
 def test_the_wait_for_the_permit_is_not_the_silence_of_the_bot() -> None:
     """A message may wait for longer than its bot may be silent."""
     session, clock = FakeSession(), Clock()
@@ -257,6 +275,84 @@ def test_a_fault_of_ours_does_not_hang() -> None:
     one.close()
     settle()
     assert 1 == site_free.calls.count("ChatHistoryListPaginationQuery")
+
+
+# ---- a message that never became complete
+
+
+class Unfinished(FakeSession):
+    """The message was taken; each look into the history finds the next of some messages, and the
+    last one from then on."""
+
+    def __init__(self, *seen: Any) -> None:
+        super().__init__()
+        self.seen = list(seen)
+
+    def call(self, operation: str, variables: Any, **_: Any) -> Any:
+        self.calls.append(operation)
+        if operation == "sendMessageMutation":
+            return {"messageEdgeCreate": {"status": "success", "chat": {"chatId": CHAT}}}
+        seen = self.seen.pop(0) if len(self.seen) > 1 else self.seen[0]
+        if isinstance(seen, Exception):
+            raise seen
+        return {"node": seen and {"messagesConnection": {"edges": [{"node": seen}]}}}
+
+
+def after_the_job(session: FakeSession, said: str = "abc") -> list[ReplyEvent]:
+    """What is said of a bot whose job is over, and whose message the websocket left unfinished.
+    Time passes at each sign of life."""
+    channel, clock = FakeChannel(), Clock()
+    one = exchange(session, channel, clock=clock)
+    channel.say("messageAdded", bot(said))
+    channel.say("jobUpdated", {"state": "completed"})
+    found = []
+    for event in one.events():
+        found.append(event)
+        if event == Idle():
+            clock.go(1.0)
+    return [event for event in found if event != Idle()]
+
+
+def test_the_end_of_a_message_is_read_from_the_history() -> None:
+    """The frame that says so was lost."""
+    session = Unfinished(bot("abcdef", "complete"))
+
+    assert [Text("abc"), Text("def"), Done("stop")] == after_the_job(session)
+
+
+def test_a_bot_that_writes_on_after_its_job_is_waited_for() -> None:
+    """As long as the history has something new each second time that it is asked."""
+    session = Unfinished(bot("abc"), bot("abcd"), bot("abcd"), bot("abcde", "complete"))
+
+    assert [*map(Text, ("abc", "d", "e")), Done("stop")] == after_the_job(session)
+    assert 4 == session.calls.count(MESSAGES)
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [bot("abc"), bot("abc", "incomplete"), errors.UpstreamOverloaded("502"), None],
+    ids=["the same", "incomplete", "unreadable", "gone"],
+)
+def test_a_message_that_stays_unfinished_has_broken_off(seen: Any) -> None:
+    """It is not passed off as whole: the history says that it is incomplete, or nothing."""
+    session = Unfinished(seen)
+    with pytest.raises(errors.UpstreamInterrupted, match="in the middle of its message"):
+        after_the_job(session)
+
+    assert 2 == session.calls.count(MESSAGES)
+
+
+def test_a_message_that_stays_empty_is_no_answer() -> None:
+    """The bot began a message, and its job was over before the first word."""
+    with pytest.raises(errors.BotFailed):
+        after_the_job(Unfinished(bot("")), said="")
+
+
+def test_a_failure_may_be_in_the_history_alone() -> None:
+    """The state of the message there is what counts."""
+    failed = bot("abc", "error_x", messageStateText="Poe's reason")
+    with pytest.raises(errors.BotFailed, match="Poe's reason"):
+        after_the_job(Unfinished(failed))
 
 
 # ---- the end

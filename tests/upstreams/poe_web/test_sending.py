@@ -102,6 +102,18 @@ def test_any_other_verb_changes_nothing() -> None:
         assert state == after(state, verb), (state, verb)
 
 
+def test_what_went_out_once_was_sent() -> None:
+    """Whatever becomes of it; what was withdrawn before never is."""
+    sent, withdrawn = Progress(), Progress()
+    assert sent.begin()
+    sent.abandon()
+    withdrawn.withdraw()
+    assert not withdrawn.begin()
+
+    assert (True, False) == (sent.was_sent, withdrawn.was_sent)
+    assert not sent.begin()
+
+
 def test_a_message_begins_unsent() -> None:
     """Nothing went out before `begin`."""
     assert Unsent() == Progress().state
