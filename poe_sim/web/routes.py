@@ -169,6 +169,7 @@ class Face:
 
     async def gql(self, visit: Visit) -> web.Response:
         """One GraphQL operation."""
+        self._note_name(visit)
         account = visit.required_cookie()
         await self._play_fault(visit, None)
         visit.check_json_type()
@@ -179,6 +180,7 @@ class Face:
 
     async def gql_upload(self, visit: Visit) -> web.Response:
         """One GraphQL operation with files, web protocol sheet §16.1."""
+        self._note_name(visit)
         account = visit.required_cookie()
         await self._play_fault(visit, None)
         if visit.request.content_type != "multipart/form-data":
@@ -193,6 +195,11 @@ class Face:
                 files.append((part.name or "", (await self._receive(part))[0]))
         visit.check_tag(body, account)
         return await self._run(visit, account, body, files)
+
+    def _note_name(self, visit: Visit) -> None:
+        """Note what the request says it is: one that is refused early says it nowhere else."""
+        if name := visit.request.headers.get("poe-queryname"):
+            visit.entry["named"] = name
 
     async def _run(
         self, visit: Visit, account: Account, body: bytes, files: list[tuple[str, Upload]]
