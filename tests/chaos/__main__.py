@@ -7,8 +7,10 @@ one. `--product` runs the code of another folder, such as a copy in which a plac
 from __future__ import annotations
 
 import argparse
+import contextlib
 import secrets
 import sys
+import tempfile
 from pathlib import Path
 
 from ..with_sim.servers import ROOT
@@ -26,13 +28,16 @@ def main() -> int:
     given = options.parse_args()
     seed = secrets.randbelow(1_000_000) if given.seed is None else given.seed
     print(f"seed {seed}, {given.minutes:g} minutes, {given.clients} clients", flush=True)
-    case, violations = run(
-        seconds=given.minutes * 60,
-        seed=seed,
-        clients=given.clients,
-        code=given.product.resolve(),
-        keep=given.keep,
-    )
+    with contextlib.ExitStack() as stack:
+        folder = given.keep or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        folder.mkdir(parents=True, exist_ok=True)
+        case, violations = run(
+            seconds=given.minutes * 60,
+            seed=seed,
+            clients=given.clients,
+            code=given.product.resolve(),
+            folder=folder.resolve(),
+        )
     print(table(case))
     for violation in violations:
         print(f"VIOLATED {violation.rule}: {violation.evidence}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -33,15 +32,15 @@ def run(
     seed: int,
     clients: int,
     code: Path,
+    folder: Path,
     limits: Limits | None = None,
-    keep: Path | None = None,
 ) -> tuple[Case, Sequence[Violation]]:
-    """Perform a run; return what was recorded, and what was violated."""
+    """Perform a run; return what was recorded, and what was violated.
+
+    The server's log and all records are left in *folder*.
+    """
     record = Record(limits or Limits())
-    journal: dict[int, Entry] = {}
     with contextlib.ExitStack() as stack:
-        folder = keep or Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        folder.mkdir(parents=True, exist_ok=True)
         poe = stack.enter_context(
             ApiSim(tuple(COOKIES.values()), tuple(KEYS.values()), "--max-concurrent", "50",
                    "--quiet")
@@ -62,10 +61,9 @@ def run(
         server.terminate()
         # What the server was doing at Poe has arrived there.
         _settle(poe, time.monotonic() + 1.0)
-        journal = {entry["n"]: entry for entry in poe.journal()}
-        evidence = read([journal[n] for n in sorted(journal)], net.passages)
-        if keep is not None:
-            _keep(keep, record, list(journal.values()), net)
+        journal = poe.journal()
+        evidence = read(journal, net.passages)
+        _keep(folder, record, journal, net)
     case = Case(record, evidence, causes(record, net.met, evidence))
     return case, judge(case)
 
@@ -85,7 +83,7 @@ def _settle(poe: ApiSim, end: float) -> None:
         time.sleep(0.2)
 
 
-def _keep(folder: Path, record: Record, journal: list[Entry], net: Proxy) -> None:
+def _keep(folder: Path, record: Record, journal: Sequence[Entry], net: Proxy) -> None:
     """Leave the records behind, for a closer look."""
     attempts = [{**asdict(one), "explains": sorted(one.explains)} for one in record.attempts]
     happenings = [{**asdict(one), "explains": sorted(one.explains)} for one in record.happenings]

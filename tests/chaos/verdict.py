@@ -195,7 +195,7 @@ def _overlap(one: Wire, other: Wire) -> float:
 def _a_withdrawn_account_is_left_alone(case: Case) -> Iterator[str]:
     """After a reload or a restart without it nothing is begun on an account."""
     reloads = case.record.of_kind("reload")
-    ends = [one.begun for one in reloads[1:]] + [float("inf")]
+    ends = [*(one.begun for one in reloads), float("inf")][1:]
     for reload, end in zip(reloads, ends, strict=True):
         for account in COMING:
             if account in reload.detail.split():
@@ -227,15 +227,15 @@ def _no_prompt_is_sent_twice(case: Case) -> Iterator[str]:
                     f"({earlier.verdict}), sent again to {later.account} at "
                     f"{case.when(later.arrived)}"
                 )
-    for earlier, later in _twice_underway(case):
+    for lost, again in _sent_after_a_lost_answer(case):
         yield (
-            f"{earlier.mark}: went to {earlier.account} at {case.when(earlier.entered)} and its "
-            f"answer was lost ({earlier.snag or 'cut'}); sent again to {later.account} at "
-            f"{case.when(later.entered)}"
+            f"{lost.mark}: went to {lost.account} at {case.when(lost.entered)} and its answer "
+            f"was lost ({lost.snag or 'cut'}); sent again to {again.account} at "
+            f"{case.when(again.entered)}"
         )
 
 
-def _twice_underway(case: Case) -> Iterator[tuple[Passage, Passage]]:
+def _sent_after_a_lost_answer(case: Case) -> Iterator[tuple[Passage, Passage]]:
     by_mark: dict[str, list[Passage]] = {}
     for passage in case.evidence.passages:
         if passage.is_send and passage.mark:
