@@ -23,7 +23,11 @@ class Poe(BaseHTTPRequestHandler):
     asked: list[bytes]
 
     def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
+        size = int(self.headers["Content-Length"])
+        body = self.rfile.read(size)
+        if len(body) < size:
+            self.close_connection = True
+            return
         self.asked.append(body)
         self.send_response(429)
         self.send_header("Retry-After", "7")
