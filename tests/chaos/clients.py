@@ -224,6 +224,7 @@ class Asking:
         connection.send(body)
         response = connection.getresponse()
         self._attempt.status = response.status
+        self._attempt.request_id = response.getheader("x-request-id") or ""
         if response.status != 200:
             self._read_refusal(response)
         elif self._wish.streams:

@@ -1,10 +1,13 @@
-"""The stand-in's own record and the proxy's, read as facts: sends, replies, websockets."""
+"""The records of the others, read as facts: the stand-in's, the net's, the server's log."""
 
 from __future__ import annotations
 
+import re
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Final, Literal
 
 from .proxy import COMPLETIONS, SEND, Passage
@@ -14,6 +17,7 @@ Entry = Mapping[str, Any]
 #: How a reply ended; `open`: it has not.
 End = Literal["finished", "stopped", "open"]
 
+_LENT: Final = re.compile(r"^(\S+ \S+) DEBUG +(req_\w+) \S+ is lent$", re.MULTILINE)
 _ENDS: Final[Mapping[str, End]] = {
     "reply-end": "finished",
     "reply-cancelled": "stopped",
@@ -73,6 +77,8 @@ class Evidence:
     passages: Sequence[Passage]
     #: When mischief was done on the websockets of an account.
     mischief: Sequence[tuple[float, str]] = ()
+    #: When a request was first lent an account, by its id.
+    lent: Mapping[str, float] = field(default_factory=dict)
     by_account: Mapping[str, Sequence[Send]] = field(init=False)
     by_mark: Mapping[str, Sequence[Send]] = field(init=False)
     replies_by_mark: Mapping[str, Sequence[Reply]] = field(init=False)
@@ -90,8 +96,9 @@ def _grouped(items: Iterable[Any], name: str) -> Mapping[str, list[Any]]:
     return groups
 
 
-def read(journal: Sequence[Entry], passages: Sequence[Passage]) -> Evidence:
-    """Read the stand-in's journal, oldest entry first, and match it with the proxy's record."""
+def read(journal: Sequence[Entry], passages: Sequence[Passage], log: str = "") -> Evidence:
+    """Read the stand-in's journal, oldest entry first, and match it with the net's record; *log*
+    is the server's."""
     sends = [_send(entry) for entry in journal if _is_send(entry)]
     began = _beginnings(journal)
     for send, entry in zip(sends, filter(_is_send, journal), strict=True):
@@ -105,7 +112,17 @@ def read(journal: Sequence[Entry], passages: Sequence[Passage]) -> Evidence:
         mischief=[
             (entry["t"], entry["account"]) for entry in journal if entry.get("event") == "mischief"
         ],
+        lent=_lent(log),
     )
+
+
+def _lent(log: str) -> dict[str, float]:
+    behind = time.time() - time.monotonic()
+    found: dict[str, float] = {}
+    for at, request in _LENT.findall(log):
+        moment = datetime.strptime(at, "%Y-%m-%d %H:%M:%S,%f").timestamp() - behind
+        found.setdefault(request, moment)
+    return found
 
 
 def _is_send(entry: Entry) -> bool:

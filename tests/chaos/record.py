@@ -74,6 +74,8 @@ class Attempt:
     code: str = ""
     message: str = ""
     retry_after: float | None = None
+    #: By which the server's log knows it; empty if no answer came.
+    request_id: str = ""
     text: str = field(default="", repr=False)
     #: What is wrong with the form of the answer.
     malformed: str = ""

@@ -62,7 +62,7 @@ def run(
         # What the server was doing at Poe has arrived there.
         _settle(poe, time.monotonic() + 1.0)
         journal = poe.journal()
-        evidence = read(journal, net.passages)
+        evidence = read(journal, net.passages, server.output())
         _keep(folder, record, journal, net)
     case = Case(record, evidence, causes(record, net.met, evidence))
     return case, judge(case)

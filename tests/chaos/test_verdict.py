@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -62,11 +62,14 @@ def broken(
     replies: Sequence[Reply] = (),
     wires: Sequence[Wire] = (),
     passages: Sequence[Passage] = (),
+    lent: Mapping[str, float] | None = None,
     happenings: Sequence[Happening] = (),
 ) -> set[str]:
     """The rules that a run with these records breaks."""
     record = Record(LIMITS, begun=0.0, attempts=[*attempts], happenings=[*happenings])
-    evidence = Evidence(sends=sends, replies=replies, wires=wires, passages=passages)
+    evidence = Evidence(
+        sends=sends, replies=replies, wires=wires, passages=passages, lent=lent or {}
+    )
     case = Case(record, evidence, causes(record, [], evidence))
     return {one.rule for one in judge(case)}
 
@@ -199,6 +202,30 @@ def test_a_rule_sees_what_breaks_it(rule: str, records: dict[str, Any]) -> None:
         "replies": [reply()],
     }
     assert {rule} == broken(**{**usual, **records})
+
+
+def test_it_is_seen_when_the_first_come_is_not_the_first_served() -> None:
+    """More of the later ones went ahead than places were swapped."""
+    attempts = [
+        attempt(f"c1.{n}", 9.0 + 2 * n, 40.0, request_id=f"req_{n}", outcome="hung up", text="")
+        for n in range(5)
+    ]
+    in_order = {f"req_{n}": 20.0 + 2 * n for n in range(5)}
+    assert set() == broken(attempts=attempts, lent=in_order)
+    assert {"first come is first served"} == broken(
+        attempts=attempts, lent={**in_order, "req_0": 39.0}
+    )
+
+
+def test_the_log_says_when_an_account_was_lent() -> None:
+    """The first time counts."""
+    line = "2026-01-02 03:04:0{},500 DEBUG   req_1 cookie-1 is lent\n"
+    early, late = (read([], [], line.format(n)).lent["req_1"] for n in (5, 7))
+
+    assert 2.0 == pytest.approx(late - early, abs=0.1)
+    assert early == pytest.approx(
+        read([], [], line.format(5) + line.format(7)).lent["req_1"], abs=0.1
+    )
 
 
 def test_an_error_that_a_fault_explains_is_none() -> None:

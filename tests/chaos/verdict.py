@@ -30,6 +30,11 @@ RELOADING: Final = 15.0
 #: Seconds for which an account was free while a client was refused, at least.
 IDLE: Final = 3.0
 
+#: Seconds between two requests or two leases whose order is beyond doubt.
+APART: Final = 1.0
+#: So many may go ahead of their turn: a client's own requests change places among themselves.
+AHEAD: Final = 2
+
 #: Codes that say that no account can serve: never true while one account is sound.
 _NO_ACCOUNT: Final = frozenset({"upstream_auth", "upstream_blocked", "insufficient_quota"})
 _CUT: Final = frozenset({"upstream_unreachable", "upstream_uncertain", "upstream_interrupted"})
@@ -398,6 +403,39 @@ def _was_free(case: Case, account: str, moment: float) -> bool:
     return len(running) < limits.at_once(account)
 
 
+def _first_come_is_first_served(case: Case) -> Iterator[str]:
+    """Of requests that fit the same accounts, no more are served before one than were before it.
+
+    A streamed request may take the place of a whole one of the same client: that one comes later
+    then, and makes up for it.
+    """
+    lent = case.evidence.lent
+    attempts = [one for one in case.record.attempts if one.request_id]
+    for one in attempts:
+        if one.request_id not in lent or case.outages(one.begun, lent[one.request_id]):
+            continue
+        turn = lent[one.request_id]
+        rivals = [each for each in case.record.attempts if each.model == one.model]
+        passed = [
+            each
+            for each in rivals
+            if each.begun > one.begun + APART and lent.get(each.request_id, turn) < turn - APART
+        ]
+        made_up = [
+            each
+            for each in rivals
+            if each.begun < one.begun
+            and each.ended > one.begun
+            and lent.get(each.request_id, turn) >= turn
+        ]
+        if len(passed) > len(made_up) + AHEAD:
+            yield (
+                f"{one.mark} for {one.model}: in line from {case.when(one.begun)} to "
+                f"{case.when(turn)}, and {len(passed)} that came later went before it, such as "
+                f"{passed[0].mark} of {case.when(passed[0].begun)}"
+            )
+
+
 RULES: Final[Sequence[Callable[[Case], Iterator[str]]]] = (
     _no_limit_is_exceeded,
     _an_account_rests_as_long_as_poe_says,
@@ -412,4 +450,5 @@ RULES: Final[Sequence[Callable[[Case], Iterator[str]]]] = (
     _no_answer_is_lost,
     _errors_have_causes,
     _nobody_is_refused_while_an_account_is_free,
+    _first_come_is_first_served,
 )
