@@ -18,6 +18,7 @@ Entry = Mapping[str, Any]
 End = Literal["finished", "stopped", "open"]
 
 _LENT: Final = re.compile(r"^(\S+ \S+) DEBUG +(req_\w+) \S+ is lent$", re.MULTILINE)
+_TRACEBACK: Final = re.compile(r"^Traceback .*\n(?:[ +].*\n)*(\S.*)$", re.MULTILINE)
 _ENDS: Final[Mapping[str, End]] = {
     "reply-end": "finished",
     "reply-cancelled": "stopped",
@@ -79,6 +80,8 @@ class Evidence:
     mischief: Sequence[tuple[float, str]] = ()
     #: When a request was first lent an account, by its id.
     lent: Mapping[str, float] = field(default_factory=dict)
+    #: The last lines of the tracebacks in the server's log.
+    bugs: Sequence[str] = ()
     by_account: Mapping[str, Sequence[Send]] = field(init=False)
     by_mark: Mapping[str, Sequence[Send]] = field(init=False)
     replies_by_mark: Mapping[str, Sequence[Reply]] = field(init=False)
@@ -113,6 +116,7 @@ def read(journal: Sequence[Entry], passages: Sequence[Passage], log: str = "") -
             (entry["t"], entry["account"]) for entry in journal if entry.get("event") == "mischief"
         ],
         lent=_lent(log),
+        bugs=_TRACEBACK.findall(log),
     )
 
 

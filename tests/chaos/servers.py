@@ -37,6 +37,9 @@ class Product:
         self._folder = folder
         self._code = code
         self._log = folder / "server.log"
+        # The folder may hold what an earlier run has left.
+        for old in (self._log, *folder.glob("state.sqlite3*")):
+            old.unlink(missing_ok=True)
         self._process: subprocess.Popen[bytes] | None = None
         poe = f"127.0.0.1:{poe_port}"
         self._settings = {

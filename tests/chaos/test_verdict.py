@@ -204,6 +204,24 @@ def test_a_rule_sees_what_breaks_it(rule: str, records: dict[str, Any]) -> None:
     assert {rule} == broken(**{**usual, **records})
 
 
+def test_more_replies_at_once_than_allowed_are_seen() -> None:
+    """Those whose clients have left do not count."""
+    marks = [f"c1.{n}" for n in range(LIMITS.concurrency + 1)]
+    replies = [reply(mark, 10.0 + n, 30.0, end="stopped") for n, mark in enumerate(marks)]
+    waiting = [attempt(mark, ended=30.0) for mark in marks]
+    assert {"an account answers no more at once than it may"} == broken(
+        attempts=waiting, replies=replies
+    )
+    left = replace(waiting[0], ended=12.0, outcome="hung up", text="")
+    assert set() == broken(attempts=[left, *waiting[1:]], replies=replies)
+
+
+def test_a_traceback_in_the_log_is_a_bug() -> None:
+    """Its last line says which."""
+    log = 'ERROR failed\nTraceback (most recent call last):\n  File "x"\nKeyError: 1\nINFO more\n'
+    assert ["KeyError: 1"] == read([], [], log).bugs
+
+
 def test_it_is_seen_when_the_first_come_is_not_the_first_served() -> None:
     """More of the later ones went ahead than places were swapped."""
     attempts = [

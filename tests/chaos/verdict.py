@@ -10,7 +10,7 @@ from typing import Final
 
 from .evidence import Evidence, Reply, Send, Wire
 from .proxy import Passage, Snag
-from .record import COMING, COOKIES, SOUND, Attempt, Happening, Record
+from .record import COMING, COOKIES, KEYS, SOUND, Attempt, Happening, Record
 
 #: Seconds for which a use that is on its way counts as now, at most.
 MARGIN: Final = 5.0
@@ -23,6 +23,8 @@ STOP_TIME: Final = 20.0
 STOP_TRIES: Final = 60.0
 #: Seconds for which two websockets of an account may be open while one takes the other's place.
 MENDING: Final = 15.0
+#: Seconds in which Poe may note the end of a reply that the server has read.
+SWITCHING: Final = 0.25
 #: Seconds after a refusal in which a send may still be on its way that was let go before it.
 UNDER_WAY: Final = 1.0
 #: Seconds after a reload in which the server may not have read its settings yet.
@@ -217,6 +219,24 @@ def _a_withdrawn_account_is_left_alone(case: Case) -> Iterator[str]:
                     )
 
 
+def _an_account_answers_no_more_at_once_than_it_may(case: Case) -> Iterator[str]:
+    """Of the replies that clients still wait for."""
+    ends = {one.mark: one.ended for one in case.record.attempts}
+    for account in (*COOKIES, *KEYS):
+        # From its beginning to its end, or to its client's.
+        replies = [
+            (one.began, min(one.ended, ends.get(one.mark, 0.0)))
+            for one in case.evidence.replies
+            if one.account == account
+        ]
+        most = case.record.limits.at_once(account)
+        for began, _ in replies:
+            count = sum(other <= began < ended - SWITCHING for other, ended in replies)
+            if count > most:
+                yield f"{account}: {count} replies at {case.when(began)}; allowed are {most}"
+                break
+
+
 # ---- the prompts
 
 
@@ -368,6 +388,12 @@ def _error(case: Case, one: Attempt) -> str:
     return f"{one.status} {one.code} at {case.when(one.ended)} ({one.message})"
 
 
+def _the_server_has_no_bugs(case: Case) -> Iterator[str]:
+    """Its log has no traceback."""
+    for line, count in Counter(case.evidence.bugs).items():
+        yield f"{count} times {line}"
+
+
 def _nobody_is_refused_while_an_account_is_free(case: Case) -> Iterator[str]:
     """A 429 means that no account could serve within the time in line."""
     for one in case.record.attempts:
@@ -441,6 +467,7 @@ RULES: Final[Sequence[Callable[[Case], Iterator[str]]]] = (
     _an_account_rests_as_long_as_poe_says,
     _an_account_is_one_device,
     _an_account_has_one_websocket,
+    _an_account_answers_no_more_at_once_than_it_may,
     _a_withdrawn_account_is_left_alone,
     _no_prompt_is_sent_twice,
     _a_request_is_not_sent_over_and_over,
@@ -449,6 +476,7 @@ RULES: Final[Sequence[Callable[[Case], Iterator[str]]]] = (
     _an_answer_was_really_given,
     _no_answer_is_lost,
     _errors_have_causes,
+    _the_server_has_no_bugs,
     _nobody_is_refused_while_an_account_is_free,
     _first_come_is_first_served,
 )
