@@ -1,4 +1,4 @@
-"""What is known of the tokens, wherever it is kept: the verbs that a store must have."""
+"""What is known of the tokens, wherever it is kept: the verbs that a ledger must have."""
 
 from __future__ import annotations
 
