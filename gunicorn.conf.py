@@ -21,8 +21,8 @@ except BadSettings as bad:
     sys.exit(str(bad))  # one message, not a traceback from each worker that could not start
 
 if "--check-config" in sys.argv:
-    # The app is loaded, but serves nothing, maybe beside a server that holds the file.
-    os.environ["STATE_FILE"] = ""
+    # The app is loaded, and serves nothing; another server may hold the file.
+    os.environ |= {"STATE_FILE": "", "LOG_LEVEL": "WARNING"}
     os.environ.pop("STATE_FILE_FILE", None)
 
 # A socket that systemd hands over (deploy/poe-proxy.socket) comes before this.

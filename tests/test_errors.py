@@ -155,7 +155,7 @@ def test_what_a_failure_means_for_its_token_is_read_from_its_class(name: str) ->
     assert kind.is_of_token == (name in OF_THE_TOKEN)
 
 
-@pytest.mark.parametrize("name", OF_THE_TOKEN)
+@pytest.mark.parametrize("name", sorted(OF_THE_TOKEN))
 def test_a_token_s_own_trouble_is_never_the_end_of_a_request(name: str) -> None:
     """Another token is always worth a try."""
     kind = FAILURES[name]

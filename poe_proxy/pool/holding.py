@@ -13,8 +13,8 @@ from typing import Final
 log = logging.getLogger(__name__)
 
 #: Seconds that a server waits for the one before it: one whose gunicorn was killed sees that
-#: within a second, and then has five for what it still has to stop at Poe.
-PATIENCE: Final = 7.0
+#: within a second, and then has six for what it still has to stop at Poe.
+PATIENCE: Final = 8.0
 #: Seconds between two looks at the lock.
 _PAUSE: Final = 0.05
 

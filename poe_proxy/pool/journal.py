@@ -70,7 +70,8 @@ _KEPT: Final = 3600.0
 _TIDIED: Final = 64
 #: Writes that wait, at most: then the oldest are forgotten.
 _MOST_WAITING: Final = 50_000
-#: Days after which an account that is no longer used is forgotten, and its days are.
+#: Days after which an account that is no longer in the settings is forgotten, and what was
+#: counted on a day.
 _FORGOTTEN: Final = 60
 _DAYS: Final = 400
 
@@ -132,6 +133,7 @@ class Journal(Store, Renewals):
         self._waiting: deque[_Write] = deque(maxlen=_MOST_WAITING)
         self._trouble: str | None = None
         self._tries_at = self._complains_at = -inf
+        self._has_complained = False
         self._holds = not is_held(self._path)
         if self._holds:
             hold(self._path, patience=patience)
@@ -154,6 +156,7 @@ class Journal(Store, Renewals):
             if self._is_closed:
                 return
             self._tries_at = -inf
+            self._forget_those_gone()
             self._catch_up()
             self._disconnect()
             self._is_closed = True
@@ -222,6 +225,7 @@ class Journal(Store, Renewals):
         if not self._keeps_renewals:
             return {}
         with self._lock:
+            self._kept.setdefault(name, _KEPT)
             rows = self._read("SELECT cookies FROM renewals WHERE account = ?", name)
         return {str(key): str(value) for row in rows for key, value in _parsed(row[0], {}).items()}
 
@@ -241,18 +245,25 @@ class Journal(Store, Renewals):
         return max(0.0, self._up() - up if boot == self._boot else self._wall() - wall)
 
     def _begin(self) -> None:
-        """Open the file, and delete what is there of long ago."""
+        """Open the file, and see that what shall not be there is not."""
         self._read("SELECT 1")
-        now = self._wall()
-        long_ago = now - _FORGOTTEN * 86400
-        unused = "account NOT IN (SELECT account FROM days WHERE day > date(?, 'unixepoch'))"
-        self._write("DELETE FROM days WHERE day < date(?, 'unixepoch')", now - _DAYS * 86400)
-        for table in ("uses", "notes", "renewals"):
-            self._write(f"DELETE FROM {table} WHERE wall < ? AND {unused}", long_ago, long_ago)
         if not self._keeps_renewals:
             self._write("DELETE FROM renewals")
             # Only then is the file itself without them.
             self._read("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def _forget_those_gone(self) -> None:
+        """Delete what is there of accounts that this process did not have, nor one for long."""
+        if not self._kept:
+            return  # it did not even begin
+        now = self._wall()
+        these = ", ".join("?" * len(self._kept))
+        for table in ("uses", "notes", "renewals"):
+            self._write(
+                f"DELETE FROM {table} WHERE wall < ? AND account NOT IN ({these})",
+                *(now - _FORGOTTEN * 86400, *self._kept),
+            )
+        self._write("DELETE FROM days WHERE day < date(?, 'unixepoch')", now - _DAYS * 86400)
 
     def _tidy(self, name: str) -> None:
         """Delete uses that no limit remembers: now and then, and few at a time."""
@@ -299,8 +310,10 @@ class Journal(Store, Renewals):
             db.execute("COMMIT")
         self._waiting.clear()
         if self._trouble:
-            log.warning("STATE_FILE %s is written again.", self._path)
-            self._trouble, self._tries_at, self._complains_at = None, -inf, -inf
+            self._trouble, self._tries_at = None, -inf
+            if self._has_complained:
+                self._has_complained = False
+                log.warning("STATE_FILE %s is written again.", self._path)
 
     def _attempt(self, step: Callable[[], None]) -> None:
         """Do *step*. A broken file is put aside, and it is done once more with a fresh one."""
@@ -323,6 +336,7 @@ class Journal(Store, Renewals):
         self._tries_at = now + RETRY
         if now >= self._complains_at:
             self._complains_at = now + _COMPLAINT
+            self._has_complained = True
             log.error(
                 "STATE_FILE %s: %s. Going on without it: what is known of the accounts is kept in "
                 "memory, and a restart would forget it.",

@@ -277,6 +277,7 @@ def facts(job: Job) -> dict[str, object]:
         "jobId": job.job_id,
         "bot": job.bot.handle,
         "length": sum(len(message.text) for message in job.messages),
+        **({"mark": job.mark} if job.mark else {}),
     }
 
 

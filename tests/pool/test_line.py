@@ -62,7 +62,7 @@ def test_streams_go_before_whole_answers_of_their_client() -> None:
     ]
 
     assert ["4", "6", "1", "3"] == [one for one in order(line(*requests)) if one in "1346"]
-    assert "456132" == order(line(*requests))
+    assert "456123" == order(line(*requests))
 
 
 def test_other_clients_keep_their_places() -> None:

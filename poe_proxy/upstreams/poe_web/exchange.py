@@ -14,13 +14,14 @@ from typing import assert_never
 from poe_proxy.chat import Idle, ReplyEvent
 from poe_proxy.errors import (
     BotFailed,
+    PoeProxyError,
     UpstreamError,
     UpstreamInterrupted,
     UpstreamTimeout,
     UpstreamUncertain,
     UpstreamUnreachable,
 )
-from poe_proxy.upstreams.base import TICK
+from poe_proxy.upstreams.base import TICK, Permit
 from poe_proxy.upstreams.poe_web import graphql
 from poe_proxy.upstreams.poe_web.channel import Channel
 from poe_proxy.upstreams.poe_web.chats import Chats
@@ -56,6 +57,7 @@ class Exchange:
         session: Session,
         channel: Channel,
         *,
+        permit: Permit,
         site: Site,
         tidying: Tidying,
         timeout: float,
@@ -86,7 +88,14 @@ class Exchange:
         )
         self._mailbox = Mailbox(outgoing.client_nonce, outgoing.chat_nonce)
         self._sending = Sending(
-            outgoing, session, channel, self._mailbox, when_late=self._answered_late, label=label
+            outgoing,
+            session,
+            channel,
+            self._mailbox,
+            permit=permit,
+            when_late=self._answered_late,
+            clock=clock,
+            label=label,
         )
         self._progress = self._sending.progress
         # Whether frames were lost that the history has not been asked for yet.
@@ -131,7 +140,8 @@ class Exchange:
                     yield event
             if turn.is_over:
                 return
-            news = yield from self._ask_history(clock() - heard)
+            # The wait for the permit is not the bot's silence.
+            news = yield from self._ask_history(clock() - max(heard, self._sending.sent_at))
             if news:
                 heard, is_silent = clock(), False
                 yield from news
@@ -170,7 +180,7 @@ class Exchange:
         turn = self._turn
         answered = self._progress.look(self._clock())
         match answered:
-            case Answered(UpstreamError() as failure, is_certain):
+            case Answered(PoeProxyError() as failure, is_certain):
                 if is_certain:
                     raise failure
                 log.info("%s: %s Watching for the message.", self._label, failure)
@@ -192,7 +202,10 @@ class Exchange:
         return doubt.since + (self._site.limits.shows if is_uncertain else GRACE)
 
     def _broken(self, failure: UpstreamError) -> UpstreamError:
-        """Return what *failure* means once the message was sent: no other token may try it."""
+        """Return what *failure* means: no other token may try what was sent."""
+        self._progress.withdraw()
+        if not self._progress.was_sent:
+            return UpstreamUnreachable(f"The message was not sent. {failure.message}")
         if self._turn.said:
             return UpstreamInterrupted(failure.message)
         return UpstreamUncertain(failure.message)

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any
 
 import pytest
 
 from poe_proxy import errors
 from poe_proxy.chat import Done, Idle, ReplyEvent, Text
+from poe_proxy.upstreams.base import Permit
 from poe_proxy.upstreams.poe_web import sending
 from poe_proxy.upstreams.poe_web.bots import Bot
 from poe_proxy.upstreams.poe_web.exchange import Exchange
 from poe_proxy.upstreams.poe_web.graphql import ServerError
-from poe_proxy.upstreams.poe_web.sending import GRACE, Answered, Doubtful, Outgoing, Taken
+from poe_proxy.upstreams.poe_web.sending import GRACE, Answered, Doubtful, Outgoing, Taken, Unsent
 from poe_proxy.upstreams.poe_web.site import Site
 from poe_proxy.upstreams.poe_web.tidying import Tidying
 
-from ...fakes import Clock, until
+from ...fakes import AtOnce, Clock, at_once, until
 from .fakes import FakeChannel, FakeSession, failing, say_it_all
 from .test_turn import bot
 
@@ -33,13 +34,16 @@ def exchange(
     tickets: Sequence[str] = (),
     forget: Callable[[], None] = lambda: None,
     clock: Callable[[], float] = time.monotonic,
+    permit: Permit = at_once,
+    tidying: Tidying | None = None,
 ) -> Exchange:
     made = Exchange(
         Outgoing(Bot("Assistant", 60.0), "prompt", "device", tickets=tickets),
         session,
         channel,
+        permit=permit,
         site=site or Site.load(),
-        tidying=Tidying(label="cookie"),
+        tidying=tidying or Tidying(label="cookie"),
         timeout=60.0,
         delete_chats=delete_chats,
         forget_tickets=forget,
@@ -54,6 +58,12 @@ def quick() -> Site:
     site = Site.load()
     object.__setattr__(site.limits, "shows", 0.2)
     return site
+
+
+def await_sending(one: Exchange, events: Iterator[ReplyEvent]) -> None:
+    """Listen until the message is on its way."""
+    while isinstance(one._progress.state, Unsent):
+        assert Idle() == next(events)
 
 
 def await_doubt(one: Exchange, events: Iterator[ReplyEvent]) -> None:
@@ -105,10 +115,9 @@ def test_a_repeat_waits_for_the_websocket_to_contradict(monkeypatch: pytest.Monk
 
     class Refuses(FakeSession):
         def call(self, operation: str, variables: Any, **options: Any) -> Any:
-            self.calls.append(operation)
-            if len(self.calls) == 1 and options["may_repeat"]():
+            while True:
+                options["clear"]()
                 self.calls.append(operation)
-            raise errors.UpstreamUncertain("403")
 
     session = Refuses()
     one = exchange(session, channel)
@@ -135,11 +144,13 @@ def test_a_dead_channel_is_no_reason_to_send_again(said: str, failure: type) -> 
     channel = FakeChannel()
     answer = {"messageEdgeCreate": {"status": "success", "chat": {"chatId": 1234567890}}}
     one = exchange(FakeSession(sendMessageMutation=lambda: answer), channel)
+    events = one.events()
+    await_sending(one, events)
     channel.say("messageAdded", bot(said))
     assert channel.mailbox is not None
     channel.mailbox.put(errors.UpstreamUnreachable("gone"))
     with pytest.raises(errors.UpstreamError) as raised:
-        list(one.events())
+        list(events)
 
     assert failure is raised.type
     assert not raised.value.another_token
@@ -168,6 +179,86 @@ def test_a_channel_that_died_before_the_sending_keeps_it_back() -> None:
 
     assert raised.value.another_token
     assert [] == session.calls
+
+
+class Waiting(AtOnce):
+    """A permit that never comes."""
+
+    def __call__(self) -> Generator[Idle, None, None]:
+        while True:
+            time.sleep(0.01)
+            yield Idle()
+
+
+def test_a_channel_that_dies_while_a_message_waits_for_its_permit_keeps_it_back() -> None:
+    """The reader hears of it at once: nothing was sent, and nothing will be."""
+    session, channel = FakeSession(), FakeChannel()
+    one = exchange(session, channel, permit=Waiting())
+    events = one.events()
+    assert Idle() == next(events)
+    assert channel.mailbox is not None
+    channel.mailbox.put(errors.UpstreamInterrupted("gone"))
+    with pytest.raises(errors.UpstreamUnreachable):
+        list(events)
+    one.close()
+    settle()
+
+    assert [] == session.calls
+
+
+def test_an_account_that_is_closed_while_a_message_waits_for_its_permit_keeps_it_back() -> None:
+    """Its reader may ask another account: nothing was sent, and nothing will be."""
+    session, tidying = FakeSession(), Tidying(label="cookie")
+    one = exchange(session, FakeChannel(), permit=Waiting(), tidying=tidying)
+    events = one.events()
+    assert Idle() == next(events)
+    tidying.close()
+    with pytest.raises(errors.UpstreamUnreachable):
+        list(events)
+    one.close()
+    settle()
+
+    assert [] == session.calls
+
+
+def test_the_wait_for_the_permit_is_not_the_silence_of_the_bot() -> None:
+    """A message may wait for longer than its bot may be silent."""
+    session, clock = FakeSession(), Clock()
+    one = exchange(session, FakeChannel(), permit=Waiting(), clock=clock)
+    events = one.events()
+    for _ in range(5):
+        assert Idle() == next(events)
+        clock.go(61.0)
+    events.close()
+    one.close()
+    settle()
+
+    assert [] == session.calls
+
+
+def test_the_silence_of_the_bot_counts_from_the_sending() -> None:
+    """Behind a long wait for the permit the bot has its full time, and no more."""
+
+    class Late(AtOnce):
+        def __call__(self) -> Generator[Idle, None, None]:
+            clock.go(1000.0)
+            yield from super().__call__()
+
+    clock, channel = Clock(), FakeChannel()
+    one = exchange(
+        FakeSession(sendMessageMutation=lambda: {"messageEdgeCreate": {}}),
+        channel,
+        permit=Late(),
+        clock=clock,
+    )
+    events = one.events()
+    until(lambda: next(events) == Idle() and isinstance(one._progress.state, Taken))
+    clock.go(59.0)
+    assert Idle() == next(events)
+    clock.go(2.0)
+    with pytest.raises(errors.UpstreamTimeout):
+        list(events)
+    one.close()
 
 
 def test_a_fault_of_ours_does_not_hang() -> None:
@@ -290,7 +381,9 @@ class Poe(FakeSession):
         self.go_on = threading.Event()
         self.nonce = ""
 
-    def call(self, operation: str, variables: Any, **_: Any) -> Any:
+    def call(self, operation: str, variables: Any, **options: Any) -> Any:
+        if operation == "sendMessageMutation":
+            options["clear"]()
         self.calls.append(operation)
         match operation:
             case "sendMessageMutation":
@@ -358,6 +451,7 @@ def test_a_bot_that_is_heard_before_the_answer_is_stopped_at_once() -> None:
     poe, channel = Poe(TAKEN), FakeChannel()
     one = exchange(poe, channel)
     events = one.events()
+    await_sending(one, events)
     channel.say("messageAdded", bot("hello"))
     assert Text("hello") == next(events)
     events.close()
@@ -366,6 +460,44 @@ def test_a_bot_that_is_heard_before_the_answer_is_stopped_at_once() -> None:
     poe.go_on.set()
 
     assert [STOP, STOP] == poe.acted()
+
+
+def test_a_bot_that_is_heard_behind_its_reader_is_stopped_before_the_answer() -> None:
+    """The websocket is listened to until the answer is here."""
+    poe, channel = Poe(TAKEN), FakeChannel()
+    one = exchange(poe, channel)
+    events = one.events()
+    assert Idle() == next(events)
+    until(lambda: poe.calls)
+    events.close()
+    one.close()
+    assert channel.is_watched
+    channel.say("messageAdded", bot("hello"))
+    until(lambda: STOP in poe.calls)
+    poe.go_on.set()
+
+    assert [STOP, STOP] == poe.acted()
+    assert not channel.is_watched
+
+
+def test_an_account_that_closes_hangs_up_under_the_reader() -> None:
+    """The bot is stopped once, and the reader gets a failure."""
+    poe, channel, register = Poe(TAKEN), FakeChannel(), Tidying(label="cookie")
+    poe.go_on.set()
+    one = exchange(poe, channel, tidying=register)
+    events = one.events()
+    channel.say("messageAdded", bot("hello"))
+    assert Text("hello") == next(events)
+    until(lambda: isinstance(one._progress.state, Answered | Taken))
+    register.close(60)
+    with pytest.raises(errors.UpstreamInterrupted, match="account was closed"):
+        list(events)
+    one.close()
+
+    assert [STOP] == poe.acted()
+    with pytest.raises(errors.UpstreamUnreachable):
+        one.attach()
+    assert not channel.is_watched
 
 
 @pytest.mark.parametrize(
@@ -407,6 +539,7 @@ def test_what_is_left_of_a_chat(is_over: bool, deletes: bool, acts: list[str]) -
     poe.go_on.set()
     one = exchange(poe, channel, delete_chats=deletes)
     events = one.events()
+    await_sending(one, events)
     if is_over:
         say_it_all(channel)
         assert Done("stop") == list(events)[-1]

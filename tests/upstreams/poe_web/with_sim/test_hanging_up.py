@@ -12,9 +12,8 @@ from poe_proxy import errors
 from poe_proxy.chat import Idle, Text
 from poe_proxy.upstreams.poe_web import PoeWeb
 
-from ....fakes import log_lines
+from ....fakes import at_once, log_lines
 from ....with_sim.servers import until
-from ..fakes import at_once
 from .accounts import WORDS, Account, ask, chat
 
 
