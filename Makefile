@@ -46,8 +46,12 @@ $(VENV)/installed-dev: $(VENV)/installed requirements-dev.txt
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 
+# The limits hold over a restart, unless STATE_FILE is set, in .env too: to nothing, for one.
 run: install
-	@if [ -f .env ] || [ -n "$$TOKENS$$TOKENS_FILE$$POE_API_KEYS$$POE_API_KEYS_FILE" ]; then \
+	@if [ -f .env ] || [ -n "$$TOKENS$$TOKENS_FILE$$POE_API_KEYS$$POE_API_KEYS_FILE$$TOKENS_CONFIG" ]; then \
+		[ -n "$${STATE_FILE+set}$${STATE_FILE_FILE+set}" ] || \
+			grep -Eqs '^ *(export +)?STATE_FILE(_FILE)? *=' .env || \
+			export STATE_FILE=.state/state.sqlite3; \
 		exec $(BIN)/gunicorn wsgi:app; \
 	else \
 		exec $(BIN)/python demo.py; \

@@ -36,13 +36,14 @@ class TokenState:
     #: only `revive` can end it, or nothing.
     rest: float
     standing: Standing
-    #: Why, in Poe's words where there are any; empty if it is fit.
+    #: Why, in Poe's words where there are any; why it was struck, if it is fit but for that.
     reason: str = ""
     #: The `code` of the failure behind it; empty if there was none.
     code: str = ""
-    #: Seconds until a token that is suspended or out of points may be looked at; otherwise `inf`.
+    #: Seconds until a suspended token may be looked at; 0.0 for one that is out of points, as
+    #: that may be at any time; otherwise `inf`.
     next_look: float = inf
-    #: Whether it failed a moment ago, so that others are lent first.
+    #: Whether it failed, and did not answer since, so that others are lent first.
     is_struck: bool = False
 
 
@@ -147,7 +148,11 @@ class Ledger(Protocol):
         """
 
     def give_back(self, lease: str) -> None:
-        """End *lease*; its uses stay noted. Does nothing if it has no token, or no longer."""
+        """End *lease*; its uses stay noted. Does nothing if it has no token, or no longer.
+
+        A use that has not arrived is on its way still: a client that hangs up calls nothing back.
+        It counts as if it were sent this moment until `MARGIN` seconds after its sending.
+        """
 
     def rest(self, name: str, seconds: float, reason: str = "", *, bot: str = "") -> None:
         """Hold the token back for *seconds*, for *bot* or for all; one that ends later stays."""
@@ -159,7 +164,7 @@ class Ledger(Protocol):
         """
 
     def clear(self, name: str, *, bot: str = "") -> None:
-        """Note that the token answered for *bot*: no strike against it, or against both, is left."""
+        """Note that the token answered for *bot*: strikes, also those for all bots, are over."""
 
     def exhaust(self, name: str, reason: str = "") -> None:
         """Note that the account is out of points: its token rests until `revive`."""

@@ -1,166 +1,195 @@
-"""The ledger in this process: gone with it. The only lock around what is known of tokens."""
+"""The ledger in this process. The only lock around what is known of tokens."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Collection, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
-from math import inf
+from bisect import insort
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 
-from poe_proxy.pool.ledger import Ledger, TokenState
+from poe_proxy.pool.entries import Entry
+from poe_proxy.pool.health import Health, handle
+from poe_proxy.pool.ledger import Ledger, Outlook, Served, TokenState, Want
+from poe_proxy.pool.lending import PLACE, Round
 from poe_proxy.pool.limits import Limit
-
-
-@dataclass(eq=False, slots=True)
-class _Entry:
-    """One token."""
-
-    name: str
-    rank: int = 0
-    concurrency: int = 1
-    limits: Sequence[Limit] = ()
-    #: When it was last lent: the number of that loan among all loans.
-    turn: int = 0
-    in_use: int = 0
-    #: Leases that wait for their next use.
-    waiting: set[str] = field(default_factory=set)
-    used_at: deque[float] = field(default_factory=deque)
-    rests_until: float = -inf
-    is_out_of_points: bool = False
-    retired: str | None = None
-
-    @property
-    def has_room(self) -> bool:
-        return self.in_use < self.concurrency and not self.waiting
-
-    def rest(self, now: float) -> float:
-        if self.is_out_of_points or self.retired is not None:
-            return inf
-        return max(0.0, self.rests_until - now, self.wait(self.used_at, now))
-
-    def wait(self, used_at: Sequence[float], now: float) -> float:
-        """Return the seconds until the limits allow one more use than those in *used_at*."""
-        return max((limit.wait(used_at, now) for limit in self.limits), default=0.0)
-
-    def note_use(self, now: float) -> None:
-        window = max((limit.window for limit in self.limits), default=0.0)
-        self.used_at.append(now)
-        while self.used_at[0] + window < now:
-            self.used_at.popleft()
-
-    def state(self, now: float) -> TokenState:
-        rest = self.rest(now)
-        return TokenState(
-            is_free=self.has_room and rest <= 0.0,
-            in_use=self.in_use,
-            rest=rest,
-            is_out_of_points=self.is_out_of_points,
-            retired=self.retired,
-        )
+from poe_proxy.pool.store import Forgetful, Store
+from poe_proxy.pool.uses import Use, Uses
 
 
 @dataclass(slots=True)
 class _Loan:
     """The token that one lease has."""
 
-    entry: _Entry
-    #: When it was lent; None as soon as something was sent.
-    noted_at: float | None
+    entry: Entry
+    #: What it is for, as `health.handle` spells it.
+    bot: str
+    #: Since when a place is held for its first use; None as soon as something was sent.
+    held_at: float | None
+    #: How many uses there were, and the last of them until it has arrived.
+    count: int = 0
+    last: Use | None = None
 
 
 class MemoryLedger(Ledger):
-    """Keeps everything in this process."""
+    """Keeps everything in this process; *store* remembers for the next one."""
 
-    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, *, clock: Callable[[], float] = time.monotonic, store: Store | None = None
+    ) -> None:
         self._clock = clock
+        self._store = Forgetful() if store is None else store
         self._lock = threading.Lock()
-        self._entries: dict[str, _Entry] = {}
-        #: In the order in which they will be lent.
-        self._order: list[_Entry] = []
+        #: Also those that were withdrawn: their limits hold when they are back.
+        self._entries: dict[str, Entry] = {}
+        #: Those that may be lent, in the order in which they will be.
+        self._order: list[Entry] = []
         self._loans: dict[str, _Loan] = {}
         self._turns = 0
+
+    # ---- which tokens there are
 
     def enlist(
         self, name: str, *, rank: int = 0, concurrency: int = 1, limits: Sequence[Limit] = ()
     ) -> None:
         with self._lock:
-            if name not in self._entries:
-                self._entries[name] = _Entry(name)
-                self._order.append(self._entries[name])
-            entry = self._entries[name]
-            entry.rank, entry.concurrency, entry.limits = rank, concurrency, tuple(limits)
-            self._sort()
+            entry = self._entries.get(name)
+            if entry is None:
+                entry = Entry(name, self._store, Uses(name, self._store))
+                self._entries[name] = entry
+            entry.set_limits(limits, self._clock())
+            entry.concurrency = concurrency
+            if not entry.is_enlisted or entry.rank != rank:
+                self._drop(entry)
+                entry.rank, entry.is_enlisted = rank, True
+                insort(self._order, entry, key=PLACE)
 
-    def take(self, names: Collection[str], lease: str) -> str | None:
+    def withdraw(self, name: str) -> None:
         with self._lock:
-            if lease in self._loans:
-                return self._loans[lease].entry.name
+            self._drop(self._entries[name])
+
+    def _drop(self, entry: Entry) -> None:
+        if entry.is_enlisted:
+            self._order.remove(entry)
+            entry.is_enlisted = False
+
+    # ---- leases
+
+    def serve(self, line: Iterable[Want]) -> Served:
+        with self._lock:
             now = self._clock()
-            for entry in self._order:
-                if entry.name in names and entry.has_room and entry.rest(now) <= 0.0:
-                    self._lend(entry, lease, now)
-                    return entry.name
-            return None
+            lent: dict[str, str] = {}
+            while True:
+                round = Round(self._order, now)
+                line = [want for want in line if not self._serve(want, round, lent, now)]
+                if not round.is_to_repeat:
+                    return Served(lent, round.due())
 
-    def _lend(self, entry: _Entry, lease: str, now: float) -> None:
+    def _serve(self, want: Want, round: Round, lent: dict[str, str], now: float) -> bool:
+        """Note in *lent* which token *want* has, and return True; False: it has to wait."""
+        loan = self._loans.get(want.lease)
+        if loan is None:
+            entry = round.choose(want)
+            if entry is None:
+                return False
+            loan = self._lend(entry, want, now)
+            round.lent(entry)
+        lent[want.lease] = loan.entry.name
+        return True
+
+    def _lend(self, entry: Entry, want: Want, now: float) -> _Loan:
+        bot = handle(want.bot)
+        for strike in entry.health.strikes_for(bot, now):
+            strike.probe = strike.probe or want.lease
         entry.in_use += 1
-        entry.note_use(now)
-        self._loans[lease] = _Loan(entry, noted_at=now)
+        entry.uses.hold_place(now)
         self._turns += 1
+        self._order.remove(entry)
         entry.turn = self._turns
-        self._sort()
-
-    def _sort(self) -> None:
-        # All entries but one are in order already: this costs next to nothing.
-        self._order.sort(key=lambda entry: (entry.rank, entry.turn))
+        insort(self._order, entry, key=PLACE)
+        loan = self._loans[want.lease] = _Loan(entry, bot, held_at=now)
+        return loan
 
     def use(self, lease: str) -> float:
         with self._lock:
             loan = self._loans[lease]
-            entry = loan.entry
-            now = self._clock()
-            uses = deque(entry.used_at)
-            if loan.noted_at is not None:
-                # A lease may last longer than the limits remember.
-                with suppress(ValueError):
-                    uses.remove(loan.noted_at)
-            wait = entry.wait(uses, now)
+            entry, now = loan.entry, self._clock()
+            is_held = loan.held_at is not None and entry.uses.free_place(loan.held_at)
+            wait = entry.rest(now, loan.bot)
             if wait > 0.0:
+                if loan.held_at is not None and is_held:
+                    entry.uses.hold_place_again(loan.held_at)
                 entry.waiting.add(lease)
                 return wait
             entry.waiting.discard(lease)
-            entry.used_at, loan.noted_at = uses, None
-            entry.note_use(now)
+            loan.held_at = None
+            loan.count += 1
+            loan.last = entry.uses.send(f"{lease}-{loan.count}", now)
             return 0.0
+
+    def arrived(self, lease: str) -> None:
+        with self._lock:
+            loan = self._loans.get(lease)
+            if loan and loan.last:
+                loan.entry.uses.settle(loan.last, self._clock())
+                loan.last = None
 
     def give_back(self, lease: str) -> None:
         with self._lock:
-            if loan := self._loans.pop(lease, None):
+            loan = self._loans.pop(lease, None)
+            if loan:
                 loan.entry.in_use -= 1
                 loan.entry.waiting.discard(lease)
+                loan.entry.health.release(lease)
 
-    def rest(self, name: str, seconds: float) -> None:
+    # ---- how the tokens are
+
+    def rest(self, name: str, seconds: float, reason: str = "", *, bot: str = "") -> None:
+        with self._change(name) as (health, now):
+            health.set_to_rest(seconds, reason, handle(bot), now)
+
+    def strike(self, name: str, reason: str = "", *, bot: str = "") -> None:
+        with self._change(name) as (health, now):
+            health.strike(reason, handle(bot), now)
+
+    def clear(self, name: str, *, bot: str = "") -> None:
         with self._lock:
             entry = self._entries[name]
-            entry.rests_until = max(entry.rests_until, self._clock() + seconds)
+            # Said of each answer: nothing is written if there is nothing to forget.
+            if entry.health.clear(handle(bot)):
+                entry.keep(self._clock())
 
-    def exhaust(self, name: str) -> None:
-        with self._lock:
-            self._entries[name].is_out_of_points = True
+    def exhaust(self, name: str, reason: str = "") -> None:
+        with self._change(name) as (health, _):
+            health.no_points = reason
+
+    def suspend(self, name: str, reason: str, code: str = "") -> None:
+        with self._change(name) as (health, now):
+            health.suspend(reason, code, now)
 
     def revive(self, name: str) -> None:
-        with self._lock:
-            entry = self._entries[name]
-            entry.is_out_of_points, entry.rests_until = False, -inf
+        with self._change(name) as (health, _):
+            health.revive()
 
     def retire(self, name: str, reason: str) -> None:
-        with self._lock:
-            self._entries[name].retired = reason
+        with self._change(name) as (health, _):
+            health.retire(reason)
 
-    def state(self, names: Collection[str]) -> dict[str, TokenState]:
+    @contextmanager
+    def _change(self, name: str) -> Iterator[tuple[Health, float]]:
+        """Give what is known of a token, and the time; what the block changes is kept."""
+        with self._lock:
+            entry, now = self._entries[name], self._clock()
+            yield entry.health, now
+            entry.keep(now)
+
+    def state(self, names: Collection[str], *, bot: str = "") -> dict[str, TokenState]:
         with self._lock:
             now = self._clock()
-            return {name: self._entries[name].state(now) for name in names}
+            return {name: self._entries[name].state(now, handle(bot)) for name in names}
+
+    def outlook(self, names: Collection[str]) -> dict[str, Outlook]:
+        with self._lock:
+            now = self._clock()
+            return {name: self._entries[name].outlook(now) for name in names}

@@ -130,7 +130,7 @@ def _lent(log: str) -> dict[str, float]:
 
 
 def _is_send(entry: Entry) -> bool:
-    return entry.get("named") == SEND or entry.get("path") == COMPLETIONS
+    return entry.get("queryName") == SEND or entry.get("path") == COMPLETIONS
 
 
 def _send(entry: Entry) -> Send:

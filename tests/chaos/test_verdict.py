@@ -270,10 +270,10 @@ def test_a_bot_goes_on_after_a_crash() -> None:
 def test_the_stand_in_s_journal_is_read() -> None:
     """Sends are joined with their replies and with what the proxy saw of them."""
     way = {"face": "web", "account": "cookie-1", "mark": "c1.1", "chatId": 7}
-    refused = {**way, "t": 9.0, "named": "sendMessageMutation", "verdict": "bad formkey"}
+    refused = {**way, "t": 9.0, "queryName": "sendMessageMutation", "verdict": "bad formkey"}
     journal = [
         {name: value for name, value in refused.items() if name not in ("mark", "chatId")},
-        {**way, "t": 10.0, "named": "sendMessageMutation", "verdict": "ok", "sdid": "sdid-1"},
+        {**way, "t": 10.0, "queryName": "sendMessageMutation", "verdict": "ok", "sdid": "sdid-1"},
         {**way, "t": 10.1, "event": "reply-start"},
         {**way, "t": 11.0, "event": "reply-cancelled"},
     ]
