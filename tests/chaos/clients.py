@@ -5,6 +5,7 @@ What a client does is drawn from its own generator: one seed, one sequence of re
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import random
@@ -22,11 +23,21 @@ from .servers import AUTH_KEYS
 
 #: Seconds without a byte after which an answer counts as lost.
 PATIENCE: Final = 75.0
-#: How often a patient client comes back after a 429.
+#: How often a patient client comes back after a 429, and the longest `Retry-After` that it waits
+#: for: after a longer one it asks for something else.
 RETURNS: Final = 4
+LONGEST: Final = 10.0
 
 Sort = Literal["patient", "hanging up", "slow", "burst"]
-SORTS: Final[tuple[Sort, ...]] = ("patient", "patient", "hanging up", "slow", "burst", "patient")
+SORTS: Final[tuple[Sort, ...]] = (
+    "patient",
+    "hanging up",
+    "slow",
+    "burst",
+    "hanging up",
+    "patient",
+    "hanging up",
+)
 _MODELS: Final = ("by-cookie", "by-cookie", "by-key", "GPT-4o")
 #: A reply that goes on for minutes, if it is not stopped.
 _ENDLESS: Final = ("!hang", "!delay=0.4 !chunks=400")
@@ -103,8 +114,8 @@ class Clients:
             attempt = self._record.begin(name, wish.model, streams=wish.streams)
             Asking(attempt, wish, self._url, key).run()
             if attempt.outcome == "down":
-                self._stopping.wait(0.5)
-            elif attempt.outcome != "refused" or attempt.retry_after is None:
+                self._stopping.wait(2.0)
+            elif attempt.outcome != "refused" or not (0 < (attempt.retry_after or 0) <= LONGEST):
                 return
             else:
                 self._stopping.wait(attempt.retry_after)
@@ -119,7 +130,7 @@ def draw(rng: random.Random, sort: Sort) -> Wish:
     length = rng.choice((40, 300, 300, 2_000, 8_000))
     words = f"!chunks={rng.randint(1, 20)} !delay={rng.choice((0, 0.01, 0.05, 0.1))}"
     trouble = None
-    if rng.random() < 0.35:
+    if rng.random() < 0.5:
         faces = ("by-cookie", "by-key") if model == "GPT-4o" else (model,)
         # In a pool of both kinds a prompt's trouble is that of the face that it meets.
         trouble = rng.choice(TROUBLES[rng.choice(faces)])
@@ -171,6 +182,8 @@ class Asking:
         self._has_hung_up = False
         self._has_ended = threading.Event()
         self._connection: http.client.HTTPConnection | None = None
+        # The connection gives its socket away once the answer has begun.
+        self._socket: socket.socket | None = None
 
     def run(self) -> None:
         """Ask, read the answer to its end, and note what came."""
@@ -207,8 +220,9 @@ class Asking:
         connection = http.client.HTTPConnection(self._host, self._port, timeout=PATIENCE)
         self._connection = connection
         connection.connect()
+        self._socket = connection.sock
         if wish.sip:
-            connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         connection.putrequest("POST", "/v1/chat/completions")
         connection.putheader("Authorization", f"Bearer {self._key}")
         connection.putheader("Content-Type", "application/json")
@@ -245,13 +259,9 @@ class Asking:
         if self._has_ended.wait(seconds):
             return
         self._has_hung_up = True
-        # It does not wait for anything that is still on its way.
-        sock = self._connection.sock if self._connection is not None else None
-        if sock is not None:
-            try:
-                sock.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                return
+        assert self._socket is not None
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
 
     def _read_refusal(self, response: http.client.HTTPResponse) -> None:
         attempt = self._attempt

@@ -169,10 +169,10 @@ def _net(rng: random.Random, seconds: float) -> Iterator[Action]:
             yield Action(at, "websockets cut")
         else:
             kind = rng.choice(_SNAGS)
-            sends = " of a send" if rng.random() < 0.6 else ""
+            sends = " of a send" if rng.random() < 0.75 else ""
             size = rng.uniform(0, 3_000) if kind == "cut answer" else rng.uniform(0.3, MOST_STALL)
-            yield Action(at, kind + sends, rng.choice(FRAIL), round(size, 1))
-        at += rng.uniform(0.5, 2.0)
+            yield Action(at, kind + sends, rng.choice(FRAIL + COMING), round(size, 1))
+        at += rng.uniform(0.3, 1.6)
 
 
 # ---- performing it
@@ -215,7 +215,7 @@ class Stage:
             self._to_the_server(action)
         elif kind == "outage":
             self.net.restart(action.size)
-            self._note(action, begun, _BROKEN_NET | {"upstream_overloaded"})
+            self._note(action, begun, _BROKEN_NET)
         elif kind == "websockets cut":
             if self.net.cut_websockets():
                 self._note(action, begun)

@@ -113,7 +113,7 @@ class Proxy:
         return self
 
     def __exit__(self, *failure: object) -> None:
-        self._do(self._leave())
+        self._do(self._end())
         self._loop.call_soon_threadsafe(self._loop.stop)
         assert self._thread is not None
         self._thread.join(10)
@@ -148,6 +148,13 @@ class Proxy:
             self._server.close()
             self._server = None
         await self._cut()
+
+    async def _end(self) -> None:
+        await self._leave()
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _cut(self, *, websockets_only: bool = False) -> int:
         lines = [line for line in self._lines if line.is_websocket or not websockets_only]

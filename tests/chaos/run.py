@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import requests
 
@@ -22,24 +22,28 @@ from .record import COOKIES, FRAIL, KEYS, SOUND, Limits, Record
 from .servers import Product
 from .verdict import Case, Violation, causes, judge
 
+#: The clients of a run.
+CLIENTS: Final = 24
+#: Seconds of the short form under load, and limits so low that it meets them.
+SHORT: Final = 18.0
+SHORT_LIMITS: Final = Limits(rate_limit=8, api_rate_limit=40, queue_timeout=4.0)
 #: Seconds that replies have after the last client, before the server ends.
-SETTLING = 6.0
+SETTLING: Final = 6.0
 
 
 def run(
     *,
     seconds: float,
     seed: int,
-    clients: int,
     code: Path,
     folder: Path,
-    limits: Limits | None = None,
+    limits: Limits,
 ) -> tuple[Case, Sequence[Violation]]:
     """Perform a run; return what was recorded, and what was violated.
 
     The server's log and all records are left in *folder*.
     """
-    record = Record(limits or Limits())
+    record = Record(limits)
     with contextlib.ExitStack() as stack:
         poe = stack.enter_context(
             ApiSim(tuple(COOKIES.values()), tuple(KEYS.values()), "--max-concurrent", "50",
@@ -52,7 +56,7 @@ def run(
         server.configure([*SOUND, *FRAIL])
         server.start(2)
         record.begun = time.monotonic()
-        crowd = Clients(record, server.url, seed, clients)
+        crowd = Clients(record, server.url, seed, CLIENTS)
         crowd.start()
         Stage(record, poe, net, server).perform(schedule(seed, seconds))
         _wait_until(record.begun + seconds)

@@ -5,25 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..with_sim.servers import ROOT
-from .record import Limits
-from .run import run
+from .run import SHORT, SHORT_LIMITS, run
 from .table import table
-
-#: Seconds under load; the beginning and the end take some more.
-SECONDS = 18.0
 
 
 def test_the_pool_keeps_its_word_whatever_happens(tmp_path: Path) -> None:
     """Half a minute of faults, restarts and reloads: no rule is broken in either record."""
-    case, violations = run(
-        seconds=SECONDS,
-        seed=9,
-        clients=14,
-        code=ROOT,
-        # Few enough that half a minute meets them.
-        limits=Limits(rate_limit=8, api_rate_limit=40, queue_timeout=4.0),
-        folder=tmp_path,
-    )
+    case, violations = run(seconds=SHORT, seed=9, code=ROOT, folder=tmp_path, limits=SHORT_LIMITS)
     outcomes = {one.outcome for one in case.record.attempts}
 
     assert [] == [f"{one.rule}: {one.evidence}" for one in violations], table(case)

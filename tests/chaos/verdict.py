@@ -39,6 +39,8 @@ AHEAD: Final = 2
 
 #: Codes that say that no account can serve: never true while one account is sound.
 _NO_ACCOUNT: Final = frozenset({"upstream_auth", "upstream_blocked", "insufficient_quota"})
+#: What Poe notes of a send that it gave no answer.
+_DROPPED: Final = frozenset({"dropped", "fault reset", "fault reset after accept"})
 _CUT: Final = frozenset({"upstream_unreachable", "upstream_uncertain", "upstream_interrupted"})
 _MENDED: Final = frozenset({"upstream_interrupted", "upstream_timeout", "upstream_uncertain"})
 
@@ -246,9 +248,10 @@ def _no_prompt_is_sent_twice(case: Case) -> Iterator[str]:
         for earlier, later in pairwise(sends):
             # By key a 500 before the first byte may be followed by one more send.
             is_safe = earlier.account.startswith("key") and earlier.status == 500
-            if earlier.accepted and not is_safe:
+            may_have_arrived = earlier.accepted or earlier.verdict in _DROPPED
+            if may_have_arrived and not is_safe:
                 yield (
-                    f"{mark}: accepted by {earlier.account} at {case.when(earlier.arrived)} "
+                    f"{mark}: arrived at {earlier.account} at {case.when(earlier.arrived)} "
                     f"({earlier.verdict}), sent again to {later.account} at "
                     f"{case.when(later.arrived)}"
                 )
@@ -378,8 +381,15 @@ def _is_explained(case: Case, one: Attempt) -> bool:
     if one.outcome in ("cut", "down"):
         kinds = ("kill", "terminate")
         return any(each.touches(one.begun, one.ended, 1.0) for each in case.record.of_kind(*kinds))
+    asked = {
+        *(each.account for each in case.evidence.by_mark.get(one.mark, ())),
+        *(each.account for each in case.evidence.passages if each.mark == one.mark),
+    }
     return any(
-        one.code in each.explains and each.touches(one.begun, one.ended, 1.0)
+        one.code in each.explains
+        and each.touches(one.begun, one.ended, 1.0)
+        # What happened to an account that was not asked is no excuse.
+        and (not each.account or not asked or each.account in asked)
         for each in case.causes
     )
 
