@@ -172,6 +172,7 @@ class House(RuleBasedStateMachine):
         else:
             self.served.append(request)
             self.see_that_it_was_free(request)
+            self.see_that_nobody_was_first(request)
         self.see_who_was_served()
         return request
 
@@ -439,13 +440,21 @@ class House(RuleBasedStateMachine):
         for request in lucky:
             self.served.append(request)
             self.see_that_it_was_free(request)
-            token = request.lease.token
-            assert token is not None
-            if self.ledger.state([token.name], bot=request.lease.bot)[token.name].is_struck:
-                continue
-            for other in self.waiting:
-                if other.number < request.number and self.wants_the_same(other, request):
-                    assert self.may_overtake(request, other), "out of order"
+            self.see_that_nobody_was_first(request)
+
+    def see_that_nobody_was_first(self, request: Request) -> None:
+        token = request.lease.token
+        assert token is not None
+        if self.ledger.state([token.name], bot=request.lease.bot)[token.name].is_struck:
+            # Others may wait for a better one.
+            return
+        for other in self.waiting:
+            if (
+                other.lease.token is None
+                and other.number < request.number
+                and self.wants_the_same(other, request)
+            ):
+                assert self.may_overtake(request, other), "out of order"
 
     def wants_the_same(self, one: Request, other: Request) -> bool:
         return (
