@@ -65,6 +65,7 @@ class Want:
     """What a lease in line could be served with."""
 
     lease: str
+    #: Of the tokens that fit. A frozenset that wants share is the quickest in a long line.
     names: Collection[str]
     bot: str = ""
     #: Seconds that it will still wait. What rests for longer does not count as a choice.

@@ -453,5 +453,5 @@ class Look:
 
 TestPool = Pool.TestCase
 TestPool.settings = settings(
-    derandomize=True, max_examples=200, stateful_step_count=40, deadline=None, database=None
+    derandomize=True, max_examples=150, stateful_step_count=40, deadline=None, database=None
 )
