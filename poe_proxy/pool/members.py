@@ -38,6 +38,10 @@ class Members(Generic[U]):
                 token.name, rank=token.rank, concurrency=token.concurrency, limits=token.limits
             )
             self._lent.setdefault(token, {})
+            known = self.tokens.get(token.name)
+            if known is None or known.upstream is not token.upstream:
+                # A restart, or another way to Poe, is how an operator says that something changed.
+                self._ledger.reconsider(token.name)
         for name in self.tokens.keys() - tokens.keys():
             self._ledger.withdraw(name)
         before, self.tokens = self.tokens, tokens
