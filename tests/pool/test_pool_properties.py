@@ -46,13 +46,13 @@ def _all_below(kind: type[UpstreamError]) -> Iterator[type[UpstreamError]]:
 
 moments = st.sampled_from([0.015625, 0.5, 2.0, 4.984375, 5.0, 10.0])
 times = moments | st.sampled_from([29.0, 60.0, 299.0, 3600.0, 90_000.0])
-pauses = st.builds(Rest, st.sampled_from([0.5, 2.0, 10.0, 45.0]))
+pauses = st.builds(Rest, st.sampled_from([0.5, 2.0, 10.0, 10.0, 45.0]))
 quotas = st.builds(Within, st.integers(1, 3), st.sampled_from([10.0, 60.0, 3600.0]))
 terms = st.fixed_dictionaries(
     {
         "rank": st.integers(0, 1),
-        "concurrency": st.sampled_from([1, 1, 2, 3]),
-        "limits": st.lists(pauses | quotas, max_size=2).map(tuple),
+        "concurrency": st.sampled_from([1, 1, 1, 2, 3]),
+        "limits": st.lists(pauses | quotas, min_size=1, max_size=2).map(tuple) | st.just(()),
         "bots": st.sampled_from([frozenset[str]()] * 3 + [frozenset({"gpt-5"})]),
     }
 )
@@ -110,7 +110,7 @@ class House(RuleBasedStateMachine):
         self.clock = Clock()
         self.store = Paper(self.clock)
         self.terms: dict[str, dict[str, Any]] = {}
-        self.places = 20
+        self.places = 0
         self.waiting: list[Request] = []
         self.served: list[Request] = []
         self.sendings: list[Sending] = []
@@ -123,10 +123,15 @@ class House(RuleBasedStateMachine):
         #: Whether it is past the time at which the line was to be served.
         self.is_late = False
 
-    @initialize(terms=pools, patience=st.sampled_from([5.0, 30.0, 100.0]))
-    def begin(self, terms: dict[str, dict[str, Any]], patience: float) -> None:
+    @initialize(
+        terms=pools,
+        patience=st.sampled_from([5.0, 30.0, 100.0]),
+        places=st.sampled_from([2, 5, 20]),
+    )
+    def begin(self, terms: dict[str, dict[str, Any]], patience: float, places: int) -> None:
         self.terms = terms
         self.patience = patience
+        self.places = places
         self.start()
 
     def start(self) -> None:
@@ -365,9 +370,11 @@ class House(RuleBasedStateMachine):
             self.clock.go(due - due * 0.984375)
             self.be_in_time()
 
+    @precondition(lambda self: self.requests >= self.calm_until)
     @rule(wish=wishes, count=st.integers(1, 6))
     def come_back(self, wish: dict[str, Any], count: int) -> None:
         """Whoever was refused and comes back when it may is served, if nobody else came."""
+        self.calm_until = self.requests + 5
         # What is on its way may arrive later than it is reckoned.
         self.clock.go(MARGIN)
         self.be_in_time()
