@@ -188,6 +188,7 @@ class LoginFailed(UpstreamError):
     Its code is that of the failure behind it.
     """
 
+    code = "upstream_protocol"
     another_token = True
     is_of_token = True
     strikes = "account"
@@ -197,6 +198,7 @@ class UpstreamUncertain(UpstreamError):
     """The request was sent, but its answer was lost: Poe may be acting on it."""
 
     code = "upstream_uncertain"
+    strikes = "bot"
 
 
 class UpstreamInterrupted(UpstreamError):
@@ -210,6 +212,7 @@ class UpstreamTimeout(UpstreamError):
 
     status = 504
     code = "upstream_timeout"
+    strikes = "bot"
 
 
 class UpstreamProtocolError(UpstreamError):
@@ -275,6 +278,7 @@ class BotNotAllowed(UpstreamError):
     type = "permission_error"
     code = "model_not_allowed"
     another_token = True
+    strikes = "bot"
 
 
 class BotLimited(UpstreamError):
@@ -284,6 +288,7 @@ class BotLimited(UpstreamError):
     type = "rate_limit_error"
     code = "rate_limit_exceeded"
     another_kind = True
+    strikes = "bot"
 
 
 class BotFailed(UpstreamError):

@@ -16,7 +16,7 @@ from poe_proxy.upstreams.base import Abilities, Permit
 #: What happens next in a reply: an event is said, a failure is raised, a function is called.
 Step: TypeAlias = ReplyEvent | BaseException | Callable[[], object]
 
-#: The request goes out.
+#: The request goes out, and arrives.
 SENDING: Final = Idle()
 ANSWER: Final[tuple[Step, ...]] = (Text("Hello"), Text(" there"), Done())
 
@@ -93,6 +93,7 @@ class FakeUpstream:
             for step in script:
                 if step is SENDING:
                     yield from turn()
+                    turn.arrived()
                     continue
                 if isinstance(step, BaseException):
                     raise step

@@ -183,6 +183,12 @@ class Queue(Generic[U]):
 
     def _refusal(self, lease: Lease[U], now: float) -> PoeProxyError:
         """Return why no token will serve *lease* in time, and when it may come again."""
+        if lease.avoid:
+            # What it was tried on rests by now, or is set aside: that too is part of the truth, and
+            # may be what serves it when it comes again.
+            tried = self._members.fitting(lease.kinds, frozenset(), lease.bot) - lease.names
+            states = self._ledger.state(tried, bot=lease.bot)
+            lease.names |= {name for name in tried if states[name].standing is not Standing.FIT}
         if lease.names and not self._prospects.is_held(lease, now):
             # Poe is not the reason, whatever it said about some of them. To ask the ledger would
             # cost a look at each.

@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from poe_proxy.pool.health import MARGIN
 from poe_proxy.pool.ledger import Ledger, Outlook, Standing, TokenState, Want
@@ -28,10 +28,17 @@ T = TypeVar("T")
 NAMES: Final = ("a", "b", "c")
 BOTS: Final = ("", "GPT-5", "Veo-3")
 
-names = st.sampled_from(NAMES)
-bots = st.sampled_from(BOTS)
+
+def weighed(**weights: int) -> st.SearchStrategy[str]:
+    """One of the names, each as often as its weight says."""
+    return st.sampled_from([name for name, weight in weights.items() for _ in range(weight)])
+
+
+names = weighed(a=2, b=2, c=1)
+bots = st.sampled_from(["", "", "GPT-5", "GPT-5", "Veo-3"])
 moments = st.sampled_from([0.015625, 0.5, 2.5, 4.984375, 5.0, 9.984375, 10.0])
-times = moments | st.sampled_from([30.0, 60.0, 299.984375, 300.0, 3600.0, 90_000.0])
+times = moments | moments | st.sampled_from([30.0, 60.0, 299.984375, 300.0, 3600.0, 90_000.0])
+seldom = st.integers(0, 7).map(lambda number: number == 7)
 pauses = st.builds(Rest, st.sampled_from([0.5, 2.0, 10.0]), st.sampled_from([0.0, 4.0]))
 quotas = st.builds(Within, st.integers(1, 3), st.sampled_from([10.0, 60.0, 3600.0]))
 terms = st.fixed_dictionaries(
@@ -39,6 +46,26 @@ terms = st.fixed_dictionaries(
         "rank": st.integers(0, 1),
         "concurrency": st.integers(1, 3),
         "limits": st.lists(pauses | quotas, max_size=2).map(tuple),
+    }
+)
+#: The graver, the rarer: what is set aside is of no use to the other rules.
+verdicts = weighed(strike=6, rest=3, revive=3, clear=2, suspend=2, exhaust=1, retire=1)
+#: What a request, or one of the leases that have a token, does next.
+deeds = weighed(
+    join=3, hang_up=1, use=3, arrive=1, give_back=2, use_and_give_back=2, use_arrive_and_give_back=3
+)
+acts = st.fixed_dictionaries(
+    {
+        "what": deeds,
+        "place": st.integers(0, 99),
+        "wish": st.fixed_dictionaries(
+            {
+                "names": st.sampled_from(["a", "b", "ab", "ab", "abc"]),
+                "bot": bots,
+                "patience": st.sampled_from([0.015625, 10.0, 30.0, 100.0, inf]),
+                "probes": st.booleans(),
+            }
+        ),
     }
 )
 
@@ -120,7 +147,8 @@ class Borrower:
     lease: str
     name: str
     bot: str
-    lent_at: float
+    #: When it was lent, until something is sent.
+    held_at: float | None
     last: Sending | None = None
     #: Whether it was told to wait with its next use.
     waits: bool = False
@@ -150,125 +178,96 @@ class Pool(RuleBasedStateMachine):
     @initialize(terms=st.lists(terms, min_size=2, max_size=2))
     def begin(self, terms: list[dict[str, Any]]) -> None:
         for name, its in zip("ab", terms, strict=True):
-            self.enlist(name, its)
+            self.reload(name, its, is_withdrawn=False)
 
-    @rule(name=names, terms=terms)
-    def enlist(self, name: str, terms: dict[str, Any]) -> None:
-        self.ledger.enlist(name, **terms)
-        self.terms[name] = terms
-        self.limits[name] = terms["limits"]
-        self.known.add(name)
+    @rule(name=names, terms=terms, is_withdrawn=seldom)
+    def reload(self, name: str, terms: dict[str, Any], is_withdrawn: bool) -> None:
+        """Enlist a token, on other terms perhaps, or withdraw it."""
+        if not is_withdrawn:
+            self.ledger.enlist(name, **terms)
+            self.terms[name] = terms
+            self.limits[name] = terms["limits"]
+            self.known.add(name)
+        elif name in self.terms:
+            self.ledger.withdraw(name)
+            del self.terms[name]
         self.serve()
 
-    @precondition(lambda self: self.terms)
-    @rule(data=st.data())
-    def withdraw(self, data: st.DataObject) -> None:
-        name = data.draw(st.sampled_from(sorted(self.terms)))
-        self.ledger.withdraw(name)
-        del self.terms[name]
-
-    @precondition(lambda self: self.known)
-    @rule(
-        data=st.data(),
-        bot=bots,
-        seconds=times,
-        what=st.sampled_from(["rest", "rest", "strike", "strike", "exhaust", "suspend", "retire"]),
-    )
-    def fail(self, data: st.DataObject, bot: str, seconds: float, what: str) -> None:
-        name = data.draw(st.sampled_from(sorted(self.known)))
-        match what:
-            case "rest":
-                self.ledger.rest(name, seconds, f"{seconds} s.", bot=bot)
+    @rule(name=names, bot=bots, seconds=times, verdict=verdicts)
+    def judge(self, name: str, bot: str, seconds: float, verdict: str) -> None:
+        if name not in self.known:
+            return
+        match verdict:
             case "strike":
                 self.ledger.strike(name, "Overloaded.", bot=bot)
-            case "exhaust":
-                self.ledger.exhaust(name, "No points.")
+            case "clear":
+                self.ledger.clear(name, bot=bot)
+            case "rest":
+                self.ledger.rest(name, seconds, f"{seconds} s.", bot=bot)
             case "suspend":
                 self.ledger.suspend(name, "Who are you?", "upstream_auth")
+            case "exhaust":
+                self.ledger.exhaust(name, "No points.")
+            case "revive":
+                self.ledger.revive(name)
             case "retire":
                 self.ledger.retire(name, "Logged out.")
         self.serve()
 
-    @precondition(lambda self: self.known)
-    @rule(data=st.data(), bot=bots, is_revived=st.booleans())
-    def recover(self, data: st.DataObject, bot: str, is_revived: bool) -> None:
-        name = data.draw(st.sampled_from(sorted(self.known)))
-        if is_revived:
-            self.ledger.revive(name)
-        else:
-            self.ledger.clear(name, bot=bot)
-        self.serve()
-
     # ---- leases
 
-    @rule(
-        names=st.sets(names, min_size=1).map(frozenset),
-        bot=bots,
-        patience=times,
-        probes=st.booleans(),
-        count=st.integers(1, 3),
-    )
-    def join(
-        self, names: frozenset[str], bot: str, patience: float, probes: bool, count: int
-    ) -> None:
+    @rule(acts=st.lists(acts, min_size=2, max_size=8))
+    def work(self, acts: list[dict[str, Any]]) -> None:
+        for act in acts:
+            place, what = act["place"], act["what"]
+            if what == "join":
+                # A line that is long for ever tries the patience of those who run this.
+                for _ in range(min(1 + place % 3, 6 - len(self.line))):
+                    self.join(**act["wish"])
+            elif what == "hang_up":
+                del self.line[place % 6 : place % 6 + 1]
+            elif self.lent:
+                borrower = list(self.lent.values())[place % len(self.lent)]
+                if "use" in what:
+                    self.use(borrower)
+                if "arrive" in what:
+                    self.arrive(borrower)
+                if "give_back" in what:
+                    del self.lent[borrower.lease]
+                    self.ledger.give_back(borrower.lease)
+            self.serve()
+
+    def join(self, names: str, bot: str, patience: float, probes: bool) -> None:
+        self.leases += 1
         deadline = self.clock() + patience
-        for _ in range(count):
-            self.leases += 1
-            self.line.append(Waiter(f"lease {self.leases}", names, bot, deadline, probes))
-        self.serve()
+        waiter = Waiter(f"lease {self.leases}", frozenset(names), bot, deadline, probes)
+        self.line.append(waiter)
 
-    @precondition(lambda self: self.line)
-    @rule(data=st.data())
-    def hang_up(self, data: st.DataObject) -> None:
-        self.line.remove(data.draw(st.sampled_from(self.line)))
-        self.serve()
-
-    @precondition(lambda self: self.lent)
-    @rule(data=st.data(), arrives=st.booleans())
-    def use(self, data: st.DataObject, arrives: bool) -> None:
-        borrower = self.draw_borrower(data)
+    def use(self, borrower: Borrower) -> None:
         expected = self.wait_of(borrower)
         wait = self.ledger.use(borrower.lease)
         assert expected == wait
         borrower.waits = wait > 0.0
-        if not borrower.waits:
-            now = self.clock()
-            borrower.last = Sending(borrower.name, now, now + MARGIN, self.limits[borrower.name])
-            borrower.lent_at = -inf
-            self.sendings.append(borrower.last)
-            if arrives:
-                self.arrive(borrower)
-        self.serve()
-
-    @precondition(lambda self: self.lent)
-    @rule(data=st.data())
-    def arrived(self, data: st.DataObject) -> None:
-        self.arrive(self.draw_borrower(data))
-        self.serve()
+        if borrower.waits:
+            return
+        now = self.clock()
+        borrower.held_at = None
+        borrower.last = Sending(borrower.name, now, now + MARGIN, self.limits[borrower.name])
+        self.see_that_no_limit_is_exceeded(borrower.last)
+        self.sendings.append(borrower.last)
 
     def arrive(self, borrower: Borrower) -> None:
         self.ledger.arrived(borrower.lease)
         if borrower.last:
             borrower.last.there_by = min(borrower.last.there_by, self.clock())
 
-    @precondition(lambda self: self.lent)
-    @rule(data=st.data())
-    def give_back(self, data: st.DataObject) -> None:
-        borrower = self.draw_borrower(data)
-        del self.lent[borrower.lease]
-        self.ledger.give_back(borrower.lease)
-        self.serve()
-
-    def draw_borrower(self, data: st.DataObject) -> Borrower:
-        return self.lent[data.draw(st.sampled_from(sorted(self.lent)))]
-
     def wait_of(self, borrower: Borrower) -> float:
         """Return what the next use has to wait for: all uses but the place that is held for it."""
         outlook = self.ledger.outlook([borrower.name])[borrower.name]
         now = self.clock()
         used_at = [now - age for age in outlook.uses]
-        if borrower.lent_at in used_at:
-            used_at.remove(borrower.lent_at)
+        if borrower.held_at in used_at:
+            used_at.remove(borrower.held_at)
         limits = self.limits[borrower.name]
         return max(
             outlook.rest,
@@ -276,24 +275,33 @@ class Pool(RuleBasedStateMachine):
             *(limit.wait(used_at, now) for limit in limits),
         )
 
+    def see_that_no_limit_is_exceeded(self, sending: Sending) -> None:
+        """Wherever between its sending and its arrival Poe counts each use before this one."""
+        uses = sorted(one.there_by for one in self.sendings if one.name == sending.name)
+        for limit in sending.limits:
+            match limit:
+                case Within(calls, window):
+                    assert calls > sum(use > sending.sent_at - window for use in uses)
+                case Rest(seconds, _):
+                    assert all(use + seconds <= sending.sent_at for use in uses)
+                    assert 0.0 == limit.wait(uses, sending.sent_at)
+
     # ---- time, and its end
 
-    @rule(seconds=times)
-    def pass_time(self, seconds: float) -> None:
+    @rule(seconds=times, is_the_end=seldom)
+    def pass_time(self, seconds: float, is_the_end: bool) -> None:
         self.clock.go(seconds)
+        if is_the_end:
+            self.crash()
         self.serve()
 
-    @precondition(lambda self: 0.0 < self.due)
-    @rule(fraction=st.sampled_from([0.25, 0.5, 0.984375, 1.0]))
-    def wait_for_what_is_due(self, fraction: float) -> None:
-        """Before it is due nothing is lent, so that a line that sleeps so long misses nothing."""
-        self.serve()
-        asleep = 100_000.0 if self.due == inf else self.due * fraction
-        self.clock.go(asleep)
-        lent = self.serve()
-        assert not lent or (fraction == 1.0 and asleep < 100_000.0)
+    @rule(fraction=st.sampled_from([0.25, 0.984375, 1.0, 1.0]))
+    def sleep(self, fraction: float) -> None:
+        """Before it is due nothing is lent: a line that sleeps so long misses nothing."""
+        is_due = self.due < inf and fraction == 1.0
+        self.clock.go(3600.0 if self.due == inf else self.due * fraction)
+        assert not self.serve() or is_due
 
-    @rule()
     def crash(self) -> None:
         """All that is known is known to the next process, but for the leases."""
         before = {name: self.lasting(name) for name in self.terms}
@@ -329,6 +337,9 @@ class Pool(RuleBasedStateMachine):
     def serve(self) -> list[str]:
         """Serve the line, and see that it was done well; return the leases that were served."""
         self.line = [one for one in self.line if one.deadline >= self.clock()]
+        if not self.line:
+            self.due = inf
+            return []
         before = Look(self.ledger, self.terms, self.lent.values(), self.clock())
         wants = self.wants()
         served = self.ledger.serve(wants)
@@ -337,17 +348,17 @@ class Pool(RuleBasedStateMachine):
             name = served.lent.get(want.lease)
             fit = [one for one in want.names if before.is_free(one, want.bot)]
             sound = [one for one in fit if not before.is_struck(one, want.bot)]
-            first = min(sound, key=self.place, default=None)
+            first = min(map(self.place, sound), default=None)
             if name is None:
                 assert first is None, "passed over while a token is free"
                 assert not fit or after.has_better(want, late=0.0), "waits for nothing better"
                 continue
             assert name in fit, "lent while it is not free, or out of order"
             if before.is_struck(name, want.bot):
-                may_probe = want.probes and (not first or self.place(name) < self.place(first))
+                may_probe = want.probes and (first is None or self.place(name) < first)
                 assert may_probe or not after.has_better(want, late=MARGIN), "others come first"
             else:
-                assert first == name, "lent out of turn"
+                assert first == self.place(name), "lent out of turn"
             before.lend(name)
             self.turns[name] = max(self.turns.values()) + 1
             self.lent[want.lease] = Borrower(want.lease, name, want.bot, self.clock())
@@ -357,9 +368,8 @@ class Pool(RuleBasedStateMachine):
         self.ask_twice(wants, served.lent)
         return list(served.lent)
 
-    def place(self, name: str) -> tuple[int, int, int]:
-        # Those that were never lent are in the order in which they were enlisted.
-        return self.terms[name]["rank"], self.turns[name], list(self.terms).index(name)
+    def place(self, name: str) -> tuple[int, int]:
+        return self.terms[name]["rank"], self.turns[name]
 
     def see_that_it_is_due(self, after: Look) -> None:
         """It is due at all if time alone can help, and no later than that."""
@@ -387,22 +397,6 @@ class Pool(RuleBasedStateMachine):
             counts[borrower.name] += 1
         states = self.ledger.state(counts)
         assert counts == {name: state.in_use for name, state in states.items()}
-
-    @invariant()
-    def no_limit_is_exceeded(self) -> None:
-        """Wherever between its sending and its arrival Poe counts each use."""
-        for place, sending in enumerate(self.sendings):
-            before = sorted(
-                one.there_by for one in self.sendings[:place] if one.name == sending.name
-            )
-            for limit in sending.limits:
-                match limit:
-                    case Within(calls, window):
-                        recent = [at for at in before if at > sending.sent_at - window]
-                        assert len(recent) < calls
-                    case Rest(seconds, _):
-                        assert all(at + seconds <= sending.sent_at for at in before)
-                        assert 0.0 == limit.wait(before, sending.sent_at)
 
 
 class Look:
@@ -459,5 +453,5 @@ class Look:
 
 TestPool = Pool.TestCase
 TestPool.settings = settings(
-    derandomize=True, max_examples=100, stateful_step_count=40, deadline=None, database=None
+    derandomize=True, max_examples=150, stateful_step_count=40, deadline=None, database=None
 )

@@ -10,8 +10,7 @@ import logging
 import random
 import threading
 import time
-import uuid
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 
 from poe_proxy.chat import ChatRequest, Idle, ReplyEvent
@@ -33,8 +32,9 @@ from poe_proxy.upstreams.poe_web.credentials import Credentials
 from poe_proxy.upstreams.poe_web.exchange import Exchange
 from poe_proxy.upstreams.poe_web.pages import ChannelData
 from poe_proxy.upstreams.poe_web.sending import Outgoing
-from poe_proxy.upstreams.poe_web.session import Session
+from poe_proxy.upstreams.poe_web.session import Session, login_failure
 from poe_proxy.upstreams.poe_web.site import Site
+from poe_proxy.upstreams.poe_web.tidying import Tidying
 from poe_proxy.upstreams.poe_web.waiting import meanwhile, one_by_one
 from poe_proxy.upstreams.poe_web.websockets import Socket
 
@@ -66,7 +66,16 @@ class PoeWeb:
         fetch: Fetch | None = None,
         clock: Callable[[], float] = time.monotonic,
         label: str = "cookie",
+        device: str | None = None,
+        renewed: Mapping[str, str] | None = None,
+        keep_renewed: Callable[[Mapping[str, str]], None] | None = None,
     ) -> None:
+        """*device* is the id of the device that Poe sees, by default derived from the credentials.
+
+        *renewed* are cookies that Poe has issued in place of the given ones: they are used until
+        Poe refuses them. *keep_renewed* is called with all of them when they change, and with
+        none when the given ones are used again.
+        """
         self._site = site
         self._to_prompt = to_prompt
         self._timeout = timeout
@@ -75,11 +84,20 @@ class PoeWeb:
         self._clock = clock
         self._label = label
         # One device for each account: pooled accounts must not look like one (§25).
-        self._device = str(uuid.uuid4())
-        self._session = Session(credentials, site, url=web_url, proxy=proxy, label=label)
+        self._device = device or credentials.device
+        self._session = Session(
+            credentials,
+            site,
+            url=web_url,
+            proxy=proxy,
+            label=label,
+            renewed=renewed,
+            keep_renewed=keep_renewed,
+        )
         self._socket = Socket(site, origin=web_url, ws_url=ws_url, proxy=proxy)
         self._bots = Bots(timeout=timeout, clock=clock)
         self._tickets = Tickets(clock)
+        self._tidying = Tidying(label=label)
         self._channel: Channel | None = None
         self._opening = threading.Lock()
         self._logins = 0
@@ -101,15 +119,14 @@ class PoeWeb:
             files = yield from one_by_one(
                 attachments.read_all(parts, self._fetch, self._clock), name=f"{self._label} files"
             )
-        exchange = yield from self._begin(bot, prompt, files)
+        exchange = yield from self._begin(bot, prompt, files, turn)
         try:
-            yield from turn()
             yield from run(exchange.events(), ReasoningParser())
         finally:
             exchange.close()
 
     def _begin(
-        self, name: str, prompt: str, files: Sequence[Attachment]
+        self, name: str, prompt: str, files: Sequence[Attachment], turn: Permit
     ) -> Generator[Idle, None, Exchange]:
         """Do everything that comes before the sending."""
         for is_last in (False, True):
@@ -121,7 +138,9 @@ class PoeWeb:
                 outgoing,
                 login.session,
                 login.channel,
+                permit=turn,
                 site=self._site,
+                tidying=self._tidying,
                 timeout=self._timeout,
                 delete_chats=self._delete_chats,
                 forget_tickets=self._tickets.forget,
@@ -164,7 +183,11 @@ class PoeWeb:
         raise UpstreamProtocolError("Poe did not report the balance of points.")
 
     def close(self) -> None:
-        """Close the websocket and the connections."""
+        """Stop the bots that are still at work, and close the websocket and the connections.
+
+        That takes up to five seconds.
+        """
+        self._tidying.close()
         if self._channel is not None:
             self._channel.close()
         self._session.close()
@@ -179,7 +202,8 @@ class PoeWeb:
     def _log_in(self) -> Login:
         """Return the login, after logging in if there is none.
 
-        Of several threads that need it at once one logs in, and all get its result.
+        Of several threads that need it at once one logs in, and all get its result. Raises
+        `LoginFailed`, or a failure that says by itself what it means for the account.
         """
         seen = self._logins
         with self._opening:
@@ -190,8 +214,8 @@ class PoeWeb:
             try:
                 channel = self._open_channel()
             except UpstreamError as failure:
-                self._login_failure = failure.with_traceback(None)
-                raise
+                self._login_failure = login_failure(failure).with_traceback(None)
+                raise copy.copy(self._login_failure) from None
             else:
                 self._login_failure = None
                 self._channel = channel
@@ -206,7 +230,14 @@ class PoeWeb:
         for attempt in range(ATTEMPTS):
             try:
                 self._subscribe(data)
-                return Channel(data, self._socket, self._site, renew=self._renew, label=self._label)
+                return Channel(
+                    data,
+                    self._socket,
+                    self._site,
+                    renew=self._renew,
+                    when_open=session.use_channel,
+                    label=self._label,
+                )
             except (TokenRejected, UpstreamBlocked):
                 raise
             except (UpstreamUnreachable, UpstreamProtocolError) as failure:
@@ -237,4 +268,3 @@ class PoeWeb:
             },
             channel=data.name,
         )
-        self._session.channel_name = data.name

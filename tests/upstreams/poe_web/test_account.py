@@ -9,7 +9,20 @@ from threading import Semaphore
 import pytest
 
 from poe_proxy.chat import ChatRequest, Idle, ImagePart, Message
-from poe_proxy.errors import NoTokenFree, TokenRejected, UpstreamError
+from poe_proxy.errors import (
+    LoginFailed,
+    NoTokenFree,
+    TokenLimited,
+    TokenRejected,
+    UpstreamBlocked,
+    UpstreamChanged,
+    UpstreamError,
+    UpstreamOverloaded,
+    UpstreamProtocolError,
+    UpstreamTimeout,
+    UpstreamUncertain,
+    UpstreamUnreachable,
+)
 from poe_proxy.net.background import Background
 from poe_proxy.net.fetching import Fetched
 from poe_proxy.upstreams.base import Abilities
@@ -18,7 +31,8 @@ from poe_proxy.upstreams.poe_web.attachments import Attachment
 from poe_proxy.upstreams.poe_web.credentials import Credentials
 from poe_proxy.upstreams.poe_web.site import Site
 
-from .fakes import FakeChannel, FakeSession, at_once
+from ...fakes import AtOnce, at_once
+from .fakes import FakeChannel, FakeSession
 
 
 def asking(*urls: str) -> ChatRequest:
@@ -102,13 +116,14 @@ def test_nothing_is_sent_without_the_permit() -> None:
     session = FakeSession(HandleBotLandingPageQuery=lambda: {"bot": {}})
     web._session, web._channel = session, channel
 
-    def never() -> Generator[Idle, None, None]:
-        assert channel.is_watched
-        yield Idle()
-        raise NoTokenFree("Not in time.")
+    class Never(AtOnce):
+        def __call__(self) -> Generator[Idle, None, None]:
+            assert channel.is_watched
+            yield Idle()
+            raise NoTokenFree("Not in time.")
 
-    with pytest.raises(NoTokenFree):
-        list(web.reply(asking(), "Assistant", never))
+    with pytest.raises(NoTokenFree, match="Not in time"):
+        list(web.reply(asking(), "Assistant", Never()))
 
     assert ["HandleBotLandingPageQuery"] == session.calls
     assert not channel.is_watched
@@ -176,3 +191,57 @@ def test_of_many_that_wait_for_a_login_all_hear_of_its_failure() -> None:
     assert 5 == len({id(one) for one in failures})
     assert 1 == asked
     assert 1 == log_in_at_once(web, 1)[1]
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        UpstreamProtocolError("Poe's form key cannot be computed: the scripts loop"),
+        UpstreamOverloaded("Poe answers / with 502."),
+        UpstreamTimeout("Poe did not answer in time."),
+        UpstreamUncertain("reset"),
+    ],
+)
+def test_an_account_without_a_login_is_left_for_another_one(failure: UpstreamError) -> None:
+    """No message was sent, whatever went wrong; the client is still told what it was."""
+    (login,), _ = log_in_at_once(account(), 1, failure)
+    with pytest.raises(LoginFailed) as raised:
+        login.result()
+
+    assert raised.value.another_token
+    assert (failure.message, failure.code) == (raised.value.message, raised.value.code)
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        TokenRejected("the login page"),
+        TokenLimited("429", retry_after=90),
+        UpstreamBlocked("a challenge"),
+        UpstreamUnreachable("no route"),
+        UpstreamChanged("a new hash"),
+    ],
+)
+def test_a_login_that_fails_for_a_known_reason_says_so(failure: UpstreamError) -> None:
+    """These say by themselves what they mean for the account."""
+    (login,), _ = log_in_at_once(account(), 1, failure)
+    with pytest.raises(type(failure)) as raised:
+        login.result()
+
+    assert failure.retry_after == raised.value.retry_after
+
+
+# ---- the device
+
+
+def test_each_account_has_a_device_of_its_own_for_ever() -> None:
+    """It follows from the account, unless it is given."""
+    site = Site.load()
+    devices = [
+        PoeWeb(Credentials.parse(text), site=site, to_prompt=lambda _: "")._device
+        for text in ("p-b=a%3D", "p-b=a=; p-lat=x", "p-b=b")
+    ]
+
+    assert devices[0] == devices[1] != devices[2]
+    given = PoeWeb(Credentials.parse("a"), site=site, to_prompt=lambda _: "", device="given")
+    assert "given" == given._device

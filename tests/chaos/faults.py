@@ -1,0 +1,350 @@
+"""The schedule of a run: which fault, event or trouble comes when. One seed, one schedule."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from ..with_sim.official import ApiSim
+from .proxy import MOST_STALL, Proxy, Snag, Where
+from .record import COMING, FRAIL, SOUND, Happening, Record
+from .servers import Product
+
+# The codes of errors that clients may see, by what is behind them.
+_BROKEN_NET: Final = frozenset(
+    {"upstream_unreachable", "upstream_uncertain", "upstream_interrupted", "upstream_timeout"}
+)
+_BAD_ANSWER: Final = frozenset({"upstream_uncertain", "upstream_overloaded", "bot_failed"})
+_BROKEN_REPLY: Final = frozenset({"upstream_interrupted", "bot_failed"})
+_ENDING_SERVER: Final = frozenset({"upstream_interrupted"})
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Words in a prompt that make trouble, and the codes of errors that they explain."""
+
+    words: str
+    explains: frozenset[str] = frozenset()
+    #: The answer ends early, and well.
+    shortens: bool = False
+
+
+#: Trouble in a client's own prompt: each is about one send, or about accounts that are frail.
+TROUBLES: Final[Mapping[str, Sequence[Trouble]]] = {
+    "by-cookie": (
+        Trouble("!http=503 !times=1", _BAD_ANSWER),
+        Trouble("!http=502 !times=1", _BAD_ANSWER),
+        Trouble("!http=429 !retry-after=3 !only=cookie-2,cookie-3"),
+        Trouble("!reset !times=1", _BAD_ANSWER),
+        Trouble("!reset-after-accept !times=1", _BAD_ANSWER),
+        Trouble("!http-after-accept=502 !times=1", _BAD_ANSWER),
+        Trouble("!empty-after-accept !times=1", _BAD_ANSWER),
+        Trouble("!slow-answer=2"),
+        Trouble("!early=0.5"),
+        Trouble("!state=error_bot", _BROKEN_REPLY),
+        Trouble("!cancelled", shortens=True),
+        Trouble("!silence=2"),
+        Trouble("!status=reached_limit !only=cookie-2,cookie-3"),
+        Trouble("!status=rate_limit_exceeded !only=cookie-2"),
+        Trouble("!status=concurrent_messages !only=cookie-3"),
+        Trouble("!formkey-rotated"),
+        Trouble("!close-socket"),
+        Trouble("!refetch"),
+        Trouble("!missed"),
+        Trouble("!null-data !foreign-frames !broken-json-frame"),
+        Trouble("!late-frames !items=3 !filler"),
+        Trouble("!no-messages-frame !server-ping"),
+    ),
+    "by-key": (
+        Trouble("!http=503 !times=1"),
+        Trouble("!http=500 !times=1"),
+        Trouble("!http=429 !retry-after=3 !only=key-2"),
+        Trouble("!http=402 !only=key-2"),
+        Trouble("!http=429 !retry-after=2 !only=key-2"),
+        Trouble("!html-502 !times=1", _BAD_ANSWER),
+        Trouble("!reset !times=1", _BAD_ANSWER),
+        Trouble("!cut", _BROKEN_REPLY | {"upstream_uncertain"}),
+        Trouble("!silent-end", _BROKEN_REPLY | {"upstream_uncertain"}),
+        Trouble("!error-after", _BROKEN_REPLY),
+        Trouble("!silence=2"),
+        Trouble("!first=2"),
+        Trouble("!first-chunk=1"),
+        Trouble("!split-utf8 !pings"),
+        Trouble("!crlf"),
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One step of the schedule: what is done so many seconds after the beginning."""
+
+    at: float
+    kind: str
+    account: str = ""
+    size: float = 0.0
+
+
+# ---- the schedule
+
+_COOKIE_FAULTS: Final = (
+    "send 500",
+    "send 503",
+    "send 429",
+    "send 401",
+    "send challenge",
+    "page 502",
+    "new form key",
+    "socket closed",
+    "socket silent",
+    "channels lost",
+    "channels forgotten",
+    "logged out",
+    "no points",
+)
+_KEY_FAULTS: Final = ("key 503", "key 500", "key 429", "key 401", "key without points")
+_SNAGS: Final[Sequence[Where]] = (
+    "stall request",
+    "stall body",
+    "stall answer",
+    "cut request",
+    "cut unanswered",
+    "cut answer",
+)
+#: What ends an account's use for longer than a short run: rare, so that some are left.
+_LASTING: Final = frozenset({"send 401", "send challenge", "logged out", "key 401"})
+
+
+def schedule(seed: int, seconds: float) -> Sequence[Action]:
+    """Return all that happens in a run of so many seconds, in order."""
+    rng = random.Random(f"{seed}/schedule")
+    actions = [*_events(rng, seconds), *_faults(rng, seconds), *_net(rng, seconds)]
+    return sorted(actions, key=lambda action: action.at)
+
+
+def _events(rng: random.Random, seconds: float) -> Iterator[Action]:
+    """Yield what happens to the server: four events in each half minute or so."""
+    rounds = max(1, round(seconds / 45))
+    length = seconds / rounds
+    for number in range(rounds):
+        start = number * length
+        kinds = ["reload", "kill", "terminate", "reload"]
+        if number:
+            rng.shuffle(kinds)
+        for place, kind in enumerate(kinds):
+            at = start + length * (place + 0.55 + rng.uniform(-0.2, 0.2)) / len(kinds)
+            yield Action(at, kind, size=rng.choice((2, 2, 7)) if number else 2)
+            if kind == "reload" and rng.random() < 0.3:
+                yield Action(at + 0.5, "bad reload")
+
+
+def _faults(rng: random.Random, seconds: float) -> Iterator[Action]:
+    """Yield what happens at Poe."""
+    at = 1.0
+    lasting = 0
+    while at < seconds:
+        account = rng.choice(FRAIL)
+        faults = _COOKIE_FAULTS if account.startswith("cookie") else _KEY_FAULTS
+        kind = rng.choice(faults)
+        if kind not in _LASTING or lasting <= at / 30:
+            lasting += kind in _LASTING
+            yield Action(at, kind, account, round(rng.uniform(1, 4), 1))
+        at += rng.uniform(0.4, 1.8)
+    if seconds > 60:
+        yield from (Action(rng.uniform(20, seconds), "new build") for _ in range(2))
+
+
+def _net(rng: random.Random, seconds: float) -> Iterator[Action]:
+    """Yield what happens between the server and Poe."""
+    at = 1.5
+    while at < seconds:
+        chance = rng.random()
+        if chance < 0.08:
+            yield Action(at, "outage", size=round(rng.uniform(0.1, 1.0), 1))
+        elif chance < 0.2:
+            yield Action(at, "websockets cut")
+        else:
+            kind = rng.choice(_SNAGS)
+            sends = " of a send" if rng.random() < 0.75 else ""
+            size = rng.uniform(0, 3_000) if kind == "cut answer" else rng.uniform(0.3, MOST_STALL)
+            yield Action(at, kind + sends, rng.choice(FRAIL + COMING), round(size, 1))
+        at += rng.uniform(0.3, 1.6)
+
+
+# ---- performing it
+
+
+@dataclass(slots=True)
+class Stage:
+    """Does what the schedule says, and notes when it was."""
+
+    record: Record
+    poe: ApiSim
+    net: Proxy
+    server: Product
+    #: What undoes a fault that lasts, and when.
+    _undoing: list[tuple[float, Callable[[], object], Action]] = field(default_factory=list)
+    _stopped: threading.Event = field(default_factory=threading.Event)
+
+    def perform(self, actions: Sequence[Action]) -> None:
+        """Do them all, each at its time; what is late is done at once."""
+        begun = time.monotonic()
+        for action in actions:
+            self._wait_until(begun + action.at)
+            self._perform(action)
+        self._undo(float("inf"))
+
+    def _wait_until(self, moment: float) -> None:
+        while (left := moment - time.monotonic()) > 0:
+            time.sleep(min(left, 0.1))
+            self._undo(time.monotonic())
+
+    def _undo(self, now: float) -> None:
+        for due in [one for one in self._undoing if one[0] <= now]:
+            self._undoing.remove(due)
+            due[1]()
+
+    def _perform(self, action: Action) -> None:
+        begun = time.monotonic()
+        kind = action.kind
+        if kind in ("reload", "bad reload", "kill", "terminate"):
+            self._to_the_server(action)
+        elif kind == "outage":
+            self.net.restart(action.size)
+            self._note(action, begun, _BROKEN_NET)
+        elif kind == "websockets cut":
+            if self.net.cut_websockets():
+                self._note(action, begun)
+        elif kind.removesuffix(" of a send") in _SNAGS:
+            where = next(one for one in _SNAGS if kind.startswith(one))
+            # It is noted when it is met.
+            self.net.arm(Snag(where, action.account, kind.endswith("send"), action.size))
+        elif kind.startswith("key"):
+            self._to_the_key(action)
+        else:
+            self._to_the_cookie(action)
+
+    def _note(
+        self,
+        action: Action,
+        begun: float,
+        explains: frozenset[str] = frozenset(),
+        *,
+        lasts: float = 0.0,
+        detail: str = "",
+    ) -> None:
+        self.record.note(
+            Happening(
+                kind=action.kind,
+                begun=begun,
+                ended=time.monotonic() + lasts,
+                account=action.account,
+                explains=explains,
+                detail=detail,
+            )
+        )
+
+    def _to_the_server(self, action: Action) -> None:
+        begun = time.monotonic()
+        server = self.server
+        match action.kind:
+            case "reload":
+                come = [one for one in COMING if one not in server.accounts]
+                server.configure([*SOUND, *FRAIL, *come])
+                server.reload()
+                self._note(action, begun, detail=" ".join(server.accounts))
+            case "bad reload":
+                server.configure(server.accounts, RATE_LIMIT="many")
+                server.reload()
+                # Long enough that it was read; and if it was not, the right one is read.
+                time.sleep(1.0)
+                server.configure(server.accounts)
+                self._note(action, begun)
+            case "kill":
+                server.kill()
+                server.start(int(action.size))
+                self._note(action, begun, _ENDING_SERVER)
+            case "terminate":
+                server.terminate()
+                server.start(int(action.size))
+                self._note(action, begun, _ENDING_SERVER)
+
+    def _to_the_cookie(self, action: Action) -> None:
+        begun = time.monotonic()
+        account = action.account
+        words: dict[str, Any] | None = None
+        explains: frozenset[str] = frozenset()
+        match action.kind:
+            case "send 500" | "send 503":
+                words, explains = {"http": action.kind[-3:]}, _BAD_ANSWER
+            case "send 429":
+                words = {"http": 429, "retry-after": round(action.size) + 2}
+            case "send 401":
+                words = {"http": 401}
+            case "send challenge":
+                words = {"challenge": ""}
+            case "page 502":
+                fault = {"path": "/", "account": account, "times": 2, "with": {"http": 502}}
+                self.poe.control(fail=fault)
+            case "new form key":
+                self.poe.control(rotate_formkey=account)
+            case "new build":
+                self.poe.control(rotate_build=True)
+            case "socket closed":
+                self.poe.control(drop_sockets=account)
+            case "socket silent":
+                self.poe.control(silence_sockets=account)
+            case "channels lost":
+                self.poe.control(
+                    lose_channels=random.Random(action.at).choice(["missed", "refetch"])
+                )
+            case "channels forgotten":
+                self.poe.control(forget_channels=account)
+            case "logged out":
+                self.poe.control(log_out=account)
+                self._later(action, lambda: self.poe.control(log_in=account))
+            case "no points":
+                self.poe.control(points={account: 0})
+                self._later(action, lambda: self.poe.control(points={account: 1_000_000}))
+            case unknown:
+                raise AssertionError(unknown)
+        if words is not None:
+            # A 401 is one for the repeated request too, or it would be a form key's.
+            times = 2 if action.kind == "send 401" else 1
+            query = "sendMessageMutation"
+            self.poe.control(
+                fail={"query_name": query, "account": account, "times": times, "with": words}
+            )
+        # A fault waits for the next send, which may come late.
+        self._note(action, begun, explains, lasts=15.0 if explains else 0.0)
+
+    def _to_the_key(self, action: Action) -> None:
+        begun = time.monotonic()
+        account = action.account
+        words = {
+            "key 503": "!http=503",
+            "key 500": "!http=500",
+            "key 429": f"!http=429 !retry-after={round(action.size) + 2}",
+        }
+        # When all other keys are at their limits, this one is tried.
+        explains = {
+            "key 503": frozenset({"upstream_overloaded"}),
+            "key 500": frozenset({"bot_failed"}),
+        }
+        if action.kind in words:
+            self.poe.control_api(faults={account: words[action.kind]})
+            self._later(action, lambda: self.poe.control_api(faults={}))
+        elif action.kind == "key 401":
+            self.poe.control_api(keys_rejected=[account])
+            self._later(action, lambda: self.poe.control_api(keys_rejected=[]))
+        else:
+            self.poe.control_api(points={account: 0})
+            self._later(action, lambda: self.poe.control_api(points={account: 100_000_000}))
+        self._note(action, begun, explains.get(action.kind, frozenset()), lasts=action.size + 1)
+
+    def _later(self, action: Action, undo: Callable[[], object]) -> None:
+        self._undoing.append((time.monotonic() + action.size, undo, action))
