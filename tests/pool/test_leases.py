@@ -275,8 +275,9 @@ def test_what_failed_is_lent_once_there_is_nothing_better() -> None:
 
     with tokens.lease(bot="Sora") as waiting:
         assert waiting.token is None
-        assert "a" == use(tokens, bot="GPT-4o")
-        assert waiting.token is failing
+        with tokens.lease(bot="GPT-4o") as other:
+            assert other.token is good
+            assert waiting.token is failing
 
 
 # ---- points

@@ -66,6 +66,7 @@ wishes = st.fixed_dictionaries(
         "probes": st.sampled_from([True, True, False]),
     }
 )
+crowds = st.lists(wishes, max_size=4) | st.builds(lambda one: [one] * 4, wishes)
 failures = st.one_of(
     st.sampled_from([None, None, GeneratorExit(), ZeroDivisionError()]),
     st.builds(
@@ -127,12 +128,20 @@ class House(RuleBasedStateMachine):
         terms=pools,
         patience=st.sampled_from([5.0, 30.0, 100.0]),
         places=st.sampled_from([2, 5, 20]),
+        wishes=crowds,
     )
-    def begin(self, terms: dict[str, dict[str, Any]], patience: float, places: int) -> None:
+    def begin(
+        self,
+        terms: dict[str, dict[str, Any]],
+        patience: float,
+        places: int,
+        wishes: list[dict[str, Any]],
+    ) -> None:
         self.terms = terms
         self.patience = patience
         self.places = places
         self.start()
+        self.come(wishes)
 
     def start(self) -> None:
         self.ledger = MemoryLedger(clock=self.clock, store=self.store)
@@ -155,9 +164,9 @@ class House(RuleBasedStateMachine):
 
     # ---- requests
 
-    @rule(wish=wishes, count=st.integers(1, 4))
-    def come(self, wish: dict[str, Any], count: int) -> None:
-        for _ in range(count):
+    @rule(wishes=crowds)
+    def come(self, wishes: list[dict[str, Any]]) -> None:
+        for wish in wishes:
             self.knock(wish)
 
     def knock(self, wish: dict[str, Any]) -> Request | float:
@@ -273,9 +282,12 @@ class House(RuleBasedStateMachine):
         self.see_who_was_served()
 
     @precondition(lambda self: self.served)
-    @rule(data=st.data(), failure=failures)
-    def give_back(self, data: st.DataObject, failure: BaseException | None) -> None:
+    @rule(data=st.data(), failure=failures, follows=crowds)
+    def give_back(
+        self, data: st.DataObject, failure: BaseException | None, follows: list[dict[str, Any]]
+    ) -> None:
         self.end(data.draw(st.sampled_from(self.served)), failure)
+        self.come(follows)
 
     def end(self, request: Request, failure: BaseException | None = None) -> None:
         self.served.remove(request)
@@ -335,16 +347,20 @@ class House(RuleBasedStateMachine):
 
     # ---- time
 
-    @rule(seconds=times)
-    def pass_time(self, seconds: float) -> None:
+    @rule(seconds=times, follows=crowds)
+    def pass_time(self, seconds: float, follows: list[dict[str, Any]]) -> None:
         self.clock.go(seconds)
         self.be_in_time()
+        self.come(follows)
 
-    @rule(seconds=moments)
-    def pass_time_while_the_alarm_sleeps(self, seconds: float) -> None:
+    @rule(seconds=moments, follows=crowds)
+    def pass_time_while_the_alarm_sleeps(
+        self, seconds: float, follows: list[dict[str, Any]]
+    ) -> None:
         """Whoever comes, looks or leaves now finds the line as if it had been served in time."""
         self.clock.go(seconds)
         self.is_late = True
+        self.come(follows)
 
     @rule()
     def be_in_time(self) -> None:
@@ -539,5 +555,5 @@ class House(RuleBasedStateMachine):
 
 TestHouse = House.TestCase
 TestHouse.settings = settings(
-    max_examples=100, stateful_step_count=50, deadline=None, derandomize=True, database=None
+    max_examples=200, stateful_step_count=50, deadline=None, derandomize=True, database=None
 )
