@@ -124,7 +124,6 @@ class Queue(Generic[U]):
                 if lease.id in served.lent:
                     self._line.remove(lease, now)
                     self._grant(lease, served.lent[lease.id], now)
-            self._prospects.line_changed()
         self._set_due(now + served.due if self._line else inf, now)
 
     def refuse_hopeless(self, now: float) -> None:
