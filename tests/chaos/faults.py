@@ -19,6 +19,8 @@ _BROKEN_NET: Final = frozenset(
     {"upstream_unreachable", "upstream_uncertain", "upstream_interrupted", "upstream_timeout"}
 )
 _BAD_ANSWER: Final = frozenset({"upstream_uncertain", "upstream_overloaded", "bot_failed"})
+#: When no other account is free in time, the failure of the one that was tried is told.
+_NO_OTHER_FREE: Final = frozenset({"upstream_overloaded"})
 _BROKEN_REPLY: Final = frozenset({"upstream_interrupted", "bot_failed"})
 _ENDING_SERVER: Final = frozenset({"upstream_interrupted"})
 
@@ -60,7 +62,7 @@ TROUBLES: Final[Mapping[str, Sequence[Trouble]]] = {
         Trouble("!no-messages-frame !server-ping"),
     ),
     "by-key": (
-        Trouble("!http=503 !times=1"),
+        Trouble("!http=503 !times=1", _NO_OTHER_FREE),
         Trouble("!http=500 !times=1"),
         Trouble("!http=429 !retry-after=3 !only=key-2"),
         Trouble("!http=402 !only=key-2"),
@@ -150,7 +152,7 @@ def _faults(rng: random.Random, seconds: float) -> Iterator[Action]:
         account = rng.choice(FRAIL)
         faults = _COOKIE_FAULTS if account.startswith("cookie") else _KEY_FAULTS
         kind = rng.choice(faults)
-        if kind not in _LASTING or lasting <= at / 30:
+        if kind not in _LASTING or lasting <= at / 100:
             lasting += kind in _LASTING
             yield Action(at, kind, account, round(rng.uniform(1, 4), 1))
         at += rng.uniform(0.4, 1.8)
@@ -332,7 +334,7 @@ class Stage:
         }
         # When all other keys are at their limits, this one is tried.
         explains = {
-            "key 503": frozenset({"upstream_overloaded"}),
+            "key 503": _NO_OTHER_FREE,
             "key 500": frozenset({"bot_failed"}),
         }
         if action.kind in words:

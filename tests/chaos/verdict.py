@@ -42,6 +42,12 @@ _NO_ACCOUNT: Final = frozenset({"upstream_auth", "upstream_blocked", "insufficie
 #: What Poe notes of a send that it gave no answer.
 _DROPPED: Final = frozenset({"dropped", "fault reset", "fault reset after accept"})
 _CUT: Final = frozenset({"upstream_unreachable", "upstream_uncertain", "upstream_interrupted"})
+_CUTS: Final = {
+    "cut request": _CUT,
+    "cut unanswered": _CUT,
+    # In the middle of its head an answer looks complete, and makes no sense.
+    "cut answer": _CUT | {"upstream_protocol"},
+}
 _MENDED: Final = frozenset({"upstream_interrupted", "upstream_timeout", "upstream_uncertain"})
 
 
@@ -82,7 +88,7 @@ def causes(
             begun=at,
             ended=at,
             account=snag.account,
-            explains=_CUT if snag.where.startswith("cut") else frozenset(),
+            explains=_CUTS.get(snag.where, frozenset()),
             detail="send" if snag.sends else "",
         )
         for at, snag in met
@@ -148,7 +154,7 @@ def _both_views(sends: Sequence[Send]) -> Iterator[tuple[str, list[tuple[float, 
 def _most_in_a_minute(times: Sequence[tuple[float, float]]) -> tuple[int, float]:
     most, begun, first = 0, 0.0, 0
     for place, (_, latest) in enumerate(times):
-        while times[first][0] <= latest - 60.0 + BLUR:
+        while first < place and times[first][0] <= latest - 60.0 + BLUR:
             first += 1
         if place - first + 1 > most:
             most, begun = place - first + 1, times[first][0]
