@@ -40,7 +40,6 @@ TROUBLES: Final[Mapping[str, Sequence[Trouble]]] = {
     "by-cookie": (
         Trouble("!http=503 !times=1", _BAD_ANSWER),
         Trouble("!http=502 !times=1", _BAD_ANSWER),
-        Trouble("!http=429 !retry-after=3 !only=cookie-2,cookie-3"),
         Trouble("!reset !times=1", _BAD_ANSWER),
         Trouble("!reset-after-accept !times=1", _BAD_ANSWER),
         Trouble("!http-after-accept=502 !times=1", _BAD_ANSWER),
@@ -52,7 +51,6 @@ TROUBLES: Final[Mapping[str, Sequence[Trouble]]] = {
         Trouble("!silence=2"),
         Trouble("!status=reached_limit !only=cookie-2,cookie-3"),
         Trouble("!status=rate_limit_exceeded !only=cookie-2"),
-        Trouble("!status=concurrent_messages !only=cookie-3"),
         Trouble("!formkey-rotated"),
         Trouble("!close-socket"),
         Trouble("!refetch"),
@@ -63,7 +61,7 @@ TROUBLES: Final[Mapping[str, Sequence[Trouble]]] = {
     ),
     "by-key": (
         Trouble("!http=503 !times=1", _NO_OTHER_FREE),
-        Trouble("!http=500 !times=1"),
+        Trouble("!http=500 !times=1", frozenset({"bot_failed"})),
         Trouble("!http=429 !retry-after=3 !only=key-2"),
         Trouble("!http=402 !only=key-2"),
         Trouble("!http=429 !retry-after=2 !only=key-2"),
@@ -100,6 +98,7 @@ _COOKIE_FAULTS: Final = (
     "send 401",
     "send challenge",
     "page 502",
+    "page loops",
     "new form key",
     "socket closed",
     "socket silent",
@@ -117,8 +116,14 @@ _SNAGS: Final[Sequence[Where]] = (
     "cut unanswered",
     "cut answer",
 )
-#: What ends an account's use for longer than a short run: rare, so that some are left.
-_LASTING: Final = frozenset({"send 401", "send challenge", "logged out", "key 401"})
+#: Seconds for which a fault takes an account out of use: until then no other such fault is its.
+_LASTING: Final[Mapping[str, float]] = {
+    "send 401": 120.0,
+    "send challenge": 120.0,
+    "logged out": 120.0,
+    "key 401": 120.0,
+    "send 429": 80.0,
+}
 
 
 def schedule(seed: int, seconds: float) -> Sequence[Action]:
@@ -139,7 +144,7 @@ def _events(rng: random.Random, seconds: float) -> Iterator[Action]:
             rng.shuffle(kinds)
         for place, kind in enumerate(kinds):
             at = start + length * (place + 0.55 + rng.uniform(-0.2, 0.2)) / len(kinds)
-            yield Action(at, kind, size=rng.choice((2, 2, 7)) if number else 2)
+            yield Action(at, kind, size=rng.choice((2, 2, 14)) if number else 2)
             if kind == "reload" and rng.random() < 0.3:
                 yield Action(at + 0.5, "bad reload")
 
@@ -147,13 +152,13 @@ def _events(rng: random.Random, seconds: float) -> Iterator[Action]:
 def _faults(rng: random.Random, seconds: float) -> Iterator[Action]:
     """Yield what happens at Poe."""
     at = 1.0
-    lasting = 0
+    out_until = dict.fromkeys(FRAIL, 0.0)
     while at < seconds:
         account = rng.choice(FRAIL)
         faults = _COOKIE_FAULTS if account.startswith("cookie") else _KEY_FAULTS
         kind = rng.choice(faults)
-        if kind not in _LASTING or lasting <= at / 100:
-            lasting += kind in _LASTING
+        if kind not in _LASTING or out_until[account] <= at:
+            out_until[account] = max(out_until[account], at + _LASTING.get(kind, 0.0))
             yield Action(at, kind, account, round(rng.uniform(1, 4), 1))
         at += rng.uniform(0.4, 1.8)
     if seconds > 60:
@@ -291,6 +296,9 @@ class Stage:
                 words = {"challenge": ""}
             case "page 502":
                 fault = {"path": "/", "account": account, "times": 2, "with": {"http": 502}}
+                self.poe.control(fail=fault)
+            case "page loops":
+                fault = {"path": "/", "account": account, "with": {"script-loops": ""}}
                 self.poe.control(fail=fault)
             case "new form key":
                 self.poe.control(rotate_formkey=account)
