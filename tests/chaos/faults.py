@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import random
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from ..with_sim.official import ApiSim
-from .proxy import MOST_STALL, Proxy, Snag, Where
+from .proxy import MOST_STALL, SEND, Proxy, Snag, Where
 from .record import COMING, FRAIL, SOUND, Happening, Record
 from .servers import Product
 
@@ -91,22 +90,6 @@ class Action:
 
 # ---- the schedule
 
-_COOKIE_FAULTS: Final = (
-    "send 500",
-    "send 503",
-    "send 429",
-    "send 401",
-    "send challenge",
-    "page 502",
-    "page loops",
-    "new form key",
-    "socket closed",
-    "socket silent",
-    "channels lost",
-    "channels forgotten",
-    "logged out",
-    "no points",
-)
 _KEY_FAULTS: Final = ("key 503", "key 500", "key 429", "key 401", "key without points")
 _SNAGS: Final[Sequence[Where]] = (
     "stall request",
@@ -155,14 +138,12 @@ def _faults(rng: random.Random, seconds: float) -> Iterator[Action]:
     out_until = dict.fromkeys(FRAIL, 0.0)
     while at < seconds:
         account = rng.choice(FRAIL)
-        faults = _COOKIE_FAULTS if account.startswith("cookie") else _KEY_FAULTS
+        faults = [*_REFUSED_SENDS, *_AT_POE] if account.startswith("cookie") else _KEY_FAULTS
         kind = rng.choice(faults)
         if kind not in _LASTING or out_until[account] <= at:
             out_until[account] = max(out_until[account], at + _LASTING.get(kind, 0.0))
             yield Action(at, kind, account, round(rng.uniform(1, 4), 1))
         at += rng.uniform(0.4, 1.8)
-    if seconds > 60:
-        yield from (Action(rng.uniform(20, seconds), "new build") for _ in range(2))
 
 
 def _net(rng: random.Random, seconds: float) -> Iterator[Action]:
@@ -184,6 +165,38 @@ def _net(rng: random.Random, seconds: float) -> Iterator[Action]:
 
 # ---- performing it
 
+#: How often a send is refused, and with which words of the stand-in's control.
+_REFUSED_SENDS: Final[Mapping[str, tuple[int, Mapping[str, Any]]]] = {
+    "send 500": (1, {"http": 500}),
+    "send 503": (1, {"http": 503}),
+    "send 429": (1, {"http": 429}),
+    # The repeated request is refused as well, or it would be a form key's refusal.
+    "send 401": (2, {"http": 401}),
+    "send challenge": (1, {"challenge": ""}),
+}
+#: What the stand-in's control is asked to do to an account, and to undo.
+_AT_POE: Final[Mapping[str, Callable[[str], Mapping[str, Any]]]] = {
+    "page 502": lambda account: {
+        "fail": {"path": "/", "account": account, "times": 2, "with": {"http": 502}}
+    },
+    "page loops": lambda account: {
+        "fail": {"path": "/", "account": account, "with": {"script-loops": ""}}
+    },
+    "new form key": lambda account: {"rotate_formkey": account},
+    "new build": lambda _: {"rotate_build": True},
+    "socket closed": lambda account: {"drop_sockets": account},
+    "socket silent": lambda account: {"silence_sockets": account},
+    "frames missed": lambda _: {"lose_channels": "missed"},
+    "channels lost": lambda _: {"lose_channels": "refetch"},
+    "channels forgotten": lambda account: {"forget_channels": account},
+    "logged out": lambda account: {"log_out": account},
+    "no points": lambda account: {"points": {account: 0}},
+}
+_UNDONE: Final[Mapping[str, Callable[[str], Mapping[str, Any]]]] = {
+    "logged out": lambda account: {"log_in": account},
+    "no points": lambda account: {"points": {account: 1_000_000}},
+}
+
 
 @dataclass(slots=True)
 class Stage:
@@ -194,8 +207,7 @@ class Stage:
     net: Proxy
     server: Product
     #: What undoes a fault that lasts, and when.
-    _undoing: list[tuple[float, Callable[[], object], Action]] = field(default_factory=list)
-    _stopped: threading.Event = field(default_factory=threading.Event)
+    _undoing: list[tuple[float, Callable[[], object]]] = field(default_factory=list)
 
     def perform(self, actions: Sequence[Action]) -> None:
         """Do them all, each at its time; what is late is done at once."""
@@ -282,55 +294,21 @@ class Stage:
 
     def _to_the_cookie(self, action: Action) -> None:
         begun = time.monotonic()
-        account = action.account
-        words: dict[str, Any] | None = None
-        explains: frozenset[str] = frozenset()
-        match action.kind:
-            case "send 500" | "send 503":
-                words, explains = {"http": action.kind[-3:]}, _BAD_ANSWER
-            case "send 429":
-                words = {"http": 429, "retry-after": round(action.size) + 2}
-            case "send 401":
-                words = {"http": 401}
-            case "send challenge":
-                words = {"challenge": ""}
-            case "page 502":
-                fault = {"path": "/", "account": account, "times": 2, "with": {"http": 502}}
-                self.poe.control(fail=fault)
-            case "page loops":
-                fault = {"path": "/", "account": account, "with": {"script-loops": ""}}
-                self.poe.control(fail=fault)
-            case "new form key":
-                self.poe.control(rotate_formkey=account)
-            case "new build":
-                self.poe.control(rotate_build=True)
-            case "socket closed":
-                self.poe.control(drop_sockets=account)
-            case "socket silent":
-                self.poe.control(silence_sockets=account)
-            case "channels lost":
-                self.poe.control(
-                    lose_channels=random.Random(action.at).choice(["missed", "refetch"])
-                )
-            case "channels forgotten":
-                self.poe.control(forget_channels=account)
-            case "logged out":
-                self.poe.control(log_out=account)
-                self._later(action, lambda: self.poe.control(log_in=account))
-            case "no points":
-                self.poe.control(points={account: 0})
-                self._later(action, lambda: self.poe.control(points={account: 1_000_000}))
-            case unknown:
-                raise AssertionError(unknown)
-        if words is not None:
-            # A 401 is one for the repeated request too, or it would be a form key's.
-            times = 2 if action.kind == "send 401" else 1
-            query = "sendMessageMutation"
-            self.poe.control(
-                fail={"query_name": query, "account": account, "times": times, "with": words}
-            )
-        # A fault waits for the next send, which may come late.
-        self._note(action, begun, explains, lasts=15.0 if explains else 0.0)
+        kind, account = action.kind, action.account
+        if kind in _REFUSED_SENDS:
+            times, words = _REFUSED_SENDS[kind]
+            if kind == "send 429":
+                words = {**words, "retry-after": round(action.size) + 2}
+            fault = {"query_name": SEND, "account": account, "times": times, "with": words}
+            self.poe.control(fail=fault)
+            explains = _BAD_ANSWER if kind in ("send 500", "send 503") else frozenset[str]()
+            # It waits for the next send, which may come late.
+            self._note(action, begun, explains, lasts=15.0)
+            return
+        self.poe.control(**_AT_POE[kind](account))
+        if kind in _UNDONE:
+            self._later(action, lambda: self.poe.control(**_UNDONE[kind](account)))
+        self._note(action, begun)
 
     def _to_the_key(self, action: Action) -> None:
         begun = time.monotonic()
@@ -357,4 +335,4 @@ class Stage:
         self._note(action, begun, explains.get(action.kind, frozenset()), lasts=action.size + 1)
 
     def _later(self, action: Action, undo: Callable[[], object]) -> None:
-        self._undoing.append((time.monotonic() + action.size, undo, action))
+        self._undoing.append((time.monotonic() + action.size, undo))
