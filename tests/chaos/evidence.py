@@ -82,11 +82,15 @@ class Evidence:
     lent: Mapping[str, float] = field(default_factory=dict)
     #: The last lines of the tracebacks in the server's log.
     bugs: Sequence[str] = ()
+    passages_by_account: Mapping[str, Sequence[Passage]] = field(init=False)
+    passages_by_mark: Mapping[str, Sequence[Passage]] = field(init=False)
     by_account: Mapping[str, Sequence[Send]] = field(init=False)
     by_mark: Mapping[str, Sequence[Send]] = field(init=False)
     replies_by_mark: Mapping[str, Sequence[Reply]] = field(init=False)
 
     def __post_init__(self) -> None:
+        self.passages_by_account = _grouped(self.passages, "account")
+        self.passages_by_mark = _grouped([one for one in self.passages if one.mark], "mark")
         self.by_account = _grouped(self.sends, "account")
         self.by_mark = _grouped([one for one in self.sends if one.mark], "mark")
         self.replies_by_mark = _grouped(self.replies, "mark")

@@ -192,6 +192,13 @@ _AT_POE: Final[Mapping[str, Callable[[str], Mapping[str, Any]]]] = {
     "logged out": lambda account: {"log_out": account},
     "no points": lambda account: {"points": {account: 0}},
 }
+#: What a client may see of it when no other account is free in time.
+_EXPLAINS: Final[Mapping[str, frozenset[str]]] = {
+    "send 500": _BAD_ANSWER,
+    "send 503": _BAD_ANSWER,
+    "page 502": frozenset({"upstream_overloaded"}),
+    "page loops": frozenset({"upstream_protocol"}),
+}
 _UNDONE: Final[Mapping[str, Callable[[str], Mapping[str, Any]]]] = {
     "logged out": lambda account: {"log_in": account},
     "no points": lambda account: {"points": {account: 1_000_000}},
@@ -301,14 +308,13 @@ class Stage:
                 words = {**words, "retry-after": round(action.size) + 2}
             fault = {"query_name": SEND, "account": account, "times": times, "with": words}
             self.poe.control(fail=fault)
-            explains = _BAD_ANSWER if kind in ("send 500", "send 503") else frozenset[str]()
-            # It waits for the next send, which may come late.
-            self._note(action, begun, explains, lasts=15.0)
-            return
-        self.poe.control(**_AT_POE[kind](account))
+        else:
+            self.poe.control(**_AT_POE[kind](account))
         if kind in _UNDONE:
             self._later(action, lambda: self.poe.control(**_UNDONE[kind](account)))
-        self._note(action, begun)
+        # A fault of sends or pages waits for the next one, which may come late.
+        explains = _EXPLAINS.get(kind, frozenset())
+        self._note(action, begun, explains, lasts=20.0 if explains else 0.0)
 
     def _to_the_key(self, action: Action) -> None:
         begun = time.monotonic()
