@@ -140,7 +140,7 @@ class _House:
             try:
                 self._replace(self._read())
             except BadSettings as bad:
-                log.error("Not reloaded, going on as before: these are wrong.\n%s", bad.faults)
+                log.error("Not reloaded, going on as before. Wrong settings:\n%s", bad.faults)
             except Exception:
                 log.exception("Not reloaded, going on as before.")
 

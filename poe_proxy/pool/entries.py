@@ -19,7 +19,7 @@ class Entry:
 
     name: str
     store: Store
-    uses: Uses
+    uses: Uses = field(init=False)
     health: Health = field(default_factory=Health)
     #: Whether it may be lent at all; otherwise it was withdrawn.
     is_enlisted: bool = False
@@ -30,6 +30,9 @@ class Entry:
     in_use: int = 0
     #: Leases that wait for their next use.
     waiting: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.uses = Uses(self.name, self.store)
 
     def set_limits(self, limits: Sequence[Limit], now: float) -> None:
         """Change the limits; what the new ones have to know of comes from the store."""

@@ -1,4 +1,4 @@
-"""What is known of the tokens, wherever it is kept: the verbs that a store must have."""
+"""What is known of the tokens, wherever it is kept: the verbs that a ledger must have."""
 
 from __future__ import annotations
 
@@ -65,6 +65,7 @@ class Want:
     """What a lease in line could be served with."""
 
     lease: str
+    #: Of the tokens that fit. A frozenset that wants share is the quickest in a long line.
     names: Collection[str]
     bot: str = ""
     #: Seconds that it will still wait. What rests for longer does not count as a choice.

@@ -97,7 +97,7 @@ class Round:
         if not struck:
             return None
         if self._has_better(want, bot):
-            self._passes_over = True
+            self._passes_over = self._passes_over or probe is None
             return probe
         return min(struck, key=lambda entry: entry.backoff_ends(now, bot))
 

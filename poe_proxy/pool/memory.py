@@ -15,7 +15,7 @@ from poe_proxy.pool.ledger import Ledger, Outlook, Served, TokenState, Want
 from poe_proxy.pool.lending import PLACE, Round
 from poe_proxy.pool.limits import Limit
 from poe_proxy.pool.store import Forgetful, Store
-from poe_proxy.pool.uses import Use, Uses
+from poe_proxy.pool.uses import Use
 
 
 @dataclass(slots=True)
@@ -56,8 +56,7 @@ class MemoryLedger(Ledger):
         with self._lock:
             entry = self._entries.get(name)
             if entry is None:
-                entry = Entry(name, self._store, Uses(name, self._store))
-                self._entries[name] = entry
+                entry = self._entries[name] = Entry(name, self._store)
             entry.set_limits(limits, self._clock())
             entry.concurrency = concurrency
             if not entry.is_enlisted or entry.rank != rank:
@@ -82,6 +81,8 @@ class MemoryLedger(Ledger):
             lent: dict[str, str] = {}
             while True:
                 round = Round(self._order, now)
+                # What was passed over for the sake of a token that is lent by now is looked at
+                # again.
                 line = [want for want in line if not self._serve(want, round, lent, now)]
                 if not round.is_to_repeat:
                     return Served(lent, round.due())
@@ -103,7 +104,7 @@ class MemoryLedger(Ledger):
         for strike in entry.health.strikes_for(bot, now):
             strike.probe = strike.probe or want.lease
         entry.in_use += 1
-        entry.uses.hold_place(now)
+        entry.uses.hold_place(now, now)
         self._turns += 1
         self._order.remove(entry)
         entry.turn = self._turns
@@ -115,11 +116,13 @@ class MemoryLedger(Ledger):
         with self._lock:
             loan = self._loans[lease]
             entry, now = loan.entry, self._clock()
-            is_held = loan.held_at is not None and entry.uses.free_place(loan.held_at)
+            held_at = loan.held_at
+            if held_at is not None:
+                entry.uses.free_place(held_at)
             wait = entry.rest(now, loan.bot)
             if wait > 0.0:
-                if loan.held_at is not None and is_held:
-                    entry.uses.hold_place_again(loan.held_at)
+                if held_at is not None:
+                    entry.uses.hold_place(held_at, now)
                 entry.waiting.add(lease)
                 return wait
             entry.waiting.discard(lease)

@@ -46,7 +46,7 @@ class Uses:
         self._on_its_way: list[Use] = []
 
     def set_limits(self, limits: Sequence[Limit], now: float) -> None:
-        """Change the limits; what longer ones have to know of is to be told with `remember`."""
+        """Change the limits; uses that were forgotten by then come back only by `remember`."""
         self._forget(now)
         self._limits = tuple(limits)
         self.window = max((limit.window for limit in self._limits), default=0.0)
@@ -95,22 +95,16 @@ class Uses:
 
     # ---- what happens
 
-    def hold_place(self, now: float) -> None:
-        """Count a use that may follow."""
+    def hold_place(self, since: float, now: float) -> None:
+        """Count a use that may follow as one that arrived at *since*."""
         self._forget(now)
-        self._arrived_at.append(now)
+        insort(self._arrived_at, since)
 
-    def free_place(self, held_at: float) -> bool:
-        """Count a use no more that did not follow; return whether it was remembered at all."""
-        place = bisect_left(self._arrived_at, held_at)
-        if place == len(self._arrived_at) or self._arrived_at[place] != held_at:
-            return False
-        del self._arrived_at[place]
-        return True
-
-    def hold_place_again(self, held_at: float) -> None:
-        """Count a use that may follow, as before."""
-        insort(self._arrived_at, held_at)
+    def free_place(self, since: float) -> None:
+        """Count it no more. A lease may last longer than the limits remember: then it is gone."""
+        place = bisect_left(self._arrived_at, since)
+        if place < len(self._arrived_at) and self._arrived_at[place] == since:
+            del self._arrived_at[place]
 
     def send(self, use: str, now: float) -> Use:
         """Count a use that is sent now."""

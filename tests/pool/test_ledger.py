@@ -271,6 +271,16 @@ def test_one_token_is_lent_as_often_as_it_has_room(ledger: Ledger) -> None:
     assert {"one": "a", "two": "b", "three": "a", "four": "b"} == lent
 
 
+def test_turns_are_kept_behind_one_that_has_to_wait(ledger: Ledger) -> None:
+    """Who is not served changes nothing for the rest of the line."""
+    ledger.enlist("a", concurrency=2)
+    ledger.enlist("b", concurrency=2)
+    waiting = Want("nothing fits", ["c"])
+    line = [waiting, *(Want(lease, "ab") for lease in ("one", "two", "three"))]
+
+    assert {"one": "a", "two": "b", "three": "a"} == ledger.serve(line).lent
+
+
 def test_who_has_a_token_keeps_it(ledger: Ledger) -> None:
     """A line that is told twice, after a lost answer, costs nothing."""
     ledger.enlist("a", limits=[Within(1, 60.0)])
@@ -323,6 +333,16 @@ def test_the_line_is_due_when_the_first_rest_is_over(ledger: Ledger, clock: Cloc
     clock.go(20.0)
     served = ledger.serve([Want("one", ["a"]), Want("two", ["a", "b"])])
     assert ({"two": "b"}, 10.0) == (served.lent, served.due)
+
+
+def test_the_line_is_due_for_the_bot_that_may_be_asked_first(ledger: Ledger) -> None:
+    """Whoever stands in front."""
+    ledger.enlist("a")
+    ledger.rest("a", 30.0, bot="Veo-3")
+    ledger.rest("a", 10.0)
+
+    assert 30.0 == due(ledger, Want("one", ["a"], bot="Veo-3"))
+    assert 10.0 == due(ledger, Want("one", ["a"], bot="Veo-3"), Want("two", ["a"], bot="GPT-5"))
 
 
 def test_only_another_verb_serves_who_waits_for_a_lease_to_end(ledger: Ledger) -> None:
@@ -803,6 +823,31 @@ def test_a_token_that_failed_is_lent_if_there_is_no_better_one(
 
     assert take(ledger, "abcdef", "one", within=30.0) is None
     assert "a" == take(ledger, "abcdef", "one", within=29.5)
+
+
+def test_who_has_less_time_takes_what_others_pass_over(ledger: Ledger) -> None:
+    """Each want by itself, in one line too."""
+    ledger.enlist("a")
+    ledger.enlist("b")
+    ledger.strike("a", "Overloaded.")
+    ledger.rest("b", 20.0)
+    both = frozenset("ab")
+    line = [Want("one", both, within=30.0), Want("two", both, within=20.0)]
+
+    assert {} == ledger.serve(line).lent
+    assert {"three": "a"} == ledger.serve([*line, Want("three", both, within=19.5)]).lent
+
+
+def test_what_may_be_free_too_late_is_no_better(ledger: Ledger, clock: Clock) -> None:
+    """A use on its way may arrive at the last moment, and the rest begins there."""
+    ledger.enlist("a")
+    ledger.enlist("b", concurrency=2, limits=[Rest(10.0)])
+    ledger.strike("a", "Overloaded.")
+    take(ledger, "b", "sends")
+    ledger.use("sends")
+
+    assert take(ledger, "ab", "one", within=15.0) is None
+    assert "a" == take(ledger, "ab", "one", within=14.5)
 
 
 def test_of_those_that_failed_the_one_that_has_waited_longest_is_lent(

@@ -83,6 +83,8 @@ class Request:
     lease: Lease[None]
     number: int
     came: float
+    #: Whether its place went to a streamed answer of its client.
+    gave_way: bool = False
     #: What was sent last, until it has arrived.
     last: Sending | None = None
     #: The tokens that fitted it when it was looked at last.
@@ -155,23 +157,27 @@ class House(RuleBasedStateMachine):
 
     def knock(self, wish: dict[str, Any]) -> Request | float:
         """Let a request come; return it, or the seconds after which it may come again."""
-        in_line = len(self.waiting)
         lease = self.rotator.lease(**wish)
         free = self.free(lease)
         try:
             lease.__enter__()
         except (NoTokenFree, NoTokenLeft, UpstreamBlocked) as refusal:
+            self.see_who_was_served()
             assert not free, f"refused although {free} are free"
             self.see_that_it_had_to_be_refused(lease, refusal)
             return refusal.retry_after or inf
         self.requests += 1
         request = Request(lease, self.requests, self.clock(), names=lease.names)
         if lease.token is None:
-            assert in_line < self.places, "more wait than there are places"
+            in_line = [
+                one for one in self.waiting if one.lease.token is None and not one.lease.refusal
+            ]
+            assert len(in_line) < self.places, "more wait than there are places"
             self.waiting.append(request)
         else:
             self.served.append(request)
             self.see_that_it_was_free(request)
+            self.see_that_nobody_was_first(request)
         self.see_who_was_served()
         return request
 
@@ -200,8 +206,8 @@ class House(RuleBasedStateMachine):
             self.waiting.remove(request)
             lease.__exit__(None, None, None)
         else:
-            assert token is None or request not in self.waiting
             assert token is not None or self.clock() < lease.deadline, "waits after its deadline"
+        self.see_who_was_served()
 
     @precondition(lambda self: self.waiting)
     @rule(data=st.data())
@@ -309,7 +315,8 @@ class House(RuleBasedStateMachine):
         self.gone += [token for token in before if token not in self.tokens]
         self.see_who_was_served()
         for request in list(self.waiting):
-            self.look_after(request)
+            if request in self.waiting:
+                self.look_after(request)
 
     @precondition(lambda self: self.requests >= self.calm_until)
     @rule()
@@ -340,7 +347,7 @@ class House(RuleBasedStateMachine):
         self.rotator.serve_due()
         self.see_who_was_served()
         for request in list(self.waiting):
-            if self.clock() >= request.lease.deadline:
+            if self.clock() >= request.lease.deadline and request in self.waiting:
                 self.look_after(request)
 
     @precondition(lambda self: self.waiting)
@@ -361,6 +368,9 @@ class House(RuleBasedStateMachine):
     @rule(wish=wishes, count=st.integers(1, 6))
     def come_back(self, wish: dict[str, Any], count: int) -> None:
         """Whoever was refused and comes back when it may is served, if nobody else came."""
+        # What is on its way may arrive later than it is reckoned.
+        self.clock.go(MARGIN)
+        self.be_in_time()
         answers = [self.knock(wish) for _ in range(count)]
         now = self.clock()
         times = sorted(now + it for it in answers if isinstance(it, float | int) and it < inf)
@@ -439,13 +449,24 @@ class House(RuleBasedStateMachine):
         for request in lucky:
             self.served.append(request)
             self.see_that_it_was_free(request)
-            token = request.lease.token
-            assert token is not None
-            if self.ledger.state([token.name], bot=request.lease.bot)[token.name].is_struck:
-                continue
-            for other in self.waiting:
-                if other.number < request.number and self.wants_the_same(other, request):
-                    assert self.may_overtake(request, other), "out of order"
+            self.see_that_nobody_was_first(request)
+
+    def see_that_nobody_was_first(self, request: Request) -> None:
+        token = request.lease.token
+        assert token is not None
+        if self.ledger.state([token.name], bot=request.lease.bot)[token.name].is_struck:
+            # Others may wait for a better one.
+            return
+        for other in self.waiting:
+            if (
+                other.lease.token is None
+                and other.number < request.number
+                and self.wants_the_same(other, request)
+            ):
+                assert self.may_overtake(request, other) or other.gave_way, "out of order"
+        for other in self.waiting:
+            if other.number < request.number and self.may_overtake(request, other):
+                other.gave_way |= other.lease.client == request.lease.client
 
     def wants_the_same(self, one: Request, other: Request) -> bool:
         return (

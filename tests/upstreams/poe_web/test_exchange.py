@@ -462,6 +462,44 @@ def test_a_bot_that_is_heard_before_the_answer_is_stopped_at_once() -> None:
     assert [STOP, STOP] == poe.acted()
 
 
+def test_a_bot_that_is_heard_behind_its_reader_is_stopped_before_the_answer() -> None:
+    """The websocket is listened to until the answer is here."""
+    poe, channel = Poe(TAKEN), FakeChannel()
+    one = exchange(poe, channel)
+    events = one.events()
+    assert Idle() == next(events)
+    until(lambda: poe.calls)
+    events.close()
+    one.close()
+    assert channel.is_watched
+    channel.say("messageAdded", bot("hello"))
+    until(lambda: STOP in poe.calls)
+    poe.go_on.set()
+
+    assert [STOP, STOP] == poe.acted()
+    assert not channel.is_watched
+
+
+def test_an_account_that_closes_hangs_up_under_the_reader() -> None:
+    """The bot is stopped once, and the reader gets a failure."""
+    poe, channel, register = Poe(TAKEN), FakeChannel(), Tidying(label="cookie")
+    poe.go_on.set()
+    one = exchange(poe, channel, tidying=register)
+    events = one.events()
+    channel.say("messageAdded", bot("hello"))
+    assert Text("hello") == next(events)
+    until(lambda: isinstance(one._progress.state, Answered | Taken))
+    register.close(60)
+    with pytest.raises(errors.UpstreamInterrupted, match="account was closed"):
+        list(events)
+    one.close()
+
+    assert [STOP] == poe.acted()
+    with pytest.raises(errors.UpstreamUnreachable):
+        one.attach()
+    assert not channel.is_watched
+
+
 @pytest.mark.parametrize(
     ("answer", "history", "acts"),
     [
