@@ -513,7 +513,7 @@ class House(RuleBasedStateMachine):
 
     def count_those_ahead(self, request: Request) -> None:
         for other in self.waiting:
-            if other.lease.token is None and self.wants_the_same(other, request):
+            if other.lease.token is None and other.lease.names == request.lease.names:
                 request.ahead += 1
             if (
                 request.lease.streams
