@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Any, Final
 
-from hypothesis import Phase, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -24,10 +24,10 @@ from poe_proxy.errors import (
     UpstreamBlocked,
     UpstreamError,
 )
-from poe_proxy.pool.health import MARGIN
 from poe_proxy.pool.ledger import TokenState
 from poe_proxy.pool.limits import Limit, Rest, Within
 from poe_proxy.pool.memory import MemoryLedger
+from poe_proxy.pool.memory.health import MARGIN
 from poe_proxy.pool.rotator import Lease, Token, TokenRotator
 
 from ..fakes import Clock
