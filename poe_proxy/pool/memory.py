@@ -152,9 +152,9 @@ class MemoryLedger(Ledger):
         with self._change(name) as (health, now):
             health.set_to_rest(seconds, reason, handle(bot), now)
 
-    def strike(self, name: str, reason: str = "", *, bot: str = "") -> None:
+    def strike(self, name: str, reason: str = "", *, bot: str = "", costly: bool = False) -> None:
         with self._change(name) as (health, now):
-            health.strike(reason, handle(bot), now)
+            health.strike(reason, handle(bot), now, costly=costly)
 
     def clear(self, name: str, *, bot: str = "") -> None:
         with self._lock:
@@ -170,6 +170,10 @@ class MemoryLedger(Ledger):
     def suspend(self, name: str, reason: str, code: str = "") -> None:
         with self._change(name) as (health, now):
             health.suspend(reason, code, now)
+
+    def reconsider(self, name: str) -> None:
+        with self._change(name) as (health, now):
+            health.reconsider(now)
 
     def revive(self, name: str) -> None:
         with self._change(name) as (health, _):

@@ -82,11 +82,15 @@ class Evidence:
     lent: Mapping[str, float] = field(default_factory=dict)
     #: The last lines of the tracebacks in the server's log.
     bugs: Sequence[str] = ()
+    passages_by_account: Mapping[str, Sequence[Passage]] = field(init=False)
+    passages_by_mark: Mapping[str, Sequence[Passage]] = field(init=False)
     by_account: Mapping[str, Sequence[Send]] = field(init=False)
     by_mark: Mapping[str, Sequence[Send]] = field(init=False)
     replies_by_mark: Mapping[str, Sequence[Reply]] = field(init=False)
 
     def __post_init__(self) -> None:
+        self.passages_by_account = _grouped(self.passages, "account")
+        self.passages_by_mark = _grouped([one for one in self.passages if one.mark], "mark")
         self.by_account = _grouped(self.sends, "account")
         self.by_mark = _grouped([one for one in self.sends if one.mark], "mark")
         self.replies_by_mark = _grouped(self.replies, "mark")
@@ -206,21 +210,21 @@ def _wires(journal: Iterable[Entry]) -> list[Wire]:
 
 
 def _match(sends: Iterable[Send], passages: Iterable[Passage]) -> None:
-    """Give each send its passage: of those of its account the latest one that was passed on
-    before it arrived and is not taken yet, with the same mark if Poe has read one."""
+    """Give each send its passage: the latest that was passed on before it arrived.
+
+    Those whose mark Poe has read are matched by it, and choose first.
+    """
     free: dict[str, list[Passage]] = defaultdict(list)
     for passage in passages:
         if passage.is_send and passage.begun is not None:
             free[passage.account].append(passage)
-    for send in sorted(sends, key=lambda one: one.arrived):
+    for send in sorted(sends, key=lambda one: (not one.mark, one.arrived)):
         fitting = [
-            passage
-            for passage in free[send.account]
+            (passage.begun, place)
+            for place, passage in enumerate(free[send.account])
             if passage.begun is not None
             and passage.begun <= send.arrived
             and send.mark in ("", passage.mark)
         ]
         if fitting:
-            # The first: requests of one account arrive in the order in which they are passed on.
-            send.passage = fitting[0]
-            free[send.account].remove(fitting[0])
+            send.passage = free[send.account].pop(max(fitting)[1])

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import random
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from ..with_sim.official import ApiSim
-from .proxy import MOST_STALL, Proxy, Snag, Where
+from .proxy import MOST_STALL, SEND, Proxy, Snag, Where
 from .record import COMING, FRAIL, SOUND, Happening, Record
 from .servers import Product
 
@@ -19,6 +18,8 @@ _BROKEN_NET: Final = frozenset(
     {"upstream_unreachable", "upstream_uncertain", "upstream_interrupted", "upstream_timeout"}
 )
 _BAD_ANSWER: Final = frozenset({"upstream_uncertain", "upstream_overloaded", "bot_failed"})
+#: When no other account is free in time, the failure of the one that was tried is told.
+_NO_OTHER_FREE: Final = frozenset({"upstream_overloaded"})
 _BROKEN_REPLY: Final = frozenset({"upstream_interrupted", "bot_failed"})
 _ENDING_SERVER: Final = frozenset({"upstream_interrupted"})
 
@@ -38,7 +39,6 @@ TROUBLES: Final[Mapping[str, Sequence[Trouble]]] = {
     "by-cookie": (
         Trouble("!http=503 !times=1", _BAD_ANSWER),
         Trouble("!http=502 !times=1", _BAD_ANSWER),
-        Trouble("!http=429 !retry-after=3 !only=cookie-2,cookie-3"),
         Trouble("!reset !times=1", _BAD_ANSWER),
         Trouble("!reset-after-accept !times=1", _BAD_ANSWER),
         Trouble("!http-after-accept=502 !times=1", _BAD_ANSWER),
@@ -50,7 +50,6 @@ TROUBLES: Final[Mapping[str, Sequence[Trouble]]] = {
         Trouble("!silence=2"),
         Trouble("!status=reached_limit !only=cookie-2,cookie-3"),
         Trouble("!status=rate_limit_exceeded !only=cookie-2"),
-        Trouble("!status=concurrent_messages !only=cookie-3"),
         Trouble("!formkey-rotated"),
         Trouble("!close-socket"),
         Trouble("!refetch"),
@@ -60,8 +59,8 @@ TROUBLES: Final[Mapping[str, Sequence[Trouble]]] = {
         Trouble("!no-messages-frame !server-ping"),
     ),
     "by-key": (
-        Trouble("!http=503 !times=1"),
-        Trouble("!http=500 !times=1"),
+        Trouble("!http=503 !times=1", _NO_OTHER_FREE),
+        Trouble("!http=500 !times=1", frozenset({"bot_failed"})),
         Trouble("!http=429 !retry-after=3 !only=key-2"),
         Trouble("!http=402 !only=key-2"),
         Trouble("!http=429 !retry-after=2 !only=key-2"),
@@ -91,21 +90,6 @@ class Action:
 
 # ---- the schedule
 
-_COOKIE_FAULTS: Final = (
-    "send 500",
-    "send 503",
-    "send 429",
-    "send 401",
-    "send challenge",
-    "page 502",
-    "new form key",
-    "socket closed",
-    "socket silent",
-    "channels lost",
-    "channels forgotten",
-    "logged out",
-    "no points",
-)
 _KEY_FAULTS: Final = ("key 503", "key 500", "key 429", "key 401", "key without points")
 _SNAGS: Final[Sequence[Where]] = (
     "stall request",
@@ -115,8 +99,14 @@ _SNAGS: Final[Sequence[Where]] = (
     "cut unanswered",
     "cut answer",
 )
-#: What ends an account's use for longer than a short run: rare, so that some are left.
-_LASTING: Final = frozenset({"send 401", "send challenge", "logged out", "key 401"})
+#: Seconds for which a fault takes an account out of use: until then no other such fault is its.
+_LASTING: Final[Mapping[str, float]] = {
+    "send 401": 120.0,
+    "send challenge": 120.0,
+    "logged out": 120.0,
+    "key 401": 120.0,
+    "send 429": 80.0,
+}
 
 
 def schedule(seed: int, seconds: float) -> Sequence[Action]:
@@ -137,7 +127,7 @@ def _events(rng: random.Random, seconds: float) -> Iterator[Action]:
             rng.shuffle(kinds)
         for place, kind in enumerate(kinds):
             at = start + length * (place + 0.55 + rng.uniform(-0.2, 0.2)) / len(kinds)
-            yield Action(at, kind, size=rng.choice((2, 2, 7)) if number else 2)
+            yield Action(at, kind, size=rng.choice((2, 2, 14)) if number else 2)
             if kind == "reload" and rng.random() < 0.3:
                 yield Action(at + 0.5, "bad reload")
 
@@ -145,17 +135,15 @@ def _events(rng: random.Random, seconds: float) -> Iterator[Action]:
 def _faults(rng: random.Random, seconds: float) -> Iterator[Action]:
     """Yield what happens at Poe."""
     at = 1.0
-    lasting = 0
+    out_until = dict.fromkeys(FRAIL, 0.0)
     while at < seconds:
         account = rng.choice(FRAIL)
-        faults = _COOKIE_FAULTS if account.startswith("cookie") else _KEY_FAULTS
+        faults = [*_REFUSED_SENDS, *_AT_POE] if account.startswith("cookie") else _KEY_FAULTS
         kind = rng.choice(faults)
-        if kind not in _LASTING or lasting <= at / 30:
-            lasting += kind in _LASTING
+        if kind not in _LASTING or out_until[account] <= at:
+            out_until[account] = max(out_until[account], at + _LASTING.get(kind, 0.0))
             yield Action(at, kind, account, round(rng.uniform(1, 4), 1))
         at += rng.uniform(0.4, 1.8)
-    if seconds > 60:
-        yield from (Action(rng.uniform(20, seconds), "new build") for _ in range(2))
 
 
 def _net(rng: random.Random, seconds: float) -> Iterator[Action]:
@@ -177,6 +165,45 @@ def _net(rng: random.Random, seconds: float) -> Iterator[Action]:
 
 # ---- performing it
 
+#: How often a send is refused, and with which words of the stand-in's control.
+_REFUSED_SENDS: Final[Mapping[str, tuple[int, Mapping[str, Any]]]] = {
+    "send 500": (1, {"http": 500}),
+    "send 503": (1, {"http": 503}),
+    "send 429": (1, {"http": 429}),
+    # The repeated request is refused as well, or it would be a form key's refusal.
+    "send 401": (2, {"http": 401}),
+    "send challenge": (1, {"challenge": ""}),
+}
+#: What the stand-in's control is asked to do to an account, and to undo.
+_AT_POE: Final[Mapping[str, Callable[[str], Mapping[str, Any]]]] = {
+    "page 502": lambda account: {
+        "fail": {"path": "/", "account": account, "times": 2, "with": {"http": 502}}
+    },
+    "page loops": lambda account: {
+        "fail": {"path": "/", "account": account, "with": {"script-loops": ""}}
+    },
+    "new form key": lambda account: {"rotate_formkey": account},
+    "new build": lambda _: {"rotate_build": True},
+    "socket closed": lambda account: {"drop_sockets": account},
+    "socket silent": lambda account: {"silence_sockets": account},
+    "frames missed": lambda _: {"lose_channels": "missed"},
+    "channels lost": lambda _: {"lose_channels": "refetch"},
+    "channels forgotten": lambda account: {"forget_channels": account},
+    "logged out": lambda account: {"log_out": account},
+    "no points": lambda account: {"points": {account: 0}},
+}
+#: What a client may see of it when no other account is free in time.
+_EXPLAINS: Final[Mapping[str, frozenset[str]]] = {
+    "send 500": _BAD_ANSWER,
+    "send 503": _BAD_ANSWER,
+    "page 502": frozenset({"upstream_overloaded"}),
+    "page loops": frozenset({"upstream_protocol"}),
+}
+_UNDONE: Final[Mapping[str, Callable[[str], Mapping[str, Any]]]] = {
+    "logged out": lambda account: {"log_in": account},
+    "no points": lambda account: {"points": {account: 1_000_000}},
+}
+
 
 @dataclass(slots=True)
 class Stage:
@@ -187,8 +214,7 @@ class Stage:
     net: Proxy
     server: Product
     #: What undoes a fault that lasts, and when.
-    _undoing: list[tuple[float, Callable[[], object], Action]] = field(default_factory=list)
-    _stopped: threading.Event = field(default_factory=threading.Event)
+    _undoing: list[tuple[float, Callable[[], object]]] = field(default_factory=list)
 
     def perform(self, actions: Sequence[Action]) -> None:
         """Do them all, each at its time; what is late is done at once."""
@@ -275,52 +301,20 @@ class Stage:
 
     def _to_the_cookie(self, action: Action) -> None:
         begun = time.monotonic()
-        account = action.account
-        words: dict[str, Any] | None = None
-        explains: frozenset[str] = frozenset()
-        match action.kind:
-            case "send 500" | "send 503":
-                words, explains = {"http": action.kind[-3:]}, _BAD_ANSWER
-            case "send 429":
-                words = {"http": 429, "retry-after": round(action.size) + 2}
-            case "send 401":
-                words = {"http": 401}
-            case "send challenge":
-                words = {"challenge": ""}
-            case "page 502":
-                fault = {"path": "/", "account": account, "times": 2, "with": {"http": 502}}
-                self.poe.control(fail=fault)
-            case "new form key":
-                self.poe.control(rotate_formkey=account)
-            case "new build":
-                self.poe.control(rotate_build=True)
-            case "socket closed":
-                self.poe.control(drop_sockets=account)
-            case "socket silent":
-                self.poe.control(silence_sockets=account)
-            case "channels lost":
-                self.poe.control(
-                    lose_channels=random.Random(action.at).choice(["missed", "refetch"])
-                )
-            case "channels forgotten":
-                self.poe.control(forget_channels=account)
-            case "logged out":
-                self.poe.control(log_out=account)
-                self._later(action, lambda: self.poe.control(log_in=account))
-            case "no points":
-                self.poe.control(points={account: 0})
-                self._later(action, lambda: self.poe.control(points={account: 1_000_000}))
-            case unknown:
-                raise AssertionError(unknown)
-        if words is not None:
-            # A 401 is one for the repeated request too, or it would be a form key's.
-            times = 2 if action.kind == "send 401" else 1
-            query = "sendMessageMutation"
-            self.poe.control(
-                fail={"query_name": query, "account": account, "times": times, "with": words}
-            )
-        # A fault waits for the next send, which may come late.
-        self._note(action, begun, explains, lasts=15.0 if explains else 0.0)
+        kind, account = action.kind, action.account
+        if kind in _REFUSED_SENDS:
+            times, words = _REFUSED_SENDS[kind]
+            if kind == "send 429":
+                words = {**words, "retry-after": round(action.size) + 2}
+            fault = {"query_name": SEND, "account": account, "times": times, "with": words}
+            self.poe.control(fail=fault)
+        else:
+            self.poe.control(**_AT_POE[kind](account))
+        if kind in _UNDONE:
+            self._later(action, lambda: self.poe.control(**_UNDONE[kind](account)))
+        # A fault of sends or pages waits for the next one, which may come late.
+        explains = _EXPLAINS.get(kind, frozenset())
+        self._note(action, begun, explains, lasts=20.0 if explains else 0.0)
 
     def _to_the_key(self, action: Action) -> None:
         begun = time.monotonic()
@@ -332,7 +326,7 @@ class Stage:
         }
         # When all other keys are at their limits, this one is tried.
         explains = {
-            "key 503": frozenset({"upstream_overloaded"}),
+            "key 503": _NO_OTHER_FREE,
             "key 500": frozenset({"bot_failed"}),
         }
         if action.kind in words:
@@ -347,4 +341,4 @@ class Stage:
         self._note(action, begun, explains.get(action.kind, frozenset()), lasts=action.size + 1)
 
     def _later(self, action: Action, undo: Callable[[], object]) -> None:
-        self._undoing.append((time.monotonic() + action.size, undo, action))
+        self._undoing.append((time.monotonic() + action.size, undo))

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ..with_sim.servers import ROOT
 from .evidence import Evidence, Reply, Send, Wire, read
 from .faults import schedule
+from .plants import PLANTS, planted
 from .proxy import Passage
 from .record import Attempt, Happening, Limits, Record
 from .verdict import Case, causes, judge
@@ -296,3 +299,13 @@ def test_a_seed_is_a_schedule() -> None:
     assert {"kill", "terminate", "reload", "bad reload", "outage", "send 429"} <= {
         action.kind for action in long
     }
+
+
+@pytest.mark.parametrize("name", sorted(PLANTS))
+def test_a_plant_has_its_place(name: str, tmp_path: Path) -> None:
+    """What it breaks is there, once; the product itself stays as it is."""
+    file = PLANTS[name].file
+    copy = planted(name, ROOT, tmp_path)
+
+    assert PLANTS[name].new in (copy / file).read_text("utf-8")
+    assert PLANTS[name].old in (ROOT / file).read_text("utf-8")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import Final
 
@@ -41,7 +42,14 @@ AHEAD: Final = 2
 _NO_ACCOUNT: Final = frozenset({"upstream_auth", "upstream_blocked", "insufficient_quota"})
 #: What Poe notes of a send that it gave no answer.
 _DROPPED: Final = frozenset({"dropped", "fault reset", "fault reset after accept"})
+_NOT_FOR: Final = {"by-cookie": "key", "by-key": "cookie"}
 _CUT: Final = frozenset({"upstream_unreachable", "upstream_uncertain", "upstream_interrupted"})
+_CUTS: Final = {
+    "cut request": _CUT,
+    "cut unanswered": _CUT,
+    # In the middle of its head an answer looks complete, and makes no sense.
+    "cut answer": _CUT | {"upstream_protocol"},
+}
 _MENDED: Final = frozenset({"upstream_interrupted", "upstream_timeout", "upstream_uncertain"})
 
 
@@ -53,7 +61,7 @@ class Violation:
     evidence: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Case:
     """Both records of a run, side by side."""
 
@@ -65,6 +73,11 @@ class Case:
     def when(self, moment: float) -> str:
         """Return a time as seconds since the beginning."""
         return f"{moment - self.record.begun:.2f}s"
+
+    @cached_property
+    def shaken(self) -> Sequence[Attempt]:
+        """The attempts during which the way to Poe, or the server, was interrupted."""
+        return [one for one in self.record.attempts if self.outages(one.begun, one.ended)]
 
     def outages(self, begun: float, ended: float) -> list[Happening]:
         """Return what interrupted the way to Poe, or the server, in a stretch of time."""
@@ -82,7 +95,7 @@ def causes(
             begun=at,
             ended=at,
             account=snag.account,
-            explains=_CUT if snag.where.startswith("cut") else frozenset(),
+            explains=_CUTS.get(snag.where, frozenset()),
             detail="send" if snag.sends else "",
         )
         for at, snag in met
@@ -148,7 +161,7 @@ def _both_views(sends: Sequence[Send]) -> Iterator[tuple[str, list[tuple[float, 
 def _most_in_a_minute(times: Sequence[tuple[float, float]]) -> tuple[int, float]:
     most, begun, first = 0, 0.0, 0
     for place, (_, latest) in enumerate(times):
-        while times[first][0] <= latest - 60.0 + BLUR:
+        while first < place and times[first][0] <= latest - 60.0 + BLUR:
             first += 1
         if place - first + 1 > most:
             most, begun = place - first + 1, times[first][0]
@@ -264,11 +277,7 @@ def _no_prompt_is_sent_twice(case: Case) -> Iterator[str]:
 
 
 def _sent_after_a_lost_answer(case: Case) -> Iterator[tuple[Passage, Passage]]:
-    by_mark: dict[str, list[Passage]] = {}
-    for passage in case.evidence.passages:
-        if passage.is_send and passage.mark:
-            by_mark.setdefault(passage.mark, []).append(passage)
-    for passages in by_mark.values():
+    for passages in case.evidence.passages_by_mark.values():
         for earlier, later in pairwise(passages):
             was_lost = earlier.forwarded is not None and earlier.answered is None
             if was_lost and earlier.broken is not None:
@@ -292,13 +301,11 @@ def _every_bot_is_finished_or_stopped(case: Case) -> Iterator[str]:
         if attempt is None:
             yield f"{reply.account}: a bot answered {reply.mark!r}, which no client asked"
             continue
-        if any(one.touches(reply.began - MARGIN, reply.ended) for one in _kills(case)) and any(
-            one.touches(attempt.begun, attempt.ended) for one in _kills(case)
-        ):
-            continue
         allowed = STOP_TIME
         if case.outages(attempt.ended - 1, attempt.ended + STOP_TIME):
             allowed += STOP_TRIES
+        if _was_killed(case, reply, attempt):
+            continue
         if reply.end == "open" or (reply.ended > attempt.ended + allowed):
             yield (
                 f"{reply.account}: the bot of {reply.mark} ({attempt.outcome} "
@@ -307,8 +314,11 @@ def _every_bot_is_finished_or_stopped(case: Case) -> Iterator[str]:
             )
 
 
-def _kills(case: Case) -> Sequence[Happening]:
-    return case.record.of_kind("kill")
+def _was_killed(case: Case, reply: Reply, attempt: Attempt) -> bool:
+    """Return whether a crash may have come before the stop was out."""
+    is_net_down = case.outages(attempt.ended - 1, attempt.ended + MARGIN)
+    until = attempt.ended + (STOP_TRIES if is_net_down else MARGIN)
+    return any(one.touches(reply.began - MARGIN, until) for one in case.record.of_kind("kill"))
 
 
 def _how_it_went_on(case: Case, reply: Reply) -> str:
@@ -383,13 +393,14 @@ def _is_explained(case: Case, one: Attempt) -> bool:
         return any(each.touches(one.begun, one.ended, 1.0) for each in case.record.of_kind(*kinds))
     asked = {
         *(each.account for each in case.evidence.by_mark.get(one.mark, ())),
-        *(each.account for each in case.evidence.passages if each.mark == one.mark),
+        *(each.account for each in case.evidence.passages_by_mark.get(one.mark, ())),
     }
     return any(
         one.code in each.explains
         and each.touches(one.begun, one.ended, 1.0)
-        # What happened to an account that was not asked is no excuse.
+        # What happened to an account that was not asked, or never would be, is no excuse.
         and (not each.account or not asked or each.account in asked)
+        and not each.account.startswith(_NOT_FOR.get(one.model, "none"))
         for each in case.causes
     )
 
@@ -423,13 +434,14 @@ def _was_free(case: Case, account: str, moment: float) -> bool:
     limits = case.record.limits
     sends = case.evidence.by_account.get(account, ())
     since = moment - IDLE - limits.rest(account) - MARGIN
-    recent = [one for one in sends if moment - 60.0 - IDLE < one.sent <= moment]
-    # A use may be counted whose request was never sent.
-    if len(recent) > limits.per_minute(account) * 2 // 3:
+    minute = moment - 60.0 - IDLE
+    # A use may be counted whose request was never sent, most of all while the net is down.
+    lost = [one for one in case.shaken if one.begun < moment and minute < one.ended]
+    recent = [one for one in sends if minute < one.sent <= moment]
+    if len(recent) + len(lost) > limits.per_minute(account) * 2 // 3:
         return False
-    if any(
-        one.account == account and since < one.entered < moment for one in case.evidence.passages
-    ):
+    passages = case.evidence.passages_by_account.get(account, ())
+    if any(since < one.entered < moment for one in passages):
         return False
     running = [
         one

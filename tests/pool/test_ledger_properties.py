@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import Any, Final, TypeVar
 
-from hypothesis import settings
+from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
@@ -452,6 +452,12 @@ class Look:
 
 
 TestPool = Pool.TestCase
+# Without shrinking, which may take minutes: whoever looks for the fault adds it for the while.
 TestPool.settings = settings(
-    derandomize=True, max_examples=150, stateful_step_count=40, deadline=None, database=None
+    derandomize=True,
+    max_examples=150,
+    stateful_step_count=40,
+    deadline=None,
+    database=None,
+    phases=(Phase.explicit, Phase.generate),
 )

@@ -537,6 +537,20 @@ def test_the_line_is_served_when_it_is_due() -> None:
         assert lease.token is not None
 
 
+def test_the_line_is_served_when_any_of_it_is_due() -> None:
+    """One that waits for long does not keep those from being served that wait for less."""
+    clock = Clock()
+    tokens = TokenRotator(
+        [token("a", limits=(Rest(5.0),)), token("k", kind="key", limits=(Rest(20.0),))],
+        clock=clock,
+    )
+    use(tokens)
+    use(tokens)
+
+    with tokens.lease(kinds={"cookie"}), tokens.lease(kinds={"key"}):
+        assert 5.0 == tokens.serve_due()
+
+
 def test_a_request_that_waits_alone_is_served_by_the_alarm() -> None:
     """Its own thread sleeps until it is called."""
     tokens = TokenRotator([token("a", limits=(Rest(0.03),))], patience=3600.0)
