@@ -155,7 +155,9 @@ class Ledger(Protocol):
         It counts as if it were sent this moment until `MARGIN` seconds after its sending.
         """
 
-    def rest(self, name: str, seconds: float, reason: str = "", *, bot: str = "") -> None:
+    def rest(
+        self, name: str, seconds: float, reason: str = "", code: str = "", *, bot: str = ""
+    ) -> None:
         """Hold the token back for *seconds*, for *bot* or for all; one that ends later stays."""
 
     def strike(self, name: str, reason: str = "", *, bot: str = "", costly: bool = False) -> None:

@@ -350,7 +350,6 @@ class TokenRotator(Generic[U]):
         if failure.suspends:
             self.look.set()
         elif failure.is_out_of_points:
-            self._queue.note_short(token.name, lease.bot, failure.message)
             self._doubted[token.name] = token
             self.look.set()
         return is_held

@@ -67,6 +67,7 @@ class Rest:
 
     until: float
     reason: str
+    code: str
 
 
 @dataclass(slots=True)
@@ -129,7 +130,7 @@ class Health:
             return Verdict(Standing.OUT_OF_POINTS, self.no_points)
         last = max(self._rests_for(bot), key=lambda rest: rest.until, default=None)
         if last and last.until > now:
-            return Verdict(Standing.LIMITED, last.reason)
+            return Verdict(Standing.LIMITED, last.reason, last.code)
         return None
 
     def rests_of_bots(self, now: float) -> dict[str, float]:
@@ -161,11 +162,11 @@ class Health:
 
     # ---- what happens to it
 
-    def set_to_rest(self, seconds: float, reason: str, bot: str, now: float) -> None:
+    def set_to_rest(self, seconds: float, reason: str, code: str, bot: str, now: float) -> None:
         """Note a rest; one that ends later stays."""
         known = self.rests.get(bot)
         if known is None or known.until < now + seconds:
-            self.rests[bot] = Rest(now + seconds, reason)
+            self.rests[bot] = Rest(now + seconds, reason, code)
 
     def strike(self, reason: str, bot: str, now: float, *, costly: bool = False) -> None:
         """Note a failure; one that is forgotten does not count."""
@@ -228,7 +229,7 @@ class Health:
         self.rests = {bot: rest for bot, rest in self.rests.items() if rest.until > now}
         self.strikes = {bot: one for bot, one in self.strikes.items() if one.forgotten_at > now}
         for bot, rest in self.rests.items():
-            yield Note("rest", bot, rest.until - now, rest.reason)
+            yield Note("rest", bot, rest.until - now, rest.reason, rest.code)
         for bot, strike in self.strikes.items():
             yield Note("strike", bot, strike.until - now, strike.reason, count=strike.count)
         if self.no_points is not None:
@@ -244,7 +245,7 @@ class Health:
         until = now + note.seconds
         match note.cause:
             case "rest":
-                self.rests[note.bot] = Rest(until, note.reason)
+                self.rests[note.bot] = Rest(until, note.reason, note.code)
             case "strike":
                 self.strikes[note.bot] = Strike(note.count, until, note.reason)
             case "points":

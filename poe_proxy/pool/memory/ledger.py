@@ -148,9 +148,11 @@ class MemoryLedger(Ledger):
 
     # ---- how the tokens are
 
-    def rest(self, name: str, seconds: float, reason: str = "", *, bot: str = "") -> None:
+    def rest(
+        self, name: str, seconds: float, reason: str = "", code: str = "", *, bot: str = ""
+    ) -> None:
         with self._change(name) as (health, now):
-            health.set_to_rest(seconds, reason, handle(bot), now)
+            health.set_to_rest(seconds, reason, code, handle(bot), now)
 
     def strike(self, name: str, reason: str = "", *, bot: str = "", costly: bool = False) -> None:
         with self._change(name) as (health, now):
