@@ -1,7 +1,7 @@
 """What no schedule of requests may bring about: hypothesis looks for one that does.
 
 The whole pool is there, a rotator over a ledger over a store, but for threads: the machine calls
-what the alarm would call. All times are multiples of 1/64 s, which floats add without an error.
+what the alarm would call. All times are multiples of 1/1024 s, which floats add without an error.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from poe_proxy.errors import (
     UpstreamBlocked,
     UpstreamError,
 )
-from poe_proxy.pool.health import MARGIN
 from poe_proxy.pool.ledger import TokenState
 from poe_proxy.pool.limits import Limit, Rest, Within
 from poe_proxy.pool.memory import MemoryLedger
+from poe_proxy.pool.memory.health import MARGIN
 from poe_proxy.pool.rotator import Lease, Token, TokenRotator
 
 from ..fakes import Clock
@@ -35,6 +35,7 @@ from .test_ledger_properties import Paper
 
 KINDS: Final = {"a": "cookie", "b": "cookie", "k": "key"}
 BOTS: Final = ("", "GPT-5", "Veo-3")
+INSTANT: Final = 1 / 1024
 
 
 def _all_below(kind: type[UpstreamError]) -> Iterator[type[UpstreamError]]:
@@ -84,8 +85,8 @@ class Request:
     lease: Lease[None]
     number: int
     came: float
-    #: Whether its place went to a streamed answer of its client.
-    gave_way: bool = False
+    #: How many may be served before it, of those that want the same.
+    ahead: float = 0
     #: What was sent last, until it has arrived.
     last: Sending | None = None
     #: The tokens that fitted it when it was looked at last.
@@ -182,7 +183,10 @@ class House(RuleBasedStateMachine):
             self.see_who_was_served()
             assert not free, f"refused although {free} are free"
             self.see_that_it_had_to_be_refused(lease, refusal)
-            return refusal.retry_after or inf
+            # Where no time helps, what is said is when it will be looked at.
+            is_hopeless = all(state.rest == inf for state in self.states(lease).values())
+            return inf if is_hopeless else refusal.retry_after or inf
+        self.see_who_was_served()
         self.requests += 1
         request = Request(lease, self.requests, self.clock(), names=lease.names)
         if lease.token is None:
@@ -190,6 +194,7 @@ class House(RuleBasedStateMachine):
                 one for one in self.waiting if one.lease.token is None and not one.lease.refusal
             ]
             assert len(in_line) < self.places, "more wait than there are places"
+            self.count_those_ahead(request)
             self.waiting.append(request)
         else:
             self.served.append(request)
@@ -239,6 +244,9 @@ class House(RuleBasedStateMachine):
     @precondition(lambda self: self.served)
     @rule(data=st.data(), arrives=st.booleans())
     def send(self, data: st.DataObject, arrives: bool) -> None:
+        # No two things happen at the very same moment.
+        self.clock.go(INSTANT)
+        self.be_in_time()
         request = data.draw(st.sampled_from(self.served))
         token = request.lease.token
         assert token is not None
@@ -330,6 +338,9 @@ class House(RuleBasedStateMachine):
             *kept,
             *(one for one in self.build() if one.name not in {it.name for it in kept}),
         ]
+        for request in self.waiting:
+            # Others may want the same from now on.
+            request.ahead = inf
         self.rotator.replace(self.tokens, places=places)
         self.gone += [token for token in before if token not in self.tokens]
         self.see_who_was_served()
@@ -398,13 +409,16 @@ class House(RuleBasedStateMachine):
         # What is on its way may arrive later than it is reckoned.
         self.clock.go(MARGIN)
         self.be_in_time()
+        if any(state.is_struck for state in self.states(self.rotator.lease(**wish)).values()):
+            # Those in line may wait for a better one, as long as they can.
+            return
         answers = [self.knock(wish) for _ in range(count)]
         now = self.clock()
         times = sorted(now + it for it in answers if isinstance(it, float | int) and it < inf)
         for request in list(self.served):
             self.end(request)
         for time in times[:4]:
-            self.live_until(time)
+            self.live_until(max(time, self.clock()))
             answers.append(self.knock(wish))
             assert isinstance(answers[-1], Request), f"refused again, for {answers[-1]} s"
         self.live_until(self.clock() + self.patience)
@@ -433,9 +447,9 @@ class House(RuleBasedStateMachine):
         except (NoTokenFree, TokenHeldBack) as refusal:
             self.end(request, refusal)
             return
-        assert may_send
-        self.note(request, token)
-        self.arrive(request)
+        if may_send:
+            self.note(request, token)
+            self.arrive(request)
         self.end(request)
 
     # ---- what is true after each step
@@ -476,21 +490,19 @@ class House(RuleBasedStateMachine):
             self.see_that_nobody_was_first(request)
 
     def see_that_nobody_was_first(self, request: Request) -> None:
+        """Without a client's key, requests are served as they came; with one, no other client is
+        served later than it would have been."""
         token = request.lease.token
         assert token is not None
         if self.ledger.state([token.name], bot=request.lease.bot)[token.name].is_struck:
             # Others may wait for a better one.
             return
         for other in self.waiting:
-            if (
-                other.lease.token is None
-                and other.number < request.number
-                and self.wants_the_same(other, request)
-            ):
-                assert self.may_overtake(request, other) or other.gave_way, "out of order"
-        for other in self.waiting:
-            if other.number < request.number and self.may_overtake(request, other):
-                other.gave_way |= other.lease.client == request.lease.client
+            if other.lease.token is None and self.wants_the_same(other, request):
+                other.ahead -= 1
+                assert other.ahead >= 0, "overtaken"
+                if not other.lease.client and not request.lease.client:
+                    assert other.number > request.number, "out of order"
 
     def wants_the_same(self, one: Request, other: Request) -> bool:
         return (
@@ -499,14 +511,17 @@ class House(RuleBasedStateMachine):
             and one.lease.bot == other.lease.bot
         )
 
-    def may_overtake(self, request: Request, other: Request) -> bool:
-        """Return whether *request* has the place of one of its own client before *other*."""
-        return request.lease.streams and any(
-            before.lease.client == request.lease.client != ""
-            and before.number <= other.number
-            and not before.lease.streams
-            for before in self.waiting
-        )
+    def count_those_ahead(self, request: Request) -> None:
+        for other in self.waiting:
+            if other.lease.token is None and other.lease.names == request.lease.names:
+                request.ahead += 1
+            if (
+                request.lease.streams
+                and request.lease.client == other.lease.client != ""
+                and not other.lease.streams
+            ):
+                # It may have to change places, so that those between the two go before it.
+                other.ahead = inf
 
     @invariant()
     def nobody_waits_in_vain(self) -> None:

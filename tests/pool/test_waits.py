@@ -17,8 +17,8 @@ from poe_proxy.errors import (
     UpstreamOverloaded,
 )
 from poe_proxy.net.background import Background
-from poe_proxy.pool import prospects
 from poe_proxy.pool.limits import Rest, Within
+from poe_proxy.pool.line import prospects
 from poe_proxy.pool.memory import MemoryLedger
 from poe_proxy.pool.rotator import Lease, TokenRotator
 

@@ -12,9 +12,9 @@ from poe_proxy.errors import PoeProxyError
 from poe_proxy.pool import refusals
 from poe_proxy.pool.leases import Lease
 from poe_proxy.pool.ledger import Ledger, Standing, Want
-from poe_proxy.pool.line import Line
+from poe_proxy.pool.line.order import Line
+from poe_proxy.pool.line.prospects import ROUNDING, Habits, Prospects
 from poe_proxy.pool.members import MOST_KEPT, Members
-from poe_proxy.pool.prospects import ROUNDING, Habits, Prospects
 
 log = logging.getLogger(__name__)
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from poe_proxy.pool.forecast import SHORTEST, Forecast, Future, Usual
 from poe_proxy.pool.ledger import Outlook
 from poe_proxy.pool.limits import Rest, Within
+from poe_proxy.pool.line.forecast import SHORTEST, Forecast, Future, Usual
 
 NOW = 1000.0
 

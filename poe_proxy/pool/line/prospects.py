@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from math import inf
 from typing import Any, Final, Protocol
 
-from poe_proxy.pool.forecast import Forecast, Future, Usual
 from poe_proxy.pool.ledger import Ledger
+from poe_proxy.pool.line.forecast import Forecast, Future, Usual
 from poe_proxy.pool.members import Members
 
 #: The most slots that are promised at a time: a day of one account that answers once a minute.

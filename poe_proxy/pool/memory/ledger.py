@@ -9,13 +9,13 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from poe_proxy.pool.entries import Entry
-from poe_proxy.pool.health import Health, handle
 from poe_proxy.pool.ledger import Ledger, Outlook, Served, TokenState, Want
-from poe_proxy.pool.lending import PLACE, Round
 from poe_proxy.pool.limits import Limit
+from poe_proxy.pool.memory.entries import Entry
+from poe_proxy.pool.memory.health import Health, handle
+from poe_proxy.pool.memory.lending import PLACE, Round
+from poe_proxy.pool.memory.uses import Use
 from poe_proxy.pool.store import Forgetful, Store
-from poe_proxy.pool.uses import Use
 
 
 @dataclass(slots=True)
