@@ -33,6 +33,7 @@ SORTS: Final[tuple[Sort, ...]] = (
     "patient",
     "hanging up",
     "slow",
+    "hanging up",
     "burst",
     "hanging up",
     "patient",
@@ -54,6 +55,8 @@ class Wish:
     trouble: Trouble | None = None
     #: Seconds after which it hangs up; None: it does not.
     hangs_up: float | None = None
+    #: Characters of a stream after which it hangs up.
+    leaves_after: int | None = None
     #: It sends only a part of its request before it hangs up.
     is_cut_short: bool = False
     #: Bytes that it reads at a time, with a pause.
@@ -137,13 +140,17 @@ def draw(rng: random.Random, sort: Sort) -> Wish:
     if sort == "hanging up":
         if rng.random() < 0.6:
             words, trouble = rng.choice(_ENDLESS), None
+        times = (0.0, rng.uniform(0, 0.3), rng.uniform(0.3, 2), rng.uniform(2, 5), None, None, None)
+        seconds = rng.choice(times)
         return Wish(
-            model=model,
-            streams=streams,
+            model="by-cookie" if rng.random() < 0.5 else model,
+            # Without a time it leaves when the bot has begun, which only a stream shows.
+            streams=streams or seconds is None,
             words=words,
             length=2_000,
             trouble=trouble,
-            hangs_up=rng.choice((0.0, rng.uniform(0, 0.3), rng.uniform(0.3, 2), rng.uniform(2, 5))),
+            hangs_up=seconds,
+            leaves_after=rng.randint(1, 60) if seconds is None else None,
             is_cut_short=rng.random() < 0.1,
         )
     if sort == "slow":
@@ -256,8 +263,17 @@ class Asking:
         }
 
     def _hang_up(self, seconds: float) -> None:
-        if self._has_ended.wait(seconds):
-            return
+        if not self._has_ended.wait(seconds):
+            self._leave()
+
+    def _leave_after(self, size: int) -> None:
+        most = self._wish.leaves_after
+        if most is not None and size >= most:
+            self._leave()
+            raise ConnectionAbortedError("the client has read enough")
+
+    def _leave(self) -> None:
+        """Hang up, without waiting for anything that is still on its way."""
         self._has_hung_up = True
         assert self._socket is not None
         with contextlib.suppress(OSError):
@@ -306,6 +322,7 @@ class Asking:
                     return
                 for choice in frame["choices"]:
                     texts.append(choice["delta"].get("content") or "")
+                    self._leave_after(sum(map(len, texts)))
                     reason = choice["finish_reason"] or reason
         except (ValueError, KeyError, TypeError) as bad:
             attempt.malformed = f"a frame that cannot be read: {bad!r}"
