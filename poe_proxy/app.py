@@ -16,10 +16,10 @@ from poe_proxy.environment import declared
 from poe_proxy.gateway import Gateway
 from poe_proxy.models import Models
 from poe_proxy.pool.balances import Balance, PointsWatch
-from poe_proxy.pool.journal import Journal
 from poe_proxy.pool.memory import MemoryLedger
 from poe_proxy.pool.rotator import Token, TokenRotator
 from poe_proxy.pool.store import Forgetful
+from poe_proxy.pool.store.journal import Journal
 from poe_proxy.server.application import Application
 from poe_proxy.server.services import Services
 from poe_proxy.settings import EXAMPLE_KEY, BadSettings, Settings

@@ -185,10 +185,10 @@ class UpstreamUnreachable(UpstreamError):
 class LoginFailed(UpstreamError):
     """An account could not be made ready for a message, so none was sent.
 
-    Its code is that of the failure behind it.
+    Its message is that of the failure behind it.
     """
 
-    code = "upstream_protocol"
+    code = "upstream_login"
     another_token = True
     is_of_token = True
     strikes = "account"

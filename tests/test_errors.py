@@ -25,7 +25,7 @@ TABLE = {
     "NoTokenLeft": (502, POE, "upstream_auth", None, None),
     "InternalError": (500, OURS, "internal_error", None, None),
     "UpstreamUnreachable": (502, POE, "upstream_unreachable", None, "token"),
-    "LoginFailed": (502, POE, "upstream_protocol", None, "token"),
+    "LoginFailed": (502, POE, "upstream_login", None, "token"),
     "UpstreamUncertain": (502, POE, "upstream_uncertain", None, None),
     "UpstreamInterrupted": (502, POE, "upstream_interrupted", None, None),
     "UpstreamTimeout": (504, POE, "upstream_timeout", None, None),

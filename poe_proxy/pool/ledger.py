@@ -158,10 +158,11 @@ class Ledger(Protocol):
     def rest(self, name: str, seconds: float, reason: str = "", *, bot: str = "") -> None:
         """Hold the token back for *seconds*, for *bot* or for all; one that ends later stays."""
 
-    def strike(self, name: str, reason: str = "", *, bot: str = "") -> None:
+    def strike(self, name: str, reason: str = "", *, bot: str = "", costly: bool = False) -> None:
         """Note that the token failed, for *bot* or for all: for a while others are lent first.
 
-        For how long grows with each strike, as `health.backoff` says, until `clear`.
+        For how long grows with each strike, as `health.backoff` says, until `clear`; strikes
+        before that time is over count as one. *costly* is whether a client lost its request.
         """
 
     def clear(self, name: str, *, bot: str = "") -> None:
@@ -176,6 +177,9 @@ class Ledger(Protocol):
         After each refusal that a look finds, the next look is later, as `health.next_look` says;
         after the last of them the token is retired. Refusals while no look is due say nothing new.
         """
+
+    def reconsider(self, name: str) -> None:
+        """Let a token that is suspended or retired be looked at now: it may be accepted again."""
 
     def revive(self, name: str) -> None:
         """End what `rest`, `strike`, `exhaust` and `suspend` began; limits and retirement stay."""

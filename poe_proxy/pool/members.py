@@ -26,6 +26,9 @@ class Members(Generic[U]):
         #: When each lease was served, by its id, and by its token: also those that have left the
         #: pool, until their last lease ends.
         self._lent: dict[Token[U], dict[str, float]] = {}
+        #: Which number its last loan had among all loans, by name.
+        self._turns: dict[str, int] = {}
+        self._loans = 0
         self._fitting: dict[tuple[frozenset[str] | None, frozenset[str], str], frozenset[str]] = {}
 
     def __contains__(self, token: Token[U]) -> bool:
@@ -38,6 +41,10 @@ class Members(Generic[U]):
                 token.name, rank=token.rank, concurrency=token.concurrency, limits=token.limits
             )
             self._lent.setdefault(token, {})
+            known = self.tokens.get(token.name)
+            if known is None or known.upstream is not token.upstream:
+                # A restart, or another way to Poe, is how an operator says that something changed.
+                self._ledger.reconsider(token.name)
         for name in self.tokens.keys() - tokens.keys():
             self._ledger.withdraw(name)
         before, self.tokens = self.tokens, tokens
@@ -66,6 +73,8 @@ class Members(Generic[U]):
 
     def lend(self, token: Token[U], lease: str, now: float) -> None:
         """Note that *lease* has *token*."""
+        self._loans += 1
+        self._turns[token.name] = self._loans
         self._lent[token][lease] = now
 
     def give_back(self, token: Token[U], lease: str) -> bool:
@@ -76,6 +85,11 @@ class Members(Generic[U]):
     def served(self, name: str) -> Collection[float]:
         """Return when each lease was served that has the token of that name."""
         return self._lent[self.tokens[name]].values()
+
+    def turn(self, name: str) -> int:
+        """Return a number for the token of that name: of two, the one with the lower number has
+        not been lent for longer."""
+        return self._turns.get(name, 0)
 
     def _forget(self, token: Token[U]) -> bool:
         """Forget *token* if it is out of the pool, and no lease has it; return whether."""

@@ -113,7 +113,8 @@ def judge(
     if failure.retry_after is not None and (rest is not None or failure.strikes):
         rest = max(failure.retry_after, MIN_REST)
     if failure.strikes:
-        ledger.strike(token.name, failure.message, bot=of)
+        may_go_on = failure.another_token or failure.another_kind or failure.once_more
+        ledger.strike(token.name, failure.message, bot=of, costly=not may_go_on)
         log.info("%s failed%s: %s", token.label, f" for {of}" if of else "", failure)
     if rest is not None:
         ledger.rest(token.name, rest, failure.message, bot=of)

@@ -13,12 +13,12 @@ from typing import Final, Generic, TypeVar
 
 from poe_proxy.errors import NoTokenFree, TokenHeldBack, UpstreamError
 from poe_proxy.pool import refusals
-from poe_proxy.pool.alarm import Alarm
 from poe_proxy.pool.leases import Lease
 from poe_proxy.pool.ledger import Ledger, Standing, TokenState
+from poe_proxy.pool.line.alarm import Alarm
+from poe_proxy.pool.line.queue import Queue
 from poe_proxy.pool.members import Members, by_name
 from poe_proxy.pool.memory import MemoryLedger
-from poe_proxy.pool.queue import Queue
 from poe_proxy.pool.tokens import Token
 
 __all__ = ["Lease", "Token", "TokenRotator"]

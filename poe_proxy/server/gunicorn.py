@@ -21,7 +21,7 @@ from typing import Final, Protocol
 from poe_proxy.apis.openai_error import error_body
 from poe_proxy.errors import InternalError, InvalidRequest
 from poe_proxy.net.background import Background
-from poe_proxy.pool.holding import StateInUse, hold
+from poe_proxy.pool.store.holding import StateInUse, hold
 from poe_proxy.server.pages import WORKER
 
 #: Seconds for closing the accounts: up to five until their bots are stopped at Poe, and next to

@@ -15,7 +15,13 @@ from .servers import Product
 
 # The codes of errors that clients may see, by what is behind them.
 _BROKEN_NET: Final = frozenset(
-    {"upstream_unreachable", "upstream_uncertain", "upstream_interrupted", "upstream_timeout"}
+    {
+        "upstream_unreachable",
+        "upstream_login",
+        "upstream_uncertain",
+        "upstream_interrupted",
+        "upstream_timeout",
+    }
 )
 _BAD_ANSWER: Final = frozenset({"upstream_uncertain", "upstream_overloaded", "bot_failed"})
 #: When no other account is free in time, the failure of the one that was tried is told.
@@ -196,8 +202,8 @@ _AT_POE: Final[Mapping[str, Callable[[str], Mapping[str, Any]]]] = {
 _EXPLAINS: Final[Mapping[str, frozenset[str]]] = {
     "send 500": _BAD_ANSWER,
     "send 503": _BAD_ANSWER,
-    "page 502": frozenset({"upstream_overloaded"}),
-    "page loops": frozenset({"upstream_protocol"}),
+    "page 502": frozenset({"upstream_login"}),
+    "page loops": frozenset({"upstream_login"}),
 }
 _UNDONE: Final[Mapping[str, Callable[[str], Mapping[str, Any]]]] = {
     "logged out": lambda account: {"log_in": account},

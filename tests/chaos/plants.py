@@ -26,7 +26,7 @@ class Plant:
 PLANTS: Final[Mapping[str, Plant]] = {
     # Uses are written, and not read when the server starts again.
     "amnesia": Plant(
-        "poe_proxy/pool/journal.py",
+        "poe_proxy/pool/store/journal.py",
         "arrived FROM uses WHERE",
         "arrived FROM uses WHERE 0 AND",
     ),

@@ -43,7 +43,9 @@ _NO_ACCOUNT: Final = frozenset({"upstream_auth", "upstream_blocked", "insufficie
 #: What Poe notes of a send that it gave no answer.
 _DROPPED: Final = frozenset({"dropped", "fault reset", "fault reset after accept"})
 _NOT_FOR: Final = {"by-cookie": "key", "by-key": "cookie"}
-_CUT: Final = frozenset({"upstream_unreachable", "upstream_uncertain", "upstream_interrupted"})
+_CUT: Final = frozenset(
+    {"upstream_unreachable", "upstream_login", "upstream_uncertain", "upstream_interrupted"}
+)
 _CUTS: Final = {
     "cut request": _CUT,
     "cut unanswered": _CUT,

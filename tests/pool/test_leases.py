@@ -248,6 +248,38 @@ def test_what_failed_is_forgotten_once_the_bot_says_something() -> None:
         assert ["a", "b"] == [use(tokens, bot="Sora") for _ in range(2)]
 
 
+def test_what_works_again_is_for_those_who_waited_for_better() -> None:
+    """They need not wait for another token once this one has answered."""
+    clock = Clock()
+    tokens = pool("a", "b", clock=clock, concurrency=2)
+    assert "a" == use(tokens, UpstreamUnreachable("No way."))
+    clock.go(5.0)
+
+    with tokens.lease(), tokens.lease() as probe, tokens.lease() as third:
+        assert ["a", "b"] == [lend(probe).label, lend(third).label]
+        with tokens.lease() as waiting:
+            assert waiting.token is None
+            probe.worked()
+            assert waiting.token is not None
+            assert "a" == waiting.token.label
+
+
+def test_what_failed_is_lent_once_there_is_nothing_better() -> None:
+    """One that waits for a better token does not wait in vain when another request takes that."""
+    clock = Clock()
+    good, failing = token("a", limits=(Rest(60.0),)), token("b")
+    tokens = TokenRotator([good, failing], clock=clock, points_check=65.0)
+    assert "a" == use(tokens, TokenExhausted("Too dear."), bot="Sora")
+    clock.go(60.0)
+    assert "b" == use(tokens, UpstreamUnreachable("No way."), avoid={good})
+
+    with tokens.lease(bot="Sora") as waiting:
+        assert waiting.token is None
+        with tokens.lease(bot="GPT-4o") as other:
+            assert other.token is good
+            assert waiting.token is failing
+
+
 # ---- points
 
 
@@ -665,5 +697,5 @@ def test_a_second_use_lets_the_line_go_on() -> None:
         with tokens.lease() as waiting:
             clock.go(60.0)
             assert waiting.wait(0) is None
-            assert sends(lease)
+            assert lease.may_send(0)
             assert waiting.token is not None

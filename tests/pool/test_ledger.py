@@ -84,6 +84,7 @@ def test_a_new_token_is_free(ledger: Ledger) -> None:
         pytest.param(lambda ledger: ledger.clear("b"), id="clear"),
         pytest.param(lambda ledger: ledger.exhaust("b"), id="exhaust"),
         pytest.param(lambda ledger: ledger.suspend("b", "Who are you?"), id="suspend"),
+        pytest.param(lambda ledger: ledger.reconsider("b"), id="reconsider"),
         pytest.param(lambda ledger: ledger.revive("b"), id="revive"),
         pytest.param(lambda ledger: ledger.retire("b", "Logged out."), id="retire"),
         pytest.param(lambda ledger: ledger.state(["a", "b"]), id="state"),
@@ -789,6 +790,44 @@ def test_a_token_that_is_accepted_again_begins_anew(ledger: Ledger, clock: Clock
     assert 60.0 == state(ledger).next_look
 
 
+# ---- reconsider
+
+
+def test_a_suspended_token_may_be_looked_at_sooner(ledger: Ledger, clock: Clock) -> None:
+    """Something about it changed; what is known of its refusals stays."""
+    ledger.enlist("a")
+    ledger.suspend("a", "Who are you?", "upstream_auth")
+    assert 60.0 == state(ledger).next_look
+    ledger.reconsider("a")
+
+    assert (0.0, Standing.SUSPENDED) == (state(ledger).next_look, state(ledger).standing)
+    ledger.suspend("a", "Who are you?", "upstream_auth")
+    assert 300.0 == state(ledger).next_look
+
+
+def test_a_retired_token_has_one_more_look(ledger: Ledger) -> None:
+    """If Poe still refuses it, it is retired again."""
+    ledger.enlist("a")
+    ledger.retire("a", "Logged out.")
+    ledger.reconsider("a")
+    assert (0.0, Standing.SUSPENDED, "Logged out.") == (
+        state(ledger).next_look,
+        state(ledger).standing,
+        state(ledger).reason,
+    )
+    ledger.suspend("a", "Logged out still.", "upstream_auth")
+
+    assert (Standing.RETIRED, "Logged out still.") == (state(ledger).standing, state(ledger).reason)
+
+
+def test_a_token_that_is_accepted_is_not_looked_at(ledger: Ledger) -> None:
+    """There is nothing to reconsider."""
+    ledger.enlist("a")
+    ledger.reconsider("a")
+
+    assert (inf, Standing.FIT) == (state(ledger).next_look, state(ledger).standing)
+
+
 # ---- strike, clear
 
 
@@ -906,6 +945,36 @@ def test_each_failure_doubles_the_backoff(ledger: Ledger, clock: Clock) -> None:
     ledger.clear("a")
     ledger.strike("a", "Overloaded.")
     assert 5.0 == due(ledger, Want("one", "ab"))
+
+
+def test_failures_at_the_same_time_are_one_failure(ledger: Ledger, clock: Clock) -> None:
+    """Ten replies that break off together say no more than one of them."""
+    ledger.enlist("a")
+    ledger.enlist("b")
+    take(ledger, "b", "busy")
+    for _ in range(10):
+        ledger.strike("a", "Overloaded.")
+
+    assert 5.0 == due(ledger, Want("one", "ab"))
+    clock.go(5.0)
+    ledger.strike("a", "Overloaded.")
+    assert 10.0 == due(ledger, Want("one", "ab"))
+
+
+def test_a_failure_that_cost_a_client_its_request_counts_for_longer(
+    ledger: Ledger, clock: Clock
+) -> None:
+    """To find out whether the token works again may cost another one."""
+    ledger.enlist("a")
+    ledger.enlist("b")
+    take(ledger, "b", "busy")
+    backoffs = []
+    for _ in range(4):
+        ledger.strike("a", "Lost.", costly=True)
+        backoffs.append(due(ledger, Want("one", "ab")))
+        clock.go(backoffs[-1])
+
+    assert [900.0, 1800.0, 3600.0, 3600.0] == backoffs
 
 
 def test_a_failure_with_one_bot_is_no_failure_with_another(ledger: Ledger, clock: Clock) -> None:

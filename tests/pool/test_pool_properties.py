@@ -1,7 +1,7 @@
 """What no schedule of requests may bring about: hypothesis looks for one that does.
 
 The whole pool is there, a rotator over a ledger over a store, but for threads: the machine calls
-what the alarm would call. All times are multiples of 1/64 s, which floats add without an error.
+what the alarm would call. All times are multiples of 1/1024 s, which floats add without an error.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from poe_proxy.errors import (
     UpstreamBlocked,
     UpstreamError,
 )
-from poe_proxy.pool.health import MARGIN
 from poe_proxy.pool.ledger import TokenState
 from poe_proxy.pool.limits import Limit, Rest, Within
 from poe_proxy.pool.memory import MemoryLedger
+from poe_proxy.pool.memory.health import MARGIN
 from poe_proxy.pool.rotator import Lease, Token, TokenRotator
 
 from ..fakes import Clock
@@ -35,6 +35,7 @@ from .test_ledger_properties import Paper
 
 KINDS: Final = {"a": "cookie", "b": "cookie", "k": "key"}
 BOTS: Final = ("", "GPT-5", "Veo-3")
+INSTANT: Final = 1 / 1024
 
 
 def _all_below(kind: type[UpstreamError]) -> Iterator[type[UpstreamError]]:
@@ -46,13 +47,13 @@ def _all_below(kind: type[UpstreamError]) -> Iterator[type[UpstreamError]]:
 
 moments = st.sampled_from([0.015625, 0.5, 2.0, 4.984375, 5.0, 10.0])
 times = moments | st.sampled_from([29.0, 60.0, 299.0, 3600.0, 90_000.0])
-pauses = st.builds(Rest, st.sampled_from([0.5, 2.0, 10.0, 45.0]))
+pauses = st.builds(Rest, st.sampled_from([0.5, 2.0, 10.0, 10.0, 45.0]))
 quotas = st.builds(Within, st.integers(1, 3), st.sampled_from([10.0, 60.0, 3600.0]))
 terms = st.fixed_dictionaries(
     {
         "rank": st.integers(0, 1),
-        "concurrency": st.sampled_from([1, 1, 2, 3]),
-        "limits": st.lists(pauses | quotas, max_size=2).map(tuple),
+        "concurrency": st.sampled_from([1, 1, 1, 2, 3]),
+        "limits": st.lists(pauses | quotas, min_size=1, max_size=2).map(tuple) | st.just(()),
         "bots": st.sampled_from([frozenset[str]()] * 3 + [frozenset({"gpt-5"})]),
     }
 )
@@ -66,6 +67,7 @@ wishes = st.fixed_dictionaries(
         "probes": st.sampled_from([True, True, False]),
     }
 )
+crowds = st.lists(wishes, max_size=4) | st.builds(lambda one: [one] * 4, wishes)
 failures = st.one_of(
     st.sampled_from([None, None, GeneratorExit(), ZeroDivisionError()]),
     st.builds(
@@ -83,8 +85,8 @@ class Request:
     lease: Lease[None]
     number: int
     came: float
-    #: Whether its place went to a streamed answer of its client.
-    gave_way: bool = False
+    #: How many may be served before it, of those that want the same.
+    ahead: float = 0
     #: What was sent last, until it has arrived.
     last: Sending | None = None
     #: The tokens that fitted it when it was looked at last.
@@ -110,7 +112,9 @@ class House(RuleBasedStateMachine):
         self.clock = Clock()
         self.store = Paper(self.clock)
         self.terms: dict[str, dict[str, Any]] = {}
-        self.places = 20
+        #: Also of those that were taken out of the pool: they hold while a lease goes on.
+        self.limits: dict[str, Sequence[Limit]] = {}
+        self.places = 0
         self.waiting: list[Request] = []
         self.served: list[Request] = []
         self.sendings: list[Sending] = []
@@ -123,11 +127,24 @@ class House(RuleBasedStateMachine):
         #: Whether it is past the time at which the line was to be served.
         self.is_late = False
 
-    @initialize(terms=pools, patience=st.sampled_from([5.0, 30.0, 100.0]))
-    def begin(self, terms: dict[str, dict[str, Any]], patience: float) -> None:
+    @initialize(
+        terms=pools,
+        patience=st.sampled_from([5.0, 30.0, 100.0]),
+        places=st.sampled_from([2, 5, 20]),
+        wishes=crowds,
+    )
+    def begin(
+        self,
+        terms: dict[str, dict[str, Any]],
+        patience: float,
+        places: int,
+        wishes: list[dict[str, Any]],
+    ) -> None:
         self.terms = terms
         self.patience = patience
+        self.places = places
         self.start()
+        self.come(wishes)
 
     def start(self) -> None:
         self.ledger = MemoryLedger(clock=self.clock, store=self.store)
@@ -142,6 +159,7 @@ class House(RuleBasedStateMachine):
         )
 
     def build(self) -> list[Token[None]]:
+        self.limits |= {name: terms["limits"] for name, terms in self.terms.items()}
         return [Token(name, None, kind=KINDS[name], **terms) for name, terms in self.terms.items()]
 
     def teardown(self) -> None:
@@ -150,9 +168,9 @@ class House(RuleBasedStateMachine):
 
     # ---- requests
 
-    @rule(wish=wishes, count=st.integers(1, 4))
-    def come(self, wish: dict[str, Any], count: int) -> None:
-        for _ in range(count):
+    @rule(wishes=crowds)
+    def come(self, wishes: list[dict[str, Any]]) -> None:
+        for wish in wishes:
             self.knock(wish)
 
     def knock(self, wish: dict[str, Any]) -> Request | float:
@@ -165,7 +183,10 @@ class House(RuleBasedStateMachine):
             self.see_who_was_served()
             assert not free, f"refused although {free} are free"
             self.see_that_it_had_to_be_refused(lease, refusal)
-            return refusal.retry_after or inf
+            # Where no time helps, what is said is when it will be looked at.
+            is_hopeless = all(state.rest == inf for state in self.states(lease).values())
+            return inf if is_hopeless else refusal.retry_after or inf
+        self.see_who_was_served()
         self.requests += 1
         request = Request(lease, self.requests, self.clock(), names=lease.names)
         if lease.token is None:
@@ -173,6 +194,7 @@ class House(RuleBasedStateMachine):
                 one for one in self.waiting if one.lease.token is None and not one.lease.refusal
             ]
             assert len(in_line) < self.places, "more wait than there are places"
+            self.count_those_ahead(request)
             self.waiting.append(request)
         else:
             self.served.append(request)
@@ -222,6 +244,9 @@ class House(RuleBasedStateMachine):
     @precondition(lambda self: self.served)
     @rule(data=st.data(), arrives=st.booleans())
     def send(self, data: st.DataObject, arrives: bool) -> None:
+        # No two things happen at the very same moment.
+        self.clock.go(INSTANT)
+        self.be_in_time()
         request = data.draw(st.sampled_from(self.served))
         token = request.lease.token
         assert token is not None
@@ -245,8 +270,7 @@ class House(RuleBasedStateMachine):
 
     def note(self, request: Request, token: Token[None]) -> None:
         now = self.clock()
-        limits = self.terms[token.name]["limits"] if token.name in self.terms else token.limits
-        request.last = Sending(token.name, now, now + MARGIN, limits)
+        request.last = Sending(token.name, now, now + MARGIN, self.limits[token.name])
         self.sendings.append(request.last)
 
     @precondition(lambda self: self.served)
@@ -268,9 +292,12 @@ class House(RuleBasedStateMachine):
         self.see_who_was_served()
 
     @precondition(lambda self: self.served)
-    @rule(data=st.data(), failure=failures)
-    def give_back(self, data: st.DataObject, failure: BaseException | None) -> None:
+    @rule(data=st.data(), failure=failures, follows=crowds)
+    def give_back(
+        self, data: st.DataObject, failure: BaseException | None, follows: list[dict[str, Any]]
+    ) -> None:
         self.end(data.draw(st.sampled_from(self.served)), failure)
+        self.come(follows)
 
     def end(self, request: Request, failure: BaseException | None = None) -> None:
         self.served.remove(request)
@@ -311,6 +338,9 @@ class House(RuleBasedStateMachine):
             *kept,
             *(one for one in self.build() if one.name not in {it.name for it in kept}),
         ]
+        for request in self.waiting:
+            # Others may want the same from now on.
+            request.ahead = inf
         self.rotator.replace(self.tokens, places=places)
         self.gone += [token for token in before if token not in self.tokens]
         self.see_who_was_served()
@@ -330,16 +360,20 @@ class House(RuleBasedStateMachine):
 
     # ---- time
 
-    @rule(seconds=times)
-    def pass_time(self, seconds: float) -> None:
+    @rule(seconds=times, follows=crowds)
+    def pass_time(self, seconds: float, follows: list[dict[str, Any]]) -> None:
         self.clock.go(seconds)
         self.be_in_time()
+        self.come(follows)
 
-    @rule(seconds=moments)
-    def pass_time_while_the_alarm_sleeps(self, seconds: float) -> None:
+    @rule(seconds=moments, follows=crowds)
+    def pass_time_while_the_alarm_sleeps(
+        self, seconds: float, follows: list[dict[str, Any]]
+    ) -> None:
         """Whoever comes, looks or leaves now finds the line as if it had been served in time."""
         self.clock.go(seconds)
         self.is_late = True
+        self.come(follows)
 
     @rule()
     def be_in_time(self) -> None:
@@ -365,27 +399,31 @@ class House(RuleBasedStateMachine):
             self.clock.go(due - due * 0.984375)
             self.be_in_time()
 
+    @precondition(lambda self: self.requests >= self.calm_until)
     @rule(wish=wishes, count=st.integers(1, 6))
     def come_back(self, wish: dict[str, Any], count: int) -> None:
-        """Whoever was refused and comes back when it may is served, if nobody else came."""
+        """Whoever may wait is served in time, and whoever was refused and comes back when it may,
+        if nobody else comes and each reply is given at once."""
+        self.calm_until = self.requests + 5
+        self.live_until(self.clock() + self.patience)
         # What is on its way may arrive later than it is reckoned.
         self.clock.go(MARGIN)
         self.be_in_time()
+        if any(state.is_struck for state in self.states(self.rotator.lease(**wish)).values()):
+            # Those in line may wait for a better one, as long as they can.
+            return
         answers = [self.knock(wish) for _ in range(count)]
         now = self.clock()
         times = sorted(now + it for it in answers if isinstance(it, float | int) and it < inf)
         for request in list(self.served):
             self.end(request)
-        for time in times[:3]:
-            self.live_until(time)
-            lease = self.rotator.lease(**wish)
-            if all(state.rest == inf for state in self.states(lease).values()):
-                return
-            came_back = self.knock(wish)
-            assert isinstance(came_back, Request), f"refused again, for {came_back} s"
-            self.live_until(self.clock() + self.patience)
-            assert came_back not in self.waiting
-            assert came_back.lease.refusal is None, "it waited in vain"
+        for time in times[:4]:
+            self.live_until(max(time, self.clock()))
+            answers.append(self.knock(wish))
+            assert isinstance(answers[-1], Request), f"refused again, for {answers[-1]} s"
+        self.live_until(self.clock() + self.patience)
+        for answer in answers:
+            assert not isinstance(answer, Request) or not answer.lease.refusal, "waited in vain"
 
     def live_until(self, time: float) -> None:
         """Let time pass; each reply that can be given is given at once."""
@@ -409,9 +447,9 @@ class House(RuleBasedStateMachine):
         except (NoTokenFree, TokenHeldBack) as refusal:
             self.end(request, refusal)
             return
-        assert may_send
-        self.note(request, token)
-        self.arrive(request)
+        if may_send:
+            self.note(request, token)
+            self.arrive(request)
         self.end(request)
 
     # ---- what is true after each step
@@ -452,21 +490,19 @@ class House(RuleBasedStateMachine):
             self.see_that_nobody_was_first(request)
 
     def see_that_nobody_was_first(self, request: Request) -> None:
+        """Without a client's key, requests are served as they came; with one, no other client is
+        served later than it would have been."""
         token = request.lease.token
         assert token is not None
         if self.ledger.state([token.name], bot=request.lease.bot)[token.name].is_struck:
             # Others may wait for a better one.
             return
         for other in self.waiting:
-            if (
-                other.lease.token is None
-                and other.number < request.number
-                and self.wants_the_same(other, request)
-            ):
-                assert self.may_overtake(request, other) or other.gave_way, "out of order"
-        for other in self.waiting:
-            if other.number < request.number and self.may_overtake(request, other):
-                other.gave_way |= other.lease.client == request.lease.client
+            if other.lease.token is None and self.wants_the_same(other, request):
+                other.ahead -= 1
+                assert other.ahead >= 0, "overtaken"
+                if not other.lease.client and not request.lease.client:
+                    assert other.number > request.number, "out of order"
 
     def wants_the_same(self, one: Request, other: Request) -> bool:
         return (
@@ -475,14 +511,17 @@ class House(RuleBasedStateMachine):
             and one.lease.bot == other.lease.bot
         )
 
-    def may_overtake(self, request: Request, other: Request) -> bool:
-        """Return whether *request* has the place of one of its own client before *other*."""
-        return request.lease.streams and any(
-            before.lease.client == request.lease.client != ""
-            and before.number <= other.number
-            and not before.lease.streams
-            for before in self.waiting
-        )
+    def count_those_ahead(self, request: Request) -> None:
+        for other in self.waiting:
+            if other.lease.token is None and other.lease.names == request.lease.names:
+                request.ahead += 1
+            if (
+                request.lease.streams
+                and request.lease.client == other.lease.client != ""
+                and not other.lease.streams
+            ):
+                # It may have to change places, so that those between the two go before it.
+                other.ahead = inf
 
     @invariant()
     def nobody_waits_in_vain(self) -> None:
@@ -532,5 +571,5 @@ class House(RuleBasedStateMachine):
 
 TestHouse = House.TestCase
 TestHouse.settings = settings(
-    max_examples=100, stateful_step_count=50, deadline=None, derandomize=True, database=None
+    max_examples=200, stateful_step_count=50, deadline=None, derandomize=True, database=None
 )

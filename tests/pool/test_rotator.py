@@ -584,3 +584,32 @@ def test_a_bot_that_no_token_is_for_is_refused() -> None:
 
     with pytest.raises(NoTokenLeft):
         use(tokens, bot="Sora")
+
+
+# ---- another chance
+
+
+def test_a_restart_looks_anew_at_what_was_set_aside() -> None:
+    """An operator who restarts may have mended what Poe refused."""
+    ledger, clock = MemoryLedger(clock=Clock()), Clock()
+    rejected = token("a")
+    before = TokenRotator([rejected], clock=clock, ledger=ledger)
+    before.suspend(rejected, TokenRejected("Log in."))
+    assert [60.0] == [state.next_look for _, state in before.states()]
+
+    after = TokenRotator([token("a")], clock=clock, ledger=ledger)
+    assert [0.0] == [state.next_look for _, state in after.states()]
+
+
+def test_another_way_to_poe_is_looked_at_at_once() -> None:
+    """A reload with another proxy, say; a reload that changes nothing says nothing."""
+    one, other = object(), object()
+    rejected = Token("a", one)
+    tokens = TokenRotator([rejected], clock=Clock(), ledger=MemoryLedger(clock=Clock()))
+    tokens.suspend(rejected, TokenRejected("Log in."))
+    looks = []
+    for upstream in (one, other):
+        tokens.replace([Token("a", upstream, limits=(Rest(10.0),))])
+        looks += [state.next_look for _, state in tokens.states()]
+
+    assert [60.0, 0.0] == looks

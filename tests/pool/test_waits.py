@@ -17,8 +17,8 @@ from poe_proxy.errors import (
     UpstreamOverloaded,
 )
 from poe_proxy.net.background import Background
-from poe_proxy.pool import prospects
 from poe_proxy.pool.limits import Rest, Within
+from poe_proxy.pool.line import prospects
 from poe_proxy.pool.memory import MemoryLedger
 from poe_proxy.pool.rotator import Lease, TokenRotator
 
@@ -535,6 +535,20 @@ def test_the_line_is_served_when_it_is_due() -> None:
         clock.go(1.0)
         assert inf == tokens.serve_due()
         assert lease.token is not None
+
+
+def test_the_line_is_served_when_any_of_it_is_due() -> None:
+    """One that waits for long does not keep those from being served that wait for less."""
+    clock = Clock()
+    tokens = TokenRotator(
+        [token("a", limits=(Rest(5.0),)), token("k", kind="key", limits=(Rest(20.0),))],
+        clock=clock,
+    )
+    use(tokens)
+    use(tokens)
+
+    with tokens.lease(kinds={"cookie"}), tokens.lease(kinds={"key"}):
+        assert 5.0 == tokens.serve_due()
 
 
 def test_a_request_that_waits_alone_is_served_by_the_alarm() -> None:

@@ -18,7 +18,7 @@ from gunicorn.config import Config as RealConfig
 from gunicorn.glogging import Logger as RealLog
 from gunicorn.workers.base import Worker as RealWorker
 
-from poe_proxy.pool.holding import StateInUse, is_held, let_go
+from poe_proxy.pool.store.holding import StateInUse, is_held, let_go
 from poe_proxy.server import gunicorn
 from poe_proxy.upstreams.poe_web import tidying
 

@@ -32,7 +32,7 @@ from poe_proxy.upstreams.poe_web.credentials import Credentials
 from poe_proxy.upstreams.poe_web.exchange import Exchange
 from poe_proxy.upstreams.poe_web.pages import ChannelData
 from poe_proxy.upstreams.poe_web.sending import Outgoing
-from poe_proxy.upstreams.poe_web.session import Session, login_failure
+from poe_proxy.upstreams.poe_web.session import Session, not_ready
 from poe_proxy.upstreams.poe_web.site import Site
 from poe_proxy.upstreams.poe_web.tidying import Tidying
 from poe_proxy.upstreams.poe_web.waiting import meanwhile, one_by_one
@@ -160,19 +160,25 @@ class PoeWeb:
     def _prepare(
         self, session: Session, name: str, prompt: str, files: Sequence[Attachment]
     ) -> Generator[Idle, None, Outgoing]:
-        """Look the bot up, and upload the files where they go ahead of the message (§16)."""
-        bot = self._bots.known(name) or (
-            yield from meanwhile(
-                lambda: self._bots.look_up(name, session), name=f"{self._label} bot"
-            )
-        )
-        bot.check(files)
+        """Look the bot up, and upload the files where they go ahead of the message (§16).
+
+        Raises what `not_ready` makes of a failure.
+        """
         tickets: Sequence[str] = ()
-        if files and bot.uploads_ahead:
-            tickets = yield from one_by_one(
-                (self._tickets.get(file, session.upload) for file in files),
-                name=f"{self._label} files",
+        try:
+            bot = self._bots.known(name) or (
+                yield from meanwhile(
+                    lambda: self._bots.look_up(name, session), name=f"{self._label} bot"
+                )
             )
+            bot.check(files)
+            if files and bot.uploads_ahead:
+                tickets = yield from one_by_one(
+                    (self._tickets.get(file, session.upload) for file in files),
+                    name=f"{self._label} files",
+                )
+        except UpstreamError as failure:
+            raise not_ready(failure) from None
         return Outgoing(bot, prompt, self._device, files, tickets)
 
     def balance(self) -> int:
@@ -214,7 +220,7 @@ class PoeWeb:
             try:
                 channel = self._open_channel()
             except UpstreamError as failure:
-                self._login_failure = login_failure(failure).with_traceback(None)
+                self._login_failure = not_ready(failure).with_traceback(None)
                 raise copy.copy(self._login_failure) from None
             else:
                 self._login_failure = None

@@ -19,15 +19,13 @@ from urllib3.filepost import encode_multipart_formdata
 
 from poe_proxy.errors import (
     LoginFailed,
-    TokenLimited,
     TokenRejected,
-    UpstreamBlocked,
-    UpstreamChanged,
     UpstreamError,
     UpstreamOverloaded,
     UpstreamProtocolError,
+    UpstreamRefused,
+    UpstreamTimeout,
     UpstreamUncertain,
-    UpstreamUnreachable,
 )
 from poe_proxy.upstreams.poe_web import formkey, graphql
 from poe_proxy.upstreams.poe_web.attachments import Attachment, read_ticket
@@ -67,20 +65,22 @@ class Clearance:
     channel: str = field(repr=False)
 
 
-def login_failure(failure: UpstreamError) -> UpstreamError:
-    """Return what a failed login means to a message that was to follow: none was sent, so another
-    account may do better."""
+def not_ready(failure: UpstreamError) -> UpstreamError:
+    """Return what *failure* means if it comes before a message is sent.
+
+    A `LoginFailed` if it is the account's or the net's, since another account may do better. Any
+    other class says by itself whose it is: the client's, the bot's or the account's.
+    """
     match failure:
         case (
-            LoginFailed()
-            | TokenRejected()
-            | TokenLimited()
-            | UpstreamBlocked()
-            | UpstreamUnreachable()
-            | UpstreamChanged()
+            UpstreamTimeout()
+            | UpstreamUncertain()
+            | UpstreamOverloaded()
+            | UpstreamProtocolError()
+            | UpstreamRefused()
         ):
-            return failure
-    return LoginFailed(failure.message, code=failure.code, retry_after=failure.retry_after)
+            return LoginFailed(failure.message, retry_after=failure.retry_after)
+    return failure
 
 
 class Session:
@@ -163,6 +163,7 @@ class Session:
         return found
 
     def _read_page(self, path: str) -> Response:
+        failure: UpstreamError
         for tries_left in reversed(range(_TRIES)):
             try:
                 response = self._ask("GET", path, reading=True)
@@ -174,7 +175,7 @@ class Session:
                     raise UpstreamProtocolError(f"Poe refuses {path} with {response.status}.")
             except UpstreamUncertain as broken:
                 # Asking for a page again costs nothing.
-                failure = UpstreamOverloaded(broken.message)
+                failure = broken
             if tries_left:
                 time.sleep(self._site.limits.retry)
         raise failure
@@ -227,7 +228,7 @@ class Session:
                 if keys.is_given and isinstance(failure, UpstreamProtocolError):
                     # There is no other key to be had, and Poe may have refused but one request.
                     self._refused = None
-                self._renewal_failure = login_failure(failure).with_traceback(None)
+                self._renewal_failure = not_ready(failure).with_traceback(None)
                 raise copy.copy(self._renewal_failure) from None
             else:
                 self._renewal_failure = None
@@ -260,21 +261,29 @@ class Session:
         out with what *clear* returns, which may wait; what it raises ends the call.
         *when_answered* is called as soon as an answer to one begins, whatever its status.
 
-        Raises `UpstreamUncertain` if it acts and its answer was lost.
+        Raises `UpstreamUncertain` if the answer was lost; if it acts, Poe may have done so.
         """
 
         def attempt(form: TagForm, cleared: Clearance) -> dict[str, Any]:
             payload = graphql.body(operation, variables, self._site)
             response = self._post(operation, payload, form, cleared, files, reading, when_answered)
             data = graphql.read_answer(
-                operation, self._site, response.status, response.headers, response.content
+                operation,
+                self._site,
+                response.status,
+                response.headers,
+                response.content,
+                reading=reading,
             )
             self._cookies.take(response.cookies)
             return data
 
         clear = clear or (lambda: self._clear(channel))
         if reading:
-            return self._twice(operation, lambda: self._renewing(attempt, clear))
+            try:
+                return self._twice(lambda: self._renewing(attempt, clear))
+            except ServerError:
+                raise graphql.changed(operation, self._site, perhaps=True) from None
         return self._renewing(attempt, clear)
 
     def _clear(self, channel: str | None = None) -> Clearance:
@@ -296,28 +305,23 @@ class Session:
             graphql.refuse_page(response.status, response.headers, response.text)
             if response.status in (400, 401, 403):
                 raise StaleSession("a file", response.status)
+            if response.status >= 500:
+                raise UpstreamOverloaded(f"Poe answered a file with {response.status}.")
             if response.status != 200:
-                raise UpstreamUncertain(f"Poe answered a file with {response.status}.")
+                raise UpstreamProtocolError(f"Poe refused a file with {response.status}.")
             return read_ticket(response.content)
 
         # Uploading a file twice does no harm.
-        return self._twice(None, lambda: self._renewing(attempt, self._clear))
+        return self._twice(lambda: self._renewing(attempt, self._clear))
 
-    def _twice(self, operation: str | None, ask: Callable[[], T]) -> T:
-        """Ask, and once more if the answer was lost: only for what changes nothing at Poe."""
+    def _twice(self, ask: Callable[[], T]) -> T:
+        """Ask, and once more if no good answer came: only for what changes nothing at Poe."""
         try:
             return ask()
-        except UpstreamUncertain as failure:
+        except (UpstreamUncertain, UpstreamOverloaded) as failure:
             log.info("%s: %s Asking again.", self._label, failure)
         time.sleep(self._site.limits.retry)
-        try:
-            return ask()
-        except ServerError as failure:
-            if operation is None:
-                raise UpstreamOverloaded(failure.message) from None
-            raise graphql.changed(operation, self._site, perhaps=True) from None
-        except UpstreamUncertain as failure:
-            raise UpstreamOverloaded(failure.message) from None
+        return ask()
 
     def _renewing(
         self, attempt: Callable[[TagForm, Clearance], T], clear: Callable[[], Clearance]

@@ -10,8 +10,14 @@ import pytest
 
 from poe_proxy.chat import ChatRequest, Idle, ImagePart, Message
 from poe_proxy.errors import (
+    BotNotAllowed,
+    BotNotFound,
+    InvalidRequest,
     LoginFailed,
     NoTokenFree,
+    PartRefused,
+    PoeProxyError,
+    PromptTooLong,
     TokenLimited,
     TokenRejected,
     UpstreamBlocked,
@@ -19,6 +25,7 @@ from poe_proxy.errors import (
     UpstreamError,
     UpstreamOverloaded,
     UpstreamProtocolError,
+    UpstreamRefused,
     UpstreamTimeout,
     UpstreamUncertain,
     UpstreamUnreachable,
@@ -32,7 +39,7 @@ from poe_proxy.upstreams.poe_web.credentials import Credentials
 from poe_proxy.upstreams.poe_web.site import Site
 
 from ...fakes import AtOnce, at_once
-from .fakes import FakeChannel, FakeSession
+from .fakes import FakeChannel, FakeSession, failing
 
 
 def asking(*urls: str) -> ChatRequest:
@@ -203,13 +210,13 @@ def test_of_many_that_wait_for_a_login_all_hear_of_its_failure() -> None:
     ],
 )
 def test_an_account_without_a_login_is_left_for_another_one(failure: UpstreamError) -> None:
-    """No message was sent, whatever went wrong; the client is still told what it was."""
+    """No message was sent, whatever went wrong; the message says what it was."""
     (login,), _ = log_in_at_once(account(), 1, failure)
     with pytest.raises(LoginFailed) as raised:
         login.result()
 
     assert raised.value.another_token
-    assert (failure.message, failure.code) == (raised.value.message, raised.value.code)
+    assert (failure.message, "upstream_login") == (raised.value.message, raised.value.code)
 
 
 @pytest.mark.parametrize(
@@ -227,6 +234,77 @@ def test_a_login_that_fails_for_a_known_reason_says_so(failure: UpstreamError) -
     (login,), _ = log_in_at_once(account(), 1, failure)
     with pytest.raises(type(failure)) as raised:
         login.result()
+
+    assert failure.retry_after == raised.value.retry_after
+
+
+# ---- what comes before the message
+
+
+def before_the_message(step: str, failure: Exception) -> PoeWeb:
+    """An account that is logged in, and whose *step* fails."""
+
+    class Session(FakeSession):
+        def upload(self, file: Attachment) -> str:
+            raise failure
+
+    look_up = failing(failure) if step == "the look-up" else lambda: {"bot": {}}
+    web = account()
+    web._session = Session(HandleBotLandingPageQuery=look_up)
+    web._channel = FakeChannel()
+    return web
+
+
+STEPS = pytest.mark.parametrize("step", ["the look-up", "the upload"])
+
+
+@STEPS
+@pytest.mark.parametrize(
+    "failure",
+    [
+        UpstreamTimeout("Poe did not answer in time."),
+        UpstreamUncertain("The connection to Poe was reset before it answered."),
+        UpstreamOverloaded("Poe answered with 502."),
+        UpstreamProtocolError("Poe took a file and gave no ticket for it."),
+        UpstreamRefused("Poe refused HandleBotLandingPageQuery: no."),
+    ],
+)
+def test_an_account_that_fails_before_the_message_is_left_for_another_one(
+    step: str, failure: UpstreamError
+) -> None:
+    """The bot could not be looked up, or a file not be uploaded, so no message was sent."""
+    web = before_the_message(step, failure)
+    with pytest.raises(LoginFailed) as raised:
+        list(web.reply(asking("data:image/png,1"), "Assistant", at_once))
+
+    assert raised.value.another_token
+    assert (failure.message, "upstream_login") == (raised.value.message, raised.value.code)
+    assert ["HandleBotLandingPageQuery"] == web._session.calls
+
+
+@STEPS
+@pytest.mark.parametrize(
+    "failure",
+    [
+        BotNotFound("no such bot"),
+        BotNotAllowed("not for this account"),
+        PartRefused("no such image"),
+        PromptTooLong("413"),
+        InvalidRequest("not an image"),
+        TokenRejected("the login page"),
+        TokenLimited("429", retry_after=90),
+        UpstreamBlocked("a challenge"),
+        UpstreamUnreachable("no route"),
+        UpstreamChanged("a new hash"),
+    ],
+)
+def test_what_fails_before_the_message_for_a_known_reason_says_so(
+    step: str, failure: PoeProxyError
+) -> None:
+    """These say by themselves whose trouble it is: the client's, the bot's or the account's."""
+    web = before_the_message(step, failure)
+    with pytest.raises(type(failure)) as raised:
+        list(web.reply(asking("data:image/png,1"), "Assistant", at_once))
 
     assert failure.retry_after == raised.value.retry_after
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -306,6 +308,78 @@ def test_an_upload_has_one_part(poe: Poe, session: Session) -> None:
     assert b"Content-Type: text/plain\r\n\r\nthe notes\r\n" in body
     assert "poe-formkey" in headers
     assert not {"poe-tag-id", "poe-tchannel"} & headers.keys()
+
+
+# ---- what only reads
+
+
+def reset(handler: Any) -> None:
+    """End the connection without an answer, as a proxy or a firewall may."""
+    handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    handler.close_connection = True
+
+
+READS: dict[str, tuple[str, int, Callable[[Session], object]]] = {
+    "a page": ("/api/settings", 3, Session.channel_data),
+    "a question": ("/api/gql_POST", 2, lambda session: session.call("settingsPageQuery", {})),
+    "a file": (
+        "/api/finish_upload_POST",
+        2,
+        lambda session: session.upload(Attachment("a", "text/plain", b"a")),
+    ),
+}
+EACH_READ = pytest.mark.parametrize(("path", "times", "read"), READS.values(), ids=READS)
+
+
+@pytest.fixture
+def hasty(poe: Poe) -> Iterator[Session]:
+    """A session that asks again at once."""
+    site = Site.load()
+    object.__setattr__(site.limits, "retry", 0)
+    made = Session(Credentials.parse("p-b=given"), site, url=poe.url, proxy=None, label="test")
+    yield made
+    made.close()
+
+
+@EACH_READ
+@pytest.mark.parametrize(
+    ("answer", "kind", "words"),
+    [
+        (reset, errors.UpstreamUncertain, "The connection to Poe was"),
+        (give(502), errors.UpstreamOverloaded, "502"),
+        (give(503), errors.UpstreamOverloaded, "503"),
+    ],
+    ids=["lost", "502", "503"],
+)
+def test_a_read_that_fails_again_and_again_says_what_happened(
+    poe: Poe,
+    hasty: Session,
+    path: str,
+    times: int,
+    read: Callable[[Session], object],
+    answer: Callable[[Any], None],
+    kind: type[errors.UpstreamError],
+    words: str,
+) -> None:
+    """Poe is overloaded only where it says so itself, by a status of 5xx."""
+    poe.answers[path] = answer
+    with pytest.raises(errors.UpstreamError, match=words) as raised:
+        read(hasty)
+
+    assert kind is type(raised.value)
+    assert [path] * times == [one for one, _, _ in poe.seen]
+
+
+@EACH_READ
+def test_a_read_that_is_refused_is_not_asked_again(
+    poe: Poe, hasty: Session, path: str, times: int, read: Callable[[Session], object]
+) -> None:
+    """The same answer would come."""
+    poe.answers[path] = give(404)
+    with pytest.raises(errors.UpstreamProtocolError, match="404"):
+        read(hasty)
+
+    assert [path] == [one for one, _, _ in poe.seen]
 
 
 # ---- keys

@@ -53,13 +53,13 @@ def test_a_page_that_does_not_come_is_asked_for_again(
 
 
 def test_an_outage_is_no_fault_of_the_token(account: Account, control: Callable[..., Any]) -> None:
-    """When the page never comes, another token may try: nothing was sent. Its code says why."""
+    """When the page never comes, another token may try: nothing was sent. The message says why."""
     control(fail={"path": "/", "account": account.label, "times": 99, "with": {"http": 502}})
     raised = failure_of(account.web(), "hello")
 
     # Not `UpstreamOverloaded`, which would be held against the bot.
     assert isinstance(raised, errors.LoginFailed)
-    assert "upstream_overloaded" == raised.code
+    assert ("upstream_login", "Poe answers / with 502.") == (raised.code, raised.message)
     assert raised.another_token
 
 
@@ -162,22 +162,23 @@ def test_a_page_that_changed_says_what_to_do(account: Account) -> None:
 
 
 @pytest.mark.parametrize(
-    ("faults", "code"),
+    ("faults", "words"),
     [
-        ([{"path": "/", "with": {"script-loops": 1}}], "upstream_protocol"),
-        ([{"path": "/", "with": {"slow": 3}}], "upstream_timeout"),
+        ([{"path": "/", "with": {"script-loops": 1}}], "form key cannot be computed"),
+        ([{"path": "/", "with": {"slow": 3}}], "did not answer in time"),
+        ([{"path": "/", "times": 3, "with": {"reset": 1}}], "The connection to Poe was"),
         (
             [
                 {"path": "/", "with": {"slow": 0}},
                 {"path": "/api/settings", "with": {"http": 404}},
             ],
-            "upstream_protocol",
+            "/api/settings with 404",
         ),
     ],
-    ids=["its script loops", "it is silent", "it has no channel"],
+    ids=["its script loops", "it is silent", "it is reset", "it has no channel"],
 )
 def test_a_page_that_is_of_no_use_leads_to_another_account(
-    account: Account, control: Callable[..., Any], faults: list[dict[str, Any]], code: str
+    account: Account, control: Callable[..., Any], faults: list[dict[str, Any]], words: str
 ) -> None:
     """Nothing was sent; and once the page is good again, so is the account."""
     control(
@@ -188,7 +189,8 @@ def test_a_page_that_is_of_no_use_leads_to_another_account(
     raised = failure_of(web, "hello")
 
     assert isinstance(raised, errors.LoginFailed)
-    assert (code, True) == (raised.code, raised.another_token)
+    assert ("upstream_login", True) == (raised.code, raised.another_token)
+    assert words in raised.message
     assert [] == account.sends()
     control(page_without_channel=False)
     assert "hi" == ask(web, "!echo hi").text

@@ -13,14 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from poe_proxy.pool.holding import StateInUse, hold, is_held, let_go
+from poe_proxy.pool.store.holding import StateInUse, hold, is_held, let_go
 
-from ..fakes import log_lines
+from ...fakes import log_lines
 
 _HOLD = """
 import os, sys
 from pathlib import Path
-from poe_proxy.pool.holding import hold
+from poe_proxy.pool.store.holding import hold
 
 hold(Path(sys.argv[1]))
 print(os.getpid(), flush=True)
@@ -30,7 +30,7 @@ sys.stdin.read()
 _FORK = """
 import os, sys
 from pathlib import Path
-from poe_proxy.pool.holding import hold, is_held
+from poe_proxy.pool.store.holding import hold, is_held
 
 hold(Path(sys.argv[1]))
 if os.fork():

@@ -26,9 +26,9 @@ from math import inf
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-from poe_proxy.pool.health import MARGIN
-from poe_proxy.pool.holding import PATIENCE, hold, is_held, let_go
+from poe_proxy.pool.memory.health import MARGIN
 from poe_proxy.pool.store import Note, Remembered, Renewals, Store
+from poe_proxy.pool.store.holding import PATIENCE, hold, is_held, let_go
 
 log = logging.getLogger(__name__)
 

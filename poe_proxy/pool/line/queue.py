@@ -12,9 +12,9 @@ from poe_proxy.errors import PoeProxyError
 from poe_proxy.pool import refusals
 from poe_proxy.pool.leases import Lease
 from poe_proxy.pool.ledger import Ledger, Standing, Want
-from poe_proxy.pool.line import Line
-from poe_proxy.pool.members import Members
-from poe_proxy.pool.prospects import ROUNDING, Habits, Prospects
+from poe_proxy.pool.line.order import Line
+from poe_proxy.pool.line.prospects import ROUNDING, Habits, Prospects
+from poe_proxy.pool.members import MOST_KEPT, Members
 
 log = logging.getLogger(__name__)
 
@@ -124,7 +124,6 @@ class Queue(Generic[U]):
                 if lease.id in served.lent:
                     self._line.remove(lease, now)
                     self._grant(lease, served.lent[lease.id], now)
-            self._prospects.line_changed()
         self._set_due(now + served.due if self._line else inf, now)
 
     def refuse_hopeless(self, now: float) -> None:
@@ -166,6 +165,8 @@ class Queue(Generic[U]):
 
     def note_short(self, name: str, bot: str, reason: str) -> None:
         """Note that a token rests because it had no points for *bot*, in Poe's words."""
+        if len(self._short) >= MOST_KEPT:
+            self._short.clear()
         self._short[name, bot.casefold()] = reason
 
     def _grant(self, lease: Lease[U], name: str, now: float) -> None:

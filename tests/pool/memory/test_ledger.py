@@ -11,7 +11,7 @@ from poe_proxy.pool.limits import Rest, Within
 from poe_proxy.pool.memory import MemoryLedger
 from poe_proxy.pool.store import Note, Remembered, Store
 
-from ..fakes import Clock
+from ...fakes import Clock
 
 
 class Watching:

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from poe_proxy.pool.forecast import SHORTEST, Forecast, Future, Usual
 from poe_proxy.pool.ledger import Outlook
 from poe_proxy.pool.limits import Rest, Within
+from poe_proxy.pool.line.forecast import SHORTEST, Forecast, Future, Usual
 
 NOW = 1000.0
 
@@ -88,7 +88,15 @@ def test_a_rest_for_one_bot_does_not_hold_back_the_others() -> None:
 
     assert [0.0] == served(ahead, 1, bot="GPT-4o")
     assert [50.0] == served(ahead, 1, bot="Sora")
-    assert [60.0] == served(ahead, 1)
+
+
+def test_what_waits_for_a_bot_keeps_no_other_out() -> None:
+    """The token is not kept for it: others have it meanwhile, and their time is theirs."""
+    ahead = forecast(a=future(bots={"sora": 50.0}, limits=(Rest(20.0),)))
+
+    assert [50.0] == served(ahead, 1, bot="Sora")
+    assert [0.0, 20.0, 40.0, 60.0] == served(ahead, 4)
+    assert [80.0] == served(ahead, 1, bot="Sora")
 
 
 # ---- several
@@ -109,6 +117,18 @@ def test_lower_ranks_are_lent_first() -> None:
 
     assert [0] == served(ahead, 1)
     assert [0] == served(ahead, 1, "c")
+
+
+def test_of_equals_the_longest_unused_is_lent_first() -> None:
+    """As the ledger does it."""
+    ahead = forecast(
+        a=future(turn=7, limits=(Rest(10.0),)), b=future(turn=5, limits=(Rest(10.0),)), c=future()
+    )
+
+    assert ["c", "c"] == [ahead.first(frozenset("abc"))[1] for _ in range(2)]
+    ahead.serve(frozenset("abc"))
+    ahead.serve(frozenset("abc"))
+    assert (NOW, "a") == ahead.first(frozenset("ab"))
 
 
 def test_without_a_token_nothing_is_served() -> None:

@@ -49,6 +49,8 @@ class Future:
     """When one token can be used, and after that."""
 
     rank: int
+    #: Of two that can be lent at the same time, the lower one is.
+    turn: int
     concurrency: int
     limits: Sequence[Limit]
     #: When it was used, in rising order.
@@ -73,6 +75,7 @@ class Future:
         now: float,
         *,
         rank: int,
+        turn: int = 0,
         concurrency: int,
         limits: Sequence[Limit],
         served: Collection[float] = (),
@@ -84,6 +87,7 @@ class Future:
         ends = sorted(max(now, at + lasts) for at in served)
         future = cls(
             rank,
+            turn,
             concurrency,
             limits,
             [now - ago for ago in outlook.uses],
@@ -105,7 +109,7 @@ class Future:
         return max(self.rested, self.bots.get(bot, 0.0))
 
     def next(self, bot: str) -> float:
-        """Return when it can be lent for *bot*."""
+        """Return when it can be lent for *bot*, in lower case; empty: for any other."""
         room = self.ends[-self.concurrency] if len(self.ends) >= self.concurrency else 0.0
         return max(self.ready, room, self.bots.get(bot, 0.0))
 
@@ -151,7 +155,8 @@ class Forecast:
         self._own: set[str] = set()
         #: For what was asked: when each token could be lent, the first one first. What has been
         #: lent since stands there with a time that is over.
-        self._heaps: dict[tuple[frozenset[str], str], list[tuple[float, int, str]]] = {}
+        self._heaps: dict[tuple[frozenset[str], str], list[tuple[float, int, int, str]]] = {}
+        self._turn = max((future.turn for future in futures.values()), default=0)
 
     @property
     def futures(self) -> Mapping[str, Future]:
@@ -167,9 +172,9 @@ class Forecast:
             heap = self._heaps[key] = [self._entry(name, bot) for name in names]
             heapify(heap)
         while heap:
-            entry = self._entry(heap[0][2], bot)
+            entry = self._entry(heap[0][-1], bot)
             if entry == heap[0]:
-                return entry[0], entry[2]
+                return entry[0], entry[-1]
             heapreplace(heap, entry)
         return inf, ""
 
@@ -178,16 +183,20 @@ class Forecast:
         if name not in self._own:
             self._own.add(name)
             self._futures[name] = self._futures[name].copy()
+        self._turn += 1
+        self._futures[name].turn = self._turn
         self._futures[name].lend(at)
 
     def serve(self, names: frozenset[str], bot: str = "", now: float = 0.0) -> float:
         """Let one more place be served, and not before *now*; return when that is."""
         at, name = self.first(names, bot)
         at = max(at, now)
-        if at < inf:
+        # Where only the bot has to rest, others are served before with the same token. They shall
+        # not be refused for its sake: better that one of them waits in vain.
+        if at < inf and at <= max(self._now, now, self._futures[name].next("")):
             self.lend(name, at)
         return at
 
-    def _entry(self, name: str, bot: str) -> tuple[float, int, str]:
+    def _entry(self, name: str, bot: str) -> tuple[float, int, int, str]:
         future = self._futures[name]
-        return (max(self._now, future.next(bot)), future.rank, name)
+        return max(self._now, future.next(bot)), future.rank, future.turn, name

@@ -7,7 +7,7 @@ lower case here, as `handle` writes them; an empty one stands for all.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Final
 
@@ -18,6 +18,10 @@ from poe_proxy.pool.store import Note
 #: the most.
 FIRST_BACKOFF: Final = 5.0
 MOST_BACKOFF: Final = 300.0
+#: The same after a failure that was the client's too, because its request may not be sent again:
+#: to find out whether the token works again may cost one more.
+FIRST_COSTLY_BACKOFF: Final = 900.0
+MOST_COSTLY_BACKOFF: Final = 3600.0
 #: Seconds from the end of the last backoff until the failures are forgotten.
 FORGIVEN_AFTER: Final = 3600.0
 
@@ -30,9 +34,12 @@ LAST_REFUSAL: Final = len(LOOKS) + 1
 MARGIN: Final = 5.0
 
 
-def backoff(strikes: int) -> float:
+def backoff(strikes: int, *, costly: bool = False) -> float:
     """Return the seconds for which a token is passed over after so many *strikes* in a row."""
-    return min(MOST_BACKOFF, FIRST_BACKOFF * 2.0 ** min(strikes - 1, 30))
+    first, most = FIRST_BACKOFF, MOST_BACKOFF
+    if costly:
+        first, most = FIRST_COSTLY_BACKOFF, MOST_COSTLY_BACKOFF
+    return min(most, first * 2.0 ** min(strikes - 1, 30))
 
 
 def next_look(refusals: int) -> float | None:
@@ -160,13 +167,15 @@ class Health:
         if known is None or known.until < now + seconds:
             self.rests[bot] = Rest(now + seconds, reason)
 
-    def strike(self, reason: str, bot: str, now: float) -> None:
+    def strike(self, reason: str, bot: str, now: float, *, costly: bool = False) -> None:
         """Note a failure; one that is forgotten does not count."""
         known = self.strikes.get(bot)
         if known is None or known.forgotten_at <= now:
             known = self.strikes[bot] = Strike(0, now, reason)
-        known.count += 1
-        known.until = now + backoff(known.count)
+        if known.until <= now:
+            # Requests that were under way together fail together: that counts once.
+            known.count += 1
+        known.until = max(known.until, now + backoff(known.count, costly=costly))
         known.reason = reason
 
     def clear(self, bot: str) -> bool:
@@ -186,6 +195,15 @@ class Health:
             self.retire(reason, code)
         else:
             self.suspension = Suspension(count, now + look, reason, code)
+
+    def reconsider(self, now: float) -> None:
+        """Let a refusal be looked at anew, and now; that of a retired token for one last time."""
+        if retired := self.retirement:
+            count = LAST_REFUSAL - 1
+            self.suspension = Suspension(count, now, retired.reason, retired.code)
+            self.retirement = None
+        elif self.suspension:
+            self.suspension = replace(self.suspension, look_at=now)
 
     def revive(self) -> None:
         """Forget everything but a retirement."""

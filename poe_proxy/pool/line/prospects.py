@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from math import inf
 from typing import Any, Final, Protocol
 
-from poe_proxy.pool.forecast import Forecast, Future, Usual
 from poe_proxy.pool.ledger import Ledger
+from poe_proxy.pool.line.forecast import Forecast, Future, Usual
 from poe_proxy.pool.members import Members
 
 #: The most slots that are promised at a time: a day of one account that answers once a minute.
@@ -120,11 +120,10 @@ class Prospects:
         forecast = Forecast(futures, now)
         late = []
         for number, place in enumerate(line):
-            at, name = forecast.first(place.names, place.bot)
-            if at > place.deadline + ROUNDING:
+            if forecast.first(place.names, place.bot)[0] > place.deadline + ROUNDING:
                 late.append(number)
             else:
-                forecast.lend(name, at)
+                forecast.serve(place.names, place.bot)
         return late
 
     def is_held(self, place: Hopeful, now: float) -> bool:
@@ -170,6 +169,7 @@ class Prospects:
                     outlook,
                     now,
                     rank=token.rank,
+                    turn=self._members.turn(name),
                     concurrency=token.concurrency,
                     limits=token.limits,
                     served=self._members.served(name),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from poe_proxy.pool.line import Line
+from poe_proxy.pool.line.order import Line
 
 ANY = frozenset({"a", "b"})
 

@@ -9,13 +9,13 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from poe_proxy.pool.entries import Entry
-from poe_proxy.pool.health import Health, handle
 from poe_proxy.pool.ledger import Ledger, Outlook, Served, TokenState, Want
-from poe_proxy.pool.lending import PLACE, Round
 from poe_proxy.pool.limits import Limit
+from poe_proxy.pool.memory.entries import Entry
+from poe_proxy.pool.memory.health import Health, handle
+from poe_proxy.pool.memory.lending import PLACE, Round
+from poe_proxy.pool.memory.uses import Use
 from poe_proxy.pool.store import Forgetful, Store
-from poe_proxy.pool.uses import Use
 
 
 @dataclass(slots=True)
@@ -152,9 +152,9 @@ class MemoryLedger(Ledger):
         with self._change(name) as (health, now):
             health.set_to_rest(seconds, reason, handle(bot), now)
 
-    def strike(self, name: str, reason: str = "", *, bot: str = "") -> None:
+    def strike(self, name: str, reason: str = "", *, bot: str = "", costly: bool = False) -> None:
         with self._change(name) as (health, now):
-            health.strike(reason, handle(bot), now)
+            health.strike(reason, handle(bot), now, costly=costly)
 
     def clear(self, name: str, *, bot: str = "") -> None:
         with self._lock:
@@ -170,6 +170,10 @@ class MemoryLedger(Ledger):
     def suspend(self, name: str, reason: str, code: str = "") -> None:
         with self._change(name) as (health, now):
             health.suspend(reason, code, now)
+
+    def reconsider(self, name: str) -> None:
+        with self._change(name) as (health, now):
+            health.reconsider(now)
 
     def revive(self, name: str) -> None:
         with self._change(name) as (health, _):

@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
-from poe_proxy.pool import journal as module
-from poe_proxy.pool.health import MARGIN
-from poe_proxy.pool.holding import StateInUse, is_held
-from poe_proxy.pool.journal import RETRY, Journal, since_boot, this_boot
+from poe_proxy.pool.memory.health import MARGIN
 from poe_proxy.pool.store import Note, Remembered
+from poe_proxy.pool.store import journal as module
+from poe_proxy.pool.store.holding import StateInUse, is_held
+from poe_proxy.pool.store.journal import RETRY, Journal, since_boot, this_boot
 
-from ..fakes import Clock, log_lines
+from ...fakes import Clock, log_lines
 
 #: 2026-08-01, 00:00 UTC.
 MIDNIGHT = 1_785_542_400.0
@@ -315,7 +315,7 @@ def test_a_clock_that_goes_back_makes_no_use_younger_than_now(machine: Machine) 
 
 def test_this_machine_has_a_time_since_its_start_and_a_name_for_it() -> None:
     """Two processes find the same."""
-    script = "from poe_proxy.pool.journal import *; print(this_boot(), since_boot())"
+    script = "from poe_proxy.pool.store.journal import *; print(this_boot(), since_boot())"
     before = since_boot()
     boot, up = subprocess.check_output([sys.executable, "-c", script], text=True).split()
 
@@ -413,7 +413,7 @@ def test_a_second_server_is_refused(tmp_path: Path) -> None:
     """As long as the first one has the file, however it was begun."""
     path = tmp_path / "state.sqlite3"
     script = (
-        "import sys; from pathlib import Path; from poe_proxy.pool.journal import Journal;"
+        "import sys; from pathlib import Path; from poe_proxy.pool.store.journal import Journal;"
         "journal = Journal(Path(sys.argv[1])); print(flush=True); sys.stdin.read()"
     )
     with subprocess.Popen(
@@ -435,7 +435,7 @@ def test_what_was_written_outlives_sigkill(tmp_path: Path) -> None:
     path = tmp_path / "state.sqlite3"
     script = (
         "import sys; from pathlib import Path; from itertools import count;"
-        "from poe_proxy.pool.journal import Journal; journal = Journal(Path(sys.argv[1]))\n"
+        "from poe_proxy.pool.store.journal import Journal; journal = Journal(Path(sys.argv[1]))\n"
         "for use in count():\n"
         "    journal.add_use('a', str(use))\n"
         "    journal.settle_use(str(use), 0.0)\n"

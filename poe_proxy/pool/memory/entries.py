@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import inf
 
-from poe_proxy.pool.health import Health, Verdict
 from poe_proxy.pool.ledger import Outlook, Standing, TokenState
 from poe_proxy.pool.limits import Limit
+from poe_proxy.pool.memory.health import Health, Verdict
+from poe_proxy.pool.memory.uses import Uses
 from poe_proxy.pool.store import Store
-from poe_proxy.pool.uses import Uses
 
 
 @dataclass(eq=False, slots=True)
