@@ -188,8 +188,6 @@ class Asking:
         self._host, self._port = parts.hostname or "", parts.port or 80
         self._has_hung_up = False
         self._has_ended = threading.Event()
-        self._connection: http.client.HTTPConnection | None = None
-        # The connection gives its socket away once the answer has begun.
         self._socket: socket.socket | None = None
 
     def run(self) -> None:
@@ -199,15 +197,14 @@ class Asking:
         if wish.trouble is not None:
             attempt.trouble, attempt.explains = wish.trouble.words, wish.trouble.explains
             attempt.shortens = wish.trouble.shortens
-        try:
-            self._ask()
-        except (OSError, http.client.HTTPException) as broken:
-            self._note_broken(broken)
-        finally:
-            self._has_ended.set()
-            attempt.ended = time.monotonic()
-            if self._connection is not None:
-                self._connection.close()
+        with contextlib.ExitStack() as stack:
+            try:
+                self._ask(stack)
+            except (OSError, http.client.HTTPException) as broken:
+                self._note_broken(broken)
+            finally:
+                self._has_ended.set()
+                attempt.ended = time.monotonic()
 
     def _note_broken(self, broken: Exception) -> None:
         attempt = self._attempt
@@ -221,13 +218,13 @@ class Asking:
         else:
             attempt.outcome = "cut"
 
-    def _ask(self) -> None:
+    def _ask(self, stack: contextlib.ExitStack) -> None:
         wish = self._wish
         body = json.dumps(self._body()).encode()
         connection = http.client.HTTPConnection(self._host, self._port, timeout=PATIENCE)
-        self._connection = connection
         connection.connect()
-        self._socket = connection.sock
+        # The connection gives its socket away once the answer has begun.
+        self._socket = stack.enter_context(connection.sock)
         if wish.sip:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         connection.putrequest("POST", "/v1/chat/completions")
@@ -243,7 +240,7 @@ class Asking:
         if wish.hangs_up is not None:
             threading.Thread(target=self._hang_up, args=(wish.hangs_up,), daemon=True).start()
         connection.send(body)
-        response = connection.getresponse()
+        response = stack.enter_context(connection.getresponse())
         self._attempt.status = response.status
         self._attempt.request_id = response.getheader("x-request-id") or ""
         if response.status != 200:
