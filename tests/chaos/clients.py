@@ -113,9 +113,12 @@ class Clients:
 
     def _patiently(self, name: str, key: str, wish: Wish) -> None:
         """Ask, and once more when `Retry-After` has passed, as long as it is worth it."""
+        was_refused = False
         for _ in range(1 + RETURNS):
             attempt = self._record.begin(name, wish.model, streams=wish.streams)
+            attempt.returns = was_refused
             Asking(attempt, wish, self._url, key).run()
+            was_refused = attempt.outcome == "refused"
             if attempt.outcome == "down":
                 self._stopping.wait(2.0)
             elif attempt.outcome != "refused" or not (0 < (attempt.retry_after or 0) <= LONGEST):
