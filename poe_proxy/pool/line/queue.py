@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 from poe_proxy.errors import PoeProxyError
 from poe_proxy.pool import refusals
 from poe_proxy.pool.leases import Lease
-from poe_proxy.pool.ledger import Ledger, Standing, Want
+from poe_proxy.pool.ledger import Ledger, Standing, Want, handle
 from poe_proxy.pool.line.order import Line
 from poe_proxy.pool.line.prospects import ROUNDING, Habits, Prospects
 from poe_proxy.pool.members import MOST_KEPT, Members
@@ -167,7 +167,7 @@ class Queue(Generic[U]):
         """Note that a token rests because it had no points for *bot*, in Poe's words."""
         if len(self._short) >= MOST_KEPT:
             self._short.clear()
-        self._short[name, bot.casefold()] = reason
+        self._short[name, handle(bot)] = reason
 
     def _grant(self, lease: Lease[U], name: str, now: float) -> None:
         lease.token = token = self._members.tokens[name]
@@ -196,7 +196,7 @@ class Queue(Generic[U]):
             # cost a look at each.
             return refusals.not_free(self._promise(lease, now))
         states = self._ledger.state(lease.names, bot=lease.bot)
-        bot = lease.bot.casefold()
+        bot = handle(lease.bot)
         return refusals.held_back(
             states.values(),
             lambda: self._promise(lease, now),
