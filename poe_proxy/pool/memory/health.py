@@ -1,7 +1,7 @@
 """What failed on one token, and how long that is remembered.
 
-Without a clock and without a lock: the ledger has both. All times are on its clock. Bots are in
-lower case here, as `handle` writes them; an empty one stands for all.
+Without a clock and without a lock: the ledger has both. All times are on its clock. Bots are
+spelled as `ledger.handle` does it; an empty one stands for all.
 """
 
 from __future__ import annotations
@@ -30,9 +30,6 @@ LOOKS: Final = (60.0, 300.0, 900.0, 3600.0, 3600.0)
 #: The refusals, a look apart, after which a token is retired.
 LAST_REFUSAL: Final = len(LOOKS) + 1
 
-#: Seconds after which a request has arrived at Poe, or never will.
-MARGIN: Final = 5.0
-
 
 def backoff(strikes: int, *, costly: bool = False) -> float:
     """Return the seconds for which a token is passed over after so many *strikes* in a row."""
@@ -45,11 +42,6 @@ def backoff(strikes: int, *, costly: bool = False) -> float:
 def next_look(refusals: int) -> float | None:
     """Return the seconds until the look that follows so many *refusals*; None: there is none."""
     return LOOKS[refusals - 1] if refusals < LAST_REFUSAL else None
-
-
-def handle(bot: str) -> str:
-    """Return the one spelling of a bot's handle."""
-    return bot.casefold()
 
 
 @dataclass(frozen=True, slots=True)

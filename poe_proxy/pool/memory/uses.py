@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import inf
 
+from poe_proxy.pool.ledger import MARGIN
 from poe_proxy.pool.limits import Limit
-from poe_proxy.pool.memory.health import MARGIN
 from poe_proxy.pool.store import Store
 
 

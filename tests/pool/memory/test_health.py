@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from poe_proxy.pool.ledger import Standing
-from poe_proxy.pool.memory.health import MARGIN, Health, backoff, next_look
+from poe_proxy.pool.ledger import MARGIN, Standing
+from poe_proxy.pool.memory.health import Health, backoff, next_look
 from poe_proxy.pool.store import Note
 
 
