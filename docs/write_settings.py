@@ -99,7 +99,7 @@ def _rows(settings: type) -> Iterator[str]:
 
 def _meaning(one: Setting) -> str:
     alias = f" `{one.alias}` is the same setting." if one.alias else ""
-    restart = " A change takes a restart." if one.needs_restart else ""
+    restart = " A change needs a restart." if one.needs_restart else ""
     return f"{one.meaning}{alias}{restart}"
 
 

@@ -1,4 +1,4 @@
-"""Builds the objects and joins them, nothing more; and again when the settings are read anew."""
+"""Builds the objects and joins them, at the start and at each reload; nothing more."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ class _House:
                 log.exception("Not reloaded, going on as before.")
 
     def _replace(self, settings: Settings) -> None:
-        """Let *settings* hold from now on; nothing changes if this raises."""
+        """Use *settings* from now on; nothing changes if this raises."""
         models = Models.load(settings.models)
         before, tokens = self._tokens, self._make(settings)
         self._rotator.replace(
@@ -190,7 +190,7 @@ def _journal(settings: Settings) -> Journal | None:
 
 
 def _warn(settings: Settings) -> None:
-    """Log what is allowed, but unwise."""
+    """Log settings that are allowed, but unwise."""
     if EXAMPLE_KEY in settings.auth_keys:
         log.warning(
             "AuthKey holds %s, the key of every example: anyone who can reach this server can "

@@ -34,7 +34,7 @@ the token, and whether a second try makes sense: all of it is read from the clas
       - ToolsRefused          400  the bot takes no tools, or not this tool choice
     + PartRefused             400  this way to Poe does not take a part of a message
     + TokenRejected           502  Poe no longer takes this token
-    + TokenHeldBack           429  this token was set to rest before the request was sent
+    + TokenHeldBack           429  this token was limited or set aside before anything was sent
     + TokenLimited            429  this token has had its share for now
       - TokenExhausted        429  its account is out of points, or has had its share of the bot
 """
@@ -43,7 +43,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal, TypeAlias
 
-#: What a failure is remembered of: the account, or the account together with the bot.
+#: What a failure counts against: the account, or the account together with the bot.
 Scope: TypeAlias = Literal["account", "bot"]
 
 
@@ -165,12 +165,13 @@ class UpstreamError(PoeProxyError):
     is_of_token: ClassVar[bool] = False
     #: Seconds that the token rests afterwards unless Poe says for how long; None: no rest.
     rest: ClassVar[float | None] = None
-    #: Whether the token is set aside until Poe is seen to accept it again.
+    #: Whether the token is suspended: set aside until Poe is seen to accept it again.
     suspends: ClassVar[bool] = False
-    #: Whether the account has no points for this bot: it rests for it, and its balance says
-    #: whether it has none at all.
+    #: Whether the account has no points for this bot: it rests for this bot, and its balance says
+    #: whether it rests for all.
     is_out_of_points: ClassVar[bool] = False
-    #: Of what this is remembered for a while, so that the next request goes elsewhere if it can.
+    #: What this counts against for a while, so that the next request goes elsewhere if it can;
+    #: None: nothing.
     strikes: ClassVar[Scope | None] = None
 
 
@@ -342,7 +343,7 @@ class PartRefused(UpstreamError):
 
 
 class TokenRejected(UpstreamError):
-    """Poe does not accept this token; it is set aside for now, and another may still work."""
+    """Poe does not accept this token; it is suspended, and another may still work."""
 
     code = "upstream_auth"
     another_token = True
@@ -351,7 +352,7 @@ class TokenRejected(UpstreamError):
 
 
 class TokenHeldBack(UpstreamError):
-    """The token was lent, but before anything was sent it was set to rest or set aside."""
+    """The token was lent, but before anything was sent it was limited or set aside."""
 
     status = 429
     type = "rate_limit_error"

@@ -21,12 +21,12 @@ from poe_proxy.upstreams.base import TICK, Upstream
 
 log = logging.getLogger(__name__)
 
-#: Sends for one request that may fail for a reason that is not the token's own: what fails for
-#: so many fails for all, and each costs the client time and perhaps points.
+#: Sends for one request that may fail for a reason that is not the token's own: what fails so often
+#: fails everywhere, and each send costs the client time and perhaps points.
 ATTEMPTS: Final = 4
 
-#: Seconds from its arrival in which a request is tried again, even where none waits in line for
-#: so long: a token that is free costs no wait.
+#: Seconds from its arrival for which a request is tried again, even if it may wait in line for a
+#: shorter time: a token that is free costs no wait.
 KEEP_TRYING: Final = 10.0
 
 
@@ -164,8 +164,8 @@ class _Tries:
         self.kinds = kinds
         #: Those that it is not sent to again.
         self.tried: set[Token[Upstream]] = set()
-        #: Whether it may go to a token that failed a moment ago, to see if it works again. After a
-        #: failure of its own it goes where there was none.
+        #: Whether it may probe a token that failed a moment ago. After a failure of its own it goes
+        #: to tokens that have not failed.
         self.probes = True
         self._left = attempts
         self._until = until
@@ -175,8 +175,8 @@ class _Tries:
         self._spared: set[Token[Upstream]] = set()
         #: What *kinds* will be again if the other kind has no token for the last attempt.
         self._wider: frozenset[str] = frozenset()
-        #: The newest failure that was not a token's own, and the newest one that was, and of which
-        #: the pool knows nothing that would be a reason.
+        #: The newest failure that was not a token's own; and the newest one that was, if the pool
+        #: does not give it as its reason.
         self._failure: UpstreamError | None = None
         self._own_failure: UpstreamError | None = None
 
@@ -225,8 +225,8 @@ class _Tries:
     def verdict(
         self, refusal: NoTokenFree | NoTokenLeft | UpstreamError
     ) -> NoTokenFree | NoTokenLeft | UpstreamError:
-        """Return what the client hears if the pool has no token left: *refusal*, or what a token
-        met, which says more unless it was only the token's own trouble."""
+        """Return what to raise if the pool has no token left: *refusal*, or what a token met, which
+        says more unless it was only the token's own trouble."""
         if self._failure is not None:
             return self._failure
         if self._own_failure is not None and isinstance(refusal, NoTokenLeft):

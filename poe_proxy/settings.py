@@ -204,7 +204,8 @@ class Settings:
         number,
         check=_NOT_NEGATIVE,
         default=30.0,
-        meaning="Seconds that a request waits in line when no account is free; then it gets a 429.",
+        meaning="Seconds that a request waits in line when no account is free. It gets a 429 then, "
+        "or at once if it could not be served by then.",
     )
     queue_size: int = setting(
         "QUEUE_SIZE",
@@ -218,15 +219,16 @@ class Settings:
         whole_number,
         check=_AT_LEAST_ONE,
         default=4,
-        meaning="Tries for one request that may fail at Poe, as long as it is safe to try again. "
-        "Accounts that Poe refuses, limits or challenges do not count.",
+        meaning="Sends of one request that may fail, where it is safe to try again; then the client "
+        "gets the failure. Accounts that Poe refuses, limits or challenges do not count.",
     )
     points_check: float = setting(
         "POINTS_CHECK",
         number,
         check=_POSITIVE,
         default=300.0,
-        meaning="Seconds between two checks of an account that ran out of points.",
+        meaning="Seconds between two checks of an account that ran out of points; also how long one is "
+        "not used for a bot that it has too few points for.",
     )
     timeout: float = setting(
         "TIMEOUT",
@@ -245,7 +247,7 @@ class Settings:
         needs_restart=True,
         heading="What outlives a restart",
         meaning="A file in which the proxy remembers the uses of each account and what holds it "
-        "back: without it, every restart begins all limits anew. It is made if it is not there, "
+        "back: without it, every restart begins all limits anew. It is created if it is missing, "
         "and one server at a time can use it. `make run`, the systemd unit and Compose set one.",
         example="/var/lib/poe-proxy/state.sqlite3",
     )

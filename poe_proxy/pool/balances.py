@@ -35,8 +35,9 @@ DOLLARS: Final = 0.00003
 
 
 class PointsWatch(Generic[A]):
-    """Looks at accounts that are not used: whether they have points, and whether Poe takes them.
-    Sparingly, and never with a request of a client, which would wait for it.
+    """Looks at accounts that are not used: whether they have points, and whether Poe accepts them.
+
+    It does so sparingly, and never with a client's request, which would have to wait for it.
 
     An account that may be out of points is looked at at once; then, if it is, once in
     `TokenRotator.points_check` seconds; one that is suspended, when its ledger says.
@@ -84,7 +85,7 @@ class PointsWatch(Generic[A]):
         for token, state in self._tokens.states():
             pause = self._tokens.points_check
             if state.standing is not Standing.OUT_OF_POINTS:
-                # It did not answer, or is in doubt anew: that is worth another try soon.
+                # It did not answer, or is in doubt again: another look soon is worth its cost.
                 pause = min(pause, AGAIN)
             seconds = 0.0 if token in doubted else state.next_look
             if seconds < inf:
@@ -175,7 +176,7 @@ class Balance(Generic[A]):
 def _ask(tokens: TokenRotator[A], token: Token[A]) -> int | None:
     """Return the points that *token* has left; None if Poe does not say.
 
-    If Poe rejects the token, it is set aside.
+    A token that Poe refuses is suspended.
     """
     try:
         return token.upstream.balance()

@@ -49,8 +49,7 @@ class Lender(Protocol[U]):
 class Lease(Generic[U]):
     """A place in line, and then the token; given back at the end of the block.
 
-    What it may be served with is said by what it wants, never by a list of tokens: there may be
-    others while it waits.
+    It holds what it wants, never a list of tokens: these may change while it waits.
     """
 
     def __init__(
@@ -117,8 +116,8 @@ class Lease(Generic[U]):
 
         A use counts from when it is sent, and what is sent twice counts twice: the token's
         rest and limits hold within a lease too. Raises `NoTokenFree` if the wait would be
-        longer than a request may wait in line, and `TokenHeldBack` if Poe does not let the token
-        go on, or takes it no more.
+        longer than a request may wait in line, and `TokenHeldBack` if Poe has limited the token
+        meanwhile, or refuses it.
         """
         if self._send_by is None:
             self._send_by = self._pool.now() + self._pool.patience

@@ -51,7 +51,7 @@ class TokenState:
     #: Seconds until a suspended token may be looked at; 0.0 for one that is out of points, as
     #: that may be at any time; otherwise `inf`.
     next_look: float = inf
-    #: Whether it failed, and did not answer since, so that others are lent first.
+    #: Whether it has failed and not answered since, so that others are lent first.
     is_struck: bool = False
 
 

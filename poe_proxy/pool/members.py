@@ -15,7 +15,7 @@ MOST_KEPT: Final = 1000
 
 
 class Members(Generic[U]):
-    """The tokens of the pool. Whoever changes them holds the lock of the rotator."""
+    """The tokens of the pool. A change of them is made with the lock of the rotator held."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger

@@ -1,4 +1,4 @@
-"""Why no token serves a request, and what a failure does to the token that met it."""
+"""Why no token serves a request, and what a failure means for the token that met it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 #: a tight loop.
 MIN_REST: Final = 1.0
 
-#: What is set aside until Poe is seen to accept it again, or for good.
+#: Set aside: until Poe is seen to accept the token again, or for good.
 SET_ASIDE: Final = frozenset({Standing.SUSPENDED, Standing.RETIRED})
 
 
@@ -67,7 +67,7 @@ def _no_token_left(states: Collection[TokenState]) -> PoeProxyError:
     reason = _words(states)
     if all(state.code == UpstreamBlocked.code for state in states):
         return UpstreamBlocked(
-            f"Poe takes each account that could serve this request for a robot.{reason}",
+            f"Poe answers each account that could serve this request with a challenge.{reason}",
             retry_after=retry_after,
         )
     return NoTokenLeft(
@@ -86,7 +86,7 @@ def _no_points_left(states: Collection[TokenState]) -> NoPointsLeft:
 
 
 def _words(states: Collection[TokenState]) -> str:
-    """Return why, in Poe's words, as the end of a message: of the first of many accounts."""
+    """Return the first of the reasons, in Poe's words, as the end of a message; or nothing."""
     reason = next((state.reason for state in states if state.reason), "")
     return f" Poe said: {reason}" if reason else ""
 
@@ -94,10 +94,10 @@ def _words(states: Collection[TokenState]) -> str:
 def judge(
     ledger: Ledger, token: Token[Any], bot: str, failure: UpstreamError, *, points_check: float
 ) -> bool:
-    """Do to *token* what the class of *failure*, met while *bot* was asked, says; return whether
-    that holds the token back, for the bot at least.
+    """Note what *failure*, met while *bot* was asked, means for *token*: its class says it. Return
+    whether that holds the token back, for this bot at least.
 
-    Without points for a bot it rests for that bot for *points_check* seconds.
+    A token without points for a bot rests for that bot for *points_check* seconds.
     """
     if failure.suspends:
         suspend(ledger, token, failure)
@@ -106,28 +106,27 @@ def judge(
         ledger.rest(token.name, points_check, failure.message, failure.code or "", bot=bot)
         log.warning("%s has no points for %s: %s", token.label, bot or "this", failure)
         return True
-    of = bot if failure.strikes == "bot" else ""
+    scope = bot if failure.strikes == "bot" else ""
     rest = failure.rest
     if failure.retry_after is not None and (rest is not None or failure.strikes):
         rest = max(failure.retry_after, MIN_REST)
     if failure.strikes:
         may_go_on = failure.another_token or failure.another_kind or failure.once_more
-        ledger.strike(token.name, failure.message, bot=of, costly=not may_go_on)
-        log.info("%s failed%s: %s", token.label, f" for {of}" if of else "", failure)
+        ledger.strike(token.name, failure.message, bot=scope, costly=not may_go_on)
+        log.info("%s failed%s: %s", token.label, f" for {scope}" if scope else "", failure)
     if rest is not None:
-        ledger.rest(token.name, rest, failure.message, failure.code or "", bot=of)
+        ledger.rest(token.name, rest, failure.message, failure.code or "", bot=scope)
         log.warning("%s rests for %.0f s: %s", token.label, rest, failure)
     return rest is not None
 
 
 def suspend(ledger: Ledger, token: Token[Any], failure: UpstreamError) -> None:
-    """Set *token* aside, which Poe refused; the log says so once."""
+    """Suspend *token*, which Poe refused, or retire it; the log says so once."""
     before = _standing(ledger, token)
     ledger.suspend(token.name, failure.message, failure.code or "")
     after = _standing(ledger, token)
     if after != before:
-        for_good = " for good" if after is Standing.RETIRED else ""
-        log.warning("%s is set aside%s: %s", token.label, for_good, failure.message)
+        log.warning("%s is %s: %s", token.label, after, failure.message)
 
 
 def _standing(ledger: Ledger, token: Token[Any]) -> Standing:

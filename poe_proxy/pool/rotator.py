@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 U = TypeVar("U")
 
-#: What holds a use back that is lent already, and is not for its own limits to say.
+#: Where Poe, and not its own limits, holds back a token that is lent already.
 _HELD_BACK: Final = frozenset(Standing) - {Standing.RESTING, Standing.FIT}
 
 
@@ -73,7 +73,7 @@ class TokenRotator(Lender[U]):
         self._ids = map((secrets.token_hex(4) + "-{:x}").format, count())
         #: Tokens whose balance is in doubt, by name.
         self._doubted: dict[str, Token[U]] = {}
-        #: Set when a token may have to be looked at sooner than was known.
+        #: Set when a look at a token may be due sooner than was known.
         self.look = threading.Event()
 
     # ---- the pool
@@ -218,7 +218,7 @@ class TokenRotator(Lender[U]):
         log.warning("%s rests until it has points again: %s", token.label, reason)
 
     def revive(self, token: Token[U]) -> None:
-        """Lend a token again that Poe takes, and whose account has points."""
+        """Lend a token again: Poe accepts it, and its account has points."""
         with self._lock:
             self._doubted.pop(token.name, None)
             self._ledger.revive(token.name)
@@ -227,7 +227,7 @@ class TokenRotator(Lender[U]):
         log.info("%s is lent again", token.label)
 
     def suspend(self, token: Token[U], refusal: UpstreamError) -> None:
-        """Set aside a token that Poe refused."""
+        """Suspend a token that Poe refused."""
         with self._lock:
             refusals.suspend(self._ledger, token, refusal)
             self._queue.lost(token.name, self._clock())
@@ -262,14 +262,14 @@ class TokenRotator(Lender[U]):
         with self._lock:
             token = lease.token
             if token is None:
-                # A thread may ask for a request that was hung up on meanwhile.
+                # A sending thread may ask after its client has hung up.
                 raise TokenHeldBack("The request was over before it was sent.")
             wait = self._ledger.use(lease.id)
             self._queue.changed(token.name)
             if wait <= 0.0:
                 lease.is_on_its_way = True
                 if lease.is_held_up:
-                    # While it waited, the token was kept from the line.
+                    # While it waited, the token was not lent to the line.
                     lease.is_held_up = False
                     self._queue.serve(self._clock())
                 return 0.0

@@ -12,9 +12,9 @@ from poe_proxy.errors import InvalidKey
 
 
 def check_key(request: Request, keys: Iterable[str]) -> str:
-    """Return who asks: a digest of the one of *keys* that *request* brings, never the key itself.
+    """Return a name for the client: a digest of the key that *request* brings, never the key.
 
-    Raises `InvalidKey` if it brings none of them.
+    Raises `InvalidKey` if it brings none of *keys*.
     """
     scheme, _, bearer = request.headers.get("Authorization", "").partition(" ")
     given = (

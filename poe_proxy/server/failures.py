@@ -24,7 +24,7 @@ from poe_proxy.server.services import services
 log = logging.getLogger(__name__)
 
 #: The longest `Retry-After` in seconds that the openai packages wait for. At longer ones they
-#: would knock at a time of their own, and be refused again.
+#: would try again at a time of their own, and be refused again.
 MAX_RETRY_AFTER: Final = 60
 
 

@@ -145,7 +145,7 @@ def when_ready(server: Arbiter) -> None:
     """Let SIGHUP make the worker read its settings anew, in place of starting another worker.
 
     A second one would use the accounts beside the first, and know nothing of what that has used.
-    So SIGHUP is what SIGUSR1 is: log files are opened anew, and the worker gets SIGUSR1.
+    So SIGHUP does what SIGUSR1 does: log files are opened anew, and the worker gets SIGUSR1.
     """
     server.handle_hup = server.handle_usr1
 
@@ -162,12 +162,12 @@ def post_fork(server: Arbiter, worker: Worker) -> None:
     gunicorn count the same seconds, and gunicorn would be first.
     """
     worker.cfg.set("graceful_timeout", max(0, worker.cfg.graceful_timeout - END_TIME))
-    # Kept until `post_worker_init`: the settings may have been read already when they are changed.
+    # Held until `post_worker_init`: the settings may change between being read and then.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
 
 
 def post_worker_init(worker: Worker) -> None:
-    """Let SIGUSR1 make the app read its settings anew, besides what gunicorn does by it.
+    """Let SIGUSR1 make the app read its settings anew, besides what gunicorn does at it.
 
     The app gets to know the worker, too: whether it is ending, for `/ready`.
     """

@@ -356,7 +356,7 @@ def test_logs_name_tokens_by_their_labels(caplog: pytest.LogCaptureFixture) -> N
         use(tokens, TokenLimited("Too fast.", retry_after=9))
 
     assert [
-        "cookie-1 is set aside: Poe asks for a new login.",
+        "cookie-1 is suspended: Poe asks for a new login.",
         "cookie-2 rests for 9 s: Too fast.",
     ] == caplog.messages
 
@@ -386,7 +386,7 @@ def test_a_refusal_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
         use(tokens, TokenRejected("Logged out."))
         lease.__exit__(TokenRejected, TokenRejected("Logged out."), None)
 
-    assert ["cookie-1 is set aside: Logged out."] == caplog.messages
+    assert ["cookie-1 is suspended: Logged out."] == caplog.messages
 
 
 def test_an_empty_pool_refuses() -> None:

@@ -1,4 +1,4 @@
-"""SIGHUP: the settings are read anew in the worker that serves, and no reply notices."""
+"""SIGHUP: the settings are read anew in the worker that serves, and no reply is disturbed."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class Stream:
         return self.text
 
 
-# ---- no reply notices
+# ---- no reply is disturbed
 
 
 def test_a_stream_goes_on_through_a_reload(sim: Sim, tmp_path: Path) -> None:
@@ -281,7 +281,7 @@ def test_secrets_from_files_are_read_anew(sim: Sim, tmp_path: Path) -> None:
     assert [1, 1] == [len(sends(sim, account=account)) for account in ("cookie-1", "cookie-2")]
 
 
-# ---- mistakes, and what takes a restart
+# ---- mistakes, and what needs a restart
 
 
 def test_mistakes_change_nothing_and_are_all_named(sim: Sim, tmp_path: Path) -> None:

@@ -1,1 +1,1 @@
-"""The line of requests that wait for a token: their order, their prospects, and what wakes them."""
+"""The line of requests that wait for a token: their order, their forecast, and what wakes them."""

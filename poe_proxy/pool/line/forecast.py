@@ -49,7 +49,7 @@ class Future:
     """When one token can be used, and after that."""
 
     rank: int
-    #: Of two that can be lent at the same time, the lower one is.
+    #: Of two that can be lent at the same time, the one with the lower turn is.
     turn: int
     concurrency: int
     limits: Sequence[Limit]
@@ -204,8 +204,8 @@ class Forecast:
         """Let one more place be served, and not before *now*; return when that is."""
         at, name = self.first(names, bot)
         at = max(at, now)
-        # Where only the bot has to rest, others are served before with the same token. They shall
-        # not be refused for its sake: better that one of them waits in vain.
+        # Where only the bot has to rest, others are served before with the same token. They must
+        # not be refused for its sake: better that one of them waits for nothing.
         if at < inf and at <= max(self._now, now, self._futures[name].next("")):
             self.lend(name, at)
         return at

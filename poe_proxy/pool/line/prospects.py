@@ -14,7 +14,7 @@ from poe_proxy.pool.members import Members
 #: The most slots that are promised at a time: a day of one account that answers once a minute.
 MOST_PROMISES: Final = 2000
 
-#: Seconds by which two times may differ that are meant to be one.
+#: Seconds by which two times may differ and still be the same one.
 ROUNDING: Final = 1e-6
 
 
@@ -47,7 +47,7 @@ class Habits:
 
 
 class Prospects:
-    """Forecasts of a line, and the slots that were promised to those who could not join it.
+    """Forecasts of a line, and the slots that were promised to requests that could not join it.
 
     A forecast is made when it is asked for, and thrown away when a token or the line changes. Of
     the tokens only those are read anew that did change, so that the work of one arrival does not
@@ -62,7 +62,7 @@ class Prospects:
         self._stale = set(members.tokens)
         #: The tokens after the whole line was served.
         self._line: Forecast | None = None
-        #: The same, after all were served to whom a slot is promised.
+        #: The same, after each promised slot was used.
         self._book: Forecast | None = None
         self._promised: dict[str, list[float]] = {}
         self._promises = 0
@@ -75,7 +75,7 @@ class Prospects:
     # ---- what changes
 
     def forget(self) -> None:
-        """Read all tokens anew: there are others, or others' limits."""
+        """Read all tokens anew: there are others, or they have other limits."""
         self._futures = {}
         self._stale = set(self._members.tokens)
         self._promised = {
@@ -133,7 +133,7 @@ class Prospects:
 
     def promise(self, line: Callable[[], Sequence[Hopeful]], place: Hopeful, now: float) -> float:
         """Return when *place* may come again: the first time after all those in *line*, and after
-        all those to whom a time was promised before. `inf` if time alone does not help."""
+        all times that were promised before. `inf` if time alone does not help."""
         if self._book is None:
             self._forget_past(now)
             futures = self._after(line, now).futures

@@ -54,10 +54,10 @@ class Queue(Generic[U]):
     # ---- one request
 
     def join(self, lease: Lease[U], now: float) -> None:
-        """Let *lease* have a token or a place in line; raises if neither is to be had in time."""
+        """Let *lease* have a token or a place in line; raises if it would not be served in time."""
         self.serve_due(now)
         lease.names = self._members.fitting(lease.kinds, lease.avoid, lease.bot)
-        # What is free fits none of those in line, so it is for whoever comes.
+        # A token that is free fits no request in line, so the newcomer may have it.
         served = self._ledger.serve((_want(lease, now),))
         if lease.id not in served.lent:
             self._queue(lease, now)
@@ -125,7 +125,7 @@ class Queue(Generic[U]):
         self._set_due(now + served.due if self._line else inf, now)
 
     def refuse_hopeless(self, now: float) -> None:
-        """Refuse those in line that cannot be served before their deadline any more."""
+        """Refuse the requests in line that can no longer be served before their deadline."""
         if not self._line:
             return
         line = self._line.in_order(now)
@@ -148,7 +148,7 @@ class Queue(Generic[U]):
         self._prospects.changed(name)
 
     def lost(self, name: str, now: float) -> None:
-        """Note that a token is held back: those that waited for it may wait in vain."""
+        """Note that a token is held back: requests that waited for it may have to be refused."""
         self._prospects.changed(name)
         self.refuse_hopeless(now)
 
@@ -177,8 +177,8 @@ class Queue(Generic[U]):
     def _refusal(self, lease: Lease[U], now: float) -> PoeProxyError:
         """Return why no token will serve *lease* in time, and when it may come again."""
         if lease.avoid:
-            # What it was tried on rests by now, or is set aside: that too is part of the truth, and
-            # may be what serves it when it comes again.
+            # The tokens that it was tried on rest by now, or are set aside. They are a part of the
+            # reason too, and one of them may serve it when it comes again.
             tried = self._members.fitting(lease.kinds, frozenset(), lease.bot) - lease.names
             states = self._ledger.state(tried, bot=lease.bot)
             lease.names |= {name for name in tried if states[name].standing is not Standing.FIT}

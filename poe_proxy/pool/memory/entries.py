@@ -47,7 +47,7 @@ class Entry:
                 self.health.take(note, now)
 
     def keep(self, now: float) -> None:
-        """Let the store remember what holds it back."""
+        """Let the store keep what holds it back."""
         self.store.keep_notes(self.name, list(self.health.notes(now)))
 
     @property
@@ -74,12 +74,12 @@ class Entry:
         return bool(self.health.strikes_for(bot, now))
 
     def may_be_probed(self, now: float, bot: str) -> bool:
-        """Return whether a lease may try if it works again."""
+        """Return whether a lease may probe whether it works again."""
         strikes = self.health.strikes_for(bot, now)
         return all(strike.until <= now and strike.probe is None for strike in strikes)
 
     def backoff_ends(self, now: float, bot: str) -> float:
-        """Return when it is no longer passed over by all."""
+        """Return when the last backoff of its strikes ends."""
         return max((strike.until for strike in self.health.strikes_for(bot, now)), default=-inf)
 
     def could_serve(self, within: float, now: float, bot: str) -> bool:
@@ -93,7 +93,7 @@ class Entry:
         return rest != inf and rest + self.uses.unsettled_for(now) <= within
 
     def next_chance(self, now: float, bot: str, *, probes: bool) -> float:
-        """Return the seconds until time alone may let it be lent, although others are better."""
+        """Return the seconds until time alone may let it be lent, strikes included."""
         rest = self.rest(now, bot)
         if rest > 0.0:
             return rest
@@ -106,7 +106,7 @@ class Entry:
         )
 
     def state(self, now: float, bot: str) -> TokenState:
-        """Return what a ledger says of it."""
+        """Return its state as a ledger gives it."""
         rest = self.rest(now, bot)
         verdict = self.health.verdict(now, bot) or self._verdict(rest, now, bot)
         return TokenState(
@@ -129,7 +129,7 @@ class Entry:
         return Verdict(Standing.FIT, last.reason if last else "")
 
     def outlook(self, now: float) -> Outlook:
-        """Return what a ledger says of its future."""
+        """Return its outlook as a ledger gives it."""
         return Outlook(
             uses=self.uses.ages(now),
             rest=max(0.0, self.health.rest(now)),

@@ -19,7 +19,7 @@ from poe_proxy.pool.store import Note
 FIRST_BACKOFF: Final = 5.0
 MOST_BACKOFF: Final = 300.0
 #: The same after a failure that was the client's too, because its request may not be sent again:
-#: to find out whether the token works again may cost one more.
+#: to find out whether the token works again may cost another one.
 FIRST_COSTLY_BACKOFF: Final = 900.0
 MOST_COSTLY_BACKOFF: Final = 3600.0
 #: Seconds from the end of the last backoff until the failures are forgotten.
@@ -69,7 +69,7 @@ class Strike:
     count: int
     until: float
     reason: str
-    #: The lease that tries whether the token works again.
+    #: The lease that probes whether the token works again.
     probe: str | None = None
 
     @property
@@ -89,7 +89,7 @@ class Suspension:
 
 @dataclass(eq=False, slots=True)
 class Health:
-    """What holds one token back beside its limits, and what speaks against it."""
+    """What holds one token back beside its limits, and the strikes against it."""
 
     #: By bot.
     rests: dict[str, Rest] = field(default_factory=dict)
@@ -177,7 +177,7 @@ class Health:
         return any(known)
 
     def suspend(self, reason: str, code: str, now: float) -> None:
-        """Note a refusal by Poe, if a look has found it or none is to come."""
+        """Note a refusal by Poe, unless a look is still to come."""
         known = self.suspension
         if known and now < known.look_at:
             # Requests that were under way together are refused together: that is one refusal.
@@ -199,7 +199,7 @@ class Health:
             self.suspension = replace(self.suspension, look_at=now)
 
     def revive(self) -> None:
-        """Forget everything but a retirement."""
+        """Forget everything that holds it back but a retirement."""
         self.rests.clear()
         self.strikes.clear()
         self.no_points = self.suspension = None
@@ -209,7 +209,7 @@ class Health:
         self.retirement = Verdict(Standing.RETIRED, reason, code)
 
     def release(self, lease: str) -> None:
-        """Let another lease try what *lease* did."""
+        """Let another lease probe what *lease* did."""
         for strike in self.strikes.values():
             if strike.probe == lease:
                 strike.probe = None

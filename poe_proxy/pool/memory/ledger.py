@@ -1,4 +1,4 @@
-"""The ledger in this process. The only lock around what is known of tokens."""
+"""The ledger in this process, and the only lock around what is known of tokens."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ class MemoryLedger(Ledger):
     def clear(self, name: str, *, bot: str = "") -> None:
         with self._lock:
             entry = self._entries[name]
-            # Said of each answer: nothing is written if there is nothing to forget.
+            # Called for each answer: nothing is written if there is nothing to forget.
             if entry.health.clear(handle(bot)):
                 entry.keep(self._clock())
 

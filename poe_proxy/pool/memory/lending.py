@@ -30,7 +30,7 @@ class Round:
         self._now = now
         #: What is free, from the first want on that was not served.
         self._free: list[Entry] | None = None
-        #: Of wants that are alike, the one with the least time that was not served.
+        #: By what wants have in common: the one with the least time that was not served.
         self._in_vain: dict[Hashable, Want] = {}
         self._passes_over = False
         #: Whether a token that was passed over may serve after all, now that others are lent.
@@ -45,7 +45,7 @@ class Round:
                 self._in_vain[_likeness(want)] = want
             return entry
         alike = self._in_vain.get(likeness := _likeness(want))
-        # Who has more time has more to choose from, and so more tokens that are passed over.
+        # A want with more time has more to choose from, and so more tokens are passed over for it.
         if alike and alike.within <= want.within:
             return None
         entry = self._best(want, self._free) if self._free else None
@@ -62,7 +62,7 @@ class Round:
                 insort(self._free, entry, key=PLACE)
 
     def due(self) -> float:
-        """Return the seconds until time alone may let one of those be served who were not."""
+        """Return the seconds until time alone may let a want be served that was not."""
         due = inf
         if not self._in_vain:
             return due
@@ -111,6 +111,6 @@ class Round:
 
 
 def _likeness(want: Want) -> Hashable:
-    """Return what wants have in common that are served alike, but for their time."""
+    """Return what is the same for wants that are served alike, but for their time."""
     names = want.names if isinstance(want.names, frozenset) else id(want.names)
     return names, want.bot, want.probes

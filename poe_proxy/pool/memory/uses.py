@@ -38,7 +38,7 @@ class Uses:
         self._name = name
         self._store = store
         self._limits: Sequence[Limit] = ()
-        #: Seconds for which uses are remembered; less than nothing: no limits were ever set.
+        #: Seconds for which uses are remembered; negative: no limits were ever set.
         self.window = -inf
         #: When each use arrived, in rising order; what holds a place for a use is here too.
         self._arrived_at: list[float] = []
@@ -54,7 +54,7 @@ class Uses:
         self.window = max((limit.window for limit in self._limits), default=0.0)
 
     def remember(self, ages: Iterable[float], now: float) -> None:
-        """Take up uses of so many seconds ago; less than nothing: as in `Remembered.uses`."""
+        """Take up uses of so many seconds ago; a negative number is as in `Remembered.uses`."""
         for age in ages:
             if age < 0.0:
                 self._on_its_way.append(Use("", now - age - MARGIN))
@@ -104,7 +104,7 @@ class Uses:
         self._held.append(since)
 
     def free_place(self, since: float) -> None:
-        """Count it no more. A lease may last longer than the limits remember: then it is gone."""
+        """Stop counting it. A lease may last longer than the limits remember: then it is gone."""
         if since in self._held:
             self._held.remove(since)
             del self._arrived_at[bisect_left(self._arrived_at, since)]

@@ -18,8 +18,8 @@ class Note:
     cause: Cause
     #: The bot that it is about; empty if it is about all.
     bot: str = ""
-    #: From now, until it is over, or until the token may be looked at; less than nothing if that
-    #: was so long ago, which is no reason to forget it: strikes and refusals are counted on.
+    #: From now, until it is over, or until the token may be looked at; negative if that was so
+    #: long ago, which is no reason to forget it: further strikes and refusals are added to it.
     seconds: float = inf
     reason: str = ""
     code: str = ""
@@ -32,8 +32,8 @@ class Remembered:
     """What was known of a token when the process before this one ended."""
 
     #: Seconds since each use, the oldest first. A use that was not settled counts from `MARGIN`
-    #: seconds after its sending; if these are not over, it is less than nothing: the use may still
-    #: be on its way for so long.
+    #: seconds after its sending; until these are over its age is negative: the use may still be
+    #: on its way for so long.
     uses: Sequence[float] = ()
     notes: Sequence[Note] = ()
 

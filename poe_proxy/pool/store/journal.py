@@ -61,7 +61,7 @@ _SCHEMA: Final = f"""
     COMMIT;
 """
 
-#: Seconds between two tries to write what waits, and between two complaints.
+#: Seconds between two tries to write what waits, and between two log lines about a failure.
 RETRY: Final = 2.0
 _COMPLAINT: Final = 60.0
 #: Seconds for which uses are kept at least, whatever the limits remember.
@@ -194,7 +194,7 @@ class Journal(Store, Renewals):
         with self._lock:
             self._under_way[use] = self._next_id
             self._write(
-                # Written twice, after a failure that was none, it counts once.
+                # It may be written again after a failure that did not undo it; it counts once.
                 "INSERT OR IGNORE INTO uses VALUES (?, ?, ?, ?, ?, 0)",
                 self._next_id, name, self._boot, self._up(), self._wall(),
             )  # fmt: skip
@@ -245,7 +245,7 @@ class Journal(Store, Renewals):
         return max(0.0, self._up() - up if boot == self._boot else self._wall() - wall)
 
     def _begin(self) -> None:
-        """Open the file, and see that what shall not be there is not."""
+        """Open the file, and delete the renewed cookies in it if none are to be kept."""
         self._read("SELECT 1")
         if not self._keeps_renewals:
             self._write("DELETE FROM renewals")
@@ -253,9 +253,9 @@ class Journal(Store, Renewals):
             self._read("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def _forget_those_gone(self) -> None:
-        """Delete what is there of accounts that this process did not have, nor one for long."""
+        """Delete what is known of accounts that no process had for `_FORGOTTEN` days."""
         if not self._kept:
-            return  # it did not even begin
+            return  # the start failed before any account was known
         now = self._wall()
         these = ", ".join("?" * len(self._kept))
         for table in ("uses", "notes", "renewals"):

@@ -208,7 +208,7 @@ class PoeWeb:
     def _log_in(self) -> Login:
         """Return the login, after logging in if there is none.
 
-        Of several threads that need it at once one logs in, and all get its result. Raises
+        If several threads call at once, one of them logs in, and all get its result. Raises
         `LoginFailed`, or a failure that says by itself what it means for the account.
         """
         seen = self._logins

@@ -341,7 +341,7 @@ class Exchange:
                 self._tidy_up_soon()
 
     def _hang_up(self) -> None:
-        """Close the exchange under its reader, which gets a failure if it is still there."""
+        """Close the exchange although it is being read: its reader gets a failure."""
         self._mailbox.put(UpstreamInterrupted("The account was closed before the reply ended."))
         self.close()
 

@@ -91,7 +91,7 @@ class Doubtful:
 
 @dataclass(frozen=True, slots=True)
 class NotTaken:
-    """Poe does not have the message: its answer says so, or the message was looked for in vain."""
+    """Poe does not have the message: its answer says so, or a search for it found nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,12 +329,13 @@ class Sending:
     # ---- when it may go out
 
     def _clear(self) -> Clearance:
-        """Wait until the message may go out; return with what, for this one time.
+        """Wait until the message may go out; return what it may go out with, this one time.
 
         The permit comes last, so that what it grants is sent at once. If keys or channel change
         in that very moment, it is lost: better than a request that is refused, or is answered
-        where there is no one to listen. Raises `UpstreamUncertain` if the message must not go out
-        any more.
+        on a channel that is no longer read.
+
+        Raises `UpstreamUncertain` if the message must not go out any more.
         """
         self.sent_at = inf
         if self.progress.was_sent:

@@ -58,7 +58,7 @@ class Keys:
 
 @dataclass(frozen=True, slots=True)
 class Clearance:
-    """With what a request may go out now."""
+    """What a request may go out with, this one time."""
 
     keys: Keys
     #: The name of the channel that it is to name.
@@ -105,7 +105,7 @@ class Session:
         #: The user's form key, until Poe has refused it and the page has supplied another one.
         self._given_formkey = credentials.formkey
         self._keys = Keys(credentials.formkey or "", None)
-        #: The keys that Poe has refused, if they are the latest ones: nobody sends with them.
+        #: The keys that Poe has refused, if they are the latest ones: nothing is sent with them.
         self._refused: Keys | None = None
         self._renewing_keys = threading.Lock()
         self._renewals = 0
@@ -213,7 +213,7 @@ class Session:
     def _renew(self, keys: Keys) -> None:
         """Take a new form key and revision from the page in place of *keys*.
 
-        Of several threads that want that at once one does it, and all get its result.
+        If several threads call at once, one of them does it, and all get its result.
         """
         seen = self._renewals
         with self._renewing_keys:
@@ -226,7 +226,7 @@ class Session:
                 self.log_in(trusts_given_formkey=False)
             except UpstreamError as failure:
                 if keys.is_given and isinstance(failure, UpstreamProtocolError):
-                    # There is no other key to be had, and Poe may have refused but one request.
+                    # There is no other key, and Poe may have refused this one request only.
                     self._refused = None
                 self._renewal_failure = not_ready(failure).with_traceback(None)
                 raise copy.copy(self._renewal_failure) from None
@@ -258,7 +258,7 @@ class Session:
 
         If Poe refuses it for its form key or tag, it is repeated with new ones. An operation that
         only reads is tried again when its answer was lost; one that acts, never. Each request goes
-        out with what *clear* returns, which may wait; what it raises ends the call.
+        out with what *clear* returns; it may wait, and what it raises ends the call.
         *when_answered* is called as soon as an answer to one begins, whatever its status.
 
         Raises `UpstreamUncertain` if the answer was lost; if it acts, Poe may have done so.

@@ -38,8 +38,8 @@ PATIENCE: Final = 5.0
 #: The longest pause between two tries meanwhile, in seconds.
 _LAST_PAUSE: Final = 0.5
 
-#: The net or Poe fails, which may pass. Asking once more does no harm: a bot that is stopped
-#: stays so. Any other failure is an answer.
+#: Failures of the net or of Poe that may pass. Asking once more does no harm: a bot that is
+#: stopped stays so. Any other failure is an answer.
 _PASSING: Final = (
     LoginFailed,
     UpstreamOverloaded,
@@ -126,7 +126,7 @@ class Tidying:
             except UpstreamError as failure:
                 seconds = self._until_next(failure, pause, since)
                 if seconds is None:
-                    # What is left at the very end is counted there.
+                    # `close` logs how many were left at the very end.
                     if not self._is_over:
                         log.warning("%s: %s failed: %s", self._label, what, failure)
                     return None
@@ -163,7 +163,7 @@ class Tidying:
     def close(self, patience: float = PATIENCE) -> None:
         """Hang up all replies, and wait up to *patience* seconds until all tasks are done.
 
-        What waits for another try has it at once. What is left then is given up, and logged.
+        A task that waits for another try has it at once. What is left is given up, and logged.
         """
         with self._changed:
             self._closing.set()
