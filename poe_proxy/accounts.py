@@ -14,7 +14,6 @@ from math import isfinite
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, Literal, TypeAlias
-from urllib.parse import unquote
 
 from environs import ValidationError
 
@@ -55,11 +54,6 @@ class Account:
     def id(self) -> str:
         """Return its name in the ledger: the same on all hosts, and no way back to the secret."""
         return hashlib.sha256(f"{self.kind}\0{self.secret}".encode()).hexdigest()[:16]
-
-
-def secret_of_cookie(p_b: str) -> str:
-    """Return the one spelling that stands for all of a `p-b`, percent-encoded or not."""
-    return unquote(p_b)
 
 
 def read(settings: Settings, *, labels: Mapping[str, str] = MappingProxyType({})) -> list[Account]:
@@ -252,7 +246,7 @@ def _text_of(path: Path) -> str:
 def _secret(kind: Kind, credential: str) -> str:
     """Return what names the account; raises ValueError without repeating the credential."""
     if kind == "cookie":
-        return secret_of_cookie(Credentials.parse(credential).cookies["p-b"])
+        return Credentials.parse(credential).secret
     if not re.fullmatch("[!-~]+", credential):
         raise ValueError("Must be one key of printable ASCII.")
     return credential

@@ -6,15 +6,44 @@ import threading
 import time
 from collections.abc import Collection
 from types import TracebackType
-from typing import TYPE_CHECKING, Generic, Self, TypeVar
+from typing import Generic, Protocol, Self, TypeVar
 
 from poe_proxy.errors import PoeProxyError
 from poe_proxy.pool.tokens import Token
 
-if TYPE_CHECKING:
-    from poe_proxy.pool.rotator import TokenRotator
-
 U = TypeVar("U")
+
+
+class Lender(Protocol[U]):
+    """What a lease needs of its pool. Each verb is one step: several threads may call at once."""
+
+    @property
+    def patience(self) -> float:
+        """The most seconds that a request waits."""
+
+    def now(self) -> float:
+        """Return the time on the pool's clock."""
+
+    def join(self, lease: Lease[U]) -> None:
+        """Let *lease* have a token, or a place in line; raises if there is no hope of any."""
+
+    def wait_for(self, lease: Lease[U], called: threading.Event, seconds: float) -> None:
+        """Return once *lease* has its token, or after *seconds*; raises if it is refused."""
+
+    def use(self, lease: Lease[U], deadline: float) -> float:
+        """Count a use by *lease* from now on and return 0.0, or return the seconds until it may be.
+
+        Raises `NoTokenFree` if that is after *deadline*, `TokenHeldBack` if Poe is the reason.
+        """
+
+    def arrived(self, lease: Lease[U]) -> None:
+        """Note that what *lease* sent last had arrived at Poe by now."""
+
+    def worked(self, lease: Lease[U]) -> None:
+        """Note that the bot said something in answer to *lease*."""
+
+    def leave(self, lease: Lease[U], failure: BaseException | None) -> None:
+        """Take back the token of *lease*, or its place; *failure* is what ended its block."""
 
 
 class Lease(Generic[U]):
@@ -26,7 +55,7 @@ class Lease(Generic[U]):
 
     def __init__(
         self,
-        rotator: TokenRotator[U],
+        pool: Lender[U],
         id: str,
         *,
         kinds: Collection[str] | None,
@@ -66,10 +95,10 @@ class Lease(Generic[U]):
         self.has_worked = False
         #: When a wait to send ends.
         self._send_by: float | None = None
-        self._rotator = rotator
+        self._pool = pool
 
     def __enter__(self) -> Self:
-        self._rotator._join(self)
+        self._pool.join(self)
         return self
 
     def wait(self, seconds: float) -> Token[U] | None:
@@ -80,7 +109,7 @@ class Lease(Generic[U]):
         accepts none.
         """
         if self.token is None and self.called is not None:
-            self._rotator._await(self, self.called, seconds)
+            self._pool.wait_for(self, self.called, seconds)
         return self.token
 
     def may_send(self, seconds: float) -> bool:
@@ -92,8 +121,8 @@ class Lease(Generic[U]):
         go on, or takes it no more.
         """
         if self._send_by is None:
-            self._send_by = self._rotator.now() + self._rotator.patience
-        wait = self._rotator._send(self, self._send_by)
+            self._send_by = self._pool.now() + self._pool.patience
+        wait = self._pool.use(self, self._send_by)
         if wait > 0.0:
             time.sleep(min(seconds, wait))
             return False
@@ -103,12 +132,12 @@ class Lease(Generic[U]):
     def arrived(self) -> None:
         """Note that what was sent last had arrived at Poe by now. May be called more than once."""
         if self.is_on_its_way:
-            self._rotator._arrived(self)
+            self._pool.arrived(self)
 
     def worked(self) -> None:
         """Note that the bot said something: what the token failed in before is over."""
         if not self.has_worked:
-            self._rotator._worked(self)
+            self._pool.worked(self)
 
     def __exit__(
         self,
@@ -116,4 +145,4 @@ class Lease(Generic[U]):
         failure: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._rotator._leave(self, failure)
+        self._pool.leave(self, failure)

@@ -6,9 +6,17 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from math import inf
-from typing import Protocol
+from typing import Final, Protocol
 
 from poe_proxy.pool.limits import Limit
+
+#: Seconds after which a request has arrived at Poe, or never will.
+MARGIN: Final = 5.0
+
+
+def handle(bot: str) -> str:
+    """Return the one spelling of a bot's handle: Poe does not regard case."""
+    return bot.casefold()
 
 
 class Standing(StrEnum):
@@ -155,7 +163,9 @@ class Ledger(Protocol):
         It counts as if it were sent this moment until `MARGIN` seconds after its sending.
         """
 
-    def rest(self, name: str, seconds: float, reason: str = "", *, bot: str = "") -> None:
+    def rest(
+        self, name: str, seconds: float, reason: str = "", code: str = "", *, bot: str = ""
+    ) -> None:
         """Hold the token back for *seconds*, for *bot* or for all; one that ends later stays."""
 
     def strike(self, name: str, reason: str = "", *, bot: str = "", costly: bool = False) -> None:

@@ -12,6 +12,7 @@ from poe_proxy.errors import (
     NoTokenFree,
     NoTokenLeft,
     PoeProxyError,
+    TokenExhausted,
     UpstreamBlocked,
     UpstreamError,
 )
@@ -39,21 +40,18 @@ def not_free(seconds: float) -> NoTokenFree:
     )
 
 
-def held_back(
-    states: Collection[TokenState], seconds: Callable[[], float], *, points: bool
-) -> PoeProxyError:
+def held_back(states: Collection[TokenState], seconds: Callable[[], float]) -> PoeProxyError:
     """Return the refusal of a request for which Poe holds back every token, or that none fits.
 
-    *seconds* says when it may come again; *points* is whether those that are limited, if any, have
-    no points for its bot.
+    *states* are for its bot; *seconds* says when it may come again.
     """
     alive = [state for state in states if state.standing not in SET_ASIDE]
     if not alive:
         return _no_token_left(states)
-    if points:
+    limited = [state for state in alive if state.standing is Standing.LIMITED]
+    if all(state.code == TokenExhausted.code for state in limited):
         return _no_points_left(alive)
     wait = max(1, ceil(seconds()))
-    limited = [state for state in alive if state.standing is Standing.LIMITED]
     return NoTokenFree(
         "Poe holds back each account that could serve this request; "
         f"one will be free in about {wait} s.{_words(limited)}",
@@ -105,7 +103,7 @@ def judge(
         suspend(ledger, token, failure)
         return True
     if failure.is_out_of_points:
-        ledger.rest(token.name, points_check, failure.message, bot=bot)
+        ledger.rest(token.name, points_check, failure.message, failure.code or "", bot=bot)
         log.warning("%s has no points for %s: %s", token.label, bot or "this", failure)
         return True
     of = bot if failure.strikes == "bot" else ""
@@ -117,7 +115,7 @@ def judge(
         ledger.strike(token.name, failure.message, bot=of, costly=not may_go_on)
         log.info("%s failed%s: %s", token.label, f" for {of}" if of else "", failure)
     if rest is not None:
-        ledger.rest(token.name, rest, failure.message, bot=of)
+        ledger.rest(token.name, rest, failure.message, failure.code or "", bot=of)
         log.warning("%s rests for %.0f s: %s", token.label, rest, failure)
     return rest is not None
 

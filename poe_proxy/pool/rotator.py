@@ -9,11 +9,11 @@ import time
 from collections.abc import Callable, Collection, Iterable
 from itertools import count
 from math import ceil, inf
-from typing import Final, Generic, TypeVar
+from typing import Final, TypeVar
 
 from poe_proxy.errors import NoTokenFree, TokenHeldBack, UpstreamError
 from poe_proxy.pool import refusals
-from poe_proxy.pool.leases import Lease
+from poe_proxy.pool.leases import Lease, Lender
 from poe_proxy.pool.ledger import Ledger, Standing, TokenState
 from poe_proxy.pool.line.alarm import Alarm
 from poe_proxy.pool.line.queue import Queue
@@ -31,7 +31,7 @@ U = TypeVar("U")
 _HELD_BACK: Final = frozenset(Standing) - {Standing.RESTING, Standing.FIT}
 
 
-class TokenRotator(Generic[U]):
+class TokenRotator(Lender[U]):
     """Lends tokens, the least recently used first, to the first in line that they fit.
 
     The ledger decides which token may be lent; the line and the log are here.
@@ -153,9 +153,9 @@ class TokenRotator(Generic[U]):
             self._queue.members_changed(self._clock())
         self.look.set()
         for token in gone:
-            self._tell(token)
+            self._has_left(token)
 
-    def _tell(self, token: Token[U]) -> None:
+    def _has_left(self, token: Token[U]) -> None:
         log.info("%s has left the pool", token.label)
         if self._when_left is not None:
             try:
@@ -197,10 +197,6 @@ class TokenRotator(Generic[U]):
     def accepted(self) -> list[Token[U]]:
         """Return all tokens but those that are set aside."""
         return [token for token, state in self.states() if state.standing not in refusals.SET_ASIDE]
-
-    def exhausted(self) -> list[Token[U]]:
-        """Return the tokens that rest because they are out of points."""
-        return [token for token, state in self.states() if state.standing is Standing.OUT_OF_POINTS]
 
     def doubted(self) -> list[Token[U]]:
         """Return the tokens that had no points for some bot: whether they have any is not known
@@ -244,15 +240,13 @@ class TokenRotator(Generic[U]):
         with self._lock:
             return self._queue.serve_due(self._clock())
 
-    # ---- for leases
+    # ---- for leases: see `Lender`
 
-    def _join(self, lease: Lease[U]) -> None:
-        """Let *lease* have a token, or a place in line; raises if there is no hope of any."""
+    def join(self, lease: Lease[U]) -> None:
         with self._lock:
             self._queue.join(lease, self._clock())
 
-    def _await(self, lease: Lease[U], called: threading.Event, seconds: float) -> None:
-        """Return once *lease* has its token, or after *seconds*; raises if it is refused."""
+    def wait_for(self, lease: Lease[U], called: threading.Event, seconds: float) -> None:
         now = self._clock()
         if now >= self._queue.due:
             # The alarm is late.
@@ -264,11 +258,7 @@ class TokenRotator(Generic[U]):
         if lease.refusal is not None:
             raise lease.refusal
 
-    def _send(self, lease: Lease[U], deadline: float) -> float:
-        """Count a use by *lease* from now on; return 0.0, or the seconds until it may be.
-
-        Raises `NoTokenFree` if that is after *deadline*, `TokenHeldBack` if Poe is the reason.
-        """
+    def use(self, lease: Lease[U], deadline: float) -> float:
         with self._lock:
             token = lease.token
             if token is None:
@@ -299,7 +289,7 @@ class TokenRotator(Generic[U]):
             )
         return wait
 
-    def _arrived(self, lease: Lease[U]) -> None:
+    def arrived(self, lease: Lease[U]) -> None:
         token = lease.token
         if token is None:
             return
@@ -314,7 +304,7 @@ class TokenRotator(Generic[U]):
             # It counts from an earlier moment now, so the token may be lent sooner.
             self._queue.serve(now)
 
-    def _worked(self, lease: Lease[U]) -> None:
+    def worked(self, lease: Lease[U]) -> None:
         token = lease.token
         if token is None:
             return
@@ -323,7 +313,7 @@ class TokenRotator(Generic[U]):
             self._ledger.clear(token.name, bot=lease.bot)
             self._queue.serve(self._clock())
 
-    def _leave(self, lease: Lease[U], failure: BaseException | None) -> None:
+    def leave(self, lease: Lease[U], failure: BaseException | None) -> None:
         with self._lock:
             now = self._clock()
             token, lease.token = lease.token, None
@@ -340,7 +330,7 @@ class TokenRotator(Generic[U]):
             if is_held:
                 self._queue.refuse_hopeless(now)
         if has_left:
-            self._tell(token)
+            self._has_left(token)
 
     def _judge(self, lease: Lease[U], token: Token[U], failure: UpstreamError) -> bool:
         """Do to *token* what the class of *failure* says; return whether that holds it back."""
@@ -350,7 +340,6 @@ class TokenRotator(Generic[U]):
         if failure.suspends:
             self.look.set()
         elif failure.is_out_of_points:
-            self._queue.note_short(token.name, lease.bot, failure.message)
             self._doubted[token.name] = token
             self.look.set()
         return is_held

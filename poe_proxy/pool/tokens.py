@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from poe_proxy.pool.ledger import handle
 from poe_proxy.pool.limits import Limit
 
 U = TypeVar("U")
@@ -36,4 +37,4 @@ class Token(Generic[U]):
 
     def serves(self, bot: str) -> bool:
         """Return whether it may be lent for *bot*; an empty one stands for any."""
-        return not self.bots or not bot or bot.lower() in {one.lower() for one in self.bots}
+        return not self.bots or not bot or handle(bot) in map(handle, self.bots)

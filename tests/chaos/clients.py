@@ -33,6 +33,7 @@ SORTS: Final[tuple[Sort, ...]] = (
     "patient",
     "hanging up",
     "slow",
+    "hanging up",
     "burst",
     "hanging up",
     "patient",
@@ -54,6 +55,8 @@ class Wish:
     trouble: Trouble | None = None
     #: Seconds after which it hangs up; None: it does not.
     hangs_up: float | None = None
+    #: Characters of a stream after which it hangs up.
+    leaves_after: int | None = None
     #: It sends only a part of its request before it hangs up.
     is_cut_short: bool = False
     #: Bytes that it reads at a time, with a pause.
@@ -110,9 +113,12 @@ class Clients:
 
     def _patiently(self, name: str, key: str, wish: Wish) -> None:
         """Ask, and once more when `Retry-After` has passed, as long as it is worth it."""
+        was_refused = False
         for _ in range(1 + RETURNS):
             attempt = self._record.begin(name, wish.model, streams=wish.streams)
+            attempt.returns = was_refused
             Asking(attempt, wish, self._url, key).run()
+            was_refused = attempt.outcome == "refused"
             if attempt.outcome == "down":
                 self._stopping.wait(2.0)
             elif attempt.outcome != "refused" or not (0 < (attempt.retry_after or 0) <= LONGEST):
@@ -137,13 +143,17 @@ def draw(rng: random.Random, sort: Sort) -> Wish:
     if sort == "hanging up":
         if rng.random() < 0.6:
             words, trouble = rng.choice(_ENDLESS), None
+        times = (0.0, rng.uniform(0, 0.3), rng.uniform(0.3, 2), rng.uniform(2, 5), None, None, None)
+        seconds = rng.choice(times)
         return Wish(
-            model=model,
-            streams=streams,
+            model="by-cookie" if rng.random() < 0.5 else model,
+            # Without a time it leaves when the bot has begun, which only a stream shows.
+            streams=streams or seconds is None,
             words=words,
             length=2_000,
             trouble=trouble,
-            hangs_up=rng.choice((0.0, rng.uniform(0, 0.3), rng.uniform(0.3, 2), rng.uniform(2, 5))),
+            hangs_up=seconds,
+            leaves_after=rng.randint(1, 60) if seconds is None else None,
             is_cut_short=rng.random() < 0.1,
         )
     if sort == "slow":
@@ -181,8 +191,6 @@ class Asking:
         self._host, self._port = parts.hostname or "", parts.port or 80
         self._has_hung_up = False
         self._has_ended = threading.Event()
-        self._connection: http.client.HTTPConnection | None = None
-        # The connection gives its socket away once the answer has begun.
         self._socket: socket.socket | None = None
 
     def run(self) -> None:
@@ -192,15 +200,14 @@ class Asking:
         if wish.trouble is not None:
             attempt.trouble, attempt.explains = wish.trouble.words, wish.trouble.explains
             attempt.shortens = wish.trouble.shortens
-        try:
-            self._ask()
-        except (OSError, http.client.HTTPException) as broken:
-            self._note_broken(broken)
-        finally:
-            self._has_ended.set()
-            attempt.ended = time.monotonic()
-            if self._connection is not None:
-                self._connection.close()
+        with contextlib.ExitStack() as stack:
+            try:
+                self._ask(stack)
+            except (OSError, http.client.HTTPException) as broken:
+                self._note_broken(broken)
+            finally:
+                self._has_ended.set()
+                attempt.ended = time.monotonic()
 
     def _note_broken(self, broken: Exception) -> None:
         attempt = self._attempt
@@ -214,13 +221,13 @@ class Asking:
         else:
             attempt.outcome = "cut"
 
-    def _ask(self) -> None:
+    def _ask(self, stack: contextlib.ExitStack) -> None:
         wish = self._wish
         body = json.dumps(self._body()).encode()
         connection = http.client.HTTPConnection(self._host, self._port, timeout=PATIENCE)
-        self._connection = connection
         connection.connect()
-        self._socket = connection.sock
+        # The connection gives its socket away once the answer has begun.
+        self._socket = stack.enter_context(connection.sock)
         if wish.sip:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         connection.putrequest("POST", "/v1/chat/completions")
@@ -236,7 +243,7 @@ class Asking:
         if wish.hangs_up is not None:
             threading.Thread(target=self._hang_up, args=(wish.hangs_up,), daemon=True).start()
         connection.send(body)
-        response = connection.getresponse()
+        response = stack.enter_context(connection.getresponse())
         self._attempt.status = response.status
         self._attempt.request_id = response.getheader("x-request-id") or ""
         if response.status != 200:
@@ -256,8 +263,17 @@ class Asking:
         }
 
     def _hang_up(self, seconds: float) -> None:
-        if self._has_ended.wait(seconds):
-            return
+        if not self._has_ended.wait(seconds):
+            self._leave()
+
+    def _leave_after(self, size: int) -> None:
+        most = self._wish.leaves_after
+        if most is not None and size >= most:
+            self._leave()
+            raise ConnectionAbortedError("the client has read enough")
+
+    def _leave(self) -> None:
+        """Hang up, without waiting for anything that is still on its way."""
         self._has_hung_up = True
         assert self._socket is not None
         with contextlib.suppress(OSError):
@@ -306,6 +322,7 @@ class Asking:
                     return
                 for choice in frame["choices"]:
                     texts.append(choice["delta"].get("content") or "")
+                    self._leave_after(sum(map(len, texts)))
                     reason = choice["finish_reason"] or reason
         except (ValueError, KeyError, TypeError) as bad:
             attempt.malformed = f"a frame that cannot be read: {bad!r}"

@@ -128,7 +128,7 @@ def _events(rng: random.Random, seconds: float) -> Iterator[Action]:
     length = seconds / rounds
     for number in range(rounds):
         start = number * length
-        kinds = ["reload", "kill", "terminate", "reload"]
+        kinds = ["kill", "reload", "terminate", "reload"]
         if number:
             rng.shuffle(kinds)
         for place, kind in enumerate(kinds):

@@ -61,6 +61,8 @@ class Attempt:
     model: str
     streams: bool
     begun: float
+    #: Whether it comes back after a 429, when `Retry-After` has passed.
+    returns: bool = False
     #: The trouble that its own prompt makes, and the codes of errors that this explains.
     trouble: str = ""
     explains: frozenset[str] = frozenset()

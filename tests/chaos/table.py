@@ -20,6 +20,10 @@ def table(case: Case) -> str:
     rows = {
         "requests": [f"{len(attempts)}"],
         "ended": [f"{name} {count}" for name, count in outcomes.most_common()],
+        "returns": [
+            f"{name} {count}"
+            for name, count in Counter(one.outcome for one in attempts if one.returns).most_common()
+        ],
         "errors": [f"{name} {count}" for name, count in codes.most_common()],
         "sends": [f"{name} {len(found)}" for name, found in sends.items()],
         "accepted": [

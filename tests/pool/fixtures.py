@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from poe_proxy.pool.ledger import Ledger
+from poe_proxy.pool.ledger import Ledger, Standing
 from poe_proxy.pool.rotator import Lease, Token, TokenRotator
 
 from ..fakes import Clock
@@ -73,3 +73,8 @@ def only(tokens: TokenRotator[None]) -> Token[None]:
 def state(tokens: TokenRotator[None]) -> dict[str, int]:
     """The census without its zeros."""
     return {name: count for name, count in tokens.census().items() if count}
+
+
+def out_of_points(tokens: TokenRotator[None]) -> list[Token[None]]:
+    """The tokens that are out of points."""
+    return [one for one, known in tokens.states() if known.standing is Standing.OUT_OF_POINTS]

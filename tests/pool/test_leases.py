@@ -29,7 +29,7 @@ from poe_proxy.pool.memory import MemoryLedger
 from poe_proxy.pool.rotator import TokenRotator
 
 from ..fakes import Clock
-from .fixtures import labels, lend, only, pool, sends, state, token, use
+from .fixtures import labels, lend, only, out_of_points, pool, sends, state, token, use
 
 # ---- how a lease ends
 
@@ -379,12 +379,12 @@ def test_a_token_without_points_rests_until_it_is_revived() -> None:
     with pytest.raises(NoPointsLeft) as refusal:
         use(tokens)
     assert refusal.value.retry_after is None
-    (exhausted,) = tokens.exhausted()
+    (exhausted,) = out_of_points(tokens)
     assert inf == ledger.state(["a"])["a"].rest
 
     tokens.revive(exhausted)
 
-    assert [] == tokens.exhausted()
+    assert [] == out_of_points(tokens)
     assert "a" == use(tokens)
 
 
@@ -396,7 +396,7 @@ def test_reviving_serves_the_line() -> None:
     with tokens.lease() as holder, tokens.lease() as waiting:
         assert "b" == lend(holder).label
         assert waiting.token is None
-        tokens.revive(tokens.exhausted()[0])
+        tokens.revive(out_of_points(tokens)[0])
         assert waiting.token is not None
         assert "a" == waiting.token.label
 
@@ -407,7 +407,7 @@ def test_a_revived_token_serves_as_many_as_it_can() -> None:
     empty(tokens, "a")
 
     with tokens.lease(), tokens.lease() as one, tokens.lease() as two, tokens.lease() as three:
-        tokens.revive(tokens.exhausted()[0])
+        tokens.revive(out_of_points(tokens)[0])
         assert [True, True, False] == [lease.token is not None for lease in (one, two, three)]
 
 
@@ -417,7 +417,7 @@ def test_every_token_without_points_is_known() -> None:
 
     empty(tokens, "cookie", "key")
 
-    assert ["cookie", "key"] == [one.label for one in tokens.exhausted()]
+    assert ["cookie", "key"] == [one.label for one in out_of_points(tokens)]
     assert {"free": 1, "out_of_points": 2} == state(tokens)
 
 
@@ -425,7 +425,7 @@ def test_a_token_that_is_revived_is_no_longer_out_of_points() -> None:
     """Once it has points again it counts as a token like any other."""
     tokens = pool("a", patience=1.0)
     empty(tokens, "a")
-    tokens.revive(tokens.exhausted()[0])
+    tokens.revive(out_of_points(tokens)[0])
     use(tokens, TokenLimited("Slow.", retry_after=10))
 
     with pytest.raises(NoTokenFree) as refusal:

@@ -15,10 +15,9 @@ from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from poe_proxy.pool.ledger import Ledger, Outlook, Standing, TokenState, Want
+from poe_proxy.pool.ledger import MARGIN, Ledger, Outlook, Standing, TokenState, Want
 from poe_proxy.pool.limits import Limit, Rest, Within
 from poe_proxy.pool.memory import MemoryLedger
-from poe_proxy.pool.memory.health import MARGIN
 from poe_proxy.pool.store import Note, Remembered, Store
 
 from ..fakes import Clock

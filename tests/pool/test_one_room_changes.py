@@ -179,11 +179,16 @@ class Elsewhere(Ledger):
     def give_back(self, lease: str) -> None:
         self._call("give_back", lease)
 
-    def rest(self, name: str, seconds: float, reason: str = "", *, bot: str = "") -> None:
-        self._call("rest", name, seconds, reason, bot=bot)
+    def rest(
+        self, name: str, seconds: float, reason: str = "", code: str = "", *, bot: str = ""
+    ) -> None:
+        self._call("rest", name, seconds, reason, code, bot=bot)
 
-    def strike(self, name: str, reason: str = "", *, bot: str = "") -> None:
-        self._call("strike", name, reason, bot=bot)
+    def strike(self, name: str, reason: str = "", *, bot: str = "", costly: bool = False) -> None:
+        self._call("strike", name, reason, bot=bot, costly=costly)
+
+    def reconsider(self, name: str) -> None:
+        self._call("reconsider", name)
 
     def clear(self, name: str, *, bot: str = "") -> None:
         self._call("clear", name, bot=bot)

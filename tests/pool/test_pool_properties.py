@@ -24,10 +24,9 @@ from poe_proxy.errors import (
     UpstreamBlocked,
     UpstreamError,
 )
-from poe_proxy.pool.ledger import TokenState
+from poe_proxy.pool.ledger import MARGIN, TokenState
 from poe_proxy.pool.limits import Limit, Rest, Within
 from poe_proxy.pool.memory import MemoryLedger
-from poe_proxy.pool.memory.health import MARGIN
 from poe_proxy.pool.rotator import Lease, Token, TokenRotator
 
 from ..fakes import Clock

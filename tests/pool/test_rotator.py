@@ -23,7 +23,7 @@ from poe_proxy.pool.memory import MemoryLedger
 from poe_proxy.pool.rotator import Token, TokenRotator
 
 from ..fakes import Clock
-from .fixtures import labels, lend, only, pool, state, token, use
+from .fixtures import labels, lend, only, out_of_points, pool, state, token, use
 
 # ---- whose turn it is
 
@@ -338,12 +338,12 @@ def test_a_token_may_be_set_aside_while_it_rests() -> None:
     """Its balance was asked for, and Poe no longer knows it: no request waits for it."""
     tokens = pool("a", "b")
     tokens.exhaust(tokens.states()[0][0], "Empty.")
-    (exhausted,) = tokens.exhausted()
+    (exhausted,) = out_of_points(tokens)
 
     tokens.suspend(exhausted, TokenRejected("Unknown."))
 
     assert {"free": 1, "suspended": 1} == state(tokens)
-    assert [] == tokens.exhausted()
+    assert [] == out_of_points(tokens)
     assert exhausted not in tokens.accepted()
 
 

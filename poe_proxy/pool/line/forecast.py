@@ -12,7 +12,7 @@ from heapq import heapify, heapreplace
 from math import inf
 from typing import Final
 
-from poe_proxy.pool.ledger import Outlook
+from poe_proxy.pool.ledger import Outlook, handle
 from poe_proxy.pool.limits import Limit
 
 #: The least seconds that a reply is taken to last where times are promised: replies that come
@@ -57,7 +57,7 @@ class Future:
     uses: list[float]
     #: When no rest that Poe asked for holds it back.
     rested: float
-    #: The same for single bots; by their folded handles.
+    #: The same for single bots, spelled as `handle` does it.
     bots: Mapping[str, float] = field(default_factory=dict)
     #: When its replies will be over, in rising order.
     ends: list[float] = field(default_factory=list)
@@ -109,7 +109,7 @@ class Future:
         return max(self.rested, self.bots.get(bot, 0.0))
 
     def next(self, bot: str) -> float:
-        """Return when it can be lent for *bot*, in lower case; empty: for any other."""
+        """Return when it can be lent for *bot*, as `handle` spells it; empty: for any other."""
         room = self.ends[-self.concurrency] if len(self.ends) >= self.concurrency else 0.0
         return max(self.ready, room, self.bots.get(bot, 0.0))
 
@@ -123,7 +123,20 @@ class Future:
 
     def copy(self) -> Future:
         """Return one that may be lent without a trace in this one."""
-        return replace(self, uses=self.uses.copy(), ends=self.ends.copy())
+        # `dataclasses.replace` takes several times as long, and a long line copies each token.
+        return Future(
+            self.rank,
+            self.turn,
+            self.concurrency,
+            self.limits,
+            self.uses.copy(),
+            self.rested,
+            self.bots,
+            self.ends.copy(),
+            self.lag,
+            self.lasts,
+            self.ready,
+        )
 
     def certain(self) -> Future:
         """Return it as limits and rests alone would have it: what lasts may end at any moment."""
@@ -165,7 +178,7 @@ class Forecast:
 
     def first(self, names: frozenset[str], bot: str = "") -> tuple[float, str]:
         """Return when one more place is served, and with what; `inf` if no token will ever be."""
-        bot = bot.casefold()
+        bot = handle(bot)
         key = (names, bot if bot in self._bots else "")
         heap = self._heaps.get(key)
         if heap is None:

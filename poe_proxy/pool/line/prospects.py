@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from math import inf
 from typing import Any, Final, Protocol
 
-from poe_proxy.pool.ledger import Ledger
+from poe_proxy.pool.ledger import Ledger, handle
 from poe_proxy.pool.line.forecast import Forecast, Future, Usual
 from poe_proxy.pool.members import Members
 
@@ -128,7 +128,7 @@ class Prospects:
 
     def is_held(self, place: Hopeful, now: float) -> bool:
         """Return whether Poe, and not only its limits, holds back each token that fits *place*."""
-        known, bot = self._known(now), place.bot.casefold()
+        known, bot = self._known(now), handle(place.bot)
         return all(known[name].held(bot) > now for name in place.names)
 
     def promise(self, line: Callable[[], Sequence[Hopeful]], place: Hopeful, now: float) -> float:

@@ -14,7 +14,7 @@ from poe_proxy.pool.leases import Lease
 from poe_proxy.pool.ledger import Ledger, Standing, Want
 from poe_proxy.pool.line.order import Line
 from poe_proxy.pool.line.prospects import ROUNDING, Habits, Prospects
-from poe_proxy.pool.members import MOST_KEPT, Members
+from poe_proxy.pool.members import Members
 
 log = logging.getLogger(__name__)
 
@@ -47,8 +47,6 @@ class Queue(Generic[U]):
         self._wake = wake
         self._line: Line[Lease[U]] = Line()
         self._prospects = Prospects(ledger, members)
-        #: What Poe said of a token that had no points for a bot, by both.
-        self._short: dict[tuple[str, str], str] = {}
 
     def __len__(self) -> int:
         return len(self._line)
@@ -157,17 +155,10 @@ class Queue(Generic[U]):
     def members_changed(self, now: float) -> None:
         """Note that there are other tokens, or that they have other limits."""
         self._prospects.forget()
-        self._short.clear()
         for lease in self._line:
             lease.names = self._members.fitting(lease.kinds, lease.avoid, lease.bot)
         self.serve(now)
         self.refuse_hopeless(now)
-
-    def note_short(self, name: str, bot: str, reason: str) -> None:
-        """Note that a token rests because it had no points for *bot*, in Poe's words."""
-        if len(self._short) >= MOST_KEPT:
-            self._short.clear()
-        self._short[name, bot.casefold()] = reason
 
     def _grant(self, lease: Lease[U], name: str, now: float) -> None:
         lease.token = token = self._members.tokens[name]
@@ -196,16 +187,7 @@ class Queue(Generic[U]):
             # cost a look at each.
             return refusals.not_free(self._promise(lease, now))
         states = self._ledger.state(lease.names, bot=lease.bot)
-        bot = lease.bot.casefold()
-        return refusals.held_back(
-            states.values(),
-            lambda: self._promise(lease, now),
-            points=all(
-                self._short.get((name, bot)) == state.reason
-                for name, state in states.items()
-                if state.standing is Standing.LIMITED
-            ),
-        )
+        return refusals.held_back(states.values(), lambda: self._promise(lease, now))
 
     def _promise(self, lease: Lease[U], now: float) -> float:
         """Return the seconds after which *lease* may come again."""

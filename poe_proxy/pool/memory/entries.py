@@ -15,7 +15,7 @@ from poe_proxy.pool.store import Store
 
 @dataclass(eq=False, slots=True)
 class Entry:
-    """One token. Bots are spelled as `health.handle` does it."""
+    """One token. Bots are spelled as `ledger.handle` does it."""
 
     name: str
     store: Store

@@ -1,7 +1,7 @@
 """What failed on one token, and how long that is remembered.
 
-Without a clock and without a lock: the ledger has both. All times are on its clock. Bots are in
-lower case here, as `handle` writes them; an empty one stands for all.
+Without a clock and without a lock: the ledger has both. All times are on its clock. Bots are
+spelled as `ledger.handle` does it; an empty one stands for all.
 """
 
 from __future__ import annotations
@@ -30,9 +30,6 @@ LOOKS: Final = (60.0, 300.0, 900.0, 3600.0, 3600.0)
 #: The refusals, a look apart, after which a token is retired.
 LAST_REFUSAL: Final = len(LOOKS) + 1
 
-#: Seconds after which a request has arrived at Poe, or never will.
-MARGIN: Final = 5.0
-
 
 def backoff(strikes: int, *, costly: bool = False) -> float:
     """Return the seconds for which a token is passed over after so many *strikes* in a row."""
@@ -45,11 +42,6 @@ def backoff(strikes: int, *, costly: bool = False) -> float:
 def next_look(refusals: int) -> float | None:
     """Return the seconds until the look that follows so many *refusals*; None: there is none."""
     return LOOKS[refusals - 1] if refusals < LAST_REFUSAL else None
-
-
-def handle(bot: str) -> str:
-    """Return the one spelling of a bot's handle."""
-    return bot.casefold()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +59,7 @@ class Rest:
 
     until: float
     reason: str
+    code: str
 
 
 @dataclass(slots=True)
@@ -129,7 +122,7 @@ class Health:
             return Verdict(Standing.OUT_OF_POINTS, self.no_points)
         last = max(self._rests_for(bot), key=lambda rest: rest.until, default=None)
         if last and last.until > now:
-            return Verdict(Standing.LIMITED, last.reason)
+            return Verdict(Standing.LIMITED, last.reason, last.code)
         return None
 
     def rests_of_bots(self, now: float) -> dict[str, float]:
@@ -161,11 +154,11 @@ class Health:
 
     # ---- what happens to it
 
-    def set_to_rest(self, seconds: float, reason: str, bot: str, now: float) -> None:
+    def set_to_rest(self, seconds: float, reason: str, code: str, bot: str, now: float) -> None:
         """Note a rest; one that ends later stays."""
         known = self.rests.get(bot)
         if known is None or known.until < now + seconds:
-            self.rests[bot] = Rest(now + seconds, reason)
+            self.rests[bot] = Rest(now + seconds, reason, code)
 
     def strike(self, reason: str, bot: str, now: float, *, costly: bool = False) -> None:
         """Note a failure; one that is forgotten does not count."""
@@ -228,7 +221,7 @@ class Health:
         self.rests = {bot: rest for bot, rest in self.rests.items() if rest.until > now}
         self.strikes = {bot: one for bot, one in self.strikes.items() if one.forgotten_at > now}
         for bot, rest in self.rests.items():
-            yield Note("rest", bot, rest.until - now, rest.reason)
+            yield Note("rest", bot, rest.until - now, rest.reason, rest.code)
         for bot, strike in self.strikes.items():
             yield Note("strike", bot, strike.until - now, strike.reason, count=strike.count)
         if self.no_points is not None:
@@ -244,7 +237,7 @@ class Health:
         until = now + note.seconds
         match note.cause:
             case "rest":
-                self.rests[note.bot] = Rest(until, note.reason)
+                self.rests[note.bot] = Rest(until, note.reason, note.code)
             case "strike":
                 self.strikes[note.bot] = Strike(note.count, until, note.reason)
             case "points":

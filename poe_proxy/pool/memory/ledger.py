@@ -9,10 +9,10 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from poe_proxy.pool.ledger import Ledger, Outlook, Served, TokenState, Want
+from poe_proxy.pool.ledger import Ledger, Outlook, Served, TokenState, Want, handle
 from poe_proxy.pool.limits import Limit
 from poe_proxy.pool.memory.entries import Entry
-from poe_proxy.pool.memory.health import Health, handle
+from poe_proxy.pool.memory.health import Health
 from poe_proxy.pool.memory.lending import PLACE, Round
 from poe_proxy.pool.memory.uses import Use
 from poe_proxy.pool.store import Forgetful, Store
@@ -23,7 +23,7 @@ class _Loan:
     """The token that one lease has."""
 
     entry: Entry
-    #: What it is for, as `health.handle` spells it.
+    #: What it is for, as `handle` spells it.
     bot: str
     #: Since when a place is held for its first use; None as soon as something was sent.
     held_at: float | None
@@ -148,9 +148,11 @@ class MemoryLedger(Ledger):
 
     # ---- how the tokens are
 
-    def rest(self, name: str, seconds: float, reason: str = "", *, bot: str = "") -> None:
+    def rest(
+        self, name: str, seconds: float, reason: str = "", code: str = "", *, bot: str = ""
+    ) -> None:
         with self._change(name) as (health, now):
-            health.set_to_rest(seconds, reason, handle(bot), now)
+            health.set_to_rest(seconds, reason, code, handle(bot), now)
 
     def strike(self, name: str, reason: str = "", *, bot: str = "", costly: bool = False) -> None:
         with self._change(name) as (health, now):

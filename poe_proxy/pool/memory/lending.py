@@ -8,9 +8,8 @@ from math import inf
 from operator import attrgetter
 from typing import Final
 
-from poe_proxy.pool.ledger import Want
+from poe_proxy.pool.ledger import Want, handle
 from poe_proxy.pool.memory.entries import Entry
-from poe_proxy.pool.memory.health import handle
 
 #: The key by which entries are in order.
 PLACE: Final = attrgetter("place")

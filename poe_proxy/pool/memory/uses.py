@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import inf
 
+from poe_proxy.pool.ledger import MARGIN
 from poe_proxy.pool.limits import Limit
-from poe_proxy.pool.memory.health import MARGIN
 from poe_proxy.pool.store import Store
 
 
@@ -32,7 +32,7 @@ class Use:
 class Uses:
     """The uses that the limits of one token remember; *store* knows them before they are sent."""
 
-    __slots__ = ("_arrived_at", "_limits", "_name", "_on_its_way", "_store", "window")
+    __slots__ = ("_arrived_at", "_held", "_limits", "_name", "_on_its_way", "_store", "window")
 
     def __init__(self, name: str, store: Store) -> None:
         self._name = name
@@ -42,6 +42,8 @@ class Uses:
         self.window = -inf
         #: When each use arrived, in rising order; what holds a place for a use is here too.
         self._arrived_at: list[float] = []
+        #: Those of these times that hold a place.
+        self._held: list[float] = []
         #: What was sent and is not known to have arrived, the oldest first.
         self._on_its_way: list[Use] = []
 
@@ -99,12 +101,13 @@ class Uses:
         """Count a use that may follow as one that arrived at *since*."""
         self._forget(now)
         insort(self._arrived_at, since)
+        self._held.append(since)
 
     def free_place(self, since: float) -> None:
         """Count it no more. A lease may last longer than the limits remember: then it is gone."""
-        place = bisect_left(self._arrived_at, since)
-        if place < len(self._arrived_at) and self._arrived_at[place] == since:
-            del self._arrived_at[place]
+        if since in self._held:
+            self._held.remove(since)
+            del self._arrived_at[bisect_left(self._arrived_at, since)]
 
     def send(self, use: str, now: float) -> Use:
         """Count a use that is sent now."""
@@ -134,4 +137,6 @@ class Uses:
         """Forget what no limit asks for any more."""
         self._settle_late(now)
         if self._arrived_at and self._arrived_at[0] < now - self.window:
-            del self._arrived_at[: bisect_left(self._arrived_at, now - self.window)]
+            oldest = now - self.window
+            del self._arrived_at[: bisect_left(self._arrived_at, oldest)]
+            self._held = [since for since in self._held if since >= oldest]

@@ -26,7 +26,7 @@ from math import inf
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-from poe_proxy.pool.memory.health import MARGIN
+from poe_proxy.pool.ledger import MARGIN
 from poe_proxy.pool.store import Note, Remembered, Renewals, Store
 from poe_proxy.pool.store.holding import PATIENCE, hold, is_held, let_go
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from poe_proxy.pool.ledger import Standing
-from poe_proxy.pool.memory.health import MARGIN, Health, backoff, next_look
+from poe_proxy.pool.ledger import MARGIN, Standing
+from poe_proxy.pool.memory.health import Health, backoff, next_look
 from poe_proxy.pool.store import Note
 
 
@@ -31,7 +31,7 @@ def test_a_send_arrives_within_five_seconds() -> None:
 
 NOTES = [
     Note("rest", "", 20.0, "Slow down."),
-    Note("rest", "veo-3", 300.0, "No more videos."),
+    Note("rest", "veo-3", 300.0, "No more videos.", "insufficient_quota"),
     Note("strike", "", 10.0, "Unreachable.", count=2),
     Note("strike", "gpt-5", -100.0, "Overloaded.", count=3),
     Note("points", reason="No points."),
@@ -52,7 +52,7 @@ def test_each_note_is_taken_as_it_was_written(note: Note) -> None:
 def test_what_makes_no_difference_any_more_is_not_written() -> None:
     """A rest that is over, and a failure that is forgotten."""
     health = Health()
-    health.set_to_rest(10.0, "Slow down.", "", 1000.0)
+    health.set_to_rest(10.0, "Slow down.", "", "", 1000.0)
     health.strike("Overloaded.", "gpt-5", 1000.0)
 
     assert ["rest", "strike"] == [note.cause for note in health.notes(1009.5)]

@@ -314,3 +314,16 @@ def test_a_line_that_is_passed_over_asks_once() -> None:
         return len(watching.shown)
 
     assert asked(1) == asked(200)
+
+
+def test_a_place_that_was_forgotten_frees_no_use() -> None:
+    """Limits that remember less forget it; of that very moment there may be a use all the same."""
+    clock = Clock()
+    ledger = MemoryLedger(clock=clock, store=Telling({"a": Remembered(uses=[30.0])}))
+    ledger.enlist("a", limits=[Rest(20.0)])
+    assert "a" == take(ledger, "a", "one")
+    clock.go(30.0)
+    ledger.enlist("a", limits=[Rest(10.0)])
+    ledger.enlist("a", limits=[Within(1, 60.0)])
+
+    assert 30.0 == ledger.use("one")

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from poe_proxy.pool.memory.health import MARGIN
+from poe_proxy.pool.ledger import MARGIN
 from poe_proxy.pool.store import Note, Remembered
 from poe_proxy.pool.store import journal as module
 from poe_proxy.pool.store.holding import StateInUse, is_held
