@@ -23,10 +23,8 @@ from .servers import AUTH_KEYS
 
 #: Seconds without a byte after which an answer counts as lost.
 PATIENCE: Final = 75.0
-#: How often a patient client comes back after a 429, and the longest `Retry-After` that it waits
-#: for: after a longer one it asks for something else.
+#: How often a patient client comes back after a 429. Others ask for something else.
 RETURNS: Final = 4
-LONGEST: Final = 10.0
 
 Sort = Literal["patient", "hanging up", "slow", "burst"]
 SORTS: Final[tuple[Sort, ...]] = (
@@ -99,7 +97,7 @@ class Clients:
             if sort == "burst":
                 wishes = [draw(rng, "patient") for _ in range(rng.randint(4, 9))]
                 together = [
-                    threading.Thread(target=self._patiently, args=(f"{name}-{n}", key, wish))
+                    threading.Thread(target=self._ask, args=(f"{name}-{n}", key, wish))
                     for n, wish in enumerate(wishes)
                 ]
                 for thread in together:
@@ -108,24 +106,20 @@ class Clients:
                     thread.join()
                 self._stopping.wait(rng.uniform(2, 6))
             else:
-                self._patiently(name, key, draw(rng, sort))
+                self._ask(name, key, draw(rng, sort), returns=RETURNS * (sort == "patient"))
                 self._stopping.wait(rng.uniform(0, 1.5))
 
-    def _patiently(self, name: str, key: str, wish: Wish) -> None:
-        """Ask, and once more when `Retry-After` has passed, as long as it is worth it."""
-        was_refused = False
-        for _ in range(1 + RETURNS):
+    def _ask(self, name: str, key: str, wish: Wish, *, returns: int = 0) -> None:
+        """Ask; *returns* is how often a client comes back when `Retry-After` has passed."""
+        for number in range(1 + returns):
             attempt = self._record.begin(name, wish.model, streams=wish.streams)
-            attempt.returns = was_refused
+            attempt.returns = number > 0
             Asking(attempt, wish, self._url, key).run()
-            was_refused = attempt.outcome == "refused"
             if attempt.outcome == "down":
                 self._stopping.wait(2.0)
-            elif attempt.outcome != "refused" or not (0 < (attempt.retry_after or 0) <= LONGEST):
+            if attempt.outcome != "refused" or attempt.retry_after is None:
                 return
-            else:
-                self._stopping.wait(attempt.retry_after)
-            if self._stopping.is_set():
+            if number < returns and self._stopping.wait(attempt.retry_after):
                 return
 
 

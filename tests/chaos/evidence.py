@@ -19,6 +19,8 @@ End = Literal["finished", "stopped", "open"]
 
 _LENT: Final = re.compile(r"^(\S+ \S+) DEBUG +(req_\w+) \S+ is lent$", re.MULTILINE)
 _TRACEBACK: Final = re.compile(r"^Traceback .*\n(?:[ +].*\n)*(\S.*)$", re.MULTILINE)
+#: Seconds within which Poe notes a request that it is given, however busy the machine is.
+_PROMPT: Final = 30.0
 _ENDS: Final[Mapping[str, End]] = {
     "reply-end": "finished",
     "reply-cancelled": "stopped",
@@ -223,7 +225,7 @@ def _match(sends: Iterable[Send], passages: Iterable[Passage]) -> None:
             (passage.begun, place)
             for place, passage in enumerate(free[send.account])
             if passage.begun is not None
-            and passage.begun <= send.arrived
+            and passage.begun <= send.arrived < passage.begun + _PROMPT
             and send.mark in ("", passage.mark)
         ]
         if fitting:

@@ -308,6 +308,9 @@ class Stage:
     def _to_the_cookie(self, action: Action) -> None:
         begun = time.monotonic()
         kind, account = action.kind, action.account
+        if any(one["account"] == account for one in self.poe.control()["faults"]):
+            # One still waits for its send: an account that meets only faults is never used.
+            return
         if kind in _REFUSED_SENDS:
             times, words = _REFUSED_SENDS[kind]
             if kind == "send 429":

@@ -53,7 +53,7 @@ class Passage:
     is_send: bool
     path: str
     entered: float
-    #: When its head was passed on to Poe, and when all of it was.
+    #: When Poe was given the beginning of it, and when all of it.
     begun: float | None = None
     forwarded: float | None = None
     #: When the first byte of the answer was passed on to the server.
@@ -210,13 +210,13 @@ class Proxy:
         half = len(head) + len(body) // 2 if body else len(head) // 2
         if where == "stall request":
             await asyncio.sleep(seconds)
+        passage.begun = time.monotonic()
         if where == "cut request":
             line.poe_writer.write(whole[:half])
             with contextlib.suppress(OSError):
                 await line.poe_writer.drain()
             line.cut()
             raise ConnectionResetError
-        passage.begun = time.monotonic()
         if where == "stall body":
             line.poe_writer.write(whole[:half])
             await line.poe_writer.drain()
