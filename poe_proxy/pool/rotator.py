@@ -303,6 +303,8 @@ class TokenRotator(Lender[U]):
                 self._queue.habits(token.kind).lag.note(now - lease.lent)
             # It counts from an earlier moment now, so the token may be lent sooner.
             self._queue.serve(now)
+            # And later than when it was lent, so the turn of some in line may be too late.
+            self._queue.refuse_hopeless(now)
 
     def worked(self, lease: Lease[U]) -> None:
         token = lease.token

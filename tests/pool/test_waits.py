@@ -231,6 +231,20 @@ def test_a_wait_may_become_hopeless() -> None:
     assert 120 == refusal.value.retry_after
 
 
+def test_a_wait_may_become_hopeless_when_a_use_comes_late() -> None:
+    """What was lent is used only after a login: those in line whose turn is too late by that are
+    told as soon as it is known."""
+    clock = Clock()
+    tokens = pool("a", clock=clock, patience=30.0, concurrency=9, limits=(Rest(10.0),))
+    with tokens.lease() as first, tokens.lease(), tokens.lease(), tokens.lease() as last:
+        clock.go(0.5)
+        assert sends(first)
+        with pytest.raises(NoTokenFree) as refusal:
+            last.wait(0)
+
+    assert 30 == refusal.value.retry_after
+
+
 def test_a_wait_may_become_hopeless_in_another_thread() -> None:
     """It ends at once, not with the next look at the client."""
     tokens = TokenRotator([token("a")], patience=3600.0)
