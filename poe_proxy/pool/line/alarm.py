@@ -41,13 +41,6 @@ class Alarm:
             self._is_closed = True
             self._changed.notify()
 
-    def wait(self, seconds: float) -> bool:
-        """Wait up to *seconds* for the thread to end; return whether there is none."""
-        thread = self._thread
-        if thread is not None:
-            thread.join(seconds)
-        return thread is None or not thread.is_alive()
-
     def _run(self) -> None:
         while self._wait():
             try:
