@@ -93,7 +93,8 @@ def test_a_waiter_takes_a_token_as_soon_as_it_has_rested() -> None:
         assert waiting.wait(60.0)
         assert waiting.result() is not None
 
-    assert 0.03 <= time.monotonic() - began + 0.005
+    # A sleep may end a little early.
+    assert 0.025 <= time.monotonic() - began
 
 
 # ---- how long one waits

@@ -15,7 +15,7 @@ class Alarm:
     """Calls a function after some seconds, in a thread that lives only while one is set."""
 
     def __init__(self, ring: Callable[[], object], *, name: str) -> None:
-        """*ring* may set the next time; *name* is that of the thread."""
+        """*ring* may set the next time; *name* says what it is for: the thread and the log have it."""
         self._ring = ring
         self._name = name
         self._changed = threading.Condition(threading.Lock())
@@ -47,7 +47,7 @@ class Alarm:
                 self._ring()
             except Exception:
                 # Without the thread, requests would wait for tokens that are free.
-                log.exception("serving the line failed")
+                log.exception("the alarm of the %s failed", self._name)
 
     def _wait(self) -> bool:
         """Wait until it is time to ring; return False if the thread is to end."""
