@@ -29,7 +29,7 @@ class Account:
     """One credential at Poe, and how much it may be used."""
 
     kind: Kind
-    #: A line of `TOKENS`, or an API key.
+    #: An item of `TOKENS`, or an API key.
     credential: str = field(repr=False)
     #: The `p-b` of it, decoded, or the key: what names the account.
     secret: str = field(repr=False)
@@ -64,32 +64,32 @@ def read(settings: Settings, *, labels: Mapping[str, str] = MappingProxyType({})
 
     Raises `BadSettings` naming every fault of the file, or if there is no account.
     """
-    lines = [
-        *(_Line("cookie", text, _secret("cookie", text)) for text in settings.tokens),
-        *(_Line("key", key, key) for key in settings.api_keys),
+    listed = [
+        *(_Listed("cookie", text, _secret("cookie", text)) for text in settings.tokens),
+        *(_Listed("key", key, key) for key in settings.api_keys),
     ]
     if settings.tokens_config is not None:
         try:
-            lines += _lines(settings.tokens_config)
+            listed += _listed_in(settings.tokens_config)
         except ValueError as bad:
             raise BadSettings({"TOKENS_CONFIG": [str(bad)]}) from None
-    by_account: dict[tuple[Kind, str], _Line] = {}
-    for line in lines:
-        known = by_account.get((line.kind, line.secret))
+    by_account: dict[tuple[Kind, str], _Listed] = {}
+    for one in listed:
+        known = by_account.get((one.kind, one.secret))
         # Of several in the same place the first counts.
-        if known is None or (known.place == 0 < line.place):
-            by_account[line.kind, line.secret] = line
-    enabled = [line for line in by_account.values() if line.is_enabled]
+        if known is None or (known.place == 0 < one.place):
+            by_account[one.kind, one.secret] = one
+    enabled = [one for one in by_account.values() if one.is_enabled]
     if not enabled:
         raise BadSettings(
             {"TOKENS_CONFIG": ["No account in it is enabled, and there is no other."]}
         )
-    return _labelled([_account(line, settings) for line in enabled], labels)
+    return _labelled([_account(one, settings) for one in enabled], labels)
 
 
 def check(path: Path) -> None:
     """Raise ValueError, with a line for each fault, if *path* is not a file of accounts."""
-    _lines(path)
+    _listed_in(path)
 
 
 def is_open_to_others(path: Path) -> bool:
@@ -100,10 +100,10 @@ def is_open_to_others(path: Path) -> bool:
         return False
 
 
-def _account(line: _Line, settings: Settings) -> Account:
-    """Return the account of *line*; what is not given has the value that its kind has."""
+def _account(listed: _Listed, settings: Settings) -> Account:
+    """Return the account of *listed*; what is not given has the value that its kind has."""
     given: dict[str, Any] = {"label": "", "proxy": settings.proxy}
-    if line.kind == "cookie":
+    if listed.kind == "cookie":
         given |= {
             "rate_limit": settings.rate_limit,
             "cool_down": settings.cool_down,
@@ -115,10 +115,10 @@ def _account(line: _Line, settings: Settings) -> Account:
             "rate_limit": settings.api_rate_limit,
             "concurrency": settings.api_concurrency,
         }
-    given |= line.fields
+    given |= listed.fields
     # An empty address: no proxy, whatever the others have.
     given["proxy"] = given["proxy"] or None
-    return Account(kind=line.kind, credential=line.credential, secret=line.secret, **given)
+    return Account(kind=listed.kind, credential=listed.credential, secret=listed.secret, **given)
 
 
 def _labelled(accounts: Sequence[Account], labels: Mapping[str, str]) -> list[Account]:
@@ -139,8 +139,8 @@ def _labelled(accounts: Sequence[Account], labels: Mapping[str, str]) -> list[Ac
 
 
 @dataclass(frozen=True, slots=True)
-class _Line:
-    """One account as it is given."""
+class _Listed:
+    """One account as the settings or the file list it."""
 
     kind: Kind
     credential: str = field(repr=False)
@@ -152,15 +152,15 @@ class _Line:
     place: int = 0
 
 
-def _lines(path: Path) -> list[_Line]:
+def _listed_in(path: Path) -> list[_Listed]:
     """Return the accounts of the file; raises ValueError with a line for each fault."""
-    lines: list[_Line] = []
+    listed: list[_Listed] = []
     faults: list[str] = []
     labels: set[str] = set()
     for place, table in enumerate(_tables(path), 1):
         found = _Faults()
-        if line := _line(table, path.parent, place, found):
-            lines.append(line)
+        if one := _read_table(table, path.parent, place, found):
+            listed.append(one)
         label = table.get("label")
         name = label if isinstance(label, str) and _LABEL.fullmatch(label) else ""
         if name in labels:
@@ -169,7 +169,7 @@ def _lines(path: Path) -> list[_Line]:
         faults += [f"account {place}{f' ({name})' if name else ''}, {fault}" for fault in found]
     if faults:
         raise ValueError("\n    ".join(faults))
-    return lines
+    return listed
 
 
 def _tables(path: Path) -> list[Mapping[str, Any]]:
@@ -206,7 +206,9 @@ class _Faults(list[str]):
             self.append(f"{name}: {bad}")
 
 
-def _line(table: Mapping[str, Any], folder: Path, place: int, faults: _Faults) -> _Line | None:
+def _read_table(
+    table: Mapping[str, Any], folder: Path, place: int, faults: _Faults
+) -> _Listed | None:
     """Return the account of one table; None if there are *faults*, which are added."""
     if unknown := table.keys() - FIELDS:
         faults.append(f"{', '.join(sorted(unknown))}: No account has such a field.")
@@ -231,7 +233,7 @@ def _line(table: Mapping[str, Any], folder: Path, place: int, faults: _Faults) -
     if faults:
         return None
     is_enabled = fields.pop("enabled", True)
-    return _Line(kind, credential, secret, fields, is_enabled, place)
+    return _Listed(kind, credential, secret, fields, is_enabled, place)
 
 
 def _text_of(path: Path) -> str:

@@ -219,16 +219,16 @@ class Settings:
         whole_number,
         check=_AT_LEAST_ONE,
         default=4,
-        meaning="Sends of one request that may fail, where it is safe to try again; then the client "
-        "gets the failure. Accounts that Poe refuses, limits or challenges do not count.",
+        meaning="Sends of one request that may fail, where it is safe to try again; then the "
+        "client gets the failure. Accounts that Poe refuses, limits or challenges do not count.",
     )
     points_check: float = setting(
         "POINTS_CHECK",
         number,
         check=_POSITIVE,
         default=300.0,
-        meaning="Seconds between two checks of an account that ran out of points; also how long one is "
-        "not used for a bot that it has too few points for.",
+        meaning="Seconds between two checks of an account that ran out of points; also how long "
+        "one is not used for a bot that it has too few points for.",
     )
     timeout: float = setting(
         "TIMEOUT",

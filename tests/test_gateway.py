@@ -78,7 +78,7 @@ STAYS = (UpstreamUncertain, UpstreamInterrupted, UpstreamTimeout, UpstreamProtoc
 
 @pytest.fixture(autouse=True)
 def _short_ticks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The clock here is moved by hand: nobody has to wait for it in real time."""
+    """The clock here is moved by hand: no test waits for it in real time."""
     monkeypatch.setattr(gateway, "TICK", 0.001)
 
 
@@ -354,7 +354,7 @@ def test_both_kinds_fail_only_once_each(kind: type[UpstreamError]) -> None:
 def test_once_something_was_said_it_never_moves(
     said: ReplyEvent, kind: type[UpstreamError]
 ) -> None:
-    """Words that the client has cannot be unsaid, so the failure is told."""
+    """Words that the client has cannot be unsaid, so the failure is raised."""
     second, key = FakeUpstream(), FakeUpstream()
     house = House(FakeUpstream([Idle(), said, Idle(), kind("No.")]), second, keys=[key])
     heard = []
@@ -370,7 +370,7 @@ def test_once_something_was_said_it_never_moves(
 @pytest.mark.parametrize("kind", COUNTED)
 @pytest.mark.parametrize("attempts", [1, 3, 4])
 def test_it_is_tried_so_often_and_no_more(kind: type[UpstreamError], attempts: int) -> None:
-    """What so many tokens met alike is told, not tried on all the others."""
+    """What so many tokens met alike is raised, not tried on all the others."""
     house = House(*(FakeUpstream([kind(f"No. {place}")]) for place in range(10)), attempts=attempts)
 
     with pytest.raises(kind, match=rf"No\. {attempts - 1}"):
@@ -511,7 +511,7 @@ def test_what_poe_calls_safe_is_asked_once_more(kind: type[UpstreamError]) -> No
 
 
 def test_once_more_is_once() -> None:
-    """What fails so a second time is told, however many tokens there are."""
+    """What fails so a second time is raised, however many tokens there are."""
     house = House(*(FakeUpstream([BotFailedEarly(f"Oh. {n}")]) for n in range(5)))
     with pytest.raises(BotFailedEarly, match=r"Oh\. 1"):
         list(house.reply())
@@ -565,11 +565,11 @@ def test_a_rejected_token_is_set_aside() -> None:
     assert {"free": 1, "suspended": 1} == house.state()
 
 
-# ---- what the client hears when nothing is left
+# ---- what is raised when nothing is left
 
 
 def test_the_first_failure_says_more_than_that_no_token_was_left() -> None:
-    """If a move finds no token, the client hears what the first one met."""
+    """If a move finds no token, what the first one met is raised."""
     for kind in (BotNotAllowed, LoginFailed):
         with pytest.raises(kind, match="Subscribers only"):
             list(House(FakeUpstream([kind("Subscribers only.")])).reply())
@@ -592,7 +592,7 @@ def test_a_challenge_on_every_token_is_told_as_one() -> None:
 
 
 def test_a_login_that_fails_is_not_the_news_while_another_token_rests() -> None:
-    """The client hears when that one may serve it."""
+    """The failure says when that one may serve it."""
     house = House(
         FakeUpstream([TokenLimited("Slowly.", retry_after=90)]), FakeUpstream([LoginFailed("Oh.")])
     )
@@ -726,7 +726,7 @@ def test_a_streamed_request_goes_before_the_whole_ones_of_its_client() -> None:
     assert [Text("on and on"), Waiting(), Waiting()] == [next(chat), next(other), next(title)]
 
 
-# ---- what the pool hears
+# ---- what the pool learns
 
 
 def test_a_token_that_answers_is_no_longer_passed_over() -> None:

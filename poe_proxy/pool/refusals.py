@@ -104,7 +104,7 @@ def judge(
         return True
     if failure.is_out_of_points:
         ledger.rest(token.name, points_check, failure.message, failure.code or "", bot=bot)
-        log.warning("%s has no points for %s: %s", token.label, bot or "this", failure)
+        log.warning("%s has no points for %s: %s", token.label, bot or "a bot", failure)
         return True
     scope = bot if failure.strikes == "bot" else ""
     rest = failure.rest

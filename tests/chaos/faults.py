@@ -24,7 +24,7 @@ _BROKEN_NET: Final = frozenset(
     }
 )
 _BAD_ANSWER: Final = frozenset({"upstream_uncertain", "upstream_overloaded", "bot_failed"})
-#: When no other account is free in time, the failure of the one that was tried is told.
+#: When no other account is free in time, the failure of the one that was tried is raised.
 _NO_OTHER_FREE: Final = frozenset({"upstream_overloaded"})
 _BROKEN_REPLY: Final = frozenset({"upstream_interrupted", "bot_failed"})
 _ENDING_SERVER: Final = frozenset({"upstream_interrupted"})

@@ -192,7 +192,7 @@ def test_what_was_held_up_for_longer_than_the_margin_counts_no_longer() -> None:
         ),
         ("errors have causes", {"attempts": [attempt(outcome="cut", text="")]}),
         (
-            "nobody is refused while an account is free",
+            "no client is refused while an account is free",
             {"attempts": [attempt(outcome="refused", text="", begun=30.0, ended=36.0)]},
         ),
     ],

@@ -417,7 +417,7 @@ def _the_server_has_no_bugs(case: Case) -> Iterator[str]:
         yield f"{count} times {line}"
 
 
-def _nobody_is_refused_while_an_account_is_free(case: Case) -> Iterator[str]:
+def _no_client_is_refused_while_an_account_is_free(case: Case) -> Iterator[str]:
     """A 429 means that no account could serve within the time in line."""
     for one in case.record.attempts:
         if one.outcome != "refused" or case.outages(one.begun - MARGIN, one.ended):
@@ -501,6 +501,6 @@ RULES: Final[Sequence[Callable[[Case], Iterator[str]]]] = (
     _no_answer_is_lost,
     _errors_have_causes,
     _the_server_has_no_bugs,
-    _nobody_is_refused_while_an_account_is_free,
+    _no_client_is_refused_while_an_account_is_free,
     _first_come_is_first_served,
 )

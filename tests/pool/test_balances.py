@@ -255,7 +255,7 @@ def test_a_suspended_account_may_come_back_without_points() -> None:
 
 
 def test_a_token_that_comes_back_serves_the_line() -> None:
-    """Those who wait need not wait for another one."""
+    """Requests in line need not wait for another one."""
     account, other = Account(), Account()
     account.points = 100
     watched = Watched(account, other)
@@ -334,7 +334,7 @@ def test_the_watch_asks_again_by_itself() -> None:
     ],
 )
 def test_the_watch_is_woken_by_what_happens(failure: UpstreamError, standing: str) -> None:
-    """Asleep without anything to look at, it hears of what there is."""
+    """Asleep without anything to look at, it is woken once there is something."""
     account = Account()
     rotator = TokenRotator([Token("key-1", account)])
     watch = PointsWatch(rotator)

@@ -265,7 +265,7 @@ def test_what_works_again_is_for_those_who_waited_for_better() -> None:
 
 
 def test_what_failed_is_lent_once_there_is_nothing_better() -> None:
-    """One that waits for a better token does not wait in vain when another request takes that."""
+    """A request that waits for a better token gets the other one when that is taken."""
     clock = Clock()
     good, failing = token("a", limits=(Rest(60.0),)), token("b")
     tokens = TokenRotator([good, failing], clock=clock, points_check=65.0)

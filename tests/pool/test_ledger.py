@@ -247,7 +247,7 @@ def test_all_limits_are_heeded(ledger: Ledger, clock: Clock) -> None:
 
 
 def test_the_line_is_served_in_order(ledger: Ledger) -> None:
-    """Each free token goes to the first that it fits; who fits none is overtaken."""
+    """Each free token goes to the first that it fits; a want that none fits is overtaken."""
     ledger.enlist("a")
     ledger.enlist("b")
 
@@ -283,7 +283,7 @@ def test_turns_are_kept_behind_one_that_has_to_wait(ledger: Ledger) -> None:
 
 
 def test_who_has_a_token_keeps_it(ledger: Ledger) -> None:
-    """A line that is told twice, after a lost answer, costs nothing."""
+    """A line that is given twice, after a lost answer, costs nothing."""
     ledger.enlist("a", limits=[Within(1, 60.0)])
     ledger.enlist("b", limits=[Within(1, 60.0)])
     line = [Want(lease, "ab") for lease in ("one", "two", "three")]
@@ -325,7 +325,7 @@ def due(ledger: Ledger, *line: Want) -> float:
 
 
 def test_the_line_is_due_when_the_first_rest_is_over(ledger: Ledger, clock: Clock) -> None:
-    """Of the tokens that fit somebody in line, whatever others do."""
+    """Of the tokens that fit a want in line, whatever others do."""
     for name, rest in {"a": 30.0, "b": 20.0, "c": 10.0}.items():
         ledger.enlist(name)
         ledger.rest(name, rest)
@@ -1013,7 +1013,7 @@ def test_an_answer_of_any_bot_clears_what_is_held_against_all(ledger: Ledger) ->
 
 
 def test_failures_are_forgotten_an_hour_after_the_backoff(ledger: Ledger, clock: Clock) -> None:
-    """Also by those who do not probe, who wait for nothing else."""
+    """Also by wants that do not probe, and wait for nothing else."""
     ledger.enlist("a")
     ledger.enlist("b")
     take(ledger, "b", "busy")

@@ -149,7 +149,7 @@ class Borrower:
     #: When it was lent, until something is sent.
     held_at: float | None
     last: Sending | None = None
-    #: Whether it was told to wait with its next use.
+    #: Whether it has to wait with its next use.
     waits: bool = False
 
 
@@ -220,7 +220,7 @@ class Pool(RuleBasedStateMachine):
         for act in acts:
             place, what = act["place"], act["what"]
             if what == "join":
-                # A line that is long for ever tries the patience of those who run this.
+                # A line that is long for ever makes the run slow.
                 for _ in range(min(1 + place % 3, 6 - len(self.line))):
                     self.join(**act["wish"])
             elif what == "hang_up":
@@ -381,7 +381,7 @@ class Pool(RuleBasedStateMachine):
         assert 0.0 < self.due <= min(rests, default=inf)
 
     def ask_twice(self, wants: list[Want], lent: Mapping[str, str]) -> None:
-        """Nothing was left for a second look, and nobody is served twice."""
+        """Nothing was left for a second look, and no want is served twice."""
         outlook = self.ledger.outlook(sorted(self.known))
         again = self.ledger.serve(wants)
         assert (lent, self.due) == (again.lent, again.due)
@@ -451,7 +451,7 @@ class Look:
 
 
 TestPool = Pool.TestCase
-# Without shrinking, which may take minutes: whoever looks for the fault adds it for the while.
+# Without shrinking, which may take minutes: add it while you look for a fault.
 TestPool.settings = settings(
     derandomize=True,
     max_examples=150,

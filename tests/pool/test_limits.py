@@ -75,7 +75,7 @@ def test_the_same_use_is_followed_by_the_same_pause() -> None:
 
 
 def test_what_is_on_its_way_is_followed_by_the_shortest_pause() -> None:
-    """How much more it will be is not known before it has arrived: none is waited in vain."""
+    """How much more it will be is not known before it has arrived: none is waited for nothing."""
     assert 10.0 == Rest(10.0, jitter=4.0).wait([1000.0], 1000.0)
 
 

@@ -401,8 +401,8 @@ class House(RuleBasedStateMachine):
     @precondition(lambda self: self.requests >= self.calm_until)
     @rule(wish=wishes, count=st.integers(1, 6))
     def come_back(self, wish: dict[str, Any], count: int) -> None:
-        """Whoever may wait is served in time, and whoever was refused and comes back when it may,
-        if nobody else comes and each reply is given at once."""
+        """A request that may wait is served in time, and so is one that was refused and comes back
+        when it may, if no other comes and each reply is given at once."""
         self.calm_until = self.requests + 5
         self.live_until(self.clock() + self.patience)
         # What is on its way may arrive later than it is reckoned.
@@ -422,7 +422,7 @@ class House(RuleBasedStateMachine):
             assert isinstance(answers[-1], Request), f"refused again, for {answers[-1]} s"
         self.live_until(self.clock() + self.patience)
         for answer in answers:
-            assert not isinstance(answer, Request) or not answer.lease.refusal, "waited in vain"
+            assert not isinstance(answer, Request) or not answer.lease.refusal, "waited for nothing"
 
     def live_until(self, time: float) -> None:
         """Let time pass; each reply that can be given is given at once."""

@@ -316,7 +316,7 @@ def test_the_census_counts_each_token_once() -> None:
 
 
 def test_the_census_has_a_word_for_each_standing() -> None:
-    """Also where no token has it, so that those who watch a figure find it."""
+    """Also where no token has it, so that a monitor of one figure finds it."""
     tokens = pool(*"abcd")
     use(tokens, TokenLimited("Slow."))
     for one, _ in tokens.states()[1:3]:

@@ -83,7 +83,7 @@ def test_a_token_without_limits_never_rests() -> None:
 
 
 def test_a_waiter_takes_a_token_as_soon_as_it_has_rested() -> None:
-    """The end of a rest calls whoever waits for it, at that very time."""
+    """The end of a rest serves the request that waits for it, at that very time."""
     tokens = TokenRotator([token("a", limits=(Rest(0.03),))], patience=3600.0)
     began = time.monotonic()
     use(tokens)
@@ -93,7 +93,8 @@ def test_a_waiter_takes_a_token_as_soon_as_it_has_rested() -> None:
         assert waiting.wait(60.0)
         assert waiting.result() is not None
 
-    assert 0.03 <= time.monotonic() - began + 0.005
+    # A sleep may end a little early.
+    assert 0.025 <= time.monotonic() - began
 
 
 # ---- how long one waits
@@ -312,7 +313,7 @@ def test_times_are_given_as_the_limits_allow_them() -> None:
 
 
 def test_times_are_given_for_the_tokens_that_fit() -> None:
-    """Those who may be served by another kind come back for that."""
+    """Requests that another kind may serve come back for that."""
     tokens = TokenRotator(
         [token("a", limits=(Rest(40.0),)), token("k", kind="key", limits=(Rest(100.0),))],
         patience=0.0,
@@ -327,7 +328,7 @@ def test_times_are_given_for_the_tokens_that_fit() -> None:
 
 
 def test_a_promise_keeps_no_newcomer_out() -> None:
-    """Those who were refused may never come back: whoever comes while there is room waits."""
+    """Refused requests may never come back: one that comes while there is room waits."""
     clock = Clock()
     tokens = pool("a", clock=clock, patience=10.0, limits=(Rest(10.0),))
     with tokens.lease() as lease, tokens.lease():
@@ -494,7 +495,7 @@ def test_a_chat_does_not_wait_for_its_own_title() -> None:
 
 
 def test_no_other_client_loses_its_place_to_a_stream() -> None:
-    """Nor do clients without a key, who may be anybody."""
+    """Nor do clients without a key: they may be different ones."""
     tokens = pool("a")
     for client in ("", "you"):
         with (
@@ -518,7 +519,7 @@ def test_a_whole_answer_that_waits_goes_before_later_streams() -> None:
 
 
 def test_a_whole_answer_that_was_overtaken_too_often_is_refused_at_once() -> None:
-    """It cannot be served in time any more, and hears when it may come again."""
+    """It can no longer be served in time, and its refusal says when to come again."""
     clock = Clock()
     tokens = pool("a", clock=clock, patience=10.0, limits=(Rest(10.0),))
     use(tokens)

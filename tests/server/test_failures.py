@@ -19,7 +19,7 @@ from .site import COMPLETIONS, Site, error
 
 def test_a_limit_says_when_to_come_back() -> None:
     """Retry-After is in whole seconds and true. The openai packages wait a minute at most, so
-    they are told not to try again where it takes longer, or where they have to wait for points."""
+    `x-should-retry` is false where it takes longer, or where they have to wait for points."""
     limited = Site(TokenLimited("Slow down.", retry_after=39.2)).ask()
     empty = Site(TokenExhausted("Empty.", retry_after=500)).ask()
 
@@ -37,7 +37,7 @@ def test_a_limit_says_when_to_come_back() -> None:
 
 
 def test_no_free_token_is_429() -> None:
-    """While the only token is in use, a second request hears so once its time in line is over."""
+    """While the only token is in use, a second request is refused once its time in line is over."""
     site = Site(*repeat(Text("on and on"), 5))
     first = site.ask(stream=True)
     next(iter(first.response))

@@ -555,7 +555,7 @@ def test_a_file_by_url_is_refused_by_its_path(proxy: Proxy) -> None:
 def test_a_second_try_goes_to_another_key(
     sim: ApiSim, proxy: Proxy, ours: OpenAI, stream: bool
 ) -> None:
-    """Before the first byte, where nothing was begun, and the client hears nothing of it."""
+    """Before the first byte, where nothing was begun, and the client sees nothing of it."""
     # Of all answers to this prompt only the first is spoilt.
     heard = hear(ours, ask(f"!http=503 !times=1 !echo here {stream}", BOT), stream=stream)
 

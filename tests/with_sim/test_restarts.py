@@ -121,7 +121,7 @@ def test_what_was_under_way_when_the_server_ended_counts(
 def test_what_poe_said_of_an_account_is_not_forgotten(
     how: signal.Signals, sim: Sim, start: Start
 ) -> None:
-    """A key that Poe told to rest is not tried by the next server, while it rests."""
+    """A key that Poe has limited is not tried by the next server, while it rests."""
     by_key = {"POE_API_KEYS": sim.api_keys[0], "TOKENS": "", "QUEUE_TIMEOUT": "0"}
     proxy = start(**by_key)
     assert 429 == proxy.post(ask("!http=429 !retry-after=300 Hello", BOT)).status_code
@@ -228,7 +228,7 @@ def test_make_run_remembers_unless_something_else_is_set(
 
 
 def test_a_server_that_is_ending_is_not_ready(start: Start) -> None:
-    """While a reply still goes on, a monitor that is connected hears it at once."""
+    """While a reply still goes on, a monitor that is connected sees it at once."""
     proxy = start()
     streamed = proxy.post(ask("!echo !silence=50 one two", stream=True), stream=True)
     # Kept, since its end would end the connection.

@@ -197,7 +197,7 @@ def test_among_nine_that_fail_only_the_very_first_requests_do(
 
 
 def test_a_request_is_not_sent_again_and_again_to_limited_keys(sim: ApiSim) -> None:
-    """Keys that are limited for a second each are asked once, and the client hears when to come
+    """Keys that are limited for a second each are asked once, and the client learns when to come
     again; so it was not when one request was sent 120 times."""
     sim.control_api(faults={"*": "!http=429 !retry-after=1"})
     with serve(sim, "key") as proxy:
@@ -211,7 +211,7 @@ def test_a_request_is_not_sent_again_and_again_to_limited_keys(sim: ApiSim) -> N
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 def test_an_early_500_is_asked_once_more(sim: ApiSim, stream: bool) -> None:
-    """Poe calls that safe; the client hears nothing of it."""
+    """Poe calls that safe; the client sees nothing of it."""
     with serve(sim, "key", POE_API_KEYS=KEYS[0]) as proxy:
         good = proxy.post(ask("!http=500 !times=1 !echo again", BOT, stream=stream))
         once = sends(sim)

@@ -15,7 +15,7 @@ class Alarm:
     """Calls a function after some seconds, in a thread that lives only while one is set."""
 
     def __init__(self, ring: Callable[[], object], *, name: str) -> None:
-        """*ring* may set the next time; *name* is that of the thread."""
+        """*ring* may set the next time; *name* says what it is for: the thread and the log have it."""
         self._ring = ring
         self._name = name
         self._changed = threading.Condition(threading.Lock())
@@ -41,20 +41,13 @@ class Alarm:
             self._is_closed = True
             self._changed.notify()
 
-    def wait(self, seconds: float) -> bool:
-        """Wait up to *seconds* for the thread to end; return whether there is none."""
-        thread = self._thread
-        if thread is not None:
-            thread.join(seconds)
-        return thread is None or not thread.is_alive()
-
     def _run(self) -> None:
         while self._wait():
             try:
                 self._ring()
             except Exception:
                 # Without the thread, requests would wait for tokens that are free.
-                log.exception("serving the line failed")
+                log.exception("the alarm of the %s failed", self._name)
 
     def _wait(self) -> bool:
         """Wait until it is time to ring; return False if the thread is to end."""

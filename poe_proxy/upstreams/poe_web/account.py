@@ -5,10 +5,8 @@ Web protocol sheet §7.2, §10.8, §16, §21 and §25.
 
 from __future__ import annotations
 
-import copy
 import logging
 import random
-import threading
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
@@ -33,6 +31,7 @@ from poe_proxy.upstreams.poe_web.exchange import Exchange
 from poe_proxy.upstreams.poe_web.pages import ChannelData
 from poe_proxy.upstreams.poe_web.sending import Outgoing
 from poe_proxy.upstreams.poe_web.session import Session, not_ready
+from poe_proxy.upstreams.poe_web.sharing import Shared
 from poe_proxy.upstreams.poe_web.site import Site
 from poe_proxy.upstreams.poe_web.tidying import Tidying
 from poe_proxy.upstreams.poe_web.waiting import meanwhile, one_by_one
@@ -99,9 +98,7 @@ class PoeWeb:
         self._tickets = Tickets(clock)
         self._tidying = Tidying(label=label)
         self._channel: Channel | None = None
-        self._opening = threading.Lock()
-        self._logins = 0
-        self._login_failure: UpstreamError | None = None
+        self._login: Shared[Login] = Shared()
 
     def abilities(self, bot: str) -> Abilities:
         """Return that no bot has tools or a length here: the site has no field for them."""
@@ -211,23 +208,16 @@ class PoeWeb:
         If several threads call at once, one of them logs in, and all get its result. Raises
         `LoginFailed`, or a failure that says by itself what it means for the account.
         """
-        seen = self._logins
-        with self._opening:
-            if login := self._open_login():
-                return login
-            if self._logins != seen and self._login_failure is not None:
-                raise copy.copy(self._login_failure)
+
+        def log_in() -> Login:
             try:
                 channel = self._open_channel()
             except UpstreamError as failure:
-                self._login_failure = not_ready(failure).with_traceback(None)
-                raise copy.copy(self._login_failure) from None
-            else:
-                self._login_failure = None
-                self._channel = channel
-                return Login(self._session, channel)
-            finally:
-                self._logins += 1
+                raise not_ready(failure) from None
+            self._channel = channel
+            return Login(self._session, channel)
+
+        return self._login.get(self._open_login, log_in)
 
     def _open_channel(self) -> Channel:
         session = self._session

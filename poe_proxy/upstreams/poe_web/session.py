@@ -5,9 +5,7 @@ Web protocol sheet §4 to §6, §8, §16 and §17.
 
 from __future__ import annotations
 
-import copy
 import logging
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -33,6 +31,7 @@ from poe_proxy.upstreams.poe_web.cookies import Cookies
 from poe_proxy.upstreams.poe_web.credentials import Credentials
 from poe_proxy.upstreams.poe_web.graphql import ServerError, StaleSession, StillRefused
 from poe_proxy.upstreams.poe_web.pages import ChannelData, Page, find_revision, formkey_program
+from poe_proxy.upstreams.poe_web.sharing import Shared
 from poe_proxy.upstreams.poe_web.site import Site, TagForm
 from poe_proxy.upstreams.poe_web.transport import Response, Transport
 
@@ -107,9 +106,7 @@ class Session:
         self._keys = Keys(credentials.formkey or "", None)
         #: The keys that Poe has refused, if they are the latest ones: nothing is sent with them.
         self._refused: Keys | None = None
-        self._renewing_keys = threading.Lock()
-        self._renewals = 0
-        self._renewal_failure: UpstreamError | None = None
+        self._renewal: Shared[Keys] = Shared()
         self._channel_name = ""
         self._transport = Transport(site.headers, proxy=proxy)
 
@@ -215,12 +212,8 @@ class Session:
 
         If several threads call at once, one of them does it, and all get its result.
         """
-        seen = self._renewals
-        with self._renewing_keys:
-            if self._keys is not keys:
-                return
-            if self._renewals != seen and self._renewal_failure is not None:
-                raise copy.copy(self._renewal_failure)
+
+        def renew() -> Keys:
             try:
                 # The channel of the page is not used: ours is open and subscribed (§25).
                 self.log_in(trusts_given_formkey=False)
@@ -228,14 +221,12 @@ class Session:
                 if keys.is_given and isinstance(failure, UpstreamProtocolError):
                     # There is no other key, and Poe may have refused this one request only.
                     self._refused = None
-                self._renewal_failure = not_ready(failure).with_traceback(None)
-                raise copy.copy(self._renewal_failure) from None
-            else:
-                self._renewal_failure = None
-                if keys.is_given:
-                    self._given_formkey = None
-            finally:
-                self._renewals += 1
+                raise not_ready(failure) from None
+            if keys.is_given:
+                self._given_formkey = None
+            return self._keys
+
+        self._renewal.get(lambda: self._keys if self._keys is not keys else None, renew)
 
     # ---- operations
 

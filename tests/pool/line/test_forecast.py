@@ -112,7 +112,7 @@ def test_each_place_has_the_token_that_can_serve_it_first() -> None:
 
 
 def test_lower_ranks_are_lent_first() -> None:
-    """So that those who fit only a higher rank find it free."""
+    """So that a place that only a higher rank fits finds it free."""
     ahead = forecast(c=future(rank=1, limits=(Rest(10.0),)), k=future(rank=0, limits=(Rest(10.0),)))
 
     assert [0] == served(ahead, 1)
@@ -132,7 +132,7 @@ def test_of_equals_the_longest_unused_is_lent_first() -> None:
 
 
 def test_without_a_token_nothing_is_served() -> None:
-    """Whoever fits none is told so."""
+    """A place that no token fits is never served."""
     assert (inf, "") == forecast(a=future()).first(frozenset())
 
 
@@ -153,7 +153,7 @@ def test_what_it_is_made_of_stays_as_it_is() -> None:
 
 
 def test_a_place_is_not_served_before_it_comes() -> None:
-    """A forecast may be older than those who join."""
+    """A forecast may be older than the place that joins."""
     ahead = forecast(a=future(limits=(Rest(10.0),)))
 
     assert NOW + 4.0 == ahead.serve(frozenset("a"), now=NOW + 4.0)
@@ -176,7 +176,7 @@ def test_what_is_promised_comes_first() -> None:
 
 
 def test_times_are_apart_also_where_nothing_is_known_to_last() -> None:
-    """Those who come back together would meet again."""
+    """Requests that come back together would meet again."""
     token = future(concurrency=2).promised([])
 
     assert [0, 0, SHORTEST, SHORTEST, 2 * SHORTEST] == served(forecast(a=token), 5)

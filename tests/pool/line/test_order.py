@@ -105,7 +105,7 @@ def test_whole_answers_do_not_overtake_each_other() -> None:
 
 
 def test_whoever_is_served_early_takes_the_place_of_the_other() -> None:
-    """The two have the places of two: the one that was overtaken is not served before those who
+    """The two have the places of two: the one that was overtaken is not served before those that
     were between them."""
     requests = [mine("1"), Request("2", "you"), mine("3", streams=True)]
     ahead = line(*requests)

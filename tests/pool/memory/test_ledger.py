@@ -1,4 +1,4 @@
-"""The ledger in this process: what it remembers, what its store is told, what a verb costs."""
+"""The ledger in this process: what it remembers, what its store is given, what a verb costs."""
 
 from __future__ import annotations
 
@@ -108,27 +108,27 @@ def test_a_limit_that_fails_leaves_the_uses_as_they_were() -> None:
     assert [0.0] == ledger.outlook(["a"])["a"].uses
 
 
-# ---- what the store is told
+# ---- what the store is given
 
 
 @dataclass
 class Telling(Store):
-    """A store that knows what it is given, and writes down what it is told."""
+    """A store that knows what it is given, and writes down each call."""
 
     knows: Mapping[str, Remembered] = field(default_factory=dict)
-    told: list[object] = field(default_factory=list)
+    calls: list[object] = field(default_factory=list)
     notes: list[Sequence[Note]] = field(default_factory=list)
 
     def recall(self, name: str, window: float) -> Remembered:
-        self.told.append(("recall", name, window))
+        self.calls.append(("recall", name, window))
         known = self.knows.get(name, Remembered())
         return Remembered([age for age in known.uses if age <= window], known.notes)
 
     def add_use(self, name: str, use: str) -> None:
-        self.told.append(("add", name, use))
+        self.calls.append(("add", name, use))
 
     def settle_use(self, use: str, ago: float) -> None:
-        self.told.append(("settle", use, ago))
+        self.calls.append(("settle", use, ago))
 
     def keep_notes(self, name: str, notes: Sequence[Note]) -> None:
         self.notes.append(notes)
@@ -141,7 +141,7 @@ def test_a_use_is_stored_before_it_is_sent_and_settled_when_it_arrives() -> None
     ledger = MemoryLedger(clock=clock, store=store)
     ledger.enlist("a", limits=[Within(9, 60.0)])
     take(ledger, "a", "one")
-    assert [("recall", "a", 60.0)] == store.told
+    assert [("recall", "a", 60.0)] == store.calls
 
     ledger.use("one")
     clock.go(1.0)
@@ -158,7 +158,7 @@ def test_a_use_is_stored_before_it_is_sent_and_settled_when_it_arrives() -> None
         ("add", "a", second),
         ("settle", second, 0.0),
         ("settle", first, 7.0),
-    ] == store.told[1:]
+    ] == store.calls[1:]
 
 
 def test_a_use_that_may_not_be_sent_is_not_stored() -> None:
@@ -170,7 +170,7 @@ def test_a_use_that_may_not_be_sent_is_not_stored() -> None:
     ledger.rest("a", 10.0)
 
     assert 10.0 == ledger.use("one")
-    assert [("recall", "a", 0.0)] == store.told
+    assert [("recall", "a", 0.0)] == store.calls
 
 
 def test_what_is_stored_holds_after_a_restart() -> None:
@@ -226,7 +226,7 @@ def test_a_longer_limit_asks_the_store_for_what_was_forgotten() -> None:
     ledger.enlist("a", limits=[Within(9, 3600.0)])
     ledger.enlist("a", limits=[Within(9, 600.0)])
 
-    assert [("recall", "a", 60.0), ("recall", "a", 3600.0)] == store.told
+    assert [("recall", "a", 60.0), ("recall", "a", 3600.0)] == store.calls
     assert [70.0, 50.0] == ledger.outlook(["a"])["a"].uses
 
 
@@ -284,7 +284,7 @@ def test_no_more_limits_are_asked_than_have_to_be() -> None:
 
 
 def test_a_long_line_asks_each_limit_as_often_as_a_short_one() -> None:
-    """Two hundred who want the same, while nothing is free, cost no more than one of them."""
+    """Two hundred wants that are alike, while nothing is free, cost no more than one of them."""
 
     def asked(line: int) -> int:
         ledger = MemoryLedger(clock=Clock())
@@ -299,7 +299,7 @@ def test_a_long_line_asks_each_limit_as_often_as_a_short_one() -> None:
 
 
 def test_a_line_that_is_passed_over_asks_once() -> None:
-    """What failed is looked at once for all who want the same, however long the line is."""
+    """What failed is looked at once for all wants that are alike, however long the line is."""
 
     def asked(line: int) -> int:
         ledger = MemoryLedger(clock=Clock())

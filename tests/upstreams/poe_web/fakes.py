@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from threading import Semaphore
 from typing import Any
 
 from poe_proxy.errors import UpstreamUnreachable
@@ -84,3 +86,18 @@ def failing(failure: Exception) -> Callable[[], Any]:
 def say_it_all(channel: FakeChannel) -> None:
     channel.say("messageAdded", bot("hello", "complete"))
     channel.say("jobUpdated", {"state": "completed"})
+
+
+class Door:
+    """A lock that counts the threads that came to it."""
+
+    def __init__(self) -> None:
+        self.visitors = Semaphore(0)
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        self.visitors.release()
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Generator
-from threading import Semaphore
 
 import pytest
 
@@ -39,7 +38,7 @@ from poe_proxy.upstreams.poe_web.credentials import Credentials
 from poe_proxy.upstreams.poe_web.site import Site
 
 from ...fakes import AtOnce, at_once
-from .fakes import FakeChannel, FakeSession, failing
+from .fakes import Door, FakeChannel, FakeSession, failing
 
 
 def asking(*urls: str) -> ChatRequest:
@@ -139,21 +138,6 @@ def test_nothing_is_sent_without_the_permit() -> None:
 # ---- logging in
 
 
-class Door:
-    """The lock before the login, which counts the threads that came to it."""
-
-    def __init__(self) -> None:
-        self.visitors = Semaphore(0)
-        self._lock = threading.Lock()
-
-    def __enter__(self) -> None:
-        self.visitors.release()
-        self._lock.acquire()
-
-    def __exit__(self, *_: object) -> None:
-        self._lock.release()
-
-
 def log_in_at_once(
     web: PoeWeb, times: int, failure: UpstreamError | None = None
 ) -> tuple[list[Background[Login]], int]:
@@ -168,7 +152,7 @@ def log_in_at_once(
             raise failure
         return FakeChannel()
 
-    web._opening = door
+    web._login._lock = door
     web._open_channel = open_channel
     waiting = [Background(web._log_in) for _ in range(times)]
     assert all(one.wait(60) for one in waiting)
@@ -184,7 +168,7 @@ def test_of_many_that_wait_for_a_login_one_tries() -> None:
     assert 1 == asked
 
 
-def test_of_many_that_wait_for_a_login_all_hear_of_its_failure() -> None:
+def test_of_many_that_wait_for_a_login_all_get_its_failure() -> None:
     """Each gets an exception of its own; a later login is tried anew."""
     web = account()
     refusal = TokenRejected("Poe does not accept this cookie any more.")

@@ -191,7 +191,7 @@ class Waiting(AtOnce):
 
 
 def test_a_channel_that_dies_while_a_message_waits_for_its_permit_keeps_it_back() -> None:
-    """The reader hears of it at once: nothing was sent, and nothing will be."""
+    """The reader gets a failure at once: nothing was sent, and nothing will be."""
     session, channel = FakeSession(), FakeChannel()
     one = exchange(session, channel, permit=Waiting())
     events = one.events()

@@ -128,7 +128,7 @@ def test_an_answer_is_looked_at_once() -> None:
 
 
 def test_an_answer_may_come_too_late_for_its_reader() -> None:
-    """The sending thread hears of that, and tidies up."""
+    """The sending thread learns of that, and tidies up."""
     assert Progress(UnderWay()).answer(ACCEPTED)
     assert not Progress(Abandoned()).answer(ACCEPTED)
 

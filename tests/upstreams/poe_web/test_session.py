@@ -448,7 +448,7 @@ def test_a_key_that_was_refused_is_used_by_no_one(poe: Poe, session: Session) ->
 def test_those_who_wait_for_a_key_share_its_failure(
     poe: Poe, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each gets one of its own; whoever comes later tries anew, and does not use the old key."""
+    """Each gets one of its own; a later call tries anew, and does not use the old key."""
     picky, page_asked = Picky(poe), threading.Event()
     doors = Semaphore(0)
     usual, real = poe.answers["/"], session._renew

@@ -136,7 +136,7 @@ def test_no_message_goes_out_while_the_websocket_is_opened_again(
 def test_an_answer_of_any_status_says_that_the_message_had_arrived(
     account: Account, web: PoeWeb, status: int
 ) -> None:
-    """The permit hears of it before the bot has said anything."""
+    """The permit notes it before the bot has said anything."""
     words = "" if status == 200 else f"!http={status} !times=1"
     arrivals: list[bool] = []
 
