@@ -15,7 +15,7 @@ class Alarm:
     """Calls a function after some seconds, in a thread that lives only while one is set."""
 
     def __init__(self, ring: Callable[[], object], *, name: str) -> None:
-        """*ring* may set the next time; *name* says what it is for: the thread and the log have it."""
+        """*ring* may set the next time; *name* is what the thread and the log call it."""
         self._ring = ring
         self._name = name
         self._changed = threading.Condition(threading.Lock())
