@@ -801,6 +801,19 @@ def test_a_suspended_token_may_be_looked_at_sooner(ledger: Ledger, clock: Clock)
     ledger.reconsider("a")
 
     assert (0.0, Standing.SUSPENDED) == (state(ledger).next_look, state(ledger).standing)
+
+
+def test_a_look_before_its_time_is_no_further_refusal(ledger: Ledger, clock: Clock) -> None:
+    """However often the server is restarted: only refusals a look apart retire a token."""
+    ledger.enlist("a")
+    ledger.suspend("a", "Who are you?", "upstream_auth")
+    for _ in range(9):
+        clock.go(5.0)
+        ledger.reconsider("a")
+        ledger.suspend("a", "Who are you?", "upstream_auth")
+
+    assert (15.0, Standing.SUSPENDED) == (state(ledger).next_look, state(ledger).standing)
+    clock.go(15.0)
     ledger.suspend("a", "Who are you?", "upstream_auth")
     assert 300.0 == state(ledger).next_look
 

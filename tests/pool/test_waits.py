@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import ExitStack
 from math import inf
 from typing import Any
 
@@ -492,6 +493,26 @@ def test_a_chat_does_not_wait_for_its_own_title() -> None:
             served.append([one.token is not None for one in (title, other, chat)])
 
     assert [[False, False, True], [False, True, False], [True, False, False]] == served[:3]
+
+
+def test_a_chat_is_served_before_three_whole_answers_that_its_client_asked_for_first() -> None:
+    """Title, tags, follow-ups, chat, all at once: with pauses of ten seconds it is the second."""
+    clock = Clock()
+    tokens = pool("a", clock=clock, limits=(Rest(10.0),))
+    served = []
+    with ExitStack() as stack:
+        line = {
+            name: stack.enter_context(tokens.lease(client="me", streams=name == "chat"))
+            for name in ("title", "tags", "follow-ups", "chat")
+        }
+        for _ in range(4):
+            tokens.serve_due()
+            (name,) = (name for name, lease in line.items() if lease.token is not None)
+            served.append(name)
+            line.pop(name).__exit__(None, None, None)
+            clock.go(10.0)
+
+    assert ["title", "chat", "tags", "follow-ups"] == served
 
 
 def test_no_other_client_loses_its_place_to_a_stream() -> None:

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Final, Generic, Protocol, TypeVar
 
-#: Seconds after which a whole answer has regained one of the places that it lost to streamed
-#: answers of its own client.
-REGAINS_A_PLACE: Final = 5.0
+#: Seconds by which a streamed answer is taken to have come earlier than it did, where it is to be
+#: served before or after a whole one of its own client: no whole answer is overtaken for longer.
+HEAD_START: Final = 5.0
 
 
 class Place(Protocol):
@@ -43,8 +43,8 @@ class Line(Generic[P]):
     tokens, streamed answers go before whole ones, in the places that these requests hold.
 
     So a chat does not wait for the title and the tags that its own client asked for just before
-    it, and no other client loses anything. A whole answer regains one place for each
-    `REGAINS_A_PLACE` seconds, up to the one that it came to.
+    it, and no other client loses anything. A whole answer that has waited for `HEAD_START` seconds
+    is overtaken by no stream that comes then. The order of two requests never changes.
     """
 
     def __init__(self) -> None:
@@ -70,12 +70,12 @@ class Line(Generic[P]):
         if place.client:
             (self._streamed if place.streams else self._whole)[place.client] += 1
 
-    def remove(self, place: P, now: float) -> bool:
+    def remove(self, place: P) -> bool:
         """Let *place* leave the line; return whether it was there."""
         if place.id not in self._numbers:
             return False
         if self._is_mixed(place.client):
-            self._move_up(place, now)
+            self._move_up(place)
         del self._places[self._numbers.pop(place.id)]
         if place.client:
             count = self._streamed if place.streams else self._whole
@@ -88,7 +88,7 @@ class Line(Generic[P]):
         """Return whether *place* might go before others that came earlier."""
         return place.streams and place.client in self._whole
 
-    def in_order(self, now: float) -> Sequence[P]:
+    def in_order(self) -> Sequence[P]:
         """Return the places in the order in which they are served."""
         if not self._streamed.keys() & self._whole.keys():
             return list(self._places.values())
@@ -98,14 +98,14 @@ class Line(Generic[P]):
                 held.setdefault((place.client, place.names), []).append(number)
         ordered = self._places.copy()
         for numbers in held.values():
-            requests = _streamed_first([self._places[number] for number in numbers], now)
+            requests = _streamed_first([self._places[number] for number in numbers])
             ordered.update(zip(numbers, requests, strict=True))
         return list(ordered.values())
 
     def _is_mixed(self, client: str) -> bool:
         return client in self._streamed and client in self._whole
 
-    def _move_up(self, place: P, now: float) -> None:
+    def _move_up(self, place: P) -> None:
         """Let *place* have the number that it is to be served by; others may get other ones."""
         numbers = [
             number
@@ -113,7 +113,7 @@ class Line(Generic[P]):
             if other.client == place.client and other.names == place.names
         ]
         came = [self._places[number] for number in numbers]
-        at = _streamed_first(came, now).index(place)
+        at = _streamed_first(came).index(place)
         came.remove(place)
         came.insert(at, place)
         for number, other in zip(numbers, came, strict=True):
@@ -121,15 +121,6 @@ class Line(Generic[P]):
             self._numbers[other.id] = number
 
 
-def _streamed_first(requests: Sequence[P], now: float) -> list[P]:
+def _streamed_first(requests: Sequence[P]) -> list[P]:
     """Return the requests of one client, given as they came, in the order of serving."""
-    streamed = sum(request.streams for request in requests)
-    before = 0
-    keys: list[tuple[int, bool]] = []
-    for request in requests:
-        before += request.streams
-        # How many of the streamed ones are served before it: never fewer than came before it.
-        regained = int((now - request.joined) / REGAINS_A_PLACE)
-        ahead = before if request.streams else max(before, streamed - regained)
-        keys.append((ahead, not request.streams))
-    return [requests[at] for at in sorted(range(len(requests)), key=keys.__getitem__)]
+    return sorted(requests, key=lambda one: one.joined - HEAD_START * one.streams)

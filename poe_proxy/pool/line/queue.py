@@ -75,11 +75,11 @@ class Queue(Generic[U]):
         if overtakes:
             self._line.add(lease)
             self._prospects.line_changed()
-            at = self._prospects.within(self._line.in_order(now), lease, now)
+            at = self._prospects.within(self._line.in_order(), lease, now)
         else:
-            at = self._prospects.at_end(lambda: self._line.in_order(now), lease, now)
+            at = self._prospects.at_end(self._line.in_order, lease, now)
         if at > lease.deadline + ROUNDING:
-            self._line.remove(lease, now)
+            self._line.remove(lease)
             raise self._refusal(lease, now)
         lease.called = threading.Event()
         if overtakes:
@@ -90,7 +90,7 @@ class Queue(Generic[U]):
 
     def leave(self, lease: Lease[U], now: float) -> bool:
         """Let *lease* leave the line; return whether it was there."""
-        if not self._line.remove(lease, now):
+        if not self._line.remove(lease):
             return False
         self._prospects.line_changed()
         if not self._line:
@@ -115,12 +115,12 @@ class Queue(Generic[U]):
         """Give every free token to the first in line that it fits."""
         if not self._line:
             return
-        line = self._line.in_order(now)
+        line = self._line.in_order()
         served = self._ledger.serve(_want(lease, now) for lease in line)
         if served.lent:
             for lease in line:
                 if lease.id in served.lent:
-                    self._line.remove(lease, now)
+                    self._line.remove(lease)
                     self._grant(lease, served.lent[lease.id], now)
         self._set_due(now + served.due if self._line else inf, now)
 
@@ -128,7 +128,7 @@ class Queue(Generic[U]):
         """Refuse the requests in line that can no longer be served before their deadline."""
         if not self._line:
             return
-        line = self._line.in_order(now)
+        line = self._line.in_order()
         late = [line[number] for number in self._prospects.hopeless(line, now)]
         for lease in late:
             self.leave(lease, now)
@@ -191,7 +191,7 @@ class Queue(Generic[U]):
 
     def _promise(self, lease: Lease[U], now: float) -> float:
         """Return the seconds after which *lease* may come again."""
-        return self._prospects.promise(lambda: self._line.in_order(now), lease, now) - now
+        return self._prospects.promise(self._line.in_order, lease, now) - now
 
 
 def _want(lease: Lease[U], now: float) -> Want:

@@ -82,7 +82,9 @@ class Suspension:
     """Poe refused the token, or did so at several looks in a row."""
 
     count: int
+    #: When it may be looked at, and from when on a refusal counts as one more.
     look_at: float
+    due: float
     reason: str
     code: str
 
@@ -179,21 +181,24 @@ class Health:
     def suspend(self, reason: str, code: str, now: float) -> None:
         """Note a refusal by Poe, unless a look is still to come."""
         known = self.suspension
-        if known and now < known.look_at:
-            # Requests that were under way together are refused together: that is one refusal.
+        if known and now < known.due:
+            # Requests that were under way together are refused together, and a look that comes too
+            # early says nothing new: that is one refusal.
+            if known.look_at <= now:
+                self.suspension = replace(known, look_at=known.due)
             return
         count = known.count + 1 if known else 1
         look = next_look(count)
         if look is None:
             self.retire(reason, code)
         else:
-            self.suspension = Suspension(count, now + look, reason, code)
+            self.suspension = Suspension(count, now + look, now + look, reason, code)
 
     def reconsider(self, now: float) -> None:
         """Let a refusal be looked at anew, and now; that of a retired token for one last time."""
         if retired := self.retirement:
             count = LAST_REFUSAL - 1
-            self.suspension = Suspension(count, now, retired.reason, retired.code)
+            self.suspension = Suspension(count, now, now, retired.reason, retired.code)
             self.retirement = None
         elif self.suspension:
             self.suspension = replace(self.suspension, look_at=now)
@@ -227,7 +232,7 @@ class Health:
         if self.no_points is not None:
             yield Note("points", reason=self.no_points)
         if refused := self.suspension:
-            seconds = refused.look_at - now
+            seconds = refused.due - now
             yield Note("suspended", "", seconds, refused.reason, refused.code, refused.count)
         if self.retirement:
             yield Note("retired", reason=self.retirement.reason, code=self.retirement.code)
@@ -243,6 +248,6 @@ class Health:
             case "points":
                 self.no_points = note.reason
             case "suspended":
-                self.suspension = Suspension(note.count, until, note.reason, note.code)
+                self.suspension = Suspension(note.count, until, until, note.reason, note.code)
             case "retired":
                 self.retire(note.reason, note.code)
