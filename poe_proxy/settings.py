@@ -379,7 +379,7 @@ class Settings:
         env = Environment()
         try:
             env.read_env(dotenv, recurse=False)
-        except (OSError, UnicodeDecodeError):
+        except (OSError, ValueError):
             # Without this, everything that the file sets would be named as missing.
             raise BadSettings({str(dotenv): ["is not a readable file of UTF-8 text."]}) from None
         values = {

@@ -355,6 +355,13 @@ def test_an_env_file_that_is_not_utf_8_is_named(tmp_path: Path, encoding: str) -
     assert "UTF-8" in str(refusal.value)
 
 
+def test_a_folder_is_no_dotenv(tmp_path: Path) -> None:
+    """As Docker makes one where a file to be mounted is missing."""
+    (tmp_path / ".env").mkdir()
+    with pytest.raises(BadSettings, match="not a readable file"):
+        Settings.from_env(tmp_path / ".env")
+
+
 @pytest.mark.parametrize(
     "line", ["HOST 127.0.0.1", "COOL_DOWN: 30", 'TOKENS="abc", "def"', "DELETE_CHATS"]
 )

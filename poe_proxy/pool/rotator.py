@@ -72,7 +72,7 @@ class TokenRotator(Lender[U]):
         #: Ids of leases are used once, whatever process they come from.
         self._ids = map((secrets.token_hex(4) + "-{:x}").format, count())
         #: Tokens whose balance is in doubt, by name.
-        self._doubted: dict[str, Token[U]] = {}
+        self._doubted: set[str] = set()
         #: Set when a look at a token may be due sooner than was known.
         self.look = threading.Event()
 
@@ -201,18 +201,19 @@ class TokenRotator(Lender[U]):
     def doubted(self) -> list[Token[U]]:
         """Return the tokens that had no points for some bot: whether they have any is not known
         until `exhaust` or `trust`."""
-        return [token for token in list(self._doubted.values()) if token in self._members]
+        tokens = self._members.tokens
+        return [tokens[name] for name in tuple(self._doubted) if name in tokens]
 
     # ---- what a look at a token finds
 
     def trust(self, token: Token[U]) -> None:
         """Note that the account has points, so that only one bot was too dear."""
-        self._doubted.pop(token.name, None)
+        self._doubted.discard(token.name)
 
     def exhaust(self, token: Token[U], reason: str) -> None:
         """Let a token rest whose account is out of points, until `revive`."""
         with self._lock:
-            self._doubted.pop(token.name, None)
+            self._doubted.discard(token.name)
             self._ledger.exhaust(token.name, reason)
             self._queue.lost(token.name, self._clock())
         log.warning("%s rests until it has points again: %s", token.label, reason)
@@ -220,7 +221,7 @@ class TokenRotator(Lender[U]):
     def revive(self, token: Token[U]) -> None:
         """Lend a token again: Poe accepts it, and its account has points."""
         with self._lock:
-            self._doubted.pop(token.name, None)
+            self._doubted.discard(token.name)
             self._ledger.revive(token.name)
             self._queue.changed(token.name)
             self._queue.serve(self._clock())
@@ -342,6 +343,6 @@ class TokenRotator(Lender[U]):
         if failure.suspends:
             self.look.set()
         elif failure.is_out_of_points:
-            self._doubted[token.name] = token
+            self._doubted.add(token.name)
             self.look.set()
         return is_held

@@ -613,3 +613,14 @@ def test_another_way_to_poe_is_looked_at_at_once() -> None:
         looks += [state.next_look for _, state in tokens.states()]
 
     assert [60.0, 0.0] == looks
+
+
+def test_a_doubt_outlasts_a_reload() -> None:
+    """Other limits make another token of the same account."""
+    tokens = TokenRotator([token("a", limits=(Rest(0.0),))], clock=Clock())
+    use(tokens, TokenExhausted("No points for this bot."), bot="Veo-3")
+    tokens.replace([token("a", limits=(Rest(10.0),))])
+    assert ["a"] == [one.label for one in tokens.doubted()]
+
+    tokens.replace([token("b")])
+    assert [] == tokens.doubted()

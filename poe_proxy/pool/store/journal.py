@@ -331,7 +331,7 @@ class Journal(Store, Renewals):
     def _failed(self, failure: Exception) -> None:
         self._disconnect()
         # The message of an OSError has the name of the file.
-        self._trouble = getattr(failure, "strerror", None) or str(failure)
+        self._trouble = getattr(failure, "strerror", None) or " ".join(str(failure).split())
         now = self._up()
         self._tries_at = now + RETRY
         if now >= self._complains_at:
@@ -395,7 +395,7 @@ class Journal(Store, Renewals):
             "STATE_FILE %s is broken (%s). It is now %s, and a new one begins: what it held is "
             "forgotten.",
             self._path,
-            failure,
+            " ".join(str(failure).split()),  # SQLite may say it in several lines
             aside.name,
         )
 
