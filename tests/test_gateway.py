@@ -591,6 +591,18 @@ def test_a_challenge_on_every_token_is_told_as_one() -> None:
     assert [1, 1, 1] == house.asked()
 
 
+def test_a_token_that_would_keep_a_repeat_waiting_for_too_long_is_left() -> None:
+    """Poe refused what was sent, so the request may go to a token that may send at once."""
+    house = House(
+        FakeUpstream([SENDING, SENDING, Text("late"), Done()]),
+        FakeUpstream([SENDING, Text("at once"), Done()]),
+        rest=40.0,
+        patience=30.0,
+    )
+
+    assert Text("at once") in list(house.reply())
+
+
 def test_a_login_that_fails_is_not_the_news_while_another_token_rests() -> None:
     """The failure says when that one may serve it."""
     house = House(

@@ -33,7 +33,7 @@ class Lender(Protocol[U]):
     def use(self, lease: Lease[U], deadline: float) -> float:
         """Count a use by *lease* from now on and return 0.0, or return the seconds until it may be.
 
-        Raises `NoTokenFree` if that is after *deadline*, `TokenHeldBack` if Poe is the reason.
+        Raises `TokenHeldBack` if that is after *deadline*, or if Poe is the reason.
         """
 
     def arrived(self, lease: Lease[U]) -> None:
@@ -115,9 +115,9 @@ class Lease(Generic[U]):
         """Return whether a request may be sent now; if not, after *seconds* at most.
 
         A use counts from when it is sent, and what is sent twice counts twice: the token's
-        rest and limits hold within a lease too. Raises `NoTokenFree` if the wait would be
-        longer than a request may wait in line, and `TokenHeldBack` if Poe has limited the token
-        meanwhile, or refuses it.
+        rest and limits hold within a lease too. Raises `TokenHeldBack` if the wait would be
+        longer than a request may wait in line, or if Poe has limited the token meanwhile, or
+        refuses it.
         """
         if self._send_by is None:
             self._send_by = self._pool.now() + self._pool.patience

@@ -11,7 +11,7 @@ from itertools import count
 from math import ceil, inf
 from typing import Final, TypeVar
 
-from poe_proxy.errors import NoTokenFree, TokenHeldBack, UpstreamError
+from poe_proxy.errors import TokenHeldBack, UpstreamError
 from poe_proxy.pool import refusals
 from poe_proxy.pool.leases import Lease, Lender
 from poe_proxy.pool.ledger import Ledger, Standing, TokenState
@@ -283,8 +283,8 @@ class TokenRotator(Lender[U]):
                 retry_after=None if wait == inf else ceil(wait),
             )
         if self._clock() + wait > deadline:
-            raise NoTokenFree(
-                "The Poe account that answers this request has to rest before it goes on, "
+            raise TokenHeldBack(
+                "The Poe account that was to answer this request has to rest before it goes on, "
                 "for longer than a request may wait.",
                 retry_after=ceil(wait),
             )

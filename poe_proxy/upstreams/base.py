@@ -20,7 +20,7 @@ class Permit(Protocol):
 
         Asked for before each request for an answer, repeats included: `yield from turn()`, or in
         a thread `for _ in turn(): pass`. What is granted is to be sent at once. Raises
-        `NoTokenFree` or `TokenHeldBack` if that would take too long.
+        `TokenHeldBack` if that would take too long.
         """
 
     def arrived(self) -> None:

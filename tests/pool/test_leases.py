@@ -549,13 +549,13 @@ def test_a_lease_that_gives_up_waiting_to_send_lets_the_line_on() -> None:
 
 
 def test_sending_waits_no_longer_than_a_place_in_line() -> None:
-    """If the rest is longer than that, the request ends, and says when it may come again."""
+    """If the rest is longer than that, another token may do: nothing was sent."""
     tokens = pool("a", limits=(Rest(10),), patience=5.0)
 
     with tokens.lease() as lease:
         lend(lease)
         assert lease.may_send(0)
-        with pytest.raises(NoTokenFree) as refusal:
+        with pytest.raises(TokenHeldBack) as refusal:
             lease.may_send(0)
 
     assert 10 == refusal.value.retry_after

@@ -12,7 +12,13 @@ from typing import Any, ClassVar
 
 import pytest
 
-from poe_proxy.errors import NoTokenFree, TokenLimited, TokenRejected, UpstreamError
+from poe_proxy.errors import (
+    NoTokenFree,
+    TokenHeldBack,
+    TokenLimited,
+    TokenRejected,
+    UpstreamError,
+)
 from poe_proxy.pool.ledger import Ledger, Outlook, Served, TokenState, Want
 from poe_proxy.pool.limits import Limit, Rest, Within
 from poe_proxy.pool.memory import MemoryLedger
@@ -86,7 +92,7 @@ def test_a_limit_holds_within_a_lease_too() -> None:
         for _ in range(2):
             assert lease.may_send(0)
             lease.arrived()
-        with pytest.raises(NoTokenFree) as refusal:
+        with pytest.raises(TokenHeldBack) as refusal:
             lease.may_send(0)
 
     assert DAY == refusal.value.retry_after

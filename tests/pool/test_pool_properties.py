@@ -253,11 +253,10 @@ class House(RuleBasedStateMachine):
         refusal: PoeProxyError | None = None
         try:
             may_send = request.lease.may_send(0)
-        except (NoTokenFree, TokenHeldBack) as raised:
+        except TokenHeldBack as raised:
             may_send, refusal = False, raised
         may_go_on = held in ("fit", "resting")
         assert may_go_on or isinstance(refusal, TokenHeldBack), "sent although Poe holds it back"
-        assert not may_go_on or not isinstance(refusal, TokenHeldBack)
         if refusal is not None:
             self.end(request, refusal)
             return
@@ -443,7 +442,7 @@ class House(RuleBasedStateMachine):
         assert token is not None
         try:
             may_send = request.lease.may_send(0)
-        except (NoTokenFree, TokenHeldBack) as refusal:
+        except TokenHeldBack as refusal:
             self.end(request, refusal)
             return
         if may_send:

@@ -649,7 +649,7 @@ def test_a_tired_key_rests_as_long_as_poe_says(sim: ApiSim, proxy: Proxy, rest: 
     later = [entry["t"] for entry in sent(sim, key="key-1", status=200) if entry["n"] > tired["n"]]
 
     assert rest - 0.05 <= later[0] - tired["t"]
-    assert 2 <= len(sent(sim, key="key-2", status=200))
+    assert sent(sim, key="key-2", status=200)
 
 
 def test_rejected_keys_are_set_aside(sim: ApiSim) -> None:
