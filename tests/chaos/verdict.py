@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -42,6 +42,12 @@ AHEAD: Final = 2
 _NO_ACCOUNT: Final = frozenset({"upstream_auth", "upstream_blocked", "insufficient_quota"})
 #: What Poe notes of a send that it gave no answer.
 _DROPPED: Final = frozenset({"dropped", "fault reset", "fault reset after accept"})
+#: What breaks the websockets of an account, or of all; and how often in a short time is often.
+_BREAKS: Final = frozenset(
+    {"websockets cut", "socket closed", "socket silent", "outage", "mischief", "frames missed",
+     "channels lost", "channels forgotten"}
+)  # fmt: skip
+_OFTEN: Final = 3
 _NOT_FOR: Final = {"by-cookie": "key", "by-key": "cookie"}
 _CUT: Final = frozenset(
     {"upstream_unreachable", "upstream_login", "upstream_uncertain", "upstream_interrupted"}
@@ -397,6 +403,11 @@ def _is_explained(case: Case, one: Attempt) -> bool:
         *(each.account for each in case.evidence.by_mark.get(one.mark, ())),
         *(each.account for each in case.evidence.passages_by_mark.get(one.mark, ())),
     }
+    if one.code in _MENDED and _is_worn(case, one):
+        return True
+    if one.code == "rate_limit_exceeded":
+        # Its account has to rest before it may send once more; in a stream that has no status.
+        return one.outcome == "broke off"
     return any(
         one.code in each.explains
         and each.touches(one.begun, one.ended, 1.0)
@@ -405,6 +416,12 @@ def _is_explained(case: Case, one: Attempt) -> bool:
         and not each.account.startswith(_NOT_FOR.get(one.model, "none"))
         for each in case.causes
     )
+
+
+def _is_worn(case: Case, one: Attempt) -> bool:
+    """Return whether websockets broke so often that the server need not mend them once more."""
+    breaks = [each for each in case.causes if each.kind in _BREAKS]
+    return _OFTEN <= sum(each.touches(one.begun - MENDING, one.ended) for each in breaks)
 
 
 def _error(case: Case, one: Attempt) -> str:
@@ -454,36 +471,59 @@ def _was_free(case: Case, account: str, moment: float) -> bool:
 
 
 def _first_come_is_first_served(case: Case) -> Iterator[str]:
-    """Of requests that fit the same accounts, no more are served before one than were before it.
+    """Of requests for the same tokens, no more are sent before one than were in line before it.
 
-    A streamed request may take the place of a whole one of the same client: that one comes later
-    then, and makes up for it.
+    By key a request is sent as soon as it is lent one. By cookie a login may come between, so
+    only those are looked at that waited until they were refused. A streamed request may take the
+    place of a whole one of the same client: that one comes later then, and makes up for it.
     """
-    lent = case.evidence.lent
-    attempts = [one for one in case.record.attempts if one.request_id]
-    for one in attempts:
-        if one.request_id not in lent or case.outages(one.begun, lent[one.request_id]):
-            continue
-        turn = lent[one.request_id]
-        rivals = [each for each in case.record.attempts if each.model == one.model]
-        passed = [
-            each
-            for each in rivals
-            if each.begun > one.begun + APART and lent.get(each.request_id, turn) < turn - APART
-        ]
-        made_up = [
-            each
-            for each in rivals
-            if each.begun < one.begun
-            and each.ended > one.begun
-            and lent.get(each.request_id, turn) >= turn
-        ]
-        if len(passed) > len(made_up) + AHEAD:
-            yield (
-                f"{one.mark} for {one.model}: in line from {case.when(one.begun)} to "
-                f"{case.when(turn)}, and {len(passed)} that came later went before it, such as "
-                f"{passed[0].mark} of {case.when(passed[0].begun)}"
-            )
+    for model in ("by-key", "by-cookie"):
+        attempts = [one for one in case.record.attempts if one.model == model]
+        turns = {one.mark: _turn(case, one) for one in attempts}
+        for one in attempts:
+            turn = turns[one.mark]
+            if turn is None or turn < one.begun + APART or one in case.shaken:
+                continue
+            # One that was refused later had an account for a while.
+            was_in_line = turn - one.begun < case.record.limits.queue_timeout + 0.5
+            if model == "by-key" or (one.outcome == "refused" and was_in_line):
+                yield from _overtaken(case, one, turn, turns, attempts)
+
+
+def _overtaken(
+    case: Case,
+    one: Attempt,
+    turn: float,
+    turns: Mapping[str, float | None],
+    attempts: Sequence[Attempt],
+) -> Iterator[str]:
+    passed = [
+        each
+        for each in attempts
+        if each.begun > one.begun + APART
+        and each.mark in case.evidence.passages_by_mark
+        and (turns[each.mark] or turn) < turn - APART
+    ]
+    made_up = [
+        each
+        for each in attempts
+        if each is not one
+        and each.begun <= one.begun < each.ended
+        and (turns[each.mark] or turn) >= turn
+    ]
+    if len(passed) > len(made_up) + AHEAD:
+        yield (
+            f"{one.mark} for {one.model}: in line from {case.when(one.begun)} to "
+            f"{case.when(turn)}, and {len(passed)} that came later went before it, such as "
+            f"{passed[0].mark} of {case.when(passed[0].begun)}"
+        )
+
+
+def _turn(case: Case, one: Attempt) -> float | None:
+    """Return when it was its turn, or when it was refused; None if it left the line."""
+    if found := case.evidence.passages_by_mark.get(one.mark):
+        return min(each.entered for each in found)
+    return one.ended if one.outcome == "refused" else None
 
 
 RULES: Final[Sequence[Callable[[Case], Iterator[str]]]] = (
