@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 
 from ..with_sim.servers import ROOT
+from .case import Case, causes
 from .evidence import Evidence, Reply, Send, Wire, read
 from .faults import schedule
 from .plants import PLANTS, planted
 from .proxy import Passage
 from .record import Attempt, Happening, Limits, Record
-from .verdict import Case, causes, judge
+from .verdict import judge
 
 LIMITS = Limits(cool_down=1.0, rate_limit=3, api_rate_limit=3)
 
