@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import re
-import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any, Final, Literal
 
 from .proxy import COMPLETIONS, SEND, Passage
@@ -17,7 +15,6 @@ Entry = Mapping[str, Any]
 #: How a reply ended; `open`: it has not.
 End = Literal["finished", "stopped", "open"]
 
-_LENT: Final = re.compile(r"^(\S+ \S+) DEBUG +(req_\w+) \S+ is lent$", re.MULTILINE)
 _TRACEBACK: Final = re.compile(r"^Traceback .*\n(?:[ +].*\n)*(\S.*)$", re.MULTILINE)
 #: Seconds within which Poe notes a request that it is given, however busy the machine is.
 _PROMPT: Final = 30.0
@@ -80,8 +77,6 @@ class Evidence:
     passages: Sequence[Passage]
     #: When mischief was done on the websockets of an account.
     mischief: Sequence[tuple[float, str]] = ()
-    #: When a request was first lent an account, by its id.
-    lent: Mapping[str, float] = field(default_factory=dict)
     #: The last lines of the tracebacks in the server's log.
     bugs: Sequence[str] = ()
     passages_by_account: Mapping[str, Sequence[Passage]] = field(init=False)
@@ -121,18 +116,8 @@ def read(journal: Sequence[Entry], passages: Sequence[Passage], log: str = "") -
         mischief=[
             (entry["t"], entry["account"]) for entry in journal if entry.get("event") == "mischief"
         ],
-        lent=_lent(log),
         bugs=_TRACEBACK.findall(log),
     )
-
-
-def _lent(log: str) -> dict[str, float]:
-    behind = time.time() - time.monotonic()
-    found: dict[str, float] = {}
-    for at, request in _LENT.findall(log):
-        moment = datetime.strptime(at, "%Y-%m-%d %H:%M:%S,%f").timestamp() - behind
-        found.setdefault(request, moment)
-    return found
 
 
 def _is_send(entry: Entry) -> bool:

@@ -203,12 +203,25 @@ _EXPLAINS: Final[Mapping[str, frozenset[str]]] = {
     "send 500": _BAD_ANSWER,
     "send 503": _BAD_ANSWER,
     "page 502": frozenset({"upstream_login"}),
+    "key 503": _NO_OTHER_FREE,
+    "key 500": frozenset({"bot_failed"}),
     "page loops": frozenset({"upstream_login"}),
 }
 _UNDONE: Final[Mapping[str, Callable[[str], Mapping[str, Any]]]] = {
     "logged out": lambda account: {"log_in": account},
     "no points": lambda account: {"points": {account: 1_000_000}},
 }
+
+
+@dataclass(frozen=True, slots=True)
+class _Undoing:
+    """What undoes a fault that lasts, and when."""
+
+    at: float
+    undo: Callable[[], object]
+    action: Action
+    begun: float
+    explains: frozenset[str]
 
 
 @dataclass(slots=True)
@@ -219,8 +232,7 @@ class Stage:
     poe: ApiSim
     net: Proxy
     server: Product
-    #: What undoes a fault that lasts, and when.
-    _undoing: list[tuple[float, Callable[[], object]]] = field(default_factory=list)
+    _undoing: list[_Undoing] = field(default_factory=list)
 
     def perform(self, actions: Sequence[Action]) -> None:
         """Do them all, each at its time; what is late is done at once."""
@@ -236,9 +248,11 @@ class Stage:
             self._undo(time.monotonic())
 
     def _undo(self, now: float) -> None:
-        for due in [one for one in self._undoing if one[0] <= now]:
-            self._undoing.remove(due)
-            due[1]()
+        for one in [one for one in self._undoing if one.at <= now]:
+            self._undoing.remove(one)
+            one.undo()
+            # Only now is it over: the stage may have been busy with the server.
+            self._note(one.action, one.begun, one.explains, lasts=1.0)
 
     def _perform(self, action: Action) -> None:
         begun = time.monotonic()
@@ -321,33 +335,27 @@ class Stage:
             self.poe.control(**_AT_POE[kind](account))
         if kind in _UNDONE:
             self._later(action, lambda: self.poe.control(**_UNDONE[kind](account)))
+            return
         # A fault of sends or pages waits for the next one, which may come late.
         explains = _EXPLAINS.get(kind, frozenset())
         self._note(action, begun, explains, lasts=20.0 if explains else 0.0)
 
     def _to_the_key(self, action: Action) -> None:
-        begun = time.monotonic()
-        account = action.account
-        words = {
-            "key 503": "!http=503",
-            "key 500": "!http=500",
-            "key 429": f"!http=429 !retry-after={round(action.size) + 2}",
-        }
-        # When all other keys are at their limits, this one is tried.
-        explains = {
-            "key 503": _NO_OTHER_FREE,
-            "key 500": frozenset({"bot_failed"}),
-        }
-        if action.kind in words:
-            self.poe.control_api(faults={account: words[action.kind]})
-            self._later(action, lambda: self.poe.control_api(faults={}))
-        elif action.kind == "key 401":
+        kind, account = action.kind, action.account
+        if kind == "key 401":
             self.poe.control_api(keys_rejected=[account])
             self._later(action, lambda: self.poe.control_api(keys_rejected=[]))
-        else:
+        elif kind == "key without points":
             self.poe.control_api(points={account: 0})
             self._later(action, lambda: self.poe.control_api(points={account: 100_000_000}))
-        self._note(action, begun, explains.get(action.kind, frozenset()), lasts=action.size + 1)
+        else:
+            words = f"!http={kind[-3:]}"
+            if kind == "key 429":
+                words += f" !retry-after={round(action.size) + 2}"
+            self.poe.control_api(faults={account: words})
+            self._later(action, lambda: self.poe.control_api(faults={}))
 
     def _later(self, action: Action, undo: Callable[[], object]) -> None:
-        self._undoing.append((time.monotonic() + action.size, undo))
+        begun = time.monotonic()
+        explains = _EXPLAINS.get(action.kind, frozenset())
+        self._undoing.append(_Undoing(begun + action.size, undo, action, begun, explains))

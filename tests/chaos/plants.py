@@ -48,6 +48,12 @@ PLANTS: Final[Mapping[str, Plant]] = {
         "        for _ in self._permit():\n",
         "        for _ in ():\n",
     ),
+    # The last in line is served first.
+    "last-first": Plant(
+        "poe_proxy/pool/line/queue.py",
+        "serve(_want(lease, now) for lease in line)",
+        "serve(_want(lease, now) for lease in line[::-1])",
+    ),
     # The id of the device is another one after each restart.
     "stranger": Plant(
         "poe_proxy/upstreams/poe_web/credentials.py",

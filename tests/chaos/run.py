@@ -14,13 +14,14 @@ import requests
 
 from ..with_sim.official import ApiSim
 from ..with_sim.servers import free_port
+from .case import Case, causes
 from .clients import Clients
 from .evidence import Entry, read
 from .faults import Stage, schedule
 from .proxy import Proxy
 from .record import COOKIES, FRAIL, KEYS, SOUND, Limits, Record
 from .servers import Product
-from .verdict import Case, Violation, causes, judge
+from .verdict import Violation, judge
 
 #: The clients of a run.
 CLIENTS: Final = 24

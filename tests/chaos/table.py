@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
+from .case import Case
 from .record import COOKIES, KEYS
-from .verdict import Case
 
 
 def table(case: Case) -> str:

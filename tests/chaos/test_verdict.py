@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 
 from ..with_sim.servers import ROOT
+from .case import Case, causes
 from .evidence import Evidence, Reply, Send, Wire, read
 from .faults import schedule
 from .plants import PLANTS, planted
 from .proxy import Passage
 from .record import Attempt, Happening, Limits, Record
-from .verdict import Case, causes, judge
+from .verdict import judge
 
 LIMITS = Limits(cool_down=1.0, rate_limit=3, api_rate_limit=3)
 
@@ -65,14 +66,11 @@ def broken(
     replies: Sequence[Reply] = (),
     wires: Sequence[Wire] = (),
     passages: Sequence[Passage] = (),
-    lent: Mapping[str, float] | None = None,
     happenings: Sequence[Happening] = (),
 ) -> set[str]:
     """The rules that a run with these records breaks."""
     record = Record(LIMITS, begun=0.0, attempts=[*attempts], happenings=[*happenings])
-    evidence = Evidence(
-        sends=sends, replies=replies, wires=wires, passages=passages, lent=lent or {}
-    )
+    evidence = Evidence(sends=sends, replies=replies, wires=wires, passages=passages)
     case = Case(record, evidence, causes(record, [], evidence))
     return {one.rule for one in judge(case)}
 
@@ -226,27 +224,20 @@ def test_a_traceback_in_the_log_is_a_bug() -> None:
 
 
 def test_it_is_seen_when_the_first_come_is_not_the_first_served() -> None:
-    """More of the later ones went ahead than places were swapped."""
+    """By what came later and went before it, less what came before it and did not."""
     attempts = [
-        attempt(f"c1.{n}", 9.0 + 2 * n, 40.0, request_id=f"req_{n}", outcome="hung up", text="")
+        attempt(f"c1.{n}", 9.0 + 2 * n, 60.0, model="by-key", outcome="hung up", text="")
         for n in range(5)
     ]
-    in_order = {f"req_{n}": 20.0 + 2 * n for n in range(5)}
-    assert set() == broken(attempts=attempts, lent=in_order)
-    assert {"first come is first served"} == broken(
-        attempts=attempts, lent={**in_order, "req_0": 39.0}
-    )
 
+    def served(*times: float) -> set[str]:
+        passages = [
+            passage(one.mark, at, account="key-1") for one, at in zip(attempts, times, strict=True)
+        ]
+        return broken(attempts=attempts, passages=passages)
 
-def test_the_log_says_when_an_account_was_lent() -> None:
-    """The first time counts."""
-    line = "2026-01-02 03:04:0{},500 DEBUG   req_1 cookie-1 is lent\n"
-    early, late = (read([], [], line.format(n)).lent["req_1"] for n in (5, 7))
-
-    assert 2.0 == pytest.approx(late - early, abs=0.1)
-    assert early == pytest.approx(
-        read([], [], line.format(5) + line.format(7)).lent["req_1"], abs=0.1
-    )
+    assert set() == served(20.0, 22.0, 24.0, 26.0, 28.0)
+    assert {"first come is first served"} == served(39.0, 22.0, 24.0, 26.0, 28.0)
 
 
 def test_an_error_that_a_fault_explains_is_none() -> None:
