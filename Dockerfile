@@ -53,7 +53,10 @@ COPY poe_proxy poe_proxy
 COPY poe_sim poe_sim
 RUN python -m compileall -q .
 
-# A number and no name: Kubernetes can tell that it is not root. It owns no file.
+# A place for STATE_FILE: a volume that is mounted there gets its owner.
+RUN install -d -m 700 -o 10001 -g 10001 /var/lib/poe-proxy
+
+# A number and no name: Kubernetes can tell that it is not root. It owns no file of the program.
 USER 10001:10001
 
 EXPOSE 8080

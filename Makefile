@@ -7,11 +7,12 @@ CLIENTS := tests/clients
 # Tests mostly wait. A file's tests share their servers, so they stay together.
 PARALLEL := -n 4 --dist loadfile
 # What test-fast leaves out: the whole path in processes of its own, and programs that others wrote.
-SLOW := --ignore-glob='*/with_sim' --ignore=$(CLIENTS)
+SLOW := --ignore-glob='*/with_sim' --ignore=$(CLIENTS) --ignore=tests/chaos
 
 .DEFAULT_GOAL := help
 .PHONY: help install run test test-fast check fmt lint types layers clients \
-	independent independent-web independent-api independent-agents bench bench-test docs lock clean \
+	independent independent-web independent-api independent-agents bench bench-test soak docs lock \
+	clean \
 	try try-image try-nginx try-systemd
 
 help:
@@ -21,6 +22,7 @@ help:
 	@echo "make check        lint, types, layers and tests, as CI runs them"
 	@echo "make fmt          formats the code"
 	@echo "make docs         writes .env.example and the table in docs/settings.md"
+	@echo "make soak         everything at once for ten minutes: MINUTES=10 SEED=n"
 	@echo "make bench        the benchmark; make bench-test checks that it gives its figures"
 	@echo "make independent  clients and coding agents that others wrote"
 	@echo "make try          container, nginx and systemd, each tried for real (as root)"
@@ -44,8 +46,12 @@ $(VENV)/installed-dev: $(VENV)/installed requirements-dev.txt
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 
+# The limits hold over a restart, unless STATE_FILE is set, in .env too: to nothing, for one.
 run: install
-	@if [ -f .env ] || [ -n "$$TOKENS$$TOKENS_FILE$$POE_API_KEYS$$POE_API_KEYS_FILE" ]; then \
+	@if [ -f .env ] || [ -n "$$TOKENS$$TOKENS_FILE$$POE_API_KEYS$$POE_API_KEYS_FILE$$TOKENS_CONFIG" ]; then \
+		[ -n "$${STATE_FILE+set}$${STATE_FILE_FILE+set}" ] || \
+			grep -Eqs '^ *(export +)?STATE_FILE(_FILE)? *=' .env || \
+			export STATE_FILE=.state/state.sqlite3; \
 		exec $(BIN)/gunicorn wsgi:app; \
 	else \
 		exec $(BIN)/python demo.py; \
@@ -119,6 +125,11 @@ bench: $(VENV)/installed-dev
 
 bench-test: $(VENV)/installed-dev
 	@$(BIN)/python -m pytest bench
+
+# The long form of tests/chaos: faults of every kind, restarts and reloads under load.
+MINUTES ?= 10
+soak: $(VENV)/installed-dev
+	@$(BIN)/python -m tests.chaos --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 docs: install
 	@$(BIN)/python -m docs.write_settings

@@ -15,8 +15,12 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 KEY = "sk-demo"
 TOKENS = "demo-cookie-1,demo-cookie-2"
-#: Settings that lead to accounts, or out of this computer: the demo ignores them.
-NOT_FOR_A_DEMO = ("AUTH_KEY", "AuthKey", "TOKENS", "POE_API_KEYS", "PROXY", "MODELS", "POE_SITE")
+#: Settings that lead to accounts and what is known of them, or out of this computer: the demo
+#: ignores them.
+NOT_FOR_A_DEMO = (
+    *("AUTH_KEY", "AuthKey", "TOKENS", "POE_API_KEYS", "TOKENS_CONFIG"),
+    *("PROXY", "MODELS", "POE_SITE", "STATE_FILE"),
+)
 
 
 def main() -> int:

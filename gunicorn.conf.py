@@ -9,10 +9,6 @@ monkey.patch_all()
 import os
 import sys
 
-# This file is read again at SIGHUP, and from then on new code counts as new settings do.
-for _name in [name for name in sys.modules if name.partition(".")[0] == "poe_proxy"]:
-    del sys.modules[_name]
-
 from gunicorn import util
 
 from poe_proxy.app import read_settings
@@ -24,6 +20,11 @@ try:
 except BadSettings as bad:
     sys.exit(str(bad))  # one message, not a traceback from each worker that could not start
 
+if "--check-config" in sys.argv:
+    # The app is loaded, and serves nothing; another server may hold the file.
+    os.environ |= {"STATE_FILE": "", "LOG_LEVEL": "WARNING"}
+    os.environ.pop("STATE_FILE_FILE", None)
+
 # A socket that systemd hands over (deploy/poe-proxy.socket) comes before this.
 bind = hooks.address(_settings.host, _settings.port)
 # X-Forwarded-Proto and the like count only from these addresses or networks: any other client
@@ -34,23 +35,31 @@ worker_class = "gevent"
 # Connections, not requests: idle ones count too. High enough that no client meets this limit.
 worker_connections = 2500
 timeout = 30  # a watchdog for a worker that is stuck, not a limit for a reply
-# How long replies under way may go on after SIGTERM and SIGHUP. Whatever stops the process
-# must wait longer: TimeoutStopSec, stop_grace_period, drainingSeconds are set to it.
+# How long the end may take after SIGTERM. Replies under way may go on until eleven seconds before
+# it: so long it may take until bots that are still at work are stopped at Poe. Whatever stops the
+# process must wait longer: TimeoutStopSec, stop_grace_period, drainingSeconds are set to it.
 graceful_timeout = 60
 keepalive = 5  # also the time for sending a request's head, and never 0, which is for ever
 max_requests = 0  # a recycled worker would break off the replies under way
 accesslog = None  # poe_proxy logs a line of its own for each request
 errorlog = "-"  # stderr, where containers and the journal look
-loglevel = "info"  # where it listens, each start, reload and stop: few lines, and no secrets
+loglevel = "info"  # where it listens, each start and stop: few lines, and no secrets
 # Since 25.1 gunicorn opens a socket in the home folder, which nothing here uses.
 control_socket_disable = True
 # The heartbeat file must not wait for a disk; and here a read-only root does not matter.
 worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 
-on_starting = hooks.on_starting
+
+def on_starting(server: hooks.Arbiter) -> None:
+    hooks.on_starting(server)
+    hooks.hold_state(_settings.state_file)
+
+
 nworkers_changed = hooks.nworkers_changed
 when_ready = hooks.when_ready
+pre_fork = hooks.pre_fork
 post_fork = hooks.post_fork
+post_worker_init = hooks.post_worker_init
 worker_int = hooks.worker_int
 worker_exit = hooks.worker_exit
 util.write_error = hooks.write_error  # there is no setting for it

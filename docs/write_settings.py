@@ -98,7 +98,9 @@ def _rows(settings: type) -> Iterator[str]:
 
 
 def _meaning(one: Setting) -> str:
-    return f"{one.meaning} `{one.alias}` is the same setting." if one.alias else one.meaning
+    alias = f" `{one.alias}` is the same setting." if one.alias else ""
+    restart = " A change needs a restart." if one.needs_restart else ""
+    return f"{one.meaning}{alias}{restart}"
 
 
 def _wrapped(text: str, first: str, others: str) -> list[str]:

@@ -1,170 +1,236 @@
-"""Builds the objects and joins them, nothing more."""
+"""Builds the objects and joins them, at the start and at each reload; nothing more."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from poe_proxy import logs
+from poe_proxy import accounts, logs
 from poe_proxy.apis.chat_completions import ChatCompletions
+from poe_proxy.environment import declared
 from poe_proxy.gateway import Gateway
 from poe_proxy.models import Models
-from poe_proxy.net.fetching import Fetcher
 from poe_proxy.pool.balances import Balance, PointsWatch
-from poe_proxy.pool.limits import Limit, PerMinute, Rest
+from poe_proxy.pool.memory import MemoryLedger
 from poe_proxy.pool.rotator import Token, TokenRotator
+from poe_proxy.pool.store import Forgetful
+from poe_proxy.pool.store.journal import Journal
 from poe_proxy.server.application import Application
 from poe_proxy.server.services import Services
-from poe_proxy.settings import EXAMPLE_KEY, Settings
+from poe_proxy.settings import EXAMPLE_KEY, BadSettings, Settings
 from poe_proxy.shaping import tokenizer
+from poe_proxy.token_maker import TokenMaker
 from poe_proxy.upstreams.base import Upstream
-from poe_proxy.upstreams.poe_api import Catalogue, PoeApi
-from poe_proxy.upstreams.poe_web import Credentials, PoeWeb, Site
-from poe_proxy.upstreams.poe_web.prompts import Prompt, RoleMode, check_labels
-from poe_proxy.upstreams.refusals import Refusals
+from poe_proxy.upstreams.poe_web import Credentials, Site
+from poe_proxy.upstreams.poe_web.prompts import check_labels
 
 log = logging.getLogger(__name__)
 
 
 def read_settings(dotenv: Path = Path(".env")) -> Settings:
     """Return the settings of this process; raises `BadSettings` naming every problem."""
-    return Settings.from_env(
+    settings = Settings.from_env(
         dotenv,
         checks={
             "TOKENS": Credentials.parse,
+            "TOKENS_CONFIG": accounts.check,
             "ROLE_LABELS": check_labels,
             "MODELS": Models.load,
             "POE_SITE": Site.load,
         },
     )
+    accounts.read(settings)
+    return settings
 
 
 def create_app(
-    settings: Settings | None = None, *, upstreams: Sequence[Token[Upstream]] | None = None
+    settings: Settings | None = None,
+    *,
+    upstreams: Sequence[Token[Upstream]] | None = None,
+    read: Callable[[], Settings] = read_settings,
 ) -> Application:
-    """Return the WSGI application for *settings*, by default those of the environment: then the
-    process is ours, and its log is set up too.
+    """Return the WSGI application for *settings*, by default what *read* returns: then the process
+    is ours, and its log is set up too.
 
     *upstreams* are tokens to use instead of those in the settings.
     """
     if settings is None:
-        settings = read_settings()
+        settings = read()
         logs.set_up(settings.log_level)
+    return _House(settings, upstreams, read).app
+
+
+class _House:
+    """All that is joined: what lives as long as the process, and what a reload replaces."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        given: Sequence[Token[Upstream]] | None,
+        read: Callable[[], Settings],
+    ) -> None:
+        self._settings = settings
+        self._given = given
+        self._read = read
+        #: Held by a reload, and while all is closed.
+        self._changing = threading.Lock()
+        self._is_closed = False
+        self._journal = _journal(settings)
+        store = self._journal or Forgetful()
+        self._maker = TokenMaker(store)
+        self._tokens = self._make(settings)
+        self._rotator = TokenRotator(
+            self._tokens,
+            patience=settings.queue_timeout,
+            places=settings.queue_size,
+            points_check=settings.points_check,
+            ledger=MemoryLedger(store=store),
+            when_left=self._maker.left,
+        )
+        self._watch = PointsWatch(self._rotator)
+        self._balance = Balance(self._rotator)
+        services = self._services(settings, Models.load(settings.models))
+        self.app = Application(services, proxies=settings.forwarded_allow_ips)
+        self._watch.start()
+        tokenizer.warm_up()
+        _warn(settings)
+        log.info("serving %s", _counts(self._tokens))
+
+    def _make(self, settings: Settings) -> Sequence[Token[Upstream]]:
+        if self._given is not None:
+            return self._given
+        found = accounts.read(settings, labels=self._maker.labels)
+        return self._maker.tokens(found, settings)
+
+    def _services(self, settings: Settings, models: Models) -> Services:
+        return Services(
+            gateway=Gateway(
+                self._rotator,
+                models,
+                catalogue=self._maker.catalogue,
+                attempts=settings.attempts,
+            ),
+            balance=self._balance,
+            ready=self._ready,
+            auth_keys=settings.auth_keys,
+            max_body=round(settings.max_body_mb * 1_000_000),
+            apis={"chat_completions": ChatCompletions(errors_as_text=settings.errors_as_text)},
+            reload=self._reload,
+            close=self._close,
+        )
+
+    def _ready(self) -> Mapping[str, Any]:
+        """See `Services`."""
+        accounts = self._rotator.census()
+        store = "off" if self._journal is None else self._journal.trouble or "ok"
+        return {"waiting": accounts.pop("waiting"), "accounts": accounts, "store": store}
+
+    # ---- reading the settings anew
+
+    def _reload(self) -> None:
+        """See `Services`."""
+        with self._changing:
+            if self._is_closed:
+                return
+            try:
+                self._replace(self._read())
+            except BadSettings as bad:
+                log.error("Not reloaded, going on as before. Wrong settings:\n%s", bad.faults)
+            except Exception:
+                log.exception("Not reloaded, going on as before.")
+
+    def _replace(self, settings: Settings) -> None:
+        """Use *settings* from now on; nothing changes if this raises."""
+        models = Models.load(settings.models)
+        before, tokens = self._tokens, self._make(settings)
+        self._rotator.replace(
+            tokens,
+            patience=settings.queue_timeout,
+            places=settings.queue_size,
+            points_check=settings.points_check,
+        )
+        # What is under way has its gateway already, and keeps it.
+        self.app.serve(self._services(settings, models))
+        if settings.log_level != self._settings.log_level:
+            logs.set_up(settings.log_level)
+        _warn(settings)
+        log.info("reloaded, serving %s%s", _counts(tokens), _changes(before, tokens))
+        self._tokens = tokens
+        self._settings = _restart_needed(self._settings, settings)
+
+    # ---- the end
+
+    def _close(self) -> None:
+        """See `Services`."""
+        with self._changing:
+            if self._is_closed:
+                return
+            self._is_closed = True
+        with ExitStack() as steps:
+            # The last one comes first, and each of them whatever becomes of the others.
+            if self._journal is not None:
+                steps.callback(self._journal.close)
+            steps.callback(self._maker.close)
+            for token in self._given or ():
+                steps.callback(token.upstream.close)
+            steps.callback(self._rotator.close)
+            steps.callback(self._balance.stop)
+            steps.callback(self._watch.stop)
+
+
+def _journal(settings: Settings) -> Journal | None:
+    if settings.state_file is None:
+        return None
+    return Journal(settings.state_file, keeps_renewals=settings.state_cookies)
+
+
+def _warn(settings: Settings) -> None:
+    """Log settings that are allowed, but unwise."""
     if EXAMPLE_KEY in settings.auth_keys:
         log.warning(
             "AuthKey holds %s, the key of every example: anyone who can reach this server can "
             "use your Poe accounts. Set another one.",
             EXAMPLE_KEY,
         )
-    catalogue: Catalogue | None = None
-    if upstreams is None:
-        keys, catalogue = _keys(settings)
-        upstreams = [*keys, *_cookies(settings)]
-    tokens = TokenRotator(upstreams, patience=settings.queue_timeout)
-    watch = PointsWatch(tokens, every=settings.points_check)
-    watch.start()
-    balance = Balance(tokens)
-    tokenizer.warm_up()
-
-    def close() -> None:
-        watch.stop()
-        balance.stop()
-        if catalogue is not None:
-            catalogue.stop()
-        for token in upstreams:
-            try:
-                token.upstream.close()
-            except Exception:  # the others still have to be closed
-                log.exception("%s was not closed", token.label)
-
-    services = Services(
-        gateway=Gateway(
-            tokens,
-            Models.load(settings.models),
-            catalogue=catalogue.entries if catalogue else tuple,
-        ),
-        balance=balance,
-        auth_keys=settings.auth_keys,
-        max_body=round(settings.max_body_mb * 1_000_000),
-        apis={"chat_completions": ChatCompletions(errors_as_text=settings.errors_as_text)},
-        close=close,
-    )
-    kinds = [token.kind for token in upstreams]
-    log.info(
-        "serving %d cookie token(s) and %d API key(s)", kinds.count("cookie"), kinds.count("key")
-    )
-    return Application(services, proxies=settings.forwarded_allow_ips)
-
-
-def _keys(settings: Settings) -> tuple[list[Token[Upstream]], Catalogue | None]:
-    """Return the tokens of the official API, and its catalogue; None if there is no key."""
-    refusals = Refusals()
-    # All upstreams look things up in the catalogue, and the first of them fetches it.
-    catalogue = Catalogue(lambda: upstreams[0].fetch_models())
-    upstreams = [
-        PoeApi(
-            key,
-            catalogue=catalogue,
-            refusals=refusals,
-            api_url=settings.poe_api_url,
-            proxy=settings.proxy,
-            timeout=settings.timeout,
-            concurrency=settings.api_concurrency,
-            label=f"key-{place}",
-        )
-        for place, key in enumerate(settings.api_keys, 1)
-    ]
-    if not upstreams:
-        return [], None
-    catalogue.start()
-    return [
-        Token(
-            f"key-{place}",
-            upstream,
-            kind="key",
-            rank=0,
-            limits=_limits(settings.api_rate_limit, 0),
-            concurrency=settings.api_concurrency,
-        )
-        for place, upstream in enumerate(upstreams, 1)
-    ], catalogue
-
-
-def _cookies(settings: Settings) -> Iterable[Token[Upstream]]:
-    """Yield the tokens of the web protocol."""
-    site = Site.load(settings.poe_site)
-    prompt = Prompt(RoleMode(settings.simulate_roles), settings.role_pattern, settings.role_labels)
-    fetcher = Fetcher(settings.proxy)
-    # The same account in two spellings would be paced as two.
-    accounts = dict.fromkeys(Credentials.parse(text) for text in settings.tokens)
-    for place, credentials in enumerate(accounts, 1):
-        label = f"cookie-{place}"
-        yield Token(
-            label,
-            PoeWeb(
-                credentials,
-                site=site,
-                to_prompt=prompt,
-                web_url=settings.poe_web_url,
-                ws_url=settings.poe_ws_url,
-                proxy=settings.proxy,
-                timeout=settings.timeout,
-                delete_chats=settings.delete_chats,
-                fetch=fetcher.fetch,
-                label=label,
-            ),
-            kind="cookie",
-            rank=1,
-            limits=_limits(settings.rate_limit, settings.cool_down),
-            concurrency=settings.token_concurrency,
+    if settings.tokens_config is not None and accounts.is_open_to_others(settings.tokens_config):
+        log.warning(
+            "TOKENS_CONFIG names a file that any user of this machine can read, cookies and keys "
+            "included: chmod 600 makes it yours alone."
         )
 
 
-def _limits(per_minute: int, rest: float) -> tuple[Limit, ...]:
-    limits: list[Limit] = []
-    if per_minute:
-        limits.append(PerMinute(per_minute))
-    if rest:
-        limits.append(Rest(rest))
-    return tuple(limits)
+def _restart_needed(before: Settings, now: Settings) -> Settings:
+    """Return *now* with what only a restart can change as it was *before*; the log names it."""
+    kept = {
+        field.name: getattr(before, field.name)
+        for field, one in declared(Settings)
+        if one.needs_restart and getattr(before, field.name) != getattr(now, field.name)
+    }
+    if kept:
+        names = [one.name for field, one in declared(Settings) if field.name in kept]
+        log.warning("Only a restart can change %s: still as before.", ", ".join(names))
+    return replace(now, **kept)
+
+
+def _counts(tokens: Iterable[Token[Upstream]]) -> str:
+    kinds = [token.kind for token in tokens]
+    return f"{kinds.count('cookie')} cookie token(s) and {kinds.count('key')} API key(s)"
+
+
+def _changes(before: Iterable[Token[Upstream]], after: Iterable[Token[Upstream]]) -> str:
+    """Return which tokens are new, others than before, or gone; empty if none is."""
+    old = {token.name: token for token in before}
+    new = {token.name: token for token in after}
+    changes = {
+        "new": [token.label for name, token in new.items() if name not in old],
+        "changed": [
+            token.label for name, token in new.items() if old.get(name, token) is not token
+        ],
+        "gone": [token.label for name, token in old.items() if name not in new],
+    }
+    return "".join(f"; {what}: {', '.join(labels)}" for what, labels in changes.items() if labels)

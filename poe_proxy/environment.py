@@ -158,6 +158,8 @@ class Setting:
     example: str = ""
     #: Whether the server refuses to start with the default: `.env.example` leaves the line open.
     needed: bool = False
+    #: Whether a server that runs goes on with the old value when the settings are read anew.
+    needs_restart: bool = False
     #: The heading in `.env.example` of this setting and those after it.
     heading: str = ""
 
@@ -218,6 +220,15 @@ def is_file(value: Path) -> None:
         raise ValidationError(f"Cannot be read ({bad.strerror}).") from None
     if not there:
         raise ValidationError("There is no such file.")
+
+
+def is_no_folder(value: Path) -> None:
+    try:
+        there = value.is_dir()
+    except OSError as bad:
+        raise ValidationError(f"Cannot be used ({bad.strerror}).") from None
+    if there:
+        raise ValidationError("Must be a file, and is a folder.")
 
 
 def is_url(*schemes: str) -> Check:

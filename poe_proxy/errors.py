@@ -13,6 +13,7 @@ the token, and whether a second try makes sense: all of it is read from the clas
   x InternalError             500  a fault of our own
   x UpstreamError             502  Poe's
     + UpstreamUnreachable     502  nothing was sent
+    + LoginFailed             502  an account could not be made ready; nothing was sent
     + UpstreamUncertain       502  sent, but the connection broke before the reply began
     + UpstreamInterrupted     502  the reply broke off
     + UpstreamTimeout         504  nothing came in time
@@ -26,20 +27,24 @@ the token, and whether a second try makes sense: all of it is read from the clas
     + BotNotAllowed           403  the bot is not for this account
     + BotLimited              429  the bot's own limit, the same for every token
     + BotFailed               502  the bot broke down
+      - BotFailedEarly        502  it broke down before it said anything, and may be asked once more
     + PromptTooLong           400  more than the bot can read
     + PromptRefused           403  moderation
     + ParameterRefused        400  the bot does not take a field, or its value
       - ToolsRefused          400  the bot takes no tools, or not this tool choice
     + PartRefused             400  this way to Poe does not take a part of a message
     + TokenRejected           502  Poe no longer takes this token
+    + TokenHeldBack           429  this token was limited or set aside before anything was sent
     + TokenLimited            429  this token has had its share for now
-      - TokenExhausted        429  this token is out of points
+      - TokenExhausted        429  its account is out of points, or has had its share of the bot
 """
 
 from __future__ import annotations
 
-from math import inf
-from typing import ClassVar
+from typing import ClassVar, Literal, TypeAlias
+
+#: What a failure counts against: the account, or the account together with the bot.
+Scope: TypeAlias = Literal["account", "bot"]
 
 
 class PoeProxyError(Exception):
@@ -150,17 +155,24 @@ class UpstreamError(PoeProxyError):
     #: Whether the same request may go out again on another token. Only where Poe
     #: certainly did not act on the first: a prompt sent twice is paid for twice.
     another_token: ClassVar[bool] = False
+    #: Whether the same request may go out once more, on any token: Poe says so of this failure.
+    once_more: ClassVar[bool] = False
     #: Whether only the other way to Poe may do better: what failed is the same for every
     #: token of this kind.
     another_kind: ClassVar[bool] = False
-    #: Whether the trouble is the token's own, and says nothing about the next token.
+    #: Whether the trouble is the token's own: it says nothing about the next token, and does not
+    #: count as one of the `ATTEMPTS` of a request.
     is_of_token: ClassVar[bool] = False
     #: Seconds that the token rests afterwards unless Poe says for how long; None: no rest.
     rest: ClassVar[float | None] = None
-    #: Whether the token is set aside for good.
-    retires: ClassVar[bool] = False
-    #: Whether the token rests until its account is known to have points again.
+    #: Whether the token is suspended: set aside until Poe is seen to accept it again.
+    suspends: ClassVar[bool] = False
+    #: Whether the account has no points for this bot: it rests for this bot, and its balance says
+    #: whether it rests for all.
     is_out_of_points: ClassVar[bool] = False
+    #: What this counts against for a while, so that the next request goes elsewhere if it can;
+    #: None: nothing.
+    strikes: ClassVar[Scope | None] = None
 
 
 class UpstreamUnreachable(UpstreamError):
@@ -168,12 +180,26 @@ class UpstreamUnreachable(UpstreamError):
 
     code = "upstream_unreachable"
     another_token = True
+    strikes = "account"
+
+
+class LoginFailed(UpstreamError):
+    """An account could not be made ready for a message, so none was sent.
+
+    Its message is that of the failure behind it.
+    """
+
+    code = "upstream_login"
+    another_token = True
+    is_of_token = True
+    strikes = "account"
 
 
 class UpstreamUncertain(UpstreamError):
     """The request was sent, but its answer was lost: Poe may be acting on it."""
 
     code = "upstream_uncertain"
+    strikes = "bot"
 
 
 class UpstreamInterrupted(UpstreamError):
@@ -187,6 +213,7 @@ class UpstreamTimeout(UpstreamError):
 
     status = 504
     code = "upstream_timeout"
+    strikes = "bot"
 
 
 class UpstreamProtocolError(UpstreamError):
@@ -215,8 +242,9 @@ class UpstreamBlocked(UpstreamError):
     """A challenge page came instead of an answer: Poe takes us for a robot."""
 
     code = "upstream_blocked"
-    another_kind = True
-    rest = 60.0
+    another_token = True
+    is_of_token = True
+    suspends = True
 
 
 class UpstreamOverloaded(UpstreamError):
@@ -225,6 +253,7 @@ class UpstreamOverloaded(UpstreamError):
     status = 503
     code = "upstream_overloaded"
     another_token = True
+    strikes = "bot"
 
 
 class UpstreamRefused(UpstreamError):
@@ -250,6 +279,7 @@ class BotNotAllowed(UpstreamError):
     type = "permission_error"
     code = "model_not_allowed"
     another_token = True
+    strikes = "bot"
 
 
 class BotLimited(UpstreamError):
@@ -259,12 +289,20 @@ class BotLimited(UpstreamError):
     type = "rate_limit_error"
     code = "rate_limit_exceeded"
     another_kind = True
+    strikes = "bot"
 
 
 class BotFailed(UpstreamError):
     """The bot broke down while it answered."""
 
     code = "bot_failed"
+
+
+class BotFailedEarly(BotFailed):
+    """The bot broke down before it said anything, in a way that Poe lets us ask once more."""
+
+    once_more = True
+    strikes = "bot"
 
 
 class PromptTooLong(UpstreamError):
@@ -305,12 +343,22 @@ class PartRefused(UpstreamError):
 
 
 class TokenRejected(UpstreamError):
-    """Poe no longer accepts this token; it is set aside, and another may still work."""
+    """Poe does not accept this token; it is suspended, and another may still work."""
 
     code = "upstream_auth"
     another_token = True
     is_of_token = True
-    retires = True
+    suspends = True
+
+
+class TokenHeldBack(UpstreamError):
+    """The token was lent, but before anything was sent it was limited or set aside."""
+
+    status = 429
+    type = "rate_limit_error"
+    code = "rate_limit_exceeded"
+    another_token = True
+    is_of_token = True
 
 
 class TokenLimited(UpstreamError):
@@ -325,10 +373,9 @@ class TokenLimited(UpstreamError):
 
 
 class TokenExhausted(TokenLimited):
-    """The account behind this token is out of points, or at its daily limit."""
+    """The account behind this token is out of points, or has had its share of this bot."""
 
     type = "insufficient_quota"
     code = "insufficient_quota"
     client_may_retry = False
-    rest = inf
     is_out_of_points = True

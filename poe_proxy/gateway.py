@@ -12,7 +12,6 @@ from poe_proxy.errors import (
     BotNotFound,
     NoTokenFree,
     NoTokenLeft,
-    TokenLimited,
     UpstreamError,
 )
 from poe_proxy.models import Models
@@ -22,9 +21,13 @@ from poe_proxy.upstreams.base import TICK, Upstream
 
 log = logging.getLogger(__name__)
 
-#: Second tries with tokens of one kind, after a failure that was not the token's own: what fails
-#: for three of them fails for all, and each try costs the client time.
-MAX_MOVES: Final = 2
+#: Sends for one request that may fail for a reason that is not the token's own: what fails so often
+#: fails everywhere, and each send costs the client time and perhaps points.
+ATTEMPTS: Final = 4
+
+#: Seconds from its arrival for which a request is tried again, even if it may wait in line for a
+#: shorter time: a token that is free costs no wait.
+KEEP_TRYING: Final = 10.0
 
 
 class Gateway:
@@ -36,79 +39,79 @@ class Gateway:
         models: Models,
         *,
         catalogue: Callable[[], Iterable[Mapping[str, Any]]] = tuple,
+        attempts: int = ATTEMPTS,
     ) -> None:
+        """*attempts* is how many sends for one request may fail, not counting those that failed
+        for a reason of the token's own."""
         #: Which token answers.
         self.tokens = tokens
         self._models = models
         self._catalogue = catalogue
+        self._attempts = attempts
 
-    def reply(self, chat: ChatRequest) -> Generator[ReplyEvent, None, None]:
+    def reply(
+        self, chat: ChatRequest, *, client: str = "", streams: bool = False
+    ) -> Generator[ReplyEvent, None, None]:
         """Yield the reply to *chat*, moving to another token only while nothing has been said.
 
-        Closing the generator hangs up and gives the token back.
+        *client* names the client, and *streams* says whether it gets the reply as it arrives:
+        its place in line depends on both. Closing the generator hangs up and gives the token back.
 
-        Raises `BotNotFound`, `NoTokenFree`, `NoTokenLeft`, or the `UpstreamError` that the
-        last token met.
+        Raises `BotNotFound`, `NoTokenFree`, `NoTokenLeft`, or the `UpstreamError` that a token
+        met.
         """
         bot, kinds = self._route(chat)
-        deadline = self.tokens.now() + self.tokens.patience
-        tried: set[Token[Upstream]] = set()
-        moves = 0
-        failure: UpstreamError | None = None
+        began = self.tokens.now()
+        deadline = began + self.tokens.patience
+        tries = _Tries(
+            kinds & self.tokens.kinds,
+            self._attempts,
+            until=max(deadline, began + KEEP_TRYING),
+        )
         while True:
             said = False
             token: Token[Upstream] | None = None
             try:
-                with self.tokens.lease(kinds=kinds, avoid=tried, deadline=deadline) as lease:
+                with self.tokens.lease(
+                    kinds=tries.kinds,
+                    avoid=tries.tried,
+                    deadline=deadline,
+                    bot=bot,
+                    client=client,
+                    streams=streams,
+                    probes=tries.probes,
+                ) as lease:
                     while (token := lease.wait(TICK)) is None:
                         yield Waiting()
                     with closing(self._ask(lease, token, chat, bot)) as events:
                         for event in events:
-                            said = said or not isinstance(event, Idle)
+                            if not said and not isinstance(event, Idle):
+                                said = True
+                                lease.worked()
                             yield event
                 return
-            except (NoTokenFree, NoTokenLeft) as no_token:
-                # Why the first token failed says more than that there was no second one, unless
-                # the first one was only at its limit.
-                if failure is None or isinstance(failure, TokenLimited):
-                    raise no_token from failure
-                raise failure from None
-            except UpstreamError as exc:
+            except (NoTokenFree, NoTokenLeft, UpstreamError) as failure:
                 # Words already sent cannot be unsaid; a second try would repeat them.
-                if said or token is None:
+                if said:
                     raise
-                if exc.another_kind:
-                    kinds = kinds - {token.kind}
-                elif exc.another_token:
-                    # Trouble of the token's own says nothing about the next one; and the token
-                    # itself may do better once it has rested.
-                    if not exc.is_of_token:
-                        tried.add(token)
-                        moves += 1
-                else:
+                if token is None or not isinstance(failure, UpstreamError):
+                    # A refusal of the pool, which knows no more tokens for this request.
+                    if tries.widen():
+                        continue
+                    raise tries.verdict(failure) from None
+                if not tries.go_on(token, failure, self.tokens.now()):
                     raise
-                if moves > MAX_MOVES:
-                    # What no key can do, perhaps a cookie can.
-                    kinds, moves = kinds - {token.kind}, 0
-                if not kinds & self.tokens.kinds:
-                    raise
-                failure = exc
-                log.info("%s: %s; trying another token", token.label, exc.code)
+                how = "asking once more" if failure.once_more else "trying another token"
+                log.info("%s: %s; %s", token.label, failure.code, how)
 
     def _ask(
         self, lease: Lease[Upstream], token: Token[Upstream], chat: ChatRequest, bot: str
     ) -> Generator[ReplyEvent, None, None]:
         """Return the reply in its final shape, whatever *token*'s upstream does by itself."""
-
-        def turn() -> Generator[Idle, None, None]:
-            # The token may have been lent long ago, because a login takes time; and a bot that
-            # is asked a second time is a second use.
-            while not lease.may_send(TICK):
-                yield Idle()
-
+        permit = _Permit(lease)
         able = token.upstream.abilities(bot)
         return stages.reply(
-            lambda asked: token.upstream.reply(asked, bot, turn),
+            lambda asked: token.upstream.reply(asked, bot, permit),
             chat,
             tools=able.tools,
             length=able.length,
@@ -130,3 +133,102 @@ class Gateway:
     def models(self) -> list[dict[str, Any]]:
         """Return the models that can be named, as entries of OpenAI's model list."""
         return self._models.listing(self._catalogue())
+
+
+class _Permit:
+    """The permit to send that a lease gives.
+
+    A token may have been lent long before anything is sent, because a login takes time; and a bot
+    that is asked a second time is a second use.
+    """
+
+    __slots__ = ("_lease",)
+
+    def __init__(self, lease: Lease[Upstream]) -> None:
+        self._lease = lease
+
+    def __call__(self) -> Generator[Idle, None, None]:
+        while not self._lease.may_send(TICK):
+            yield Idle()
+
+    def arrived(self) -> None:
+        self._lease.arrived()
+
+
+class _Tries:
+    """What was tried for one request, and what may be tried next."""
+
+    def __init__(self, kinds: frozenset[str], attempts: int, *, until: float) -> None:
+        """*attempts* is how many sends may fail; after *until* there is no further one."""
+        #: The kinds of token that may serve it.
+        self.kinds = kinds
+        #: Those that it is not sent to again.
+        self.tried: set[Token[Upstream]] = set()
+        #: Whether it may probe a token that failed a moment ago. After a failure of its own it goes
+        #: to tokens that have not failed.
+        self.probes = True
+        self._left = attempts
+        self._until = until
+        #: Whether the one send is left that Poe allows after certain failures, and what met such
+        #: a failure: until then it may be sent to again.
+        self._may_repeat = True
+        self._spared: set[Token[Upstream]] = set()
+        #: What *kinds* will be again if the other kind has no token for the last attempt.
+        self._wider: frozenset[str] = frozenset()
+        #: The newest failure that was not a token's own; and the newest one that was, if the pool
+        #: does not give it as its reason.
+        self._failure: UpstreamError | None = None
+        self._own_failure: UpstreamError | None = None
+
+    def go_on(self, token: Token[Upstream], failure: UpstreamError, now: float) -> bool:
+        """Note that *token* met *failure*; return whether another send is allowed."""
+        if failure.strikes is not None:
+            self.probes = False
+        if failure.is_of_token:
+            if failure.strikes is not None:
+                self._own_failure = failure
+            self.tried.add(token)
+            return failure.another_token and now < self._until
+        self._failure = failure
+        self._left -= 1
+        if not self._left or now >= self._until:
+            return False
+        self.tried |= self._spared
+        self._spared = set()
+        if failure.once_more:
+            # It is not the token that failed, so the same one will do if there is no better one.
+            self._spared = {token}
+            may_repeat, self._may_repeat = self._may_repeat, False
+            return may_repeat
+        self.tried.add(token)
+        if failure.another_kind:
+            self.kinds -= {token.kind}
+            return bool(self.kinds)
+        if failure.another_token and self._left == 1:
+            self._turn_to_another_kind()
+        return failure.another_token
+
+    def _turn_to_another_kind(self) -> None:
+        """Leave the last attempt to the kinds that had none: what no key can do, perhaps a cookie
+        can."""
+        others = self.kinds - {token.kind for token in self.tried}
+        if others:
+            self._wider, self.kinds = self.kinds, others
+
+    def widen(self) -> bool:
+        """Return whether the last attempt may go to a token of any kind after all."""
+        if not self._wider:
+            return False
+        self.kinds, self._wider = self._wider, frozenset()
+        return True
+
+    def verdict(
+        self, refusal: NoTokenFree | NoTokenLeft | UpstreamError
+    ) -> NoTokenFree | NoTokenLeft | UpstreamError:
+        """Return what to raise if the pool has no token left: *refusal*, or what a token met, which
+        says more unless it was only the token's own trouble."""
+        if self._failure is not None:
+            return self._failure
+        if self._own_failure is not None and isinstance(refusal, NoTokenLeft):
+            return self._own_failure
+        return refusal

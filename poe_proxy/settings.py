@@ -22,6 +22,7 @@ from poe_proxy.environment import (
     as_pairs,
     declared,
     is_file,
+    is_no_folder,
     is_url,
     number,
     parsed,
@@ -34,6 +35,9 @@ from poe_proxy.environment import (
 
 #: The key in every example of the Go program, and so the first that a stranger tries.
 EXAMPLE_KEY: Final = "sk-123456"
+
+#: What an address of a proxy may begin with.
+PROXY_SCHEMES: Final = ("http", "https", "socks5", "socks5h")
 
 _NOT_NEGATIVE: Final = validate.Range(min=0)
 _POSITIVE: Final = validate.Range(min=0, min_inclusive=False)
@@ -48,10 +52,11 @@ class BadSettings(Exception):
 
     def __init__(self, problems: Mapping[str, list[str]]) -> None:
         self.problems = problems
-        lines = [f"  {name}: {' '.join(why)}" for name, why in problems.items()]
+        #: A line for each variable.
+        self.faults = "\n".join(f"  {name}: {' '.join(why)}" for name, why in problems.items())
         super().__init__(
             "poe-proxy cannot start with these settings "
-            "(.env.example and docs/settings.md describe each):\n" + "\n".join(lines)
+            f"(.env.example and docs/settings.md describe each):\n{self.faults}"
         )
 
 
@@ -96,7 +101,7 @@ class Settings:
         meaning="Your Poe accounts by cookie, separated by commas: each is the value of the cookie "
         "`p-b` as your browser shows it, percent-encoded or not, or a list such as "
         "`p-b=...; p-lat=...; formkey=...`, in which `p-lat` and `formkey` are optional. "
-        "Not needed if `POE_API_KEYS` is set.",
+        "Not needed if `POE_API_KEYS` or `TOKENS_CONFIG` is set.",
     )
     api_keys: tuple[str, ...] = setting(
         "POE_API_KEYS",
@@ -107,12 +112,22 @@ class Settings:
         meaning="Keys of Poe's official API, from https://poe.com/api/keys, separated by commas. "
         "They can stand alone or beside `TOKENS`, and are used first.",
     )
+    tokens_config: Path | None = setting(
+        "TOKENS_CONFIG",
+        path,
+        check=is_file,
+        default=None,
+        meaning="A TOML file with accounts of either kind, and what holds for each of them alone: "
+        "a proxy, limits, bots and more; `docs/accounts.example.toml` shows all that it can hold. "
+        "It can stand alone or beside `TOKENS` and `POE_API_KEYS`.",
+    )
 
     port: int = setting(
         "PORT",
         whole_number,
         check=validate.Range(min=1, max=65535),
         default=8080,
+        needs_restart=True,
         heading="Server",
         meaning="The port to listen on.",
     )
@@ -120,6 +135,7 @@ class Settings:
         "HOST",
         text,
         default="0.0.0.0",
+        needs_restart=True,
         meaning="The address to listen on; `127.0.0.1` is for this machine alone.",
     )
     forwarded_allow_ips: tuple[str, ...] = setting(
@@ -127,6 +143,7 @@ class Settings:
         parsed(as_list),
         check=are_networks,
         default=("127.0.0.1", "::1"),
+        needs_restart=True,
         meaning="Proxies in front (nginx, a load balancer) whose `X-Forwarded-For` and "
         "`X-Forwarded-Proto` are trusted: addresses or networks, separated by commas; `*` for any, "
         "where nothing else can connect.",
@@ -187,14 +204,31 @@ class Settings:
         number,
         check=_NOT_NEGATIVE,
         default=30.0,
-        meaning="Seconds that a request waits in line when no account is free; then it gets a 429.",
+        meaning="Seconds that a request waits in line when no account is free. It gets a 429 then, "
+        "or at once if it could not be served by then.",
+    )
+    queue_size: int = setting(
+        "QUEUE_SIZE",
+        whole_number,
+        check=_NOT_NEGATIVE,
+        default=200,
+        meaning="Requests that wait in line at a time; the next one gets a 429 at once.",
+    )
+    attempts: int = setting(
+        "ATTEMPTS",
+        whole_number,
+        check=_AT_LEAST_ONE,
+        default=4,
+        meaning="Sends of one request that may fail, where it is safe to try again; then the "
+        "client gets the failure. Accounts that Poe refuses, limits or challenges do not count.",
     )
     points_check: float = setting(
         "POINTS_CHECK",
         number,
         check=_POSITIVE,
         default=300.0,
-        meaning="Seconds between two checks of an account that ran out of points.",
+        meaning="Seconds between two checks of an account that ran out of points; also how long "
+        "one is not used for a bot that it has too few points for.",
     )
     timeout: float = setting(
         "TIMEOUT",
@@ -203,6 +237,28 @@ class Settings:
         default=60.0,
         meaning="Seconds of silence from Poe that end a reply. Every piece of the reply starts "
         "the count again.",
+    )
+
+    state_file: Path | None = setting(
+        "STATE_FILE",
+        path,
+        check=is_no_folder,
+        default=None,
+        needs_restart=True,
+        heading="What outlives a restart",
+        meaning="A file in which the proxy remembers the uses of each account and what holds it "
+        "back: without it, every restart begins all limits anew. It is created if it is missing, "
+        "and one server at a time can use it. `make run`, the systemd unit and Compose set one.",
+        example="/var/lib/poe-proxy/state.sqlite3",
+    )
+    state_cookies: bool = setting(
+        "STATE_COOKIES",
+        switch,
+        default=True,
+        needs_restart=True,
+        meaning="Whether cookies that Poe renews are kept in `STATE_FILE`, which is then as secret "
+        "as they are.",
+        values={"0": "they are left out, and deleted if they are there", "1": "they are kept"},
     )
 
     errors_as_text: bool = setting(
@@ -265,7 +321,7 @@ class Settings:
     proxy: str | None = setting(
         "PROXY",
         text,
-        check=is_url("http", "https", "socks5", "socks5h"),
+        check=is_url(*PROXY_SCHEMES),
         default=None,
         secret=True,
         heading="The way to Poe",
@@ -323,7 +379,7 @@ class Settings:
         env = Environment()
         try:
             env.read_env(dotenv, recurse=False)
-        except (OSError, UnicodeDecodeError):
+        except (OSError, ValueError):
             # Without this, everything that the file sets would be named as missing.
             raise BadSettings({str(dotenv): ["is not a readable file of UTF-8 text."]}) from None
         values = {
@@ -335,11 +391,12 @@ class Settings:
                 "Set the key that your clients will send, for example AuthKey=sk-something-long;",
                 "several are separated by commas.",
             ]
-        accounts = ("TOKENS", "POE_API_KEYS")
+        accounts = ("TOKENS", "POE_API_KEYS", "TOKENS_CONFIG")
         if not any(name in problems or values.get(name) for name in accounts):
             problems["TOKENS"] = [
                 "Set TOKENS to the p-b cookie of at least one Poe account,",
-                "or POE_API_KEYS to at least one key from poe.com/api/keys.",
+                "or POE_API_KEYS to at least one key from poe.com/api/keys,",
+                "or TOKENS_CONFIG to a file of accounts.",
             ]
         for name, check in (checks or {}).items():
             if name in values and name not in problems and (why := _refused(values[name], check)):

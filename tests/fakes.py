@@ -16,7 +16,7 @@ from poe_proxy.upstreams.base import Abilities, Permit
 #: What happens next in a reply: an event is said, a failure is raised, a function is called.
 Step: TypeAlias = ReplyEvent | BaseException | Callable[[], object]
 
-#: The request goes out.
+#: The request goes out, and arrives.
 SENDING: Final = Idle()
 ANSWER: Final[tuple[Step, ...]] = (Text("Hello"), Text(" there"), Done())
 
@@ -42,9 +42,23 @@ def until(condition: Callable[[], object]) -> None:
         time.sleep(0.002)
 
 
-def at_once() -> Generator[Idle, None, None]:
-    """A permit to send that is there at once."""
-    yield from ()
+class AtOnce(Permit):
+    """A permit to send that is there at once, and counts what became of it."""
+
+    def __init__(self) -> None:
+        self.granted = 0
+        self.arrivals = 0
+
+    def __call__(self) -> Generator[Idle, None, None]:
+        self.granted += 1
+        yield from ()
+
+    def arrived(self) -> None:
+        self.arrivals += 1
+
+
+#: For tests that do not count.
+at_once: Final = AtOnce()
 
 
 class FakeUpstream:
@@ -79,6 +93,7 @@ class FakeUpstream:
             for step in script:
                 if step is SENDING:
                     yield from turn()
+                    turn.arrived()
                     continue
                 if isinstance(step, BaseException):
                     raise step

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import re
-from math import inf
 
 import pytest
 
@@ -14,7 +13,7 @@ from poe_proxy.errors import BotNotFound, InvalidRequest, PoeProxyError, Upstrea
 CLIENT, OURS, POE = "invalid_request_error", "server_error", "upstream_error"
 LIMIT, POINTS = "rate_limit_error", "insufficient_quota"
 
-#: name: status, type, code, whether the client may try again, whether another token may do.
+#: name: status, type, code, whether the client may try again, and on what the proxy may.
 TABLE = {
     "InvalidRequest": (400, CLIENT, "invalid_value", None, None),
     "RequestTooLarge": (413, CLIENT, "request_too_large", None, None),
@@ -26,25 +25,28 @@ TABLE = {
     "NoTokenLeft": (502, POE, "upstream_auth", None, None),
     "InternalError": (500, OURS, "internal_error", None, None),
     "UpstreamUnreachable": (502, POE, "upstream_unreachable", None, "token"),
+    "LoginFailed": (502, POE, "upstream_login", None, "token"),
     "UpstreamUncertain": (502, POE, "upstream_uncertain", None, None),
     "UpstreamInterrupted": (502, POE, "upstream_interrupted", None, None),
     "UpstreamTimeout": (504, POE, "upstream_timeout", None, None),
     "UpstreamProtocolError": (502, POE, "upstream_protocol", None, None),
     "AnswerUnusable": (502, POE, "upstream_protocol", False, None),
     "UpstreamChanged": (502, POE, "upstream_changed", None, "kind"),
-    "UpstreamBlocked": (502, POE, "upstream_blocked", None, "kind"),
+    "UpstreamBlocked": (502, POE, "upstream_blocked", None, "token"),
     "UpstreamOverloaded": (503, POE, "upstream_overloaded", None, "token"),
     "UpstreamRefused": (502, POE, "upstream_refused", None, "kind"),
     "BotNotFound": (404, CLIENT, "model_not_found", None, "kind"),
     "BotNotAllowed": (403, "permission_error", "model_not_allowed", None, "token"),
     "BotLimited": (429, LIMIT, "rate_limit_exceeded", None, "kind"),
     "BotFailed": (502, POE, "bot_failed", None, None),
+    "BotFailedEarly": (502, POE, "bot_failed", None, "once more"),
     "PromptTooLong": (400, CLIENT, "context_length_exceeded", None, None),
     "PromptRefused": (403, "permission_error", "content_policy_violation", None, None),
     "ParameterRefused": (400, CLIENT, "unsupported_parameter", None, None),
     "ToolsRefused": (400, CLIENT, "unsupported_parameter", None, None),
     "PartRefused": (400, CLIENT, "invalid_value", None, "kind"),
     "TokenRejected": (502, POE, "upstream_auth", None, "token"),
+    "TokenHeldBack": (429, LIMIT, "rate_limit_exceeded", None, "token"),
     "TokenLimited": (429, LIMIT, "rate_limit_exceeded", None, "token"),
     "TokenExhausted": (429, POINTS, POINTS, False, "token"),
 }
@@ -63,13 +65,10 @@ def test_the_table_is_whole() -> None:
 
 @pytest.mark.parametrize("name", TABLE)
 def test_facts_are_read_from_the_class(name: str) -> None:
-    """Status, type, code, retry and another token are as the clients and the gateway rely on."""
+    """Status, type, code, retry and second try are as the clients and the gateway rely on."""
     failure = FAILURES[name]("It failed.")
-    moves = {
-        (True, False): "token",
-        (False, True): "kind",
-        (False, False): None,
-    }[getattr(failure, "another_token", False), getattr(failure, "another_kind", False)]
+    ways = {"another_token": "token", "another_kind": "kind", "once_more": "once more"}
+    (moves,) = [words for fact, words in ways.items() if getattr(failure, fact, False)] or [None]
 
     assert TABLE[name] == (
         failure.status,
@@ -116,27 +115,50 @@ def test_every_class_says_in_a_sentence_what_happened() -> None:
     assert [] == [name for name, kind in FAILURES.items() if not kind.__doc__]
 
 
-#: What a failure means for its token: seconds of rest, set aside, out of points. No other class
-#: means anything for it.
+#: What a failure means for its token: seconds of rest, whether it is set aside, whether it has no
+#: points, and of what it is remembered for a while. No other class means anything for it.
 TOKENS = {
-    "UpstreamBlocked": (60.0, False, False),
-    "TokenRejected": (None, True, False),
-    "TokenLimited": (30.0, False, False),
-    "TokenExhausted": (inf, False, True),
+    "UpstreamUnreachable": (None, False, False, "account"),
+    "LoginFailed": (None, False, False, "account"),
+    "UpstreamUncertain": (None, False, False, "bot"),
+    "UpstreamTimeout": (None, False, False, "bot"),
+    "UpstreamBlocked": (None, True, False, None),
+    "UpstreamOverloaded": (None, False, False, "bot"),
+    "BotNotAllowed": (None, False, False, "bot"),
+    "BotLimited": (None, False, False, "bot"),
+    "BotFailedEarly": (None, False, False, "bot"),
+    "TokenRejected": (None, True, False, None),
+    "TokenLimited": (30.0, False, False, None),
+    "TokenExhausted": (30.0, False, True, None),
 }
+
+#: The trouble is the token's own, and says nothing about the next one.
+OF_THE_TOKEN = {"LoginFailed", "UpstreamBlocked", "TokenRejected", "TokenHeldBack", "TokenLimited",
+                "TokenExhausted"}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", FAILURES)
 def test_what_a_failure_means_for_its_token_is_read_from_its_class(name: str) -> None:
-    """How long the token rests, whether it is set aside, whether its account has no points."""
+    """How long the token rests, whether it is set aside, whether its account has no points, and
+    whether others are lent first for a while."""
     kind = FAILURES[name]
     if not issubclass(kind, UpstreamError):
         assert name not in TOKENS
         return
 
-    assert TOKENS.get(name, (None, False, False)) == (
+    assert TOKENS.get(name, (None, False, False, None)) == (
         kind.rest,
-        kind.retires,
+        kind.suspends,
         kind.is_out_of_points,
+        kind.strikes,
     )
-    assert kind.is_of_token == (name.startswith("Token"))
+    assert kind.is_of_token == (name in OF_THE_TOKEN)
+
+
+@pytest.mark.parametrize("name", sorted(OF_THE_TOKEN))
+def test_a_token_s_own_trouble_is_never_the_end_of_a_request(name: str) -> None:
+    """Another token is always worth a try."""
+    kind = FAILURES[name]
+
+    assert issubclass(kind, UpstreamError)
+    assert kind.another_token

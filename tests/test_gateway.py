@@ -26,9 +26,11 @@ from poe_proxy.chat import (
 from poe_proxy.errors import (
     AnswerUnusable,
     BotFailed,
+    BotFailedEarly,
     BotLimited,
     BotNotAllowed,
     BotNotFound,
+    LoginFailed,
     NoPointsLeft,
     NoTokenFree,
     NoTokenLeft,
@@ -38,6 +40,7 @@ from poe_proxy.errors import (
     PromptRefused,
     PromptTooLong,
     TokenExhausted,
+    TokenHeldBack,
     TokenLimited,
     TokenRejected,
     ToolsRefused,
@@ -52,18 +55,22 @@ from poe_proxy.errors import (
     UpstreamUncertain,
     UpstreamUnreachable,
 )
-from poe_proxy.gateway import Gateway
+from poe_proxy.gateway import ATTEMPTS, Gateway
 from poe_proxy.models import Models, Route
 from poe_proxy.pool.limits import Rest
-from poe_proxy.pool.rotator import Token, TokenRotator
-from poe_proxy.upstreams.base import Abilities, Upstream
+from poe_proxy.pool.memory import MemoryLedger
+from poe_proxy.pool.rotator import Lease, Token, TokenRotator
+from poe_proxy.upstreams.base import Abilities, Permit, Upstream
 
-from .fakes import ANSWER, SENDING, Clock, FakeUpstream, Step, ask
+from .fakes import ANSWER, SENDING, Clock, FakeUpstream, Step, ask, at_once
 
-MOVES = (TokenRejected, TokenLimited, TokenExhausted, UpstreamUnreachable, UpstreamOverloaded,
-         BotNotAllowed)  # fmt: skip
-MOVES_TO_ANOTHER_KIND = (UpstreamChanged, UpstreamBlocked, UpstreamRefused, BotNotFound,
-                         BotLimited, PartRefused)  # fmt: skip
+#: Trouble of a token's own, which does not count as an attempt, and other failures that another
+#: token may be spared.
+OWN = (TokenRejected, TokenLimited, TokenExhausted, TokenHeldBack, UpstreamBlocked, LoginFailed)
+COUNTED = (UpstreamUnreachable, UpstreamOverloaded, BotNotAllowed)
+MOVES = OWN + COUNTED
+MOVES_TO_ANOTHER_KIND = (UpstreamChanged, UpstreamRefused, BotNotFound, BotLimited, PartRefused)
+ASKS_ONCE_MORE = (BotFailedEarly,)
 STAYS = (UpstreamUncertain, UpstreamInterrupted, UpstreamTimeout, UpstreamProtocolError,
          AnswerUnusable, BotFailed, PromptTooLong, PromptRefused, ParameterRefused,
          ToolsRefused)  # fmt: skip
@@ -71,7 +78,7 @@ STAYS = (UpstreamUncertain, UpstreamInterrupted, UpstreamTimeout, UpstreamProtoc
 
 @pytest.fixture(autouse=True)
 def _short_ticks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The clock here is moved by hand: nobody has to wait for it in real time."""
+    """The clock here is moved by hand: no test waits for it in real time."""
     monkeypatch.setattr(gateway, "TICK", 0.001)
 
 
@@ -84,9 +91,11 @@ class House:
         keys: Sequence[FakeUpstream] = (),
         models: Models | None = None,
         rest: float = 0.0,
+        attempts: int = ATTEMPTS,
         **options: Any,
     ) -> None:
         self.clock = Clock()
+        self.ledger = MemoryLedger(clock=self.clock)
         self.upstreams = [*cookies, *keys]
         for key in keys:
             key.able = Abilities(tools=True, length=True)
@@ -100,12 +109,19 @@ class House:
                 *(Token(f"key-{place}", one, "key", rank=1) for place, one in enumerate(keys, 1)),
             ],
             clock=self.clock,
+            ledger=self.ledger,
             **options,
         )
-        self.gateway = Gateway(self.tokens, models or Models.load())
+        self.gateway = Gateway(self.tokens, models or Models.load(), attempts=attempts)
 
-    def reply(self, **fields: Any) -> Generator[ReplyEvent, None, None]:
-        return self.gateway.reply(ask(**fields))
+    def reply(
+        self, *, client: str = "", streams: bool = False, **fields: Any
+    ) -> Generator[ReplyEvent, None, None]:
+        return self.gateway.reply(ask(**fields), client=client, streams=streams)
+
+    def asked(self) -> list[int]:
+        """How often each upstream was asked."""
+        return [len(one.asked) for one in self.upstreams]
 
     def state(self) -> dict[str, int]:
         return {name: count for name, count in self.tokens.census().items() if count}
@@ -157,7 +173,7 @@ def test_the_upstream_is_asked_for_the_bot_behind_the_name() -> None:
 
 def test_each_kind_is_asked_by_the_bot_s_handle() -> None:
     """The table has inner names; the site and the official API know the handles."""
-    cookie, key = FakeUpstream([UpstreamBlocked("Robot?")]), FakeUpstream()
+    cookie, key = FakeUpstream([UpstreamChanged("New hash.")]), FakeUpstream()
 
     list(House(cookie, keys=[key]).reply(model="gpt-4"))
 
@@ -329,7 +345,7 @@ def test_both_kinds_fail_only_once_each(kind: type[UpstreamError]) -> None:
         list(House(cookie, FakeUpstream(), keys=[key, FakeUpstream()]).reply())
 
 
-@pytest.mark.parametrize("kind", MOVES + MOVES_TO_ANOTHER_KIND)
+@pytest.mark.parametrize("kind", MOVES + MOVES_TO_ANOTHER_KIND + ASKS_ONCE_MORE)
 @pytest.mark.parametrize(
     "said",
     [Text("One"), Text(""), Replaced("One"), Reasoning("Hm."), ToolCallPart(0, "c", "f"),
@@ -338,7 +354,7 @@ def test_both_kinds_fail_only_once_each(kind: type[UpstreamError]) -> None:
 def test_once_something_was_said_it_never_moves(
     said: ReplyEvent, kind: type[UpstreamError]
 ) -> None:
-    """Words that the client has cannot be unsaid, so the failure is told."""
+    """Words that the client has cannot be unsaid, so the failure is raised."""
     second, key = FakeUpstream(), FakeUpstream()
     house = House(FakeUpstream([Idle(), said, Idle(), kind("No.")]), second, keys=[key])
     heard = []
@@ -351,55 +367,190 @@ def test_once_something_was_said_it_never_moves(
     assert ([], []) == (second.asked, key.asked)
 
 
-@pytest.mark.parametrize("kind", [UpstreamUnreachable, UpstreamOverloaded, BotNotAllowed])
-def test_it_moves_twice_and_no_more(kind: type[UpstreamError]) -> None:
-    """What three tokens met alike is told, not tried on the other seven."""
-    upstreams = [FakeUpstream([kind(f"No. {place}")]) for place in range(10)]
+@pytest.mark.parametrize("kind", COUNTED)
+@pytest.mark.parametrize("attempts", [1, 3, 4])
+def test_it_is_tried_so_often_and_no_more(kind: type[UpstreamError], attempts: int) -> None:
+    """What so many tokens met alike is raised, not tried on all the others."""
+    house = House(*(FakeUpstream([kind(f"No. {place}")]) for place in range(10)), attempts=attempts)
 
-    with pytest.raises(kind, match=r"No\. 2"):
-        list(House(*upstreams).reply())
+    with pytest.raises(kind, match=rf"No\. {attempts - 1}"):
+        list(house.reply())
 
-    assert [1, 1, 1, 0, 0, 0, 0, 0, 0, 0] == [len(one.asked) for one in upstreams]
+    assert [1] * attempts + [0] * (10 - attempts) == house.asked()
 
 
-@pytest.mark.parametrize("kind", [UpstreamUnreachable, UpstreamOverloaded, BotNotAllowed])
-def test_what_three_tokens_met_is_tried_the_other_way(kind: type[UpstreamError]) -> None:
-    """However many tokens of a kind there are, those of the other kind have their turn."""
+@pytest.mark.parametrize("kind", COUNTED)
+def test_what_the_tokens_of_a_kind_met_is_tried_the_other_way(kind: type[UpstreamError]) -> None:
+    """However many tokens of a kind there are, the last attempt is for the other kind."""
     cookies = [FakeUpstream([kind("No.")]) for _ in range(5)]
-    keys = [FakeUpstream([kind("No.")]), FakeUpstream()]
+    house = House(*cookies, keys=[FakeUpstream()])
 
-    assert [*ANSWER] == list(House(*cookies, keys=keys).reply())
-    assert [1, 1, 1, 0, 0] == [len(one.asked) for one in cookies]
-    assert [1, 1] == [len(one.asked) for one in keys]
+    assert [*ANSWER] == list(house.reply())
+    assert [1, 1, 1, 0, 0, 1] == house.asked()
 
 
-@pytest.mark.parametrize("kind", [UpstreamUnreachable, UpstreamOverloaded, BotNotAllowed])
-def test_each_way_is_tried_thrice_and_no_more(kind: type[UpstreamError]) -> None:
+@pytest.mark.parametrize("kind", COUNTED)
+def test_both_ways_share_the_attempts(kind: type[UpstreamError]) -> None:
     """Then the last failure is the answer."""
     cookies, keys = ([FakeUpstream([kind(f"No. {n}")]) for n in range(5)] for _ in range(2))
+    house = House(*cookies, keys=keys)
 
-    with pytest.raises(kind, match=r"No\. 2"):
-        list(House(*cookies, keys=keys).reply())
+    with pytest.raises(kind, match=r"No\. 0"):
+        list(house.reply())
 
-    assert [1, 1, 1, 0, 0] * 2 == [len(one.asked) for one in cookies + keys]
-
-
-@pytest.mark.parametrize("kind", [TokenRejected, TokenLimited, TokenExhausted])
-def test_a_tokens_own_fault_does_not_count_as_a_move(kind: type[UpstreamError]) -> None:
-    """However many tokens are out of service, the first good one answers."""
-    bad = [FakeUpstream([kind("No.")]) for _ in range(9)]
-
-    assert [*ANSWER] == list(House(*bad, FakeUpstream()).reply())
+    assert [1, 1, 1, 0, 0, 1, 0, 0, 0, 0] == house.asked()
 
 
-def test_the_same_token_is_not_tried_twice_for_one_request() -> None:
+def test_the_last_attempt_stays_with_its_kind_if_the_other_one_cannot_serve() -> None:
+    """A wish for the other kind is no reason to give up."""
+    cookies = [FakeUpstream([UpstreamOverloaded("No.")]) for _ in range(3)]
+    house = House(*cookies, FakeUpstream(), keys=[FakeUpstream()])
+    house.ledger.suspend("key-1", "Gone.")
+
+    assert [*ANSWER] == list(house.reply())
+    assert [1, 1, 1, 1, 0] == house.asked()
+
+
+@pytest.mark.parametrize("kind", OWN)
+def test_a_tokens_own_fault_does_not_count_as_an_attempt(kind: type[UpstreamError]) -> None:
+    """Whatever is wrong with nine of them, the fit one answers, and none is asked twice."""
+    house = House(*(FakeUpstream([kind("No.")]) for _ in range(9)), FakeUpstream())
+
+    assert [*ANSWER] == list(house.reply())
+    assert [1] * 10 == house.asked()
+
+
+def test_one_fit_token_among_all_kinds_of_bad_ones_serves_every_request() -> None:
+    """No client sees an error, today or tomorrow."""
+    fit = FakeUpstream()
+    house = House(*(FakeUpstream([kind("No.")]) for kind in OWN for _ in range(2)), fit)
+
+    for _ in range(50):
+        assert [*ANSWER] == list(house.reply())
+        house.clock.go(60.0)
+    assert 50 == len(fit.asked)
+
+
+@pytest.mark.parametrize("kind", [UpstreamUnreachable, UpstreamOverloaded, BotFailedEarly])
+def test_among_nine_that_fail_only_the_very_first_requests_do(kind: type[UpstreamError]) -> None:
+    """What failed a moment ago is passed over; when it may be tried again, one request tries one
+    of them, and still gets its answer."""
+    bad = [FakeUpstream([SENDING, kind("No.")]) for _ in range(9)]
+    house = House(*bad, FakeUpstream([SENDING, *ANSWER]))
+    failed = []
+    for second in range(1200):
+        try:
+            list(house.reply())
+        except kind:
+            failed.append(second)
+        house.clock.go(1.0)
+
+    assert [*range(len(failed))] == failed
+    assert len(failed) <= 4
+    # From 5 s to 5 min after its last failure each is tried again, by and by.
+    assert all(4 <= len(one.asked) <= 12 for one in bad)
+
+
+def test_what_failed_once_leads_to_no_second_try_of_something_that_failed() -> None:
+    """Of those that may be tried again one request tries one."""
+    bad = [FakeUpstream([UpstreamOverloaded("No.")]) for _ in range(3)]
+    house = House(*bad, FakeUpstream())
+    list(house.reply())
+    house.clock.go(60.0)
+
+    assert [*ANSWER] == list(house.reply())
+    assert [2, 1, 1, 2] == house.asked()
+
+
+@pytest.mark.parametrize("kind", MOVES)
+def test_the_same_token_is_not_tried_twice_for_one_request(kind: type[UpstreamError]) -> None:
     """A move goes to another token although the failed one is free and next in turn."""
-    lonely = FakeUpstream([UpstreamUnreachable("No.")], ANSWER)
+    lonely = FakeUpstream([kind("No.", retry_after=0.001)], ANSWER)
 
-    with pytest.raises(UpstreamUnreachable):
+    with pytest.raises(PoeProxyError):
         list(House(lonely).reply())
 
     assert 1 == len(lonely.asked)
+
+
+def test_a_request_is_not_sent_again_and_again_to_limited_tokens() -> None:
+    """Four keys that are limited for a second each are asked four times in all, not for as long as
+    the line lasts."""
+    keys = [FakeUpstream([SENDING, TokenLimited("Slowly.", retry_after=1.0)]) for _ in range(4)]
+    house = House(keys=keys, patience=30.0)
+
+    with pytest.raises(PoeProxyError) as refusal:  # noqa: PT012  (time goes by in it)
+        for _ in islice(house.reply(), 1000):
+            house.clock.go(0.5)
+
+    assert [1, 1, 1, 1] == house.asked()
+    assert (429, "rate_limit_exceeded") == (refusal.value.status, refusal.value.code)
+
+
+def test_a_token_that_is_told_to_rest_before_anything_is_sent_is_left_for_another() -> None:
+    """Poe limited it while the login was under way: the request has not been sent, and moves."""
+    first = FakeUpstream([lambda: house.ledger.rest("cookie-1", 60.0, "Slowly."), SENDING, *ANSWER])
+    house = House(first, FakeUpstream())
+
+    assert [*ANSWER] == [one for one in house.reply() if one != Idle()]
+    assert [1, 1] == house.asked()
+
+
+# ---- the same once more
+
+
+@pytest.mark.parametrize("kind", ASKS_ONCE_MORE)
+def test_what_poe_calls_safe_is_asked_once_more(kind: type[UpstreamError]) -> None:
+    """By the same token if there is no other, and by another one if there is."""
+    lonely = FakeUpstream([kind("Oh.")], ANSWER)
+    assert [*ANSWER] == list(House(lonely).reply())
+
+    house = House(FakeUpstream([kind("Oh.")]), FakeUpstream())
+    assert [*ANSWER] == list(house.reply())
+    assert [1, 1] == house.asked()
+
+
+def test_once_more_is_once() -> None:
+    """What fails so a second time is raised, however many tokens there are."""
+    house = House(*(FakeUpstream([BotFailedEarly(f"Oh. {n}")]) for n in range(5)))
+    with pytest.raises(BotFailedEarly, match=r"Oh\. 1"):
+        list(house.reply())
+    assert [1, 1, 0, 0, 0] == house.asked()
+
+    lonely = FakeUpstream([BotFailedEarly("Oh.")])
+    with pytest.raises(BotFailedEarly):
+        list(House(lonely).reply())
+    assert 2 == len(lonely.asked)
+
+
+def test_once_more_is_one_of_the_attempts() -> None:
+    """With ATTEMPTS=1 nothing is sent a second time."""
+    lonely = FakeUpstream([BotFailedEarly("Oh.")], ANSWER)
+
+    with pytest.raises(BotFailedEarly):
+        list(House(lonely, attempts=1).reply())
+    assert 1 == len(lonely.asked)
+
+
+def test_a_token_that_was_asked_once_more_elsewhere_is_not_asked_again() -> None:
+    """The second send was another token's, and failed; there is no third one for the first."""
+    house = House(
+        FakeUpstream([BotFailedEarly("Oh.")], ANSWER), FakeUpstream([UpstreamOverloaded("No.")])
+    )
+
+    with pytest.raises(UpstreamOverloaded):
+        list(house.reply())
+    assert [1, 1] == house.asked()
+
+
+def test_a_token_that_cannot_ask_once_more_leaves_it_to_the_first() -> None:
+    """Nothing was sent by a token that Poe refuses, so the one more send is still to come."""
+    house = House(
+        FakeUpstream([BotFailedEarly("Oh.")], ANSWER), FakeUpstream([TokenRejected("No.")])
+    )
+
+    assert [*ANSWER] == list(house.reply())
+    assert [2, 1] == house.asked()
 
 
 def test_a_rejected_token_is_set_aside() -> None:
@@ -411,22 +562,59 @@ def test_a_rejected_token_is_set_aside() -> None:
     list(house.reply())
 
     assert (1, 2) == (len(first.asked), len(second.asked))
-    assert {"free": 1, "retired": 1} == house.state()
+    assert {"free": 1, "suspended": 1} == house.state()
 
 
-# ---- what the client hears when nothing is left
+# ---- what is raised when nothing is left
 
 
 def test_the_first_failure_says_more_than_that_no_token_was_left() -> None:
-    """If a move finds no token, the client hears what the first one met."""
-    with pytest.raises(BotNotAllowed):
-        list(House(FakeUpstream([BotNotAllowed("Subscribers only.")])).reply())
+    """If a move finds no token, what the first one met is raised."""
+    for kind in (BotNotAllowed, LoginFailed):
+        with pytest.raises(kind, match="Subscribers only"):
+            list(House(FakeUpstream([kind("Subscribers only.")])).reply())
 
     house = House(FakeUpstream([TokenRejected("Logged out.")]))
-    with pytest.raises(TokenRejected):
-        list(house.reply())
-    with pytest.raises(NoTokenLeft):
-        list(house.reply())
+    for _ in range(2):
+        with pytest.raises(NoTokenLeft, match="Logged out") as refusal:
+            list(house.reply())
+        assert 60 == refusal.value.retry_after
+
+
+def test_a_challenge_on_every_token_is_told_as_one() -> None:
+    """At once and later: what the operator can do about it is another thing than a new login."""
+    house = House(*(FakeUpstream([UpstreamBlocked("Robot?")]) for _ in range(3)))
+
+    for _ in range(2):
+        with pytest.raises(UpstreamBlocked, match="Robot"):
+            list(house.reply())
+    assert [1, 1, 1] == house.asked()
+
+
+def test_a_token_that_would_keep_a_repeat_waiting_for_too_long_is_left() -> None:
+    """Poe refused what was sent, so the request may go to a token that may send at once."""
+    house = House(
+        FakeUpstream([SENDING, SENDING, Text("late"), Done()]),
+        FakeUpstream([SENDING, Text("at once"), Done()]),
+        rest=40.0,
+        patience=30.0,
+    )
+
+    assert Text("at once") in list(house.reply())
+
+
+def test_a_login_that_fails_is_not_the_news_while_another_token_rests() -> None:
+    """The failure says when that one may serve it."""
+    house = House(
+        FakeUpstream([TokenLimited("Slowly.", retry_after=90)]), FakeUpstream([LoginFailed("Oh.")])
+    )
+
+    for _ in range(2):
+        with pytest.raises(NoTokenFree) as refusal:
+            list(house.reply())
+        assert 80 <= (refusal.value.retry_after or 0) <= 95
+        house.clock.go(1.0)
+    assert [1, 2] == house.asked()
 
 
 def test_if_all_tokens_are_tired_the_client_hears_when_to_come_back() -> None:
@@ -436,10 +624,13 @@ def test_if_all_tokens_are_tired_the_client_hears_when_to_come_back() -> None:
             *(FakeUpstream([TokenLimited("Slow down.", retry_after=rest)]) for rest in rests),
             patience=30.0,
         )
+        times = []
         for _ in range(2):
             with pytest.raises(NoTokenFree) as refusal:
                 list(house.reply())
-            assert min(rests) == refusal.value.retry_after
+            times.append(refusal.value.retry_after)
+        # Who asks later comes later, so that both are served then.
+        assert [min(rests), min(rests) + 1] == times
 
 
 def test_if_all_accounts_are_out_of_points_the_client_hears_that() -> None:
@@ -456,26 +647,15 @@ def test_if_all_accounts_are_out_of_points_the_client_hears_that() -> None:
             )
 
 
-def test_a_short_rest_is_waited_for() -> None:
-    """A token that is limited for less than the line lasts is asked again once it has rested."""
+def test_a_short_rest_ends_the_request_with_the_time_of_its_end() -> None:
+    """One request goes to an account once, so a client that wants more comes back."""
     house = House(FakeUpstream([TokenLimited("Slow down.", retry_after=5.0)], ANSWER))
-    events = house.reply()
 
-    assert Waiting() == next(events)
+    with pytest.raises(PoeProxyError) as refusal:
+        list(house.reply())
+    assert (429, 5.0) == (refusal.value.status, refusal.value.retry_after)
     house.clock.go(5.0)
-    assert [*ANSWER] == list(events)
-
-
-def test_a_token_that_is_limited_for_ever_ends_at_the_deadline() -> None:
-    """Rests that follow each other do not add up to more than QUEUE_TIMEOUT."""
-    upstream = FakeUpstream([TokenLimited("Slow down.", retry_after=0.001)])
-    house = House(upstream, patience=10.0)
-
-    with pytest.raises(NoTokenFree):  # noqa: PT012  (time goes by in it)
-        for _ in islice(house.reply(), 1000):
-            house.clock.go(0.5)
-
-    assert 5 <= len(upstream.asked) <= 11
+    assert [*ANSWER] == list(house.reply())
 
 
 def test_a_bots_refusal_outlives_a_tired_token() -> None:
@@ -485,6 +665,8 @@ def test_a_bots_refusal_outlives_a_tired_token() -> None:
 
     with pytest.raises(BotNotAllowed):
         list(House(tired, refusing).reply())
+    with pytest.raises(BotNotAllowed):
+        list(House(refusing, tired).reply())
 
 
 # ---- the line
@@ -521,6 +703,84 @@ def test_a_second_try_has_no_patience_of_its_own() -> None:
 
     with pytest.raises(UpstreamUnreachable):
         next(house.reply())
+
+
+def test_after_its_deadline_a_request_is_not_tried_again() -> None:
+    """Though another token is free: the client has waited for long enough."""
+    first = FakeUpstream([lambda: house.clock.go(30.0), UpstreamUnreachable("No.")])
+    house = House(first, FakeUpstream(), patience=30.0)
+
+    with pytest.raises(UpstreamUnreachable):
+        list(house.reply())
+    assert [1, 0] == house.asked()
+
+
+@pytest.mark.parametrize("kind", MOVES)
+def test_where_nothing_waits_in_line_it_still_moves(kind: type[UpstreamError]) -> None:
+    """With QUEUE_TIMEOUT=0 a token that is free costs no wait."""
+    first = FakeUpstream([lambda: house.clock.go(2.0), kind("No.")])
+    house = House(first, FakeUpstream(), patience=0.0)
+
+    assert [*ANSWER] == list(house.reply())
+
+
+def test_a_streamed_request_goes_before_the_whole_ones_of_its_client() -> None:
+    """A popular client asks for a title first: the chat itself does not wait for that."""
+    house = House(FakeUpstream(repeat(Text("on and on"))))
+    first = house.reply()
+    next(first)
+    title, other = house.reply(client="web"), house.reply(client="another")
+    chat = house.reply(client="web", streams=True)
+    assert [Waiting()] * 3 == [next(title), next(other), next(chat)]
+
+    first.close()
+
+    assert [Text("on and on"), Waiting(), Waiting()] == [next(chat), next(other), next(title)]
+
+
+# ---- what the pool learns
+
+
+def test_a_token_that_answers_is_no_longer_passed_over() -> None:
+    """With its first word, not before, what it failed at is forgotten."""
+    struck = []
+
+    def look() -> None:
+        struck.append(house.ledger.state(["cookie-1"], bot="GPT-4")["cookie-1"].is_struck)
+
+    failing = [UpstreamOverloaded("No.")]
+    house = House(FakeUpstream(failing, [look, Idle(), look, Text("Hi"), look, Done()]))
+    with pytest.raises(UpstreamOverloaded):
+        list(house.reply())
+    list(house.reply())
+
+    assert [True, True, False] == struck
+
+
+def test_the_first_word_is_noted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long the answer is."""
+    noted: list[str] = []
+    monkeypatch.setattr(Lease, "worked", lambda lease: noted.append(lease.id))
+
+    list(House(FakeUpstream([Idle(), Usage(1, 1), *ANSWER])).reply())
+
+    assert 1 == len(noted)
+
+
+def test_an_arrival_is_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the permit that an upstream has: a use counts from then at the latest."""
+    noted: list[str] = []
+    monkeypatch.setattr(Lease, "arrived", lambda lease: noted.append(lease.id))
+
+    class Arriving(FakeUpstream):
+        def play(self, turn: Permit = at_once) -> Generator[ReplyEvent, None, None]:
+            yield from turn()
+            turn.arrived()
+            yield from super().play(turn)
+
+    list(House(Arriving()).reply())
+
+    assert 1 == len(noted)
 
 
 # ---- hanging up
@@ -577,7 +837,7 @@ def test_every_upstream_failure_is_decided_here() -> None:
     def below(kind: type[PoeProxyError]) -> set[type[PoeProxyError]]:
         return {kind}.union(*(below(child) for child in kind.__subclasses__()))
 
-    decided = {*MOVES, *MOVES_TO_ANOTHER_KIND, *STAYS}
+    decided = {*MOVES, *MOVES_TO_ANOTHER_KIND, *ASKS_ONCE_MORE, *STAYS}
     kinds = {one for one in below(UpstreamError) if one.__module__.startswith("poe_proxy.")}
     kinds -= {UpstreamError}
 
@@ -585,7 +845,7 @@ def test_every_upstream_failure_is_decided_here() -> None:
     for finer in kinds - decided:  # an upstream's own; it says no more than what it refines
         (broader,) = finer.__bases__
         assert broader in decided
-        assert not {"another_token", "another_kind"} & vars(finer).keys()
+        assert not {"another_token", "another_kind", "once_more"} & vars(finer).keys()
 
 
 def test_the_models_are_those_of_the_table() -> None:

@@ -55,9 +55,10 @@ def test_a_key_and_a_token_are_enough() -> None:
         "simulate_roles": 0, "role_pattern": "||>{role}-", "role_labels": {},
         "rate_limit": 10, "cool_down": 10.0, "token_concurrency": 1, "api_keys": (),
         "api_rate_limit": 500, "api_concurrency": 50, "points_check": 300.0,
-        "queue_timeout": 30.0, "timeout": 60.0,
+        "queue_timeout": 30.0, "queue_size": 200, "attempts": 4, "timeout": 60.0,
+        "state_file": None, "state_cookies": True,
         "max_body_mb": 20.0, "errors_as_text": False, "delete_chats": False,
-        "models": None, "poe_site": None, "proxy": None,
+        "models": None, "poe_site": None, "proxy": None, "tokens_config": None,
         "poe_web_url": "https://poe.com", "poe_ws_url": None,
         "poe_api_url": "https://api.poe.com", "log_level": "INFO",
     } == {
@@ -70,8 +71,10 @@ def test_a_key_and_a_token_are_enough() -> None:
 def test_every_variable_has_its_place(tmp_path: Path) -> None:
     """Each variable is read into the field that bears its name."""
     models, site = tmp_path / "models.toml", tmp_path / "site.toml"
+    accounts = tmp_path / "accounts.toml"
     models.touch()
     site.touch()
+    accounts.touch()
 
     assert Settings(
         host="127.0.0.1",
@@ -79,6 +82,7 @@ def test_every_variable_has_its_place(tmp_path: Path) -> None:
         auth_keys=("a", "b"),
         tokens=("p-b=x; p-lat=y; formkey=z", "t%3D%3D"),
         api_keys=("k1", "k2"),
+        tokens_config=accounts,
         simulate_roles=2,
         role_pattern="## {role}",
         role_labels={"user": "Human", "assistant": "AI: 1=2"},
@@ -88,7 +92,11 @@ def test_every_variable_has_its_place(tmp_path: Path) -> None:
         api_rate_limit=5,
         api_concurrency=6,
         queue_timeout=7.5,
+        queue_size=8,
+        attempts=2,
         timeout=8.5,
+        state_file=tmp_path / "state.sqlite3",
+        state_cookies=False,
         max_body_mb=0.5,
         errors_as_text=True,
         delete_chats=True,
@@ -105,6 +113,7 @@ def test_every_variable_has_its_place(tmp_path: Path) -> None:
         AuthKey="a, b",
         TOKENS="p-b=x; p-lat=y; formkey=z, t%3D%3D",
         POE_API_KEYS="k1,k2",
+        TOKENS_CONFIG=str(accounts),
         SIMULATE_ROLES="2",
         ROLE_PATTERN="## {role}",
         ROLE_LABELS="user=Human, assistant=AI: 1=2",
@@ -114,7 +123,11 @@ def test_every_variable_has_its_place(tmp_path: Path) -> None:
         API_RATE_LIMIT="5",
         API_CONCURRENCY="6",
         QUEUE_TIMEOUT="7.5",
+        QUEUE_SIZE="8",
+        ATTEMPTS="2",
         TIMEOUT="8.5",
+        STATE_FILE=str(tmp_path / "state.sqlite3"),
+        STATE_COOKIES="0",
         MAX_BODY_MB="0.5",
         ERRORS_AS_TEXT="1",
         DELETE_CHATS="1",
@@ -139,6 +152,14 @@ def test_the_official_api_may_be_given_as_clients_know_it(end: str) -> None:
 def test_an_api_key_is_enough_too() -> None:
     """Either kind of token will do."""
     assert ("k",) == read(AuthKey="a", POE_API_KEYS="k").api_keys
+
+
+def test_a_file_of_accounts_is_enough_too(tmp_path: Path) -> None:
+    """What is in it is read elsewhere."""
+    path = tmp_path / "accounts.toml"
+    path.touch()
+
+    assert path == read(AuthKey="a", TOKENS_CONFIG=str(path)).tokens_config
 
 
 def test_no_limit_is_zero() -> None:
@@ -172,7 +193,7 @@ def test_a_list_is_separated_by_commas_or_lines(given: str, items: tuple[str, ..
 def test_a_blank_variable_is_an_unset_one(blank: str) -> None:
     """`PORT=` in an .env means the default, whatever the type."""
     names = (
-        "HOST", "PORT", "POE_API_KEYS",
+        "HOST", "PORT", "POE_API_KEYS", "TOKENS_CONFIG",
         "SIMULATE_ROLES", "ROLE_PATTERN", "ROLE_LABELS", "RATE_LIMIT",
         "COOL_DOWN", "TIMEOUT", "ERRORS_AS_TEXT", "DELETE_CHATS", "MODELS", "POE_SITE", "PROXY",
         "POE_WEB_URL", "POE_WS_URL", "LOG_LEVEL",
@@ -210,6 +231,24 @@ def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
     )
     assert "p-b=ab%3D%3D; p-lat=x" == settings.tokens[0]
     assert "AuthKey" not in os.environ
+
+
+def test_a_second_reading_takes_the_file_as_it_is_then(tmp_path: Path) -> None:
+    """What the first one read is not left in the environment, which would win."""
+    dotenv = tmp_path / ".env"
+    dotenv.write_text("AuthKey=one\nTOKENS=a\nCOOL_DOWN=1\n")
+    first = read(dotenv)
+    tokens = tmp_path / "tokens"
+    dotenv.write_text(f"AuthKey=two\nTOKENS_FILE={tokens}\n")
+    seen = []
+    for text in ("b", "c"):
+        tokens.write_text(text)
+        seen.append(read(dotenv))
+
+    assert (("one",), ("a",), 1.0) == (first.auth_keys, first.tokens, first.cool_down)
+    assert [("two", "b", 10.0), ("two", "c", 10.0)] == [
+        (*one.auth_keys, *one.tokens, one.cool_down) for one in seen
+    ]
 
 
 def test_only_the_given_file_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -316,6 +355,13 @@ def test_an_env_file_that_is_not_utf_8_is_named(tmp_path: Path, encoding: str) -
     assert "UTF-8" in str(refusal.value)
 
 
+def test_a_folder_is_no_dotenv(tmp_path: Path) -> None:
+    """As Docker makes one where a file to be mounted is missing."""
+    (tmp_path / ".env").mkdir()
+    with pytest.raises(BadSettings, match="not a readable file"):
+        Settings.from_env(tmp_path / ".env")
+
+
 @pytest.mark.parametrize(
     "line", ["HOST 127.0.0.1", "COOL_DOWN: 30", 'TOKENS="abc", "def"', "DELETE_CHATS"]
 )
@@ -418,6 +464,7 @@ def test_all_mistakes_stand_in_one_message() -> None:
         ("FORWARDED_ALLOW_IPS", "10.0.0.1/8", "10.0.0.0/8"),
         ("MODELS", ".", "no such file"),
         ("POE_SITE", "none.toml", "no such file"),
+        ("STATE_COOKIES", "2", "boolean"),
         ("PROXY", "127.0.0.1:1080", "socks5h://"),
         ("PROXY", "socks4://127.0.0.1:1080", "socks5h://"),
         ("PROXY", "http://", "socks5h://"),
@@ -438,6 +485,14 @@ def test_a_mistake_is_explained(name: str, value: str, why: str) -> None:
 
     assert [name.removesuffix("_FILE")] == list(found)
     assert why in found[name.removesuffix("_FILE")]
+
+
+def test_a_state_file_may_be_new_and_is_no_folder(tmp_path: Path) -> None:
+    """It is made at the start, and its folder too; a folder in its place is a mistake."""
+    assert tmp_path / "a" / "b" == read(**ENOUGH, STATE_FILE=str(tmp_path / "a" / "b")).state_file
+    assert {"STATE_FILE": "Must be a file, and is a folder."} == problems(
+        **ENOUGH, STATE_FILE=str(tmp_path)
+    )
 
 
 def test_a_secret_file_that_is_not_text_is_said_to_be_so(tmp_path: Path) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Iterable
 from dataclasses import dataclass
+from http.client import IncompleteRead, RemoteDisconnected
 
 import requests
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ProxyError
@@ -22,6 +24,14 @@ class Trouble:
     timed_out: bool
     #: The other end's certificate was not accepted; nothing was sent to it.
     bad_certificate: bool = False
+    #: What the other end, or something on the way, did to the connection: `was reset` or
+    #: `was closed`; empty if that is not known.
+    happened: str = ""
+
+    @property
+    def words(self) -> str:
+        """What became of the connection, as the end of a sentence."""
+        return self.happened or f"broke ({self.name})"
 
 
 def read(failure: Exception) -> Trouble:
@@ -39,4 +49,15 @@ def read(failure: Exception) -> Trouble:
         or isinstance(reason, NewConnectionError | ConnectTimeoutError | ProxyError),
         timed_out=isinstance(failure, requests.Timeout | TookTooLong),
         bad_certificate=bad_certificate,
+        happened=_happened((*failure.args, *getattr(reason, "args", ()))),
     )
+
+
+def _happened(causes: Iterable[object]) -> str:
+    for one in causes:
+        # The first is a ConnectionResetError as well.
+        if isinstance(one, RemoteDisconnected | IncompleteRead):
+            return "was closed"
+        if isinstance(one, ConnectionResetError | ConnectionAbortedError | BrokenPipeError):
+            return "was reset"
+    return ""

@@ -1,4 +1,4 @@
-"""The points of the accounts: how many are left, and which accounts have some again."""
+"""The points of the accounts: how many are left, and which accounts can be used again."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable
+from math import inf
 from typing import Final, Generic, Protocol, TypeVar
 
 from poe_proxy.errors import NoTokenLeft, UpstreamError, UpstreamTimeout
+from poe_proxy.pool.ledger import Standing
 from poe_proxy.pool.rotator import Token, TokenRotator
 
 log = logging.getLogger(__name__)
@@ -23,47 +25,86 @@ class HasBalance(Protocol):
 
 A = TypeVar("A", bound=HasBalance)
 
+#: Seconds after which an account that did not answer is asked again.
+AGAIN: Final = 60.0
+#: The most seconds between two looks at what there is to look at.
+MOST_SLEEP: Final = 3600.0
+
 #: What a point is worth in US dollars, roughly (official API sheet §1).
 DOLLARS: Final = 0.00003
 
 
 class PointsWatch(Generic[A]):
-    """Checks the balance of exhausted tokens: sparingly, and never while a request waits."""
+    """Looks at accounts that are not used: whether they have points, and whether Poe accepts them.
 
-    def __init__(self, tokens: TokenRotator[A], *, every: float) -> None:
-        """Each exhausted token is checked once in *every* seconds."""
+    It does so sparingly, and never with a client's request, which would have to wait for it.
+
+    An account that may be out of points is looked at at once; then, if it is, once in
+    `TokenRotator.points_check` seconds; one that is suspended, when its ledger says.
+    """
+
+    def __init__(self, tokens: TokenRotator[A]) -> None:
         self._tokens = tokens
-        self._every = every
+        #: When each token was last looked at, on the rotator's clock; by name.
+        self._looked_at: dict[str, float] = {}
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="points", daemon=True)
 
     def start(self) -> None:
-        """Begin to check, in a thread of its own; to be called once."""
+        """Begin to look, in a thread of its own; to be called once."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Ask no further account; one that is being asked may still answer."""
+        """Look at no further account; one that is being asked may still answer."""
         self._stopped.set()
+        self._tokens.look.set()
 
     def wait(self, seconds: float) -> bool:
         """Wait up to *seconds* for the thread to end; return whether it has."""
         return _have_ended([self._thread], seconds)
 
+    def look(self) -> float:
+        """Look at each account whose time has come; return the seconds until the next one's."""
+        for token, due in self._due():
+            if due <= 0.0 and not self._stopped.is_set():
+                self._look_at(token)
+        return min((due for _, due in self._due()), default=inf)
+
     def _run(self) -> None:
-        while not self._stopped.wait(self._every):
-            revive_exhausted(self._tokens, self._stopped)
+        while True:
+            self._tokens.look.clear()
+            if self._stopped.is_set():
+                return
+            self._tokens.look.wait(min(self.look(), MOST_SLEEP))
 
+    def _due(self) -> list[tuple[Token[A], float]]:
+        """Return the tokens to look at, each with the seconds until then."""
+        now = self._tokens.now()
+        doubted = set(self._tokens.doubted())
+        due = []
+        for token, state in self._tokens.states():
+            pause = self._tokens.points_check
+            if state.standing is not Standing.OUT_OF_POINTS:
+                # It did not answer, or is in doubt again: another look soon is worth its cost.
+                pause = min(pause, AGAIN)
+            seconds = 0.0 if token in doubted else state.next_look
+            if seconds < inf:
+                again = self._looked_at.get(token.name, -inf) + pause - now
+                due.append((token, max(0.0, seconds, again)))
+        return due
 
-def revive_exhausted(tokens: TokenRotator[A], stopped: threading.Event | None = None) -> None:
-    """Check the balance of each exhausted token, and revive those that have points again.
-
-    A token that Poe rejects is set aside. Once *stopped* is set, no further token is checked.
-    """
-    for token in tokens.exhausted():
-        if stopped is not None and stopped.is_set():
+    def _look_at(self, token: Token[A]) -> None:
+        self._looked_at[token.name] = self._tokens.now()
+        points = _ask(self._tokens, token)
+        if points is None:
             return
-        if (_ask(tokens, token) or 0) > 0:
-            tokens.revive(token)
+        standing = next(state.standing for one, state in self._tokens.states() if one is token)
+        if standing is Standing.SUSPENDED or (points > 0 and standing is Standing.OUT_OF_POINTS):
+            self._tokens.revive(token)
+        if points > 0:
+            self._tokens.trust(token)
+        elif standing is not Standing.OUT_OF_POINTS:
+            self._tokens.exhaust(token, "The account has no points left.")
 
 
 class Balance(Generic[A]):
@@ -135,13 +176,13 @@ class Balance(Generic[A]):
 def _ask(tokens: TokenRotator[A], token: Token[A]) -> int | None:
     """Return the points that *token* has left; None if Poe does not say.
 
-    If Poe rejects the token, it is set aside.
+    A token that Poe refuses is suspended.
     """
     try:
         return token.upstream.balance()
     except UpstreamError as failure:
-        if failure.retires:
-            tokens.retire(token, failure)
+        if failure.suspends:
+            tokens.suspend(token, failure)
         else:
             log.info("%s: its balance is not known: %s", token.label, failure)
     except Exception:

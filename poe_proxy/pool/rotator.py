@@ -1,4 +1,4 @@
-"""Tokens, and the line of requests that wait for one."""
+"""Lends tokens to requests, and keeps the line of those that wait for one."""
 
 from __future__ import annotations
 
@@ -6,48 +6,32 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable
+from itertools import count
 from math import ceil, inf
-from types import TracebackType
-from typing import Final, Generic, Self, TypeVar
+from typing import Final, TypeVar
 
-from poe_proxy.errors import (
-    NoPointsLeft,
-    NoTokenFree,
-    NoTokenLeft,
-    PoeProxyError,
-    UpstreamError,
-)
-from poe_proxy.pool.ledger import Ledger, TokenState
-from poe_proxy.pool.limits import Limit
+from poe_proxy.errors import TokenHeldBack, UpstreamError
+from poe_proxy.pool import refusals
+from poe_proxy.pool.leases import Lease, Lender
+from poe_proxy.pool.ledger import Ledger, Standing, TokenState
+from poe_proxy.pool.line.alarm import Alarm
+from poe_proxy.pool.line.queue import Queue
+from poe_proxy.pool.members import Members, by_name
 from poe_proxy.pool.memory import MemoryLedger
+from poe_proxy.pool.tokens import Token
+
+__all__ = ["Lease", "Token", "TokenRotator"]
 
 log = logging.getLogger(__name__)
 
 U = TypeVar("U")
 
-#: The fewest seconds that a token rests, whatever Poe says, so that no request is repeated in
-#: a tight loop.
-MIN_REST: Final = 1.0
+#: Where Poe, and not its own limits, holds back a token that is lent already.
+_HELD_BACK: Final = frozenset(Standing) - {Standing.RESTING, Standing.FIT}
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class Token(Generic[U]):
-    """One credential at Poe: what it speaks through, and how much it may be used."""
-
-    #: Its name in logs and in the ledger; never the credential. No two tokens share one.
-    label: str
-    upstream: U
-    kind: str = "cookie"
-    #: Lower ranks are lent first.
-    rank: int = 0
-    limits: Sequence[Limit] = ()
-    #: Replies at a time.
-    concurrency: int = 1
-
-
-class TokenRotator(Generic[U]):
+class TokenRotator(Lender[U]):
     """Lends tokens, the least recently used first, to the first in line that they fit.
 
     The ledger decides which token may be lent; the line and the log are here.
@@ -58,34 +42,60 @@ class TokenRotator(Generic[U]):
         tokens: Iterable[Token[U]],
         *,
         patience: float = 30.0,
+        places: int = 200,
         clock: Callable[[], float] = time.monotonic,
         ledger: Ledger | None = None,
+        points_check: float = 300.0,
+        when_left: Callable[[Token[U]], object] | None = None,
     ) -> None:
-        """*patience* is how many seconds a request waits in line at most, on *clock*.
+        """*patience* is how many seconds a request waits in line at most, on *clock*; *places* is
+        how many may wait; *points_check* is for how many seconds a token without points for a bot
+        is not lent for it.
+
+        *when_left* is called with each token that `replace` took out of the pool, once, as soon
+        as no lease has it; in the thread of that lease, so it must not wait.
 
         Without a *ledger*, what is known of the tokens is kept in this process. Raises
-        `ValueError` if two tokens have the same label.
+        `ValueError` if two tokens have the same name.
         """
-        self._tokens: dict[str, Token[U]] = {}
         self._ledger = MemoryLedger(clock=clock) if ledger is None else ledger
-        for token in tokens:
-            if token.label in self._tokens:
-                raise ValueError(f"two tokens are called {token.label}")
-            self._tokens[token.label] = token
-            self._ledger.enlist(
-                token.label,
-                rank=token.rank,
-                concurrency=token.concurrency,
-                limits=token.limits,
-            )
-        #: The kinds of token in the pool.
-        self.kinds = frozenset(token.kind for token in self._tokens.values())
         self._patience = patience
+        self._points_check = points_check
         self._clock = clock
+        self._when_left = when_left
         #: Held while the line changes, and while it is served: so the line is served in order.
         self._lock = threading.Lock()
-        #: By their ids, the first in line first.
-        self._line: dict[str, Lease[U]] = {}
+        self._members: Members[U] = Members(self._ledger)
+        self._members.replace(by_name(tokens))
+        self._alarm = Alarm(self.serve_due, name="line")
+        self._queue = Queue(self._ledger, self._members, places=places, wake=self._alarm.set)
+        #: Ids of leases are used once, whatever process they come from.
+        self._ids = map((secrets.token_hex(4) + "-{:x}").format, count())
+        #: Tokens whose balance is in doubt, by name.
+        self._doubted: set[str] = set()
+        #: Set when a look at a token may be due sooner than was known.
+        self.look = threading.Event()
+
+    # ---- the pool
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """The kinds of token in the pool."""
+        return self._members.kinds
+
+    @property
+    def patience(self) -> float:
+        """The most seconds that a request waits in line."""
+        return self._patience
+
+    @property
+    def points_check(self) -> float:
+        """Seconds after which the balance of a token without points is asked for again."""
+        return self._points_check
+
+    def now(self) -> float:
+        """Return the time on the rotator's clock."""
+        return self._clock()
 
     def lease(
         self,
@@ -93,245 +103,246 @@ class TokenRotator(Generic[U]):
         kinds: Collection[str] | None = None,
         avoid: Collection[Token[U]] = (),
         deadline: float | None = None,
+        bot: str = "",
+        client: str = "",
+        streams: bool = False,
+        probes: bool = True,
     ) -> Lease[U]:
         """Return a place in line for a token of one of *kinds* (None: of any); a context manager.
 
         Inside its block `Lease.wait` gives the token. How the block ends decides what becomes of
         it: an `UpstreamError` may make it rest or set it aside, as its class says; anything else,
         such as a hang-up, costs it nothing. *avoid* are tokens that were tried for the same
-        request; *deadline*, on the rotator's clock, ends a wait that began before.
+        request; *deadline*, on the rotator's clock, ends a wait that began before; *bot* is the
+        handle of the bot that will be asked. Of one *client*, requests whose answer *streams* go
+        before the others. Without *probes* a token that failed a moment ago is not lent if
+        another one can serve in time.
         """
-        if deadline is None:
-            deadline = self._clock() + self._patience
-        tried = frozenset(avoid)
-        fitting = frozenset(
-            label
-            for label, token in self._tokens.items()
-            if token not in tried and (kinds is None or token.kind in kinds)
+        return Lease(
+            self,
+            next(self._ids),
+            kinds=kinds,
+            avoid=frozenset(token.name for token in avoid),
+            deadline=self._clock() + self._patience if deadline is None else deadline,
+            bot=bot,
+            client=client,
+            streams=streams,
+            probes=probes,
         )
-        return Lease(self, fitting, deadline)
 
-    @property
-    def patience(self) -> float:
-        """The most seconds that a request waits in line."""
-        return self._patience
+    def replace(
+        self,
+        tokens: Iterable[Token[U]],
+        *,
+        patience: float | None = None,
+        places: int | None = None,
+        points_check: float | None = None,
+    ) -> None:
+        """Lend these tokens instead of those that there were, in one step; leases go on.
 
-    def now(self) -> float:
-        """Return the time on the rotator's clock."""
-        return self._clock()
+        What is known of a token stays with its name. A request in line that none of them can
+        serve in time is refused. The other values, where given, hold from now on too. Raises
+        `ValueError` as the constructor does; then nothing has changed.
+        """
+        named = by_name(tokens)
+        with self._lock:
+            gone = self._members.replace(named)
+            self._patience = self._patience if patience is None else patience
+            self._queue.places = self._queue.places if places is None else places
+            self._points_check = self._points_check if points_check is None else points_check
+            self._queue.members_changed(self._clock())
+        self.look.set()
+        for token in gone:
+            self._has_left(token)
+
+    def _has_left(self, token: Token[U]) -> None:
+        log.info("%s has left the pool", token.label)
+        if self._when_left is not None:
+            try:
+                self._when_left(token)
+            except Exception:  # the request that had it last has no part in this
+                log.exception("%s was not closed", token.label)
+
+    def close(self) -> None:
+        """End the thread that serves the line; nothing waits for it."""
+        self._alarm.close()
+
+    # ---- what is known
 
     def census(self) -> dict[str, int]:
-        """Return how many tokens are in each state: `free`, `in_use`, `resting`, `retired`;
-        and how many requests are in line: `waiting`."""
-        counts = dict.fromkeys(("free", "in_use", "resting", "retired"), 0)
+        """Return how many tokens are `free`, `in_use`, `resting`, `limited`, `out_of_points`,
+        `suspended` and `retired`; and how many requests are in line: `waiting`."""
+        counts = dict.fromkeys(("free", "in_use", *(one for one in Standing if one != "fit")), 0)
         with self._lock:
-            counts["waiting"] = len(self._line)
-            states = self._ledger.state(list(self._tokens))
-        for label, state in states.items():
-            if state.retired is not None:
-                counts["retired"] += 1
-            elif state.is_free:
+            tokens = self._members.tokens
+            counts["waiting"] = len(self._queue)
+            states = self._ledger.state(tokens)
+        for name, state in states.items():
+            if state.is_free:
                 counts["free"] += 1
-            elif state.in_use >= self._tokens[label].concurrency:
+            elif state.rest < inf and (
+                state.in_use >= tokens[name].concurrency or state.standing is Standing.FIT
+            ):
                 counts["in_use"] += 1
             else:
-                counts["resting"] += 1
-        return counts
+                counts[state.standing] += 1
+        return {str(name): number for name, number in counts.items()}
+
+    def states(self) -> list[tuple[Token[U], TokenState]]:
+        """Return all tokens, with what is known of each."""
+        tokens = self._members.tokens
+        states = self._ledger.state(tokens)
+        return [(token, states[name]) for name, token in tokens.items()]
 
     def accepted(self) -> list[Token[U]]:
         """Return all tokens but those that are set aside."""
-        states = self._ledger.state(list(self._tokens))
-        return [token for label, token in self._tokens.items() if states[label].retired is None]
+        return [token for token, state in self.states() if state.standing not in refusals.SET_ASIDE]
 
-    def exhausted(self) -> list[Token[U]]:
-        """Return the tokens that rest because they are out of points."""
-        states = self._ledger.state(list(self._tokens))
-        return [
-            token
-            for label, token in self._tokens.items()
-            if states[label].is_out_of_points and states[label].retired is None
-        ]
+    def doubted(self) -> list[Token[U]]:
+        """Return the tokens that had no points for some bot: whether they have any is not known
+        until `exhaust` or `trust`."""
+        tokens = self._members.tokens
+        return [tokens[name] for name in tuple(self._doubted) if name in tokens]
+
+    # ---- what a look at a token finds
+
+    def trust(self, token: Token[U]) -> None:
+        """Note that the account has points, so that only one bot was too dear."""
+        self._doubted.discard(token.name)
+
+    def exhaust(self, token: Token[U], reason: str) -> None:
+        """Let a token rest whose account is out of points, until `revive`."""
+        with self._lock:
+            self._doubted.discard(token.name)
+            self._ledger.exhaust(token.name, reason)
+            self._queue.lost(token.name, self._clock())
+        log.warning("%s rests until it has points again: %s", token.label, reason)
 
     def revive(self, token: Token[U]) -> None:
-        """End the rest of a token that has points again."""
+        """Lend a token again: Poe accepts it, and its account has points."""
         with self._lock:
-            self._ledger.revive(token.label)
-            self._serve()
-        log.info("%s has points again", token.label)
+            self._doubted.discard(token.name)
+            self._ledger.revive(token.name)
+            self._queue.changed(token.name)
+            self._queue.serve(self._clock())
+        log.info("%s is lent again", token.label)
 
-    def retire(self, token: Token[U], rejection: UpstreamError) -> None:
-        """Set aside a token that Poe no longer takes."""
-        self._ledger.retire(token.label, rejection.message)
-        log.warning("%s is set aside: %s", token.label, rejection.message)
-
-    # ---- for leases
-
-    def _join(self, lease: Lease[U]) -> None:
+    def suspend(self, token: Token[U], refusal: UpstreamError) -> None:
+        """Suspend a token that Poe refused."""
         with self._lock:
-            self._line[lease.id] = lease
-            self._serve()
-            if lease.token is None:
-                self._next_look(lease, self._ledger.state(lease.fitting))
+            refusals.suspend(self._ledger, token, refusal)
+            self._queue.lost(token.name, self._clock())
+        self.look.set()
 
-    def _look_again(self, lease: Lease[U]) -> float:
-        """Serve the line; return the seconds after which *lease* should look again.
+    # ---- the line
 
-        Raises as `Lease.wait` does.
-        """
+    def serve_due(self) -> float:
+        """Serve the line if its time has come; return the seconds until it is time again."""
         with self._lock:
-            # Each lease in line looks for itself: a token that fits only others is left to them.
-            states = self._ledger.state(lease.fitting)
-            if any(state.is_free for state in states.values()):
-                self._serve()
-                states = self._ledger.state(lease.fitting)
-            return 0.0 if lease.token is not None else self._next_look(lease, states)
+            return self._queue.serve_due(self._clock())
 
-    def _next_look(self, lease: Lease[U], states: Mapping[str, TokenState]) -> float:
-        """Return the seconds until the end of a rest brings *lease* a token, or its deadline.
+    # ---- for leases: see `Lender`
 
-        If no token can be free before the deadline, *lease* leaves the line, and the reason is
-        raised.
-        """
+    def join(self, lease: Lease[U]) -> None:
+        with self._lock:
+            self._queue.join(lease, self._clock())
+
+    def wait_for(self, lease: Lease[U], called: threading.Event, seconds: float) -> None:
         now = self._clock()
-        alive = [state for state in states.values() if state.retired is None]
-        # A token in use may come back at any moment, but not before its rest is over.
-        soonest = min((state.rest for state in alive), default=inf)
-        if not alive or now >= lease.deadline or now + soonest > lease.deadline:
-            self._line.pop(lease.id, None)
-            raise _refusal(alive, soonest)
-        return min(lease.deadline - now, *(state.rest for state in alive if state.rest > 0.0), inf)
+        if now >= self._queue.due:
+            # The alarm is late.
+            self.serve_due()
+        called.wait(max(0.0, min(seconds, lease.deadline - now)))
+        if not called.is_set() and self._clock() >= lease.deadline:
+            with self._lock:
+                self._queue.give_up(lease, self._clock())
+        if lease.refusal is not None:
+            raise lease.refusal
 
-    def _send(self, lease: Lease[U], deadline: float) -> float:
-        """Count a use by *lease* from now on; return 0.0, or the seconds until it may be.
-
-        Raises `NoTokenFree` if that is after *deadline*.
-        """
-        wait = self._ledger.use(lease.id)
-        if wait > 0.0 and self._clock() + wait > deadline:
-            raise NoTokenFree(
-                "The Poe account that answers this request has to rest before it goes on, "
+    def use(self, lease: Lease[U], deadline: float) -> float:
+        with self._lock:
+            token = lease.token
+            if token is None:
+                # A sending thread may ask after its client has hung up.
+                raise TokenHeldBack("The request was over before it was sent.")
+            wait = self._ledger.use(lease.id)
+            self._queue.changed(token.name)
+            if wait <= 0.0:
+                lease.is_on_its_way = True
+                if lease.is_held_up:
+                    # While it waited, the token was not lent to the line.
+                    lease.is_held_up = False
+                    self._queue.serve(self._clock())
+                return 0.0
+            lease.is_held_up = True
+            state = self._ledger.state((token.name,), bot=lease.bot)[token.name]
+        if state.standing in _HELD_BACK:
+            raise TokenHeldBack(
+                "The Poe account that was to answer this request may not be used now: "
+                + state.reason,
+                retry_after=None if wait == inf else ceil(wait),
+            )
+        if self._clock() + wait > deadline:
+            raise TokenHeldBack(
+                "The Poe account that was to answer this request has to rest before it goes on, "
                 "for longer than a request may wait.",
                 retry_after=ceil(wait),
             )
         return wait
 
-    def _leave(self, lease: Lease[U], failure: BaseException | None) -> None:
+    def arrived(self, lease: Lease[U]) -> None:
+        token = lease.token
+        if token is None:
+            return
         with self._lock:
-            self._line.pop(lease.id, None)
+            lease.is_on_its_way = False
+            self._ledger.arrived(lease.id)
+            self._queue.changed(token.name)
+            now = self._clock()
+            if not lease.has_sent:
+                lease.has_sent = True
+                self._queue.habits(token.kind).lag.note(now - lease.lent)
+            # It counts from an earlier moment now, so the token may be lent sooner.
+            self._queue.serve(now)
+            # And later than when it was lent, so the turn of some in line may be too late.
+            self._queue.refuse_hopeless(now)
+
+    def worked(self, lease: Lease[U]) -> None:
+        token = lease.token
+        if token is None:
+            return
+        with self._lock:
+            lease.has_worked = True
+            self._ledger.clear(token.name, bot=lease.bot)
+            self._queue.serve(self._clock())
+
+    def leave(self, lease: Lease[U], failure: BaseException | None) -> None:
+        with self._lock:
+            now = self._clock()
             token, lease.token = lease.token, None
             if token is None:
+                self._queue.leave(lease, now)
                 return
             # The verdict first: once the token is given back, it may be lent.
-            self._judge(token, failure)
+            is_held = isinstance(failure, UpstreamError) and self._judge(lease, token, failure)
             self._ledger.give_back(lease.id)
-            self._serve()
+            has_left = self._members.give_back(token, lease.id)
+            self._queue.habits(token.kind).lasts.note(now - lease.lent)
+            self._queue.changed(token.name)
+            self._queue.serve(now)
+            if is_held:
+                self._queue.refuse_hopeless(now)
+        if has_left:
+            self._has_left(token)
 
-    def _judge(self, token: Token[U], failure: BaseException | None) -> None:
-        """Do to *token* what the class of *failure* says."""
-        if not isinstance(failure, UpstreamError):
-            return
-        if failure.retires:
-            self.retire(token, failure)
-        elif failure.is_out_of_points:
-            self._ledger.exhaust(token.label)
-            log.warning("%s rests until it has points again: %s", token.label, failure)
-        elif failure.rest is not None:
-            asked = failure.retry_after
-            rest = failure.rest if asked is None else max(asked, MIN_REST)
-            self._ledger.rest(token.label, rest)
-            log.warning("%s rests for %.0f s: %s", token.label, rest, failure)
-
-    def _serve(self) -> None:
-        """Give every free token to the first in line that it fits."""
-        #: What was not free for an earlier place. If it is free by now, it still belongs there.
-        spoken_for: frozenset[str] = frozenset()
-        for lease in tuple(self._line.values()):
-            if len(spoken_for) == len(self._tokens):
-                return
-            fitting = lease.fitting - spoken_for
-            if not fitting:
-                continue
-            label = self._ledger.take(fitting, lease.id)
-            if label is None:
-                spoken_for |= fitting
-                continue
-            del self._line[lease.id]
-            lease.token = self._tokens[label]
-            lease.served.set()
-            log.debug("%s is lent", label)
-
-
-def _refusal(alive: Sequence[TokenState], soonest: float) -> PoeProxyError:
-    """Return why no token will serve in time, of those that could and are still *alive*."""
-    if not alive:
-        return NoTokenLeft(
-            "Poe accepts none of the tokens that could serve this request; "
-            "the operator has to renew them."
+    def _judge(self, lease: Lease[U], token: Token[U], failure: UpstreamError) -> bool:
+        """Do to *token* what the class of *failure* says; return whether that holds it back."""
+        is_held = refusals.judge(
+            self._ledger, token, lease.bot, failure, points_check=self._points_check
         )
-    if all(state.is_out_of_points for state in alive):
-        return NoPointsLeft("Every Poe account that could serve this request is out of points.")
-    wait = max(1, ceil(soonest))
-    return NoTokenFree(
-        "All Poe accounts are in use or resting; "
-        f"one will be free in about {wait} s. More accounts, or a smaller COOL_DOWN "
-        "or larger RATE_LIMIT, shorten the wait.",
-        retry_after=wait,
-    )
-
-
-class Lease(Generic[U]):
-    """A place in line, and then the token; given back at the end of the block."""
-
-    def __init__(self, rotator: TokenRotator[U], fitting: frozenset[str], deadline: float) -> None:
-        #: Its name in the ledger.
-        self.id = secrets.token_hex(8)
-        #: The labels of the tokens that can serve.
-        self.fitting = fitting
-        self.deadline = deadline
-        self.token: Token[U] | None = None
-        self.served = threading.Event()
-        #: When a wait to send ends.
-        self._send_by: float | None = None
-        self._rotator = rotator
-
-    def __enter__(self) -> Self:
-        self._rotator._join(self)
-        return self
-
-    def wait(self, seconds: float) -> Token[U] | None:
-        """Return the token, or None if *seconds* went by without one.
-
-        Raises `NoTokenFree` or `NoPointsLeft` once the deadline is over, or as soon as it
-        is clear that no token will be free before it; `NoTokenLeft` if Poe accepts none.
-        """
-        if self.token is None:
-            again = self._rotator._look_again(self)
-            if self.token is None:
-                self.served.wait(min(seconds, again))
-                if self.token is None and again <= seconds:
-                    self._rotator._look_again(self)
-        return self.token
-
-    def may_send(self, seconds: float) -> bool:
-        """Return whether a request may be sent now; if not, after *seconds* at most.
-
-        A use counts from when it is sent, and what is sent twice counts twice: the token's
-        rest and limits hold within a lease too. Raises `NoTokenFree` if the wait would be
-        longer than a request may wait in line.
-        """
-        if self._send_by is None:
-            self._send_by = self._rotator.now() + self._rotator.patience
-        wait = self._rotator._send(self, self._send_by)
-        if wait > 0.0:
-            time.sleep(min(seconds, wait))
-            return False
-        self._send_by = None
-        return True
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        failure: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._rotator._leave(self, failure)
+        if failure.suspends:
+            self.look.set()
+        elif failure.is_out_of_points:
+            self._doubted.add(token.name)
+            self.look.set()
+        return is_held

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 from collections.abc import Iterable
 
@@ -10,8 +11,11 @@ from flask import Request
 from poe_proxy.errors import InvalidKey
 
 
-def check_key(request: Request, keys: Iterable[str]) -> None:
-    """Raise `InvalidKey` unless *request* brings one of *keys*."""
+def check_key(request: Request, keys: Iterable[str]) -> str:
+    """Return a name for the client: a digest of the key that *request* brings, never the key.
+
+    Raises `InvalidKey` if it brings none of *keys*.
+    """
     scheme, _, bearer = request.headers.get("Authorization", "").partition(" ")
     given = (
         bearer.strip() if scheme.lower() == "bearer" else "",
@@ -20,13 +24,15 @@ def check_key(request: Request, keys: Iterable[str]) -> None:
     )
     # Every key is compared, so that the time reveals nothing about a near match.
     matches = [
-        # WSGI hands headers over as Latin-1, whatever the client's bytes mean.
-        hmac.compare_digest(one.encode("latin-1", "replace"), key.encode())
+        key
         for one in given
         for key in keys
+        # WSGI hands headers over as Latin-1, whatever the client's bytes mean.
+        if hmac.compare_digest(one.encode("latin-1", "replace"), key.encode())
     ]
-    if not any(matches):
+    if not matches:
         raise InvalidKey(
             "The API key is missing or wrong. Send one of the keys in AuthKey as "
             "'Authorization: Bearer <key>', 'x-api-key' or 'api-key'."
         )
+    return hashlib.sha256(matches[0].encode()).hexdigest()[:16]

@@ -16,8 +16,12 @@ class Application(Flask):
 
     def __init__(self, services: Services, *, proxies: Iterable[str] = ()) -> None:
         super().__init__("poe_proxy")
-        self.extensions["poe_proxy"] = services
+        self.serve(services)
         routes.register(self)
         self.register_blueprint(pages.bp)
         hooks.register(self)
         self.wsgi_app = real_callers(tidy_paths(self.wsgi_app), proxies)  # type: ignore[method-assign]  # Flask's own idiom
+
+    def serve(self, services: Services) -> None:
+        """Answer with *services* from the next request on."""
+        self.extensions["poe_proxy"] = services

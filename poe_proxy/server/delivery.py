@@ -45,7 +45,8 @@ def deliver(api: Api) -> Response:
     client.limit_writes(WRITE_TIMEOUT)
     call = api.call(read_body(client, services().max_body))
     g.model = call.chat.model
-    parts = answer(call, services().gateway.reply(call.chat), client)
+    events = services().gateway.reply(call.chat, client=g.client, streams=call.streams)
+    parts = answer(call, events, client)
     # What fails before the first part can still be answered with a status code.
     first = next(parts)
     if not call.streams:

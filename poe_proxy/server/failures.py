@@ -23,7 +23,8 @@ from poe_proxy.server.services import services
 
 log = logging.getLogger(__name__)
 
-#: The longest `Retry-After` in seconds: the openai packages give up at longer ones.
+#: The longest `Retry-After` in seconds that the openai packages wait for. At longer ones they
+#: would try again at a time of their own, and be refused again.
 MAX_RETRY_AFTER: Final = 60
 
 
@@ -40,13 +41,14 @@ def error_response(failure: PoeProxyError) -> Response:
     g.failure_code = failure.code
     body = spoken_api().failure(failure)
     response = Response(body, failure.status, content_type="application/json")
+    may_retry = failure.client_may_retry
     if failure.retry_after is not None:
         seconds = max(1, ceil(failure.retry_after))
-        if failure.client_may_retry is not False:
-            seconds = min(seconds, MAX_RETRY_AFTER)
+        if seconds > MAX_RETRY_AFTER:
+            may_retry = False
         response.headers["Retry-After"] = str(seconds)
-    if failure.client_may_retry is not None:
-        response.headers["x-should-retry"] = "true" if failure.client_may_retry else "false"
+    if may_retry is not None:
+        response.headers["x-should-retry"] = "true" if may_retry else "false"
     return response
 
 

@@ -5,27 +5,34 @@ gunicorn ships no types: the protocols below have what the hooks use.
 
 from __future__ import annotations
 
+import _thread
 import errno
 import os
 import secrets
+import signal
 import socket
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from types import FrameType
 from typing import Final, Protocol
 
 from poe_proxy.apis.openai_error import error_body
 from poe_proxy.errors import InternalError, InvalidRequest
 from poe_proxy.net.background import Background
+from poe_proxy.pool.store.holding import StateInUse, hold
+from poe_proxy.server.pages import WORKER
 
+#: Seconds for closing the accounts: up to five until their bots are stopped at Poe, and next to
+#: none for the connections.
+CLOSE_TIME: Final = 6.0
 #: The most seconds that the end of a worker takes besides the grace for its replies: up to two
 #: until it sees the signal and the end of the grace, up to two until its replies have broken off,
-#: and one for `worker_exit`.
-END_TIME: Final = 5
+#: and `CLOSE_TIME`; with one for a busy machine.
+END_TIME: Final = 11
 #: Seconds that an interrupted worker has for its end: more than it takes.
-INTERRUPT_TIME: Final = 8
-#: Seconds for closing connections, which waits for no answer and takes next to none.
-CLOSE_TIME: Final = 1.0
+INTERRUPT_TIME: Final = 14
 
 
 class Log(Protocol):
@@ -56,8 +63,9 @@ class Arbiter(Protocol):
     cfg: Config
     log: Log
     num_workers: int
-    #: What SIGHUP does.
+    #: What SIGHUP does, and SIGUSR1.
     handle_hup: Callable[[], None]
+    handle_usr1: Callable[[], None]
 
 
 class Worker(Protocol):
@@ -65,6 +73,8 @@ class Worker(Protocol):
 
     cfg: Config
     log: Log
+
+    def handle_usr1(self, number: int, frame: FrameType | None, /) -> None: ...
 
 
 # ---- settings in gunicorn's spelling
@@ -111,6 +121,19 @@ def on_starting(server: Arbiter) -> None:
             sys.exit(f"Port {port} is taken; stop what listens there, or set PORT to another.")
 
 
+def hold_state(path: Path | None) -> None:
+    """Hold the state file for as long as this process or its worker lives.
+
+    Exits with one line if another server has it. `on_starting` calls this, and a check of the
+    configuration does not: that may run beside the server.
+    """
+    try:
+        if path is not None:
+            hold(path)
+    except StateInUse as taken:
+        sys.exit(str(taken))
+
+
 def nworkers_changed(server: Arbiter, new: int, old: int | None) -> None:
     """Ignore SIGTTIN, which asks for one more worker."""
     if old is not None and new > 1:
@@ -119,16 +142,17 @@ def nworkers_changed(server: Arbiter, new: int, old: int | None) -> None:
 
 
 def when_ready(server: Arbiter) -> None:
-    """Let SIGHUP look before it leaps: a mistake in `.env` must not end a server that works."""
-    reload = server.handle_hup
+    """Let SIGHUP make the worker read its settings anew, in place of starting another worker.
 
-    def reload_if_sound() -> None:
-        if _is_sound():
-            reload()
-        else:
-            server.log.error("Not reloaded, going on as before: see the lines above.")
+    A second one would use the accounts beside the first, and know nothing of what that has used.
+    So SIGHUP does what SIGUSR1 does: log files are opened anew, and the worker gets SIGUSR1.
+    """
+    server.handle_hup = server.handle_usr1
 
-    server.handle_hup = reload_if_sound
+
+def pre_fork(server: Arbiter, worker: Worker) -> None:
+    """Let gunicorn wait for the end of a worker, however short the grace is."""
+    server.cfg.set("graceful_timeout", max(server.cfg.graceful_timeout, END_TIME))
 
 
 def post_fork(server: Arbiter, worker: Worker) -> None:
@@ -138,20 +162,47 @@ def post_fork(server: Arbiter, worker: Worker) -> None:
     gunicorn count the same seconds, and gunicorn would be first.
     """
     worker.cfg.set("graceful_timeout", max(0, worker.cfg.graceful_timeout - END_TIME))
+    # Held until `post_worker_init`: the settings may change between being read and then.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+
+
+def post_worker_init(worker: Worker) -> None:
+    """Let SIGUSR1 make the app read its settings anew, besides what gunicorn does at it.
+
+    The app gets to know the worker, too: whether it is ending, for `/ready`.
+    """
+    extensions = getattr(getattr(worker, "wsgi", None), "extensions", {})
+    extensions[WORKER] = worker
+
+    def reload() -> None:
+        if services := extensions.get("poe_proxy"):
+            services.reload()
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        worker.handle_usr1(number, frame)
+        # A handler must not wait, not even for a thread to begin, as `Thread.start` does.
+        _thread.start_new_thread(reload, ())
+
+    signal.signal(signal.SIGUSR1, handle)
+    signal.siginterrupt(signal.SIGUSR1, False)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGUSR1})
 
 
 def worker_int(worker: Worker) -> None:
     """Let Ctrl-C, too, end what is under way instead of dropping it: see `post_fork`.
 
     gunicorn exits when this returns. Until then the worker does what it does when the grace is
-    over, without any grace; that takes two or three seconds.
+    over, without any grace; that takes a few seconds.
     """
     worker.cfg.set("graceful_timeout", 0)
     time.sleep(INTERRUPT_TIME)
 
 
 def worker_exit(server: Arbiter, worker: Worker) -> None:
-    """Give back what is kept between requests. gunicorn calls this once, at the worker's end."""
+    """Stop what is still at work at Poe, and give back what is kept between requests.
+
+    gunicorn calls this once, at the worker's end.
+    """
     app = getattr(worker, "wsgi", None)
     services = getattr(app, "extensions", {}).get("poe_proxy")
     if services is None:
@@ -196,17 +247,6 @@ def write_error(sock: socket.socket, status: int, reason: str, message: str) -> 
 
 
 # ----
-
-
-def _is_sound() -> bool:
-    """Whether the settings, the code and gunicorn.conf.py of today would start.
-
-    A separate process tries, as `gunicorn --check-config`; it writes what is wrong to stderr.
-    """
-    check = [sys.executable, "-m", "gunicorn", *sys.argv[1:], "--check-config"]
-    environ = {**os.environ, "LOG_LEVEL": "WARNING"}
-    # Not with subprocess: with patched system calls it takes SIGCHLD away from gunicorn.
-    return os.waitpid(os.posix_spawn(check[0], check, environ), 0)[1] == 0
 
 
 def _is_taken(host: str, port: int) -> bool:

@@ -56,7 +56,7 @@ def _begin() -> Response | None:
         del nothing.headers["Content-Type"]  # Flask would call it HTML
         return nothing
     if request.endpoint is not None and request.blueprint != OPEN:
-        check_key(request, services().auth_keys)
+        g.client = check_key(request, services().auth_keys)
     return None
 
 

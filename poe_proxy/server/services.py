@@ -20,12 +20,19 @@ class Services:
     gateway: Gateway
     #: What all accounts have left.
     balance: Balance[Any]
+    #: What `/ready` shows, from memory: the `accounts` in each state, as `TokenRotator.census`
+    #: counts them, the requests `waiting` in line, and whether the `store` is "ok", "off", or else
+    #: what is wrong with it.
+    ready: Callable[[], Mapping[str, Any]] = lambda: {"accounts": {}, "waiting": 0, "store": "off"}
     #: The keys that clients may use.
     auth_keys: tuple[str, ...] = field(repr=False)
     #: The most bytes that a body may have.
     max_body: int
     #: The APIs by the names of their views; `chat_completions` is used for all other routes.
     apis: Mapping[str, Api]
+    #: Reads the settings anew, for the next requests; replies under way go on. A mistake in them
+    #: is logged, and changes nothing.
+    reload: Callable[[], None] = lambda: None
     #: Gives back what is kept between requests; called once, when the worker ends.
     close: Callable[[], None] = lambda: None
 

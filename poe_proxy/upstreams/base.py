@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from dataclasses import dataclass
-from typing import Final, Protocol, TypeAlias
+from typing import Final, Protocol
 
 from poe_proxy.chat import ChatRequest, Idle, ReplyEvent
 
 #: The longest time in seconds that an upstream stays silent before it yields `Idle`.
 TICK: Final = 0.5
 
-#: The permit to send: `yield from turn()` returns once the token may be used, and counts the use
-#: from that moment on. Raises `NoTokenFree` if that would take too long.
-Permit: TypeAlias = Callable[[], Generator[Idle, None, None]]
+
+class Permit(Protocol):
+    """The permit to send, for one reply."""
+
+    def __call__(self) -> Generator[Idle, None, None]:
+        """Return once one request may be sent, and count the use from that moment on.
+
+        Asked for before each request for an answer, repeats included: `yield from turn()`, or in
+        a thread `for _ in turn(): pass`. What is granted is to be sent at once. Raises
+        `TokenHeldBack` if that would take too long.
+        """
+
+    def arrived(self) -> None:
+        """Note that Poe has answered what was sent last: so it had arrived by now.
+
+        Until then a use counts from no later than 5 s after its sending. May be called more than
+        once, and by any thread.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +54,7 @@ class Upstream(Protocol):
     def reply(self, chat: ChatRequest, bot: str, turn: Permit) -> Generator[ReplyEvent, None, None]:
         """Yield what *bot* answers as it arrives, ending with `Done`.
 
-        It calls `yield from turn()` before each request for an answer.
+        It asks *turn* before each request for an answer.
         `Idle` comes at least every `TICK` seconds while there is nothing to say.
         Closing the generator hangs up: the bot is stopped at Poe, and nothing that
         was acquired stays behind. Every failure is raised as an `UpstreamError`,

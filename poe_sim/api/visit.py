@@ -146,6 +146,8 @@ class Visit:
 
     async def play_fault(self, script: Script) -> None:
         """Play the fault that the prompt asks for instead of an answer, if it asks for one."""
+        if mark := script.get("mark"):
+            self.entry["mark"] = mark
         if script.has("reset"):
             raise Dropped
         if not any(script.has(word) for word in ("http", "html-502", "empty-200")):
@@ -196,6 +198,7 @@ class Visit:
             request=self.entry["n"],
             key=self.account.label,
             model=model.id,
+            **({"mark": self.entry["mark"]} if "mark" in self.entry else {}),
         )
 
     def charge(self, asked: BotRequest, reply: Reply, share: float = 1.0) -> None:

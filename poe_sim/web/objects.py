@@ -90,6 +90,8 @@ class Job:
     chat: Chat
     bot: Bot
     nonce: str
+    #: What the prompt gave with `!mark`.
+    mark: str = ""
     state: str = "not_started"
     messages: list[Message] = field(default_factory=list)
     task: asyncio.Task[None] | None = None

@@ -88,8 +88,9 @@ def home(
     formkey: str,
     decoy: str,
     channel_data: Mapping[str, object] | None,
+    loops: bool = False,
 ) -> str:
-    """Return the HTML of any page for a logged-in account."""
+    """Return the HTML of any page for a logged-in account; its script may be one that *loops*."""
     initial = {} if channel_data is None else {"tchannelData": channel_data}
     next_data = orjson.dumps(
         {
@@ -104,7 +105,8 @@ def home(
         "<!DOCTYPE html><html><head><title>Poe</title>"
         # A block that touches the page: it fails when evaluated without a browser.
         '<script>(function(){document.documentElement.className="js"})();</script>'
-        f"<script>{_decoder(build)}</script>"
+        + ("<script>(function(){for(;;);})();</script>" if loops else "")
+        + f"<script>{_decoder(build)}</script>"
         f"<script>{_getter(build, formkey, decoy)}</script>"
         f'<script src="{static}/{build.webpack_chunk}" defer></script>'
         f'<script src="{static}/{build.app_chunk}" defer></script>'

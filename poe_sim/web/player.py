@@ -10,7 +10,19 @@ import orjson
 from .bots import node_id
 from .channels import Item
 from .objects import Account, Chat, Job, Message
-from .script import CutOff, HangUp, Mischief, Pause, Progress, Retitle, Script, Show, Stamp, Step
+from .script import (
+    CutOff,
+    EndJob,
+    HangUp,
+    Mischief,
+    Pause,
+    Progress,
+    Retitle,
+    Script,
+    Show,
+    Stamp,
+    Step,
+)
 from .world import World
 
 _FOREIGN_CHAT = 999_999_999
@@ -115,6 +127,9 @@ class Player:
             case Mischief(name):
                 await self._flush()
                 await self._misbehave(name, message)
+            case EndJob():
+                job = {**self._job.as_json(), "state": "completed", "viewerCanCancel": False}
+                await self._push(self._item("jobUpdated", self._chat.chat_id, job))
             case HangUp():
                 await self._flush()
                 await asyncio.Event().wait()
@@ -262,6 +277,7 @@ def facts(job: Job) -> dict[str, object]:
         "jobId": job.job_id,
         "bot": job.bot.handle,
         "length": sum(len(message.text) for message in job.messages),
+        **({"mark": job.mark} if job.mark else {}),
     }
 
 

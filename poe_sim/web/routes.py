@@ -18,7 +18,7 @@ from .checks import Visit, variables_error
 from .faults import Refused
 from .graphql import Call, Operation, Upload, server_error
 from .objects import Account
-from .world import World
+from .world import Fault, World
 
 log = logging.getLogger(__name__)
 
@@ -101,7 +101,7 @@ class Face:
     async def page(self, visit: Visit) -> web.Response:
         """Any page of a logged-in account: pages differ in nothing that clients read."""
         account = visit.cookie()
-        await self._play_fault(visit, None)
+        fault = await self._play_fault(visit, None)
         if account is None:
             raise faults.login_redirect(f"{visit.entry['cookie']} cookie")
         world, request = self._world, visit.request
@@ -115,6 +115,7 @@ class Face:
             formkey=account.formkey,
             decoy=world.decoy(account.formkey),
             channel_data=data,
+            loops=fault is not None and "script-loops" in fault.words,
         )
         response = web.Response(text=html, content_type="text/html")
         self._renew_cookie(response, visit)
@@ -169,6 +170,7 @@ class Face:
 
     async def gql(self, visit: Visit) -> web.Response:
         """One GraphQL operation."""
+        self._note_query(visit)
         account = visit.required_cookie()
         await self._play_fault(visit, None)
         visit.check_json_type()
@@ -179,6 +181,7 @@ class Face:
 
     async def gql_upload(self, visit: Visit) -> web.Response:
         """One GraphQL operation with files, web protocol sheet §16.1."""
+        self._note_query(visit)
         account = visit.required_cookie()
         await self._play_fault(visit, None)
         if visit.request.content_type != "multipart/form-data":
@@ -194,6 +197,12 @@ class Face:
         visit.check_tag(body, account)
         return await self._run(visit, account, body, files)
 
+    def _note_query(self, visit: Visit) -> None:
+        """Note what a request says it is, though its key or tag may be refused unread."""
+        label = visit.request.headers.get("poe-queryname", "")
+        if label.lower() in _BY_LOWER_NAME:
+            visit.entry["queryName"] = label
+
     async def _run(
         self, visit: Visit, account: Account, body: bytes, files: list[tuple[str, Upload]]
     ) -> web.Response:
@@ -208,6 +217,8 @@ class Face:
         if world.is_strict and given_hash != world.hashes[name]:
             raise faults.graphql_error(world.switches.stale_answer, "bad hash")
         channel = self._channel(visit, account) if operation.pushes else None
+        if channel is not None:
+            visit.entry["isHeard"] = bool(channel.sockets)
         fault = variables_error(variables, operation.schema, is_strict=world.is_strict)
         if fault is not None:
             raise server_error(fault)
@@ -249,10 +260,12 @@ class Face:
             raise faults.bad_request("unknown tchannel" if name else "missing tchannel")
         return channel
 
-    async def _play_fault(self, visit: Visit, query_name: str | None) -> None:
-        seconds = visit.play_fault(visit.take_fault(query_name))
+    async def _play_fault(self, visit: Visit, query_name: str | None) -> Fault | None:
+        fault = visit.take_fault(query_name)
+        seconds = visit.play_fault(fault)
         if seconds > 0:
             await asyncio.sleep(seconds)
+        return fault
 
     # Uploads and telemetry ---------------------------------------------------------------------
 

@@ -95,7 +95,12 @@ class CutOff:
     """Poe cancels the reply here."""
 
 
-Step = Show | Stamp | Pause | Mischief | Retitle | Progress | HangUp | CutOff
+@dataclass(frozen=True, slots=True)
+class EndJob:
+    """The job is said to be completed, although the bot writes on."""
+
+
+Step = Show | Stamp | Pause | Mischief | Retitle | Progress | HangUp | CutOff | EndJob
 
 
 @dataclass(slots=True, kw_only=True)
@@ -241,6 +246,8 @@ def _disturb(script: Script, words: Mapping[str, str]) -> None:
     disturbances: list[Step] = []
     if script.title == "middle":
         disturbances.append(Retitle())
+    if "job-first" in words:
+        disturbances.append(EndJob())
     disturbances += [Mischief(name) for name in MISCHIEFS if name in words]
     if "silence" in words:
         disturbances.append(Pause(number(words, "silence", 1.0)))

@@ -45,6 +45,9 @@ async def _send(call: Call) -> dict[str, Any]:
         clientNonce=variables.get("clientNonce"),
         sdid=world.sdid_label(variables.get("sdid") or ""),
     )
+    mark = words.get("mark", "")
+    if mark:
+        call.entry["mark"] = mark
     if world.is_strict:
         _check_strictly(variables)
     files = _attached(call)
@@ -68,7 +71,7 @@ async def _send(call: Call) -> dict[str, Any]:
         attachments=[{"name": name, "mimeType": kind} for name, kind in files],
     )
     chat.messages.append(human)
-    job = world.new_job(account, chat, bot, nonce)
+    job = world.new_job(account, chat, bot, nonce, mark)
     call.entry["chatId"] = chat.chat_id
     plan = _plan(call, words, prompt, bot, human, [name for name, _ in files])
     await _perform(call, job, plan, human, is_new=is_new)
@@ -113,7 +116,7 @@ async def _regenerate(call: Call) -> dict[str, Any]:
         }
     account.chats.move_to_end(chat.chat_id)
     del chat.messages[at:]
-    job = world.new_job(account, chat, bot, "")
+    job = world.new_job(account, chat, bot, "", words.get("mark", ""))
     plan = _plan(call, words, prompt, bot, human, [])
     plan.shows_human = False
     await _perform(call, job, plan, human, is_new=False)

@@ -185,10 +185,10 @@ class World:
         self._last_message_id += self.rng.randrange(1, 50)
         return Message(self._last_message_id, code=self.letters(20), **content)
 
-    def new_job(self, account: Account, chat: Chat, bot: Bot, nonce: str) -> Job:
+    def new_job(self, account: Account, chat: Chat, bot: Bot, nonce: str, mark: str = "") -> Job:
         """Return a new job, and count one more reply of the account as running."""
         self._last_job_id += 1
-        job = Job(self._last_job_id, account, chat, bot, nonce)
+        job = Job(self._last_job_id, account, chat, bot, nonce, mark)
         chat.job = job
         account.jobs[job.job_id] = job
         return job

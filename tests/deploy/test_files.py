@@ -41,6 +41,30 @@ def test_what_stops_the_server_waits_for_the_replies_under_way(name: str, patter
     assert number(name, pattern) > graceful
 
 
+def test_the_service_keeps_its_state_where_it_may_write() -> None:
+    """The unit's STATE_FILE is in its StateDirectory, and systemd names the boot."""
+    unit = text_of("deploy/poe-proxy.service")
+    folder = re.search(r"^StateDirectory=(.+)$", unit, re.MULTILINE)
+
+    assert folder is not None
+    assert re.search(
+        rf"^Environment=STATE_FILE=/var/lib/{folder[1]}/[\w.]+ BOOT_ID=%b$", unit, re.MULTILINE
+    )
+
+
+def test_the_container_keeps_its_state_in_a_volume() -> None:
+    """STATE_FILE is in the folder that Compose mounts, which is the user's of the image."""
+    compose, dockerfile = text_of("deploy/docker-compose.yaml"), text_of("Dockerfile")
+    volume = re.search(r"^      - state:(\S+)$", compose, re.MULTILINE)
+    user = re.search(r"^USER (\d+):(\d+)$", dockerfile, re.MULTILINE)
+
+    assert volume is not None
+    assert user is not None
+    assert re.search(rf"^      STATE_FILE: {volume[1]}/[\w.]+$", compose, re.MULTILINE)
+    assert re.search(r"^volumes:\n  state:$", compose, re.MULTILINE)
+    assert f"RUN install -d -m 700 -o {user[1]} -g {user[2]} {volume[1]}\n" in dockerfile
+
+
 def test_nginx_and_the_proxy_have_the_same_limit_for_a_body() -> None:
     """What nginx lets through, the proxy takes."""
     limit = number("deploy/nginx.conf", r"^ +client_max_body_size (\d+);$")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from http.client import RemoteDisconnected
 from typing import Any
 
 import pytest
@@ -62,7 +63,19 @@ def given_up(reason: Exception) -> exceptions.MaxRetryError:
         ),
         (
             requests.ConnectionError(exceptions.ProtocolError("x", ConnectionResetError())),
-            Trouble("ProtocolError", never_sent=False, timed_out=False),
+            Trouble("ProtocolError", never_sent=False, timed_out=False, happened="was reset"),
+        ),
+        (
+            requests.ConnectionError(exceptions.ProtocolError("x", BrokenPipeError())),
+            Trouble("ProtocolError", never_sent=False, timed_out=False, happened="was reset"),
+        ),
+        (
+            requests.ConnectionError(exceptions.ProtocolError("x", RemoteDisconnected())),
+            Trouble("ProtocolError", never_sent=False, timed_out=False, happened="was closed"),
+        ),
+        (
+            exceptions.ProtocolError("x", exceptions.IncompleteRead(1, 2)),
+            Trouble("ProtocolError", never_sent=False, timed_out=False, happened="was closed"),
         ),
         (
             # As urllib3 raises it while a body is read.
@@ -71,14 +84,23 @@ def given_up(reason: Exception) -> exceptions.MaxRetryError:
         ),
         (
             exceptions.ProtocolError("Connection broken", ConnectionResetError()),
-            Trouble("ProtocolError", never_sent=False, timed_out=False),
+            Trouble("ProtocolError", never_sent=False, timed_out=False, happened="was reset"),
         ),
         (ValueError(), Trouble("ValueError", never_sent=False, timed_out=False)),
     ],
 )
 def test_what_it_means(failure: Exception, trouble: Trouble) -> None:
-    """The name of its class, whether the request went out, whether time was up."""
+    """The name of its class, whether the request went out, whether time was up, and what
+    happened to the connection where that is known."""
     assert trouble == read(failure)
+
+
+def test_what_happened_is_said_in_words() -> None:
+    """As the end of a sentence about the connection; without any, its class has to do."""
+    reset = exceptions.ProtocolError("x", ConnectionResetError())
+
+    assert "was reset" == read(reset).words
+    assert "broke (ValueError)" == read(ValueError()).words
 
 
 def test_addresses_stay_here() -> None:

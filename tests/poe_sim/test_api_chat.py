@@ -404,3 +404,12 @@ def test_answers_can_be_unusual(api: Api) -> None:
     assert api.text("hi !null-content") is None
     finish = api.whole("hi !finish=content_filter")["choices"][0]["finish_reason"]
     assert finish == "content_filter"
+
+
+def test_a_mark_is_noted_with_the_request_and_its_reply(api: Api) -> None:
+    """A prompt that is known by its mark changes nothing in what is said."""
+    assert "Hello" == api.text("!mark=m-1 !echo Hello")
+    marked = [entry for entry in api.journal() if entry.get("mark") == "m-1"]
+    assert ["/v1/chat/completions", "reply-start", "reply-end"] == [
+        entry.get("path") or entry["event"] for entry in marked
+    ]

@@ -79,6 +79,27 @@ def test_checks_come_in_order(browser: Browser, sim: Running) -> None:
             assert (400, BAD_REQUEST) == (answer.status_code, answer.json())
 
 
+def test_a_request_that_is_refused_unread_has_its_name(browser: Browser, sim: Running) -> None:
+    """A send with a wrong key is a send: the journal names it by its header."""
+    variables = browser.envelope("sendMessageMutation", browser.send_variables("Hi"))
+    headers: dict[str, str | None] = {"Poe-Formkey": "0" * 32}
+    browser.post("/api/gql_POST", variables, **headers, poe_queryname="sendMessageMutation")
+
+    last = sim.world.journal.entries[-1]
+    assert ("bad", "sendMessageMutation") == (last["formkey"], last["queryName"])
+
+
+def test_a_send_says_whether_its_channel_is_heard(browser: Browser, sim: Running) -> None:
+    """A channel that is subscribed may have no websocket yet."""
+    browser.say("!echo heard")
+    browser.read_page()
+    browser.subscribe()
+    browser.say("!echo unheard")
+
+    sends = [e for e in sim.world.journal.entries if e.get("queryName") == "sendMessageMutation"]
+    assert [True, False] == [entry["isHeard"] for entry in sends]
+
+
 def test_wrong_hash_and_unknown_operation(browser: Browser, sim: Running) -> None:
     """A retired hash is a Server Error, an unknown operation has no persisted query."""
     browser.hashes["settingsPageQuery"] = "f" * 64

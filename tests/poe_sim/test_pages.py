@@ -175,6 +175,16 @@ def test_new_build(browser: Browser, sim: Running) -> None:
     assert all(requests.get(u, headers={"User-Agent": AGENT}, timeout=60).ok for u in old_scripts)
 
 
+def test_a_script_that_never_ends(sim: Running) -> None:
+    """The control makes the next page of an account one whose own script loops."""
+    fault = {"path": "/", "account": "cookie-1", "with": {"script-loops": 1}}
+    requests.post(f"{sim.url}/__control", json={"fail": fault}, timeout=60)
+    with Browser(sim.url, "a") as browser:
+        pages = [browser.get("/").text for _ in range(2)]
+
+    assert [True, False] == ["for(;;);" in page for page in pages]
+
+
 def test_page_without_channel(start: Start) -> None:
     """A page may lack the channel data; `/api/settings` has it then."""
     sim = start(page_without_channel=True)

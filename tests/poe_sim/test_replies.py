@@ -260,6 +260,21 @@ def test_no_complete_no_job_no_human(browser: Browser) -> None:
     assert not [c for _, c in items if c.get("author") == "human"]
 
 
+def test_a_job_may_end_before_its_message(browser: Browser) -> None:
+    """It is completed in the middle, and the bot writes on; or the message never ends at all."""
+    browser.say("!echo !job-first !repeat-complete=0 !chunks=4 one two three four")
+    items = browser.items(until="jobUpdated")
+    while "completed" != items[-1][1]["state"]:
+        items = browser.items(until="jobUpdated")
+    after = browser.items()
+    states = [c["state"] for scope, c in after if scope.startswith("messageAdded:")]
+    assert ["incomplete", "complete"] == list(dict.fromkeys(states))
+
+    browser.say("!echo !state=incomplete Hi")
+    last = browser.replies()[-1]
+    assert ("incomplete", "Hi") == (last["state"], last["text"])
+
+
 def test_cost_is_taken(browser: Browser, sim: Running) -> None:
     """A reply costs points, and its frames have what is left."""
     before = sim.world.accounts[0].points

@@ -282,3 +282,23 @@ def test_limits_of_an_account(start: Start) -> None:
         browser.data("cancelViewerActiveJobs_cancelViewerActiveJobs_Mutation", chatId=chat)
         assert "success" == browser.status("Hi")
         assert "rate_limit_exceeded" == browser.status("Hi")
+
+
+def test_a_mark_is_noted_with_the_send_and_its_reply(browser: Browser, sim: Running) -> None:
+    """A prompt that is known by its mark changes nothing in what is said."""
+    said = browser.ask("!mark=m-1 !echo Hello")
+    marked = [entry for entry in sim.world.journal.entries if entry.get("mark") == "m-1"]
+
+    assert "Hello" == said[-1]
+    assert ["sendMessageMutation", "reply-start", "reply-end"] == [
+        entry.get("queryName") or entry["event"] for entry in marked
+    ]
+
+
+def test_a_send_with_a_wrong_form_key_is_known_as_one(browser: Browser, sim: Running) -> None:
+    """It is refused before its body is read, and the journal says all the same what it was."""
+    sim.world.rotate_formkey(sim.world.accounts[0])
+    assert 400 == browser.send("Hello").status_code
+    entry = sim.world.journal.entries[-1]
+
+    assert ("bad formkey", "sendMessageMutation") == (entry["verdict"], entry["queryName"])

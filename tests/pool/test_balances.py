@@ -1,21 +1,27 @@
-"""Tokens that ran out of points."""
+"""Accounts that ran out of points, or that Poe refused: how they come back."""
 
 from __future__ import annotations
 
 import threading
 from contextlib import suppress
+from math import inf
 
 import pytest
 
 from poe_proxy.errors import (
+    NoPointsLeft,
     NoTokenLeft,
     TokenExhausted,
     TokenRejected,
+    UpstreamBlocked,
+    UpstreamError,
     UpstreamTimeout,
     UpstreamUnreachable,
 )
-from poe_proxy.pool.balances import Balance, PointsWatch, revive_exhausted
+from poe_proxy.pool.balances import Balance, PointsWatch
 from poe_proxy.pool.rotator import Token, TokenRotator
+
+from ..fakes import Clock, until
 
 
 class Account:
@@ -35,65 +41,134 @@ class Account:
         return self.points
 
 
-def exhausted() -> tuple[TokenRotator[Account], Account]:
-    """A rotator with one token that has just run dry."""
-    account = Account()
-    rotator = TokenRotator([Token("key-1", account)])
-    with suppress(TokenExhausted), rotator.lease() as lease:
+def fail(rotator: TokenRotator[Account], failure: UpstreamError, bot: str = "") -> None:
+    """Let a request end so, with the token whose turn it is."""
+    with suppress(type(failure)), rotator.lease(bot=bot) as lease:
         assert lease.wait(0)
-        raise TokenExhausted("No points.")
-    return rotator, account
+        raise failure
+
+
+class Watched:
+    """A rotator with a clock of its own, and the watch over it."""
+
+    def __init__(self, *accounts: Account) -> None:
+        self.clock = Clock()
+        self.rotator = TokenRotator(
+            [Token(f"key-{n}", one) for n, one in enumerate(accounts, 1)],
+            clock=self.clock,
+            points_check=300.0,
+        )
+        self.watch = PointsWatch(self.rotator)
+
+    @property
+    def state(self) -> dict[str, int]:
+        return {name: count for name, count in self.rotator.census().items() if count}
+
+    def go(self, seconds: float) -> float:
+        self.clock.go(seconds)
+        return self.watch.look()
+
+
+def exhausted() -> tuple[Watched, Account]:
+    """A token whose account has just been found empty."""
+    account = Account()
+    watched = Watched(account)
+    fail(watched.rotator, TokenExhausted("No points."), "Sora")
+    assert 300.0 == watched.watch.look()
+    assert {"out_of_points": 1} == watched.state
+    return watched, account
+
+
+# ---- accounts without points
 
 
 def test_a_token_without_points_rests_until_its_balance_says_otherwise() -> None:
     """Neither time nor an empty balance brings it back; points do."""
-    rotator, account = exhausted()
+    watched, account = exhausted()
 
-    revive_exhausted(rotator)
-    assert 1 == rotator.census()["resting"]
+    assert 300.0 == watched.go(300.0)
+    assert {"out_of_points": 1} == watched.state
 
     account.points = 100
-    revive_exhausted(rotator)
-    assert 1 == rotator.census()["free"]
+    assert inf == watched.go(300.0)
+    assert {"free": 1} == watched.state
+
+
+def test_an_account_without_points_is_asked_sparingly() -> None:
+    """Once in POINTS_CHECK seconds, however often there is something else to look at."""
+    watched, account = exhausted()
+
+    assert [200.0, 1.0, 300.0] == [watched.go(pause) for pause in (100.0, 199.0, 1.0)]
+    assert 2 == account.asked
+
+
+def test_an_account_that_only_had_too_few_points_for_a_bot_is_lent_for_others() -> None:
+    """Its balance is asked for once, at once; then it rests for this bot alone."""
+    account = Account()
+    account.points = 5_000
+    watched = Watched(account)
+    fail(watched.rotator, TokenExhausted("Too dear."), "Veo-3")
+
+    assert inf == watched.watch.look()
+    assert inf == watched.go(1.0)
+
+    assert ({"free": 1}, 1) == (watched.state, account.asked)
+    with pytest.raises(NoPointsLeft), watched.rotator.lease(bot="Veo-3"):
+        pass
+
+
+def test_a_second_doubt_waits_a_while() -> None:
+    """Each bot that is too dear would ask for the same balance."""
+    account = Account()
+    account.points = 5_000
+    watched = Watched(account)
+    for bot in ("Veo-3", "Sora"):
+        fail(watched.rotator, TokenExhausted("Too dear."), bot)
+        watched.watch.look()
+
+    assert 1 == account.asked
+    assert inf == watched.go(60.0)
+    assert 2 == account.asked
 
 
 def test_a_balance_that_is_not_to_be_had_changes_nothing() -> None:
     """Poe being away neither revives a token nor ends the watch."""
-    rotator, account = exhausted()
+    watched, account = exhausted()
     account.points = None
 
-    revive_exhausted(rotator)
+    watched.go(300.0)
+    assert {"out_of_points": 1} == watched.state
 
-    assert 1 == rotator.census()["resting"]
+    account.points = 100
+    watched.go(300.0)
+    assert {"free": 1} == watched.state
 
 
 def test_a_token_that_poe_rejects_is_set_aside() -> None:
-    """It is not out of points but useless, and is not asked for its balance again."""
-    rotator, account = exhausted()
+    """It is not out of points but useless, and is asked again only when its look is due."""
+    watched, account = exhausted()
     account.is_rejected = True
 
-    revive_exhausted(rotator)
-    revive_exhausted(rotator)
+    assert 60.0 == watched.go(300.0)
+    assert 1.0 == watched.go(59.0)
 
-    assert (1, 1) == (rotator.census()["retired"], account.asked)
-    with pytest.raises(NoTokenLeft), rotator.lease() as lease:
+    assert ({"suspended": 1}, 2) == (watched.state, account.asked)
+    with pytest.raises(NoTokenLeft), watched.rotator.lease() as lease:
         lease.wait(0)
 
 
 def test_a_rejected_token_takes_no_other_with_it() -> None:
     """Only the one that Poe rejected is set aside."""
     good, bad = Account(), Account()
-    rotator = TokenRotator([Token("a", good), Token("b", bad, rank=1)])
-    with rotator.lease() as held, suppress(TokenExhausted), rotator.lease() as lease:
-        assert held.wait(0)
-        assert lease.wait(0)
-        raise TokenExhausted("No points.")
-    bad.is_rejected = True
+    good.points, bad.is_rejected = 100, True
+    watched = Watched(good, bad)
+    for one, _ in watched.rotator.states():
+        watched.rotator.exhaust(one, "Empty.")
 
-    revive_exhausted(rotator)
+    watched.watch.look()
 
-    assert (1, 1) == (rotator.census()["free"], rotator.census()["retired"])
-    assert ["a"] == [token.label for token in rotator.accepted()]
+    assert {"free": 1, "suspended": 1} == watched.state
+    assert ["key-1"] == [token.label for token in watched.rotator.accepted()]
 
 
 def test_a_fault_with_one_account_does_not_end_the_watch() -> None:
@@ -105,24 +180,91 @@ def test_a_fault_with_one_account_does_not_end_the_watch() -> None:
 
     account = Account()
     account.points = 100
-    rotator = TokenRotator([Token("a", Broken()), Token("b", account)])
-    for _ in range(2):
-        with suppress(TokenExhausted), rotator.lease() as lease:
-            assert lease.wait(0)
-            raise TokenExhausted("No points.")
+    watched = Watched(Broken(), account)
+    for one, _ in watched.rotator.states():
+        watched.rotator.exhaust(one, "Empty.")
 
-    revive_exhausted(rotator)
+    watched.watch.look()
 
-    assert (1, 1) == (rotator.census()["resting"], rotator.census()["free"])
+    assert {"out_of_points": 1, "free": 1} == watched.state
 
 
 def test_an_account_that_has_points_is_not_asked() -> None:
     """The balance of a token that works is never asked for."""
     account = Account()
 
-    revive_exhausted(TokenRotator([Token("key-1", account)]))
+    assert inf == Watched(account).watch.look()
 
     assert 0 == account.asked
+
+
+# ---- accounts that Poe refused
+
+
+@pytest.mark.parametrize("failure", [TokenRejected("Logged out."), UpstreamBlocked("Robot?")])
+def test_a_suspended_account_comes_back_by_itself(failure: UpstreamError) -> None:
+    """It is looked at after a minute, and lent again once Poe takes it."""
+    account = Account()
+    account.points = 100
+    watched = Watched(account)
+    fail(watched.rotator, failure)
+
+    assert 60.0 == watched.watch.look()
+    assert 1.0 == watched.go(59.0)
+    assert ({"suspended": 1}, 0) == (watched.state, account.asked)
+    assert inf == watched.go(1.0)
+    assert ({"free": 1}, 1) == (watched.state, account.asked)
+
+
+def test_a_suspended_account_is_looked_at_more_and_more_rarely() -> None:
+    """And given up after six refusals: then the operator has to renew it."""
+    account = Account()
+    account.is_rejected = True
+    watched = Watched(account)
+    fail(watched.rotator, TokenRejected("Logged out."))
+
+    looks = [watched.watch.look()]
+    while looks[-1] < inf:
+        looks.append(watched.go(looks[-1]))
+
+    assert [60.0, 300.0, 900.0, 3600.0, 3600.0, inf] == looks
+    assert ({"retired": 1}, 5) == (watched.state, account.asked)
+
+
+def test_a_suspended_account_that_does_not_answer_is_asked_again_soon() -> None:
+    """That Poe is away says nothing about the account."""
+    account = Account()
+    account.points = None
+    watched = Watched(account)
+    fail(watched.rotator, TokenRejected("Logged out."))
+
+    assert [60.0, 60.0] == [watched.go(60.0), watched.go(60.0)]
+    account.points = 100
+    assert inf == watched.go(60.0)
+    assert {"free": 1} == watched.state
+
+
+def test_a_suspended_account_may_come_back_without_points() -> None:
+    """Poe takes it again, and it has nothing left: it is not lent."""
+    account = Account()
+    watched = Watched(account)
+    fail(watched.rotator, TokenRejected("Logged out."))
+
+    assert 300.0 == watched.go(60.0)
+    assert {"out_of_points": 1} == watched.state
+
+
+def test_a_token_that_comes_back_serves_the_line() -> None:
+    """Requests in line need not wait for another one."""
+    account, other = Account(), Account()
+    account.points = 100
+    watched = Watched(account, other)
+    fail(watched.rotator, TokenRejected("Logged out."))
+
+    with watched.rotator.lease(), watched.rotator.lease() as waiting:
+        assert waiting.token is None
+        watched.go(60.0)
+        assert waiting.token is not None
 
 
 # ---- the watch
@@ -145,11 +287,11 @@ class Slow(Account):
 
 def without_points(*accounts: Account) -> TokenRotator[Account]:
     """A rotator over tokens that are all out of points."""
-    rotator = TokenRotator([Token(f"key-{n}", one) for n, one in enumerate(accounts)])
-    for _ in accounts:
-        with suppress(TokenExhausted), rotator.lease() as lease:
-            assert lease.wait(0)
-            raise TokenExhausted("No points.")
+    rotator = TokenRotator(
+        [Token(f"key-{n}", one) for n, one in enumerate(accounts)], points_check=0.001
+    )
+    for token, _ in rotator.states():
+        rotator.exhaust(token, "Empty.")
     return rotator
 
 
@@ -157,7 +299,7 @@ def test_the_watch_brings_tokens_back_until_it_is_stopped() -> None:
     """It asks time and again, ends when it is stopped, and can be waited for."""
     account = Slow(100)
     rotator = without_points(account)
-    watch = PointsWatch(rotator, every=0.001)
+    watch = PointsWatch(rotator)
 
     watch.start()
     assert account.is_asked.wait(60)
@@ -169,11 +311,49 @@ def test_the_watch_brings_tokens_back_until_it_is_stopped() -> None:
     assert (1, 1) == (account.asked, rotator.census()["free"])
 
 
+def test_the_watch_asks_again_by_itself() -> None:
+    """Nothing has to happen for it but time."""
+    account = Account()
+    rotator = without_points(account)
+    watch = PointsWatch(rotator)
+
+    watch.start()
+    until(lambda: account.asked > 2)
+    account.points = 100
+    until(lambda: rotator.census()["free"])
+    watch.stop()
+
+    assert watch.wait(60)
+
+
+@pytest.mark.parametrize(
+    ("failure", "standing"),
+    [
+        pytest.param(TokenExhausted("Empty."), "out_of_points", id="a balance in doubt"),
+        pytest.param(TokenRejected("Logged out."), "suspended", id="a refusal"),
+    ],
+)
+def test_the_watch_is_woken_by_what_happens(failure: UpstreamError, standing: str) -> None:
+    """Asleep without anything to look at, it is woken once there is something."""
+    account = Account()
+    rotator = TokenRotator([Token("key-1", account)])
+    watch = PointsWatch(rotator)
+    watch.start()
+
+    fail(rotator, failure)
+
+    until(lambda: rotator.census()[standing])
+    until(lambda: not rotator.look.is_set())
+    watch.stop()
+    assert watch.wait(60)
+    assert (standing == "out_of_points") == bool(account.asked)
+
+
 def test_a_watch_that_is_stopped_asks_no_further_account() -> None:
     """The one that is being asked may answer; those behind it are left alone."""
     first, second = Slow(100), Account()
     rotator = without_points(first, second)
-    watch = PointsWatch(rotator, every=0.001)
+    watch = PointsWatch(rotator)
 
     watch.start()
     assert first.is_asked.wait(60)
@@ -186,7 +366,7 @@ def test_a_watch_that_is_stopped_asks_no_further_account() -> None:
 
 def test_a_watch_that_was_never_started_has_ended() -> None:
     """A worker may end before it has begun."""
-    watch = PointsWatch(without_points(Account()), every=60.0)
+    watch = PointsWatch(without_points(Account()))
     watch.stop()
 
     assert watch.wait(0)
@@ -194,7 +374,7 @@ def test_a_watch_that_was_never_started_has_ended() -> None:
 
 def test_a_watch_that_sleeps_is_woken_by_its_end() -> None:
     """The worker need not wait until its next turn would have come."""
-    watch = PointsWatch(without_points(Account()), every=3600.0)
+    watch = PointsWatch(TokenRotator([Token("key-1", Account())]))
     watch.start()
     watch.stop()
 
@@ -263,7 +443,7 @@ def test_an_account_that_is_rejected_does_not_count() -> None:
     pool.now = 120.0
     assert 20 == pool.balance.points()
     assert [2, 3] == pool.asked
-    assert 1 == pool.tokens.census()["retired"]
+    assert 1 == pool.tokens.census()["suspended"]
 
 
 def test_where_poe_rejects_all_accounts_it_says_so() -> None:

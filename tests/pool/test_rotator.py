@@ -5,22 +5,25 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import pytest
 
 from poe_proxy.errors import (
+    NoTokenFree,
     NoTokenLeft,
     TokenExhausted,
     TokenLimited,
     TokenRejected,
 )
+from poe_proxy.pool.ledger import Served, Want
 from poe_proxy.pool.limits import Rest
 from poe_proxy.pool.memory import MemoryLedger
 from poe_proxy.pool.rotator import Token, TokenRotator
 
 from ..fakes import Clock
-from .fixtures import labels, lend, pool, state, token, use
+from .fixtures import labels, lend, only, out_of_points, pool, state, token, use
 
 # ---- whose turn it is
 
@@ -220,10 +223,13 @@ def test_a_token_that_has_just_rested_is_for_the_first_in_line() -> None:
     class Slow(MemoryLedger):
         """Time goes on while it works."""
 
-        def take(self, names: Collection[str], lease: str) -> str | None:
-            taken = super().take(names, lease)
-            clock.go(1.0)
-            return taken
+        def serve(self, line: Iterable[Want]) -> Served:
+            def slowly() -> Iterator[Want]:
+                for want in line:
+                    yield want
+                    clock.go(1.0)
+
+            return super().serve(slowly())
 
     tokens = TokenRotator(
         [token("cookie", limits=(Rest(10.0),)), token("key", kind="key", concurrency=2)],
@@ -262,7 +268,7 @@ def test_a_long_line_costs_each_request_no_more_than_a_short_one(wait: float) ->
     work = []
     for length in (2, 200):
         limit = Counting(wait)
-        tokens = pool("a", "b", "c", limits=(limit,))
+        tokens = pool("a", "b", "c", limits=(limit,), patience=1e6, places=1000)
         holders = [tokens.lease().__enter__() for _ in range(3)]
         line = [tokens.lease().__enter__() for _ in range(length)]
         steps = []
@@ -302,21 +308,42 @@ def test_the_census_counts_each_token_once() -> None:
     with tokens.lease(), tokens.lease(), tokens.lease():
         census = tokens.census()
 
-    assert {"free": 0, "in_use": 2, "resting": 1, "retired": 1, "waiting": 1} == census
+    assert {"in_use": 2, "resting": 1, "suspended": 1, "waiting": 1} == {
+        name: count for name, count in census.items() if count
+    }
     clock.go(10.0)
-    assert {"free": 3, "retired": 1} == state(tokens)
+    assert {"free": 3, "suspended": 1} == state(tokens)
+
+
+def test_the_census_has_a_word_for_each_standing() -> None:
+    """Also where no token has it, so that a monitor of one figure finds it."""
+    tokens = pool(*"abcd")
+    use(tokens, TokenLimited("Slow."))
+    for one, _ in tokens.states()[1:3]:
+        tokens.exhaust(one, "Empty.")
+
+    assert {
+        "free": 1,
+        "in_use": 0,
+        "resting": 0,
+        "limited": 1,
+        "out_of_points": 2,
+        "suspended": 0,
+        "retired": 0,
+        "waiting": 0,
+    } == tokens.census()
 
 
 def test_a_token_may_be_set_aside_while_it_rests() -> None:
     """Its balance was asked for, and Poe no longer knows it: no request waits for it."""
     tokens = pool("a", "b")
-    use(tokens, TokenExhausted("Empty."))
-    (exhausted,) = tokens.exhausted()
+    tokens.exhaust(tokens.states()[0][0], "Empty.")
+    (exhausted,) = out_of_points(tokens)
 
-    tokens.retire(exhausted, TokenRejected("Unknown."))
+    tokens.suspend(exhausted, TokenRejected("Unknown."))
 
-    assert {"free": 1, "retired": 1} == state(tokens)
-    assert [] == tokens.exhausted()
+    assert {"free": 1, "suspended": 1} == state(tokens)
+    assert [] == out_of_points(tokens)
     assert exhausted not in tokens.accepted()
 
 
@@ -329,7 +356,7 @@ def test_logs_name_tokens_by_their_labels(caplog: pytest.LogCaptureFixture) -> N
         use(tokens, TokenLimited("Too fast.", retry_after=9))
 
     assert [
-        "cookie-1 is set aside: Poe asks for a new login.",
+        "cookie-1 is suspended: Poe asks for a new login.",
         "cookie-2 rests for 9 s: Too fast.",
     ] == caplog.messages
 
@@ -338,10 +365,28 @@ def test_logs_know_of_no_time_for_a_token_without_points(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """No line says that it rests for `inf` seconds."""
-    with caplog.at_level(logging.WARNING):
-        use(pool("key-1"), TokenExhausted("Empty."))
+    tokens = pool("key-1")
 
-    assert ["key-1 rests until it has points again: Empty."] == caplog.messages
+    with caplog.at_level(logging.WARNING):
+        use(tokens, TokenExhausted("Empty."), bot="Sora")
+        tokens.exhaust(only(tokens), "The account has no points left.")
+
+    assert [
+        "key-1 has no points for Sora: Empty.",
+        "key-1 rests until it has points again: The account has no points left.",
+    ] == caplog.messages
+
+
+def test_a_refusal_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    """Requests that were under way together are refused together: that is one thing to know."""
+    tokens = pool("cookie-1", concurrency=2)
+
+    with caplog.at_level(logging.WARNING), tokens.lease() as lease:
+        lend(lease)
+        use(tokens, TokenRejected("Logged out."))
+        lease.__exit__(TokenRejected, TokenRejected("Logged out."), None)
+
+    assert ["cookie-1 is suspended: Logged out."] == caplog.messages
 
 
 def test_an_empty_pool_refuses() -> None:
@@ -350,3 +395,232 @@ def test_an_empty_pool_refuses() -> None:
 
     with pytest.raises(NoTokenLeft):
         use(TokenRotator(empty))
+
+
+# ---- other tokens
+
+
+def with_left(*tokens: Token[None], **options: Any) -> tuple[TokenRotator[None], list[str]]:
+    """A rotator, and the labels of what has left it."""
+    left: list[str] = []
+    rotator = TokenRotator(
+        tokens, clock=Clock(), when_left=lambda token: left.append(token.label), **options
+    )
+    return rotator, left
+
+
+def test_tokens_are_replaced_in_one_step() -> None:
+    """What is new is lent, what is gone is not; what is known of a token stays with its name."""
+    a, b = token("a", limits=(Rest(10.0),)), token("b")
+    tokens, left = with_left(a, b)
+    assert ["a", "b"] == labels(tokens, 2)
+
+    tokens.replace([a, token("c", kind="key")])
+
+    assert ["b"] == left
+    assert {"cookie", "key"} == tokens.kinds
+    assert ["c", "c"] == labels(tokens, 2)
+    assert {"free": 1, "resting": 1} == state(tokens)
+
+
+def test_a_token_that_is_replaced_by_its_like_keeps_its_uses() -> None:
+    """Its limits and its upstream may change: what it has used is remembered by its id."""
+    tokens, left = with_left(token("first", id="1", limits=(Rest(10.0),)))
+    assert "first" == use(tokens)
+
+    tokens.replace([token("other", id="1", limits=(Rest(40.0),))], patience=50.0)
+
+    assert ["first"] == left
+    with tokens.lease() as lease:
+        assert lease.wait(0) is None
+        assert 40.0 == tokens.serve_due()
+
+
+def test_a_token_that_comes_back_is_known() -> None:
+    """Nothing is forgotten while an account is out of the settings."""
+    tokens, _ = with_left(token("a", limits=(Rest(10.0),)), token("b"))
+    use(tokens)
+
+    tokens.replace([token("b")])
+    tokens.replace([token("a", limits=(Rest(10.0),)), token("b")])
+
+    assert {"free": 1, "resting": 1} == state(tokens)
+
+
+def test_a_running_reply_goes_on() -> None:
+    """Its token has left the pool when its last lease ends, and that is said once."""
+    a = token("a", concurrency=2)
+    tokens, left = with_left(a, token("b"))
+
+    with tokens.lease() as one:
+        with tokens.lease(avoid={token("b")}) as other:
+            assert ["a", "a"] == [lend(lease).label for lease in (one, other)]
+            tokens.replace([token("b")])
+            assert other.may_send(0)
+            tokens.replace([token("b")])
+        assert ["b", "b"] == left
+        assert a is one.token
+    assert ["b", "b", "a"] == left
+    assert "b" == use(tokens)
+
+
+def test_a_token_that_is_back_before_it_has_left_stays() -> None:
+    """The same object in the settings again is not closed."""
+    a = token("a")
+    tokens, left = with_left(a)
+
+    with tokens.lease():
+        tokens.replace([token("b")])
+        tokens.replace([a])
+    assert ["b"] == left
+    assert "a" == use(tokens)
+
+
+def test_a_fault_with_what_has_left_is_not_that_of_a_request(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It is logged, and the lease ends as any other."""
+
+    def broken(_: Token[None]) -> None:
+        raise RuntimeError("a bug")
+
+    tokens = TokenRotator([token("a")], clock=Clock(), when_left=broken)
+
+    with tokens.lease():
+        tokens.replace([token("b")])
+
+    assert "a was not closed" in caplog.messages
+
+
+def test_those_in_line_have_what_is_new() -> None:
+    """A request waits for what it wants, not for what there was when it came."""
+    tokens, _ = with_left(token("a"))
+
+    with tokens.lease(), tokens.lease() as waiting:
+        assert waiting.token is None
+        tokens.replace([token("a"), token("b")])
+        assert waiting.token is not None
+        assert "b" == waiting.token.label
+
+
+def test_those_in_line_avoid_what_was_tried_under_another_object() -> None:
+    """A second try does not meet the account of the first, whatever else of it has changed."""
+    tokens, _ = with_left(token("a", id="1"), token("b"))
+    with tokens.lease() as lease:
+        tried = lend(lease)
+
+    with tokens.lease(), tokens.lease(avoid={tried}) as waiting:
+        tokens.replace([token("b"), token("new", id="1")])
+        assert waiting.token is None
+
+
+def test_those_in_line_that_nothing_fits_any_more_are_refused() -> None:
+    """At once; those that others fit go on waiting."""
+    tokens, _ = with_left(token("key", kind="key"), token("cookie"))
+
+    with tokens.lease(), tokens.lease(), tokens.lease(kinds={"key"}) as one, tokens.lease() as any_:
+        tokens.replace([token("cookie")])
+        with pytest.raises(NoTokenLeft, match="no Poe account"):
+            one.wait(0)
+        assert any_.wait(0) is None
+
+
+def test_those_in_line_that_would_wait_too_long_are_refused() -> None:
+    """Limits may have become stricter."""
+    tokens, _ = with_left(token("a", limits=(Rest(10.0),)))
+    use(tokens)
+
+    with tokens.lease() as waiting:
+        tokens.replace([token("a", limits=(Rest(100.0),))])
+        with pytest.raises(NoTokenFree) as refusal:
+            waiting.wait(0)
+
+    assert 100 == refusal.value.retry_after
+
+
+def test_a_mistake_changes_nothing() -> None:
+    """Two tokens of one name are refused before anything is replaced."""
+    tokens, left = with_left(token("a"))
+
+    with pytest.raises(ValueError, match="two tokens"):
+        tokens.replace([token("b"), token("b")], places=0)
+
+    assert [] == left
+    with tokens.lease() as lease, tokens.lease():
+        assert "a" == lend(lease).label
+
+
+def test_other_values_are_replaced_in_the_same_step() -> None:
+    """How long one waits, and how many may; what is not named stays."""
+    tokens, _ = with_left(token("a"), patience=30.0, places=5)
+
+    tokens.replace([token("a")], patience=7.0, places=0, points_check=60.0)
+    assert (7.0, 60.0) == (tokens.patience, tokens.points_check)
+    with tokens.lease() as lease:
+        lend(lease)
+        with pytest.raises(NoTokenFree):
+            use(tokens)
+
+    tokens.replace([token("a")])
+    assert (7.0, 60.0) == (tokens.patience, tokens.points_check)
+
+
+# ---- bots
+
+
+def test_a_token_may_be_for_some_bots_only() -> None:
+    """It is never lent for another one, and serves the named ones in any case."""
+    tokens, _ = with_left(token("a", bots=frozenset({"GPT-4o"})), token("b"))
+
+    assert ["b", "b"] == [use(tokens, bot="Sora") for _ in range(2)]
+    assert "a" == use(tokens, bot="gpt-4O")
+    assert "b" == use(tokens)
+    assert "a" == use(tokens)
+
+
+def test_a_bot_that_no_token_is_for_is_refused() -> None:
+    """At once."""
+    tokens, _ = with_left(token("a", bots=frozenset({"GPT-4o"})))
+
+    with pytest.raises(NoTokenLeft):
+        use(tokens, bot="Sora")
+
+
+# ---- another chance
+
+
+def test_a_restart_looks_anew_at_what_was_set_aside() -> None:
+    """An operator who restarts may have mended what Poe refused."""
+    ledger, clock = MemoryLedger(clock=Clock()), Clock()
+    rejected = token("a")
+    before = TokenRotator([rejected], clock=clock, ledger=ledger)
+    before.suspend(rejected, TokenRejected("Log in."))
+    assert [60.0] == [state.next_look for _, state in before.states()]
+
+    after = TokenRotator([token("a")], clock=clock, ledger=ledger)
+    assert [0.0] == [state.next_look for _, state in after.states()]
+
+
+def test_another_way_to_poe_is_looked_at_at_once() -> None:
+    """A reload with another proxy, say; a reload that changes nothing says nothing."""
+    one, other = object(), object()
+    rejected = Token("a", one)
+    tokens = TokenRotator([rejected], clock=Clock(), ledger=MemoryLedger(clock=Clock()))
+    tokens.suspend(rejected, TokenRejected("Log in."))
+    looks = []
+    for upstream in (one, other):
+        tokens.replace([Token("a", upstream, limits=(Rest(10.0),))])
+        looks += [state.next_look for _, state in tokens.states()]
+
+    assert [60.0, 0.0] == looks
+
+
+def test_a_doubt_outlasts_a_reload() -> None:
+    """Other limits make another token of the same account."""
+    tokens = TokenRotator([token("a", limits=(Rest(0.0),))], clock=Clock())
+    use(tokens, TokenExhausted("No points for this bot."), bot="Veo-3")
+    tokens.replace([token("a", limits=(Rest(10.0),))])
+    assert ["a"] == [one.label for one in tokens.doubted()]
+
+    tokens.replace([token("b")])
+    assert [] == tokens.doubted()

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
+from flask import request
+
+from poe_proxy.server.access import check_key
 
 from .site import COMPLETIONS, Site, error
 
@@ -66,6 +71,26 @@ def test_without_a_key_nothing_is_served(method: str, path: str, headers: dict[s
     )
     assert "sk-" not in error(answer)["message"]
     assert [] == site.upstream.asked
+
+
+def client_of(site: Site, **headers: str) -> str:
+    """What a request with these headers is known by."""
+    app = site.client.application
+    with app.test_request_context(
+        headers={name.replace("_", "-"): headers[name] for name in headers}
+    ):
+        return check_key(request, ("sk-test", "sk-other"))
+
+
+def test_a_client_is_known_by_a_digest_of_its_key(site: Site) -> None:
+    """The same in each header, another one for each key, and no way back to the key."""
+    client = client_of(site, Authorization="Bearer sk-test")
+
+    assert client == client_of(site, x_api_key="sk-test")
+    assert client == client_of(site, Authorization="Bearer wrong", api_key="sk-test")
+    assert client != client_of(site, Authorization="Bearer sk-other")
+    assert "sk-" not in client
+    assert re.fullmatch(r"[0-9a-f]{16}", client)
 
 
 def test_the_key_is_looked_at_before_the_body(site: Site) -> None:

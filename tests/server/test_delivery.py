@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from itertools import repeat
+from typing import Any
 
 import orjson
 import pytest
@@ -12,7 +13,7 @@ from openai.types.chat import ChatCompletion
 
 from poe_proxy.apis.chat_completions.parsing import Form
 from poe_proxy.apis.chat_completions.rendering import Completion
-from poe_proxy.chat import Done, Idle, Reasoning, Text, Waiting
+from poe_proxy.chat import ChatRequest, Done, Idle, Reasoning, ReplyEvent, Text, Waiting
 from poe_proxy.errors import (
     BotNotFound,
     PromptTooLong,
@@ -24,11 +25,12 @@ from poe_proxy.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
+from poe_proxy.gateway import Gateway
 from poe_proxy.server import delivery
 from poe_proxy.server.client_socket import ClientSocket
 
 from ..fakes import Clock, FakeUpstream, Step, ask
-from .site import COMPLETIONS, HELLO, Site, error, lines, text
+from .site import COMPLETIONS, HELLO, KEY, Site, error, lines, text
 
 
 @pytest.mark.parametrize("path", ["/chat/completions", COMPLETIONS])
@@ -68,6 +70,27 @@ def test_a_stream_is_not_collected() -> None:
         log.extend(word for word in ("one", "two") if word.encode() in frame)
 
     assert ["one", "working on two", "two"] == log
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_the_line_knows_the_client_and_whether_it_streams(
+    stream: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Never by its key."""
+    asked: list[dict[str, Any]] = []
+    reply = Gateway.reply
+
+    def noted(gateway: Gateway, chat: ChatRequest, **how: Any) -> Generator[ReplyEvent, None, None]:
+        asked.append(how)
+        return reply(gateway, chat, **how)
+
+    monkeypatch.setattr(Gateway, "reply", noted)
+    assert 200 == Site().ask(stream=stream).status_code
+
+    (how,) = asked
+    assert stream == how["streams"]
+    assert how["client"]
+    assert KEY not in how["client"]
 
 
 @pytest.mark.parametrize("stream", [False, True])

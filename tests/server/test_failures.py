@@ -18,22 +18,26 @@ from .site import COMPLETIONS, Site, error
 
 
 def test_a_limit_says_when_to_come_back() -> None:
-    """Retry-After is in whole seconds, never more than the openai packages are ready to wait;
-    a client that has to wait for points need not retry."""
+    """Retry-After is in whole seconds and true. The openai packages wait a minute at most, so
+    `x-should-retry` is false where it takes longer, or where they have to wait for points."""
     limited = Site(TokenLimited("Slow down.", retry_after=39.2)).ask()
     empty = Site(TokenExhausted("Empty.", retry_after=500)).ask()
 
     assert "40" == limited.headers["Retry-After"]
     assert "x-should-retry" not in limited.headers
     assert "false" == empty.headers["x-should-retry"]
-    for seconds, header in ((2.5, "3"), (0.2, "1"), (7, "7"), (3600, "60")):
+    for seconds, header, should_retry in (
+        (2.5, "3", None), (0.2, "1", None), (7, "7", None), (60, "60", None),
+        (60.1, "61", "false"), (3600, "3600", "false"),
+    ):  # fmt: skip
         busy = Site(UpstreamOverloaded("Busy.", retry_after=seconds)).ask()
         assert header == busy.headers["Retry-After"]
+        assert should_retry == busy.headers.get("x-should-retry")
     assert "Retry-After" not in Site(UpstreamTimeout("Silence.")).ask().headers
 
 
 def test_no_free_token_is_429() -> None:
-    """While the only token is in use, a second request hears so once its time in line is over."""
+    """While the only token is in use, a second request is refused once its time in line is over."""
     site = Site(*repeat(Text("on and on"), 5))
     first = site.ask(stream=True)
     next(iter(first.response))

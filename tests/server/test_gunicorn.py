@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
+import signal
 import socket
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,8 +16,13 @@ import pytest
 from gunicorn.arbiter import Arbiter as RealArbiter
 from gunicorn.config import Config as RealConfig
 from gunicorn.glogging import Logger as RealLog
+from gunicorn.workers.base import Worker as RealWorker
 
+from poe_proxy.pool.store.holding import StateInUse, is_held, let_go
 from poe_proxy.server import gunicorn
+from poe_proxy.upstreams.poe_web import tidying
+
+from ..fakes import until
 
 #: Reserved for documentation: no machine has it.
 NOT_OURS = "192.0.2.1"
@@ -50,6 +55,7 @@ class Arbiter:
     log: Log = field(default_factory=Log)
     num_workers: int = 1
     handle_hup: Callable[[], None] = lambda: None
+    handle_usr1: Callable[[], None] = lambda: None
 
 
 @dataclass
@@ -58,13 +64,30 @@ class Worker:
 
     cfg: Config = field(default_factory=Config)
     log: Log = field(default_factory=Log)
+    #: How often it has opened its log anew.
+    reopened: int = 0
+
+    def handle_usr1(self, number: int, frame: object) -> None:
+        self.reopened += 1
 
 
-def serving(close: Callable[[], None]) -> Worker:
-    """A worker with an app whose services are given back by *close*."""
+def serving(
+    close: Callable[[], None] = lambda: None, reload: Callable[[], None] = lambda: None
+) -> Worker:
+    """A worker with an app whose services do *close* and *reload*."""
     worker: Any = Worker()
-    worker.wsgi = SimpleNamespace(extensions={"poe_proxy": SimpleNamespace(close=close)})
+    services = SimpleNamespace(close=close, reload=reload)
+    worker.wsgi = SimpleNamespace(extensions={"poe_proxy": services})
     return worker
+
+
+@pytest.fixture(autouse=True)
+def _signals_as_before() -> Iterator[None]:
+    """SIGUSR1 is handled afterwards as it was before, and not kept waiting."""
+    before = signal.getsignal(signal.SIGUSR1)
+    yield
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGUSR1})
+    signal.signal(signal.SIGUSR1, before)
 
 
 # ---- what gunicorn takes, and what it has
@@ -72,8 +95,11 @@ def serving(close: Callable[[], None]) -> Worker:
 
 @pytest.mark.parametrize(
     "name",
-    ["on_starting", "nworkers_changed", "when_ready", "post_fork", "worker_int", "worker_exit"],
-)
+    [
+        "on_starting", "nworkers_changed", "when_ready", "pre_fork", "post_fork",
+        "post_worker_init", "worker_int", "worker_exit",
+    ],
+)  # fmt: skip
 def test_gunicorn_takes_each_hook(name: str) -> None:
     """Its own check of a hook's arguments passes."""
     config = RealConfig()
@@ -85,6 +111,8 @@ def test_gunicorn_takes_each_hook(name: str) -> None:
 def test_gunicorn_has_what_the_hooks_use() -> None:
     """The protocols, for which gunicorn ships no types, say what is there."""
     assert callable(RealArbiter.handle_hup)
+    assert callable(RealArbiter.handle_usr1)
+    assert callable(RealWorker.handle_usr1)
     assert isinstance(RealArbiter.num_workers, property)
     assert [] == [name for name in ("warning", "error", "exception") if not hasattr(RealLog, name)]
     assert isinstance(RealConfig().graceful_timeout, int)
@@ -170,6 +198,38 @@ def test_one_worker_starts_where_nothing_is_in_the_way(taken: int) -> None:
     gunicorn.on_starting(Arbiter(Config(address=[("127.0.0.9", taken), "/run/poe-proxy.sock"])))
 
 
+# ---- hold_state
+
+
+def test_a_server_holds_its_state_file(tmp_path: Path) -> None:
+    """From before it has a worker, which thereby has it too."""
+    path = tmp_path / "state.sqlite3"
+    try:
+        gunicorn.hold_state(path)
+
+        assert is_held(path)
+    finally:
+        let_go(path)
+
+
+def test_without_a_state_file_nothing_is_held() -> None:
+    """The setting is not needed."""
+    gunicorn.hold_state(None)
+
+
+def test_a_second_server_on_one_state_file_is_said_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the process that has it, before a worker would find out and be started again."""
+
+    def refuse(path: Path) -> None:
+        raise StateInUse(path, "4711")
+
+    monkeypatch.setattr(gunicorn, "hold", refuse)
+    with pytest.raises(SystemExit, match=r"^STATE_FILE .* another server \(process 4711\)[.]"):
+        gunicorn.hold_state(tmp_path / "state.sqlite3")
+
+
 # ---- nworkers_changed
 
 
@@ -188,40 +248,73 @@ def test_a_second_worker_is_taken_back(new: int, old: int | None, workers: int, 
 # ---- when_ready
 
 
-@pytest.mark.parametrize(("status", "reloads", "lines"), [(0, 1, 0), (256, 0, 1)])
-def test_a_reload_happens_only_if_a_process_of_its_own_could_start(
-    status: int, reloads: int, lines: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It gets the arguments of this one, and tries settings and code without serving."""
-    tried: list[Any] = []
+def test_a_hang_up_is_passed_on_to_the_worker() -> None:
+    """The arbiter itself reads nothing anew, and starts no other worker."""
     done: list[str] = []
-
-    def spawn(program: str, command: list[str], environ: dict[str, str]) -> int:
-        tried.extend([program, command, environ["LOG_LEVEL"]])
-        return 4711
-
-    def wait(pid: int, options: int) -> tuple[int, int]:
-        tried.append(pid)
-        return pid, status
-
-    monkeypatch.setattr(sys, "argv", ["gunicorn", "-b", ":9000", "wsgi:app"])
-    monkeypatch.setattr(os, "posix_spawn", spawn)
-    monkeypatch.setattr(os, "waitpid", wait)
-    server = Arbiter(handle_hup=lambda: done.append("reloaded"))
+    server = Arbiter(
+        handle_hup=lambda: done.append("another worker"),
+        handle_usr1=lambda: done.append("SIGUSR1 to the worker"),
+    )
 
     gunicorn.when_ready(server)
-    assert [] == tried
+    assert [] == done
     server.handle_hup()
 
-    check = [sys.executable, "-m", "gunicorn", "-b", ":9000", "wsgi:app", "--check-config"]
-    assert [sys.executable, check, "WARNING", 4711] == tried
-    assert (reloads, lines) == (len(done), len(server.log.lines))
+    assert ["SIGUSR1 to the worker"] == done
+
+
+# ---- post_worker_init
+
+
+def send_usr1() -> None:
+    """Send SIGUSR1 to this thread: a worker that begins has no other, but the tests may have."""
+    signal.pthread_kill(threading.get_ident(), signal.SIGUSR1)
+
+
+def test_the_signal_makes_the_app_read_its_settings_anew() -> None:
+    """In a thread of its own, and gunicorn opens its log as it would without us."""
+    where: list[threading.Thread] = []
+    worker = serving(reload=lambda: where.append(threading.current_thread()))
+
+    gunicorn.post_worker_init(worker)
+    assert [] == where
+    send_usr1()
+    until(lambda: where)
+
+    assert threading.main_thread() is not where[0]
+    assert 1 == worker.reopened
+
+
+def test_a_signal_before_the_app_is_loaded_is_kept_for_it() -> None:
+    """It may have read the settings before they were changed."""
+    done: list[str] = []
+    worker = serving(reload=lambda: done.append("read"))
+
+    gunicorn.post_fork(Arbiter(), worker)
+    send_usr1()
+    assert (0, []) == (worker.reopened, done)
+    gunicorn.post_worker_init(worker)
+    until(lambda: done)
+
+    assert (1, ["read"]) == (worker.reopened, done)
+
+
+@pytest.mark.parametrize("app", [None, SimpleNamespace(), SimpleNamespace(extensions={})])
+def test_another_app_has_nothing_to_read(app: object) -> None:
+    """The log is opened anew all the same."""
+    worker: Any = Worker()
+    if app is not None:
+        worker.wsgi = app
+
+    gunicorn.post_worker_init(worker)
+    send_usr1()
+    until(lambda: worker.reopened)
 
 
 # ---- the end of a worker
 
 
-@pytest.mark.parametrize(("grace", "of_worker"), [(60, 55), (6, 1), (3, 0)])
+@pytest.mark.parametrize(("grace", "of_worker"), [(60, 49), (12, 1), (3, 0)])
 def test_a_worker_ends_its_replies_before_gunicorn_kills_it(grace: int, of_worker: int) -> None:
     """Its own grace is shorter by the time that its end takes, and never negative."""
     worker = Worker(Config(graceful_timeout=grace))
@@ -229,6 +322,19 @@ def test_a_worker_ends_its_replies_before_gunicorn_kills_it(grace: int, of_worke
     gunicorn.post_fork(Arbiter(), worker)
 
     assert of_worker == worker.cfg.graceful_timeout
+
+
+@pytest.mark.parametrize(("grace", "of_gunicorn"), [(60, 60), (12, 12), (3, 11), (0, 11)])
+def test_gunicorn_waits_for_the_end_of_a_worker_whatever_the_grace(
+    grace: int, of_gunicorn: int
+) -> None:
+    """It would kill a worker that has no grace before a bot is stopped."""
+    server, worker = Arbiter(Config(graceful_timeout=grace)), Worker()
+
+    gunicorn.pre_fork(server, worker)
+    gunicorn.pre_fork(server, worker)
+
+    assert of_gunicorn == server.cfg.graceful_timeout
 
 
 def test_an_interrupted_worker_gives_no_grace_and_has_time_to_end(
@@ -285,6 +391,7 @@ def test_a_failure_to_close_ends_in_the_log() -> None:
 def test_a_close_that_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """The worker ends within the time that gunicorn leaves it."""
     assert gunicorn.CLOSE_TIME <= gunicorn.END_TIME - 4
+    assert gunicorn.CLOSE_TIME > tidying.PATIENCE
     monkeypatch.setattr(gunicorn, "CLOSE_TIME", 0.01)
     begun, freed = threading.Event(), threading.Event()
 

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
 import orjson
+import pytest
+
+from poe_proxy.server.pages import WORKER
 
 from .site import KEY, Site
 
@@ -28,3 +35,62 @@ def test_a_host_header_is_not_put_on_the_page_as_it_is(site: Site) -> None:
     answer = site.get("/", headers={"Host": "<script>alert(1)</script>"})
 
     assert b"<script" not in answer.data
+
+
+# ---- /ready
+
+
+def ready(site: Site, *, alive: bool | None = None, **state: Any) -> tuple[int, dict[str, Any]]:
+    """What /ready answers if this is the state; *alive* is that of gunicorn's worker."""
+    extensions = site.client.application.extensions
+    extensions["poe_proxy"] = replace(extensions["poe_proxy"], ready=lambda: state)
+    if alive is not None:
+        extensions[WORKER] = SimpleNamespace(alive=alive)
+    answer = site.get("/ready", headers={})
+    return answer.status_code, orjson.loads(answer.data)
+
+
+@pytest.mark.parametrize("usable", ["free", "in_use", "resting", "limited"])
+def test_one_account_that_can_be_used_is_enough(site: Site, usable: str) -> None:
+    """One that rests can be: the line is there for that."""
+    state = {"accounts": {usable: 1, "suspended": 9}, "waiting": 200, "store": "ok"}
+
+    assert (200, {"status": "ready", "reason": None, **state}) == ready(site, **state)
+
+
+@pytest.mark.parametrize(
+    ("accounts", "reason"),
+    [
+        (
+            {"free": 0, "out_of_points": 1, "suspended": 2, "retired": 3},
+            "No account can be used (1 out of points, 2 suspended, 3 retired).",
+        ),
+        ({"free": 0}, "No account can be used (there is none)."),
+    ],
+)
+def test_without_an_account_that_can_be_used_it_is_not_ready(
+    site: Site, accounts: dict[str, int], reason: str
+) -> None:
+    """A load balancer can turn to another server, and a monitor says why."""
+    state = {"accounts": accounts, "waiting": 0, "store": "off"}
+
+    assert (503, {"status": "not ready", "reason": reason, **state}) == ready(site, **state)
+
+
+def test_a_store_that_fails_is_shown(site: Site) -> None:
+    """It is no reason to send nothing here: the server goes on without it."""
+    state = {"accounts": {"free": 1}, "waiting": 0, "store": "database or disk is full"}
+
+    assert (200, {"status": "ready", "reason": None, **state}) == ready(site, **state)
+
+
+@pytest.mark.parametrize(
+    ("alive", "status", "reason"), [(True, 200, None), (False, 503, "The server is ending.")]
+)
+def test_a_worker_that_is_ending_is_not_ready(
+    site: Site, alive: bool, status: int, reason: str | None
+) -> None:
+    """From the first moment, while its replies still go on."""
+    found, body = ready(site, alive=alive, accounts={"free": 1}, waiting=0, store="off")
+
+    assert (status, reason) == (found, body["reason"])

@@ -53,16 +53,22 @@ def until(condition: Any, seconds: float = 60.0, every: float = 0.02) -> Any:
 class Server:
     """A process that listens on a port."""
 
-    def __init__(self, command: Sequence[str], environ: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        environ: Mapping[str, str] | None = None,
+        folder: Path = ROOT,
+    ) -> None:
         self.log = tempfile.NamedTemporaryFile("w+", suffix=".log")
         clean = {
             name: value
             for name, value in os.environ.items()
-            if not name.lower().endswith("_proxy") and name not in ("TOKENS", "POE_API_KEYS")
+            if not name.lower().endswith("_proxy")
+            and name not in ("TOKENS", "POE_API_KEYS", "TOKENS_CONFIG")
         }
         self.process = subprocess.Popen(
             command,
-            cwd=ROOT,
+            cwd=folder,
             env={**clean, **(environ or {})},
             stdout=self.log,
             stderr=subprocess.STDOUT,
@@ -146,6 +152,7 @@ class Proxy(Server):
     def __init__(self, sim: Sim | None, **settings: str) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
+        self.headers = {"Authorization": f"Bearer {KEY}"}
         environ = {
             "HOST": "127.0.0.1",
             "PORT": str(self.port),
@@ -165,12 +172,11 @@ class Proxy(Server):
                 environ["TOKENS"] = ",".join(sim.tokens)
             if sim.api_keys:
                 environ["POE_API_KEYS"] = ",".join(sim.api_keys)
-        super().__init__(
-            [sys.executable, "-m", "gunicorn", "wsgi:app"],
-            {**environ, **settings},
-        )
+        self._start({**environ, **settings})
         self.wait_for(self._is_up)
-        self.headers = {"Authorization": f"Bearer {KEY}"}
+
+    def _start(self, settings: Mapping[str, str]) -> None:
+        Server.__init__(self, [sys.executable, "-m", "gunicorn", "wsgi:app"], settings)
 
     def _is_up(self) -> bool:
         assert self.process.poll() is None, self.output()
@@ -191,6 +197,53 @@ class Proxy(Server):
             f"{self.url}/v1/chat/completions",
             **{**data, "headers": self.headers, "timeout": 60, **options},
         )
+
+
+class Reloading(Proxy):
+    """The proxy in a folder of its own, whose `.env` has the settings and can be changed."""
+
+    def __init__(self, sim: Sim, folder: Path, **settings: str) -> None:
+        self._folder = folder
+        self._settings: dict[str, str] = {}
+        super().__init__(sim, **settings)
+
+    def _start(self, settings: Mapping[str, str]) -> None:
+        self.write(**settings)
+        Server.__init__(
+            self,
+            [sys.executable, "-m", "gunicorn", "-c", f"{ROOT}/gunicorn.conf.py", "wsgi:app"],
+            {"PYTHONPATH": str(ROOT)},
+            self._folder,
+        )
+
+    def write(self, **changes: str) -> None:
+        """Change settings in `.env`; an empty value takes one away."""
+        self._settings |= changes
+        lines = [f"{name}='{value}'\n" for name, value in self._settings.items() if value]
+        # In one step, as an editor does it.
+        (self._folder / "new").write_text("".join(lines))
+        (self._folder / "new").replace(self._folder / ".env")
+
+    def reloads(self) -> int:
+        """How often it has read its settings anew, or has refused to."""
+        said = self.output()
+        return said.count(" reloaded, ") + said.count("Not reloaded, ")
+
+    def hang_up(self) -> None:
+        self.process.send_signal(signal.SIGHUP)
+
+    def reload(self, **changes: str) -> str:
+        """Change settings, and let them be read; return what the log says from then on."""
+        before, reloads = len(self.output()), self.reloads()
+        self.write(**changes)
+        self.hang_up()
+        until(lambda: self.reloads() > reloads)
+        return self.output()[before:]
+
+    def workers(self) -> list[str]:
+        """The ids of the processes that serve."""
+        pid = self.process.pid
+        return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
 
 
 def ask(prompt: str, model: str = "gpt-4", **fields: Any) -> dict[str, Any]:

@@ -1,13 +1,22 @@
-"""What a browser or a monitor opens, without a key: `/`, `/health`, `/openapi.json`."""
+"""What a browser or a monitor opens, without a key: `/`, `/health`, `/ready`,
+`/openapi.json`."""
 
 from __future__ import annotations
 
 from importlib import resources
 from typing import Final
 
-from flask import Blueprint, Response, render_template, request
+import orjson
+from flask import Blueprint, Response, current_app, render_template, request
+
+from poe_proxy.server.services import services
 
 bp = Blueprint("pages", __name__, template_folder="templates")
+
+#: Where `post_worker_init` leaves gunicorn's worker among the app's extensions.
+WORKER: Final = "gunicorn_worker"
+#: The states in which an account cannot be used, and will not be in a moment.
+_UNUSABLE: Final = ("out_of_points", "suspended", "retired")
 
 _DESCRIPTION: Final = resources.files(__name__).joinpath("openapi.json").read_bytes()
 
@@ -23,6 +32,30 @@ def hello() -> str:
 def health() -> Response:
     """Show that the process answers."""
     return Response(b'{"status":"ok"}', content_type="application/json")
+
+
+@bp.get("/ready")
+def ready() -> Response:
+    """Show whether requests are answered: 503 if no account can be used, or the server is ending.
+
+    An account that rests, for Poe or for its own limits, can be used: the line is there for that.
+    A store that fails is shown, and no reason for a 503: the server goes on without it.
+    """
+    state = services().ready()
+    accounts = state["accounts"]
+    reason = None
+    if _is_ending():
+        reason = "The server is ending."
+    elif not any(number for one, number in accounts.items() if one not in _UNUSABLE):
+        counts = (f"{number} {one.replace('_', ' ')}" for one, number in accounts.items() if number)
+        reason = f"No account can be used ({', '.join(counts) or 'there is none'})."
+    body = {"status": "not ready" if reason else "ready", "reason": reason, **state}
+    return Response(orjson.dumps(body), 503 if reason else 200, content_type="application/json")
+
+
+def _is_ending() -> bool:
+    worker = current_app.extensions.get(WORKER)
+    return worker is not None and not worker.alive
 
 
 @bp.get("/openapi.json")

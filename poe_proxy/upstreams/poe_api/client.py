@@ -114,7 +114,7 @@ class PoeApi:
             has_spoken = False
             yield from turn()
             try:
-                with closing(self._ask(orjson.dumps(asked))) as events:
+                with closing(self._ask(orjson.dumps(asked), turn)) as events:
                     for event in events:
                         has_spoken = has_spoken or not isinstance(event, Idle)
                         yield event
@@ -159,10 +159,11 @@ class PoeApi:
     def _headers(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"}
 
-    def _ask(self, body: bytes) -> Generator[ReplyEvent, None, None]:
+    def _ask(self, body: bytes, turn: Permit) -> Generator[ReplyEvent, None, None]:
         """Yield the events of one transfer, with `Idle` in between."""
         transfer = self._wire.send("POST", "/v1/chat/completions", self._headers(), body)
         answer = _AnswerReader()
+        has_arrived = False
         # When something came, when the bot said something, and when something was yielded.
         heard = spoke = yielded = self._clock()
         try:
@@ -171,6 +172,10 @@ class PoeApi:
                 now = self._clock()
                 if received:
                     heard = now
+                    # The head comes first, if anything comes of Poe.
+                    if not has_arrived and isinstance(received[0], Head):
+                        has_arrived = True
+                        turn.arrived()
                 for one in received:
                     for event in answer.take(one):
                         yield event

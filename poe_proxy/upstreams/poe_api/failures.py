@@ -16,6 +16,7 @@ import orjson
 from poe_proxy import sse
 from poe_proxy.errors import (
     BotFailed,
+    BotFailedEarly,
     BotLimited,
     BotNotAllowed,
     BotNotFound,
@@ -135,6 +136,7 @@ def of_answer(
         found,
         _rest(headers, now),
         has_end="Retry-After" in headers or headers.get("x-ratelimit-remaining-requests") == "0",
+        is_early=True,
     )
 
 
@@ -160,7 +162,7 @@ def _of_page(status: int, headers: Mapping[str, str], now: Callable[[], float]) 
             return UpstreamBlocked(message)
         case 404:
             return UpstreamProtocolError(f"{message} Does POE_API_URL lead to Poe?")
-    return _of_error(status, {"message": message}, _rest(headers, now))
+    return _of_error(status, {"message": message}, _rest(headers, now), is_early=True)
 
 
 def _as_object(error: Any) -> Mapping[str, Any]:
@@ -190,7 +192,13 @@ def _of_error(
     wait: float | None,
     *,
     has_end: bool = False,
+    is_early: bool = False,
 ) -> UpstreamError:
+    """Return what an error object means that came with *status*.
+
+    *wait* is how many seconds Poe asks for; *has_end* says that it says when a limit ends, and
+    *is_early* that the status was that of the answer, of which nothing had come before.
+    """
     said = _message(error.get("message"))
     message = said or f"Poe answered {status}."
     kind, code, param = (error.get(name) for name in ("type", "code", "param"))
@@ -230,7 +238,9 @@ def _of_error(
             return TokenLimited(message, retry_after=wait)
         case 502 | 503 | 529:
             return UpstreamOverloaded(message, retry_after=wait)
-    return BotFailed(message) if status >= 500 else UpstreamRefused(message)
+    # Of the statuses that have no case, Poe calls only 500 safe to ask again after (§9.1).
+    broken = BotFailedEarly if is_early and status == 500 else BotFailed
+    return broken(message) if status >= 500 else UpstreamRefused(message)
 
 
 def _parameter(message: str, param: Any, code: Any) -> ParameterRefused:

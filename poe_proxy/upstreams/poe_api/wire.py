@@ -250,14 +250,15 @@ class Transfer:
         """Return what a failure of requests or urllib3 means; how far it had got decides."""
         trouble = troubles.read(failure)
         if not self._is_sent:
-            return UpstreamUnreachable(f"Poe's API cannot be reached ({trouble.name}).")
+            why = trouble.happened and f"the connection {trouble.happened}"
+            return UpstreamUnreachable(f"Poe's API cannot be reached ({why or trouble.name}).")
         if trouble.timed_out:
             return UpstreamTimeout("Poe's API did not answer in time.")
         if self._has_head:
-            return UpstreamInterrupted(f"Poe's reply broke off ({trouble.name}).")
-        return UpstreamUncertain(
-            f"The connection to Poe's API broke before it answered ({trouble.name})."
-        )
+            return UpstreamInterrupted(
+                f"Poe's reply broke off: the connection {trouble.words} before its end."
+            )
+        return UpstreamUncertain(f"The connection to Poe's API {trouble.words} before it answered.")
 
 
 def _joined(received: Iterable[Received]) -> Iterator[Received]:

@@ -5,13 +5,10 @@ Web protocol sheet §7.2, §10.8, §16, §21 and §25.
 
 from __future__ import annotations
 
-import copy
 import logging
 import random
-import threading
 import time
-import uuid
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 
 from poe_proxy.chat import ChatRequest, Idle, ReplyEvent
@@ -33,8 +30,10 @@ from poe_proxy.upstreams.poe_web.credentials import Credentials
 from poe_proxy.upstreams.poe_web.exchange import Exchange
 from poe_proxy.upstreams.poe_web.pages import ChannelData
 from poe_proxy.upstreams.poe_web.sending import Outgoing
-from poe_proxy.upstreams.poe_web.session import Session
+from poe_proxy.upstreams.poe_web.session import Session, not_ready
+from poe_proxy.upstreams.poe_web.sharing import Shared
 from poe_proxy.upstreams.poe_web.site import Site
+from poe_proxy.upstreams.poe_web.tidying import Tidying
 from poe_proxy.upstreams.poe_web.waiting import meanwhile, one_by_one
 from poe_proxy.upstreams.poe_web.websockets import Socket
 
@@ -66,7 +65,16 @@ class PoeWeb:
         fetch: Fetch | None = None,
         clock: Callable[[], float] = time.monotonic,
         label: str = "cookie",
+        device: str | None = None,
+        renewed: Mapping[str, str] | None = None,
+        keep_renewed: Callable[[Mapping[str, str]], None] | None = None,
     ) -> None:
+        """*device* is the id of the device that Poe sees, by default derived from the credentials.
+
+        *renewed* are cookies that Poe has issued in place of the given ones: they are used until
+        Poe refuses them. *keep_renewed* is called with all of them when they change, and with
+        none when the given ones are used again.
+        """
         self._site = site
         self._to_prompt = to_prompt
         self._timeout = timeout
@@ -75,15 +83,22 @@ class PoeWeb:
         self._clock = clock
         self._label = label
         # One device for each account: pooled accounts must not look like one (§25).
-        self._device = str(uuid.uuid4())
-        self._session = Session(credentials, site, url=web_url, proxy=proxy, label=label)
+        self._device = device or credentials.device
+        self._session = Session(
+            credentials,
+            site,
+            url=web_url,
+            proxy=proxy,
+            label=label,
+            renewed=renewed,
+            keep_renewed=keep_renewed,
+        )
         self._socket = Socket(site, origin=web_url, ws_url=ws_url, proxy=proxy)
         self._bots = Bots(timeout=timeout, clock=clock)
         self._tickets = Tickets(clock)
+        self._tidying = Tidying(label=label)
         self._channel: Channel | None = None
-        self._opening = threading.Lock()
-        self._logins = 0
-        self._login_failure: UpstreamError | None = None
+        self._login: Shared[Login] = Shared()
 
     def abilities(self, bot: str) -> Abilities:
         """Return that no bot has tools or a length here: the site has no field for them."""
@@ -101,15 +116,14 @@ class PoeWeb:
             files = yield from one_by_one(
                 attachments.read_all(parts, self._fetch, self._clock), name=f"{self._label} files"
             )
-        exchange = yield from self._begin(bot, prompt, files)
+        exchange = yield from self._begin(bot, prompt, files, turn)
         try:
-            yield from turn()
             yield from run(exchange.events(), ReasoningParser())
         finally:
             exchange.close()
 
     def _begin(
-        self, name: str, prompt: str, files: Sequence[Attachment]
+        self, name: str, prompt: str, files: Sequence[Attachment], turn: Permit
     ) -> Generator[Idle, None, Exchange]:
         """Do everything that comes before the sending."""
         for is_last in (False, True):
@@ -121,7 +135,9 @@ class PoeWeb:
                 outgoing,
                 login.session,
                 login.channel,
+                permit=turn,
                 site=self._site,
+                tidying=self._tidying,
                 timeout=self._timeout,
                 delete_chats=self._delete_chats,
                 forget_tickets=self._tickets.forget,
@@ -141,19 +157,25 @@ class PoeWeb:
     def _prepare(
         self, session: Session, name: str, prompt: str, files: Sequence[Attachment]
     ) -> Generator[Idle, None, Outgoing]:
-        """Look the bot up, and upload the files where they go ahead of the message (§16)."""
-        bot = self._bots.known(name) or (
-            yield from meanwhile(
-                lambda: self._bots.look_up(name, session), name=f"{self._label} bot"
-            )
-        )
-        bot.check(files)
+        """Look the bot up, and upload the files where they go ahead of the message (§16).
+
+        Raises what `not_ready` makes of a failure.
+        """
         tickets: Sequence[str] = ()
-        if files and bot.uploads_ahead:
-            tickets = yield from one_by_one(
-                (self._tickets.get(file, session.upload) for file in files),
-                name=f"{self._label} files",
+        try:
+            bot = self._bots.known(name) or (
+                yield from meanwhile(
+                    lambda: self._bots.look_up(name, session), name=f"{self._label} bot"
+                )
             )
+            bot.check(files)
+            if files and bot.uploads_ahead:
+                tickets = yield from one_by_one(
+                    (self._tickets.get(file, session.upload) for file in files),
+                    name=f"{self._label} files",
+                )
+        except UpstreamError as failure:
+            raise not_ready(failure) from None
         return Outgoing(bot, prompt, self._device, files, tickets)
 
     def balance(self) -> int:
@@ -164,7 +186,11 @@ class PoeWeb:
         raise UpstreamProtocolError("Poe did not report the balance of points.")
 
     def close(self) -> None:
-        """Close the websocket and the connections."""
+        """Stop the bots that are still at work, and close the websocket and the connections.
+
+        That takes up to five seconds.
+        """
+        self._tidying.close()
         if self._channel is not None:
             self._channel.close()
         self._session.close()
@@ -179,25 +205,19 @@ class PoeWeb:
     def _log_in(self) -> Login:
         """Return the login, after logging in if there is none.
 
-        Of several threads that need it at once one logs in, and all get its result.
+        If several threads call at once, one of them logs in, and all get its result. Raises
+        `LoginFailed`, or a failure that says by itself what it means for the account.
         """
-        seen = self._logins
-        with self._opening:
-            if login := self._open_login():
-                return login
-            if self._logins != seen and self._login_failure is not None:
-                raise copy.copy(self._login_failure)
+
+        def log_in() -> Login:
             try:
                 channel = self._open_channel()
             except UpstreamError as failure:
-                self._login_failure = failure.with_traceback(None)
-                raise
-            else:
-                self._login_failure = None
-                self._channel = channel
-                return Login(self._session, channel)
-            finally:
-                self._logins += 1
+                raise not_ready(failure) from None
+            self._channel = channel
+            return Login(self._session, channel)
+
+        return self._login.get(self._open_login, log_in)
 
     def _open_channel(self) -> Channel:
         session = self._session
@@ -206,7 +226,14 @@ class PoeWeb:
         for attempt in range(ATTEMPTS):
             try:
                 self._subscribe(data)
-                return Channel(data, self._socket, self._site, renew=self._renew, label=self._label)
+                return Channel(
+                    data,
+                    self._socket,
+                    self._site,
+                    renew=self._renew,
+                    when_open=session.use_channel,
+                    label=self._label,
+                )
             except (TokenRejected, UpstreamBlocked):
                 raise
             except (UpstreamUnreachable, UpstreamProtocolError) as failure:
@@ -237,4 +264,3 @@ class PoeWeb:
             },
             channel=data.name,
         )
-        self._session.channel_name = data.name

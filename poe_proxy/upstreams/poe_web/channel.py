@@ -11,6 +11,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Final
 
 import websocket
@@ -40,6 +41,16 @@ ATTEMPTS: Final = 3
 _PAUSE: Final = 0.25
 
 
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What is open at a moment."""
+
+    #: The channel's name: messages say by it where their frames shall go.
+    name: str = field(repr=False)
+    #: How many times a new channel at Poe had taken the place of the last one.
+    generation: int
+
+
 class Channel:
     """An open, subscribed channel. It mends itself while it can; then it is dead."""
 
@@ -50,12 +61,16 @@ class Channel:
         site: Site,
         *,
         renew: Callable[[], ChannelData],
+        when_open: Callable[[str], None] = lambda _: None,
         label: str,
     ) -> None:
+        """*renew* gets and subscribes a new channel. *when_open* is called with the name of each
+        channel once its websocket is open."""
         self._data = data
         self._socket = socket
         self._limits = site.limits
         self._renew = renew
+        self._when_open = when_open
         self._label = label
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
@@ -71,6 +86,8 @@ class Channel:
         #: How many times a new channel at Poe took the place of the last one.
         self.generation = 0
         self._wire = socket.open(data, data.min_seq)
+        self._is_open = True
+        when_open(data.name)
         threading.Thread(target=self._run, name=f"{label} channel", daemon=True).start()
 
     # ---- for the replies
@@ -99,6 +116,26 @@ class Channel:
                 del self._by_chat[chat_id]
                 self._early.end(chat_id)
             self._forget_early()
+
+    def opened(self) -> Opened | None:
+        """Return what is open now; None while there is no websocket: nothing may be sent then."""
+        with self._lock:
+            return self._opened()
+
+    def _opened(self) -> Opened | None:
+        is_open = self._is_open and self.is_alive and not self._is_unwanted
+        return Opened(self._data.name, self.generation) if is_open else None
+
+    def wait_open(self, seconds: float) -> bool:
+        """Wait up to *seconds* until a websocket is open; return whether one is.
+
+        Raises `UpstreamUnreachable` if the channel is dead.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._opened() or not self.is_alive, seconds)
+            if not self.is_alive:
+                raise UpstreamUnreachable("Poe's websocket broke before the message was sent.")
+            return self._opened() is not None
 
     def replace(self, generation: int) -> bool:
         """Open a new channel in place of that *generation*, unless another reply has done so.
@@ -129,6 +166,8 @@ class Channel:
         try:
             while not self._closing.is_set():
                 lost = self._read(self._wire)
+                with self._lock:
+                    self._is_open = False
                 hang_up(self._wire)
                 if not self._closing.is_set():
                     self._mend(lost)
@@ -234,7 +273,7 @@ class Channel:
             self._rest(self._breaks - 1)
         if not lost and not is_again:
             try:
-                self._install(self._socket.open(self._data, self._seq))
+                self._install(self._socket.open(self._data, self._seq), None)
             except PoeProxyError as failure:
                 log.info("%s: no reconnection to the same channel: %s", self._label, failure)
             else:
@@ -252,20 +291,26 @@ class Channel:
                 log.info("%s: no new channel: %s", self._label, failure)
                 self._rest(attempt)
             else:
-                self._data, self._seq = data, data.min_seq
-                self._install(wire)
+                self._install(wire, data)
                 break
         log.info("%s: a new channel is open", self._label)
-        with self._changed:
-            self._is_unwanted = False
-            self.generation += 1
-            self._changed.notify_all()
         self._put_to_all(Resync())
 
-    def _install(self, wire: websocket.WebSocket) -> None:
-        with self._lock:
+    def _install(self, wire: websocket.WebSocket, new: ChannelData | None) -> None:
+        """Go on with *wire*, the websocket of a *new* channel or of the present one."""
+        with self._changed:
             self._wire = wire
             self._mended_at = time.monotonic()
+            self._is_open = True
+            if new is not None:
+                self._data, self._seq = new, new.min_seq
+                self._is_unwanted = False
+                self.generation += 1
+            elif self._is_unwanted:
+                # A reply asked for a new channel while the old one was being opened again.
+                cut(wire.sock)
+            self._changed.notify_all()
+        self._when_open(self._data.name)
 
     def _rest(self, attempt: int) -> None:
         self._closing.wait(_PAUSE * 2**attempt * random.uniform(1.0, 1.5))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Self
@@ -49,11 +51,22 @@ class Credentials:
         return cls(cookies, formkey)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Credentials) and self._account == other._account
+        return isinstance(other, Credentials) and self.secret == other.secret
 
     def __hash__(self) -> int:
-        return hash(self._account)
+        return hash(self.secret)
 
     @property
-    def _account(self) -> str:
+    def secret(self) -> str:
+        """The `p-b`, decoded: the same in all its spellings. It names the account."""
         return unquote(self.cookies["p-b"])
+
+    @property
+    def device(self) -> str:
+        """The id of the device that this account is used from, a UUID (§10.1, §25).
+
+        Derived, so that it is one for each account, and the same after a restart. There is no way
+        back from it to the cookie.
+        """
+        digest = hashlib.sha256(f"device\0{self.secret}".encode()).digest()
+        return str(uuid.UUID(bytes=digest[:16], version=4))

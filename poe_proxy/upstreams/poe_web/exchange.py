@@ -13,6 +13,7 @@ from typing import assert_never
 
 from poe_proxy.chat import Idle, ReplyEvent
 from poe_proxy.errors import (
+    BotFailed,
     PoeProxyError,
     UpstreamError,
     UpstreamInterrupted,
@@ -20,7 +21,7 @@ from poe_proxy.errors import (
     UpstreamUncertain,
     UpstreamUnreachable,
 )
-from poe_proxy.upstreams.base import TICK
+from poe_proxy.upstreams.base import TICK, Permit
 from poe_proxy.upstreams.poe_web import graphql
 from poe_proxy.upstreams.poe_web.channel import Channel
 from poe_proxy.upstreams.poe_web.chats import Chats
@@ -40,6 +41,7 @@ from poe_proxy.upstreams.poe_web.sending import (
 )
 from poe_proxy.upstreams.poe_web.session import Session
 from poe_proxy.upstreams.poe_web.site import Site
+from poe_proxy.upstreams.poe_web.tidying import Tidying
 from poe_proxy.upstreams.poe_web.turn import Item, Turn
 from poe_proxy.upstreams.poe_web.waiting import meanwhile
 
@@ -55,20 +57,24 @@ class Exchange:
         session: Session,
         channel: Channel,
         *,
+        permit: Permit,
         site: Site,
+        tidying: Tidying,
         timeout: float,
         delete_chats: bool = False,
         forget_tickets: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
         label: str = "cookie",
     ) -> None:
-        """*timeout* is the most seconds of silence once the bot has begun.
+        """*tidying* is the account's. *timeout* is the most seconds of silence once the bot has
+        begun.
 
         *forget_tickets* is called when a file's ticket may be why a message failed.
         """
         self._outgoing = outgoing
         self._channel = channel
         self._site = site
+        self._tidying = tidying
         self._timeout = timeout
         self._delete_chats = delete_chats
         self._forget_tickets = forget_tickets
@@ -82,22 +88,37 @@ class Exchange:
         )
         self._mailbox = Mailbox(outgoing.client_nonce, outgoing.chat_nonce)
         self._sending = Sending(
-            outgoing, session, channel, self._mailbox, when_late=self._tidy_up_late, label=label
+            outgoing,
+            session,
+            channel,
+            self._mailbox,
+            permit=permit,
+            when_late=self._answered_late,
+            clock=clock,
+            label=label,
         )
         self._progress = self._sending.progress
         # Whether frames were lost that the history has not been asked for yet.
         self._has_gap = False
+        #: What came of the sending, if the reader had hung up by then.
+        self._late: Outcome | None = None
+        self._is_answered = threading.Event()
 
     def attach(self) -> None:
         """Watch for the answer; raises `UpstreamUnreachable` if there is no websocket."""
         self._channel.attach(self._mailbox)
+        try:
+            self._tidying.enlist(self._hang_up)
+        except UpstreamUnreachable:
+            self._channel.detach(self._mailbox)
+            raise
 
     # ---- the reply
 
     def events(self) -> Generator[ReplyEvent, None, None]:
         """Send, and yield what comes of it; raises `UpstreamError`."""
-        if not self._channel.is_alive:
-            # The message may have waited long for its turn.
+        if not self._channel.is_alive or isinstance(self._progress.state, Over):
+            # The message may have waited long for its turn, and the account may be closed.
             raise UpstreamUnreachable("Poe's websocket broke before the message was sent.")
         clock, turn = self._clock, self._turn
         heard = clock()
@@ -119,7 +140,8 @@ class Exchange:
                     yield event
             if turn.is_over:
                 return
-            news = yield from self._ask_history(clock() - heard)
+            # The wait for the permit is not the bot's silence.
+            news = yield from self._ask_history(clock() - max(heard, self._sending.sent_at))
             if news:
                 heard, is_silent = clock(), False
                 yield from news
@@ -158,7 +180,7 @@ class Exchange:
         turn = self._turn
         answered = self._progress.look(self._clock())
         match answered:
-            case Answered(UpstreamError() as failure, is_certain):
+            case Answered(PoeProxyError() as failure, is_certain):
                 if is_certain:
                     raise failure
                 log.info("%s: %s Watching for the message.", self._label, failure)
@@ -180,7 +202,10 @@ class Exchange:
         return doubt.since + (self._site.limits.shows if is_uncertain else GRACE)
 
     def _broken(self, failure: UpstreamError) -> UpstreamError:
-        """Return what *failure* means once the message was sent: no other token may try it."""
+        """Return what *failure* means: no other token may try what was sent."""
+        self._progress.withdraw()
+        if not self._progress.was_sent:
+            return UpstreamUnreachable(f"The message was not sent. {failure.message}")
         if self._turn.said:
             return UpstreamInterrupted(failure.message)
         return UpstreamUncertain(failure.message)
@@ -197,6 +222,8 @@ class Exchange:
             yield from self._find(doubt)
             return []
         turn = self._turn
+        if turn.is_unfinished(self._clock()):
+            return (yield from self._look_at_end())
         limit = self._timeout if turn.said else self._outgoing.bot.patience
         is_late = quiet > limit
         if not is_late and not (self._has_gap and turn.chat_id is not None):
@@ -227,6 +254,33 @@ class Exchange:
                 lambda: self._channel.replace(generation), name=f"{self._label} new channel"
             )
         return news
+
+    def _look_at_end(self) -> Generator[ReplyEvent, None, list[ReplyEvent]]:
+        """Look whether the bot's message was finished although the websocket did not say so; its
+        job is over. Return what is new.
+
+        Raises the failure if the message stays unfinished, or cannot be seen.
+        """
+        turn, chat_id = self._turn, self._turn.chat_id
+        failure: UpstreamError | None = None
+        news: list[ReplyEvent] = []
+        if chat_id is not None:
+            try:
+                messages = yield from meanwhile(
+                    lambda: self._chats.messages(chat_id), name=f"{self._label} history"
+                )
+            except UpstreamError as unread:
+                log.info("%s: no history: %s", self._label, unread)
+                failure = unread
+            else:
+                now = self._clock()
+                for message in messages or ():
+                    news += turn.feed("messageAdded", message, now)
+        if turn.look_again(self._clock(), has_news=bool(news)):
+            return news
+        if turn.said:
+            raise UpstreamInterrupted("The bot ended in the middle of its message.") from failure
+        raise BotFailed("The bot ended without an answer.") from failure
 
     def _find(self, doubt: Doubtful) -> Generator[ReplyEvent, None, None]:
         """Find out whether the message arrived although its answer is a failure.
@@ -264,16 +318,18 @@ class Exchange:
     def close(self) -> None:
         """Stop the bot if it is still at work, and delete the chat if the settings say so.
 
-        Waits for neither: the requests are sent in a thread of their own.
+        Waits for neither: `Tidying` does both. May be called again, and by another thread.
         """
-        self._channel.detach(self._mailbox)
+        self._tidying.withdraw(self._hang_up)
         turn = self._turn
         turn.chat_id = turn.chat_id or self._mailbox.chat_id
-        match self._progress.abandon():
-            case UnderWay():
-                # The sending thread tidies up as soon as the answer says which chat it is.
-                if turn.chat_id is not None and not turn.is_over:
-                    self._in_background(self._stop)
+        found = self._progress.abandon()
+        if isinstance(found, UnderWay):
+            # The websocket may still say which chat it is, before the answer does.
+            self._tidying.start(self._tidy_up_late)
+            return
+        self._channel.detach(self._mailbox)
+        match found:
             case Abandoned() | Over():
                 pass
             case Answered(Mapping() as edge):
@@ -284,6 +340,11 @@ class Exchange:
             case _:
                 self._tidy_up_soon()
 
+    def _hang_up(self) -> None:
+        """Close the exchange although it is being read: its reader gets a failure."""
+        self._mailbox.put(UpstreamInterrupted("The account was closed before the reply ended."))
+        self.close()
+
     def _tidy_up_soon(self, doubt: object = None) -> None:
         """Tidy up in the background if there is a chat, or may be one in spite of *doubt*."""
         turn = self._turn
@@ -292,39 +353,48 @@ class Exchange:
                 return
         elif not isinstance(doubt, UpstreamUncertain):
             return
-        self._in_background(self._tidy_up)
+        self._tidying.start(self._tidy_up)
 
-    def _tidy_up_late(self, outcome: Outcome) -> None:
-        if isinstance(outcome, Mapping):
-            self._turn.accepted(outcome)
-        elif not isinstance(outcome, UpstreamUncertain) and self._turn.chat_id is None:
+    def _answered_late(self, outcome: Outcome) -> None:
+        self._late = outcome
+        self._is_answered.set()
+        self._mailbox.stop_waiting()
+
+    def _tidy_up_late(self) -> None:
+        """Tidy up behind a message whose answer is still to come."""
+        turn, mailbox = self._turn, self._mailbox
+        try:
+            mailbox.wait_bound(None)
+            if not self._is_answered.is_set():
+                turn.chat_id = mailbox.chat_id
+                if not turn.is_over:
+                    self._stop()
+                self._is_answered.wait()
+        finally:
+            self._channel.detach(mailbox)
+        turn.chat_id = turn.chat_id or mailbox.chat_id
+        if isinstance(self._late, Mapping):
+            turn.accepted(self._late)
+        elif not isinstance(self._late, UpstreamUncertain) and turn.chat_id is None:
             return
         self._tidy_up()
 
     def _tidy_up(self) -> None:
         turn = self._turn
-        try:
-            if turn.chat_id is None:
-                # The chat may exist although the answer did not say so.
-                turn.chat_id = self._find_chat()
-        except PoeProxyError as failure:
-            log.warning("%s: looking for a chat failed: %s", self._label, failure)
+        if turn.chat_id is None:
+            # The chat may exist although the answer did not say so.
+            turn.chat_id = self._tidying.persist(self._find_chat, "looking for a chat")
         if turn.chat_id is None:
             return
         if not turn.is_over:
             self._stop()
         if self._delete_chats:
-            self._do(self._chats.delete)
+            self._do(self._chats.delete, "deleting a chat")
 
     def _stop(self) -> None:
-        self._do(self._chats.stop)
+        self._do(self._chats.stop, "stopping a bot")
 
-    def _do(self, act: Callable[[int], None]) -> None:
-        assert self._turn.chat_id is not None
-        try:
-            act(self._turn.chat_id)
-        except PoeProxyError as failure:
-            log.warning("%s: a chat was not tidied up: %s", self._label, failure)
-
-    def _in_background(self, work: Callable[[], None]) -> None:
-        threading.Thread(target=work, name=f"{self._label} tidying up", daemon=True).start()
+    def _do(self, act: Callable[[int], None], what: str) -> None:
+        chat_id = self._turn.chat_id
+        assert chat_id is not None
+        self._tidying.persist(lambda: act(chat_id), what)

@@ -99,11 +99,18 @@ def refuse_page(status: int, headers: Mapping[str, str], text: str) -> None:
 
 
 def read_answer(
-    operation: str, site: Site, status: int, headers: Mapping[str, str], content: bytes
+    operation: str,
+    site: Site,
+    status: int,
+    headers: Mapping[str, str],
+    content: bytes,
+    *,
+    reading: bool = False,
 ) -> dict[str, Any]:
     """Return the `data` of the answer to *operation*; raise the failure that it reports.
 
-    A failure after which Poe may have acted is an `UpstreamUncertain`.
+    A failure after which Poe may have acted is an `UpstreamUncertain`. *reading* says that there
+    is nothing that it could have done.
     """
     text = content[:4000].decode("utf-8", "replace")
     refuse_page(status, headers, text)
@@ -112,7 +119,8 @@ def read_answer(
     if 400 <= status < 500:
         raise UpstreamProtocolError(f"Poe refused {operation} with {status}.")
     if status >= 500:
-        raise UpstreamUncertain(f"Poe answered {operation} with {status}.")
+        fate = UpstreamOverloaded if reading else UpstreamUncertain
+        raise fate(f"Poe answered {operation} with {status}.")
     try:
         answer = orjson.loads(content)
     except orjson.JSONDecodeError:

@@ -67,9 +67,17 @@ class Mailbox:
         self.chat_id = chat_id
         self._bound.set()
 
-    def wait_bound(self, seconds: float) -> bool:
-        """Wait up to *seconds* until the chat is known; return whether it is."""
-        return self.chat_id is not None or self._bound.wait(seconds)
+    def wait_bound(self, seconds: float | None) -> bool:
+        """Wait up to *seconds* until the chat is known; return whether it is.
+
+        None waits for as long as it takes, or until `stop_waiting`.
+        """
+        self._bound.wait(seconds)
+        return self.chat_id is not None
+
+    def stop_waiting(self) -> None:
+        """End `wait_bound`: there is no need any more to wait for the chat."""
+        self._bound.set()
 
     def put(self, notice: Notice) -> None:
         """Put a notice in."""

@@ -2,12 +2,14 @@
 
 Web protocol sheet §10.1, §17 and §25.
 
+       ┌─────────────── answer ───────────────┐
+       │                                      ▼
     Unsent ─ begin ─▶ UnderWay ─ answer ─▶ Answered ─ look ─▶ Taken ◀──────┐
-                         │                    ├────── look ─▶ NotTaken ◀─┐ │
-                         │                    └────── look ─▶ Doubtful   │ │
-                      abandon                                  ├─ miss ──┘ │
-                         ▼                                     └─ show ────┘
-                     Abandoned ─ answer ─▶ Over ◀─ abandon ─ any other state
+       │                 │                    ├────── look ─▶ NotTaken ◀─┐ │
+    withdraw             │                    └────── look ─▶ Doubtful   │ │
+       │              abandon                                  ├─ miss ──┘ │
+       ▼                 ▼                                     └─ show ────┘
+     Over            Abandoned ─ answer ─▶ Over ◀─ abandon ─ any other state
 """
 
 from __future__ import annotations
@@ -18,22 +20,26 @@ import string
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any, Final, TypeAlias
 
 from poe_proxy.errors import (
     BotNotAllowed,
     BotNotFound,
+    InternalError,
+    PoeProxyError,
     UpstreamError,
     UpstreamUncertain,
     UpstreamUnreachable,
 )
+from poe_proxy.upstreams.base import TICK, Permit
 from poe_proxy.upstreams.poe_web import graphql
 from poe_proxy.upstreams.poe_web.attachments import Attachment
 from poe_proxy.upstreams.poe_web.bots import Bot
 from poe_proxy.upstreams.poe_web.channel import Channel
 from poe_proxy.upstreams.poe_web.graphql import StillRefused
 from poe_proxy.upstreams.poe_web.mailbox import Mailbox
-from poe_proxy.upstreams.poe_web.session import Session
+from poe_proxy.upstreams.poe_web.session import Clearance, Keys, Session
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +50,7 @@ GRACE: Final = 0.3
 _NONCE_LETTERS: Final = string.ascii_letters + string.digits
 
 #: What came of the request: `messageEdgeCreate` of the answer, or a failure.
-Outcome: TypeAlias = Mapping[str, Any] | UpstreamError
+Outcome: TypeAlias = Mapping[str, Any] | PoeProxyError
 
 
 # ---- where a message is
@@ -52,12 +58,12 @@ Outcome: TypeAlias = Mapping[str, Any] | UpstreamError
 
 @dataclass(frozen=True, slots=True)
 class Unsent:
-    """Nothing was sent."""
+    """Nothing was sent: the sending thread waits until it may send."""
 
 
 @dataclass(frozen=True, slots=True)
 class UnderWay:
-    """The request is being sent, and its answer is not here yet."""
+    """The request was sent, and its answer is not here yet, or it will be repeated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +84,14 @@ class Taken:
 class Doubtful:
     """The answer is a failure, but the message may have arrived all the same (§25)."""
 
-    failure: UpstreamError
+    failure: PoeProxyError
     #: When the reader looked at the answer.
     since: float
 
 
 @dataclass(frozen=True, slots=True)
 class NotTaken:
-    """Poe does not have the message: its answer says so, or the message was looked for in vain."""
+    """Poe does not have the message: its answer says so, or a search for it found nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,11 +111,13 @@ class Progress:
     """The state of one message; the arrows of the picture above are its verbs.
 
     A verb that has no arrow from the present state changes nothing. The sending thread calls
-    `answer`, the reader all the others; either may do so at any time.
+    `begin` and `answer`, the reader all the others; either may do so at any time.
     """
 
     def __init__(self, state: State | None = None) -> None:
         self._state = state or Unsent()
+        #: Whether the request ever went out.
+        self.was_sent = False
         self._lock = threading.Lock()
 
     @property
@@ -117,15 +125,23 @@ class Progress:
         """Where the message is now."""
         return self._state
 
-    def begin(self) -> None:
-        """Note that the request goes out."""
-        self._move(Unsent, UnderWay())
+    def begin(self) -> bool:
+        """Note that the request goes out. Return whether it may: the reader is still there."""
+        with self._lock:
+            if isinstance(self._state, Unsent):
+                self._state = UnderWay()
+                self.was_sent = True
+            return isinstance(self._state, UnderWay)
+
+    def withdraw(self) -> None:
+        """Note that the request is not to go out any more."""
+        self._move(Unsent, Over())
 
     def answer(self, answered: Answered) -> bool:
         """Note the answer. Return whether the reader is still there to look at it."""
         with self._lock:
             match self._state:
-                case UnderWay():
+                case Unsent() | UnderWay():
                     self._state = answered
                     return True
                 case Abandoned():
@@ -138,7 +154,7 @@ class Progress:
             answered = self._state
             if not isinstance(answered, Answered):
                 return None
-            if not isinstance(answered.outcome, UpstreamError):
+            if not isinstance(answered.outcome, PoeProxyError):
                 self._state = Taken()
             elif answered.is_certain:
                 self._state = NotTaken()
@@ -214,7 +230,7 @@ class Outgoing:
 
 
 class Sending:
-    """Sends one message, and once more if Poe certainly did nothing."""
+    """Sends one message, and again if Poe certainly did nothing; each time with a permit."""
 
     def __init__(
         self,
@@ -223,21 +239,29 @@ class Sending:
         channel: Channel,
         mailbox: Mailbox,
         *,
+        permit: Permit,
         when_late: Callable[[Outcome], None],
+        clock: Callable[[], float],
         label: str,
     ) -> None:
         """*when_late* is called with the outcome if the reader hung up before it was here."""
         self.progress = Progress()
+        #: When the message last went out; inf while it waits until it may: that silence is not
+        #: the bot's.
+        self.sent_at = inf
         self._outgoing = outgoing
         self._session = session
         self._channel = channel
         self._mailbox = mailbox
+        self._permit = permit
         self._when_late = when_late
+        self._clock = clock
         self._label = label
+        #: Which of the channels the message last named.
+        self._generation = 0
 
     def start(self) -> None:
         """Send, in a thread of its own. The mailbox wakes its reader when the answer is here."""
-        self.progress.begin()
         threading.Thread(target=self._run, name=f"{self._label} sending", daemon=True).start()
 
     def _run(self) -> None:
@@ -245,11 +269,17 @@ class Sending:
             answered = self._ask()
         except Exception:
             log.exception("%s: sending failed", self._label)
-            fault = UpstreamUncertain("A fault of the proxy while it sent the message.")
-            answered = Answered(fault, is_certain=False)
+            answered = (
+                Answered(
+                    UpstreamUncertain("A fault of the proxy while it sent the message."),
+                    is_certain=False,
+                )
+                if self.progress.was_sent
+                else Answered(InternalError("A fault of the proxy before it sent the message."))
+            )
         if self.progress.answer(answered):
             self._mailbox.wake()
-        else:
+        elif self.progress.was_sent:
             self._when_late(answered.outcome)
 
     def _ask(self) -> Answered:
@@ -257,9 +287,11 @@ class Sending:
             edge = self._post_twice().get("messageEdgeCreate")
             if not isinstance(edge, dict):
                 raise UpstreamUncertain("Poe's answer to the message says nothing about it.")
-        except UpstreamError as failure:
-            # Without a connection nothing was sent. Any other failure leaves a doubt (§25).
-            return Answered(failure, is_certain=isinstance(failure, UpstreamUnreachable))
+        except PoeProxyError as failure:
+            # Without a permit or a connection nothing was sent. Any other failure leaves a
+            # doubt (§25).
+            is_certain = not self.progress.was_sent or isinstance(failure, UpstreamUnreachable)
+            return Answered(failure, is_certain=is_certain)
         status = edge.get("status") or "success"
         if status == "success":
             return Answered(edge)
@@ -274,12 +306,12 @@ class Sending:
         return refusal
 
     def _post_twice(self) -> dict[str, Any]:
-        generation = self._channel.generation
         try:
             return self._post()
         except StillRefused:
             # Poe may have forgotten the channel that the message names.
-            if self._may_repeat() and self._channel.replace(generation) and self._may_repeat():
+            self._mailbox.wait_bound(GRACE)
+            if self._may_go() and self._channel.replace(self._generation):
                 return self._post()
             raise
 
@@ -290,11 +322,58 @@ class Sending:
             outgoing.variables(),
             reading=False,
             files=() if outgoing.bot.uploads_ahead else outgoing.files,
-            may_repeat=self._may_repeat,
+            clear=self._clear,
+            when_answered=self._permit.arrived,
         )
 
-    def _may_repeat(self) -> bool:
-        """Whether nothing shows that the message arrived, in spite of the answer."""
-        return not self._mailbox.wait_bound(GRACE) and not isinstance(
-            self.progress.state, Abandoned
-        )
+    # ---- when it may go out
+
+    def _clear(self) -> Clearance:
+        """Wait until the message may go out; return what it may go out with, this one time.
+
+        The permit comes last, so that what it grants is sent at once. If keys or channel change
+        in that very moment, it is lost: better than a request that is refused, or is answered
+        on a channel that is no longer read.
+
+        Raises `UpstreamUncertain` if the message must not go out any more.
+        """
+        self.sent_at = inf
+        if self.progress.was_sent:
+            self._mailbox.wait_bound(GRACE)
+        while True:
+            self._check()
+            keys = self._session.ready_keys()
+            self._check()
+            if not self._channel.wait_open(TICK):
+                continue
+            if self._has_permit(keys):
+                opened = self._channel.opened()
+                if opened is not None and self._session.are_good(keys):
+                    break
+        self._check()
+        if not self.progress.begin():
+            raise self._too_late()
+        self._generation = opened.generation
+        self.sent_at = self._clock()
+        return Clearance(keys, opened.name)
+
+    def _has_permit(self, keys: Keys) -> bool:
+        """Wait for the permit; return False without one if *keys* or channel change meanwhile."""
+        for _ in self._permit():
+            self._check()
+            if not self._session.are_good(keys) or self._channel.opened() is None:
+                return False
+        return True
+
+    def _check(self) -> None:
+        """Raise if the message must not go out, or not again."""
+        if not self._may_go():
+            raise self._too_late()
+
+    def _may_go(self) -> bool:
+        """Whether there is a reader, and nothing shows that Poe has the message already."""
+        is_left = isinstance(self.progress.state, Abandoned | Over)
+        return not is_left and not (self.progress.was_sent and self._mailbox.chat_id is not None)
+
+    def _too_late(self) -> UpstreamError:
+        return UpstreamUncertain("The message is not sent again: Poe may have it after all.")

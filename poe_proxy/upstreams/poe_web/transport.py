@@ -6,7 +6,7 @@ Nothing is known of accounts here: their cookies come as a header, and go back w
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http.cookiejar import DefaultCookiePolicy
 from typing import Final
@@ -69,10 +69,12 @@ class Transport:
         *,
         reading: bool,
         limit: float,
+        when_answered: Callable[[], None] = lambda: None,
     ) -> Response:
         """Return the whole response, whatever its status; no redirect is followed.
 
-        *reading* says that the request changes nothing at Poe. Raises `UpstreamUnreachable` if
+        *reading* says that the request changes nothing at Poe. *when_answered* is called as soon
+        as the answer begins: the request has arrived by then. Raises `UpstreamUnreachable` if
         the request was not sent, and `UpstreamUncertain` if its response was lost, or was not
         complete after *limit* seconds; if the request only reads, that is an `UpstreamTimeout`.
         """
@@ -88,6 +90,7 @@ class Transport:
             ) as response:
                 if response.status_code == 407:
                     raise UpstreamUnreachable("The proxy wants another login (407).")
+                when_answered()
                 return Response(
                     response.status_code,
                     response.headers,
@@ -122,4 +125,4 @@ def _failure(failure: requests.RequestException, *, reading: bool) -> UpstreamEr
         return UpstreamUnreachable(f"Poe cannot be reached ({trouble.name}).")
     if trouble.timed_out and reading:
         return UpstreamTimeout("Poe did not answer in time.")
-    return UpstreamUncertain(f"The connection to Poe broke before it answered ({trouble.name}).")
+    return UpstreamUncertain(f"The connection to Poe {trouble.words} before it answered.")

@@ -20,6 +20,8 @@ from poe_proxy.upstreams.poe_web.graphql import failed_state
 #: message after its job's end.
 AFTER_MESSAGE: Final = 1.0
 AFTER_JOB: Final = 2.0
+#: How often the history is asked for a message that stays unfinished after its job's end.
+LOOKS: Final = 2
 
 _NOT_OF_THE_BOT: Final = frozenset({"human", "chat_break", "pacarana"})
 _JOB_GOES_ON: Final = frozenset({"not_started", "running"})
@@ -113,6 +115,8 @@ class Turn:
     _job_over: bool = False
     #: When the turn ends unless something else comes before.
     _ends_at: float | None = None
+    #: How often the history had nothing new about an unfinished message.
+    _looks: int = 0
 
     @property
     def has_begun(self) -> bool:
@@ -173,7 +177,7 @@ class Turn:
             yield from self._end_if_complete(now)
         elif state == "incomplete":
             self._complete.discard(number)
-            self._ends_at = None
+            self._ends_at = now + AFTER_JOB if self._job_over else None
 
     def _complaint(self, number: int, message: Mapping[str, Any]) -> str:
         """Return what a failed message says about its failure, never what the bot said before."""
@@ -191,11 +195,14 @@ class Turn:
             yield Replaced(whole)
         self.said = whole
 
+    @property
+    def _is_complete(self) -> bool:
+        return bool(self.texts) and self._complete >= self.texts.keys()
+
     def _end_if_complete(self, now: float) -> Iterator[ReplyEvent]:
-        is_complete = bool(self.texts) and self._complete >= self.texts.keys()
-        if is_complete and (self._job_over or not self.jobs_are_reported):
+        if self._is_complete and (self._job_over or not self.jobs_are_reported):
             yield from self._end()
-        elif is_complete:
+        elif self._is_complete:
             self._ends_at = now + AFTER_MESSAGE
         elif self._job_over:
             self._ends_at = now + AFTER_JOB
@@ -205,15 +212,35 @@ class Turn:
 
         Raises `BotFailed` if the bot's job is over but it never said a word.
         """
-        if self.is_over or self._ends_at is None or now < self._ends_at:
+        if not self._is_due(now) or self.is_unfinished(now):
             return
         if not self.has_begun:
             self.is_over = True
             raise BotFailed("The bot ended without an answer.")
         yield from self._end()
 
+    def _is_due(self, now: float) -> bool:
+        return not self.is_over and self._ends_at is not None and now >= self._ends_at
+
+    def is_unfinished(self, now: float) -> bool:
+        """Whether the bot's job was over a while ago, and its message never became complete.
+
+        Then the history has to say how it ended, or whether the bot goes on.
+        """
+        return self._is_due(now) and self.has_begun and not self._is_complete
+
+    def look_again(self, now: float, *, has_news: bool) -> bool:
+        """Note that the history was asked for an unfinished message.
+
+        Return whether the turn goes on: it is over, or *has_news*, or another look is due later.
+        """
+        self._looks = 0 if has_news else self._looks + 1
+        if not self._is_complete:
+            self._ends_at = now + AFTER_JOB
+        return self.is_over or self._looks < LOOKS
+
     def next_due(self) -> float | None:
-        """Return when `due` has something to do; None if it is not known."""
+        """Return when `due` has something to do, or the history; None if it is not known."""
         return None if self.is_over else self._ends_at
 
     def _end(self) -> Iterator[ReplyEvent]:

@@ -9,7 +9,7 @@ import orjson
 from requests.structures import CaseInsensitiveDict
 
 from poe_proxy.chat import ChatRequest, Idle, ReplyEvent
-from poe_proxy.upstreams.base import TICK
+from poe_proxy.upstreams.base import TICK, Permit
 from poe_proxy.upstreams.poe_api import PoeApi, client
 from poe_proxy.upstreams.poe_api.wire import End, Head, Received
 from tests.fakes import Clock
@@ -116,16 +116,21 @@ WHOLE = orjson.dumps(
 )
 
 
-class Turns:
-    """Permits to send, given at once or after so many signs of life; it counts them."""
+class Turns(Permit):
+    """Permits to send, given at once or after so many signs of life; it counts them, and what
+    arrived."""
 
     def __init__(self, idle: int = 0) -> None:
         self.idle = idle
         self.taken = 0
+        self.arrivals = 0
 
     def __call__(self) -> Generator[Idle, None, None]:
         yield from [Idle()] * self.idle
         self.taken += 1
+
+    def arrived(self) -> None:
+        self.arrivals += 1
 
 
 def reply(api: PoeApi, chat: ChatRequest, bot: str) -> Generator[ReplyEvent, None, None]:

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from contextlib import suppress
 
 import pytest
 
 from poe_proxy.chat import Done, Idle, Text, Tool, Usage
-from poe_proxy.errors import NoTokenFree, ParameterRefused, ToolsRefused
+from poe_proxy.errors import (
+    NoTokenFree,
+    ParameterRefused,
+    ToolsRefused,
+    UpstreamError,
+    UpstreamInterrupted,
+    UpstreamUncertain,
+    UpstreamUnreachable,
+)
 from poe_proxy.upstreams.base import Abilities
 from poe_proxy.upstreams.poe_api import PoeApi
 from poe_proxy.upstreams.poe_api.wire import Received
@@ -181,10 +190,43 @@ def test_a_turn_that_does_not_come(make: Make) -> None:
     """Nothing is sent; why it did not come passes through."""
     api, wire = make(ANSWER)
 
-    def never() -> Generator[Idle, None, None]:
-        yield Idle()
-        raise NoTokenFree("All of them are resting.")
+    class Never(Turns):
+        def __call__(self) -> Generator[Idle, None, None]:
+            yield Idle()
+            raise NoTokenFree("All of them are resting.")
 
     with pytest.raises(NoTokenFree):
-        list(api.reply(ask(), "Bot", never))
+        list(api.reply(ask(), "Bot", Never()))
     assert [] == wire.sent
+
+
+@pytest.mark.parametrize(
+    ("scripts", "arrivals"),
+    [
+        ([ANSWER], 1),
+        ([error(503)], 1),
+        ([unknown("temperature"), ANSWER], 2),
+        ([[UpstreamUncertain("x")]], 0),
+        ([[UpstreamUnreachable("x")]], 0),
+        ([[3.0, head(), UpstreamInterrupted("x")]], 1),
+    ],
+)
+def test_what_was_sent_has_arrived_once_its_answer_begins(
+    make: Make, scripts: list[list[Received | float]], arrivals: int
+) -> None:
+    """Each request once, with the head of its answer, whatever the answer is."""
+    api, _ = make(*scripts)
+    turns = Turns()
+    with suppress(UpstreamError):
+        list(api.reply(ask(temperature=1.0), "Bot", turns))
+
+    assert arrivals == turns.arrivals
+
+
+def test_an_arrival_is_noted_before_the_first_word(make: Make) -> None:
+    """With the first byte, not with the end: until then a use counts as one on its way."""
+    api, _ = make([head(), 3.0, *ANSWER[1:]])
+    turns = Turns()
+    first = next(api.reply(ask(), "Bot", turns))
+
+    assert (Idle(), 1) == (first, turns.arrivals)

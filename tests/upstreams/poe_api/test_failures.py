@@ -13,6 +13,7 @@ from requests.structures import CaseInsensitiveDict
 from poe_proxy import errors
 from poe_proxy.errors import (
     BotFailed,
+    BotFailedEarly,
     BotLimited,
     BotNotAllowed,
     BotNotFound,
@@ -65,7 +66,7 @@ def refused(status: int, error: Any, **headers: str) -> UpstreamError:
         (418, UpstreamRefused),
         (422, ParameterRefused),
         (429, TokenLimited),
-        (500, BotFailed),
+        (500, BotFailedEarly),
         (502, UpstreamOverloaded),
         (503, UpstreamOverloaded),
         (504, UpstreamTimeout),
@@ -103,6 +104,16 @@ def test_the_status_decides_without_words(status: int, content: bytes) -> None:
     assert type(refused(status, {"message": "x"})) is type(failure)
     assert str(status) in failure.message
     assert "<" not in failure.message
+
+
+def test_only_a_status_of_500_means_that_nothing_was_said() -> None:
+    """Poe calls it safe to ask again then (§9.1); an error within a stream may follow words."""
+    error = {"code": 500, "type": "provider_error", "message": "Error from OpenAI: oh."}
+
+    assert BotFailedEarly is type(refused(500, error))
+    assert BotFailedEarly is type(of_answer(500, {}, b"<html>500</html>"))
+    assert BotFailed is type(of_event(error))
+    assert BotFailed is type(refused(520, error))
 
 
 def test_a_page_instead_of_an_answer() -> None:
@@ -201,7 +212,7 @@ RECORDED: list[tuple[int, dict[str, Any], type[UpstreamError], str | None]] = [
         BotLimited,
         None,
     ),
-    (500, {"type": "provider_error", "message": "Error from OpenAI: oh."}, BotFailed, None),
+    (500, {"type": "provider_error", "message": "Error from OpenAI: oh."}, BotFailedEarly, None),
     (
         400,
         {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import struct
 import threading
 import time
 from collections.abc import Iterator
@@ -429,6 +430,12 @@ def reset(visitor: Visitor) -> None:
     visitor.request()
 
 
+def reset_hard(visitor: Visitor) -> None:
+    """As something on the way does that has forgotten the connection."""
+    visitor.request()
+    visitor.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
 def nonsense(visitor: Visitor) -> None:
     visitor.request()
     visitor.send(b"SSH-2.0-OpenSSH\r\n\r\n")
@@ -482,6 +489,25 @@ def test_how_far_we_had_come_decides(
     assert said == body(found)
     assert "127.0.0.1" not in str(found[-1])
     assert SECRET not in str(found[-1])
+
+
+@pytest.mark.parametrize(
+    ("handler", "words"),
+    [
+        (reset_hard, "The connection to Poe's API was reset before it answered."),
+        (reset, "The connection to Poe's API was closed before it answered."),
+        (nonsense, "The connection to Poe's API broke (ProtocolError) before it answered."),
+        (half_a_stream, "Poe's reply broke off: the connection was closed before its end."),
+    ],
+)
+def test_what_became_of_the_connection_is_said(handler: Handler, words: str) -> None:
+    """A connection that is reset does not mean that Poe has too much to do."""
+    with Server(handler) as server:
+        wire = to(server)
+        *_, failure = received(post(wire))
+        wire.close()
+
+    assert words == str(failure)
 
 
 def unused() -> str:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+import threading
+from collections.abc import Callable
+from threading import Semaphore
 from typing import Any
 
-from poe_proxy.chat import Idle
+from poe_proxy.errors import UpstreamUnreachable
+from poe_proxy.upstreams.poe_web.channel import Opened
 from poe_proxy.upstreams.poe_web.mailbox import Mailbox
+from poe_proxy.upstreams.poe_web.session import Keys
 from poe_proxy.upstreams.poe_web.turn import Item
 
 from .test_turn import bot, frame, read_frame
@@ -18,8 +22,17 @@ class FakeSession:
     def __init__(self, **answers: Callable[[], Any]) -> None:
         self.answers = answers
         self.calls: list[str] = []
+        self.keys = Keys("a form key", None)
 
-    def call(self, operation: str, variables: Any, **_: Any) -> Any:
+    def ready_keys(self) -> Keys:
+        return self.keys
+
+    def are_good(self, keys: Keys) -> bool:
+        return keys is self.keys
+
+    def call(self, operation: str, variables: Any, **options: Any) -> Any:
+        if clear := options.get("clear"):
+            clear()
         self.calls.append(operation)
         return self.answers[operation]()
 
@@ -44,6 +57,14 @@ class FakeChannel:
     def detach(self, mailbox: Mailbox) -> None:
         self.is_watched = False
 
+    def opened(self) -> Opened | None:
+        return Opened("a channel", self.generation) if self.is_alive else None
+
+    def wait_open(self, seconds: float) -> bool:
+        if not self.is_alive:
+            raise UpstreamUnreachable("gone")
+        return True
+
     def replace(self, generation: int) -> bool:
         return False
 
@@ -67,6 +88,16 @@ def say_it_all(channel: FakeChannel) -> None:
     channel.say("jobUpdated", {"state": "completed"})
 
 
-def at_once() -> Generator[Idle, None, None]:
-    """The permit to send of an account that is not in use."""
-    yield from ()
+class Door:
+    """A lock that counts the threads that came to it."""
+
+    def __init__(self) -> None:
+        self.visitors = Semaphore(0)
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        self.visitors.release()
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()

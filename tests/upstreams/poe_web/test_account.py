@@ -4,12 +4,31 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Generator
-from threading import Semaphore
 
 import pytest
 
 from poe_proxy.chat import ChatRequest, Idle, ImagePart, Message
-from poe_proxy.errors import NoTokenFree, TokenRejected, UpstreamError
+from poe_proxy.errors import (
+    BotNotAllowed,
+    BotNotFound,
+    InvalidRequest,
+    LoginFailed,
+    NoTokenFree,
+    PartRefused,
+    PoeProxyError,
+    PromptTooLong,
+    TokenLimited,
+    TokenRejected,
+    UpstreamBlocked,
+    UpstreamChanged,
+    UpstreamError,
+    UpstreamOverloaded,
+    UpstreamProtocolError,
+    UpstreamRefused,
+    UpstreamTimeout,
+    UpstreamUncertain,
+    UpstreamUnreachable,
+)
 from poe_proxy.net.background import Background
 from poe_proxy.net.fetching import Fetched
 from poe_proxy.upstreams.base import Abilities
@@ -18,7 +37,8 @@ from poe_proxy.upstreams.poe_web.attachments import Attachment
 from poe_proxy.upstreams.poe_web.credentials import Credentials
 from poe_proxy.upstreams.poe_web.site import Site
 
-from .fakes import FakeChannel, FakeSession, at_once
+from ...fakes import AtOnce, at_once
+from .fakes import Door, FakeChannel, FakeSession, failing
 
 
 def asking(*urls: str) -> ChatRequest:
@@ -102,34 +122,20 @@ def test_nothing_is_sent_without_the_permit() -> None:
     session = FakeSession(HandleBotLandingPageQuery=lambda: {"bot": {}})
     web._session, web._channel = session, channel
 
-    def never() -> Generator[Idle, None, None]:
-        assert channel.is_watched
-        yield Idle()
-        raise NoTokenFree("Not in time.")
+    class Never(AtOnce):
+        def __call__(self) -> Generator[Idle, None, None]:
+            assert channel.is_watched
+            yield Idle()
+            raise NoTokenFree("Not in time.")
 
-    with pytest.raises(NoTokenFree):
-        list(web.reply(asking(), "Assistant", never))
+    with pytest.raises(NoTokenFree, match="Not in time"):
+        list(web.reply(asking(), "Assistant", Never()))
 
     assert ["HandleBotLandingPageQuery"] == session.calls
     assert not channel.is_watched
 
 
 # ---- logging in
-
-
-class Door:
-    """The lock before the login, which counts the threads that came to it."""
-
-    def __init__(self) -> None:
-        self.visitors = Semaphore(0)
-        self._lock = threading.Lock()
-
-    def __enter__(self) -> None:
-        self.visitors.release()
-        self._lock.acquire()
-
-    def __exit__(self, *_: object) -> None:
-        self._lock.release()
 
 
 def log_in_at_once(
@@ -146,7 +152,7 @@ def log_in_at_once(
             raise failure
         return FakeChannel()
 
-    web._opening = door
+    web._login._lock = door
     web._open_channel = open_channel
     waiting = [Background(web._log_in) for _ in range(times)]
     assert all(one.wait(60) for one in waiting)
@@ -162,7 +168,7 @@ def test_of_many_that_wait_for_a_login_one_tries() -> None:
     assert 1 == asked
 
 
-def test_of_many_that_wait_for_a_login_all_hear_of_its_failure() -> None:
+def test_of_many_that_wait_for_a_login_all_get_its_failure() -> None:
     """Each gets an exception of its own; a later login is tried anew."""
     web = account()
     refusal = TokenRejected("Poe does not accept this cookie any more.")
@@ -176,3 +182,128 @@ def test_of_many_that_wait_for_a_login_all_hear_of_its_failure() -> None:
     assert 5 == len({id(one) for one in failures})
     assert 1 == asked
     assert 1 == log_in_at_once(web, 1)[1]
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        UpstreamProtocolError("Poe's form key cannot be computed: the scripts loop"),
+        UpstreamOverloaded("Poe answers / with 502."),
+        UpstreamTimeout("Poe did not answer in time."),
+        UpstreamUncertain("reset"),
+    ],
+)
+def test_an_account_without_a_login_is_left_for_another_one(failure: UpstreamError) -> None:
+    """No message was sent, whatever went wrong; the message says what it was."""
+    (login,), _ = log_in_at_once(account(), 1, failure)
+    with pytest.raises(LoginFailed) as raised:
+        login.result()
+
+    assert raised.value.another_token
+    assert (failure.message, "upstream_login") == (raised.value.message, raised.value.code)
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        TokenRejected("the login page"),
+        TokenLimited("429", retry_after=90),
+        UpstreamBlocked("a challenge"),
+        UpstreamUnreachable("no route"),
+        UpstreamChanged("a new hash"),
+    ],
+)
+def test_a_login_that_fails_for_a_known_reason_says_so(failure: UpstreamError) -> None:
+    """These say by themselves what they mean for the account."""
+    (login,), _ = log_in_at_once(account(), 1, failure)
+    with pytest.raises(type(failure)) as raised:
+        login.result()
+
+    assert failure.retry_after == raised.value.retry_after
+
+
+# ---- what comes before the message
+
+
+def before_the_message(step: str, failure: Exception) -> PoeWeb:
+    """An account that is logged in, and whose *step* fails."""
+
+    class Session(FakeSession):
+        def upload(self, file: Attachment) -> str:
+            raise failure
+
+    look_up = failing(failure) if step == "the look-up" else lambda: {"bot": {}}
+    web = account()
+    web._session = Session(HandleBotLandingPageQuery=look_up)
+    web._channel = FakeChannel()
+    return web
+
+
+STEPS = pytest.mark.parametrize("step", ["the look-up", "the upload"])
+
+
+@STEPS
+@pytest.mark.parametrize(
+    "failure",
+    [
+        UpstreamTimeout("Poe did not answer in time."),
+        UpstreamUncertain("The connection to Poe was reset before it answered."),
+        UpstreamOverloaded("Poe answered with 502."),
+        UpstreamProtocolError("Poe took a file and gave no ticket for it."),
+        UpstreamRefused("Poe refused HandleBotLandingPageQuery: no."),
+    ],
+)
+def test_an_account_that_fails_before_the_message_is_left_for_another_one(
+    step: str, failure: UpstreamError
+) -> None:
+    """The bot could not be looked up, or a file not be uploaded, so no message was sent."""
+    web = before_the_message(step, failure)
+    with pytest.raises(LoginFailed) as raised:
+        list(web.reply(asking("data:image/png,1"), "Assistant", at_once))
+
+    assert raised.value.another_token
+    assert (failure.message, "upstream_login") == (raised.value.message, raised.value.code)
+    assert ["HandleBotLandingPageQuery"] == web._session.calls
+
+
+@STEPS
+@pytest.mark.parametrize(
+    "failure",
+    [
+        BotNotFound("no such bot"),
+        BotNotAllowed("not for this account"),
+        PartRefused("no such image"),
+        PromptTooLong("413"),
+        InvalidRequest("not an image"),
+        TokenRejected("the login page"),
+        TokenLimited("429", retry_after=90),
+        UpstreamBlocked("a challenge"),
+        UpstreamUnreachable("no route"),
+        UpstreamChanged("a new hash"),
+    ],
+)
+def test_what_fails_before_the_message_for_a_known_reason_says_so(
+    step: str, failure: PoeProxyError
+) -> None:
+    """These say by themselves whose trouble it is: the client's, the bot's or the account's."""
+    web = before_the_message(step, failure)
+    with pytest.raises(type(failure)) as raised:
+        list(web.reply(asking("data:image/png,1"), "Assistant", at_once))
+
+    assert failure.retry_after == raised.value.retry_after
+
+
+# ---- the device
+
+
+def test_each_account_has_a_device_of_its_own_for_ever() -> None:
+    """It follows from the account, unless it is given."""
+    site = Site.load()
+    devices = [
+        PoeWeb(Credentials.parse(text), site=site, to_prompt=lambda _: "")._device
+        for text in ("p-b=a%3D", "p-b=a=; p-lat=x", "p-b=b")
+    ]
+
+    assert devices[0] == devices[1] != devices[2]
+    given = PoeWeb(Credentials.parse("a"), site=site, to_prompt=lambda _: "", device="given")
+    assert "given" == given._device

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -9,7 +10,7 @@ import pytest
 import websocket
 
 from poe_proxy.errors import UpstreamError, UpstreamUnreachable
-from poe_proxy.upstreams.poe_web.channel import Channel
+from poe_proxy.upstreams.poe_web.channel import Channel, Opened
 from poe_proxy.upstreams.poe_web.mailbox import Mailbox, Resync
 from poe_proxy.upstreams.poe_web.pages import ChannelData
 from poe_proxy.upstreams.poe_web.site import Site
@@ -64,13 +65,18 @@ class Wires:
         return one
 
 
-def channel(wires: Wires, *mailboxes: Mailbox, renew: Any = data) -> Channel:
+def channel(
+    wires: Wires,
+    *mailboxes: Mailbox,
+    renew: Any = data,
+    when_open: Callable[[str], None] = lambda _: None,
+) -> Channel:
     """A channel whose reader runs here, when a test says so."""
     made = Channel.__new__(Channel)
     real = Channel._run
     Channel._run = lambda self: None
     try:
-        made.__init__(data(), wires, SITE, renew=renew, label="test")
+        made.__init__(data(), wires, SITE, renew=renew, when_open=when_open, label="test")
     finally:
         Channel._run = real
     for mailbox in mailboxes:
@@ -220,3 +226,73 @@ def test_a_closed_channel_stays_closed() -> None:
     made._run()
 
     assert not made.is_alive
+
+
+# ---- whether a message may go out
+
+
+class Gates(Wires):
+    """Says what is open each time that a websocket is about to be opened."""
+
+    def __init__(self, *wires: Wire | UpstreamError) -> None:
+        super().__init__(*wires)
+        self.channel: Channel | None = None
+        self.seen: list[Opened | None] = []
+
+    def open(self, data: ChannelData, min_seq: int) -> Wire:
+        if self.channel is not None:
+            self.seen.append(self.channel.opened())
+        return super().open(data, min_seq)
+
+
+def test_a_channel_is_open_while_its_websocket_is() -> None:
+    """Nothing is open while it is opened again, nor once it is dead."""
+    wires = Gates(Wire(), Wire())
+    made = wires.channel = channel(wires, *boxes())
+    assert Opened(data().name, 0) == made.opened()
+    assert made.wait_open(0)
+    made._run()
+
+    assert {None} == set(wires.seen)
+    assert made.opened() is None
+    with pytest.raises(UpstreamUnreachable):
+        made.wait_open(0)
+
+
+def test_a_new_channel_is_named_only_once_its_websocket_is_open() -> None:
+    """It is subscribed before, but what is sent by it then would not be heard."""
+    fresh = ChannelData(name="new", hash="9", box="b", base_host="poe.com", min_seq=500)
+    named: list[tuple[str, int]] = []
+    wires = Gates(Wire(b'{"error":"missed_messages"}'), Wire())
+    made = wires.channel = channel(
+        wires,
+        *boxes(),
+        renew=lambda: fresh,
+        when_open=lambda name: named.append((name, len(wires.opened))),
+    )
+    made._run()
+
+    assert [(data().name, 1), ("new", 2)] == named[:2]
+
+
+def test_a_channel_that_is_to_be_replaced_is_not_open() -> None:
+    """From the moment on that a reply asks for a new one, until that is there."""
+    fresh = ChannelData(name="new", hash="9", box="b", base_host="poe.com", min_seq=500)
+    named: list[str] = []
+    wires = Wires(Wire(), Wire())
+    made = channel(wires, *boxes(), renew=lambda: fresh, when_open=named.append)
+    made._is_unwanted = True
+
+    assert made.opened() is None
+    assert not made.wait_open(0)
+    made._run()
+    assert [data().name, "new"] == named[:2]
+
+
+def test_a_channel_that_is_to_be_replaced_while_it_is_opened_again_is_not_open() -> None:
+    """The old one is not used any more, though its websocket is there again."""
+    made = channel(Wires(Wire()), *boxes())
+    made._is_unwanted = True
+    made._install(Wire(), None)
+
+    assert made.opened() is None

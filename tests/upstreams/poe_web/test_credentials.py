@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import uuid
+
 import pytest
 
 from poe_proxy.upstreams.poe_web.credentials import Credentials
@@ -75,3 +77,20 @@ def test_credentials_do_not_show_themselves() -> None:
 
     assert "secret" not in shown
     assert "000" not in shown
+
+
+def test_an_account_is_named_by_its_decoded_cookie() -> None:
+    """The same in all spellings."""
+    spellings = ["Ab1%3D%3D", "p-b=Ab1==", "p-lat=x; p-b=Ab1%3D="]
+
+    assert {"Ab1=="} == {Credentials.parse(text).secret for text in spellings}
+
+
+def test_a_device_belongs_to_its_account() -> None:
+    """It is a UUID of version 4 that follows from the account, so it outlives the process."""
+    devices = [Credentials.parse(text).device for text in ("Ab1%3D", "p-b=Ab1=", "other")]
+
+    assert devices[0] == devices[1] != devices[2]
+    assert "89cab3cf-de35-425a-ae73-02bca4288cc7" == devices[0]
+    assert (4, uuid.RFC_4122) == (uuid.UUID(devices[0]).version, uuid.UUID(devices[0]).variant)
+    assert "Ab1" not in devices[0]

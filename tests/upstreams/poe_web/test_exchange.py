@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any
 
 import pytest
 
 from poe_proxy import errors
 from poe_proxy.chat import Done, Idle, ReplyEvent, Text
+from poe_proxy.upstreams.base import Permit
 from poe_proxy.upstreams.poe_web import sending
 from poe_proxy.upstreams.poe_web.bots import Bot
 from poe_proxy.upstreams.poe_web.exchange import Exchange
 from poe_proxy.upstreams.poe_web.graphql import ServerError
-from poe_proxy.upstreams.poe_web.sending import GRACE, Answered, Doubtful, Outgoing, Taken
+from poe_proxy.upstreams.poe_web.sending import GRACE, Answered, Doubtful, Outgoing, Taken, Unsent
 from poe_proxy.upstreams.poe_web.site import Site
+from poe_proxy.upstreams.poe_web.tidying import Tidying
 
-from ...fakes import Clock, until
+from ...fakes import AtOnce, Clock, at_once, until
 from .fakes import FakeChannel, FakeSession, failing, say_it_all
 from .test_turn import bot
 
@@ -32,12 +34,16 @@ def exchange(
     tickets: Sequence[str] = (),
     forget: Callable[[], None] = lambda: None,
     clock: Callable[[], float] = time.monotonic,
+    permit: Permit = at_once,
+    tidying: Tidying | None = None,
 ) -> Exchange:
     made = Exchange(
         Outgoing(Bot("Assistant", 60.0), "prompt", "device", tickets=tickets),
         session,
         channel,
+        permit=permit,
         site=site or Site.load(),
+        tidying=tidying or Tidying(label="cookie"),
         timeout=60.0,
         delete_chats=delete_chats,
         forget_tickets=forget,
@@ -52,6 +58,12 @@ def quick() -> Site:
     site = Site.load()
     object.__setattr__(site.limits, "shows", 0.2)
     return site
+
+
+def await_sending(one: Exchange, events: Iterator[ReplyEvent]) -> None:
+    """Listen until the message is on its way."""
+    while isinstance(one._progress.state, Unsent):
+        assert Idle() == next(events)
 
 
 def await_doubt(one: Exchange, events: Iterator[ReplyEvent]) -> None:
@@ -103,10 +115,9 @@ def test_a_repeat_waits_for_the_websocket_to_contradict(monkeypatch: pytest.Monk
 
     class Refuses(FakeSession):
         def call(self, operation: str, variables: Any, **options: Any) -> Any:
-            self.calls.append(operation)
-            if len(self.calls) == 1 and options["may_repeat"]():
+            while True:
+                options["clear"]()
                 self.calls.append(operation)
-            raise errors.UpstreamUncertain("403")
 
     session = Refuses()
     one = exchange(session, channel)
@@ -133,11 +144,13 @@ def test_a_dead_channel_is_no_reason_to_send_again(said: str, failure: type) -> 
     channel = FakeChannel()
     answer = {"messageEdgeCreate": {"status": "success", "chat": {"chatId": 1234567890}}}
     one = exchange(FakeSession(sendMessageMutation=lambda: answer), channel)
+    events = one.events()
+    await_sending(one, events)
     channel.say("messageAdded", bot(said))
     assert channel.mailbox is not None
     channel.mailbox.put(errors.UpstreamUnreachable("gone"))
     with pytest.raises(errors.UpstreamError) as raised:
-        list(one.events())
+        list(events)
 
     assert failure is raised.type
     assert not raised.value.another_token
@@ -168,6 +181,86 @@ def test_a_channel_that_died_before_the_sending_keeps_it_back() -> None:
     assert [] == session.calls
 
 
+class Waiting(AtOnce):
+    """A permit that never comes."""
+
+    def __call__(self) -> Generator[Idle, None, None]:
+        while True:
+            time.sleep(0.01)
+            yield Idle()
+
+
+def test_a_channel_that_dies_while_a_message_waits_for_its_permit_keeps_it_back() -> None:
+    """The reader gets a failure at once: nothing was sent, and nothing will be."""
+    session, channel = FakeSession(), FakeChannel()
+    one = exchange(session, channel, permit=Waiting())
+    events = one.events()
+    assert Idle() == next(events)
+    assert channel.mailbox is not None
+    channel.mailbox.put(errors.UpstreamInterrupted("gone"))
+    with pytest.raises(errors.UpstreamUnreachable):
+        list(events)
+    one.close()
+    settle()
+
+    assert [] == session.calls
+
+
+def test_an_account_that_is_closed_while_a_message_waits_for_its_permit_keeps_it_back() -> None:
+    """Its reader may ask another account: nothing was sent, and nothing will be."""
+    session, tidying = FakeSession(), Tidying(label="cookie")
+    one = exchange(session, FakeChannel(), permit=Waiting(), tidying=tidying)
+    events = one.events()
+    assert Idle() == next(events)
+    tidying.close()
+    with pytest.raises(errors.UpstreamUnreachable):
+        list(events)
+    one.close()
+    settle()
+
+    assert [] == session.calls
+
+
+def test_the_wait_for_the_permit_is_not_the_silence_of_the_bot() -> None:
+    """A message may wait for longer than its bot may be silent."""
+    session, clock = FakeSession(), Clock()
+    one = exchange(session, FakeChannel(), permit=Waiting(), clock=clock)
+    events = one.events()
+    for _ in range(5):
+        assert Idle() == next(events)
+        clock.go(61.0)
+    events.close()
+    one.close()
+    settle()
+
+    assert [] == session.calls
+
+
+def test_the_silence_of_the_bot_counts_from_the_sending() -> None:
+    """Behind a long wait for the permit the bot has its full time, and no more."""
+
+    class Late(AtOnce):
+        def __call__(self) -> Generator[Idle, None, None]:
+            clock.go(1000.0)
+            yield from super().__call__()
+
+    clock, channel = Clock(), FakeChannel()
+    one = exchange(
+        FakeSession(sendMessageMutation=lambda: {"messageEdgeCreate": {}}),
+        channel,
+        permit=Late(),
+        clock=clock,
+    )
+    events = one.events()
+    until(lambda: next(events) == Idle() and isinstance(one._progress.state, Taken))
+    clock.go(59.0)
+    assert Idle() == next(events)
+    clock.go(2.0)
+    with pytest.raises(errors.UpstreamTimeout):
+        list(events)
+    one.close()
+
+
 def test_a_fault_of_ours_does_not_hang() -> None:
     """An unforeseen exception in the sender is a failure like others."""
     site_free = FakeSession(
@@ -182,6 +275,84 @@ def test_a_fault_of_ours_does_not_hang() -> None:
     one.close()
     settle()
     assert 1 == site_free.calls.count("ChatHistoryListPaginationQuery")
+
+
+# ---- a message that never became complete
+
+
+class Unfinished(FakeSession):
+    """The message was taken; each look into the history finds the next of some messages, and the
+    last one from then on."""
+
+    def __init__(self, *seen: Any) -> None:
+        super().__init__()
+        self.seen = list(seen)
+
+    def call(self, operation: str, variables: Any, **_: Any) -> Any:
+        self.calls.append(operation)
+        if operation == "sendMessageMutation":
+            return {"messageEdgeCreate": {"status": "success", "chat": {"chatId": CHAT}}}
+        seen = self.seen.pop(0) if len(self.seen) > 1 else self.seen[0]
+        if isinstance(seen, Exception):
+            raise seen
+        return {"node": seen and {"messagesConnection": {"edges": [{"node": seen}]}}}
+
+
+def after_the_job(session: FakeSession, said: str = "abc") -> list[ReplyEvent]:
+    """What is said of a bot whose job is over, and whose message the websocket left unfinished.
+    Time passes at each sign of life."""
+    channel, clock = FakeChannel(), Clock()
+    one = exchange(session, channel, clock=clock)
+    channel.say("messageAdded", bot(said))
+    channel.say("jobUpdated", {"state": "completed"})
+    found = []
+    for event in one.events():
+        found.append(event)
+        if event == Idle():
+            clock.go(1.0)
+    return [event for event in found if event != Idle()]
+
+
+def test_the_end_of_a_message_is_read_from_the_history() -> None:
+    """The frame that says so was lost."""
+    session = Unfinished(bot("abcdef", "complete"))
+
+    assert [Text("abc"), Text("def"), Done("stop")] == after_the_job(session)
+
+
+def test_a_bot_that_writes_on_after_its_job_is_waited_for() -> None:
+    """As long as the history has something new each second time that it is asked."""
+    session = Unfinished(bot("abc"), bot("abcd"), bot("abcd"), bot("abcde", "complete"))
+
+    assert [*map(Text, ("abc", "d", "e")), Done("stop")] == after_the_job(session)
+    assert 4 == session.calls.count(MESSAGES)
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [bot("abc"), bot("abc", "incomplete"), errors.UpstreamOverloaded("502"), None],
+    ids=["the same", "incomplete", "unreadable", "gone"],
+)
+def test_a_message_that_stays_unfinished_has_broken_off(seen: Any) -> None:
+    """It is not passed off as whole: the history says that it is incomplete, or nothing."""
+    session = Unfinished(seen)
+    with pytest.raises(errors.UpstreamInterrupted, match="in the middle of its message"):
+        after_the_job(session)
+
+    assert 2 == session.calls.count(MESSAGES)
+
+
+def test_a_message_that_stays_empty_is_no_answer() -> None:
+    """The bot began a message, and its job was over before the first word."""
+    with pytest.raises(errors.BotFailed):
+        after_the_job(Unfinished(bot("")), said="")
+
+
+def test_a_failure_may_be_in_the_history_alone() -> None:
+    """The state of the message there is what counts."""
+    failed = bot("abc", "error_x", messageStateText="Poe's reason")
+    with pytest.raises(errors.BotFailed, match="Poe's reason"):
+        after_the_job(Unfinished(failed))
 
 
 # ---- the end
@@ -210,7 +381,9 @@ class Poe(FakeSession):
         self.go_on = threading.Event()
         self.nonce = ""
 
-    def call(self, operation: str, variables: Any, **_: Any) -> Any:
+    def call(self, operation: str, variables: Any, **options: Any) -> Any:
+        if operation == "sendMessageMutation":
+            options["clear"]()
         self.calls.append(operation)
         match operation:
             case "sendMessageMutation":
@@ -278,6 +451,7 @@ def test_a_bot_that_is_heard_before_the_answer_is_stopped_at_once() -> None:
     poe, channel = Poe(TAKEN), FakeChannel()
     one = exchange(poe, channel)
     events = one.events()
+    await_sending(one, events)
     channel.say("messageAdded", bot("hello"))
     assert Text("hello") == next(events)
     events.close()
@@ -286,6 +460,44 @@ def test_a_bot_that_is_heard_before_the_answer_is_stopped_at_once() -> None:
     poe.go_on.set()
 
     assert [STOP, STOP] == poe.acted()
+
+
+def test_a_bot_that_is_heard_behind_its_reader_is_stopped_before_the_answer() -> None:
+    """The websocket is listened to until the answer is here."""
+    poe, channel = Poe(TAKEN), FakeChannel()
+    one = exchange(poe, channel)
+    events = one.events()
+    assert Idle() == next(events)
+    until(lambda: poe.calls)
+    events.close()
+    one.close()
+    assert channel.is_watched
+    channel.say("messageAdded", bot("hello"))
+    until(lambda: STOP in poe.calls)
+    poe.go_on.set()
+
+    assert [STOP, STOP] == poe.acted()
+    assert not channel.is_watched
+
+
+def test_an_account_that_closes_hangs_up_under_the_reader() -> None:
+    """The bot is stopped once, and the reader gets a failure."""
+    poe, channel, register = Poe(TAKEN), FakeChannel(), Tidying(label="cookie")
+    poe.go_on.set()
+    one = exchange(poe, channel, tidying=register)
+    events = one.events()
+    channel.say("messageAdded", bot("hello"))
+    assert Text("hello") == next(events)
+    until(lambda: isinstance(one._progress.state, Answered | Taken))
+    register.close(60)
+    with pytest.raises(errors.UpstreamInterrupted, match="account was closed"):
+        list(events)
+    one.close()
+
+    assert [STOP] == poe.acted()
+    with pytest.raises(errors.UpstreamUnreachable):
+        one.attach()
+    assert not channel.is_watched
 
 
 @pytest.mark.parametrize(
@@ -327,6 +539,7 @@ def test_what_is_left_of_a_chat(is_over: bool, deletes: bool, acts: list[str]) -
     poe.go_on.set()
     one = exchange(poe, channel, delete_chats=deletes)
     events = one.events()
+    await_sending(one, events)
     if is_over:
         say_it_all(channel)
         assert Done("stop") == list(events)[-1]

@@ -112,6 +112,12 @@ def test_an_answer_is_a_failure_of_its_own(
     assert failure is raised.type
 
 
+def test_what_only_reads_leaves_nothing_open() -> None:
+    """After a 5xx Poe has done nothing, as there was nothing to be done."""
+    with pytest.raises(errors.UpstreamOverloaded, match="settingsPageQuery with 502"):
+        graphql.read_answer("settingsPageQuery", SITE, 502, {}, b"", reading=True)
+
+
 def test_only_an_uncertain_failure_leaves_it_open() -> None:
     """Uncertain means: do not send again."""
     assert issubclass(ServerError, errors.UpstreamUncertain)

@@ -144,3 +144,14 @@ def test_clearing_forgets_everything() -> None:
     early.clear()
 
     assert [] == early.take(7)
+
+
+def test_a_wait_for_the_chat_can_be_ended() -> None:
+    """It is not known then, and there is no need to wait any longer."""
+    mailbox = Mailbox("nonce", "chat nonce")
+    assert not mailbox.wait_bound(0.0)
+    mailbox.stop_waiting()
+
+    assert not mailbox.wait_bound(None)
+    mailbox.bind(5)
+    assert mailbox.wait_bound(None)

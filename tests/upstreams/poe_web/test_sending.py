@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from math import inf
 from queue import Queue
+from threading import Semaphore
 from typing import Any
 
 import pytest
 
 from poe_proxy import errors
+from poe_proxy.chat import Idle
+from poe_proxy.upstreams.base import Permit
 from poe_proxy.upstreams.poe_web.attachments import Attachment
 from poe_proxy.upstreams.poe_web.bots import Bot
+from poe_proxy.upstreams.poe_web.channel import Opened
 from poe_proxy.upstreams.poe_web.graphql import StillRefused
 from poe_proxy.upstreams.poe_web.mailbox import Mailbox
 from poe_proxy.upstreams.poe_web.sending import (
@@ -30,7 +35,9 @@ from poe_proxy.upstreams.poe_web.sending import (
     UnderWay,
     Unsent,
 )
+from poe_proxy.upstreams.poe_web.session import Keys
 
+from ...fakes import AtOnce, at_once, until
 from .fakes import FakeChannel, FakeSession, failing
 
 NOW = 7.0
@@ -49,6 +56,7 @@ STATES: tuple[State, ...] = (
 
 VERBS: dict[str, Callable[[Progress], object]] = {
     "begin": Progress.begin,
+    "withdraw": Progress.withdraw,
     "answer": lambda one: one.answer(ACCEPTED),
     "look": lambda one: one.look(NOW),
     "show": Progress.show,
@@ -58,6 +66,8 @@ VERBS: dict[str, Callable[[Progress], object]] = {
 #: The arrows of the picture in `sending.py`; any other verb changes nothing.
 ARROWS: list[tuple[State, str, State]] = [
     (Unsent(), "begin", UnderWay()),
+    (Unsent(), "withdraw", Over()),
+    (Unsent(), "answer", ACCEPTED),
     (UnderWay(), "answer", ACCEPTED),
     (ACCEPTED, "look", Taken()),
     (REFUSAL, "look", NotTaken()),
@@ -92,6 +102,18 @@ def test_any_other_verb_changes_nothing() -> None:
         assert state == after(state, verb), (state, verb)
 
 
+def test_what_went_out_once_was_sent() -> None:
+    """Whatever becomes of it; what was withdrawn before never is."""
+    sent, withdrawn = Progress(), Progress()
+    assert sent.begin()
+    sent.abandon()
+    withdrawn.withdraw()
+    assert not withdrawn.begin()
+
+    assert (True, False) == (sent.was_sent, withdrawn.was_sent)
+    assert not sent.begin()
+
+
 def test_a_message_begins_unsent() -> None:
     """Nothing went out before `begin`."""
     assert Unsent() == Progress().state
@@ -106,7 +128,7 @@ def test_an_answer_is_looked_at_once() -> None:
 
 
 def test_an_answer_may_come_too_late_for_its_reader() -> None:
-    """The sending thread hears of that, and tidies up."""
+    """The sending thread learns of that, and tidies up."""
     assert Progress(UnderWay()).answer(ACCEPTED)
     assert not Progress(Abandoned()).answer(ACCEPTED)
 
@@ -127,13 +149,16 @@ def sending(
     mailbox: Mailbox | None = None,
     when_late: Callable[[Outcome], None] = lambda _: None,
     is_proven: bool = True,
+    permit: Permit = at_once,
 ) -> Sending:
     return Sending(
         Outgoing(Bot("Some-Bot", 60.0, is_proven=is_proven), "prompt", "device"),
         session,
         channel or FakeChannel(),
         mailbox or Mailbox("nonce", "chat nonce"),
+        permit=permit,
         when_late=when_late,
+        clock=lambda: NOW,
         label="test",
     )
 
@@ -211,37 +236,226 @@ def test_a_message_for_a_forgotten_channel_goes_by_a_new_one(is_replaced: bool, 
     assert sends == len(session.calls)
 
 
-class Asking(FakeSession):
-    """Asks whether it might repeat, when a test says so."""
+class Repeating(FakeSession):
+    """Refuses a message once; the repeat comes when a test says so."""
 
     def __init__(self) -> None:
         super().__init__()
         self.go_on = threading.Event()
-        self.may: list[bool] = []
 
     def call(self, operation: str, variables: Any, **options: Any) -> Any:
-        self.go_on.wait(60)
-        self.may.append(options["may_repeat"]())
+        for _ in range(2):
+            options["clear"]()
+            self.calls.append(operation)
+            self.go_on.wait(60)
         raise errors.UpstreamUncertain("403")
 
 
 @pytest.mark.parametrize("state", ["waited for", "bound", "abandoned"])
 def test_a_message_is_repeated_only_while_it_is_wanted_and_nowhere(state: str) -> None:
     """Neither once the websocket has shown it, nor behind a reader that hung up."""
-    session, mailbox, outcomes = Asking(), Mailbox("nonce", "chat nonce"), Queue[Outcome]()
+    session, mailbox, outcomes = Repeating(), Mailbox("nonce", "chat nonce"), Queue[Outcome]()
     one = sending(session, mailbox=mailbox, when_late=outcomes.put)
     one.start()
+    until(lambda: session.calls)
     if state == "bound":
         mailbox.bind(5)
     if state == "abandoned":
         one.progress.abandon()
     session.go_on.set()
     if state == "abandoned":
-        outcomes.get(timeout=60)
+        assert errors.UpstreamUncertain is type(outcomes.get(timeout=60))
     else:
         mailbox.wait(60)
 
-    assert [state == "waited for"] == session.may
+    assert (2 if state == "waited for" else 1) == len(session.calls)
+
+
+# ---- the permit
+
+
+class Gate(AtOnce):
+    """A permit that is there when a test says so, and says when it is waited for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = Semaphore(0)
+        self.open = threading.Event()
+        self.failure: Exception | None = None
+
+    def __call__(self) -> Generator[Idle, None, None]:
+        self.asked.release()
+        while not self.open.wait(0.01):
+            yield Idle()
+        if self.failure is not None:
+            raise self.failure
+        self.granted += 1
+
+    def await_asked(self) -> None:
+        assert self.asked.acquire(timeout=60)
+
+
+def settle() -> None:
+    for thread in threading.enumerate():
+        if thread.name == "test sending":
+            thread.join(60)
+
+
+def test_a_message_waits_for_its_permit() -> None:
+    """It is unsent until then, and its silence is not the bot's."""
+    permit, session = Gate(), FakeSession(sendMessageMutation=edge(**EDGE))
+    one = sending(session, permit=permit)
+    one.start()
+    permit.await_asked()
+
+    assert (Unsent(), inf, []) == (one.progress.state, one.sent_at, session.calls)
+    permit.open.set()
+    one._mailbox.wait(60)
+    assert (1, NOW, 1) == (permit.granted, one.sent_at, len(session.calls))
+
+
+def test_each_request_has_a_permit_of_its_own() -> None:
+    """A repeat is a use of the account, too; while it waits, the silence is not the bot's."""
+    permit, session = Gate(), Repeating()
+    one = sending(session, permit=permit)
+    permit.open.set()
+    one.start()
+    until(lambda: session.calls)
+    permit.open.clear()
+    session.go_on.set()
+    permit.await_asked()
+    permit.await_asked()
+
+    assert inf == one.sent_at
+    permit.open.set()
+    one._mailbox.wait(60)
+    assert 2 == permit.granted == len(session.calls)
+
+
+@pytest.mark.parametrize(
+    "failure", [errors.NoTokenFree("429"), errors.TokenHeldBack("rests"), RuntimeError("a bug")]
+)
+def test_without_a_permit_a_message_is_certainly_not_sent(failure: Exception) -> None:
+    """Whatever the reason is, another account may try."""
+    permit, session = Gate(), FakeSession()
+    permit.failure = failure
+    permit.open.set()
+    found = answered(sending(session, permit=permit))
+
+    is_ours = isinstance(failure, RuntimeError)
+    assert (errors.InternalError if is_ours else type(failure)) is type(found.outcome)
+    assert found.is_certain
+    assert [] == session.calls
+
+
+def test_a_repeat_without_a_permit_leaves_a_doubt() -> None:
+    """The message was refused, but was on its way once."""
+    permit, session = Gate(), Repeating()
+    one = sending(session, permit=permit)
+    permit.open.set()
+    one.start()
+    until(lambda: session.calls)
+    permit.failure = errors.NoTokenFree("429")
+    session.go_on.set()
+    one._mailbox.wait(60)
+    found = one.progress.look(NOW)
+
+    assert found is not None
+    assert (errors.NoTokenFree, False) == (type(found.outcome), found.is_certain)
+
+
+def test_a_reader_that_hangs_up_before_the_permit_is_not_sent_for() -> None:
+    """The thread ends by itself, though the permit never comes; there is nothing to tidy up."""
+    permit, session, outcomes = Gate(), FakeSession(), Queue[Outcome]()
+    one = sending(session, permit=permit, when_late=outcomes.put)
+    one.start()
+    permit.await_asked()
+
+    assert Unsent() == one.progress.abandon()
+    settle()
+    assert ([], True) == (session.calls, outcomes.empty())
+
+
+def test_a_reader_that_hangs_up_as_the_permit_comes_is_not_sent_for() -> None:
+    """The last look is behind the permit."""
+    session = FakeSession()
+
+    class Late(AtOnce):
+        def __call__(self) -> Generator[Idle, None, None]:
+            one.progress.abandon()
+            yield from super().__call__()
+
+    one = sending(session, permit=Late())
+    one.start()
+    settle()
+
+    assert [] == session.calls
+
+
+def test_keys_that_are_refused_meanwhile_are_not_sent() -> None:
+    """The message gives up its place, and begins again with the new ones."""
+    permit, session = Gate(), FakeSession(sendMessageMutation=edge(**EDGE))
+    one = sending(session, permit=permit)
+    one.start()
+    permit.await_asked()
+    session.keys = Keys("another form key", None)
+    permit.await_asked()
+    permit.open.set()
+    one._mailbox.wait(60)
+
+    assert 1 == permit.granted
+
+
+def test_a_permit_that_comes_with_new_keys_is_lost() -> None:
+    """What was granted stays counted, and the message has another one."""
+    session = FakeSession(sendMessageMutation=edge(**EDGE))
+
+    class Unlucky(AtOnce):
+        def __call__(self) -> Generator[Idle, None, None]:
+            yield from super().__call__()
+            if self.granted == 1:
+                session.keys = Keys("another form key", None)
+
+    permit = Unlucky()
+    answered(sending(session, permit=permit))
+
+    assert (2, 1) == (permit.granted, len(session.calls))
+
+
+def test_a_message_waits_for_an_open_websocket() -> None:
+    """No permit is asked for before, and none is used without it."""
+    opened = threading.Event()
+
+    class Mending(FakeChannel):
+        def opened(self) -> Opened | None:
+            return super().opened() if opened.is_set() else None
+
+        def wait_open(self, seconds: float) -> bool:
+            return opened.wait(0.01)
+
+    permit, session = Gate(), FakeSession(sendMessageMutation=edge(**EDGE))
+    permit.open.set()
+    one = sending(session, channel=Mending(), permit=permit)
+    one.start()
+    assert not permit.asked.acquire(timeout=0.1)
+    opened.set()
+    one._mailbox.wait(60)
+
+    assert (1, 1) == (permit.granted, len(session.calls))
+
+
+def test_a_dead_channel_ends_the_wait() -> None:
+    """Nothing was sent, and another account may try."""
+    permit, channel = Gate(), FakeChannel()
+    one = sending(FakeSession(), channel=channel, permit=permit)
+    one.start()
+    permit.await_asked()
+    channel.is_alive = False
+    one._mailbox.wait(60)
+    found = one.progress.look(NOW)
+
+    assert found is not None
+    assert (errors.UpstreamUnreachable, True) == (type(found.outcome), found.is_certain)
 
 
 def test_an_answer_behind_a_reader_that_hung_up_is_not_lost() -> None:
@@ -254,6 +468,7 @@ def test_an_answer_behind_a_reader_that_hung_up_is_not_lost() -> None:
 
     one = sending(FakeSession(sendMessageMutation=late), when_late=outcomes.put)
     one.start()
+    until(lambda: isinstance(one.progress.state, UnderWay))
     assert UnderWay() == one.progress.abandon()
     go_on.set()
 

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import socket
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Semaphore
 from typing import Any
 
 import pytest
 
 from poe_proxy import errors
+from poe_proxy.net.background import Background
 from poe_proxy.upstreams.poe_web import transport
 from poe_proxy.upstreams.poe_web.attachments import Attachment
 from poe_proxy.upstreams.poe_web.credentials import Credentials
-from poe_proxy.upstreams.poe_web.session import Session
+from poe_proxy.upstreams.poe_web.session import Clearance, Session
 from poe_proxy.upstreams.poe_web.site import Site
 
 from ...fakes import until
@@ -104,7 +108,7 @@ def test_the_headers_are_those_of_the_browser(poe: Poe, session: Session) -> Non
     """Sheet §4.2: a page without any of Poe's own, an operation with all of them."""
     poe.answers["/api/gql_POST"] = give(200, GOOD)
     session.log_in()
-    session.channel_name = "poe-chan1"
+    session.use_channel("poe-chan1")
     call(session)
 
     start, script, operation = poe.headers(0), poe.headers(1), poe.headers()
@@ -188,6 +192,54 @@ def test_a_renewed_cookie_that_is_rejected_gives_way_to_the_given_one(
     assert ["p-b=given%3D; p-lat=lat"] == poe.cookies()[-2]
 
 
+def test_cookies_that_were_renewed_earlier_are_used_first(poe: Poe) -> None:
+    """When Poe refuses them the given ones are used, and the renewed ones are forgotten."""
+    kept: list[Any] = []
+    session = Session(
+        Credentials.parse("p-b=given"),
+        SITE,
+        url=poe.url,
+        proxy=None,
+        label="test",
+        renewed={"p-b": "renewed"},
+        keep_renewed=kept.append,
+    )
+    usual = poe.answers["/"]
+    session.log_in()
+    assert ([["p-b=renewed"], []], []) == (poe.cookies(), kept)
+
+    def only_given(handler: Any) -> None:
+        is_given = "given" in handler.headers["Cookie"]
+        (usual if is_given else give(307, b"", ("Location", "/login")))(handler)
+
+    poe.answers["/"] = only_given
+    session.log_in()
+    assert [["p-b=renewed"], ["p-b=given"], []] == poe.cookies()[2:]
+    assert [{}] == kept
+    session.close()
+
+
+def test_renewed_cookies_are_kept(poe: Poe) -> None:
+    """Those of the login, as soon as they come."""
+    kept: list[Any] = []
+    session = Session(
+        Credentials.parse("p-b=given"),
+        SITE,
+        url=poe.url,
+        proxy=None,
+        label="test",
+        keep_renewed=kept.append,
+    )
+    poe.answers["/api/gql_POST"] = give(
+        200, GOOD, ("Set-Cookie", "p-b=new; Path=/"), ("Set-Cookie", "__cf_bm=bm; Path=/")
+    )
+    for _ in range(2):
+        call(session)
+
+    assert [{"p-b": "new"}] == kept
+    session.close()
+
+
 def test_redirects_are_not_followed(poe: Poe, session: Session) -> None:
     """A redirect does not take the cookie to another address."""
     poe.answers["/api/gql_POST"] = give(302, b"", ("Location", "/elsewhere"))
@@ -256,3 +308,220 @@ def test_an_upload_has_one_part(poe: Poe, session: Session) -> None:
     assert b"Content-Type: text/plain\r\n\r\nthe notes\r\n" in body
     assert "poe-formkey" in headers
     assert not {"poe-tag-id", "poe-tchannel"} & headers.keys()
+
+
+# ---- what only reads
+
+
+def reset(handler: Any) -> None:
+    """End the connection without an answer, as a proxy or a firewall may."""
+    handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    handler.close_connection = True
+
+
+READS: dict[str, tuple[str, int, Callable[[Session], object]]] = {
+    "a page": ("/api/settings", 3, Session.channel_data),
+    "a question": ("/api/gql_POST", 2, lambda session: session.call("settingsPageQuery", {})),
+    "a file": (
+        "/api/finish_upload_POST",
+        2,
+        lambda session: session.upload(Attachment("a", "text/plain", b"a")),
+    ),
+}
+EACH_READ = pytest.mark.parametrize(("path", "times", "read"), READS.values(), ids=READS)
+
+
+@pytest.fixture
+def hasty(poe: Poe) -> Iterator[Session]:
+    """A session that asks again at once."""
+    site = Site.load()
+    object.__setattr__(site.limits, "retry", 0)
+    made = Session(Credentials.parse("p-b=given"), site, url=poe.url, proxy=None, label="test")
+    yield made
+    made.close()
+
+
+@EACH_READ
+@pytest.mark.parametrize(
+    ("answer", "kind", "words"),
+    [
+        (reset, errors.UpstreamUncertain, "The connection to Poe was"),
+        (give(502), errors.UpstreamOverloaded, "502"),
+        (give(503), errors.UpstreamOverloaded, "503"),
+    ],
+    ids=["lost", "502", "503"],
+)
+def test_a_read_that_fails_again_and_again_says_what_happened(
+    poe: Poe,
+    hasty: Session,
+    path: str,
+    times: int,
+    read: Callable[[Session], object],
+    answer: Callable[[Any], None],
+    kind: type[errors.UpstreamError],
+    words: str,
+) -> None:
+    """Poe is overloaded only where it says so itself, by a status of 5xx."""
+    poe.answers[path] = answer
+    with pytest.raises(errors.UpstreamError, match=words) as raised:
+        read(hasty)
+
+    assert kind is type(raised.value)
+    assert [path] * times == [one for one, _, _ in poe.seen]
+
+
+@EACH_READ
+def test_a_read_that_is_refused_is_not_asked_again(
+    poe: Poe, hasty: Session, path: str, times: int, read: Callable[[Session], object]
+) -> None:
+    """The same answer would come."""
+    poe.answers[path] = give(404)
+    with pytest.raises(errors.UpstreamProtocolError, match="404"):
+        read(hasty)
+
+    assert [path] == [one for one, _, _ in poe.seen]
+
+
+# ---- keys
+
+
+@pytest.mark.parametrize("status", [200, 404, 500])
+def test_an_answer_of_any_status_is_heard_of_when_it_begins(
+    poe: Poe, session: Session, status: int
+) -> None:
+    """Its body may take a while, or never come."""
+    heard = threading.Event()
+
+    def slow(handler: Any) -> None:
+        handler.send_response(status)
+        handler.send_header("Content-Length", "1000")
+        handler.end_headers()
+        assert heard.wait(60)
+        handler.close_connection = True
+
+    poe.answers["/api/gql_POST"] = slow
+    with pytest.raises(errors.UpstreamError):
+        session.call("settingsPageQuery", {}, reading=False, when_answered=heard.set)
+
+    assert heard.is_set()
+
+
+class Picky:
+    """Takes one form key only: that of the page."""
+
+    def __init__(self, poe: Poe) -> None:
+        self.poe = poe
+        #: Posts with a wrong key.
+        self.refused = 0
+        poe.answers["/api/gql_POST"] = self.answer
+
+    def answer(self, handler: Any) -> None:
+        is_good = handler.headers["Poe-Formkey"] == KEY
+        self.refused += not is_good
+        give(200 if is_good else 400, GOOD)(handler)
+
+    def pages(self) -> int:
+        return [path for path, _, _ in self.poe.seen].count("/")
+
+
+def test_a_key_that_was_refused_is_used_by_no_one(poe: Poe, session: Session) -> None:
+    """All others wait while the new one is fetched, and one fetches it."""
+    picky, page_asked, go_on = Picky(poe), threading.Event(), threading.Event()
+    usual = poe.answers["/"]
+
+    def slow(handler: Any) -> None:
+        page_asked.set()
+        go_on.wait(60)
+        usual(handler)
+
+    poe.answers["/"] = slow
+    first = Background(lambda: call(session))
+    assert page_asked.wait(60)
+    others = [Background(lambda: call(session)) for _ in range(5)]
+    assert not any(one.wait(0.05) for one in others)
+    go_on.set()
+
+    assert [{"ok": True}] * 6 == [one.result() for one in (first, *others)]
+    assert (1, 1) == (picky.refused, picky.pages())
+
+
+def test_those_who_wait_for_a_key_share_its_failure(
+    poe: Poe, session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each gets one of its own; a later call tries anew, and does not use the old key."""
+    picky, page_asked = Picky(poe), threading.Event()
+    doors = Semaphore(0)
+    usual, real = poe.answers["/"], session._renew
+
+    def renew(keys: Any) -> None:
+        doors.release()
+        real(keys)
+
+    def broken(handler: Any) -> None:
+        page_asked.set()
+        for _ in range(5):
+            assert doors.acquire(timeout=60)
+        give(404)(handler)
+
+    monkeypatch.setattr(session, "_renew", renew)
+    poe.answers["/"] = broken
+    first = Background(lambda: call(session))
+    assert page_asked.wait(60)
+    waiting = [first, *(Background(lambda: call(session)) for _ in range(4))]
+    failures = []
+    for one in waiting:
+        with pytest.raises(errors.LoginFailed) as raised:
+            one.result()
+        failures.append(raised.value)
+    assert (5, 1) == (len({id(one) for one in failures}), picky.pages())
+    poe.answers["/"] = usual
+
+    assert {"ok": True} == call(session)
+    assert (1, 2) == (picky.refused, picky.pages())
+
+
+def test_each_request_goes_out_with_what_it_was_cleared_for(poe: Poe, session: Session) -> None:
+    """Repeats are cleared anew."""
+    Picky(poe)
+    channels = iter(["one", "two"])
+    session.call(
+        "settingsPageQuery",
+        {},
+        reading=False,
+        clear=lambda: Clearance(session.ready_keys(), next(channels)),
+    )
+
+    posts = [place for place, (path, _, _) in enumerate(poe.seen) if path == "/api/gql_POST"]
+    assert ["one", "two"] == [poe.headers(place)["poe-tchannel"] for place in posts]
+
+
+def with_formkey(poe: Poe, key: str) -> Session:
+    credentials = Credentials.parse(f"p-b=given; formkey={key}")
+    return Session(credentials, SITE, url=poe.url, proxy=None, label="test")
+
+
+def test_a_given_key_that_was_refused_is_not_used_at_the_next_login(poe: Poe) -> None:
+    """The page's own key has taken its place."""
+    picky, session = Picky(poe), with_formkey(poe, "0" * 32)
+    session.log_in()
+    call(session)
+    session.log_in()
+    call(session)
+
+    assert 1 == picky.refused
+    session.close()
+
+
+def test_a_given_key_is_all_there_is_where_the_page_has_none(poe: Poe) -> None:
+    """Poe refused but one request, and the page has changed: the key may still be good."""
+    session = with_formkey(poe, KEY)
+    html = page(scripts="").replace("https://psc2.cf2.poecdn.net/assets", poe.url)
+    poe.answers["/"] = give(200, html.encode())
+    poe.answers["/api/gql_POST"] = give(400)
+    session.log_in()
+    with pytest.raises(errors.LoginFailed, match="form key"):
+        call(session)
+    Picky(poe)
+
+    assert {"ok": True} == call(session)
+    session.close()

@@ -268,13 +268,52 @@ def test_a_job_that_is_over_waits_for_its_message() -> None:
     assert [Text("b"), Done("stop")] == feed(one, bot("ab", "complete"), now=101)
 
 
-def test_a_job_that_never_completes_its_message_ends_with_what_was_said() -> None:
-    """Two seconds after the job's end the text is taken as whole."""
+def test_a_job_that_never_completes_its_message_leaves_it_unfinished() -> None:
+    """Two seconds after the job's end the history has to say what became of it."""
     one = turn()
     feed(one, bot("a"))
     feed(one, JOB_OVER, name="jobUpdated", now=100)
 
-    assert [Done("stop")] == list(one.due(100 + AFTER_JOB))
+    assert not one.is_unfinished(100 + AFTER_JOB - 0.01)
+    assert one.is_unfinished(100 + AFTER_JOB)
+    assert [] == list(one.due(100 + AFTER_JOB))
+    assert 100 + AFTER_JOB == one.next_due()
+
+
+def test_the_history_may_finish_a_message() -> None:
+    """It has the end of the text, and the state that never came."""
+    one = turn()
+    feed(one, bot("a"))
+    feed(one, JOB_OVER, name="jobUpdated", now=100)
+
+    assert [Text("b"), Done("stop")] == feed(one, bot("ab", "complete"), now=102)
+    assert one.look_again(102, has_news=True)
+
+
+def test_an_unfinished_message_is_looked_at_twice() -> None:
+    """The bot may be slow: the second look in a row without news is the last."""
+    one = turn()
+    feed(one, bot("a"))
+    feed(one, JOB_OVER, name="jobUpdated", now=100)
+
+    assert one.look_again(102, has_news=False)
+    assert not one.is_unfinished(102 + AFTER_JOB - 0.01)
+    assert one.is_unfinished(102 + AFTER_JOB)
+    assert one.look_again(104, has_news=True)
+    assert one.look_again(106, has_news=False)
+    assert not one.look_again(108, has_news=False)
+
+
+def test_a_bot_that_writes_on_after_its_job_puts_the_look_off() -> None:
+    """Each new piece of text is a sign of life."""
+    one = turn()
+    feed(one, bot("a"))
+    feed(one, JOB_OVER, name="jobUpdated", now=100)
+    feed(one, bot("ab"), now=101.5)
+
+    assert not one.is_unfinished(101.5 + AFTER_JOB - 0.01)
+    assert one.is_unfinished(101.5 + AFTER_JOB)
+    assert [Text("c"), Done("stop")] == feed(one, bot("abc", "complete"), now=103)
 
 
 def test_a_job_without_a_word_is_a_failure() -> None:

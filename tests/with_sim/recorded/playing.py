@@ -278,8 +278,8 @@ _RANDOM = re.compile(
     r"|\beyJ[\w-]+\.[\w-]+\.[\w-]+"
 )
 _CREATED = re.compile(r'("object":"chat\.completion(?:\.chunk)?","created":)\d+')
-#: Seconds that are left of a rest: one may have passed.
-_LEFT = re.compile(r"(?<=in about )\d+(?= s\b)")
+#: Seconds that are left of a rest: one may have passed. Less than ten are Poe's own.
+_LEFT = re.compile(r"(?<=in about )\d+(?= s\b)|(?<=^Retry-After: )\d{2,}$", re.M)
 
 
 def _normal(text: str) -> str:

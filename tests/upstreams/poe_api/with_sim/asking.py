@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +22,7 @@ from poe_proxy.chat import (
 )
 from poe_proxy.errors import UpstreamError
 from poe_proxy.upstreams.poe_api import PoeApi
+from tests.fakes import AtOnce
 from tests.with_sim import official
 
 BOT = "GPT-5.1"
@@ -47,6 +48,8 @@ class Reply:
     events: list[ReplyEvent] = field(default_factory=list)
     #: How many requests were sent for it.
     sendings: int = 0
+    #: How many of them arrived, as far as is known.
+    arrivals: int = 0
     failure: UpstreamError | None = None
 
     @property
@@ -89,11 +92,6 @@ class Reply:
         ]
 
 
-def at_once() -> Generator[Idle, None, None]:
-    """The permit of a token that never has to rest."""
-    yield from ()
-
-
 def user(text: str, *parts: Any) -> Message:
     return Message(role="user", content=(TextPart(text), *parts))
 
@@ -111,12 +109,7 @@ def ask(
     *when_idle* is called at each sign of life: the clock may go on there.
     """
     messages = [user(said)] if isinstance(said, str) else said
-    reply = Reply()
-
-    def turn() -> Generator[Idle, None, None]:
-        reply.sendings += 1
-        yield from ()
-
+    reply, turn = Reply(), AtOnce()
     try:
         chat = ChatRequest(model=bot, messages=tuple(messages), **fields)
         for event in api.reply(chat, bot, turn):
@@ -125,4 +118,6 @@ def ask(
                 when_idle()
     except UpstreamError as failure:
         reply.failure = failure
+    reply.sendings = turn.granted
+    reply.arrivals = turn.arrivals
     return reply

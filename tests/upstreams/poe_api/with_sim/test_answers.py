@@ -9,11 +9,11 @@ import pytest
 from poe_proxy.chat import ChatRequest, Idle, Text
 from poe_proxy.errors import UpstreamTimeout
 from poe_proxy.upstreams.poe_api import PoeApi
-from tests.fakes import Clock
+from tests.fakes import Clock, at_once
 from tests.with_sim.official import LETTERS, ApiSim
 from tests.with_sim.servers import until
 
-from .asking import BOT, ask, at_once, user
+from .asking import BOT, ask, user
 
 # ---- what is said
 

@@ -11,12 +11,13 @@ import requests
 import urllib3.util.connection as connecting
 
 from poe_proxy.chat import ChatRequest
-from poe_proxy.errors import BotFailed
+from poe_proxy.errors import BotFailedEarly
 from poe_proxy.upstreams.poe_api import Catalogue, PoeApi
+from tests.fakes import at_once
 from tests.with_sim.official import ApiSim
 from tests.with_sim.servers import until
 
-from .asking import BOT, Reply, ask, at_once, user
+from .asking import BOT, Reply, ask, user
 
 # ---- the list
 
@@ -88,7 +89,7 @@ def test_one_connection_serves_one_reply_after_the_other(
     for _ in range(5):
         assert "stop" == ask(api, "!echo hello").end
         assert "stop" == ask(api, "a cat", "Veo-3.1").end
-        assert BotFailed is type(ask(api, "!http=500 x").failure)
+        assert BotFailedEarly is type(ask(api, "!http=500 x").failure)
         assert api.balance()
 
     assert 1 == len(opened)

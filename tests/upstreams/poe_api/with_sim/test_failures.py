@@ -8,6 +8,7 @@ import pytest
 
 from poe_proxy.errors import (
     BotFailed,
+    BotFailedEarly,
     BotNotAllowed,
     BotNotFound,
     ParameterRefused,
@@ -44,8 +45,8 @@ FAILURES: list[tuple[str, type[UpstreamError]]] = [
     ("!http=408", UpstreamTimeout),
     ("!http=413", PromptTooLong),
     ("!http=429", TokenLimited),
-    ("!http=500", BotFailed),
-    ("!http=500 !nested-error", BotFailed),
+    ("!http=500", BotFailedEarly),
+    ("!http=500 !nested-error", BotFailedEarly),
     ("!http=502", UpstreamOverloaded),
     ("!http=503", UpstreamOverloaded),
     ("!http=529", UpstreamOverloaded),
@@ -64,6 +65,7 @@ def test_refusals(sim: ApiSim, api: PoeApi, how: str, kind: type[UpstreamError],
 
     assert kind is type(reply.failure)
     assert [] == reply.events
+    assert (kind is not UpstreamUncertain) == reply.arrivals
     assert reply.failure.message
     assert "{" not in reply.failure.message
     assert 1 == len(sim.journal(face="api", path="/v1/chat/completions"))
@@ -89,7 +91,7 @@ def test_failures_in_the_middle(api: PoeApi, how: str, kind: type[UpstreamError]
 
 
 @pytest.mark.parametrize(
-    ("how", "kind"), [("!error-after", BotFailed), ("!cut", UpstreamInterrupted)]
+    ("how", "kind"), [("!error-after", BotFailedEarly), ("!cut", UpstreamInterrupted)]
 )
 def test_whole_answers_that_fail(api: PoeApi, how: str, kind: type[UpstreamError]) -> None:
     """Of a whole answer that fails no text is passed on."""

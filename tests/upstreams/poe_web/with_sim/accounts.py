@@ -27,8 +27,10 @@ from poe_proxy.chat import (
     Text,
     TextPart,
 )
+from poe_proxy.upstreams.base import Permit
 from poe_proxy.upstreams.poe_web import Credentials, PoeWeb, Site
 
+from ....fakes import at_once
 from ....with_sim.servers import Sim
 
 #: What a test waits for in any case is short; what must not happen on a busy machine is long.
@@ -100,6 +102,7 @@ def begin(
     bot: str = "Assistant",
     *,
     when_idle: Callable[[Reply], object] = lambda _: None,
+    permit: Permit = at_once,
 ) -> tuple[Reply, threading.Thread]:
     """Take in a reply in a thread of its own; return both at once.
 
@@ -107,15 +110,19 @@ def begin(
     """
     reply = Reply()
 
-    def turn() -> Generator[Idle, None, None]:
-        reply.sent_at = time.monotonic()
-        reply.before_sending = len(reply.events)
-        yield from ()
+    class Turn(Permit):
+        def __call__(self) -> Generator[Idle, None, None]:
+            yield from permit()
+            reply.sent_at = time.monotonic()
+            reply.before_sending = len(reply.events)
+
+        def arrived(self) -> None:
+            permit.arrived()
 
     def run() -> None:
         asked = chat(request) if isinstance(request, str) else request
         try:
-            for event in web.reply(asked, bot, turn):
+            for event in web.reply(asked, bot, Turn()):
                 reply.events.append(event)
                 if event == Idle():
                     when_idle(reply)
@@ -197,15 +204,16 @@ class Part:
         return self.account.webs[0]
 
     def sends(self) -> list[dict[str, Any]]:
-        return self.account.sends()
+        """Those with a good key: another test may have changed the keys of all accounts."""
+        return [entry for entry in self.account.sends() if entry["formkey"] == "ok"]
 
 
-def many(web: PoeWeb, prompts: list[str]) -> list[Reply]:
+def many(web: PoeWeb, prompts: list[str], **options: Any) -> list[Reply]:
     """Ask all at once."""
     replies: list[Reply] = [Reply()] * len(prompts)
 
     def run(place: int) -> None:
-        replies[place] = ask(web, prompts[place])
+        replies[place] = ask(web, prompts[place], **options)
 
     threads = [
         threading.Thread(target=run, args=(place,), daemon=True) for place in range(len(prompts))

@@ -6,9 +6,10 @@ import re
 
 import pytest
 
+from poe_proxy import errors
 from poe_proxy.chat import Done, Idle, Reasoning, Replaced, Text
 
-from .accounts import DEAD, WORDS, Account, Part, ask, site
+from .accounts import DEAD, WORDS, Account, Part, ask, failure_of, site
 
 
 @pytest.mark.parametrize(
@@ -39,6 +40,8 @@ from .accounts import DEAD, WORDS, Account, Part, ask, site
         "!no-job",
         "!no-job !no-human",
         "!no-complete",
+        "!job-first",
+        "!job-first !silence=3",
         "!no-messages-frame",
         "!broken-json-frame",
         "!null-data",
@@ -157,3 +160,22 @@ def test_a_reply_that_poe_cancels_ends_with_what_was_said(part: Part) -> None:
     assert reply.is_whole
     assert WORDS.startswith(reply.text)
     assert reply.text not in ("", WORDS)
+
+
+def test_a_message_that_never_becomes_complete_has_broken_off(part: Part) -> None:
+    """The job is over, and the history says `incomplete`, too: that is no answer, though its text
+    is here."""
+    failure = failure_of(part.web, f"!state=incomplete !echo {WORDS}")
+
+    assert isinstance(failure, errors.UpstreamInterrupted)
+    assert not failure.another_token
+    assert 1 == len(part.sends())
+
+
+def test_what_the_websocket_lost_is_read_when_the_job_is_over(account: Account) -> None:
+    """The job's end is the last thing that is heard: the rest of the text is in the history."""
+    web = account.web(site=site(account.folder, ping=30))
+    reply = ask(web, f"!job-first !silence=0.5 !delay=0.3 !dead-socket !echo {WORDS}")
+
+    assert WORDS == reply.text
+    assert reply.is_whole

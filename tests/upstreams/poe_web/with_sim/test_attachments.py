@@ -93,8 +93,9 @@ def test_an_upload_that_fails_may_be_tried_on_another_token(
     control(fail={"path": "/api/finish_upload_POST", "times": 9, "with": {"http": 502}})
     raised = failure_of(account.web(), chat("hello", ImagePart(URI)))
 
-    assert isinstance(raised, errors.UpstreamOverloaded)
+    assert isinstance(raised, errors.LoginFailed)
     assert raised.another_token
+    assert [] == account.sends()
 
 
 def test_a_bot_that_takes_no_files_refuses_them(part: Part) -> None:

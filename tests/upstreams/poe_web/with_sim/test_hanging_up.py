@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+import time
+from typing import Any
 
 import pytest
 
@@ -10,8 +12,8 @@ from poe_proxy import errors
 from poe_proxy.chat import Idle, Text
 from poe_proxy.upstreams.poe_web import PoeWeb
 
+from ....fakes import at_once, log_lines
 from ....with_sim.servers import until
-from ..fakes import at_once
 from .accounts import WORDS, Account, ask, chat
 
 
@@ -38,6 +40,72 @@ def test_hanging_up_stops_the_bot(account: Account, web: PoeWeb, words: str, aft
     assert is_under_way or "=3 " not in words
     until(lambda: account.journal(event="reply-cancelled"))
     assert [] == account.journal(event="chat-deleted")
+
+
+STOP = "cancelViewerActiveJobs_cancelViewerActiveJobs_Mutation"
+
+
+@pytest.mark.parametrize("words", ["!hang", "!early=1 !hang", "!hang !reset-after-accept"])
+@pytest.mark.parametrize("trouble", [{"http": 502}, {"reset": ""}, {"server-error": ""}])
+def test_a_stop_that_fails_is_tried_again(
+    account: Account, web: PoeWeb, words: str, trouble: dict[str, Any]
+) -> None:
+    """Poe fails, or the connection breaks: a little later the bot is stopped all the same."""
+    ask(web, "!echo first")
+    account.sim.control(
+        fail={"query_name": STOP, "account": account.label, "times": 2, "with": trouble}
+    )
+    events = web.reply(chat(f"{words} !echo {WORDS}"), "Assistant", at_once)
+    until(lambda: isinstance(next(events), Text))
+    events.close()
+
+    until(lambda: account.journal(event="reply-cancelled"))
+    assert 3 <= len(account.journal(queryName=STOP))
+
+
+def test_an_account_that_closes_stops_its_bots(account: Account, web: PoeWeb) -> None:
+    """Replies that are still under way are hung up, and the stops are out by then."""
+    replies = [web.reply(chat(f"!hang !echo {WORDS}"), "Assistant", at_once) for _ in range(3)]
+    for events in replies:
+        until(lambda: isinstance(next(events), Text))  # noqa: B023  # called at once
+    web.close()
+
+    assert 3 == len(account.journal(event="reply-cancelled"))
+    for events in replies:
+        events.close()
+    assert 3 == len(account.journal(queryName=STOP))
+
+
+def test_an_account_that_closes_waits_for_an_answer_to_stop_its_bot(
+    account: Account, web: PoeWeb
+) -> None:
+    """Nothing was heard of the message when its reader hung up."""
+    ask(web, "!echo first")
+    events = web.reply(chat(f"!slow-answer=2 !hang !echo {WORDS}"), "Assistant", at_once)
+    until(lambda: next(events) == Idle() and len(account.sends()) == 2)
+    events.close()
+    web.close()
+
+    assert 1 == len(account.journal(event="reply-cancelled"))
+
+
+def test_an_account_gives_up_what_cannot_be_stopped(account: Account, web: PoeWeb) -> None:
+    """After its time; there is one line in the log, and the reply is over."""
+    events = web.reply(chat(f"!hang !echo {WORDS}"), "Assistant", at_once)
+    until(lambda: isinstance(next(events), Text))
+    account.sim.control(
+        fail={"query_name": STOP, "account": account.label, "times": 99, "with": {"http": 503}}
+    )
+    began = time.monotonic()
+    with log_lines() as lines:
+        web.close()
+    took = time.monotonic() - began
+    with pytest.raises(errors.UpstreamError):
+        list(events)
+
+    assert 5 <= took
+    assert 1 == lines.getvalue().count("1 chat(s) were not tidied up before the end")
+    account.sim.control(reset=True)
 
 
 def test_a_generator_that_was_never_begun_leaves_nothing(account: Account, web: PoeWeb) -> None:

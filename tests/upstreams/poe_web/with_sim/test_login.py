@@ -53,11 +53,13 @@ def test_a_page_that_does_not_come_is_asked_for_again(
 
 
 def test_an_outage_is_no_fault_of_the_token(account: Account, control: Callable[..., Any]) -> None:
-    """When the page never comes, another token may try: nothing was sent."""
+    """When the page never comes, another token may try: nothing was sent. The message says why."""
     control(fail={"path": "/", "account": account.label, "times": 99, "with": {"http": 502}})
     raised = failure_of(account.web(), "hello")
 
-    assert isinstance(raised, errors.UpstreamOverloaded)
+    # Not `UpstreamOverloaded`, which would be held against the bot.
+    assert isinstance(raised, errors.LoginFailed)
+    assert ("upstream_login", "Poe answers / with 502.") == (raised.code, raised.message)
     assert raised.another_token
 
 
@@ -109,7 +111,7 @@ def test_renewed_cookies_are_taken_one_for_one(
     assert ["0", "1", "2"] == texts
     entries = [e for e in account.journal(face="web") if "cookie" in e]
     assert {"ok"} == {entry["cookie"] for entry in entries}
-    assert (how == "new") == (account.token != web._session._cookies["p-b"])
+    assert (how == "new") == (account.token != web._session._cookies.values["p-b"])
 
 
 @pytest.mark.parametrize(
@@ -153,9 +155,80 @@ def test_a_page_that_changed_says_what_to_do(account: Account) -> None:
     object.__setattr__(own.patterns, "getter", re.compile("(nowhere)"))
     raised = failure_of(account.web(site=own), "hello")
 
-    assert isinstance(raised, errors.UpstreamProtocolError)
+    # Not `UpstreamProtocolError`: another account may have a form key of its own.
+    assert isinstance(raised, errors.LoginFailed)
     assert "pages.getter" in raised.message
     assert "formkey=" in raised.message
+
+
+@pytest.mark.parametrize(
+    ("faults", "words"),
+    [
+        ([{"path": "/", "with": {"script-loops": 1}}], "form key cannot be computed"),
+        ([{"path": "/", "with": {"slow": 3}}], "did not answer in time"),
+        ([{"path": "/", "times": 3, "with": {"reset": 1}}], "The connection to Poe was"),
+        (
+            [
+                {"path": "/", "with": {"slow": 0}},
+                {"path": "/api/settings", "with": {"http": 404}},
+            ],
+            "/api/settings with 404",
+        ),
+    ],
+    ids=["its script loops", "it is silent", "it is reset", "it has no channel"],
+)
+def test_a_page_that_is_of_no_use_leads_to_another_account(
+    account: Account, control: Callable[..., Any], faults: list[dict[str, Any]], words: str
+) -> None:
+    """Nothing was sent; and once the page is good again, so is the account."""
+    control(
+        page_without_channel="settings" in str(faults),
+        fail=[{**fault, "account": account.label} for fault in faults],
+    )
+    web = account.web(site=site(account.folder, script=0.5, http=1.5))
+    raised = failure_of(web, "hello")
+
+    assert isinstance(raised, errors.LoginFailed)
+    assert ("upstream_login", True) == (raised.code, raised.another_token)
+    assert words in raised.message
+    assert [] == account.sends()
+    control(page_without_channel=False)
+    assert "hi" == ask(web, "!echo hi").text
+
+
+def test_a_key_that_cannot_be_renewed_leads_to_another_account(
+    account: Account, web: PoeWeb, control: Callable[..., Any]
+) -> None:
+    """The message that was refused for its key, and those that wait: Poe acted on none."""
+    ask(web, "!echo hi")
+    control(
+        rotate_formkey=account.label,
+        fail={"path": "/", "account": account.label, "times": 3, "with": {"http": 502}},
+    )
+    failures = [reply.failure for reply in many(web, ["hello"] * 3)]
+
+    assert [errors.LoginFailed] * 3 == [type(failure) for failure in failures]
+    assert "hi" == ask(web, "!echo hi").text
+
+
+def test_the_device_is_the_same_after_a_restart(account: Account) -> None:
+    """Poe sees one device for each account."""
+    for _ in range(2):
+        ask(account.web(), "!echo hi")
+
+    assert 1 == len({entry["sdid"] for entry in account.sends()})
+
+
+def test_renewed_cookies_survive_a_restart(account: Account, control: Callable[..., Any]) -> None:
+    """They are handed out as they come, and used first in the next process."""
+    control(set_cookie="new")
+    kept: list[Any] = []
+    ask(account.web(keep_renewed=kept.append), "!echo hi")
+    control(set_cookie="none")
+    again = account.web("p-b=long-gone", renewed=kept[-1])
+
+    assert "hi" == ask(again, "!echo hi").text
+    assert {"p-b"} == set(kept[-1])
 
 
 def test_scripts_are_fetched_without_the_account(account: Account, web: PoeWeb) -> None:

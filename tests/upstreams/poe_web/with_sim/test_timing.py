@@ -11,9 +11,8 @@ from poe_proxy.chat import Idle
 from poe_proxy.upstreams.base import TICK
 from poe_proxy.upstreams.poe_web import PoeWeb
 
-from ....fakes import Clock
+from ....fakes import Clock, at_once
 from ....with_sim.servers import until
-from ..fakes import at_once
 from .accounts import WORDS, Account, Reply, ask, chat, failure_of
 
 

@@ -1,0 +1,1 @@
+"""The line of requests that wait for a token: their order, their forecast, and what wakes them."""

@@ -1,0 +1,109 @@
+"""Which tokens are in the pool, and which leases have them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import Final, Generic, TypeVar
+
+from poe_proxy.pool.ledger import Ledger
+from poe_proxy.pool.tokens import Token
+
+U = TypeVar("U")
+
+#: The most answers to keep: clients choose the names of bots.
+MOST_KEPT: Final = 1000
+
+
+class Members(Generic[U]):
+    """The tokens of the pool. A change of them is made with the lock of the rotator held."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        #: By name. Another object after each change, so that it may be read without a lock.
+        self.tokens: Mapping[str, Token[U]] = {}
+        #: The kinds of token in the pool.
+        self.kinds: frozenset[str] = frozenset()
+        #: When each lease was served, by its id, and by its token: also those that have left the
+        #: pool, until their last lease ends.
+        self._lent: dict[Token[U], dict[str, float]] = {}
+        #: Which number its last loan had among all loans, by name.
+        self._turns: dict[str, int] = {}
+        self._loans = 0
+        self._fitting: dict[tuple[frozenset[str] | None, frozenset[str], str], frozenset[str]] = {}
+
+    def __contains__(self, token: Token[U]) -> bool:
+        return self.tokens.get(token.name) is token
+
+    def replace(self, tokens: Mapping[str, Token[U]]) -> list[Token[U]]:
+        """Let the pool have *tokens*; return those that have left it, and are forgotten."""
+        for token in tokens.values():
+            self._ledger.enlist(
+                token.name, rank=token.rank, concurrency=token.concurrency, limits=token.limits
+            )
+            self._lent.setdefault(token, {})
+            known = self.tokens.get(token.name)
+            if known is None or known.upstream is not token.upstream:
+                # A restart, or another way to Poe, is how an operator says that something changed.
+                self._ledger.reconsider(token.name)
+        for name in self.tokens.keys() - tokens.keys():
+            self._ledger.withdraw(name)
+        before, self.tokens = self.tokens, tokens
+        self.kinds = frozenset(token.kind for token in tokens.values())
+        self._fitting.clear()
+        return [token for token in before.values() if self._forget(token)]
+
+    def fitting(
+        self, kinds: frozenset[str] | None, avoid: frozenset[str], bot: str
+    ) -> frozenset[str]:
+        """Return the names of the tokens that are of one of *kinds*, not among the names in
+        *avoid*, and may serve *bot*."""
+        wanted = (kinds, avoid, bot)
+        names = self._fitting.get(wanted)
+        if names is None:
+            if len(self._fitting) >= MOST_KEPT:
+                self._fitting.clear()
+            names = self._fitting[wanted] = frozenset(
+                name
+                for name, token in self.tokens.items()
+                if name not in avoid
+                and (kinds is None or token.kind in kinds)
+                and token.serves(bot)
+            )
+        return names
+
+    def lend(self, token: Token[U], lease: str, now: float) -> None:
+        """Note that *lease* has *token*."""
+        self._loans += 1
+        self._turns[token.name] = self._loans
+        self._lent[token][lease] = now
+
+    def give_back(self, token: Token[U], lease: str) -> bool:
+        """Note that *lease* has *token* no longer; return whether it has left the pool by that."""
+        del self._lent[token][lease]
+        return self._forget(token)
+
+    def served(self, name: str) -> Collection[float]:
+        """Return when each lease was served that has the token of that name."""
+        return self._lent[self.tokens[name]].values()
+
+    def turn(self, name: str) -> int:
+        """Return a number for the token of that name: of two, the one with the lower number has
+        not been lent for longer."""
+        return self._turns.get(name, 0)
+
+    def _forget(self, token: Token[U]) -> bool:
+        """Forget *token* if it is out of the pool, and no lease has it; return whether."""
+        if token in self or self._lent[token]:
+            return False
+        del self._lent[token]
+        return True
+
+
+def by_name(tokens: Iterable[Token[U]]) -> dict[str, Token[U]]:
+    """Return *tokens* by their names; raises `ValueError` if two have the same one."""
+    named: dict[str, Token[U]] = {}
+    for token in tokens:
+        if token.name in named:
+            raise ValueError(f"two tokens are called {token.name}")
+        named[token.name] = token
+    return named

@@ -1,0 +1,436 @@
+"""The store in a file: what is known of the tokens survives the process, however it ends.
+
+*Written in place*: a row costs some microseconds, less than handing it to another thread. SQLite
+has a write-ahead log for it, which the system keeps when the process is killed; only when the
+machine itself fails may the last moments be missing.
+*Clocks*: rows hold the time since the machine's start as well as that of its wall clock. The first
+one counts as long as the machine runs, so that a wall clock that is set does no harm. After its
+next start there is only the wall clock.
+*Failures* never leave this module. What cannot be written waits in memory, and is tried again.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sqlite3
+import threading
+import time
+import uuid
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from math import inf
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+from poe_proxy.pool.ledger import MARGIN
+from poe_proxy.pool.store import Note, Remembered, Renewals, Store
+from poe_proxy.pool.store.holding import PATIENCE, hold, is_held, let_go
+
+log = logging.getLogger(__name__)
+
+#: Counted up when an older program could not use the file any more.
+_VERSION: Final = 1
+_SCHEMA: Final = f"""
+    BEGIN;
+    -- When something was sent; once it had arrived, the time by which it had.
+    CREATE TABLE uses (
+        id INTEGER PRIMARY KEY, account TEXT NOT NULL,
+        boot TEXT NOT NULL, up REAL NOT NULL, wall REAL NOT NULL, arrived INTEGER NOT NULL
+    );
+    CREATE INDEX uses_in_time ON uses (account, boot, up);
+    CREATE TABLE notes (
+        account TEXT PRIMARY KEY,
+        boot TEXT NOT NULL, up REAL NOT NULL, wall REAL NOT NULL, notes TEXT NOT NULL
+    );
+    CREATE TABLE renewals (account TEXT PRIMARY KEY, wall REAL NOT NULL, cookies TEXT NOT NULL);
+    -- The uses of each day (UTC), to be looked at.
+    CREATE TABLE days (
+        account TEXT NOT NULL, day TEXT NOT NULL, uses INTEGER NOT NULL,
+        PRIMARY KEY (account, day)
+    ) WITHOUT ROWID;
+    CREATE TRIGGER counted AFTER INSERT ON uses BEGIN
+        INSERT OR IGNORE INTO days VALUES (new.account, date(new.wall, 'unixepoch'), 0);
+        UPDATE days SET uses = uses + 1
+            WHERE account = new.account AND day = date(new.wall, 'unixepoch');
+    END;
+    PRAGMA user_version = {_VERSION};
+    COMMIT;
+"""
+
+#: Seconds between two tries to write what waits, and between two log lines about a failure.
+RETRY: Final = 2.0
+_COMPLAINT: Final = 60.0
+#: Seconds for which uses are kept at least, whatever the limits remember.
+_KEPT: Final = 3600.0
+#: After so many uses of an account, those that no limit remembers are deleted, at most so many.
+_TIDIED: Final = 64
+#: Writes that wait, at most: then the oldest are forgotten.
+_MOST_WAITING: Final = 50_000
+#: Days after which an account that is no longer in the settings is forgotten, and what was
+#: counted on a day.
+_FORGOTTEN: Final = 60
+_DAYS: Final = 400
+
+_Write: TypeAlias = tuple[str, tuple[Any, ...]]
+
+
+def since_boot() -> float:
+    """Return the seconds since the machine's start, those in which it slept included."""
+    clock: int = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+    return time.clock_gettime(clock)
+
+
+def this_boot() -> str:
+    """Return what names the time since the machine's start; where nothing does, an id that is
+    never used again, so that the next process goes by the wall clock."""
+    found = ""
+    if hasattr(time, "CLOCK_BOOTTIME"):
+        with suppress(OSError):
+            found = Path("/proc/sys/kernel/random/boot_id").read_text("ascii")
+        # A service that sees nothing of /proc but processes is given it (`%b` in its unit).
+        found = found or os.environ.get("BOOT_ID", "")
+    return found.strip().replace("-", "") or uuid.uuid4().hex
+
+
+class Journal(Store, Renewals):
+    """Keeps what it is given in the file at *path*, which only its owner may read.
+
+    *keeps_renewals* is whether renewed cookies are kept; if not, those in the file are deleted.
+    *boot* counts the seconds since the machine's start, which *boot_id* names. Raises `StateInUse`
+    if another process, but for one that forked this one, holds the file for *patience* seconds.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        keeps_renewals: bool = True,
+        wall: Callable[[], float] = time.time,
+        boot: Callable[[], float] = since_boot,
+        boot_id: str | None = None,
+        connect: Callable[[Path], sqlite3.Connection] | None = None,
+        patience: float = PATIENCE,
+    ) -> None:
+        self._path = path.absolute()
+        self._keeps_renewals = keeps_renewals
+        self._wall, self._up = wall, boot
+        self._boot = this_boot() if boot_id is None else boot_id
+        self._connect = connect or _connected
+        self._lock = threading.Lock()
+        self._db: sqlite3.Connection | None = None
+        self._is_closed = False
+        #: The number of the next use: far from those of other processes.
+        self._next_id = uuid.uuid4().int >> 66
+        #: The numbers of uses that have not arrived.
+        self._under_way: dict[str, int] = {}
+        #: By account: the seconds for which uses are kept, and how many came since old ones went.
+        self._kept: dict[str, float] = {}
+        self._untidied: dict[str, int] = {}
+        self._waiting: deque[_Write] = deque(maxlen=_MOST_WAITING)
+        self._trouble: str | None = None
+        self._tries_at = self._complains_at = -inf
+        self._has_complained = False
+        self._holds = not is_held(self._path)
+        if self._holds:
+            hold(self._path, patience=patience)
+        with self._lock:
+            self._begin()
+
+    @property
+    def trouble(self) -> str | None:
+        """What is wrong with the file, in a few words without its name; None if nothing is.
+
+        Asking is a reason to try again, once in a while.
+        """
+        with self._lock:
+            self._catch_up()
+            return self._trouble
+
+    def close(self) -> None:
+        """Write what waits, and let go of the file. What comes later is forgotten."""
+        with self._lock:
+            if self._is_closed:
+                return
+            self._tries_at = -inf
+            self._forget_those_gone()
+            self._catch_up()
+            self._disconnect()
+            self._is_closed = True
+            if self._holds:
+                let_go(self._path)
+
+    # ---- Store
+
+    def recall(self, name: str, window: float) -> Remembered:
+        """See `Store`. The age of a use that had not arrived is counted from `MARGIN` seconds
+        after its sending, and negative until then. A note whose time is over has 0.0 or fewer
+        seconds, but for a rest, which is left out."""
+        with self._lock:
+            self._kept[name] = max(_KEPT, window, self._kept.get(name, 0.0))
+            uses = self._read("SELECT boot, up, wall, arrived FROM uses WHERE account = ?", name)
+            notes = self._read("SELECT boot, up, wall, notes FROM notes WHERE account = ?", name)
+            self._write(
+                "DELETE FROM uses WHERE account = ? AND boot <> ? AND wall < ?",
+                name, self._boot, self._wall() - self._kept[name],
+            )  # fmt: skip
+            ages = (
+                self._age(boot, up, wall) - (0.0 if arrived else MARGIN)
+                for boot, up, wall, arrived in uses
+            )
+            return Remembered(
+                uses=sorted((age for age in ages if age <= window), reverse=True),
+                notes=[
+                    note
+                    for boot, up, wall, text in notes
+                    for note in _notes(text, self._age(boot, up, wall))
+                ],
+            )
+
+    def add_use(self, name: str, use: str) -> None:
+        with self._lock:
+            self._under_way[use] = self._next_id
+            self._write(
+                # It may be written again after a failure that did not undo it; it counts once.
+                "INSERT OR IGNORE INTO uses VALUES (?, ?, ?, ?, ?, 0)",
+                self._next_id, name, self._boot, self._up(), self._wall(),
+            )  # fmt: skip
+            self._next_id += 1
+            self._tidy(name)
+
+    def settle_use(self, use: str, ago: float) -> None:
+        with self._lock:
+            if (number := self._under_way.pop(use, None)) is not None:
+                self._write(
+                    "UPDATE uses SET up = ?, wall = ?, arrived = 1 WHERE id = ?",
+                    self._up() - ago, self._wall() - ago, number,
+                )  # fmt: skip
+
+    def keep_notes(self, name: str, notes: Sequence[Note]) -> None:
+        with self._lock:
+            if notes:
+                self._write(
+                    "INSERT OR REPLACE INTO notes VALUES (?, ?, ?, ?, ?)",
+                    name, self._boot, self._up(), self._wall(), _text(notes),
+                )  # fmt: skip
+            else:
+                self._write("DELETE FROM notes WHERE account = ?", name)
+
+    # ---- Renewals
+
+    def renewed(self, name: str) -> Mapping[str, str]:
+        if not self._keeps_renewals:
+            return {}
+        with self._lock:
+            self._kept.setdefault(name, _KEPT)
+            rows = self._read("SELECT cookies FROM renewals WHERE account = ?", name)
+        return {str(key): str(value) for row in rows for key, value in _parsed(row[0], {}).items()}
+
+    def keep_renewed(self, name: str, cookies: Mapping[str, str]) -> None:
+        if not self._keeps_renewals:
+            return
+        with self._lock:
+            self._write(
+                "INSERT OR REPLACE INTO renewals VALUES (?, ?, ?)",
+                name, self._wall(), json.dumps(dict(cookies)),
+            )  # fmt: skip
+
+    # ---- within the lock
+
+    def _age(self, boot: str, up: float, wall: float) -> float:
+        """Return the seconds since a row was written, by the better of the two clocks."""
+        return max(0.0, self._up() - up if boot == self._boot else self._wall() - wall)
+
+    def _begin(self) -> None:
+        """Open the file, and delete the renewed cookies in it if none are to be kept."""
+        self._read("SELECT 1")
+        if not self._keeps_renewals:
+            self._write("DELETE FROM renewals")
+            # Only then is the file itself without them.
+            self._read("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def _forget_those_gone(self) -> None:
+        """Delete what is known of accounts that no process had for `_FORGOTTEN` days."""
+        if not self._kept:
+            return  # the start failed before any account was known
+        now = self._wall()
+        these = ", ".join("?" * len(self._kept))
+        for table in ("uses", "notes", "renewals"):
+            self._write(
+                f"DELETE FROM {table} WHERE wall < ? AND account NOT IN ({these})",
+                *(now - _FORGOTTEN * 86400, *self._kept),
+            )
+        self._write("DELETE FROM days WHERE day < date(?, 'unixepoch')", now - _DAYS * 86400)
+
+    def _tidy(self, name: str) -> None:
+        """Delete uses that no limit remembers: now and then, and few at a time."""
+        self._untidied[name] = count = self._untidied.get(name, 0) + 1
+        if count >= _TIDIED:
+            self._untidied[name] = 0
+            self._write(
+                "DELETE FROM uses WHERE id IN (SELECT id FROM uses "
+                "WHERE account = ? AND boot = ? AND up < ? ORDER BY up LIMIT ?)",
+                name, self._boot, self._up() - self._kept.get(name, _KEPT), 4 * _TIDIED,
+            )  # fmt: skip
+
+    def _read(self, query: str, *values: object) -> list[Any]:
+        """Return the rows; none if the file cannot be read."""
+        rows: list[Any] = []
+
+        def read() -> None:
+            if not self._is_closed:
+                rows[:] = self._connection().execute(query, values).fetchall()
+
+        self._attempt(read)
+        return rows
+
+    def _write(self, command: str, *values: object) -> None:
+        self._waiting.append((command, values))
+        self._catch_up()
+
+    def _catch_up(self) -> None:
+        """Write what waits, unless that failed a moment ago."""
+        if self._is_closed:
+            self._waiting.clear()
+        elif (self._waiting or self._trouble) and self._up() >= self._tries_at:
+            self._attempt(self._write_all)
+
+    def _write_all(self) -> None:
+        db = self._connection()
+        if len(self._waiting) == 1:
+            db.execute(*self._waiting[0])
+        else:
+            # If this fails, the connection is closed, which undoes it.
+            db.execute("BEGIN IMMEDIATE")
+            for command, values in self._waiting:
+                db.execute(command, values)
+            db.execute("COMMIT")
+        self._waiting.clear()
+        if self._trouble:
+            self._trouble, self._tries_at = None, -inf
+            if self._has_complained:
+                self._has_complained = False
+                log.warning("STATE_FILE %s is written again.", self._path)
+
+    def _attempt(self, step: Callable[[], None]) -> None:
+        """Do *step*. A broken file is put aside, and it is done once more with a fresh one."""
+        try:
+            try:
+                step()
+            except sqlite3.DatabaseError as failure:
+                if not _is_broken(failure):
+                    raise
+                self._put_aside(failure)
+                step()
+        except (OSError, sqlite3.Error) as failure:
+            self._failed(failure)
+
+    def _failed(self, failure: Exception) -> None:
+        self._disconnect()
+        # The message of an OSError has the name of the file.
+        self._trouble = getattr(failure, "strerror", None) or " ".join(str(failure).split())
+        now = self._up()
+        self._tries_at = now + RETRY
+        if now >= self._complains_at:
+            self._complains_at = now + _COMPLAINT
+            self._has_complained = True
+            log.error(
+                "STATE_FILE %s: %s. Going on without it: what is known of the accounts is kept in "
+                "memory, and a restart would forget it.",
+                self._path,
+                self._trouble,
+            )
+
+    def _connection(self) -> sqlite3.Connection:
+        if self._db is None:
+            self._db = self._open()
+        return self._db
+
+    def _open(self) -> sqlite3.Connection:
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with suppress(FileExistsError):
+            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+        if self._path.stat().st_mode & 0o077:
+            self._path.chmod(0o600)
+        db = self._connect(self._path)
+        try:
+            # No other process uses the file, so that none of what SQLite shares with others is
+            # needed: not even a file beside it, for which a full disk has no room.
+            db.execute("PRAGMA locking_mode = EXCLUSIVE")
+            (version,) = db.execute("PRAGMA user_version").fetchone()
+            is_new = not db.execute("SELECT 1 FROM sqlite_master").fetchone()
+            if not is_new and version != _VERSION:
+                raise sqlite3.DatabaseError(f"version {version}, not {_VERSION}")
+            if (found := db.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
+                raise sqlite3.DatabaseError(found)
+            db.execute("PRAGMA journal_mode = WAL")
+            db.execute("PRAGMA synchronous = NORMAL")
+            # What is deleted may have been a secret.
+            db.execute("PRAGMA secure_delete = ON")
+            if is_new:
+                db.executescript(_SCHEMA)
+        except BaseException:
+            db.close()
+            raise
+        return db
+
+    def _disconnect(self) -> None:
+        if self._db is not None:
+            with suppress(sqlite3.Error):
+                self._db.close()
+            self._db = None
+
+    def _put_aside(self, failure: Exception) -> None:
+        """Rename the file and its log, as SQLite would look for both under the new name."""
+        self._disconnect()
+        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(self._wall()))
+        aside = self._path.with_name(f"{self._path.name}.broken-{stamp}")
+        for ending in ("-wal", "-shm", "-journal", ""):
+            with suppress(FileNotFoundError):
+                os.replace(f"{self._path}{ending}", f"{aside}{ending}")
+        log.error(
+            "STATE_FILE %s is broken (%s). It is now %s, and a new one begins: what it held is "
+            "forgotten.",
+            self._path,
+            " ".join(str(failure).split()),  # SQLite may say it in several lines
+            aside.name,
+        )
+
+
+def _connected(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(path, timeout=0.1, isolation_level=None, check_same_thread=False)
+
+
+def _is_broken(failure: sqlite3.DatabaseError) -> bool:
+    """Whether the file is at fault: it is no database, or a damaged one, or of another program."""
+    # SQLite's other failures are subclasses: a full disk, a file that is locked or read-only.
+    return type(failure) is sqlite3.DatabaseError
+
+
+def _text(notes: Sequence[Note]) -> str:
+    # JSON has no infinity.
+    return json.dumps(
+        [
+            {**asdict(note), "seconds": None if note.seconds == inf else note.seconds}
+            for note in notes
+        ]
+    )
+
+
+def _notes(text: str, age: float) -> list[Note]:
+    """Return the notes that were written *age* seconds ago, but for rests that are over."""
+    notes = [
+        Note(**{**note, "seconds": inf if note["seconds"] is None else note["seconds"] - age})
+        for note in _parsed(text, [])
+    ]
+    return [note for note in notes if note.cause != "rest" or note.seconds > 0.0]
+
+
+def _parsed(text: str, otherwise: Any) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return otherwise  # changed by hand

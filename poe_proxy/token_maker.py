@@ -1,0 +1,302 @@
+"""Accounts become tokens; what was made of an account is kept for as long as it is of use."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from poe_proxy.accounts import Account
+from poe_proxy.errors import UpstreamUnreachable
+from poe_proxy.net.background import Background
+from poe_proxy.net.fetching import Fetcher
+from poe_proxy.pool.limits import Limit, Rest, Within
+from poe_proxy.pool.rotator import Token
+from poe_proxy.pool.store import Renewals
+from poe_proxy.settings import Settings
+from poe_proxy.upstreams.base import Upstream
+from poe_proxy.upstreams.poe_api import Catalogue, PoeApi
+from poe_proxy.upstreams.poe_web import Credentials, PoeWeb, Site
+from poe_proxy.upstreams.poe_web.prompts import Prompt, RoleMode
+from poe_proxy.upstreams.refusals import Refusals
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _ByKey:
+    """What decides how the upstream of a key is made: equal ones can stand for each other."""
+
+    key: str = field(repr=False)
+    label: str
+    proxy: str | None = field(repr=False)
+    api_url: str
+    timeout: float
+    concurrency: int
+    catalogue: Catalogue
+
+    def make(self, refusals: Refusals) -> PoeApi:
+        return PoeApi(
+            self.key,
+            catalogue=self.catalogue,
+            refusals=refusals,
+            api_url=self.api_url,
+            proxy=self.proxy,
+            timeout=self.timeout,
+            concurrency=self.concurrency,
+            label=self.label,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _ByCookie:
+    """The same for a cookie."""
+
+    credential: str = field(repr=False)
+    label: str
+    proxy: str | None = field(repr=False)
+    site: Site
+    prompt: Prompt
+    web_url: str
+    ws_url: str | None
+    timeout: float
+    delete_chats: bool
+
+    def make(
+        self,
+        fetcher: Fetcher,
+        renewed: Mapping[str, str],
+        keep_renewed: Callable[[Mapping[str, str]], None],
+    ) -> PoeWeb:
+        return PoeWeb(
+            Credentials.parse(self.credential),
+            site=self.site,
+            to_prompt=self.prompt,
+            web_url=self.web_url,
+            ws_url=self.ws_url,
+            proxy=self.proxy,
+            timeout=self.timeout,
+            delete_chats=self.delete_chats,
+            fetch=fetcher.fetch,
+            renewed=renewed,
+            keep_renewed=keep_renewed,
+            label=self.label,
+        )
+
+
+@dataclass(eq=False, slots=True)
+class _Open:
+    """An upstream that is open."""
+
+    id: str
+    recipe: _ByKey | _ByCookie
+    upstream: Upstream
+    #: Its tokens that are in the pool, or whose replies go on.
+    tokens: set[Token[Upstream]] = field(default_factory=set)
+
+    def close(self) -> None:
+        try:
+            self.upstream.close()
+        except Exception:
+            log.exception("%s was not closed", self.recipe.label)
+
+
+class TokenMaker:
+    """Makes the tokens of accounts, and makes them anew when the settings change.
+
+    If an account is there again, and nothing changes in how its upstream is made, the upstream
+    stays as it is, with its login and its websocket. An upstream is closed once no token with it
+    is in the pool and the last reply is over.
+    """
+
+    def __init__(self, renewals: Renewals) -> None:
+        """*renewals* remembers the cookies that Poe renews."""
+        self._renewals = renewals
+        #: The same for as long as this process lives, by account id.
+        self._renewed: dict[str, Mapping[str, str]] = {}
+        self._refusals = Refusals()
+        self._site = _SiteFile()
+        self._fetchers: dict[str | None, Fetcher] = {}
+        self._catalogue: Catalogue | None = None
+        self._api_url = ""
+        #: Guards what follows.
+        self._lock = threading.Lock()
+        self._open: list[_Open] = []
+        #: What is in the pool.
+        self._tokens: Mapping[Account, Token[Upstream]] = {}
+        self._closing: list[Background[None]] = []
+
+    def tokens(self, accounts: Sequence[Account], settings: Settings) -> list[Token[Upstream]]:
+        """Return the token of each account, for the pool to have these and no others.
+
+        An account that has not changed has the token that it had. Nothing changes if this raises.
+        For one caller at a time.
+        """
+        site = self._site.load(settings)
+        catalogue = self._catalogue_for(accounts, settings)
+        with self._lock:
+            made: list[tuple[Account, _Open, Token[Upstream]]] = []
+            for account in accounts:
+                recipe = _recipe(account, settings, site, catalogue)
+                one = self._find(account.id, recipe) or self._make(account.id, recipe)
+                token = self._tokens.get(account)
+                if token is None or token.upstream is not one.upstream:
+                    token = _token(account, one.upstream)
+                made.append((account, one, token))
+            for _, one, token in made:
+                one.tokens.add(token)
+                if one not in self._open:
+                    self._open.append(one)
+            self._tokens = {account: token for account, _, token in made}
+        self._use(catalogue, settings)
+        return list(self._tokens.values())
+
+    def left(self, token: Token[Upstream]) -> None:
+        """Note that *token* is no longer in the pool, and that its last reply is over."""
+        with self._lock:
+            for one in self._open:
+                one.tokens.discard(token)
+            self._close([one for one in self._open if not one.tokens])
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """The labels of accounts with an open upstream, by account id."""
+        with self._lock:
+            return {one.id: one.recipe.label for one in self._open}
+
+    @property
+    def catalogue(self) -> Callable[[], Iterable[Mapping[str, Any]]]:
+        """Return Poe's list of models, as entries of OpenAI's; empty if there is no key."""
+        return self._catalogue.entries if self._catalogue else tuple
+
+    def close(self) -> None:
+        """Close all upstreams at once, and wait until they are closed."""
+        if self._catalogue is not None:
+            self._catalogue.stop()
+        with self._lock:
+            self._close(list(self._open))
+            closing = list(self._closing)
+        for one in closing:
+            one.result()
+
+    def _close(self, upstreams: Iterable[_Open]) -> None:
+        """Begin to close *upstreams*; each may take some seconds."""
+        self._closing = [one for one in self._closing if not one.wait(0.0)]
+        for one in upstreams:
+            self._open.remove(one)
+            self._closing.append(Background(one.close, name=f"{one.recipe.label} closing"))
+
+    def _find(self, id: str, recipe: _ByKey | _ByCookie) -> _Open | None:
+        return next((one for one in self._open if (one.id, one.recipe) == (id, recipe)), None)
+
+    def _make(self, id: str, recipe: _ByKey | _ByCookie) -> _Open:
+        if isinstance(recipe, _ByKey):
+            return _Open(id, recipe, recipe.make(self._refusals))
+
+        def keep_renewed(cookies: Mapping[str, str]) -> None:
+            self._renewed[id] = cookies
+            self._renewals.keep_renewed(id, cookies)
+
+        # One for each proxy: it reads all certificates of the machine.
+        if (fetcher := self._fetchers.get(recipe.proxy)) is None:
+            fetcher = self._fetchers[recipe.proxy] = Fetcher(recipe.proxy)
+        renewed = self._renewed.get(id) or self._renewals.renewed(id)
+        return _Open(id, recipe, recipe.make(fetcher, renewed, keep_renewed))
+
+    # ---- the catalogue, which all keys share
+
+    def _catalogue_for(self, accounts: Sequence[Account], settings: Settings) -> Catalogue | None:
+        if not any(account.kind == "key" for account in accounts):
+            return None
+        if self._catalogue is not None and self._api_url == settings.poe_api_url:
+            return self._catalogue
+        return Catalogue(self._fetch_models)
+
+    def _use(self, catalogue: Catalogue | None, settings: Settings) -> None:
+        self._api_url = settings.poe_api_url
+        if catalogue is not self._catalogue:
+            if self._catalogue is not None:
+                self._catalogue.stop()
+            self._catalogue = catalogue
+            if catalogue is not None:
+                catalogue.start()
+
+    def _fetch_models(self) -> bytes:
+        for token in self._tokens.values():
+            if isinstance(token.upstream, PoeApi):
+                return token.upstream.fetch_models()
+        raise UpstreamUnreachable("There is no API key any more.")
+
+
+class _SiteFile:
+    """The site as `POE_SITE` has it; what is learnt of it in use is kept until the file changes."""
+
+    def __init__(self) -> None:
+        self._read: Site | None = None
+        self._used: Site | None = None
+
+    def load(self, settings: Settings) -> Site:
+        site = Site.load(settings.poe_site)
+        if self._used is None or site != self._read:
+            self._read, self._used = site, copy.deepcopy(site)
+        return self._used
+
+
+def _recipe(
+    account: Account, settings: Settings, site: Site, catalogue: Catalogue | None
+) -> _ByKey | _ByCookie:
+    if account.kind == "key":
+        assert catalogue is not None
+        return _ByKey(
+            key=account.credential,
+            label=account.label,
+            proxy=account.proxy,
+            api_url=settings.poe_api_url,
+            timeout=settings.timeout,
+            concurrency=account.concurrency,
+            catalogue=catalogue,
+        )
+    return _ByCookie(
+        credential=account.credential,
+        label=account.label,
+        proxy=account.proxy,
+        site=site,
+        prompt=Prompt(
+            RoleMode(settings.simulate_roles), settings.role_pattern, settings.role_labels
+        ),
+        web_url=settings.poe_web_url,
+        ws_url=settings.poe_ws_url,
+        timeout=settings.timeout,
+        delete_chats=settings.delete_chats,
+    )
+
+
+def _token(account: Account, upstream: Upstream) -> Token[Upstream]:
+    return Token(
+        account.label,
+        upstream,
+        kind=account.kind,
+        rank=account.rank,
+        limits=_limits(account),
+        concurrency=account.concurrency,
+        id=account.id,
+        bots=frozenset(account.bots),
+    )
+
+
+def _limits(account: Account) -> tuple[Limit, ...]:
+    limits: list[Limit] = [
+        Within(calls, window)
+        for calls, window in (
+            (account.rate_limit, account.rate_window),
+            (account.per_hour, 3600.0),
+            (account.per_day, 86400.0),
+        )
+        if calls
+    ]
+    if account.cool_down or account.jitter:
+        limits.append(Rest(account.cool_down, account.jitter))
+    return tuple(limits)

@@ -1,0 +1,178 @@
+"""What is still to be done at Poe for replies that are over: bots to stop, chats to delete.
+
+reply under way ─ hangs up ─▶ a task in a thread of its own ─▶ done, or given up and logged
+        └────── the account closes ──────▲
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+from poe_proxy.errors import (
+    LoginFailed,
+    UpstreamError,
+    UpstreamOverloaded,
+    UpstreamTimeout,
+    UpstreamUncertain,
+    UpstreamUnreachable,
+)
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+#: Seconds for which an act is tried again.
+PERSISTENCE: Final = 60.0
+#: Seconds before the second try; they double from then on, up to `LONGEST_PAUSE`.
+PAUSE: Final = 0.5
+LONGEST_PAUSE: Final = 15.0
+#: The most tasks that may wait for another try at a time; any other has one try.
+MOST: Final = 256
+#: Seconds for which the end of an account waits for its tasks.
+PATIENCE: Final = 5.0
+#: The longest pause between two tries meanwhile, in seconds.
+_LAST_PAUSE: Final = 0.5
+
+#: Failures of the net or of Poe that may pass. Asking once more does no harm: a bot that is
+#: stopped stays so. Any other failure is an answer.
+_PASSING: Final = (
+    LoginFailed,
+    UpstreamOverloaded,
+    UpstreamTimeout,
+    UpstreamUncertain,
+    UpstreamUnreachable,
+)
+
+
+class Tidying:
+    """The register of one account: its replies under way, and the tasks that they left.
+
+    May be used by several threads at once.
+    """
+
+    def __init__(
+        self,
+        *,
+        label: str,
+        clock: Callable[[], float] = time.monotonic,
+        wait: Callable[[float], object] | None = None,
+    ) -> None:
+        """*wait* pauses between two tries, for the seconds that it is given."""
+        self._label = label
+        self._clock = clock
+        self._wait = wait or self._rest
+        self._changed = threading.Condition()
+        self._replies: set[Callable[[], None]] = set()
+        self._tasks = 0
+        self._waiting = 0
+        #: The account is closed: what is left has little time.
+        self._closing = threading.Event()
+        #: That time is over.
+        self._is_over = False
+
+    # ---- replies
+
+    def enlist(self, hang_up: Callable[[], None]) -> None:
+        """Note a reply under way; `close` calls *hang_up*, which must not wait.
+
+        Raises `UpstreamUnreachable` if the account is closed.
+        """
+        with self._changed:
+            if self._closing.is_set():
+                raise UpstreamUnreachable("The account is not in use any more.")
+            self._replies.add(hang_up)
+
+    def withdraw(self, hang_up: Callable[[], None]) -> None:
+        """Note that a reply is over."""
+        with self._changed:
+            self._replies.discard(hang_up)
+
+    # ---- tasks
+
+    def start(self, task: Callable[[], None]) -> None:
+        """Do *task* in a thread of its own, which `close` waits for."""
+        with self._changed:
+            self._tasks += 1
+        threading.Thread(
+            target=self._run, args=(task,), name=f"{self._label} tidying up", daemon=True
+        ).start()
+
+    def _run(self, task: Callable[[], None]) -> None:
+        try:
+            task()
+        except Exception:
+            log.exception("%s: tidying up failed", self._label)
+        finally:
+            with self._changed:
+                self._tasks -= 1
+                self._changed.notify_all()
+
+    def persist(self, act: Callable[[], T], what: str) -> T | None:
+        """Return what *act* returns; while the net or Poe fails, it is done again and again.
+
+        After a minute, or after any other `UpstreamError`, a warning says *what* failed, and
+        None is returned.
+        """
+        since = self._clock()
+        pause = PAUSE
+        while True:
+            try:
+                return act()
+            except UpstreamError as failure:
+                seconds = self._until_next(failure, pause, since)
+                if seconds is None:
+                    # `close` logs how many were left at the very end.
+                    if not self._is_over:
+                        log.warning("%s: %s failed: %s", self._label, what, failure)
+                    return None
+                log.info("%s: %s failed: %s Trying again.", self._label, what, failure)
+            try:
+                self._wait(seconds)
+            finally:
+                with self._changed:
+                    self._waiting -= 1
+            pause = min(2 * pause, LONGEST_PAUSE)
+
+    def _until_next(self, failure: UpstreamError, pause: float, since: float) -> float | None:
+        """Return the seconds to wait before the next try, and count it; None: no more of them."""
+        if not isinstance(failure, _PASSING) or self._is_over:
+            return None
+        with self._changed:
+            if self._closing.is_set():
+                seconds = min(pause, _LAST_PAUSE)
+            else:
+                seconds = pause * random.uniform(1.0, 1.5)
+                if self._waiting >= MOST or self._clock() + seconds > since + PERSISTENCE:
+                    return None
+            self._waiting += 1
+            return seconds
+
+    def _rest(self, seconds: float) -> None:
+        if self._closing.is_set():
+            time.sleep(seconds)
+        else:
+            self._closing.wait(seconds)
+
+    # ---- the end
+
+    def close(self, patience: float = PATIENCE) -> None:
+        """Hang up all replies, and wait up to *patience* seconds until all tasks are done.
+
+        A task that waits for another try has it at once. What is left is given up, and logged.
+        """
+        with self._changed:
+            self._closing.set()
+            replies = list(self._replies)
+        for hang_up in replies:
+            hang_up()
+        with self._changed:
+            if not self._changed.wait_for(lambda: not self._tasks, patience):
+                log.warning(
+                    "%s: %d chat(s) were not tidied up before the end", self._label, self._tasks
+                )
+            self._is_over = True

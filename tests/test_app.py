@@ -1,0 +1,274 @@
+"""What is joined, what a reload replaces of it, and in which order it ends."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from poe_proxy import token_maker
+from poe_proxy.app import create_app
+from poe_proxy.pool.balances import Balance, PointsWatch
+from poe_proxy.pool.rotator import TokenRotator
+from poe_proxy.pool.store.journal import Journal
+from poe_proxy.server.application import Application
+from poe_proxy.server.services import Services
+from poe_proxy.settings import EXAMPLE_KEY, BadSettings, Settings
+from poe_proxy.token_maker import TokenMaker
+from poe_proxy.upstreams.poe_web import PoeWeb
+
+from .fakes import log_lines
+
+
+def settings(**given: Any) -> Settings:
+    # Keys have their list of models fetched: not from the real address.
+    nowhere = "http://127.0.0.1:9"
+    return Settings(**{"auth_keys": ("k",), "tokens": ("a",), "poe_api_url": nowhere, **given})
+
+
+def services(of: Application) -> Services:
+    found: Services = of.extensions["poe_proxy"]
+    return found
+
+
+class House:
+    """An app whose settings are what a test says next."""
+
+    def __init__(self, **given: Any) -> None:
+        self.next: Settings | Exception = settings(**given)
+        self.app = create_app(self.next, read=self._read)
+
+    def _read(self) -> Settings:
+        if isinstance(self.next, Exception):
+            raise self.next
+        return self.next
+
+    @property
+    def services(self) -> Services:
+        return services(self.app)
+
+    def reload(self, problem: Exception | None = None, **given: Any) -> str:
+        """Read these settings, or fail; return what the log says."""
+        self.next = problem or settings(**given)
+        with log_lines() as lines:
+            self.services.reload()
+        return lines.getvalue()
+
+
+@pytest.fixture
+def house() -> Iterator[House]:
+    house = House()
+    yield house
+    house.services.close()
+
+
+# ---- what a reload replaces
+
+
+def test_everything_is_replaced_that_the_settings_say(house: House, tmp_path: Path) -> None:
+    """Keys, sizes, names, the line and the accounts: from the next request on."""
+    models = tmp_path / "models.toml"
+    models.write_text('builtin = false\n[names]\n"mine" = "GPT-5.1"\n')
+    tokens = house.services.gateway.tokens
+    client = house.app.test_client()
+
+    said = house.reload(
+        auth_keys=("other",), tokens=("b", "c"), max_body_mb=0.5, models=models,
+        queue_timeout=7.0, points_check=8.0, errors_as_text=True,
+    )  # fmt: skip
+    statuses = [
+        client.get("/v1/models", headers={"x-api-key": key}).status_code for key in ("k", "other")
+    ]
+
+    assert [401, 200] == statuses
+    assert ["mine"] == [entry["id"] for entry in house.services.gateway.models()]
+    assert 500_000 == house.services.max_body
+    assert tokens is house.services.gateway.tokens
+    assert (7.0, 8.0) == (tokens.patience, tokens.points_check)
+    assert ["cookie-2", "cookie-3"] == [token.label for token, _ in tokens.states()]
+    assert "reloaded, serving 2 cookie token(s) and 0 API key(s); new: cookie-2, cookie-3" in said
+    assert "; gone: cookie-1" in said
+
+
+def test_what_is_new_changed_and_gone_is_logged(house: House) -> None:
+    """By label; and nothing is, if nothing is."""
+    house.reload(tokens=("a", "b"))
+
+    assert "; new: cookie-3; changed: cookie-2; gone: cookie-1\n" in house.reload(
+        tokens=("b", "c"), cool_down=1.0
+    )
+    assert "2 cookie token(s) and 0 API key(s)\n" in house.reload(tokens=("b", "c"), cool_down=1.0)
+
+
+def test_a_reply_under_way_keeps_what_it_began_with(house: House) -> None:
+    """The services that a request has in its hands are not changed under it."""
+    before = house.services
+    house.reload(auth_keys=("other",))
+
+    assert (("k",), ("other",)) == (before.auth_keys, house.services.auth_keys)
+
+
+@pytest.mark.parametrize(
+    ("problem", "line"),
+    [
+        (
+            BadSettings({"TIMEOUT": ["Not a valid number."], "PORT": ["No."]}),
+            "Not reloaded, going on as before. Wrong settings:\n"
+            "  TIMEOUT: Not a valid number.\n  PORT: No.\n",
+        ),
+        (OSError("disk"), "Not reloaded, going on as before.\nTraceback"),
+    ],
+)
+def test_what_cannot_be_read_changes_nothing(house: House, problem: Exception, line: str) -> None:
+    """The log says what was wrong."""
+    before = house.services
+
+    assert line in house.reload(problem)
+    assert before is house.services
+
+
+def test_what_cannot_be_built_changes_nothing(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file may change between two looks at it; the pool is the last that is touched."""
+    before = house.services
+    tokens = before.gateway.tokens.states()
+    with monkeypatch.context() as patch:
+        patch.setattr(token_maker, "PoeWeb", lambda *args, **given: [][0])
+        house.reload(auth_keys=("other",), tokens=("b",))
+    house.reload(auth_keys=("other",), models=Path("no-such-file"))
+
+    assert before is house.services
+    assert tokens == before.gateway.tokens.states()
+
+
+def test_what_only_a_restart_can_change_is_named_each_time(house: House, tmp_path: Path) -> None:
+    """And the rest is taken."""
+    given: Any = {
+        "port": 9000, "host": "::1", "forwarded_allow_ips": ("*",),
+        "state_file": tmp_path / "state", "state_cookies": False,
+    }  # fmt: skip
+    said = [house.reload(**given, auth_keys=("other",)), house.reload(**given), house.reload()]
+
+    line = (
+        "Only a restart can change PORT, HOST, FORWARDED_ALLOW_IPS, STATE_FILE, "
+        "STATE_COOKIES: still as before.\n"
+    )
+    assert [True, True, False] == [line in one for one in said]
+    assert not (tmp_path / "state").exists()
+
+
+def test_what_is_unwise_is_warned_about_each_time(house: House, tmp_path: Path) -> None:
+    """The key of every example, and a file of accounts that anyone may read."""
+    path = tmp_path / "accounts.toml"
+    path.write_text("[[account]]\nkey='k'\n")
+    path.chmod(0o644)
+    said = [house.reload(auth_keys=(EXAMPLE_KEY,), tokens_config=path) for _ in range(2)]
+    path.chmod(0o600)
+    quiet = house.reload(tokens_config=path)
+
+    for one in said:
+        assert f"AuthKey holds {EXAMPLE_KEY}" in one
+        assert "TOKENS_CONFIG names a file that any user of this machine can read" in one
+    assert not any(name in quiet for name in ("AuthKey", "TOKENS_CONFIG"))
+
+
+def test_two_reloads_are_one_after_the_other(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second one reads what was written before it, and has the last word."""
+    first_reads, second_waits = threading.Event(), threading.Event()
+    order: list[str] = []
+
+    def read() -> Settings:
+        name = threading.current_thread().name
+        order.append(f"{name} reads")
+        if name == "first":
+            first_reads.set()
+            second_waits.wait(60)
+        order.append(f"{name} has read")
+        return settings(auth_keys=(name,))
+
+    other = create_app(settings(), read=read)
+    threads = [
+        threading.Thread(target=services(other).reload, name=name) for name in ("first", "second")
+    ]
+    threads[0].start()
+    first_reads.wait(60)
+    threads[1].start()
+    second_waits.set()
+    for thread in threads:
+        thread.join(60)
+
+    assert ["first reads", "first has read", "second reads", "second has read"] == order
+    assert ("second",) == services(other).auth_keys
+    services(other).close()
+
+
+# ---- the end
+
+
+def test_the_end_goes_from_the_outside_in(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """First what would ask Poe, then the line, then the accounts; what remembers is the last."""
+    done: list[str] = []
+
+    def noting(name: str, verb: Callable[..., object]) -> Callable[..., object]:
+        def note(*args: object) -> object:
+            done.append(name)
+            return verb(*args)
+
+        return note
+
+    for kind, verb in [
+        (PointsWatch, "stop"), (Balance, "stop"), (TokenRotator, "close"), (TokenMaker, "close"),
+        (PoeWeb, "close"), (Journal, "close"),
+    ]:  # fmt: skip
+        monkeypatch.setattr(kind, verb, noting(kind.__name__, getattr(kind, verb)))
+    one = services(create_app(settings(state_file=tmp_path / "state")))
+    one.close()
+    one.close()
+
+    assert [
+        "PointsWatch", "Balance", "TokenRotator", "TokenMaker", "PoeWeb", "Journal",
+    ] == done  # fmt: skip
+
+
+def test_what_cannot_be_ended_does_not_keep_the_rest(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The state file above all is closed, and the failure is raised then."""
+    done: list[str] = []
+    monkeypatch.setattr(TokenRotator, "close", lambda one: [][0])
+    monkeypatch.setattr(TokenMaker, "close", lambda one: done.append("accounts"))
+    one = services(create_app(settings(state_file=tmp_path / "state")))
+    with pytest.raises(IndexError):
+        one.close()
+
+    assert ["accounts"] == done
+    Journal(tmp_path / "state", patience=0.0).close()
+
+
+def test_nothing_is_read_once_all_is_closed(house: House) -> None:
+    """A signal may come when the worker ends."""
+    house.services.close()
+
+    assert "" == house.reload(auth_keys=("other",))
+    assert ("k",) == house.services.auth_keys
+
+
+# ---- what is shown
+
+
+def test_readiness_is_that_of_the_pool_and_its_file(tmp_path: Path) -> None:
+    """Accounts by state, the line, and whether the file can be written."""
+    with ExitStack() as ends:
+        without = services(create_app(settings()))
+        ends.callback(without.close)
+        one = services(create_app(settings(state_file=tmp_path / "state", tokens=("a", "b"))))
+        ends.callback(one.close)
+
+        assert ("off", "ok") == (without.ready()["store"], one.ready()["store"])
+        assert (2, 0) == (one.ready()["accounts"]["free"], one.ready()["waiting"])
+        assert "waiting" not in one.ready()["accounts"]

@@ -1,0 +1,353 @@
+"""Tokens are made of accounts; an upstream is kept as long as it can be, and then closed."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from poe_proxy import accounts, token_maker
+from poe_proxy.pool.limits import Rest, Within
+from poe_proxy.pool.rotator import Token
+from poe_proxy.pool.store import Forgetful, Renewals
+from poe_proxy.settings import Settings
+from poe_proxy.token_maker import TokenMaker
+from poe_proxy.upstreams.poe_api import Catalogue, PoeApi
+from poe_proxy.upstreams.poe_web import Credentials, PoeWeb
+
+from .fakes import log_lines, until
+
+
+class Pool:
+    """What the rotator does with the tokens; which upstreams were closed, and which lists begun."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, renewals: Renewals) -> None:
+        closed: list[object] = []
+        listed: list[tuple[str, Catalogue]] = []
+
+        class Web(PoeWeb):
+            def __init__(self, credentials: Credentials, **given: Any) -> None:
+                self.given = given
+                super().__init__(credentials, **given)
+
+            def close(self) -> None:
+                closed.append(self)
+
+        class Key(PoeApi):
+            def close(self) -> None:
+                closed.append(self)
+
+            def fetch_models(self) -> bytes:
+                return self._label.encode()
+
+        class Offered(Catalogue):
+            def start(self) -> None:
+                listed.append(("start", self))
+
+            def stop(self) -> None:
+                listed.append(("stop", self))
+
+        patch.setattr(token_maker, "PoeWeb", Web)
+        patch.setattr(token_maker, "PoeApi", Key)
+        patch.setattr(token_maker, "Catalogue", Offered)
+        self.maker = TokenMaker(renewals)
+        self.closed, self.listed = closed, listed
+        self.tokens: Sequence[Token[Any]] = ()
+        self._before: Sequence[Token[Any]] = ()
+
+    def use(self, **given: Any) -> Sequence[Token[Any]]:
+        """Read settings, and put their accounts into the pool."""
+        settings = Settings(**{"auth_keys": ("k",), **given})
+        self._before = self.tokens
+        self.tokens = self.maker.tokens(accounts.read(settings, labels=self.maker.labels), settings)
+        return self.tokens
+
+    def end_replies(self) -> list[Token[Any]]:
+        """Let go of the tokens that the pool had before the last change."""
+        left = [token for token in self._before if token not in self.tokens]
+        for token in left:
+            self.maker.left(token)
+        return left
+
+
+@pytest.fixture
+def renewals() -> Renewals:
+    return Forgetful()
+
+
+@pytest.fixture
+def pool(monkeypatch: pytest.MonkeyPatch, renewals: Renewals) -> Pool:
+    return Pool(monkeypatch, renewals)
+
+
+# ---- what is made of an account
+
+
+def test_a_token_has_what_its_account_says(pool: Pool, tmp_path: Path) -> None:
+    """Its name is the account's; each limit is there once, if it is one."""
+    path = tmp_path / "accounts.toml"
+    path.write_text(
+        "[[account]]\ncookie='a'\nlabel='anna'\nbots=['GPT-5.1']\nrank=3\nconcurrency=2\n"
+        "rate_limit=4\nrate_window=5\nper_hour=6\nper_day=7\ncool_down=8\njitter=9\n"
+        "[[account]]\nkey='k'\nrate_limit=0\n"
+    )
+    anna, key = pool.use(tokens_config=path)
+
+    assert ("anna", "cookie", 3, 2, frozenset({"GPT-5.1"})) == (
+        anna.label,
+        anna.kind,
+        anna.rank,
+        anna.concurrency,
+        anna.bots,
+    )
+    assert (Within(4, 5.0), Within(6, 3600.0), Within(7, 86400.0), Rest(8.0, 9.0)) == anna.limits
+    assert ("key-1", "key", 0, 50, frozenset(), ()) == (
+        key.label,
+        key.kind,
+        key.rank,
+        key.concurrency,
+        key.bots,
+        key.limits,
+    )
+    assert (16, 16) == (len(anna.id), len(key.id))
+    assert (PoeWeb, PoeApi) == (type(anna.upstream).__base__, type(key.upstream).__base__)
+
+
+# ---- what is kept
+
+
+def test_what_has_not_changed_is_the_same_token(pool: Pool) -> None:
+    """Whatever else is new in the settings."""
+    given: Any = {"tokens": ("a", "b"), "api_keys": ("k",)}
+    before = pool.use(**given)
+    after = pool.use(**given, max_body_mb=1.0, queue_timeout=5.0, auth_keys=("other",))
+
+    assert before == after
+
+
+@pytest.mark.parametrize(
+    "change", [{"rate_limit": 5}, {"cool_down": 3.0}, {"token_concurrency": 3}]
+)
+def test_other_limits_leave_the_upstream_as_it_is(pool: Pool, change: Mapping[str, Any]) -> None:
+    """Another token with the same name speaks through the same websocket."""
+    (before,) = pool.use(tokens=("a",))
+    (after,) = pool.use(tokens=("a",), **change)
+    pool.end_replies()
+
+    assert before is not after
+    assert (before.name, before.upstream) == (after.name, after.upstream)
+    assert [] == pool.closed
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({"tokens": ("a",)}, {"tokens": ("p-b=a; p-lat=new",)}),
+        ({"tokens": ("a",)}, {"tokens": ("a",), "proxy": "http://127.0.0.1:1"}),
+        ({"tokens": ("a",)}, {"tokens": ("a",), "timeout": 5.0}),
+        ({"tokens": ("a",)}, {"tokens": ("a",), "delete_chats": True}),
+        ({"tokens": ("a",)}, {"tokens": ("a",), "simulate_roles": 2}),
+        ({"tokens": ("a",)}, {"tokens": ("a",), "poe_web_url": "http://127.0.0.1:1"}),
+        ({"tokens": ("a",)}, {"tokens": ("a",), "poe_ws_url": "ws://127.0.0.1:1"}),
+        ({"api_keys": ("k",)}, {"api_keys": ("k",), "proxy": "http://127.0.0.1:1"}),
+        ({"api_keys": ("k",)}, {"api_keys": ("k",), "api_concurrency": 3}),
+        ({"api_keys": ("k",)}, {"api_keys": ("k",), "poe_api_url": "http://127.0.0.1:1"}),
+    ],
+)
+def test_another_way_to_poe_is_another_upstream(
+    pool: Pool, before: Mapping[str, Any], after: Mapping[str, Any]
+) -> None:
+    """The name stays; the old one is closed, but not before its last reply is over."""
+    (old,) = pool.use(**before)
+    (new,) = pool.use(**after)
+    assert [] == pool.closed
+    pool.end_replies()
+    until(lambda: pool.closed)
+
+    assert old.name == new.name
+    assert [old.upstream] == pool.closed
+    assert new.upstream is not old.upstream
+
+
+def test_an_account_that_goes_is_closed_after_its_last_reply(pool: Pool) -> None:
+    """Not when it leaves the pool."""
+    gone, stays = pool.use(tokens=("a", "b"))
+    assert [stays] == pool.use(tokens=("b",))
+    assert [] == pool.closed
+    pool.end_replies()
+    until(lambda: pool.closed)
+
+    assert [gone.upstream] == pool.closed
+
+
+def test_an_account_that_is_back_before_its_last_reply_is_over_goes_on(pool: Pool) -> None:
+    """With the upstream that it had: there is one websocket for an account."""
+    first, _ = pool.use(tokens=("a", "b"))
+    pool.use(tokens=("b",))
+    again, _ = pool.use(tokens=("a", "b"))
+    pool.maker.left(first)
+
+    assert first is not again
+    assert first.upstream is again.upstream
+    assert [] == pool.closed
+
+
+def test_an_upstream_is_closed_once_all_its_tokens_have_left(pool: Pool) -> None:
+    """Replies may go on that began two changes ago."""
+    (one,) = pool.use(tokens=("a",))
+    (two,) = pool.use(tokens=("a",), cool_down=1.0)
+    pool.use(tokens=("a",), timeout=5.0)
+    pool.maker.left(two)
+    assert [] == pool.closed
+    pool.maker.left(one)
+    until(lambda: pool.closed)
+
+    assert [one.upstream] == pool.closed
+
+
+def test_labels_stay_with_their_accounts(pool: Pool) -> None:
+    """The log says the same name before and after, and nothing else gets that of one that ends."""
+    pool.use(tokens=("a", "b"))
+    during = pool.use(tokens=("b", "c"))
+    pool.end_replies()
+    until(lambda: pool.closed)
+    after = pool.use(tokens=("b", "c", "d"))
+
+    assert ["cookie-2", "cookie-3"] == [token.label for token in during]
+    assert ["cookie-2", "cookie-3", "cookie-1"] == [token.label for token in after]
+
+
+def test_nothing_changes_if_an_upstream_cannot_be_made(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even for the accounts before it."""
+    before = pool.use(tokens=("a",))
+    with monkeypatch.context() as patch:
+        patch.setattr(token_maker, "PoeApi", lambda *args, **given: [][0])
+        with pytest.raises(IndexError):
+            pool.use(tokens=("a", "b"), api_keys=("k",), cool_down=1.0)
+
+    assert before == pool.use(tokens=("a",))
+    assert ([], []) == (pool.listed, pool.closed)
+
+
+# ---- what is learnt of Poe, and what it renews
+
+
+def test_what_is_learnt_of_the_site_is_kept_until_its_file_changes(
+    pool: Pool, tmp_path: Path
+) -> None:
+    """The form of a tag that Poe last accepted does not make it another site."""
+    text = resources.files("poe_proxy.upstreams.poe_web").joinpath("site.toml").read_text()
+    site = tmp_path / "site.toml"
+    site.write_text(text)
+    (first,) = pool.use(tokens=("a",), poe_site=site)
+    tag = first.upstream.given["site"].tag
+    tag.form = tag.other_form
+    (second,) = pool.use(tokens=("a",), poe_site=site)
+    site.write_text(text.replace("\nhttp = ", "\nhttp = 1"))
+    (third,) = pool.use(tokens=("a",), poe_site=site)
+
+    assert first is second
+    assert second is not third
+    assert tag.other_form == third.upstream.given["site"].tag.form
+
+
+class Remembering(Renewals):
+    """Keeps the renewals of accounts."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, Mapping[str, str]] = {}
+
+    def renewed(self, name: str) -> Mapping[str, str]:
+        return self.known.get(name, {})
+
+    def keep_renewed(self, name: str, cookies: Mapping[str, str]) -> None:
+        self.known[name] = cookies
+
+
+def test_renewed_cookies_outlive_the_upstream(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The store has them for the next process; for this one they are kept in any case."""
+    store = Remembering()
+    for renewals in (store, Forgetful()):
+        pool = Pool(monkeypatch, renewals)
+        first, other = pool.use(tokens=("a", "b"))
+        first.upstream.given["keep_renewed"]({"p-b": "renewed"})
+        again, _ = pool.use(tokens=("a", "b"), timeout=5.0)
+
+        assert ({}, {}) == (first.upstream.given["renewed"], other.upstream.given["renewed"])
+        assert {"p-b": "renewed"} == again.upstream.given["renewed"]
+
+    assert {first.name: {"p-b": "renewed"}} == store.known
+    (after,) = Pool(monkeypatch, store).use(tokens=("a",))
+    assert {"p-b": "renewed"} == after.upstream.given["renewed"]
+
+
+# ---- the list of models, which all keys share
+
+
+def test_the_list_is_fetched_by_the_first_key_that_is_there(pool: Pool) -> None:
+    """It is one list for all keys, and none if there is no key."""
+    assert () == tuple(pool.maker.catalogue())
+    pool.use(tokens=("a",), api_keys=("k", "l"))
+    ((_, catalogue),) = pool.listed
+    fetched = [catalogue._fetch()]
+    pool.use(tokens=("a",), api_keys=("l",))
+    fetched.append(catalogue._fetch())
+
+    assert [b"key-1", b"key-2"] == fetched
+    assert [("start", catalogue)] == pool.listed
+    assert catalogue.entries == pool.maker.catalogue
+
+
+def test_the_list_goes_with_the_last_key_and_with_the_api(pool: Pool) -> None:
+    """A new one begins for other keys, and for another address."""
+    pool.use(api_keys=("k",))
+    pool.use(tokens=("a",))
+    pool.use(api_keys=("k",))
+    pool.use(api_keys=("k",), poe_api_url="http://127.0.0.1:1")
+    first, second, third = dict.fromkeys(one for _, one in pool.listed)
+
+    assert [
+        ("start", first), ("stop", first), ("start", second), ("stop", second), ("start", third),
+    ] == pool.listed  # fmt: skip
+
+
+# ---- the end
+
+
+def test_all_are_closed_at_once_and_waited_for(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each may take some seconds; and what was being closed before is waited for too."""
+    tokens = pool.use(tokens=("a", "b", "c"), api_keys=("k",))
+    pool.use(tokens=("b", "c"), api_keys=("k",))
+    together = threading.Barrier(4, timeout=60)
+    close = type(tokens[0].upstream).close
+
+    def wait_and_close(one: Any) -> None:
+        together.wait()
+        close(one)
+
+    for upstream in {type(token.upstream) for token in tokens}:
+        monkeypatch.setattr(upstream, "close", wait_and_close)
+    pool.end_replies()
+    pool.maker.close()
+
+    assert {token.upstream for token in tokens} == set(pool.closed)
+    assert ["start", "stop"] == [verb for verb, _ in pool.listed]
+
+
+def test_one_that_cannot_be_closed_does_not_keep_the_others(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The log says which it was."""
+    key, cookie = pool.use(tokens=("a",), api_keys=("k",))[::-1]
+    monkeypatch.setattr(type(cookie.upstream), "close", lambda one: [][0])
+    with log_lines() as lines:
+        pool.maker.close()
+
+    assert [key.upstream] == pool.closed
+    assert "cookie-1 was not closed" in lines.getvalue()
