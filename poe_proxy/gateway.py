@@ -25,8 +25,8 @@ log = logging.getLogger(__name__)
 #: fails everywhere, and each send costs the client time and perhaps points.
 ATTEMPTS: Final = 4
 
-#: Seconds from its arrival for which a request is tried again, even if it may wait in line for a
-#: shorter time: a token that is free costs no wait.
+#: Seconds in which a request is tried again, from when it had its first token, however long it had
+#: waited for that one.
 KEEP_TRYING: Final = 10.0
 
 
@@ -61,12 +61,11 @@ class Gateway:
         met.
         """
         bot, kinds = self._route(chat)
-        began = self.tokens.now()
-        deadline = began + self.tokens.patience
         tries = _Tries(
             kinds & self.tokens.kinds,
             self._attempts,
-            until=max(deadline, began + KEEP_TRYING),
+            began=self.tokens.now(),
+            patience=self.tokens.patience,
         )
         while True:
             said = False
@@ -75,7 +74,7 @@ class Gateway:
                 with self.tokens.lease(
                     kinds=tries.kinds,
                     avoid=tries.tried,
-                    deadline=deadline,
+                    deadline=tries.deadline,
                     bot=bot,
                     client=client,
                     streams=streams,
@@ -83,6 +82,7 @@ class Gateway:
                 ) as lease:
                     while (token := lease.wait(TICK)) is None:
                         yield Waiting()
+                    tries.begin(self.tokens.now())
                     with closing(self._ask(lease, token, chat, bot)) as events:
                         for event in events:
                             if not said and not isinstance(event, Idle):
@@ -158,8 +158,11 @@ class _Permit:
 class _Tries:
     """What was tried for one request, and what may be tried next."""
 
-    def __init__(self, kinds: frozenset[str], attempts: int, *, until: float) -> None:
-        """*attempts* is how many sends may fail; after *until* there is no further one."""
+    def __init__(
+        self, kinds: frozenset[str], attempts: int, *, began: float, patience: float
+    ) -> None:
+        """*attempts* is how many sends may fail; *patience* is how many seconds the request, which
+        *began* now, waits in line."""
         #: The kinds of token that may serve it.
         self.kinds = kinds
         #: Those that it is not sent to again.
@@ -168,7 +171,10 @@ class _Tries:
         #: to tokens that have not failed.
         self.probes = True
         self._left = attempts
-        self._until = until
+        #: When it waits no longer in line, and when it is not tried again.
+        self.deadline = self._until = began + patience
+        self._patience = patience
+        self._has_begun = False
         #: Whether the one send is left that Poe allows after certain failures, and what met such
         #: a failure: until then it may be sent to again.
         self._may_repeat = True
@@ -179,6 +185,14 @@ class _Tries:
         #: does not give it as its reason.
         self._failure: UpstreamError | None = None
         self._own_failure: UpstreamError | None = None
+
+    def begin(self, now: float) -> None:
+        """Note that there is a token; from the first one on there is some time for another one,
+        however long the request had waited."""
+        if not self._has_begun:
+            self._has_begun = True
+            self._until = max(self._until, now + KEEP_TRYING)
+            self.deadline = max(self.deadline, now + min(self._patience, KEEP_TRYING))
 
     def go_on(self, token: Token[Upstream], failure: UpstreamError, now: float) -> bool:
         """Note that *token* met *failure*; return whether another send is allowed."""

@@ -591,6 +591,20 @@ def test_a_challenge_on_every_token_is_told_as_one() -> None:
     assert [1, 1, 1] == house.asked()
 
 
+def test_a_request_that_waited_long_for_a_token_of_no_use_has_time_for_another() -> None:
+    """In its last second it is lent one without points; the other one is free a moment later."""
+    dry = FakeUpstream([lambda: house.clock.go(2.0), TokenExhausted("Empty.")])
+    house = House(dry, FakeUpstream(), patience=30.0)
+    with house.tokens.lease() as one, house.tokens.lease() as other:
+        assert [one.wait(0), other.wait(0)] == [token for token, _ in house.tokens.states()]
+        reply = house.reply()
+        assert Waiting() == next(reply)
+        house.clock.go(29.0)
+        one.__exit__(None, None, None)
+        assert Waiting() == next(reply)
+    assert [*ANSWER] == list(reply)
+
+
 def test_a_token_that_would_keep_a_repeat_waiting_for_too_long_is_left() -> None:
     """Poe refused what was sent, so the request may go to a token that may send at once."""
     house = House(

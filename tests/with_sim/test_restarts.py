@@ -213,7 +213,9 @@ def test_make_run_remembers_unless_something_else_is_set(
 ) -> None:
     """What make does, with a look at the variable in place of the server."""
     (tmp_path / ".env").write_text(dotenv)
-    recipe = subprocess.check_output(["make", "-n", "-o", "install", "run"], cwd=ROOT, text=True)
+    # Beneath another make it would say which folder it enters.
+    command = ["make", "-n", "--no-print-directory", "-o", "install", "run"]
+    recipe = subprocess.check_output(command, cwd=ROOT, text=True)
     script, count = re.subn(r"\S+gunicorn wsgi:app", "echo ${STATE_FILE-unset}", recipe)
     script = script.replace("exec echo", "echo")
     environ = {"PATH": os.environ["PATH"], **variables}
