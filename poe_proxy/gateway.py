@@ -25,8 +25,8 @@ log = logging.getLogger(__name__)
 #: fails everywhere, and each send costs the client time and perhaps points.
 ATTEMPTS: Final = 4
 
-#: Seconds in which a request is tried again, from when it had its first token, however long it had
-#: waited for that one.
+#: Seconds in which a request is tried again, from when it had its first token, and from each
+#: failure of a token's own.
 KEEP_TRYING: Final = 10.0
 
 
@@ -191,8 +191,11 @@ class _Tries:
         however long the request had waited."""
         if not self._has_begun:
             self._has_begun = True
-            self._until = max(self._until, now + KEEP_TRYING)
-            self.deadline = max(self.deadline, now + min(self._patience, KEEP_TRYING))
+            self._extend(now)
+
+    def _extend(self, now: float) -> None:
+        self._until = max(self._until, now + KEEP_TRYING)
+        self.deadline = max(self.deadline, now + min(self._patience, KEEP_TRYING))
 
     def go_on(self, token: Token[Upstream], failure: UpstreamError, now: float) -> bool:
         """Note that *token* met *failure*; return whether another send is allowed."""
@@ -202,7 +205,9 @@ class _Tries:
             if failure.strikes is not None:
                 self._own_failure = failure
             self.tried.add(token)
-            return failure.another_token and now < self._until
+            # However long that took: each token is tried once, and the next one may be sound.
+            self._extend(now)
+            return failure.another_token
         self._failure = failure
         self._left -= 1
         if not self._left or now >= self._until:

@@ -605,6 +605,18 @@ def test_a_request_that_waited_long_for_a_token_of_no_use_has_time_for_another()
     assert [*ANSWER] == list(reply)
 
 
+@pytest.mark.parametrize(
+    "kind", [TokenRejected, TokenLimited, TokenExhausted, UpstreamBlocked, LoginFailed]
+)
+def test_a_token_s_own_trouble_never_comes_too_late_for_another(kind: type[UpstreamError]) -> None:
+    """However slow the login of one is, or of two: a sound one is asked."""
+    slow = [lambda: house.clock.go(45.0), kind("Not this one.")]
+    house = House(FakeUpstream(slow), FakeUpstream(slow), FakeUpstream(), patience=30.0)
+
+    assert [*ANSWER] == list(house.reply())
+    assert [1, 1, 1] == house.asked()
+
+
 def test_a_token_that_would_keep_a_repeat_waiting_for_too_long_is_left() -> None:
     """Poe refused what was sent, so the request may go to a token that may send at once."""
     house = House(

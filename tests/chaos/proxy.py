@@ -177,8 +177,8 @@ class Proxy:
             while not line.is_websocket:
                 await self._carry_request(line)
             await _carry(line.reader, line.poe_writer)
-        except (OSError, asyncio.IncompleteReadError):
-            pass
+        except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass  # it is only cancelled at the end, and asyncio would print that
         finally:
             line.end()
             self._lines.discard(line)
