@@ -25,6 +25,10 @@ log = logging.getLogger(__name__)
 #: a tight loop.
 MIN_REST: Final = 1.0
 
+#: The fewest seconds for which a token without points for a bot is not lent for it: in these its
+#: balance is asked for, which says whether it has points at all.
+MIN_DOUBT: Final = 15.0
+
 #: Set aside: until Poe is seen to accept the token again, or for good.
 SET_ASIDE: Final = frozenset({Standing.SUSPENDED, Standing.RETIRED})
 
@@ -97,13 +101,14 @@ def judge(
     """Note what *failure*, met while *bot* was asked, means for *token*: its class says it. Return
     whether that holds the token back, for this bot at least.
 
-    A token without points for a bot rests for that bot for *points_check* seconds.
+    A token without points for a bot rests for that bot for *points_check* seconds, or `MIN_DOUBT`.
     """
     if failure.suspends:
         suspend(ledger, token, failure)
         return True
     if failure.is_out_of_points:
-        ledger.rest(token.name, points_check, failure.message, failure.code or "", bot=bot)
+        doubt = max(points_check, MIN_DOUBT)
+        ledger.rest(token.name, doubt, failure.message, failure.code or "", bot=bot)
         log.warning("%s has no points for %s: %s", token.label, bot or "a bot", failure)
         return True
     scope = bot if failure.strikes == "bot" else ""

@@ -624,3 +624,13 @@ def test_a_doubt_outlasts_a_reload() -> None:
 
     tokens.replace([token("b")])
     assert [] == tokens.doubted()
+
+
+def test_a_doubt_holds_until_the_balance_may_be_known() -> None:
+    """However often balances are checked: the bot is not asked for again before."""
+    tokens = TokenRotator([token("a")], clock=Clock(), points_check=0.3)
+
+    use(tokens, TokenExhausted("No points for this bot."), bot="Veo-3")
+    with pytest.raises(NoTokenFree) as refusal:
+        use(tokens, bot="Veo-3", deadline=1010.0)
+    assert 15 == refusal.value.retry_after
