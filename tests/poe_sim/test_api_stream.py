@@ -359,7 +359,7 @@ def test_the_journal_has_reasons(api: Api) -> None:
     api.chat("!http=503")
     api.chat("hi", n=2)
     Api(api.url, key="nobody").chat("hi")
-    api.chat("!silent-end hi", stream=True).content  # noqa: B018  (reads it to its end)
+    assert b"[DONE]" not in api.chat("!silent-end hi", stream=True).content
     verdicts = [entry["verdict"] for entry in api.journal() if "method" in entry]
     expected = ["fault http=503", "refused 400", "refused 401", "fault silent-end"]
     assert verdicts == expected

@@ -34,8 +34,10 @@ def order(line: Line[Request]) -> str:
     return "".join(request.id for request in line.in_order())
 
 
-def mine(id: str, **options: bool | float | frozenset[str]) -> Request:
-    return Request(id, "me", **options)  # type: ignore[arg-type]  # the options are those of Request
+def mine(
+    id: str, *, streams: bool = False, joined: float = 0.0, names: frozenset[str] = ANY
+) -> Request:
+    return Request(id, "me", streams, joined, names)
 
 
 def test_first_come_first_served() -> None:
