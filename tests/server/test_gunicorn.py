@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import signal
 import socket
@@ -309,6 +310,15 @@ def test_another_app_has_nothing_to_read(app: object) -> None:
     gunicorn.post_worker_init(worker)
     send_usr1()
     until(lambda: worker.reopened)
+
+
+def test_what_is_loaded_is_left_out_of_garbage_collections() -> None:
+    """It is not garbage before the worker ends, and there is much of it."""
+    gc.unfreeze()
+
+    gunicorn.post_worker_init(serving())
+    assert 0 < gc.get_freeze_count()
+    gc.unfreeze()
 
 
 # ---- the end of a worker
