@@ -138,6 +138,8 @@ class NoTokenLeft(PoeProxyError):
     status = 502
     type = "upstream_error"
     code = "upstream_auth"
+    # It takes the operator: a client that tries again would be silent for up to two minutes.
+    client_may_retry = False
 
 
 class InternalError(PoeProxyError):
@@ -242,6 +244,7 @@ class UpstreamBlocked(UpstreamError):
     """A challenge page came instead of an answer: Poe takes us for a robot."""
 
     code = "upstream_blocked"
+    client_may_retry = False
     another_token = True
     is_of_token = True
     suspends = True

@@ -82,6 +82,7 @@ class Gateway:
                 ) as lease:
                     while (token := lease.wait(TICK)) is None:
                         yield Waiting()
+                    log.debug("%s is lent", token.label)
                     tries.begin(self.tokens.now())
                     with closing(self._ask(lease, token, chat, bot)) as events:
                         for event in events:

@@ -710,6 +710,22 @@ def test_who_waits_hears_that_it_waits() -> None:
     assert [*ANSWER] == list(second)
 
 
+def test_the_log_names_the_request_that_a_token_is_lent_to(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Not the one whose end has freed the token: each line has the id of whoever writes it."""
+    house = House(FakeUpstream([Text("one"), Done()], ANSWER))
+    first, second = house.reply(), house.reply()
+    next(first)
+    next(second)
+
+    with caplog.at_level("DEBUG", "poe_proxy"):
+        first.close()
+        assert "is lent" not in caplog.text
+        next(second)
+    assert "cookie-1 is lent" in caplog.text
+
+
 def test_waiting_is_over_after_the_patience() -> None:
     """At the end of QUEUE_TIMEOUT the request is refused."""
     house = House(FakeUpstream(repeat(Text("on and on"))), patience=0.0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable
 from math import inf
@@ -15,8 +14,6 @@ from poe_proxy.pool.ledger import Ledger, Standing, Want
 from poe_proxy.pool.line.order import Line
 from poe_proxy.pool.line.prospects import ROUNDING, Habits, Prospects
 from poe_proxy.pool.members import Members
-
-log = logging.getLogger(__name__)
 
 U = TypeVar("U")
 
@@ -167,7 +164,6 @@ class Queue(Generic[U]):
         self._prospects.changed(name)
         if lease.called is not None:
             lease.called.set()
-        log.debug("%s is lent", token.label)
 
     def _set_due(self, due: float, now: float) -> None:
         if due != self.due:
