@@ -244,7 +244,8 @@ def test_a_wait_may_become_hopeless_when_a_use_comes_late() -> None:
         with pytest.raises(NoTokenFree) as refusal:
             last.wait(0)
 
-    assert 30 == refusal.value.retry_after
+    # Three pauses, and a moment until each of the uses between them has arrived.
+    assert 31 == refusal.value.retry_after
 
 
 def test_a_wait_may_become_hopeless_in_another_thread() -> None:
@@ -493,6 +494,32 @@ def test_a_chat_does_not_wait_for_its_own_title() -> None:
             served.append([one.token is not None for one in (title, other, chat)])
 
     assert [[False, False, True], [False, True, False], [True, False, False]] == served[:3]
+
+
+def test_the_last_that_is_let_in_is_served() -> None:
+    """Three pauses of ten seconds take more than thirty: a request needs a moment to arrive."""
+    clock = Clock()
+    tokens = pool("a", clock=clock, limits=(Rest(10.0),), patience=30.0)
+
+    def send(lease: Lease[None]) -> None:
+        assert lease.may_send(0)
+        clock.go(0.4)
+        lease.arrived()
+
+    with tokens.lease() as first:
+        lend(first)
+        send(first)
+    clock.go(60.0)
+    with ExitStack() as stack:
+        line = [stack.enter_context(tokens.lease()) for _ in range(3)]
+        with pytest.raises(NoTokenFree):
+            stack.enter_context(tokens.lease())
+        for lease in line:
+            lend(lease)
+            send(lease)
+            lease.__exit__(None, None, None)
+            clock.go(10.0)
+            tokens.serve_due()
 
 
 def test_a_chat_is_served_before_three_whole_answers_that_its_client_asked_for_first() -> None:

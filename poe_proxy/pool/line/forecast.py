@@ -23,10 +23,12 @@ SHORTEST: Final = 1.0
 class Usual:
     """How long something takes as a rule: a mean that follows what is seen."""
 
-    __slots__ = ("_mean", "_spread")
+    __slots__ = ("_mean", "_share", "_spread")
 
-    def __init__(self) -> None:
+    def __init__(self, *, share: float = 0.0) -> None:
+        """It never takes less than that *share* of the mean, however much it varies."""
         self._mean = self._spread = 0.0
+        self._share = share
 
     def note(self, seconds: float) -> None:
         """Take one more case into account."""
@@ -41,7 +43,7 @@ class Usual:
     def at_least(self) -> float:
         """The seconds that hardly any case falls short of: no request is refused for a reply that
         may well be over sooner. 0.0 before anything is known."""
-        return max(0.0, self._mean - 2 * self._spread)
+        return max(self._share * self._mean, self._mean - 2 * self._spread)
 
 
 @dataclass(slots=True)

@@ -41,7 +41,9 @@ class Habits:
 
     def __init__(self) -> None:
         #: Seconds from lending a token to the use that its limits count.
-        self.lag = Usual()
+        # It always takes some time, and that counts: COOL_DOWN 10 goes three times into
+        # QUEUE_TIMEOUT 30 only if it takes none.
+        self.lag = Usual(share=0.25)
         #: Seconds for which it is lent.
         self.lasts = Usual()
 

@@ -207,6 +207,14 @@ def test_what_varies_is_not_counted_on() -> None:
     assert 0.0 == usual.at_least
 
 
+def test_what_never_takes_no_time_may_vary() -> None:
+    """A quarter of what it takes on the average is always counted on."""
+    usual = Usual(share=0.25)
+    usual.note(2.0)
+
+    assert 0.5 == usual.at_least
+
+
 def test_what_is_usual_changes() -> None:
     """Long replies are forgotten soon after they have become short."""
     usual = Usual()
