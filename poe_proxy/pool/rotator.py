@@ -29,6 +29,8 @@ U = TypeVar("U")
 
 #: Where Poe, and not its own limits, holds back a token that is lent already.
 _HELD_BACK: Final = frozenset(Standing) - {Standing.RESTING, Standing.FIT}
+#: Where only a look brings a token back, if anything does.
+_OUT_OF_USE: Final = refusals.SET_ASIDE | {Standing.OUT_OF_POINTS}
 
 
 class TokenRotator(Lender[U]):
@@ -200,9 +202,12 @@ class TokenRotator(Lender[U]):
 
     def doubted(self) -> list[Token[U]]:
         """Return the tokens that had no points for some bot: whether they have any is not known
-        until `exhaust` or `trust`."""
-        tokens = self._members.tokens
-        return [tokens[name] for name in tuple(self._doubted) if name in tokens]
+        until `exhaust` or `trust`. One that is out of use has looks of its own, or none."""
+        return [
+            token
+            for token, state in self.states()
+            if token.name in self._doubted and state.standing not in _OUT_OF_USE
+        ]
 
     # ---- what a look at a token finds
 

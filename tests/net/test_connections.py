@@ -13,7 +13,7 @@ import requests
 from poe_proxy.net import connections
 from poe_proxy.net.background import Background
 from poe_proxy.net.connections import Adapter, Connection, used_by
-from tests.fakes import Clock
+from tests.fakes import Clock, until
 
 from ..upstreams.poe_api.raw import Server, Visitor
 
@@ -86,6 +86,8 @@ def test_a_user_that_objects(adapter: Adapter, when: str) -> None:
         with pytest.raises(NotWanted):
             get(adapter, server, Request(objects_at=when))
         adapter.close()
+        # A user that objects to "uses" has no connection yet.
+        until(lambda: arrived or when == "uses")
 
     assert not any(arrived)
 
@@ -109,6 +111,7 @@ def test_only_its_user_cuts_a_connection(adapter: Adapter) -> None:
         with pytest.raises(requests.ConnectionError):
             answer.result()
         assert first.connection is second.connection
+        until(lambda: left or server.failures)
 
     assert [True] == left
     assert [] == server.failures

@@ -231,6 +231,24 @@ def test_a_suspended_account_is_looked_at_more_and_more_rarely() -> None:
     assert ({"retired": 1}, 5) == (watched.state, account.asked)
 
 
+def test_a_doubt_makes_no_look_at_a_suspended_account_come_sooner() -> None:
+    """A reply that was under way when the account was found empty says nothing new."""
+    account = Account()
+    watched = Watched(account)
+    (token,) = watched.rotator.accepted()
+    watched.rotator.replace([Token(token.label, account, concurrency=2)])
+    with suppress(TokenExhausted), watched.rotator.lease() as late:
+        assert late.wait(0)
+        fail(watched.rotator, TokenExhausted("No points."), "Sora")
+        assert 300.0 == watched.watch.look()
+        raise TokenExhausted("No points.")
+    assert 300.0 == watched.watch.look()
+
+    account.is_rejected = True
+    assert 60.0 == watched.go(300.0)
+    assert 300.0 == watched.go(60.0)
+
+
 def test_a_suspended_account_that_does_not_answer_is_asked_again_soon() -> None:
     """That Poe is away says nothing about the account."""
     account = Account()

@@ -539,6 +539,7 @@ def test_a_certificate_that_is_not_trusted() -> None:
     seen: list[bytes | None] = []
     with Server(lambda visitor: seen.append(visitor.request()), tls=True) as server:
         found = received(post(Wire(server.url, read_timeout=LONG)))
+        until(lambda: seen or server.failures)
 
     assert [UpstreamUnreachable] == [type(one) for one in found]
     assert not any(seen)
