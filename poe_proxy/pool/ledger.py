@@ -192,7 +192,8 @@ class Ledger(Protocol):
         """Let a token that is suspended or retired be looked at now: it may be accepted again."""
 
     def revive(self, name: str) -> None:
-        """End what `rest`, `strike`, `exhaust` and `suspend` began; limits and retirement stay."""
+        """End what `exhaust` and `suspend` began, and each `rest` for want of points, as its code
+        says. What Poe said of its pace stays, and what failed, and retirement."""
 
     def retire(self, name: str, reason: str) -> None:
         """Set the token aside for good. *reason* is for the operator to read."""

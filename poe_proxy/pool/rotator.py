@@ -224,7 +224,8 @@ class TokenRotator(Lender[U]):
         log.warning("%s rests until it has points again: %s", token.label, reason)
 
     def revive(self, token: Token[U]) -> None:
-        """Lend a token again: Poe accepts it, and its account has points."""
+        """Lend a token again: Poe accepts it, and its account has points. What else holds it back
+        goes on."""
         with self._lock:
             self._doubted.discard(token.name)
             self._ledger.revive(token.name)

@@ -12,6 +12,7 @@ from typing import Any, Final, TypeAlias
 
 import pytest
 
+from poe_proxy.errors import TokenExhausted
 from poe_proxy.pool.ledger import Ledger, Outlook, Standing, TokenState, Want
 from poe_proxy.pool.limits import Rest, Within
 from poe_proxy.pool.memory import MemoryLedger
@@ -156,16 +157,15 @@ def test_a_withdrawn_token_may_come_back_and_what_is_known_stays(
     """Neither its limits nor its leases nor what Poe said of it are gone."""
     ledger.enlist("a", concurrency=2, limits=[Within(1, 60.0)])
     spend(ledger)
-    clock.go(30.0)
     ledger.rest("a", 45.0, "Slow down.")
     ledger.withdraw("a")
     ledger.withdraw("a")
     ledger.enlist("a", concurrency=2, limits=[Within(1, 60.0)])
 
-    assert (45.0, "Slow down.") == (state(ledger).rest, state(ledger).reason)
-    ledger.revive("a")
-    assert 30.0 == state(ledger).rest
-    clock.go(30.0)
+    assert (60.0, "Slow down.") == (state(ledger).rest, state(ledger).reason)
+    clock.go(45.0)
+    assert (15.0, "") == (state(ledger).rest, state(ledger).reason)
+    clock.go(15.0)
     assert "a" == take(ledger, ["a"], "one")
 
 
@@ -645,16 +645,43 @@ def test_without_points_a_token_rests_until_it_is_revived(ledger: Ledger, clock:
     assert state(ledger) == TokenState(is_free=True, in_use=0, rest=0.0, standing=Standing.FIT)
 
 
-def test_reviving_ends_a_rest_and_no_limit(ledger: Ledger) -> None:
-    """What Poe asked for is over with; how often the token may be used is not."""
+def test_reviving_ends_no_limit_and_no_rest_that_poe_asked_for(ledger: Ledger) -> None:
+    """That the account has points again says nothing about either."""
     ledger.enlist("a", limits=[Rest(10.0)])
     borrow(ledger, "a")
-    ledger.rest("a", 100.0)
     ledger.rest("a", 100.0, bot="Veo-3")
+    ledger.rest("a", 30.0, "Too many requests.", "rate_limit_exceeded")
+    ledger.exhaust("a")
     ledger.revive("a")
 
-    assert (Standing.RESTING, "") == (state(ledger).standing, state(ledger).reason)
-    assert [10.0, 10.0] == [state(ledger).rest, state(ledger, bot="Veo-3").rest]
+    assert (Standing.LIMITED, "Too many requests.") == (
+        state(ledger).standing,
+        state(ledger).reason,
+    )
+    assert [30.0, 100.0] == [state(ledger).rest, state(ledger, bot="Veo-3").rest]
+
+
+def test_reviving_ends_the_rests_for_want_of_points(ledger: Ledger) -> None:
+    """Whoever has bought some does not wait for the bot that was asked without any."""
+    ledger.enlist("a")
+    ledger.rest("a", 300.0, "You have no points.", TokenExhausted.code, bot="Veo-3")
+    ledger.exhaust("a")
+    ledger.revive("a")
+
+    assert 0.0 == state(ledger, bot="Veo-3").rest
+
+
+def test_reviving_forgets_no_failure(ledger: Ledger) -> None:
+    """A look at the account does not show whether its sends work again."""
+    ledger.enlist("a")
+    ledger.enlist("b")
+    ledger.strike("a", "Overloaded.")
+    ledger.suspend("a", "Who are you?")
+    ledger.revive("a")
+    take(ledger, ["b"], "one")
+    ledger.give_back("one")
+
+    assert "b" == take(ledger, ["a", "b"], "two")
 
 
 def test_a_retired_token_stays_retired(ledger: Ledger, clock: Clock) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Final
 
+from poe_proxy.errors import TokenExhausted
 from poe_proxy.pool.ledger import Standing
 from poe_proxy.pool.store import Note
 
@@ -204,10 +205,11 @@ class Health:
             self.suspension = replace(self.suspension, look_at=now)
 
     def revive(self) -> None:
-        """Forget everything that holds it back but a retirement."""
-        self.rests.clear()
-        self.strikes.clear()
+        """Forget what a look at its account disproves: that it is refused, or without points."""
         self.no_points = self.suspension = None
+        self.rests = {
+            bot: rest for bot, rest in self.rests.items() if rest.code != TokenExhausted.code
+        }
 
     def retire(self, reason: str, code: str = "") -> None:
         """Note that nothing brings it back."""

@@ -251,8 +251,8 @@ def test_each_change_is_stored_with_all_that_is_known() -> None:
         [rest, strike],
         [rest, strike, points],
         [rest, strike, points, Note("suspended", "", 60.0, "Who are you?", "upstream_auth", 1)],
-        [],
-        [Note("retired", reason="Logged out.")],
+        [rest, strike],
+        [rest, strike, Note("retired", reason="Logged out.")],
     ] == store.notes
 
 
