@@ -155,6 +155,9 @@ class _Permit:
     def arrived(self) -> None:
         self._lease.arrived()
 
+    def refused(self, failure: UpstreamError) -> None:
+        self._lease.refused(failure)
+
 
 class _Tries:
     """What was tried for one request, and what may be tried next."""

@@ -11,6 +11,7 @@ from typing import Any, Final, TypeAlias
 
 from poe_proxy import logs
 from poe_proxy.chat import ChatRequest, Done, Idle, Message, ReplyEvent, Text, TextPart
+from poe_proxy.errors import UpstreamError
 from poe_proxy.upstreams.base import Abilities, Permit
 
 #: What happens next in a reply: an event is said, a failure is raised, a function is called.
@@ -48,6 +49,7 @@ class AtOnce(Permit):
     def __init__(self) -> None:
         self.granted = 0
         self.arrivals = 0
+        self.refusals: list[UpstreamError] = []
 
     def __call__(self) -> Generator[Idle, None, None]:
         self.granted += 1
@@ -55,6 +57,9 @@ class AtOnce(Permit):
 
     def arrived(self) -> None:
         self.arrivals += 1
+
+    def refused(self, failure: UpstreamError) -> None:
+        self.refusals.append(failure)
 
 
 #: For tests that do not count.

@@ -8,7 +8,7 @@ from collections.abc import Collection
 from types import TracebackType
 from typing import Generic, Protocol, Self, TypeVar
 
-from poe_proxy.errors import PoeProxyError
+from poe_proxy.errors import PoeProxyError, UpstreamError
 from poe_proxy.pool.tokens import Token
 
 U = TypeVar("U")
@@ -41,6 +41,9 @@ class Lender(Protocol[U]):
 
     def worked(self, lease: Lease[U]) -> None:
         """Note that the bot said something in answer to *lease*."""
+
+    def refused(self, lease: Lease[U], failure: UpstreamError) -> None:
+        """Note that the token of *lease*, which it may have given back, met *failure*."""
 
     def leave(self, lease: Lease[U], failure: BaseException | None) -> None:
         """Take back the token of *lease*, or its place; *failure* is what ended its block."""
@@ -78,6 +81,8 @@ class Lease(Generic[U]):
         self.streams = streams
         self.probes = probes
         self.token: Token[U] | None = None
+        #: The token that it gave back.
+        self.returned: Token[U] | None = None
         #: When it came into the line; and when it was served.
         self.joined = self.lent = 0.0
         #: The names of the tokens that fit it.
@@ -137,6 +142,11 @@ class Lease(Generic[U]):
         """Note that the bot said something: what the token failed in before is over."""
         if not self.has_worked:
             self._pool.worked(self)
+
+    def refused(self, failure: UpstreamError) -> None:
+        """Note what Poe said of the token after the request's client had hung up: the block ends
+        without it, or has ended."""
+        self._pool.refused(self, failure)
 
     def __exit__(
         self,

@@ -322,15 +322,22 @@ class TokenRotator(Lender[U]):
             self._ledger.clear(token.name, bot=lease.bot)
             self._queue.serve(self._clock())
 
+    def refused(self, lease: Lease[U], failure: UpstreamError) -> None:
+        with self._lock:
+            if token := lease.token or lease.returned:
+                self._judge(token, lease.bot, failure)
+                self._queue.lost(token.name, self._clock())
+
     def leave(self, lease: Lease[U], failure: BaseException | None) -> None:
         with self._lock:
             now = self._clock()
             token, lease.token = lease.token, None
+            lease.returned = token
             if token is None:
                 self._queue.leave(lease, now)
                 return
             # The verdict first: once the token is given back, it may be lent.
-            is_held = isinstance(failure, UpstreamError) and self._judge(lease, token, failure)
+            is_held = isinstance(failure, UpstreamError) and self._judge(token, lease.bot, failure)
             self._ledger.give_back(lease.id)
             has_left = self._members.give_back(token, lease.id)
             self._queue.habits(token.kind).lasts.note(now - lease.lent)
@@ -341,11 +348,9 @@ class TokenRotator(Lender[U]):
         if has_left:
             self._has_left(token)
 
-    def _judge(self, lease: Lease[U], token: Token[U], failure: UpstreamError) -> bool:
+    def _judge(self, token: Token[U], bot: str, failure: UpstreamError) -> bool:
         """Do to *token* what the class of *failure* says; return whether that holds it back."""
-        is_held = refusals.judge(
-            self._ledger, token, lease.bot, failure, points_check=self._points_check
-        )
+        is_held = refusals.judge(self._ledger, token, bot, failure, points_check=self._points_check)
         if failure.suspends:
             self.look.set()
         elif failure.is_out_of_points:

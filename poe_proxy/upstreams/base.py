@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from poe_proxy.chat import ChatRequest, Idle, ReplyEvent
+from poe_proxy.errors import UpstreamError
 
 #: The longest time in seconds that an upstream stays silent before it yields `Idle`.
 TICK: Final = 0.5
@@ -28,6 +29,12 @@ class Permit(Protocol):
 
         Until then a use counts from no later than 5 s after its sending. May be called more than
         once, and by any thread.
+        """
+
+    def refused(self, failure: UpstreamError) -> None:
+        """Note what Poe said of the token in answer to what was sent, if no reader is left for it.
+
+        May be called behind the end of the reply, and by any thread.
         """
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import re
 from collections.abc import Mapping
@@ -156,14 +157,15 @@ class Visit:
         if world.switches.check_revision and revision != world.build.revision:
             raise faults.bad_request("old poe-revision")
 
-    def play_fault(self, fault: Fault | None) -> float:
-        """Raise `Refused` as the control's fault demands; return the seconds of a slow one."""
-        if fault is None:
-            return 0.0
-        refused = faults.from_words(fault.words)
-        if refused is not None:
-            raise refused
-        return number(fault.words, "slow", 0.0)
+    async def play_fault(self, query_name: str | None) -> Fault | None:
+        """Wait, and raise `Refused`, as the control's fault for this request demands; return it."""
+        fault = self.take_fault(query_name)
+        if fault is not None:
+            await asyncio.sleep(number(fault.words, "slow", 0.0))
+            refused = faults.from_words(fault.words)
+            if refused is not None:
+                raise refused
+        return fault
 
     def take_fault(self, query_name: str | None) -> Fault | None:
         """Return the control's fault for this request and count it as played, or None."""

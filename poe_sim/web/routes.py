@@ -18,7 +18,7 @@ from .checks import Visit, variables_error
 from .faults import Refused
 from .graphql import Call, Operation, Upload, server_error
 from .objects import Account
-from .world import Fault, World
+from .world import World
 
 log = logging.getLogger(__name__)
 
@@ -101,7 +101,7 @@ class Face:
     async def page(self, visit: Visit) -> web.Response:
         """Any page of a logged-in account: pages differ in nothing that clients read."""
         account = visit.cookie()
-        fault = await self._play_fault(visit, None)
+        fault = await visit.play_fault(None)
         if account is None:
             raise faults.login_redirect(f"{visit.entry['cookie']} cookie")
         world, request = self._world, visit.request
@@ -128,7 +128,7 @@ class Face:
 
     async def script(self, visit: Visit) -> web.Response:
         """A script of the front end."""
-        await self._play_fault(visit, None)
+        await visit.play_fault(None)
         text = self._world.script(visit.request.match_info["path"])
         if text is None:
             raise Refused(web.Response(status=404, text="Not Found"), "unknown script")
@@ -137,7 +137,7 @@ class Face:
     async def settings(self, visit: Visit) -> web.Response:
         """Channel data without a page."""
         account = visit.cookie()
-        await self._play_fault(visit, None)
+        await visit.play_fault(None)
         if account is None and self._world.switches.settings_need_login:
             raise faults.login_redirect(f"{visit.entry['cookie']} cookie")
         response = faults.json_response({"tchannelData": self._fresh_channel(visit, account)})
@@ -172,7 +172,7 @@ class Face:
         """One GraphQL operation."""
         self._note_query(visit)
         account = visit.required_cookie()
-        await self._play_fault(visit, None)
+        await visit.play_fault(None)
         visit.check_json_type()
         visit.check_formkey(account)
         body = await visit.request.read()
@@ -183,7 +183,7 @@ class Face:
         """One GraphQL operation with files, web protocol sheet §16.1."""
         self._note_query(visit)
         account = visit.required_cookie()
-        await self._play_fault(visit, None)
+        await visit.play_fault(None)
         if visit.request.content_type != "multipart/form-data":
             raise faults.bad_request("bad content type")
         visit.check_formkey(account)
@@ -208,7 +208,7 @@ class Face:
     ) -> web.Response:
         world = self._world
         given_name, variables, given_hash = visit.envelope(body)
-        await self._play_fault(visit, given_name)
+        await visit.play_fault(given_name)
         visit.check_headers(given_name)
         name = self._operation_name(given_name)
         operation = OPERATIONS.get(name or "")
@@ -260,13 +260,6 @@ class Face:
             raise faults.bad_request("unknown tchannel" if name else "missing tchannel")
         return channel
 
-    async def _play_fault(self, visit: Visit, query_name: str | None) -> Fault | None:
-        fault = visit.take_fault(query_name)
-        seconds = visit.play_fault(fault)
-        if seconds > 0:
-            await asyncio.sleep(seconds)
-        return fault
-
     # Uploads and telemetry ---------------------------------------------------------------------
 
     async def _receive(self, part: BodyPartReader) -> tuple[Upload, str]:
@@ -283,7 +276,7 @@ class Face:
     async def finish_upload(self, visit: Visit) -> web.Response:
         """One file, answered with a ticket; web protocol sheet §16.2."""
         account = visit.required_cookie()
-        await self._play_fault(visit, None)
+        await visit.play_fault(None)
         visit.check_formkey(account)
         if visit.request.content_type != "multipart/form-data":
             raise faults.bad_request("bad content type")
@@ -317,7 +310,7 @@ class Face:
     async def telemetry(self, visit: Visit) -> web.Response:
         """A browser's telemetry; accepted and forgotten."""
         account = visit.required_cookie()
-        await self._play_fault(visit, None)
+        await visit.play_fault(None)
         visit.check_formkey(account)
         body = await visit.request.read()
         visit.check_tag(body, account)
@@ -349,7 +342,7 @@ class Face:
             min_seq = int(query.get("min_seq", ""))
         except ValueError:
             raise Refused(web.Response(status=403), "bad min_seq") from None
-        await self._play_fault(visit, None)
+        await visit.play_fault(None)
         # Frames are written without waiting: a client that does not read must not hold up the
         # replies of others. `Socket.send` drops it in the end.
         ws = web.WebSocketResponse(autoping=False, compress=False, writer_limit=2**40)

@@ -210,9 +210,10 @@ def test_trouble_for_any_request(browser: Browser, sim: Running) -> None:
     assert browser.query("settingsPageQuery").json()["data"]
     fail(path="/api/settings", account="cookie-2", **{"with": {"empty-200": ""}})
     assert browser.get("/api/settings").text
-    fail(path="/", **{"with": {"slow": 0.1}})
-    answer = browser.get("/")
-    assert (200, True) == (answer.status_code, answer.elapsed.total_seconds() >= 0.1)
+    for words, status in ({"slow": 0.1}, 200), ({"slow": 0.1, "http": 429}, 429):
+        fail(path="/", **{"with": words})
+        answer = browser.get("/")
+        assert (status, True) == (answer.status_code, answer.elapsed.total_seconds() >= 0.1)
 
 
 def test_journal_over_http(browser: Browser, sim: Running) -> None:

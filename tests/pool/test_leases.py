@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from math import inf
 from types import SimpleNamespace
 
@@ -135,6 +136,23 @@ def test_a_tired_token_rests(failure: BaseException, rest: float) -> None:
     assert {"limited": 1} == state(tokens)
     clock.go(0.02)
     assert {"free": 1} == state(tokens)
+
+
+def test_what_poe_says_behind_a_client_that_hung_up_counts() -> None:
+    """The next request is not sent into the same refusal; what waits for the token is refused."""
+    tokens = pool("a", patience=10.0)
+    with suppress(GeneratorExit), tokens.lease() as lease:
+        assert sends(lease)
+        raise GeneratorExit
+    with tokens.lease() as other, tokens.lease() as waiting:
+        assert lend(other)
+        lease.refused(TokenLimited("Slow down.", retry_after=20))
+        with pytest.raises(NoTokenFree, match=r"Slow down\."):
+            waiting.wait(0)
+        with pytest.raises(TokenHeldBack, match=r"Slow down\."):
+            other.may_send(0)
+
+    assert {"limited": 1} == state(tokens)
 
 
 def test_a_long_rest_is_not_cut_short_by_a_second_failure() -> None:

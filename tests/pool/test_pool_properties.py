@@ -20,6 +20,7 @@ from poe_proxy.errors import (
     NoTokenLeft,
     PoeProxyError,
     TokenHeldBack,
+    TokenLimited,
     TokenRejected,
     UpstreamBlocked,
     UpstreamError,
@@ -27,6 +28,7 @@ from poe_proxy.errors import (
 from poe_proxy.pool.ledger import MARGIN, TokenState
 from poe_proxy.pool.limits import Limit, Rest, Within
 from poe_proxy.pool.memory import MemoryLedger
+from poe_proxy.pool.refusals import MIN_REST
 from poe_proxy.pool.rotator import Lease, Token, TokenRotator
 
 from ..fakes import Clock
@@ -117,6 +119,10 @@ class House(RuleBasedStateMachine):
         self.waiting: list[Request] = []
         self.served: list[Request] = []
         self.sendings: list[Sending] = []
+        #: What is over, each with its token: Poe may yet answer what was sent.
+        self.over: list[tuple[Lease[None], Token[None]]] = []
+        #: Until when Poe said that each token must rest.
+        self.rested: dict[str, float] = {}
         #: Tokens that were taken out of the pool, and those that have left it.
         self.gone: list[Token[None]] = []
         self.left: list[Token[None]] = []
@@ -268,6 +274,7 @@ class House(RuleBasedStateMachine):
 
     def note(self, request: Request, token: Token[None]) -> None:
         now = self.clock()
+        assert self.rested.get(token.name, 0.0) <= now, "sent although Poe said that it must rest"
         request.last = Sending(token.name, now, now + MARGIN, self.limits[token.name])
         self.sendings.append(request.last)
 
@@ -297,10 +304,30 @@ class House(RuleBasedStateMachine):
         self.end(data.draw(st.sampled_from(self.served)), failure)
         self.come(follows)
 
+    @precondition(lambda self: self.over)
+    @rule(data=st.data(), seconds=st.sampled_from([None, 20.0]))
+    def refuse_late(self, data: st.DataObject, seconds: float | None) -> None:
+        """Poe answers behind a client that hung up."""
+        lease, token = data.draw(st.sampled_from(self.over))
+        failure = TokenLimited("Poe says so.", retry_after=seconds)
+        lease.refused(failure)
+        self.heed(token, failure)
+        self.see_who_was_served()
+
     def end(self, request: Request, failure: BaseException | None = None) -> None:
+        token = request.lease.token
+        assert token is not None
         self.served.remove(request)
         request.lease.__exit__(type(failure) if failure else None, failure, None)
+        self.over.append((request.lease, token))
+        self.heed(token, failure)
         self.see_who_was_served()
+
+    def heed(self, token: Token[None], failure: BaseException | None) -> None:
+        if type(failure) is TokenLimited:
+            rest = 30.0 if failure.retry_after is None else max(failure.retry_after, MIN_REST)
+            until = self.clock() + rest
+            self.rested[token.name] = max(self.rested.get(token.name, 0.0), until)
 
     # ---- accounts
 
@@ -353,7 +380,7 @@ class House(RuleBasedStateMachine):
         self.calm_until = self.requests + 5
         self.is_late = False
         self.rotator.close()
-        self.waiting, self.served, self.gone, self.left = [], [], [], []
+        self.waiting, self.served, self.gone, self.left, self.over = [], [], [], [], []
         self.start()
 
     # ---- time

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +17,11 @@ import requests
 from poe_proxy.upstreams.poe_web import site
 
 from .official import ApiSim
-from .servers import Proxy, ask
+from .servers import Proxy, ask, until
 
 #: A bot that both faces have.
 BOT = "GPT-4o"
+SEND = "sendMessageMutation"
 COOKIES = tuple(f"second-cookie-{number}" for number in range(1, 11))
 KEYS = tuple(f"sk-poe-second-{number}" for number in range(1, 11))
 #: The settings that leave a proxy one way to Poe.
@@ -49,8 +53,7 @@ def sends(sim: ApiSim) -> Counter[str]:
     return Counter(
         entry.get("key") or entry["account"]
         for entry in sim.journal()
-        if entry.get("path") == "/v1/chat/completions"
-        or entry.get("queryName") == "sendMessageMutation"
+        if entry.get("path") == "/v1/chat/completions" or entry.get("queryName") == SEND
     )
 
 
@@ -80,7 +83,7 @@ def dead_keys(sim: ApiSim) -> None:
 
 
 def limited_cookies(sim: ApiSim) -> None:
-    fail(sim, query_name="sendMessageMutation", **{"with": {"http": 429, "retry-after": 120}})
+    fail(sim, query_name=SEND, **{"with": {"http": 429, "retry-after": 120}})
 
 
 def limited_keys(sim: ApiSim) -> None:
@@ -92,7 +95,7 @@ def challenged_cookies(sim: ApiSim) -> None:
 
 
 def cookies_challenged_at_the_sending(sim: ApiSim) -> None:
-    fail(sim, query_name="sendMessageMutation", **{"with": {"challenge": ""}})
+    fail(sim, query_name=SEND, **{"with": {"challenge": ""}})
 
 
 def broke_cookies(sim: ApiSim) -> None:
@@ -222,3 +225,48 @@ def test_an_early_500_is_asked_once_more(sim: ApiSim, stream: bool) -> None:
     assert {"key-1": 2} == once
     assert (502, "bot_failed") == (broken.status_code, broken.json()["error"]["code"])
     assert {"key-1": 4} == sends(sim)
+
+
+# ---- what comes too late for its client
+
+
+@pytest.mark.parametrize(
+    ("words", "standing", "code"),
+    [
+        ({"http": 429, "retry-after": 120}, "limited", "rate_limit_exceeded"),
+        ({"challenge": ""}, "suspended", "upstream_blocked"),
+    ],
+)
+def test_what_poe_answers_behind_a_client_that_hung_up_counts(
+    sim: ApiSim, words: dict[str, Any], standing: str, code: str
+) -> None:
+    """The next request is not sent into the same refusal."""
+    fault = {"query_name": SEND, "account": "cookie-1", "with": {"slow": 3, **words}}
+    with serve(sim, "cookie", TOKENS=COOKIES[0], QUEUE_TIMEOUT="10") as proxy:
+        assert "warm" == said(proxy.post(ask("!echo warm", BOT)))
+        sim.control(fail=fault)
+        with hung_up_on(proxy, ask("!echo never", BOT)):
+            until(lambda: 2 == sends(sim)["cookie-1"])
+        until(lambda: {standing: 1} == standings(proxy))
+        answer = proxy.post(ask("!echo next", BOT))
+
+    assert code == answer.json()["error"]["code"]
+    assert {"cookie-1": 2} == sends(sim)
+
+
+@contextmanager
+def hung_up_on(proxy: Proxy, body: dict[str, Any]) -> Iterator[None]:
+    """A client that asks, and hangs up at the end of the block."""
+    client = HTTPConnection("127.0.0.1", proxy.port)
+    headers = {**proxy.headers, "Content-Type": "application/json"}
+    client.request("POST", "/v1/chat/completions", json.dumps(body), headers)
+    try:
+        yield
+    finally:
+        client.close()
+
+
+def standings(proxy: Proxy) -> dict[str, int]:
+    """How many accounts are how, without the zeros."""
+    accounts = requests.get(f"{proxy.url}/ready", timeout=60).json()["accounts"]
+    return {name: count for name, count in accounts.items() if count}

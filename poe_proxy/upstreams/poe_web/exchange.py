@@ -73,6 +73,7 @@ class Exchange:
         """
         self._outgoing = outgoing
         self._channel = channel
+        self._permit = permit
         self._site = site
         self._tidying = tidying
         self._timeout = timeout
@@ -336,6 +337,7 @@ class Exchange:
                 turn.accepted(edge)
                 self._tidy_up_soon()
             case Answered(failure) | Doubtful(failure):
+                self._pass_on(failure)
                 self._tidy_up_soon(failure)
             case _:
                 self._tidy_up_soon()
@@ -355,7 +357,13 @@ class Exchange:
             return
         self._tidying.start(self._tidy_up)
 
+    def _pass_on(self, outcome: object) -> None:
+        """Let the pool know what Poe said of the token: there is no reader to raise it for."""
+        if isinstance(outcome, UpstreamError) and outcome.is_of_token:
+            self._permit.refused(outcome)
+
     def _answered_late(self, outcome: Outcome) -> None:
+        self._pass_on(outcome)
         self._late = outcome
         self._is_answered.set()
         self._mailbox.stop_waiting()

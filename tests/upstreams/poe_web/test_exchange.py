@@ -602,3 +602,36 @@ def test_tickets_that_may_be_why_a_message_was_lost_are_forgotten() -> None:
         list(one.events())
 
     assert [1] == forgotten
+
+
+@pytest.mark.parametrize("when", ["under way", "in doubt"])
+@pytest.mark.parametrize(
+    ("answer", "is_passed_on"),
+    [
+        (LIMITED, True),
+        (errors.TokenRejected("403"), True),
+        (errors.UpstreamBlocked("a challenge"), True),
+        # Nothing about the token; and the message may have arrived.
+        (errors.BotNotFound("none"), False),
+        (LOST, False),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
+)
+def test_the_pool_learns_what_poe_said_of_the_token_behind_its_reader(
+    answer: Exception, is_passed_on: bool, when: str
+) -> None:
+    """A reader that hung up raises nothing, and the next request would meet the same."""
+    poe, permit, clock = Poe(answer), AtOnce(), Clock()
+    one = exchange(poe, FakeChannel(), permit=permit, clock=clock)
+    events = one.events()
+    if when == "in doubt":
+        poe.go_on.set()
+        await_doubt(one, events)
+    else:
+        await_sending(one, events)
+    events.close()
+    one.close()
+    poe.go_on.set()
+    settle()
+
+    assert ([answer] if is_passed_on else []) == permit.refusals

@@ -119,6 +119,9 @@ def begin(
         def arrived(self) -> None:
             permit.arrived()
 
+        def refused(self, failure: errors.UpstreamError) -> None:
+            permit.refused(failure)
+
     def run() -> None:
         asked = chat(request) if isinstance(request, str) else request
         try:
