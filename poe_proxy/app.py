@@ -159,9 +159,10 @@ class _House:
         if settings.log_level != self._settings.log_level:
             logs.set_up(settings.log_level)
         _warn(settings)
-        log.info("reloaded, serving %s%s", _counts(tokens), _changes(before, tokens))
         self._tokens = tokens
         self._settings = _restart_needed(self._settings, settings)
+        # The last word: whoever waits for it has read all that there is to say.
+        log.info("reloaded, serving %s%s", _counts(tokens), _changes(before, tokens))
 
     # ---- the end
 

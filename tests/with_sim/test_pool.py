@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import base64
 import re
+import signal
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,7 @@ def served(running: ApiSim, names: Path) -> Iterator[Proxy]:
         API_CONCURRENCY="2",
         TOKEN_CONCURRENCY="1",
         POINTS_CHECK="0.3",
-        QUEUE_TIMEOUT="10",
+        QUEUE_TIMEOUT="60",
         MODELS=str(names),
     ) as proxy:
         yield proxy
@@ -119,6 +120,31 @@ def most_at_once(sim: ApiSim, who: str) -> int:
     return most
 
 
+def looked_at(sim: ApiSim) -> set[str]:
+    """Whose points Poe was asked for, and has told."""
+    return {
+        entry.get("key") or entry["account"]
+        for entry in sim.journal(status=200)
+        if entry.get("path") == "/usage/current_balance"
+        or entry.get("queryName") == "settingsPageQuery"
+    }
+
+
+def ready(proxy: Proxy) -> Any:
+    """What the proxy says of its accounts and of its line."""
+    return requests.get(f"{proxy.url}/ready", timeout=60).json()
+
+
+@contextmanager
+def held_up(sim: ApiSim) -> Iterator[None]:
+    """A stand-in that does nothing: each reply that was asked for keeps its place."""
+    sim.process.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        sim.process.send_signal(signal.SIGCONT)
+
+
 def text(answer: requests.Response) -> str:
     assert answer.ok, answer.text
     said: str = answer.json()["choices"][0]["message"]["content"]
@@ -151,12 +177,14 @@ def test_keys_come_first_and_cookies_when_all_keys_are_busy(sim: ApiSim, proxy: 
 def test_no_limit_of_concurrency_is_exceeded_under_load(sim: ApiSim, proxy: Proxy) -> None:
     """Forty clients at once: all are answered, each with its own text."""
     with ThreadPoolExecutor(40) as clients:
-        said = list(
-            clients.map(
+        with held_up(sim):
+            answers = clients.map(
                 lambda n: text(proxy.post(ask(f"!delay=0.03 !echo the {n} th of many", BOT))),
                 range(40),
             )
-        )
+            # All six places are taken.
+            until(lambda: 34 == ready(proxy)["waiting"])
+        said = list(answers)
     state = requests.get(f"{sim.url}/__control_api", timeout=10).json()
 
     assert [f"the {n} th of many" for n in range(40)] == said
@@ -223,10 +251,12 @@ def test_cookies_serve_when_no_key_has_points(sim: ApiSim, proxy: Proxy) -> None
 def test_a_bot_without_quota_stops_no_other(sim: ApiSim, proxy: Proxy) -> None:
     """Its maker's limit does not say when it ends. No key rests, and Poe's words are passed on."""
     refused = proxy.post(ask("!http=429 !retry-after=none", "by-key"))
-    served = proxy.post(ask("!echo x", "by-key"), timeout=5)
+    accounts = ready(proxy)["accounts"]
+    served = proxy.post(ask("!echo x", "by-key"))
 
     assert (429, "rate_limit_exceeded") == (refused.status_code, refused.json()["error"]["code"])
     assert "exceeded your current quota" in refused.json()["error"]["message"]
+    assert [0, 0] == [accounts["limited"], accounts["resting"]]
     assert "x" == text(served)
     assert 2 == len(asked(sim))
 
@@ -236,12 +266,15 @@ def test_no_points_on_either_way(sim: ApiSim, proxy: Proxy) -> None:
     sim.control_api(points={"key-1": 0, "key-2": 0})
     sim.control(points={"cookie-1": 0, "cookie-2": 0})
     answer = proxy.post(ask("hi", BOT))
+    # A look that found points again would not shorten the rest of an account that had none.
+    until(lambda: looked_at(sim) == {"key-1", "key-2", "cookie-1", "cookie-2"})
     sim.control(points={"cookie-1": 100_000, "cookie-2": 100_000})
 
     assert (429, "insufficient_quota") == (answer.status_code, answer.json()["error"]["code"])
     assert "false" == answer.headers["x-should-retry"]
     assert {"key-1", "key-2", "cookie-1", "cookie-2"} == set(asked(sim))
-    until(lambda: proxy.post(ask("!echo x", "by-cookie")).ok)
+    forget(sim)
+    until(lambda: proxy.post(ask("!echo x", "by-cookie")).ok and 2 == len(set(asked(sim))))
 
 
 @pytest.mark.parametrize(("name", "kind"), [("by-key", "key-"), ("by-cookie", "cookie-")])

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+import socket
+import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 import requests
 
 from .official import ApiSim
+from .proxies import relay
 from .servers import KEY, Reloading, Sim, ask, until
 
+BOT = "GPT-4o"
 #: Longer than any test, so that only a pace that is forgotten lets a second request through.
 LONG = 1000
 
@@ -52,16 +57,79 @@ def listed(proxy: Reloading, key: str) -> int:
         return requests.get(
             f"{proxy.url}/v1/models", headers={"Authorization": f"Bearer {key}"}, timeout=10
         ).status_code
-    except requests.ConnectionError:
+    # gunicorn listens before its worker accepts.
+    except (requests.ConnectionError, requests.Timeout):
         return 0
 
 
-class Stream:
-    """A streamed reply that is under way, and silent for some seconds after its first words."""
+class Gate:
+    """Stands before the stand-in's websockets, and lets nothing pass from the bot's last word on
+    until it is opened: a reply is under way for as long as a test needs."""
 
-    def __init__(self, proxy: Reloading, words: str = "one two three four", pause: str = "4"):
-        prompt = f"!echo !chunks=2 !silence={pause} {words}"
-        self.answer = proxy.post(ask(prompt, stream=True), stream=True)
+    WORDS = "one two three last-word"
+
+    def __init__(self, sim: Sim) -> None:
+        sim.control(lines={BOT: [self.WORDS]})
+        self._to = sim.port
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"ws://127.0.0.1:{self._listener.getsockname()[1]}"
+        self._opened = threading.Event()
+        self._threads: list[threading.Thread] = []
+
+    def open(self) -> None:
+        self._opened.set()
+
+    def __enter__(self) -> Self:
+        self._start(self._serve)
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        self.open()
+        # To close it alone would not wake the thread that waits for a connection.
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for thread in self._threads:
+            thread.join()
+
+    def _start(self, task: Callable[..., None], *given: Any) -> threading.Thread:
+        thread = threading.Thread(target=task, args=given, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+        return thread
+
+    def _serve(self) -> None:
+        with suppress(OSError):
+            while True:
+                self._start(self._join, self._listener.accept()[0])
+
+    def _join(self, client: socket.socket) -> None:
+        with client, socket.create_connection(("127.0.0.1", self._to)) as poe:
+            back = self._start(self._relay_words, poe, client)
+            relay(client, poe)
+            back.join()
+
+    def _relay_words(self, poe: socket.socket, client: socket.socket) -> None:
+        """Pass on what Poe says; the end of the reply waits."""
+        end = self.WORDS.split()[-1].encode()
+        with suppress(OSError):
+            while not self._opened.is_set() and (data := poe.recv(65536)):
+                # No word is cut in two: the stand-in writes each frame at once.
+                first, found, _ = data.partition(end)
+                client.sendall(first)
+                if found:
+                    self._opened.wait()
+                    client.sendall(data[len(first) :])
+        relay(poe, client)
+
+
+class Stream:
+    """A streamed reply that has begun, and goes on once its gate is opened; without one it never
+    does."""
+
+    def __init__(self, proxy: Reloading, gate: Gate | None = None):
+        prompt = "!chunks=2 Go." if gate else "!echo !chunks=2 !hang one two"
+        self._gate = gate
+        self.answer = proxy.post(ask(prompt, BOT, stream=True), stream=True)
         self._lines = self.answer.iter_lines()
         self.text = ""
         until(lambda: b"one" in (line := next(self._lines)) and self._note(line))
@@ -71,7 +139,9 @@ class Stream:
         return True
 
     def rest(self) -> str:
-        """Read to the end; return all that came."""
+        """Open the gate, and read to the end; return all that came."""
+        if self._gate is not None:
+            self._gate.open()
         for line in self._lines:
             self._note(line)
         return self.text
@@ -82,9 +152,9 @@ class Stream:
 
 def test_a_stream_goes_on_through_a_reload(sim: Sim, tmp_path: Path) -> None:
     """In the process that it began in; and the next request has the new settings."""
-    with serve(sim, tmp_path) as proxy:
+    with Gate(sim) as gate, serve(sim, tmp_path, POE_WS_URL=gate.url) as proxy:
         before = proxy.workers()
-        stream = Stream(proxy)
+        stream = Stream(proxy, gate)
         proxy.reload(AuthKey="sk-new", COOL_DOWN="1", TIMEOUT="30", MAX_BODY_MB="1")
         said = stream.rest()
         status = [
@@ -101,8 +171,8 @@ def test_a_stream_goes_on_through_a_reload(sim: Sim, tmp_path: Path) -> None:
 
 def test_a_reply_of_an_account_that_goes_is_finished(sim: Sim, tmp_path: Path) -> None:
     """It gets no other request; then its websocket is closed, and not before."""
-    with serve(sim, tmp_path) as proxy:
-        stream = Stream(proxy)
+    with Gate(sim) as gate, serve(sim, tmp_path, POE_WS_URL=gate.url) as proxy:
+        stream = Stream(proxy, gate)
         said = proxy.reload(TOKENS="cookie-b")
         answers = [proxy.post(ask(f"!echo {number}")) for number in range(3)]
         during = sockets(sim, "cookie-1")
@@ -197,7 +267,7 @@ def test_whoever_waits_in_line_gets_the_new_account(sim: Sim, tmp_path: Path) ->
         serve(sim, tmp_path, TOKEN_CONCURRENCY="1", QUEUE_TIMEOUT="60") as proxy,
         ThreadPoolExecutor(1) as client,
     ):
-        stream = Stream(proxy, pause="20")
+        stream = Stream(proxy)
         waiting = client.submit(proxy.post, ask("!echo me"))
         until(lambda: 1 == proxy.output().count("cookie-1 is lent"))
         proxy.reload(TOKENS="cookie-a,cookie-b")
@@ -209,8 +279,8 @@ def test_whoever_waits_in_line_gets_the_new_account(sim: Sim, tmp_path: Path) ->
 
 def test_another_proxy_is_used_from_the_next_request_on(sim: Sim, tmp_path: Path) -> None:
     """The reply that came by the old way is finished; then its websocket is closed."""
-    with serve(sim, tmp_path) as proxy:
-        stream = Stream(proxy)
+    with Gate(sim) as gate, serve(sim, tmp_path, POE_WS_URL=gate.url) as proxy:
+        stream = Stream(proxy, gate)
         said = proxy.reload(PROXY="http://127.0.0.1:1")
         refused = proxy.post(ask("Hello!"))
         rest = stream.rest()

@@ -54,7 +54,8 @@ class Served:
             return requests.get(
                 f"{self.url}/v1/models", headers={"Authorization": f"Bearer {key}"}, timeout=5
             ).status_code
-        except requests.ConnectionError:
+        # gunicorn listens before its worker accepts.
+        except (requests.ConnectionError, requests.Timeout):
             return 0
 
     def workers(self) -> list[str]:
@@ -70,7 +71,7 @@ def served(tmp_path: Path) -> Iterator[Served]:
         yield server
     finally:
         server.process.terminate()
-        server.process.wait(10)
+        server.process.wait(60)
 
 
 @pytest.mark.parametrize(
@@ -87,7 +88,7 @@ def test_more_than_one_worker_is_refused(
     """However they are asked for, the server does not start and says why."""
     server = Served(tmp_path, *options, **variables)
 
-    assert 1 == server.process.wait(20)
+    assert 1 == server.process.wait(60)
     assert "one worker, and 2 were asked for" in server.output()
     assert "live in the process" in server.output()
 
@@ -106,7 +107,7 @@ def test_a_hang_up_changes_the_settings_in_the_same_worker(served: Served) -> No
     before = served.workers()
     served.write(key="sk-two")
     served.process.send_signal(signal.SIGHUP)
-    until(lambda: served.status("sk-two") == 200, seconds=20)
+    until(lambda: served.status("sk-two") == 200)
 
     assert before == served.workers()
     assert 401 == served.status("sk-one")
@@ -117,7 +118,7 @@ def test_a_mistake_in_the_settings_does_not_end_the_server(served: Served) -> No
     before = served.workers()
     served.write(ENOUGH + "TIMEOUT=never\n", key="sk-two")
     served.process.send_signal(signal.SIGHUP)
-    until(lambda: "Not reloaded" in served.output(), seconds=20)
+    until(lambda: "Not reloaded" in served.output())
 
     assert "TIMEOUT: Not a valid number." in served.output()
     assert before == served.workers()
@@ -146,12 +147,12 @@ def test_only_our_own_proxies_are_believed(
             assert f"{scheme}://poe.example.com/v1" in first_page(server.port, peer), peer
     finally:
         server.process.terminate()
-        server.process.wait(10)
+        server.process.wait(60)
 
 
 def first_page(port: int, peer: str) -> str:
     """The front page, for a request from *peer* that claims to have come by https."""
-    with socket.create_connection(("127.0.0.1", port), 5, source_address=(peer, 0)) as raw:
+    with socket.create_connection(("127.0.0.1", port), 60, source_address=(peer, 0)) as raw:
         raw.sendall(
             b"GET / HTTP/1.1\r\nHost: poe.example.com\r\nX-Forwarded-Proto: https\r\n"
             b"Connection: close\r\n\r\n"
@@ -172,12 +173,12 @@ def test_new_code_takes_a_restart(tmp_path: Path) -> None:
         pages.write_text(pages.read_text().replace('"status":"ok"', '"status":"new"'))
         server.write(key="sk-two")
         server.process.send_signal(signal.SIGHUP)
-        until(lambda: server.status("sk-two") == 200, seconds=20)
+        until(lambda: server.status("sk-two") == 200)
 
-        assert {"status": "ok"} == requests.get(f"{server.url}/health", timeout=5).json()
+        assert {"status": "ok"} == requests.get(f"{server.url}/health", timeout=60).json()
     finally:
         server.process.terminate()
-        server.process.wait(10)
+        server.process.wait(60)
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
@@ -247,10 +248,11 @@ def test_a_worker_that_ends_closes_its_connections(tmp_path: Path, how: int) -> 
     try:
         until(lambda: server.status() == 200)
         server.process.send_signal(how)
-        until(note.exists, seconds=20)
+        # Only then is the note complete, and nothing more is added to it.
+        server.process.wait(60)
 
         assert "closed\n" == note.read_text()
     finally:
         server.process.terminate()
-        server.process.wait(10)
+        server.process.wait(60)
     assert "Traceback" not in server.output()

@@ -101,7 +101,7 @@ def test_the_server_ends_with_all_its_calls_by_key(how: int, grace: int) -> None
     with servers("key", grace) as (sim, proxy), under_way(sim, proxy, 8):
         end(proxy, how)
 
-        until(lambda: ["reply-aborted"] * 8 == ends(sim), seconds=5)
+        until(lambda: ["reply-aborted"] * 8 == ends(sim))
 
 
 def test_a_stop_that_fails_at_the_end_is_tried_again_at_once() -> None:
