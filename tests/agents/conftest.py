@@ -42,12 +42,12 @@ class Way:
 
     def give_lines(self, lines: Sequence[Any]) -> None:
         """Let the bot say these, one after the other."""
-        answer = requests.post(self.control, json={"lines": {BOT: lines}}, timeout=10)
+        answer = requests.post(self.control, json={"lines": {BOT: lines}}, timeout=60)
         assert answer.ok, answer.text
 
     def told(self) -> list[Any]:
         """What the bot was told at each line; all lines have been said, and no more was asked."""
-        state = requests.get(self.control, timeout=10).json()["lines"][BOT]
+        state = requests.get(self.control, timeout=60).json()["lines"][BOT]
         assert 0 == state["left"]
         return list(state["told"])
 

@@ -81,8 +81,8 @@ def _wait_until(moment: float) -> None:
 def _settle(poe: ApiSim, end: float) -> None:
     """Return when no bot speaks any more, or at *end*."""
     while time.monotonic() < end:
-        web = requests.get(f"{poe.url}/__control", timeout=10).json()["accounts"]
-        api = requests.get(f"{poe.url}/__control_api", timeout=10).json()["active"]
+        web = requests.get(f"{poe.url}/__control", timeout=60).json()["accounts"]
+        api = requests.get(f"{poe.url}/__control_api", timeout=60).json()["active"]
         if not any(one["running"] for one in web) and not any(api.values()):
             return
         time.sleep(0.2)

@@ -112,7 +112,7 @@ class Upstream:
         return {**json.loads(done.stdout), "told": told.get(CALLER, {}).get("told", [])}
 
     def _change(self, **changes: Any) -> Any:
-        answer = requests.post(self.control, json=changes, timeout=20)
+        answer = requests.post(self.control, json=changes, timeout=60)
         assert answer.ok, answer.text
         return answer.json()
 

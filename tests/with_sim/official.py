@@ -34,13 +34,13 @@ class ApiSim(Sim):
     """The stand-in, with the control of its official face."""
 
     def control_api(self, **changes: Any) -> Any:
-        answer = requests.post(f"{self.url}/__control_api", json=changes, timeout=10)
+        answer = requests.post(f"{self.url}/__control_api", json=changes, timeout=60)
         assert answer.ok, answer.text
         return answer.json()
 
     def active(self) -> int:
         """Replies that the first key's bots are saying."""
-        active: int = requests.get(f"{self.url}/__control_api", timeout=10).json()["active"][
+        active: int = requests.get(f"{self.url}/__control_api", timeout=60).json()["active"][
             "key-1"
         ]
         return active

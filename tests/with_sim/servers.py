@@ -133,7 +133,7 @@ class Sim(Server):
 
     def journal(self, **wanted: Any) -> list[dict[str, Any]]:
         """The entries of the journal that have all of *wanted*."""
-        entries: list[dict[str, Any]] = requests.get(f"{self.url}/__journal", timeout=10).json()
+        entries: list[dict[str, Any]] = requests.get(f"{self.url}/__journal", timeout=60).json()
         return [
             entry
             for entry in entries
@@ -141,7 +141,7 @@ class Sim(Server):
         ]
 
     def control(self, **changes: Any) -> Any:
-        answer = requests.post(f"{self.url}/__control", json=changes, timeout=10)
+        answer = requests.post(f"{self.url}/__control", json=changes, timeout=60)
         assert answer.ok, answer.text
         return answer.json()
 

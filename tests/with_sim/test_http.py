@@ -15,7 +15,7 @@ from .servers import KEY, Proxy, Sim, ask
 
 def raw(proxy: Proxy, request: bytes) -> bytes:
     """Send bytes as they are, and return all that comes back."""
-    with socket.create_connection(("127.0.0.1", proxy.port), timeout=20) as client:
+    with socket.create_connection(("127.0.0.1", proxy.port), timeout=60) as client:
         client.sendall(request)
         client.shutdown(socket.SHUT_WR)
         answer = b""
@@ -54,7 +54,7 @@ def test_a_body_that_is_too_large_is_a_413(sim: Sim, framed: bool) -> None:
 )
 def test_a_body_that_nobody_reads_is_not_taken(proxy: Proxy, request_: str, framing: str) -> None:
     """The connection ends. To read all of it would cost everybody else's time."""
-    with socket.create_connection(("127.0.0.1", proxy.port), timeout=20) as client:
+    with socket.create_connection(("127.0.0.1", proxy.port), timeout=60) as client:
         client.sendall(f"{request_} HTTP/1.1\r\nHost: x\r\n{framing}\r\n\r\n".encode())
         assert client.recv(65536).startswith(b"HTTP/1.1 ")
         with pytest.raises(ConnectionError):
@@ -65,7 +65,7 @@ def test_a_short_body_that_nobody_reads_keeps_the_connection(proxy: Proxy) -> No
     """A client with a wrong key hears of it, and may try another one."""
     with requests.Session() as client:
         answers = [
-            client.post(f"{proxy.url}/v1/chat/completions", json=ask("x" * 1000), timeout=10)
+            client.post(f"{proxy.url}/v1/chat/completions", json=ask("x" * 1000), timeout=60)
             for _ in range(2)
         ]
 
@@ -111,7 +111,7 @@ def test_what_is_no_http_has_a_request_id_too(proxy: Proxy, request_: bytes) -> 
 
 def test_nothing_of_a_client_breaks_a_line_of_the_log(proxy: Proxy) -> None:
     """Line breaks in a path or a model name stay within their line."""
-    requests.get(f"{proxy.url}/v1/x%0aWARNING%20forged", headers=proxy.headers, timeout=10)
+    requests.get(f"{proxy.url}/v1/x%0aWARNING%20forged", headers=proxy.headers, timeout=60)
     proxy.post(ask("hi", model="no\nWARNING forged too"))
 
     assert not [line for line in proxy.output().splitlines() if line.startswith("WARNING")]

@@ -48,7 +48,7 @@ def served(running: ApiSim) -> Iterator[Proxy]:
 def sim(running: ApiSim) -> ApiSim:
     """The stand-in as at first."""
     running.control_api(reset=True)
-    requests.delete(f"{running.url}/__journal", timeout=10)
+    requests.delete(f"{running.url}/__journal", timeout=60)
     return running
 
 
@@ -56,7 +56,7 @@ def sim(running: ApiSim) -> ApiSim:
 def proxy(sim: ApiSim, served: Proxy) -> Proxy:
     """The proxy, with both of its keys rested."""
     until(lambda: served.post(ask("!echo x", BOT)).ok and 2 == len(keys_that_served(sim)))
-    requests.delete(f"{sim.url}/__journal", timeout=10)
+    requests.delete(f"{sim.url}/__journal", timeout=60)
     return served
 
 
@@ -466,7 +466,7 @@ def test_refusals_are_openai_s_in_poe_s_words(sim: ApiSim, proxy: Proxy, stream:
         sim.url + CHAT,
         json={**body, "stream": stream},
         headers={"Authorization": f"Bearer {KEYS[0]}"},
-        timeout=20,
+        timeout=60,
     )
     answer, error = refused(proxy, body, stream=stream)
 
@@ -619,7 +619,7 @@ def test_a_dry_key_is_passed_over_and_comes_back(sim: ApiSim, proxy: Proxy) -> N
         assert proxy.post(ask("!echo x", BOT)).ok
     assert [] == sim.journal(path=BALANCE)
     sim.control_api(points={"key-1": 0})
-    requests.delete(f"{sim.url}/__journal", timeout=10)
+    requests.delete(f"{sim.url}/__journal", timeout=60)
     answers = [proxy.post(ask("!echo x", BOT)) for _ in range(6)]
 
     assert [200] * 6 == [answer.status_code for answer in answers]
@@ -684,7 +684,7 @@ def test_a_dry_key_that_is_rejected_is_set_aside(sim: ApiSim) -> None:
         until(lambda: 502 == proxy.post(ask("hello", BOT)).status_code)
         rejected, error = refused(proxy, ask("hello", BOT), stream=False)
         balance = requests.get(
-            f"{proxy.url}/dashboard/billing/subscription", headers=proxy.headers, timeout=10
+            f"{proxy.url}/dashboard/billing/subscription", headers=proxy.headers, timeout=60
         )
         asked = sim.journal(path=BALANCE, status=401)
 
@@ -734,7 +734,7 @@ def test_an_undeclared_field_is_dropped_and_remembered(sim: ApiSim, proxy: Proxy
 
 
 def listing(proxy: Proxy) -> dict[str, dict[str, Any]]:
-    answer = requests.get(f"{proxy.url}/v1/models", headers=proxy.headers, timeout=20)
+    answer = requests.get(f"{proxy.url}/v1/models", headers=proxy.headers, timeout=60)
     assert 200 == answer.status_code
     return {entry["id"]: entry for entry in answer.json()["data"]}
 
@@ -746,7 +746,7 @@ def test_the_list_is_poe_s_and_outlives_it(sim: ApiSim, tmp_path: Path) -> None:
         'hide = ["veo-*", "o3"]\n[names]\n"gpt-4o" = "GPT-5.1"\n"quick" = "GPT-5-mini"\n'
         '"by-cookie" = { bot = "GPT-5", tokens = "cookies" }\n'
     )
-    poe = requests.get(f"{sim.url}/v1/models", timeout=10).json()["data"]
+    poe = requests.get(f"{sim.url}/v1/models", timeout=60).json()["data"]
     with serve(sim, MODELS=str(own)) as proxy:
         entries = listing(proxy)
         sim.control_api(down=True)
@@ -756,7 +756,7 @@ def test_the_list_is_poe_s_and_outlives_it(sim: ApiSim, tmp_path: Path) -> None:
         hidden = proxy.post(ask("hi", "O3"))
         alias = proxy.post(ask("!echo hi", "gpt-4O"))
         by_cookie = proxy.post(ask("hi", "by-cookie"))
-        one = requests.get(f"{proxy.url}/v1/models/gpt-5.1", headers=proxy.headers, timeout=10)
+        one = requests.get(f"{proxy.url}/v1/models/gpt-5.1", headers=proxy.headers, timeout=60)
         asked = [entry["model"] for entry in sent(sim)]
     poes = {entry["metadata"]["display_name"]: entry for entry in poe}
 

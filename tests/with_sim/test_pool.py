@@ -84,7 +84,7 @@ def proxy(sim: ApiSim, served: Proxy) -> Proxy:
 
 
 def forget(sim: ApiSim) -> None:
-    requests.delete(f"{sim.url}/__journal", timeout=10)
+    requests.delete(f"{sim.url}/__journal", timeout=60)
 
 
 def requests_for_replies(sim: ApiSim) -> list[tuple[float, str]]:
@@ -185,7 +185,7 @@ def test_no_limit_of_concurrency_is_exceeded_under_load(sim: ApiSim, proxy: Prox
             # All six places are taken.
             until(lambda: 34 == ready(proxy)["waiting"])
         said = list(answers)
-    state = requests.get(f"{sim.url}/__control_api", timeout=10).json()
+    state = requests.get(f"{sim.url}/__control_api", timeout=60).json()
 
     assert [f"the {n} th of many" for n in range(40)] == said
     assert {"key-1": 2, "key-2": 2} == {

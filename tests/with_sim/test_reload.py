@@ -55,7 +55,7 @@ def listed(proxy: Reloading, key: str) -> int:
     """The status of a list of models with *key*; 0 while there is no answer."""
     try:
         return requests.get(
-            f"{proxy.url}/v1/models", headers={"Authorization": f"Bearer {key}"}, timeout=10
+            f"{proxy.url}/v1/models", headers={"Authorization": f"Bearer {key}"}, timeout=60
         ).status_code
     # gunicorn listens before its worker accepts.
     except (requests.ConnectionError, requests.Timeout):

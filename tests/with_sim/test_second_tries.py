@@ -39,7 +39,7 @@ def sim(running: ApiSim) -> ApiSim:
     """The stand-in as at first."""
     running.control_api(reset=True)
     running.control(reset=True)
-    requests.delete(f"{running.url}/__journal", timeout=10)
+    requests.delete(f"{running.url}/__journal", timeout=60)
     return running
 
 

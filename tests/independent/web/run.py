@@ -59,7 +59,7 @@ class Sim:
         assert line == f"poe_sim listening on {self.url}\n", line
 
     def journal(self, **wanted: Any) -> list[dict[str, Any]]:
-        entries = requests.get(f"{self.url}/__journal", timeout=10).json()
+        entries = requests.get(f"{self.url}/__journal", timeout=60).json()
         return [e for e in entries if all(e.get(name) == value for name, value in wanted.items())]
 
     def until(self, seconds: float = 5.0, **wanted: Any) -> list[dict[str, Any]]:

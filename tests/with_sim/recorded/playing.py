@@ -233,7 +233,7 @@ class Stage:
     def _control(self, way: str, changes: Mapping[str, Mapping[str, Any]]) -> None:
         for face, path in CONTROLS.items():
             if way in (face, "both") and face in changes:
-                answer = requests.post(self._sim.url + path, json=changes[face], timeout=10)
+                answer = requests.post(self._sim.url + path, json=changes[face], timeout=60)
                 assert answer.ok, answer.text
 
     def _share(self, way: str, settings: Mapping[str, str]) -> tuple[Proxy, Ear]:

@@ -24,7 +24,7 @@ def sim(running: ApiSim) -> ApiSim:
     # What the test before hung up on shall not end in the journal of this one.
     until(lambda: 0 == running.active())
     running.control_api(reset=True)
-    requests.delete(f"{running.url}/__journal", timeout=10)
+    requests.delete(f"{running.url}/__journal", timeout=60)
     return running
 
 

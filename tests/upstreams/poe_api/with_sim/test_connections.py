@@ -24,7 +24,7 @@ from .asking import BOT, Reply, ask, user
 
 def test_the_list(sim: ApiSim, catalogue: Catalogue) -> None:
     """The list has everything that Poe says of a bot, in OpenAI's form."""
-    given = requests.get(f"{sim.url}/v1/models", timeout=10).json()["data"]
+    given = requests.get(f"{sim.url}/v1/models", timeout=60).json()["data"]
     entries = catalogue.entries()
 
     assert [one["id"] for one in given] == [entry["id"].lower() for entry in entries]
