@@ -11,7 +11,7 @@ import contextlib
 import re
 import threading
 import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeVar
 
@@ -129,11 +129,19 @@ class Proxy:
         """Cut all websockets; return how many there were."""
         return self._do(self._cut(websockets_only=True))
 
-    def restart(self, seconds: float) -> None:
-        """Cut everything, and refuse connections for so long; return when it is over."""
+    @contextlib.contextmanager
+    def outage(self) -> Iterator[None]:
+        """Cut everything, and refuse connections meanwhile."""
         self._do(self._leave())
-        time.sleep(seconds)
-        self._do(self._listen())
+        try:
+            yield
+        finally:
+            self._do(self._listen())
+
+    def restart(self, seconds: float) -> None:
+        """Have an outage of so long; return when it is over."""
+        with self.outage():
+            time.sleep(seconds)
 
     # ---- in the loop's thread
 

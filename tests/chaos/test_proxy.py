@@ -83,11 +83,6 @@ def test_a_request_is_passed_on_and_noted(net: Proxy) -> None:
         assert all(a is not None and b is not None and a <= b for a, b in pairwise(times))
 
 
-def post_until_it_fails(net: Proxy, session: requests.Session) -> None:
-    while True:
-        post(net, session=session)
-
-
 @pytest.mark.parametrize(
     ("where", "size", "is_asked"),
     [("cut request", 0, False), ("cut unanswered", 0, True), ("cut answer", 300, True)],
@@ -124,13 +119,13 @@ def test_a_snag_waits_for_its_own(net: Proxy) -> None:
     assert [] == net.met
 
 
-def test_connections_are_refused_while_it_restarts(net: Proxy) -> None:
-    """And those that were open are cut."""
+def test_connections_are_refused_in_an_outage(net: Proxy) -> None:
+    """And those that were open are cut; behind it all is well again, as behind a restart."""
     with requests.Session() as session:
         assert ANSWER == post(net, session=session).content
-        restarting = threading.Thread(target=net.restart, args=(0.3,))
-        restarting.start()
-        with pytest.raises(requests.ConnectionError):
-            post_until_it_fails(net, session)
-        restarting.join()
+        with net.outage():
+            with pytest.raises(requests.ConnectionError):
+                post(net, session=session)
+            with pytest.raises(requests.ConnectionError):
+                post(net)
         assert ANSWER == post(net, session=session).content

@@ -434,7 +434,8 @@ def test_all_of_it_must_come_in_time(handler: Handler) -> None:
     # Before the minute of the server is over, which ends because its client has left.
     until(lambda: not any("fetch" == thread.name for thread in threading.enumerate()))
     if site.server.visits:
-        assert is_over.wait(60)
+        # A server that comes to the greeting late finds the connection closed, and serves nobody.
+        until(lambda: is_over.is_set() or site.server.failures)
 
 
 @pytest.mark.parametrize(("own", "given"), [(3600.0, 0.2), (0.2, 3600.0)])

@@ -12,7 +12,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import pytest
 import requests
+import websocket
 
 from poe_proxy import errors
 from poe_proxy.chat import (
@@ -29,6 +31,8 @@ from poe_proxy.chat import (
 )
 from poe_proxy.upstreams.base import Permit
 from poe_proxy.upstreams.poe_web import Credentials, PoeWeb, Site
+from poe_proxy.upstreams.poe_web.pages import ChannelData
+from poe_proxy.upstreams.poe_web.websockets import Socket
 
 from ....fakes import at_once
 from ....with_sim.servers import Sim
@@ -44,9 +48,6 @@ LIMITS = {
     "retry": 0.1,
     "shows": 0.4,
 }
-#: The limit `dead` where a silent websocket has to be found dead: a busy machine may keep a pong
-#: for a second.
-DEAD = 3.0
 #: Seconds after which a test that hangs has failed.
 LIMIT = 60.0
 WORDS = "one two three four five six seven"
@@ -161,6 +162,20 @@ def site(folder: Path, **limits: float) -> Site:
     path = folder / "site.toml"
     path.write_text(text)
     return Site.load(path)
+
+
+def find_dead(own: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the websocket, which has fallen silent, found dead soon; and no later one, however long
+    a busy machine keeps its pongs."""
+    really_open = Socket.open
+
+    def open_for_good(self: Socket, data: ChannelData, min_seq: int) -> websocket.WebSocket:
+        object.__setattr__(own.limits, "dead", LIMITS["dead"])
+        return really_open(self, data, min_seq)
+
+    monkeypatch.setattr(Socket, "open", open_for_good)
+    # Some pings without a pong.
+    object.__setattr__(own.limits, "dead", 4 * LIMITS["ping"])
 
 
 @dataclass

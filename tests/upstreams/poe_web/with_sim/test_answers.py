@@ -8,8 +8,10 @@ import pytest
 
 from poe_proxy import errors
 from poe_proxy.chat import Done, Idle, Reasoning, Replaced, Text
+from poe_proxy.net.background import Background
 
-from .accounts import DEAD, WORDS, Account, Part, ask, failure_of, site
+from ....with_sim.servers import until
+from .accounts import WORDS, Account, Part, ask, failure_of, find_dead, site
 
 
 @pytest.mark.parametrize(
@@ -41,7 +43,7 @@ from .accounts import DEAD, WORDS, Account, Part, ask, failure_of, site
         "!no-job !no-human",
         "!no-complete",
         "!job-first",
-        "!job-first !silence=3",
+        "!job-first !silence=2.5",
         "!no-messages-frame",
         "!broken-json-frame",
         "!null-data",
@@ -65,11 +67,17 @@ def test_the_text_is_whole(part: Part, words: str) -> None:
     "words",
     ["!close-socket", "!missed", "!refetch", "!dead-socket", "!early=0.3 !close-socket"],
 )
-def test_the_text_is_whole_though_the_websocket_breaks(account: Account, words: str) -> None:
+def test_the_text_is_whole_though_the_websocket_breaks(
+    account: Account, monkeypatch: pytest.MonkeyPatch, words: str
+) -> None:
     """Whatever happens to the websocket, all of the text arrives, and the prompt went out once."""
-    limits = {"dead": DEAD} if words == "!dead-socket" else {}
-    web = account.web(site=site(account.folder, **limits))
-    reply = ask(web, f"{words} !delay=0.05 !echo {WORDS}")
+    own = site(account.folder)
+    web = account.web(site=own)
+    asking = Background(lambda: ask(web, f"{words} !delay=0.05 !echo {WORDS}"))
+    if words == "!dead-socket":
+        until(lambda: account.journal(event="mischief"))
+        find_dead(own, monkeypatch)
+    reply = asking.result()
 
     assert WORDS == reply.text
     assert reply.is_whole
@@ -87,7 +95,8 @@ def test_text_that_only_grows_is_never_replaced(part: Part, words: str) -> None:
 
 def test_several_pieces_come_as_several_events(part: Part) -> None:
     """Text is passed on as it arrives, not collected: half of it is here before a long silence."""
-    reply = ask(part.web, f"!silence=2 !echo {WORDS}")
+    # A reader that sleeps through the silence finds the title between the halves.
+    reply = ask(part.web, f"!silence=2 !title=middle !echo {WORDS}")
 
     assert 2 <= sum(type(event) is Text for event in reply.events)
     assert WORDS == reply.text
@@ -95,7 +104,8 @@ def test_several_pieces_come_as_several_events(part: Part) -> None:
 
 def test_a_rewritten_text_replaces_what_was_said(part: Part) -> None:
     """A bot that takes its words back is heard to do so, and its last version holds."""
-    reply = ask(part.web, f"!rewrite !delay=0.02 !echo {WORDS}")
+    # The title in between keeps the draft from being outdated before a late reader sees it.
+    reply = ask(part.web, f"!rewrite !title=middle !delay=0.02 !chunks=2 !echo {WORDS}")
 
     assert WORDS == reply.text
     assert Replaced in reply.kinds()
@@ -112,8 +122,9 @@ def test_a_rewritten_text_replaces_what_was_said(part: Part) -> None:
 )
 def test_thoughts_are_told_apart_from_the_answer(part: Part, words: str, thought: str) -> None:
     """A draft that stood for the answer, or a quotation in front of it, is reasoning."""
-    # Slow enough for each draft to be read before the next one takes its place.
-    reply = ask(part.web, f"{words} !delay=1 !chunks=1 !echo {WORDS}")
+    # The title in the middle keeps the draft before it for a late reader, and that draft says all
+    # that is expected: the last one of three is no more than a chance to say too much.
+    reply = ask(part.web, f"{words} !title=middle !delay=0.3 !chunks=1 !echo {WORDS}")
 
     assert WORDS == reply.text
     assert Replaced not in reply.kinds()

@@ -11,10 +11,11 @@ import pytest
 from poe_proxy import errors
 from poe_proxy.chat import Idle, Text
 from poe_proxy.upstreams.poe_web import PoeWeb
+from poe_proxy.upstreams.poe_web.sending import SEND
 
 from ....fakes import at_once, log_lines
 from ....with_sim.servers import until
-from .accounts import WORDS, Account, ask, chat
+from .accounts import LIMIT, WORDS, Account, ask, chat
 
 
 @pytest.mark.parametrize(
@@ -27,16 +28,31 @@ from .accounts import WORDS, Account, ask, chat
         ("!slow-answer=3 !hang !reset-after-accept", Idle),
     ],
 )
-def test_hanging_up_stops_the_bot(account: Account, web: PoeWeb, words: str, after: type) -> None:
+def test_hanging_up_stops_the_bot(
+    account: Account, web: PoeWeb, monkeypatch: pytest.MonkeyPatch, words: str, after: type
+) -> None:
     """Closing the generator stops the bot wherever it is, and does not wait for the answer to the
     sending, which is under way."""
     ask(web, "!echo first")
+    really_call, was_seen = web._session.call, threading.Event()
+
+    def call(operation: str, *args: Any, **options: Any) -> Any:
+        try:
+            return really_call(operation, *args, **options)
+        finally:
+            if operation == SEND:
+                was_seen.wait(LIMIT)
+
+    if "=3 " in words:
+        # The answer is not taken in before the look at who waits for it, however late that is.
+        monkeypatch.setattr(web._session, "call", call)
     events = web.reply(chat(f"{words} !echo {WORDS}"), "Assistant", at_once)
     until(lambda: isinstance(next(events), after))
     until(lambda: len(account.sends()) == 2)
     events.close()
 
     is_under_way = f"{account.label} sending" in [t.name for t in threading.enumerate()]
+    was_seen.set()
     assert is_under_way or "=3 " not in words
     until(lambda: account.journal(event="reply-cancelled"))
     assert [] == account.journal(event="chat-deleted")

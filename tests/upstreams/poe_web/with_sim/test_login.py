@@ -11,7 +11,8 @@ import pytest
 from poe_proxy import errors
 from poe_proxy.upstreams.poe_web import PoeWeb
 
-from .accounts import Account, ask, failure_of, many, site
+from ..fakes import Door
+from .accounts import LIMIT, LIMITS, Account, ask, failure_of, many, site
 
 
 def test_a_challenge_is_an_error_of_its_own(account: Account, control: Callable[..., Any]) -> None:
@@ -64,11 +65,20 @@ def test_an_outage_is_no_fault_of_the_token(account: Account, control: Callable[
 
 
 def test_requests_that_wait_for_a_login_share_its_failure(
-    account: Account, control: Callable[..., Any]
+    account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ten requests that wait for one login make no ten logins when it fails."""
-    control(fail={"path": "/", "times": 99, "with": {"slow": 3}})
     web = account.web("nobody-knows-this-cookie")
+    door, log_in = Door(), web._session.log_in
+
+    def log_in_last() -> Any:
+        """Let all ten come to wait first."""
+        for _ in range(10):
+            assert door.visitors.acquire(timeout=LIMIT)
+        return log_in()
+
+    monkeypatch.setattr(web._login, "_lock", door)
+    monkeypatch.setattr(web._session, "log_in", log_in_last)
     before = len(account.sim.journal(path="/", cookie="bad"))
     replies = many(web, ["hello"] * 10)
 
@@ -162,30 +172,40 @@ def test_a_page_that_changed_says_what_to_do(account: Account) -> None:
 
 
 @pytest.mark.parametrize(
-    ("faults", "words"),
+    ("faults", "limits", "words"),
     [
-        ([{"path": "/", "with": {"script-loops": 1}}], "form key cannot be computed"),
-        ([{"path": "/", "with": {"slow": 3}}], "did not answer in time"),
-        ([{"path": "/", "times": 3, "with": {"reset": 1}}], "The connection to Poe was"),
+        (
+            [{"path": "/", "with": {"script-loops": 1}}],
+            {"script": 0.5},
+            "form key cannot be computed",
+        ),
+        ([{"path": "/", "with": {"slow": 60}}], {"http": 1.5}, "did not answer in time"),
+        ([{"path": "/", "times": 3, "with": {"reset": 1}}], {}, "The connection to Poe was"),
         (
             [
                 {"path": "/", "with": {"slow": 0}},
                 {"path": "/api/settings", "with": {"http": 404}},
             ],
+            {},
             "/api/settings with 404",
         ),
     ],
     ids=["its script loops", "it is silent", "it is reset", "it has no channel"],
 )
 def test_a_page_that_is_of_no_use_leads_to_another_account(
-    account: Account, control: Callable[..., Any], faults: list[dict[str, Any]], words: str
+    account: Account,
+    control: Callable[..., Any],
+    faults: list[dict[str, Any]],
+    limits: dict[str, float],
+    words: str,
 ) -> None:
     """Nothing was sent; and once the page is good again, so is the account."""
     control(
         page_without_channel="settings" in str(faults),
         fail=[{**fault, "account": account.label} for fault in faults],
     )
-    web = account.web(site=site(account.folder, script=0.5, http=1.5))
+    own = site(account.folder, **limits)
+    web = account.web(site=own)
     raised = failure_of(web, "hello")
 
     assert isinstance(raised, errors.LoginFailed)
@@ -193,6 +213,9 @@ def test_a_page_that_is_of_no_use_leads_to_another_account(
     assert words in raised.message
     assert [] == account.sends()
     control(page_without_channel=False)
+    # What is good may take longer than what is not waited for.
+    for name in limits:
+        object.__setattr__(own.limits, name, LIMITS[name])
     assert "hi" == ask(web, "!echo hi").text
 
 

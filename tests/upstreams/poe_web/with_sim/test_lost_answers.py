@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import time
+import threading
 
 import pytest
 
+from poe_proxy.upstreams.poe_web.chats import Chats
+
 from ....fakes import Clock
-from .accounts import WORDS, Account, Part, Reply, ask, site
+from ....with_sim.servers import until
+from .accounts import LIMIT, WORDS, Account, Part, Reply, ask, begin, site
 
 
 @pytest.mark.parametrize(
@@ -55,19 +58,24 @@ def test_a_deaf_websocket_is_replaced(account: Account) -> None:
     clock = Clock()
     web = account.web(site=site(account.folder, ping=30), timeout=60.0, clock=clock)
     ask(web, "!echo first")
-    silent_since: list[float] = []
+    is_deaf = threading.Event()
 
-    def wait_long(_: Reply) -> None:
-        if account.journal(event="mischief"):
-            silent_since.append(time.monotonic())
-        if not silent_since or 2 == len(account.journal(event="socket-open")):
+    def wait_long(reply: Reply) -> None:
+        if not is_deaf.is_set() or 2 == len(account.journal(event="socket-open")):
             return
-        # What was said before the websocket fell silent is here by then, and the bot went on.
-        if time.monotonic() - silent_since[0] > 0.6:
+        chat_id = account.journal(event="reply-start")[-1]["chatId"]
+        messages = Chats(web._session).messages(chat_id)
+        # The bot went on, and the websocket did not say so.
+        if messages and len(messages[-1]["text"]) > len(reply.text):
             clock.go(61.0)
 
     words = " ".join(map(str, range(24)))
-    reply = ask(web, f"!dead-socket !delay=0.2 !echo {words}", when_idle=wait_long)
+    reply, thread = begin(web, f"!delay=0.2 !echo {words}", when_idle=wait_long)
+    until(lambda: reply.text)
+    # Early in the reply: most of it is still to come when the history is asked for.
+    account.sim.control(silence_sockets=account.label)
+    is_deaf.set()
+    thread.join(LIMIT)
 
     assert words == reply.text
     assert reply.is_whole

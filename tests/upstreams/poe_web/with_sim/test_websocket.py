@@ -11,10 +11,22 @@ from typing import Any
 import pytest
 
 from poe_proxy import errors
+from poe_proxy.net.background import Background
 from poe_proxy.upstreams.poe_web import PoeWeb
 
 from ....with_sim.servers import Sim, until
-from .accounts import DEAD, LIMIT, LIMITS, WORDS, Account, ask, begin, failure_of, many, site
+from .accounts import (
+    LIMIT,
+    LIMITS,
+    WORDS,
+    Account,
+    ask,
+    begin,
+    failure_of,
+    find_dead,
+    many,
+    site,
+)
 
 
 def test_all_replies_share_one_websocket(account: Account, web: PoeWeb) -> None:
@@ -28,12 +40,18 @@ def test_all_replies_share_one_websocket(account: Account, web: PoeWeb) -> None:
 
 
 @pytest.mark.parametrize("what", ["close-socket", "dead-socket", "missed", "refetch"])
-def test_all_replies_survive_a_broken_websocket(account: Account, what: str) -> None:
+def test_all_replies_survive_a_broken_websocket(
+    account: Account, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
     """What happens to the websocket in one reply happens to all, and all of them go on."""
-    limits = {"dead": DEAD} if what == "dead-socket" else {}
-    web = account.web(site=site(account.folder, **limits))
+    own = site(account.folder)
+    web = account.web(site=own)
     prompts = [f"!delay=0.1 !echo {n} {WORDS}" for n in range(5)]
-    replies = many(web, [f"!{what} !delay=0.1 !echo trouble {WORDS}", *prompts])
+    asking = Background(lambda: many(web, [f"!{what} !delay=0.1 !echo trouble {WORDS}", *prompts]))
+    if what == "dead-socket":
+        until(lambda: account.journal(event="mischief"))
+        find_dead(own, monkeypatch)
+    replies = asking.result()
 
     assert [f"trouble {WORDS}", *(f"{n} {WORDS}" for n in range(5))] == [r.text for r in replies]
     assert 2 == len(account.journal(event="socket-open"))
@@ -62,21 +80,27 @@ def test_a_websocket_that_broke_between_two_replies_is_opened_again(
 
 def test_a_silent_websocket_is_kept_alive(account: Account) -> None:
     """Pings keep a websocket on which nothing is said: it is the same one afterwards."""
-    web = account.web(site=site(account.folder, dead=DEAD))
+    # Longer than a busy machine keeps a pong.
+    dead = 5.0
+    web = account.web(site=site(account.folder, dead=dead))
     ask(web, "!echo hi")
     account.forget()
     # The pings of more time than a silent websocket would live.
-    until(lambda: len(account.journal(event="ping")) > DEAD / LIMITS["ping"] + 1)
+    until(lambda: len(account.journal(event="ping")) > dead / LIMITS["ping"] + 1)
     ask(web, "!echo hi")
 
     assert [] == account.journal(event="socket-open")
 
 
-def test_a_websocket_without_pongs_is_dead(account: Account, control: Callable[..., Any]) -> None:
+def test_a_websocket_without_pongs_is_dead(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A websocket on which no pong comes is replaced by a new one."""
-    web = account.web(site=site(account.folder, dead=DEAD))
+    own = site(account.folder)
+    web = account.web(site=own)
     ask(web, "!echo hi")
     account.sim.control(silence_sockets=account.label)
+    find_dead(own, monkeypatch)
 
     until(lambda: 2 == len(account.journal(event="socket-open")))
     assert "hi again" == ask(web, "!echo hi again").text
