@@ -208,7 +208,7 @@ class Account:
 
     def forget(self) -> None:
         """Let the journal begin here: a short one is read faster."""
-        requests.delete(f"{self.sim.url}/__journal", timeout=5)
+        requests.delete(f"{self.sim.url}/__journal", timeout=60)
 
 
 @dataclass
