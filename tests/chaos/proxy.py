@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
+import socket
 import threading
 import time
 from collections.abc import Coroutine, Iterator, Mapping
@@ -103,7 +104,8 @@ class Proxy:
     _waiting: list[Snag] = field(default_factory=list)
     _lines: set[_Line] = field(default_factory=set)
     _loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.new_event_loop)
-    _server: asyncio.Server | None = None
+    _serving: set[asyncio.Task[None]] = field(default_factory=set)
+    _listener: socket.socket | None = None
     _thread: threading.Thread | None = None
 
     def __enter__(self) -> Proxy:
@@ -149,20 +151,32 @@ class Proxy:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(30)
 
     async def _listen(self) -> None:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port, backlog=512)
+        # `asyncio.start_server` loses a connection that comes as it is closed.
+        self._listener = socket.create_server(("127.0.0.1", self.port), backlog=512)
+        self._listener.setblocking(False)
+        self._loop.add_reader(self._listener, self._accept, self._listener)
+
+    def _accept(self, listener: socket.socket) -> None:
+        sock, _ = listener.accept()
+        sock.setblocking(False)
+        task = self._loop.create_task(self._serve(sock))
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
+        # A task that is cancelled before it has begun closes nothing itself.
+        task.add_done_callback(lambda _: sock.close())
 
     async def _leave(self) -> None:
-        if self._server is not None:
-            self._server.close()
-            self._server = None
+        if self._listener is not None:
+            self._loop.remove_reader(self._listener)
+            self._listener.close()
+            self._listener = None
         await self._cut()
 
     async def _end(self) -> None:
         await self._leave()
-        tasks = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in tasks:
+        for task in self._serving:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*self._serving, return_exceptions=True)
 
     async def _cut(self, *, websockets_only: bool = False) -> int:
         lines = [line for line in self._lines if line.is_websocket or not websockets_only]
@@ -172,21 +186,22 @@ class Proxy:
         await asyncio.sleep(0)
         return len(lines)
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _serve(self, sock: socket.socket) -> None:
+        ours = await asyncio.open_connection(sock=sock)
         try:
             poe = await asyncio.open_connection("127.0.0.1", self.poe_port)
-        except OSError:
-            writer.transport.abort()
+        except (OSError, asyncio.CancelledError):
+            ours[1].transport.abort()
             return
-        line = _Line(reader, writer, *poe)
+        line = _Line(*ours, *poe)
         self._lines.add(line)
         answers = asyncio.create_task(self._carry_answers(line))
         try:
             while not line.is_websocket:
                 await self._carry_request(line)
             await _carry(line.reader, line.poe_writer)
-        except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            pass  # it is only cancelled at the end, and asyncio would print that
+        except (OSError, asyncio.IncompleteReadError):
+            pass
         finally:
             line.end()
             self._lines.discard(line)
