@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import sys
 import tomllib
@@ -33,6 +34,20 @@ def test_no_module_is_long() -> None:
     }
 
     assert {} == {name: length for name, length in lengths.items() if length > LENGTH}
+
+
+def test_every_condition_has_a_lock_of_its_own() -> None:
+    """To see whether a plain lock is held, `Condition` tries to take it, and where that fails
+    gevent lets all others have their turn: within each wait and each notify."""
+    made = [
+        (path.name, ast.unparse(call))
+        for path in PACKAGE.rglob("*.py")
+        for call in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(call, ast.Call) and ast.unparse(call.func).endswith("Condition")
+    ]
+
+    assert {"alarm.py", "channel.py", "tidying.py"} <= {name for name, _ in made}
+    assert {"threading.Condition()"} == {text for _, text in made}
 
 
 def test_every_file_beside_the_code_is_packaged() -> None:

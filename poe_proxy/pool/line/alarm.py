@@ -18,7 +18,7 @@ class Alarm:
         """*ring* may set the next time; *name* is what the thread and the log call it."""
         self._ring = ring
         self._name = name
-        self._changed = threading.Condition(threading.Lock())
+        self._changed = threading.Condition()
         self._at = inf
         self._is_closed = False
         self._thread: threading.Thread | None = None

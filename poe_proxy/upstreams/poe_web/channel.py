@@ -72,8 +72,7 @@ class Channel:
         self._renew = renew
         self._when_open = when_open
         self._label = label
-        self._lock = threading.Lock()
-        self._changed = threading.Condition(self._lock)
+        self._changed = threading.Condition()
         self._closing = threading.Event()
         self._seq = data.min_seq
         self._by_chat: dict[int, Mailbox] = {}
@@ -97,19 +96,19 @@ class Channel:
 
         Raises `UpstreamUnreachable` if the channel is dead.
         """
-        with self._lock:
+        with self._changed:
             if not self.is_alive:
                 raise UpstreamUnreachable("Poe's websocket has just broken.")
             self._unbound.append(mailbox)
 
     def bind(self, mailbox: Mailbox, chat_id: int) -> None:
         """Tie *mailbox* to its chat; what came too early is delivered now."""
-        with self._lock:
+        with self._changed:
             self._bind(mailbox, chat_id)
 
     def detach(self, mailbox: Mailbox) -> None:
         """Forget *mailbox*."""
-        with self._lock:
+        with self._changed:
             if mailbox in self._unbound:
                 self._unbound.remove(mailbox)
             for chat_id in [one for one, box in self._by_chat.items() if box is mailbox]:
@@ -119,7 +118,7 @@ class Channel:
 
     def opened(self) -> Opened | None:
         """Return what is open now; None while there is no websocket: nothing may be sent then."""
-        with self._lock:
+        with self._changed:
             return self._opened()
 
     def _opened(self) -> Opened | None:
@@ -156,7 +155,7 @@ class Channel:
     def close(self) -> None:
         """Close the websocket. Replies that still wait for it get a failure."""
         self._closing.set()
-        with self._lock:
+        with self._changed:
             cut(self._wire.sock)
         self._die("it was closed")
 
@@ -166,7 +165,7 @@ class Channel:
         try:
             while not self._closing.is_set():
                 lost = self._read(self._wire)
-                with self._lock:
+                with self._changed:
                     self._is_open = False
                 hang_up(self._wire)
                 if not self._closing.is_set():
@@ -219,7 +218,7 @@ class Channel:
 
     def _take(self, frame: bytes) -> None:
         seq, items = read_frame(frame)
-        with self._lock:
+        with self._changed:
             self._seq = max(self._seq, seq or 0)
             for item in items:
                 self._deliver(item)
@@ -316,11 +315,11 @@ class Channel:
         self._closing.wait(_PAUSE * 2**attempt * random.uniform(1.0, 1.5))
 
     def _is_waited_for(self) -> bool:
-        with self._lock:
+        with self._changed:
             return bool(self._by_chat or self._unbound)
 
     def _put_to_all(self, notice: Notice) -> None:
-        with self._lock:
+        with self._changed:
             for mailbox in (*self._by_chat.values(), *self._unbound):
                 mailbox.put(notice)
 
