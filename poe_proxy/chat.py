@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
+from poe_proxy.budget import Budget
+
 Role: TypeAlias = Literal["system", "developer", "user", "assistant", "tool", "function"]
 FinishReason: TypeAlias = Literal["stop", "length", "tool_calls", "content_filter"]
 
@@ -147,6 +149,8 @@ class ChatRequest:
     reasoning_effort: str | None = None
     #: All other fields as they came, a bot's own parameters included.
     extra: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    #: What it may still cost; the same for all copies of the request.
+    budget: Budget = field(default_factory=Budget, compare=False, repr=False)
 
 
 # ---- the reply
