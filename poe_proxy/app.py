@@ -140,7 +140,9 @@ class _House:
             try:
                 self._replace(self._read())
             except BadSettings as bad:
-                log.error("Not reloaded, going on as before. Wrong settings:\n%s", bad.faults)
+                for name, why in bad.problems.items():
+                    log.error("wrong setting %s: %s", name, " ".join(why))
+                log.error("Not reloaded, going on as before.")
             except Exception:
                 log.exception("Not reloaded, going on as before.")
 

@@ -17,7 +17,6 @@ from poe_proxy.server import failures
 from poe_proxy.server.access import check_key
 from poe_proxy.server.bodies import leaves_body_unread
 from poe_proxy.server.client_socket import ClientGone, ClientSocket
-from poe_proxy.server.failures import for_log
 from poe_proxy.server.services import services
 
 log = logging.getLogger(__name__)
@@ -78,13 +77,14 @@ def _finish(response: Response) -> Response:
     model = getattr(g, "model", None)
     code = getattr(g, "failure_code", None)
     log.info(
-        "%s %s %s %d %.0f ms%s%s",
+        # Cut here too, so that what comes behind a long path or name is still in the line.
+        "%.50s %.20s %.100s %d %.0f ms%s%s",
         request.remote_addr or "-",
         request.method,
-        for_log(request.path),
+        request.path,
         response.status_code,
         1000 * (time.monotonic() - g.began),
-        f" model={for_log(model)}" if model else "",
+        f" model={model[:100]}" if model else "",
         f" code={code}" if code else "",
     )
     return response

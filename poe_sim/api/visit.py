@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 from aiohttp import web
 
+from .. import directives
 from . import errors
 from .bot_request import BotRequest
 from .catalogue import Json, Model
@@ -165,6 +166,8 @@ class Visit:
             refused.headers.pop("Retry-After", None)
         elif script.has("retry-after"):
             refused.headers["Retry-After"] = script.get("retry-after") or "1"
+        if script.has("error-text"):
+            refused.error["message"] = directives.sentence(script.get("error-text") or "")
         if script.has("nested-error"):
             # The vendor's own error as JSON in the message (§5).
             nested = {"type": "error", "error": refused.error}

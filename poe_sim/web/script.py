@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ..directives import number
+from ..directives import number, sentence
 from ..talk import (
     QUOTED_THOUGHT,
     answer,
@@ -163,7 +163,7 @@ def write(
     )
     if "state" in words:
         script.state = words["state"] or "error"
-        script.state_text = words.get("state-text", "The bot could not answer.").replace("_", " ")
+        script.state_text = sentence(words.get("state-text", "The_bot_could_not_answer."))
     if bot.style == "image" and "echo" not in words:
         url = f"https://pfst.cf2.poecdn.net/base/image/{bot.codename}.png"
         script.attachments.append(

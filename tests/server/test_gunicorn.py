@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import gc
+import io
 import json
+import logging
+import re
 import signal
 import socket
 import threading
@@ -197,6 +200,26 @@ def test_a_socket_that_is_already_open_is_not_tried(
 def test_one_worker_starts_where_nothing_is_in_the_way(taken: int) -> None:
     """A port that is free, on another address than the one taken, and a Unix socket."""
     gunicorn.on_starting(Arbiter(Config(address=[("127.0.0.9", taken), "/run/poe-proxy.sock"])))
+
+
+def test_its_log_is_written_as_ours() -> None:
+    """It repeats what is wrong with a request: that must neither forge a line nor be cut out."""
+    lines = io.StringIO()
+    log = RealLog(RealConfig()).error_log
+    before = log.handlers[:]
+    log.handlers[:] = [handler := logging.StreamHandler(lines)]
+    handler.setFormatter(before[-1].formatter)
+    try:
+        gunicorn.on_starting(Arbiter())
+        log.warning("Invalid request: a\n[2026-01-01] [ERROR] forged\x1b[2J")
+    finally:
+        log.handlers[:] = before
+
+    assert re.fullmatch(
+        r"\[[-0-9: +]+\] \[\d+\] \[WARNING\] "
+        r"Invalid request: a\\n\[2026-01-01\] \[ERROR\] forged\\x1b\[2J\n",
+        lines.getvalue(),
+    )
 
 
 # ---- hold_state
