@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, field
 
 import pytest
 
 from poe_proxy import flight
-from poe_proxy.budget import TURN, Budget, OutOfBudget
+from poe_proxy.budget import FREE, LONG, TURN, Budget, Lane, OutOfBudget, TooBusy
+
+from .fakes import until
 
 
 @dataclass
@@ -16,9 +19,22 @@ class Processor:
 
     now: float = 0.0
     turns: list[float] = field(default_factory=list)
+    lane: Lane = field(default_factory=Lane)
+
+    def rest(self) -> None:
+        """Others have their turn, in which they compute for ever."""
+        self.turns.append(self.now)
+        self.now += 1000
 
     def budget(self, seconds: float) -> Budget:
-        return Budget(seconds, clock=lambda: self.now, rest=lambda: self.turns.append(self.now))
+        return Budget(seconds, clock=lambda: self.now, rest=self.rest, lane=self.lane)
+
+    def is_free(self) -> bool:
+        """Whether nobody is in the lane."""
+        if not self.lane.enter(0, 0):
+            return False
+        self.lane.leave()
+        return True
 
 
 @pytest.fixture
@@ -82,14 +98,24 @@ def test_nothing_is_begun_when_nothing_is_left(cpu: Processor) -> None:
 
 
 def test_others_have_their_turn_after_each_stretch(cpu: Processor) -> None:
-    """A request that computes for long gives way as soon as its turn is over, and no earlier."""
+    """A request that computes for long gives way as soon as its turn is over, and no earlier; what
+    others compute then is not its own."""
     budget = cpu.budget(1.0)
+    held = []
     with budget.work("reading"):
-        for _ in range(6):
-            cpu.now += TURN * 0.75
+        before = cpu.now
+        for _ in range(1000):
+            cpu.now += TURN / 8
+            turns = len(cpu.turns)
             budget.breathe()
+            if len(cpu.turns) > turns:
+                held.append(cpu.turns[-1] - before)
+                before = cpu.now
+            if len(held) == 4:
+                break
 
-    assert [TURN * 1.5, TURN * 3, TURN * 4.5] == pytest.approx(cpu.turns)
+    assert [FREE, TURN, TURN, TURN] == pytest.approx(held, abs=TURN / 4)
+    assert 1.0 - sum(held) == pytest.approx(budget.left)
 
 
 def test_work_ends_in_the_middle_when_nothing_is_left(cpu: Processor) -> None:
@@ -105,6 +131,101 @@ def test_work_ends_in_the_middle_when_nothing_is_left(cpu: Processor) -> None:
     with pytest.raises(OutOfBudget):
         read()
     assert 3 == len(cpu.turns)
+    assert cpu.is_free()
+
+
+# ---- the lane
+
+
+def test_a_little_work_needs_no_lane(cpu: Processor) -> None:
+    """Ordinary requests compute whoever is in the lane."""
+    cpu.lane.enter(0)
+    with cpu.budget(1.0).work("reading"):
+        cpu.now += FREE
+
+    assert not cpu.is_free()
+
+
+def test_long_work_is_done_in_the_lane_and_leaves_it_to_wait(cpu: Processor) -> None:
+    """It is taken with the second turn, given back while the request waits, and at the end."""
+    budget = cpu.budget(1.0)
+    free = []
+    with budget.work("reading"):
+        free.append(cpu.is_free())
+        cpu.now += TURN
+        budget.breathe()
+        free.append(cpu.is_free())
+        with budget.aside():
+            free.append(cpu.is_free())
+        cpu.now += TURN
+        budget.breathe()
+        free.append(cpu.is_free())
+    free.append(cpu.is_free())
+
+    assert [True, False, True, False, True] == free
+
+
+def test_one_long_read_is_done_in_the_lane(cpu: Processor) -> None:
+    """What cannot give way in between waits for the lane before it begins."""
+    budget = cpu.budget(1.0)
+    with budget.work("reading", size=LONG):
+        short = cpu.is_free()
+    with budget.work("reading", size=LONG + 1):
+        long = cpu.is_free()
+
+    assert (True, False, True) == (short, long, cpu.is_free())
+
+
+def test_whoever_has_computed_least_is_next() -> None:
+    """A short piece of work passes long ones that have waited before it."""
+    lane = Lane()
+    order: list[float] = []
+    lane.enter(0)
+
+    def compute(spent: float) -> None:
+        assert lane.enter(spent)
+        order.append(spent)
+        lane.leave()
+
+    threads = [threading.Thread(target=compute, args=(spent,)) for spent in (0.3, 0.1, 0.2)]
+    for thread in threads:
+        thread.start()
+    until(lambda: len(lane._waiting) == 3)
+    lane.leave()
+    for thread in threads:
+        thread.join()
+
+    assert [0.1, 0.2, 0.3] == order
+
+
+def test_nobody_waits_for_the_lane_for_ever(cpu: Processor) -> None:
+    """Whoever has no turn in time gives up, and takes no turn from those behind."""
+    cpu.lane.enter(0)
+    gave_up = [cpu.lane.enter(0.1, patience=0) for _ in range(3)]
+    cpu.lane.leave()
+
+    assert [False] * 3 == gave_up
+    assert cpu.is_free()
+
+
+def test_a_request_without_a_turn_is_out_of_budget(
+    cpu: Processor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is told apart from one that cost too much, and leaves nothing behind."""
+    monkeypatch.setattr(Lane, "enter", lambda *_: False)
+    budget = cpu.budget(1.0)
+
+    def read() -> None:
+        with budget.work("reading"):
+            cpu.now += TURN
+            budget.breathe()
+
+    with pytest.raises(TooBusy):
+        read()
+    assert 1.0 - TURN == budget.left
+
+
+# ---- what is seen of it
 
 
 def test_the_recorder_shows_what_is_being_computed(cpu: Processor) -> None:

@@ -66,7 +66,7 @@ def deliver(api: Api) -> Response:
 def _read(api: Api, body: bytes | bytearray, budget: Budget) -> Call:
     note_body(body)
     try:
-        with budget.work("reading a request"):
+        with budget.work("reading a request", size=len(body)):
             return api.call(body, budget)
     except OutOfBudget:
         raise RequestTooCostly(
