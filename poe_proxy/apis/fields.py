@@ -23,6 +23,7 @@ _MAY_BE_TOO_DEEP: Final = 200
 _SLICE: Final = 262_144
 _BACKSLASHES: Final = re.compile(rb"\\*+")
 
+_SCHEMES: Final = ("https://", "http://", "data:")
 _KIND_NAMES: Final[Mapping[type, str]] = {
     str: "a string", bool: "true or false", int: "an integer", dict: "an object", list: "a list",
 }  # fmt: skip
@@ -131,9 +132,11 @@ def number(data: Mapping[str, Any], name: str, low: float, high: float) -> float
 
 def address(url: str, path: str) -> str:
     """Return *url*, which must be a URL or a data URI, with its scheme in lower case."""
+    if url.startswith(_SCHEMES):  # nearly always, and it may have many megabytes
+        return url
     # Schemes are case-insensitive (RFC 3986, 3.1); not everything that reads them knows that.
     scheme, _, rest = url.partition(":")
     found = f"{scheme.lower()}:{rest}"
-    if not found.startswith(("https://", "http://", "data:")):
+    if not found.startswith(_SCHEMES):
         raise refusal(path, f"{path} must be an https URL or a data URI.")
     return found
