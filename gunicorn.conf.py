@@ -61,5 +61,7 @@ pre_fork = hooks.pre_fork
 post_fork = hooks.post_fork
 post_worker_init = hooks.post_worker_init
 worker_int = hooks.worker_int
+worker_abort = hooks.worker_abort
+child_exit = hooks.child_exit
 worker_exit = hooks.worker_exit
 util.write_error = hooks.write_error  # there is no setting for it

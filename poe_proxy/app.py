@@ -119,6 +119,7 @@ class _House:
             ready=self._ready,
             auth_keys=settings.auth_keys,
             max_body=round(settings.max_body_mb * 1_000_000),
+            max_work=settings.max_work,
             apis={"chat_completions": ChatCompletions(errors_as_text=settings.errors_as_text)},
             reload=self._reload,
             close=self._close,

@@ -4,6 +4,7 @@ the token, and whether a second try makes sense: all of it is read from the clas
 * PoeProxyError
   x InvalidRequest            400  the client's doing; `param` names the field
     + RequestTooLarge         413  the body is over the limit
+    + RequestTooCostly        400  to read it, or to check its answer, would hold up all others
   x InvalidKey                401  the client's key is not one of ours
   x RouteNotFound             404  no such path
   x MethodNotAllowed          405  no such method on this path
@@ -90,6 +91,13 @@ class RequestTooLarge(InvalidRequest):
 
     status = 413
     code = "request_too_large"
+
+
+class RequestTooCostly(InvalidRequest):
+    """To read the request would hold up all other requests, or it has done so."""
+
+    code = "request_too_costly"
+    client_may_retry = False
 
 
 class InvalidKey(PoeProxyError):

@@ -155,6 +155,15 @@ class Settings:
         default=20.0,
         meaning="The largest request body, in megabytes (1 MB is 1,000,000 bytes).",
     )
+    max_work: float = setting(
+        "MAX_WORK",
+        number,
+        check=_POSITIVE,
+        default=0.5,
+        meaning="Seconds of computing that one request may cost: reading it, and checking what "
+        "the bot answered. A request that would cost more gets a 400; an answer that would is "
+        "passed on unchecked, and says so in the header `x-unchecked`.",
+    )
     log_level: str = setting(
         "LOG_LEVEL",
         parsed(str.upper),

@@ -17,6 +17,7 @@ LIMIT, POINTS = "rate_limit_error", "insufficient_quota"
 TABLE = {
     "InvalidRequest": (400, CLIENT, "invalid_value", None, None),
     "RequestTooLarge": (413, CLIENT, "request_too_large", None, None),
+    "RequestTooCostly": (400, CLIENT, "request_too_costly", False, None),
     "InvalidKey": (401, "authentication_error", "invalid_api_key", None, None),
     "RouteNotFound": (404, CLIENT, "not_found", None, None),
     "MethodNotAllowed": (405, CLIENT, "method_not_allowed", None, None),

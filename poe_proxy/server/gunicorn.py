@@ -25,6 +25,7 @@ from poe_proxy.apis.openai_error import error_body
 from poe_proxy.errors import InternalError, InvalidRequest
 from poe_proxy.net.background import Background
 from poe_proxy.pool.store.holding import StateInUse, hold
+from poe_proxy.server import watchdog
 from poe_proxy.server.pages import WORKER
 
 #: Seconds for closing the accounts: up to five until their bots are stopped at Poe, and next to
@@ -76,6 +77,9 @@ class Worker(Protocol):
 
     cfg: Config
     log: Log
+    alive: bool
+
+    def notify(self) -> None: ...
 
     def handle_usr1(self, number: int, frame: FrameType | None, /) -> None: ...
 
@@ -208,6 +212,19 @@ def worker_int(worker: Worker) -> None:
     """
     worker.cfg.set("graceful_timeout", 0)
     time.sleep(INTERRUPT_TIME)
+
+
+def worker_abort(worker: Worker) -> None:
+    """End the request that has held the worker up for `timeout` seconds, and go on.
+
+    gunicorn calls this in the handler of SIGABRT, and ends the worker if it returns.
+    """
+    watchdog.end_stuck_request(worker, sys._getframe(2))  # beneath gunicorn's handler
+
+
+def child_exit(server: Arbiter, worker: Worker) -> None:
+    """Say in which request a worker was stuck, if it had to be killed; the master calls this."""
+    watchdog.blame(server.log)
 
 
 def worker_exit(server: Arbiter, worker: Worker) -> None:

@@ -11,7 +11,7 @@ from typing import Final
 from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 
-from poe_proxy import logs
+from poe_proxy import flight, logs
 from poe_proxy.errors import PoeProxyError
 from poe_proxy.server import failures
 from poe_proxy.server.access import check_key
@@ -26,7 +26,7 @@ OPEN: Final = "pages"
 
 _EXPOSED: Final = ", ".join(
     [
-        "x-request-id", "retry-after", "x-should-retry",
+        "x-request-id", "retry-after", "x-should-retry", "x-unchecked",
         *(
             f"x-ratelimit-{what}-{of}"
             for what in ("limit", "remaining", "reset")
@@ -48,7 +48,10 @@ def register(app: Flask) -> None:
 
 
 def _begin() -> Response | None:
-    logs.request_id.set(f"req_{secrets.token_hex(12)}")
+    request_id = f"req_{secrets.token_hex(12)}"
+    logs.request_id.set(request_id)
+    route = request.url_rule.rule if request.url_rule else "an unknown path"
+    flight.current.set(flight.Flight(request_id, f"{request.method} {route}"))
     g.began = time.monotonic()
     if request.method == "OPTIONS":
         nothing = Response(status=204)

@@ -9,6 +9,7 @@ from typing import Any
 from flask import current_app
 
 from poe_proxy.apis.base import Api
+from poe_proxy.budget import SECONDS
 from poe_proxy.gateway import Gateway
 from poe_proxy.pool.balances import Balance
 
@@ -28,6 +29,8 @@ class Services:
     auth_keys: tuple[str, ...] = field(repr=False)
     #: The most bytes that a body may have.
     max_body: int
+    #: Seconds of computing for one request.
+    max_work: float = SECONDS
     #: The APIs by the names of their views; `chat_completions` is used for all other routes.
     apis: Mapping[str, Api]
     #: Reads the settings anew, for the next requests; replies under way go on. A mistake in them

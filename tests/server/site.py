@@ -30,6 +30,7 @@ class Site:
         *script: Step,
         keys: tuple[str, ...] = (KEY,),
         max_body: int = 10_000,
+        max_work: float = 60.0,
         models: Path | None = None,
         patience: float = 0.0,
         errors_as_text: bool = False,
@@ -38,6 +39,7 @@ class Site:
         settings = Settings(
             auth_keys=keys,
             max_body_mb=max_body / 1_000_000,
+            max_work=max_work,
             queue_timeout=patience,
             errors_as_text=errors_as_text,
             models=models,

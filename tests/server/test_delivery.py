@@ -73,6 +73,35 @@ def test_a_stream_is_not_collected() -> None:
 
 
 @pytest.mark.parametrize("stream", [False, True])
+def test_an_answer_that_was_not_checked_says_so(stream: bool) -> None:
+    """A header names the fields whose check was given up; an answer that was checked has none."""
+
+    def give_up() -> None:
+        chat, _ = site.upstream.asked[-1]
+        chat.budget.unchecked += ["response_format", "tools"]
+
+    site = Site(give_up, Text("Hi"), Done())
+    answer = site.ask(stream=stream)
+
+    assert (200, "response_format, tools") == (answer.status_code, answer.headers["x-unchecked"])
+    assert "x-unchecked" not in Site().ask(stream=stream).headers
+
+
+def test_a_body_that_takes_too_long_to_read_is_refused() -> None:
+    """Before anything is asked; and clients are told not to send it again."""
+    site = Site(max_body=10_000_000, max_work=1e-9)
+    answer = site.ask(metadata=",[" * 4_000_000)
+
+    assert (400, "request_too_costly", "body") == (
+        answer.status_code,
+        error(answer)["code"],
+        error(answer)["param"],
+    )
+    assert "false" == answer.headers["x-should-retry"]
+    assert [] == site.upstream.asked
+
+
+@pytest.mark.parametrize("stream", [False, True])
 def test_the_line_knows_the_client_and_whether_it_streams(
     stream: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
