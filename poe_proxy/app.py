@@ -12,7 +12,7 @@ from typing import Any
 
 from poe_proxy import accounts, logs
 from poe_proxy.apis.chat_completions import ChatCompletions
-from poe_proxy.environment import declared
+from poe_proxy.environment import declared, is_open_to_others
 from poe_proxy.gateway import Gateway
 from poe_proxy.models import Models
 from poe_proxy.pool.balances import Balance, PointsWatch
@@ -142,7 +142,8 @@ class _House:
                 self._replace(self._read())
             except BadSettings as bad:
                 for name, why in bad.problems.items():
-                    log.error("wrong setting %s: %s", name, " ".join(why))
+                    for line in " ".join(why).splitlines():
+                        log.error("wrong setting %s: %s", name, line.strip())
                 log.error("Not reloaded, going on as before.")
             except Exception:
                 log.exception("Not reloaded, going on as before.")
@@ -201,11 +202,16 @@ def _warn(settings: Settings) -> None:
             "use your Poe accounts. Set another one.",
             EXAMPLE_KEY,
         )
-    if settings.tokens_config is not None and accounts.is_open_to_others(settings.tokens_config):
-        log.warning(
-            "TOKENS_CONFIG names a file that any user of this machine can read, cookies and keys "
-            "included: chmod 600 makes it yours alone."
-        )
+    files = [*settings.files]
+    if settings.tokens_config is not None:
+        files += accounts.files(settings.tokens_config)
+    for path in dict.fromkeys(files):
+        if is_open_to_others(path):
+            log.warning(
+                "%s holds secrets, and others on this machine can read it: chmod 600 %s makes it "
+                "yours alone.",
+                *(path, path),
+            )
 
 
 def _restart_needed(before: Settings, now: Settings) -> Settings:

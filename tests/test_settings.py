@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from environs import ValidationError
 
+from poe_proxy import settings as settings_module
 from poe_proxy.environment import number, setting
 from poe_proxy.settings import BadSettings, Settings
 from poe_proxy.upstreams.poe_web.prompts import check_labels
@@ -45,6 +46,21 @@ def problems(*, checks: Any = None, **variables: str) -> dict[str, str]:
 # ---- what is understood
 
 
+def test_the_files_with_secrets_are_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`.env`, and each file that holds a secret alone; not those of a container, nor others."""
+    dotenv, key, tokens, made = (tmp_path / name for name in (".env", "key", "tokens", "made"))
+    dotenv.write_text(f"AUTH_KEY_FILE={key}\n")
+    for file in (key, tokens, made):
+        file.write_text("http://a:b@c:1")
+    monkeypatch.setattr(settings_module, "is_read_only", lambda path: path == made)
+    settings = read(
+        dotenv, TOKENS_FILE=str(tokens), PROXY_FILE=str(made), POE_WEB_URL_FILE=str(tokens)
+    )
+
+    assert (dotenv, key, tokens) == settings.files
+    assert () == read(Path("no-such-file"), AuthKey="k", TOKENS_FILE="", TOKENS="a").files
+
+
 def test_a_key_and_a_token_are_enough() -> None:
     """Everything else has the default that the documentation names."""
     settings = read(**ENOUGH)
@@ -64,7 +80,7 @@ def test_a_key_and_a_token_are_enough() -> None:
     } == {
         field.name: getattr(settings, field.name)
         for field in fields(settings)
-        if field.name not in ("auth_keys", "tokens")
+        if field.name not in ("auth_keys", "tokens", "files")
     }  # fmt: skip
 
 
