@@ -61,8 +61,9 @@ def compose(asked: BotRequest, calls: CallMaker, media_host: str, line: Line | N
     else:
         _limit(asked, reply)
     if _reasons(asked, reply, is_faithful=script.is_faithful or line is not None):
-        reply.reasoning = _THOUGHTS
-        reply.reasoning_tokens = len(pieces(_THOUGHTS))
+        length = script.count("reason", len(_THOUGHTS))
+        reply.reasoning = (_THOUGHTS * (length // len(_THOUGHTS) + 1))[:length]
+        reply.reasoning_tokens = len(pieces(reply.reasoning))
         reply.completion_tokens += reply.reasoning_tokens
     if model.owner == "XAI":
         # Grok-4 counts more tokens of reasoning than of completion (§3.5).
@@ -142,6 +143,8 @@ def _prescribed(asked: BotRequest) -> str | None:
         return ""
     if script.has("echo"):
         return asked.prompt
+    if script.has("repeat"):
+        return asked.prompt * max(1, script.count("repeat", 1))
     if script.has("long"):
         return long_text(script.count("long", 10_000))
     if script.has("stamp"):

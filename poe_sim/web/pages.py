@@ -89,8 +89,12 @@ def home(
     decoy: str,
     channel_data: Mapping[str, object] | None,
     loops: bool = False,
+    unclosed: int = 0,
 ) -> str:
-    """Return the HTML of any page for a logged-in account; its script may be one that *loops*."""
+    """Return the HTML of any page for a logged-in account; its script may be one that *loops*.
+
+    So many script elements have an opening tag without an end.
+    """
     initial = {} if channel_data is None else {"tchannelData": channel_data}
     next_data = orjson.dumps(
         {
@@ -106,6 +110,7 @@ def home(
         # A block that touches the page: it fails when evaluated without a browser.
         '<script>(function(){document.documentElement.className="js"})();</script>'
         + ("<script>(function(){for(;;);})();</script>" if loops else "")
+        + "<script a" * unclosed
         + f"<script>{_decoder(build)}</script>"
         f"<script>{_getter(build, formkey, decoy)}</script>"
         f'<script src="{static}/{build.webpack_chunk}" defer></script>'
