@@ -93,7 +93,7 @@ def home(
 ) -> str:
     """Return the HTML of any page for a logged-in account; its script may be one that *loops*.
 
-    So many script elements have an opening tag without an end.
+    At its end so many script elements have an opening tag that never ends.
     """
     initial = {} if channel_data is None else {"tchannelData": channel_data}
     next_data = orjson.dumps(
@@ -110,7 +110,6 @@ def home(
         # A block that touches the page: it fails when evaluated without a browser.
         '<script>(function(){document.documentElement.className="js"})();</script>'
         + ("<script>(function(){for(;;);})();</script>" if loops else "")
-        + "<script a" * unclosed
         + f"<script>{_decoder(build)}</script>"
         f"<script>{_getter(build, formkey, decoy)}</script>"
         f'<script src="{static}/{build.webpack_chunk}" defer></script>'
@@ -119,7 +118,7 @@ def home(
         f'<script src="{static}/{build.manifest}" defer></script>'
         '</head><body><div id="__next"></div>'
         f'<script id="__NEXT_DATA__" type="application/json">{next_data}</script>'
-        "</body></html>"
+        "</body></html>" + "<script a" * unclosed
     )
 
 
