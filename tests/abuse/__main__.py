@@ -13,7 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from .kinds import KINDS
+from .catalogue import KINDS
 from .run import run
 from .verdict import facts, figures, table
 

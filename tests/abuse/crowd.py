@@ -18,12 +18,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from . import answers, connections, contents, readers
-from .kinds import KINDS, Kind
+from .catalogue import KINDS
+from .kinds import Kind
 from .wire import Client
 
-#: The modules whose import fills `KINDS`.
-SOURCES: Final = (connections, contents, answers, readers)
 #: Seconds between two deeds of a client, at most, and seconds for which it holds on, at most.
 _PAUSE: Final = 2.0
 _HOLD: Final = 20.0

@@ -42,8 +42,8 @@ class Kind:
         return any(fnmatch(outcome, one) for one in (*self.allowed, *(BUSY if busy else ())))
 
 
-#: All kinds, by name.
-KINDS: Final[dict[str, Kind]] = {}
+#: What `kind` was put on so far; `catalogue` has all.
+NOTED: Final[dict[str, Kind]] = {}
 
 
 def kind(*allowed: str, small: float = 0.05) -> Callable[[Attack], Attack]:
@@ -51,7 +51,7 @@ def kind(*allowed: str, small: float = 0.05) -> Callable[[Attack], Attack]:
 
     def note(attack: Attack) -> Attack:
         name = attack.__name__.replace("_", "-")
-        KINDS[name] = Kind(name, attack, allowed, small)
+        NOTED[name] = Kind(name, attack, allowed, small)
         return attack
 
     return note

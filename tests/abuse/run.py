@@ -13,12 +13,9 @@ from typing import Any
 import requests
 
 from ..with_sim.servers import KEY, ROOT, until
-from .crowd import SOURCES
-from .kinds import KINDS
+from .catalogue import KINDS
 from .servers import HONEST_KEY, Abused, stand_in
 from .verdict import Probe, Run
-
-assert SOURCES  # importing them fills `KINDS`
 
 
 class _Sampler(threading.Thread):

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from .kinds import KINDS
+from .catalogue import KINDS
 from .servers import asked_against_the_rules, forged_lines, starts, tracebacks
 
 #: The aims: seconds at the 99th percentile, and MB.

@@ -16,8 +16,9 @@ from pathlib import Path
 import pytest
 import requests
 
+from ..abuse.catalogue import KINDS
 from ..abuse.crowd import attempt
-from ..abuse.kinds import KINDS, Kind
+from ..abuse.kinds import Kind
 from ..abuse.servers import (
     HONEST_KEY,
     Abused,
