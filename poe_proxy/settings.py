@@ -156,6 +156,23 @@ class Settings:
         default=20.0,
         meaning="The largest request body, in megabytes (1 MB is 1,000,000 bytes).",
     )
+    max_bodies_mb: float = setting(
+        "MAX_BODIES_MB",
+        number,
+        check=_POSITIVE,
+        default=200.0,
+        meaning="The bodies of all requests under way together, in megabytes: as far as they have "
+        "come, and until they are answered. Whatever goes beyond gets a 503. The last quarter is "
+        "for bodies up to 1 MB. It is never less than what one body of `MAX_BODY_MB` needs.",
+    )
+    max_streams: int = setting(
+        "MAX_STREAMS",
+        whole_number,
+        check=_AT_LEAST_ONE,
+        default=2000,
+        meaning="Answers under way at a time, streamed or whole, those in line included; the next "
+        "one gets a 429 at once.",
+    )
     max_work: float = setting(
         "MAX_WORK",
         number,
