@@ -24,7 +24,7 @@ from poe_proxy.server.admission import Admission
 from poe_proxy.server.application import Application
 from poe_proxy.server.services import Services
 from poe_proxy.settings import EXAMPLE_KEY, BadSettings, Settings
-from poe_proxy.shaping import tokenizer
+from poe_proxy.shaping import schemas, tokenizer
 from poe_proxy.token_maker import TokenMaker
 from poe_proxy.upstreams.base import Upstream
 from poe_proxy.upstreams.poe_web import Credentials, Site
@@ -189,6 +189,7 @@ class _House:
             # The last one comes first, and each of them whatever becomes of the others.
             if self._journal is not None:
                 steps.callback(self._journal.close)
+            steps.callback(schemas.close)
             steps.callback(self._maker.close)
             for token in self._given or ():
                 steps.callback(token.upstream.close)
