@@ -33,8 +33,8 @@ def parse(prompt: str) -> tuple[Mapping[str, str], str]:
     return found, text
 
 
-def sentence(value: str) -> str:
-    """Return the sentence that *value* stands for: ``_`` is a space, ``%0A`` a newline."""
+def spoken(value: str) -> str:
+    """Return the text in the value of a word: spaces are underscores, and `%0A` is a line break."""
     return unquote(value.replace("_", " "))
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from .. import directives
+from ..directives import spoken
 from . import errors
 from .bot_request import BotRequest
 from .catalogue import Json, Model
@@ -162,12 +162,12 @@ class Visit:
         owner = self.model.owner if self.model else "Poe"
         refused = errors.by_status(status if 400 <= status <= 599 else 500, self.spelling, owner)
         refused.verdict = f"fault http={refused.status}"
+        if message := script.get("message"):
+            refused.error["message"] = spoken(message)
         if script.get("retry-after") == "none":
             refused.headers.pop("Retry-After", None)
         elif script.has("retry-after"):
             refused.headers["Retry-After"] = script.get("retry-after") or "1"
-        if script.has("error-text"):
-            refused.error["message"] = directives.sentence(script.get("error-text") or "")
         if script.has("nested-error"):
             # The vendor's own error as JSON in the message (§5).
             nested = {"type": "error", "error": refused.error}

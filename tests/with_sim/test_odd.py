@@ -39,7 +39,7 @@ FORGED = "Busy%0A2026-01-01_00:00:00,000_ERROR___-_forged%1B%5B2J%C2%9B31m%E2%80
     [
         ("gpt-4", f"!status=rate_limit_exceeded !status-text={FORGED} hi"),
         ("gpt-4", f"!state=error_insufficient_fund !state-text={FORGED} hi"),
-        ("GPT-5.1", f"!http=429 !error-text=quota_{FORGED} hi"),
+        ("GPT-5.1", f"!http=429 !message=quota_{FORGED} hi"),
     ],
     ids=["Poe", "bot", "maker"],
 )

@@ -29,7 +29,7 @@ from poe_proxy.upstreams.poe_web.mailbox import Early, Mailbox, Notice, Resync
 from poe_proxy.upstreams.poe_web.pages import ChannelData
 from poe_proxy.upstreams.poe_web.site import Site
 from poe_proxy.upstreams.poe_web.turn import ChannelLost, Item, read_frame
-from poe_proxy.upstreams.poe_web.websockets import BROKEN, Socket, hang_up
+from poe_proxy.upstreams.poe_web.websockets import BROKEN, Socket, Unreadable, hang_up
 
 log = logging.getLogger(__name__)
 
@@ -209,8 +209,11 @@ class Channel:
                         wire.send('{"type":"pong"}')
                     continue
                 self._take(frame)
-        except ChannelLost:
+        except ChannelLost as lost:
+            log.info("%s: the channel has lost messages%s", self._label, lost)
             return True
+        except Unreadable as unreadable:
+            log.warning("%s: the websocket is given up: %s", self._label, unreadable)
         except (*BROKEN, AttributeError):
             # When another thread cuts it, its socket may be gone from one line to the next.
             pass

@@ -15,7 +15,6 @@ import pytest
 
 from poe_proxy import errors
 from poe_proxy.net.background import Background
-from poe_proxy.upstreams.poe_web import transport
 from poe_proxy.upstreams.poe_web.attachments import Attachment
 from poe_proxy.upstreams.poe_web.credentials import Credentials
 from poe_proxy.upstreams.poe_web.session import Clearance, Session
@@ -247,17 +246,6 @@ def test_redirects_are_not_followed(poe: Poe, session: Session) -> None:
         call(session)
 
     assert ["/api/gql_POST"] == [path for path, _, _ in poe.seen]
-
-
-def test_an_answer_without_end_is_cut(
-    poe: Poe, session: Session, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A body that is too long is not read to its end."""
-    monkeypatch.setattr(transport, "_MAX_RESPONSE", 1000)
-    poe.answers["/api/gql_POST"] = give(200, b"x" * 2000)
-
-    with pytest.raises(errors.UpstreamUncertain):
-        call(session)
 
 
 def test_an_answer_that_trickles_is_cut(poe: Poe, monkeypatch: pytest.MonkeyPatch) -> None:
