@@ -118,7 +118,7 @@ class PoeWeb:
             )
         exchange = yield from self._begin(bot, prompt, files, turn)
         try:
-            yield from run(exchange.events(), ReasoningParser())
+            yield from run(exchange.events(), ReasoningParser(), budget=chat.budget)
         finally:
             exchange.close()
 
