@@ -6,7 +6,9 @@ Nothing here knows a setting by name: `settings.py` declares them all.
 
 from __future__ import annotations
 
+import os
 import re
+import stat
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
 from ipaddress import ip_network
@@ -60,6 +62,13 @@ class Environment(FileAwareEnv):
             value = value.removeprefix("\ufeff")
             return value if value.strip() else default
         return value
+
+    def file_of(self, name: str) -> Path | None:
+        """Return the file that the value of *name* comes from, if it comes from one of its own."""
+        file_key = f"{name}{self.file_suffix}"
+        # In the order in which environs looks for it.
+        given = os.environ.get(file_key) or self._environ.get(file_key)
+        return Path(given) if given else None
 
     def problems(self) -> dict[str, list[str]]:
         """Return the problems of all that was read, by variable. Nothing can be read afterwards."""
@@ -193,9 +202,37 @@ def setting(
 
 
 def declared(settings: type) -> Iterator[tuple[Field[Any], Setting]]:
-    """Yield each field of the dataclass *settings*, in order, with its declaration."""
+    """Yield each field of the dataclass *settings* that is a setting, in order, with its
+    declaration."""
     for one in fields(settings):
-        yield one, one.metadata["setting"]
+        if "setting" in one.metadata:
+            yield one, one.metadata["setting"]
+
+
+# ---- files with secrets
+
+
+def is_open_to_others(path: Path) -> bool:
+    """Whether other users of this machine may read the file, and need not.
+
+    A group may read a file of another owner: such as that of the service, a file of root's.
+    """
+    try:
+        found = path.stat()
+    except OSError:
+        return False
+    if os.name != "posix" or not stat.S_ISREG(found.st_mode):
+        return False
+    is_ours = found.st_uid == os.geteuid()
+    return bool(found.st_mode & (stat.S_IROTH | (stat.S_IRGRP if is_ours else 0)))
+
+
+def is_read_only(path: Path) -> bool:
+    """Whether the file lies where nothing can be changed, as the secrets of a container do."""
+    try:
+        return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
+    except (OSError, AttributeError):  # Windows has no statvfs
+        return False
 
 
 # ---- checks

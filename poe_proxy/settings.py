@@ -7,8 +7,8 @@ table in `docs/settings.md` from it.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -23,6 +23,7 @@ from poe_proxy.environment import (
     declared,
     is_file,
     is_no_folder,
+    is_read_only,
     is_url,
     number,
     parsed,
@@ -154,6 +155,23 @@ class Settings:
         check=_POSITIVE,
         default=20.0,
         meaning="The largest request body, in megabytes (1 MB is 1,000,000 bytes).",
+    )
+    max_bodies_mb: float = setting(
+        "MAX_BODIES_MB",
+        number,
+        check=_POSITIVE,
+        default=200.0,
+        meaning="The bodies of all requests under way together, in megabytes: as far as they have "
+        "come, and until they are answered. Whatever goes beyond gets a 503. The last quarter is "
+        "for bodies up to 1 MB. It is never less than what one body of `MAX_BODY_MB` needs.",
+    )
+    max_streams: int = setting(
+        "MAX_STREAMS",
+        whole_number,
+        check=_AT_LEAST_ONE,
+        default=2000,
+        meaning="Answers under way at a time, streamed or whole, those in line included; the next "
+        "one gets a 429 at once.",
     )
     max_work: float = setting(
         "MAX_WORK",
@@ -371,6 +389,9 @@ class Settings:
         meaning="The address of the official API, with or without `/v1` at the end.",
     )
 
+    #: The files with secrets that all this was read from: `.env`, `TOKENS_FILE` and the like.
+    files: tuple[Path, ...] = field(default=(), compare=False)
+
     @classmethod
     def from_env(
         cls,
@@ -414,8 +435,20 @@ class Settings:
             raise BadSettings(problems)
         # What is not set has the default of its field.
         return cls(
-            **{field.name: values[one.name] for field, one in declared(cls) if one.name in values}
+            **{field.name: values[one.name] for field, one in declared(cls) if one.name in values},
+            files=(*([dotenv] if dotenv.is_file() else []), *_files_of_secrets(cls, env)),
         )
+
+
+def _files_of_secrets(settings: type[Settings], env: Environment) -> Iterator[Path]:
+    """Yield the files of *env* that hold a secret each, but for those of a container: they are made
+    for it, and it can change nothing about them."""
+    for field_, one in declared(settings):
+        if not field_.repr:
+            for name in filter(None, (one.name, one.alias)):
+                file = env.file_of(name)
+                if file is not None and not is_read_only(file):
+                    yield file
 
 
 def _refused(value: Any, check: Callable[[Any], object]) -> list[str]:

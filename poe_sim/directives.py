@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from urllib.parse import unquote
 
 _DIRECTIVE = re.compile(r"(?<!\S)!([a-z][a-z0-9-]*)(?:=(\S*))?(?:\s|\Z)")
 
@@ -30,6 +31,11 @@ def parse(prompt: str) -> tuple[Mapping[str, str], str]:
     if ends_with_directive and text and text[-1].isspace():
         text = text[:-1]
     return found, text
+
+
+def spoken(value: str) -> str:
+    """Return the text in the value of a word: spaces are underscores, and `%0A` is a line break."""
+    return unquote(value.replace("_", " "))
 
 
 def number(words: Mapping[str, str], name: str, default: float) -> float:

@@ -45,6 +45,8 @@ def cut_by_size(text: str, size: int) -> list[str]:
 
 def cut_by_count(text: str, count: int) -> list[str]:
     """Cut *text* into *count* pieces, inside words if there are fewer words than that."""
+    if count == 1:
+        return [text] if text else []
     parts = pieces(text)
     return join_by_count(parts if count <= len(parts) else list(text), count)
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any, Final
 
 from poe_proxy.budget import Budget
@@ -24,14 +25,17 @@ from poe_proxy.chat import (
     ToolCallPart,
 )
 from poe_proxy.errors import AnswerUnusable
+from poe_proxy.shaping import schemas
 from poe_proxy.shaping.json_search import find_values
 from poe_proxy.shaping.loose_json import read, write
 from poe_proxy.shaping.pipeline import Ask
 from poe_proxy.shaping.reask import Objection, instructed, reask
 from poe_proxy.shaping.schemas import Schema, Violation
 
-#: The most values in an answer with chatter around them that are looked at, the last ones.
+#: The most values in an answer with chatter around them that are looked at, the last ones; and of
+#: all candidates the most that are checked.
 MAX_CANDIDATES: Final = 100
+MAX_CHECKED: Final = 20
 
 
 def json_reply(
@@ -128,7 +132,9 @@ class _Form:
     @classmethod
     def of(cls, wanted: JsonWanted, budget: Budget) -> _Form:
         """Read it. Raises `InvalidRequest`."""
-        schema = None if wanted.schema is None else Schema.of(wanted.schema, wanted.schema_path)
+        schema = None
+        if wanted.schema is not None:
+            [schema] = schemas.read([(wanted.schema, wanted.schema_path)], budget)
         return cls(schema, wanted.description or "", budget)
 
     def instruction(self, *, with_tools: bool) -> str:
@@ -154,8 +160,9 @@ class _Form:
         """
         empty = ""
         nearest: tuple[int, Violation] | None = None
-        for value, found in _candidates(text, self.budget.breathe):
-            violation = self._violation(value)
+        candidates = _candidates(text, self.budget.breathe)
+        for value, found in islice(candidates, MAX_CHECKED):
+            violation = self._violation(value, found)
             if violation is None:
                 if value not in ({}, []):
                     return found
@@ -169,9 +176,9 @@ class _Form:
             return nearest[1]
         return Violation("there is no complete JSON in it.", "not JSON")
 
-    def _violation(self, value: Any) -> Violation | None:
+    def _violation(self, value: Any, text: str) -> Violation | None:
         if self.schema is not None:
-            return self.schema.violation(value)
+            return self.schema.violation(text, self.budget)
         if not isinstance(value, dict):
             return Violation("it is JSON, but not a JSON object.", "not a JSON object")
         return None

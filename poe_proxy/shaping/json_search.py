@@ -17,16 +17,16 @@ MAX_DEPTH: Final = 500
 _TURN: Final = 1000
 
 _BRACKET: Final = re.compile(r"[\[{]")
-_SPACE: Final = re.compile(r"[ \t\r\n]*+")
+_WHITE: Final = re.compile(r"[ \t\r\n]*+")
 #: A string as `loose_json` reads it, up to its end or to where it ceases to be one.
 _BEGUN_STRING: Final = re.compile(
     r'"[^"\\]*+(?:\\(?:["\\/bfnrt\']|u[0-9a-fA-F]{4})[^"\\]*+)*+',
 )
 #: A string with a colon behind it is a key.
 _TOKEN: Final = re.compile(
-    rf"{_SPACE.pattern}(?:"
+    rf"{_WHITE.pattern}(?:"
     r"(?P<open>[\[{])|(?P<close>[\]}])|(?P<comma>,)|"
-    rf'(?P<string>{_BEGUN_STRING.pattern}")(?P<key>{_SPACE.pattern}:)?+|'
+    rf'(?P<string>{_BEGUN_STRING.pattern}")(?P<key>{_WHITE.pattern}:)?+|'
     r"(?P<scalar>-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?+(?:[eE][+-]?[0-9]++)?+|true|false|null))"
 )
 
@@ -105,7 +105,7 @@ class _Search:
 
     def _go_on(self, at: int, last_string: int | None) -> int:
         """Return where to go on after what is no JSON from *at* on."""
-        space = _SPACE.match(self._text, at)
+        space = _WHITE.match(self._text, at)
         assert space is not None
         at = space.end()
         if begun := _BEGUN_STRING.match(self._text, at):

@@ -58,7 +58,7 @@ class InlineReasoning:
     that it has in common with one.
     """
 
-    _SPACE: Final = re.compile(r"\s*+")
+    _BLANK: Final = re.compile(r"\s*+")
     _INDENT: Final = re.compile(r"[ \t\r]*+")
     _LINE_ENDS: Final = re.compile(r"[\r\n]*+")
 
@@ -137,7 +137,7 @@ class InlineReasoning:
                 return end
 
     def _start(self, text: str, at: int) -> int:
-        if not self._line and (end := _end(self._SPACE, text, at)) > at:
+        if not self._line and (end := _end(self._BLANK, text, at)) > at:
             self._held.append(text[at:end])
             return end
         end = text.find("\n", at, at + _LONGEST)

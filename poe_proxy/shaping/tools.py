@@ -28,9 +28,9 @@ from poe_proxy.chat import (
     Usage,
 )
 from poe_proxy.errors import AnswerUnusable, InvalidRequest, RequestTooCostly, ToolsRefused
-from poe_proxy.shaping import tool_prompt
+from poe_proxy.shaping import schemas, tool_prompt
 from poe_proxy.shaping.loose_json import read, write
-from poe_proxy.shaping.pipeline import Ask
+from poe_proxy.shaping.pipeline import SLICE, Ask
 from poe_proxy.shaping.reask import Objection, instructed, judged, reask
 from poe_proxy.shaping.schemas import Schema, Violation
 from poe_proxy.shaping.tool_calls import CallParser, RawCall
@@ -143,12 +143,14 @@ class _Rules:
     @classmethod
     def of(cls, chat: ChatRequest) -> _Rules:
         """Read them from *chat*. Raises `InvalidRequest`."""
-        schemas = {tool.name: Schema.of(tool.schema or {}, tool.path) for tool in chat.tools}
+        given = [(tool.schema or {}, tool.path) for tool in chat.tools]
+        found = schemas.read(given, chat.budget)
+        known = {tool.name: schema for tool, schema in zip(chat.tools, found, strict=True)}
         choice = chat.tool_choice or ToolChoice(mode="auto")
-        names = _chosen(choice, list(schemas))
+        names = _chosen(choice, list(known))
         return cls(
             tools=tuple(tool for tool in chat.tools if tool.name in names),
-            schemas={name: schemas[name] for name in names},
+            schemas={name: known[name] for name in names},
             choice=choice,
             single=chat.parallel_tool_calls is False,
             budget=chat.budget,
@@ -181,7 +183,7 @@ class _Rules:
                 "newlines are escaped.",
                 "a call that could not be read",
             )
-        violation = self.schemas[name].violation(arguments)
+        violation = self.schemas[name].violation(call.arguments, self.budget)
         if violation is None:
             return call
         return Violation(
@@ -362,6 +364,9 @@ class _CallJudge:
         return False
 
     def _check(self, raw: RawCall) -> _Call | Violation:
+        if len(raw.text) <= SLICE:
+            # It is soon read, so it is a call whatever the ones before it have cost.
+            return self._rules.check(raw)
         with self._rules.budget.work("checking a call"):
             self._rules.budget.breathe()
             return self._rules.check(raw)

@@ -19,6 +19,8 @@ from .tools import CallMaker, wanted_calls
 
 MEDIA_HOST = "https://pfst.cf2.poecdn.net"
 
+# Characters whose tokens are counted one by one.
+_COUNTED = 100_000
 _THOUGHTS = "The question is read once more. The answer is weighed."
 
 
@@ -61,8 +63,9 @@ def compose(asked: BotRequest, calls: CallMaker, media_host: str, line: Line | N
     else:
         _limit(asked, reply)
     if _reasons(asked, reply, is_faithful=script.is_faithful or line is not None):
-        reply.reasoning = _THOUGHTS
-        reply.reasoning_tokens = len(pieces(_THOUGHTS))
+        length = script.count("reason", len(_THOUGHTS))
+        reply.reasoning = (_THOUGHTS * (length // len(_THOUGHTS) + 1))[:length]
+        reply.reasoning_tokens = len(pieces(reply.reasoning[:_COUNTED]))
         reply.completion_tokens += reply.reasoning_tokens
     if model.owner == "XAI":
         # Grok-4 counts more tokens of reasoning than of completion (§3.5).
@@ -97,8 +100,12 @@ def _limit(asked: BotRequest, reply: Reply) -> None:
         if stop.strip() and (at := reply.text.find(stop)) >= 0:
             reply.text = reply.text[:at]
             reply.stopped_by = stop
-    parts = pieces(reply.text)
     most = asked.most_tokens
+    if most is None and len(reply.text) > _COUNTED:
+        # A text of megabytes would hold up all other replies while it is counted.
+        reply.completion_tokens = len(reply.text) // 4
+        return
+    parts = pieces(reply.text)
     if most is not None and len(parts) > most:
         parts = parts[:most]
         reply.text = "".join(parts)
@@ -142,6 +149,8 @@ def _prescribed(asked: BotRequest) -> str | None:
         return ""
     if script.has("echo"):
         return asked.prompt
+    if script.has("repeat"):
+        return asked.prompt * max(1, script.count("repeat", 1))
     if script.has("long"):
         return long_text(script.count("long", 10_000))
     if script.has("stamp"):

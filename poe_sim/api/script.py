@@ -12,7 +12,7 @@ from ..talk import cut_by_count, cut_by_size, pieces
 #: Stands in a text for the time at which it is sent.
 STAMP: Final = "{stamp} "
 
-_FAITHFUL: Final = ("echo", "long", "stamp", "say-params", "say-messages")
+_FAITHFUL: Final = ("echo", "repeat", "long", "stamp", "say-params", "say-messages")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

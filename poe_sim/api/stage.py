@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import orjson
 from aiohttp import web
 
+from ..directives import spoken
 from .bot_request import BotRequest
 from .catalogue import Json
 from .errors import Dropped, HungUp
@@ -22,6 +23,9 @@ from .visit import Visit
 _SPLIT_PAUSE = 0.01
 _STAMP = STAMP.encode()
 _BROKEN_FRAME = b'data: {"choices": [{"delta": {"content": "bro\n\n'
+# A sixteenth of a megabyte of a line that never ends.
+_ENDLESS = b"x" * 62_500
+_FAULTS = ("silence", "hang", "endless-line", "broken-json", "error-after", "silent-end", "cut")
 _STREAM_ERROR: Json = {
     "message": "The model failed in the middle of its answer.",
     "type": "provider_error",
@@ -184,10 +188,10 @@ class _Stream:
         """Return the faults by the number of chunks before them; by default half of all."""
         faults: dict[int, list[str]] = {}
         middle = (self._frames.chunk_count + 1) // 2
-        for name in ("silence", "hang", "broken-json", "error-after", "silent-end", "cut"):
+        for name in _FAULTS:
             if self._script.has(name):
-                # The values of these two are not numbers of chunks.
-                counts = name not in ("silence", "hang")
+                # The values of these are not numbers of chunks.
+                counts = name not in ("silence", "hang", "endless-line")
                 at = self._script.count(name, middle) if counts else middle
                 faults.setdefault(max(0, at), []).append(name)
         return faults
@@ -200,11 +204,18 @@ class _Stream:
                     await self._wait(self._script.seconds("silence", 1.0))
                 case "hang":
                     await self._wait(float("inf"))
+                case "endless-line":
+                    await self._write(b"data: ")
+                    for _ in range(round(self._script.seconds("endless-line", 64.0) * 16)):
+                        await self._write(_ENDLESS)
+                    self._end("fault endless-line")
+                    return True
                 case "broken-json":
                     await self._write(_BROKEN_FRAME)
                 case "error-after":
                     self._end("fault error-after")
-                    await self._write(self._frames.error(_STREAM_ERROR))
+                    message = spoken(self._script.get("message") or _STREAM_ERROR["message"])
+                    await self._write(self._frames.error({**_STREAM_ERROR, "message": message}))
                     return True
                 case "silent-end":
                     self._end("fault silent-end")

@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 from aiohttp import web
 
+from ..directives import spoken
 from . import errors
 from .bot_request import BotRequest
 from .catalogue import Json, Model
@@ -161,6 +162,8 @@ class Visit:
         owner = self.model.owner if self.model else "Poe"
         refused = errors.by_status(status if 400 <= status <= 599 else 500, self.spelling, owner)
         refused.verdict = f"fault http={refused.status}"
+        if message := script.get("message"):
+            refused.error["message"] = spoken(message)
         if script.get("retry-after") == "none":
             refused.headers.pop("Retry-After", None)
         elif script.has("retry-after"):

@@ -14,6 +14,9 @@ from aiohttp import WSMsgType, web
 
 # A websocket's client with more than this unread does not read at all.
 _UNREAD_LIMIT = 16 * 1024 * 1024
+# The head of a text frame that claims to be a terabyte long, and what comes of it at a time.
+_ENDLESS = b"\x81\x7f" + (10**12).to_bytes(8, "big")
+_FLOOD = b'{"min_seq":1,"messages":["' + b"x" * 65_510
 # A channel keeps no more bytes of frames than this, however few frames they are.
 _RING_BYTES = 4 * 1024 * 1024
 
@@ -146,6 +149,20 @@ class Socket:
         except ConnectionError:
             # The reading side of this socket notices it and removes the socket.
             return
+
+    async def flood(self, megabytes: float) -> None:
+        """Begin a frame without an end, and send so much of it, as fast as the client reads."""
+        transport = self._transport
+        if transport is None:
+            return
+        self.is_silent = True
+        transport.write(_ENDLESS)
+        for _ in range(round(megabytes * 1_000_000 / len(_FLOOD))):
+            transport.write(_FLOOD)
+            while transport.get_write_buffer_size() > len(_FLOOD) and not transport.is_closing():
+                await asyncio.sleep(0.001)
+            if transport.is_closing():
+                return
 
     async def close(self) -> None:
         """Close as a server that goes away: without waiting for the other side."""

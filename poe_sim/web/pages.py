@@ -89,8 +89,12 @@ def home(
     decoy: str,
     channel_data: Mapping[str, object] | None,
     loops: bool = False,
+    unclosed: int = 0,
 ) -> str:
-    """Return the HTML of any page for a logged-in account; its script may be one that *loops*."""
+    """Return the HTML of any page for a logged-in account; its script may be one that *loops*.
+
+    At its end so many script elements have an opening tag that never ends.
+    """
     initial = {} if channel_data is None else {"tchannelData": channel_data}
     next_data = orjson.dumps(
         {
@@ -114,7 +118,7 @@ def home(
         f'<script src="{static}/{build.manifest}" defer></script>'
         '</head><body><div id="__next"></div>'
         f'<script id="__NEXT_DATA__" type="application/json">{next_data}</script>'
-        "</body></html>"
+        "</body></html>" + "<script a" * unclosed
     )
 
 

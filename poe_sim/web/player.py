@@ -7,8 +7,9 @@ import time
 
 import orjson
 
+from ..directives import number
 from .bots import node_id
-from .channels import Item
+from .channels import Item, Socket
 from .objects import Account, Chat, Job, Message
 from .script import (
     CutOff,
@@ -124,9 +125,9 @@ class Player:
                 await self._push(self._added(line))
             case Retitle():
                 await self._retitle()
-            case Mischief(name):
+            case Mischief(name, value):
                 await self._flush()
-                await self._misbehave(name, message)
+                await self._misbehave(name, value, message)
             case EndJob():
                 job = {**self._job.as_json(), "state": "completed", "viewerCanCancel": False}
                 await self._push(self._item("jobUpdated", self._chat.chat_id, job))
@@ -182,19 +183,15 @@ class Player:
         if bots:
             await self._push(self._added(bots[-1]))
 
-    async def _misbehave(self, name: str, message: Message) -> None:
+    async def _misbehave(self, name: str, value: str, message: Message) -> None:
         account = self._account
         channels = tuple(account.channels.values())
         self._world.journal.add(face="web", event="mischief", name=name, **self._facts())
         match name:
-            case "close-socket":
+            case "close-socket" | "dead-socket" | "endless-frame":
                 for channel in channels:
                     for socket in tuple(channel.sockets):
-                        await socket.close()
-            case "dead-socket":
-                for channel in channels:
-                    for socket in channel.sockets:
-                        socket.is_silent = True
+                        await _break(socket, name, number({name: value}, name, 64.0))
             case "refetch" | "missed":
                 await lose(account, name)
             case "null-data":
@@ -267,6 +264,16 @@ class Player:
 
     def _facts(self) -> dict[str, object]:
         return facts(self._job)
+
+
+async def _break(socket: Socket, how: str, megabytes: float) -> None:
+    match how:
+        case "close-socket":
+            await socket.close()
+        case "dead-socket":
+            socket.is_silent = True
+        case "endless-frame":
+            await socket.flood(megabytes)
 
 
 def facts(job: Job) -> dict[str, object]:

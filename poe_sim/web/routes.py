@@ -8,10 +8,12 @@ import hashlib
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 import orjson
 from aiohttp import BodyPartReader, WSMsgType, web
 
+from ..directives import number
 from . import chats, faults, hashes, lookups, pages, sending
 from .channels import Channel, Socket
 from .checks import Visit, variables_error
@@ -32,6 +34,8 @@ _BY_LOWER_NAME = {
 
 _COOKIE_AGE = 63_072_000
 _PART_SIZE = 256 * 1024
+# Bytes of a page that drips.
+_DROP = 10
 
 Handler = Callable[[Visit], Awaitable[web.StreamResponse]]
 
@@ -98,7 +102,7 @@ class Face:
 
     # Pages and scripts -------------------------------------------------------------------------
 
-    async def page(self, visit: Visit) -> web.Response:
+    async def page(self, visit: Visit) -> web.StreamResponse:
         """Any page of a logged-in account: pages differ in nothing that clients read."""
         account = visit.cookie()
         fault = await visit.play_fault(None)
@@ -116,7 +120,10 @@ class Face:
             decoy=world.decoy(account.formkey),
             channel_data=data,
             loops=fault is not None and "script-loops" in fault.words,
+            unclosed=0 if fault is None else int(number(fault.words, "unclosed-scripts", 0)),
         )
+        if fault is not None and "drip" in fault.words:
+            return await _drip(request, html.encode(), number(fault.words, "drip", 0.5))
         response = web.Response(text=html, content_type="text/html")
         self._renew_cookie(response, visit)
         return response
@@ -390,3 +397,15 @@ class Face:
             await asyncio.sleep(seconds or 1.0)
             if seconds > 0:
                 await socket.send(b'{"type":"ping"}')
+
+
+async def _drip(request: web.Request, page: bytes, pause: float) -> web.StreamResponse:
+    """Answer with *page*, ten bytes at a time, *pause* seconds apart."""
+    response = web.StreamResponse(headers={"Content-Length": str(len(page))})
+    response.content_type = "text/html"
+    await response.prepare(request)
+    with suppress(ConnectionError):
+        for at in range(0, len(page), _DROP):
+            await response.write(page[at : at + _DROP])
+            await asyncio.sleep(pause)
+    return response

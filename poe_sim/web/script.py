@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ..directives import number
+from ..directives import number, spoken
 from ..talk import (
     QUOTED_THOUGHT,
     answer,
@@ -44,6 +44,7 @@ MISCHIEFS: Sequence[str] = (
     "foreign-frames",
     "late-frames",
     "server-ping",
+    "endless-frame",
 )
 
 
@@ -68,9 +69,10 @@ class Pause:
 
 @dataclass(frozen=True, slots=True)
 class Mischief:
-    """Something goes wrong on the websocket."""
+    """Something goes wrong on the websocket; *value* is what its word was given."""
 
     name: str
+    value: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +165,7 @@ def write(
     )
     if "state" in words:
         script.state = words["state"] or "error"
-        script.state_text = words.get("state-text", "The bot could not answer.").replace("_", " ")
+        script.state_text = spoken(words.get("state-text", "The bot could not answer."))
     if bot.style == "image" and "echo" not in words:
         url = f"https://pfst.cf2.poecdn.net/base/image/{bot.codename}.png"
         script.attachments.append(
@@ -182,6 +184,8 @@ def _text(words: Mapping[str, str], prompt: str, bot: Bot, files: Sequence[str])
         return ""
     if "echo" in words:
         return prompt
+    if "repeat" in words:
+        return prompt * max(1, int(number(words, "repeat", 1)))
     if "long" in words:
         return long_text(int(number(words, "long", 10_000)))
     if bot.style == "image":
@@ -230,6 +234,8 @@ def _steps(words: Mapping[str, str], text: str, bot: Bot, delay: float) -> list[
     if "quoted-thinking" in words:
         before = f"*Thinking...*\n\n{QUOTED_THOUGHT}"
         steps += _growing(words, before, delay)
+    for _ in range(int(number(words, "redraft", 10)) if "redraft" in words else 0):
+        steps += [Show(f"{before}{text.upper()}…"), Show(f"{before}{text.lower()}…")]
     growing = _growing(words, text, delay, before)
     if "rewrite" in words and growing:
         # Half of it is shown as a draft with other words, and then replaced.
@@ -248,7 +254,7 @@ def _disturb(script: Script, words: Mapping[str, str]) -> None:
         disturbances.append(Retitle())
     if "job-first" in words:
         disturbances.append(EndJob())
-    disturbances += [Mischief(name) for name in MISCHIEFS if name in words]
+    disturbances += [Mischief(name, words[name]) for name in MISCHIEFS if name in words]
     if "silence" in words:
         disturbances.append(Pause(number(words, "silence", 1.0)))
     if "cancelled" in words:

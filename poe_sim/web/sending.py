@@ -248,7 +248,7 @@ def _refusal(
         "messageEdgeCreate": {
             "status": status,
             "statusMessage": (
-                text.replace("_", " ")
+                directives.spoken(text)
                 if text is not None
                 else script.STATUS_TEXTS.get(status, "Something went wrong.")
             ),

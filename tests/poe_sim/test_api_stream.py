@@ -364,3 +364,33 @@ def test_the_journal_has_reasons(api: Api) -> None:
     expected = ["fault http=503", "refused 400", "refused 401", "fault silent-end"]
     assert verdicts == expected
     assert [entry["key"] for entry in api.journal() if "method" in entry][2] == "bad"
+
+
+def test_a_text_is_repeated(api: Api) -> None:
+    """`!repeat=N` is the prompt N times, in the pieces that were asked for."""
+    chunks = api.chunks("!repeat=1000 !size=1000 abc")
+
+    assert "abc" * 1000 == said(chunks)
+
+
+def test_thoughts_are_as_long_as_asked_for(api: Api) -> None:
+    """`!reason=N !chunks=1` is so many characters of reasoning in one event."""
+    chunks = api.chunks("!reason=5000 !chunks=1 !echo Hi")
+    thoughts = [one["choices"][0]["delta"].get("reasoning") for one in chunks[:-1]]
+
+    assert [5000] == [len(thought) for thought in thoughts if thought]
+
+
+def test_a_line_without_an_end(api: Api) -> None:
+    """`!endless-line=N` is so many megabytes of one line, and the end."""
+    content = api.chat("!endless-line=2 !echo Hi there", stream=True).content
+
+    assert 2_000_000 == len(content.rpartition(b"data: ")[2])
+
+
+def test_a_failure_has_the_words_that_were_asked_for(api: Api) -> None:
+    """`!message` is what a failure says, before the answer and within it."""
+    chunks = api.chunks("!error-after=1 !message=a_b%0Ac !echo Hi there")
+
+    assert "a b\nc" == api.error("!http=400 !message=a_b%0Ac x")["message"]
+    assert "a b\nc" == chunks[-1]["error"]["message"]

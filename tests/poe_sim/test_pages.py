@@ -191,3 +191,24 @@ def test_page_without_channel(start: Start) -> None:
 
     assert "tchannelData" not in visit(sim, "/", "p-b=a").text
     assert "tchannelData" in visit(sim, "/api/settings", "p-b=a").json()
+
+
+def test_tags_without_an_end(sim: Running) -> None:
+    """The control makes the next page one with opening tags that never end."""
+    fault = {"path": "/", "account": "cookie-1", "with": {"unclosed-scripts": 3000}}
+    requests.post(f"{sim.url}/__control", json={"fail": fault}, timeout=60)
+    with Browser(sim.url, "a") as browser:
+        pages = [browser.get("/").text for _ in range(2)]
+
+    assert [3000, 0] == [page.count("<script a") for page in pages]
+
+
+def test_a_page_that_drips(sim: Running) -> None:
+    """The control makes the next page one that comes a few bytes at a time, and is whole."""
+    fault = {"path": "/", "account": "cookie-1", "with": {"drip": 0}}
+    requests.post(f"{sim.url}/__control", json={"fail": fault}, timeout=60)
+    with Browser(sim.url, "a") as browser:
+        page = browser.get("/")
+
+    assert page.text.endswith("</html>")
+    assert str(len(page.content)) == page.headers["Content-Length"]

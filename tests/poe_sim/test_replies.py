@@ -333,3 +333,17 @@ def test_pace_of_a_person(start: Start) -> None:
 
     times = {e["event"]: e["t"] for e in sim.world.journal.entries if "event" in e}
     assert 0.05 <= times["reply-end"] - times["reply-start"]
+
+
+def test_a_text_is_repeated(browser: Browser) -> None:
+    """`!repeat=N` is the prompt N times, however long that is."""
+    assert "abc" * 1000 == browser.ask("!repeat=1000 !chunks=1 abc")[-1]
+
+
+def test_drafts_replace_each_other(browser: Browser) -> None:
+    """`!redraft=N` shows two other texts N times before the answer."""
+    edge = browser.say("!redraft=2 !chunks=1 !repeat-complete=0 !echo Hello")
+    chat = edge["chat"]["chatId"]
+    bots = [content for scope, content in browser.items() if scope == f"messageAdded:{chat}"][1:]
+
+    assert ["", *["HELLO…", "hello…"] * 2, "Hello", "Hello"] == [one["text"] for one in bots]

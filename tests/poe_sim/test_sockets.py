@@ -225,3 +225,16 @@ def test_journal_over_http(browser: Browser, sim: Running) -> None:
     assert 400 == browser.get("/__journal?after=x").status_code
     assert browser.session.delete(f"{sim.url}/__journal", timeout=60).ok
     assert [] == browser.get("/__journal").json()
+
+
+def test_a_frame_without_an_end(browser: Browser) -> None:
+    """`!endless-frame=N` begins a frame of a terabyte, and sends N megabytes of it."""
+    browser.say("!endless-frame=1 !echo Hello there")
+    wire = browser.sockets[-1].sock
+    assert wire is not None
+    got = bytearray()
+    while b"\x81\x7f" not in got or len(got) - got.index(b"\x81\x7f") < 900_000:
+        got += wire.recv(65536)
+
+    head = got[got.index(b"\x81\x7f") :]
+    assert 10**12 == int.from_bytes(head[2:10], "big")

@@ -302,3 +302,12 @@ def test_a_send_with_a_wrong_form_key_is_known_as_one(browser: Browser, sim: Run
     entry = sim.world.journal.entries[-1]
 
     assert ("bad formkey", "sendMessageMutation") == (entry["verdict"], entry["queryName"])
+
+
+def test_a_complaint_may_have_line_breaks(browser: Browser) -> None:
+    """In the text of a state or a status `_` is a space, and `%0A` is a line break."""
+    refused = browser.query(
+        "sendMessageMutation", browser.send_variables("!status=odd !status-text=a_b%0Ac x", bot="")
+    ).json()
+
+    assert "a b\nc" == refused["data"]["messageEdgeCreate"]["statusMessage"]

@@ -42,7 +42,7 @@ _MAX_MESSAGE: Final = 2000
 
 _POINTS_USED_UP: Final = re.compile(r"used up your points|(?:insufficient|not enough) points", re.I)
 _TOO_LONG: Final = re.compile(
-    r"(?:prompt|input|message|conversation|request)\S* (?:is |are )?too long"
+    r"(?:prompt|input|message|conversation|request)\S{0,100} (?:is |are )?too long"
     r"|maximum context|context.(?:length|window)|too many (?:input )?tokens"
     r"|exceeds? the (?:maximum|model's) (?:input|prompt|token)",
     re.I,
