@@ -14,6 +14,7 @@ from typing import Final
 import orjson
 
 from poe_proxy import sse
+from poe_proxy.budget import Budget
 from poe_proxy.chat import ChatRequest, Done, Idle, ReplyEvent
 from poe_proxy.errors import (
     ParameterRefused,
@@ -114,7 +115,7 @@ class PoeApi:
             has_spoken = False
             yield from turn()
             try:
-                with closing(self._ask(orjson.dumps(asked), turn)) as events:
+                with closing(self._ask(orjson.dumps(asked), turn, chat.budget)) as events:
                     for event in events:
                         has_spoken = has_spoken or not isinstance(event, Idle)
                         yield event
@@ -159,10 +160,10 @@ class PoeApi:
     def _headers(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"}
 
-    def _ask(self, body: bytes, turn: Permit) -> Generator[ReplyEvent, None, None]:
+    def _ask(self, body: bytes, turn: Permit, budget: Budget) -> Generator[ReplyEvent, None, None]:
         """Yield the events of one transfer, with `Idle` in between."""
         transfer = self._wire.send("POST", "/v1/chat/completions", self._headers(), body)
-        answer = _AnswerReader()
+        answer = _AnswerReader(budget)
         has_arrived = False
         # When something came, when the bot said something, and when something was yielded.
         heard = spoke = yielded = self._clock()
@@ -260,11 +261,12 @@ class _BodyReader:
 class _AnswerReader:
     """What is received in, reply events out, whether the answer is streamed or whole."""
 
-    def __init__(self) -> None:
+    def __init__(self, budget: Budget) -> None:
         #: Whether the bot has said anything.
         self.has_spoken = False
         #: Whether `Done` has been yielded.
         self.is_over = False
+        self._budget = budget
         self._body = _BodyReader()
         self._decoder = sse.Decoder()
         self._stream: answers.Stream | None = None
@@ -283,9 +285,9 @@ class _AnswerReader:
         if stream is None or isinstance(received, UpstreamError):
             self._body.take(received)
             if isinstance(received, Head) and _is_stream(received):
-                self._stream = answers.Stream()
+                self._stream = answers.Stream(self._budget)
             elif isinstance(received, End):
-                yield from answers.whole_answer(bytes(self._body.body))
+                yield from answers.whole_answer(bytes(self._body.body), self._budget)
         elif isinstance(received, bytes):
             for data in self._decoded(received):
                 yield from stream.feed(data)
