@@ -114,13 +114,13 @@ def answers(job: bytes) -> Iterator[Any]:
 def _fault(schema: Any) -> Mapping[str, Any] | None:
     """Return why *schema* cannot be used, None if it can."""
     if not isinstance(schema, dict | bool):
-        return {"rule": "type", "at": []}
+        return {"rule": "type", "at": ""}
     try:
         _validator(schema)
     except ValidationError as bad:
         if isinstance(bad.kind, ValidationErrorKind.Referencing):
             return {"reference": _quoted(bad.message)}
-        return {"rule": bad.kind.name, "at": bad.instance_path}
+        return {"rule": bad.kind.name, "at": _place(bad)}
     except ValueError:  # it is nested too deeply
         return {}
     return None
@@ -239,10 +239,15 @@ def _explained(errors: Iterable[ValidationError]) -> tuple[str, str] | None:
         return None
     while (nearer := _nearest(error)) is not None:
         error = nearer
-    where = _quoted("".join(f"/{step}" for step in error.instance_path))
+    where = _place(error)
     problem = _quoted(error.message)
     rule = _quoted("/".join(str(step) for step in error.schema_path))
     return f"at {where}: {problem}" if where else problem, rule
+
+
+def _place(error: ValidationError) -> str:
+    """Return the path to what is wrong; empty for the whole."""
+    return _quoted("".join(f"/{step}" for step in error.instance_path))
 
 
 def _quoted(text: str) -> str:

@@ -41,7 +41,7 @@ def test_it_does_one_job_after_the_other(process: Process) -> None:
     ]
 
     assert [
-        [None, {"rule": "anyOf", "at": ["type"]}],
+        [None, {"rule": "anyOf", "at": "/type"}],
         [True],
         [False, ['1 is not of type "null"', "type"]],
     ] == [one.answers for one in outcomes]
