@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 #: The most processes at a time.
 MOST: Final = 2
 #: Seconds to wait for one of them that is free.
-PATIENCE: Final = 1.0
+PATIENCE: Final = 0.5
 #: Seconds of computing that a job gets in the greatest crowd: many times what an honest one takes.
 LEAST: Final = 0.02
 

@@ -8,13 +8,12 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 
-from ..checker.jobs import DOUBLED, UNREADABLE, is_running
+from ..checker.jobs import DOUBLED, UNREADABLE, family, is_running
 from .servers import Proxy, Sim, ask, until
 
 BOT = "GPT-4o"
@@ -109,20 +108,15 @@ def test_no_reference_is_fetched(proxy: Proxy) -> None:
     assert [400, 200, 200] == [one.status_code for one in answers]
 
 
-def children(pid: int) -> list[int]:
-    return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
 def test_the_processes_that_check_end_with_the_worker(sim: Sim, how: signal.Signals) -> None:
     """However it ends."""
     with Proxy(sim) as proxy:
-        (worker,) = children(proxy.process.pid)
-        assert [] == children(worker)
+        _, worker = family(proxy.process.pid)
         assert proxy.post(wanting({"type": "integer"})).ok
-        checking = children(worker)
+        _, _, *checking = family(proxy.process.pid)
 
         os.kill(worker, how)
 
-        assert 1 == len(checking)
+        assert 2 == len(checking)
         until(lambda: not any(is_running(pid) for pid in checking))
