@@ -120,9 +120,9 @@ class Checker:
             if fault is not None:
                 raise _invalid(one.path, fault)
             self._valid.add(one.digest)
-        if outcome.is_whole:
-            return
         rest = new[len(outcome.answers) :]
+        if outcome.is_whole or not rest:
+            return
         if outcome.is_cut:
             _give_up(rest, budget)
             return

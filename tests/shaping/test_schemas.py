@@ -466,6 +466,21 @@ def test_a_schema_that_had_less_time_because_of_a_crowd_is_not_refused(pool: Cou
     assert checker.violation(found[1], "1", budget) is None
 
 
+def test_an_end_behind_the_last_answer_says_nothing_of_a_schema() -> None:
+    """The time was over when everything had been read."""
+
+    class Late(Pool):
+        def ask(self, job: Callable[[], bytes], seconds: float) -> Outcome:
+            return Outcome([None, None], False, seconds, seconds)
+
+    budget = Budget(PLENTY)
+
+    found = Checker(Late()).read([({}, "tools[0]"), (True, PATH)], budget)
+
+    assert 2 == len(found)
+    assert [] == budget.unchecked
+
+
 def test_an_invalid_schema_that_was_not_read_says_nothing_of_a_value(checker: Checker) -> None:
     """It was taken when nobody had the time to read it."""
     budget = Budget(PLENTY)
