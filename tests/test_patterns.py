@@ -28,7 +28,6 @@ METHODS: Final = AGAIN | {"match", "fullmatch"}
 
 #: Patterns that are not in the source, by module and expression, and what keeps them harmless.
 NOT_IN_THE_SOURCE: Final[Mapping[tuple[str, str], str]] = {
-    ("shaping.schemas", "pattern"): "a client's; it is only compiled",
     (
         "upstreams.poe_web.site",
         "text",

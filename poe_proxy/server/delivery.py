@@ -14,6 +14,7 @@ from poe_proxy.apis.base import Api, Call
 from poe_proxy.budget import Budget, OutOfBudget
 from poe_proxy.chat import Done, Idle, ReplyEvent, Said, Waiting
 from poe_proxy.errors import PoeProxyError, RequestTooCostly, UpstreamInterrupted
+from poe_proxy.server.admission import held
 from poe_proxy.server.bodies import read_body
 from poe_proxy.server.client_socket import ClientGone, ClientSocket
 from poe_proxy.server.failures import internal_error
@@ -21,9 +22,6 @@ from poe_proxy.server.services import services
 from poe_proxy.server.watchdog import note_body
 
 log = logging.getLogger(__name__)
-
-#: Seconds after which a client that takes nothing of its answer is given up.
-WRITE_TIMEOUT: Final = 60.0
 
 #: The most seconds between two checks that the client is still there.
 CHECK_EVERY: Final = 0.5
@@ -44,9 +42,9 @@ def deliver(api: Api) -> Response:
     """
     g.api = api
     client = ClientSocket(request.environ)
-    client.limit_writes(WRITE_TIMEOUT)
     budget = Budget(services().max_work)
-    call = _read(api, read_body(client, services().max_body), budget)
+    services().admission.answers.begin(held(request.environ))
+    call = _read(api, read_body(client, services().max_body, budget), budget)
     g.model = call.chat.model
     events = services().gateway.reply(call.chat, client=g.client, streams=call.streams)
     parts = answer(call, events, client)

@@ -26,6 +26,8 @@ from poe_proxy.errors import InternalError, InvalidRequest
 from poe_proxy.net.background import Background
 from poe_proxy.pool.store.holding import StateInUse, hold
 from poe_proxy.server import watchdog
+from poe_proxy.server.connection import Connection
+from poe_proxy.server.connections import affordable, raise_descriptors
 from poe_proxy.server.pages import WORKER
 
 #: Seconds for closing the accounts: up to five until their bots are stopped at Poe, and next to
@@ -53,6 +55,7 @@ class Config(Protocol):
     """gunicorn's settings; each process has its own copy."""
 
     workers: int
+    worker_connections: int
     #: Where it listens: host and port, or the path of a Unix socket.
     address: Sequence[tuple[str, int] | str]
     #: Seconds.
@@ -125,12 +128,28 @@ def on_starting(server: Arbiter) -> None:
             "live in the process: each further worker would spend every limit again, and Poe "
             "would see it. One worker serves hundreds of streams; set WEB_CONCURRENCY=1."
         )
+    _fit_connections(server)
     if "LISTEN_FDS" in os.environ or "GUNICORN_PID" in os.environ:
         return  # the socket is already open
     for host, port in (one for one in server.cfg.address if isinstance(one, tuple)):
         if _is_taken(host, port):
             # gunicorn would try five times first.
             sys.exit(f"Port {port} is taken; stop what listens there, or set PORT to another.")
+
+
+def _fit_connections(server: Arbiter) -> None:
+    """Have no more connections than there are descriptors for them."""
+    wanted, descriptors = server.cfg.worker_connections, raise_descriptors()
+    number = affordable(wanted, descriptors)
+    if number < wanted:
+        server.cfg.set("worker_connections", number)
+        server.log.warning(
+            "Only %d connections at a time, not %d: this process may have no more than %d "
+            "descriptors (ulimit -n, LimitNOFILE).",
+            number,
+            wanted,
+            descriptors,
+        )
 
 
 def hold_state(path: Path | None) -> None:
@@ -273,6 +292,9 @@ def write_error(sock: socket.socket, status: int, reason: str, message: str) -> 
         sock.sendall(head.encode("latin-1") + body)
     finally:
         sock.setblocking(True)
+    if isinstance(sock, Connection):
+        sock.close_after_answer()
+        sock.part()
 
 
 # ----

@@ -15,7 +15,7 @@ from poe_proxy import flight, logs
 from poe_proxy.errors import PoeProxyError
 from poe_proxy.server import failures
 from poe_proxy.server.access import check_key
-from poe_proxy.server.bodies import leaves_body_unread
+from poe_proxy.server.bodies import leave_unread
 from poe_proxy.server.client_socket import ClientGone, ClientSocket
 from poe_proxy.server.services import services
 
@@ -59,6 +59,7 @@ def _begin() -> Response | None:
         return nothing
     if request.endpoint is not None and request.blueprint != OPEN:
         g.client = check_key(request, services().auth_keys)
+        ClientSocket(request.environ).has_key()
     return None
 
 
@@ -73,10 +74,8 @@ def _finish(response: Response) -> Response:
         response.headers["Access-Control-Allow-Methods"] = "GET, HEAD, POST, OPTIONS"
         response.headers["Access-Control-Allow-Headers"] = wanted
         response.headers["Access-Control-Max-Age"] = "86400"
-    if leaves_body_unread():
-        # gunicorn would read the rest of it as fast as it comes, while all other requests wait.
-        response.call_on_close(ClientSocket(request.environ).cut)
-        response.headers["Connection"] = "close"
+    if leave_unread(ClientSocket(request.environ)):
+        response.headers["Connection"] = "close"  # gunicorn says it by itself, and drops ours
     model = getattr(g, "model", None)
     code = getattr(g, "failure_code", None)
     log.info(

@@ -13,6 +13,7 @@ from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from poe_proxy.budget import Budget
 from poe_proxy.chat import (
     ChatRequest,
     Done,
@@ -23,6 +24,7 @@ from poe_proxy.chat import (
     ToolCallPart,
 )
 from poe_proxy.errors import AnswerUnusable
+from poe_proxy.shaping import schemas
 from poe_proxy.shaping.loose_json import Nesting, read, write
 from poe_proxy.shaping.pipeline import Ask
 from poe_proxy.shaping.reask import Objection, instructed, reask
@@ -32,6 +34,8 @@ from poe_proxy.shaping.schemas import Schema, Violation
 #: may begin at each bracket and reach to the end; a text made of brackets must not hold up all
 #: other requests.
 MAX_READ: Final = 1_000_000
+#: The most candidates of an answer that are checked.
+MAX_CANDIDATES: Final = 20
 
 
 def json_reply(
@@ -46,7 +50,7 @@ def json_reply(
     Raises `InvalidRequest` for an invalid schema, and `AnswerUnusable` with the code
     `invalid_json_answer` for a bot that twice does not answer as it should.
     """
-    form = _Form.of(wanted)
+    form = _Form.of(wanted, chat.budget)
     instruction = form.instruction(with_tools=bool(chat.tools))
     asked = replace(chat, messages=instructed(chat.messages, instruction), stop=())
 
@@ -112,12 +116,15 @@ class _Form:
     #: None: any object will do.
     schema: Schema | None
     description: str
+    budget: Budget
 
     @classmethod
-    def of(cls, wanted: JsonWanted) -> _Form:
+    def of(cls, wanted: JsonWanted, budget: Budget) -> _Form:
         """Read it. Raises `InvalidRequest`."""
-        schema = None if wanted.schema is None else Schema.of(wanted.schema, wanted.schema_path)
-        return cls(schema, wanted.description or "")
+        schema = None
+        if wanted.schema is not None:
+            [schema] = schemas.read([(wanted.schema, wanted.schema_path)], budget)
+        return cls(schema, wanted.description or "", budget)
 
     def instruction(self, *, with_tools: bool) -> str:
         """What is added to the system message."""
@@ -139,13 +146,17 @@ class _Form:
         """Return the first candidate in *text* that fits, or what is wrong."""
         empty = ""
         nearest: tuple[int, Violation] | None = None
+        checked = 0
         for found in _candidates(text):
             try:
                 value, strict = read(found)
                 found = found if strict else write(value)
             except ValueError:
                 continue
-            violation = self._violation(value)
+            if checked == MAX_CANDIDATES:
+                break
+            checked += 1
+            violation = self._violation(value, found)
             if violation is None:
                 if value not in ({}, []):
                     return found
@@ -159,9 +170,9 @@ class _Form:
             return nearest[1]
         return Violation("there is no complete JSON in it.", "not JSON")
 
-    def _violation(self, value: Any) -> Violation | None:
+    def _violation(self, value: Any, text: str) -> Violation | None:
         if self.schema is not None:
-            return self.schema.violation(value)
+            return self.schema.violation(text, self.budget)
         if not isinstance(value, dict):
             return Violation("it is JSON, but not a JSON object.", "not a JSON object")
         return None

@@ -13,6 +13,7 @@ from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from poe_proxy.budget import Budget
 from poe_proxy.chat import (
     ChatRequest,
     Done,
@@ -25,7 +26,7 @@ from poe_proxy.chat import (
     Usage,
 )
 from poe_proxy.errors import AnswerUnusable, InvalidRequest, ToolsRefused
-from poe_proxy.shaping import tool_prompt
+from poe_proxy.shaping import schemas, tool_prompt
 from poe_proxy.shaping.loose_json import read, write
 from poe_proxy.shaping.pipeline import Ask
 from poe_proxy.shaping.reask import Objection, instructed, judged, reask
@@ -119,18 +120,22 @@ class _Rules:
     choice: ToolChoice
     #: Whether there may be no more than one call.
     single: bool
+    budget: Budget = field(repr=False)
 
     @classmethod
     def of(cls, chat: ChatRequest) -> _Rules:
         """Read them from *chat*. Raises `InvalidRequest`."""
-        schemas = {tool.name: Schema.of(tool.schema or {}, tool.path) for tool in chat.tools}
+        given = [(tool.schema or {}, tool.path) for tool in chat.tools]
+        found = schemas.read(given, chat.budget)
+        known = {tool.name: schema for tool, schema in zip(chat.tools, found, strict=True)}
         choice = chat.tool_choice or ToolChoice(mode="auto")
-        names = _chosen(choice, list(schemas))
+        names = _chosen(choice, list(known))
         return cls(
             tools=tuple(tool for tool in chat.tools if tool.name in names),
-            schemas={name: schemas[name] for name in names},
+            schemas={name: known[name] for name in names},
             choice=choice,
             single=chat.parallel_tool_calls is False,
+            budget=chat.budget,
         )
 
     @property
@@ -160,7 +165,7 @@ class _Rules:
                 "newlines are escaped.",
                 "a call that could not be read",
             )
-        violation = self.schemas[name].violation(arguments)
+        violation = self.schemas[name].violation(call.arguments, self.budget)
         if violation is None:
             return call
         return Violation(

@@ -1,7 +1,7 @@
 """Megabytes that others sent, worked on in bits: in between, the other requests have their turn.
 
-For threads that belong to no request. All of it is linear, and holds little more than what it
-returns.
+All of it is linear, and holds little more than what it returns. *rest* is called in between; it is
+that of threads that belong to no request, unless a request's own is given.
 """
 
 from __future__ import annotations
@@ -9,9 +9,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final
-from urllib.parse import unquote, unquote_to_bytes
 
 import orjson
 
@@ -63,34 +62,46 @@ def loads(text: str | bytes) -> Any:
     return orjson.loads(text)
 
 
-def percent_decoded(text: str, start: int = 0) -> bytes:
+def percent_decoded(text: str, start: int = 0, rest: Callable[[], None] = breathe) -> bytes:
     """Return the bytes of a percent-encoded *text* from *start* on."""
     decoded = bytearray()
     for piece in _pieces(text, start):
-        decoded += unquote_to_bytes(piece)
-        breathe()
+        decoded += _unescaped(piece)
+        rest()
     return bytes(decoded)
 
 
-def base64_decoded(text: str, start: int = 0) -> bytes:
+#: Many at once: each by itself would be an object of its own.
+_ESCAPES: Final = re.compile(rb"(?:%[0-9A-Fa-f]{2})++")
+
+
+def _unescaped(piece: str) -> bytes:
+    return _ESCAPES.sub(_bytes_of, piece.encode()) if "%" in piece else piece.encode()
+
+
+def _bytes_of(escapes: re.Match[bytes]) -> bytes:
+    return bytes.fromhex(escapes[0].replace(b"%", b"").decode())
+
+
+def base64_decoded(text: str, start: int = 0, rest: Callable[[], None] = breathe) -> bytes:
     """Return the bytes of *text* from *start* on, in base64; it may be broken into lines, and
     percent-encoded. Raises ValueError."""
     decoded = bytearray()
-    rest = ""
+    held = ""
     is_over = False
     for piece in _pieces(text, start):
-        rest += "".join(unquote(piece).split())
-        whole = len(rest) // 4 * 4
-        if is_over and rest:
+        held += "".join(_unescaped(piece).decode("utf-8", "replace").split())
+        whole = len(held) // 4 * 4
+        if is_over and held:
             raise ValueError("base64 that goes on behind its end")
         try:
-            decoded += base64.b64decode(rest[:whole], validate=True)
+            decoded += base64.b64decode(held[:whole], validate=True)
         except ValueError:
             raise ValueError("no base64") from None
-        is_over = rest.endswith("=", 0, whole)
-        rest = rest[whole:]
-        breathe()
-    if rest:
+        is_over = held.endswith("=", 0, whole)
+        held = held[whole:]
+        rest()
+    if held:
         raise ValueError("base64 without an end")
     return bytes(decoded)
 

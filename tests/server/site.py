@@ -34,6 +34,8 @@ class Site:
         models: Path | None = None,
         patience: float = 0.0,
         errors_as_text: bool = False,
+        max_bodies: float = 200.0,
+        max_streams: int = 2000,
     ) -> None:
         self.upstream = FakeUpstream(script or ANSWER)
         settings = Settings(
@@ -43,6 +45,8 @@ class Site:
             queue_timeout=patience,
             errors_as_text=errors_as_text,
             models=models,
+            max_bodies_mb=max_bodies,
+            max_streams=max_streams,
         )
         app = create_app(settings, upstreams=[Token("cookie-1", self.upstream)])
         services: Services = app.extensions["poe_proxy"]

@@ -313,19 +313,6 @@ def test_a_stream_that_the_server_ends_says_so() -> None:
     assert site.is_all_free()
 
 
-@pytest.mark.parametrize("stream", [False, True])
-def test_a_client_that_stops_reading_is_given_up(stream: bool) -> None:
-    """The server's writes to a client have a limit, or an account would be lent for ever."""
-    site = Site(Text("Hello"), Done())
-    with socket.socket() as ours:
-        site.post(
-            orjson.dumps({**HELLO, "stream": stream}), environ_overrides={"gunicorn.socket": ours}
-        )
-
-        limit = ours.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
-    assert 1000 * delivery.WRITE_TIMEOUT == limit
-
-
 def test_a_stream_that_the_server_closes_is_hung_up() -> None:
     """Closing the response, begun or not, stops the bot and frees the token."""
     for read in (0, 1, 3):

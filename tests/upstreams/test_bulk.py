@@ -148,10 +148,10 @@ def test_a_search_is_within_its_budget() -> None:
 
 def test_others_have_their_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Between two bits, however long the whole."""
-    turns: list[None] = []
-    monkeypatch.setattr(bulk, "breathe", lambda: turns.append(None))
+    turns: list[str] = []
+    monkeypatch.setattr(bulk, "breathe", lambda: turns.append("hash"))
     digest("sha256", bytes(40_000_000))
-    percent_decoded("x" * 655_360)
-    base64_decoded("QUJD" * 163_840)
+    percent_decoded("x" * 655_360, 0, lambda: turns.append("escapes"))
+    base64_decoded("QUJD" * 163_840, 0, lambda: turns.append("base64"))
 
-    assert 30 == len(turns)
+    assert [10, 10, 10] == [turns.count(one) for one in ("hash", "escapes", "base64")]

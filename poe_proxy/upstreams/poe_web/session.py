@@ -250,6 +250,7 @@ class Session:
         reading: bool = True,
         channel: str | None = None,
         files: Sequence[Attachment] = (),
+        give: Callable[[int], None] = lambda _: None,
         clear: Callable[[], Clearance] | None = None,
         when_answered: Callable[[], None] = lambda: None,
     ) -> dict[str, Any]:
@@ -257,7 +258,8 @@ class Session:
 
         If Poe refuses it for its form key or tag, it is repeated with new ones. An operation that
         only reads is tried again when its answer was lost; one that acts, never. Each request goes
-        out with what *clear* returns; it may wait, and what it raises ends the call.
+        out with what *clear* returns; it may wait, and what it raises ends the call. So does what
+        *give* raises, which is told of the bytes of the *files* each time before they go out.
         *when_answered* is called as soon as an answer to one begins, whatever its status.
 
         Raises `UpstreamUncertain` if the answer was lost; if it acts, Poe may have done so.
@@ -265,6 +267,7 @@ class Session:
 
         def attempt(form: TagForm, cleared: Clearance) -> dict[str, Any]:
             payload = graphql.body(operation, variables, self._site)
+            give(sum(len(file.data) for file in files))
             response = self._post(operation, payload, form, cleared, files, reading, when_answered)
             data = graphql.read_answer(
                 operation,
@@ -288,10 +291,14 @@ class Session:
     def _clear(self, channel: str | None = None) -> Clearance:
         return Clearance(self.ready_keys(), channel or self._channel_name)
 
-    def upload(self, file: Attachment) -> str:
-        """Give *file* to Poe, and return the ticket by which messages name it (§16.2)."""
+    def upload(self, file: Attachment, give: Callable[[int], None] = lambda _: None) -> str:
+        """Give *file* to Poe, and return the ticket by which messages name it (§16.2).
+
+        *give* is as in `call`.
+        """
 
         def attempt(_: TagForm, cleared: Clearance) -> str:
+            give(len(file.data))
             payload, kind = encode_multipart_formdata([("file", (file.name, file.data, file.kind))])
             response = self._ask(
                 "POST",

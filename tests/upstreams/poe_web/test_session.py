@@ -298,6 +298,34 @@ def test_an_upload_has_one_part(poe: Poe, session: Session) -> None:
     assert not {"poe-tag-id", "poe-tchannel"} & headers.keys()
 
 
+GIVES: dict[str, Callable[[Session, Attachment, Callable[[int], None]], object]] = {
+    "/api/finish_upload_POST": lambda session, file, count: session.upload(file, count),
+    "/api/gql_upload_POST": lambda session, file, count: session.call(
+        "sendMessageMutation", {}, reading=False, files=[file], give=count
+    ),
+}
+
+
+@pytest.mark.parametrize("path", GIVES)
+def test_files_are_counted_each_time_before_they_go_out(
+    poe: Poe, session: Session, path: str
+) -> None:
+    """Also when they are repeated; what is not allowed any more does not go out."""
+    counted: list[int] = []
+
+    def count(size: int) -> None:
+        counted.append(size)
+        if len(counted) > 2:
+            raise errors.InvalidRequest("enough")
+
+    poe.answers[path] = give(400)
+    with pytest.raises(errors.InvalidRequest, match="enough"):
+        GIVES[path](session, Attachment("a", "text/plain", b"a" * 1000), count)
+
+    assert [1000] * 3 == counted
+    assert 2 == [seen for seen, _, _ in poe.seen].count(path)
+
+
 # ---- what only reads
 
 
