@@ -41,10 +41,6 @@ HARMLESS: Final[Mapping[tuple[str, str], str]] = {
         r'"(?:[^"\\]|\\.)*+"|,(?=\s*+[}\]])',
     ): "not harmless: the square of a text in which a string is not closed",
     (
-        "upstreams.bulk",
-        r"(?:%[0-9A-Fa-f]{2})++",
-    ): "once it has taken the first escape it has matched: it goes on behind what it took",
-    (
         "upstreams.poe_web.pages",
         r"\s*=\s*",
     ): "tried behind a name only, with the next one behind the spaces: they are read twice at most",
