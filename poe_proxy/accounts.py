@@ -16,7 +16,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 from environs import ValidationError
 
-from poe_proxy.environment import is_url
+from poe_proxy.checks import is_url
 from poe_proxy.settings import PROXY_SCHEMES, BadSettings, Settings
 from poe_proxy.upstreams.poe_web import Credentials
 

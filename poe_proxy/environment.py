@@ -11,21 +11,17 @@ import re
 import stat
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
-from ipaddress import ip_network
 from pathlib import Path
-from typing import Any, Final, Protocol, TypeAlias, TypeVar, cast
-from urllib.parse import urlsplit
+from typing import Any, Final, Protocol, TypeVar, cast
 
 from dotenv.parser import parse_stream
 from environs import EnvValidationError, FileAwareEnv, ValidationError
 
+from poe_proxy.checks import Check
+
 T = TypeVar("T")
 D = TypeVar("D")
 T_co = TypeVar("T_co", covariant=True)
-
-#: Raises `environs.ValidationError` with a sentence about a value that is not allowed. The
-#: sentence does not repeat the value, which may be a secret.
-Check: TypeAlias = Callable[[Any], object]
 
 
 class Environment(FileAwareEnv):
@@ -209,7 +205,30 @@ def declared(settings: type) -> Iterator[tuple[Field[Any], Setting]]:
             yield one, one.metadata["setting"]
 
 
+def refused(value: Any, check: Callable[[Any], object]) -> list[str]:
+    """Return what *check* finds wrong with *value*, or with each item of a list."""
+    many = isinstance(value, tuple)
+    why = []
+    for place, item in enumerate(value if many else (value,), 1):
+        try:
+            check(item)
+        except ValueError as bad:
+            why.append(f"item {place}: {bad}" if many else str(bad))
+    return why
+
+
 # ---- files with secrets
+
+
+def files_of_secrets(settings: type, env: Environment) -> Iterator[Path]:
+    """Yield the files of *env* that hold a secret each, but for those of a container: they are made
+    for it, and it can change nothing about them."""
+    for field_, one in declared(settings):
+        if not field_.repr:
+            for name in filter(None, (one.name, one.alias)):
+                file = env.file_of(name)
+                if file is not None and not is_read_only(file):
+                    yield file
 
 
 def is_open_to_others(path: Path) -> bool:
@@ -233,51 +252,3 @@ def is_read_only(path: Path) -> bool:
         return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
     except (OSError, AttributeError):  # Windows has no statvfs
         return False
-
-
-# ---- checks
-
-
-def are_networks(items: tuple[str, ...]) -> None:
-    """Check for IP addresses, networks, or `*`."""
-    try:
-        for item in items:
-            if item != "*":
-                ip_network(item)
-    except ValueError:
-        raise ValidationError(
-            "Must be IP addresses or networks (10.0.0.0/8), separated by commas, or *."
-        ) from None
-
-
-def is_file(value: Path) -> None:
-    try:
-        there = value.is_file()
-    except OSError as bad:
-        raise ValidationError(f"Cannot be read ({bad.strerror}).") from None
-    if not there:
-        raise ValidationError("There is no such file.")
-
-
-def is_no_folder(value: Path) -> None:
-    try:
-        there = value.is_dir()
-    except OSError as bad:
-        raise ValidationError(f"Cannot be used ({bad.strerror}).") from None
-    if there:
-        raise ValidationError("Must be a file, and is a folder.")
-
-
-def is_url(*schemes: str) -> Check:
-    """Return a check for a URL with a host and one of these *schemes*."""
-
-    def check(value: str) -> None:
-        try:
-            parts = urlsplit(value)
-            fits = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
-        except ValueError:
-            fits = False
-        if not fits:
-            raise ValidationError(f"Must be a URL that begins with {'://, '.join(schemes)}://.")
-
-    return check

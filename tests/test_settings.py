@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from environs import ValidationError
 
-from poe_proxy import settings as settings_module
+from poe_proxy import environment
 from poe_proxy.environment import number, setting
 from poe_proxy.settings import BadSettings, Settings
 from poe_proxy.upstreams.poe_web.prompts import check_labels
@@ -52,7 +52,7 @@ def test_the_files_with_secrets_are_known(tmp_path: Path, monkeypatch: pytest.Mo
     dotenv.write_text(f"AUTH_KEY_FILE={key}\n")
     for file in (key, tokens, made):
         file.write_text("http://a:b@c:1")
-    monkeypatch.setattr(settings_module, "is_read_only", lambda path: path == made)
+    monkeypatch.setattr(environment, "is_read_only", lambda path: path == made)
     settings = read(
         dotenv, TOKENS_FILE=str(tokens), PROXY_FILE=str(made), POE_WEB_URL_FILE=str(tokens)
     )

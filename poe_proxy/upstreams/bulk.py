@@ -72,7 +72,7 @@ def percent_decoded(text: str, start: int = 0, rest: Callable[[], None] = breath
 
 
 #: Many at once: each by itself would be an object of its own.
-_ESCAPES: Final = re.compile(rb"(?:%[0-9A-Fa-f]{2})+")
+_ESCAPES: Final = re.compile(rb"(?:%[0-9A-Fa-f]{2})++")
 
 
 def _unescaped(piece: str) -> bytes:
