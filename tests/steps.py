@@ -390,7 +390,8 @@ def _cost_of_text(text: Any, name: str, args: Sequence[Any], value: Any) -> int:
         case "startswith" | "endswith":
             return sum(map(len, args[0])) if isinstance(args[0], tuple) else len(args[0])
         case "join":
-            return len(value)
+            # A text alone is not copied.
+            return 1 if _size(args[0]) == 1 else len(value)
         case "isspace" | "isalnum" | "isdigit":
             return next((n for n, one in enumerate(text, 1) if not getattr(one, name)()), len(text))
         case "strip" | "lstrip" | "rstrip" | "removeprefix" | "removesuffix":

@@ -164,7 +164,7 @@ def read(text):
 
 def reading(source: str) -> tuple[int, int, int] | None:
     counted = Counted(planted=source)
-    return grows_linearly(lambda n: counted.of(lambda: counted["planted"].read("a" * n)), 200)
+    return grows_linearly(lambda n: counted.of(lambda: counted["planted"].read("a" * n)), 80)
 
 
 @pytest.mark.parametrize("source", SQUARE.values(), ids=SQUARE)
