@@ -379,7 +379,8 @@ def _texts(values: Iterable[Any]) -> int:
 
 
 def _cost_of_text(text: Any, name: str, args: Sequence[Any], value: Any) -> int:
-    start, end, _ = slice(*(*args[1:3], None, None)[:2]).indices(len(text))
+    bounds = [one for one in args[1:3] if isinstance(one, int)]
+    start, end, _ = slice(*(*bounds, None, None)[:2]).indices(len(text))
     match name:
         case "find" | "index":
             return (end - start if value < 0 else value - start) + len(args[0])
