@@ -6,6 +6,8 @@ import pytest
 
 from poe_proxy import sse
 
+from .steps import Counted, grows_linearly
+
 
 def decoded(*pieces: bytes) -> list[bytes]:
     """The data of all events that the pieces hold, the last one included."""
@@ -86,6 +88,29 @@ def test_an_event_without_end_is_refused(flood: bytes) -> None:
     decoder = sse.Decoder(at_most=100)
     with pytest.raises(ValueError, match="without an end"):
         list(map(decoder.feed, (flood[at : at + 1] for at in range(len(flood)))))
+
+
+def test_empty_lines_are_a_flood_too() -> None:
+    """Each of them is held as well."""
+    with pytest.raises(ValueError, match="without an end"):
+        sse.Decoder(at_most=100).feed(b"data:\n" * 101)
+
+
+@pytest.mark.parametrize("size", [1, 10, 100_000])
+@pytest.mark.parametrize(
+    "unit", [b"data: x\n", b"data:\n", b"data: x\n\n", b"x", b"\n", b"\r", b"\r\n", b": x\n"]
+)
+def test_a_stream_costs_what_it_is_long(unit: bytes, size: int) -> None:
+    """Lines and events without end, in one piece and in many."""
+    counted = Counted("poe_proxy.sse")
+
+    def steps(length: int) -> int:
+        stream = unit * (length // len(unit))
+        pieces = [stream[at : at + size] for at in range(0, len(stream), size)]
+        decoder = counted["sse"].Decoder()
+        return counted.of(lambda: list(map(decoder.feed, pieces)))
+
+    assert grows_linearly(steps, 200) is None
 
 
 def test_many_events_are_no_flood() -> None:

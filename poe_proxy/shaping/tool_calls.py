@@ -37,17 +37,17 @@ class CallParser:
     An open call is held back, and so is what may become one: white space, the beginning of
     a fence, the beginning of a tag. Content ends where the first call begins.
 
-    What may become a call is short: in each gap of it there are 100 characters of white space at
+    What may become a call is short: in each gap of it there are 40 characters of white space at
     most. So what is held back can be looked at anew with each piece.
     """
 
     #: What may stand directly before a call and belongs to it.
-    _LEAD: Final = re.compile(r"\s{0,100}+(?:```([\w-]{0,40}+)\s{0,100}+(?!\s))?+")
-    _GAP: Final = 100
+    _LEAD: Final = re.compile(r"\s{0,40}+(?:```([\w-]{0,40}+)\s{0,40}+(?!\s))?+")
+    _GAP: Final = 40
     #: The form that is taught has no attributes, but bots write some, such as the tool's name.
     _TAG: Final = re.compile(
         r"<tool_calls?(?: [^<>\n]{0,100}+)?+>"
-        r"\s{0,100}+(?:```[\w-]{0,40}+\s{0,100}+)?+(?:\[\s{0,100}+)?+(?=(.?))",
+        r"\s{0,40}+(?:```[\w-]{0,40}+\s{0,40}+)?+(?:\[\s{0,40}+)?+(?=(.?))",
         re.IGNORECASE,
     )
     _OPEN_TAG: Final = re.compile(r"<tool_calls?(?: [^<>\n]{0,100}+)?+", re.IGNORECASE)

@@ -149,8 +149,8 @@ class Length:
     field = "max_tokens"
 
     #: Characters that are counted for good at once, if a word ends there; and if none does.
-    _STEP: Final = 500
-    _LONG_STEP: Final = 1000
+    _STEP: Final = 100
+    _LONG_STEP: Final = 300
     _BREAK: Final = re.compile(r"(?<=[^\W\d_])(?=[ ,.;:!?()，。、；：！？（）\n])")
 
     def __init__(self, limit: int, count: Callable[[str], int]) -> None:
