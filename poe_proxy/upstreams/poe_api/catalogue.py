@@ -31,7 +31,7 @@ _MILLISECONDS: Final = 100_000_000_000
 _NO_TIME: Final = 100_000_000_000_000
 
 #: The most models of a list, and characters of a model's name; Poe has some hundred.
-MAX_MODELS: Final = 10_000
+MAX_MODELS: Final = 5000
 _MAX_NAME: Final = 200
 
 #: Anything but text comes whole or not at all (§3.5).

@@ -157,7 +157,7 @@ def test_one_odd_entry_does_not_spoil_the_list() -> None:
 
 
 def test_a_list_has_an_end() -> None:
-    """One of a hundred thousand models is a fault, and so is a name without one."""
+    """One of thousands of models is a fault, and so is a name without one."""
     models = [{"id": f"m{number}"} for number in range(MAX_MODELS)]
 
     assert MAX_MODELS == len(read(orjson.dumps({"data": models})))
