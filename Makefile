@@ -11,7 +11,8 @@ SLOW := --ignore-glob='*/with_sim' --ignore=$(CLIENTS) --ignore=tests/chaos
 
 .DEFAULT_GOAL := help
 .PHONY: help install run test test-fast check fmt lint types layers clients \
-	independent independent-web independent-api independent-agents bench bench-test soak docs lock \
+	independent independent-web independent-api independent-agents bench bench-test soak abuse fuzz \
+	docs lock \
 	clean \
 	try try-image try-nginx try-systemd
 
@@ -23,6 +24,8 @@ help:
 	@echo "make fmt          formats the code"
 	@echo "make docs         writes .env.example and the table in docs/settings.md"
 	@echo "make soak         everything at once for ten minutes: MINUTES=10 SEED=n"
+	@echo "make abuse        200 clients of all abusive kinds at once, and what is left for others: SEED=n"
+	@echo "make fuzz         inputs made worse and worse, for what reads them: MINUTES=5 SEED=n"
 	@echo "make bench        the benchmark; make bench-test checks that it gives its figures"
 	@echo "make independent  clients and coding agents that others wrote"
 	@echo "make try          container, nginx and systemd, each tried for real (as root)"
@@ -131,6 +134,13 @@ bench-test: $(VENV)/installed-dev
 MINUTES ?= 10
 soak: $(VENV)/installed-dev
 	@$(BIN)/python -m tests.chaos --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+
+abuse: $(VENV)/installed-dev
+	@$(BIN)/python -m tests.abuse --clients 200 --seconds 60 $(if $(SEED),--seed $(SEED))
+
+fuzz: MINUTES = 5
+fuzz: $(VENV)/installed-dev
+	@$(BIN)/python -m tests.fuzz --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 docs: install
 	@$(BIN)/python -m docs.write_settings

@@ -93,7 +93,11 @@ async def _one(
         )
         client = Client(port, key, kind.name, rng, size, released, rng.randrange(10**9))
         began = time.monotonic()
-        outcome = await attempt(kind, client)
+        try:
+            outcome = await attempt(kind, client)
+        except asyncio.CancelledError:
+            tally.outcomes[kind.name]["still waiting at the end"] += 1
+            raise
         leaving.cancel()
         tally.outcomes[kind.name][outcome] += 1
         tally.answered += client.answered

@@ -32,7 +32,7 @@ from poe_proxy.errors import (
     RequestTooCostly,
     UpstreamTimeout,
 )
-from poe_proxy.shaping.json_answers import MAX_CANDIDATES, json_reply
+from poe_proxy.shaping.json_answers import MAX_CHECKED, json_reply
 from poe_proxy.shaping.tools import taught_reply
 
 from ..checker.jobs import DOUBLED, UNREADABLE
@@ -298,7 +298,7 @@ WRONG_ANSWERS = [
     pytest.param('{"city": "Paris", "people": NaN}', "no complete JSON", id="NaN"),
     pytest.param(f"[{RIGHT}]", 'is not of type "object"', id="list"),
     pytest.param("[" * 100_000, "no complete JSON", id="brackets"),
-    pytest.param('{"a":' * 100_000 + "1" + "}" * 100_000, "no complete JSON", id="deep"),
+    pytest.param('{"a":' * 10_000 + "1" + "}" * 10_000, "no complete JSON", id="deep"),
     pytest.param("", "no complete JSON", id="nothing"),
 ]
 
@@ -450,7 +450,7 @@ def test_a_schema_that_costs_too_much_to_read_is_refused() -> None:
 
 def test_of_many_candidates_only_the_last_ones_are_checked() -> None:
     """An answer is no list of examples."""
-    found = [f'[{{"n": {place}}}]' for place in range(MAX_CANDIDATES + 1)]
+    found = [f'[{{"n": {place}}}]' for place in range(MAX_CHECKED + 1)]
 
     def answered(wanted: int) -> list[ReplyEvent]:
         schema = {"const": json.loads(found[wanted])}

@@ -119,7 +119,7 @@ class PoeWeb:
             )
         exchange = yield from self._begin(bot, prompt, files, own.give, turn)
         try:
-            yield from run(exchange.events(), ReasoningParser())
+            yield from run(exchange.events(), ReasoningParser(), budget=chat.budget)
         finally:
             exchange.close()
 
