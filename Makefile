@@ -38,11 +38,12 @@ help:
 	@echo "                try-image try-nginx try-systemd"
 
 install: $(VENV)/installed
-$(VENV)/installed: requirements.txt
+# What the demo needs is all that the server needs, and the stand-in's.
+$(VENV)/installed: requirements-demo.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "poe-proxy needs Python 3.11 or newer; set PYTHON=... to one.")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing into $(VENV) ..."
-	@$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements.txt
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements-demo.txt
 	@touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed requirements-dev.txt
@@ -155,15 +156,16 @@ try-nginx: install
 try-systemd:
 	@deploy/try-systemd
 
+COMPILE := $(BIN)/uv pip compile -q --universal --no-header --no-emit-index-url \
+	--no-emit-find-links
 lock:
 	@$(BIN)/python -m pip install -q --disable-pip-version-check uv
-	@$(BIN)/uv pip compile -q --universal --no-header --no-emit-index-url --no-emit-find-links \
-		pyproject.toml -o requirements.txt
-	@$(BIN)/uv pip compile -q --universal --no-header --no-emit-index-url --no-emit-find-links \
-		--group dev -c requirements.txt -o requirements-dev.txt
+	@$(COMPILE) --generate-hashes pyproject.toml -o requirements.txt
+	@$(COMPILE) --generate-hashes pyproject.toml --extra demo -c requirements.txt \
+		-o requirements-demo.txt
+	@$(COMPILE) --generate-hashes --group dev -c requirements-demo.txt -o requirements-dev.txt
 	@for name in newest shell-gpt; do \
-		$(BIN)/uv pip compile -q --universal --python-version 3.11 --no-header \
-			--no-emit-index-url --no-emit-find-links \
+		$(COMPILE) --python-version 3.11 \
 			$(CLIENTS)/requirements/$$name.in -o $(CLIENTS)/requirements/$$name.txt; done
 
 clean:

@@ -10,9 +10,11 @@ import os
 import sys
 
 from gunicorn import util
+from gunicorn.workers.ggevent import GeventWorker
 
 from poe_proxy.app import read_settings
 from poe_proxy.server import gunicorn as hooks
+from poe_proxy.server.worker import Guarded
 from poe_proxy.settings import BadSettings
 
 try:
@@ -30,9 +32,16 @@ bind = hooks.address(_settings.host, _settings.port)
 # X-Forwarded-Proto and the like count only from these addresses or networks: any other client
 # could forge them. A proxy on the same machine needs no setting.
 forwarded_allow_ips = hooks.networks(_settings.forwarded_allow_ips)
-worker_class = "gevent"
+
+
+class Worker(Guarded, GeventWorker):
+    """gunicorn's gevent worker, with limits for its connections."""
+
+
+worker_class = Worker
 # `workers` is what WEB_CONCURRENCY, GUNICORN_CMD_ARGS or -w say, otherwise 1: more are refused.
-# Connections, not requests: idle ones count too. High enough that no client meets this limit.
+# Connections, not requests: idle ones count too. When nearly all are taken, those without a key
+# make room. Fewer, if there are not enough descriptors for them.
 worker_connections = 2500
 timeout = 30  # a watchdog for a worker that is stuck, not a limit for a reply
 # How long the end may take after SIGTERM. Replies under way may go on until eleven seconds before
@@ -61,5 +70,7 @@ pre_fork = hooks.pre_fork
 post_fork = hooks.post_fork
 post_worker_init = hooks.post_worker_init
 worker_int = hooks.worker_int
+worker_abort = hooks.worker_abort
+child_exit = hooks.child_exit
 worker_exit = hooks.worker_exit
 util.write_error = hooks.write_error  # there is no setting for it

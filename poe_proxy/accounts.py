@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import stat
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 from environs import ValidationError
 
-from poe_proxy.environment import is_url
+from poe_proxy.checks import is_url
 from poe_proxy.settings import PROXY_SCHEMES, BadSettings, Settings
 from poe_proxy.upstreams.poe_web import Credentials
 
@@ -92,12 +91,14 @@ def check(path: Path) -> None:
     _listed_in(path)
 
 
-def is_open_to_others(path: Path) -> bool:
-    """Whether any user of this machine may read the file."""
+def files(path: Path) -> list[Path]:
+    """Return the files of credentials: that of accounts at *path*, and those that it names."""
     try:
-        return bool(path.stat().st_mode & stat.S_IROTH)
-    except OSError:
-        return False
+        tables = _tables(path)
+    except ValueError:
+        tables = []  # what is wrong with it is said elsewhere
+    names = (table.get(name) for table in tables for name in ("cookie_file", "key_file"))
+    return [path, *(path.parent / name for name in names if isinstance(name, str))]
 
 
 def _account(listed: _Listed, settings: Settings) -> Account:

@@ -12,7 +12,7 @@ from typing import Any
 
 from poe_proxy import accounts, logs
 from poe_proxy.apis.chat_completions import ChatCompletions
-from poe_proxy.environment import declared
+from poe_proxy.environment import declared, is_open_to_others
 from poe_proxy.gateway import Gateway
 from poe_proxy.models import Models
 from poe_proxy.pool.balances import Balance, PointsWatch
@@ -20,10 +20,11 @@ from poe_proxy.pool.memory import MemoryLedger
 from poe_proxy.pool.rotator import Token, TokenRotator
 from poe_proxy.pool.store import Forgetful
 from poe_proxy.pool.store.journal import Journal
+from poe_proxy.server.admission import Admission
 from poe_proxy.server.application import Application
 from poe_proxy.server.services import Services
 from poe_proxy.settings import EXAMPLE_KEY, BadSettings, Settings
-from poe_proxy.shaping import tokenizer
+from poe_proxy.shaping import schemas, tokenizer
 from poe_proxy.token_maker import TokenMaker
 from poe_proxy.upstreams.base import Upstream
 from poe_proxy.upstreams.poe_web import Credentials, Site
@@ -94,6 +95,7 @@ class _House:
         )
         self._watch = PointsWatch(self._rotator)
         self._balance = Balance(self._rotator)
+        self._admission = Admission()
         services = self._services(settings, Models.load(settings.models))
         self.app = Application(services, proxies=settings.forwarded_allow_ips)
         self._watch.start()
@@ -108,6 +110,12 @@ class _House:
         return self._maker.tokens(found, settings)
 
     def _services(self, settings: Settings, models: Models) -> Services:
+        # What is under way counts before and after a reload.
+        self._admission.limit(
+            bodies=round(settings.max_bodies_mb * 1_000_000),
+            largest_body=round(settings.max_body_mb * 1_000_000),
+            answers=settings.max_streams,
+        )
         return Services(
             gateway=Gateway(
                 self._rotator,
@@ -119,6 +127,8 @@ class _House:
             ready=self._ready,
             auth_keys=settings.auth_keys,
             max_body=round(settings.max_body_mb * 1_000_000),
+            max_work=settings.max_work,
+            admission=self._admission,
             apis={"chat_completions": ChatCompletions(errors_as_text=settings.errors_as_text)},
             reload=self._reload,
             close=self._close,
@@ -140,7 +150,10 @@ class _House:
             try:
                 self._replace(self._read())
             except BadSettings as bad:
-                log.error("Not reloaded, going on as before. Wrong settings:\n%s", bad.faults)
+                for name, why in bad.problems.items():
+                    for line in " ".join(why).splitlines():
+                        log.error("wrong setting %s: %s", name, line.strip())
+                log.error("Not reloaded, going on as before.")
             except Exception:
                 log.exception("Not reloaded, going on as before.")
 
@@ -176,6 +189,7 @@ class _House:
             # The last one comes first, and each of them whatever becomes of the others.
             if self._journal is not None:
                 steps.callback(self._journal.close)
+            steps.callback(schemas.close)
             steps.callback(self._maker.close)
             for token in self._given or ():
                 steps.callback(token.upstream.close)
@@ -198,11 +212,16 @@ def _warn(settings: Settings) -> None:
             "use your Poe accounts. Set another one.",
             EXAMPLE_KEY,
         )
-    if settings.tokens_config is not None and accounts.is_open_to_others(settings.tokens_config):
-        log.warning(
-            "TOKENS_CONFIG names a file that any user of this machine can read, cookies and keys "
-            "included: chmod 600 makes it yours alone."
-        )
+    files = [*settings.files]
+    if settings.tokens_config is not None:
+        files += accounts.files(settings.tokens_config)
+    for path in dict.fromkeys(files):
+        if is_open_to_others(path):
+            log.warning(
+                "%s holds secrets, and others on this machine can read it: chmod 600 %s makes it "
+                "yours alone.",
+                *(path, path),
+            )
 
 
 def _restart_needed(before: Settings, now: Settings) -> Settings:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, TypeVar, cast
 
 from poe_proxy.budget import Budget
 
 Role: TypeAlias = Literal["system", "developer", "user", "assistant", "tool", "function"]
 FinishReason: TypeAlias = Literal["stop", "length", "tool_calls", "content_filter"]
+
+T = TypeVar("T")
 
 # ---- the request
 
@@ -128,6 +130,20 @@ class JsonWanted:
     beside: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
+class Kept:
+    """What is made of a request once for all its tries, and freed with it."""
+
+    def __init__(self) -> None:
+        self._by_class: dict[type, object] = {}
+
+    def get(self, kind: type[T]) -> T:
+        """Return the request's own object of the class *kind*, made at the first call."""
+        found = self._by_class.get(kind)
+        if found is None:
+            found = self._by_class.setdefault(kind, kind())
+        return cast("T", found)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatRequest:
     """What a client asks for, checked, and in the same shape for every API.
@@ -151,6 +167,8 @@ class ChatRequest:
     extra: Mapping[str, Any] = field(default_factory=dict, repr=False)
     #: What it may still cost; the same for all copies of the request.
     budget: Budget = field(default_factory=Budget, compare=False, repr=False)
+    #: What upstreams make of it; the same for all copies, too.
+    kept: Kept = field(default_factory=Kept, compare=False, repr=False)
 
 
 # ---- the reply

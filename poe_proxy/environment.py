@@ -6,24 +6,22 @@ Nothing here knows a setting by name: `settings.py` declares them all.
 
 from __future__ import annotations
 
+import os
 import re
+import stat
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
-from ipaddress import ip_network
 from pathlib import Path
-from typing import Any, Final, Protocol, TypeAlias, TypeVar, cast
-from urllib.parse import urlsplit
+from typing import Any, Final, Protocol, TypeVar, cast
 
 from dotenv.parser import parse_stream
 from environs import EnvValidationError, FileAwareEnv, ValidationError
 
+from poe_proxy.checks import Check
+
 T = TypeVar("T")
 D = TypeVar("D")
 T_co = TypeVar("T_co", covariant=True)
-
-#: Raises `environs.ValidationError` with a sentence about a value that is not allowed. The
-#: sentence does not repeat the value, which may be a secret.
-Check: TypeAlias = Callable[[Any], object]
 
 
 class Environment(FileAwareEnv):
@@ -60,6 +58,13 @@ class Environment(FileAwareEnv):
             value = value.removeprefix("\ufeff")
             return value if value.strip() else default
         return value
+
+    def file_of(self, name: str) -> Path | None:
+        """Return the file that the value of *name* comes from, if it comes from one of its own."""
+        file_key = f"{name}{self.file_suffix}"
+        # In the order in which environs looks for it.
+        given = os.environ.get(file_key) or self._environ.get(file_key)
+        return Path(given) if given else None
 
     def problems(self) -> dict[str, list[str]]:
         """Return the problems of all that was read, by variable. Nothing can be read afterwards."""
@@ -193,54 +198,57 @@ def setting(
 
 
 def declared(settings: type) -> Iterator[tuple[Field[Any], Setting]]:
-    """Yield each field of the dataclass *settings*, in order, with its declaration."""
+    """Yield each field of the dataclass *settings* that is a setting, in order, with its
+    declaration."""
     for one in fields(settings):
-        yield one, one.metadata["setting"]
+        if "setting" in one.metadata:
+            yield one, one.metadata["setting"]
 
 
-# ---- checks
-
-
-def are_networks(items: tuple[str, ...]) -> None:
-    """Check for IP addresses, networks, or `*`."""
-    try:
-        for item in items:
-            if item != "*":
-                ip_network(item)
-    except ValueError:
-        raise ValidationError(
-            "Must be IP addresses or networks (10.0.0.0/8), separated by commas, or *."
-        ) from None
-
-
-def is_file(value: Path) -> None:
-    try:
-        there = value.is_file()
-    except OSError as bad:
-        raise ValidationError(f"Cannot be read ({bad.strerror}).") from None
-    if not there:
-        raise ValidationError("There is no such file.")
-
-
-def is_no_folder(value: Path) -> None:
-    try:
-        there = value.is_dir()
-    except OSError as bad:
-        raise ValidationError(f"Cannot be used ({bad.strerror}).") from None
-    if there:
-        raise ValidationError("Must be a file, and is a folder.")
-
-
-def is_url(*schemes: str) -> Check:
-    """Return a check for a URL with a host and one of these *schemes*."""
-
-    def check(value: str) -> None:
+def refused(value: Any, check: Callable[[Any], object]) -> list[str]:
+    """Return what *check* finds wrong with *value*, or with each item of a list."""
+    many = isinstance(value, tuple)
+    why = []
+    for place, item in enumerate(value if many else (value,), 1):
         try:
-            parts = urlsplit(value)
-            fits = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
-        except ValueError:
-            fits = False
-        if not fits:
-            raise ValidationError(f"Must be a URL that begins with {'://, '.join(schemes)}://.")
+            check(item)
+        except ValueError as bad:
+            why.append(f"item {place}: {bad}" if many else str(bad))
+    return why
 
-    return check
+
+# ---- files with secrets
+
+
+def files_of_secrets(settings: type, env: Environment) -> Iterator[Path]:
+    """Yield the files of *env* that hold a secret each, but for those of a container: they are made
+    for it, and it can change nothing about them."""
+    for field_, one in declared(settings):
+        if not field_.repr:
+            for name in filter(None, (one.name, one.alias)):
+                file = env.file_of(name)
+                if file is not None and not is_read_only(file):
+                    yield file
+
+
+def is_open_to_others(path: Path) -> bool:
+    """Whether other users of this machine may read the file, and need not.
+
+    A group may read a file of another owner: such as that of the service, a file of root's.
+    """
+    try:
+        found = path.stat()
+    except OSError:
+        return False
+    if os.name != "posix" or not stat.S_ISREG(found.st_mode):
+        return False
+    is_ours = found.st_uid == os.geteuid()
+    return bool(found.st_mode & (stat.S_IROTH | (stat.S_IRGRP if is_ours else 0)))
+
+
+def is_read_only(path: Path) -> bool:
+    """Whether the file lies where nothing can be changed, as the secrets of a container do."""
+    try:
+        return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
+    except (OSError, AttributeError):  # Windows has no statvfs
+        return False

@@ -4,9 +4,12 @@ the token, and whether a second try makes sense: all of it is read from the clas
 * PoeProxyError
   x InvalidRequest            400  the client's doing; `param` names the field
     + RequestTooLarge         413  the body is over the limit
+    + RequestTooCostly        400  to read it, or to check its answer, would hold up all others
   x InvalidKey                401  the client's key is not one of ours
   x RouteNotFound             404  no such path
   x MethodNotAllowed          405  no such method on this path
+  x TooManyStreams            429  as many answers are under way as may be
+  x ServerBusy                503  no room for this request beside all others
   x NoTokenFree               429  every token is in use or resting
     + NoPointsLeft            429  every account is out of points
   x NoTokenLeft               502  every token that could serve has been set aside
@@ -92,6 +95,13 @@ class RequestTooLarge(InvalidRequest):
     code = "request_too_large"
 
 
+class RequestTooCostly(InvalidRequest):
+    """To read the request would hold up all other requests, or it has done so."""
+
+    code = "request_too_costly"
+    client_may_retry = False
+
+
 class InvalidKey(PoeProxyError):
     """The client's own key is missing, or not one of `AuthKey`."""
 
@@ -114,6 +124,23 @@ class MethodNotAllowed(PoeProxyError):
     status = 405
     type = "invalid_request_error"
     code = "method_not_allowed"
+
+
+class TooManyStreams(PoeProxyError):
+    """As many answers are under way as may be (`MAX_STREAMS`)."""
+
+    status = 429
+    type = "rate_limit_error"
+    code = "rate_limit_exceeded"
+    client_may_retry = True
+
+
+class ServerBusy(PoeProxyError):
+    """There is no room for this request beside all others; nothing was sent to Poe."""
+
+    status = 503
+    code = "server_busy"
+    client_may_retry = True
 
 
 class NoTokenFree(PoeProxyError):

@@ -6,27 +6,35 @@ table in `docs/settings.md` from it.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Self
 
-from environs import ValidationError, validate
+from environs import validate
 
+from poe_proxy.checks import (
+    AT_LEAST_ONE,
+    NOT_NEGATIVE,
+    POSITIVE,
+    are_networks,
+    fit_into_a_header,
+    has_role,
+    is_file,
+    is_no_folder,
+    is_url,
+)
 from poe_proxy.environment import (
     Environment,
-    are_networks,
     as_base_url,
     as_list,
     as_pairs,
     declared,
-    is_file,
-    is_no_folder,
-    is_url,
+    files_of_secrets,
     number,
     parsed,
     path,
+    refused,
     setting,
     switch,
     text,
@@ -38,10 +46,6 @@ EXAMPLE_KEY: Final = "sk-123456"
 
 #: What an address of a proxy may begin with.
 PROXY_SCHEMES: Final = ("http", "https", "socks5", "socks5h")
-
-_NOT_NEGATIVE: Final = validate.Range(min=0)
-_POSITIVE: Final = validate.Range(min=0, min_inclusive=False)
-_AT_LEAST_ONE: Final = validate.Range(min=1)
 
 
 class BadSettings(Exception):
@@ -58,17 +62,6 @@ class BadSettings(Exception):
             "poe-proxy cannot start with these settings "
             f"(.env.example and docs/settings.md describe each):\n{self.faults}"
         )
-
-
-def _has_role(pattern: str) -> None:
-    if "{role}" not in pattern:
-        raise ValidationError("Must contain {role}, which stands for the name of the role.")
-
-
-def _fit_into_a_header(keys: tuple[str, ...]) -> None:
-    # A key is sent in a header.
-    if not all(re.fullmatch("[!-~]+", key) for key in keys):
-        raise ValidationError("Must be keys of printable ASCII, separated by commas.")
 
 
 def _as_api_url(given: str) -> str:
@@ -106,7 +99,7 @@ class Settings:
     api_keys: tuple[str, ...] = setting(
         "POE_API_KEYS",
         parsed(as_list),
-        check=_fit_into_a_header,
+        check=fit_into_a_header,
         default=(),
         secret=True,
         meaning="Keys of Poe's official API, from https://poe.com/api/keys, separated by commas. "
@@ -151,9 +144,35 @@ class Settings:
     max_body_mb: float = setting(
         "MAX_BODY_MB",
         number,
-        check=_POSITIVE,
+        check=POSITIVE,
         default=20.0,
         meaning="The largest request body, in megabytes (1 MB is 1,000,000 bytes).",
+    )
+    max_bodies_mb: float = setting(
+        "MAX_BODIES_MB",
+        number,
+        check=POSITIVE,
+        default=200.0,
+        meaning="The bodies of all requests under way together, in megabytes: as far as they have "
+        "come, and until they are answered. Whatever goes beyond gets a 503. The last quarter is "
+        "for bodies up to 1 MB. It is never less than what one body of `MAX_BODY_MB` needs.",
+    )
+    max_streams: int = setting(
+        "MAX_STREAMS",
+        whole_number,
+        check=AT_LEAST_ONE,
+        default=2000,
+        meaning="Answers under way at a time, streamed or whole, those in line included; the next "
+        "one gets a 429 at once.",
+    )
+    max_work: float = setting(
+        "MAX_WORK",
+        number,
+        check=POSITIVE,
+        default=0.5,
+        meaning="Seconds of computing that one request may cost: reading it, and checking what "
+        "the bot answered. A request that would cost more gets a 400; an answer that would is "
+        "passed on unchecked, and says so in the header `x-unchecked`.",
     )
     log_level: str = setting(
         "LOG_LEVEL",
@@ -166,7 +185,7 @@ class Settings:
     rate_limit: int = setting(
         "RATE_LIMIT",
         whole_number,
-        check=_NOT_NEGATIVE,
+        check=NOT_NEGATIVE,
         default=10,
         heading="Pace: how much each account is used",
         meaning="Requests within 60 seconds on one cookie; 0 means no limit.",
@@ -174,35 +193,35 @@ class Settings:
     cool_down: float = setting(
         "COOL_DOWN",
         number,
-        check=_NOT_NEGATIVE,
+        check=NOT_NEGATIVE,
         default=10.0,
         meaning="Seconds from the start of one request on a cookie to the next one; 0 means none.",
     )
     token_concurrency: int = setting(
         "TOKEN_CONCURRENCY",
         whole_number,
-        check=_AT_LEAST_ONE,
+        check=AT_LEAST_ONE,
         default=1,
         meaning="Replies at a time on one cookie; at least 1.",
     )
     api_rate_limit: int = setting(
         "API_RATE_LIMIT",
         whole_number,
-        check=_NOT_NEGATIVE,
+        check=NOT_NEGATIVE,
         default=500,
         meaning="Requests within 60 seconds on one API key; 0 means no limit.",
     )
     api_concurrency: int = setting(
         "API_CONCURRENCY",
         whole_number,
-        check=_AT_LEAST_ONE,
+        check=AT_LEAST_ONE,
         default=50,
         meaning="Replies at a time on one API key; at least 1.",
     )
     queue_timeout: float = setting(
         "QUEUE_TIMEOUT",
         number,
-        check=_NOT_NEGATIVE,
+        check=NOT_NEGATIVE,
         default=30.0,
         meaning="Seconds that a request waits in line when no account is free. It gets a 429 then, "
         "or at once if it could not be served by then.",
@@ -210,14 +229,14 @@ class Settings:
     queue_size: int = setting(
         "QUEUE_SIZE",
         whole_number,
-        check=_NOT_NEGATIVE,
+        check=NOT_NEGATIVE,
         default=200,
         meaning="Requests that wait in line at a time; the next one gets a 429 at once.",
     )
     attempts: int = setting(
         "ATTEMPTS",
         whole_number,
-        check=_AT_LEAST_ONE,
+        check=AT_LEAST_ONE,
         default=4,
         meaning="Sends of one request that may fail, where it is safe to try again; then the "
         "client gets the failure. Accounts that Poe refuses, limits or challenges do not count.",
@@ -225,7 +244,7 @@ class Settings:
     points_check: float = setting(
         "POINTS_CHECK",
         number,
-        check=_POSITIVE,
+        check=POSITIVE,
         default=300.0,
         meaning="Seconds between two checks of an account that ran out of points; also how long "
         "one is not used for a bot that it has too few points for.",
@@ -233,7 +252,7 @@ class Settings:
     timeout: float = setting(
         "TIMEOUT",
         number,
-        check=_POSITIVE,
+        check=POSITIVE,
         default=60.0,
         meaning="Seconds of silence from Poe that end a reply. Every piece of the reply starts "
         "the count again.",
@@ -290,7 +309,7 @@ class Settings:
     role_pattern: str = setting(
         "ROLE_PATTERN",
         text,
-        check=_has_role,
+        check=has_role,
         default="||>{role}-",
         meaning="What a label looks like; `{role}` stands for the name of the role.",
     )
@@ -362,6 +381,9 @@ class Settings:
         meaning="The address of the official API, with or without `/v1` at the end.",
     )
 
+    #: The files with secrets that all this was read from: `.env`, `TOKENS_FILE` and the like.
+    files: tuple[Path, ...] = field(default=(), compare=False)
+
     @classmethod
     def from_env(
         cls,
@@ -399,23 +421,12 @@ class Settings:
                 "or TOKENS_CONFIG to a file of accounts.",
             ]
         for name, check in (checks or {}).items():
-            if name in values and name not in problems and (why := _refused(values[name], check)):
+            if name in values and name not in problems and (why := refused(values[name], check)):
                 problems[name] = why
         if problems:
             raise BadSettings(problems)
         # What is not set has the default of its field.
         return cls(
-            **{field.name: values[one.name] for field, one in declared(cls) if one.name in values}
+            **{field.name: values[one.name] for field, one in declared(cls) if one.name in values},
+            files=(*([dotenv] if dotenv.is_file() else []), *files_of_secrets(cls, env)),
         )
-
-
-def _refused(value: Any, check: Callable[[Any], object]) -> list[str]:
-    """Return what *check* finds wrong with *value*, or with each item of a list."""
-    many = isinstance(value, tuple)
-    why = []
-    for place, item in enumerate(value if many else (value,), 1):
-        try:
-            check(item)
-        except ValueError as bad:
-            why.append(f"item {place}: {bad}" if many else str(bad))
-    return why

@@ -37,8 +37,10 @@ class Decoder:
 
     def __init__(self, *, at_most: int = MAX_EVENT) -> None:
         self._at_most = at_most
-        #: The data lines of an event that is not complete.
+        #: The data lines of an event that is not complete, and how many bytes they have; an empty
+        #: line counts as well.
         self._data: list[bytes] = []
+        self._size = 0
         #: The pieces of a line that is not complete. Joined once, when its end comes: joined
         #: piece by piece, a picture of many megabytes would be copied thousands of times.
         self._line: list[bytes] = []
@@ -67,7 +69,7 @@ class Decoder:
         *lines, rest = b"".join((*self._line, piece)).split(b"\n")
         self._line = [rest] if rest else []
         events = self._take(lines)
-        self._held = len(rest) + sum(map(len, self._data))
+        self._held = len(rest) + self._size
         self._check_size()
         return events
 
@@ -88,15 +90,20 @@ class Decoder:
         events = []
         for line in lines:
             if line.startswith(b"data:"):
-                self._data.append(line[6:] if line[5:6] == b" " else line[5:])
+                self._add(line[6:] if line[5:6] == b" " else line[5:])
             elif line == b"data":
-                self._data.append(b"")
+                self._add(b"")
             elif not line and self._data:
                 # An event without any data does not count, by the standard.
                 if event := b"\n".join(self._data):
                     events.append(event)
                 self._data = []
+                self._size = 0
         return events
+
+    def _add(self, line: bytes) -> None:
+        self._data.append(line)
+        self._size += len(line) + 1
 
     def _check_size(self) -> None:
         if self._held > self._at_most:

@@ -337,20 +337,19 @@ def test_no_credential_is_shown_anywhere(write: Write, tmp_path: Path) -> None:
 # ---- the file itself
 
 
-@pytest.mark.parametrize(
-    ("mode", "is_open"), [(0o600, False), (0o640, False), (0o644, True), (0o604, True)]
-)
-def test_a_file_that_anyone_may_read_is_known(mode: int, is_open: bool, write: Write) -> None:
-    """A group may have it: such as that of the service."""
-    path = write("")
-    path.chmod(mode)
+def test_the_files_of_credentials_are_known(write: Write) -> None:
+    """That of accounts, and those that it names: a relative path starts at its folder."""
+    path = write("[[account]]\ncookie_file='a'\n[[account]]\nkey_file='/b'\n[[account]]\nkey='c'\n")
 
-    assert is_open is accounts.is_open_to_others(path)
+    assert [path, path.parent / "a", Path("/b")] == accounts.files(path)
 
 
-def test_a_file_that_is_gone_is_open_to_none(tmp_path: Path) -> None:
-    """What else is wrong with it is said elsewhere."""
-    assert not accounts.is_open_to_others(tmp_path / "gone")
+@pytest.mark.parametrize("text", ["", "account = 1", "[[account]]\nkey_file=1\n", "]"])
+def test_a_file_with_faults_is_a_file_of_credentials_too(text: str, write: Write) -> None:
+    """What is wrong with it is said elsewhere."""
+    path = write(text)
+
+    assert [path] == accounts.files(path)
 
 
 # ---- ids

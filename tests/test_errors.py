@@ -17,9 +17,12 @@ LIMIT, POINTS = "rate_limit_error", "insufficient_quota"
 TABLE = {
     "InvalidRequest": (400, CLIENT, "invalid_value", None, None),
     "RequestTooLarge": (413, CLIENT, "request_too_large", None, None),
+    "RequestTooCostly": (400, CLIENT, "request_too_costly", False, None),
     "InvalidKey": (401, "authentication_error", "invalid_api_key", None, None),
     "RouteNotFound": (404, CLIENT, "not_found", None, None),
     "MethodNotAllowed": (405, CLIENT, "method_not_allowed", None, None),
+    "TooManyStreams": (429, LIMIT, "rate_limit_exceeded", True, None),
+    "ServerBusy": (503, OURS, "server_busy", True, None),
     "NoTokenFree": (429, LIMIT, "rate_limit_exceeded", None, None),
     "NoPointsLeft": (429, POINTS, POINTS, False, None),
     "NoTokenLeft": (502, POE, "upstream_auth", False, None),

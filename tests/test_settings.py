@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from environs import ValidationError
 
+from poe_proxy import environment
 from poe_proxy.environment import number, setting
 from poe_proxy.settings import BadSettings, Settings
 from poe_proxy.upstreams.poe_web.prompts import check_labels
@@ -45,6 +46,21 @@ def problems(*, checks: Any = None, **variables: str) -> dict[str, str]:
 # ---- what is understood
 
 
+def test_the_files_with_secrets_are_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`.env`, and each file that holds a secret alone; not those of a container, nor others."""
+    dotenv, key, tokens, made = (tmp_path / name for name in (".env", "key", "tokens", "made"))
+    dotenv.write_text(f"AUTH_KEY_FILE={key}\n")
+    for file in (key, tokens, made):
+        file.write_text("http://a:b@c:1")
+    monkeypatch.setattr(environment, "is_read_only", lambda path: path == made)
+    settings = read(
+        dotenv, TOKENS_FILE=str(tokens), PROXY_FILE=str(made), POE_WEB_URL_FILE=str(tokens)
+    )
+
+    assert (dotenv, key, tokens) == settings.files
+    assert () == read(Path("no-such-file"), AuthKey="k", TOKENS_FILE="", TOKENS="a").files
+
+
 def test_a_key_and_a_token_are_enough() -> None:
     """Everything else has the default that the documentation names."""
     settings = read(**ENOUGH)
@@ -57,14 +73,15 @@ def test_a_key_and_a_token_are_enough() -> None:
         "api_rate_limit": 500, "api_concurrency": 50, "points_check": 300.0,
         "queue_timeout": 30.0, "queue_size": 200, "attempts": 4, "timeout": 60.0,
         "state_file": None, "state_cookies": True,
-        "max_body_mb": 20.0, "errors_as_text": False, "delete_chats": False,
+        "max_body_mb": 20.0, "max_bodies_mb": 200.0, "max_streams": 2000,
+        "max_work": 0.5, "errors_as_text": False, "delete_chats": False,
         "models": None, "poe_site": None, "proxy": None, "tokens_config": None,
         "poe_web_url": "https://poe.com", "poe_ws_url": None,
         "poe_api_url": "https://api.poe.com", "log_level": "INFO",
     } == {
         field.name: getattr(settings, field.name)
         for field in fields(settings)
-        if field.name not in ("auth_keys", "tokens")
+        if field.name not in ("auth_keys", "tokens", "files")
     }  # fmt: skip
 
 
@@ -98,6 +115,8 @@ def test_every_variable_has_its_place(tmp_path: Path) -> None:
         state_file=tmp_path / "state.sqlite3",
         state_cookies=False,
         max_body_mb=0.5,
+        max_bodies_mb=0.75,
+        max_streams=9,
         errors_as_text=True,
         delete_chats=True,
         models=models,
@@ -129,6 +148,8 @@ def test_every_variable_has_its_place(tmp_path: Path) -> None:
         STATE_FILE=str(tmp_path / "state.sqlite3"),
         STATE_COOKIES="0",
         MAX_BODY_MB="0.5",
+        MAX_BODIES_MB="0.75",
+        MAX_STREAMS="9",
         ERRORS_AS_TEXT="1",
         DELETE_CHATS="1",
         MODELS=str(models),
@@ -455,6 +476,8 @@ def test_all_mistakes_stand_in_one_message() -> None:
         ("QUEUE_TIMEOUT", "-1", "equal to 0"),
         ("TIMEOUT", "0", "greater than 0"),
         ("MAX_BODY_MB", "0", "greater than 0"),
+        ("MAX_BODIES_MB", "0", "greater than 0"),
+        ("MAX_STREAMS", "0", "greater than or equal to 1"),
         ("TOKEN_CONCURRENCY", "0", "equal to 1"),
         ("API_CONCURRENCY", "0", "equal to 1"),
         ("API_RATE_LIMIT", "-1", "equal to 0"),

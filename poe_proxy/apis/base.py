@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Protocol
 
+from poe_proxy.budget import Budget
 from poe_proxy.chat import ChatRequest, Said
 from poe_proxy.errors import PoeProxyError
 
@@ -36,8 +37,11 @@ class Call(Protocol):
 class Api(Protocol):
     """One API that clients speak."""
 
-    def call(self, body: bytes) -> Call:
-        """Read a request. Raises `InvalidRequest`, with the path of the field as `param`."""
+    def call(self, body: bytes | bytearray, budget: Budget) -> Call:
+        """Read a request, which goes on with *budget*.
+
+        Raises `InvalidRequest`, with the path of the field as `param`.
+        """
 
     def failure(self, failure: PoeProxyError) -> bytes:
         """Return the body that reports *failure* in the API's own form."""

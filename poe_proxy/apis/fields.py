@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final, TypeVar
 
 import orjson
 
+from poe_proxy.budget import Budget
 from poe_proxy.errors import InvalidRequest
 
 T = TypeVar("T")
 
+#: The most values that a body may have, lists and objects included. Each becomes an object of some
+#: hundred bytes, so three bytes of body can cost a hundred times as much.
+MAX_VALUES: Final = 500_000
+
 #: With more brackets than this, a JSON text may be deeper than orjson writes.
 _MAY_BE_TOO_DEEP: Final = 200
+#: Bytes that are looked at before others get their turn.
+_SLICE: Final = 262_144
+_BACKSLASHES: Final = re.compile(rb"\\*+")
 
+_SCHEMES: Final = ("https://", "http://", "data:")
 _KIND_NAMES: Final[Mapping[type, str]] = {
     str: "a string", bool: "true or false", int: "an integer", dict: "an object", list: "a list",
 }  # fmt: skip
@@ -26,8 +36,10 @@ def refusal(param: str, message: str, *, missing: bool = False) -> InvalidReques
     )
 
 
-def json_object(body: bytes) -> dict[str, Any]:
+def json_object(body: bytes | bytearray, budget: Budget) -> dict[str, Any]:
     """Return the JSON object in *body*; raises `InvalidRequest` for anything else."""
+    if _has_too_many_values(body, budget):
+        raise too_many("body", f"The body may hold {MAX_VALUES:,} values at most.")
     try:
         data = orjson.loads(body)
     except orjson.JSONDecodeError as bad:
@@ -42,6 +54,56 @@ def json_object(body: bytes) -> dict[str, Any]:
         except TypeError:
             raise refusal("body", "The body is nested too deeply.") from None
     return data
+
+
+def _has_too_many_values(body: bytes | bytearray, budget: Budget) -> bool:
+    """Whether the JSON text *body* has more than `MAX_VALUES` values.
+
+    Known before it is parsed: parsing holds the worker, and memory for all of them.
+    """
+    if _marks(body) <= MAX_VALUES:
+        return False
+    # Texts have commas and brackets, too. Those are not counted: what is outside of strings is
+    # found slice by slice. A slice ends behind what its last backslash escapes.
+    found = at = 0
+    in_string = False
+    while at < len(body) and found <= MAX_VALUES:
+        end = at + _SLICE
+        if run := _BACKSLASHES.match(body, end - 1):
+            end = run.end() + 1
+        piece = body[at:end].replace(b"\\\\", b"").replace(b'\\"', b"")
+        pieces = piece.split(b'"')
+        found += _marks(b"".join(pieces[in_string::2]))
+        in_string ^= len(pieces) % 2 == 0
+        at = end
+        budget.breathe()
+    return found > MAX_VALUES
+
+
+def _marks(text: bytes | bytearray) -> int:
+    """Return the marks in *text* before each of which, or behind, a value stands."""
+    return text.count(b",") + text.count(b"[") + text.count(b"{")
+
+
+def too_many(param: str, message: str) -> InvalidRequest:
+    """Return the refusal of a field with too many items in it."""
+    return InvalidRequest(message, param=param, code="array_above_max_length")
+
+
+def limit_items(given: list[Any], most: int, path: str) -> None:
+    """Refuse the list *given* if it has more than *most* items."""
+    if len(given) > most:
+        raise too_many(path, f"{path} may have {most:,} items at most.")
+
+
+def limit_length(given: str, most: int, path: str) -> None:
+    """Refuse the string *given* if it has more than *most* characters."""
+    if len(given) > most:
+        raise InvalidRequest(
+            f"{path} may have {most:,} characters at most.",
+            param=path,
+            code="string_above_max_length",
+        )
 
 
 def field(data: Mapping[str, Any], name: str, kind: type[T], path: str = "") -> T | None:
@@ -70,9 +132,11 @@ def number(data: Mapping[str, Any], name: str, low: float, high: float) -> float
 
 def address(url: str, path: str) -> str:
     """Return *url*, which must be a URL or a data URI, with its scheme in lower case."""
+    if url.startswith(_SCHEMES):  # nearly always, and it may have many megabytes
+        return url
     # Schemes are case-insensitive (RFC 3986, 3.1); not everything that reads them knows that.
     scheme, _, rest = url.partition(":")
     found = f"{scheme.lower()}:{rest}"
-    if not found.startswith(("https://", "http://", "data:")):
+    if not found.startswith(_SCHEMES):
         raise refusal(path, f"{path} must be an https URL or a data URI.")
     return found

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from poe_proxy.chat import (
     ChatRequest,
@@ -17,13 +18,16 @@ from poe_proxy.chat import (
     ToolCallPart,
     Usage,
 )
-from poe_proxy.shaping.tokenizer import count_prompt, count_text
+from poe_proxy.shaping.prefix import common_length
+from poe_proxy.shaping.tokenizer import count_prompt, count_texts
+
+_ALNUM: Final = re.compile(r"[^\W_]")
 
 
 @dataclass(slots=True)
 class _CallSoFar:
     id: str | None = None
-    name: str = ""
+    name: list[str] = field(default_factory=list)
     arguments: list[str] = field(default_factory=list)
     extra: dict[str, Any] = field(default_factory=dict)
 
@@ -55,7 +59,7 @@ class Transcript:
     def calls(self) -> list[ToolCall]:
         """The tool calls so far, in their order."""
         return [
-            ToolCall(call.id or "", call.name, "".join(call.arguments), call.extra)
+            ToolCall(call.id or "", "".join(call.name), "".join(call.arguments), call.extra)
             for _, call in sorted(self._calls.items())
         ]
 
@@ -83,7 +87,8 @@ class Transcript:
     def _add_call(self, part: ToolCallPart) -> None:
         call = self._calls.setdefault(part.index, _CallSoFar())
         call.id = call.id or part.id
-        call.name += part.name or ""
+        if part.name:
+            call.name.append(part.name)
         call.arguments.append(part.arguments)
         call.extra.update(part.extra)
 
@@ -98,27 +103,14 @@ class Transcript:
         self._text = [text]
         if text.startswith(old):
             return text[len(old) :]
-        same = _common(old, text)
-        differed = any(letter.isalnum() for letter in old[same:])
+        same = common_length(old, text)
+        differed = _ALNUM.search(old, same) is not None
         return f"\n\n{text[same:]}" if text[same:] and differed else text[same:]
 
     def usage(self, chat: ChatRequest) -> Usage:
         """Return the usage as Poe counts it, otherwise our own estimate."""
         if self._usage is not None:
             return self._usage
-        calls = (count_text(call.name + call.arguments) for call in self.calls)
-        return Usage(
-            count_prompt(chat), count_text(self.text) + count_text(self.reasoning) + sum(calls)
-        )
-
-
-def _common(one: str, other: str) -> int:
-    """Return the length of the beginning that both have in common."""
-    low, high = 0, min(len(one), len(other))
-    while low < high:
-        middle = (low + high + 1) // 2
-        if one[:middle] == other[:middle]:
-            low = middle
-        else:
-            high = middle - 1
-    return low
+        calls = (call.name + call.arguments for call in self.calls)
+        said = count_texts((self.text, self.reasoning, *calls), chat.budget)
+        return Usage(count_prompt(chat), said)

@@ -7,15 +7,17 @@ still noted: a cut in that moment must not hit the next request.
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.client import HTTPException, HTTPResponse
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from requests.adapters import HTTPAdapter
 
-from poe_proxy.net.cutting import cut
+from poe_proxy.net.cutting import Handle, cut
 
 if TYPE_CHECKING:
     from urllib3.connection import HTTPConnection as _Urllib3Connection
@@ -25,6 +27,9 @@ else:
 #: Seconds that a connection may lie idle and still be used. What is in between may drop one in
 #: silence, and the fate of a request on such a connection is uncertain.
 KEEP_IDLE: Final = 30.0
+#: The most bytes of an answer's head: status line, headers, and any `100 Continue` before them.
+#: The same holds for what may follow a body in chunks.
+MAX_HEAD: Final = 65_536
 
 
 class User(Protocol):
@@ -55,17 +60,51 @@ def used_by(user: User) -> Iterator[None]:
         _this_thread.user = None
 
 
+class _Lines:
+    """The file of an answer, whose lines are bounded in all until something else is read.
+
+    http.client bounds each line and the number of headers, which leaves six megabytes of them; and
+    neither it nor urllib3 bounds how many heads or trailers come.
+    """
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+        self._held = 0
+
+    def readline(self, limit: int = -1) -> bytes:
+        line: bytes = self._file.readline(limit)
+        self._held += len(line)
+        if self._held > MAX_HEAD:
+            raise HTTPException("a head without an end")
+        return line
+
+    def __getattr__(self, name: str) -> Any:
+        self._held = 0
+        return getattr(self._file, name)
+
+
+class _Answer(HTTPResponse):
+    """An answer whose head is bounded."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.fp: Any = _Lines(self.fp)
+
+
 class Connection(_Urllib3Connection):
     """Mixed into urllib3's connections."""
 
     #: Set by the adapter.
     keep_idle: float = KEEP_IDLE
+    response_class = _Answer
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._idle_since = time.monotonic()
         self._user: User | None = None
         self._is_cut = False
+        #: What it is cut by until it is connected.
+        self._handle: Handle | None = None
         self._lock = threading.Lock()
 
     @property
@@ -76,7 +115,26 @@ class Connection(_Urllib3Connection):
     def connect(self) -> None:
         """Connect, for the user of this thread."""
         self._note_user()
-        super().connect()
+        try:
+            super().connect()
+        finally:
+            with self._lock:
+                handle, self._handle = self._handle, None
+            if handle is not None:
+                handle.close()
+
+    def _new_conn(self) -> socket.socket:
+        sock = super()._new_conn()
+        with self._lock:
+            self._handle = Handle(sock)
+        if self._user is not None:
+            try:
+                # It may have given up while there was nothing to cut.
+                self._user.uses(self)
+            except BaseException:
+                sock.close()
+                raise
+        return sock
 
     def request(self, *args: Any, **options: Any) -> None:
         """Send a request, unless its user objects."""
@@ -94,10 +152,15 @@ class Connection(_Urllib3Connection):
     def cut(self, user: User) -> None:
         """Cut the connection, if *user* still uses it."""
         with self._lock:
-            if self._user is user and self.sock is not None:
+            if self._user is not user:
+                return
+            # With a reset when its thread closes it: a sender blocked by a full window would
+            # not notice a plain end for minutes.
+            if self._handle is not None:
                 self._is_cut = True
-                # With a reset when its thread closes it: a sender blocked by a full window
-                # would not notice a plain end for minutes.
+                self._handle.cut(reset=True)
+            elif self.sock is not None:
+                self._is_cut = True
                 cut(self.sock, reset=True)
 
     def _note_user(self) -> None:
@@ -140,6 +203,10 @@ class Adapter(HTTPAdapter):
         }
 
     def _adapted(self, pool: Any) -> Any:
-        facts = {"keep_idle": self._keep_idle}
-        connection = type("Connection", (Connection, pool.ConnectionCls), facts)
+        connection = adapted(pool.ConnectionCls, self._keep_idle)
         return type("Pool", (pool,), {"ConnectionCls": connection})
+
+
+def adapted(connection: Any, keep_idle: float = KEEP_IDLE) -> Any:
+    """Return the class of urllib3's *connection* with what is added here."""
+    return type("Connection", (Connection, connection), {"keep_idle": keep_idle})

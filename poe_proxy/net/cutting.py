@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import struct
 from contextlib import suppress
@@ -29,3 +30,25 @@ def cut(sock: socket.socket | SSLTransport | None, *, reset: bool = False) -> No
         if reset:
             socket.socket.setsockopt(sock, socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         socket.socket.shutdown(sock, socket.SHUT_RDWR)
+
+
+class Handle:
+    """A second handle on a socket, to cut it by whatever its thread makes of it.
+
+    TLS takes a socket over before its handshake, and gives the new one out only after it: in
+    between there would be nothing to cut.
+    """
+
+    def __init__(self, sock: socket.socket | SSLTransport) -> None:
+        """*sock* is connected. The handle is to be closed, whatever becomes of the socket."""
+        while isinstance(sock, SSLTransport):
+            sock = sock.socket
+        self._twin = socket.socket(fileno=os.dup(sock.fileno()))
+
+    def cut(self, *, reset: bool = False) -> None:
+        """Shut the socket as `cut` does; nothing happens once the handle is closed."""
+        cut(self._twin, reset=reset)
+
+    def close(self) -> None:
+        """Give the handle up; the socket stays as it is."""
+        self._twin.close()

@@ -19,26 +19,42 @@ from python_socks.sync import Proxy as SocksProxy
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from urllib3.util.ssltransport import SSLTransport
 
+from poe_proxy.net.deadline import Deadline
+from poe_proxy.net.pacing import breathe
+
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
 #: The most bytes that a proxy may send before it lets us through.
 _MAX_ANSWER: Final = 16_384
 
 
-def dial(host: str, port: int, *, is_secure: bool, proxy: str | None, timeout: float) -> Any:
-    """Return a connected socket, with TLS if *is_secure*; raises OSError."""
+def dial(host: str, port: int, *, is_secure: bool, proxy: str | None, deadline: Deadline) -> Any:
+    """Return a connected socket, with TLS if *is_secure*; raises OSError.
+
+    It is cut at the *deadline*, and has what is left until then as its time-out.
+    """
     if proxy is None:
-        plain: Any = socket.create_connection((host, port), timeout)
+        plain = _connect(host, port, deadline)
     else:
-        plain = _through(urlsplit(proxy), host, port, timeout)
+        plain = _through(urlsplit(proxy), host, port, deadline)
     try:
-        plain.settimeout(timeout)
+        plain.settimeout(deadline.left())
         return _with_tls(plain, host) if is_secure else plain
     except BaseException:
         plain.close()
         raise
 
 
-def _through(proxy: SplitResult, host: str, port: int, timeout: float) -> Any:
+def _connect(host: str, port: int, deadline: Deadline) -> Any:
+    plain = socket.create_connection((host, port), deadline.left())
+    try:
+        deadline.watch(plain)
+    except BaseException:
+        plain.close()
+        raise
+    return plain
+
+
+def _through(proxy: SplitResult, host: str, port: int, deadline: Deadline) -> Any:
     proxy_host = proxy.hostname or ""
     proxy_port = proxy.port or _DEFAULT_PORTS.get(proxy.scheme, 1080)
     user, password = unquote(proxy.username or ""), unquote(proxy.password or "")
@@ -52,10 +68,16 @@ def _through(proxy: SplitResult, host: str, port: int, timeout: float) -> Any:
             rdns=proxy.scheme == "socks5h",
         )
         try:
-            return socks.connect(host, port, timeout)
+            plain: Any = socks.connect(host, port, deadline.left())
         except (SocksRefusal, SocksTimeout) as failure:
             raise OSError(f"The proxy did not connect ({type(failure).__name__}).") from None
-    plain: Any = socket.create_connection((proxy_host, proxy_port), timeout)
+        try:
+            deadline.watch(plain)
+        except BaseException:
+            plain.close()
+            raise
+        return plain
+    plain = _connect(proxy_host, proxy_port, deadline)
     try:
         if proxy.scheme == "https":
             plain = _with_tls(plain, proxy_host)
@@ -73,14 +95,15 @@ def _tunnel(proxy: Any, host: str, port: int, login: str | None) -> None:
     if login is not None:
         lines.append(f"Proxy-Authorization: Basic {base64.b64encode(login.encode()).decode()}")
     proxy.sendall("\r\n".join([*lines, "", ""]).encode())
-    answer = b""
+    answer = bytearray()
     while not answer.endswith(b"\r\n\r\n"):
         # Byte by byte: what follows is no longer the proxy's.
         one = proxy.recv(1)
         if not one or len(answer) > _MAX_ANSWER:
             raise OSError("The proxy broke off.")
         answer += one
-    status = answer.split(b" ", 2)[1:2]
+        breathe()
+    status = bytes(answer).split(b" ", 2)[1:2]
     if status != [b"200"]:
         shown = status[0][:3].decode("ascii", "replace") if status else "nonsense"
         raise OSError(f"The proxy did not connect ({shown}).")

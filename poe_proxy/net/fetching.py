@@ -38,12 +38,17 @@ from urllib3.util import Url, parse_url
 from poe_proxy.errors import InvalidRequest
 from poe_proxy.net import filenames
 from poe_proxy.net.background import Background
-from poe_proxy.net.cutting import cut
+from poe_proxy.net.connections import Connection, adapted, used_by
+from poe_proxy.net.pacing import breathe
 
 MAX_BYTES: Final = 20_000_000
 #: Seconds for the whole fetch, name and redirects included.
 TIMEOUT: Final = 30.0
 MAX_REDIRECTS: Final = 3
+#: Characters of a URL, of one that is redirected to as well.
+MAX_URL: Final = 8192
+#: Characters of a header that gives the file's name.
+_MAX_DISPOSITION: Final = 1000
 
 #: Addresses of a name that are tried, one after the other.
 _MAX_ADDRESSES: Final = 3
@@ -131,8 +136,12 @@ class Fetcher:
         return fetching.result()
 
 
+class _GivenUp(Exception):
+    """The file is not wanted any more."""
+
+
 class _Job:
-    """One fetch."""
+    """One fetch, and the user of its connections."""
 
     def __init__(self, limits: Fetcher, manager: Any, url: str, seconds: float) -> None:
         self._limits = limits
@@ -140,19 +149,32 @@ class _Job:
         self._url = url
         self._seconds = seconds
         self._until = time.monotonic() + seconds
-        self._connection: Any = None
+        self._connection: Connection | None = None
+        self._is_given_up = False
 
     def run(self) -> Fetched:
         """Return the file; raises `InvalidRequest`."""
         try:
-            return self._follow(self._url)
+            with used_by(self):
+                return self._follow(self._url)
         finally:
             self._manager.clear()
 
     def cut(self) -> None:
         """Stop the thread of `run` from waiting."""
-        self._until = 0.0
-        cut(getattr(self._connection, "sock", None))
+        self._is_given_up = True
+        if self._connection is not None:
+            self._connection.cut(self)
+
+    def uses(self, connection: Connection) -> None:
+        """Note the *connection* that `cut` is to cut."""
+        self._connection = connection
+        self.goes_out()
+
+    def goes_out(self) -> None:
+        """Raise if the file is not wanted any more."""
+        if self._is_given_up:
+            raise _GivenUp
 
     def _follow(self, url: str) -> Fetched:
         for _ in range(1 + MAX_REDIRECTS):
@@ -178,7 +200,8 @@ class _Job:
                 # The certificate is requested and checked by name.
                 {"server_hostname": host},
             )
-            self._remember_connections_of(pool)
+            # So that `cut` finds them.
+            pool.ConnectionCls = adapted(type(pool).ConnectionCls)
             try:
                 return pool.urlopen(
                     "GET",
@@ -212,16 +235,6 @@ class _Job:
             _refuse("does not lead to a public address")
         return addresses
 
-    def _remember_connections_of(self, pool: Any) -> None:
-        """Make *pool* leave the connection that it opens where `cut` finds it."""
-        make = type(pool).ConnectionCls
-
-        def remember(*args: Any, **options: Any) -> Any:
-            self._connection = make(*args, **options)
-            return self._connection
-
-        pool.ConnectionCls = remember
-
     def _read(self, target: Url, answer: Any) -> Fetched:
         if answer.status != 200:
             _refuse(f"was answered with status {answer.status}")
@@ -235,6 +248,7 @@ class _Job:
                 if len(data) > self._limits.max_bytes:
                     _refuse(f"is larger than {self._limits.max_bytes / 1e6:g} MB")
                 self._left()
+                breathe()
         except HTTPError:
             self._left()
             _refuse("broke off while it was read")
@@ -248,7 +262,7 @@ class _Job:
     def _left(self) -> float:
         """Return the seconds that are left."""
         left = self._until - time.monotonic()
-        if left <= 0:
+        if self._is_given_up or left <= 0:
             _refuse(f"took longer than {self._seconds:g} seconds")
         return left
 
@@ -263,6 +277,8 @@ def _manager(proxy: str | None, trust: ssl.SSLContext) -> Any:
 
 
 def _parsed(url: str) -> Url:
+    if len(url) > MAX_URL:
+        _refuse(f"has more than {MAX_URL} characters")
     try:
         target = parse_url(url)
     except LocationValueError:
@@ -277,7 +293,9 @@ def _parsed(url: str) -> Url:
 def _filename(target: Url, headers: Mapping[str, str]) -> str:
     """Return the name that the server gives, or the last part of the path."""
     given = Message()
-    given["Content-Disposition"] = headers.get("Content-Disposition", "")
+    disposition = headers.get("Content-Disposition", "")
+    if len(disposition) <= _MAX_DISPOSITION:  # reading it takes the square of its length
+        given["Content-Disposition"] = disposition
     name = given.get_filename() or unquote(target.path or "")
     return filenames.tidy(name, instead="_", at_most=_MAX_NAME) or "file"
 

@@ -11,6 +11,8 @@ from typing import Final
 
 #: Nothing rests for longer than this, whatever a header says.
 A_DAY: Final = 86_400.0
+#: The most characters of a value that makes sense.
+_LONGEST: Final = 100
 
 
 def seconds(value: str | None, now: Callable[[], float] = time.time) -> float | None:
@@ -18,7 +20,7 @@ def seconds(value: str | None, now: Callable[[], float] = time.time) -> float | 
 
     *now* is the time of day, for a value that gives a date.
     """
-    if value is None:
+    if value is None or len(value) > _LONGEST:
         return None
     try:
         wait = float(value)

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from flask import Flask
 
 from poe_proxy.server import hooks, pages, routes
+from poe_proxy.server.admission import giving_back
 from poe_proxy.server.middleware import real_callers, tidy_paths
 from poe_proxy.server.services import Services
 
@@ -20,7 +21,8 @@ class Application(Flask):
         routes.register(self)
         self.register_blueprint(pages.bp)
         hooks.register(self)
-        self.wsgi_app = real_callers(tidy_paths(self.wsgi_app), proxies)  # type: ignore[method-assign]  # Flask's own idiom
+        beneath = real_callers(tidy_paths(self.wsgi_app), proxies)
+        self.wsgi_app = giving_back(beneath)  # type: ignore[method-assign]  # Flask's own idiom
 
     def serve(self, services: Services) -> None:
         """Answer with *services* from the next request on."""

@@ -2,25 +2,65 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from typing import Final
 
 from flask import g, request
 
-from poe_proxy.errors import InvalidRequest, RequestTooLarge
+from poe_proxy.budget import Budget, OutOfBudget, TooBusy
+from poe_proxy.errors import (
+    InvalidRequest,
+    PoeProxyError,
+    RequestTooCostly,
+    RequestTooLarge,
+    ServerBusy,
+)
+from poe_proxy.server.admission import RETRY_AFTER, held
 from poe_proxy.server.client_socket import ClientGone, ClientSocket
+from poe_proxy.server.connection import PIECE
+from poe_proxy.server.services import services
 
 #: Seconds that a client may take to send its body.
 BODY_TIMEOUT: Final = 60.0
+#: Bytes that must come within so many seconds, or the body ends by then: what trickles would hold
+#: its memory for a minute.
+PACE: Final = 10_000
+PACE_TIME: Final = 10.0
 
 #: The most bytes of an unread body that are left for the server to drain, to keep the connection.
 MAX_UNREAD: Final = 65_536
 
 
-def read_body(client: ClientSocket, limit: int) -> bytes:
-    """Return the body of the request at hand, *limit* bytes at most.
+class Patience:
+    """How long a client may take for its body: `BODY_TIMEOUT` in all, and never less than `PACE`
+    in `PACE_TIME`."""
 
-    Raises `InvalidRequest` for a body that is too large, compressed or incomplete, and
-    `ClientGone` if it did not arrive in time.
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._end = clock() + BODY_TIMEOUT
+        self._due = clock() + PACE_TIME
+        self._came = 0
+
+    def left(self) -> float:
+        """Return the seconds that its next bytes may take from now on; 0 or less: it is over."""
+        return min(self._end, self._due) - self._clock()
+
+    def came(self, size: int) -> None:
+        """Count *size* bytes that have come."""
+        self._came += size
+        if self._came >= PACE:
+            self._came = 0
+            self._due = self._clock() + PACE_TIME
+
+
+def read_body(client: ClientSocket, limit: int, budget: Budget) -> bytearray:
+    """Return the body of the request at hand, *limit* bytes at most; it counts among all bodies
+    until the answer is closed. Reading it costs *budget*.
+
+    Raises `InvalidRequest` for a body that is too large, too costly, compressed or incomplete,
+    `ServerBusy` if there is no room for it beside all others, and `ClientGone` if it did not arrive
+    in time.
     """
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise InvalidRequest("The body must not be compressed (Content-Encoding).", param="body")
@@ -28,23 +68,48 @@ def read_body(client: ClientSocket, limit: int) -> bytes:
     if length is not None and length > limit:
         raise too_large(limit)
     try:
-        with client.deadline(BODY_TIMEOUT):
-            # One byte more than is allowed shows that a body is too large.
-            body = (
-                request.stream.read(limit + 1) if length is None else request.get_data(cache=False)
-            )
-    except OSError:  # the connection broke, or was cut because the body took too long
+        with client.receiving(budget, Patience()), budget.work("reading the body"):
+            body = _read(length, limit, budget)
+    except PoeProxyError:
+        raise
+    except OSError:  # the connection broke, or the body took too long
+        client.cut()
         raise ClientGone from None
+    except TooBusy:
+        raise ServerBusy(
+            "Too many requests at a time are costly to read; try again in a few seconds.",
+            retry_after=RETRY_AFTER,
+        ) from None
+    except OutOfBudget:
+        raise RequestTooCostly(
+            "The body takes too long to read: it comes in too many chunks.", param="body"
+        ) from None
     except Exception:
         # gunicorn found an invalid chunk; what follows cannot be read.
-        client.stop_reading()
-        g.has_read_body = True
+        client.close_after_answer()
         raise InvalidRequest("The body is not framed as HTTP demands.", param="body") from None
     if len(body) > limit:
         raise too_large(limit)
     if length is not None and len(body) < length:
         raise InvalidRequest("The body ended before its Content-Length.", param="body")
     g.has_read_body = True
+    return body
+
+
+def _read(length: int | None, limit: int, budget: Budget) -> bytearray:
+    share = services().admission.bodies.share(held(request.environ))
+    # Rather now than when most of it has come.
+    share.check(length or 0)
+    body = bytearray()
+    # One byte more than is allowed shows that a body is too large.
+    end = limit + 1 if length is None else length
+    while len(body) < end:
+        piece = request.stream.read(min(PIECE, end - len(body)))
+        if not piece:
+            break
+        share.grow(len(piece))
+        body += piece
+        budget.breathe()
     return body
 
 
@@ -55,10 +120,20 @@ def too_large(limit: int) -> RequestTooLarge:
     )
 
 
-def leaves_body_unread() -> bool:
-    """Whether the request at hand has a body that was not read and is not a short one."""
+def leave_unread(client: ClientSocket) -> bool:
+    """Decide what becomes of a body of the request at hand that was not read; to be called before
+    the answer is sent. Return whether the connection ends with it.
+
+    A short one is drained. Of any other nothing more is read: that would cost everybody else's
+    time; nor what comes behind it, be it the next request.
+    """
     if getattr(g, "has_read_body", False):
         return False
-    if request.content_length is None:
-        return "HTTP_TRANSFER_ENCODING" in request.environ
-    return request.content_length > MAX_UNREAD
+    length = request.content_length or 0
+    # What waits for a `100 Continue` may come, or not.
+    is_known = "HTTP_TRANSFER_ENCODING" not in request.environ and not client.awaits_go_on()
+    if is_known and length <= MAX_UNREAD:
+        client.leave(length)
+        return False
+    client.close_after_answer()
+    return True

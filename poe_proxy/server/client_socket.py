@@ -1,8 +1,8 @@
-"""The client socket beneath WSGI: is the client still there, and does its body arrive?
+"""The client socket beneath WSGI: is the client still there, and what becomes of its connection?
 
-gunicorn notices that a client has left only when it writes to it, and waits for ever for a slow
-body and for a client that has stopped reading. No setting changes that, so it is done here, except
-for servers that do not hand out their socket, and for TLS sockets, which cannot be peeked.
+gunicorn notices that a client has left only when it writes to it. No setting changes that, so it
+is done here, except for servers that do not hand out their socket, and for TLS sockets, which
+cannot be peeked.
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ from __future__ import annotations
 import select
 import socket
 import ssl
-import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
+from poe_proxy.budget import Budget
 from poe_proxy.net.cutting import cut
+from poe_proxy.server.connection import Connection, Patience
 
 
 class ClientGone(Exception):
@@ -27,6 +28,7 @@ class ClientSocket:
 
     def __init__(self, environ: Mapping[str, Any]) -> None:
         self._socket: socket.socket | None = environ.get("gunicorn.socket")
+        self._connection = self._socket if isinstance(self._socket, Connection) else None
 
     def is_gone(self) -> bool:
         """Whether the client has hung up. Does not wait, and consumes nothing."""
@@ -39,37 +41,41 @@ class ClientSocket:
         except (OSError, ValueError):  # ValueError: closed on our side
             return True
 
-    def limit_writes(self, seconds: float) -> None:
-        """Make a write fail once the client has taken nothing for *seconds*.
-
-        A client that stays but does not read, or that fell off the network, would otherwise
-        hold an account for ever. Only Linux has this, and only for TCP.
-        """
-        if self._socket is not None and hasattr(socket, "TCP_USER_TIMEOUT"):
-            with suppress(OSError):
-                self._socket.setsockopt(
-                    socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(1000 * seconds)
-                )
-
     def cut(self) -> None:
         """Cut the connection: what the client still sends will not be read."""
         # With a reset when gunicorn closes it: a client that is still sending would otherwise
         # wait a minute for a window that never opens, and not read its answer.
         cut(self._socket, reset=True)
 
-    def stop_reading(self) -> None:
-        """Read nothing more from the client; what is sent to it still arrives."""
-        if self._socket is not None:
-            with suppress(OSError):
-                self._socket.shutdown(socket.SHUT_RD)
+    # ---- what only a `Connection` can do; for any other server it is left undone
 
-    @contextmanager
-    def deadline(self, seconds: float) -> Iterator[None]:
-        """Cut the connection if the block, which reads from it, takes longer than *seconds*."""
-        timer = threading.Timer(seconds, self.cut)
-        timer.daemon = True
-        timer.start()
-        try:
-            yield
-        finally:
-            timer.cancel()
+    def has_key(self) -> None:
+        """Note that the request brings a key. Raises `ServerBusy` if too many do at a time."""
+        if self._connection is not None:
+            self._connection.has_key()
+
+    def close_after_answer(self) -> None:
+        """Let the answer say `Connection: close`, and read nothing that comes behind the request.
+
+        To be called before the answer is sent.
+        """
+        if self._connection is not None:
+            self._connection.close_after_answer()
+
+    def awaits_go_on(self) -> bool:
+        """Whether the client holds its body back until it is asked for."""
+        return self._connection is not None and self._connection.awaits_go_on
+
+    def leave(self, unread: int) -> None:
+        """Note that so many bytes of the body are left *unread*, for the server to drain."""
+        if self._connection is not None:
+            self._connection.leave(unread)
+
+    def receiving(self, budget: Budget, patience: Patience) -> AbstractContextManager[None]:
+        """Read a body within the block: what comes costs *budget*, and *patience* must last.
+
+        Reading raises an `OSError` once *patience* is over.
+        """
+        if self._connection is None:
+            return nullcontext()
+        return self._connection.receiving(budget, patience)

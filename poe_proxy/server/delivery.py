@@ -11,17 +11,17 @@ from typing import Final
 from flask import Response, g, request
 
 from poe_proxy.apis.base import Api, Call
+from poe_proxy.budget import Budget, OutOfBudget
 from poe_proxy.chat import Done, Idle, ReplyEvent, Said, Waiting
-from poe_proxy.errors import PoeProxyError, UpstreamInterrupted
+from poe_proxy.errors import PoeProxyError, RequestTooCostly, UpstreamInterrupted
+from poe_proxy.server.admission import held
 from poe_proxy.server.bodies import read_body
 from poe_proxy.server.client_socket import ClientGone, ClientSocket
 from poe_proxy.server.failures import internal_error
 from poe_proxy.server.services import services
+from poe_proxy.server.watchdog import note_body
 
 log = logging.getLogger(__name__)
-
-#: Seconds after which a client that takes nothing of its answer is given up.
-WRITE_TIMEOUT: Final = 60.0
 
 #: The most seconds between two checks that the client is still there.
 CHECK_EVERY: Final = 0.5
@@ -42,8 +42,9 @@ def deliver(api: Api) -> Response:
     """
     g.api = api
     client = ClientSocket(request.environ)
-    client.limit_writes(WRITE_TIMEOUT)
-    call = api.call(read_body(client, services().max_body))
+    budget = Budget(services().max_work)
+    services().admission.answers.begin(held(request.environ))
+    call = _read(api, read_body(client, services().max_body, budget), budget)
     g.model = call.chat.model
     events = services().gateway.reply(call.chat, client=g.client, streams=call.streams)
     parts = answer(call, events, client)
@@ -51,7 +52,27 @@ def deliver(api: Api) -> Response:
     first = next(parts)
     if not call.streams:
         parts.close()
-        return Response(first, content_type="application/json")
+        response = Response(first, content_type="application/json")
+    else:
+        response = _stream(parts)
+    if budget.unchecked:
+        # What is given up later in a stream is only in the log.
+        response.headers["x-unchecked"] = ", ".join(budget.unchecked)
+    return response
+
+
+def _read(api: Api, body: bytes | bytearray, budget: Budget) -> Call:
+    note_body(body)
+    try:
+        with budget.work("reading a request", size=len(body)):
+            return api.call(body, budget)
+    except OutOfBudget:
+        raise RequestTooCostly(
+            "It takes too long to read the body: it holds too much.", param="body"
+        ) from None
+
+
+def _stream(parts: Generator[bytes, None, None]) -> Response:
     response = Response(parts, content_type="text/event-stream; charset=utf-8")
     response.headers["Cache-Control"] = "no-cache"
     response.headers["X-Accel-Buffering"] = "no"  # nginx would hold frames back

@@ -57,7 +57,7 @@ def http_error_response(error: HTTPException) -> Response:
     match error.code:
         case 404:
             failure: PoeProxyError = RouteNotFound(
-                f"There is no {request.method} {for_log(request.path)} here. "
+                f"There is no {request.method} {_shown(request.path)} here. "
                 "Chat is POST /v1/chat/completions; models are GET /v1/models."
             )
         case 405:
@@ -84,6 +84,6 @@ def internal_error(bug: Exception) -> InternalError:
     return InternalError(f"A fault of the proxy; its log has the details under {where}.")
 
 
-def for_log(text: str) -> str:
-    """Return *text* from outside, truncated and escaped for a line of the log."""
+def _shown(text: str) -> str:
+    """Return *text* from outside, cut and escaped for a sentence of an answer."""
     return text[:100].encode("unicode_escape").decode("ascii")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import _thread
 import errno
 import gc
+import logging
 import os
 import secrets
 import signal
@@ -19,10 +20,14 @@ from pathlib import Path
 from types import FrameType
 from typing import Final, Protocol
 
+from poe_proxy import logs
 from poe_proxy.apis.openai_error import error_body
 from poe_proxy.errors import InternalError, InvalidRequest
 from poe_proxy.net.background import Background
 from poe_proxy.pool.store.holding import StateInUse, hold
+from poe_proxy.server import watchdog
+from poe_proxy.server.connection import Connection
+from poe_proxy.server.connections import affordable, raise_descriptors
 from poe_proxy.server.pages import WORKER
 
 #: Seconds for closing the accounts: up to five until their bots are stopped at Poe, and next to
@@ -50,6 +55,7 @@ class Config(Protocol):
     """gunicorn's settings; each process has its own copy."""
 
     workers: int
+    worker_connections: int
     #: Where it listens: host and port, or the path of a Unix socket.
     address: Sequence[tuple[str, int] | str]
     #: Seconds.
@@ -74,6 +80,9 @@ class Worker(Protocol):
 
     cfg: Config
     log: Log
+    alive: bool
+
+    def notify(self) -> None: ...
 
     def handle_usr1(self, number: int, frame: FrameType | None, /) -> None: ...
 
@@ -106,7 +115,12 @@ def _forms(network: str) -> list[str]:
 
 
 def on_starting(server: Arbiter) -> None:
-    """Exit with one line if something would go wrong later."""
+    """Exit with one line if something would go wrong later.
+
+    gunicorn's log, which repeats what is wrong with a request, is written as ours from now on.
+    """
+    for name in ("gunicorn.error", "gunicorn.access"):
+        logs.adopt(logging.getLogger(name))
     if server.cfg.workers > 1:
         sys.exit(
             f"poe-proxy serves with one worker, and {server.cfg.workers} were asked for "
@@ -114,12 +128,28 @@ def on_starting(server: Arbiter) -> None:
             "live in the process: each further worker would spend every limit again, and Poe "
             "would see it. One worker serves hundreds of streams; set WEB_CONCURRENCY=1."
         )
+    _fit_connections(server)
     if "LISTEN_FDS" in os.environ or "GUNICORN_PID" in os.environ:
         return  # the socket is already open
     for host, port in (one for one in server.cfg.address if isinstance(one, tuple)):
         if _is_taken(host, port):
             # gunicorn would try five times first.
             sys.exit(f"Port {port} is taken; stop what listens there, or set PORT to another.")
+
+
+def _fit_connections(server: Arbiter) -> None:
+    """Have no more connections than there are descriptors for them."""
+    wanted, descriptors = server.cfg.worker_connections, raise_descriptors()
+    number = affordable(wanted, descriptors)
+    if number < wanted:
+        server.cfg.set("worker_connections", number)
+        server.log.warning(
+            "Only %d connections at a time, not %d: this process may have no more than %d "
+            "descriptors (ulimit -n, LimitNOFILE).",
+            number,
+            wanted,
+            descriptors,
+        )
 
 
 def hold_state(path: Path | None) -> None:
@@ -203,6 +233,19 @@ def worker_int(worker: Worker) -> None:
     time.sleep(INTERRUPT_TIME)
 
 
+def worker_abort(worker: Worker) -> None:
+    """End the request that has held the worker up for `timeout` seconds, and go on.
+
+    gunicorn calls this in the handler of SIGABRT, and ends the worker if it returns.
+    """
+    watchdog.end_stuck_request(worker, sys._getframe(2))  # beneath gunicorn's handler
+
+
+def child_exit(server: Arbiter, worker: Worker) -> None:
+    """Say in which request a worker was stuck, if it had to be killed; the master calls this."""
+    watchdog.blame(server.log)
+
+
 def worker_exit(server: Arbiter, worker: Worker) -> None:
     """Stop what is still at work at Poe, and give back what is kept between requests.
 
@@ -249,6 +292,9 @@ def write_error(sock: socket.socket, status: int, reason: str, message: str) -> 
         sock.sendall(head.encode("latin-1") + body)
     finally:
         sock.setblocking(True)
+    if isinstance(sock, Connection):
+        sock.close_after_answer()
+        sock.part()
 
 
 # ----

@@ -11,13 +11,12 @@ from typing import Final
 from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 
-from poe_proxy import logs
+from poe_proxy import flight, logs
 from poe_proxy.errors import PoeProxyError
 from poe_proxy.server import failures
 from poe_proxy.server.access import check_key
-from poe_proxy.server.bodies import leaves_body_unread
+from poe_proxy.server.bodies import leave_unread
 from poe_proxy.server.client_socket import ClientGone, ClientSocket
-from poe_proxy.server.failures import for_log
 from poe_proxy.server.services import services
 
 log = logging.getLogger(__name__)
@@ -27,7 +26,7 @@ OPEN: Final = "pages"
 
 _EXPOSED: Final = ", ".join(
     [
-        "x-request-id", "retry-after", "x-should-retry",
+        "x-request-id", "retry-after", "x-should-retry", "x-unchecked",
         *(
             f"x-ratelimit-{what}-{of}"
             for what in ("limit", "remaining", "reset")
@@ -49,7 +48,10 @@ def register(app: Flask) -> None:
 
 
 def _begin() -> Response | None:
-    logs.request_id.set(f"req_{secrets.token_hex(12)}")
+    request_id = f"req_{secrets.token_hex(12)}"
+    logs.request_id.set(request_id)
+    route = request.url_rule.rule if request.url_rule else "an unknown path"
+    flight.current.set(flight.Flight(request_id, f"{request.method} {route}"))
     g.began = time.monotonic()
     if request.method == "OPTIONS":
         nothing = Response(status=204)
@@ -57,6 +59,7 @@ def _begin() -> Response | None:
         return nothing
     if request.endpoint is not None and request.blueprint != OPEN:
         g.client = check_key(request, services().auth_keys)
+        ClientSocket(request.environ).has_key()
     return None
 
 
@@ -71,20 +74,19 @@ def _finish(response: Response) -> Response:
         response.headers["Access-Control-Allow-Methods"] = "GET, HEAD, POST, OPTIONS"
         response.headers["Access-Control-Allow-Headers"] = wanted
         response.headers["Access-Control-Max-Age"] = "86400"
-    if leaves_body_unread():
-        # gunicorn would read the rest of it as fast as it comes, while all other requests wait.
-        response.call_on_close(ClientSocket(request.environ).cut)
-        response.headers["Connection"] = "close"
+    if leave_unread(ClientSocket(request.environ)):
+        response.headers["Connection"] = "close"  # gunicorn says it by itself, and drops ours
     model = getattr(g, "model", None)
     code = getattr(g, "failure_code", None)
     log.info(
-        "%s %s %s %d %.0f ms%s%s",
+        # Cut here too, so that what comes behind a long path or name is still in the line.
+        "%.50s %.20s %.100s %d %.0f ms%s%s",
         request.remote_addr or "-",
         request.method,
-        for_log(request.path),
+        request.path,
         response.status_code,
         1000 * (time.monotonic() - g.began),
-        f" model={for_log(model)}" if model else "",
+        f" model={model[:100]}" if model else "",
         f" code={code}" if code else "",
     )
     return response

@@ -6,9 +6,12 @@ import re
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from ipaddress import ip_address, ip_network
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 WsgiApp: TypeAlias = Callable[..., Any]
+
+#: The most addresses of X-Forwarded-For that are looked at.
+MAX_HOPS: Final = 32
 
 
 def tidy_paths(app: WsgiApp) -> WsgiApp:
@@ -42,7 +45,8 @@ def real_callers(app: WsgiApp, proxies: Iterable[str]) -> WsgiApp:
     def called(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
         environ["REMOTE_ADDR"] = _unmapped(environ.get("REMOTE_ADDR", ""))
         forwarded = environ.get("HTTP_X_FORWARDED_FOR")
-        hops = forwarded.split(",") if forwarded else []
+        # The last ones: each of ours adds one, and a stranger may send thousands.
+        hops = forwarded.rsplit(",", MAX_HOPS)[-MAX_HOPS:] if forwarded else []
         # Hop by hop from the nearest, for as long as the last one may be believed.
         with suppress(ValueError):
             while hops and is_ours(environ["REMOTE_ADDR"]):

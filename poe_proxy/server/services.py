@@ -9,8 +9,10 @@ from typing import Any
 from flask import current_app
 
 from poe_proxy.apis.base import Api
+from poe_proxy.budget import SECONDS
 from poe_proxy.gateway import Gateway
 from poe_proxy.pool.balances import Balance
+from poe_proxy.server.admission import Admission
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +30,10 @@ class Services:
     auth_keys: tuple[str, ...] = field(repr=False)
     #: The most bytes that a body may have.
     max_body: int
+    #: Seconds of computing for one request.
+    max_work: float = SECONDS
+    #: What all requests together may hold.
+    admission: Admission = field(default_factory=Admission)
     #: The APIs by the names of their views; `chat_completions` is used for all other routes.
     apis: Mapping[str, Api]
     #: Reads the settings anew, for the next requests; replies under way go on. A mistake in them

@@ -9,10 +9,12 @@ bot once, with what is wrong about it. Tool calls pass: only a final text has a 
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any, Final
 
+from poe_proxy.budget import Budget
 from poe_proxy.chat import (
     ChatRequest,
     Done,
@@ -23,15 +25,17 @@ from poe_proxy.chat import (
     ToolCallPart,
 )
 from poe_proxy.errors import AnswerUnusable
-from poe_proxy.shaping.loose_json import Nesting, read, write
+from poe_proxy.shaping import schemas
+from poe_proxy.shaping.json_search import find_values
+from poe_proxy.shaping.loose_json import read, write
 from poe_proxy.shaping.pipeline import Ask
 from poe_proxy.shaping.reask import Objection, instructed, reask
 from poe_proxy.shaping.schemas import Schema, Violation
 
-#: The most characters that are read to find JSON in an answer with chatter around it. A value
-#: may begin at each bracket and reach to the end; a text made of brackets must not hold up all
-#: other requests.
-MAX_READ: Final = 1_000_000
+#: The most values in an answer with chatter around them that are looked at, the last ones; and of
+#: all candidates the most that are checked.
+MAX_CANDIDATES: Final = 100
+MAX_CHECKED: Final = 20
 
 
 def json_reply(
@@ -46,7 +50,7 @@ def json_reply(
     Raises `InvalidRequest` for an invalid schema, and `AnswerUnusable` with the code
     `invalid_json_answer` for a bot that twice does not answer as it should.
     """
-    form = _Form.of(wanted)
+    form = _Form.of(wanted, chat.budget)
     instruction = form.instruction(with_tools=bool(chat.tools))
     asked = replace(chat, messages=instructed(chat.messages, instruction), stop=())
 
@@ -58,20 +62,24 @@ def json_reply(
             code="invalid_json_answer",
         )
 
-    yield from reask(ask, asked, lambda: _Judge(form), unusable)
+    yield from reask(ask, asked, lambda: _Judge(form, wanted.path), unusable)
 
 
 class _Judge:
     """Holds an answer's text back until it is complete, and takes the JSON out of it."""
 
-    def __init__(self, form: _Form) -> None:
+    def __init__(self, form: _Form, field: str) -> None:
         self.objection: Objection | None = None
+        self.field = field
         self._form = form
         self._pieces: list[str] = []
         self._has_called = False
+        self._has_given_up = False
 
     def feed(self, event: ReplyEvent) -> Iterable[ReplyEvent]:
         """See `Stage`."""
+        if self._has_given_up:
+            return (event,)
         match event:
             case Text(text):
                 self._pieces.append(text)
@@ -84,6 +92,13 @@ class _Judge:
             case Done() if not self._has_called:
                 return *self._answer(event), event
         return (event,)
+
+    def give_up(self) -> Iterable[ReplyEvent]:
+        """See `Stage`."""
+        self._has_given_up = True
+        text = "" if self._has_called else "".join(self._pieces)
+        self._pieces = []
+        return (Text(text),) if text else ()
 
     def _answer(self, done: Done) -> Iterator[Text]:
         text = "".join(self._pieces)
@@ -112,12 +127,15 @@ class _Form:
     #: None: any object will do.
     schema: Schema | None
     description: str
+    budget: Budget
 
     @classmethod
-    def of(cls, wanted: JsonWanted) -> _Form:
+    def of(cls, wanted: JsonWanted, budget: Budget) -> _Form:
         """Read it. Raises `InvalidRequest`."""
-        schema = None if wanted.schema is None else Schema.of(wanted.schema, wanted.schema_path)
-        return cls(schema, wanted.description or "")
+        schema = None
+        if wanted.schema is not None:
+            [schema] = schemas.read([(wanted.schema, wanted.schema_path)], budget)
+        return cls(schema, wanted.description or "", budget)
 
     def instruction(self, *, with_tools: bool) -> str:
         """What is added to the system message."""
@@ -136,16 +154,15 @@ class _Form:
         return "\n".join(lines)
 
     def find(self, text: str) -> str | Violation:
-        """Return the first candidate in *text* that fits, or what is wrong."""
+        """Return the first candidate in *text* that fits, or what is wrong.
+
+        Raises `OutOfBudget`.
+        """
         empty = ""
         nearest: tuple[int, Violation] | None = None
-        for found in _candidates(text):
-            try:
-                value, strict = read(found)
-                found = found if strict else write(value)
-            except ValueError:
-                continue
-            violation = self._violation(value)
+        candidates = _candidates(text, self.budget.breathe)
+        for value, found in islice(candidates, MAX_CHECKED):
+            violation = self._violation(value, found)
             if violation is None:
                 if value not in ({}, []):
                     return found
@@ -159,9 +176,9 @@ class _Form:
             return nearest[1]
         return Violation("there is no complete JSON in it.", "not JSON")
 
-    def _violation(self, value: Any) -> Violation | None:
+    def _violation(self, value: Any, text: str) -> Violation | None:
         if self.schema is not None:
-            return self.schema.violation(value)
+            return self.schema.violation(text, self.budget)
         if not isinstance(value, dict):
             return Violation("it is JSON, but not a JSON object.", "not a JSON object")
         return None
@@ -176,33 +193,32 @@ def _begun(text: str) -> str:
     return text[start.start() :] if start else text.strip()
 
 
-def _candidates(text: str) -> Iterator[str]:
-    """Yield the parts of *text* that may be JSON: all of it, the content of a fence, brackets.
+def _candidates(text: str, breathe: Callable[[], None]) -> Iterator[tuple[Any, str]]:
+    """Yield the JSON values in *text*, each with its own text, and none of them twice.
 
-    The last bracket comes first, because examples and thoughts may come before the answer.
+    First comes all of it, then the content of a fence, then what stands in brackets. Of that the
+    last comes first, because examples and thoughts may come before the answer.
     """
     whole = text.strip()
-    yield whole
+    alone = [whole]
     if fenced := re.fullmatch(r"```[\w-]*+\s*+(.*)```", whole, re.DOTALL):
-        yield fenced[1].strip()
-    values: list[str] = []
-    at = read_so_far = 0
-    while read_so_far < MAX_READ and (start := _BRACKET.search(text, at)):
-        at = start.end()
-        end = Nesting().end(text, start.start())
-        read_so_far += (end or len(text)) - start.start()
-        if end is not None:
-            found = text[start.start() : end]
-            values.append(found)
-            # What is inside a value is not an answer of its own.
-            if _is_json(found):
-                at = end
-    yield from reversed(values)
+        alone.append(fenced[1].strip())
+    for one in alone:
+        breathe()
+        for value, found in _value(one):
+            yield value, found
+            if isinstance(value, dict | list):
+                return
+    for one in reversed(find_values(text, breathe)[-MAX_CANDIDATES:]):
+        breathe()
+        yield from _value(one)
 
 
-def _is_json(text: str) -> bool:
+def _value(text: str) -> Iterator[tuple[Any, str]]:
+    """Yield the value of *text*, and the text itself as strict JSON; nothing if it is not JSON."""
     try:
-        read(text)
+        value, strict = read(text)
+        found = text if strict else write(value)
     except ValueError:
-        return False
-    return True
+        return
+    yield value, found

@@ -12,6 +12,7 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from poe_proxy.budget import Budget
 from poe_proxy.chat import ChatRequest, Done, Message, ReplyEvent, TextPart, Usage
 from poe_proxy.errors import AnswerUnusable
 from poe_proxy.shaping.pipeline import Ask, Stage, run
@@ -57,24 +58,24 @@ def reask(
     Raises what *unusable* returns if there is an objection to the second answer too.
     """
     usage = UsageTotal()
-    first = yield from judged(ask(chat), judge(), usage)
+    first = yield from judged(ask(chat), judge(), usage, budget=chat.budget)
     if first is None:
         return
     log.info("the bot's answer cannot be used (%s); asking once more", first.reason)
     again = replace(chat, messages=corrected(chat.messages, first.answer, first.correction))
-    second = yield from judged(ask(again), judge(), usage)
+    second = yield from judged(ask(again), judge(), usage, budget=chat.budget)
     if second is not None:
         raise unusable(second)
 
 
 def judged(
-    events: Generator[ReplyEvent, None, None], judge: Judge, *stages: Stage
+    events: Generator[ReplyEvent, None, None], judge: Judge, *stages: Stage, budget: Budget
 ) -> Generator[ReplyEvent, None, Objection | None]:
     """Yield what *judge*, and the *stages* after it, let through; return the judge's objection.
 
     After an objection neither `Usage` nor `Done` comes: the reply is not at its end.
     """
-    with closing(run(events, judge, *stages)) as passed:
+    with closing(run(events, judge, *stages, budget=budget)) as passed:
         for event in passed:
             if judge.objection is None or not isinstance(event, Usage | Done):
                 yield event
@@ -83,6 +84,8 @@ def judged(
 
 class UsageTotal:
     """A stage that sums what a reply cost, over all its tries; the sum comes before `Done`."""
+
+    field = None
 
     def __init__(self) -> None:
         self._sum: Usage | None = None
@@ -101,6 +104,10 @@ class UsageTotal:
                     self._last = None
                 return (event,) if self._sum is None else (self._sum, event)
         return (event,)
+
+    def give_up(self) -> Iterable[ReplyEvent]:
+        """See `Stage`."""
+        return ()
 
 
 def _sum(before: Usage | None, last: Usage) -> Usage:

@@ -19,10 +19,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from enum import Enum, auto
-from itertools import takewhile
 from typing import Final, TypeAlias
 
 from poe_proxy.chat import Done, Reasoning, Replaced, ReplyEvent, Text, ToolCallPart
+from poe_proxy.shaping.prefix import common_length
 
 Piece: TypeAlias = Text | Reasoning
 
@@ -30,6 +30,8 @@ _HEADINGS: Final = ("Thinking...", "Thinking…")
 
 #: What may follow the word in a heading's line: seconds in brackets, closing marks.
 _REST: Final = re.compile(r" {0,2}(?:\([^()\n]{0,30}\)?)? ?[*_]{0,3}[ \t\r]{0,40}")
+#: The most characters of a heading: more than these patterns take.
+_LONGEST: Final = 200
 
 
 class _Place(Enum):
@@ -39,6 +41,8 @@ class _Place(Enum):
     START = auto()
     #: Below a heading, at the beginning of a line.
     BELOW = auto()
+    #: Behind the mark of a quoted line: a space that comes now belongs to the mark.
+    MARK = auto()
     #: Inside a quoted line.
     QUOTE = auto()
     #: After the quotation, in the empty lines before the answer.
@@ -54,116 +58,149 @@ class InlineReasoning:
     that it has in common with one.
     """
 
+    _BLANK: Final = re.compile(r"\s*+")
+    _INDENT: Final = re.compile(r"[ \t\r]*+")
+    _LINE_ENDS: Final = re.compile(r"[\r\n]*+")
+
     def __init__(self) -> None:
         self._place = _Place.START
-        self._held = ""
-        #: White space that came after what is held and decides nothing.
-        self._gap: list[str] = []
-        #: Headings without a thought beneath them so far.
-        self._headings = ""
+        #: What is held back, in pieces: first the headings without a thought beneath them so far,
+        #: then what may become another one, or the answer.
+        self._headings: list[str] = []
+        self._held: list[str] = []
+        #: The line that may become a heading, as far as it has come. It is held back as well.
+        self._line = ""
         self._has_thought = False
+        #: What has been thought in the piece that is read.
+        self._thought: list[str] = []
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all that comes is the answer."""
+        return self._place is _Place.ANSWER
 
     @property
     def heading(self) -> str:
         """The text so far, if it is a heading and nothing else; otherwise an empty string."""
-        text = "" if self._has_thought else (self._headings + self._held).strip()
+        text = "" if self._has_thought else "".join((*self._headings, *self._held)).strip()
         return text if all(map(_is_heading, filter(str.strip, text.splitlines()))) else ""
 
     def feed(self, text: str) -> list[Piece]:
         """Take more of the text; return what is clear by now."""
-        if self._place is _Place.ANSWER:
+        if self.is_over:
             return [Text(text)] if text else []
-        if self._held and self._is_gap(text) and (self._gap or self._is_gap(self._held)):
-            # Reading all of it anew at each blank would take for ever.
-            self._gap.append(text)
-            return []
-        self._held = "".join((self._held, *self._gap, text))
-        self._gap.clear()
+        at = 0
+        while at < len(text) and not self.is_over:
+            at = self._step(text, at)
         pieces: list[Piece] = []
-        while self._held and self._step(pieces):
-            pass
+        if self._thought:
+            pieces.append(Reasoning("".join(self._thought)))
+            self._thought = []
+        if self.is_over and (answer := "".join((*self._held, text[at:]))):
+            pieces.append(Text(answer))
+            self._held = []
         return pieces
-
-    def _is_gap(self, text: str) -> bool:
-        """Whether *text* decides nothing here; below a heading, an empty line does."""
-        match self._place:
-            case _Place.START:
-                return not text.strip()
-            case _Place.BELOW:
-                return not text.strip(" \t\r")
-        return False
 
     def flush(self) -> list[Piece]:
         """Return what is still held back, at the end of the text or before something else.
 
         What comes afterwards is the answer.
         """
-        held = "".join((self._headings, self._held, *self._gap))
-        self._place, self._held, self._headings = _Place.ANSWER, "", ""
-        self._gap.clear()
+        held = "".join((*self._headings, *self._held))
+        self._place, self._held, self._headings = _Place.ANSWER, [], []
         # After a thought only marks and white space are held. A heading and nothing else is
         # not a thought: it is all that the bot said.
         return [Text(held)] if held and not self._has_thought else []
 
-    def _step(self, pieces: list[Piece]) -> bool:
-        """Take the next bit of what is held; return False if that needs more text."""
+    def _step(self, text: str, at: int) -> int:
+        """Take the next bit of *text*, which begins at *at*; return where it ends."""
         match self._place:
             case _Place.START:
-                return self._start(pieces)
+                return self._start(text, at)
             case _Place.BELOW:
-                return self._below(pieces)
+                return self._below(text, at)
+            case _Place.MARK:
+                return self._mark(text, at)
             case _Place.QUOTE:
-                thought, end, self._held = self._held.partition("\n")
-                if thought:
-                    pieces.append(Reasoning(thought))
-                if end:
+                end = text.find("\n", at)
+                if end < 0:
+                    end = len(text)
+                else:
                     self._place = _Place.BELOW
-                return True
-            case _Place.AFTER:
-                self._held = self._held.lstrip("\r\n")
-                if self._held:
+                if end > at:
+                    self._thought.append(text[at:end])
+                return end + 1
+            case _:
+                end = _end(self._LINE_ENDS, text, at)
+                if end < len(text):
                     self._place = _Place.ANSWER
-                return True
-            case _Place.ANSWER:
-                pieces.append(Text(self._held))
-                self._held = ""
-                return True
+                return end
 
-    def _start(self, pieces: list[Piece]) -> bool:
-        line, end, below = self._held.lstrip().partition("\n")
-        if not _may_become_heading(line) or (end and not _is_heading(line)):
-            self._place = _Place.ANSWER
-            if self._headings:
-                # They were signs of life; no thought followed, but the answer.
-                pieces.append(Reasoning(self._headings.strip()))
-                self._headings = ""
-            return True
-        if end:
-            self._place = _Place.BELOW
-            self._headings += self._held.removesuffix(below)
-            self._held = below
-        return bool(end)
+    def _start(self, text: str, at: int) -> int:
+        if not self._line and (end := _end(self._BLANK, text, at)) > at:
+            self._held.append(text[at:end])
+            return end
+        end = text.find("\n", at, at + _LONGEST)
+        is_whole = end >= 0
+        if not is_whole:
+            end = min(len(text), at + _LONGEST)
+        self._line += text[at:end]
+        if not _may_become_heading(self._line) or (is_whole and not _is_heading(self._line)):
+            self._answer()
+            return at
+        if is_whole:
+            end += 1
+            self._place, self._line = _Place.BELOW, ""
+            self._headings += (*self._held, text[at:end])
+            self._held = []
+        else:
+            self._held.append(text[at:end])
+        return end
 
-    def _below(self, pieces: list[Piece]) -> bool:
-        line = self._held.lstrip(" \t\r")
-        if line in ("", ">"):
-            # The space after the mark belongs to the mark, and may come later.
-            return False
-        if line.startswith(">"):
-            if self._has_thought:
-                pieces.append(Reasoning("\n"))
-            self._place = _Place.QUOTE
-            self._held = line[1:].removeprefix(" ")
-            self._has_thought, self._headings = True, ""
-        elif self._has_thought:
-            self._place = _Place.AFTER
-        elif line.startswith("\n"):
-            self._headings += self._held.removesuffix(line[1:])
-            self._held = line[1:]
+    def _answer(self) -> None:
+        self._place, self._line = _Place.ANSWER, ""
+        if self._headings:
+            # They were signs of life; no thought followed, but the answer.
+            self._thought.append("".join(self._headings).strip())
+            self._headings = []
+
+    def _below(self, text: str, at: int) -> int:
+        end = _end(self._INDENT, text, at)
+        if end > at:
+            self._held.append(text[at:end])
+        if end == len(text):
+            return end
+        if text[end] == ">":
+            self._held.append(">")
+            self._place = _Place.MARK
+            return end + 1
+        if self._has_thought:
+            # Of an indented line only the ends of lines before it go.
+            self._held = ["".join(self._held).lstrip("\r")]
+            self._place = _Place.ANSWER if self._held[0] else _Place.AFTER
+        elif text[end] == "\n":
+            self._headings += (*self._held, "\n")
+            self._held = []
+            return end + 1
         else:
             # Another heading, or the answer.
             self._place = _Place.START
-        return True
+        return end
+
+    def _mark(self, text: str, at: int) -> int:
+        if self._has_thought:
+            self._thought.append("\n")
+        self._has_thought = True
+        self._headings, self._held = [], []
+        self._place = _Place.QUOTE
+        return at + (text[at] == " ")
+
+
+def _end(pattern: re.Pattern[str], text: str, at: int) -> int:
+    """Return where what *pattern* finds at this place, if only nothing, ends."""
+    found = pattern.match(text, at)
+    assert found is not None
+    return found.end()
 
 
 class ReasoningParser:
@@ -174,56 +211,92 @@ class ReasoningParser:
     of several such headings only the first, because the others just count the seconds.
     """
 
+    field = None
+
     def __init__(self) -> None:
         self._inline = InlineReasoning()
+        self._has_given_up = False
         #: What has been passed on of the text that is there now.
-        self._said: list[Piece] = []
+        self._thought: list[str] = []
+        self._answer: list[str] = []
+        #: While the thoughts of the text that was replaced come again: how much of them has come.
+        self._repeated: int | None = None
+        #: Whether a heading has been passed on as a thought, and what comes before the next one.
+        self._has_drafted = False
+        self._lead = ""
 
     def feed(self, event: ReplyEvent) -> Iterable[ReplyEvent]:
         """See `Stage`."""
+        if self._has_given_up:
+            return (event,)
         match event:
             case Text(text):
-                pieces = self._inline.feed(text)
-                self._said += pieces
-                return pieces
+                thought, answer = self._read(text)
+                if answer:
+                    self._answer.append(answer)
+                return [*_reasoning(thought), *([Text(answer)] if answer else [])]
             case Replaced(text):
                 return self._replace(text)
             case Done() | ToolCallPart():
                 return *self._inline.flush(), event
         return (event,)
 
+    def give_up(self) -> Iterable[ReplyEvent]:
+        """See `Stage`."""
+        self._has_given_up = True
+        return self._inline.flush()
+
+    def _read(self, text: str) -> tuple[str, str]:
+        """Return what is new of the thoughts in *text*, and the answer in it."""
+        thought = answer = ""
+        for piece in self._inline.feed(text):
+            if isinstance(piece, Reasoning):
+                thought = self._news(piece.text)
+            else:
+                answer = piece.text
+        return thought, answer
+
+    def _news(self, thought: str) -> str:
+        """Return what of *thought* is passed on: on a new line if the old ones went on
+        differently, and nothing as long as they come again."""
+        if self._has_drafted and all(map(_is_heading, filter(str.strip, thought.splitlines()))):
+            return ""
+        if self._repeated is not None:
+            old, at = "".join(self._thought), self._repeated
+            same = common_length(old[at : at + len(thought)], thought)
+            self._repeated += same
+            if same == len(thought):
+                return ""
+            if self._repeated < len(old):
+                self._lead = "\n"
+            self._thought = [old[: self._repeated]]
+            self._repeated = None
+            thought = thought[same:]
+        self._thought.append(thought)
+        lead, self._lead = self._lead, ""
+        return lead + thought
+
     def _replace(self, text: str) -> list[ReplyEvent]:
-        thought, answer = _split(self._said)
-        draft = "" if thought else self._inline.heading
+        draft = "" if self._thought or self._has_drafted else self._inline.heading
         self._inline = InlineReasoning()
-        new_thought, new_answer = _split(self._inline.feed(text))
+        self._thought = ["".join(self._thought)] if self._thought else []
+        self._repeated = 0 if self._thought else None
         if draft:
-            new_thought = f"{draft}\n{new_thought}" if new_thought else draft
-        news: list[ReplyEvent] = []
-        if more := _added(thought, new_thought):
-            news.append(Reasoning(more))
-            thought = new_thought
-        if not new_answer.startswith(answer):
-            news.append(Replaced(new_answer))
-        elif new_answer != answer:
-            news.append(Text(new_answer[len(answer) :]))
-        self._said = [Reasoning(thought), Text(new_answer)]
+            self._has_drafted = True
+            self._lead = "\n"
+        thought, new = self._read(text)
+        answer = "".join(self._answer)
+        self._answer = [new] if new else []
+        news: list[ReplyEvent] = _reasoning(draft + thought)
+        if not new.startswith(answer):
+            news.append(Replaced(new))
+        elif new != answer:
+            news.append(Text(new[len(answer) :]))
         return news
 
 
-def _split(pieces: Iterable[Piece]) -> tuple[str, str]:
-    """Return what was thought, and what was answered."""
-    thought: list[str] = []
-    answer: list[str] = []
-    for piece in pieces:
-        (thought if isinstance(piece, Reasoning) else answer).append(piece.text)
-    return "".join(thought), "".join(answer)
-
-
-def _added(old: str, new: str) -> str:
-    """Return what *new* adds to *old*, on a new line if *old* went on differently."""
-    same = sum(1 for _ in takewhile(lambda both: both[0] == both[1], zip(old, new, strict=False)))
-    return new[same:] if same == len(old) else f"\n{new[same:]}" if new[same:] else ""
+def _reasoning(thought: str) -> list[ReplyEvent]:
+    return [Reasoning(thought)] if thought else []
 
 
 def _may_become_heading(line: str) -> bool:

@@ -1,28 +1,42 @@
-"""A client's JSON schema: is it valid, and does a value fit? Each check has a time limit."""
+"""A client's JSON schema: can it be used, and does a value fit?
+
+A few lines of schema can take longer than any client would wait, or more memory than there is. So
+it is all done by other processes, at the expense of the request's budget. What a client sent and
+cannot be read within that is refused; what its bot answered and cannot be checked is passed on
+unchecked.
+"""
 
 from __future__ import annotations
 
 import json
-import re
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import Any, Final, NoReturn
+from hashlib import blake2b
+from typing import Any, Final
 
-import referencing
-import referencing.exceptions
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError, ValidationError, best_match
-from jsonschema.protocols import Validator
-from jsonschema.validators import validator_for
+import orjson
 
-from poe_proxy.errors import InvalidRequest
+from poe_proxy.budget import Budget, OutOfBudget
+from poe_proxy.checker import Outcome, Pool, Unavailable
+from poe_proxy.errors import InvalidRequest, RequestTooCostly
 
-#: Seconds of computing that a check against a client's schema may take. A few lines of schema
-#: can take longer than any client would wait, and a regular expression can search for ever.
-MAX_CHECK: Final = 1.0
+log = logging.getLogger(__name__)
+
+#: The most bytes that the schemas of a request may have together.
+MAX_SCHEMAS: Final = 2_000_000
+#: The most characters of a value that is checked.
+MAX_VALUE: Final = 2_000_000
+#: The most schemas that are known to be valid, without being kept; and to be too costly.
+MAX_KNOWN: Final = 4_096
+#: Seconds for which a schema that was too costly is refused at once.
+REFUSED_FOR: Final = 600.0
+#: Seconds of computing that are too much for any schema.
+_COSTLY: Final = 0.1
+#: The most fields that are named as unchecked: they stand in a header.
+_MOST_NAMED: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,129 +53,182 @@ class Violation:
 class Schema:
     """A client's JSON schema, in the draft that it names."""
 
-    text: str = field(repr=False)
+    #: As the client wrote it.
+    given: Any = field(repr=False, compare=False)
     #: The client's path to it.
     path: str
+    #: What it is known by.
+    digest: bytes = field(repr=False)
 
-    @classmethod
-    def of(cls, schema: Any, path: str) -> Schema:
-        """Return *schema*, checked. Raises an `InvalidRequest` that names *path*."""
-        try:
-            text = json.dumps(schema, ensure_ascii=False)
-            with _in_time():
-                _validator(text)
-        except SchemaError as bad:
-            where = "".join(f"/{step}" for step in bad.absolute_path)
-            raise InvalidRequest(
-                f"{path} is not a valid JSON schema: {_keyword(bad)} at {where or 'its root'}.",
-                param=path,
-            ) from None
-        except _TooSlow:
-            raise InvalidRequest(f"{path} takes too long to read.", param=path) from None
-        except (AttributeError, RecursionError, TypeError, ValueError):
-            raise InvalidRequest(f"{path} is not a JSON schema.", param=path) from None
-        return cls(text, path)
+    @property
+    def text(self) -> str:
+        """The schema for a bot to read."""
+        return json.dumps(self.given, ensure_ascii=False)
 
-    def violation(self, value: Any) -> Violation | None:
-        """Return why *value* does not fit, None if it does.
+    def violation(self, value: str, budget: Budget) -> Violation | None:
+        """Return why *value*, a JSON text, does not fit; None if it does.
 
-        Raises `InvalidRequest` for a schema with references that lead nowhere, and for one that
-        cannot be checked in time.
+        None, too, if that would cost more than is left in *budget*, or if nobody has the time to
+        look: `budget.unchecked` names the schema then.
         """
-        try:
-            with _in_time():
-                error = best_match(_validator(self.text).iter_errors(value))
-        except _TooSlow:
-            raise InvalidRequest(f"{self.path} takes too long to check.", param=self.path) from None
-        except OverflowError:
-            return Violation("a number in it is too large.", "a number is too large to be checked")
-        # The last three: the reference is not an address, or does not lead to a schema.
-        except (
-            referencing.exceptions.Unresolvable, RecursionError, AttributeError, TypeError,
-            ValueError,
-        ):  # fmt: skip
-            raise InvalidRequest(
-                f"{self.path} has a reference that leads nowhere, or in circles.",
-                param=self.path,
-            ) from None
-        if error is None:
-            return None
-        where = "".join(f"/{step}" for step in error.absolute_path)
-        problem = f"at {where}: {error.message}" if where else error.message
-        rule = "/".join(str(step) for step in error.absolute_schema_path)
-        return Violation(f"{problem[:1000]}.", f"it breaks the schema's rule {rule}")
+        return _checker.violation(self, value, budget)
 
 
-class _TooSlow(Exception):
-    """A check took longer than `MAX_CHECK`."""
+def read(given: Iterable[tuple[Any, str]], budget: Budget) -> list[Schema]:
+    """Return the schemas that are *given*, each with the client's path to it.
 
-
-def _give_up(*signalled: object) -> NoReturn:
-    raise _TooSlow
-
-
-@contextmanager
-def _in_time() -> Iterator[None]:
-    """Raise `_TooSlow` within the block once it has computed for `MAX_CHECK` seconds.
-
-    By a signal, because nothing else interrupts a regular expression. Signals arrive in the main
-    thread, in which gunicorn's gevent worker does everything; in another thread the block has no
-    limit.
+    Raises an `InvalidRequest` that names the path of one that is invalid, too large, or would cost
+    more than is left in *budget*. If nobody has the time to look, all pass, and
+    `budget.unchecked` names them.
     """
+    return _checker.read(given, budget)
+
+
+def close() -> None:
+    """End the processes that check."""
+    _pool.close()
+
+
+class Checker:
+    """Has schemas read and values checked; remembers what was found of a schema."""
+
+    def __init__(self, pool: Pool, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._pool = pool
+        self._valid = _Digests(clock, float("inf"))
+        self._costly = _Digests(clock, REFUSED_FOR)
+
+    def read(self, given: Iterable[tuple[Any, str]], budget: Budget) -> list[Schema]:
+        """See the function of that name."""
+        found = _taken(given, budget)
+        # Agents send the same tools with each request, and tools may have the same schema.
+        new = {one.digest: one for one in found if one.digest not in self._valid}
+        for one in new.values():
+            if one.digest in self._costly:
+                raise _too_costly(one.path)
+        if new:
+            self._read(list(new.values()), budget)
+        return found
+
+    def _read(self, new: Sequence[Schema], budget: Budget) -> None:
+        if not budget.left:
+            raise _too_costly(new[0].path)
+        outcome = self._ask(lambda: orjson.dumps(("read", [one.given for one in new])), budget)
+        if outcome is None:
+            _give_up(new, budget)
+            return
+        for one, fault in zip(new, outcome.answers, strict=False):
+            if fault is not None:
+                raise _invalid(one.path, fault)
+            self._valid.add(one.digest)
+        rest = new[len(outcome.answers) :]
+        if outcome.is_whole or not rest:
+            return
+        if outcome.is_cut:
+            _give_up(rest, budget)
+            return
+        if outcome.after_last >= _COSTLY:
+            self._costly.add(rest[0].digest)
+        raise _too_costly(rest[0].path)
+
+    def violation(self, schema: Schema, value: str, budget: Budget) -> Violation | None:
+        """See `Schema.violation`."""
+        outcome = None
+        if budget.left and len(value) <= MAX_VALUE:
+            outcome = self._ask(lambda: _check_job(schema, value), budget)
+        match outcome.answers if outcome else ():
+            case [True]:
+                return None
+            case [False]:
+                return Violation("it does not fit the schema.", "it breaks the schema")
+            case [False, [problem, rule]]:
+                return Violation(f"{problem}.", f"it breaks the schema's rule {rule}")
+        _give_up([schema], budget)
+        return None
+
+    def _ask(self, job: Callable[[], bytes], budget: Budget) -> Outcome | None:
+        """Return what becomes of a job; None if nobody has the time."""
+        try:
+            with budget.aside():
+                outcome = self._pool.ask(job, budget.left)
+        except Unavailable as reason:
+            log.info("a check against a JSON schema was given up: %s", reason)
+            return None
+        budget.charge(outcome.seconds)
+        return outcome
+
+
+def _taken(given: Iterable[tuple[Any, str]], budget: Budget) -> list[Schema]:
+    """Return the schemas that are *given*, not yet read. Raises `InvalidRequest`."""
+    found: list[Schema] = []
+    size = 0
+    path = ""
     try:
-        signal.signal(signal.SIGVTALRM, _give_up)
-    except ValueError:  # another thread
-        yield
-        return
-    signal.setitimer(signal.ITIMER_VIRTUAL, MAX_CHECK)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        for schema, path in given:
+            with budget.work("taking a JSON schema"):
+                short = orjson.dumps(schema)
+                size += len(short)
+                if size > MAX_SCHEMAS:
+                    raise InvalidRequest(
+                        f"{path} is too large: the schemas of a request may have "
+                        f"{MAX_SCHEMAS:,} bytes together.",
+                        param=path,
+                        code="string_above_max_length",
+                    )
+                found.append(Schema(schema, path, blake2b(short, digest_size=16).digest()))
+            budget.breathe()
+    except OutOfBudget:
+        raise _too_costly(path) from None
+    except (RecursionError, TypeError):  # deeper than orjson writes, or no JSON at all
+        raise _invalid(path, {}) from None
+    return found
 
 
-def _keyword(error: ValidationError | SchemaError) -> str:
-    return f"the rule {error.validator!r} of the meta-schema is broken"
+def _check_job(schema: Schema, value: str) -> bytes:
+    # Half of a surrogate pair is a letter to a bot, and nothing that can be sent.
+    return b'["check",%b,%b]' % (orjson.dumps(schema.given), value.encode(errors="replace"))
 
 
-@lru_cache(maxsize=512)
-def _validator(text: str) -> Validator:
-    """Return the validator of a schema. Checking a schema is expensive, and agents send the same
-    ones with each request."""
-    schema = json.loads(text)
-    kind = validator_for(schema, default=Draft202012Validator)
-    # No formats, not even in the check of the schema: they would refuse a regular expression
-    # that JavaScript knows and Python does not.
-    meta = validator_for(kind.META_SCHEMA, default=kind)
-    if broken := best_match(meta(kind.META_SCHEMA).iter_errors(schema)):
-        raise SchemaError.create_from(broken)
-    # An empty registry: the library's own would fetch any address that a reference has.
-    return kind(_readable(schema), registry=referencing.Registry())
+def _invalid(path: str, fault: Mapping[str, Any]) -> InvalidRequest:
+    match fault:
+        case {"rule": rule, "at": at}:
+            problem = (
+                f"{path} is not a valid JSON schema: the rule {rule!r} of the meta-schema is "
+                f"broken at {at or 'its root'}."
+            )
+        case {"reference": why}:
+            problem = f"{path} has a reference that leads nowhere: {why}."
+        case _:
+            problem = f"{path} is not a JSON schema, or it is nested too deeply."
+    return InvalidRequest(problem, param=path)
 
 
-def _readable(schema: Any) -> Any:
-    """Return *schema* without the regular expressions that Python cannot read."""
-    if isinstance(schema, list):
-        return [_readable(below) for below in schema]
-    if not isinstance(schema, dict):
-        return schema
-    readable = {}
-    for name, below in schema.items():
-        match name, below:
-            case "pattern", str() if not _compiles(below):
-                pass
-            case "patternProperties", dict():
-                # An empty pattern takes every name, so that none is refused as additional.
-                known = {one: rule for one, rule in below.items() if _compiles(one)}
-                readable[name] = _readable(known | ({} if len(known) == len(below) else {"": {}}))
-            case _:
-                readable[name] = _readable(below)
-    return readable
+def _too_costly(path: str) -> RequestTooCostly:
+    return RequestTooCostly(f"{path} takes too long to read.", param=path)
 
 
-def _compiles(pattern: str) -> bool:
-    try:
-        re.compile(pattern)
-    except re.error:
-        return False
-    return True
+def _give_up(schemas: Iterable[Schema], budget: Budget) -> None:
+    for one in schemas:
+        if one.path not in budget.unchecked and len(budget.unchecked) < _MOST_NAMED:
+            budget.unchecked.append(one.path)
+
+
+class _Digests:
+    """Digests that are remembered for a while, the oldest of too many forgotten first."""
+
+    def __init__(self, clock: Callable[[], float], seconds: float) -> None:
+        self._clock = clock
+        self._seconds = seconds
+        self._until: OrderedDict[bytes, float] = OrderedDict()
+
+    def add(self, digest: bytes) -> None:
+        self._until[digest] = self._clock() + self._seconds
+        self._until.move_to_end(digest)
+        while len(self._until) > MAX_KNOWN:
+            self._until.popitem(last=False)
+
+    def __contains__(self, digest: bytes) -> bool:
+        return self._clock() < self._until.get(digest, 0.0)
+
+
+_pool: Final = Pool()
+_checker: Final = Checker(_pool)

@@ -36,7 +36,7 @@ def reply(
             stages.append(OneCall())
         if asked.max_tokens is not None and not length:
             stages.append(Length(asked.max_tokens, count_text))
-        return run(ask(asked), *stages) if stages else ask(asked)
+        return run(ask(asked), *stages, budget=chat.budget) if stages else ask(asked)
 
     answer: Ask = within_limits
     if has_tools(chat):
@@ -44,4 +44,4 @@ def reply(
     if chat.json is not None:
         answer = partial(json_reply, answer, wanted=chat.json)
     events = answer(chat)
-    return run(events, StopWords(chat.stop)) if chat.stop else events
+    return run(events, StopWords(chat.stop), budget=chat.budget) if chat.stop else events

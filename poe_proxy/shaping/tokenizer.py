@@ -6,18 +6,22 @@ their own: the figures are good estimates for GPT, fair ones for the rest.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from typing import Final
 
 import orjson
 
+from poe_proxy.budget import Budget, OutOfBudget
 from poe_proxy.chat import ChatRequest, Tool
 
 #: Characters that are counted at a time. Counting holds the interpreter, for about 3 ms with a
 #: slice of code; between two slices other requests get their turn.
 _SLICE: Final = 50_000
+#: The most characters that are counted for one figure. What is more is as dense, it is assumed.
+MAX_COUNTED: Final = 1_000_000
+#: Characters to a token, where none has been counted.
+_USUAL: Final = 4
 
 #: Tokens that the chat format adds to each message, and to the whole, according to OpenAI.
 _PER_MESSAGE: Final = 3
@@ -44,30 +48,55 @@ def warm_up() -> None:
 
 
 def count_text(text: str) -> int:
-    """Return how many tokens *text* has."""
+    """Return how many tokens *text* has; to be called with a short one."""
+    return sum(map(_counter(), _slices(text)))
+
+
+def count_texts(texts: Iterable[str], budget: Budget) -> int:
+    """Return how many tokens the *texts* have together.
+
+    What is beyond `MAX_COUNTED`, or beyond the *budget*, is estimated by what has been counted.
+    """
     count = _counter()
+    tokens = counted = uncounted = 0
+    affordable = True
+    for text in texts:
+        for part in _slices(text):
+            if affordable and counted < MAX_COUNTED:
+                try:
+                    with budget.work("counting tokens"):
+                        budget.breathe()
+                        tokens += count(part)
+                    counted += len(part)
+                    continue
+                except OutOfBudget:
+                    affordable = False
+            uncounted += len(part)
+    density = tokens / counted if counted else 1 / _USUAL
+    return tokens + round(uncounted * density)
+
+
+def _slices(text: str) -> Iterator[str]:
     if len(text) <= _SLICE:
-        return count(text)
-    total = 0
+        yield text
+        return
     for start in range(0, len(text), _SLICE):
-        if start:
-            time.sleep(0.0001)
-        total += count(text[start : start + _SLICE])
-    return total
+        yield text[start : start + _SLICE]
 
 
 def count_prompt(chat: ChatRequest) -> int:
     """Return how many tokens the conversation has, its tools and its framing included."""
-    return (
-        _PER_CHAT
-        + sum(count_text(_definition(tool)) for tool in chat.tools)
-        + sum(
-            _PER_MESSAGE
-            + count_text(message.text)
-            + sum(count_text(call.name) + count_text(call.arguments) for call in message.tool_calls)
-            for message in chat.messages
-        )
-    )
+    framing = _PER_CHAT + _PER_MESSAGE * len(chat.messages)
+    return framing + count_texts(_texts(chat), chat.budget)
+
+
+def _texts(chat: ChatRequest) -> Iterator[str]:
+    yield from map(_definition, chat.tools)
+    for message in chat.messages:
+        yield message.text
+        for call in message.tool_calls:
+            yield call.name
+            yield call.arguments
 
 
 def _definition(tool: Tool) -> str:

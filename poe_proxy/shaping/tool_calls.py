@@ -36,18 +36,25 @@ class CallParser:
 
     An open call is held back, and so is what may become one: white space, the beginning of
     a fence, the beginning of a tag. Content ends where the first call begins.
+
+    What may become a call is short: in each gap of it there are 100 characters of white space at
+    most. So what is held back can be looked at anew with each piece.
     """
 
     #: What may stand directly before a call and belongs to it.
-    _LEAD: Final = re.compile(r"\s*+(?:```([\w-]{0,40}+)\s*+)?+")
+    _LEAD: Final = re.compile(r"\s{0,100}+(?:```([\w-]{0,40}+)\s{0,100}+(?!\s))?+")
+    _GAP: Final = 100
     #: The form that is taught has no attributes, but bots write some, such as the tool's name.
     _TAG: Final = re.compile(
         r"<tool_calls?(?: [^<>\n]{0,100}+)?+>"
-        r"\s*+(?:```[\w-]{0,40}+\s*+)?+(?:\[\s*+)?+(?=(.?))",
+        r"\s{0,100}+(?:```[\w-]{0,40}+\s{0,100}+)?+(?:\[\s{0,100}+)?+(?=(.?))",
         re.IGNORECASE,
     )
     _OPEN_TAG: Final = re.compile(r"<tool_calls?(?: [^<>\n]{0,100}+)?+", re.IGNORECASE)
-    _START: Final = re.compile(r"[\s`<]")
+    #: White space, or none, and then what is a fence or a tag, or may become one: here, and
+    #: further on, where white space counts from its beginning.
+    _HERE: Final = re.compile(r"\s*+(?=```|`{0,2}\Z|<(?:t|\Z))", re.IGNORECASE)
+    _START: Final = re.compile(rf"(?<!\s){_HERE.pattern}", re.IGNORECASE)
     #: Between two objects in one tag.
     _BETWEEN: Final = re.compile(r"[\s,}\]]*+")
     _TAGS: Final = ("<tool_call>", "<tool_calls>")
@@ -56,9 +63,9 @@ class CallParser:
     def __init__(self) -> None:
         #: The bot went on to invent the results: nothing after it counts.
         self.is_over = False
+        #: The text at hand: what was held back, and the new piece. *_at* is how far it is read.
         self._held = ""
-        #: White space that came after what is held and changes nothing about it.
-        self._blanks: list[str] = []
+        self._at = 0
         #: The last character of the content, and how many backticks its last line has: they show
         #: whether a tag is quoted.
         self._last = ""
@@ -66,6 +73,9 @@ class CallParser:
         #: How many fences the content has; after an odd number a code block is open.
         self._fences = 0
         self._call: Nesting | None = None
+        #: What stood before the open call, and the call so far, in pieces.
+        self._opening = ""
+        self._body: list[str] = []
         self._called = False
         self._after_object = False
 
@@ -76,12 +86,8 @@ class CallParser:
 
     def feed(self, text: str) -> Iterator[str | RawCall]:
         """Take more of the text; yield what is certain now."""
-        if text.isspace() and self._is_in_gap():
-            # Reading all of a long gap anew at each of its lines would take for ever.
-            self._blanks.append(text)
-            return
-        self._gather(text)
-        while self._held and not self.is_over:
+        self._held += text
+        while self._at < len(self._held) and not self.is_over:
             if self._call is None:
                 before, broken = self._next_call()
                 if before and not self._called:
@@ -90,30 +96,43 @@ class CallParser:
                     yield RawCall("")
                     return
                 if self._call is None:
-                    return
-            end = self._call.end(self._held)
-            if end is None:
-                return
-            yield self._close(end)
+                    break
+            end = self._call.end(self._held, self._at)
+            self._body.append(self._held[self._at : end])
+            self._at = len(self._held) if end is None else end
+            if end is not None:
+                yield self._close()
+        self._held = self._held[self._at :]
+        self._at = 0
 
     def finish(self, whole: bool) -> Iterator[str | RawCall]:
         """Yield the rest at the end of the text; if it is not *whole*, an open call is dropped."""
-        self._gather()
+        last = self._last_part(whole)
+        self._held = ""
+        if last is not None:
+            yield last
+
+    def _last_part(self, whole: bool) -> str | RawCall | None:
         if self._call is not None:
-            if whole:
-                # If more than that is open, it was truncated, whatever reason the bot gives.
-                only_brace = self._call.missing == "}" and self._held.rstrip().endswith("}")
-                yield self._close(len(self._held), mend=only_brace)
-        elif not self._called and self._held:
-            lead = self._LEAD.match(self._held)
-            assert lead is not None
-            tag = self._TAG.match(self._held, lead.end())
-            if whole and tag and self._begins_line(lead):
-                yield RawCall("")
-            elif whole or not (tag or self._ends_in_tag(lead)):
-                yield self._held
-            else:
-                yield self._held[: self._end_of_content(lead)]
+            if not whole:
+                return None
+            # If more than that is open, it was truncated, whatever reason the bot gives.
+            ends = "".join(self._body).rstrip().endswith("}")
+            return self._close(mend=self._call.missing == "}" and ends)
+        if self._called or not self._held:
+            return None
+        lead = self._LEAD.match(self._held)
+        assert lead is not None
+        tag = self._TAG.match(self._held, lead.end())
+        if whole and tag and self._begins_line(lead):
+            return RawCall("")
+        if whole or not (tag or self._ends_in_tag(lead)):
+            return self._held
+        return self._held[: self._end_of_content(lead)]
+
+    def rest(self) -> str:
+        """Return what is held back, as it came."""
+        return self._held if self._call is None else "".join((self._opening, *self._body))
 
     def _ends_in_tag(self, lead: re.Match[str]) -> bool:
         """Whether what is held ends within a tag; a mere `<` is one at the beginning of a line."""
@@ -122,46 +141,31 @@ class CallParser:
             return rest == "<" and self._begins_line(lead)
         return self._TAGS[-1].startswith(rest) or bool(self._OPEN_TAG.fullmatch(rest))
 
-    def _is_in_gap(self) -> bool:
-        """Whether more white space changes nothing: what is held ends in some, outside a tag."""
-        return bool(self._blanks) or (
-            self._call is None
-            and self._held[-1:].isspace()
-            and "<" not in self._held[self._held.rfind(">") + 1 :]
-        )
-
-    def _gather(self, text: str = "") -> None:
-        if self._blanks:
-            text = "".join((*self._blanks, text))
-            self._blanks.clear()
-        self._held += text
-
-    def _close(self, end: int, *, mend: bool = True) -> RawCall:
+    def _close(self, *, mend: bool = True) -> RawCall:
         assert self._call is not None
-        written = self._held[:end]
         if mend and not self._call.in_string:
-            written += self._call.missing
-        self._last, self._ticks, self._held = "}", 0, self._held[end:]
+            self._body.append(self._call.missing)
+        self._last, self._ticks = "}", 0
         self._call = None
         self._called = self._after_object = True
-        return RawCall(written)
+        return RawCall("".join(self._body))
 
     def _next_call(self) -> tuple[str, bool]:
         """Go to the next call, or to what may become one; return the text before it, and whether
         it is a call that cannot be read."""
-        if self._after_object and (between := self._BETWEEN.match(self._held)):
+        if self._after_object and (between := self._BETWEEN.match(self._held, self._at)):
             if between.end() == len(self._held):
                 return self._skip(between.end()), False
             self._after_object = False
             if self._held[between.end()] == "{":
-                return self._begin(0, between.end()), False
-        at = counted = 0
+                return self._begin(self._at, between.end()), False
+        at = counted = self._at
         ticks = self._ticks
-        while start := self._START.search(self._held, at):
-            lead = self._LEAD.match(self._held, start.start())
+        while start := self._find_start(at):
+            lead = self._LEAD.match(self._held, max(start.start(), start.end() - self._GAP))
             assert lead is not None
             at = lead.end()
-            if not lead[0] and start[0] == "<" and self._before(lead) == "`":
+            if not lead[0] and self._held[at : at + 1] == "<" and self._before(lead) == "`":
                 ticks = _ticks(ticks, self._held[counted:at])
                 counted = at
                 # After an even number the code before it is closed, and this is not quoted.
@@ -184,6 +188,11 @@ class CallParser:
             at = lead.end(1) if lead[1] is not None else at + (not lead[0])
         return self._skip(len(self._held)), False
 
+    def _find_start(self, at: int) -> re.Match[str] | None:
+        # White space that stands directly before what is unread was part of a call.
+        here = self._HERE.match(self._held, at) if at == self._at else None
+        return here or self._START.search(self._held, at)
+
     def _may_become_call(self, at: int) -> bool:
         """Whether what is held from *at* on is the beginning of a call, or empty."""
         # A slice of bounded length: this runs at every word of a long text.
@@ -204,25 +213,28 @@ class CallParser:
         )
 
     def _before(self, lead: re.Match[str]) -> str:
-        return self._held[lead.start() - 1] if lead.start() else self._last
+        return self._held[lead.start() - 1] if lead.start() > self._at else self._last
 
     def _begins_line(self, lead: re.Match[str]) -> bool:
         return "\n" in lead[0] or "`" in lead[0] or self._before(lead) in ("", "\n")
 
     def _end_of_content(self, lead: re.Match[str]) -> int:
         """Return where the content ends: before the fence of a call, after that of a code block."""
-        fences = self._fences + self._held.count("```", 0, lead.start())
+        fences = self._fences + self._held.count("```", self._at, lead.start())
         closes = lead[1] == "" and fences % 2 == 1
         return lead.end(1) if closes else lead.start()
 
     def _begin(self, end_of_content: int, start: int) -> str:
-        content = self._held[:end_of_content]
-        self._held = self._held[start:]
+        content = self._held[self._at : end_of_content]
+        self._opening = self._held[end_of_content:start]
+        self._at = start
         self._call = Nesting()
+        self._body = []
         return content
 
     def _skip(self, end: int) -> str:
-        content, self._held = self._held[:end], self._held[end:]
+        content = self._held[self._at : end]
+        self._at = end
         self._last = content[-1:] or self._last
         self._ticks = _ticks(self._ticks, content)
         self._fences += content.count("```")

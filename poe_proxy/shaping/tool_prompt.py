@@ -9,10 +9,11 @@ go back as `<tool_result>` blocks in a user message.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
+from poe_proxy.budget import OutOfBudget
 from poe_proxy.chat import ContentPart, Message, TextPart, Tool, ToolCall
 from poe_proxy.shaping.loose_json import read, write
 
@@ -53,14 +54,21 @@ Earlier in this conversation, tools were called in <tool_call> blocks, and their
 given in <tool_result> blocks. No tool can be called now: answer in plain text."""
 
 
-def instruction(tools: Sequence[Tool], *, required: bool, single: bool) -> str:
+def instruction(
+    tools: Sequence[Tool], *, required: bool, single: bool, breathe: Callable[[], None]
+) -> str:
     """Return what is added to the system message.
 
-    *required*: there must be a call. *single*: there may be no more than one.
+    *required*: there must be a call. *single*: there may be no more than one. *breathe* is called
+    between tools.
     """
     if not tools:
         return _NO_TOOLS
-    lines = [_TOOLS.format(definitions="\n".join(map(_definition, tools)))]
+    definitions: list[str] = []
+    for tool in tools:
+        definitions.append(_definition(tool))
+        breathe()
+    lines = [_TOOLS.format(definitions="\n".join(definitions))]
     if single:
         lines.append("- Make one call at most in an answer.")
     else:
@@ -114,51 +122,94 @@ def has_calls(messages: Sequence[Message]) -> bool:
     return any(one.tool_calls or one.role in ("tool", "function") for one in messages)
 
 
-def as_text(messages: Sequence[Message]) -> Iterator[Message]:
-    """Yield the conversation with calls and results as the bot writes and reads them."""
-    calls: tuple[ToolCall, ...] = ()
+@dataclass(frozen=True, slots=True)
+class _Called:
+    """A call that results may answer."""
+
+    #: Its place among the calls of its message.
+    number: int
+    name: str
+
+
+def as_text(messages: Sequence[Message], breathe: Callable[[], None]) -> Iterator[Message]:
+    """Yield the conversation with calls and results as the bot writes and reads them.
+
+    *breathe* is called in between.
+    """
+    calls: Mapping[str, _Called] = {}
     results: list[Message] = []
     for one in messages:
+        breathe()
         if one.role in ("tool", "function"):
             results.append(one)
             continue
         if results:
-            yield _results(results, calls)
+            yield _results(results, calls, breathe)
             results = []
         if one.tool_calls:
-            calls = one.tool_calls
-            blocks = "\n".join(_block(call) for call in calls)
+            numbered = enumerate(one.tool_calls, 1)
+            calls = {call.id: _Called(number, call.name) for number, call in numbered}
+            blocks = "\n".join(_told(call, breathe) for call in one.tool_calls)
             one = replace(one, content=(*one.content, TextPart(blocks)), tool_calls=())
         yield one
     if results:
-        yield _results(results, calls)
+        yield _results(results, calls, breathe)
 
 
-def _block(call: ToolCall) -> str:
+def _told(call: ToolCall, breathe: Callable[[], None]) -> str:
+    breathe()
     try:
         body = write({"name": call.name, "arguments": read(call.arguments or "{}")[0]})
-    except ValueError:  # not JSON: written as it is
+    except (ValueError, OutOfBudget):  # not JSON, or too much of it: written as it is
         body = write({"name": call.name, "arguments": call.arguments})
     # The tag inside a string would look like the end of the block.
-    body = re.sub(r"<(?=/?tool_)", r"\\u003c", body, flags=re.IGNORECASE)
+    return block(_without(_TAG, r"\\u003c", body, breathe))
+
+
+def block(body: str) -> str:
+    """Return a call with this JSON text."""
     return f"<tool_call>\n{body}\n</tool_call>"
 
 
-def _results(results: Sequence[Message], calls: Sequence[ToolCall]) -> Message:
+_TAG: Final = re.compile(r"<(?=/?tool_)", re.IGNORECASE)
+_END_OF_RESULT: Final = re.compile(r"</(?=tool_result)", re.IGNORECASE)
+#: The most characters in which tags are searched for at once, and those that a tag may have.
+_SLICE: Final = 65_536
+_LENGTH: Final = 16
+
+
+def _without(tag: re.Pattern[str], instead: str, text: str, breathe: Callable[[], None]) -> str:
+    """Return *text* with *instead* for the beginning of each *tag*."""
+    if "<" not in text:
+        return text
+    parts: list[str] = []
+    at = 0
+    while at < len(text):
+        end = at + _SLICE
+        if end < len(text) and (begun := text.rfind("<", end - _LENGTH, end)) >= 0:
+            end = begun  # no tag is cut in two
+        parts.append(tag.sub(instead, text[at:end]))
+        breathe()
+        at = end
+    return "".join(parts)
+
+
+def _results(
+    results: Sequence[Message], calls: Mapping[str, _Called], breathe: Callable[[], None]
+) -> Message:
     """Return one user message with the *results*, in the order of the *calls* that they answer."""
-    order = {call.id: place for place, call in enumerate(calls)}
-    names = {call.id: call.name for call in calls}
+    known = [(calls.get(one.tool_call_id or ""), one) for one in results]
+    known.sort(key=lambda both: both[0].number if both[0] else len(calls) + 1)
     parts: list[ContentPart] = []
-    for one in sorted(results, key=lambda one: order.get(one.tool_call_id or "", len(order))):
-        name = names.get(one.tool_call_id or "") or one.name
-        call = order.get(one.tool_call_id or "")
+    for call, one in known:
+        name = (call and call.name) or one.name
         opening = "<tool_result"
         if name:
             opening += f' name="{name}"'
         if call is not None and len(calls) > 1:  # two calls may be of the same tool
-            opening += f' call="{call + 1}"'
+            opening += f' call="{call.number}"'
         # A result must not be able to end its block and go on as another one.
-        text = re.sub(r"</(?=tool_result)", r"<\\/", one.text, flags=re.IGNORECASE)
+        text = _without(_END_OF_RESULT, r"<\\/", one.text, breathe)
         parts.append(TextPart(f"{opening}>\n{text}\n</tool_result>"))
         parts += [part for part in one.content if not isinstance(part, TextPart)]
     return Message(role="user", content=tuple(parts))

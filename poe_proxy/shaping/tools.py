@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Generator, Iterable, Mapping
+from collections import Counter, deque
+from collections.abc import Collection, Generator, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Final
 
+from poe_proxy.budget import Budget, OutOfBudget
 from poe_proxy.chat import (
     ChatRequest,
     Done,
+    Message,
     Replaced,
     ReplyEvent,
     Text,
@@ -24,15 +27,18 @@ from poe_proxy.chat import (
     ToolChoice,
     Usage,
 )
-from poe_proxy.errors import AnswerUnusable, InvalidRequest, ToolsRefused
-from poe_proxy.shaping import tool_prompt
+from poe_proxy.errors import AnswerUnusable, InvalidRequest, RequestTooCostly, ToolsRefused
+from poe_proxy.shaping import schemas, tool_prompt
 from poe_proxy.shaping.loose_json import read, write
-from poe_proxy.shaping.pipeline import Ask
+from poe_proxy.shaping.pipeline import SLICE, Ask
 from poe_proxy.shaping.reask import Objection, instructed, judged, reask
 from poe_proxy.shaping.schemas import Schema, Violation
 from poe_proxy.shaping.tool_calls import CallParser, RawCall
 
 log = logging.getLogger(__name__)
+
+#: The most calls of a bot that is taught; its reply ends with the last of them.
+MAX_CALLS: Final = 1_000
 
 
 def has_tools(chat: ChatRequest) -> bool:
@@ -56,7 +62,7 @@ def native_reply(ask: Ask, chat: ChatRequest) -> Generator[ReplyEvent, None, Non
         if choice is None or choice.mode != "required":
             yield from ask(chat)
             return
-        if (yield from judged(ask(chat), _ChoiceJudge(choice))) is None:
+        if (yield from judged(ask(chat), _ChoiceJudge(choice), budget=chat.budget)) is None:
             return
         log.info("a bot did not call as the tool choice demands; teaching it")
     except ToolsRefused:
@@ -70,18 +76,16 @@ def taught_reply(ask: Ask, chat: ChatRequest) -> Generator[ReplyEvent, None, Non
     A call is passed on as soon as it is complete and checked. Stop words are not sent to a bot
     that is taught: within a call they mean nothing.
 
-    Raises `InvalidRequest` for an invalid tool or choice, and `AnswerUnusable` with the code
-    `tool_call_invalid` for a bot that twice does not call as it should.
+    Raises `InvalidRequest` for an invalid tool or choice, and for a conversation that cannot be
+    told within the budget, and `AnswerUnusable` with the code `tool_call_invalid` for a bot that
+    twice does not call as it should.
     """
     rules = _Rules.of(chat)
     taught = replace(chat, tools=(), tool_choice=None, parallel_tool_calls=None)
     if not rules.tools and not tool_prompt.has_calls(chat.messages):
         yield from ask(taught)
         return
-    instruction = tool_prompt.instruction(
-        rules.tools, required=rules.is_call_required, single=rules.single
-    )
-    messages = instructed(tuple(tool_prompt.as_text(chat.messages)), instruction)
+    messages = _instructed(chat, rules)
     passed = _Passed()
     yield from reask(
         ask,
@@ -89,6 +93,21 @@ def taught_reply(ask: Ask, chat: ChatRequest) -> Generator[ReplyEvent, None, Non
         lambda: _CallJudge(rules, passed),
         _unusable,
     )
+
+
+def _instructed(chat: ChatRequest, rules: _Rules) -> tuple[Message, ...]:
+    breathe = chat.budget.breathe
+    try:
+        with chat.budget.work("telling tools and past calls"):
+            instruction = tool_prompt.instruction(
+                rules.tools, required=rules.is_call_required, single=rules.single, breathe=breathe
+            )
+            told = tuple(tool_prompt.as_text(chat.messages, breathe))
+    except OutOfBudget:
+        raise RequestTooCostly(
+            "It takes too long to tell the bot of its tools and past calls.", param="messages"
+        ) from None
+    return instructed(told, instruction)
 
 
 def _unusable(objection: Objection) -> AnswerUnusable:
@@ -119,18 +138,22 @@ class _Rules:
     choice: ToolChoice
     #: Whether there may be no more than one call.
     single: bool
+    budget: Budget = field(repr=False)
 
     @classmethod
     def of(cls, chat: ChatRequest) -> _Rules:
         """Read them from *chat*. Raises `InvalidRequest`."""
-        schemas = {tool.name: Schema.of(tool.schema or {}, tool.path) for tool in chat.tools}
+        given = [(tool.schema or {}, tool.path) for tool in chat.tools]
+        found = schemas.read(given, chat.budget)
+        known = {tool.name: schema for tool, schema in zip(chat.tools, found, strict=True)}
         choice = chat.tool_choice or ToolChoice(mode="auto")
-        names = _chosen(choice, list(schemas))
+        names = _chosen(choice, list(known))
         return cls(
             tools=tuple(tool for tool in chat.tools if tool.name in names),
-            schemas={name: schemas[name] for name in names},
+            schemas={name: known[name] for name in names},
             choice=choice,
             single=chat.parallel_tool_calls is False,
+            budget=chat.budget,
         )
 
     @property
@@ -160,7 +183,7 @@ class _Rules:
                 "newlines are escaped.",
                 "a call that could not be read",
             )
-        violation = self.schemas[name].violation(arguments)
+        violation = self.schemas[name].violation(call.arguments, self.budget)
         if violation is None:
             return call
         return Violation(
@@ -169,13 +192,13 @@ class _Rules:
         )
 
 
-def _chosen(choice: ToolChoice, names: list[str]) -> list[str]:
+def _chosen(choice: ToolChoice, names: list[str]) -> Collection[str]:
     """Return which of *names* may be called. Raises `InvalidRequest`."""
     match choice:
         case ToolChoice(mode="none"):
             return []
         case ToolChoice(mode="auto") | ToolChoice(mode="required", name=None):
-            return names
+            return dict.fromkeys(names).keys()
         case ToolChoice(mode="required", name=str(name)) if name in names:
             return [name]
     raise InvalidRequest(
@@ -213,7 +236,9 @@ class _Passed:
     """What has been passed on, over both tries."""
 
     def __init__(self) -> None:
-        self.calls: list[_Call] = []
+        #: Each call, and how often it was made; and how many that are in all.
+        self.calls: Counter[_Call] = Counter()
+        self.number = 0
         self.has_content = False
         #: Whether the upstream gave a call as such, not within the text.
         self.has_native_call = False
@@ -232,9 +257,11 @@ class _CallJudge:
 
     def __init__(self, rules: _Rules, passed: _Passed) -> None:
         self.objection: Objection | None = None
+        self.field = "tools"
         self._rules = rules
         self._passed = passed
         self._drops_content = passed.has_content
+        self._has_given_up = False
         self._begin()
 
     def _begin(self) -> None:
@@ -242,23 +269,39 @@ class _CallJudge:
         #: All that the bot wrote, and what of it is content.
         self._written: list[str] = []
         self._content: list[str] = []
-        #: Calls that were passed on, and are not made again.
-        self._old_calls = list(self._passed.calls)
+        #: The calls in it that are still to be checked, and those that were valid.
+        self._found: deque[RawCall] = deque()
+        self._told: Counter[_Call] = Counter()
 
     def feed(self, event: ReplyEvent) -> Iterable[ReplyEvent]:
         """See `Stage`."""
         match event:
+            case Done():
+                return (self._ending(event),) if self._has_given_up else self._end(event)
+            case ToolCallPart():
+                self._passed.has_native_call = True
+            case _ if self._has_given_up:
+                pass
             case Text(text):
                 return self._read(text, Text)
             case Replaced(text):
                 # What was passed on stays; an open call is dropped with its text.
                 self._begin()
                 return self._read(text, Replaced)
-            case Done():
-                return self._end(event)
-            case ToolCallPart():
-                self._passed.has_native_call = True
         return (event,)
+
+    def give_up(self) -> Iterable[ReplyEvent]:
+        """See `Stage`. Calls that could not be checked are told as text."""
+        found = "".join(tool_prompt.block(raw.text) + "\n" for raw in self._found)
+        rest = found + self._parser.rest()
+        content = "".join(self._content)
+        drops = self._drops_content and not self._has_given_up
+        self._begin()
+        self._has_given_up = True
+        if drops:
+            # What was dropped as a repetition is the beginning of this answer.
+            return (Replaced(content + rest),)
+        return (Text(rest),) if rest else ()
 
     def _read(
         self, text: str, kind: type[Text] | type[Replaced]
@@ -296,28 +339,37 @@ class _CallJudge:
         """Pass on what was *found* in a text of this *kind*; return whether the reply is over."""
         # Content never follows a call, so the order of the two is known.
         things = list(found)
+        self._found += (thing for thing in things if isinstance(thing, RawCall))
         more = "".join(thing for thing in things if isinstance(thing, str))
         self._content.append(more)
         if not self._drops_content and (more or (kind is Replaced and self._passed.has_content)):
             self._passed.has_content = bool(more)
             yield kind(more)
-        for raw in things:
-            if isinstance(raw, str):
-                continue
-            call = self._rules.check(raw)
+        while self._found:
+            call = self._check(self._found[0])
+            self._found.popleft()
             if isinstance(call, Violation):
                 self._object(call)
                 yield Done()
                 return True
-            if call in self._old_calls:
-                self._old_calls.remove(call)
+            self._told[call] += 1
+            if self._told[call] <= self._passed.calls[call]:
                 continue
-            self._passed.calls.append(call)
-            yield _part(call, len(self._passed.calls) - 1)
-            if self._rules.single:
+            self._passed.calls[call] += 1
+            self._passed.number += 1
+            yield _part(call, self._passed.number - 1)
+            if self._rules.single or self._passed.number == MAX_CALLS:
                 yield Done("tool_calls")
                 return True
         return False
+
+    def _check(self, raw: RawCall) -> _Call | Violation:
+        if len(raw.text) <= SLICE:
+            # It is soon read, so it is a call whatever the ones before it have cost.
+            return self._rules.check(raw)
+        with self._rules.budget.work("checking a call"):
+            self._rules.budget.breathe()
+            return self._rules.check(raw)
 
     def _object(self, violation: Violation) -> None:
         self.objection = Objection(
@@ -348,6 +400,8 @@ class _ChoiceJudge:
     another tool, and is taught instead.
     """
 
+    field = None
+
     def __init__(self, choice: ToolChoice) -> None:
         self.objection: Objection | None = None
         self._wanted = choice.name
@@ -371,3 +425,7 @@ class _ChoiceJudge:
                 self._heeds = True
                 return *self._held, event
         return (event,)
+
+    def give_up(self) -> Iterable[ReplyEvent]:
+        """See `Stage`."""
+        return ()

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from poe_proxy.apis.transcript import Transcript
+from poe_proxy.budget import Budget
 from poe_proxy.chat import ChatRequest, Done, Idle, Message, Said, Text, TextPart, ToolCallPart
 from poe_proxy.errors import InvalidRequest, PoeProxyError, UpstreamTimeout
 from poe_proxy.server.delivery import deliver
@@ -47,12 +48,12 @@ class LinesCall:
 class Lines:
     """The API: lines of text both ways."""
 
-    def call(self, body: bytes) -> LinesCall:
+    def call(self, body: bytes | bytearray, budget: Budget) -> LinesCall:
         model, _, question = body.decode().partition("\n")
         if not question:
             raise InvalidRequest("There is no second line.", param="line 2")
         message = Message(role="user", content=(TextPart(question),))
-        chat = ChatRequest(model=model.removesuffix("*"), messages=(message,))
+        chat = ChatRequest(model=model.removesuffix("*"), messages=(message,), budget=budget)
         return LinesCall(chat, model.endswith("*"))
 
     def failure(self, failure: PoeProxyError) -> bytes:

@@ -15,6 +15,8 @@ Entry = Mapping[str, Any]
 #: How a reply ended; `open`: it has not.
 End = Literal["finished", "stopped", "open"]
 
+#: What the server's log has in front of each line of a traceback.
+_CONTINUED: Final = re.compile(r"^    \| ", re.MULTILINE)
 _TRACEBACK: Final = re.compile(r"^Traceback .*\n(?:[ +].*\n)*(\S.*)$", re.MULTILINE)
 #: Seconds within which Poe notes a request that it is given, however busy the machine is.
 _PROMPT: Final = 30.0
@@ -116,7 +118,7 @@ def read(journal: Sequence[Entry], passages: Sequence[Passage], log: str = "") -
         mischief=[
             (entry["t"], entry["account"]) for entry in journal if entry.get("event") == "mischief"
         ],
-        bugs=_TRACEBACK.findall(log),
+        bugs=_TRACEBACK.findall(_CONTINUED.sub("", log)),
     )
 
 

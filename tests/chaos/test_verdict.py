@@ -219,8 +219,10 @@ def test_more_replies_at_once_than_allowed_are_seen() -> None:
 
 def test_a_traceback_in_the_log_is_a_bug() -> None:
     """Its last line says which."""
-    log = 'ERROR failed\nTraceback (most recent call last):\n  File "x"\nKeyError: 1\nINFO more\n'
-    assert ["KeyError: 1"] == read([], [], log).bugs
+    lines = ["Traceback (most recent call last):", '  File "x"', "KeyError: 1"]
+    for before in ("", "    | "):
+        log = "\n".join(["ERROR failed", *(before + line for line in lines), "INFO more\n"])
+        assert ["KeyError: 1"] == read([], [], log).bugs
 
 
 def test_it_is_seen_when_the_first_come_is_not_the_first_served() -> None:

@@ -11,8 +11,9 @@ import pytest
 from urllib3.util.ssltransport import SSLTransport
 
 from poe_proxy.net.background import Background
-from poe_proxy.net.cutting import cut
+from poe_proxy.net.cutting import Handle, cut
 
+from ..fakes import until
 from ..upstreams.poe_api.raw import CERTIFICATE
 
 
@@ -92,3 +93,35 @@ def test_what_is_no_connection_any_more(pair: tuple[socket.socket, socket.socket
     cut(one)
     cut(one, reset=True)
     cut(None)
+
+
+def test_a_handle_cuts_what_tls_has_taken_over(pair: tuple[socket.socket, socket.socket]) -> None:
+    """The socket that it was made of is empty by then, and its thread waits on another one."""
+    one, other = pair
+    handle = Handle(one)
+    greeting = Background(lambda: tls_of(one))
+    until(lambda: one.fileno() < 0)
+    handle.cut()
+
+    with pytest.raises(OSError):  # noqa: PT011  # which one it is depends on the moment
+        greeting.result()
+    assert other.recv(65536)
+    assert b"" == other.recv(65536)
+    handle.close()
+
+
+def tls_of(one: socket.socket) -> ssl.SSLSocket:
+    return ssl.create_default_context(cafile=CERTIFICATE).wrap_socket(
+        one, server_hostname="localhost"
+    )
+
+
+def test_a_handle_that_is_closed_does_nothing(pair: tuple[socket.socket, socket.socket]) -> None:
+    """The socket goes on without it."""
+    one, other = pair
+    handle = Handle(one)
+    handle.close()
+    handle.cut()
+    one.sendall(b"x")
+
+    assert b"x" == other.recv(1)

@@ -7,13 +7,24 @@ import ssl
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from poe_proxy.net import dialing
-from poe_proxy.net.dialing import dial
+from poe_proxy.net.deadline import in_time
 
+from ..fakes import until
 from ..upstreams.poe_api.raw import CERTIFICATE
+
+
+def dial(host: str, port: int, *, seconds: float, **options: Any) -> Any:
+    return in_time(
+        lambda deadline: dialing.dial(host, port, deadline=deadline, **options),
+        seconds,
+        undo=lambda sock: sock.close(),
+        name="dialing",
+    )
 
 
 @pytest.fixture
@@ -115,7 +126,7 @@ def test_tls_to_the_proxy_and_to_the_end(
         end,
         is_secure=is_secure,
         proxy=f"{scheme}://user:pass@localhost:{proxy}",
-        timeout=60,
+        seconds=60,
     )
     opened.sendall(b"hello")
 
@@ -130,7 +141,7 @@ def test_a_certificate_that_is_not_trusted_is_refused(
     port = serve(with_tls(certificate, echo))
 
     with pytest.raises(ssl.SSLCertVerificationError):
-        dial("localhost", port, is_secure=True, proxy=None, timeout=60)
+        dial("localhost", port, is_secure=True, proxy=None, seconds=60)
 
 
 @pytest.mark.parametrize(
@@ -154,6 +165,38 @@ def test_a_proxy_that_does_not_connect_is_an_error(
 
     port = serve(refuse)
     with pytest.raises(OSError, match="proxy") as raised:
-        dial("x.test", 80, is_secure=False, proxy=f"http://me:secret@127.0.0.1:{port}", timeout=60)
+        dial(
+            "x.test",
+            80,
+            is_secure=False,
+            proxy=f"http://me:secret@127.0.0.1:{port}",
+            seconds=60,
+        )
 
     assert "secret" not in str(raised.value)
+
+
+@pytest.mark.parametrize("is_secure", [False, True])
+def test_an_answer_that_drips_is_given_up(
+    serve: Callable[[Callable[[socket.socket], None]], int], is_secure: bool
+) -> None:
+    """The proxy's as well as TLS's greeting, however many bytes come in the meantime."""
+    left: list[bool] = []
+    over = threading.Event()
+
+    def drip(client: socket.socket) -> None:
+        client.recv(10_000)
+        client.sendall(b"\x16\x03\x03\x40\x00")
+        try:
+            for _ in range(3000):
+                client.sendall(b"x")
+                over.wait(0.02)
+        except OSError:
+            left.append(True)
+
+    port = serve(drip)
+    proxy = None if is_secure else f"http://127.0.0.1:{port}"
+    with pytest.raises(TimeoutError):
+        dial("127.0.0.1", port, is_secure=is_secure, proxy=proxy, seconds=0.3)
+
+    until(lambda: left)

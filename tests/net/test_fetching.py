@@ -519,3 +519,37 @@ def pump(source: socket.socket, drain: socket.socket) -> None:
         drain.shutdown(socket.SHUT_WR)
     except OSError:
         pass
+
+
+def test_a_url_has_a_length() -> None:
+    """The client's, and one that is redirected to."""
+    long = "https://localhost/" + "x" * 8192
+    assert "8192 characters" in refused(Fetcher(), long)
+    assert "8192 characters" in Site(answering(b"", "302 x", f"Location: {long}")).refused()
+
+
+def test_a_header_that_is_too_long_gives_no_name() -> None:
+    """The path does."""
+    header = f'Content-Disposition: attachment; filename="a{";" * 2000}.png"'
+
+    assert "x" == Site(answering(b"x", "200 OK", header)).fetch("/x").filename
+
+
+def test_a_greeting_that_drips_is_cut() -> None:
+    """As soon as the time is over, and its thread ends."""
+    left: list[bool] = []
+
+    def drip(visitor: Visitor) -> None:
+        over = threading.Event()
+        with suppress(OSError):
+            visitor.send(b"\x16\x03\x03\x40\x00")
+            for _ in range(3000):
+                visitor.send(b"x")
+                over.wait(0.02)
+        left.append(True)
+
+    with Server(drip) as server:
+        fetcher = Fetcher(timeout=0.3, resolve=lambda host, port: ["127.0.0.1"],
+                          is_allowed=lambda address: True)  # fmt: skip
+        assert "longer than" in refused(fetcher, f"https://files.example:{server.port}/")
+        until(lambda: left)

@@ -41,3 +41,9 @@ def test_something_instead() -> None:
 def test_at_most_so_long() -> None:
     """The end is kept: it says what kind of file it is."""
     assert "nn.png" == tidy("n" * 300 + ".png", at_most=6)
+
+
+def test_a_name_without_an_end_has_its_last_letters() -> None:
+    """What stands long before them is not looked at."""
+    assert "x" * 147 + "a.b" == tidy("*" * 10_000_000 + "x" * 1000 + "a.b")
+    assert "a.b" == tidy("x/" * 5_000_000 + "a.b")

@@ -30,17 +30,23 @@ class Site:
         *script: Step,
         keys: tuple[str, ...] = (KEY,),
         max_body: int = 10_000,
+        max_work: float = 60.0,
         models: Path | None = None,
         patience: float = 0.0,
         errors_as_text: bool = False,
+        max_bodies: float = 200.0,
+        max_streams: int = 2000,
     ) -> None:
         self.upstream = FakeUpstream(script or ANSWER)
         settings = Settings(
             auth_keys=keys,
             max_body_mb=max_body / 1_000_000,
+            max_work=max_work,
             queue_timeout=patience,
             errors_as_text=errors_as_text,
             models=models,
+            max_bodies_mb=max_bodies,
+            max_streams=max_streams,
         )
         app = create_app(settings, upstreams=[Token("cookie-1", self.upstream)])
         services: Services = app.extensions["poe_proxy"]

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import gzip
 import io
-import socket
+import time
 from typing import Any
 
 import orjson
 import pytest
 from werkzeug.test import TestResponse
 
+from poe_proxy.budget import TooBusy
 from poe_proxy.server import bodies
+from poe_proxy.server.bodies import BODY_TIMEOUT, PACE, PACE_TIME, Patience
+from poe_proxy.server.connection import MAX_HEAD
 
-from .site import HELLO, KEY, Site, error
+from ..fakes import Clock
+from .connections import Body, Request, pair, read_until_refused
+from .site import COMPLETIONS, HELLO, KEY, Site, error
 
 
 def test_a_body_needs_no_content_type(site: Site) -> None:
@@ -67,7 +72,7 @@ def test_a_body_over_the_limit_is_413(site: Site) -> None:
     assert "0.01 MB" in error(answer)["message"]
 
 
-def chunked(site: Site, stream: io.IOBase, **environ: Any) -> TestResponse:
+def chunked(site: Site, stream: io.IOBase | Body, **environ: Any) -> TestResponse:
     """Send a body without a length, as gunicorn hands it over."""
     as_gunicorn_does = {"wsgi.input": stream, "wsgi.input_terminated": True}
     return site.post(
@@ -92,15 +97,42 @@ def test_an_endless_body_is_413(site: Site) -> None:
     assert body.tell() == 10_001
 
 
-def test_what_is_left_of_a_large_body_is_not_read(site: Site) -> None:
-    """The connection is shut once the answer is out, so that nobody has to read the rest."""
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        answer = chunked(site, io.BytesIO(b"x" * 50_000), **{"gunicorn.socket": ours})
-        assert "close" == answer.headers["Connection"]
-        theirs.setblocking(False)
-        answer.close()
-        assert b"" == theirs.recv(1)
+@pytest.mark.parametrize(
+    ("options", "is_last", "allowed"),
+    [
+        ({"method": "POST", "headers": {}, "data": b"x" * 70_000}, True, 0),
+        ({"method": "POST", "headers": {}, "data": b"x" * 60_000}, False, 60_000),
+        ({"method": "POST", "headers": {"Transfer-Encoding": "chunked"}}, True, 0),
+        ({"method": "OPTIONS", "headers": {"Transfer-Encoding": "chunked"}}, True, 0),
+        ({"method": "GET", "headers": {}}, False, 0),
+    ],
+    ids=["long", "short", "no length", "preflight", "none"],
+)
+def test_what_becomes_of_a_body_that_nobody_reads(
+    site: Site, options: dict[str, Any], is_last: bool, allowed: int
+) -> None:
+    """A short one is left for the server to drain; of any other nothing is read, and no request
+    behind it either. The client hears of that in the head of the answer."""
+    request = Request()
+    with pair() as (ours, theirs):
+        ours.begin(request)
+        answer = site.open(COMPLETIONS, environ_overrides={"gunicorn.socket": ours}, **options)
+        ours.end()
+        theirs.sendall(b"x" * 120_000)
+
+        assert MAX_HEAD + allowed <= read_until_refused(ours) < MAX_HEAD + allowed + 8192
+    assert is_last == request.is_last
+    assert is_last == (answer.headers.get("Connection") == "close")
+
+
+def test_a_body_that_was_not_asked_for_may_come_or_not(site: Site) -> None:
+    """After `Expect: 100-continue` nobody knows, so the connection ends."""
+    request = Request(awaits_go_on=True)
+    with pair() as (ours, _):
+        ours.begin(request)
+        site.post(b"x" * 10, headers={}, environ_overrides={"gunicorn.socket": ours})
+
+    assert request.is_last
 
 
 @pytest.mark.parametrize("is_told", [False, True], ids=["werkzeug", "gunicorn"])
@@ -129,16 +161,75 @@ def test_a_body_that_breaks_off_is_a_hang_up(site: Site, caplog: pytest.LogCaptu
     assert "Traceback" not in caplog.text
 
 
-def test_a_slow_body_is_cut(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A client that does not send its body in time loses its connection."""
-    monkeypatch.setattr(bodies, "BODY_TIMEOUT", 0.02)
-    ours, theirs = socket.socketpair()
-    with ours, theirs, ours.makefile("rb") as stream:
+@pytest.mark.parametrize("limit", ["BODY_TIMEOUT", "PACE_TIME"])
+def test_a_slow_body_is_cut(site: Site, monkeypatch: pytest.MonkeyPatch, limit: str) -> None:
+    """A client that does not send its body in time, or not at the least pace, loses its
+    connection."""
+    monkeypatch.setattr(bodies, limit, 0.02)
+    with pair() as (ours, theirs):
+        ours.begin(Request())
         theirs.sendall(b'{"model":')
-        answer = chunked(site, stream, **{"gunicorn.socket": ours})
+        answer = chunked(site, Body(ours), **{"gunicorn.socket": ours})
+        assert b"" == theirs.recv(1)
 
-    assert answer.status_code in (400, 499)
+    assert 499 == answer.status_code
     assert [] == site.upstream.asked
+
+
+def test_patience_with_a_body_is_renewed_by_its_pace() -> None:
+    """Ten kilobytes within ten seconds, and a minute for all of it."""
+    clock = Clock()
+    patience = Patience(clock)
+    assert PACE_TIME == patience.left()
+
+    clock.go(9)
+    patience.came(PACE - 1)
+    assert 1 == patience.left()
+    patience.came(1)
+    assert PACE_TIME == patience.left()
+    clock.go(PACE_TIME)
+    assert 0 == patience.left()
+
+    patience = Patience(clock)
+    for _ in range(11):
+        clock.go(5)
+        patience.came(PACE)
+    assert 5 == patience.left()
+    clock.go(BODY_TIMEOUT)
+    assert patience.left() < 0
+
+
+def test_a_body_of_too_many_chunks_is_refused() -> None:
+    """What it costs to put it together counts as work on the request."""
+    site = Site(max_work=0.05)
+
+    class Costly(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            until = time.thread_time() + 0.01
+            while time.thread_time() < until:
+                pass
+            return b" "
+
+    answer = chunked(site, Costly())
+
+    assert (400, "request_too_costly", "body") == (
+        answer.status_code,
+        error(answer)["code"],
+        error(answer)["param"],
+    )
+
+
+def test_a_body_that_is_costly_while_many_are_is_a_503(site: Site) -> None:
+    """It is not to blame for the others: the client may come back."""
+
+    class Busy(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            raise TooBusy
+
+    answer = chunked(site, Busy())
+
+    assert (503, "server_busy") == (answer.status_code, error(answer)["code"])
+    assert int(answer.headers["Retry-After"]) > 0
 
 
 def test_a_compressed_body_is_not_json(site: Site) -> None:

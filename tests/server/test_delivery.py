@@ -73,6 +73,35 @@ def test_a_stream_is_not_collected() -> None:
 
 
 @pytest.mark.parametrize("stream", [False, True])
+def test_an_answer_that_was_not_checked_says_so(stream: bool) -> None:
+    """A header names the fields whose check was given up; an answer that was checked has none."""
+
+    def give_up() -> None:
+        chat, _ = site.upstream.asked[-1]
+        chat.budget.unchecked += ["response_format", "tools"]
+
+    site = Site(give_up, Text("Hi"), Done())
+    answer = site.ask(stream=stream)
+
+    assert (200, "response_format, tools") == (answer.status_code, answer.headers["x-unchecked"])
+    assert "x-unchecked" not in Site().ask(stream=stream).headers
+
+
+def test_a_body_that_takes_too_long_to_read_is_refused() -> None:
+    """Before anything is asked; and clients are told not to send it again."""
+    site = Site(max_body=10_000_000, max_work=1e-9)
+    answer = site.ask(metadata=",[" * 4_000_000)
+
+    assert (400, "request_too_costly", "body") == (
+        answer.status_code,
+        error(answer)["code"],
+        error(answer)["param"],
+    )
+    assert "false" == answer.headers["x-should-retry"]
+    assert [] == site.upstream.asked
+
+
+@pytest.mark.parametrize("stream", [False, True])
 def test_the_line_knows_the_client_and_whether_it_streams(
     stream: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -282,19 +311,6 @@ def test_a_stream_that_the_server_ends_says_so() -> None:
 
     assert "upstream_interrupted" == orjson.loads(said[-1].removeprefix(b"data: "))["error"]["code"]
     assert site.is_all_free()
-
-
-@pytest.mark.parametrize("stream", [False, True])
-def test_a_client_that_stops_reading_is_given_up(stream: bool) -> None:
-    """The server's writes to a client have a limit, or an account would be lent for ever."""
-    site = Site(Text("Hello"), Done())
-    with socket.socket() as ours:
-        site.post(
-            orjson.dumps({**HELLO, "stream": stream}), environ_overrides={"gunicorn.socket": ours}
-        )
-
-        limit = ours.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
-    assert 1000 * delivery.WRITE_TIMEOUT == limit
 
 
 def test_a_stream_that_the_server_closes_is_hung_up() -> None:

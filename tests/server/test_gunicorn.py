@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import gc
+import io
 import json
+import logging
+import re
 import signal
 import socket
 import threading
@@ -42,6 +45,7 @@ class Log:
 @dataclass
 class Config:
     workers: int = 1
+    worker_connections: int = 2500
     address: list[Any] = field(default_factory=list)
     graceful_timeout: int = 60
 
@@ -91,6 +95,12 @@ def _signals_as_before() -> Iterator[None]:
     signal.signal(signal.SIGUSR1, before)
 
 
+@pytest.fixture(autouse=True)
+def _descriptors(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There are enough of them, and the limit of this process stays as it is."""
+    monkeypatch.setattr(gunicorn, "raise_descriptors", lambda: 8192)
+
+
 # ---- what gunicorn takes, and what it has
 
 
@@ -117,6 +127,7 @@ def test_gunicorn_has_what_the_hooks_use() -> None:
     assert isinstance(RealArbiter.num_workers, property)
     assert [] == [name for name in ("warning", "error", "exception") if not hasattr(RealLog, name)]
     assert isinstance(RealConfig().graceful_timeout, int)
+    assert isinstance(RealConfig().worker_connections, int)
     assert [("127.0.0.1", 8000)] == RealConfig().address
 
 
@@ -197,6 +208,40 @@ def test_a_socket_that_is_already_open_is_not_tried(
 def test_one_worker_starts_where_nothing_is_in_the_way(taken: int) -> None:
     """A port that is free, on another address than the one taken, and a Unix socket."""
     gunicorn.on_starting(Arbiter(Config(address=[("127.0.0.9", taken), "/run/poe-proxy.sock"])))
+
+
+def test_its_log_is_written_as_ours() -> None:
+    """It repeats what is wrong with a request: that must neither forge a line nor be cut out."""
+    lines = io.StringIO()
+    log = RealLog(RealConfig()).error_log
+    before = log.handlers[:]
+    log.handlers[:] = [handler := logging.StreamHandler(lines)]
+    handler.setFormatter(before[-1].formatter)
+    try:
+        gunicorn.on_starting(Arbiter())
+        log.warning("Invalid request: a\n[2026-01-01] [ERROR] forged\x1b[2J")
+    finally:
+        log.handlers[:] = before
+
+    assert re.fullmatch(
+        r"\[[-0-9: +]+\] \[\d+\] \[WARNING\] "
+        r"Invalid request: a\\n\[2026-01-01\] \[ERROR\] forged\\x1b\[2J\n",
+        lines.getvalue(),
+    )
+
+
+def test_there_are_no_more_connections_than_descriptors(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where they do not suffice there are fewer connections, and the log says so."""
+    server = Arbiter()
+
+    gunicorn.on_starting(server)
+    assert (2500, []) == (server.cfg.worker_connections, server.log.lines)
+    monkeypatch.setattr(gunicorn, "raise_descriptors", lambda: 1024)
+    gunicorn.on_starting(server)
+
+    assert 412 == server.cfg.worker_connections
+    assert 1 == len(server.log.lines)
+    assert "Only 412 connections at a time, not 2500" in server.log.lines[0]
 
 
 # ---- hold_state

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable
+from urllib.parse import quote
 
 import pytest
 from werkzeug.test import TestResponse
 
+from poe_proxy.chat import Text
 from poe_proxy.errors import (
+    BotFailed,
     BotNotFound,
+    TokenExhausted,
     TokenLimited,
+    TokenRejected,
     UpstreamOverloaded,
+    UpstreamUncertain,
     UpstreamUnreachable,
 )
+from poe_proxy.logs import CONTINUED
 
 from ..fakes import log_lines
 from .site import COMPLETIONS, KEY, Site
@@ -109,18 +117,64 @@ def test_a_preflight_repeats_only_names_of_headers(site: Site, wanted: str) -> N
     assert "Authorization, Content-Type" == answer.headers["Access-Control-Allow-Headers"]
 
 
-def test_a_log_line_stays_one_line(caplog: pytest.LogCaptureFixture) -> None:
-    """What a client sends cannot write lines of its own into the log, nor flood it."""
-    site = Site()
-    with caplog.at_level(logging.INFO):
-        site.get("/v1/models/a%0Ainjected%1b[31m")
-        site.ask(model="evil\ninjected\x1b" + "x" * 5000)
+FORGED = "\r\n2026-01-01 ERROR forged\x1b[31m\x9b2J\u2028\u202e"
 
-    assert 2 == len(caplog.messages)
-    for message in caplog.messages:
-        assert "\n" not in message
-        assert "\x1b" not in message
-        assert len(message) < 400
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        pytest.param(lambda site: site.get(f"/v1/models/{quote(FORGED)}"), id="path"),
+        pytest.param(lambda site: site.get("/v1/models/" + "x" * 5000), id="long path"),
+        pytest.param(lambda site: site.ask(model=f"gpt-4{FORGED}"), id="model"),
+        pytest.param(lambda site: site.ask(model="x" * 5000), id="long model"),
+        pytest.param(
+            lambda site: site.open("/v1/models", method="GET\x1b[31m" + "X" * 5000), id="method"
+        ),
+        pytest.param(
+            lambda site: site.get("/health", environ_overrides={"REMOTE_ADDR": FORGED}),
+            id="address",
+        ),
+    ],
+)
+def test_a_log_line_stays_one_line(make: Callable[[Site], TestResponse]) -> None:
+    """What a client sends cannot write lines of its own into the log, nor flood it, nor push out
+    the status."""
+    site = Site()
+    with log_lines() as lines:
+        answer = make(site)
+    written = lines.getvalue()
+
+    assert 1 == written.count("\n")
+    assert written.removesuffix("\n").isprintable()
+    assert f" {answer.status_code} " in written
+    assert len(written) < 500
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        TokenLimited(f"Slow down.{FORGED}"),
+        TokenExhausted(f"No points.{FORGED}"),
+        TokenRejected(f"Logged out.{FORGED}"),
+        BotFailed(f"The bot broke.{FORGED}"),
+        UpstreamUncertain(f"Who knows.{FORGED}" + "x" * 50_000),
+        ZeroDivisionError(f"Bug.{FORGED}" + "\nx" * 50_000),
+    ],
+    ids=lambda failure: type(failure).__name__,
+)
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_error_message_from_outside_writes_no_lines(failure: Exception, stream: bool) -> None:
+    """Neither Poe nor a bot's maker can forge a line of the log, whatever line it is told in."""
+    with log_lines() as lines:
+        Site(failure).ask(stream=stream)
+        Site(Text("Hel"), failure).ask(stream=stream)
+    written = lines.getvalue().splitlines()
+
+    assert all(line.isprintable() for line in written)
+    assert [] == [line for line in written if not re.match(f"[0-9-]+ [0-9:,]+ |{CONTINUED}", line)]
+    assert [] == [line for line in written if re.match("2026-01-01 ERROR", line)]
+    assert max(map(len, written)) < 2500
+    assert len(written) < 300
 
 
 def test_a_log_line_names_the_model_and_nothing_of_the_conversation(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable
 
+from poe_proxy.budget import Budget
 from poe_proxy.chat import Replaced, ReplyEvent, Text
 from poe_proxy.shaping.pipeline import Stage, run
 
@@ -15,7 +16,7 @@ def stream(events: Iterable[ReplyEvent]) -> Generator[ReplyEvent, None, None]:
 
 def through(events: Iterable[ReplyEvent], *stages: Stage) -> list[ReplyEvent]:
     """What the stages make of the events."""
-    return list(run(stream(events), *stages))
+    return list(run(stream(events), *stages, budget=Budget()))
 
 
 def content(events: Iterable[ReplyEvent]) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from poe_proxy.budget import Budget
 from poe_proxy.chat import (
     ChatRequest,
     Done,
@@ -25,10 +26,16 @@ from poe_proxy.chat import (
     Usage,
     Waiting,
 )
-from poe_proxy.errors import AnswerUnusable, InvalidRequest, UpstreamTimeout
-from poe_proxy.shaping.json_answers import json_reply
+from poe_proxy.errors import (
+    AnswerUnusable,
+    InvalidRequest,
+    RequestTooCostly,
+    UpstreamTimeout,
+)
+from poe_proxy.shaping.json_answers import MAX_CHECKED, json_reply
 from poe_proxy.shaping.tools import taught_reply
 
+from ..checker.jobs import DOUBLED, UNREADABLE
 from ..fakes import FakeUpstream, Step, ask
 from .support import pieces
 
@@ -283,15 +290,15 @@ def test_a_reply_that_was_cut_off_is_not_checked(reason: Any, answer: str, left:
 # ---- the second try
 
 WRONG_ANSWERS = [
-    pytest.param(WRONG, "'many' is not of type 'integer'", id="wrong type"),
-    pytest.param('{"city": "Paris"}', "'people' is a required property", id="missing"),
+    pytest.param(WRONG, '"many" is not of type "integer"', id="wrong type"),
+    pytest.param('{"city": "Paris"}', '"people" is a required property', id="missing"),
     pytest.param("I cannot say.", "no complete JSON", id="no JSON"),
     pytest.param('{"city": "Par', "no complete JSON", id="cut off"),
     pytest.param("{'city': 'Paris', 'people': 1}", "no complete JSON", id="single quotes"),
     pytest.param('{"city": "Paris", "people": NaN}', "no complete JSON", id="NaN"),
-    pytest.param(f"[{RIGHT}]", "is not of type 'object'", id="list"),
+    pytest.param(f"[{RIGHT}]", 'is not of type "object"', id="list"),
     pytest.param("[" * 100_000, "no complete JSON", id="brackets"),
-    pytest.param('{"a":' * 100_000 + "1" + "}" * 100_000, "no complete JSON", id="deep"),
+    pytest.param('{"a":' * 10_000 + "1" + "}" * 10_000, "no complete JSON", id="deep"),
     pytest.param("", "no complete JSON", id="nothing"),
 ]
 
@@ -409,12 +416,49 @@ def test_an_invalid_schema_is_refused(schema: Any) -> None:
     assert [] == bot.asked
 
 
-def test_a_schema_that_cannot_be_checked_is_refused() -> None:
-    """It comes to light with the answer; the client's field is named."""
+def test_a_reference_that_leads_nowhere_is_refused() -> None:
+    """The client's field is named, and the bot is not asked."""
+    bot = saying("{}")
+
     with pytest.raises(InvalidRequest) as failure:
-        reply(saying("{}"), wanting({"$ref": "#/$defs/nowhere"}))
+        reply(bot, wanting({"$ref": "#/$defs/nowhere"}))
 
     assert "response_format.json_schema.schema" == failure.value.param
+    assert [] == bot.asked
+
+
+def test_an_answer_that_costs_too_much_to_check_is_passed_on() -> None:
+    """Unchecked, and not asked for again."""
+    bot = saying("7")
+    chat = wanting(DOUBLED, budget=Budget(0.1))
+
+    assert "7" == text_of(reply(bot, chat))
+    assert ["response_format.json_schema.schema"] == chat.budget.unchecked
+    assert 1 == len(bot.asked)
+
+
+def test_a_schema_that_costs_too_much_to_read_is_refused() -> None:
+    """The client's field is named, and the bot is not asked."""
+    bot = saying("7")
+
+    with pytest.raises(RequestTooCostly) as failure:
+        reply(bot, wanting(UNREADABLE, budget=Budget(0.1)))
+
+    assert "response_format.json_schema.schema" == failure.value.param
+    assert [] == bot.asked
+
+
+def test_of_many_candidates_only_the_last_ones_are_checked() -> None:
+    """An answer is no list of examples."""
+    found = [f'[{{"n": {place}}}]' for place in range(MAX_CHECKED + 1)]
+
+    def answered(wanted: int) -> list[ReplyEvent]:
+        schema = {"const": json.loads(found[wanted])}
+        return reply(saying("\n".join(found)), wanting(schema))
+
+    assert found[1] == text_of(answered(1))
+    with pytest.raises(AnswerUnusable):
+        answered(0)
 
 
 def test_the_errors_name_the_fields_of_the_clients_own_api() -> None:

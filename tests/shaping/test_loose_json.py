@@ -85,10 +85,11 @@ ENDS = [
 def test_the_end_of_a_value_is_found(text: str, end: int | None) -> None:
     """Behind the bracket that closes it, or before a tag, wherever the text is cut."""
     assert end == Nesting().end(text)
-    for first in range(len(text)):
+    for size in range(1, len(text)):
         nesting = Nesting()
-        ends = [nesting.end(text[:until]) for until in range(first, len(text) + 1)]
-        assert end == next((one for one in ends if one is not None), None), first
+        starts = range(0, len(text), size)
+        ends = ((at, nesting.end(text[at : at + size])) for at in starts)
+        assert end == next((at + one for at, one in ends if one is not None), None), size
 
 
 def test_a_value_may_begin_further_on() -> None:

@@ -7,6 +7,7 @@ from itertools import repeat
 
 import pytest
 
+from poe_proxy.budget import Budget
 from poe_proxy.chat import Done, Idle, Reasoning, ReplyEvent, Text, Usage, Waiting
 from poe_proxy.errors import UpstreamTimeout
 from poe_proxy.shaping.pipeline import Stage, let_end, run
@@ -56,7 +57,7 @@ def ending(word: str) -> Made:
 
 
 def reply(upstream: FakeUpstream, *stages: Stage) -> list[ReplyEvent]:
-    return list(run(upstream.reply(ask(), "bot"), *stages))
+    return list(run(upstream.reply(ask(), "bot"), *stages, budget=Budget()))
 
 
 SCRIPT: list[Step] = [Waiting(), Reasoning("Hm."), Text("a"), Usage(1, 1), Done("length")]
@@ -85,7 +86,7 @@ def test_each_event_is_passed_on_before_the_next_is_asked_for() -> None:
     log: list[str] = []
     upstream = FakeUpstream([Text("one"), lambda: log.append("on to two"), Text("two"), Done()])
 
-    for event in run(upstream.reply(ask(), "bot"), Made(lambda event: (event,))):
+    for event in run(upstream.reply(ask(), "bot"), Made(lambda event: (event,)), budget=Budget()):
         if isinstance(event, Text):
             log.append(event.text)
 
@@ -149,7 +150,7 @@ def test_a_source_without_an_end_has_none_here() -> None:
 def test_hanging_up_closes_the_source(stages: Sequence[Stage]) -> None:
     """Also between two events that came of one."""
     upstream = FakeUpstream(SCRIPT[1:])
-    events = run(upstream.reply(ask(), "bot"), *stages)
+    events = run(upstream.reply(ask(), "bot"), *stages, budget=Budget())
     assert [Reasoning("Hm."), Text("a")] == [next(events), next(events)]
 
     events.close()
@@ -173,7 +174,7 @@ def test_a_stage_that_fails_closes_the_source() -> None:
 def test_a_failure_of_the_source_passes() -> None:
     """The upstream's own failure is raised, after what came before it."""
     upstream = FakeUpstream([Text("a"), UpstreamTimeout("too slow")])
-    events = run(upstream.reply(ask(), "bot"), twice())
+    events = run(upstream.reply(ask(), "bot"), twice(), budget=Budget())
 
     assert [Text("a")] * 2 == [next(events), next(events)]
     with pytest.raises(UpstreamTimeout):

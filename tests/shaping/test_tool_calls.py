@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-import re
 from typing import Any
 
 import pytest
@@ -16,8 +15,6 @@ from poe_proxy.chat import (
     Text,
     ToolCallPart,
 )
-from poe_proxy.shaping.loose_json import Nesting
-from poe_proxy.shaping.tool_calls import CallParser
 
 from ..fakes import FakeUpstream
 from .support import content, pieces
@@ -280,81 +277,6 @@ def test_half_a_surrogate_pair_can_be_sent() -> None:
     (part,) = [event for event in events if isinstance(event, ToolCallPart)]
     part.arguments.encode()
     assert '{"text": "\\ud83d"}' == part.arguments
-
-
-# ---- how much is read
-
-
-class Counted:
-    """A pattern that adds up how many characters it passes over."""
-
-    def __init__(self, pattern: re.Pattern[str], passed_over: list[int]) -> None:
-        self._pattern = pattern
-        self._passed_over = passed_over
-
-    def search(self, text: str, at: int = 0) -> re.Match[str] | None:
-        found = self._pattern.search(text, at)
-        self._passed_over.append((found.end() if found else len(text)) - at)
-        return found
-
-    def match(self, text: str, at: int = 0) -> re.Match[str] | None:
-        found = self._pattern.match(text, at)
-        # One that is not found is given up within the length of a tag.
-        self._passed_over.append(found.end() - at if found else 1)
-        return found
-
-    def fullmatch(self, text: str, at: int = 0) -> re.Match[str] | None:
-        self._passed_over.append(1)
-        return self._pattern.fullmatch(text, at)
-
-
-@pytest.fixture
-def passed_over(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How many characters the parser's patterns pass over, one figure for each look."""
-    figures: list[int] = []
-    for owner in (CallParser, Nesting):
-        for name, value in list(vars(owner).items()):
-            if isinstance(value, re.Pattern):
-                monkeypatch.setattr(owner, name, Counted(value, figures))
-    return figures
-
-
-def test_long_texts_are_read_in_proportion(passed_over: list[int]) -> None:
-    """A megabyte of arguments or of prose in small pieces is read ten times at most."""
-    text = ('if a < b: print("`c`")\n' * 45_000)[:1_000_000]
-
-    def read(answer: str, size: int = 1_000_000) -> list[ReplyEvent]:
-        passed_over.clear()
-        events = reply(saying(answer, size=size), chat())
-        assert 10 * len(answer) > sum(passed_over)
-        return events
-
-    (call,) = calls(read(block("write", text=text), 100))
-    prose = content(read(text, 100))
-    whole = content(read(text))
-    blank = content(read(" " * 20_000, 10))
-
-    assert ("write", {"text": text}) == call
-    assert text == prose == whole
-    assert " " * 20_000 == blank
-
-
-@pytest.mark.parametrize(
-    ("lead", "more"),
-    [("", "\n"), ("```py\n", " "), ("<tool_call>", "\n"), (f"{PARIS}\n", ","), ("```", "a"),
-     ("", "`<"), ("", "`")],
-)  # fmt: skip
-def test_nothing_is_read_over_and_over(lead: str, more: str, passed_over: list[int]) -> None:
-    """A run of what may stand before a call is cheap, however long, letter by letter or whole."""
-    text = lead + more * 60_000 + "."
-    seen = []
-
-    for size in (1, 1_000_000):
-        passed_over.clear()
-        seen.append(content(reply(saying(text, "Sun.", size=size), chat())))
-        assert 10 * len(text) > sum(passed_over)
-
-    assert seen[0] == seen[1]
 
 
 # ---- texts that are cut off

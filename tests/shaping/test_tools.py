@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from poe_proxy.budget import Budget
 from poe_proxy.chat import (
     ChatRequest,
     Done,
@@ -27,11 +28,13 @@ from poe_proxy.errors import (
     AnswerUnusable,
     InvalidRequest,
     ParameterRefused,
+    RequestTooCostly,
     ToolsRefused,
     UpstreamTimeout,
 )
 from poe_proxy.shaping.tools import has_tools, native_reply, taught_reply
 
+from ..checker.jobs import DOUBLED, UNREADABLE
 from ..fakes import FakeUpstream, Step
 from .support import content, pieces
 from .tooling import (
@@ -207,8 +210,8 @@ def test_a_reply_that_breaks_off_has_no_end() -> None:
 
 WRONG = [
     pytest.param(block("see", at="Rome"), 'no tool "see"', id="unknown tool"),
-    pytest.param(block("look", at=7), "7 is not of type 'string'", id="wrong type"),
-    pytest.param(block("look"), "'at' is a required property", id="missing argument"),
+    pytest.param(block("look", at=7), '7 is not of type "string"', id="wrong type"),
+    pytest.param(block("look"), '"at" is a required property', id="missing argument"),
     pytest.param('<tool_call>\n{"name": "look", "at": "Rome"}\n</tool_call>', '"arguments"',
                  id="no arguments"),
     pytest.param('<tool_call>\n{"arguments": {"at": "Rome"}}\n</tool_call>', '"name"',
@@ -610,26 +613,39 @@ def test_what_makes_no_sense_is_refused(fields: Any, param: str) -> None:
 
 
 def test_a_reference_that_leads_nowhere_is_refused() -> None:
-    """It comes to light with the first call, and names the tool's schema."""
-    with pytest.raises(InvalidRequest) as failure:
-        reply(
-            saying(block("bad", a=1)),
-            chat(tools=(tool("bad", {"a": {"$ref": "#/nowhere"}}, PARAMETERS),)),
-        )
-
-    assert PARAMETERS == failure.value.param
-
-
-def test_a_reference_that_cannot_be_read_is_refused() -> None:
-    """An address that is none is the schema's fault, and the bot is not blamed for it."""
-    parameters = {"$id": "a", "$ref": "#/$defs/q", "$defs": {"q": {"$id": "http://["}}}
+    """It is the schema's fault: the bot is not blamed for it, and not even asked."""
+    parameters = {"$ref": "#/$defs/q", "$defs": {"p": {}}}
     bot = saying(block("bad", a=1))
 
     with pytest.raises(InvalidRequest) as failure:
         reply(bot, chat(tools=(tool("bad", path=PARAMETERS, **parameters),)))
 
     assert PARAMETERS == failure.value.param
+    assert [] == bot.asked
+
+
+def test_a_call_that_costs_too_much_to_check_is_passed_on() -> None:
+    """Unchecked, and not asked for again."""
+    tools = (tool("bad", path=PARAMETERS, **DOUBLED), LOOK)
+    bot = saying(f"{block('bad', a=1)}\n{PARIS}")
+    request = chat(tools=tools, budget=Budget(0.1))
+
+    assert [("bad", {"a": 1}), ("look", {"at": "Paris"})] == calls(reply(bot, request))
+    assert PARAMETERS == request.budget.unchecked[0]
     assert 1 == len(bot.asked)
+
+
+def test_a_schema_that_costs_too_much_to_read_is_refused() -> None:
+    """The client's own tool is named, and the bot is not asked."""
+    bot = saying(PARIS)
+
+    with pytest.raises(RequestTooCostly) as failure:
+        reply(
+            bot, chat(tools=(LOOK, tool("bad", path=PARAMETERS, **UNREADABLE)), budget=Budget(0.1))
+        )
+
+    assert PARAMETERS == failure.value.param
+    assert [] == bot.asked
 
 
 # ---- a coding agent

@@ -78,6 +78,10 @@ class Server:
         """What it has printed so far; after its end, all that it printed."""
         return self._printed if self.log.closed else Path(self.log.name).read_text()
 
+    def log_lines(self) -> list[str]:
+        """What it has printed so far, as lines that only a newline ends."""
+        return Path(self.log.name).read_bytes().decode().split("\n")
+
     def wait_for(self, is_up: Callable[[], bool]) -> None:
         """Return when it is up; one that does not come up is not left behind."""
         try:

@@ -10,7 +10,7 @@ import socket
 import pytest
 import requests
 
-from .servers import KEY, Proxy, Sim, ask
+from .servers import KEY, Proxy, Sim, ask, until
 
 
 def raw(proxy: Proxy, request: bytes) -> bytes:
@@ -110,8 +110,15 @@ def test_what_is_no_http_has_a_request_id_too(proxy: Proxy, request_: bytes) -> 
 
 
 def test_nothing_of_a_client_breaks_a_line_of_the_log(proxy: Proxy) -> None:
-    """Line breaks in a path or a model name stay within their line."""
-    requests.get(f"{proxy.url}/v1/x%0aWARNING%20forged", headers=proxy.headers, timeout=60)
-    proxy.post(ask("hi", model="no\nWARNING forged too"))
+    """Nor commands a terminal: in a path, a model name, a header, or what is no HTTP at all."""
+    requests.get(f"{proxy.url}/v1/x%0aWARNING%20forged%1b%5b2J", headers=proxy.headers, timeout=60)
+    proxy.post(ask("hi", model="no\nWARNING forged too\x1b[2J"))
+    raw(proxy, b"GET /\rWARNING\x1b[2J\xc2\x9b2J HTTP/1.1\r\n\r\n")
+    raw(proxy, b"GET /one HTTP/1.1\r\nHost: x\r\nbad\x1b[2J\x0bWARNING: forged\r\n\r\n")
+    raw(proxy, b"GET /two HTTP/1.1\r\nHost: x\r\nx: a\x1b[2J\xc2\x85WARNING\r\n\r\n")
+    raw(proxy, b"G\x1b[2JT\xe2\x80\xa8WARNING /three HTTP/1.1\r\n\r\n")
+    until(lambda: proxy.output().count("Invalid") >= 3)
+    lines = proxy.log_lines()
 
-    assert not [line for line in proxy.output().splitlines() if line.startswith("WARNING")]
+    assert [] == [line for line in lines if line.startswith("WARNING")]
+    assert [] == [line for line in lines if not line.isprintable()]

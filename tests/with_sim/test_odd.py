@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from .servers import Proxy, ask, until
+from .servers import Proxy, Sim, ask, until
 
 
 @pytest.mark.parametrize(
@@ -29,3 +29,32 @@ def test_a_stream_that_breaks_off_is_in_the_log(proxy: Proxy) -> None:
     assert 200 == answer.status_code
     assert '"code":"bot_failed"' in answer.text
     until(lambda: f"{answer.headers['x-request-id']} broke off: bot_failed" in proxy.output())
+
+
+FORGED = "Busy%0A2026-01-01_00:00:00,000_ERROR___-_forged%1B%5B2J%C2%9B31m%E2%80%A8%E2%80%AE"
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        ("gpt-4", f"!status=rate_limit_exceeded !status-text={FORGED} hi"),
+        ("gpt-4", f"!state=error_insufficient_fund !state-text={FORGED} hi"),
+        ("GPT-5.1", f"!http=429 !message=quota_{FORGED} hi"),
+    ],
+    ids=["Poe", "bot", "maker"],
+)
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_error_message_forges_no_line(model: str, words: str, stream: bool) -> None:
+    """Neither Poe's nor that of a bot's maker: each line is one of ours, and can be printed."""
+    keys = ["key"] if model == "GPT-5.1" else []
+    with (
+        Sim(tokens=[] if keys else ["a"], api_keys=keys) as sim,
+        Proxy(sim, ATTEMPTS="1") as proxy,
+    ):
+        answer = proxy.post(ask(words, model, stream=stream))
+        until(lambda: "forged" in proxy.output())
+        lines = proxy.log_lines()
+
+    assert "forged" in answer.text
+    assert [] == [line for line in lines if not line.isprintable()]
+    assert [] == [line for line in lines if line.startswith("2026-01-01 00:00:00,000")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from poe_proxy.apis.chat_completions import parsing
 from poe_proxy.apis.chat_completions.rendering import Completion
 from poe_proxy.apis.openai_error import error_body
+from poe_proxy.budget import Budget
 from poe_proxy.errors import PoeProxyError
 
 
@@ -15,9 +16,9 @@ class ChatCompletions:
         """With *errors_as_text* the failure of a stream is also the last text of the answer."""
         self._errors_as_text = errors_as_text
 
-    def call(self, body: bytes) -> Completion:
+    def call(self, body: bytes | bytearray, budget: Budget) -> Completion:
         """Read a request; raises `InvalidRequest`."""
-        chat, form = parsing.chat_request(body)
+        chat, form = parsing.chat_request(body, budget)
         return Completion(chat, form, errors_as_text=self._errors_as_text)
 
     def failure(self, failure: PoeProxyError) -> bytes:

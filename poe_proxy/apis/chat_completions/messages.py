@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, cast, get_args
 
-from poe_proxy.apis.fields import address, field, refusal
+from poe_proxy.apis.fields import address, field, limit_items, refusal, too_many
 from poe_proxy.chat import (
     ContentPart,
     FilePart,
@@ -15,6 +15,11 @@ from poe_proxy.chat import (
     TextPart,
     ToolCall,
 )
+
+#: The most messages of a request, and parts and tool calls in all of them.
+MAX_MESSAGES: Final = 10_000
+MAX_PARTS: Final = 10_000
+MAX_CALLS: Final = 10_000
 
 _ROLES: Final = get_args(Role)
 
@@ -28,10 +33,26 @@ def messages(data: Mapping[str, Any]) -> tuple[Message, ...]:
             'messages must hold at least one message: [{"role": "user", "content": "..."}].',
             missing=given is None,
         )
+    limit_items(given, MAX_MESSAGES, "messages")
+    _limit_sum(given, "content", MAX_PARTS, "parts")
+    _limit_sum(given, "tool_calls", MAX_CALLS, "tool calls")
     found = tuple(_message(one, place) for place, one in enumerate(given))
     if not any(one.content or one.tool_calls for one in found):
         raise refusal("messages", "messages must hold something to say: every content is empty.")
     return found
+
+
+def _limit_sum(given: list[Any], name: str, most: int, of: str) -> None:
+    """Refuse messages whose lists of this *name* have more than *most* items together."""
+    total = 0
+    for place, one in enumerate(given):
+        items = one.get(name) if isinstance(one, dict) else None
+        total += len(items) if isinstance(items, list) else 0
+        if total > most:
+            raise too_many(
+                f"messages[{place}].{name}",
+                f"The messages of a request may have {most:,} {of} at most.",
+            )
 
 
 def _message(given: Any, place: int) -> Message:

@@ -8,7 +8,8 @@ from typing import Any, Final
 
 from poe_proxy.apis.chat_completions.messages import messages
 from poe_proxy.apis.chat_completions.tools import functions_and_choice, tools_and_choice
-from poe_proxy.apis.fields import field, json_object, number, refusal
+from poe_proxy.apis.fields import field, json_object, limit_length, number, refusal
+from poe_proxy.budget import Budget
 from poe_proxy.chat import ChatRequest, JsonWanted
 
 #: Fields that end up in a `ChatRequest`, or mean nothing once they are checked.
@@ -21,6 +22,8 @@ _NAMED: Final = frozenset(
     }
 )  # fmt: skip
 
+#: The most characters of a model's name: each chunk of the answer has it.
+MAX_NAME: Final = 300
 #: The most stop words, and characters in all of them: each piece of the answer is searched for all.
 _MAX_STOPS: Final = 64
 _MAX_STOP_LENGTH: Final = 1000
@@ -38,19 +41,22 @@ class Form:
     is_legacy: bool = False
 
 
-def chat_request(body: bytes) -> tuple[ChatRequest, Form]:
+def chat_request(body: bytes | bytearray, budget: Budget | None = None) -> tuple[ChatRequest, Form]:
     """Return what *body*, a chat completions JSON text, asks for, and in which form.
 
-    Fields that are unknown here are kept in `extra`: they may be parameters of the bot.
+    The request goes on with *budget*, by default a new one. Fields that are unknown here are kept
+    in `extra`: they may be parameters of the bot.
 
     Raises `InvalidRequest`, with the path of the field as `param`.
     """
-    data = json_object(body)
+    budget = budget or Budget()
+    data = json_object(body, budget)
     model = field(data, "model", str)
     if model is None or not model.strip():
         raise refusal(
             "model", 'Name the model to ask, for example "Claude-Sonnet-4.5".', missing=True
         )
+    limit_length(model, MAX_NAME, "model")
     if "messages" not in data and "input" in data:
         raise refusal(
             "messages",
@@ -83,6 +89,7 @@ def chat_request(body: bytes) -> tuple[ChatRequest, Form]:
         extra={
             name: value for name, value in data.items() if name not in _NAMED and value is not None
         },
+        budget=budget,
     )
     return chat, form
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
-from poe_proxy.apis.fields import field, refusal
+from poe_proxy.apis.fields import field, limit_items, limit_length, refusal
 from poe_proxy.chat import Tool, ToolChoice
+
+#: The most tools of a request, and characters in the name of one.
+MAX_TOOLS: Final = 1_000
+MAX_NAME: Final = 300
 
 
 def tools_and_choice(data: Mapping[str, Any]) -> tuple[tuple[Tool, ...], ToolChoice | None]:
@@ -21,10 +25,9 @@ def functions_and_choice(data: Mapping[str, Any]) -> tuple[tuple[Tool, ...], Too
 
 
 def _tools(data: Mapping[str, Any]) -> tuple[Tool, ...]:
-    return tuple(
-        _tool(tool, f"tools[{place}]")
-        for place, tool in enumerate(field(data, "tools", list) or ())
-    )
+    tools = field(data, "tools", list) or []
+    limit_items(tools, MAX_TOOLS, "tools")
+    return tuple(_tool(tool, f"tools[{place}]") for place, tool in enumerate(tools))
 
 
 def _tool(given: Any, path: str) -> Tool:
@@ -39,6 +42,7 @@ def _functions(data: Mapping[str, Any]) -> tuple[Tool, ...]:
     functions = field(data, "functions", list) or []
     if functions and data.get("tools"):
         raise refusal("functions", "functions is the older form of tools; send only one of them.")
+    limit_items(functions, MAX_TOOLS, "functions")
     for place, function in enumerate(functions):
         if not isinstance(function, dict):
             raise refusal(
@@ -53,6 +57,7 @@ def _function(given: Mapping[str, Any], path: str, beside: Mapping[str, Any] | N
     name, schema = given.get("name"), given.get("parameters")
     if not isinstance(name, str) or not name:
         raise refusal(f"{path}.name", f"{path}.name must be a string.")
+    limit_length(name, MAX_NAME, f"{path}.name")
     if not isinstance(schema or {}, dict):
         raise refusal(f"{path}.parameters", f"{path}.parameters must be a JSON schema.")
     return Tool(
@@ -117,11 +122,11 @@ def _choice(choice: Any, tools: tuple[Tool, ...]) -> tuple[tuple[Tool, ...], Too
 def _named(chosen: Iterable[Any], tools: Sequence[Tool]) -> tuple[Tool, ...]:
     """Return those of *tools* that *chosen* names."""
     names = {tool.name for tool in tools}
-    found = []
+    found = set()
     for one in chosen:
         match one:
             case {"type": "function", "function": {"name": str(name)}} if name in names:
-                found.append(name)
+                found.add(name)
             case _:
                 raise refusal("tool_choice", "tool_choice names a function that is not in tools.")
     # Of two with the same name the later one counts.

@@ -12,10 +12,16 @@ from typing import Any, Final
 
 import orjson
 
+from poe_proxy.budget import Budget, OutOfBudget
 from poe_proxy.chat import Done, FinishReason, Reasoning, ReplyEvent, ToolCallPart, Usage
 from poe_proxy.errors import UpstreamInterrupted, UpstreamProtocolError
-from poe_proxy.shaping.reasoning import InlineReasoning
+from poe_proxy.shaping.reasoning import InlineReasoning, Piece
 from poe_proxy.upstreams.poe_api import failures
+
+#: The most calls of one answer; it ends where another one begins.
+MAX_CALLS: Final = 1_000
+#: The most characters in which thoughts are searched for at once.
+_SLICE: Final = 16_384
 
 _REASONS: Final[Mapping[str, FinishReason]] = {
     "stop": "stop",
@@ -29,11 +35,12 @@ _REASONS: Final[Mapping[str, FinishReason]] = {
 class Stream:
     """A streamed answer: the data of one SSE event after another in, reply events out."""
 
-    def __init__(self) -> None:
+    def __init__(self, budget: Budget) -> None:
+        """What it computes counts towards the *budget*."""
         #: Whether `Done` has been returned.
         self.is_over = False
         self._reason: FinishReason | None = None
-        self._reader = _MessageReader()
+        self._reader = _MessageReader(budget)
 
     def feed(self, data: bytes) -> list[ReplyEvent]:
         """Take the data of one event; return what it means.
@@ -57,6 +64,8 @@ class Stream:
         if choice := _first(chunk.get("choices")):
             if isinstance(delta := choice.get("delta"), dict):
                 events = self._reader.feed(delta)
+                if self._reader.is_full:
+                    return events + self._end()
             if isinstance(reason := choice.get("finish_reason"), str):
                 self._reason = _REASONS.get(reason, "stop")
         if usage := _usage(chunk.get("usage")):
@@ -79,8 +88,8 @@ class Stream:
         return self._reader.end(self._reason)
 
 
-def whole_answer(content: bytes) -> list[ReplyEvent]:
-    """Return the events in the body of an unstreamed answer (§3.5).
+def whole_answer(content: bytes, budget: Budget) -> list[ReplyEvent]:
+    """Return the events in the body of an unstreamed answer (§3.5), computed within *budget*.
 
     Raises the `UpstreamError` that it reports.
     """
@@ -98,7 +107,7 @@ def whole_answer(content: bytes) -> list[ReplyEvent]:
         # Each is a call of its own, whatever index or id it has.
         whole = (call for call in calls if isinstance(call, dict))
         message["tool_calls"] = [{**call, "index": place} for place, call in enumerate(whole)]
-    reader = _MessageReader()
+    reader = _MessageReader(budget)
     events = reader.feed(message)
     if usage := _usage(answer.get("usage")):
         events.append(usage)
@@ -109,9 +118,15 @@ def whole_answer(content: bytes) -> list[ReplyEvent]:
 class _MessageReader:
     """Reads a message, whether it comes whole or in deltas: both have the same fields."""
 
-    def __init__(self) -> None:
+    def __init__(self, budget: Budget) -> None:
+        self._budget = budget
         self._reasoning = InlineReasoning()
         self._calls = _Calls()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there are as many calls as an answer may have."""
+        return self._calls.is_full
 
     def feed(self, said: Mapping[str, Any]) -> list[ReplyEvent]:
         events: list[ReplyEvent] = []
@@ -121,14 +136,30 @@ class _MessageReader:
             events.append(Reasoning(thought))
         content = said.get("content")
         if content and isinstance(content, str):
-            events += self._reasoning.feed(content)
+            events += self._sort_out(content)
         calls = said.get("tool_calls")
         if calls and isinstance(calls, list):
             events += self._reasoning.flush()
             for call in calls:
-                if isinstance(call, dict):
+                if isinstance(call, dict) and not self.is_full:
                     events += self._calls.feed(call)
         return events
+
+    def _sort_out(self, content: str) -> list[Piece]:
+        """Return the thoughts and the answer in *content*; in a long one, others get their turn."""
+        if len(content) <= _SLICE or self._reasoning.is_over:
+            return self._reasoning.feed(content)
+        pieces: list[Piece] = []
+        at = 0
+        try:
+            with self._budget.work("reading thoughts"):
+                while at < len(content) and not self._reasoning.is_over:
+                    pieces += self._reasoning.feed(content[at : at + _SLICE])
+                    at += _SLICE
+                    self._budget.breathe()
+        except OutOfBudget:
+            pieces += self._reasoning.flush()
+        return pieces + self._reasoning.feed(content[at:])
 
     def end(self, reason: FinishReason | None) -> list[ReplyEvent]:
         if self._calls and reason in (None, "stop"):
@@ -145,7 +176,8 @@ class _Call:
     #: As Poe has it, perhaps for several calls.
     id: str | None = None
     name: str | None = None
-    arguments: str = ""
+    #: In pieces.
+    arguments: list[str] = field(default_factory=list)
     extra: dict[str, Any] = field(default_factory=dict)
 
     def is_another(self, identity: str | None, name: str | None) -> bool:
@@ -163,8 +195,13 @@ class _Calls:
     """
 
     def __init__(self) -> None:
+        #: Whether the last call that an answer may have has begun another one.
+        self.is_full = False
         self._calls: list[_Call] = []
         self._numbers: dict[int, int] = {}
+        #: The first call that had an id, and the last one.
+        self._owners: dict[str, int] = {}
+        self._last: dict[str, int] = {}
 
     def __bool__(self) -> bool:
         return bool(self._calls)
@@ -177,24 +214,31 @@ class _Calls:
         identity, name = _text(delta.get("id")) or None, _text(function.get("name")) or None
         arguments = function.get("arguments")
         if isinstance(arguments, dict | list):
-            arguments = orjson.dumps(arguments).decode()
+            arguments = _written(arguments)
         extra = {
             key: value
             for key, value in delta.items()
-            if key not in ("index", "id", "type", "function") and value is not None
+            if key not in ("index", "id", "type", "function")
+            and _written(value) not in ("", "null")
         }
         number = self._number(index, identity, name)
         if number is None:
+            if len(self._calls) == MAX_CALLS:
+                self.is_full = True
+                return []
             number = len(self._calls)
             self._calls.append(_Call())
         if isinstance(index, int):
             self._numbers[index] = number
         call = self._calls[number]
-        call.id = call.id or identity
+        if identity is not None and call.id is None:
+            call.id = identity
+            self._owners.setdefault(identity, number)
+            self._last[identity] = max(number, self._last.get(identity, 0))
         if call.name is not None:
             return [ToolCallPart(number, arguments=_text(arguments), extra=extra)]
         call.name = name
-        call.arguments += _text(arguments)
+        call.arguments.append(_text(arguments))
         call.extra |= extra
         return [self._beginning(number)] if name else []
 
@@ -207,12 +251,12 @@ class _Calls:
     def _beginning(self, number: int) -> ToolCallPart:
         call = self._calls[number]
         # Clients send results back by the id: each call needs one of its own.
-        is_free = all(call.id != other.id for other in self._calls[:number])
+        is_free = call.id is not None and self._owners[call.id] == number
         return ToolCallPart(
             number,
-            id=call.id if call.id and is_free else f"call_{secrets.token_hex(12)}",
+            id=call.id if is_free else f"call_{secrets.token_hex(12)}",
             name=call.name or "",
-            arguments=call.arguments,
+            arguments="".join(call.arguments),
             extra=call.extra,
         )
 
@@ -221,8 +265,7 @@ class _Calls:
         if isinstance(index, int):
             number = self._numbers.get(index)
         elif identity is not None:
-            same = [place for place, call in enumerate(self._calls) if call.id == identity]
-            number = same[-1] if same else None
+            number = self._last.get(identity)
         else:
             number = len(self._calls) - 1 if self._calls else None
             if number is not None and name and self._calls[number].name is not None:
@@ -237,6 +280,14 @@ def _first(choices: Any) -> Mapping[str, Any] | None:
     if isinstance(choices, list) and choices and isinstance(choices[0], dict):
         return choices[0]
     return None
+
+
+def _written(given: Any) -> str:
+    """Return *given* as JSON; an empty text if it is nested so deeply that it cannot be sent on."""
+    try:
+        return orjson.dumps(given).decode()
+    except orjson.JSONEncodeError:
+        return ""
 
 
 def _text(given: Any) -> str:

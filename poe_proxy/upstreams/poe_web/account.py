@@ -23,7 +23,7 @@ from poe_proxy.shaping.pipeline import run
 from poe_proxy.shaping.reasoning import ReasoningParser
 from poe_proxy.upstreams.base import Abilities, Permit
 from poe_proxy.upstreams.poe_web import attachments
-from poe_proxy.upstreams.poe_web.attachments import Attachment, Fetch, Tickets
+from poe_proxy.upstreams.poe_web.attachments import Attachment, Fetch, Files, Tickets
 from poe_proxy.upstreams.poe_web.bots import Bots
 from poe_proxy.upstreams.poe_web.channel import ATTEMPTS, Channel
 from poe_proxy.upstreams.poe_web.credentials import Credentials
@@ -111,26 +111,32 @@ class PoeWeb:
         """
         prompt = self._to_prompt(chat)
         parts = attachments.parts_of(chat)
+        own = chat.kept.get(Files)
         files: Sequence[Attachment] = ()
         if parts:
             files = yield from one_by_one(
-                attachments.read_all(parts, self._fetch, self._clock), name=f"{self._label} files"
+                own.read(parts, self._fetch, self._clock, chat.budget), name=f"{self._label} files"
             )
-        exchange = yield from self._begin(bot, prompt, files, turn)
+        exchange = yield from self._begin(bot, prompt, files, own.give, turn)
         try:
-            yield from run(exchange.events(), ReasoningParser())
+            yield from run(exchange.events(), ReasoningParser(), budget=chat.budget)
         finally:
             exchange.close()
 
     def _begin(
-        self, name: str, prompt: str, files: Sequence[Attachment], turn: Permit
+        self,
+        name: str,
+        prompt: str,
+        files: Sequence[Attachment],
+        give: Callable[[int], None],
+        turn: Permit,
     ) -> Generator[Idle, None, Exchange]:
         """Do everything that comes before the sending."""
         for is_last in (False, True):
             login = self._open_login() or (
                 yield from meanwhile(self._log_in, name=f"{self._label} login")
             )
-            outgoing = yield from self._prepare(login.session, name, prompt, files)
+            outgoing = yield from self._prepare(login.session, name, prompt, files, give)
             exchange = Exchange(
                 outgoing,
                 login.session,
@@ -155,11 +161,17 @@ class PoeWeb:
         raise AssertionError("the last round returns or raises")
 
     def _prepare(
-        self, session: Session, name: str, prompt: str, files: Sequence[Attachment]
+        self,
+        session: Session,
+        name: str,
+        prompt: str,
+        files: Sequence[Attachment],
+        give: Callable[[int], None],
     ) -> Generator[Idle, None, Outgoing]:
         """Look the bot up, and upload the files where they go ahead of the message (§16).
 
-        Raises what `not_ready` makes of a failure.
+        *give* is told how many bytes of files are about to go out, and may refuse it. Raises what
+        `not_ready` makes of a failure.
         """
         tickets: Sequence[str] = ()
         try:
@@ -171,12 +183,15 @@ class PoeWeb:
             bot.check(files)
             if files and bot.uploads_ahead:
                 tickets = yield from one_by_one(
-                    (self._tickets.get(file, session.upload) for file in files),
+                    (
+                        self._tickets.get(file, lambda one: session.upload(one, give))
+                        for file in files
+                    ),
                     name=f"{self._label} files",
                 )
         except UpstreamError as failure:
             raise not_ready(failure) from None
-        return Outgoing(bot, prompt, self._device, files, tickets)
+        return Outgoing(bot, prompt, self._device, files, tickets, give)
 
     def balance(self) -> int:
         """Return the points that the account has left; raises `UpstreamError`."""

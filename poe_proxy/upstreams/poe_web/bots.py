@@ -13,11 +13,17 @@ from typing import Any, Final
 
 from poe_proxy.errors import BotNotAllowed, BotNotFound, ParameterRefused, PromptTooLong
 from poe_proxy.upstreams.poe_web.attachments import Attachment
+from poe_proxy.upstreams.poe_web.graphql import text_of
 from poe_proxy.upstreams.poe_web.session import Session
 
 #: For how many seconds a bot is remembered, and how many bots are.
 _HOLDS: Final = 3600.0
 _MAX_BOTS: Final = 1000
+#: The most characters of a bot's name, and of what Poe says about it.
+_MAX_NAME: Final = 200
+_MAX_MESSAGE: Final = 1000
+#: The most seconds that a bot's first word may take, whatever the site says.
+_MAX_PATIENCE: Final = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,16 +57,14 @@ class Bot:
                 raise BotNotFound(f"Poe has no bot called {name!r}.", param="model")
             found = {"handle": name}
         if found.get("canUserAccessBot") is False:
-            raise BotNotAllowed(
-                str(found.get("noAccessMessage") or f"This account may not use {name}."),
-                param="model",
-            )
+            said = text_of(found.get("noAccessMessage"))[:_MAX_MESSAGE]
+            raise BotNotAllowed(said or f"This account may not use {name}.", param="model")
         viewer = data.get("viewer")
         limit = found.get("uploadFileSizeLimit")
         takes_files = found.get("supportsFileUpload") is not False
         return cls(
-            handle=str(found.get("handle") or found.get("displayName") or name),
-            patience=max(timeout, _number(found.get("messageTimeoutSecs"))),
+            handle=_name(found.get("handle")) or _name(found.get("displayName")) or name,
+            patience=max(timeout, min(_number(found.get("messageTimeoutSecs")), _MAX_PATIENCE)),
             takes_files=takes_files,
             takes_images=takes_files or found.get("allowsImageAttachments") is True,
             file_limit=limit if isinstance(limit, int) else 0,
@@ -99,6 +103,9 @@ class Bots:
 
     def look_up(self, name: str, session: Session) -> Bot:
         """Ask the site about the bot; raises `UpstreamError`, as `Bot.read` does."""
+        if len(name) > _MAX_NAME:
+            # Whatever it is, it is not asked for, nor remembered.
+            raise BotNotFound("Poe has no bot with a name of that length.", param="model")
         data = session.call("HandleBotLandingPageQuery", {"botHandle": name})
         bot = Bot.read(name, data, self._timeout)
         with self._lock:
@@ -106,6 +113,10 @@ class Bots:
             while len(self._bots) > _MAX_BOTS:
                 self._bots.popitem(last=False)
         return bot
+
+
+def _name(given: Any) -> str:
+    return text_of(given) if len(text_of(given)) <= _MAX_NAME else ""
 
 
 def _number(value: Any) -> float:

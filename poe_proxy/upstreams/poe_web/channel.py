@@ -25,11 +25,12 @@ from poe_proxy.errors import (
     UpstreamUnreachable,
 )
 from poe_proxy.net.cutting import cut
+from poe_proxy.net.pacing import breathe
 from poe_proxy.upstreams.poe_web.mailbox import Early, Mailbox, Notice, Resync
 from poe_proxy.upstreams.poe_web.pages import ChannelData
 from poe_proxy.upstreams.poe_web.site import Site
 from poe_proxy.upstreams.poe_web.turn import ChannelLost, Item, read_frame
-from poe_proxy.upstreams.poe_web.websockets import BROKEN, Socket, hang_up
+from poe_proxy.upstreams.poe_web.websockets import BROKEN, Socket, Unreadable, hang_up
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +77,8 @@ class Channel:
         self._closing = threading.Event()
         self._seq = data.min_seq
         self._by_chat: dict[int, Mailbox] = {}
-        self._unbound: list[Mailbox] = []
+        #: Those that are in no chat yet, by each of their nonces.
+        self._unbound: dict[str, Mailbox] = {}
         self._early = Early()
         self._mended_at = -_SOON
         self._breaks = 0
@@ -99,7 +101,8 @@ class Channel:
         with self._changed:
             if not self.is_alive:
                 raise UpstreamUnreachable("Poe's websocket has just broken.")
-            self._unbound.append(mailbox)
+            self._unbound[mailbox.client_nonce] = mailbox
+            self._unbound[mailbox.chat_nonce] = mailbox
 
     def bind(self, mailbox: Mailbox, chat_id: int) -> None:
         """Tie *mailbox* to its chat; what came too early is delivered now."""
@@ -109,8 +112,7 @@ class Channel:
     def detach(self, mailbox: Mailbox) -> None:
         """Forget *mailbox*."""
         with self._changed:
-            if mailbox in self._unbound:
-                self._unbound.remove(mailbox)
+            self._remove_unbound(mailbox)
             for chat_id in [one for one, box in self._by_chat.items() if box is mailbox]:
                 del self._by_chat[chat_id]
                 self._early.end(chat_id)
@@ -209,8 +211,11 @@ class Channel:
                         wire.send('{"type":"pong"}')
                     continue
                 self._take(frame)
-        except ChannelLost:
+        except ChannelLost as lost:
+            log.info("%s: the channel has lost messages: %s", self._label, lost)
             return True
+        except Unreadable as unreadable:
+            log.warning("%s: the websocket is given up: %s", self._label, unreadable)
         except (*BROKEN, AttributeError):
             # When another thread cuts it, its socket may be gone from one line to the next.
             pass
@@ -220,8 +225,10 @@ class Channel:
         seq, items = read_frame(frame)
         with self._changed:
             self._seq = max(self._seq, seq or 0)
-            for item in items:
+        for item in items:
+            with self._changed:
                 self._deliver(item)
+            breathe()
 
     def _deliver(self, item: Item) -> None:
         if item.chat_id is not None:
@@ -237,20 +244,27 @@ class Channel:
 
     def _claim(self, item: Item, chat_id: int) -> Mailbox | None:
         """Return the mailbox whose nonce *item* echoes, tied to the chat; None if there is none."""
-        for mailbox in self._unbound:
-            if mailbox.client_nonce in item.text or mailbox.chat_nonce in item.text:
-                self._bind(mailbox, chat_id)
-                return mailbox
-        return None
+        if not self._unbound:
+            return None
+        mailbox = next(filter(None, map(self._unbound.get, item.nonces())), None)
+        if mailbox is not None:
+            self._bind(mailbox, chat_id)
+        return mailbox
 
     def _bind(self, mailbox: Mailbox, chat_id: int) -> None:
-        if mailbox in self._unbound:
-            self._unbound.remove(mailbox)
+        if self._remove_unbound(mailbox):
             self._by_chat[chat_id] = mailbox
             mailbox.bind(chat_id)
             for notice in self._early.take(chat_id):
                 mailbox.put(notice)
             self._forget_early()
+
+    def _remove_unbound(self, mailbox: Mailbox) -> bool:
+        """Take *mailbox* from those that are in no chat; return whether it was there."""
+        if self._unbound.get(mailbox.client_nonce) is not mailbox:
+            return False
+        del self._unbound[mailbox.client_nonce], self._unbound[mailbox.chat_nonce]
+        return True
 
     def _forget_early(self) -> None:
         if not self._unbound:
@@ -320,7 +334,7 @@ class Channel:
 
     def _put_to_all(self, notice: Notice) -> None:
         with self._changed:
-            for mailbox in (*self._by_chat.values(), *self._unbound):
+            for mailbox in dict.fromkeys((*self._by_chat.values(), *self._unbound.values())):
                 mailbox.put(notice)
 
     def _die(self, why: str) -> None:

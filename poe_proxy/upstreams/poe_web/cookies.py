@@ -14,6 +14,8 @@ from typing import Final
 _LOGIN: Final = frozenset({"p-b", "p-lat"})
 #: The cookies that are taken from answers; the others that Poe sets are of no use to us.
 _TAKEN: Final = _LOGIN | {"__cf_bm"}
+#: The most characters of one that is taken: it goes out with every request.
+_MAX_VALUE: Final = 4096
 
 
 class Cookies:
@@ -55,7 +57,11 @@ class Cookies:
         """Take the cookies that a good answer sets."""
         with self._lock:
             before = self.renewed
-            taken = {name: value for name, value in issued.items() if name in _TAKEN}
+            taken = {
+                name: value
+                for name, value in issued.items()
+                if name in _TAKEN and len(value) <= _MAX_VALUE
+            }
             self.values = {**self.values, **taken}
             if self.renewed != before:
                 self._keep_renewed(self.renewed)

@@ -21,6 +21,7 @@ from poe_proxy.errors import (
     UpstreamUncertain,
     UpstreamUnreachable,
 )
+from poe_proxy.net.pacing import breathe
 from poe_proxy.upstreams.base import TICK, Permit
 from poe_proxy.upstreams.poe_web import graphql
 from poe_proxy.upstreams.poe_web.channel import Channel
@@ -131,6 +132,7 @@ class Exchange:
                 for event in self._open(notice):
                     is_silent = False
                     yield event
+                breathe()
                 if turn.is_over:
                     # What comes after the end, such as the end of the websocket, does not matter.
                     return
@@ -207,7 +209,7 @@ class Exchange:
         self._progress.withdraw()
         if not self._progress.was_sent:
             return UpstreamUnreachable(f"The message was not sent. {failure.message}")
-        if self._turn.said:
+        if self._turn.has_spoken:
             return UpstreamInterrupted(failure.message)
         return UpstreamUncertain(failure.message)
 
@@ -225,7 +227,7 @@ class Exchange:
         turn = self._turn
         if turn.is_unfinished(self._clock()):
             return (yield from self._look_at_end())
-        limit = self._timeout if turn.said else self._outgoing.bot.patience
+        limit = self._timeout if turn.has_spoken else self._outgoing.bot.patience
         is_late = quiet > limit
         if not is_late and not (self._has_gap and turn.chat_id is not None):
             return []
@@ -279,7 +281,7 @@ class Exchange:
                     news += turn.feed("messageAdded", message, now)
         if turn.look_again(self._clock(), has_news=bool(news)):
             return news
-        if turn.said:
+        if turn.has_spoken:
             raise UpstreamInterrupted("The bot ended in the middle of its message.") from failure
         raise BotFailed("The bot ended without an answer.") from failure
 

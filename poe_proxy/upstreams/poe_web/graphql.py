@@ -5,7 +5,6 @@ Free of I/O. Web protocol sheet §6, §8 and §17.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -28,6 +27,7 @@ from poe_proxy.errors import (
     UpstreamUncertain,
 )
 from poe_proxy.net import retry_after
+from poe_proxy.upstreams.bulk import digest, loads
 from poe_proxy.upstreams.poe_web.site import Site, TagForm
 
 
@@ -63,7 +63,7 @@ def body(operation: str, variables: Mapping[str, Any], site: Site) -> bytes:
 
 def tag(payload: bytes, formkey: str, salt: str, form: TagForm) -> str:
     """Return the `poe-tag-id` for exactly these bytes (§6)."""
-    plain = hashlib.md5(payload + formkey.encode() + salt.encode()).hexdigest()
+    plain = digest("md5", payload, formkey.encode(), salt.encode()).hex()
     if form == "plain":
         return plain
     return f"{plain[:20]}{plain[24]}{plain[21:24]}{plain[20]}{plain[25:]}"
@@ -122,8 +122,8 @@ def read_answer(
         fate = UpstreamOverloaded if reading else UpstreamUncertain
         raise fate(f"Poe answered {operation} with {status}.")
     try:
-        answer = orjson.loads(content)
-    except orjson.JSONDecodeError:
+        answer = loads(content)
+    except ValueError:
         kind = headers.get("Content-Type", "no content type")[:60]
         raise UpstreamUncertain(
             f"Poe answered {operation} with {status} and no JSON ({kind})."
@@ -134,12 +134,17 @@ def read_answer(
     errors = answer.get("errors") if isinstance(answer, dict) else None
     message = ""
     if isinstance(errors, list) and errors and isinstance(errors[0], dict):
-        message = str(errors[0].get("message") or "")
+        message = text_of(errors[0].get("message"))
     if message == "PersistedQueryNotFound":
         raise changed(operation, site)
     if message == "Server Error" or not message:
         raise ServerError(f"Poe answered {operation} with a server error.")
     raise UpstreamRefused(f"Poe refused {operation}: {message[:500]}")
+
+
+def text_of(given: Any) -> str:
+    """Return *given* if it is a text; an empty one if it is anything else."""
+    return given if isinstance(given, str) else ""
 
 
 def changed(operation: str, site: Site, *, perhaps: bool = False) -> UpstreamChanged:
@@ -157,6 +162,7 @@ def changed(operation: str, site: Site, *, perhaps: bool = False) -> UpstreamCha
 
 def refusal(status: str, message: str) -> UpstreamError:
     """Return the failure for a status of `messageEdgeCreate` other than success (§17.3)."""
+    status = status[:100]
     said = message[:1000] or f"Poe refused the message ({status})."
     match status:
         case "reached_limit":
@@ -179,6 +185,7 @@ def refusal(status: str, message: str) -> UpstreamError:
 
 def failed_state(state: str, text: str) -> UpstreamError:
     """Return the failure for a message that ended in *state* (§12.2)."""
+    state = state[:100]
     said = text[:1000] or f"The bot's message ended in the state {state}."
     match state:
         case "error_user_message_too_long":

@@ -49,7 +49,14 @@ def _size(notice: Notice) -> int:
 
 
 class Mailbox:
-    """A bounded wait for its one reader; putting a notice in never waits."""
+    """A bounded wait for its one reader; putting a notice in never waits.
+
+    What a reader who is late has not taken is bounded, too: beyond that, it is as if the frames
+    were lost, and the reader is told to look into the history.
+    """
+
+    NOTICES: Final = 1000
+    CHARACTERS: Final = 16_000_000
 
     def __init__(self, client_nonce: str, chat_nonce: str) -> None:
         self.client_nonce = client_nonce
@@ -82,7 +89,15 @@ class Mailbox:
     def put(self, notice: Notice) -> None:
         """Put a notice in."""
         with self._lock:
-            self._pile.add(notice)
+            pile = self._pile
+            pile.add(notice)
+            is_full = len(pile.notices) > self.NOTICES or pile.size > self.CHARACTERS
+            if is_full and len(pile.notices) > 1:
+                self._pile = Pile()
+                self._pile.add(Resync())
+                for one in pile.notices:
+                    if isinstance(one, UpstreamError):
+                        self._pile.add(one)
         self._filled.set()
 
     def wake(self) -> None:
@@ -115,6 +130,8 @@ class Early:
 
     def __init__(self) -> None:
         self._chats: OrderedDict[int, _Kept] = OrderedDict()
+        #: Characters of all that is kept.
+        self._size = 0
         #: Chats that are over: what still comes about them is of no use.
         self._over: OrderedDict[int, None] = OrderedDict()
 
@@ -123,27 +140,32 @@ class Early:
         if chat_id in self._over:
             return
         pile = self._chats.setdefault(chat_id, _Kept(now)).pile
+        before = pile.size
         pile.add(item)
         if len(pile.notices) > self.ITEMS:
             pile.size -= _size(pile.notices.pop(0))
+        self._size += pile.size - before
         while self._chats and self._is_too_much(now):
-            self._chats.popitem(last=False)
+            self._size -= self._chats.popitem(last=False)[1].pile.size
 
     def _is_too_much(self, now: float) -> bool:
         return (
             len(self._chats) > self.CHATS
             or now - next(iter(self._chats.values())).since > self.SECONDS
-            or sum(kept.pile.size for kept in self._chats.values()) > self.CHARACTERS
+            or self._size > self.CHARACTERS
         )
 
     def take(self, chat_id: int) -> list[Notice]:
         """Return what was kept of a chat, and forget it."""
         kept = self._chats.pop(chat_id, None)
-        return kept.pile.notices if kept else []
+        if kept is None:
+            return []
+        self._size -= kept.pile.size
+        return kept.pile.notices
 
     def end(self, chat_id: int) -> None:
         """Keep nothing about this chat from now on."""
-        self._chats.pop(chat_id, None)
+        self.take(chat_id)
         self._over[chat_id] = None
         while len(self._over) > 4 * self.CHATS:
             self._over.popitem(last=False)
@@ -151,3 +173,4 @@ class Early:
     def clear(self) -> None:
         """Forget what is kept: no reply is waiting for its chat."""
         self._chats.clear()
+        self._size = 0

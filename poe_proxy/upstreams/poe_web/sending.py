@@ -201,6 +201,8 @@ class Outgoing:
     files: Sequence[Attachment] = ()
     #: The tickets of the files, if these were sent ahead.
     tickets: Sequence[str] = field(default=(), repr=False)
+    #: Told how many bytes of files are about to go out; it may refuse it.
+    give: Callable[[int], None] = field(default=lambda _: None, repr=False)
     client_nonce: str = field(default_factory=_nonce)
     chat_nonce: str = field(default_factory=_nonce)
 
@@ -295,7 +297,8 @@ class Sending:
         status = edge.get("status") or "success"
         if status == "success":
             return Answered(edge)
-        return Answered(self._refusal(str(status), str(edge.get("statusMessage") or "")))
+        said = graphql.text_of(edge.get("statusMessage"))
+        return Answered(self._refusal(graphql.text_of(status) or "no status", said))
 
     def _refusal(self, status: str, message: str) -> UpstreamError:
         refusal = graphql.refusal(status, message)
@@ -322,6 +325,7 @@ class Sending:
             outgoing.variables(),
             reading=False,
             files=() if outgoing.bot.uploads_ahead else outgoing.files,
+            give=outgoing.give,
             clear=self._clear,
             when_answered=self._permit.arrived,
         )

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
-import orjson
 from urllib3.filepost import encode_multipart_formdata
 
+from poe_proxy.budget import Budget, OutOfBudget
 from poe_proxy.errors import (
     LoginFailed,
     TokenRejected,
@@ -25,7 +25,8 @@ from poe_proxy.errors import (
     UpstreamTimeout,
     UpstreamUncertain,
 )
-from poe_proxy.upstreams.poe_web import formkey, graphql
+from poe_proxy.upstreams.bulk import loads
+from poe_proxy.upstreams.poe_web import formkey, graphql, pages
 from poe_proxy.upstreams.poe_web.attachments import Attachment, read_ticket
 from poe_proxy.upstreams.poe_web.cookies import Cookies
 from poe_proxy.upstreams.poe_web.credentials import Credentials
@@ -33,7 +34,7 @@ from poe_proxy.upstreams.poe_web.graphql import ServerError, StaleSession, Still
 from poe_proxy.upstreams.poe_web.pages import ChannelData, Page, find_revision, formkey_program
 from poe_proxy.upstreams.poe_web.sharing import Shared
 from poe_proxy.upstreams.poe_web.site import Site, TagForm
-from poe_proxy.upstreams.poe_web.transport import Response, Transport
+from poe_proxy.upstreams.poe_web.transport import MAX_ANSWER, Response, Transport
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +44,10 @@ T = TypeVar("T")
 _MAX_SCRIPTS: Final = 3
 #: How often a page is asked for before we give up.
 _TRIES: Final = 3
+#: The most bytes of a page, and of its scripts together; the home page has some five million. And
+#: of the answer to a file, which is a ticket.
+_MAX_PAGE: Final = 16_000_000
+_MAX_TICKET: Final = 100_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -118,8 +123,9 @@ class Session:
         Raises `TokenRejected` if Poe does not accept the cookie, or another `UpstreamError`.
         """
         response = self._read_home()
+        budget = Budget(pages.SECONDS)
         html = response.content.decode("utf-8", "replace")
-        page = Page.read(html, f"{self._url}/", self._site)
+        page = Page.read(html, f"{self._url}/", self._site, budget)
         given = self._given_formkey if trusts_given_formkey else None
         is_given = given is not None
         try:
@@ -130,9 +136,9 @@ class Session:
                 raise
             app = ""
         if given is None:
-            program = formkey_program(page, app, self._site)
+            program = formkey_program(page, app, self._site, budget)
             given = formkey.evaluate(program, self._site.limits.script)
-        self._keys = Keys(given, find_revision(page, app, self._site), is_given)
+        self._keys = Keys(given, find_revision(page, app, self._site, budget), is_given)
         self._cookies.take(response.cookies)
         log.info("%s: logged in, build %r", self._label, page.build_id[:40])
         return page.channel or self.channel_data()
@@ -152,8 +158,8 @@ class Session:
         # Visitors who are not logged in get an answer as well, so its cookie may be one of theirs.
         response = self._read_page("/api/settings")
         try:
-            found = ChannelData.find(orjson.loads(response.content))
-        except orjson.JSONDecodeError:
+            found = ChannelData.find(loads(response.content), Budget(pages.SECONDS))
+        except (ValueError, OutOfBudget):
             found = None
         if found is None:
             raise UpstreamProtocolError("Poe names no channel for its websocket.")
@@ -163,7 +169,7 @@ class Session:
         failure: UpstreamError
         for tries_left in reversed(range(_TRIES)):
             try:
-                response = self._ask("GET", path, reading=True)
+                response = self._ask("GET", path, reading=True, at_most=_MAX_PAGE)
                 graphql.refuse_page(response.status, response.headers, response.text)
                 if response.status == 200:
                     return response
@@ -179,15 +185,17 @@ class Session:
 
     def _scripts(self, page: Page) -> str:
         """Return the text of the scripts that may hold the form key's secret."""
-        secure = urlsplit(self._url).scheme == "https"
+        allowed = ("https",) if urlsplit(self._url).scheme == "https" else ("http", "https")
         texts = []
+        left = _MAX_PAGE
         for address in page.app_scripts[:_MAX_SCRIPTS]:
-            if urlsplit(address).scheme not in (("https",) if secure else ("http", "https")):
+            if not address.startswith(tuple(f"{scheme}://" for scheme in allowed)):
                 continue
             # Without the cookie and Poe's own headers: scripts come from a shared host.
             script = self._transport.send(
-                "GET", address, {}, reading=True, limit=self._site.limits.http
+                "GET", address, {}, reading=True, limit=self._site.limits.http, at_most=left
             )
+            left -= len(script.content)
             if script.status == 200:
                 texts.append(script.content.decode("utf-8", "replace"))
         return "\n".join(texts)
@@ -242,6 +250,7 @@ class Session:
         reading: bool = True,
         channel: str | None = None,
         files: Sequence[Attachment] = (),
+        give: Callable[[int], None] = lambda _: None,
         clear: Callable[[], Clearance] | None = None,
         when_answered: Callable[[], None] = lambda: None,
     ) -> dict[str, Any]:
@@ -249,7 +258,8 @@ class Session:
 
         If Poe refuses it for its form key or tag, it is repeated with new ones. An operation that
         only reads is tried again when its answer was lost; one that acts, never. Each request goes
-        out with what *clear* returns; it may wait, and what it raises ends the call.
+        out with what *clear* returns; it may wait, and what it raises ends the call. So does what
+        *give* raises, which is told of the bytes of the *files* each time before they go out.
         *when_answered* is called as soon as an answer to one begins, whatever its status.
 
         Raises `UpstreamUncertain` if the answer was lost; if it acts, Poe may have done so.
@@ -257,6 +267,7 @@ class Session:
 
         def attempt(form: TagForm, cleared: Clearance) -> dict[str, Any]:
             payload = graphql.body(operation, variables, self._site)
+            give(sum(len(file.data) for file in files))
             response = self._post(operation, payload, form, cleared, files, reading, when_answered)
             data = graphql.read_answer(
                 operation,
@@ -280,10 +291,14 @@ class Session:
     def _clear(self, channel: str | None = None) -> Clearance:
         return Clearance(self.ready_keys(), channel or self._channel_name)
 
-    def upload(self, file: Attachment) -> str:
-        """Give *file* to Poe, and return the ticket by which messages name it (§16.2)."""
+    def upload(self, file: Attachment, give: Callable[[int], None] = lambda _: None) -> str:
+        """Give *file* to Poe, and return the ticket by which messages name it (§16.2).
+
+        *give* is as in `call`.
+        """
 
         def attempt(_: TagForm, cleared: Clearance) -> str:
+            give(len(file.data))
             payload, kind = encode_multipart_formdata([("file", (file.name, file.data, file.kind))])
             response = self._ask(
                 "POST",
@@ -292,6 +307,7 @@ class Session:
                 payload,
                 reading=True,
                 limit=self._site.limits.upload,
+                at_most=_MAX_TICKET,
             )
             graphql.refuse_page(response.status, response.headers, response.text)
             if response.status in (400, 401, 403):
@@ -405,6 +421,7 @@ class Session:
         *,
         reading: bool,
         limit: float | None = None,
+        at_most: int = MAX_ANSWER,
         when_answered: Callable[[], None] = lambda: None,
     ) -> Response:
         """Send a request to poe.com itself, with the account's cookies."""
@@ -415,6 +432,7 @@ class Session:
             payload,
             reading=reading,
             limit=limit or self._site.limits.http,
+            at_most=at_most,
             when_answered=when_answered,
         )
 

@@ -10,10 +10,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-import orjson
-
 from poe_proxy.chat import Done, Replaced, ReplyEvent, Text
-from poe_proxy.errors import BotFailed
+from poe_proxy.errors import BotFailed, UpstreamInterrupted
+from poe_proxy.net.pacing import breathe
+from poe_proxy.upstreams.bulk import TooMuch, loads
 from poe_proxy.upstreams.poe_web.graphql import failed_state
 
 #: Seconds that a turn waits for its job's end after a complete message, and for a complete
@@ -22,6 +22,13 @@ AFTER_MESSAGE: Final = 1.0
 AFTER_JOB: Final = 2.0
 #: How often the history is asked for a message that stays unfinished after its job's end.
 LOOKS: Final = 2
+
+#: The most messages that a frame may have, and that a bot may begin in one turn.
+MAX_ITEMS: Final = 10_000
+MAX_MESSAGES: Final = 1000
+#: Characters that are said again because an earlier message of the turn has changed: each time it
+#: is all of the other messages, however little has changed.
+MAX_REPEATED: Final = 64_000_000
 
 _NOT_OF_THE_BOT: Final = frozenset({"human", "chat_break", "pacarana"})
 _JOB_GOES_ON: Final = frozenset({"not_started", "running"})
@@ -39,10 +46,15 @@ class Item:
     def content(self) -> Mapping[str, Any]:
         """Return the object that was pushed; empty if it is invalid."""
         try:
-            found = orjson.loads(self.text)["payload"]["data"][self.name]
-        except (orjson.JSONDecodeError, KeyError, TypeError):
+            found = loads(self.text)["payload"]["data"][self.name]
+        except (ValueError, KeyError, TypeError):
             return {}
         return found if isinstance(found, dict) else {}
+
+    def nonces(self) -> Iterator[str]:
+        """Yield the nonces that it echoes, in one look through its text."""
+        for found in _NONCE.finditer(self.text):
+            yield found[1]
 
     @property
     def message_key(self) -> str | None:
@@ -55,12 +67,14 @@ class Item:
 
 
 _MESSAGE_ID: Final = re.compile(r'"messageId":\s*(\d+)')
+_NONCE: Final = re.compile(r'"(?:clientNonce|chatNonce)":\s*"([\w-]{1,64})"')
 _TYPE: Final = re.compile(r'"message_type":\s*"(\w+)"')
+_CHAT: Final = re.compile(r"[0-9]{1,20}")
 _SCOPE: Final = re.compile(r'"unique_id":\s*"(\w+)(?::([^"]*))?"')
 
 
 class ChannelLost(Exception):
-    """The channel says that it has lost messages (§7.4)."""
+    """The channel says that it has lost messages (§7.4), or they are too many to be read."""
 
 
 def read_frame(frame: bytes) -> tuple[int | None, list[Item]]:
@@ -69,16 +83,24 @@ def read_frame(frame: bytes) -> tuple[int | None, list[Item]]:
     Raises `ChannelLost`.
     """
     try:
-        data = orjson.loads(frame)
-    except orjson.JSONDecodeError:
+        data = loads(frame)
+    except TooMuch:
+        raise ChannelLost("a frame is of too many pieces") from None
+    except ValueError:
         return None, []
     if not isinstance(data, dict):
         return None, []
     if data.get("error") == "missed_messages":
-        raise ChannelLost
+        raise ChannelLost("Poe says that it has missed some")
     seq = data.get("min_seq")
     texts = data.get("messages")
-    items = [item for text in texts for item in _item(text)] if isinstance(texts, list) else []
+    items: list[Item] = []
+    if isinstance(texts, list):
+        if len(texts) > MAX_ITEMS:
+            raise ChannelLost("a frame has too many messages")
+        for text in texts:
+            items += _item(text)
+            breathe()
     return seq if isinstance(seq, int) else None, items
 
 
@@ -89,10 +111,10 @@ def _item(text: Any) -> Iterator[Item]:
         return
     kind = _TYPE.search(text)
     if kind is not None and kind[1] == "refetchChannel":
-        raise ChannelLost
+        raise ChannelLost("Poe wants it to be fetched anew")
     if found := _SCOPE.search(text):
         name, scope = found[1], found[2] or ""
-        is_chat = name != "jobCostUpdated" and scope.isascii() and scope.isdigit()
+        is_chat = name != "jobCostUpdated" and _CHAT.fullmatch(scope) is not None
         yield Item(name, int(scope) if is_chat else None, text)
 
 
@@ -106,8 +128,6 @@ class Turn:
     human_id: int | None = None
     #: The bot's messages in the order of their first frames: id -> text.
     texts: dict[int, str] = field(default_factory=dict, repr=False)
-    #: What was passed on so far.
-    said: str = field(default="", repr=False)
     is_over: bool = False
     #: Whether the channel reports jobs; if not, a complete message is the end.
     jobs_are_reported: bool = True
@@ -117,11 +137,18 @@ class Turn:
     _ends_at: float | None = None
     #: How often the history had nothing new about an unfinished message.
     _looks: int = 0
+    #: Characters that were said again although they had not changed.
+    _repeated: int = 0
 
     @property
     def has_begun(self) -> bool:
         """Whether there is a message of the bot."""
         return bool(self.texts)
+
+    @property
+    def has_spoken(self) -> bool:
+        """Whether the bot has said anything."""
+        return any(self.texts.values())
 
     def accepted(self, answer: Mapping[str, Any]) -> None:
         """Note what the answer to the sending says: `messageEdgeCreate` (§10.1)."""
@@ -135,7 +162,8 @@ class Turn:
     def feed(self, name: str, content: Mapping[str, Any], now: float) -> Iterator[ReplyEvent]:
         """Take one pushed object; yield what it means for the reply.
 
-        Raises the `UpstreamError` of a message that failed.
+        Raises the `UpstreamError` of a message that failed, and `UpstreamInterrupted` for a bot
+        that writes without measure.
         """
         if self.is_over:
             return
@@ -162,13 +190,15 @@ class Turn:
         state, text = message.get("state"), message.get("text")
         if state not in (None, "incomplete", "complete", "cancelled"):
             raise failed_state(str(state), self._complaint(number, message))
+        if number not in self.texts and len(self.texts) >= MAX_MESSAGES:
+            raise UpstreamInterrupted("The bot began too many messages.")
         if isinstance(text, str):
             known = self.texts.get(number)
             # History and websocket may overtake each other: an older text may come again.
             is_behind = state == "incomplete" and known is not None and known.startswith(text)
             if text != known and not is_behind:
                 self.texts[number] = text
-                yield from self._news()
+                yield from self._news(number, known or "", text)
         if state == "cancelled":
             yield from self._end()
         elif state == "complete":
@@ -186,14 +216,22 @@ class Turn:
             found = message.get("text")
         return found if isinstance(found, str) else ""
 
-    def _news(self) -> Iterator[ReplyEvent]:
-        whole = "\n\n".join(text for text in self.texts.values() if text)
-        if whole.startswith(self.said):
-            if len(whole) > len(self.said):
-                yield Text(whole[len(self.said) :])
-        else:
-            yield Replaced(whole)
-        self.said = whole
+    def _news(self, number: int, known: str, text: str) -> Iterator[ReplyEvent]:
+        """Yield what changes in the whole, now that the *text* of message *number* is no longer
+        what was *known*. The whole is only put together where it has to be said again."""
+        if text == known:
+            return
+        is_last = number == next((one for one in reversed(self.texts) if self.texts[one]), number)
+        if is_last and text.startswith(known):
+            is_first = number == next(one for one in self.texts if self.texts[one])
+            gap = "" if known or is_first else "\n\n"
+            yield Text(gap + text[len(known) :])
+            return
+        whole = "\n\n".join(one for one in self.texts.values() if one)
+        self._repeated += len(whole) - len(text)
+        if self._repeated > MAX_REPEATED:
+            raise UpstreamInterrupted("The bot rewrote its messages too often.")
+        yield Replaced(whole)
 
     @property
     def _is_complete(self) -> bool:

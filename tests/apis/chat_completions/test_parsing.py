@@ -7,7 +7,9 @@ from typing import Any
 import orjson
 import pytest
 
+from poe_proxy.apis.chat_completions.messages import MAX_CALLS, MAX_MESSAGES, MAX_PARTS
 from poe_proxy.apis.chat_completions.parsing import Form, chat_request
+from poe_proxy.apis.chat_completions.tools import MAX_TOOLS
 from poe_proxy.chat import (
     ChatRequest,
     FilePart,
@@ -595,6 +597,55 @@ def test_a_request_of_the_responses_api_is_recognised() -> None:
     """Who sends `input` instead of messages hears what it is and what to send instead."""
     with pytest.raises(InvalidRequest, match="Responses API"):
         chat_request(b'{"model":"gpt-5","input":"Hello!"}')
+
+
+CALL = {"id": "c", "function": {"name": "f", "arguments": "{}"}}
+
+
+@pytest.mark.parametrize(
+    ("param", "code", "fields"),
+    [
+        ("messages", "array", {"messages": [USER] * (MAX_MESSAGES + 1)}),
+        (
+            "messages[1].content",
+            "array",
+            messages(USER, {"role": "user", "content": ["x"] * (MAX_PARTS + 1)}),
+        ),
+        (
+            "messages[2].content",
+            "array",
+            messages(
+                *[{"role": "user", "content": ["x"] * (MAX_PARTS // 2)}] * 2,
+                {**USER, "content": ["x"]},
+            ),
+        ),
+        (
+            "messages[1].tool_calls",
+            "array",
+            messages(USER, {"role": "assistant", "tool_calls": [CALL] * (MAX_CALLS + 1)}),
+        ),
+        ("tools", "array", {"tools": [TOOL] * (MAX_TOOLS + 1)}),
+        ("functions", "array", {"functions": [FUNCTION] * (MAX_TOOLS + 1)}),
+        ("model", "string", {"model": "x" * 301}),
+        ("tools[0].function.name", "string", {"tools": [{"function": {"name": "x" * 301}}]}),
+    ],
+    ids=lambda one: one if isinstance(one, str) else "",
+)
+def test_there_may_be_so_many_of_each(param: str, code: str, fields: dict[str, Any]) -> None:
+    """What a request may have of each thing is bounded, over all its messages together."""
+    with pytest.raises(InvalidRequest) as refusal:
+        parse(**fields)
+
+    assert (param, f"{code}_above_max_length") == (refusal.value.param, refusal.value.code)
+
+
+def test_a_long_conversation_is_no_abuse() -> None:
+    """As many messages, parts and calls as may be are read."""
+    calls = {"role": "assistant", "tool_calls": [CALL] * (MAX_CALLS // 100)}
+    said = [USER] * (MAX_MESSAGES - 200) + [calls] * 100
+    said += [{"role": "user", "content": ["x"] * (MAX_PARTS // 100)}] * 100
+
+    assert MAX_MESSAGES == len(parse(messages=said).messages)
 
 
 def test_a_refusal_does_not_repeat_what_was_sent() -> None:

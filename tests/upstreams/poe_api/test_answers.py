@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
+from poe_proxy.budget import Budget
 from poe_proxy.chat import Done, Reasoning, ReplyEvent, Text, ToolCallPart, Usage
 from poe_proxy.errors import (
     BotFailed,
@@ -15,7 +16,8 @@ from poe_proxy.errors import (
     UpstreamInterrupted,
     UpstreamProtocolError,
 )
-from poe_proxy.upstreams.poe_api.answers import Stream, whole_answer
+from poe_proxy.upstreams.poe_api import answers
+from poe_proxy.upstreams.poe_api.answers import Stream
 
 # ---- streamed answers
 
@@ -28,8 +30,12 @@ def chunk(delta: Mapping[str, Any] | None = None, reason: str | None = None, **m
 
 def streamed(*data: bytes) -> list[ReplyEvent]:
     """The events that these data and the end of the stream make."""
-    stream = Stream()
+    stream = Stream(Budget())
     return [event for one in data for event in stream.feed(one)] + stream.close()
+
+
+def whole_answer(content: bytes) -> list[ReplyEvent]:
+    return answers.whole_answer(content, Budget())
 
 
 def called(*deltas: Mapping[str, Any] | list[Mapping[str, Any]]) -> list[tuple[Any, ...]]:
@@ -119,7 +125,7 @@ def test_either_end_is_an_end() -> None:
 
 def test_a_silent_end_is_a_failure() -> None:
     """Neither a finish reason nor [DONE]: nobody knows what is missing."""
-    stream = Stream()
+    stream = Stream(Budget())
     stream.feed(chunk({"content": "a"}))
 
     with pytest.raises(UpstreamInterrupted):
@@ -128,7 +134,7 @@ def test_a_silent_end_is_a_failure() -> None:
 
 def test_nothing_comes_after_the_end() -> None:
     """Done is the last event, whatever Poe still has to say."""
-    stream = Stream()
+    stream = Stream(Budget())
 
     assert [Done("stop")] == stream.feed(b"[DONE]")
     assert stream.is_over
@@ -138,7 +144,7 @@ def test_nothing_comes_after_the_end() -> None:
 
 def test_an_error_within_the_stream_is_raised() -> None:
     """With the class that its words deserve."""
-    stream = Stream()
+    stream = Stream(Budget())
     assert [Text("a")] == stream.feed(chunk({"content": "a"}))
     with pytest.raises(BotFailed, match=r"^It broke\.$"):
         stream.feed(b'{"error":{"message":"It broke.","type":"provider_error"}}')
@@ -150,7 +156,7 @@ def test_an_error_within_the_stream_is_raised() -> None:
 def test_a_broken_chunk_is_a_failure(data: bytes) -> None:
     """What it would have said is lost, so the rest is not the answer."""
     with pytest.raises(UpstreamProtocolError):
-        Stream().feed(data)
+        Stream(Budget()).feed(data)
 
 
 @pytest.mark.parametrize(
@@ -169,7 +175,7 @@ def test_a_broken_chunk_is_a_failure(data: bytes) -> None:
 )
 def test_what_is_unknown_is_passed_over(fields: Any) -> None:
     """A chunk of another shape is no reason to give up, and never an exception of Python's."""
-    assert [] == Stream().feed(orjson.dumps(fields))
+    assert [] == Stream(Budget()).feed(orjson.dumps(fields))
 
 
 # ---- usage
@@ -209,7 +215,7 @@ def test_what_is_unknown_is_passed_over(fields: Any) -> None:
 )
 def test_usage_in_each_variant(given: Any, usage: Usage) -> None:
     """The short one, the long one, and the one with nulls; the total is Poe's, not our sum."""
-    assert [usage] == Stream().feed(chunk(usage=given))
+    assert [usage] == Stream(Budget()).feed(chunk(usage=given))
 
 
 @pytest.mark.parametrize(
@@ -225,7 +231,7 @@ def test_usage_in_each_variant(given: Any, usage: Usage) -> None:
 )
 def test_half_a_count_is_none(given: Any) -> None:
     """Where Poe does not say how much was read and written, we do not say that it was nothing."""
-    assert [] == Stream().feed(chunk(usage=given))
+    assert [] == Stream(Budget()).feed(chunk(usage=given))
     assert [Done("stop")] == whole_answer(whole({"content": ""}, usage=given))
 
 
@@ -425,7 +431,7 @@ def test_each_item_of_a_whole_answer_is_a_call(index: int | None, name: str) -> 
 def test_what_are_no_calls_is_passed_over(calls: Any) -> None:
     """In a whole answer as in a stream."""
     assert [Text("a"), Done("stop")] == whole_answer(whole({"content": "a", "tool_calls": calls}))
-    assert [] == Stream().feed(chunk({"tool_calls": calls}))
+    assert [] == Stream(Budget()).feed(chunk({"tool_calls": calls}))
 
 
 def test_reasoning_in_a_whole_text_is_told_apart() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 
 import pytest
 
@@ -83,7 +83,7 @@ def test_hanging_up_ends_the_uploading() -> None:
     go_on = threading.Event()
 
     class Slow(FakeSession):
-        def upload(self, file: Attachment) -> str:
+        def upload(self, file: Attachment, give: Callable[[int], None]) -> str:
             uploaded.append(file.data)
             go_on.wait(60)
             return "a ticket"
@@ -229,7 +229,7 @@ def before_the_message(step: str, failure: Exception) -> PoeWeb:
     """An account that is logged in, and whose *step* fails."""
 
     class Session(FakeSession):
-        def upload(self, file: Attachment) -> str:
+        def upload(self, file: Attachment, give: Callable[[int], None]) -> str:
             raise failure
 
     look_up = failing(failure) if step == "the look-up" else lambda: {"bot": {}}

@@ -3,31 +3,47 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import hashlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 import pytest
 
+from poe_proxy.budget import Budget
 from poe_proxy.chat import ChatRequest, FilePart, ImagePart, Message, TextPart
 from poe_proxy.errors import InvalidRequest, UpstreamProtocolError
+from poe_proxy.upstreams.poe_web import attachments
 from poe_proxy.upstreams.poe_web.attachments import (
     MAX_BYTES,
     MAX_FILES,
+    MAX_GIVEN,
     Attachment,
+    Fetch,
+    Files,
+    Part,
     Tickets,
     parts_of,
     read,
-    read_all,
     read_ticket,
 )
 
 DATA = b"\x89PNG\r\n\x1a\n and so on"
 BASE64 = base64.b64encode(DATA).decode()
 SHORT = hashlib.sha256(DATA).hexdigest()[:8]
+
+
+def read_all(
+    parts: Sequence[Part],
+    fetch: Fetch | None,
+    clock: Callable[[], float],
+    files: Files | None = None,
+) -> Iterator[Attachment]:
+    """The files of a request, which is tried for the first time unless *files* were read before."""
+    return (files or Files()).read(parts, fetch, clock, Budget())
 
 
 @dataclass
@@ -324,6 +340,117 @@ def test_files_differ_by_content_name_and_type() -> None:
     assert files[0].digest == Attachment("a", "text/x", b"1").digest
 
 
+def test_a_file_is_read_once_for_all_accounts() -> None:
+    """The second one that is tried gets what the first one had; nothing is fetched again."""
+    fetched: list[str] = []
+
+    def fetch(url: str, seconds: float) -> Fetched:
+        fetched.append(url)
+        return Fetched()
+
+    files = Files()
+    parts = [*texts(5), *links(2)]
+    tries = [list(read_all(parts, fetch, lambda: 0.0, files)) for _ in range(10)]
+
+    assert ["https://x.test/0", "https://x.test/1"] == fetched
+    assert all(one is first for again in tries for one, first in zip(again, tries[0], strict=True))
+
+
+def test_an_account_goes_on_where_another_one_ended() -> None:
+    """Limits of time and size hold over all that are tried."""
+    now = [0.0]
+
+    def fetch(url: str, seconds: float) -> Fetched:
+        now[0] += 31.0
+        return Fetched()
+
+    files = Files()
+    next(read_all(links(1), fetch, lambda: now[0], files))
+    next(read_all(links(1), fetch, lambda: now[0], files))
+
+    assert "60 seconds" in refused(lambda: next(read_all(links(1), never, lambda: 90.0, files)))[1]
+    assert 1 == len(list(read_all(texts(MAX_BYTES - 2 * len(DATA)), None, lambda: 0.0, files)))
+    assert "50 MB" in refused(lambda: next(read_all(texts(1), None, lambda: 0.0, files)))[1]
+
+
+def test_waiting_for_another_account_takes_no_time_of_the_fetches() -> None:
+    """Only the fetches themselves do."""
+    now = [0.0]
+    files = Files()
+    next(read_all(links(1), lambda url, seconds: Fetched(), lambda: now[0], files))
+    now[0] = 1000.0
+    more = read_all(links(1), lambda url, seconds: Fetched(), lambda: now[0], files)
+
+    assert DATA == next(more).data
+
+
+def test_what_is_refused_again_and_again_is_not_given_any_more() -> None:
+    """Uploads are bounded over all accounts, and it is the client that hears of it."""
+    files = Files()
+    for _ in range(3):
+        files.give(MAX_GIVEN // 3)
+    with pytest.raises(InvalidRequest) as refusal:
+        files.give(1)
+
+    assert ("messages", "request_too_costly") == (refusal.value.param, refusal.value.code)
+
+
+def test_a_request_has_its_files_for_itself() -> None:
+    """Its copies share them; other requests do not."""
+    one = ChatRequest(model="m", messages=())
+    copy, other = dataclasses.replace(one, max_tokens=5), ChatRequest(model="m", messages=())
+
+    assert one.kept.get(Files) is copy.kept.get(Files)
+    assert one.kept.get(Files) is not other.kept.get(Files)
+    assert one == other
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["https://x.test/" + "x" * 8200, "data:" + "x" * 2000 + ";base64,eA==", "data:" + "x" * 2000],
+    ids=["url", "head", "no comma"],
+)
+def test_what_comes_before_the_data_has_a_length(address: str) -> None:
+    """It is refused by the path of its part."""
+    part = FilePart(address, path="messages[7].content[1]")
+
+    assert (
+        "messages[7].content[1]" == refused(lambda: next(read_all([part], never, lambda: 0.0)))[0]
+    )
+
+
+def test_a_url_may_be_long() -> None:
+    """Those that are signed are."""
+    url = "https://x.test/".ljust(8192, "x")
+
+    assert DATA == read(FilePart(url), lambda _: Fetched()).data
+
+
+@pytest.mark.parametrize("uri", ["data:,%41", "data:;base64,QUJD"])
+def test_reading_a_data_uri_counts_as_the_request_s(uri: str) -> None:
+    """One that costs too much is refused by the path of its part."""
+    files = Files().read([FilePart(uri, path="part 0")], None, lambda: 0.0, Budget(0.0))
+    with pytest.raises(InvalidRequest) as refusal:
+        next(files)
+
+    assert ("part 0", "request_too_costly") == (refusal.value.param, refusal.value.code)
+
+
+def test_a_file_is_hashed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However often its hash is asked for."""
+    hashed: list[int] = []
+    real = attachments.digest
+
+    def digest(algorithm: str, *pieces: bytes) -> bytes:
+        hashed.append(sum(map(len, pieces)))
+        return real(algorithm, *pieces)
+
+    monkeypatch.setattr(attachments, "digest", digest)
+    file = read(FilePart("data:text/x," + "x" * 1000), None)
+    assert file.digest == file.digest
+    assert 1 == sum(size >= 1000 for size in hashed)
+
+
 # ---- tickets
 
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJoYXNoIjoiYWJjIn0.c2ln-X_0"
@@ -355,6 +482,15 @@ def test_an_answer_without_a_ticket_is_told(content: bytes) -> None:
     """No ticket is a failure, not an empty one."""
     with pytest.raises(UpstreamProtocolError):
         read_ticket(content)
+
+
+def test_a_ticket_has_a_length() -> None:
+    """A text of megabytes would go out with every message that names it."""
+    long = "x" * 9000 + ".y.z"
+
+    assert JWT == read_ticket(orjson.dumps({"fileHashJwt": long, "x": JWT}))
+    with pytest.raises(UpstreamProtocolError):
+        read_ticket(long.encode())
 
 
 class Uploads:

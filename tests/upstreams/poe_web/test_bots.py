@@ -142,3 +142,24 @@ def test_a_refusal_is_not_remembered() -> None:
         bots.look_up("No-Such-Bot", session)
 
     assert bots.known("No-Such-Bot") is None
+
+
+def test_what_poe_says_of_a_bot_has_a_length() -> None:
+    """A name of megabytes is none, and a bot that may be silent for years is not waited for."""
+    found = Bot.read("x", {"bot": {"handle": "h" * 201, "displayName": ["x"],
+                                   "messageTimeoutSecs": 1e9}}, 60.0)  # fmt: skip
+    with pytest.raises(errors.BotNotAllowed) as refusal:
+        Bot.read("x", {"bot": {"canUserAccessBot": False, "noAccessMessage": "m" * 5000}}, 60.0)
+
+    assert ("x", 3600.0) == (found.handle, found.patience)
+    assert "m" * 1000 == refusal.value.message
+
+
+def test_a_name_has_a_length() -> None:
+    """A longer one is not asked for."""
+    session = FakeSession()
+    with pytest.raises(errors.BotNotFound) as refusal:
+        Bots(timeout=60.0, clock=lambda: 0.0).look_up("x" * 201, session)
+
+    assert [] == session.calls
+    assert "xxx" not in refusal.value.message

@@ -15,7 +15,9 @@ from poe_proxy.upstreams.poe_web.mailbox import Mailbox, Resync
 from poe_proxy.upstreams.poe_web.pages import ChannelData
 from poe_proxy.upstreams.poe_web.site import Site
 from poe_proxy.upstreams.poe_web.turn import Item
+from poe_proxy.upstreams.poe_web.websockets import Unreadable
 
+from ...fakes import log_lines
 from .test_turn import bot, frame
 from .test_websockets import data
 
@@ -296,3 +298,18 @@ def test_a_channel_that_is_to_be_replaced_while_it_is_opened_again_is_not_open()
     made._install(Wire(), None)
 
     assert made.opened() is None
+
+
+def test_a_websocket_that_is_unreadable_is_mended_like_a_broken_one() -> None:
+    """The same channel is opened again, and the log says why."""
+    one, _ = boxes()
+    wires = Wires(
+        Wire(added("q1", 11, "nonce-1"), Unreadable("a message of more than 32 MB")),
+        Wire(added("a1", 11, seq=7)),
+    )
+    with log_lines() as lines:
+        channel(wires, one)._run()
+
+    assert ["q1", "a1"] == texts(one)[:2]
+    assert [data()] * 2 == [opened for opened, _ in wires.opened[:2]]
+    assert "more than 32 MB" in lines.getvalue()

@@ -57,3 +57,11 @@ def test_renewed_cookies_outlive_a_day_on_which_poe_takes_none() -> None:
         raise TokenRejected("neither")
 
     assert ({"p-b": "new"}, []) == (cookies.renewed, kept)
+
+
+def test_a_cookie_has_a_length() -> None:
+    """A longer one would go out with every request, and into the state."""
+    cookies = Cookies({"p-b": "given"})
+    cookies.take({"p-b": "x" * 4097, "__cf_bm": "x" * 4096})
+
+    assert {"p-b": "given", "__cf_bm": "x" * 4096} == cookies.values

@@ -77,6 +77,33 @@ def test_waiting_ends_with_a_notice_or_a_wake(mailbox: Mailbox) -> None:
     assert 0.04 < time.monotonic() - began
 
 
+def test_what_is_not_taken_has_a_number(mailbox: Mailbox) -> None:
+    """Beyond it the reader is told to look into the history; failures are kept."""
+    failure = UpstreamInterrupted("x")
+    mailbox.put(failure)
+    for number in range(Mailbox.NOTICES):
+        mailbox.put(item(number, state="complete"))
+    mailbox.put(item(1, "last"))
+    gap, *rest = mailbox.wait(0)
+
+    assert isinstance(gap, Resync)
+    assert [failure, item(1, "last")] == rest
+
+
+def test_what_is_not_taken_has_a_size(mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One notice may be larger: it is what the reader waits for."""
+    monkeypatch.setattr(Mailbox, "CHARACTERS", 1000)
+    large = item(1, "x" * 2000, "complete")
+    mailbox.put(large)
+    assert [large] == mailbox.wait(0)
+    for _ in range(100):
+        mailbox.put(item(1, "x" * 300, "complete"))
+    gap, *rest = mailbox.wait(0)
+
+    assert isinstance(gap, Resync)
+    assert sum(len(one.text) for one in rest if isinstance(one, Item)) <= 1000
+
+
 # ---- early items
 
 
@@ -125,6 +152,24 @@ def test_early_items_are_bounded_in_size() -> None:
     kept = [early.take(chat) for chat in (1, *range(100, 110))]
     assert sum(len(one.text) for notices in kept for one in notices) <= Early.CHARACTERS
     assert kept[-1]
+
+
+def test_the_size_of_early_items_is_that_of_those_that_are_kept() -> None:
+    """Whatever is taken, dropped or over makes room."""
+    early = Early()
+    large = item(1, "x" * 3_000_000, "complete")
+    for chat in range(100):
+        early.keep(large, chat, now=0)
+        early.keep(item(2, "x"), chat, now=0)
+        if chat % 3 == 0:
+            early.take(chat)
+        if chat % 3 == 1:
+            early.end(chat)
+    early.clear()
+    for chat in range(200, 205):
+        early.keep(large, chat, now=0)
+
+    assert [1] * 5 == [len(early.take(chat)) for chat in range(200, 205)]
 
 
 def test_a_chat_that_is_over_is_not_kept() -> None:

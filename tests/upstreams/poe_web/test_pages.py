@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from typing import Any
+
 import pytest
 
+from poe_proxy.budget import Budget
 from poe_proxy.errors import UpstreamProtocolError
+from poe_proxy.upstreams.poe_web import pages
 from poe_proxy.upstreams.poe_web.pages import (
     ChannelData,
     Page,
@@ -190,3 +195,108 @@ def test_the_revision_is_found_where_it_may_stand(
 ) -> None:
     """Script, translations, or the address of an asset; or it is nowhere."""
     assert revision == find_revision(read(html), app, SITE)
+
+
+# ---- a page without end
+
+
+class Looks:
+    """How many characters of a page are looked at, those several times that are."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.count = 0
+        for name in ("_SPACE", "_NAME", "_EQUALS", "_BARE_VALUE"):
+            monkeypatch.setattr(pages, name, _Pattern(getattr(pages, name), self))
+
+    def at(self, html: str) -> int:
+        """The looks that it takes to read *html*."""
+        self.count = 0
+        with pytest.raises(UpstreamProtocolError):
+            read(_Html(html, self))
+        return self.count
+
+
+class _Pattern:
+    def __init__(self, pattern: re.Pattern[str], looks: Looks) -> None:
+        self._pattern = pattern
+        self._looks = looks
+
+    def match(self, text: str, start: int, end: int) -> re.Match[str] | None:
+        found = self._pattern.match(str(text), start, end)
+        self._looks.count += 1 + (found.end() - start if found else 0)
+        return found
+
+
+class _Html(str):
+    looks: Looks
+
+    def __new__(cls, text: str, looks: Looks) -> Any:
+        made = super().__new__(cls, text)
+        made.looks = looks
+        return made
+
+    def find(self, what: str, start: int = 0, end: int | None = None) -> int:
+        end = len(self) if end is None else end
+        found = str.find(self, what, start, end)
+        self.looks.count += 1 + (end if found < 0 else found) - start
+        return found
+
+
+@pytest.mark.parametrize(
+    "piece",
+    ["<script a", "<script ", '<script a="', "<script a='x\" b=", "<script a=b ", "<script",
+     "<script a=\"'\" b='", "<script>", "<script a  =", "<script / "],
+)  # fmt: skip
+def test_a_page_costs_what_it_is_long(monkeypatch: pytest.MonkeyPatch, piece: str) -> None:
+    """Tags without an end are not looked through again from each of their beginnings."""
+    looks = Looks(monkeypatch)
+    once, twice, four_times = (looks.at(piece * n) for n in (3000, 6000, 12000))
+
+    assert twice < 2.2 * once
+    assert four_times < 2.2 * twice
+
+
+@pytest.mark.parametrize(
+    "tag",
+    [
+        "<script " + " ".join(f"a{n}" for n in range(200)) + ">",
+        f'<script a="{"x" * 20_000}">',
+        '<script a="',
+        "<script src=&#" + "9" * 5000 + ";>",
+    ],
+    ids=["many attributes", "a long one", "an open quote", "a large number"],
+)
+def test_an_odd_tag_hides_nothing_behind_it(tag: str) -> None:
+    """It is none of Poe's, and the page goes on."""
+    html = page().replace("<head>", f"<head>{tag}</script>{' ' * 20_000}")
+
+    assert "bUiLdBuIlD" == read(html).build_id
+
+
+@pytest.mark.parametrize(
+    "field",
+    [{"channel": ["x"]}, {"boxName": 5}, {"minSeq": "9" * 5000}, {"channelHash": "x" * 5000}],
+)
+def test_channel_data_is_made_of_short_texts(field: dict[str, Any]) -> None:
+    """Anything else is not what the websocket's address is made of."""
+    whole = {"minSeq": "1", "channel": "c", "channelHash": "h", "boxName": "b", "baseHost": "p"}
+
+    assert ChannelData.find(whole, Budget()) is not None
+    assert ChannelData.find({**whole, **field}, Budget()) is None
+
+
+def test_a_page_that_takes_too_long_is_none_of_poe_s() -> None:
+    """A login does not compute for ever, whatever a page is made of."""
+    with pytest.raises(UpstreamProtocolError, match="too long"):
+        Page.read(page(), "https://poe.com/", SITE, Budget(0.0))
+    with pytest.raises(UpstreamProtocolError, match="too long"):
+        formkey_program(read(page()), APP, SITE, Budget(0.0))
+    with pytest.raises(UpstreamProtocolError, match="too long"):
+        find_revision(read(page()), APP, SITE, Budget(0.0))
+
+
+def test_a_script_may_have_no_address_at_all() -> None:
+    """One that is none is left out."""
+    html = page().replace("</head>", '<script src="//[_app"></script></head>')
+
+    assert 1 == len(read(html).app_scripts)

@@ -15,7 +15,6 @@ import pytest
 
 from poe_proxy import errors
 from poe_proxy.net.background import Background
-from poe_proxy.upstreams.poe_web import transport
 from poe_proxy.upstreams.poe_web.attachments import Attachment
 from poe_proxy.upstreams.poe_web.credentials import Credentials
 from poe_proxy.upstreams.poe_web.session import Clearance, Session
@@ -249,17 +248,6 @@ def test_redirects_are_not_followed(poe: Poe, session: Session) -> None:
     assert ["/api/gql_POST"] == [path for path, _, _ in poe.seen]
 
 
-def test_an_answer_without_end_is_cut(
-    poe: Poe, session: Session, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A body that is too long is not read to its end."""
-    monkeypatch.setattr(transport, "_MAX_RESPONSE", 1000)
-    poe.answers["/api/gql_POST"] = give(200, b"x" * 2000)
-
-    with pytest.raises(errors.UpstreamUncertain):
-        call(session)
-
-
 def test_an_answer_that_trickles_is_cut(poe: Poe, monkeypatch: pytest.MonkeyPatch) -> None:
     """A byte now and then does not keep a request alive for ever."""
     site = Site.load()
@@ -308,6 +296,34 @@ def test_an_upload_has_one_part(poe: Poe, session: Session) -> None:
     assert b"Content-Type: text/plain\r\n\r\nthe notes\r\n" in body
     assert "poe-formkey" in headers
     assert not {"poe-tag-id", "poe-tchannel"} & headers.keys()
+
+
+GIVES: dict[str, Callable[[Session, Attachment, Callable[[int], None]], object]] = {
+    "/api/finish_upload_POST": lambda session, file, count: session.upload(file, count),
+    "/api/gql_upload_POST": lambda session, file, count: session.call(
+        "sendMessageMutation", {}, reading=False, files=[file], give=count
+    ),
+}
+
+
+@pytest.mark.parametrize("path", GIVES)
+def test_files_are_counted_each_time_before_they_go_out(
+    poe: Poe, session: Session, path: str
+) -> None:
+    """Also when they are repeated; what is not allowed any more does not go out."""
+    counted: list[int] = []
+
+    def count(size: int) -> None:
+        counted.append(size)
+        if len(counted) > 2:
+            raise errors.InvalidRequest("enough")
+
+    poe.answers[path] = give(400)
+    with pytest.raises(errors.InvalidRequest, match="enough"):
+        GIVES[path](session, Attachment("a", "text/plain", b"a" * 1000), count)
+
+    assert [1000] * 3 == counted
+    assert 2 == [seen for seen, _, _ in poe.seen].count(path)
 
 
 # ---- what only reads

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import orjson
 import pytest
 
 from poe_proxy.chat import Done, Replaced, ReplyEvent, Text
-from poe_proxy.errors import BotFailed, PromptTooLong, TokenExhausted
+from poe_proxy.errors import BotFailed, PromptTooLong, TokenExhausted, UpstreamInterrupted
+from poe_proxy.upstreams.poe_web import turn as module
 from poe_proxy.upstreams.poe_web.turn import (
     AFTER_JOB,
     AFTER_MESSAGE,
+    MAX_ITEMS,
+    MAX_MESSAGES,
     ChannelLost,
     Item,
     Turn,
@@ -447,3 +451,98 @@ def test_an_answer_may_tell_nothing(answer: Any) -> None:
 
     assert one.chat_id is None
     assert one.human_id is None
+
+
+# ---- without measure
+
+
+def whole_of(events: list[ReplyEvent]) -> str:
+    text = ""
+    for event in events:
+        match event:
+            case Text(more):
+                text += more
+            case Replaced(all_of_it):
+                text = all_of_it
+    return text
+
+
+def test_whatever_order_messages_grow_in_the_answer_is_all_of_them() -> None:
+    """Texts that are begun, emptied, cut and continued, of three messages, in random order."""
+    draw = random.Random(5)
+    for _ in range(300):
+        one, texts = turn(), {}
+        events: list[ReplyEvent] = []
+        for _ in range(draw.randrange(1, 12)):
+            number = draw.randrange(5, 8)
+            text = draw.choice(["", "a", "ab", "abc", "b", texts.get(number, "") + "\n\na"])
+            texts[number] = text
+            events += feed(one, bot(text, "complete", number))
+
+        assert "\n\n".join(text for text in texts.values() if text) == whole_of(events)
+
+
+def test_what_was_said_is_not_said_again() -> None:
+    """A second message that grows costs only what it is longer, however long the first one is."""
+
+    class Texts(dict[int, str]):
+        def values(self) -> Any:
+            raise AssertionError("all of them are put together")
+
+    one = turn()
+    events = feed(one, bot("x" * 1000, "complete", 5))
+    one.texts = Texts(one.texts)
+    for length in range(1, 100):
+        events += feed(one, bot("y" * length, number=6))
+
+    assert ["x" * 1000, "\n\ny", *["y"] * 98] == [event.text for event in events]  # type: ignore[union-attr]  # all are
+
+
+def test_a_bot_that_rewrites_again_and_again_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each time all that stands behind would be said again."""
+    monkeypatch.setattr(module, "MAX_REPEATED", 10_030)
+    one = turn()
+    feed(one, bot("a", number=5), bot("x" * 1000, number=6))
+    for length in range(2, 12):
+        assert [Replaced("a" * length + "\n\n" + "x" * 1000)] == feed(
+            one, bot("a" * length, number=5)
+        )
+    with pytest.raises(UpstreamInterrupted):
+        feed(one, bot("a" * 12, number=5))
+
+
+def test_a_bot_that_begins_a_thousand_messages_is_given_up() -> None:
+    """An answer has a few."""
+    one = turn()
+    feed(one, *(bot("x", "complete", number) for number in range(5, 5 + MAX_MESSAGES)))
+    feed(one, bot("xy", "complete", 5))
+
+    with pytest.raises(UpstreamInterrupted):
+        feed(one, bot("x", "complete", 4))
+
+
+def test_a_frame_has_so_many_messages() -> None:
+    """Beyond that it is as if they were lost: the history has them."""
+    item = orjson.loads(HUMAN)["messages"][0]
+
+    assert MAX_ITEMS == len(read_frame(orjson.dumps({"messages": [item] * MAX_ITEMS}))[1])
+    with pytest.raises(ChannelLost):
+        read_frame(orjson.dumps({"messages": [item] * (MAX_ITEMS + 1)}))
+    with pytest.raises(ChannelLost):
+        read_frame(b'{"messages":[' + b"{}," * 600_000 + b"1]}")
+
+
+@pytest.mark.parametrize("digits", [21, 5000])
+def test_a_chat_s_number_has_a_length(digits: int) -> None:
+    """What is none belongs to no chat, and stops nobody."""
+    _, (item,) = read_frame(frame("messageAdded", bot("x"), ":" + "1" * digits))
+
+    assert item.chat_id is None
+
+
+def test_nonces_are_those_of_the_message() -> None:
+    """What a text says of nonces is not one."""
+    quoted = '"clientNonce":"iiiiiiiiiiiiiiii"'
+    _, (item,) = read_frame(frame("messageAdded", bot(quoted, clientNonce=NONCE, chatNonce="x-1")))
+
+    assert [NONCE, "x-1"] == list(item.nonces())

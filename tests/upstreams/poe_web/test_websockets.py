@@ -1,13 +1,25 @@
-"""Where the websocket is. No socket is opened."""
+"""Where the websocket is, how it is opened, and what may come of it."""
 
 from __future__ import annotations
 
-import pytest
+import base64
+import hashlib
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
 
-from poe_proxy.errors import UpstreamProtocolError
+import pytest
+import websocket
+
+from poe_proxy.errors import UpstreamError, UpstreamProtocolError, UpstreamUnreachable
+from poe_proxy.upstreams.poe_web import websockets
 from poe_proxy.upstreams.poe_web.pages import ChannelData
 from poe_proxy.upstreams.poe_web.site import Site
-from poe_proxy.upstreams.poe_web.websockets import Socket
+from poe_proxy.upstreams.poe_web.websockets import Socket, Unreadable, hang_up
+
+from ...fakes import Clock, until
+from ..poe_api.raw import Server, Visitor
 
 
 def data(base_host: str = "poe.com") -> ChannelData:
@@ -51,3 +63,232 @@ def test_a_websocket_elsewhere_is_refused(host: str) -> None:
     """The page cannot lead us to a host that is not Poe's."""
     with pytest.raises(UpstreamProtocolError, match="not its own"):
         socket().address(data(host), 5)
+
+
+def test_an_address_that_is_none_is_refused() -> None:
+    """Poe's fault, and none of ours."""
+    with pytest.raises(UpstreamProtocolError, match="no address"):
+        socket().address(data("[.poe.com"), 5)
+
+
+# ---- what comes
+
+CONT, TEXT, PING, CLOSE = 0, 1, 9, 8
+
+
+def frame(opcode: int, body: bytes, *, is_last: bool = True, length: int | None = None) -> bytes:
+    """A frame as a server sends it, with the *length* that it says it has."""
+    size = len(body) if length is None else length
+    first = bytes([opcode | (128 if is_last else 0)])
+    if size < 126:
+        return first + bytes([size]) + body
+    if size < 65536:
+        return first + b"\x7e" + size.to_bytes(2, "big") + body
+    return first + b"\x7f" + size.to_bytes(8, "big") + body
+
+
+def greet(visitor: Visitor, *headers: str) -> bytes:
+    """Open a websocket; return the request for it."""
+    request = visitor.request() or b""
+    key = next(
+        line[19:] for line in request.split(b"\r\n") if line.startswith(b"Sec-WebSocket-Key")
+    )
+    accept = hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest()
+    lines = [
+        "HTTP/1.1 101 Switching Protocols",
+        "Upgrade: websocket",
+        "Connection: Upgrade",
+        f"Sec-WebSocket-Accept: {base64.b64encode(accept).decode()}",
+        *headers,
+        "",
+        "",
+    ]
+    visitor.send("\r\n".join(lines).encode())
+    return request
+
+
+@contextmanager
+def opened(*frames: bytes | Callable[[Visitor], object]) -> Iterator[websocket.WebSocket]:
+    """A websocket from which these frames come."""
+
+    def serve(visitor: Visitor) -> None:
+        greet(visitor)
+        for one in frames:
+            if callable(one):
+                one(visitor)
+            else:
+                visitor.send(one)
+        visitor.is_left()
+
+    with Server(serve) as server:
+        wire = socket(f"ws://127.0.0.1:{server.port}").open(data(), 5)
+        wire.settimeout(60)
+        try:
+            yield wire
+        finally:
+            hang_up(wire)
+
+
+def test_messages_come_as_they_were_sent() -> None:
+    """Short, long, in fragments with other things in between, and empty."""
+    long = b"x" * 200_000
+    with opened(
+        frame(TEXT, b"short"),
+        frame(TEXT, long),
+        frame(TEXT, b"a", is_last=False),
+        frame(PING, b"!"),
+        frame(CONT, b"b", is_last=False),
+        frame(CONT, b"c"),
+        frame(TEXT, b""),
+        frame(CLOSE, b""),
+    ) as wire:
+        got = [wire.recv_data(control_frame=True) for _ in range(6)]
+
+    assert [(TEXT, b"short"), (TEXT, long), (PING, b"!"), (TEXT, b"abc"), (TEXT, b""),
+            (CLOSE, b"")] == got  # fmt: skip
+
+
+def test_a_message_has_a_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exactly as much is allowed, in one frame or in many."""
+    monkeypatch.setattr(websockets, "MAX_MESSAGE", 1000)
+    many = [frame(TEXT, b"x" * 500, is_last=False), frame(CONT, b"x" * 500)]
+    with opened(frame(TEXT, b"x" * 1000), *many, frame(TEXT, b"x" * 1001)) as wire:
+        assert [1000, 1000] == [len(wire.recv_data()[1]) for _ in range(2)]
+        with pytest.raises(Unreadable):
+            wire.recv_data()
+
+
+def test_a_frame_without_an_end_is_refused_by_its_length() -> None:
+    """Before any of it comes."""
+    with opened(frame(TEXT, b"", length=2**62)) as wire, pytest.raises(Unreadable, match="32 MB"):
+        wire.recv_data()
+
+
+def test_fragments_without_an_end_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their sum counts."""
+    monkeypatch.setattr(websockets, "MAX_MESSAGE", 1000)
+
+    def flood(visitor: Visitor) -> None:
+        while True:
+            visitor.send(frame(CONT, b"x" * 100, is_last=False))
+
+    with opened(frame(TEXT, b"x", is_last=False), flood) as wire, pytest.raises(Unreadable):
+        wire.recv_data()
+
+
+@pytest.mark.parametrize("is_fragmented", [False, True])
+def test_a_message_has_a_time(monkeypatch: pytest.MonkeyPatch, is_fragmented: bool) -> None:
+    """From its first byte on; silence before it does not count, and time-outs lose nothing."""
+    clock = Clock()
+    monkeypatch.setattr(websockets, "time", SimpleNamespace(monotonic=clock))
+    more, go = threading.Event(), threading.Event()
+    first, second = (
+        (frame(TEXT, b"ab", is_last=False), frame(CONT, b"cd"))
+        if is_fragmented
+        else (frame(TEXT, b"ab", length=4), b"cd")
+    )
+
+    def later(visitor: Visitor) -> None:
+        for _ in range(2):
+            more.set()
+            go.wait(60)
+            go.clear()
+            visitor.send(second)
+            visitor.send(first)
+
+    with opened(first, later) as wire:
+        for seconds in (websockets.MAX_SECONDS, websockets.MAX_SECONDS + 1):
+            clock.go(3600)
+            more.wait(60)
+            more.clear()
+            wire.settimeout(0.01)
+            for _ in range(20):
+                with pytest.raises(websocket.WebSocketTimeoutException):
+                    wire.recv_data()
+            clock.go(seconds)
+            wire.settimeout(60)
+            go.set()
+            if seconds <= websockets.MAX_SECONDS:
+                assert (TEXT, b"abcd") == wire.recv_data()
+            else:
+                with pytest.raises(Unreadable, match="60 s"):
+                    wire.recv_data()
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [
+        [frame(CONT, b"x")],
+        [frame(TEXT, b"x", is_last=False), frame(TEXT, b"x")],
+        [frame(PING, b"x" * 126)],
+        [b"\x81\x81mask" + b"x"],
+    ],
+    ids=["no beginning", "two beginnings", "a long ping", "a mask"],
+)
+def test_what_is_against_the_rules_is_not_read(frames: list[bytes]) -> None:
+    """It breaks the websocket, like any other trouble."""
+    with opened(*frames) as wire, pytest.raises(websocket.WebSocketException):
+        wire.recv_data()
+
+
+# ---- opening
+
+
+@pytest.mark.parametrize("head", [b"HTTP/1.1 101 Switching Protocols\r\nX: ",
+                                  b"HTTP/1.1 502 Bad\r\nContent-Length: 9000\r\n\r\n"])  # fmt: skip
+def test_an_opening_that_drips_is_given_up(head: bytes) -> None:
+    """Its limit is that of all of it, and the connection is cut."""
+    left: list[bool] = []
+    over = threading.Event()
+
+    def drip(visitor: Visitor) -> None:
+        visitor.request()
+        visitor.send(head)
+        try:
+            for _ in range(3000):
+                visitor.send(b"x")
+                over.wait(0.02)
+        except OSError:
+            left.append(True)
+
+    site = Site.load()
+    object.__setattr__(site.limits, "socket_open", 0.3)
+    with Server(drip) as server:
+        url = f"ws://127.0.0.1:{server.port}"
+        with pytest.raises(UpstreamUnreachable, match="TimeoutError"):
+            Socket(site, origin="https://poe.com", ws_url=url, proxy=None).open(data(), 5)
+        until(lambda: left)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"HTTP/1.1 101 Switching Protocols\r\n" + b"X: y\r\n" * 10_000,
+        b"HTTP/1.1 101 " + b"x" * 50_000,
+        b"HTTP/1.1 502 Bad\r\nContent-Length: 900000\r\n\r\n" + b"x" * 900_000,
+    ],
+    ids=["headers", "a line", "a page"],
+)
+def test_an_opening_has_a_size(head: bytes) -> None:
+    """Head and page; what comes beyond it is not read."""
+
+    def serve(visitor: Visitor) -> None:
+        visitor.request()
+        visitor.send(head)
+
+    with Server(serve) as server, pytest.raises(UpstreamError):
+        socket(f"ws://127.0.0.1:{server.port}").open(data(), 5)
+
+
+def test_accounts_do_not_share_cookies_of_websockets() -> None:
+    """What one is given does not come back with the next."""
+    requests: list[bytes] = []
+
+    def serve(visitor: Visitor) -> None:
+        requests.append(greet(visitor, "Set-Cookie: who=me; Domain=127.0.0.1"))
+
+    with Server(serve) as server:
+        for _ in range(2):
+            hang_up(socket(f"ws://127.0.0.1:{server.port}").open(data(), 5))
+
+    assert not any(b"who=me" in request for request in requests)

@@ -1,0 +1,255 @@
+"""What one request may cost: what counts, who has a turn in between, and when it is over."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+
+import pytest
+
+from poe_proxy import flight
+from poe_proxy.budget import FREE, LONG, TURN, Budget, Lane, OutOfBudget, TooBusy
+
+from .fakes import until
+
+
+@dataclass
+class Processor:
+    """A clock of computing that is moved by hand, and the turns of others."""
+
+    now: float = 0.0
+    turns: list[float] = field(default_factory=list)
+    lane: Lane = field(default_factory=Lane)
+
+    def rest(self) -> None:
+        """Others have their turn, in which they compute for ever."""
+        self.turns.append(self.now)
+        self.now += 1000
+
+    def budget(self, seconds: float) -> Budget:
+        return Budget(seconds, clock=lambda: self.now, rest=self.rest, lane=self.lane)
+
+    def is_free(self) -> bool:
+        """Whether nobody is in the lane."""
+        if not self.lane.enter(0, 0):
+            return False
+        self.lane.leave()
+        return True
+
+
+@pytest.fixture
+def cpu() -> Processor:
+    return Processor()
+
+
+def test_all_work_counts_whatever_it_is_spent_on(cpu: Processor) -> None:
+    """What was computed in two stages is one sum."""
+    budget = cpu.budget(1.0)
+    with budget.work("reading"):
+        cpu.now += 0.25
+    cpu.now += 10  # for others
+    with budget.work("checking"):
+        cpu.now += 0.5
+
+    assert 0.25 == budget.left
+
+
+def test_nested_work_counts_once(cpu: Processor) -> None:
+    """A stage within a stage costs what it costs, and the outer one goes on."""
+    budget = cpu.budget(1.0)
+    with budget.work("reading"):
+        cpu.now += 0.125
+        with budget.work("checking"):
+            cpu.now += 0.25
+        cpu.now += 0.125
+
+    assert 0.5 == budget.left
+
+
+def test_waiting_aside_costs_nothing(cpu: Processor) -> None:
+    """While the request waits, others compute, and that is not its own."""
+    budget = cpu.budget(1.0)
+    with budget.work("checking"):
+        cpu.now += 0.25
+        with budget.aside():
+            cpu.now += 100
+        cpu.now += 0.25
+
+    assert 0.5 == budget.left
+
+
+def test_what_another_process_computed_counts(cpu: Processor) -> None:
+    """It is charged by whoever knows it, and nothing is left that could be less than nothing."""
+    budget = cpu.budget(1.0)
+    budget.charge(0.75)
+    left = budget.left
+    budget.charge(5)
+
+    assert (0.25, 0.0) == (left, budget.left)
+
+
+def test_nothing_is_begun_when_nothing_is_left(cpu: Processor) -> None:
+    """A request that has cost as much as it may begins no further work."""
+    budget = cpu.budget(1.0)
+    budget.charge(1.0)
+
+    with pytest.raises(OutOfBudget), budget.work("reading"):
+        pytest.fail("work was begun")
+
+
+def test_others_have_their_turn_after_each_stretch(cpu: Processor) -> None:
+    """A request that computes for long gives way as soon as its turn is over, and no earlier; what
+    others compute then is not its own."""
+    budget = cpu.budget(1.0)
+    held = []
+    with budget.work("reading"):
+        before = cpu.now
+        for _ in range(1000):
+            cpu.now += TURN / 8
+            turns = len(cpu.turns)
+            budget.breathe()
+            if len(cpu.turns) > turns:
+                held.append(cpu.turns[-1] - before)
+                before = cpu.now
+            if len(held) == 4:
+                break
+
+    assert [FREE, TURN, TURN, TURN] == pytest.approx(held, abs=TURN / 4)
+    assert 1.0 - sum(held) == pytest.approx(budget.left)
+
+
+def test_work_ends_in_the_middle_when_nothing_is_left(cpu: Processor) -> None:
+    """The sum is looked at after each turn, not only at the beginning."""
+    budget = cpu.budget(4 * TURN)
+
+    def read() -> None:
+        with budget.work("reading"):
+            for _ in range(100):
+                cpu.now += TURN * 1.5
+                budget.breathe()
+
+    with pytest.raises(OutOfBudget):
+        read()
+    assert 3 == len(cpu.turns)
+    assert cpu.is_free()
+
+
+# ---- the lane
+
+
+def test_a_little_work_needs_no_lane(cpu: Processor) -> None:
+    """Ordinary requests compute whoever is in the lane."""
+    cpu.lane.enter(0)
+    with cpu.budget(1.0).work("reading"):
+        cpu.now += FREE
+
+    assert not cpu.is_free()
+
+
+def test_long_work_is_done_in_the_lane_and_leaves_it_to_wait(cpu: Processor) -> None:
+    """It is taken with the second turn, given back while the request waits, and at the end."""
+    budget = cpu.budget(1.0)
+    free = []
+    with budget.work("reading"):
+        free.append(cpu.is_free())
+        cpu.now += TURN
+        budget.breathe()
+        free.append(cpu.is_free())
+        with budget.aside():
+            free.append(cpu.is_free())
+        cpu.now += TURN
+        budget.breathe()
+        free.append(cpu.is_free())
+    free.append(cpu.is_free())
+
+    assert [True, False, True, False, True] == free
+
+
+def test_one_long_read_is_done_in_the_lane(cpu: Processor) -> None:
+    """What cannot give way in between waits for the lane before it begins."""
+    budget = cpu.budget(1.0)
+    with budget.work("reading", size=LONG):
+        short = cpu.is_free()
+    with budget.work("reading", size=LONG + 1):
+        long = cpu.is_free()
+
+    assert (True, False, True) == (short, long, cpu.is_free())
+
+
+def test_whoever_has_computed_least_is_next() -> None:
+    """A short piece of work passes long ones that have waited before it."""
+    lane = Lane()
+    order: list[float] = []
+    lane.enter(0)
+
+    def compute(spent: float) -> None:
+        assert lane.enter(spent)
+        order.append(spent)
+        lane.leave()
+
+    threads = [threading.Thread(target=compute, args=(spent,)) for spent in (0.3, 0.1, 0.2)]
+    for thread in threads:
+        thread.start()
+    until(lambda: len(lane._waiting) == 3)
+    lane.leave()
+    for thread in threads:
+        thread.join()
+
+    assert [0.1, 0.2, 0.3] == order
+
+
+def test_nobody_waits_for_the_lane_for_ever(cpu: Processor) -> None:
+    """Whoever has no turn in time gives up, and takes no turn from those behind."""
+    cpu.lane.enter(0)
+    gave_up = [cpu.lane.enter(0.1, patience=0) for _ in range(3)]
+    cpu.lane.leave()
+
+    assert [False] * 3 == gave_up
+    assert cpu.is_free()
+
+
+def test_a_request_without_a_turn_is_out_of_budget(
+    cpu: Processor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is told apart from one that cost too much, and leaves nothing behind."""
+    monkeypatch.setattr(Lane, "enter", lambda *_: False)
+    budget = cpu.budget(1.0)
+
+    def read() -> None:
+        with budget.work("reading"):
+            cpu.now += TURN
+            budget.breathe()
+
+    with pytest.raises(TooBusy):
+        read()
+    assert 1.0 - TURN == budget.left
+
+
+# ---- what is seen of it
+
+
+def test_the_recorder_shows_what_is_being_computed(cpu: Processor) -> None:
+    """The stage is noted while it lasts, the outer one again after an inner, and nothing while
+    the request waits or is done."""
+    budget = cpu.budget(1.0)
+    seen = []
+
+    def look() -> None:
+        note = flight.recorder.read()
+        seen.append(note and note.stage)
+
+    with budget.work("outer"):
+        with budget.work("inner"):
+            look()
+        look()
+        with budget.aside():
+            look()
+        look()
+    look()
+
+    assert ["inner", "outer", None, "outer", None] == seen
+
+
+def test_its_repr_is_a_figure(cpu: Processor) -> None:
+    """What is shown of a budget is what is left."""
+    assert "Budget(0.500 s left)" == repr(cpu.budget(0.5))

@@ -1,0 +1,157 @@
+"""Work on megabytes, in bits."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from urllib.parse import quote, quote_from_bytes
+
+import orjson
+import pytest
+
+from poe_proxy.budget import Budget, OutOfBudget
+from poe_proxy.upstreams import bulk
+from poe_proxy.upstreams.bulk import (
+    TooMuch,
+    base64_decoded,
+    digest,
+    loads,
+    percent_decoded,
+    search,
+)
+
+#: Longer than one bit of work, and of all bytes.
+LONG = bytes(range(256)) * 1500
+
+
+def test_a_hash_is_that_of_the_whole() -> None:
+    """However many pieces it has, and whatever their length."""
+    long = LONG * 25
+
+    assert hashlib.sha256(long + b"x").digest() == digest("sha256", long, b"", b"x")
+    assert hashlib.md5().digest() == digest("md5")
+
+
+@pytest.mark.parametrize("shift", range(4))
+def test_percent_encoded_bytes_are_decoded(shift: int) -> None:
+    """Wherever one bit of work ends."""
+    text = "x" * shift + quote_from_bytes(LONG, safe="")
+
+    assert b"x" * shift + LONG == percent_decoded(text)
+    assert LONG == percent_decoded(text, shift)
+
+
+@pytest.mark.parametrize("text", ["%", "%4", "a%", "%%%", "%zz" * 40_000, "100%-" * 30_000])
+def test_what_is_no_escape_stays(text: str) -> None:
+    """As in any URL."""
+    assert text.encode() == percent_decoded(text)
+
+
+@pytest.mark.parametrize("length", range(len(LONG) - 4, len(LONG)))
+@pytest.mark.parametrize("shift", range(4))
+def test_base64_is_decoded(length: int, shift: int) -> None:
+    """Escaped, in lines or as it is; wherever one bit of work ends."""
+    data = LONG[:length]
+    text = base64.b64encode(data).decode()
+    lines = base64.encodebytes(data).decode()
+
+    for way in (text, lines, quote(text, safe=""), quote(lines)):
+        assert data == base64_decoded(" " * shift + way)
+    assert data == base64_decoded("," * shift + text, shift)
+
+
+@pytest.mark.parametrize(
+    "text", ["a", "QQ", "QQ=", "QQ==Q", "QQ==QUJD", "Q*==", "é", "%E9", "QQ==="]
+)
+@pytest.mark.parametrize("before", ["", "QUJD" * 40_000])
+def test_what_is_no_base64_is_refused(text: str, before: str) -> None:
+    """Nothing is left out in silence."""
+    with pytest.raises(ValueError, match="base64"):
+        base64_decoded(before + text)
+
+
+def test_padding_is_the_end() -> None:
+    """Whatever follows in another bit of work does not belong to it."""
+    with pytest.raises(ValueError, match="behind its end"):
+        base64_decoded("QUJD" * (65_536 // 4 - 1) + "QQ==" + "QUJD")
+
+
+def test_json_is_parsed() -> None:
+    """A long text of prose as well as a short one of many pieces."""
+    assert {"a": ["b, c: d" * 50_000]} == loads(b'{"a":["%s"]}' % (b"b, c: d" * 50_000))
+    assert [1] * 100_000 == loads("[" + "1," * 99_999 + "1]")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" + "{}," * 600_000 + "1]",
+        "[" + "1," * 1_000_001 + "1]",
+        "[" + '{"a":1},' * 250_001 + "1]",
+    ],
+    ids=["objects", "numbers", "keys"],
+)
+def test_json_of_millions_of_pieces_is_not_parsed(text: str) -> None:
+    """It would hold up everybody else, and fill the memory."""
+    for given in (text, text.encode()):
+        with pytest.raises(TooMuch):
+            loads(given)
+
+
+@pytest.mark.parametrize("text", ["", "{", "nul"])
+def test_json_that_is_none(text: str) -> None:
+    """A failure of its own, and a ValueError, like what is too much."""
+    with pytest.raises(orjson.JSONDecodeError):
+        loads(text)
+
+    assert issubclass(orjson.JSONDecodeError, ValueError)
+    assert issubclass(TooMuch, ValueError)
+
+
+@pytest.mark.parametrize("place", [0, 1, 4000, 4095, 4096, 4097, 5119, 5120, 9000])
+def test_a_pattern_is_found_in_any_place(place: int) -> None:
+    """Whole, also where one bit of work ends."""
+    text = "x" * place + "key=" + "7" * 900 + "x" * 9000
+    found = search(re.compile(r"key=(\d+)"), text, Budget())
+
+    assert found is not None
+    assert (place, "7" * 900) == (found.start(), found[1])
+
+
+def test_a_pattern_is_found_where_it_is_first() -> None:
+    """As in a search of the whole."""
+    text = ("x" * 5000 + "key=1") * 3
+    found = search(re.compile("key=1"), text, Budget())
+
+    assert found is not None
+    assert 5000 == found.start()
+    assert search(re.compile("nothing"), text, Budget()) is None
+
+
+def test_a_search_is_within_its_budget() -> None:
+    """Each bit of it is counted, and the last one that is left is the last one."""
+    seen: list[int] = []
+
+    class Pattern:
+        def search(self, text: str, start: int, end: int) -> None:
+            seen.append(start)
+            clock.append(0.02)
+
+    clock: list[float] = []
+    budget = Budget(0.1, clock=lambda: sum(clock), rest=lambda: None)
+    with pytest.raises(OutOfBudget), budget.work("searching"):
+        search(Pattern(), "x" * 100_000, budget)  # type: ignore[arg-type]  # all that is used of it
+
+    assert 5 == len(seen)
+
+
+def test_others_have_their_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between two bits, however long the whole."""
+    turns: list[str] = []
+    monkeypatch.setattr(bulk, "breathe", lambda: turns.append("hash"))
+    digest("sha256", bytes(40_000_000))
+    percent_decoded("x" * 655_360, 0, lambda: turns.append("escapes"))
+    base64_decoded("QUJD" * 163_840, 0, lambda: turns.append("base64"))
+
+    assert [10, 10, 10] == [turns.count(one) for one in ("hash", "escapes", "base64")]
