@@ -18,7 +18,6 @@ from typing import Any, Final
 import pytest
 
 from poe_proxy.shaping import json_search, loose_json
-from poe_proxy.shaping.reasoning import InlineReasoning
 from poe_proxy.shaping.tool_calls import CallParser
 from poe_proxy.upstreams.poe_web import Site
 
@@ -49,7 +48,6 @@ HARMLESS: Final[Mapping[tuple[str, str], str]] = {
     ("shaping.json_search", json_search._TOKEN.pattern): "one token after the other",
     ("shaping.loose_json", loose_json._CLEAN.pattern): "up to the next slip, at most twice",
     ("shaping.loose_json", loose_json._CLEAN_INSIDE.pattern): "up to the next slip",
-    ("shaping.reasoning", InlineReasoning._BLANK.pattern): "before a line",
     ("shaping.tool_calls", CallParser._HERE.pattern): "once in a piece; what is held back is short",
     ("shaping.tool_calls", CallParser._START.pattern): "not within white space",
     (

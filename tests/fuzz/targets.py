@@ -16,7 +16,7 @@ from requests.structures import CaseInsensitiveDict
 from poe_proxy import sse
 from poe_proxy.apis.chat_completions import ChatCompletions
 from poe_proxy.apis.openai_error import error_body
-from poe_proxy.budget import OutOfBudget
+from poe_proxy.budget import Budget, OutOfBudget
 from poe_proxy.chat import (
     ChatRequest,
     Done,
@@ -88,7 +88,7 @@ def _dressed(
 ) -> None:
     """Answer the request in *body* as the server does, by a bot that replies what *ask* says."""
     _wait()  # what made the body is not to be looked at
-    call = _API.call(body)
+    call = _API.call(body, Budget())
     able = rng.random() < 0.4
     events = stages.reply(ask, call.chat, tools=able, length=able)
     try:
@@ -116,7 +116,9 @@ def _request(payload: bytes, rng: random.Random) -> None:
             orjson.dumps(asking.request(chat, "bot", stream=True))
         else:
             prompt(chat).encode("utf-8", "surrogatepass")
-            for _ in attachments.read_all(attachments.parts_of(chat), None, time.monotonic):
+            for _ in attachments.Files().read(
+                attachments.parts_of(chat), None, time.monotonic, chat.budget
+            ):
                 pass
         yield Text('{"name": "abc"}')
         yield Done()
@@ -133,8 +135,10 @@ def _file(payload: bytes, rng: random.Random) -> None:
         ({"type": "image_url", "image_url": {"url": address}}, {"type": "file", "file": named})
     )
     body = {"model": "bot", "messages": [{"role": "user", "content": [part]}]}
-    chat = _API.call(json.dumps(body).encode()).chat
-    for _ in attachments.read_all(attachments.parts_of(chat), None, time.monotonic):
+    chat = _API.call(json.dumps(body).encode(), Budget()).chat
+    for _ in attachments.Files().read(
+        attachments.parts_of(chat), None, time.monotonic, chat.budget
+    ):
         pass
 
 
@@ -205,7 +209,11 @@ def _answer(payload: bytes, rng: random.Random) -> None:
         yield Done(rng.choice(("stop", "stop", "length")))
 
     body = _body(rng.choice(_FORMS), stream=rng.random() < 0.5)
-    _dressed(body, lambda chat: run(events(random.Random(seed)), ReasoningParser()), rng)
+    _dressed(
+        body,
+        lambda chat: run(events(random.Random(seed)), ReasoningParser(), budget=chat.budget),
+        rng,
+    )
 
 
 def _stream(payload: bytes, rng: random.Random) -> None:
@@ -213,7 +221,7 @@ def _stream(payload: bytes, rng: random.Random) -> None:
     seed = rng.randrange(1000)
 
     def ask(chat: ChatRequest) -> Generator[ReplyEvent, None, None]:
-        decoder, stream = sse.Decoder(), answers.Stream()
+        decoder, stream = sse.Decoder(), answers.Stream(chat.budget)
         for piece in _cut(payload, random.Random(seed)):
             _wait()
             try:
@@ -240,8 +248,11 @@ def _whole(payload: bytes, rng: random.Random) -> None:
         graphql.read_answer("sendMessageMutation", _SITE, status, headers, payload)
     error_body(graphql.refusal("odd", _text(payload)))
     error_body(graphql.failed_state("error_x", _text(payload)))
-    events = answers.whole_answer(payload)
-    _dressed(_body(rng.choice(_FORMS)), lambda chat: _saying(events), rng)
+    _dressed(
+        _body(rng.choice(_FORMS)),
+        lambda chat: _saying(answers.whole_answer(payload, chat.budget)),
+        rng,
+    )
 
 
 def _decoder(payload: bytes, rng: random.Random) -> None:
@@ -287,7 +298,7 @@ def _frames(payload: bytes, rng: random.Random) -> None:
         yield Done()
 
     body = _body(rng.choice(_FORMS), stream=rng.random() < 0.7)
-    _dressed(body, lambda chat: run(ask(chat), ReasoningParser()), rng)
+    _dressed(body, lambda chat: run(ask(chat), ReasoningParser(), budget=chat.budget), rng)
 
 
 TARGETS: Final[dict[str, Target]] = {
