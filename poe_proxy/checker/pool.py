@@ -17,7 +17,7 @@ MOST: Final = 2
 #: Seconds to wait for one of them that is free.
 PATIENCE: Final = 0.5
 #: Seconds of computing that a job gets in the greatest crowd: many times what an honest one takes.
-LEAST: Final = 0.02
+LEAST: Final = 0.01
 
 
 class Pool:

@@ -152,15 +152,22 @@ def test_a_process_that_stands_still_is_given_up() -> None:
     assert not is_running(process.pid)
 
 
-def test_what_was_answered_in_time_counts(process: Process) -> None:
+def test_what_was_answered_in_time_counts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A process that gets no further is gone, and that is nobody's fault."""
-    pids = family(process.pid)
-    process._patience = 2.0
+    program = tmp_path / "program.py"
+    program.write_text("import os, time; os.write(0, b'[null, 0.25]\\n'); time.sleep(600)", "utf-8")
+    monkeypatch.setattr(module, "PROGRAM", program)
+    process = Process(patience=3.0)
 
-    outcome = process.ask(read({}, UNREADABLE), LONG)
+    outcome = process.ask(read({}, {}), LONG)
 
-    assert ([None], False, True) == (outcome.answers, outcome.is_whole, outcome.is_cut)
-    until(lambda: not any(is_running(pid) for pid in pids))
+    assert ([None], False, 0.25, True) == (
+        outcome.answers,
+        outcome.is_whole,
+        outcome.seconds,
+        outcome.is_cut,
+    )
+    assert not is_running(process.pid)
 
 
 def test_a_process_that_breaks_down_is_no_verdict(
