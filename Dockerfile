@@ -1,11 +1,15 @@
 # poe-proxy in a container: `docker build -t poe-proxy .`, then
 #
 #   docker run -d --name poe-proxy -p 8080:8080 -e AuthKey=... -e TOKENS=... poe-proxy
-#   docker run --rm -p 8080:8080 poe-proxy demo        a demo that needs no Poe account
+#
+# A demo that needs no Poe account has what the image has not, the stand-in for Poe:
+#
+#   docker build --target demo -t poe-proxy-demo .
+#   docker run --rm -p 8080:8080 poe-proxy-demo
 #
 # How it is pinned: the base to a minor version of Python and a Debian release, so that building
-# again with --pull brings their fixes and nothing else; every Python package to one version
-# (requirements.txt). For a base that is the same to the byte:
+# again with --pull brings their fixes and nothing else; every Python package to one version and
+# the hashes of its files (requirements.txt). For a base that is the same to the byte:
 #
 #   docker build --build-arg BASE=python:3.12-slim-bookworm@sha256:... .
 ARG BASE=python:3.12-slim-bookworm
@@ -21,10 +25,19 @@ COPY requirements.txt .
 # Only wheels: there is no compiler here, and none is missing. The environment has no pip.
 RUN python -m venv --without-pip /opt/venv \
     && python -m pip --python /opt/venv/bin/python install --no-cache-dir \
-        --disable-pip-version-check --only-binary :all: --requirement requirements.txt
+        --disable-pip-version-check --only-binary :all: --require-hashes \
+        --requirement requirements.txt
+
+# ---- and those of the stand-in for Poe, for the demo alone
+FROM packages AS demo-packages
+ARG PIP_INDEX_URL PIP_EXTRA_INDEX_URL PIP_TRUSTED_HOST PIP_CERT PIP_DEFAULT_TIMEOUT
+COPY requirements-demo.txt .
+RUN python -m pip --python /opt/venv/bin/python install --no-cache-dir \
+        --disable-pip-version-check --only-binary :all: --require-hashes \
+        --requirement requirements-demo.txt
 
 # ---- the image
-FROM ${BASE}
+FROM ${BASE} AS server
 ARG BASE
 
 LABEL org.opencontainers.image.title="poe-proxy" \
@@ -39,18 +52,14 @@ ENV PATH=/opt/venv/bin:$PATH \
     PYTHONUNBUFFERED=1
 
 # The base's installer goes, with the copy that would bring it back (ensurepip), so that nothing
-# is added to a running container; `demo` becomes a command beside `gunicorn`. exec, so that
-# signals reach the program itself.
+# is added to a running container.
 RUN python -m pip uninstall --quiet --yes --root-user-action ignore pip \
-    && rm -r "$(python -c 'import ensurepip; print(ensurepip.__path__[0])')" \
-    && printf '#!/bin/sh\nexec python /app/demo.py\n' > /usr/local/bin/demo \
-    && chmod 755 /usr/local/bin/demo
+    && rm -r "$(python -c 'import ensurepip; print(ensurepip.__path__[0])')"
 
 WORKDIR /app
 COPY --from=packages /opt/venv /opt/venv
-COPY LICENSE gunicorn.conf.py wsgi.py demo.py ./
+COPY LICENSE gunicorn.conf.py wsgi.py ./
 COPY poe_proxy poe_proxy
-COPY poe_sim poe_sim
 RUN python -m compileall -q .
 
 # A place for STATE_FILE: a volume that is mounted there gets its owner.
@@ -67,3 +76,13 @@ HEALTHCHECK --interval=30s --timeout=5s --start-period=10s \
     CMD ["python", "-c", "import http.client, os, sys; c = http.client.HTTPConnection('127.0.0.1', int(os.environ.get('PORT') or 8080), timeout=4); c.request('GET', '/health'); sys.exit(c.getresponse().status != 200)"]
 
 CMD ["gunicorn", "wsgi:app"]
+
+# ---- the image with the stand-in, which plays Poe for a demo
+FROM server AS demo
+COPY --from=demo-packages /opt/venv /opt/venv
+COPY demo.py ./
+COPY poe_sim poe_sim
+CMD ["python", "demo.py"]
+
+# ---- without --target, the image
+FROM server

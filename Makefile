@@ -11,7 +11,8 @@ SLOW := --ignore-glob='*/with_sim' --ignore=$(CLIENTS) --ignore=tests/chaos
 
 .DEFAULT_GOAL := help
 .PHONY: help install run test test-fast check fmt lint types layers clients \
-	independent independent-web independent-api independent-agents bench bench-test soak docs lock \
+	independent independent-web independent-api independent-agents bench bench-test soak abuse fuzz \
+	docs lock \
 	clean \
 	try try-image try-nginx try-systemd
 
@@ -23,6 +24,8 @@ help:
 	@echo "make fmt          formats the code"
 	@echo "make docs         writes .env.example and the table in docs/settings.md"
 	@echo "make soak         everything at once for ten minutes: MINUTES=10 SEED=n"
+	@echo "make abuse        200 clients of all abusive kinds at once, and what is left for others: SEED=n"
+	@echo "make fuzz         inputs made worse and worse, for what reads them: MINUTES=5 SEED=n"
 	@echo "make bench        the benchmark; make bench-test checks that it gives its figures"
 	@echo "make independent  clients and coding agents that others wrote"
 	@echo "make try          container, nginx and systemd, each tried for real (as root)"
@@ -35,11 +38,12 @@ help:
 	@echo "                try-image try-nginx try-systemd"
 
 install: $(VENV)/installed
-$(VENV)/installed: requirements.txt
+# What the demo needs is all that the server needs, and the stand-in's.
+$(VENV)/installed: requirements-demo.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "poe-proxy needs Python 3.11 or newer; set PYTHON=... to one.")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing into $(VENV) ..."
-	@$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements.txt
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements-demo.txt
 	@touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed requirements-dev.txt
@@ -131,6 +135,13 @@ MINUTES ?= 10
 soak: $(VENV)/installed-dev
 	@$(BIN)/python -m tests.chaos --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
+abuse: $(VENV)/installed-dev
+	@$(BIN)/python -m tests.abuse --clients 200 --seconds 60 $(if $(SEED),--seed $(SEED))
+
+fuzz: MINUTES = 5
+fuzz: $(VENV)/installed-dev
+	@$(BIN)/python -m tests.fuzz --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+
 docs: install
 	@$(BIN)/python -m docs.write_settings
 
@@ -145,15 +156,16 @@ try-nginx: install
 try-systemd:
 	@deploy/try-systemd
 
+COMPILE := $(BIN)/uv pip compile -q --universal --no-header --no-emit-index-url \
+	--no-emit-find-links
 lock:
 	@$(BIN)/python -m pip install -q --disable-pip-version-check uv
-	@$(BIN)/uv pip compile -q --universal --no-header --no-emit-index-url --no-emit-find-links \
-		pyproject.toml -o requirements.txt
-	@$(BIN)/uv pip compile -q --universal --no-header --no-emit-index-url --no-emit-find-links \
-		--group dev -c requirements.txt -o requirements-dev.txt
+	@$(COMPILE) --generate-hashes pyproject.toml -o requirements.txt
+	@$(COMPILE) --generate-hashes pyproject.toml --extra demo -c requirements.txt \
+		-o requirements-demo.txt
+	@$(COMPILE) --generate-hashes --group dev -c requirements-demo.txt -o requirements-dev.txt
 	@for name in newest shell-gpt; do \
-		$(BIN)/uv pip compile -q --universal --python-version 3.11 --no-header \
-			--no-emit-index-url --no-emit-find-links \
+		$(COMPILE) --python-version 3.11 \
 			$(CLIENTS)/requirements/$$name.in -o $(CLIENTS)/requirements/$$name.txt; done
 
 clean:

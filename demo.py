@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import signal
 import socket
@@ -25,6 +26,12 @@ NOT_FOR_A_DEMO = (
 
 def main() -> int:
     """Run the demo until Ctrl-C; return the exit status."""
+    if importlib.util.find_spec("aiohttp") is None:
+        print(
+            "The demo needs the packages of the stand-in for Poe, which are not installed: "
+            "`make install` does that, or `pip install -r requirements-demo.txt`."
+        )
+        return 1
     given = (os.environ.get("PORT") or "8080").strip()
     port = int(given) if given.isdecimal() else 0
     if not 1 <= port <= 65535:

@@ -37,12 +37,23 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+class _OneLine(logging.Formatter):
+    """Writes what cannot be printed as an escape: a message repeats what its client has sent."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        record.message = "".join(
+            one if one.isprintable() else one.encode("unicode_escape").decode("ascii")
+            for one in record.message
+        )
+        return super().formatMessage(record)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the stand-in until a signal ends it; return the exit status."""
     given = _parser().parse_args(arguments)
-    logging.basicConfig(
-        level=logging.ERROR if given.quiet else logging.INFO, format="poe_sim: %(message)s"
-    )
+    handler = logging.StreamHandler()
+    handler.setFormatter(_OneLine("poe_sim: %(message)s"))
+    logging.basicConfig(level=logging.ERROR if given.quiet else logging.INFO, handlers=[handler])
     # Without any credential no client could get in.
     has_any = given.tokens or given.api_keys
     app = build_app(

@@ -10,7 +10,8 @@ automaton can read it:
 - restarts: the same, where the first of the two is the search itself, which begins anew behind
   each start, as in a search for `a*b` or `"(?:[^"]|\\")*"`
 
-What cannot fail behind such a position costs nothing, since no second way is tried.
+What cannot fail behind such a position costs nothing, since no second way is tried; and a turn of a
+loop after which nothing can fail is kept, whatever becomes of the next one.
 
 It says too much rather than too little, with three exceptions: a possessive repeat is taken to go
 on wherever the first character of its body fits; a bounded repeat counts as a constant; and what a
@@ -21,7 +22,7 @@ loop in Python repeats, with `match` at one position after another, has to be sa
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from re import _constants as kinds  # what `re.compile` itself reads a pattern with
@@ -150,7 +151,15 @@ class _Automaton:
             for place, state in enumerate(self._states)
             if state.to is not None
         }
-        self._reach = {place: self._reachable(place) for place in self._follows}
+        self._reach = {place: self._reachable(place, self._follows) for place in self._follows}
+        #: The states behind which something can fail, each with those that it can lead to and come
+        #: back from by way of such states; without those that do not come back at all.
+        self._loops: dict[int, set[int]] = {}
+        costly = {place for place in self._follows if not self._cannot_fail(place)}
+        led_to = {place: self._reachable(place, costly) for place in costly}
+        for place in costly:
+            if any(place in led_to[one] for one in self._next(place) if one in costly):
+                self._loops[place] = {one for one in led_to[place] if place in led_to[one]}
 
     # -- building
 
@@ -251,11 +260,16 @@ class _Automaton:
         walk(start, 0, frozenset())
         return [(place, chars, ways > 1) for place, (chars, ways) in found.items()]
 
-    def _reachable(self, start: int) -> set[int]:
-        return reachable(start, lambda place: (one for one, _, _ in self._follows[place]))
+    def _next(self, place: int) -> Iterator[int]:
+        return (one for one, _, _ in self._follows[place])
+
+    def _reachable(self, start: int, among: Collection[int]) -> set[int]:
+        return reachable(start, lambda place: (one for one in self._next(place) if one in among))
 
     def _cannot_fail(self, place: int) -> bool:
         """Whether all is well as soon as this state's character is taken."""
+        if place == self._search:
+            return False
         state = self._states[place]
         assert state.to is not None
         return self._accepting in reachable(
@@ -263,24 +277,20 @@ class _Automaton:
             lambda one: (step.to for step in self._states[one].steps if not step.barred),
         )
 
-    def _loops(self, place: int) -> bool:
-        return any(place in self._reach[one] for one, _, _ in self._follows[place])
-
     # -- judging
 
     def findings(self) -> Iterator[str]:
         """Yield the kinds of risk, each once or several times."""
-        costly = [one for one in self._follows if self._loops(one) and not self._cannot_fail(one)]
-        for one in costly:
+        for one in self._loops:
             if one != self._search and self._is_exponential(one):
                 yield "exponential"
-            for other in costly:
+            for other in self._loops:
                 if one != other and other in self._reach[one] and self._overlap(one, other):
                     yield "restarts" if one == self._search else "overlap"
 
     def _is_exponential(self, start: int) -> bool:
         """Whether one text leads from *start* to itself in two ways."""
-        loop = {one for one in self._reach[start] if start in self._reach[one]}
+        loop = self._loops[start]
 
         def pairs(both: tuple[int, int, bool]) -> Iterator[tuple[int, int, bool]]:
             one, other, differed = both
@@ -294,8 +304,7 @@ class _Automaton:
 
     def _overlap(self, first: int, second: int) -> bool:
         """Whether one text leads from each of the two to itself, and from *first* to *second*."""
-        early = {one for one in self._reach[first] if first in self._reach[one]}
-        late = {one for one in self._reach[second] if second in self._reach[one]}
+        early, late = self._loops[first], self._loops[second]
 
         def triples(three: tuple[int, int, int]) -> Iterator[tuple[int, int, int]]:
             for one, one_chars, _ in self._follows[three[0]]:

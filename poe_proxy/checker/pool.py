@@ -15,9 +15,9 @@ log = logging.getLogger(__name__)
 #: The most processes at a time.
 MOST: Final = 2
 #: Seconds to wait for one of them that is free.
-PATIENCE: Final = 1.0
+PATIENCE: Final = 0.5
 #: Seconds of computing that a job gets in the greatest crowd: many times what an honest one takes.
-LEAST: Final = 0.02
+LEAST: Final = 0.01
 
 
 class Pool:
@@ -40,9 +40,11 @@ class Pool:
         """How many jobs wait for a process."""
         return self._waiting
 
-    def ask(self, job: bytes, seconds: float) -> Outcome:
-        """Return what becomes of *job*, which may compute for so many *seconds*, and for less
+    def ask(self, job: Callable[[], bytes], seconds: float) -> Outcome:
+        """Return what becomes of a job, which may compute for so many *seconds*, and for less
         while others are waiting: costly jobs must not keep the others from being done.
+
+        *job* writes it, which is not done before its time has come: many may wait.
 
         Raises `Unavailable` if no process is free in time, or if it breaks down.
         """
@@ -53,7 +55,7 @@ class Pool:
                 if process is not None:
                     process.close()
                 process = self._start()
-            outcome = process.ask(job, granted)
+            outcome = process.ask(job(), granted)
         except OSError as failed:
             log.error("no process to check JSON schemas can be started: %s", failed)
             raise Unavailable("it cannot be started") from None

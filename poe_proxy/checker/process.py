@@ -1,7 +1,9 @@
-"""One process that checks: it is given jobs, and ends with whoever gives them."""
+"""What does one job at a time: it is given jobs, and ends with whoever gives them."""
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 import subprocess
 import sys
@@ -40,7 +42,7 @@ class Outcome:
 
 
 class Process:
-    """A process that checks. One thread at a time gives it a job."""
+    """A program that checks. One thread at a time gives it a job."""
 
     def __init__(self, *, patience: float = PATIENCE) -> None:
         """Start it, without waiting for it. Raises `OSError` if that is impossible."""
@@ -55,28 +57,28 @@ class Process:
                     stderr=subprocess.DEVNULL,
                     env={},
                     cwd="/",
+                    start_new_session=True,
                 )
         except BaseException:
             ours.close()
             raise
         self._socket = ours
-        self._ends = False
 
     @property
     def pid(self) -> int:
-        """Its number."""
-        return self._process.pid
+        """The number of its first process, and of the group of all of them."""
+        pid: int = self._process.pid
+        return pid
 
     @property
     def is_fit(self) -> bool:
         """Whether it can be given another job."""
-        return not self._ends and self._process.poll() is None
+        return self._process.poll() is None
 
     def ask(self, job: bytes, seconds: float) -> Outcome:
         """Return what becomes of *job*, which may compute for so many *seconds*.
 
-        Raises `Unavailable` if the process broke down, or did not get anywhere. It is gone then,
-        as it is after a job that took more than it may.
+        Raises `Unavailable` if the program broke down, or did not get anywhere. It has ended then.
         """
         answers: list[Any] = []
         spent = 0.0
@@ -85,7 +87,8 @@ class Process:
             head = b"%f %d\n" % (max(seconds, 0.001), len(job))
             for line in self._talk(head + job):
                 if isinstance(line, dict):
-                    self._ends = line["ends"]
+                    if line["killed"]:
+                        return Outcome(answers, False, seconds, max(0.0, seconds - spent))
                     return Outcome(answers, True, line["seconds"], line["seconds"] - spent)
                 answer, spent = line
                 answers.append(answer)
@@ -99,10 +102,8 @@ class Process:
         except BaseException:
             self.close()
             raise
-        status = self._status()
-        if status >= 0:  # by itself; the system kills what takes too much
-            raise Unavailable(f"it ended with status {status}")
-        return Outcome(answers, False, seconds, max(0.0, seconds - spent))
+        self.close()
+        raise Unavailable("it has ended")
 
     def _talk(self, message: bytes) -> Iterator[Any]:
         """Send *message* and yield the lines that come back, until the connection ends."""
@@ -121,14 +122,6 @@ class Process:
     def close(self) -> None:
         """End it, whatever it is doing."""
         self._socket.close()
-        self._process.kill()
-        self._process.wait()
-
-    def _status(self) -> int:
-        """Return the status with which it ended, negative for a signal; it is about to."""
-        try:
-            return self._process.wait(timeout=self._patience)
-        except subprocess.TimeoutExpired:
-            raise Unavailable("it hung up") from None
-        finally:
-            self.close()
+        if self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()

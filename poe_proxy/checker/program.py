@@ -1,13 +1,14 @@
 """Reads JSON schemas, and checks values against them, for whoever is at the other end of stdin.
 
 A program of its own, started with an empty environment, because neither schemas nor values are
-ours. The system kills it as soon as a job takes more time or memory than it may; it can open no
-file and no connection.
+ours. It is two processes: one does the jobs, and can open no file and no connection. The system
+kills it as soon as a job takes more time or memory than it may; then the other one says so and
+forks a new one, which is ready at once.
 
 stdin is a socket. A job is a line with the seconds of computing that it may take and the length of
 what follows, and then `["read", schemas]` or `["check", schema, value]` as a JSON text. The answers
-are lines of JSON, each an answer with the seconds that were computed so far, and at last a line
-with these seconds and whether the process ends.
+are lines of JSON, each an answer with the seconds that were computed so far, and at last
+`{"killed": false, "seconds": ...}`, or `{"killed": true}`.
 
 For each schema that was read: null if it can be used, otherwise why not; nothing comes behind
 that. For a value: whether it fits, null if that cannot be told; behind false, the problem and the
@@ -30,9 +31,14 @@ from typing import Any, Final
 import jsonschema_rs
 from jsonschema_rs import ValidationError, ValidationErrorKind
 
-#: Bytes of memory that the process may have; with more than `KEPT` it ends after the job.
+#: Bytes of memory that a process may have; with more than `KEPT` another takes its place after the
+#: job.
 MEMORY: Final = 512 * 1024 * 1024
 KEPT: Final = 128 * 1024 * 1024
+#: How the process ends that has grown.
+_GROWN: Final = 3
+#: How the system kills a process that takes too much: of time, of memory, of its stack.
+_KILLED: Final = (-signal.SIGPROF, -signal.SIGABRT, -signal.SIGSEGV, -signal.SIGBUS)
 #: The most errors of one value among which the most telling one is looked for.
 _MOST_ERRORS: Final = 1_000
 #: The most characters that are quoted.
@@ -40,32 +46,51 @@ _MOST_QUOTED: Final = 1_000
 
 
 def main() -> int:
-    """Do one job after the other until stdin ends."""
+    """Have one job after the other done until stdin ends."""
     _confine()
-    os.set_blocking(0, True)
-    with open(0, "rb") as jobs, open("/proc/self/statm", "rb") as memory:
-        # Nothing can be opened from now on.
-        resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))
-        while head := jobs.readline().split():
-            seconds, size = float(head[0]), int(head[1])
-            text = jobs.read(size)
-            if len(text) < size or not _work(text, seconds, memory.fileno()):
-                break
-    return 0
+    while True:
+        pid = os.fork()
+        if not pid:
+            try:
+                os._exit(_work())
+            finally:
+                os._exit(1)
+        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        if status in _KILLED:
+            _say({"killed": True})
+        elif status != _GROWN:
+            return int(status != 0)
 
 
 def _confine() -> None:
     os.nice(10)
-    # A terminal and systemd signal the whole group; this process ends with the one that it serves.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.set_blocking(0, True)
+    # systemd signals all processes of a service; these end with the one that they serve.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
 
 
-def _work(text: bytes, seconds: float, memory: int) -> bool:
-    """Do a job; return whether the process is fit for another one."""
+def _work() -> int:
+    """Do jobs until stdin ends, or until they have taken much memory; return the exit status."""
+    with open(0, "rb", closefd=False) as jobs, open("/proc/self/statm", "rb") as memory:
+        # Nothing can be opened from now on.
+        resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))
+        while head := jobs.readline().split():
+            seconds, size = float(head[0]), int(head[1])
+            text = jobs.read(size)
+            if len(text) < size:
+                break
+            _do(text, seconds)
+            # Not what the system says of its peak: that begins with the size of whoever forked it.
+            pages = int(os.pread(memory.fileno(), 100, 0).split()[1])
+            if pages * resource.getpagesize() > KEPT:
+                return _GROWN
+    return 0
+
+
+def _do(text: bytes, seconds: float) -> None:
     begun = time.process_time()
     # By the system, whatever is being done then: no handler would be called within the library.
     signal.setitimer(signal.ITIMER_PROF, seconds)
@@ -75,10 +100,7 @@ def _work(text: bytes, seconds: float, memory: int) -> bool:
     except MemoryError:
         os.abort()  # as the library does
     signal.setitimer(signal.ITIMER_PROF, 0)
-    # Not what the system says of its peak: that begins with the size of whoever started it.
-    is_fit = int(os.pread(memory, 100, 0).split()[1]) * resource.getpagesize() <= KEPT
-    _say({"seconds": time.process_time() - begun, "ends": not is_fit})
-    return is_fit
+    _say({"killed": False, "seconds": time.process_time() - begun})
 
 
 def _say(line: Any) -> None:
@@ -114,13 +136,13 @@ def answers(job: bytes) -> Iterator[Any]:
 def _fault(schema: Any) -> Mapping[str, Any] | None:
     """Return why *schema* cannot be used, None if it can."""
     if not isinstance(schema, dict | bool):
-        return {"rule": "type", "at": []}
+        return {"rule": "type", "at": ""}
     try:
         _validator(schema)
     except ValidationError as bad:
         if isinstance(bad.kind, ValidationErrorKind.Referencing):
             return {"reference": _quoted(bad.message)}
-        return {"rule": bad.kind.name, "at": bad.instance_path}
+        return {"rule": bad.kind.name, "at": _place(bad)}
     except ValueError:  # it is nested too deeply
         return {}
     return None
@@ -239,10 +261,15 @@ def _explained(errors: Iterable[ValidationError]) -> tuple[str, str] | None:
         return None
     while (nearer := _nearest(error)) is not None:
         error = nearer
-    where = _quoted("".join(f"/{step}" for step in error.instance_path))
+    where = _place(error)
     problem = _quoted(error.message)
     rule = _quoted("/".join(str(step) for step in error.schema_path))
     return f"at {where}: {problem}" if where else problem, rule
+
+
+def _place(error: ValidationError) -> str:
+    """Return the path to what is wrong; empty for the whole."""
+    return _quoted("".join(f"/{step}" for step in error.instance_path))
 
 
 def _quoted(text: str) -> str:

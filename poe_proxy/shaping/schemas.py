@@ -35,6 +35,8 @@ MAX_KNOWN: Final = 4_096
 REFUSED_FOR: Final = 600.0
 #: Seconds of computing that are too much for any schema.
 _COSTLY: Final = 0.1
+#: The most fields that are named as unchecked: they stand in a header.
+_MOST_NAMED: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +57,7 @@ class Schema:
     given: Any = field(repr=False, compare=False)
     #: The client's path to it.
     path: str
-    #: The same as JSON in its shortest form, and what that is known by.
-    short: bytes = field(repr=False)
+    #: What it is known by.
     digest: bytes = field(repr=False)
 
     @property
@@ -111,8 +112,7 @@ class Checker:
     def _read(self, new: Sequence[Schema], budget: Budget) -> None:
         if not budget.left:
             raise _too_costly(new[0].path)
-        job = b'["read",[%b]]' % b",".join(one.short for one in new)
-        outcome = self._ask(job, budget)
+        outcome = self._ask(lambda: orjson.dumps(("read", [one.given for one in new])), budget)
         if outcome is None:
             _give_up(new, budget)
             return
@@ -120,9 +120,9 @@ class Checker:
             if fault is not None:
                 raise _invalid(one.path, fault)
             self._valid.add(one.digest)
-        if outcome.is_whole:
-            return
         rest = new[len(outcome.answers) :]
+        if outcome.is_whole or not rest:
+            return
         if outcome.is_cut:
             _give_up(rest, budget)
             return
@@ -134,9 +134,7 @@ class Checker:
         """See `Schema.violation`."""
         outcome = None
         if budget.left and len(value) <= MAX_VALUE:
-            outcome = self._ask(
-                b'["check",%b,%b]' % (schema.short, value.encode(errors="replace")), budget
-            )
+            outcome = self._ask(lambda: _check_job(schema, value), budget)
         match outcome.answers if outcome else ():
             case [True]:
                 return None
@@ -147,8 +145,8 @@ class Checker:
         _give_up([schema], budget)
         return None
 
-    def _ask(self, job: bytes, budget: Budget) -> Outcome | None:
-        """Return what becomes of *job*; None if nobody has the time."""
+    def _ask(self, job: Callable[[], bytes], budget: Budget) -> Outcome | None:
+        """Return what becomes of a job; None if nobody has the time."""
         try:
             with budget.aside():
                 outcome = self._pool.ask(job, budget.left)
@@ -176,7 +174,7 @@ def _taken(given: Iterable[tuple[Any, str]], budget: Budget) -> list[Schema]:
                         param=path,
                         code="string_above_max_length",
                     )
-                found.append(Schema(schema, path, short, blake2b(short, digest_size=16).digest()))
+                found.append(Schema(schema, path, blake2b(short, digest_size=16).digest()))
             budget.breathe()
     except OutOfBudget:
         raise _too_costly(path) from None
@@ -185,13 +183,17 @@ def _taken(given: Iterable[tuple[Any, str]], budget: Budget) -> list[Schema]:
     return found
 
 
+def _check_job(schema: Schema, value: str) -> bytes:
+    # Half of a surrogate pair is a letter to a bot, and nothing that can be sent.
+    return b'["check",%b,%b]' % (orjson.dumps(schema.given), value.encode(errors="replace"))
+
+
 def _invalid(path: str, fault: Mapping[str, Any]) -> InvalidRequest:
     match fault:
         case {"rule": rule, "at": at}:
-            where = "".join(f"/{step}" for step in at) or "its root"
             problem = (
                 f"{path} is not a valid JSON schema: the rule {rule!r} of the meta-schema is "
-                f"broken at {where}."
+                f"broken at {at or 'its root'}."
             )
         case {"reference": why}:
             problem = f"{path} has a reference that leads nowhere: {why}."
@@ -206,7 +208,7 @@ def _too_costly(path: str) -> RequestTooCostly:
 
 def _give_up(schemas: Iterable[Schema], budget: Budget) -> None:
     for one in schemas:
-        if one.path not in budget.unchecked:
+        if one.path not in budget.unchecked and len(budget.unchecked) < _MOST_NAMED:
             budget.unchecked.append(one.path)
 
 

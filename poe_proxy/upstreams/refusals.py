@@ -19,6 +19,8 @@ HOLDS: Final = 6 * 3600.0
 #: invented.
 _MAX_BOTS: Final = 1000
 _MAX_FIELDS: Final = 100
+#: The most characters of a name, of a bot or of a field.
+_MAX_NAME: Final = 200
 
 
 class Refusals:
@@ -40,8 +42,9 @@ class Refusals:
         return frozenset(self._lately(bot.lower()))
 
     def add(self, bot: str, fields: Collection[str]) -> None:
-        """Note that *bot* takes none of *fields*, unless they are more than a client ever sends."""
-        if len(fields) > _MAX_FIELDS:
+        """Note that *bot* takes none of *fields*, unless they are more, or longer, than a client
+        ever sends."""
+        if len(fields) > _MAX_FIELDS or max(map(len, (bot, *fields))) > _MAX_NAME:
             return
         name, until = bot.lower(), self._clock() + self._holds
         with self._lock:

@@ -67,7 +67,7 @@ async def endless_head(client: Client) -> str:
 async def many_connections(client: Client) -> str:
     """Connections that are reset at once, by the dozen, some with a request on its way."""
     body = chat(f"{client.mark('may')} Hello")
-    for place in range(client.times(100)):
+    for place in range(client.times(30)):
         async with client.connection() as wire:
             if place % 2:
                 await wire.send(client.head(len(body)), body.pieces())

@@ -25,6 +25,8 @@ from .wire import Client
 #: Seconds between two deeds of a client, at most, and seconds for which it holds on, at most.
 _PAUSE: Final = 2.0
 _HOLD: Final = 20.0
+#: Seconds that they wait for their last answers.
+_GRACE: Final = 10.0
 
 
 @dataclass(slots=True)
@@ -33,8 +35,38 @@ class Tally:
 
     outcomes: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     answered: list[str] = field(default_factory=list)
-    #: The longest that each kind waited for an answer, in seconds.
-    longest: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Abuse:
+    """What the clients of a run have in common."""
+
+    port: int
+    key: str
+    size: float
+    #: When they stop.
+    end: float
+    tally: Tally = field(default_factory=Tally)
+
+    async def by(self, kind: Kind, rng: random.Random) -> None:
+        """Be one client of this *kind*, until the end."""
+        await asyncio.sleep(rng.random() * _PAUSE)
+        while (left := self.end - time.monotonic()) > 0:
+            released = asyncio.Event()
+            leaving = asyncio.get_running_loop().call_later(
+                min(rng.random() * _HOLD, left), released.set
+            )
+            client = Client(
+                self.port, self.key, kind.name, rng, self.size, released, rng.randrange(10**9)
+            )
+            outcome = "still waiting at the end"
+            try:
+                outcome = await attempt(kind, client)
+            finally:
+                leaving.cancel()
+                self.tally.outcomes[kind.name][outcome] += 1
+                self.tally.answered += client.answered
+            await asyncio.sleep(rng.random() * _PAUSE)
 
 
 async def crowd(
@@ -48,60 +80,18 @@ async def crowd(
     size: float,
 ) -> Tally:
     """Let so many *clients*, of all *kinds* in turn, abuse the server for so long."""
-    tally = Tally()
-    end = time.monotonic() + seconds
-    over = asyncio.Event()
+    abuse = Abuse(port=port, key=key, size=size, end=time.monotonic() + seconds)
     tasks = [
         asyncio.create_task(
-            _one(
-                kinds[place % len(kinds)],
-                tally,
-                port,
-                key,
-                random.Random(seed * 10_007 + place),
-                size,
-                end,
-                over,
-            )
+            abuse.by(kinds[place % len(kinds)], random.Random(seed * 10_007 + place))
         )
         for place in range(clients)
     ]
-    await asyncio.sleep(seconds)
-    over.set()
-    await asyncio.wait(tasks, timeout=10)
+    await asyncio.wait(tasks, timeout=seconds + _GRACE)
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-    return tally
-
-
-async def _one(
-    kind: Kind,
-    tally: Tally,
-    port: int,
-    key: str,
-    rng: random.Random,
-    size: float,
-    end: float,
-    over: asyncio.Event,
-) -> None:
-    await asyncio.sleep(rng.random() * _PAUSE)
-    while time.monotonic() < end:
-        released = asyncio.Event()
-        leaving = asyncio.get_running_loop().call_later(
-            min(rng.random() * _HOLD, end - time.monotonic()), released.set
-        )
-        client = Client(port, key, kind.name, rng, size, released, rng.randrange(10**9))
-        began = time.monotonic()
-        outcome = await attempt(kind, client)
-        leaving.cancel()
-        tally.outcomes[kind.name][outcome] += 1
-        tally.answered += client.answered
-        if not kind.holds:
-            took = time.monotonic() - began
-            tally.longest[kind.name] = max(took, tally.longest.get(kind.name, 0.0))
-        await asyncio.sleep(rng.random() * _PAUSE)
-    await over.wait()
+    return abuse.tally
 
 
 async def attempt(kind: Kind, client: Client) -> str:
@@ -129,8 +119,7 @@ def main() -> int:
             seed=given.seed, size=given.size,
         )
     )  # fmt: skip
-    said = {"outcomes": tally.outcomes, "answered": tally.answered, "longest": tally.longest}
-    print(json.dumps(said))
+    print(json.dumps({"outcomes": tally.outcomes, "answered": tally.answered}))
     return 0
 
 

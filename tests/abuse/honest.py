@@ -8,17 +8,26 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import json
 import random
 import sys
 import time
-from typing import Any, Final
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, TypeAlias
 
-from .bodies import Body, chat
-from .wire import Answer, Client, Connection
+from .bodies import chat
+from .wire import Client, said
 
-#: Seconds between two requests of a client.
-_PAUSE: Final = 0.2
+#: Seconds between two requests of a client. It does not wait for its last answer: a server that
+#: stands still would be asked less often, and look better than it is.
+_PAUSE: Final = 0.25
+_LOOK: Final = 0.1
+#: Requests under way at most.
+_PENDING: Final = 400
+
+#: Takes a number, and returns when there was something to read, or what failed.
+Ask: TypeAlias = Callable[[int], Awaitable[tuple[float | None, str]]]
 
 
 async def measure(*, port: int, poe: int, key: str, poe_key: str, seconds: float) -> list[Any]:
@@ -29,69 +38,76 @@ async def measure(*, port: int, poe: int, key: str, poe_key: str, seconds: float
     found: list[Any] = []
     end = time.monotonic() + seconds
     await asyncio.gather(
-        _ask("key", port, key, "by-key", end, found),
-        _ask("cookie", port, key, "by-cookie", end, found),
-        _ask("direct", poe, poe_key, "GPT-4o", end, found),
-        _look(port, end, found),
+        _regularly("key", _PAUSE, _chat(port, key, "key", "by-key"), end, found),
+        _regularly("cookie", _PAUSE, _chat(port, key, "cookie", "by-cookie"), end, found),
+        _regularly("direct", _PAUSE, _chat(poe, poe_key, "direct", "GPT-4o"), end, found),
+        _regularly("health", _LOOK, _look(port), end, found),
     )
     return found
+
+
+async def _regularly(who: str, pause: float, ask: Ask, end: float, found: list[Any]) -> None:
+    """Ask at each *pause* until the *end*, and note when and how it was answered."""
+
+    async def once(number: int) -> None:
+        began = time.monotonic()
+        try:
+            first, failure = await ask(number)
+        except OSError as gone:  # a time-out is one, too
+            first, failure = None, type(gone).__name__
+        took = time.monotonic() - began if first is None else first - began
+        found.append([who, began, took, failure])
+
+    begun = time.monotonic()
+    tasks: set[asyncio.Task[None]] = set()
+    for number in itertools.count(1):
+        if time.monotonic() >= end:
+            break
+        if len(tasks) < _PENDING:
+            task = asyncio.create_task(once(number))
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
+        await asyncio.sleep(max(0.0, begun + number * pause - time.monotonic()))
+    await asyncio.gather(*tasks)
 
 
 def _client(port: int, key: str) -> Client:
     return Client(port, key, "honest", random.Random(0), 1.0, asyncio.Event())
 
 
-async def _ask(who: str, port: int, key: str, model: str, end: float, found: list[Any]) -> None:
-    client, number = _client(port, key), 0
-    while time.monotonic() < end:
-        number += 1
-        body = chat(f"!mark=honest-{who}-{number} !echo !chunks=3 Hello there, you {number}",
-                    model=model, stream=True)  # fmt: skip
-        head = client.head(len(body), f"Authorization: Bearer {key}")
-        began = time.monotonic()
-        failure = ""
-        first: float | None = None
-        try:
-            async with client.connection() as wire:
-                first, answer = await _streamed(wire, head, body, began)
-            if answer is None or answer.outcome != "200" or first is None:
-                failure = "cut" if answer is None else answer.outcome
-        except OSError as gone:  # a time-out is one, too
-            failure = type(gone).__name__
-        took = time.monotonic() - began if first is None else first
-        found.append([who, began, took, failure])
-        await asyncio.sleep(_PAUSE)
+def _chat(port: int, key: str, who: str, model: str) -> Ask:
+    """Return a function that chats, and returns when the first text came, and what failed."""
+    client = _client(port, key)
+
+    async def ask(number: int) -> tuple[float | None, str]:
+        words = f"!mark=honest-{who}-{number} !echo !chunks=3 Hello there, you {number}"
+        body = chat(words, model=model, stream=True)
+        first: list[float] = []
+
+        def note(taken: bytes) -> None:
+            if not first and b'"content":"H' in taken:
+                first.append(time.monotonic())
+
+        async with client.connection() as wire:
+            head = client.head(len(body), f"Authorization: Bearer {key}")
+            await wire.send(head, body.pieces())
+            outcome = said(await wire.answer(note))
+        return (first[0], "") if outcome == "200" and first else (None, outcome)
+
+    return ask
 
 
-async def _streamed(
-    wire: Connection, head: bytes, body: Body, began: float
-) -> tuple[float | None, Answer | None]:
-    first: list[float] = []
-
-    def note(taken: bytes) -> None:
-        if not first and b'"content":"H' in taken:
-            first.append(time.monotonic() - began)
-
-    await wire.send(head, body.pieces())
-    answer = await wire.answer(note)
-    return (first[0] if first else None), answer
-
-
-async def _look(port: int, end: float, found: list[Any]) -> None:
+def _look(port: int) -> Ask:
+    """Return a function that looks whether the server is healthy."""
     client = _client(port, "")
-    while time.monotonic() < end:
-        began = time.monotonic()
-        failure = ""
-        try:
-            async with client.connection() as wire:
-                await wire.send(client.head(None, method="GET", path="/health", key=""))
-                answer = await wire.answer()
-            if answer is None or answer.status != 200:
-                failure = "cut" if answer is None else answer.outcome
-        except OSError as gone:
-            failure = type(gone).__name__
-        found.append(["health", began, time.monotonic() - began, failure])
-        await asyncio.sleep(_PAUSE / 2)
+
+    async def ask(number: int) -> tuple[float | None, str]:
+        async with client.connection() as wire:
+            await wire.send(client.head(None, method="GET", path="/health", key=""))
+            outcome = said(await wire.answer())
+        return (time.monotonic(), "") if outcome == "200" else (None, outcome)
+
+    return ask
 
 
 def main() -> int:

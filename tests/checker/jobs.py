@@ -28,6 +28,12 @@ def check(schema: Any, value: Any) -> bytes:
     return json.dumps(["check", schema, value]).encode()
 
 
+def family(pid: int) -> list[int]:
+    """This process, and all that it has started."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text("utf-8").split()
+    return [pid, *(one for child in children for one in family(int(child)))]
+
+
 def is_running(pid: int) -> bool:
     """Whether there is such a process, and it has not ended."""
     try:

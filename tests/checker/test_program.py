@@ -27,9 +27,17 @@ def test_reading_ends_at_the_first_schema_that_cannot_be_used() -> None:
     """Those before it are good, and nothing is said of those behind it."""
     broken = {"properties": {"a": {"minLength": -1}}}
 
-    assert [None, None, {"rule": "minimum", "at": ["properties", "a", "minLength"]}] == list(
+    assert [None, None, {"rule": "minimum", "at": "/properties/a/minLength"}] == list(
         answers(read({}, True, broken, {}))
     )
+
+
+def test_a_place_is_quoted_in_short() -> None:
+    """However long the names are on the way to it."""
+    (found,) = answers(read({"properties": {"x" * 100_000: {"type": 1}}}))
+
+    assert 1_005 == len(found["at"])
+    assert found["at"].endswith("xxx/type")
 
 
 REFERENCES = ["My Type", "Record<string,any>", "é", "A[B]", "{B}|C", "100%", "a%20b", 'a"b']

@@ -142,3 +142,50 @@ def test_a_connection_is_kept_for_some_seconds(
         clock.go(20.0)
         get(adapter, server, Request())
         assert 2 == server.visits
+
+
+def test_a_greeting_is_cut(adapter: Adapter) -> None:
+    """TLS has not begun, and the connection is not known to anybody else."""
+    user = Request()
+    left: list[bool] = []
+
+    def drip(visitor: Visitor) -> None:
+        visitor.send(b"\x16\x03\x03\x40\x00")
+        left.append(visitor.is_left())
+
+    with Server(drip) as server:
+        request = requests.Request("GET", server.url.replace("http:", "https:")).prepare()
+
+        def send() -> None:
+            with used_by(user):
+                adapter.send(request, timeout=60)
+
+        sending = Background(send)
+        until(lambda: server.visits)
+        while not sending.wait(0.01):
+            assert user.connection is not None
+            user.connection.cut(user)
+        with pytest.raises(requests.ConnectionError):
+            sending.result()
+        until(lambda: left)
+
+    assert [True] == left
+    assert "goes out" not in user.heard
+
+
+def test_who_gives_up_while_it_connects_is_not_greeted(adapter: Adapter) -> None:
+    """It is asked once more as soon as the connection is there."""
+    greeted: list[bool] = []
+
+    class Late(Request):
+        def uses(self, connection: Connection) -> None:
+            super().uses(connection)
+            if connection._handle is not None:
+                raise NotWanted
+
+    with Server(lambda visitor: greeted.append(visitor.request() is not None)) as server:
+        with pytest.raises(NotWanted):
+            get(adapter, server, Late())
+        until(lambda: greeted)
+
+    assert [False] == greeted

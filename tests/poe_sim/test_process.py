@@ -83,3 +83,15 @@ def test_options_reach_the_stand_in() -> None:
     assert (20, 7) == (state["max_concurrent"], state["rate_limit"])
     assert [("cookie-1", 5)] == [(each["label"], each["points"]) for each in state["accounts"]]
     assert "@127.0.0.1:9" == data["tchannelData"]["baseHost"]
+
+
+def test_a_refused_request_is_one_line_of_the_log() -> None:
+    """Whatever its path holds."""
+    with process("--port", "0", "--tokens", "x") as sim:
+        assert sim.stdout is not None
+        assert sim.stderr is not None
+        url = sim.stdout.readline().split()[-1]
+        requests.get(f"{url}/a%0Apoe_sim:%20forged%1B%5B2J", timeout=60)
+        line = sim.stderr.readline()
+
+    assert line.startswith("poe_sim: GET /a\\npoe_sim: forged\\x1b[2J: ")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from typing import Any
@@ -311,8 +311,8 @@ class Counting(Pool):
         super().__init__(**how)
         self.jobs: list[list[Any]] = []
 
-    def ask(self, job: bytes, seconds: float) -> Outcome:
-        self.jobs.append(orjson.loads(job))
+    def ask(self, job: Callable[[], bytes], seconds: float) -> Outcome:
+        self.jobs.append(orjson.loads(job()))
         return super().ask(job, seconds)
 
 
@@ -436,11 +436,24 @@ def test_where_nobody_has_the_time_nothing_is_an_error() -> None:
     assert [PATH, "tools[1]"] == budget.unchecked
 
 
+def test_a_header_has_room_for_all_that_is_named() -> None:
+    """However many tools there are."""
+
+    def start() -> Process:
+        raise OSError("no more processes")
+
+    budget = Budget(PLENTY)
+
+    Checker(Pool(start=start)).read([({"title": f"{i}"}, f"tools[{i}]") for i in range(99)], budget)
+
+    assert [f"tools[{i}]" for i in range(50)] == budget.unchecked
+
+
 def test_a_schema_that_had_less_time_because_of_a_crowd_is_not_refused(pool: Counting) -> None:
     """It might have been read, had there been nobody else."""
 
     class Crowded(Pool):
-        def ask(self, job: bytes, seconds: float) -> Outcome:
+        def ask(self, job: Callable[[], bytes], seconds: float) -> Outcome:
             return replace(pool.ask(job, 0.05), is_cut=True)
 
     checker = Checker(Crowded())
@@ -453,10 +466,25 @@ def test_a_schema_that_had_less_time_because_of_a_crowd_is_not_refused(pool: Cou
     assert checker.violation(found[1], "1", budget) is None
 
 
+def test_an_end_behind_the_last_answer_says_nothing_of_a_schema() -> None:
+    """The time was over when everything had been read."""
+
+    class Late(Pool):
+        def ask(self, job: Callable[[], bytes], seconds: float) -> Outcome:
+            return Outcome([None, None], False, seconds, seconds)
+
+    budget = Budget(PLENTY)
+
+    found = Checker(Late()).read([({}, "tools[0]"), (True, PATH)], budget)
+
+    assert 2 == len(found)
+    assert [] == budget.unchecked
+
+
 def test_an_invalid_schema_that_was_not_read_says_nothing_of_a_value(checker: Checker) -> None:
     """It was taken when nobody had the time to read it."""
     budget = Budget(PLENTY)
-    unread = Schema({"type": "nothing"}, PATH, b'{"type":"nothing"}', b"")
+    unread = Schema({"type": "nothing"}, PATH, b"")
 
     assert checker.violation(unread, "1", budget) is None
     assert [PATH] == budget.unchecked

@@ -86,9 +86,9 @@ def test_json_is_parsed() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "[" + "{}," * 600_000 + "1]",
-        "[" + "1," * 1_000_001 + "1]",
-        "[" + '{"a":1},' * 250_001 + "1]",
+        "[" + "{}," * 300_000 + "1]",
+        "[" + "1," * 500_001 + "1]",
+        "[" + '{"a":1},' * 150_001 + "1]",
     ],
     ids=["objects", "numbers", "keys"],
 )
@@ -97,6 +97,16 @@ def test_json_of_millions_of_pieces_is_not_parsed(text: str) -> None:
     for given in (text, text.encode()):
         with pytest.raises(TooMuch):
             loads(given)
+
+
+def test_json_within_a_string_is_only_a_string() -> None:
+    """As in the frames of the websocket; it has bounds of its own when it is read."""
+    inner = "[" + '{"a":"b"},' * 200_000 + "{}]"
+
+    assert [inner] == loads(orjson.dumps([inner]))
+    assert [inner] == loads(orjson.dumps([inner]).decode())
+    with pytest.raises(TooMuch):
+        loads(inner)
 
 
 @pytest.mark.parametrize("text", ["", "{", "nul"])
@@ -109,7 +119,7 @@ def test_json_that_is_none(text: str) -> None:
     assert issubclass(TooMuch, ValueError)
 
 
-@pytest.mark.parametrize("place", [0, 1, 4000, 4095, 4096, 4097, 5119, 5120, 9000])
+@pytest.mark.parametrize("place", [0, 1, 1000, 1023, 1024, 1025, 2047, 2048, 9000])
 def test_a_pattern_is_found_in_any_place(place: int) -> None:
     """Whole, also where one bit of work ends."""
     text = "x" * place + "key=" + "7" * 900 + "x" * 9000

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 
+import pytest
+
 from poe_proxy.upstreams.refusals import Refusals
 from tests.fakes import Clock
 
@@ -101,3 +103,14 @@ def test_a_refusal_that_is_repeated_counts_anew() -> None:
     assert {"x"} == refusals.of("bot")
     clock.go(1.0)
     assert frozenset() == refusals.of("bot")
+
+
+@pytest.mark.parametrize(("bot", "field"), [("b" * 201, "f"), ("b", "f" * 201)])
+def test_a_long_name_is_not_remembered(bot: str, field: str) -> None:
+    """A client may invent one of megabytes."""
+    refusals = Refusals()
+    refusals.add(bot, {field})
+    refusals.add("b" * 200, {"f" * 200})
+
+    assert frozenset() == refusals.of(bot)
+    assert {"f" * 200} == refusals.of("b" * 200)

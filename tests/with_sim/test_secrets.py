@@ -35,12 +35,12 @@ SECRETS = {
     "a wrong key": "secret-wrong-key",
     "the password of a proxy": "secret-password",
 }
-#: Models, each for another account or two, and what they are asked. The last ends an account.
+#: Models, each for another account or two, and what they are asked.
 ASKED = [
     *((model, "") for model in ("Claude-Sonnet-4.5", "Web-Search", "GPT-5.1", "gpt-4")),
+    *(("Claude-Sonnet-4.5", words) for words in ("!close-socket", "!logged-out")),
+    *(("gpt-4", words) for words in ("!status=no_access", "!challenge")),
     *(("GPT-5.1", words) for words in ("!http=500", "!reset", "!error-after=2", "!http=429")),
-    *(("Claude-Sonnet-4.5", words) for words in ("!status=no_access", "!close-socket")),
-    *(("Claude-Sonnet-4.5", words) for words in ("!logged-out", "!challenge")),
 ]
 
 
@@ -142,6 +142,7 @@ def dotenv(sim: Sim, way_out: int, tmp_path: Path, monkeypatch: pytest.MonkeyPat
         cookie = "{SECRETS["a cookie of the file"]}"
         proxy = "http://user:{password}@127.0.0.1:{way_out}"
         bots = ["Claude-Sonnet-4.5"]
+        rank = -1
         [[account]]
         cookie = "{SECRETS["a cookie behind a dead proxy"]}"
         proxy = "socks5h://user:{password}@127.0.0.1:9"

@@ -147,6 +147,18 @@ def test_the_example_key_is_a_loud_warning() -> None:
     assert "WARNING - AuthKey holds sk-123456" in server.output()
 
 
+def test_the_demo_says_what_it_lacks() -> None:
+    """The stand-in's packages are not among those of the server."""
+    # -S: without any package that is installed.
+    ended = subprocess.run(
+        [sys.executable, "-S", "demo.py"], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+
+    assert (1, "") == (ended.returncode, ended.stderr)
+    assert "`make install`" in ended.stdout
+    assert 1 == len(ended.stdout.splitlines())
+
+
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_the_demo_prints_a_curl_line_that_works(how: int, tmp_path: Path) -> None:
     """Without a .env the demo starts; its curl line works when pasted; a signal ends it all."""

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final
 
-import orjson
-
 from poe_proxy.errors import UpstreamError
+from poe_proxy.net.pacing import breathe
+from poe_proxy.upstreams.bulk import loads
 
 log = logging.getLogger(__name__)
 
@@ -25,8 +25,14 @@ TRY_AGAIN: Final = 60.0
 #: Seconds that the first request for the list waits for the first copy.
 FIRST_COPY: Final = 10.0
 
-#: Times above this are in milliseconds: as seconds they would be in the year 5138.
+#: Times above this are in milliseconds: as seconds they would be in the year 5138. What is beyond
+#: that year in milliseconds, too, is no time.
 _MILLISECONDS: Final = 100_000_000_000
+_NO_TIME: Final = 100_000_000_000_000
+
+#: The most models of a list, and characters of a model's name; Poe has some hundred.
+MAX_MODELS: Final = 5000
+_MAX_NAME: Final = 200
 
 #: Anything but text comes whole or not at all (§3.5).
 _MEDIA: Final = frozenset({"image", "audio", "video"})
@@ -164,22 +170,28 @@ class Catalogue:
 def read(content: bytes) -> Mapping[str, Model]:
     """Return the models of a list as Poe sends it, by their ids in lower case.
 
-    Raises ValueError if it is not a list, or an empty one: that is a fault, not an update.
+    Raises ValueError if it is not a list, or one that is empty or endless: that is a fault, not an
+    update.
     """
-    given = _object(orjson.loads(content)).get("data")
-    models = [
-        Model.read(one)
-        for one in _list(given)
-        if isinstance(one, dict) and isinstance(one.get("id"), str) and one["id"]
-    ]
+    given = _list(_object(loads(content)).get("data"))
+    if len(given) > MAX_MODELS:
+        raise ValueError(f"it has more than {MAX_MODELS} models")
+    models: dict[str, Model] = {}
+    for one in given:
+        if isinstance(one, dict) and isinstance(id := one.get("id"), str):
+            if 0 < len(id) <= _MAX_NAME:
+                models[id.lower()] = Model.read(one)
+            breathe()
     if not models:
         raise ValueError("it is not a list of models")
-    return {model.id.lower(): model for model in models}
+    return models
 
 
 def _seconds(created: Any) -> int:
     """Return a time in seconds, 0 if there is none: Poe's are in milliseconds, unlike OpenAI's."""
     if not isinstance(created, int | float) or isinstance(created, bool):
+        return 0
+    if not 0 <= created < _NO_TIME:
         return 0
     return int(created / 1000 if created > _MILLISECONDS else created)
 

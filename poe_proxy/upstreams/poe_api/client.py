@@ -24,7 +24,9 @@ from poe_proxy.errors import (
     UpstreamProtocolError,
     UpstreamTimeout,
 )
+from poe_proxy.net.pacing import breathe
 from poe_proxy.upstreams.base import TICK, Abilities, Permit
+from poe_proxy.upstreams.bulk import loads
 from poe_proxy.upstreams.poe_api import answers, asking, failures
 from poe_proxy.upstreams.poe_api.catalogue import UNKNOWN, Catalogue
 from poe_proxy.upstreams.poe_api.wire import End, Head, Received, Wire
@@ -45,8 +47,12 @@ ASIDE: Final = 15.0
 
 #: Seconds that the end of the body may come after the end of the reply.
 _VERY_END: Final = 0.2
+#: The most bytes of a refusal, of an answer, one event of it, and of a small answer; and the
+#: seconds that a refusal may take from its head on.
 _MAX_ERROR: Final = 100_000
-_MAX_ANSWER: Final = 64_000_000
+_MAX_ANSWER: Final = 32_000_000
+_MAX_ASIDE: Final = 16_000_000
+_REFUSAL: Final = 15.0
 
 #: The one refusal that is no reason to leave a field out: tools are then taught instead.
 _TOOLS: Final = "tools"
@@ -142,8 +148,8 @@ class PoeApi:
     def balance(self) -> int:
         """Ask for the points that are left (§8); raises `UpstreamError`."""
         answer = self._get("/usage/current_balance", self._headers())
-        with suppress(orjson.JSONDecodeError):
-            match orjson.loads(answer):
+        with suppress(ValueError):
+            match loads(answer):
                 case {"current_point_balance": int(points)}:
                     return points
         raise UpstreamProtocolError("Poe did not report the balance of points.")
@@ -181,6 +187,10 @@ class PoeApi:
                     for event in answer.take(one):
                         yield event
                         spoke = yielded = now
+                if answer.refused_by is None and answer.is_refusal:
+                    answer.refused_by = now + _REFUSAL
+                if answer.refused_by is not None and now > answer.refused_by:
+                    answer.refuse()
                 limit = self._timeout if answer.has_spoken else self._first_byte
                 if now - heard > limit:
                     raise UpstreamTimeout(f"Poe said nothing for {limit:g} s.")
@@ -199,7 +209,7 @@ class PoeApi:
     def _get(self, path: str, headers: Mapping[str, str]) -> bytes:
         """Return the body of a small answer, within `ASIDE` seconds."""
         transfer = self._wire.send("GET", path, headers)
-        content = _BodyReader()
+        content = _BodyReader(_MAX_ASIDE)
         until = self._clock() + ASIDE
         try:
             while not content.is_complete:
@@ -224,7 +234,8 @@ class PoeApi:
 class _BodyReader:
     """Collects a body. Any answer but a 200 is raised as what it means."""
 
-    def __init__(self) -> None:
+    def __init__(self, at_most: int) -> None:
+        self._at_most = at_most
         self.head: Head | None = None
         self.body = bytearray()
         self.is_complete = False
@@ -236,14 +247,16 @@ class _BodyReader:
                 self.head = received
             case bytes():
                 self.body += received
-                if len(self.body) > (_MAX_ANSWER if self.is_good else _MAX_ERROR):
+                if len(self.body) > (self._at_most if self.is_good else _MAX_ERROR):
+                    # A refusal stays one, however long its explanation.
+                    self.check()
                     raise UpstreamProtocolError("Poe's answer is too large.")
             case End():
                 self.is_complete = True
-                self._check()
+                self.check()
             case UpstreamInterrupted():
-                # A refusal stays one, even if its explanation broke off.
-                self._check()
+                # The same if its explanation broke off.
+                self.check()
                 raise received
             case UpstreamError():
                 raise received
@@ -253,7 +266,8 @@ class _BodyReader:
         """Whether the status says that the body is what was asked for."""
         return self.head is not None and self.head.status == 200
 
-    def _check(self) -> None:
+    def check(self) -> None:
+        """Raise what the status means, with as much of the body as is there, unless it is good."""
         if self.head is not None and not self.is_good:
             raise failures.of_answer(self.head.status, self.head.headers, bytes(self.body))
 
@@ -267,9 +281,20 @@ class _AnswerReader:
         #: Whether `Done` has been yielded.
         self.is_over = False
         self._budget = budget
-        self._body = _BodyReader()
-        self._decoder = sse.Decoder()
+        #: When a refusal is taken as it is, although it is not complete; None if it is none.
+        self.refused_by: float | None = None
+        self._body = _BodyReader(_MAX_ANSWER)
+        self._decoder = sse.Decoder(at_most=_MAX_ANSWER)
         self._stream: answers.Stream | None = None
+
+    @property
+    def is_refusal(self) -> bool:
+        """Whether the status says that there is no answer."""
+        return self._body.head is not None and not self._body.is_good
+
+    def refuse(self) -> None:
+        """Raise the refusal without waiting for the rest of it."""
+        self._body.check()
 
     def take(self, received: Received) -> Iterator[ReplyEvent]:
         """Yield what *received* says; raises the `UpstreamError` that it is or means."""
@@ -291,6 +316,8 @@ class _AnswerReader:
         elif isinstance(received, bytes):
             for data in self._decoded(received):
                 yield from stream.feed(data)
+                # Half a megabyte of events that say nothing may come at once.
+                breathe()
         else:
             for data in self._decoder.flush():
                 try:

@@ -37,6 +37,9 @@ from poe_proxy.errors import (
 from poe_proxy.net import retry_after
 
 _MAX_MESSAGE: Final = 2000
+#: The most characters of an error's text that is looked into, and of the name of a field.
+_MAX_GIVEN: Final = 100_000
+_MAX_NAME: Final = 200
 
 # ---- words, where status and type leave room
 
@@ -148,7 +151,7 @@ def of_event(error: Any) -> UpstreamError:
 
 def _json(content: bytes) -> Any:
     """Return the JSON of an answer, or of the first event of a stream; None if it is neither."""
-    for text in (content, *sse.Decoder().feed(content + b"\n\n")):
+    for text in (content, *sse.Decoder().feed(content + b"\n\n")[:1]):
         with suppress(orjson.JSONDecodeError):
             return orjson.loads(text)
     return None
@@ -245,7 +248,7 @@ def _of_error(
 
 def _parameter(message: str, param: Any, code: Any) -> ParameterRefused:
     """Return a refusal; its code says whether it is about a field or about its value."""
-    named = param if isinstance(param, str) and param else None
+    named = param[:_MAX_NAME] if isinstance(param, str) and param else None
     if named is None and _TOOL_CHOICE.search(message):
         named = "tool_choice"
     refused = ToolsRefused if named in ("tools", "tool_choice") else ParameterRefused
@@ -258,7 +261,7 @@ def _parameter(message: str, param: Any, code: Any) -> ParameterRefused:
 
 def _message(given: Any) -> str:
     """Return what Poe said; a vendor's error within it is unpacked (§5)."""
-    said = given.strip() if isinstance(given, str) else ""
+    said = given[:_MAX_GIVEN].strip() if isinstance(given, str) else ""
     if said.startswith("{"):
         try:
             inner = orjson.loads(said)

@@ -32,8 +32,8 @@ class Chats:
         for chat in _nodes(data.get("chats")):
             number = chat.get("chatId")
             for message in self._messages(chat.get("id"), 10) or ():
-                if message.get("clientNonce") == client_nonce and number is not None:
-                    return int(number)
+                if message.get("clientNonce") == client_nonce and isinstance(number, int):
+                    return number
         return None
 
     def _messages(self, node: Any, count: int) -> list[Mapping[str, Any]] | None:

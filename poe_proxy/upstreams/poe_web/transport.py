@@ -27,6 +27,8 @@ from poe_proxy.net.pacing import breathe
 MAX_ANSWER: Final = 32_000_000
 #: Seconds within which a connection must be made.
 _CONNECT: Final = 10.0
+#: Bytes a second at which a request goes out at the slowest; that time is beside its limit.
+_SLOWEST: Final = 250_000
 _READ_AT_ONCE: Final = 65_536
 
 
@@ -77,7 +79,8 @@ class Transport:
         """Return the whole response, whatever its status; no redirect is followed.
 
         *reading* says that the request changes nothing at Poe. *limit* is how many seconds all of
-        it may take: a name to be resolved, connecting, head and body. *at_most* is how many bytes
+        it may take: a name to be resolved, connecting, the answer's head and body; there is more
+        for a long payload. *at_most* is how many bytes
         the response may have. *when_answered* is called, by another thread, as soon as the answer
         begins: the request has arrived by then.
 
@@ -118,7 +121,7 @@ class Transport:
         # In a thread of its own: no limit of requests is one for a name that is looked up, or for
         # an answer that drips.
         exchanging = Background(exchange, name="request")
-        if not exchanging.wait(limit):
+        if not exchanging.wait(limit + len(payload or b"") / _SLOWEST):
             request.give_up()
             raise request.too_late()
         return exchanging.result()

@@ -31,6 +31,8 @@ BROKEN: Final = (websocket.WebSocketException, OSError)
 #: its first byte to its last one.
 MAX_MESSAGE: Final = 32_000_000
 MAX_SECONDS: Final = 60.0
+#: The most fragments of one.
+_MAX_FRAGMENTS: Final = 10_000
 
 #: The most bytes of the head by which a websocket is opened, which is read byte by byte, and of a
 #: page in its place.
@@ -55,6 +57,7 @@ class Wire(websocket.WebSocket):
         #: What kind of message the fragments so far are of, and their data.
         self._kind: int | None = None
         self._fragments = bytearray()
+        self._number = 0
 
     def _room(self) -> int:
         return MAX_MESSAGE - len(self._fragments)
@@ -74,10 +77,13 @@ class Wire(websocket.WebSocket):
                     self._frames.is_complete()
                     return frame.opcode, frame
                 self._kind = frame.opcode if self._kind is None else self._kind
+                self._number += 1
+                if self._number > _MAX_FRAGMENTS:
+                    raise Unreadable("a message of too many fragments")
                 self._fragments += cast("bytes", frame.data)
                 if frame.fin:
                     kind, frame.data = self._kind, bytes(self._fragments)
-                    self._kind, self._fragments = None, bytearray()
+                    self._kind, self._fragments, self._number = None, bytearray(), 0
                     self._frames.is_complete()
                     return kind, frame
                 continue

@@ -12,6 +12,7 @@ import pytest
 
 from poe_proxy.errors import UpstreamUnreachable
 from poe_proxy.upstreams.poe_api.catalogue import (
+    MAX_MODELS,
     REFRESH,
     TRY_AGAIN,
     UNKNOWN,
@@ -153,6 +154,24 @@ def test_what_is_no_list(content: bytes) -> None:
 def test_one_odd_entry_does_not_spoil_the_list() -> None:
     """Where one entry is invalid, the others are listed."""
     assert ["claude-sonnet-4.5"] == list(read(listing(None, 5, {}, {"id": None}, SONNET)))
+
+
+def test_a_list_has_an_end() -> None:
+    """One of thousands of models is a fault, and so is a name without one."""
+    models = [{"id": f"m{number}"} for number in range(MAX_MODELS)]
+
+    assert MAX_MODELS == len(read(orjson.dumps({"data": models})))
+    with pytest.raises(ValueError, match="more than"):
+        read(orjson.dumps({"data": [*models, {"id": "one more"}]}))
+    assert ["m0"] == list(read(orjson.dumps({"data": [{"id": "x" * 201}, models[0]]})))
+
+
+@pytest.mark.parametrize("created", [1e308, -5, 10**18, -1e308])
+def test_a_time_that_is_none_is_left_out(created: float) -> None:
+    """A number that no JSON can hold would spoil the list for every client."""
+    (model,) = read(orjson.dumps({"data": [{"id": "m", "created": created}]})).values()
+
+    assert 0 == model.entry["created"]
 
 
 def test_a_failure_leaves_the_last_good_copy(caplog: pytest.LogCaptureFixture) -> None:

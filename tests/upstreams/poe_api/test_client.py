@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-from functools import partial
 from itertools import pairwise
-from types import SimpleNamespace
 
 import orjson
 import pytest
@@ -33,7 +31,6 @@ from poe_proxy.errors import (
     UpstreamUncertain,
     UpstreamUnreachable,
 )
-from poe_proxy.sse import Decoder
 from poe_proxy.upstreams.base import TICK
 from poe_proxy.upstreams.poe_api import Catalogue, client
 from poe_proxy.upstreams.poe_api.wire import End, Received
@@ -256,11 +253,55 @@ def test_a_flood_is_not_collected(make: Make, monkeypatch: pytest.MonkeyPatch) -
     """Neither as a whole answer, nor as the explanation of an error, nor as one event."""
     monkeypatch.setattr(client, "_MAX_ANSWER", 1000)
     monkeypatch.setattr(client, "_MAX_ERROR", 1000)
-    monkeypatch.setattr(client, "sse", SimpleNamespace(Decoder=partial(Decoder, at_most=1000)))
-    for first in (head(), head(kind="application/json"), head(500)):
+    for first in (head(), head(kind="application/json")):
         api, _ = make([first, *[b"data: " + b"x" * 300] * 10])
         with pytest.raises(UpstreamProtocolError, match="too large"):
             list(reply(api, ask(), "x"))
+
+
+def test_a_refusal_stays_one_however_long_it_is(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its explanation is not read to the end, and its status says enough."""
+    monkeypatch.setattr(client, "_MAX_ERROR", 1000)
+    api, wire = make([head(402), *[b"x" * 300] * 10, End()])
+    with pytest.raises(TokenExhausted):
+        list(reply(api, ask(), "x"))
+
+    assert [0.0] == wire.transfers[0].closed
+
+
+def test_a_refusal_that_drips_is_taken_as_it_is(make: Make) -> None:
+    """A byte a second does not keep the client waiting for the end of an explanation."""
+    steps: list[Received | float] = [head(401)]
+    for _ in range(100):
+        steps += [1.0, b"x"]
+    api, wire = make(steps)
+    began = wire.clock()
+    with pytest.raises(TokenRejected):
+        list(reply(api, ask(), "x"))
+
+    assert wire.clock() - began <= 20.0
+
+
+def test_events_that_say_nothing_give_the_others_their_turn(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many come at once."""
+    turns: list[None] = []
+    monkeypatch.setattr(client, "breathe", lambda: turns.append(None))
+    api, _ = make([head(), b"data: {}\n\n" * 5000, chunk({"content": "a"}, "stop"), DONE, End()])
+
+    assert [Text("a"), Done("stop")] == spoken(reply(api, ask(), "x"))
+    assert len(turns) >= 5000
+
+
+def test_a_small_answer_is_small(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The list of models, and the balance."""
+    monkeypatch.setattr(client, "_MAX_ASIDE", 1000)
+    api, _ = make([head(kind="application/json"), b"x" * 1001, End()])
+    with pytest.raises(UpstreamProtocolError, match="too large"):
+        api.fetch_models()
 
 
 # ---- secrets

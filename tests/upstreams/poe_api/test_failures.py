@@ -116,6 +116,13 @@ def test_only_a_status_of_500_means_that_nothing_was_said() -> None:
     assert BotFailed is type(refused(520, error))
 
 
+def test_what_an_error_says_has_a_length() -> None:
+    """Its message, and the field that it names."""
+    failure = refused(400, {"message": "unknown " + "x" * 500_000, "param": "p" * 5000})
+
+    assert (2000, 200) == (len(failure.message), len(failure.param or ""))
+
+
 def test_a_page_instead_of_an_answer() -> None:
     """403 is a guard before the API, 404 an address that is not Poe's."""
     assert UpstreamBlocked is type(of_answer(403, {}, b"<html>Just a moment...</html>"))

@@ -176,6 +176,17 @@ def test_fragments_without_an_end_are_refused(monkeypatch: pytest.MonkeyPatch) -
         wire.recv_data()
 
 
+def test_a_message_has_so_many_fragments(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also if there is nothing in them; each message has its own number."""
+    monkeypatch.setattr(websockets, "_MAX_FRAGMENTS", 3)
+    empty = frame(CONT, b"", is_last=False)
+    three = [frame(TEXT, b"a", is_last=False), empty, frame(CONT, b"b")]
+    with opened(*three, *three, frame(TEXT, b"a", is_last=False), empty, empty, empty) as wire:
+        assert [b"ab", b"ab"] == [wire.recv_data()[1] for _ in range(2)]
+        with pytest.raises(Unreadable, match="fragments"):
+            wire.recv_data()
+
+
 @pytest.mark.parametrize("is_fragmented", [False, True])
 def test_a_message_has_a_time(monkeypatch: pytest.MonkeyPatch, is_fragmented: bool) -> None:
     """From its first byte on; silence before it does not count, and time-outs lose nothing."""

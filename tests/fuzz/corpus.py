@@ -1,0 +1,392 @@
+"""Sound inputs, from which worse ones are made."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any, Final
+
+_WEATHER: Final = {
+    "type": "function",
+    "function": {
+        "name": "get_weather",
+        "description": "The weather of a place",
+        "parameters": {
+            "type": "object",
+            "properties": {
+                "city": {"type": "string", "pattern": "^[A-Z]"},
+                "days": {"type": "integer"},
+            },
+            "required": ["city"],
+        },
+        "strict": True,
+    },
+    "cache_control": {"type": "ephemeral"},
+}
+_SCHEMA: Final = {
+    "type": "object",
+    "properties": {
+        "name": {"type": "string", "minLength": 1, "pattern": "^[a-z]+$"},
+        "list": {"type": "array", "items": {"$ref": "#/$defs/item"}, "uniqueItems": True},
+        "kind": {"enum": ["a", "b", 1, None]},
+        "any": {"anyOf": [{"type": "number", "multipleOf": 0.1}, {"const": {"x": [1]}}]},
+    },
+    "patternProperties": {"^x-": {"type": "null"}},
+    "additionalProperties": False,
+    "required": ["name"],
+    "$defs": {
+        "item": {"type": ["object", "string"], "properties": {"next": {"$ref": "#/$defs/item"}}}
+    },
+}
+_VALUE: Final = {"name": "abc", "list": [{"next": {"next": "x"}}, "b"], "kind": None, "any": 1.5}
+_PIXEL: Final = "data:image/gif;base64,R0lGODlhAQABAAAAACwAAAAAAQABAAA="
+
+
+def _json(*values: Any) -> list[bytes]:
+    return [json.dumps(value).encode() for value in values]
+
+
+def _user(content: Any, **fields: Any) -> dict[str, Any]:
+    return {"model": "GPT-4o", "messages": [{"role": "user", "content": content}], **fields}
+
+
+_CALL: Final = {
+    "id": "call_1",
+    "type": "function",
+    "function": {"name": "get_weather", "arguments": '{"city": "Paris", "note": "\\"\\u00e9\\""}'},
+    "extra_content": {"google": {"thought_signature": "x"}},
+}
+_TALK: Final = [
+    {"role": "system", "content": "Be brief."},
+    {"role": "user", "content": [{"type": "text", "text": "Look"}, "here"], "name": "me"},
+    {"role": "assistant", "content": None, "tool_calls": [_CALL]},
+    {"role": "tool", "tool_call_id": "call_1", "content": '{"sky": "clear"}'},
+    {"role": "assistant", "content": "Clear.", "reasoning_content": "I looked."},
+    {"role": "user", "content": "And Rome?"},
+]
+
+REQUESTS: Final[Sequence[bytes]] = _json(
+    _user("Hello", stream=True, stream_options={"include_usage": True}),
+    _user("Hello", max_tokens=20, stop=["END", "\n\n"], temperature=0.5, top_p=1, n=1, seed=7),
+    {"model": "GPT-4o", "messages": _TALK, "tools": [_WEATHER], "tool_choice": "auto"},
+    _user(
+        "Hi",
+        tools=[_WEATHER],
+        tool_choice={"type": "function", "function": {"name": "get_weather"}},
+        parallel_tool_calls=False,
+    ),
+    _user("Hi", functions=[_WEATHER["function"]], function_call={"name": "get_weather"}),
+    _user("Hi", response_format={"type": "json_object"}, reasoning_effort="high"),
+    _user(
+        "Hi",
+        response_format={"type": "json_schema", "json_schema": {"name": "x", "schema": _SCHEMA}},
+    ),
+    _user(
+        "Hi",
+        tools=[_WEATHER],
+        response_format={"type": "json_schema", "json_schema": {"schema": _SCHEMA, "strict": True}},
+    ),
+    _user(
+        [
+            {"type": "image_url", "image_url": {"url": _PIXEL, "detail": "low"}},
+            {"type": "file", "file": {"file_data": "data:text/plain,abc", "filename": "a.txt"}},
+            {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}},
+        ]
+    ),
+    _user(
+        "Hi",
+        metadata={"a": [1, {"b": None}]},
+        thinking_budget=100,
+        top_k=40,
+        reasoning={"effort": "low"},
+    ),
+    {"model": "GPT-4o", "input": [{"role": "user", "content": "Hi"}], "instructions": "Be brief."},
+    {
+        "model": "GPT-4o",
+        "messages": [
+            {
+                "role": "user",
+                "content": [{"type": "tool_result", "tool_use_id": "t", "content": "x"}],
+            },
+            {
+                "role": "assistant",
+                "content": [
+                    {"type": "thinking", "thinking": "hm", "signature": "s"},
+                    {"type": "tool_use", "id": "t", "name": "f", "input": {}},
+                ],
+            },
+        ],
+    },
+    {
+        "model": "GPT-4o",
+        "messages": [
+            {"role": "assistant", "function_call": {"name": "f", "arguments": "{}"}},
+            {"role": "function", "name": "f", "content": "x"},
+        ],
+    },
+)
+
+#: What bots say, by themselves and in the forms that they are taught.
+TEXTS: Final[Sequence[bytes]] = [
+    one.encode()
+    for one in (
+        "Hello there, how are you?\n\n- a list\n- `code` and *stars*\n",
+        "*Thinking...*\n\n> The user greets me.\n> I shall greet back.\n\nHello!",
+        "Thinking... (3s elapsed)\nThinking... (4s elapsed)\n\nHello!",
+        "<think>\nI wonder.\n</think>\n\nHello!",
+        '<tool_call>\n{"name": "get_weather", "arguments": {"city": "Paris"}}\n</tool_call>',
+        'Let me look.\n```json\n{"tool": "get_weather", "arguments": {"city": "Rome",}}\n```',
+        "<tool_call>get_weather\n<arg_key>city</arg_key>\n<arg_value>Rome</arg_value>\n</tool_call>",
+        '<function_calls><invoke name="get_weather"><parameter name="city">Rome</parameter>'
+        "</invoke></function_calls>",
+        '[TOOL_CALLS][{"name": "get_weather", "arguments": {"city": "Rome"}}]',
+        '<tool_call>{"name": "get_weather", "arguments": "{\\"city\\": \\"Rome\\"}"}</tool_call>\n'
+        '<tool_call>{"name": "nothing", "arguments": {}}</tool_call>\n'
+        "<tool_result>clear</tool_result>",
+        f"Here it is:\n```json\n{json.dumps(_VALUE, indent=1)}\n```\nAnything else?",
+        json.dumps(_VALUE),
+        '{"name": "it\\\'s", "list": [1, 2,], }',
+        'First {"a": 1}, then [1, [2]], then {"name": "x"} and `{}`. END',
+        "\U0001f469\u200d\U0001f4bb \ud83d and \u2028 é".encode("utf-8", "replace").decode(),
+    )
+]
+
+
+def _chunk(delta: dict[str, Any], **fields: Any) -> str:
+    choice = {"index": 0, "delta": delta, "finish_reason": None, **fields}
+    return f"data: {json.dumps({'id': 'x', 'choices': [choice], 'usage': None})}\n\n"
+
+
+def _event(value: Any) -> str:
+    return f"data: {json.dumps(value)}\n\n"
+
+
+_USAGE: Final = {
+    "prompt_tokens": 3,
+    "completion_tokens": 5,
+    "total_tokens": 9,
+    "completion_tokens_details": {"reasoning_tokens": 2},
+}
+_PART: Final = {
+    "index": 0,
+    "id": "c1",
+    "type": "function",
+    "function": {"name": "get_weather", "arguments": '{"ci'},
+}
+
+#: Streams of api.poe.com.
+STREAMS: Final[Sequence[bytes]] = [
+    one.encode()
+    for one in (
+        _chunk({"role": "assistant", "content": ""})
+        + _chunk({"content": "Hel"})
+        + ": ping\n\n"
+        + _chunk({"content": "lo"})
+        + _chunk({}, finish_reason="stop")
+        + _event({"choices": [], "usage": _USAGE})
+        + "data: [DONE]\n\n",
+        _chunk({"reasoning_content": "hm", "reasoning": "hm"})
+        + _chunk({"content": "*Thinking...*\n\n> a\n\nb"})
+        + _chunk({}, finish_reason="length"),
+        _chunk({"tool_calls": [_PART]})
+        + _chunk({"tool_calls": [{"index": 0, "function": {"arguments": 'ty": "Rome"}'}}]})
+        + _chunk(
+            {
+                "tool_calls": [
+                    {**_PART, "index": None, "id": "c2"},
+                    {"function": {"arguments": {"a": 1}}},
+                ]
+            }
+        )
+        + _chunk({}, finish_reason="tool_calls")
+        + "data: [DONE]\r\n\r\n",
+        _chunk({"content": "Hel"})
+        + _event({"error": {"message": "no\nmore", "type": "provider_error", "code": 500}}),
+        _chunk({"content": [{"type": "text", "text": "a"}], "refusal": "no"}) + "data: {broken\n\n",
+        "\ufeffevent: x\nid: 1\nretry: 5\ndata:a\ndata\ndata: b\n\n:c\rdata: d\r\r",
+    )
+]
+
+#: Whole answers of api.poe.com.
+WHOLES: Final[Sequence[bytes]] = _json(
+    {
+        "choices": [
+            {
+                "message": {"role": "assistant", "content": "Hello", "reasoning": "hm"},
+                "finish_reason": "stop",
+            }
+        ],
+        "usage": _USAGE,
+    },
+    {
+        "choices": [
+            {
+                "message": {"content": None, "tool_calls": [_CALL, _PART]},
+                "finish_reason": "tool_calls",
+            }
+        ]
+    },
+    {
+        "error": {
+            "code": 429,
+            "type": "rate_limit_error",
+            "message": "Slow down",
+            "metadata": {"a": [1]},
+        }
+    },
+    {"message": "Not Found"},
+    {"detail": [{"loc": ["body"], "msg": "x"}]},
+    {
+        "error": {
+            "message": json.dumps({"type": "error", "error": {"message": "prompt is too long"}}),
+            "param": "x",
+        }
+    },
+    {
+        "error": {
+            "message": "Unknown parameter: 'top_k' is not declared by the model 'x'.",
+            "param": "top_k",
+        }
+    },
+    {"data": None, "errors": [{"message": "Server Error"}], "extensions": {"is_final": True}},
+    {"data": {"messageEdgeCreate": {"status": "reached_limit", "statusMessage": "a\nb"}}},
+)
+
+_CHANNEL: Final = {
+    "minSeq": "4",
+    "channel": "poe-x",
+    "channelHash": "1",
+    "boxName": "b",
+    "baseHost": "poe.com",
+}
+_PAGE: Final = (
+    "<!DOCTYPE html><html><head><title>Poe</title><script>(function(){document.x=1})();</script>"
+    "<script>(function(){window.QxYz=function(s){return s}})();</script>"
+    '<script>window.AbCdEfGhIjKlMnOpQ=function(){return window.QxYz("abc")};</script>'
+    '<script src="https://psc2.cf2.poecdn.net/x/_next/static/chunks/pages/'
+    "_app-0123456789abcdef.js\" defer=''></script>"
+    "<script src = /_next/static/abc/_buildManifest.js async></script></head><body>"
+    '<script id="__NEXT_DATA__" type="application/json">'
+    + json.dumps({"props": {"a": [{"tchannelData": _CHANNEL}]}, "buildId": "abc"})
+    + "</script></body></html>"
+)
+_APP: Final = (
+    'var a=1;window._QabcDEF="xyz";let b={revision:"0123456789abcdef0123456789abcdef01234567"};'
+)
+#: The marks between the page and its script.
+APP_FOLLOWS: Final = b"\n--- app ---\n"
+PAGES: Final[Sequence[bytes]] = [
+    _PAGE.encode() + APP_FOLLOWS + _APP.encode(),
+    b'<html>"tchannelData": ' + json.dumps(_CHANNEL).encode() + APP_FOLLOWS + b"",
+]
+
+
+def _frame(*items: tuple[str, Any, Any], **fields: Any) -> bytes:
+    texts = [
+        json.dumps(
+            {
+                "message_type": "subscriptionUpdate",
+                "payload": {
+                    "unique_id": name if scope is None else f"{name}:{scope}",
+                    "subscription_name": name,
+                    "data": {name: content},
+                },
+            },
+            separators=(",", ":"),
+        )
+        for name, scope, content in items
+    ]
+    return json.dumps({"min_seq": 5, "messages": texts, **fields}).encode()
+
+
+def _said(
+    text: str, state: str = "incomplete", number: int = 11, author: str = "gpt4_o"
+) -> tuple[str, Any, Any]:
+    message = {
+        "messageId": number,
+        "author": author,
+        "text": text,
+        "state": state,
+        "clientNonce": "nonce" if author == "human" else None,
+        "messageStateText": None,
+    }
+    return "messageAdded", 7, message
+
+
+#: The frames of a websocket, one to a line.
+FRAMES: Final[Sequence[bytes]] = [
+    b"\n".join(
+        [
+            _frame(("messageCreated", None, {"messageId": 10})),
+            _frame(_said("Hi", "complete", 10, "human")),
+            _frame(("chatAddedV2", None, {"chat": {"chatId": 7, "chatNonce": "nonce"}})),
+            _frame(("jobStarted", 7, {"jobId": 1, "state": "running"})),
+            _frame(_said("Thinking...")),
+            _frame(_said("Hel"), _said("Hello")),
+            _frame(_said("HELLO there")),
+            _frame(_said("Hello there", "complete")),
+            _frame(("jobUpdated", 7, {"jobId": 1, "state": "completed"})),
+            _frame(("jobCostUpdated", 1, {"totalCostPoints": 15})),
+        ]
+    ),
+    b"\n".join(
+        [_frame(_said("a", number=12), _said("b", number=13)), _frame(_said("x", "error_x", 13))]
+    ),
+    b'{"error":"missed_messages"}\n{"min_seq":1}\n{"type":"ping"}\n{"messages":["{\\"message_type\\":'
+    b' \\"refetchChannel\\"}"]}',
+    b"\n".join(
+        [
+            _frame(_said("*Thinking...*\n\n> a\n> b")),
+            _frame(_said("*Thinking...*\n\n> a\n> b\n\nc")),
+            _frame(("messageCancelled", 7, {"messageId": 11})),
+        ]
+    ),
+]
+
+#: Files as clients send them, and tickets as Poe gives them.
+FILES: Final[Sequence[bytes]] = [
+    _PIXEL.encode(),
+    b"data:text/plain;charset=utf-8,a%20b%FFc",
+    b"data:;base64,AAAA\nAA==",
+    b"DATA:image/svg+xml;a=b;BASE64,%50%44%46",
+    b"data:,",
+    b"https://example.com/a.png",
+    b'{"data": {"fileHashJwt": "aa.bb.cc"}}',
+    b'"aa.bb.cc"',
+    b'{"a": [{"token": "aa.bb.cc", "x": "dd.ee.ff"}]}',
+]
+
+#: A schema, and an answer to it on the next line.
+SCHEMAS: Final[Sequence[bytes]] = [
+    json.dumps(schema).encode() + b"\n" + answer.encode()
+    for schema, answer in (
+        (_SCHEMA, json.dumps(_VALUE)),
+        ({"type": "array", "uniqueItems": True, "items": {"enum": [1, 2]}}, "[1, 2]"),
+        (
+            {
+                "$ref": "#/$defs/a",
+                "$defs": {"a": {"allOf": [{"$ref": "#/$defs/b"}] * 2}, "b": {}},
+            },
+            "x {} y",
+        ),
+        (
+            {
+                "patternProperties": {"^(a|b)+$": {"not": {}}},
+                "propertyNames": {"maxLength": 3},
+                "dependentSchemas": {"a": {}},
+                "unevaluatedProperties": False,
+            },
+            '{"aaa": 1}',
+        ),
+        (
+            {
+                "$schema": "http://json-schema.org/draft-04/schema#",
+                "exclusiveMinimum": True,
+                "minimum": 1,
+                "items": [{}, {"type": "null"}],
+                "additionalItems": False,
+            },
+            "7",
+        ),
+    )
+]
