@@ -79,7 +79,8 @@ class _Judge:
     def feed(self, event: ReplyEvent) -> Iterable[ReplyEvent]:
         """See `Stage`."""
         if self._has_given_up:
-            return (event,)
+            # Beside a call, what is said is no answer.
+            return () if self._has_called and isinstance(event, Text | Replaced) else (event,)
         match event:
             case Text(text):
                 self._pieces.append(text)

@@ -122,7 +122,9 @@ def _mended(text: str) -> str:
         assert clean is not None
         kept.append(clean[0])
         at = clean.end()
-        if text[at : at + 1] == '"':
+        if at == len(text):
+            break
+        if text[at] == '"':
             kept.append('"')
             in_string = not in_string
         else:  # the slip is one character that is left out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable
+from itertools import count
 
 from poe_proxy.budget import Budget
 from poe_proxy.chat import Replaced, ReplyEvent, Text
@@ -34,3 +35,12 @@ def content(events: Iterable[ReplyEvent]) -> str:
 def pieces(text: str, size: int) -> list[Text]:
     """The text in pieces of *size* characters."""
     return [Text(text[at : at + size]) for at in range(0, len(text), size)]
+
+
+def affording(seconds: float, turns: list[int] | None = None) -> Budget:
+    """A budget for which each look at the clock takes a millisecond, and so much may be spent.
+
+    *turns* gets an item for each turn of the others."""
+    ticks = count()
+    taken = [] if turns is None else turns
+    return Budget(seconds, clock=lambda: next(ticks) / 1000, rest=lambda: taken.append(len(taken)))

@@ -33,11 +33,12 @@ from poe_proxy.errors import (
     UpstreamTimeout,
 )
 from poe_proxy.shaping.json_answers import MAX_CHECKED, json_reply
+from poe_proxy.shaping.loose_json import MAX_LENGTH
 from poe_proxy.shaping.tools import taught_reply
 
 from ..checker.jobs import DOUBLED, UNREADABLE
 from ..fakes import FakeUpstream, Step, ask
-from .support import pieces
+from .support import affording, pieces
 
 CITY: dict[str, Any] = {
     "type": "object",
@@ -285,6 +286,40 @@ def test_a_reply_that_was_cut_off_is_not_checked(reason: Any, answer: str, left:
     assert left == text_of(events)
     assert Done(reason) == events[-1]
     assert 1 == len(bot.asked)
+
+
+def test_an_answer_that_costs_too_much_to_search_is_passed_on() -> None:
+    """As it came, wherever the budget ends, and the client's field is named; never an error."""
+    answer = "Here: " + "[1, {2: " * 2000 + RIGHT
+    outcomes = []
+    for milliseconds in range(0, 90, 5):
+        bot = saying(answer, answer)
+        chat = wanting(budget=affording(milliseconds / 1000))
+        outcomes.append((text_of(reply(bot, chat)), chat.budget.unchecked, len(bot.asked)))
+
+    assert (answer, ["response_format"], 1) == outcomes[0]
+    assert (RIGHT, [], 1) == outcomes[-1]
+    assert [] == [one for one in outcomes if one not in (outcomes[0], outcomes[-1])]
+
+
+@pytest.mark.parametrize("before", ["", "So: "])
+def test_an_answer_that_is_too_long_to_be_read_is_passed_on(before: str) -> None:
+    """The parser would hold all others up until it is done."""
+    answer = before + json.dumps({"a": "a" * MAX_LENGTH})
+    chat = wanting(budget=Budget(100))
+
+    assert answer == text_of(reply(saying(answer), chat))
+    assert ["response_format"] == chat.budget.unchecked
+
+
+def test_a_call_leaves_no_text_when_the_budget_is_spent() -> None:
+    """What is said beside a call is no answer then either."""
+    call = ToolCallPart(0, "call_1", "look")
+    bot = FakeUpstream([Text("a"), call, Text("b" * 1000), Done("tool_calls")])
+
+    events = reply(bot, wanting(budget=affording(0)))
+
+    assert [call, Done("tool_calls")] == [one for one in events if one != Idle()]
 
 
 # ---- the second try

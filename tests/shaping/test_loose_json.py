@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from poe_proxy.shaping.loose_json import Nesting, read, write
+from poe_proxy.budget import OutOfBudget
+from poe_proxy.shaping.loose_json import MAX_LENGTH, MAX_SLIPS, Nesting, read, write
 
 
 @pytest.mark.parametrize(
@@ -58,6 +59,34 @@ def test_what_is_written_can_be_sent(value: Any, text: str) -> None:
     """In its own letters, unless UTF-8 has none for them."""
     assert text == write(value)
     write(value).encode()
+
+
+def test_slips_are_mended_up_to_a_number() -> None:
+    """A text with more of them is not JSON, and would take long to mend."""
+
+    def slips(number: int) -> str:
+        return "[" + "[1,]," * number + "1]"
+
+    assert ([[1]] * MAX_SLIPS + [1], False) == read(slips(MAX_SLIPS))
+    with pytest.raises(ValueError, match="too many slips"):
+        read(slips(MAX_SLIPS + 1))
+
+
+def test_a_text_that_is_too_long_is_not_read() -> None:
+    """The parser holds up all others until it is done."""
+    assert ("a" * (MAX_LENGTH - 2), True) == read('"' + "a" * (MAX_LENGTH - 2) + '"')
+    with pytest.raises(OutOfBudget):
+        read('"' + "a" * (MAX_LENGTH - 1) + '"')
+
+
+def test_what_is_nested_too_deeply_cannot_be_written() -> None:
+    """It is no fault of ours."""
+    value: list[Any] = []
+    for _ in range(10_000):
+        value = [value]
+
+    with pytest.raises(ValueError, match="nested too deeply"):
+        write(value)
 
 
 def test_infinity_cannot_be_written() -> None:

@@ -7,17 +7,21 @@ from itertools import repeat
 
 import pytest
 
-from poe_proxy.budget import Budget
-from poe_proxy.chat import Done, Idle, Reasoning, ReplyEvent, Text, Usage, Waiting
+from poe_proxy.budget import Budget, OutOfBudget
+from poe_proxy.chat import Done, Idle, Reasoning, Replaced, ReplyEvent, Text, Usage, Waiting
 from poe_proxy.errors import UpstreamTimeout
-from poe_proxy.shaping.pipeline import Stage, let_end, run
+from poe_proxy.shaping.pipeline import SLICE, SMALL, Stage, let_end, run
+from poe_proxy.shaping.reasoning import ReasoningParser
+from poe_proxy.shaping.truncation import Length, StopWords
 
 from ..fakes import FakeUpstream, Step, ask
-from .support import through
+from .support import affording, content, pieces, stream, through
 
 
 class Made:
     """A stage that makes of an event what a function makes of it, and keeps what it is fed."""
+
+    field: str | None = None
 
     def __init__(self, make: Callable[[ReplyEvent], Iterable[ReplyEvent]]) -> None:
         self.fed: list[ReplyEvent] = []
@@ -27,9 +31,14 @@ class Made:
         self.fed.append(event)
         return self._make(event)
 
+    def give_up(self) -> Iterable[ReplyEvent]:
+        return ()
+
 
 class Held:
     """A stage that holds text back until something else comes."""
+
+    field = None
 
     def __init__(self) -> None:
         self._text = ""
@@ -45,6 +54,9 @@ class Held:
                     yield Text(self._text)
                     self._text = ""
                 yield event
+
+    def give_up(self) -> Iterable[ReplyEvent]:
+        return ()
 
 
 def twice() -> Made:
@@ -191,3 +203,107 @@ def test_letting_a_reply_end_reads_it_to_its_end() -> None:
     let_end(events)
 
     assert (0, 0) == (upstream.open, upstream.hung_up)
+
+
+# ---- what it may cost
+
+LONG = "".join(f"line {place}\n" for place in range(3 * SLICE // 8))
+
+
+@pytest.mark.parametrize("kind", [Text, Replaced])
+def test_a_long_text_is_fed_in_slices(kind: type[Text] | type[Replaced]) -> None:
+    """What comes of it is one event again, and others have their turns while it is read."""
+    stage = Made(lambda event: (event,))
+    turns: list[int] = []
+
+    events = list(run(stream([kind(LONG), Done()]), stage, budget=affording(1000, turns)))
+
+    assert [kind(LONG), Done()] == events
+    first, *more, last = stage.fed
+    assert kind(LONG[:SLICE]) == first
+    assert LONG[SLICE:] == content(more)
+    assert SLICE == max(len(one.text) for one in more if isinstance(one, Text))
+    assert Done() == last
+    assert turns
+
+
+def test_the_thoughts_of_a_long_text_come_before_its_answer() -> None:
+    """Each in one piece."""
+    thought = LONG.replace("\n", "\n> ")
+    text = f"Thinking...\n\n> {thought}\n\n{LONG}"
+
+    events = through([Text(text), Done()], ReasoningParser())
+
+    assert [Reasoning(LONG), Text(LONG), Done()] == events
+
+
+def test_small_texts_are_not_counted() -> None:
+    """What they cost is about what it costs to send them, however many there are."""
+    budget = affording(1.0)
+
+    events = list(run(stream([Text("a" * SMALL)] * 10_000), StopWords(["ab"]), budget=budget))
+
+    assert 10_000 == len(events)
+    assert 1.0 == budget.left
+
+
+STAGES: dict[str, Callable[[], Stage]] = {
+    "stop": lambda: StopWords(["line 9\nx", "\n" * 50]),
+    "max_tokens": lambda: Length(1_000_000, len),
+    "": ReasoningParser,
+}
+
+
+@pytest.mark.parametrize("kind", [Text, Replaced])
+@pytest.mark.parametrize("field", STAGES)
+def test_wherever_the_budget_ends_nothing_is_lost(
+    field: str, kind: type[Text] | type[Replaced]
+) -> None:
+    """The rest passes as it comes, nothing comes twice, and what was not done is named."""
+    outcomes = []
+    for milliseconds in range(60):
+        budget = affording(milliseconds / 1000)
+        events = [Text("draft\n"), kind(LONG), *pieces(LONG, 900), Done()]
+        left = list(run(stream(events), STAGES[field](), budget=budget))
+        assert ("" if kind is Replaced else "draft\n") + LONG + LONG == content(left)
+        assert Done() == left[-1]
+        outcomes.append(budget.unchecked)
+
+    assert ([field] if field else []) == outcomes[0]
+    assert [] == outcomes[-1]
+
+
+def test_stages_that_are_given_up_let_go_in_their_order() -> None:
+    """What the last one holds back came first."""
+    budget = affording(0.0)
+    events = [Text("ab" * 60), Done()]
+    held = [Text("x"), *events]
+
+    left = list(run(stream(held), StopWords(["xaz"]), StopWords(["xy"]), budget=budget))
+
+    assert "x" + "ab" * 60 == content(left)
+    assert ["stop"] == budget.unchecked
+
+
+def test_an_event_that_is_no_text_is_fed_again_after_a_stage_gave_up() -> None:
+    """The stage could not finish what came before it, but the reply has an end."""
+    asked: list[ReplyEvent] = []
+
+    class Costly(Made):
+        field = "it"
+
+        def give_up(self) -> Iterable[ReplyEvent]:
+            return (Text("held"),)
+
+    def compute(event: ReplyEvent) -> Iterable[ReplyEvent]:
+        asked.append(event)
+        if event == Done() and asked.count(Done()) == 1:
+            raise OutOfBudget
+        return (event,)
+
+    budget = Budget()
+
+    assert [Text("a"), Text("held"), Done()] == list(
+        run(stream([Text("a"), Done()]), Costly(compute), budget=budget)
+    )
+    assert ["it"] == budget.unchecked

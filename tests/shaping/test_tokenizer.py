@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from poe_proxy.budget import Budget
 from poe_proxy.chat import ChatRequest, Message, TextPart, Tool, ToolCall
 from poe_proxy.shaping import tokenizer
-from poe_proxy.shaping.tokenizer import count_prompt, count_text
+from poe_proxy.shaping.tokenizer import count_prompt, count_text, count_texts
 
 
 @pytest.mark.parametrize(
@@ -34,6 +35,21 @@ def test_a_long_text_is_counted_in_slices(monkeypatch: pytest.MonkeyPatch) -> No
 
     assert 25 == whole
     assert 25 == count_text(text)
+
+
+def test_of_very_long_texts_the_rest_is_estimated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is taken to be as dense as what was counted."""
+    monkeypatch.setattr(tokenizer, "_SLICE", 60)
+    monkeypatch.setattr(tokenizer, "MAX_COUNTED", 120)
+    texts = [" hello" * 15] * 10
+
+    assert 150 == count_texts(texts, Budget())
+    assert 150 + 10 == count_texts([*texts, "!" * 60], Budget())
+
+
+def test_without_a_budget_nothing_is_counted() -> None:
+    """Four characters are a token then."""
+    assert 250 == count_texts(["a" * 600, "a" * 400], Budget(0))
 
 
 def test_a_prompt_counts_its_framing() -> None:

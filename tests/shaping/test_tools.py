@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Generator
 from typing import Any
 
@@ -32,17 +33,19 @@ from poe_proxy.errors import (
     ToolsRefused,
     UpstreamTimeout,
 )
-from poe_proxy.shaping.tools import has_tools, native_reply, taught_reply
+from poe_proxy.shaping.loose_json import MAX_LENGTH
+from poe_proxy.shaping.tools import MAX_CALLS, has_tools, native_reply, taught_reply
 
 from ..checker.jobs import DOUBLED, UNREADABLE
 from ..fakes import FakeUpstream, Step
-from .support import content, pieces
+from .support import affording, content, pieces
 from .tooling import (
     BY_NAME,
     CODE,
     HISTORY,
     LOOK,
     PARIS,
+    PING,
     REQUIRED,
     SEVERAL,
     TOOLS,
@@ -646,6 +649,70 @@ def test_a_schema_that_costs_too_much_to_read_is_refused() -> None:
 
     assert PARAMETERS == failure.value.param
     assert [] == bot.asked
+
+
+# ---- what it may cost
+
+PROSE = "".join(f"line {place} <t\n" for place in range(1500))
+
+
+def test_wherever_the_budget_ends_the_answer_is_passed_on() -> None:
+    """Calls before that are made, text comes once and whole, and the client is not told to wait."""
+    outcomes = []
+    for milliseconds in range(0, 60, 2):
+        bot = saying(f"{PROSE}{PARIS}\n{block('ping')}")
+        request = chat(tools=(LOOK, PING), budget=affording(milliseconds / 1000))
+        try:
+            events = reply(bot, request)
+        except RequestTooCostly:  # the tools could not even be told
+            assert [] == bot.asked
+            continue
+        text = content(events)
+        assert text.startswith(PROSE.rstrip("\n"))
+        made = calls(events)
+        told = re.findall(r'"name": "(\w+)"', text)
+        assert ["look", "ping"] == [name for name, _ in made] + told
+        assert Done("tool_calls" if made else "stop") == events[-1]
+        assert 1 == len(bot.asked)
+        outcomes.append((bool(told), request.budget.unchecked))
+
+    assert (True, ["tools"]) == outcomes[0]
+    assert (False, []) == outcomes[-1]
+
+
+def test_a_call_that_is_too_long_to_be_read_is_told_as_text() -> None:
+    """With those behind it: what one of them needs may be in it."""
+    long = block("write", path="a", text="a" * MAX_LENGTH)
+    request = chat(budget=Budget(100))
+
+    events = reply(saying(f"{PARIS}\n{long}"), request)
+
+    assert [("look", {"at": "Paris"})] == calls(events)
+    assert f"{long}\n" == content(events)
+    assert Done("tool_calls") == events[-1]
+    assert ["tools"] == request.budget.unchecked
+
+
+def test_a_second_try_that_costs_too_much_replaces_the_first_one() -> None:
+    """Its content was held to be a repetition, but the rest of it is not read any more."""
+    long = block("write", path="a", text="a" * MAX_LENGTH)
+    bot = saying(f"So.\n{block('see')}", f"So:\n{long}")
+
+    events = reply(bot, chat(budget=Budget(100)))
+
+    assert f"So:{long}\n" == content(events)
+    assert [] == calls(events)
+    assert 2 == len(bot.asked)
+
+
+def test_a_reply_has_so_many_calls_and_no_more() -> None:
+    """It ends with the last one, and the bot is stopped."""
+    bot = saying(block("ping") * (MAX_CALLS + 1))
+
+    events = reply(bot, chat(tools=(PING,), budget=Budget(100)))
+
+    assert MAX_CALLS == len(calls(events))
+    assert Done("tool_calls") == events[-1]
 
 
 # ---- a coding agent

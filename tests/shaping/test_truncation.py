@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from poe_proxy.chat import Done, Idle, Reasoning, Replaced, Text, ToolCallPart
+from poe_proxy.shaping.tokenizer import count_text
 from poe_proxy.shaping.truncation import Length, OneCall, StopWords
 
 from .support import content, pieces, through
@@ -111,6 +112,24 @@ def test_an_answer_ends_at_its_length(limit: int, left: str) -> None:
 
     assert left == content(events)
     assert Done("stop" if limit == 3 else "length") == events[-1]
+
+
+@pytest.mark.parametrize("size", [1, 7, 100_000])
+@pytest.mark.parametrize("unit", ["some words, and more. ", "a", " ", "\n", "漢字かな交じり文"])
+def test_a_long_answer_has_no_more_tokens_than_are_allowed(unit: str, size: int) -> None:
+    """And hardly less, though what lies further back is not counted again."""
+    limit = 500
+    text = unit * (20_000 // len(unit))
+
+    events = through([*pieces(text, size), Done()], Length(limit, count_text))
+
+    left = content(events)
+    assert text.startswith(left)
+    if count_text(text) > limit:
+        assert Done("length") == events[-1]
+        assert 0.9 * limit <= count_text(left) <= limit
+    else:
+        assert (text, Done()) == (left, events[-1])
 
 
 def test_a_rewritten_answer_is_cut_as_a_whole() -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterable, Mapping
+from itertools import count
 from typing import Any
 
 import orjson
@@ -465,3 +468,49 @@ def test_events_do_not_show_what_was_said() -> None:
     )
 
     assert "secret" not in repr(list(events))
+
+
+# ---- what an answer may hold
+
+
+def test_an_answer_ends_with_the_last_call_that_it_may_have() -> None:
+    """The one behind it is not begun, and nothing that comes then is heard."""
+    stream = Stream(Budget())
+    events = [
+        event
+        for n in range(answers.MAX_CALLS + 5)
+        for event in stream.feed(
+            chunk({"tool_calls": [{"index": n, "id": f"c{n}", "function": {"name": "f"}}]})
+        )
+    ]
+
+    assert answers.MAX_CALLS == sum(isinstance(event, ToolCallPart) for event in events)
+    assert [Done("tool_calls")] == events[answers.MAX_CALLS :]
+    assert stream.is_over
+
+
+def test_what_is_nested_too_deeply_to_be_sent_on_is_left_out() -> None:
+    """It is read, but cannot be written."""
+    deep: Any = {}
+    for _ in range(200):
+        deep = {"a": [deep]}
+    call = {"id": "c", "extra": "HERE", "function": {"name": "f", "arguments": "HERE"}}
+    data = chunk({"tool_calls": [call]}).replace(b'"HERE"', json.dumps(deep).encode())
+
+    assert [ToolCallPart(0, "c", "f")] == Stream(Budget()).feed(data)
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.005, 1.0])
+def test_thoughts_that_cost_too_much_to_find_are_text(seconds: float) -> None:
+    """Wherever the budget ends, nothing is lost but marks, and nothing comes twice."""
+    ticks = count()
+    budget = Budget(seconds, clock=lambda: next(ticks) / 1000, rest=lambda: None)
+    lines = "".join(f"> line {n}\n" for n in range(20_000))
+    text = f"Thinking...\n\n{lines}\nAnswer"
+
+    events = Stream(budget).feed(chunk({"content": text}))
+
+    said = "".join(event.text for event in events if isinstance(event, Reasoning | Text))
+    assert [f"line {n}" for n in range(20_000)] == re.findall(r"line \d+", said)
+    assert said.endswith("Answer")
+    assert (seconds == 1.0) == ("Answer" == events[-1].text)
