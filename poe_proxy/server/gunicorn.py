@@ -26,6 +26,7 @@ from poe_proxy.errors import InternalError, InvalidRequest
 from poe_proxy.net.background import Background
 from poe_proxy.pool.store.holding import StateInUse, hold
 from poe_proxy.server import watchdog
+from poe_proxy.server.allocation import return_memory
 from poe_proxy.server.connection import Connection
 from poe_proxy.server.connections import affordable, raise_descriptors
 from poe_proxy.server.pages import WORKER
@@ -206,6 +207,7 @@ def post_worker_init(worker: Worker) -> None:
     # at each collection would be an eighth of all the work.
     gc.collect()
     gc.freeze()
+    return_memory()
     extensions = getattr(getattr(worker, "wsgi", None), "extensions", {})
     extensions[WORKER] = worker
 
