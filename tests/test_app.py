@@ -73,12 +73,13 @@ def test_everything_is_replaced_that_the_settings_say(house: House, tmp_path: Pa
     """Keys, sizes, names, the line and the accounts: from the next request on."""
     models = tmp_path / "models.toml"
     models.write_text('builtin = false\n[names]\n"mine" = "GPT-5.1"\n')
-    tokens = house.services.gateway.tokens
+    tokens, admission = house.services.gateway.tokens, house.services.admission
     client = house.app.test_client()
 
     said = house.reload(
         auth_keys=("other",), tokens=("b", "c"), max_body_mb=0.5, models=models,
         queue_timeout=7.0, points_check=8.0, errors_as_text=True,
+        max_bodies_mb=5.0, max_streams=9,
     )  # fmt: skip
     statuses = [
         client.get("/v1/models", headers={"x-api-key": key}).status_code for key in ("k", "other")
@@ -87,6 +88,9 @@ def test_everything_is_replaced_that_the_settings_say(house: House, tmp_path: Pa
     assert [401, 200] == statuses
     assert ["mine"] == [entry["id"] for entry in house.services.gateway.models()]
     assert 500_000 == house.services.max_body
+    # What is under way counts on.
+    assert admission is house.services.admission
+    assert (5_000_000, 9) == (admission.bodies.most, admission.answers.most)
     assert tokens is house.services.gateway.tokens
     assert (7.0, 8.0) == (tokens.patience, tokens.points_check)
     assert ["cookie-2", "cookie-3"] == [token.label for token, _ in tokens.states()]

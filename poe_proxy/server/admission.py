@@ -120,15 +120,15 @@ def giving_back(app: Callable[..., Any]) -> Callable[..., Any]:
     """Close `held` when the answer is closed, begun or not, or when there is none."""
 
     def served(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
-        with ExitStack() as stack:
-            environ[_HELD] = stack
+        held = environ[_HELD] = ExitStack()
+        try:
             parts = app(environ, start_response)
-            kept = stack.pop_all()
+        except BaseException:
+            held.close()
+            raise
         if close := getattr(parts, "close", None):
-            kept.callback(close)  # the first to be called
-        # What comes later is held, too.
-        environ[_HELD] = kept
-        return _Answer(parts, kept)
+            held.callback(close)  # the first to be called
+        return _Answer(parts, held)
 
     return served
 
@@ -136,12 +136,9 @@ def giving_back(app: Callable[..., Any]) -> Callable[..., Any]:
 class _Answer:
     """An answer that gives back, when it is closed, what its request holds."""
 
-    def __init__(self, parts: Iterable[bytes], kept: ExitStack) -> None:
+    def __init__(self, parts: Iterable[bytes], held: ExitStack) -> None:
         self._parts = parts
-        self._kept = kept
+        self.close = held.close
 
     def __iter__(self) -> Iterator[bytes]:
         return iter(self._parts)
-
-    def close(self) -> None:
-        self._kept.close()

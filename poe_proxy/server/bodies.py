@@ -120,20 +120,22 @@ def too_large(limit: int) -> RequestTooLarge:
     )
 
 
-def leave_unread(client: ClientSocket) -> bool:
+def leave_unread() -> bool:
     """Decide what becomes of a body of the request at hand that was not read; to be called before
     the answer is sent. Return whether the connection ends with it.
 
     A short one is drained. Of any other nothing more is read: that would cost everybody else's
     time; nor what comes behind it, be it the next request.
     """
-    if getattr(g, "has_read_body", False):
+    environ = request.environ
+    length = environ.get("CONTENT_LENGTH") or 0
+    is_framed = "HTTP_TRANSFER_ENCODING" not in environ
+    if (is_framed and not length) or getattr(g, "has_read_body", False):
         return False
-    length = request.content_length or 0
+    client = ClientSocket(environ)
     # What waits for a `100 Continue` may come, or not.
-    is_known = "HTTP_TRANSFER_ENCODING" not in request.environ and not client.awaits_go_on()
-    if is_known and length <= MAX_UNREAD:
-        client.leave(length)
+    if is_framed and int(length) <= MAX_UNREAD and not client.awaits_go_on():
+        client.leave(int(length))
         return False
     client.close_after_answer()
     return True

@@ -42,6 +42,8 @@ PIECE: Final = 16_384
 LINGER: Final = 2.0
 LINGER_BYTES: Final = 1_000_000
 
+#: Seconds of computing for requests of one client without a pause.
+TURN: Final = 0.01
 #: Seconds of the pause in which other connections have their turn.
 _PAUSE: Final = 0.0001
 #: The most bytes that are written at a time where the kernel cannot limit the wait.
@@ -106,6 +108,11 @@ class Connection(socket.socket):
         self._request: Request | None = None
         self._is_last = False
         self._awaits_go_on = False
+        self._has_answered = False
+        #: Whether more was there before the answer to the request was written.
+        self._is_ahead = False
+        #: When requests began that are there as soon as the one before is answered.
+        self._turn_began: float | None = None
         #: What a body that is being read may cost and take; None while none is.
         self._intake: tuple[Budget, Patience] | None = None
         self._is_limited = family != socket.AF_UNIX and hasattr(socket, "TCP_USER_TIMEOUT")
@@ -129,6 +136,9 @@ class Connection(socket.socket):
     def begin(self, request: Request) -> None:
         """Begin *request*, whose head has been read."""
         self._request = request
+        self._has_answered = self._is_ahead = False
+        if self._turn_began is None:
+            self._turn_began = time.thread_time()
         self._awaits_go_on = request._expected_100_continue
         request._expected_100_continue = False
 
@@ -161,6 +171,20 @@ class Connection(socket.socket):
         self._left_unread = 0
         if self._keeper is not None:
             self._keeper.is_idle(self)
+
+    def give_way(self, *, is_ahead: bool = False) -> None:
+        """Give other connections their turn before the next request, if that is there already.
+
+        Whoever sends requests ahead has to wait behind each of them; *is_ahead*: more of them
+        have been read. A client that waits for its answers, and is just fast, has a `TURN`.
+        """
+        if not is_ahead and not self.has_input():
+            self._turn_began = None
+            return
+        now, began = time.thread_time(), self._turn_began
+        if is_ahead or self._is_ahead or began is None or now - began >= TURN:
+            time.sleep(_PAUSE)
+            self._turn_began = None
 
     # ---- reading
 
@@ -228,6 +252,9 @@ class Connection(socket.socket):
     def sendall(self, data: ReadableBuffer, flags: int = 0, /) -> None:
         """Send *data*. Raises `ConnectionError` if the connection broke, or if the client takes
         nothing for `WRITE_TIMEOUT` seconds."""
+        if not self._has_answered:
+            self._has_answered = True
+            self._is_ahead = self.has_input()
         try:
             if self._is_limited or self.gettimeout() is not None:
                 super().sendall(data, flags)
@@ -290,11 +317,6 @@ class Connection(socket.socket):
             yield
         finally:
             self.settimeout(before)
-
-
-def let_others_in() -> None:
-    """Give other connections their turn."""
-    time.sleep(_PAUSE)
 
 
 def _as_hang_up(broken: OSError) -> ConnectionError:

@@ -74,7 +74,7 @@ def _finish(response: Response) -> Response:
         response.headers["Access-Control-Allow-Methods"] = "GET, HEAD, POST, OPTIONS"
         response.headers["Access-Control-Allow-Headers"] = wanted
         response.headers["Access-Control-Max-Age"] = "86400"
-    if leave_unread(ClientSocket(request.environ)):
+    if leave_unread():
         response.headers["Connection"] = "close"  # gunicorn says it by itself, and drops ours
     model = getattr(g, "model", None)
     code = getattr(g, "failure_code", None)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from poe_proxy import flight, logs
 from poe_proxy.server import connection
-from poe_proxy.server.connection import Connection, HeadTooLarge, Request, let_others_in
+from poe_proxy.server.connection import Connection, HeadTooLarge, Request
 from poe_proxy.server.connections import Connections
 from poe_proxy.server.gunicorn import write_error
 
@@ -96,10 +96,7 @@ class Guarded(_Worker):
         if is_last:
             sock.part()
             raise StopIteration
-        if req.unreader.buf.getbuffer().nbytes or sock.has_input():
-            # The next request is there already: served at once, and so on, this client would
-            # have the worker for itself.
-            let_others_in()
+        sock.give_way(is_ahead=req.unreader.buf.getbuffer().nbytes > 0)
 
     def handle_error(
         self, req: _Request | None, client: socket.socket, addr: Any, exc: BaseException
