@@ -128,6 +128,7 @@ class _House:
             auth_keys=settings.auth_keys,
             max_body=round(settings.max_body_mb * 1_000_000),
             max_work=settings.max_work,
+            max_reply=round(settings.max_reply_mb * 1_000_000),
             admission=self._admission,
             apis={"chat_completions": ChatCompletions(errors_as_text=settings.errors_as_text)},
             reload=self._reload,

@@ -25,6 +25,8 @@ from poe_proxy import flight
 
 #: Seconds of computing for one request, unless the settings say otherwise.
 SECONDS: Final = 0.5
+#: Characters of one reply, unless the settings say otherwise.
+CHARACTERS: Final = 10_000_000
 #: Seconds of computing after which the others get their turn.
 TURN: Final = 0.01
 #: Seconds that a request may compute before it has to go into the lane.
@@ -100,12 +102,15 @@ class Budget:
         self,
         seconds: float = SECONDS,
         *,
+        max_reply: int = CHARACTERS,
         clock: Callable[[], float] = time.thread_time,
         rest: Callable[[], None] = lambda: time.sleep(_PAUSE),
         lane: Lane = lane,
     ) -> None:
         """*clock* counts seconds of computing, not of waiting. *rest* lets the others have their
         turn."""
+        #: The most characters that the reply may have: its texts, thoughts and calls.
+        self.max_reply = max_reply
         #: The fields of the request whose answer was passed on without the check that they ask
         #: for, because it would have cost too much.
         self.unchecked: list[str] = []

@@ -22,6 +22,7 @@ the token, and whether a second try makes sense: all of it is read from the clas
     + UpstreamTimeout         504  nothing came in time
     + UpstreamProtocolError   502  what came made no sense
       - AnswerUnusable        502  the bot twice answered in the wrong form
+      - ReplyTooLarge         502  the reply is longer than `MAX_REPLY_MB`
     + UpstreamChanged         502  Poe no longer knows an operation of the site
     + UpstreamBlocked         502  a challenge page instead of an answer
     + UpstreamOverloaded      503  too much to do there
@@ -257,6 +258,13 @@ class AnswerUnusable(UpstreamProtocolError):
     The same request would cost two more answers, most likely of the same kind.
     """
 
+    client_may_retry = False
+
+
+class ReplyTooLarge(UpstreamProtocolError):
+    """The reply is longer than replies are; the next one would be, too."""
+
+    code = "reply_too_large"
     client_may_retry = False
 
 

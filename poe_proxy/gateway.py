@@ -17,6 +17,7 @@ from poe_proxy.errors import (
 from poe_proxy.models import Models
 from poe_proxy.pool.rotator import Lease, Token, TokenRotator
 from poe_proxy.shaping import stages
+from poe_proxy.shaping.pipeline import Size
 from poe_proxy.upstreams.base import TICK, Upstream
 
 log = logging.getLogger(__name__)
@@ -57,7 +58,7 @@ class Gateway:
         *client* names the client, and *streams* says whether it gets the reply as it arrives:
         its place in line depends on both. Closing the generator hangs up and gives the token back.
 
-        Raises `BotNotFound`, `NoTokenFree`, `NoTokenLeft`, or the `UpstreamError` that a token
+        Raises `BotNotFound`, `NoTokenFree`, `NoTokenLeft`, `ReplyTooLarge`, or the `UpstreamError` that a token
         met.
         """
         bot, kinds = self._route(chat)
@@ -69,6 +70,7 @@ class Gateway:
         )
         while True:
             said = False
+            size = Size(chat.budget.max_reply)
             token: Token[Upstream] | None = None
             try:
                 with self.tokens.lease(
@@ -89,6 +91,7 @@ class Gateway:
                             if not said and not isinstance(event, Idle):
                                 said = True
                                 lease.worked()
+                            size.add(event)
                             yield event
                 return
             except (NoTokenFree, NoTokenLeft, UpstreamError) as failure:

@@ -165,6 +165,14 @@ class Settings:
         meaning="Answers under way at a time, streamed or whole, those in line included; the next "
         "one gets a 429 at once.",
     )
+    max_reply_mb: float = setting(
+        "MAX_REPLY_MB",
+        number,
+        check=POSITIVE,
+        default=10.0,
+        meaning="The longest reply of a bot, in millions of characters; a longer one breaks off "
+        "with an error.",
+    )
     max_work: float = setting(
         "MAX_WORK",
         number,

@@ -34,6 +34,7 @@ TABLE = {
     "UpstreamTimeout": (504, POE, "upstream_timeout", None, None),
     "UpstreamProtocolError": (502, POE, "upstream_protocol", None, None),
     "AnswerUnusable": (502, POE, "upstream_protocol", False, None),
+    "ReplyTooLarge": (502, POE, "reply_too_large", False, None),
     "UpstreamChanged": (502, POE, "upstream_changed", None, "kind"),
     "UpstreamBlocked": (502, POE, "upstream_blocked", False, "token"),
     "UpstreamOverloaded": (503, POE, "upstream_overloaded", None, "token"),

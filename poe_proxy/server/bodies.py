@@ -76,10 +76,7 @@ def read_body(client: ClientSocket, limit: int, budget: Budget) -> bytearray:
         client.cut()
         raise ClientGone from None
     except TooBusy:
-        raise ServerBusy(
-            "Too many requests at a time are costly to read; try again in a few seconds.",
-            retry_after=RETRY_AFTER,
-        ) from None
+        raise too_busy() from None
     except OutOfBudget:
         raise RequestTooCostly(
             "The body takes too long to read: it comes in too many chunks.", param="body"
@@ -111,6 +108,14 @@ def _read(length: int | None, limit: int, budget: Budget) -> bytearray:
         body += piece
         budget.breathe()
     return body
+
+
+def too_busy() -> ServerBusy:
+    """Return the refusal of a request that had no turn to be read in."""
+    return ServerBusy(
+        "Too many requests at a time are costly to read; try again in a few seconds.",
+        retry_after=RETRY_AFTER,
+    )
 
 
 def too_large(limit: int) -> RequestTooLarge:

@@ -11,11 +11,11 @@ from typing import Final
 from flask import Response, g, request
 
 from poe_proxy.apis.base import Api, Call
-from poe_proxy.budget import Budget, OutOfBudget
+from poe_proxy.budget import Budget, OutOfBudget, TooBusy
 from poe_proxy.chat import Done, Idle, ReplyEvent, Said, Waiting
 from poe_proxy.errors import PoeProxyError, RequestTooCostly, UpstreamInterrupted
 from poe_proxy.server.admission import held
-from poe_proxy.server.bodies import read_body
+from poe_proxy.server.bodies import read_body, too_busy
 from poe_proxy.server.client_socket import ClientGone, ClientSocket
 from poe_proxy.server.failures import internal_error
 from poe_proxy.server.services import services
@@ -42,7 +42,7 @@ def deliver(api: Api) -> Response:
     """
     g.api = api
     client = ClientSocket(request.environ)
-    budget = Budget(services().max_work)
+    budget = Budget(services().max_work, max_reply=services().max_reply)
     services().admission.answers.begin(held(request.environ))
     call = _read(api, read_body(client, services().max_body, budget), budget)
     g.model = call.chat.model
@@ -66,6 +66,8 @@ def _read(api: Api, body: bytes | bytearray, budget: Budget) -> Call:
     try:
         with budget.work("reading a request", size=len(body)):
             return api.call(body, budget)
+    except TooBusy:
+        raise too_busy() from None
     except OutOfBudget:
         raise RequestTooCostly(
             "It takes too long to read the body: it holds too much.", param="body"

@@ -9,7 +9,7 @@ from typing import Any
 from flask import current_app
 
 from poe_proxy.apis.base import Api
-from poe_proxy.budget import SECONDS
+from poe_proxy.budget import CHARACTERS, SECONDS
 from poe_proxy.gateway import Gateway
 from poe_proxy.pool.balances import Balance
 from poe_proxy.server.admission import Admission
@@ -32,6 +32,8 @@ class Services:
     max_body: int
     #: Seconds of computing for one request.
     max_work: float = SECONDS
+    #: The most characters of one reply.
+    max_reply: int = CHARACTERS
     #: What all requests together may hold.
     admission: Admission = field(default_factory=Admission)
     #: The APIs by the names of their views; `chat_completions` is used for all other routes.

@@ -12,7 +12,17 @@ from contextlib import closing
 from typing import Final, Protocol, TypeAlias
 
 from poe_proxy.budget import Budget, OutOfBudget
-from poe_proxy.chat import ChatRequest, Done, Idle, Reasoning, Replaced, ReplyEvent, Text
+from poe_proxy.chat import (
+    ChatRequest,
+    Done,
+    Idle,
+    Reasoning,
+    Replaced,
+    ReplyEvent,
+    Text,
+    ToolCallPart,
+)
+from poe_proxy.errors import ReplyTooLarge
 
 #: Asks a bot, and yields what it replies.
 Ask: TypeAlias = Callable[[ChatRequest], Generator[ReplyEvent, None, None]]
@@ -23,6 +33,31 @@ SLICE: Final = 4096
 #: A text of so few characters is not counted: what its stages compute is about what it costs to
 #: receive and to send it, and an honest answer may come in a hundred thousand of them.
 SMALL: Final = 100
+
+
+class Size:
+    """How large a reply is so far: stages and answers hold much of it."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._text = self._besides = 0
+
+    def add(self, event: ReplyEvent) -> None:
+        """Count *event*; raises `ReplyTooLarge`."""
+        match event:
+            case Text(text):
+                self._text += len(text)
+            case Replaced(text):
+                self._text = len(text)
+            case Reasoning(text):
+                self._besides += len(text)
+            case ToolCallPart():
+                self._besides += len(event.arguments)
+        if self._text + self._besides > self._most:
+            raise ReplyTooLarge(
+                f"The reply is longer than {self._most / 1_000_000:g} million characters "
+                "(MAX_REPLY_MB)."
+            )
 
 
 class Stage(Protocol):
@@ -61,7 +96,7 @@ def run(
     turn at each event. *events* is closed at the end, whatever ends it: if a stage ended the reply
     early, that stops the bot.
 
-    What the stages compute counts towards the *budget*. Once that is spent, the rest of the reply
+    Raises `ReplyTooLarge`. What the stages compute counts towards the *budget*. Once that is spent, the rest of the reply
     passes as it comes, and `Budget.unchecked` names what was asked for and not done.
     """
     row = _Row(stages, budget)
@@ -85,6 +120,7 @@ class _Row:
     def __init__(self, stages: Sequence[Stage], budget: Budget) -> None:
         self._stages = stages
         self._budget = budget
+        self._size = Size(budget.max_reply)
         self._has_given_up = False
 
     def feed(self, event: ReplyEvent) -> Sequence[ReplyEvent]:
@@ -92,6 +128,7 @@ class _Row:
 
         Others have their turns while a long text is read.
         """
+        self._size.add(event)
         if self._has_given_up or not _is_costly(event):
             return self._through((event,))
         made: list[ReplyEvent] = []

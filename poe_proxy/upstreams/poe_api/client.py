@@ -169,6 +169,7 @@ class PoeApi:
     def _ask(self, body: bytes, turn: Permit, budget: Budget) -> Generator[ReplyEvent, None, None]:
         """Yield the events of one transfer, with `Idle` in between."""
         transfer = self._wire.send("POST", "/v1/chat/completions", self._headers(), body)
+        del body  # it may have many megabytes, and the reply may take long
         answer = _AnswerReader(budget)
         has_arrived = False
         # When something came, when the bot said something, and when something was yielded.

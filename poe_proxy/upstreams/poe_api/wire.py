@@ -123,6 +123,7 @@ class Wire:
                     proxies=self._proxies,
                 ) as answer,
             ):
+                request.body = None  # the same: it has been sent
                 transfer.read(answer)
         except Exception as caught:  # whatever it is: the caller waits for an end or a failure
             failure = caught
