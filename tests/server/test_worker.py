@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 from collections.abc import Callable
 from contextlib import suppress
 from io import BytesIO
@@ -10,6 +11,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from gunicorn.config import Config
+from gunicorn.http import get_parser
 from gunicorn.workers.base_async import AsyncWorker
 
 from poe_proxy import flight, logs
@@ -17,7 +20,7 @@ from poe_proxy.server import connection
 from poe_proxy.server.connection import Connection, HeadTooLarge
 from poe_proxy.server.worker import Guarded
 
-from .connections import Request
+from .connections import Request, pair
 
 
 class Played:
@@ -198,3 +201,33 @@ def test_a_head_that_is_too_long_is_a_431() -> None:
 
         assert theirs.recv(100).startswith(b"HTTP/1.1 431 Request Header Fields Too Large\r\n")
     assert [ZeroDivisionError] == [type(one) for one in worker.errors]
+
+
+def test_a_connection_by_tls_is_left_to_gunicorn() -> None:
+    """Nginx speaks TLS for us. If gunicorn was given a certificate all the same, it serves."""
+    met: list[Any] = []
+    ours, theirs = socket.socketpair()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    with (
+        theirs,
+        context.wrap_socket(ours, server_side=True, do_handshake_on_connect=False) as client,
+    ):
+        worker = Worker(10, lambda worker, client: met.append(client))
+        worker.answer = lambda: met.append("answered")
+        worker.handle(None, client, "")
+        worker.handle_request(None, Read(), client, "")
+
+    assert [client, "answered"] == met
+
+
+def test_gunicorn_s_request_has_what_is_used_of_it() -> None:
+    """Whether it would ask for the body, and what it has read beyond the request."""
+    with pair() as (ours, theirs):
+        theirs.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n\r\nGET /")
+        read = next(get_parser(Config(), ours, ("127.0.0.1", 1)))
+
+        assert read._expected_100_continue
+        assert b"GET /" == read.unreader.buf.getvalue()
+        ours.begin(read)
+        ours.close_after_answer()
+        assert read.should_close()
