@@ -58,8 +58,8 @@ class Gateway:
         *client* names the client, and *streams* says whether it gets the reply as it arrives:
         its place in line depends on both. Closing the generator hangs up and gives the token back.
 
-        Raises `BotNotFound`, `NoTokenFree`, `NoTokenLeft`, `ReplyTooLarge`, or the `UpstreamError` that a token
-        met.
+        Raises `BotNotFound`, `NoTokenFree`, `NoTokenLeft`, or the `UpstreamError` that a token met,
+        `ReplyTooLarge` among them.
         """
         bot, kinds = self._route(chat)
         tries = _Tries(

@@ -96,8 +96,10 @@ def run(
     turn at each event. *events* is closed at the end, whatever ends it: if a stage ended the reply
     early, that stops the bot.
 
-    Raises `ReplyTooLarge`. What the stages compute counts towards the *budget*. Once that is spent, the rest of the reply
+    What the stages compute counts towards the *budget*. Once that is spent, the rest of the reply
     passes as it comes, and `Budget.unchecked` names what was asked for and not done.
+
+    Raises `ReplyTooLarge`.
     """
     row = _Row(stages, budget)
     with closing(events):
