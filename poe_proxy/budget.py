@@ -28,9 +28,9 @@ SECONDS: Final = 0.5
 #: Characters of one reply, unless the settings say otherwise.
 CHARACTERS: Final = 10_000_000
 #: Seconds of computing after which the others get their turn.
-TURN: Final = 0.01
+TURN: Final = 0.005
 #: Seconds that a request may compute before it has to go into the lane.
-FREE: Final = 0.005
+FREE: Final = 0.002
 #: Bytes of a body from which on reading it takes longer than that.
 LONG: Final = 1_000_000
 #: Seconds that a request waits for one turn in the lane.

@@ -33,6 +33,9 @@ from poe_proxy.net.connections import KEEP_IDLE, Adapter, Connection, used_by
 CONNECT: Final = 10.0
 
 _READ_AT_ONCE: Final = 65536
+#: Pieces after which others have their turn, and the seconds of the pause for that.
+_IN_A_ROW: Final = 64
+_PAUSE: Final = 0.0001
 #: Bytes that may wait in the queue. A client that reads slowly slows the bot down, and does not
 #: fill our memory.
 _MAX_AHEAD: Final = 500_000
@@ -220,9 +223,14 @@ class Transfer:
         self._has_head = True
         self._received.put(Head(answer.status_code, answer.headers))
         # The only call that is prompt for every framing of the body.
+        pieces = 0
         while data := answer.raw.read1(_READ_AT_ONCE, decode_content=True):
             self._queued += len(data)
             self._received.put(data)
+            pieces += 1
+            if pieces % _IN_A_ROW == 0:
+                # While more is there already, reading it does not wait: others would have no turn.
+                time.sleep(_PAUSE)
             while self._is_too_far_ahead():
                 self._room = threading.Event()
                 # Checked again: something may have been taken before there was an event to set.
