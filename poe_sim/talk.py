@@ -20,11 +20,13 @@ QUOTED_THOUGHT = "> The question is read once more.\n> The answer is weighed.\n\
 
 _QUOTE_LIMIT = 160
 _COUNT_LIMIT = 200
+#: Characters of a text that are looked at word by word.
+_LONG = 100_000
 
 
 def answer(prompt: str, bot: str) -> str:
     """Return what *bot* says to *prompt*: the same text for the same question, every time."""
-    question = _question(prompt)
+    question = _question(prompt)[:_LONG]
     if _CJK.search(question):
         return _chinese(question, bot)
     for pattern, reply in _SKILLS:
@@ -34,7 +36,12 @@ def answer(prompt: str, bot: str) -> str:
 
 
 def pieces(text: str) -> list[str]:
-    """Cut *text* into token-like pieces that join back to exactly *text*."""
+    """Cut *text* into token-like pieces that join back to exactly *text*.
+
+    A very long one is cut into larger pieces: for a second nobody else would be answered.
+    """
+    if len(text) > _LONG:
+        return cut_by_size(text, 1000)
     return _PIECE.findall(text)
 
 
