@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import json
 import os
 import re
@@ -373,6 +374,19 @@ def test_every_error_is_described() -> None:
 
     assert ("502", "upstream_error", "tool_call_invalid") in raised
     assert raised == {row for row in described if row[0].isdigit()}
+
+
+def test_the_limits_are_those_of_the_code() -> None:
+    """Each figure in docs/limits.md that names a constant is the value of that constant."""
+    told, held = {}, {}
+    for row in rows("docs/limits.md"):
+        if len(row) == 3 and re.fullmatch(r"`[a-z_.]+\.[A-Z_]+`", row[2]):
+            module, _, name = code(row[2]).rpartition(".")
+            told[code(row[2])] = float(row[1].replace(",", ""))
+            held[code(row[2])] = getattr(importlib.import_module(f"poe_proxy.{module}"), name)
+
+    assert len(told) > 20
+    assert held == told
 
 
 def test_the_texts_of_simulated_roles_are_exact() -> None:
