@@ -39,6 +39,7 @@ from poe_proxy.errors import (
     PoeProxyError,
     PromptRefused,
     PromptTooLong,
+    ReplyTooLarge,
     TokenExhausted,
     TokenHeldBack,
     TokenLimited,
@@ -72,7 +73,7 @@ MOVES = OWN + COUNTED
 MOVES_TO_ANOTHER_KIND = (UpstreamChanged, UpstreamRefused, BotNotFound, BotLimited, PartRefused)
 ASKS_ONCE_MORE = (BotFailedEarly,)
 STAYS = (UpstreamUncertain, UpstreamInterrupted, UpstreamTimeout, UpstreamProtocolError,
-         AnswerUnusable, BotFailed, PromptTooLong, PromptRefused, ParameterRefused,
+         AnswerUnusable, BotFailed, PromptTooLong, ReplyTooLarge, PromptRefused, ParameterRefused,
          ToolsRefused)  # fmt: skip
 
 

@@ -105,6 +105,8 @@ class Connection(_Urllib3Connection):
         self._is_cut = False
         #: What it is cut by until it is connected.
         self._handle: Handle | None = None
+        #: The same afterwards: an answer that ends with the connection takes `sock` along.
+        self._connected: Any = None
         self._lock = threading.Lock()
 
     @property
@@ -119,6 +121,7 @@ class Connection(_Urllib3Connection):
             super().connect()
         finally:
             with self._lock:
+                self._connected = self.sock
                 handle, self._handle = self._handle, None
             if handle is not None:
                 handle.close()
@@ -159,9 +162,9 @@ class Connection(_Urllib3Connection):
             if self._handle is not None:
                 self._is_cut = True
                 self._handle.cut(reset=True)
-            elif self.sock is not None:
+            elif self._connected is not None:
                 self._is_cut = True
-                cut(self.sock, reset=True)
+                cut(self._connected, reset=True)
 
     def _note_user(self) -> None:
         with self._lock:

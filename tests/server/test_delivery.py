@@ -102,6 +102,20 @@ def test_a_body_that_takes_too_long_to_read_is_refused() -> None:
 
 
 @pytest.mark.parametrize("stream", [False, True])
+def test_a_reply_that_is_too_large_breaks_off(stream: bool) -> None:
+    """The bot is stopped, and the failure says which setting is the limit."""
+    site = Site(*[Text("x" * 400)] * 4, max_reply=1000)
+    answer = site.ask(stream=stream)
+
+    said = lines(answer)[-1] if stream else answer.get_data(as_text=True)
+    assert (200 if stream else 502) == answer.status_code
+    assert '"code":"reply_too_large"' in said
+    assert "MAX_REPLY_MB" in said
+    assert (0, 1) == (site.upstream.open, site.upstream.hung_up)
+    assert site.is_all_free()
+
+
+@pytest.mark.parametrize("stream", [False, True])
 def test_the_line_knows_the_client_and_whether_it_streams(
     stream: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:

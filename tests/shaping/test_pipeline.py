@@ -8,9 +8,19 @@ from itertools import repeat
 import pytest
 
 from poe_proxy.budget import Budget, OutOfBudget
-from poe_proxy.chat import Done, Idle, Reasoning, Replaced, ReplyEvent, Text, Usage, Waiting
-from poe_proxy.errors import UpstreamTimeout
-from poe_proxy.shaping.pipeline import SLICE, SMALL, Stage, let_end, run
+from poe_proxy.chat import (
+    Done,
+    Idle,
+    Reasoning,
+    Replaced,
+    ReplyEvent,
+    Text,
+    ToolCallPart,
+    Usage,
+    Waiting,
+)
+from poe_proxy.errors import ReplyTooLarge, UpstreamTimeout
+from poe_proxy.shaping.pipeline import SLICE, SMALL, Size, Stage, let_end, run
 from poe_proxy.shaping.reasoning import ReasoningParser
 from poe_proxy.shaping.truncation import Length, StopWords
 
@@ -261,7 +271,7 @@ def test_wherever_the_budget_ends_nothing_is_lost(
 ) -> None:
     """The rest passes as it comes, nothing comes twice, and what was not done is named."""
     outcomes = []
-    for milliseconds in range(60):
+    for milliseconds in range(200):
         budget = affording(milliseconds / 1000)
         events = [Text("draft\n"), kind(LONG), *pieces(LONG, 900), Done()]
         left = list(run(stream(events), STAGES[field](), budget=budget))
@@ -307,3 +317,27 @@ def test_an_event_that_is_no_text_is_fed_again_after_a_stage_gave_up() -> None:
         run(stream([Text("a"), Done()]), Costly(compute), budget=budget)
     )
     assert ["it"] == budget.unchecked
+
+
+# ---- how large a reply may be
+
+
+def test_all_that_a_reply_says_counts() -> None:
+    """Text, thoughts and arguments together; a text that replaces another counts in its place."""
+    size = Size(10)
+    for event in (Text("abcd"), Text("ef"), Replaced("ab"), Reasoning("cd"), Text("ef"), Idle()):
+        size.add(event)
+    size.add(ToolCallPart(0, "id", "f", "1234"))
+
+    with pytest.raises(ReplyTooLarge, match="MAX_REPLY_MB"):
+        size.add(Text("g"))
+
+
+def test_what_is_held_back_is_bounded_too() -> None:
+    """A reply of which nothing is passed on yet ends as soon as it is too large, and its bot is
+    stopped."""
+    upstream = FakeUpstream([Text("abc")] * 5)
+
+    with pytest.raises(ReplyTooLarge):
+        list(run(upstream.reply(ask(), "bot"), Held(), budget=Budget(max_reply=10)))
+    assert (0, 1) == (upstream.open, upstream.hung_up)

@@ -88,7 +88,7 @@ class Stream:
         return self._reader.end(self._reason)
 
 
-def whole_answer(content: bytes, budget: Budget) -> list[ReplyEvent]:
+def whole_answer(content: bytes | bytearray, budget: Budget) -> list[ReplyEvent]:
     """Return the events in the body of an unstreamed answer (§3.5), computed within *budget*.
 
     Raises the `UpstreamError` that it reports.

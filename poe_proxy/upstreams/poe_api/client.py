@@ -50,7 +50,7 @@ _VERY_END: Final = 0.2
 #: The most bytes of a refusal, of an answer, one event of it, and of a small answer; and the
 #: seconds that a refusal may take from its head on.
 _MAX_ERROR: Final = 100_000
-_MAX_ANSWER: Final = 32_000_000
+_MAX_ANSWER: Final = 20_000_000
 _MAX_ASIDE: Final = 16_000_000
 _REFUSAL: Final = 15.0
 
@@ -313,7 +313,7 @@ class _AnswerReader:
             if isinstance(received, Head) and _is_stream(received):
                 self._stream = answers.Stream(self._budget)
             elif isinstance(received, End):
-                yield from answers.whole_answer(bytes(self._body.body), self._budget)
+                yield from answers.whole_answer(self._body.body, self._budget)
         elif isinstance(received, bytes):
             for data in self._decoded(received):
                 yield from stream.feed(data)
