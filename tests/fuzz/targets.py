@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import orjson
 from requests.structures import CaseInsensitiveDict
@@ -23,6 +23,7 @@ from poe_proxy.chat import (
     Reasoning,
     Replaced,
     ReplyEvent,
+    Said,
     Text,
     ToolCallPart,
 )
@@ -91,12 +92,13 @@ def _dressed(
     call = _API.call(body, Budget())
     able = rng.random() < 0.4
     events = stages.reply(ask, call.chat, tools=able, length=able)
+    said = cast("Iterable[Said]", events)  # `Waiting` comes from the gateway only
     try:
         if call.streams:
-            for _ in call.frames(events):  # type: ignore[arg-type]  # no `Waiting` comes
+            for _ in call.frames(said):
                 pass
         else:
-            call.body(events)  # type: ignore[arg-type]
+            call.body(said)
     except PoeProxyError as failure:
         call.failed(failure)
         raise

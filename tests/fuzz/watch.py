@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import Any, Final
+from unittest.mock import patch
 
 from poe_proxy.budget import Budget
 
@@ -123,7 +124,7 @@ def measure(
 @contextlib.contextmanager
 def _turns(turn: Callable[[], None]) -> Iterator[None]:
     """Call *turn* whenever the product gives the others their turn; nobody really sleeps."""
-    real_sleep, real_aside = time.sleep, Budget.aside
+    real_aside = Budget.aside
 
     def sleep(seconds: float) -> None:
         turn()
@@ -135,11 +136,8 @@ def _turns(turn: Callable[[], None]) -> Iterator[None]:
             yield
             turn()
 
-    time.sleep, Budget.aside = sleep, aside  # type: ignore[method-assign]  # put back below
-    try:
+    with patch.object(time, "sleep", sleep), patch.object(Budget, "aside", aside):
         yield
-    finally:
-        time.sleep, Budget.aside = real_sleep, real_aside  # type: ignore[method-assign]
 
 
 @contextlib.contextmanager
