@@ -81,6 +81,22 @@ class PoeProxyError(Exception):
         self.retry_after = retry_after
 
 
+def let_go(failure: BaseException) -> None:
+    """Let go of the frames that *failure* came through, and those of what led to it.
+
+    To be called when nobody wants to know any more where it came from. A frame holds its request,
+    and where it holds the failure too, both would stay until the garbage collector finds them.
+    """
+    left: list[BaseException | None] = [failure]
+    seen: set[int] = set()
+    while left:
+        one = left.pop()
+        if one is not None and id(one) not in seen:
+            seen.add(id(one))
+            one.__traceback__ = None
+            left += (one.__cause__, one.__context__)
+
+
 class InvalidRequest(PoeProxyError):
     """The client sent something that cannot be answered; `param` names the field."""
 

@@ -13,6 +13,7 @@ from poe_proxy.errors import (
     NoTokenFree,
     NoTokenLeft,
     UpstreamError,
+    let_go,
 )
 from poe_proxy.models import Models
 from poe_proxy.pool.rotator import Lease, Token, TokenRotator
@@ -105,6 +106,7 @@ class Gateway:
                     raise tries.verdict(failure) from None
                 if not tries.go_on(token, failure, self.tokens.now()):
                     raise
+                let_go(failure)  # the tries know it, and it knows them
                 how = "asking once more" if failure.once_more else "trying another token"
                 log.info("%s: %s; %s", token.label, failure.code, how)
 

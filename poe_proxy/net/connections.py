@@ -149,8 +149,10 @@ class Connection(_Urllib3Connection):
         super().request(*args, **options)
 
     def is_idle(self) -> None:
-        """Note that it lies idle from now on."""
+        """Note that it lies idle from now on, and that nobody uses it."""
         self._idle_since = time.monotonic()
+        with self._lock:
+            self._user = None
 
     def cut(self, user: User) -> None:
         """Cut the connection, if *user* still uses it."""

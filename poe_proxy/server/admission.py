@@ -6,7 +6,6 @@ its answer is closed, however it ended: `held` is emptied then.
 
 from __future__ import annotations
 
-import gc
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
@@ -64,14 +63,9 @@ class Share:
         self._bodies.total += size
 
     def give_back(self) -> None:
-        """Count nothing for this body any more, and let its memory go."""
-        was_large = self.size > SMALL
+        """Count nothing for this body any more."""
         self._bodies.total -= self.size
         self.size = 0
-        if was_large:
-            # Exchanges and their threads know each other, so they would lie around until so many
-            # small objects are new that Python looks for such circles: for minutes, perhaps.
-            gc.collect()
 
 
 class Answers:

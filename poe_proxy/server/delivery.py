@@ -13,7 +13,7 @@ from flask import Response, g, request
 from poe_proxy.apis.base import Api, Call
 from poe_proxy.budget import Budget, OutOfBudget, TooBusy
 from poe_proxy.chat import Done, Idle, ReplyEvent, Said, Waiting
-from poe_proxy.errors import PoeProxyError, RequestTooCostly, UpstreamInterrupted
+from poe_proxy.errors import PoeProxyError, RequestTooCostly, UpstreamInterrupted, let_go
 from poe_proxy.server.admission import held
 from poe_proxy.server.bodies import read_body, too_busy
 from poe_proxy.server.client_socket import ClientGone, ClientSocket
@@ -116,6 +116,7 @@ def answer(
         if not has_begun:
             raise failure from None
         log.info("broke off: %s", failure.code)
+        let_go(failure)
         yield call.failed(failure)
         if not isinstance(error, Exception):
             raise

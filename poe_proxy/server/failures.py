@@ -17,6 +17,7 @@ from poe_proxy.errors import (
     MethodNotAllowed,
     PoeProxyError,
     RouteNotFound,
+    let_go,
 )
 from poe_proxy.server.bodies import too_large
 from poe_proxy.server.services import services
@@ -39,6 +40,7 @@ def spoken_api() -> Api:
 def error_response(failure: PoeProxyError) -> Response:
     """Return *failure* in the API's own form, with its status."""
     g.failure_code = failure.code
+    let_go(failure)
     body = spoken_api().failure(failure)
     response = Response(body, failure.status, content_type="application/json")
     may_retry = failure.client_may_retry

@@ -25,6 +25,7 @@ from poe_proxy.errors import (
     UpstreamTimeout,
     UpstreamUncertain,
     UpstreamUnreachable,
+    let_go,
 )
 from poe_proxy.net import troubles
 from poe_proxy.net.connections import KEEP_IDLE, Adapter, Connection, used_by
@@ -113,7 +114,6 @@ class Wire:
         self._adapter.close()
 
     def _run(self, transfer: Transfer, request: requests.PreparedRequest) -> None:
-        failure: Exception | None = None
         try:
             # What is read to its end goes back to the pool; anything else is closed.
             with (
@@ -128,11 +128,13 @@ class Wire:
             ):
                 request.body = None  # the same: it has been sent
                 transfer.read(answer)
-        except Exception as caught:  # whatever it is: the caller waits for an end or a failure
-            failure = caught
-        finally:
+        except Exception as failure:  # whatever it is: the caller waits for an end or a failure
             self._under_way.discard(transfer)
-        transfer.ended(failure)
+            transfer.ended(failure)
+            let_go(failure)  # urllib3 keeps it in a frame that holds the request
+        else:
+            self._under_way.discard(transfer)
+            transfer.ended(None)
 
 
 # ---- one request and its answer
@@ -195,8 +197,9 @@ class Transfer:
 
     def cut(self) -> None:
         """Cut the connection, if there is one. The transfer fails, unless it is over."""
-        if not self._is_over and self._connection is not None:
-            self._connection.cut(self)
+        connection = self._connection
+        if not self._is_over and connection is not None:
+            connection.cut(self)
 
     # ---- for its thread
 
@@ -241,9 +244,11 @@ class Transfer:
     def ended(self, failure: Exception | None) -> None:
         """Queue the end, or what *failure* means."""
         self._is_over = True
+        # Forgotten: it knows its user, and may never be used again.
+        connection, self._connection = self._connection, None
         if failure is None:
-            if self._connection is not None:
-                self._connection.is_idle()
+            if connection is not None:
+                connection.is_idle()
             self._received.put(End())
         elif not self._is_given_up:
             self._received.put(self._meaning(failure))

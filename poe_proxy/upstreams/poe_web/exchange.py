@@ -95,7 +95,6 @@ class Exchange:
             channel,
             self._mailbox,
             permit=permit,
-            when_late=self._answered_late,
             clock=clock,
             label=label,
         )
@@ -124,7 +123,7 @@ class Exchange:
             raise UpstreamUnreachable("Poe's websocket broke before the message was sent.")
         clock, turn = self._clock, self._turn
         heard = clock()
-        self._sending.start()
+        self._sending.start(when_late=self._answered_late)
         while True:
             is_silent = True
             for notice in self._mailbox.wait(self._until_due()):

@@ -31,6 +31,7 @@ from poe_proxy.errors import (
     UpstreamError,
     UpstreamUncertain,
     UpstreamUnreachable,
+    let_go,
 )
 from poe_proxy.upstreams.base import TICK, Permit
 from poe_proxy.upstreams.poe_web import graphql
@@ -242,11 +243,9 @@ class Sending:
         mailbox: Mailbox,
         *,
         permit: Permit,
-        when_late: Callable[[Outcome], None],
         clock: Callable[[], float],
         label: str,
     ) -> None:
-        """*when_late* is called with the outcome if the reader hung up before it was here."""
         self.progress = Progress()
         #: When the message last went out; inf while it waits until it may: that silence is not
         #: the bot's.
@@ -256,17 +255,22 @@ class Sending:
         self._channel = channel
         self._mailbox = mailbox
         self._permit = permit
-        self._when_late = when_late
         self._clock = clock
         self._label = label
         #: Which of the channels the message last named.
         self._generation = 0
 
-    def start(self) -> None:
-        """Send, in a thread of its own. The mailbox wakes its reader when the answer is here."""
-        threading.Thread(target=self._run, name=f"{self._label} sending", daemon=True).start()
+    def start(self, *, when_late: Callable[[Outcome], None] = lambda _: None) -> None:
+        """Send, in a thread of its own. The mailbox wakes its reader when the answer is here.
 
-    def _run(self) -> None:
+        *when_late* is called with the outcome if the reader hung up before it was here. Only the
+        thread keeps it: whoever waits for the answer has the sending, and is freed with it.
+        """
+        threading.Thread(
+            target=self._run, args=(when_late,), name=f"{self._label} sending", daemon=True
+        ).start()
+
+    def _run(self, when_late: Callable[[Outcome], None]) -> None:
         try:
             answered = self._ask()
         except Exception:
@@ -282,7 +286,7 @@ class Sending:
         if self.progress.answer(answered):
             self._mailbox.wake()
         elif self.progress.was_sent:
-            self._when_late(answered.outcome)
+            when_late(answered.outcome)
 
     def _ask(self) -> Answered:
         try:
@@ -293,6 +297,7 @@ class Sending:
             # Without a permit or a connection nothing was sent. Any other failure leaves a
             # doubt (§25).
             is_certain = not self.progress.was_sent or isinstance(failure, UpstreamUnreachable)
+            let_go(failure)  # it will be in `progress`, and its frames hold that
             return Answered(failure, is_certain=is_certain)
         status = edge.get("status") or "success"
         if status == "success":

@@ -17,6 +17,7 @@ from poe_proxy.errors import (
     UpstreamTimeout,
     UpstreamUncertain,
     UpstreamUnreachable,
+    let_go,
 )
 from poe_proxy.net import troubles
 from poe_proxy.net.background import Background
@@ -108,7 +109,7 @@ class Transport:
                         raise UpstreamUnreachable("The proxy wants another login (407).")
                     when_answered()
                     content = _read_body(response, at_most)
-                    request.is_over()
+                    request.is_complete()
                     return Response(
                         response.status_code,
                         response.headers,
@@ -116,7 +117,10 @@ class Transport:
                         {one.name: one.value for one in response.cookies if one.value},
                     )
             except requests.RequestException as failure:
+                let_go(failure)  # urllib3 keeps it in a frame that holds the request
                 raise request.meaning(failure) from None
+            finally:
+                request.is_over()
 
         # In a thread of its own: no limit of requests is one for a name that is looked up, or for
         # an answer that drips.
@@ -158,16 +162,20 @@ class _Request:
             raise _GivenUp
         self._is_sent = True
 
-    def is_over(self) -> None:
+    def is_complete(self) -> None:
         """Note that the answer is complete: its connection lies idle."""
         if self._connection is not None:
             self._connection.is_idle()
 
+    def is_over(self) -> None:
+        """Forget the connection: it knows its user, and may never be used again."""
+        self._connection = None
+
     def give_up(self) -> None:
         """Cut the connection, and send nothing more."""
         self._is_given_up = True
-        if self._connection is not None:
-            self._connection.cut(self)
+        if connection := self._connection:
+            connection.cut(self)
 
     def too_late(self) -> UpstreamError:
         """Return what it means that the time is over."""

@@ -368,9 +368,9 @@ def test_a_connection_is_cut_only_by_the_transfer_that_uses_it() -> None:
         wire = to(server)
         first = post(wire)
         received(first)
-        first._is_over = False  # that moment
         second = post(wire, b"wait")
         until(lambda: second._is_sent)
+        first._is_over, first._connection = False, second._connection  # that moment
         first.close()
         gate.set()
         assert End() == received(second)[-1]
@@ -382,12 +382,19 @@ def test_a_connection_that_was_cut_in_the_pool_is_opened_anew(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Even if it was looked at just before it was cut, and seemed well."""
+    really_ended, gone = Transfer.ended, threading.Event()
+
+    def given_up_just_before(self: Transfer, failure: Exception | None) -> None:
+        self.close()
+        really_ended(self, failure)
+        gone.set()
+
     with Server(echo) as server:
         wire = to(server)
-        first = post(wire)
-        received(first)
-        first._is_over = False
-        first.close()
+        with monkeypatch.context() as patched:
+            patched.setattr(Transfer, "ended", given_up_just_before)
+            post(wire)
+            assert gone.wait(LONG)
         monkeypatch.setattr(connections.Connection, "is_connected", property(lambda self: True))
         assert End() == received(post(wire))[-1]
         assert 2 == server.visits

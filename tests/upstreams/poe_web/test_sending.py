@@ -147,7 +147,6 @@ def sending(
     *,
     channel: FakeChannel | None = None,
     mailbox: Mailbox | None = None,
-    when_late: Callable[[Outcome], None] = lambda _: None,
     is_proven: bool = True,
     permit: Permit = at_once,
 ) -> Sending:
@@ -157,7 +156,6 @@ def sending(
         channel or FakeChannel(),
         mailbox or Mailbox("nonce", "chat nonce"),
         permit=permit,
-        when_late=when_late,
         clock=lambda: NOW,
         label="test",
     )
@@ -255,8 +253,8 @@ class Repeating(FakeSession):
 def test_a_message_is_repeated_only_while_it_is_wanted_and_nowhere(state: str) -> None:
     """Neither once the websocket has shown it, nor behind a reader that hung up."""
     session, mailbox, outcomes = Repeating(), Mailbox("nonce", "chat nonce"), Queue[Outcome]()
-    one = sending(session, mailbox=mailbox, when_late=outcomes.put)
-    one.start()
+    one = sending(session, mailbox=mailbox)
+    one.start(when_late=outcomes.put)
     until(lambda: session.calls)
     if state == "bound":
         mailbox.bind(5)
@@ -367,8 +365,8 @@ def test_a_repeat_without_a_permit_leaves_a_doubt() -> None:
 def test_a_reader_that_hangs_up_before_the_permit_is_not_sent_for() -> None:
     """The thread ends by itself, though the permit never comes; there is nothing to tidy up."""
     permit, session, outcomes = Gate(), FakeSession(), Queue[Outcome]()
-    one = sending(session, permit=permit, when_late=outcomes.put)
-    one.start()
+    one = sending(session, permit=permit)
+    one.start(when_late=outcomes.put)
     permit.await_asked()
 
     assert Unsent() == one.progress.abandon()
@@ -466,8 +464,8 @@ def test_an_answer_behind_a_reader_that_hung_up_is_not_lost() -> None:
         go_on.wait(60)
         return {"messageEdgeCreate": EDGE}
 
-    one = sending(FakeSession(sendMessageMutation=late), when_late=outcomes.put)
-    one.start()
+    one = sending(FakeSession(sendMessageMutation=late))
+    one.start(when_late=outcomes.put)
     until(lambda: isinstance(one.progress.state, UnderWay))
     assert UnderWay() == one.progress.abandon()
     go_on.set()
