@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from urllib.parse import unquote
+
+from .percent import decoded
 
 _DIRECTIVE = re.compile(r"(?<!\S)!([a-z][a-z0-9-]*)(?:=(\S*))?(?:\s|\Z)")
 
@@ -35,7 +36,7 @@ def parse(prompt: str) -> tuple[Mapping[str, str], str]:
 
 def spoken(value: str) -> str:
     """Return the text in the value of a word: spaces are underscores, and `%0A` is a line break."""
-    return unquote(value.replace("_", " "))
+    return decoded(value.replace("_", " ")).decode(errors="replace")
 
 
 def number(words: Mapping[str, str], name: str, default: float) -> float:

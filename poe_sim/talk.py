@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import overload
 
 _CJK = re.compile(r"[\u3400-\u9fff\uf900-\ufaff]")
 # Up to six letters or digits with the space before them, all else one by one: about the tokens
@@ -35,7 +36,7 @@ def answer(prompt: str, bot: str) -> str:
     return _reflection(question, bot)
 
 
-def pieces(text: str) -> list[str]:
+def pieces(text: str) -> Sequence[str]:
     """Cut *text* into token-like pieces that join back to exactly *text*.
 
     A very long one is cut into larger pieces: for a second nobody else would be answered.
@@ -45,12 +46,40 @@ def pieces(text: str) -> list[str]:
     return _PIECE.findall(text)
 
 
-def cut_by_size(text: str, size: int) -> list[str]:
+def cut_by_size(text: str, size: int) -> Sequence[str]:
     """Cut *text* into pieces of *size* characters."""
-    return [text[at : at + size] for at in range(0, len(text), size)]
+    return _Slices(text, size)
 
 
-def cut_by_count(text: str, count: int) -> list[str]:
+class _Slices(Sequence[str]):
+    """The pieces of a text, cut when they are wanted: there may be a million."""
+
+    def __init__(self, text: str, size: int) -> None:
+        self._text = text
+        self._starts = range(0, len(text), size)
+
+    def __len__(self) -> int:
+        return len(self._starts)
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[str]: ...
+
+    def __getitem__(self, index: int | slice) -> str | list[str]:
+        if isinstance(index, slice):
+            return [self._at(start) for start in self._starts[index]]
+        return self._at(self._starts[index])
+
+    def __iter__(self) -> Iterator[str]:
+        return map(self._at, self._starts)
+
+    def _at(self, start: int) -> str:
+        return self._text[start : start + self._starts.step]
+
+
+def cut_by_count(text: str, count: int) -> Sequence[str]:
     """Cut *text* into *count* pieces, inside words if there are fewer words than that."""
     if count == 1:
         return [text] if text else []

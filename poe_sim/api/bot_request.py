@@ -9,15 +9,17 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
-from urllib.parse import unquote_to_bytes, urlsplit
+from urllib.parse import urlsplit
 
+from ..percent import decoded
 from . import errors
 from .catalogue import Json, Model
 from .script import Script
 
 Role = Literal["system", "user", "assistant", "tool"]
 
-_DATA_URI = re.compile(r"data:([\w.+-]+/[\w.+-]+)((?:;[\w-]+=[^;,]*)*)(;base64)?,(.*)", re.DOTALL)
+_MIME_TYPE = re.compile(r"[\w.+-]+/[\w.+-]+")
+_PARAMETER = re.compile(r"[\w-]+=.*", re.DOTALL)
 # The first bytes of a picture, so that one that was damaged on its way is noticed.
 _PICTURES: Sequence[tuple[str, bytes]] = (
     ("image/png", b"\x89PNG\r\n\x1a\n"),
@@ -154,12 +156,16 @@ def last_user_text(turns: Sequence[Turn]) -> str:
 
 def from_data_uri(uri: object, field_name: str) -> tuple[str, bytes]:
     """Return type and content of a data URI. Raises `Refused` for anything else."""
-    match = _DATA_URI.fullmatch(uri) if isinstance(uri, str) else None
-    if match is None:
+    scheme, _, rest = uri.partition(":") if isinstance(uri, str) else ("", "", "")
+    head, comma, content = rest.partition(",")
+    mime, *parameters = head.split(";")
+    is_base64 = bool(parameters) and parameters[-1] == "base64"
+    if is_base64:
+        parameters.pop()
+    is_valid = scheme == "data" and comma and _MIME_TYPE.fullmatch(mime)
+    if not is_valid or not all(map(_PARAMETER.fullmatch, parameters)):
         raise errors.invalid(f"Invalid data URI in '{field_name}'.", param=field_name)
-    if match[3]:
-        return match[1], from_base64(match[4], field_name)
-    return match[1], unquote_to_bytes(match[4])
+    return mime, from_base64(content, field_name) if is_base64 else decoded(content)
 
 
 def from_base64(text: object, field_name: str) -> bytes:

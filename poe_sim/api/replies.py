@@ -11,7 +11,7 @@ import orjson
 
 from ..lines import Line
 from ..talk import QUOTED_THOUGHT, answer, long_text, pieces
-from .bot_request import Attachment, BotRequest, Tool, ToolCall, Turn
+from .bot_request import Attachment, BotRequest, ToolCall, Turn
 from .catalogue import Json
 from .schemas import instance
 from .script import STAMP
@@ -48,7 +48,7 @@ def compose(asked: BotRequest, calls: CallMaker, media_host: str, line: Line | N
     else:
         reply.text = line.text
         reply.calls = [
-            calls.make(Tool(name=call.name), asked, number, call.arguments)
+            calls.make(call.name, asked, number, call.arguments)
             for number, call in enumerate(line.calls)
         ]
     if reply.calls:

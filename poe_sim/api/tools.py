@@ -6,7 +6,7 @@ import base64
 import hashlib
 import random
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import orjson
 
@@ -34,12 +34,21 @@ def wanted_calls(asked: BotRequest, maker: CallMaker) -> list[ToolCall]:
     chosen = _chosen(asked)
     if not chosen:
         return []
-    return [maker.make(tool, asked, number) for number, tool in enumerate(chosen)]
+    # The same for each call of a tool: a bot may make ten thousand at once.
+    arguments = {name: maker.arguments(tool, asked) for name, tool in _by_name(chosen).items()}
+    return [
+        maker.make(tool.name, asked, number, arguments[tool.name])
+        for number, tool in enumerate(chosen)
+    ]
+
+
+def _by_name(tools: Iterable[Tool]) -> dict[str, Tool]:
+    return {tool.name: tool for tool in tools}
 
 
 def _chosen(asked: BotRequest) -> list[Tool]:
     script = asked.script
-    by_name = {tool.name: tool for tool in asked.tools}
+    by_name = _by_name(asked.tools)
     count = max(1, script.count("calls", 1)) if asked.parallel else 1
     if asked.forced_tool is not None:
         return [by_name[asked.forced_tool]] * count
@@ -73,16 +82,13 @@ class CallMaker:
         self._rng = rng
         self._secret = rng.randbytes(16)
 
-    def make(
-        self, tool: Tool, asked: BotRequest, number: int, arguments: str | None = None
-    ) -> ToolCall:
-        """Return a call of *tool* with *arguments*, or with some that satisfy its schema."""
-        signature = self.sign(tool.name) if asked.model.thought_signature else None
+    def make(self, name: str, asked: BotRequest, number: int, arguments: str) -> ToolCall:
+        """Return the call with this *number* of the tool *name*."""
         return ToolCall(
-            id=self._id(tool.name, asked, number),
-            name=tool.name,
-            arguments=self._arguments(tool, asked) if arguments is None else arguments,
-            signature=signature,
+            id=self._id(name, asked, number),
+            name=name,
+            arguments=arguments,
+            signature=self.sign(name) if asked.model.thought_signature else None,
         )
 
     def _id(self, name: str, asked: BotRequest, number: int) -> str:
@@ -96,7 +102,8 @@ class CallMaker:
             case _:
                 return f"call_{self._rng.randrange(10**9, 10**10)}"
 
-    def _arguments(self, tool: Tool, asked: BotRequest) -> str:
+    def arguments(self, tool: Tool, asked: BotRequest) -> str:
+        """Return arguments for *tool* that satisfy its schema, unless the prompt says others."""
         script = asked.script
         if script.has("bad-args"):
             return '{"broken": '

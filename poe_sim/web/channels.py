@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import string
+import time
 from collections import deque
 from collections.abc import Iterable
 from typing import Any
@@ -12,8 +13,10 @@ from typing import Any
 import orjson
 from aiohttp import WSMsgType, web
 
-# A websocket's client with more than this unread does not read at all.
-_UNREAD_LIMIT = 16 * 1024 * 1024
+# A websocket's client with more than this unread gets no more until it has read some of it; if it
+# reads nothing for so many seconds, it is dropped.
+_UNREAD_LIMIT = 4 * 1024 * 1024
+_UNREAD_TIME = 10.0
 # The head of a text frame that claims to be a terabyte long, and what comes of it at a time.
 _ENDLESS = b"\x81\x7f" + (10**12).to_bytes(8, "big")
 _FLOOD = b'{"min_seq":1,"messages":["' + b"x" * 65_510
@@ -135,20 +138,36 @@ class Socket:
     def __init__(self, ws: web.WebSocketResponse, transport: asyncio.Transport | None) -> None:
         self._ws = ws
         self._transport = transport
+        #: Frames are sent one after the other, also those that have waited for room.
+        self._order = asyncio.Lock()
         self.is_silent = False
 
     async def send(self, frame: bytes) -> None:
         """Send a text frame unless the socket plays dead; drop a client that does not read."""
         if self.is_silent or self._ws.closed or self._transport is None:
             return
-        if self._transport.get_write_buffer_size() > _UNREAD_LIMIT:
-            self._transport.abort()
-            return
-        try:
-            await self._ws.send_frame(frame, WSMsgType.TEXT)
-        except ConnectionError:
-            # The reading side of this socket notices it and removes the socket.
-            return
+        async with self._order:
+            if not await self._has_room(self._transport):
+                self._transport.abort()
+                return
+            try:
+                await self._ws.send_frame(frame, WSMsgType.TEXT)
+            except ConnectionError:
+                # The reading side of this socket notices it and removes the socket.
+                return
+
+    async def _has_room(self, transport: asyncio.Transport) -> bool:
+        """Wait while much is unread; return False if nothing of it is read, or nothing can be."""
+        unread, since = transport.get_write_buffer_size(), time.monotonic()
+        while unread > _UNREAD_LIMIT and not transport.is_closing():
+            await asyncio.sleep(0.01)
+            left = transport.get_write_buffer_size()
+            if left < unread:
+                since = time.monotonic()
+            elif time.monotonic() - since > _UNREAD_TIME:
+                return False
+            unread = left
+        return not transport.is_closing()
 
     async def flood(self, megabytes: float) -> None:
         """Begin a frame without an end, and send so much of it, as fast as the client reads."""

@@ -17,8 +17,10 @@ from ..talk import (
 )
 from .bots import Bot
 
-# Each frame repeats the whole text, so a long one comes in no more pieces than this by default.
+# Each frame repeats the whole text, so by default a long one comes in no more pieces than this, and
+# all of its frames together have no more characters than this.
 _CHUNKS_AT_MOST = 200
+_SHOWN_AT_MOST = 20_000_000
 
 # Statuses of a refused send, web protocol sheet §17.3, with a text for the user.
 STATUS_TEXTS: Mapping[str, str] = {
@@ -196,12 +198,13 @@ def _text(words: Mapping[str, str], prompt: str, bot: Bot, files: Sequence[str])
     return said
 
 
-def _cut(words: Mapping[str, str], text: str) -> list[str]:
+def _cut(words: Mapping[str, str], text: str) -> Sequence[str]:
     if "size" in words:
         return cut_by_size(text, max(1, int(number(words, "size", 20))))
     if "chunks" in words:
         return cut_by_count(text, max(1, int(number(words, "chunks", 1))))
-    return join_by_count(pieces(text), _CHUNKS_AT_MOST)
+    few = max(1, _SHOWN_AT_MOST // max(1, len(text)))
+    return join_by_count(pieces(text), min(few, _CHUNKS_AT_MOST))
 
 
 def _growing(words: Mapping[str, str], text: str, delay: float, before: str = "") -> list[Step]:
@@ -234,8 +237,9 @@ def _steps(words: Mapping[str, str], text: str, bot: Bot, delay: float) -> list[
     if "quoted-thinking" in words:
         before = f"*Thinking...*\n\n{QUOTED_THOUGHT}"
         steps += _growing(words, before, delay)
-    for _ in range(int(number(words, "redraft", 10)) if "redraft" in words else 0):
-        steps += [Show(f"{before}{text.upper()}…"), Show(f"{before}{text.lower()}…")]
+    if "redraft" in words:
+        drafts = [Show(f"{before}{text.upper()}…"), Show(f"{before}{text.lower()}…")]
+        steps += drafts * int(number(words, "redraft", 10))
     growing = _growing(words, text, delay, before)
     if "rewrite" in words and growing:
         # Half of it is shown as a draft with other words, and then replaced.

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import asyncio
 import json
+from typing import Any, cast
 
 import pytest
 import requests
 import websocket
 
 from poe_sim.app import Running
+from poe_sim.web import channels
 
 from ..fakes import until
 from .browser import AGENT, Browser
@@ -238,3 +241,59 @@ def test_a_frame_without_an_end(browser: Browser) -> None:
 
     head = got[got.index(b"\x81\x7f") :]
     assert 10**12 == int.from_bytes(head[2:10], "big")
+
+
+class Line:
+    """A connection whose client takes *taken* bytes a look, of all that is sent to it."""
+
+    closed = False
+
+    def __init__(self, taken: int) -> None:
+        self._taken = taken
+        self._unread = 0
+        self.sent: list[bytes] = []
+        self.is_cut = False
+
+    async def send_frame(self, frame: bytes, kind: object) -> None:
+        self._unread += len(frame)
+        self.sent.append(frame)
+
+    def get_write_buffer_size(self) -> int:
+        self._unread = max(0, self._unread - self._taken)
+        return self._unread
+
+    def is_closing(self) -> bool:
+        return self.is_cut
+
+    def abort(self) -> None:
+        self.is_cut = True
+
+
+def send_much(line: Line) -> None:
+    """Send nine frames of a megabyte, all at a time."""
+    frames = [bytes([number]) * 1_000_000 for number in range(9)]
+
+    async def send() -> None:
+        socket = channels.Socket(cast("Any", line), cast("Any", line))
+        await asyncio.gather(*map(socket.send, frames))
+
+    asyncio.run(send())
+
+
+def test_a_slow_reader_gets_all_in_order() -> None:
+    """What is not read yet holds up what comes behind it."""
+    line = Line(taken=100_000)
+    send_much(line)
+
+    assert list(range(9)) == [frame[0] for frame in line.sent]
+    assert not line.is_cut
+
+
+def test_a_client_that_reads_nothing_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a while, with no more unread than there may be."""
+    monkeypatch.setattr(channels, "_UNREAD_TIME", 0.0)
+    line = Line(taken=0)
+    send_much(line)
+
+    assert line.is_cut
+    assert len(line.sent) < 6
