@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final, TypeAlias
 
 #: Bytes that are sent at a time.
@@ -65,6 +66,16 @@ def spoken(words: str, *text: Bit, model: str = "by-key", **fields: Any) -> Body
 def many(name: str, one: str, times: int) -> tuple[Bit, ...]:
     """Return a field of that *name*: a list that holds *one* so many *times*."""
     return (f'"{name}":[', (f"{one},", times - 1), one, "]")
+
+
+@cache
+def numbered(form: bytes, times: int) -> bytes:
+    """Return *form* so many *times*, with a number each time.
+
+    It is made once: the clients of a run share a process, and would begin all at once if one of
+    them held up the others for seconds.
+    """
+    return b"".join(form % number for number in range(times))
 
 
 def escaped(text: str | bytes) -> str:

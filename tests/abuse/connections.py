@@ -193,14 +193,19 @@ async def asks_before_it_sends(client: Client) -> str:
 @kind("200", *REFUSED)
 async def chunks_of_a_byte(client: Client) -> str:
     """A body in chunks of a byte each."""
-    body = b"".join(chat(client.mark("may") + " x" * client.times(500_000)).pieces())
-    chunks = (
-        b"".join(b"1\r\n%c\r\n" % byte for byte in body[at : at + 10_000])
-        for at in range(0, len(body), 10_000)
-    )
+    before, after = b"".join(chat(client.mark("may")).pieces()).split(b'"}]', 1)
+    chunks = [
+        _byte_by_byte(before),
+        (b"1\r\n \r\n1\r\nx\r\n", client.times(500_000)),
+        _byte_by_byte(b'"}]' + after),
+    ]
     async with client.connection() as wire:
-        await wire.send(client.head("chunked"), chunks, b"0\r\n\r\n")
+        await wire.send(client.head("chunked"), Body.of(*chunks).pieces(), b"0\r\n\r\n")
         return said(await wire.answer())
+
+
+def _byte_by_byte(text: bytes) -> bytes:
+    return b"".join(b"1\r\n%c\r\n" % byte for byte in text)
 
 
 @kind("400*", "413*", "cut", small=0.1)

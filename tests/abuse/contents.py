@@ -6,7 +6,7 @@ import json
 from typing import Any, Final
 
 from ..with_sim.official import PIXEL
-from .bodies import Bit, Body, chat, escaped, many, spoken
+from .bodies import Bit, Body, chat, escaped, many, numbered, spoken
 from .kinds import REFUSED, UNUSABLE, kind
 from .readers import BOTS
 from .wire import Client
@@ -81,7 +81,7 @@ async def stop_words(client: Client) -> str:
 @kind("200", *REFUSED, "404 *", small=0.3)
 async def unknown_fields(client: Client) -> str:
     """Hundreds of thousands of fields that nobody knows."""
-    fields = "".join(f'"x{n}":{n},' for n in range(client.times(800_000)))
+    fields = numbered(b'"x%d":0,', client.times(800_000))
     body = chat(client.mark("may"), fields, '"x":1', model=client.choice(BOTS))
     return await client.post(body)
 
@@ -199,12 +199,14 @@ async def unique_items(client: Client) -> str:
 @kind("200", *REFUSED, "502 invalid_json_answer", small=0.1)
 async def large_enum(client: Client) -> str:
     """A million values to choose from, and an answer of thousands that may be any of them."""
-    values = ",".join(map(str, range(client.times(1_000_000))))
+    values = numbered(b"%d,", client.times(1_000_000))
     return await client.post(
         chat(
             f"{client.mark('may')} !echo [{'-1,' * 2000}0]",
             '"response_format":{"type":"json_schema","json_schema":{"name":"x","schema":',
-            f'{{"type":"array","items":{{"enum":[{values}]}}}}}}}}',
+            '{"type":"array","items":{"enum":[',
+            values,
+            "-1]}}}}",
         )
     )
 

@@ -22,6 +22,9 @@ from .catalogue import KINDS
 from .kinds import Kind
 from .wire import Client
 
+#: Seconds within which they come, one after the other. This process would make the bodies of all
+#: before it sends the first, if all came at a time.
+_COMING: Final = 5.0
 #: Seconds between two deeds of a client, at most, and seconds for which it holds on, at most.
 _PAUSE: Final = 2.0
 _HOLD: Final = 20.0
@@ -50,7 +53,7 @@ class Abuse:
 
     async def by(self, kind: Kind, rng: random.Random) -> None:
         """Be one client of this *kind*, until the end."""
-        await asyncio.sleep(rng.random() * _PAUSE)
+        await asyncio.sleep(rng.random() * _COMING)
         while (left := self.end - time.monotonic()) > 0:
             released = asyncio.Event()
             leaving = asyncio.get_running_loop().call_later(

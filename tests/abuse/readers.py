@@ -25,8 +25,11 @@ async def stream_never_read(client: Client) -> str:
 @kind("held", "cut")
 async def stream_by_the_byte(client: Client) -> str:
     """A long stream, read a byte at a time."""
-    words = f"{client.mark('may')} !long={client.times(1_000_000)} !size=2000"
-    body = chat(words, stream=True, model=client.choice(BOTS))
+    model = client.choice(BOTS)
+    # By cookie each piece is sent with all that is before it.
+    pieces = "!chunks=30" if model == "by-cookie" else "!size=2000"
+    words = f"{client.mark('may')} !long={client.times(1_000_000)} {pieces}"
+    body = chat(words, stream=True, model=model)
     async with client.connection(window=4096) as wire:
         await wire.send(client.head(len(body)), body.pieces())
         while not client.released.is_set():

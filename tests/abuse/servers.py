@@ -26,10 +26,10 @@ _NAMES: Final = f"""
 
 
 def stand_in() -> ApiSim:
-    """Start the stand-in, as fast as it goes, with room for every reply at once."""
-    poe = ApiSim(
-        _COOKIES, _KEYS, "--quiet", "--max-concurrent", "100000", "--points", "1000000000", pace=0
-    )
+    """Start the stand-in, with room for every reply at once. A reply has up to a thousand pieces a
+    second, ten times as many as any bot writes."""
+    room = ("--max-concurrent", "100000", "--points", "1000000000")
+    poe = ApiSim(_COOKIES, _KEYS, "--quiet", *room, pace=0.001)
     poe.control_api(rate_limit=0)
     return poe
 
