@@ -218,10 +218,13 @@ def test_it_can_reach_nothing(process: Process) -> None:
 
 
 def test_it_gives_way_to_all_others(process: Process) -> None:
-    """Serving comes first."""
+    """Serving comes first: among processes, and among sessions, where the system knows those."""
     ours = os.getpriority(os.PRIO_PROCESS, 0)
+    pid = worker(process)
+    session = Path(f"/proc/{pid}/autogroup")
 
-    assert min(ours + 10, 19) == os.getpriority(os.PRIO_PROCESS, worker(process))
+    assert min(ours + 10, 19) == os.getpriority(os.PRIO_PROCESS, pid)
+    assert not session.exists() or session.read_text("utf-8").endswith(" nice 10\n")
 
 
 def test_it_does_not_end_by_a_signal_to_all(process: Process) -> None:
