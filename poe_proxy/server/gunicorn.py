@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import _thread
 import errno
-import gc
 import logging
 import os
 import secrets
@@ -26,7 +25,7 @@ from poe_proxy.errors import InternalError, InvalidRequest
 from poe_proxy.net.background import Background
 from poe_proxy.pool.store.holding import StateInUse, hold
 from poe_proxy.server import watchdog
-from poe_proxy.server.allocation import return_memory
+from poe_proxy.server.allocation import look_for_circles_less, return_memory
 from poe_proxy.server.connection import Connection
 from poe_proxy.server.connections import affordable, raise_descriptors
 from poe_proxy.server.pages import WORKER
@@ -203,10 +202,7 @@ def post_worker_init(worker: Worker) -> None:
 
     The app gets to know the worker, too: whether it is ending, for `/ready`.
     """
-    # What is loaded by now lives as long as the worker. In a crowd of requests, looking through it
-    # at each collection would be an eighth of all the work.
-    gc.collect()
-    gc.freeze()
+    look_for_circles_less()
     return_memory()
     extensions = getattr(getattr(worker, "wsgi", None), "extensions", {})
     extensions[WORKER] = worker

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import platform
 
 import pytest
 
+from poe_proxy.server import allocation
 from poe_proxy.server.allocation import return_memory
 
 
@@ -20,3 +22,18 @@ def test_another_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ctypes, "CDLL", lambda name: object())
 
     assert not return_memory()
+
+
+def test_circles_are_looked_for_seldom_and_not_in_what_is_loaded() -> None:
+    """The parsed values of a large body are not looked through again and again."""
+    before = gc.get_threshold()
+    try:
+        allocation.look_for_circles_less()
+        frozen = gc.get_freeze_count()
+        found = gc.get_threshold()
+    finally:
+        gc.unfreeze()
+        gc.set_threshold(*before)
+
+    assert frozen > 1000
+    assert allocation.CIRCLES == found[0] > before[0]
