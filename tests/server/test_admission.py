@@ -46,11 +46,11 @@ def test_large_bodies_leave_room_for_small_ones() -> None:
     with ExitStack() as held:
         large = bodies.share(held)
         large.grow(MB)
-        for _ in range(14):
+        for _ in range(7):
             large.grow(MB)
         with pytest.raises(ServerBusy):
             large.grow(1)
-        for _ in range(5):
+        for _ in range(12):
             bodies.share(held).grow(MB)
 
         assert 20 * MB == bodies.total
@@ -61,13 +61,13 @@ def test_a_body_that_will_not_fit_is_refused_at_once() -> None:
     bodies = Bodies(20 * MB)
     with ExitStack() as held:
         first, second = bodies.share(held), bodies.share(held)
-        first.grow(6 * MB)
+        first.grow(3 * MB)
         with pytest.raises(ServerBusy):
-            second.check(10 * MB)
-        second.check(9 * MB)
-        first.check(15 * MB)
+            second.check(6 * MB)
+        second.check(5 * MB)
+        first.check(8 * MB)
 
-        assert 6 * MB == bodies.total
+        assert 3 * MB == bodies.total
 
 
 def test_one_body_of_the_largest_size_always_fits() -> None:
@@ -243,9 +243,9 @@ def test_a_body_that_is_not_read_to_its_end_counts_no_more(status: int, body: io
 
 def test_a_body_for_which_there_is_no_room_is_a_503() -> None:
     """The client may send it again soon; and the bot is not asked."""
-    site = Watched(max_bodies=0.02, max_body=15_000)
-    body = orjson.dumps({**HELLO, "user": "x" * 14_000})
-    with site.post(body):
+    site = Watched(max_bodies=0.02, max_body=8_000)
+    body = orjson.dumps({**HELLO, "user": "x" * 7_500})
+    with site.post(body), site.post(body):
         answer = site.post(body)
         chunked = in_chunks(site, io.BytesIO(body))
         assert 200 == Watched.post(site, BODY).status_code
@@ -257,7 +257,7 @@ def test_a_body_for_which_there_is_no_room_is_a_503() -> None:
             one.headers["x-should-retry"],
         )
         assert int(one.headers["Retry-After"]) > 0
-    assert 2 == len(site.upstream.asked)
+    assert 3 == len(site.upstream.asked)
 
 
 def test_one_answer_too_many_is_a_429() -> None:
