@@ -9,10 +9,12 @@ monkey.patch_all()
 import os
 import sys
 
+import gevent
 from gunicorn import util
 from gunicorn.workers.ggevent import GeventWorker
 
 from poe_proxy.app import read_settings
+from poe_proxy.budget import processor
 from poe_proxy.server import gunicorn as hooks
 from poe_proxy.server.worker import Guarded
 from poe_proxy.settings import BadSettings
@@ -32,6 +34,15 @@ bind = hooks.address(_settings.host, _settings.port)
 # X-Forwarded-Proto and the like count only from these addresses or networks: any other client
 # could forge them. A proxy on the same machine needs no setting.
 forwarded_allow_ips = hooks.networks(_settings.forwarded_allow_ips)
+
+
+def _until_idle(seconds: float) -> None:
+    with gevent.Timeout(seconds, False):
+        gevent.idle()
+
+
+# What computes for long gives way to all that does not.
+processor.until_idle = _until_idle
 
 
 class Worker(Guarded, GeventWorker):

@@ -5,10 +5,12 @@ computes (`work`), gives the others their turn in between (`breathe`), and stops
 has cost as much as it may. The sum counts, whatever it is spent on: a limit for each schema or each
 candidate is none for a request that brings a thousand of them.
 
-A turn is over after `TURN` seconds. But two hundred requests that compute for one turn each are a
-second of waiting for everybody else. So whoever has had more than a little computes in a lane for
-one: of all requests that compute for long, one at a time has a turn, and between two such turns all
-the others have theirs.
+A turn is over after `FREE` seconds. But a hundred requests that take one turn after the other are a
+fifth of a second of waiting for everybody else. So whoever has had more than a little computes in a
+lane for one: of all requests that compute for long, one at a time has a turn of `TURN` seconds, and
+the next such turn comes when nobody has anything short to compute. Code that is modest stands in a
+line of its own for such moments: it passes on what is of no use before the rest is there. What all
+wait for, such as the channel of an account, just lets each of the others have a turn.
 """
 
 from __future__ import annotations
@@ -28,15 +30,21 @@ SECONDS: Final = 0.5
 #: Characters of one reply, unless the settings say otherwise.
 CHARACTERS: Final = 10_000_000
 #: Seconds of computing after which the others get their turn.
-TURN: Final = 0.005
+TURN: Final = 0.003
 #: Seconds that a request may compute before it has to go into the lane.
-FREE: Final = 0.002
+FREE: Final = 0.001
+#: Seconds that a request may have computed and still goes before all longer ones.
+SHORT: Final = 0.05
 #: Bytes of a body from which on reading it takes longer than that.
 LONG: Final = 1_000_000
 #: Seconds that a request waits for one turn in the lane.
 PATIENCE: Final = 10.0
 #: Seconds of the pause for the others. Not 0: sockets and timers would have no turn then.
-_PAUSE: Final = 0.0001
+PAUSE: Final = 0.0001
+#: Seconds after which a pause is over even if others have more to compute.
+LONG_PAUSE: Final = 0.05
+#: Seconds that a pause takes even if others go on before.
+LONGEST_PAUSE: Final = 10.0
 
 
 class OutOfBudget(Exception):
@@ -49,12 +57,14 @@ class TooBusy(OutOfBudget):
 
 
 class Lane:
-    """A lane for one: whoever has computed least so far is next."""
+    """A lane for one. Whoever has computed least so far is next; but of those that have computed
+    more than `SHORT`, whoever has computed most, and is the nearest to an end: if all of them went
+    on by turns, all would hold their memory until the last is done."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._is_taken = False
-        #: Who waits: what it has computed so far, its place among equals, what it waits for.
+        #: Who waits: its rank, its place among equals, what it waits for.
         self._waiting: list[tuple[float, int, threading.Event]] = []
         self._places = count()
 
@@ -64,7 +74,8 @@ class Lane:
             if not self._is_taken:
                 self._is_taken = True
                 return True
-            mine = (spent, next(self._places), threading.Event())
+            rank = spent if spent < SHORT else SHORT + 1 / spent
+            mine = (rank, next(self._places), threading.Event())
             heapq.heappush(self._waiting, mine)
         is_mine = False
         try:
@@ -91,8 +102,87 @@ class Lane:
         self.leave()  # it became ours at the last moment
 
 
-#: The lane of this process.
-lane: Final = Lane()
+class Processor:
+    """What computes for all requests, and can do one thing at a time."""
+
+    def __init__(
+        self,
+        *,
+        clock: Callable[[], float] = time.thread_time,
+        wall: Callable[[], float] | None = None,
+        sleep: Callable[[float], None] = lambda seconds: time.sleep(seconds),
+    ) -> None:
+        """*clock* counts seconds of computing; *wall* those of waiting, too, where that costs
+        less than to ask the *clock*."""
+        #: Waits until nobody else has anything to compute, at most so many seconds.
+        self.until_idle: Callable[[float], None] = lambda seconds: sleep(PAUSE)
+        self._sleep = sleep
+        self.clock = clock
+        self._wall = wall or clock
+        self.lane = Lane()
+        #: Seconds that were computed in the lane since others last had their turn.
+        self.in_lane = 0.0
+        self._line = threading.Lock()
+        #: Which thread computed last, and since when, by both clocks: it has waited for nothing in
+        #: between as far as is known, because nobody else computed.
+        self._thread = 0
+        self._since = self._since_by_wall = 0.0
+
+    def is_held(self, seconds: float) -> bool:
+        """Whether this thread has held up all others for so many *seconds*."""
+        if not self.notice():
+            return False
+        now = self._wall()
+        if now - self._since_by_wall < seconds:
+            return False
+        held = self.held
+        self._since_by_wall = now - held  # the rest was waiting
+        return held >= seconds
+
+    def notice(self) -> bool:
+        """Note which thread computes now; return whether it is the one that computed last."""
+        thread = threading.get_ident()
+        if thread == self._thread:
+            return True
+        self._begin(thread)
+        return False
+
+    def _begin(self, thread: int) -> None:
+        self._thread = thread
+        self._since, self._since_by_wall = self.clock(), self._wall()
+
+    @property
+    def held(self) -> float:
+        """The seconds for which the thread that computed last has held up all others."""
+        return self.clock() - self._since
+
+    def pause(self) -> None:
+        """Give all others one turn."""
+        try:
+            self._sleep(PAUSE)
+        finally:
+            self._begin(threading.get_ident())
+
+    def wait_until_idle(self) -> None:
+        """Wait until nobody has anything to compute but those who wait like this."""
+        try:
+            self.until_idle(LONG_PAUSE)
+        finally:
+            self.in_lane = 0.0
+            self._begin(threading.get_ident())
+
+    def wait_in_line(self) -> None:
+        """The same, one after the other."""
+        is_next = self._line.acquire(timeout=LONGEST_PAUSE)
+        try:
+            self.wait_until_idle()
+        finally:
+            if is_next:
+                self._line.release()
+
+
+#: That of this process.
+processor: Final = Processor(wall=time.perf_counter)
 
 
 class Budget:
@@ -103,28 +193,21 @@ class Budget:
         seconds: float = SECONDS,
         *,
         max_reply: int = CHARACTERS,
-        clock: Callable[[], float] = time.thread_time,
-        rest: Callable[[], None] = lambda: time.sleep(_PAUSE),
-        lane: Lane = lane,
+        processor: Processor = processor,
     ) -> None:
-        """*clock* counts seconds of computing, not of waiting. *rest* lets the others have their
-        turn."""
         #: The most characters that the reply may have: its texts, thoughts and calls.
         self.max_reply = max_reply
         #: The fields of the request whose answer was passed on without the check that they ask
         #: for, because it would have cost too much.
         self.unchecked: list[str] = []
         self._seconds = seconds
-        self._clock = clock
-        self._rest = rest
-        self._lane = lane
+        self._processor = processor
         self._is_in_lane = False
+        self._in_lane_since = 0.0
         self._spent = 0.0
         self._stage: str | None = None
         #: When the present stretch of computing was last charged.
         self._charged_at = 0.0
-        #: When the others had their last turn.
-        self._rested_at = clock()
 
     def __repr__(self) -> str:
         return f"Budget({self.left:.3f} s left)"
@@ -166,51 +249,68 @@ class Budget:
         finally:
             if stage is not None:
                 self._enter(stage)
-            self._rested_at = self._clock()
 
-    def breathe(self) -> None:
-        """Give the other requests their turn, if this one has held them up for `TURN` seconds.
+    def breathe(self, *, is_modest: bool = False) -> None:
+        """Give the other requests their turn, if this one has held them up for long.
 
         To be called between two bits of work, each of which takes a few milliseconds at most.
         Raises `OutOfBudget` if nothing is left.
         """
-        held = self._clock() - self._rested_at
-        if held < (TURN if self._is_in_lane else FREE):
-            return
         stage = self._stage
+        is_free = is_modest or (stage is not None and not self._is_in_lane)
+        if not self._processor.is_held(FREE if is_free else TURN):
+            return
         if stage is not None:
             self._count()
             self._stage = None
         flight.recorder.write(None)
         try:
             # Still in the lane: until this pause is over, nobody computes for long.
-            self._rest()
+            if is_modest:
+                self._processor.wait_in_line()
+            elif stage is None:
+                self._processor.pause()
+            else:
+                self._processor.wait_until_idle()
         finally:
+            self._in_lane_since = self._processor.clock()
             self._leave_lane()
         if self._spent >= self._seconds:
             raise OutOfBudget
         if stage is not None:
             self._enter_lane()
             self._enter(stage)
-        self._rested_at = self._clock()
 
     def _enter_lane(self) -> None:
-        if not self._is_in_lane:
-            if not self._lane.enter(self._spent):
-                raise TooBusy
-            self._is_in_lane = True
+        if self._is_in_lane:
+            return
+        processor = self._processor
+        if not processor.lane.enter(self._spent):
+            raise TooBusy
+        self._is_in_lane = True
+        self._in_lane_since = processor.clock()
+        if processor.in_lane >= TURN:
+            # Many short turns in a row, each of which begins when the one before is over.
+            try:
+                processor.wait_until_idle()
+            except BaseException:
+                self._leave_lane()
+                raise
+            self._in_lane_since = processor.clock()
 
     def _leave_lane(self) -> None:
         if self._is_in_lane:
             self._is_in_lane = False
-            self._lane.leave()
+            self._processor.in_lane += self._processor.clock() - self._in_lane_since
+            self._processor.lane.leave()
 
     def _enter(self, stage: str) -> str | None:
         outer = self._stage
         if outer is not None:
             self._count()
         self._stage = stage
-        self._charged_at = self._clock()
+        self._processor.notice()
+        self._charged_at = self._processor.clock()
         flight.recorder.write(flight.Note(stage, flight.current.get()))
         return outer
 
@@ -224,6 +324,6 @@ class Budget:
         flight.recorder.write(note)
 
     def _count(self) -> None:
-        now = self._clock()
+        now = self._processor.clock()
         self._spent += now - self._charged_at
         self._charged_at = now

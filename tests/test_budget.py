@@ -8,26 +8,49 @@ from dataclasses import dataclass, field
 import pytest
 
 from poe_proxy import flight
-from poe_proxy.budget import FREE, LONG, TURN, Budget, Lane, OutOfBudget, TooBusy
+from poe_proxy.budget import (
+    FREE,
+    LONG,
+    LONG_PAUSE,
+    PAUSE,
+    SHORT,
+    TURN,
+    Budget,
+    Lane,
+    OutOfBudget,
+    Processor,
+    TooBusy,
+)
 
 from .fakes import until
 
 
 @dataclass
-class Processor:
+class Machine:
     """A clock of computing that is moved by hand, and the turns of others."""
 
     now: float = 0.0
+    #: When they began.
     turns: list[float] = field(default_factory=list)
-    lane: Lane = field(default_factory=Lane)
+    #: How each was given: `PAUSE`, or the most that was waited until nobody else computed.
+    pauses: list[float] = field(default_factory=list)
 
-    def rest(self) -> None:
+    def __post_init__(self) -> None:
+        self.processor = Processor(clock=lambda: self.now, sleep=self.rest)
+        self.processor.until_idle = self.rest
+
+    @property
+    def lane(self) -> Lane:
+        return self.processor.lane
+
+    def rest(self, seconds: float) -> None:
         """Others have their turn, in which they compute for ever."""
         self.turns.append(self.now)
+        self.pauses.append(seconds)
         self.now += 1000
 
     def budget(self, seconds: float) -> Budget:
-        return Budget(seconds, clock=lambda: self.now, rest=self.rest, lane=self.lane)
+        return Budget(seconds, processor=self.processor)
 
     def is_free(self) -> bool:
         """Whether nobody is in the lane."""
@@ -38,11 +61,11 @@ class Processor:
 
 
 @pytest.fixture
-def cpu() -> Processor:
-    return Processor()
+def cpu() -> Machine:
+    return Machine()
 
 
-def test_all_work_counts_whatever_it_is_spent_on(cpu: Processor) -> None:
+def test_all_work_counts_whatever_it_is_spent_on(cpu: Machine) -> None:
     """What was computed in two stages is one sum."""
     budget = cpu.budget(1.0)
     with budget.work("reading"):
@@ -54,7 +77,7 @@ def test_all_work_counts_whatever_it_is_spent_on(cpu: Processor) -> None:
     assert 0.25 == budget.left
 
 
-def test_nested_work_counts_once(cpu: Processor) -> None:
+def test_nested_work_counts_once(cpu: Machine) -> None:
     """A stage within a stage costs what it costs, and the outer one goes on."""
     budget = cpu.budget(1.0)
     with budget.work("reading"):
@@ -66,7 +89,7 @@ def test_nested_work_counts_once(cpu: Processor) -> None:
     assert 0.5 == budget.left
 
 
-def test_waiting_aside_costs_nothing(cpu: Processor) -> None:
+def test_waiting_aside_costs_nothing(cpu: Machine) -> None:
     """While the request waits, others compute, and that is not its own."""
     budget = cpu.budget(1.0)
     with budget.work("checking"):
@@ -78,7 +101,7 @@ def test_waiting_aside_costs_nothing(cpu: Processor) -> None:
     assert 0.5 == budget.left
 
 
-def test_what_another_process_computed_counts(cpu: Processor) -> None:
+def test_what_another_process_computed_counts(cpu: Machine) -> None:
     """It is charged by whoever knows it, and nothing is left that could be less than nothing."""
     budget = cpu.budget(1.0)
     budget.charge(0.75)
@@ -88,7 +111,7 @@ def test_what_another_process_computed_counts(cpu: Processor) -> None:
     assert (0.25, 0.0) == (left, budget.left)
 
 
-def test_nothing_is_begun_when_nothing_is_left(cpu: Processor) -> None:
+def test_nothing_is_begun_when_nothing_is_left(cpu: Machine) -> None:
     """A request that has cost as much as it may begins no further work."""
     budget = cpu.budget(1.0)
     budget.charge(1.0)
@@ -97,7 +120,7 @@ def test_nothing_is_begun_when_nothing_is_left(cpu: Processor) -> None:
         pytest.fail("work was begun")
 
 
-def test_others_have_their_turn_after_each_stretch(cpu: Processor) -> None:
+def test_others_have_their_turn_after_each_stretch(cpu: Machine) -> None:
     """A request that computes for long gives way as soon as its turn is over, and no earlier; what
     others compute then is not its own."""
     budget = cpu.budget(1.0)
@@ -115,10 +138,79 @@ def test_others_have_their_turn_after_each_stretch(cpu: Processor) -> None:
                 break
 
     assert [FREE, TURN, TURN, TURN] == pytest.approx(held, abs=TURN / 4)
+    assert {LONG_PAUSE} == set(cpu.pauses)
     assert 1.0 - sum(held) == pytest.approx(budget.left)
 
 
-def test_work_ends_in_the_middle_when_nothing_is_left(cpu: Processor) -> None:
+def test_a_stretch_is_one_thread_s_own(cpu: Machine) -> None:
+    """What others have computed in the meantime is not held against a request: it was they who had
+    a turn."""
+    mine, theirs = cpu.budget(1.0), cpu.budget(1.0)
+
+    def compute() -> None:
+        with theirs.work("reading"):
+            cpu.now += FREE / 2
+            theirs.breathe()
+
+    with mine.work("reading"):
+        for _ in range(10):
+            other = threading.Thread(target=compute)
+            other.start()
+            other.join()
+            cpu.now += FREE / 2
+            mine.breathe()
+
+    assert [] == cpu.turns
+
+
+def test_what_all_wait_for_pauses_briefly(cpu: Machine) -> None:
+    """Code that belongs to no request may be that on which many wait."""
+    budget = cpu.budget(1.0)
+    budget.breathe()
+    cpu.now += TURN
+    budget.breathe()
+
+    assert [PAUSE] == cpu.pauses
+
+
+def test_waiting_is_no_computing() -> None:
+    """A thread that has waited since its last turn has not held up the others; the clock that is
+    asked for that is asked only if it may have."""
+    asked: list[float] = []
+    wall, cpu = [0.0], [0.0]
+
+    def clock() -> float:
+        asked.append(wall[0])
+        return cpu[0]
+
+    processor = Processor(clock=clock, wall=lambda: wall[0])
+    held = [processor.is_held(1.0)]
+    for computed, waited in ((0.4, 0.0), (0.4, 5.0), (0.1, 0.0), (0.2, 0.0)):
+        cpu[0] += computed
+        wall[0] += computed + waited
+        held.append(processor.is_held(1.0))
+
+    assert [False, False, False, False, True] == held
+    assert 3 == len(asked)
+
+
+def test_the_modest_go_on_one_by_one(cpu: Machine) -> None:
+    """Each waits for a moment at which nobody computes, and for all who came before it."""
+    budget = cpu.budget(1.0)
+    budget.breathe(is_modest=True)
+    cpu.now += FREE
+    assert cpu.processor._line.acquire(timeout=0)
+    waiting = threading.Thread(target=cpu.processor.wait_in_line)
+    waiting.start()
+    waits_behind_another = not cpu.turns
+    cpu.processor._line.release()
+    waiting.join()
+
+    assert waits_behind_another
+    assert [LONG_PAUSE] == cpu.pauses
+
+
+def test_work_ends_in_the_middle_when_nothing_is_left(cpu: Machine) -> None:
     """The sum is looked at after each turn, not only at the beginning."""
     budget = cpu.budget(4 * TURN)
 
@@ -137,7 +229,7 @@ def test_work_ends_in_the_middle_when_nothing_is_left(cpu: Processor) -> None:
 # ---- the lane
 
 
-def test_a_little_work_needs_no_lane(cpu: Processor) -> None:
+def test_a_little_work_needs_no_lane(cpu: Machine) -> None:
     """Ordinary requests compute whoever is in the lane."""
     cpu.lane.enter(0)
     with cpu.budget(1.0).work("reading"):
@@ -146,7 +238,7 @@ def test_a_little_work_needs_no_lane(cpu: Processor) -> None:
     assert not cpu.is_free()
 
 
-def test_long_work_is_done_in_the_lane_and_leaves_it_to_wait(cpu: Processor) -> None:
+def test_long_work_is_done_in_the_lane_and_leaves_it_to_wait(cpu: Machine) -> None:
     """It is taken with the second turn, given back while the request waits, and at the end."""
     budget = cpu.budget(1.0)
     free = []
@@ -165,7 +257,7 @@ def test_long_work_is_done_in_the_lane_and_leaves_it_to_wait(cpu: Processor) -> 
     assert [True, False, True, False, True] == free
 
 
-def test_one_long_read_is_done_in_the_lane(cpu: Processor) -> None:
+def test_one_long_read_is_done_in_the_lane(cpu: Machine) -> None:
     """What cannot give way in between waits for the lane before it begins."""
     budget = cpu.budget(1.0)
     with budget.work("reading", size=LONG):
@@ -176,29 +268,53 @@ def test_one_long_read_is_done_in_the_lane(cpu: Processor) -> None:
     assert (True, False, True) == (short, long, cpu.is_free())
 
 
-def test_whoever_has_computed_least_is_next() -> None:
-    """A short piece of work passes long ones that have waited before it."""
+@pytest.mark.parametrize(
+    ("spent", "order"),
+    [
+        ((0.03, 0.01, 0.02), [0.01, 0.02, 0.03]),
+        ((0.3, 0.1, 0.2), [0.3, 0.2, 0.1]),
+        ((0.3, 0.02, 0.1, 0.01), [0.01, 0.02, 0.3, 0.1]),
+    ],
+    ids=["short", "long", "both"],
+)
+def test_short_work_is_done_first_and_long_work_finished(
+    spent: tuple[float, ...], order: list[float]
+) -> None:
+    """A short piece of work passes long ones that have waited before it; of long ones, whichever is
+    nearest to its end goes on, so that not all hold their memory until the last is done."""
+    assert all((one < SHORT) == (one < 0.1) for one in spent)
     lane = Lane()
-    order: list[float] = []
+    found: list[float] = []
     lane.enter(0)
 
     def compute(spent: float) -> None:
         assert lane.enter(spent)
-        order.append(spent)
+        found.append(spent)
         lane.leave()
 
-    threads = [threading.Thread(target=compute, args=(spent,)) for spent in (0.3, 0.1, 0.2)]
+    threads = [threading.Thread(target=compute, args=(one,)) for one in spent]
     for thread in threads:
         thread.start()
-    until(lambda: len(lane._waiting) == 3)
+    until(lambda: len(lane._waiting) == len(spent))
     lane.leave()
     for thread in threads:
         thread.join()
 
-    assert [0.1, 0.2, 0.3] == order
+    assert order == found
 
 
-def test_nobody_waits_for_the_lane_for_ever(cpu: Processor) -> None:
+def test_many_short_turns_in_the_lane_are_a_long_one(cpu: Machine) -> None:
+    """Requests that give the lane to each other, one little turn after the other, let the rest have
+    theirs as soon as that has been a turn in all."""
+    for _ in range(10):
+        with cpu.budget(1.0).work("reading", size=LONG + 1):
+            cpu.now += TURN / 2
+
+    assert 3 == len(cpu.turns)
+    assert cpu.is_free()
+
+
+def test_nobody_waits_for_the_lane_for_ever(cpu: Machine) -> None:
     """Whoever has no turn in time gives up, and takes no turn from those behind."""
     cpu.lane.enter(0)
     gave_up = [cpu.lane.enter(0.1, patience=0) for _ in range(3)]
@@ -209,7 +325,7 @@ def test_nobody_waits_for_the_lane_for_ever(cpu: Processor) -> None:
 
 
 def test_a_request_without_a_turn_is_out_of_budget(
-    cpu: Processor, monkeypatch: pytest.MonkeyPatch
+    cpu: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is told apart from one that cost too much, and leaves nothing behind."""
     monkeypatch.setattr(Lane, "enter", lambda *_: False)
@@ -228,7 +344,7 @@ def test_a_request_without_a_turn_is_out_of_budget(
 # ---- what is seen of it
 
 
-def test_the_recorder_shows_what_is_being_computed(cpu: Processor) -> None:
+def test_the_recorder_shows_what_is_being_computed(cpu: Machine) -> None:
     """The stage is noted while it lasts, the outer one again after an inner, and nothing while
     the request waits or is done."""
     budget = cpu.budget(1.0)
@@ -250,6 +366,6 @@ def test_the_recorder_shows_what_is_being_computed(cpu: Processor) -> None:
     assert ["inner", "outer", None, "outer", None] == seen
 
 
-def test_its_repr_is_a_figure(cpu: Processor) -> None:
+def test_its_repr_is_a_figure(cpu: Machine) -> None:
     """What is shown of a budget is what is left."""
     assert "Budget(0.500 s left)" == repr(cpu.budget(0.5))

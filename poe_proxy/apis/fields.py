@@ -15,12 +15,12 @@ T = TypeVar("T")
 
 #: The most values that a body may have, lists and objects included. Each becomes an object of some
 #: hundred bytes, so three bytes of body can cost a hundred times as much.
-MAX_VALUES: Final = 500_000
+MAX_VALUES: Final = 100_000
 
 #: With more brackets than this, a JSON text may be deeper than orjson writes.
 _MAY_BE_TOO_DEEP: Final = 200
 #: Bytes that are looked at before others get their turn.
-_SLICE: Final = 262_144
+_SLICE: Final = 32_768
 _BACKSLASHES: Final = re.compile(rb"\\*+")
 
 _SCHEMES: Final = ("https://", "http://", "data:")

@@ -22,10 +22,10 @@ class _ThisThread(threading.local):
 _this_thread: Final = _ThisThread()
 
 
-def breathe() -> None:
+def breathe(*, is_modest: bool = False) -> None:
     """Give the others their turn, if this thread has not done so for `budget.TURN` seconds of
     computing. To be called between two bits of work of a few milliseconds each."""
-    _this_thread.budget.breathe()
+    _this_thread.budget.breathe(is_modest=is_modest)
 
 
 def work(stage: str) -> AbstractContextManager[None]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from poe_proxy.budget import Budget
+from poe_proxy.budget import Budget, Processor
 from poe_proxy.errors import InvalidRequest
 
 from .hunt import Find, Hunt, Input, grows, keep
@@ -112,7 +112,7 @@ def test_a_turn_for_the_others_ends_a_stretch() -> None:
     clock = Clock()
 
     def read(payload: bytes) -> None:
-        budget = Budget(1e9, clock=clock)
+        budget = Budget(1e9, processor=Processor(clock=clock))
         with budget.work("reading"):
             for _ in range(len(payload)):
                 clock.now += 0.05

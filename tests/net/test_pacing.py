@@ -21,7 +21,7 @@ def test_each_thread_has_a_pace_of_its_own(monkeypatch: pytest.MonkeyPatch) -> N
         def __init__(self, seconds: float) -> None:
             given.append(seconds)
 
-        def breathe(self) -> None:
+        def breathe(self, *, is_modest: bool) -> None:
             breaths.append(self)
 
     monkeypatch.setattr(pacing, "Budget", Budget)

@@ -10,7 +10,7 @@ from contextlib import suppress
 
 import pytest
 
-from poe_proxy.budget import Budget
+from poe_proxy.budget import Budget, Processor
 from poe_proxy.errors import ServerBusy
 from poe_proxy.net.background import Background
 from poe_proxy.server import connection
@@ -131,7 +131,7 @@ def test_waiting_for_a_body_costs_nothing() -> None:
         clock.go(0.4)
         theirs.send(b"x")
 
-    budget = Budget(0.5, clock=clock, rest=lambda: None)
+    budget = Budget(0.5, processor=Processor(clock=clock, sleep=lambda _: None))
     is_aside: Callable[[], bool] = lambda: budget._stage is None  # noqa: E731  # a look inside, to know when
     with pair() as (ours, theirs), budget.work("reading"), ours.receiving(budget, Patience()):
         sender = Background(lambda: send_later(theirs))
@@ -150,7 +150,7 @@ def test_others_have_their_turn_while_a_body_comes() -> None:
         nonlocal turns
         turns += 1
 
-    budget = Budget(5.0, clock=clock, rest=rest)
+    budget = Budget(5.0, processor=Processor(clock=clock, sleep=lambda _: rest()))
     with pair() as (ours, theirs), budget.work("reading"), ours.receiving(budget, Patience()):
         theirs.sendall(b"x" * 10)
         for _ in range(10):

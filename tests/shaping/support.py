@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable
 from itertools import count
 
-from poe_proxy.budget import Budget
+from poe_proxy.budget import Budget, Processor
 from poe_proxy.chat import Replaced, ReplyEvent, Text
 from poe_proxy.shaping.pipeline import Stage, run
 
@@ -43,4 +43,9 @@ def affording(seconds: float, turns: list[int] | None = None) -> Budget:
     *turns* gets an item for each turn of the others."""
     ticks = count()
     taken = [] if turns is None else turns
-    return Budget(seconds, clock=lambda: next(ticks) / 1000, rest=lambda: taken.append(len(taken)))
+    return Budget(
+        seconds,
+        processor=Processor(
+            clock=lambda: next(ticks) / 1000, sleep=lambda _: taken.append(len(taken))
+        ),
+    )

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from poe_proxy.budget import Budget
+from poe_proxy.budget import Budget, Processor
 from poe_proxy.chat import (
     ChatRequest,
     Done,
@@ -46,7 +46,7 @@ SIZE_OF_LENGTH = 600
 
 
 def boundless() -> Budget:
-    return Budget(float("inf"), clock=lambda: 0.0, rest=lambda: None)
+    return Budget(float("inf"), processor=Processor(clock=lambda: 0.0))
 
 
 def source(events: Iterable[ReplyEvent]) -> Iterator[ReplyEvent]:

@@ -10,7 +10,7 @@ from urllib.parse import quote, quote_from_bytes
 import orjson
 import pytest
 
-from poe_proxy.budget import Budget, OutOfBudget
+from poe_proxy.budget import Budget, OutOfBudget, Processor
 from poe_proxy.upstreams import bulk
 from poe_proxy.upstreams.bulk import (
     TooMuch,
@@ -149,7 +149,7 @@ def test_a_search_is_within_its_budget() -> None:
             clock.append(0.02)
 
     clock: list[float] = []
-    budget = Budget(0.1, clock=lambda: sum(clock), rest=lambda: None)
+    budget = Budget(0.1, processor=Processor(clock=lambda: sum(clock), sleep=lambda _: None))
     with pytest.raises(OutOfBudget), budget.work("searching"):
         search(Pattern(), "x" * 100_000, budget)  # type: ignore[arg-type]  # all that is used of it
 

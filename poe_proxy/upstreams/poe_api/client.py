@@ -27,6 +27,7 @@ from poe_proxy.errors import (
 from poe_proxy.net.pacing import breathe
 from poe_proxy.upstreams.base import TICK, Abilities, Permit
 from poe_proxy.upstreams.bulk import loads
+from poe_proxy.upstreams.merging import merged
 from poe_proxy.upstreams.poe_api import answers, asking, failures
 from poe_proxy.upstreams.poe_api.catalogue import UNKNOWN, Catalogue
 from poe_proxy.upstreams.poe_api.wire import End, Head, Received, Wire
@@ -47,12 +48,17 @@ ASIDE: Final = 15.0
 
 #: Seconds that the end of the body may come after the end of the reply.
 _VERY_END: Final = 0.2
-#: The most bytes of a refusal, of an answer, one event of it, and of a small answer; and the
-#: seconds that a refusal may take from its head on.
+#: The most bytes of a refusal, of a whole answer, of one event of a stream, and of a small answer;
+#: and the seconds that a refusal may take from its head on.
 _MAX_ERROR: Final = 100_000
 _MAX_ANSWER: Final = 20_000_000
+MAX_EVENT: Final = 4_000_000
 _MAX_ASIDE: Final = 16_000_000
 _REFUSAL: Final = 15.0
+
+#: Events of one answer from which on those that have come together are passed on together: each one
+#: costs as much as a kilobyte of text.
+MANY: Final = 256
 
 #: The one refusal that is no reason to leave a field out: tools are then taught instead.
 _TOOLS: Final = "tools"
@@ -285,8 +291,10 @@ class _AnswerReader:
         #: When a refusal is taken as it is, although it is not complete; None if it is none.
         self.refused_by: float | None = None
         self._body = _BodyReader(_MAX_ANSWER)
-        self._decoder = sse.Decoder(at_most=_MAX_ANSWER)
+        self._decoder = sse.Decoder(at_most=MAX_EVENT)
         self._stream: answers.Stream | None = None
+        #: How many events it was fed with.
+        self._fed_before = 0
 
     @property
     def is_refusal(self) -> bool:
@@ -315,10 +323,8 @@ class _AnswerReader:
             elif isinstance(received, End):
                 yield from answers.whole_answer(self._body.body, self._budget)
         elif isinstance(received, bytes):
-            for data in self._decoded(received):
-                yield from stream.feed(data)
-                # Half a megabyte of events that say nothing may come at once.
-                breathe()
+            said = self._fed(stream, self._decoded(received))
+            yield from merged(said) if self._fed_before >= MANY else said
         else:
             for data in self._decoder.flush():
                 try:
@@ -326,6 +332,13 @@ class _AnswerReader:
                 except UpstreamProtocolError:
                     raise UpstreamInterrupted("Poe's reply broke off in a chunk.") from None
             yield from stream.close()
+
+    def _fed(self, stream: answers.Stream, events: list[bytes]) -> Iterator[ReplyEvent]:
+        self._fed_before += len(events)
+        for data in events:
+            yield from stream.feed(data)
+            # Half a megabyte of events that say nothing may come at once.
+            breathe(is_modest=True)
 
     def _decoded(self, piece: bytes) -> list[bytes]:
         try:

@@ -131,7 +131,7 @@ class Exchange:
                 for event in self._open(notice):
                     is_silent = False
                     yield event
-                breathe()
+                breathe(is_modest=True)
                 if turn.is_over:
                     # What comes after the end, such as the end of the websocket, does not matter.
                     return

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 import pytest
 
-from poe_proxy.budget import Budget
+from poe_proxy.budget import Budget, Processor
 from poe_proxy.chat import Done, Reasoning, ReplyEvent, Text, ToolCallPart, Usage
 from poe_proxy.errors import (
     BotFailed,
@@ -504,7 +504,9 @@ def test_what_is_nested_too_deeply_to_be_sent_on_is_left_out() -> None:
 def test_thoughts_that_cost_too_much_to_find_are_text(seconds: float) -> None:
     """Wherever the budget ends, nothing is lost but marks, and nothing comes twice."""
     ticks = count()
-    budget = Budget(seconds, clock=lambda: next(ticks) / 1000, rest=lambda: None)
+    budget = Budget(
+        seconds, processor=Processor(clock=lambda: next(ticks) / 1000, sleep=lambda _: None)
+    )
     lines = "".join(f"> line {n}\n" for n in range(20_000))
     text = f"Thinking...\n\n{lines}\nAnswer"
 

@@ -251,8 +251,8 @@ def test_a_last_event_without_its_empty_line_still_counts(make: Make) -> None:
 
 def test_a_flood_is_not_collected(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither as a whole answer, nor as the explanation of an error, nor as one event."""
-    monkeypatch.setattr(client, "_MAX_ANSWER", 1000)
-    monkeypatch.setattr(client, "_MAX_ERROR", 1000)
+    for bound in ("_MAX_ANSWER", "_MAX_ERROR", "MAX_EVENT"):
+        monkeypatch.setattr(client, bound, 1000)
     for first in (head(), head(kind="application/json")):
         api, _ = make([first, *[b"data: " + b"x" * 300] * 10])
         with pytest.raises(UpstreamProtocolError, match="too large"):
@@ -289,11 +289,30 @@ def test_events_that_say_nothing_give_the_others_their_turn(
 ) -> None:
     """However many come at once."""
     turns: list[None] = []
-    monkeypatch.setattr(client, "breathe", lambda: turns.append(None))
+    monkeypatch.setattr(client, "breathe", lambda *, is_modest: turns.append(None))
     api, _ = make([head(), b"data: {}\n\n" * 5000, chunk({"content": "a"}, "stop"), DONE, End()])
 
     assert [Text("a"), Done("stop")] == spoken(reply(api, ask(), "x"))
     assert len(turns) >= 5000
+
+
+@pytest.mark.parametrize(
+    ("before", "texts"),
+    [(10, ["a", "a", "a"]), (client.MANY, ["aaa"])],
+    ids=["a few events", "many events"],
+)
+def test_a_bot_that_has_said_much_is_passed_on_in_larger_pieces(
+    make: Make, before: int, texts: list[str]
+) -> None:
+    """As much at a time as has come together; until then each piece is one of its own."""
+    some = chunk({"content": "b"}) * before
+    api, _ = make(
+        [head(), some, 0.1, chunk({"content": "a"}) * 3, 0.1, chunk({}, "stop"), DONE, End()]
+    )
+    said = spoken(reply(api, ask(), "x"))
+
+    assert [*map(Text, texts), Done("stop")] == said[-len(texts) - 1 :]
+    assert "b" * before + "aaa" == "".join(one.text for one in said if isinstance(one, Text))
 
 
 def test_a_small_answer_is_small(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
-from poe_proxy.budget import Budget
+from poe_proxy.budget import Budget, Processor
 
 from ...steps import Counted, grows_linearly
 
@@ -36,7 +36,7 @@ CONTENTS: dict[str, Callable[[int], str]] = {
 
 
 def read(deltas: Iterator[dict[str, Any]]) -> None:
-    budget = Budget(float("inf"), clock=lambda: 0.0, rest=lambda: None)
+    budget = Budget(float("inf"), processor=Processor(clock=lambda: 0.0))
     stream = COUNTED["answers"].Stream(budget)
     for delta in deltas:
         stream.feed(orjson.dumps({"choices": [{"delta": delta}]}))
