@@ -31,6 +31,8 @@ SECONDS: Final = 0.5
 CHARACTERS: Final = 10_000_000
 #: Seconds of computing after which the others get their turn.
 TURN: Final = 0.003
+#: The same for code on which many may wait, such as the reader of an account's channel.
+SHARED: Final = 0.008
 #: Seconds that a request may compute before it has to go into the lane.
 FREE: Final = 0.001
 #: Seconds that a request may have computed and still goes before all longer ones.
@@ -257,8 +259,11 @@ class Budget:
         Raises `OutOfBudget` if nothing is left.
         """
         stage = self._stage
-        is_free = is_modest or (stage is not None and not self._is_in_lane)
-        if not self._processor.is_held(FREE if is_free else TURN):
+        if is_modest or (stage is not None and not self._is_in_lane):
+            turn = FREE
+        else:
+            turn = TURN if stage is not None else SHARED
+        if not self._processor.is_held(turn):
             return
         if stage is not None:
             self._count()

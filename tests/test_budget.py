@@ -13,6 +13,7 @@ from poe_proxy.budget import (
     LONG,
     LONG_PAUSE,
     PAUSE,
+    SHARED,
     SHORT,
     TURN,
     Budget,
@@ -164,13 +165,17 @@ def test_a_stretch_is_one_thread_s_own(cpu: Machine) -> None:
 
 
 def test_what_all_wait_for_pauses_briefly(cpu: Machine) -> None:
-    """Code that belongs to no request may be that on which many wait."""
+    """Code that belongs to no request may be that on which many wait: it computes for longer, and
+    then lets each of the others have one turn."""
     budget = cpu.budget(1.0)
     budget.breathe()
-    cpu.now += TURN
+    cpu.now += SHARED * 0.9
+    budget.breathe()
+    before = list(cpu.pauses)
+    cpu.now += SHARED * 0.2
     budget.breathe()
 
-    assert [PAUSE] == cpu.pauses
+    assert ([], [PAUSE]) == (before, cpu.pauses)
 
 
 def test_waiting_is_no_computing() -> None:

@@ -40,6 +40,8 @@ _MAX_MESSAGE: Final = 2000
 #: The most characters of an error's text that is looked into, and of the name of a field.
 _MAX_GIVEN: Final = 100_000
 _MAX_NAME: Final = 200
+#: The most bytes of an answer that are read as JSON: a tenth of a second at the worst.
+_MAX_READ: Final = 1_000_000
 
 # ---- words, where status and type leave room
 
@@ -150,7 +152,10 @@ def of_event(error: Any) -> UpstreamError:
 
 
 def _json(content: bytes) -> Any:
-    """Return the JSON of an answer, or of the first event of a stream; None if it is neither."""
+    """Return the JSON of an answer, or of the first event of a stream; None if it is neither, or
+    longer than any explanation."""
+    if len(content) > _MAX_READ:
+        return None
     for text in (content, *sse.Decoder().feed(content + b"\n\n")[:1]):
         with suppress(orjson.JSONDecodeError):
             return orjson.loads(text)

@@ -123,6 +123,13 @@ def test_what_an_error_says_has_a_length() -> None:
     assert (2000, 200) == (len(failure.message), len(failure.param or ""))
 
 
+def test_an_explanation_without_an_end_is_not_read() -> None:
+    """The status says enough."""
+    content = orjson.dumps({"error": {"message": "x" * 1_000_000}})
+
+    assert "xxx" not in of_answer(402, {}, content).message
+
+
 def test_a_page_instead_of_an_answer() -> None:
     """403 is a guard before the API, 404 an address that is not Poe's."""
     assert UpstreamBlocked is type(of_answer(403, {}, b"<html>Just a moment...</html>"))
