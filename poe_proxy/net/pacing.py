@@ -24,7 +24,10 @@ _this_thread: Final = _ThisThread()
 
 def breathe(*, is_modest: bool = False) -> None:
     """Give the others their turn, if this thread has not done so for `budget.SHARED` seconds of
-    computing; or, where that is modest, for `budget.FREE`. To be called between two bits of work of a few milliseconds each."""
+    computing; or, where that is modest, for `budget.FREE`.
+
+    To be called between two bits of work of a few milliseconds each.
+    """
     _this_thread.budget.breathe(is_modest=is_modest)
 
 
