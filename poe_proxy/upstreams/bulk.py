@@ -46,7 +46,7 @@ def digest(algorithm: str, *pieces: bytes) -> bytes:
     return hashing.digest()
 
 
-def loads(text: str | bytes) -> Any:
+def loads(text: str | bytes | bytearray) -> Any:
     """Return the value of a JSON text, which is parsed in one go.
 
     Raises ValueError: `TooMuch` if it is of too many pieces, however short it is.
@@ -56,7 +56,7 @@ def loads(text: str | bytes) -> Any:
     return orjson.loads(text)
 
 
-def _are_more(text: str | bytes, marks: str, most: int) -> bool:
+def _are_more(text: str | bytes | bytearray, marks: str, most: int) -> bool:
     """Whether there are more than *most* of these *marks*; those of a JSON text that is a string
     within this one do not count. Prose has few of them, and they do count."""
     if len(text) <= most:

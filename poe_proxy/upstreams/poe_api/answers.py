@@ -16,6 +16,7 @@ from poe_proxy.budget import Budget, OutOfBudget
 from poe_proxy.chat import Done, FinishReason, Reasoning, ReplyEvent, ToolCallPart, Usage
 from poe_proxy.errors import UpstreamInterrupted, UpstreamProtocolError
 from poe_proxy.shaping.reasoning import InlineReasoning, Piece
+from poe_proxy.upstreams.bulk import loads
 from poe_proxy.upstreams.poe_api import failures
 
 #: The most calls of one answer; it ends where another one begins.
@@ -52,8 +53,8 @@ class Stream:
         if data.startswith(b"[DONE]"):
             return self._end()
         try:
-            chunk = orjson.loads(data)
-        except orjson.JSONDecodeError:
+            chunk = loads(data)
+        except ValueError:
             # Some of the answer is lost with it, so the rest is not an answer.
             raise UpstreamProtocolError("Poe sent a chunk that is not JSON.") from None
         if not isinstance(chunk, dict):
@@ -94,8 +95,8 @@ def whole_answer(content: bytes | bytearray, budget: Budget) -> list[ReplyEvent]
     Raises the `UpstreamError` that it reports.
     """
     try:
-        answer = orjson.loads(content)
-    except orjson.JSONDecodeError:
+        answer = loads(content)
+    except ValueError:
         raise UpstreamProtocolError("Poe's answer is not JSON.") from None
     if isinstance(answer, dict) and answer.get("error"):
         raise failures.of_event(answer["error"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import count
 from typing import Any
 
@@ -516,3 +516,11 @@ def test_thoughts_that_cost_too_much_to_find_are_text(seconds: float) -> None:
     assert [f"line {n}" for n in range(20_000)] == re.findall(r"line \d+", said)
     assert said.endswith("Answer")
     assert (seconds == 1.0) == ("Answer" == events[-1].text)
+
+
+@pytest.mark.parametrize("read", [lambda data: Stream(Budget()).feed(data), whole_answer])
+def test_an_answer_of_too_many_pieces_is_not_read(read: Callable[[bytes], object]) -> None:
+    """Half a second of parsing would hold up everybody, and no bot says anything in so many."""
+    pieces = b"[" + b"{}," * 300_000 + b"{}]"
+    with pytest.raises(UpstreamProtocolError):
+        read(b'{"choices":[{"delta":{},"message":{"content":"x"}}],"more":%b}' % pieces)
