@@ -181,7 +181,9 @@ class Turn:
         number, author = message.get("messageId"), message.get("author")
         if author == "human" and message.get("clientNonce") == self.client_nonce:
             self.human_id = number if isinstance(number, int) else self.human_id
-        if not isinstance(number, int) or author in _NOT_OF_THE_BOT:
+        if not isinstance(number, int) or not isinstance(author, str | None):
+            return
+        if author in _NOT_OF_THE_BOT:
             return
         if author is None and number not in self.texts:
             return

@@ -221,7 +221,7 @@ def test_messages_of_others_are_no_answer() -> None:
 @pytest.mark.parametrize(
     "content",
     [{}, {"messageId": "2"}, {"messageId": None, "text": "x"}, {"author": "bot", "text": "x"},
-     {"messageId": 5, "text": "orphan"}],
+     {"messageId": 5, "text": "orphan"}, {**bot("x"), "author": ["bot"]}],
 )  # fmt: skip
 def test_what_is_no_message_is_passed_over(content: Any) -> None:
     """Without number or author there is nothing to say."""
