@@ -199,12 +199,15 @@ class _Automaton:
             self._step(start, inside)
             self._built(value[1], flags, inside, self._accepting)
             self._step(start, end, barred=True)
-        elif kind is kinds.GROUPREF:
+        elif kind is kinds.GROUPREF_EXISTS:
+            # Which of the two it is, is not known.
+            for nodes in value[1:]:
+                self._built(nodes or (), flags, start, end)
+        elif kind is not kinds.FAILURE:  # from which no way leads on
+            assert kind is kinds.GROUPREF, kind
             # What it repeats is not known.
             self._take(ALL, start, start)
             self._step(start, end, barred=True)
-        else:
-            raise NotImplementedError(f"{kind} is not known here")
 
     def _take(self, chars: Chars, start: int, end: int) -> None:
         one = self._new()

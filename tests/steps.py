@@ -468,6 +468,8 @@ class _Matcher:
         self._steps = 0
         self._text = ""
         self._end = 0
+        #: What each group took last.
+        self._groups: dict[int, str] = {}
 
     def take(self) -> int:
         """Return the steps since the last time."""
@@ -477,6 +479,7 @@ class _Matcher:
     def end(self, text: str, start: int, end: int, whole: bool) -> int | None:
         """Return where a match that begins at *start* ends."""
         self._text, self._end = text, end
+        self._groups = {}
         return self._all(
             list(self._parsed), start, lambda at: at if at == end or not whole else None
         )
@@ -496,14 +499,26 @@ class _Matcher:
                 ends = (self._all(list(branch), at, go) for branch in value[1])
                 return next((end for end in ends if end is not None), None)
             case kinds.SUBPATTERN:
-                assert not value[1]
-                assert not value[2]
-                return self._all(list(value[3]), at, go)
+                group, added, removed, nodes = value
+                assert not added, "flags within a pattern"
+                assert not removed, "flags within a pattern"
+                return self._all(list(nodes), at, lambda end: self._group(group, at, end, go))
+            case kinds.GROUPREF:
+                said = self._groups.get(value)
+                if said is None or not self._text.startswith(said, at, self._end):
+                    return None
+                self._steps += len(said)
+                return go(at + len(said))
+            case kinds.GROUPREF_EXISTS:
+                group, there, missing = value
+                return self._all(list(there if group in self._groups else missing or ()), at, go)
             case kinds.ATOMIC_GROUP:
                 end = self._all(list(value), at, _stay)
                 return None if end is None else go(end)
             case kinds.MAX_REPEAT | kinds.POSSESSIVE_REPEAT:
                 return self._repeat(node, at, go)
+            case kinds.MIN_REPEAT:
+                return self._repeat_as_little(value, at, go)
             case kinds.ASSERT | kinds.ASSERT_NOT:
                 direction, nodes = value
                 start = at if direction > 0 else at - nodes.getwidth()[0]
@@ -512,7 +527,34 @@ class _Matcher:
             case kinds.AT:
                 self._steps += 1
                 return go(at) if self._is_at(value, at) else None
-        raise NotImplementedError(kind)
+        assert kind is kinds.FAILURE, kind
+        return None
+
+    def _group(self, group: int | None, start: int, end: int, go: _Go) -> int | None:
+        """Go on behind a group; what it took counts for as long as that leads somewhere."""
+        before = dict(self._groups)
+        if group is not None:
+            self._groups[group] = self._text[start:end]
+        found = go(end)
+        if found is None:
+            self._groups = before
+        return found
+
+    def _repeat_as_little(self, value: Any, at: int, go: _Go) -> int | None:
+        least, most, body = value
+        nodes, most = list(body), sys.maxsize if most == kinds.MAXREPEAT else most
+
+        def again(then: int, times: int) -> int | None:
+            found = go(then) if times >= least else None
+            if found is not None or times >= most:
+                return found
+            return self._all(
+                nodes,
+                then,
+                lambda end: again(end, times + 1) if end > then or times < least else None,
+            )
+
+        return again(at, 0)
 
     def _repeat(self, node: Any, at: int, go: _Go) -> int | None:
         kind, (least, most, body) = node
@@ -580,14 +622,23 @@ class _Matcher:
         return (letter, letter.lower(), letter.upper()) if self._flags & re.I else (letter,)
 
     def _is_at(self, where: Any, at: int) -> bool:
+        by_line = bool(self._flags & re.MULTILINE)
         match where:
-            case kinds.AT_BEGINNING | kinds.AT_BEGINNING_STRING:
+            case kinds.AT_BEGINNING_STRING:
                 return at == 0
+            case kinds.AT_BEGINNING:
+                return at == 0 or (by_line and self._text[at - 1] == "\n")
             case kinds.AT_END_STRING:
                 return at == self._end
             case kinds.AT_END:
-                return at == self._end or self._text[at : self._end] == "\n"
-        raise NotImplementedError(where)
+                rest = self._text[at : self._end]
+                return rest in ("", "\n") or (by_line and rest[0] == "\n")
+        is_boundary = self._is_word(at - 1) != self._is_word(at)
+        assert where in (kinds.AT_BOUNDARY, kinds.AT_NON_BOUNDARY), where
+        return is_boundary == (where is kinds.AT_BOUNDARY)
+
+    def _is_word(self, at: int) -> bool:
+        return 0 <= at < self._end and bool(re.match(r"\w", self._text[at]))
 
 
 def _stay(at: int) -> int | None:

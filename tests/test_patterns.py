@@ -349,6 +349,9 @@ def test_a_pattern_is_found_with_its_use() -> None:
         ("a{0,1001}a{0,1001}b", {"overlap"}),
         ("a*(?=a*b)c", {"overlap"}),
         (r"(a+)\1b", {"overlap"}),
+        ("(x)?(?(1)a*|b*)a*c", {"overlap"}),
+        ("(x)?(?(1)a*)b*c", set()),
+        ("(?!)|a*b", set()),
         # None of these.
         (r"(?:\w+ )*x", set()),
         ("(?:a|b)*c", set()),

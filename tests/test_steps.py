@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
 
 import pytest
@@ -219,3 +220,21 @@ def test_a_copy_works_as_its_module_does() -> None:
     assert counted["tool_calls"].Nesting is counted["loose_json"].Nesting
     assert counted["loose_json"].Nesting is not loose_json.Nesting
     assert tool_calls.Nesting is loose_json.Nesting
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "a??b", "a+?b", "(?:ab|a)*?b", "(?:a|ab){2,3}?b", "(?:){2}?b", "a++b", "(?>ab|a)b", "a{2}",
+        r"(a+)b\1", r"(?:(a)|b)*\1", r"(a|ab)(b?)\2c", "(a)?(?(1)b|c)", "(a)?(?(1)b)c", "(?!)",
+        "a|(?!)", r"\bab\b", r"\Bb", r"a\Z", r"\Ab", "^b$", "(?m)^b$", "(?m)a$", "b$",
+        "(?<=a)b", "(?<!a)b", "(?=ab)a", "(?i)AB", "(?s)a.b", "a.b", r"[^a\n]", r"[\d\W]b", "",
+    ],
+)  # fmt: skip
+def test_each_construct_of_patterns_is_tried_as_re_does(pattern: str) -> None:
+    """With the same match, or none: the counting looks at that itself."""
+    counted = Counted(reading="import re\ndef read(pattern, text):\n    re.search(pattern, text)")
+    for length in range(6):
+        for letters in product("abc\n", repeat=length):
+            counted["reading"].read(pattern, "".join(letters))
+    assert counted.steps > 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from flask import Flask
 
@@ -10,6 +11,9 @@ from poe_proxy.server import hooks, pages, routes
 from poe_proxy.server.admission import giving_back
 from poe_proxy.server.middleware import real_callers, tidy_paths
 from poe_proxy.server.services import Services
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 
 class Application(Flask):
@@ -21,8 +25,12 @@ class Application(Flask):
         routes.register(self)
         self.register_blueprint(pages.bp)
         hooks.register(self)
-        beneath = real_callers(tidy_paths(self.wsgi_app), proxies)
-        self.wsgi_app = giving_back(beneath)  # type: ignore[method-assign]  # Flask's own idiom
+        beneath = real_callers(tidy_paths(super().wsgi_app), proxies)
+        self._served: WSGIApplication = giving_back(beneath)
+
+    def wsgi_app(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer one request; what each needs before and after Flask is around it."""
+        return self._served(environ, start_response)
 
     def serve(self, services: Services) -> None:
         """Answer with *services* from the next request on."""

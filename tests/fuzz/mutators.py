@@ -133,8 +133,8 @@ def _changed(tree: Any, rng: random.Random, most: int) -> Any:
         with contextlib.suppress(ValueError, RecursionError):
             inside[key] = _written(_changed(json.loads(was), rng, most), rng).decode()
             return tree
-    size = len(str(was)[:2000]) + 5
-    times = min(_times(rng, size, most), most // size + 1)
+    named = len(str(key)) + 5
+    times = _times(rng, len(str(was)) + named, most)
     match rng.randrange(6):
         case 0 | 1:
             inside[key] = rng.choice(_VALUES)
@@ -147,7 +147,7 @@ def _changed(tree: Any, rng: random.Random, most: int) -> Any:
         case 4 | 3 if isinstance(inside, list):
             inside += [was] * times
         case _:
-            for _ in range(rng.choice((5, 50, 150, 300))):
+            for _ in range(min(rng.choice((5, 50, 150, 300)), most // named + 1)):
                 inside[key] = rng.choice(([inside[key]], {str(key): inside[key]}))
     return tree
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import mmap
 import random
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +16,7 @@ from poe_proxy.budget import Budget, Processor
 from poe_proxy.errors import InvalidRequest
 
 from .hunt import Find, Hunt, Input, grows, keep
-from .mutators import mutated, reduced
+from .mutators import change_json, mutated, reduced
 from .targets import TARGETS, Target
 from .watch import measure
 
@@ -198,6 +200,21 @@ def test_a_seed_is_a_hunt() -> None:
     assert runs[0] != runs[2]
     assert 150 < len(set(runs[0]))
     assert 10_000 == max(map(len, runs[0]))
+
+
+@pytest.mark.parametrize(
+    "tree",
+    [{"a": "x" * 50_000}, {"x" * 50_000: "a"}, [["a"] * 10_000]],
+    ids=["value", "key", "list"],
+)
+def test_what_is_large_already_is_not_made_many_times_as_large(tree: Any) -> None:
+    """Otherwise the hunt would spend its time on writing gigabytes."""
+    most = 100_000
+    payload = json.dumps(tree).encode()
+    longest = max(len(change_json(payload, random.Random(seed), most)) for seed in range(200))
+
+    # Twice as much with what was there; and a letter may be written as six.
+    assert longest <= 2 * 6 * most
 
 
 def test_reduction_keeps_what_matters() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Callable
 from contextlib import suppress
 
 import pytest
@@ -24,7 +23,7 @@ from poe_proxy.server.connection import (
     limit_writes,
 )
 
-from ..fakes import Clock
+from ..fakes import Clock, until
 from .connections import Request, pair, read_until_refused, tcp_pair
 
 
@@ -124,15 +123,13 @@ def test_a_body_comes_in_small_pieces() -> None:
 def test_waiting_for_a_body_costs_nothing() -> None:
     """What others compute meanwhile is not charged to the request."""
     clock = Clock()
+    budget = Budget(0.5, processor=Processor(clock=clock, sleep=lambda _: None))
 
     def send_later(theirs: socket.socket) -> None:
-        while not is_aside():
-            time.sleep(0.001)
+        until(lambda: budget._stage is None)  # it waits
         clock.go(0.4)
         theirs.send(b"x")
 
-    budget = Budget(0.5, processor=Processor(clock=clock, sleep=lambda _: None))
-    is_aside: Callable[[], bool] = lambda: budget._stage is None  # noqa: E731  # a look inside, to know when
     with pair() as (ours, theirs), budget.work("reading"), ours.receiving(budget, Patience()):
         sender = Background(lambda: send_later(theirs))
         assert b"x" == ours.recv(10)

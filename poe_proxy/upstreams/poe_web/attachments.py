@@ -239,6 +239,8 @@ def _about(part: Part, message: str, code: str | None = None) -> InvalidRequest:
 # ---- tickets
 
 
+#: The most bytes of the answer to an upload.
+MAX_TICKET_ANSWER: Final = 100_000
 #: The most characters of a ticket, which goes out with each message that names it.
 _MAX_TICKET: Final = 8192
 _TICKET: Final = re.compile(r"[\w-]+\.[\w-]+\.[\w-]+", re.ASCII)
@@ -248,8 +250,10 @@ _TICKET_NAMES: Final = ("fileHashJwt", "file_hash_jwt", "jwt", "token")
 def read_ticket(content: bytes) -> str:
     """Return the JWT in the answer to an upload, in any of the forms of §16.2.
 
-    Raises `UpstreamProtocolError`.
+    Raises `UpstreamProtocolError` if there is none, or more than `MAX_TICKET_ANSWER` bytes.
     """
+    if len(content) > MAX_TICKET_ANSWER:
+        raise UpstreamProtocolError("Poe took a file and gave no ticket for it.")
     try:
         answer: Any = loads(content)
     except ValueError:

@@ -27,7 +27,7 @@ from poe_proxy.errors import (
 )
 from poe_proxy.upstreams.bulk import loads
 from poe_proxy.upstreams.poe_web import formkey, graphql, pages
-from poe_proxy.upstreams.poe_web.attachments import Attachment, read_ticket
+from poe_proxy.upstreams.poe_web.attachments import MAX_TICKET_ANSWER, Attachment, read_ticket
 from poe_proxy.upstreams.poe_web.cookies import Cookies
 from poe_proxy.upstreams.poe_web.credentials import Credentials
 from poe_proxy.upstreams.poe_web.graphql import ServerError, StaleSession, StillRefused
@@ -44,10 +44,8 @@ T = TypeVar("T")
 _MAX_SCRIPTS: Final = 3
 #: How often a page is asked for before we give up.
 _TRIES: Final = 3
-#: The most bytes of a page, and of its scripts together; the home page has some five million. And
-#: of the answer to a file, which is a ticket.
+#: The most bytes of a page, and of its scripts together; the home page has some five million.
 _MAX_PAGE: Final = 16_000_000
-_MAX_TICKET: Final = 100_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -307,7 +305,7 @@ class Session:
                 payload,
                 reading=True,
                 limit=self._site.limits.upload,
-                at_most=_MAX_TICKET,
+                at_most=MAX_TICKET_ANSWER,
             )
             graphql.refuse_page(response.status, response.headers, response.text)
             if response.status in (400, 401, 403):

@@ -268,7 +268,7 @@ class Socket:
 def hang_up(wire: websocket.WebSocket) -> None:
     """Close a websocket that no other thread uses any more."""
     wire_socket = wire.sock
-    wire.shutdown()  # type: ignore[no-untyped-call]  # its authors left it untyped
+    wire.shutdown()
     if wire_socket is not None:
         with suppress(OSError):
             wire_socket.close()

@@ -8,6 +8,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+from click.testing import CliRunner
+from llm.cli import cli
 from scenes import CALLER, ECHO, KEY, NOBODY, PIXEL, RESULT, TALKER, URL, WRITER, play
 
 HOME = Path(os.environ["HOME"])
@@ -37,9 +39,6 @@ def get_weather(city: str) -> str:
     print("called for " + city)
     return "{RESULT}"
 """
-
-from click.testing import CliRunner  # noqa: E402  (it reads its folder when imported)
-from llm.cli import cli  # noqa: E402  (as above)
 
 
 def run(*options: str) -> Any:

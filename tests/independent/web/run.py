@@ -18,18 +18,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-# The client reads proxies from the environment; here all is on this machine.
-for _name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
-    os.environ.pop(_name, None)
-os.environ["NO_PROXY"] = "127.0.0.1"
-
-import requests  # noqa: E402  (proxies are removed first)
-from loguru import logger  # noqa: E402  (as above)
-from poe_api_wrapper import api as wrapper  # noqa: E402  (as above)
+import requests
+from loguru import logger
+from poe_api_wrapper import api as wrapper
 
 ROOT = Path(__file__).parents[3]
 TOKENS = {"p-b": "independent-cookie%3D%3D", "p-lat": "second-cookie"}
 BOT = "Assistant"
+#: What the client and requests take a proxy from; here all is on this machine.
+PROXIES = ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 
 
 def free_port() -> int:
@@ -223,6 +220,9 @@ def main() -> int:
     parser.add_argument("--sim-python", default=str(ROOT / ".venv" / "bin" / "python"))
     parser.add_argument("--verbose", action="store_true", help="show the client's log")
     options = parser.parse_args()
+    for name in PROXIES:
+        os.environ.pop(name, None)
+    os.environ["NO_PROXY"] = "127.0.0.1"
     if not options.verbose:
         logger.remove()
     sim = Sim(options.sim_python)

@@ -21,6 +21,7 @@ from poe_proxy.upstreams.poe_web.attachments import (
     MAX_BYTES,
     MAX_FILES,
     MAX_GIVEN,
+    MAX_TICKET_ANSWER,
     Attachment,
     Fetch,
     Files,
@@ -491,6 +492,13 @@ def test_a_ticket_has_a_length() -> None:
     assert JWT == read_ticket(orjson.dumps({"fileHashJwt": long, "x": JWT}))
     with pytest.raises(UpstreamProtocolError):
         read_ticket(long.encode())
+
+
+def test_an_answer_without_an_end_is_not_looked_through() -> None:
+    """Not even for a ticket that is in it."""
+    padding = "x" * MAX_TICKET_ANSWER
+    with pytest.raises(UpstreamProtocolError):
+        read_ticket(orjson.dumps({"fileHashJwt": JWT, "x": padding}))
 
 
 class Uploads:
