@@ -9,14 +9,12 @@ recorder. Clients repeat by themselves what got no answer: so the same body is r
 from __future__ import annotations
 
 import logging
-import time
-from collections import OrderedDict
-from collections.abc import Callable
 from hashlib import blake2b
 from types import FrameType
 from typing import Final, NoReturn, Protocol
 
 from poe_proxy import flight
+from poe_proxy.digests import Digests
 from poe_proxy.errors import RequestTooCostly
 
 log = logging.getLogger(__name__)
@@ -24,7 +22,7 @@ log = logging.getLogger(__name__)
 #: Seconds for which a request that held the worker up is refused.
 REFUSED_FOR: Final = 600.0
 #: The most of them that are remembered.
-_MOST: Final = 1_000
+MOST: Final = 1_000
 _PACKAGE: Final = "poe_proxy."
 
 
@@ -46,32 +44,9 @@ class Worker(Protocol):
         """Tell the watchdog that it moves."""
 
 
-class Offenders:
-    """The digests of requests that held the worker up."""
-
-    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._until: OrderedDict[str, float] = OrderedDict()
-
-    def add(self, digest: str) -> None:
-        """Refuse the request with this *digest* for the next ten minutes."""
-        self._until[digest] = self._clock() + REFUSED_FOR
-        self._until.move_to_end(digest)
-        while len(self._until) > _MOST:
-            self._until.popitem(last=False)
-
-    def check(self, digest: str) -> None:
-        """Raise `RequestTooCostly` for a request that held the worker up."""
-        if self._clock() < self._until.get(digest, 0.0):
-            raise RequestTooCostly(
-                "A request with the same body held up the proxy a moment ago, and is refused for "
-                "ten minutes. The log says where it was stuck.",
-                param="body",
-            )
-
-
-#: Those of this process; a worker begins with those of the master.
-offenders: Final = Offenders()
+#: The digests of the requests that did so, in this process; a worker begins with those of the
+#: master.
+offenders: Final = Digests(REFUSED_FOR, MOST)
 
 
 def digest(body: bytes | bytearray) -> str:
@@ -86,7 +61,12 @@ def note_body(body: bytes | bytearray) -> None:
     known = digest(body)
     if noted is not None:
         flight.current.set(flight.Flight(noted.request_id, noted.route, known))
-    offenders.check(known)
+    if known in offenders:
+        raise RequestTooCostly(
+            "A request with the same body held up the proxy a moment ago, and is refused for ten "
+            "minutes. The log says where it was stuck.",
+            param="body",
+        )
 
 
 def end_stuck_request(worker: Worker, frame: FrameType | None) -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
@@ -21,6 +20,7 @@ import orjson
 
 from poe_proxy.budget import Budget, OutOfBudget
 from poe_proxy.checker import Outcome, Pool, Unavailable
+from poe_proxy.digests import Digests
 from poe_proxy.errors import InvalidRequest, RequestTooCostly
 
 log = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ class Schema:
     #: The client's path to it.
     path: str
     #: What it is known by.
-    digest: bytes = field(repr=False)
+    digest: str = field(repr=False)
 
     @property
     def text(self) -> str:
@@ -94,8 +94,8 @@ class Checker:
 
     def __init__(self, pool: Pool, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._pool = pool
-        self._valid = _Digests(clock, float("inf"))
-        self._costly = _Digests(clock, REFUSED_FOR)
+        self._valid = Digests(float("inf"), MAX_KNOWN, clock=clock)
+        self._costly = Digests(REFUSED_FOR, MAX_KNOWN, clock=clock)
 
     def read(self, given: Iterable[tuple[Any, str]], budget: Budget) -> list[Schema]:
         """See the function of that name."""
@@ -174,7 +174,7 @@ def _taken(given: Iterable[tuple[Any, str]], budget: Budget) -> list[Schema]:
                         param=path,
                         code="string_above_max_length",
                     )
-                found.append(Schema(schema, path, blake2b(short, digest_size=16).digest()))
+                found.append(Schema(schema, path, blake2b(short, digest_size=16).hexdigest()))
             budget.breathe()
     except OutOfBudget:
         raise _too_costly(path) from None
@@ -210,24 +210,6 @@ def _give_up(schemas: Iterable[Schema], budget: Budget) -> None:
     for one in schemas:
         if one.path not in budget.unchecked and len(budget.unchecked) < _MOST_NAMED:
             budget.unchecked.append(one.path)
-
-
-class _Digests:
-    """Digests that are remembered for a while, the oldest of too many forgotten first."""
-
-    def __init__(self, clock: Callable[[], float], seconds: float) -> None:
-        self._clock = clock
-        self._seconds = seconds
-        self._until: OrderedDict[bytes, float] = OrderedDict()
-
-    def add(self, digest: bytes) -> None:
-        self._until[digest] = self._clock() + self._seconds
-        self._until.move_to_end(digest)
-        while len(self._until) > MAX_KNOWN:
-            self._until.popitem(last=False)
-
-    def __contains__(self, digest: bytes) -> bool:
-        return self._clock() < self._until.get(digest, 0.0)
 
 
 _pool: Final = Pool()

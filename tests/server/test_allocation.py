@@ -27,6 +27,7 @@ def test_another_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_circles_are_looked_for_seldom_and_not_in_what_is_loaded() -> None:
     """The parsed values of a large body are not looked through again and again."""
     before = gc.get_threshold()
+    gc.unfreeze()
     try:
         allocation.look_for_circles_less()
         frozen = gc.get_freeze_count()
@@ -36,4 +37,4 @@ def test_circles_are_looked_for_seldom_and_not_in_what_is_loaded() -> None:
         gc.set_threshold(*before)
 
     assert frozen > 1000
-    assert allocation.CIRCLES == found[0] > before[0]
+    assert (allocation.CIRCLES, 10, 10) == found

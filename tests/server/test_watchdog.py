@@ -11,12 +11,13 @@ import pytest
 
 from poe_proxy import flight
 from poe_proxy.chat import Idle
+from poe_proxy.digests import Digests
 from poe_proxy.errors import RequestTooCostly
 from poe_proxy.flight import Flight, Note
 from poe_proxy.server import watchdog
-from poe_proxy.server.watchdog import REFUSED_FOR, Offenders
 from poe_proxy.shaping.pipeline import let_end
 
+from ..fakes import Clock
 from .site import Site, error
 
 BODY = b'{"model": "m"}'
@@ -42,42 +43,20 @@ class Worker:
         self.beats += 1
 
 
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
 @pytest.fixture(autouse=True)
-def offenders(monkeypatch: pytest.MonkeyPatch) -> Iterator[Offenders]:
+def offenders(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Iterator[Digests]:
     """None is remembered from other tests, nor for them."""
-    fresh = Offenders()
+    fresh = Digests(watchdog.REFUSED_FOR, watchdog.MOST, clock=clock)
     monkeypatch.setattr(watchdog, "offenders", fresh)
     token = flight.current.set(None)
     yield fresh
     flight.current.reset(token)
     flight.recorder.write(None)
-
-
-def test_an_offender_is_refused_for_ten_minutes() -> None:
-    """The same body is refused, any other is not, and after a while it may be tried again."""
-    now = 0.0
-    offenders = Offenders(clock=lambda: now)
-    offenders.add("a")
-
-    offenders.check("b")
-    with pytest.raises(RequestTooCostly) as refused:
-        offenders.check("a")
-    assert (400, False, "body") == (
-        refused.value.status, refused.value.client_may_retry, refused.value.param,
-    )  # fmt: skip
-    now = REFUSED_FOR
-    offenders.check("a")
-
-
-def test_so_many_offenders_are_remembered() -> None:
-    """Of a flood of them the first are forgotten."""
-    offenders = Offenders(clock=lambda: 0.0)
-    for number in range(1500):
-        offenders.add(str(number))
-
-    offenders.check("499")
-    with pytest.raises(RequestTooCostly):
-        offenders.check("500")
 
 
 def within_shaping(act: Callable[[FrameType], None]) -> None:
@@ -90,7 +69,7 @@ def within_shaping(act: Callable[[FrameType], None]) -> None:
     let_end(called())
 
 
-def test_a_stuck_request_is_ended_and_the_worker_goes_on(offenders: Offenders) -> None:
+def test_a_stuck_request_is_ended_and_the_worker_goes_on(offenders: Digests) -> None:
     """The request fails within its own code, its line in the log names id, route and place, and
     the worker that was about to die lives."""
     worker = Worker()
@@ -98,8 +77,7 @@ def test_a_stuck_request_is_ended_and_the_worker_goes_on(offenders: Offenders) -
 
     with pytest.raises(RequestTooCostly):
         within_shaping(lambda frame: watchdog.end_stuck_request(worker, frame))
-    with pytest.raises(RequestTooCostly):
-        offenders.check(STUCK.digest)
+    assert STUCK.digest in offenders
     assert (True, 1) == (worker.alive, worker.beats)
     assert [
         "Stuck in req_1 POST /v1/chat/completions (shaping.pipeline.let_end). "
@@ -115,7 +93,7 @@ def test_a_worker_that_is_stuck_elsewhere_dies() -> None:
     assert (False, [], 0) == (worker.alive, worker.lines, worker.beats)
 
 
-def test_a_dead_workers_request_is_named_and_refused(offenders: Offenders) -> None:
+def test_a_dead_workers_request_is_named_and_refused(offenders: Digests) -> None:
     """The master reads what was being computed from the recorder, once."""
     worker = Worker()
     flight.recorder.write(Note("reading a request", STUCK))
@@ -125,8 +103,7 @@ def test_a_dead_workers_request_is_named_and_refused(offenders: Offenders) -> No
     assert [
         "Stuck in req_1 POST /v1/chat/completions (reading a request). The worker died of it."
     ] == worker.lines
-    with pytest.raises(RequestTooCostly):
-        offenders.check(STUCK.digest)
+    assert STUCK.digest in offenders
 
 
 def test_a_worker_that_ends_in_peace_is_not_blamed() -> None:
@@ -137,12 +114,19 @@ def test_a_worker_that_ends_in_peace_is_not_blamed() -> None:
     assert [] == worker.lines
 
 
-def test_the_same_body_is_refused_before_it_is_read(offenders: Offenders) -> None:
-    """Clients repeat by themselves what got no answer; nothing of it is done again."""
+def test_the_same_body_is_refused_for_ten_minutes(offenders: Digests, clock: Clock) -> None:
+    """Clients repeat by themselves what got no answer; nothing of it is done again. Any other body
+    is read, and the same one is after a while."""
     site = Site()
     offenders.add(watchdog.digest(BODY))
-    answer = site.post(BODY)
+    refused = site.post(BODY)
+    other = site.post(BODY + b" ")
+    clock.go(600)
+    again = site.post(BODY)
 
-    assert (400, "request_too_costly") == (answer.status_code, error(answer)["code"])
-    assert "false" == answer.headers["x-should-retry"]
+    assert (400, "request_too_costly", "body") == (
+        refused.status_code, error(refused)["code"], error(refused)["param"],
+    )  # fmt: skip
+    assert "false" == refused.headers["x-should-retry"]
+    assert ["messages"] * 2 == [error(one)["param"] for one in (other, again)]
     assert [] == site.upstream.asked

@@ -347,10 +347,11 @@ def test_a_known_schema_costs_nothing(checker: Checker, pool: Counting) -> None:
 
 
 def test_not_all_that_was_valid_is_remembered(
-    checker: Checker, pool: Counting, monkeypatch: pytest.MonkeyPatch
+    pool: Counting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The oldest are forgotten, and looked at again."""
     monkeypatch.setattr(schemas, "MAX_KNOWN", 2)
+    checker = Checker(pool)
     for title in "abc":
         checker.read([({"title": title}, PATH)], Budget(PLENTY))
 
@@ -360,11 +361,11 @@ def test_not_all_that_was_valid_is_remembered(
 
 
 def test_no_schema_is_kept(checker: Checker) -> None:
-    """However large it is: it is known by a digest of sixteen bytes."""
+    """However large it is: it is known by a digest of 32 letters."""
     (one,) = checker.read([({"description": "x" * 1_000_000}, PATH)], Budget(PLENTY))
 
-    assert [one.digest] == list(checker._valid._until)
-    assert 16 == len(one.digest)
+    assert [one.digest] == list(checker._valid)
+    assert 32 == len(one.digest)
 
 
 def test_a_schema_that_was_too_costly_is_refused_at_once() -> None:
