@@ -41,8 +41,14 @@ def _until_idle(seconds: float) -> None:
         gevent.idle()
 
 
+def _round() -> int:
+    iteration: int = gevent.get_hub().loop.iteration
+    return iteration
+
+
 # What computes for long gives way to all that does not.
 processor.until_idle = _until_idle
+processor.round = _round
 
 
 class Worker(Guarded, GeventWorker):

@@ -8,9 +8,9 @@ candidate is none for a request that brings a thousand of them.
 A turn is over after `FREE` seconds. But a hundred requests that take one turn after the other are a
 fifth of a second of waiting for everybody else. So whoever has had more than a little computes in a
 lane for one: of all requests that compute for long, one at a time has a turn of `TURN` seconds, and
-the next such turn comes when nobody has anything short to compute. Code that is modest stands in a
-line of its own for such moments: it passes on what is of no use before the rest is there. What all
-wait for, such as the channel of an account, just lets each of the others have a turn.
+the next such turn comes when nobody has anything short to compute. What belongs to no request, and
+comes in floods (`net.pacing`), stands in a line for such moments. What many wait for, such as the
+channel of an account, just lets each of the others have a turn.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ CHARACTERS: Final = 10_000_000
 #: Seconds of computing after which the others get their turn.
 TURN: Final = 0.003
 #: The same for code on which many may wait, such as the reader of an account's channel.
-SHARED: Final = 0.008
+SHARED: Final = 0.003
 #: Seconds that a request may compute before it has to go into the lane.
 FREE: Final = 0.001
 #: Seconds that a request may have computed and still goes before all longer ones.
@@ -118,16 +118,17 @@ class Processor:
         less than to ask the *clock*."""
         #: Waits until nobody else has anything to compute, at most so many seconds.
         self.until_idle: Callable[[float], None] = lambda seconds: sleep(PAUSE)
+        #: The number of the round in which all who can compute have their turn.
+        self.round: Callable[[], int] = lambda: 0
         self._sleep = sleep
         self.clock = clock
         self._wall = wall or clock
         self.lane = Lane()
         #: Seconds that were computed in the lane since others last had their turn.
         self.in_lane = 0.0
-        self._line = threading.Lock()
-        #: Which thread computed last, and since when, by both clocks: it has waited for nothing in
-        #: between as far as is known, because nobody else computed.
-        self._thread = 0
+        #: Which thread computed last, in which round, and since when, by both clocks: it has waited
+        #: for nothing in between as far as is known, because nobody else computed.
+        self._thread = self._round = 0
         self._since = self._since_by_wall = 0.0
 
     def is_held(self, seconds: float) -> bool:
@@ -142,15 +143,15 @@ class Processor:
         return held >= seconds
 
     def notice(self) -> bool:
-        """Note which thread computes now; return whether it is the one that computed last."""
-        thread = threading.get_ident()
-        if thread == self._thread:
+        """Note which thread computes now; return whether it is the one that computed last, and
+        has not waited since."""
+        if threading.get_ident() == self._thread and self.round() == self._round:
             return True
-        self._begin(thread)
+        self._begin()
         return False
 
-    def _begin(self, thread: int) -> None:
-        self._thread = thread
+    def _begin(self) -> None:
+        self._thread, self._round = threading.get_ident(), self.round()
         self._since, self._since_by_wall = self.clock(), self._wall()
 
     @property
@@ -163,7 +164,7 @@ class Processor:
         try:
             self._sleep(PAUSE)
         finally:
-            self._begin(threading.get_ident())
+            self._begin()
 
     def wait_until_idle(self) -> None:
         """Wait until nobody has anything to compute but those who wait like this."""
@@ -171,16 +172,25 @@ class Processor:
             self.until_idle(LONG_PAUSE)
         finally:
             self.in_lane = 0.0
-            self._begin(threading.get_ident())
+            self._begin()
 
-    def wait_in_line(self) -> None:
-        """The same, one after the other."""
-        is_next = self._line.acquire(timeout=LONGEST_PAUSE)
+
+class Line:
+    """Whoever stands in it goes on one after the other, each when nobody has anything short to
+    compute."""
+
+    def __init__(self, processor: Processor) -> None:
+        self._processor = processor
+        self._is_taken = threading.Lock()
+
+    def wait(self) -> None:
+        """Wait for this moment."""
+        is_next = self._is_taken.acquire(timeout=LONGEST_PAUSE)
         try:
-            self.wait_until_idle()
+            self._processor.wait_until_idle()
         finally:
             if is_next:
-                self._line.release()
+                self._is_taken.release()
 
 
 #: That of this process.
@@ -252,18 +262,16 @@ class Budget:
             if stage is not None:
                 self._enter(stage)
 
-    def breathe(self, *, is_modest: bool = False) -> None:
+    def breathe(self) -> None:
         """Give the other requests their turn, if this one has held them up for long.
 
         To be called between two bits of work, each of which takes a few milliseconds at most.
         Raises `OutOfBudget` if nothing is left.
         """
         stage = self._stage
-        if is_modest or (stage is not None and not self._is_in_lane):
-            turn = FREE
-        else:
-            turn = TURN if stage is not None else SHARED
-        if not self._processor.is_held(turn):
+        if not self._processor.is_held(
+            SHARED if stage is None else TURN if self._is_in_lane else FREE
+        ):
             return
         if stage is not None:
             self._count()
@@ -271,9 +279,7 @@ class Budget:
         flight.recorder.write(None)
         try:
             # Still in the lane: until this pause is over, nobody computes for long.
-            if is_modest:
-                self._processor.wait_in_line()
-            elif stage is None:
+            if stage is None:
                 self._processor.pause()
             else:
                 self._processor.wait_until_idle()

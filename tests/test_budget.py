@@ -18,6 +18,7 @@ from poe_proxy.budget import (
     TURN,
     Budget,
     Lane,
+    Line,
     OutOfBudget,
     Processor,
     TooBusy,
@@ -199,16 +200,30 @@ def test_waiting_is_no_computing() -> None:
     assert 3 == len(asked)
 
 
-def test_the_modest_go_on_one_by_one(cpu: Machine) -> None:
-    """Each waits for a moment at which nobody computes, and for all who came before it."""
+def test_whoever_had_no_turn_in_this_round_has_held_up_nobody(cpu: Machine) -> None:
+    """What others computed while it waited is not its own, even if none of them said so."""
+    now = [0]
+    cpu.processor.round = lambda: now[0]
     budget = cpu.budget(1.0)
-    budget.breathe(is_modest=True)
-    cpu.now += FREE
-    assert cpu.processor._line.acquire(timeout=0)
-    waiting = threading.Thread(target=cpu.processor.wait_in_line)
+    budget.breathe()
+    cpu.now += SHARED
+    now[0] += 1
+    budget.breathe()
+    before = list(cpu.pauses)
+    cpu.now += SHARED
+    budget.breathe()
+
+    assert ([], [PAUSE]) == (before, cpu.pauses)
+
+
+def test_who_stands_in_line_goes_on_one_by_one(cpu: Machine) -> None:
+    """Each waits for a moment at which nobody computes, and for all who came before it."""
+    line = Line(cpu.processor)
+    assert line._is_taken.acquire(timeout=0)
+    waiting = threading.Thread(target=line.wait)
     waiting.start()
     waits_behind_another = not cpu.turns
-    cpu.processor._line.release()
+    line._is_taken.release()
     waiting.join()
 
     assert waits_behind_another

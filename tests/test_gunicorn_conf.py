@@ -44,11 +44,20 @@ def compute_for_ever():
 waited_for = []
 gevent.joinall([gevent.spawn(compute_for_ever), gevent.spawn(wait, 0.01)], raise_error=True)
 print("gave up")
+
+rounds = []
+def note():
+    rounds.append(processor.round())
+gevent.joinall([gevent.spawn(note) for _ in range(3)], raise_error=True)
+gevent.sleep(0.001)
+note()
+print(len(set(rounds[:3])), rounds[3] > rounds[0])
 """
 
 
 def test_long_work_waits_for_all_that_is_short_but_not_for_ever() -> None:
-    """Until nobody has anything to compute, or to read; and no longer than it is told."""
+    """Until nobody has anything to compute, or to read; and no longer than it is told. All who have
+    their turn one after the other are in one round."""
     ran = subprocess.run(
         [sys.executable, "-c", _SCRIPT],
         cwd=ROOT,
@@ -59,4 +68,4 @@ def test_long_work_waits_for_all_that_is_short_but_not_for_ever() -> None:
         check=False,
     )
 
-    assert ["100 100", "200 200", "gave up"] == ran.stdout.splitlines(), ran.stderr
+    assert ["100 100", "200 200", "gave up", "1 True"] == ran.stdout.splitlines(), ran.stderr

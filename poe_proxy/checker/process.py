@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -20,6 +19,8 @@ import orjson
 PROGRAM: Final = Path(__file__).with_name("program.py")
 #: Seconds, not only of computing, after which a job is given up.
 PATIENCE: Final = 10.0
+#: Seconds between two looks whether a process that was killed has ended.
+_NEXT_LOOK: Final = 0.005
 
 
 class Unavailable(Exception):
@@ -50,30 +51,37 @@ class Process:
         ours, theirs = socket.socketpair()
         try:
             with closing(theirs):
-                self._process = subprocess.Popen(
+                # Not `subprocess`, which forks where gevent has taken its place: a copy of all
+                # that the server holds would be prepared, while everybody waits.
+                pid = os.posix_spawn(
+                    sys.executable,
                     [sys.executable, "-I", str(PROGRAM)],
-                    stdin=theirs.fileno(),
-                    stdout=subprocess.DEVNULL,
-                    stderr=subprocess.DEVNULL,
-                    env={},
-                    cwd="/",
-                    start_new_session=True,
+                    {},
+                    file_actions=[
+                        (os.POSIX_SPAWN_DUP2, theirs.fileno(), 0),
+                        (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
+                        (os.POSIX_SPAWN_DUP2, 1, 2),
+                    ],
+                    setsid=True,
                 )
         except BaseException:
             ours.close()
             raise
+        #: The number of its first process, and of the group of all of them.
+        self.pid = pid
+        self._has_ended = False
         self._socket = ours
-
-    @property
-    def pid(self) -> int:
-        """The number of its first process, and of the group of all of them."""
-        pid: int = self._process.pid
-        return pid
 
     @property
     def is_fit(self) -> bool:
         """Whether it can be given another job."""
-        return self._process.poll() is None
+        if not self._has_ended:
+            try:
+                ended, _ = os.waitpid(self.pid, os.WNOHANG)
+            except ChildProcessError:
+                ended = self.pid  # somebody else has looked after all that have ended
+            self._has_ended = ended != 0
+        return not self._has_ended
 
     def ask(self, job: bytes, seconds: float) -> Outcome:
         """Return what becomes of *job*, which may compute for so many *seconds*.
@@ -122,6 +130,9 @@ class Process:
     def close(self) -> None:
         """End it, whatever it is doing."""
         self._socket.close()
-        if self._process.poll() is None:
-            os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
+        if not self.is_fit:
+            return
+        os.killpg(self.pid, signal.SIGKILL)
+        end = time.monotonic() + self._patience
+        while self.is_fit and time.monotonic() < end:
+            time.sleep(_NEXT_LOOK)

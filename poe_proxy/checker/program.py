@@ -66,6 +66,11 @@ def main() -> int:
 
 
 def _confine() -> None:
+    for name in os.listdir("/proc/self/fd"):
+        if (inherited := int(name)) > 2:
+            with suppress(OSError):  # the one that was listed through is closed already
+                os.close(inherited)
+    os.chdir("/")
     os.nice(NICENESS)
     # Linux shares the processor among sessions first, and this is one of its own: without this, two
     # checks at a time would leave a third of it to all requests.

@@ -8,10 +8,22 @@ from __future__ import annotations
 
 import math
 import threading
+import time
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Final
 
-from poe_proxy.budget import Budget
+from poe_proxy.budget import Budget, Line, processor
+
+#: Pieces after which it is looked how fast they come, and how many a second are faster than anybody
+#: reads.
+IN_A_ROW: Final = 32
+FAST: Final = 200
+#: Bytes that count as one piece more.
+LARGE: Final = 4096
+
+#: Where those stand that flood.
+_floods: Final = Line(processor)
 
 
 class _ThisThread(threading.local):
@@ -22,15 +34,36 @@ class _ThisThread(threading.local):
 _this_thread: Final = _ThisThread()
 
 
-def breathe(*, is_modest: bool = False) -> None:
+def breathe() -> None:
     """Give the others their turn, if this thread has not done so for `budget.SHARED` seconds of
-    computing; or, where that is modest, for `budget.FREE`.
-
-    To be called between two bits of work of a few milliseconds each.
+    computing. To be called between two bits of work of a few milliseconds each.
     """
-    _this_thread.budget.breathe(is_modest=is_modest)
+    _this_thread.budget.breathe()
 
 
 def work(stage: str) -> AbstractContextManager[None]:
     """Note for the watchdog that the block computes; *stage* says what, in words for the log."""
     return _this_thread.budget.work(stage)
+
+
+class Flood:
+    """A bot that says more in a second than anybody reads: it shares a part of the processor with
+    all others that do so, and what it says in the meantime comes at once."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._began = clock()
+        self._pieces = 0
+
+    def came(self, size: int = 0) -> None:
+        """Note a piece of so many bytes, and `breathe`; stand in line, if so many have come in a
+        short time."""
+        self._pieces += 1 + size // LARGE
+        if self._pieces < IN_A_ROW:
+            breathe()
+            return
+        now = self._clock()
+        if now - self._began < IN_A_ROW / FAST:
+            _floods.wait()
+            now = self._clock()
+        self._began, self._pieces = now, 0

@@ -217,6 +217,31 @@ def test_it_can_reach_nothing(process: Process) -> None:
     assert 4 == len(list(Path(f"/proc/{pid}/fd").iterdir()))
 
 
+def test_it_inherits_nothing() -> None:
+    """A file or a connection that the server has open for others is none of its business."""
+    reading, writing = os.pipe()
+    os.set_blocking(reading, False)  # to fail instead of waiting for ever
+    os.set_inheritable(writing, True)
+    process = Process(patience=LONG)
+    os.close(writing)
+    try:
+        process.ask(read({}), LONG)
+        assert b"" == os.read(reading, 1), "nobody has the other end any more"
+        assert all(Path("/") == Path(f"/proc/{pid}/cwd").readlink() for pid in family(process.pid))
+    finally:
+        os.close(reading)
+        process.close()
+
+
+def test_that_somebody_else_looked_after_the_dead_does_no_harm(process: Process) -> None:
+    """As an event loop does that was told to watch children."""
+    os.killpg(process.pid, signal.SIGKILL)
+    os.waitpid(process.pid, 0)
+
+    assert not process.is_fit
+    process.close()
+
+
 def test_it_gives_way_to_all_others(process: Process) -> None:
     """Serving comes first: among processes, and among sessions, where the system knows those."""
     ours = os.getpriority(os.PRIO_PROCESS, 0)

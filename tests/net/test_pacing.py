@@ -21,7 +21,7 @@ def test_each_thread_has_a_pace_of_its_own(monkeypatch: pytest.MonkeyPatch) -> N
         def __init__(self, seconds: float) -> None:
             given.append(seconds)
 
-        def breathe(self, *, is_modest: bool) -> None:
+        def breathe(self) -> None:
             breaths.append(self)
 
     monkeypatch.setattr(pacing, "Budget", Budget)
@@ -44,3 +44,27 @@ def test_the_watchdog_knows_what_is_computed(monkeypatch: pytest.MonkeyPatch) ->
     Background(compute).result()
 
     assert [flight.Note("reading a page", None), None, None] == notes
+
+
+# ---- floods
+
+
+@pytest.mark.parametrize(
+    ("seconds", "pauses"),
+    [(0.0, 3), (0.9 / pacing.FAST, 3), (1.1 / pacing.FAST, 0), (0.02, 0)],
+    ids=["at once", "faster than anybody reads", "as fast as one may read", "as bots write"],
+)
+def test_a_flood_waits_its_turn(
+    monkeypatch: pytest.MonkeyPatch, seconds: float, pauses: int
+) -> None:
+    """After each row of pieces that have come within a short time; what comes slower never waits,
+    however much it is."""
+    taken: list[None] = []
+    monkeypatch.setattr(pacing._floods, "wait", lambda: taken.append(None))
+    now = 0.0
+    flood = pacing.Flood(lambda: now)
+    for _ in range(3 * pacing.IN_A_ROW):
+        now += seconds
+        flood.came()
+
+    assert pauses == len(taken)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from poe_proxy.budget import OutOfBudget
-from poe_proxy.shaping.loose_json import MAX_LENGTH, MAX_SLIPS, Nesting, read, write
+from poe_proxy.shaping.loose_json import MAX_LENGTH, MAX_SLIPS, MAX_VALUES, Nesting, read, write
 
 
 @pytest.mark.parametrize(
@@ -77,6 +77,13 @@ def test_a_text_that_is_too_long_is_not_read() -> None:
     assert ("a" * (MAX_LENGTH - 2), True) == read('"' + "a" * (MAX_LENGTH - 2) + '"')
     with pytest.raises(OutOfBudget):
         read('"' + "a" * (MAX_LENGTH - 1) + '"')
+
+
+def test_a_text_of_too_many_pieces_is_not_read() -> None:
+    """However short it is: each piece costs as much as many characters."""
+    assert ([1] * MAX_VALUES, True) == read("[" + "1," * (MAX_VALUES - 1) + "1]")
+    with pytest.raises(OutOfBudget):
+        read("[" + "1," * MAX_VALUES + "1]")
 
 
 def test_what_is_nested_too_deeply_cannot_be_written() -> None:

@@ -24,7 +24,7 @@ from poe_proxy.errors import (
     UpstreamProtocolError,
     UpstreamTimeout,
 )
-from poe_proxy.net.pacing import breathe
+from poe_proxy.net.pacing import Flood
 from poe_proxy.upstreams.base import TICK, Abilities, Permit
 from poe_proxy.upstreams.bulk import loads
 from poe_proxy.upstreams.merging import merged
@@ -295,6 +295,7 @@ class _AnswerReader:
         self._stream: answers.Stream | None = None
         #: How many events it was fed with.
         self._fed_before = 0
+        self._flood = Flood()
 
     @property
     def is_refusal(self) -> bool:
@@ -338,7 +339,7 @@ class _AnswerReader:
         for data in events:
             yield from stream.feed(data)
             # Half a megabyte of events that say nothing may come at once.
-            breathe(is_modest=True)
+            self._flood.came(len(data))
 
     def _decoded(self, piece: bytes) -> list[bytes]:
         try:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -19,7 +19,6 @@ from typing import Final, TypeAlias, cast
 
 import requests
 
-from poe_proxy.budget import processor
 from poe_proxy.errors import (
     UpstreamError,
     UpstreamInterrupted,
@@ -30,16 +29,12 @@ from poe_proxy.errors import (
 )
 from poe_proxy.net import troubles
 from poe_proxy.net.connections import KEEP_IDLE, Adapter, Connection, used_by
-from poe_proxy.net.pacing import breathe
+from poe_proxy.net.pacing import Flood
 
 #: Seconds that connecting may take.
 CONNECT: Final = 10.0
 
 _READ_AT_ONCE: Final = 65536
-#: Pieces after which it is looked how fast they come, and how many a second are faster than anybody
-#: reads.
-IN_A_ROW: Final = 32
-FAST: Final = 200
 #: Bytes that may wait in the queue. A client that reads slowly slows the bot down, and does not
 #: fill our memory.
 _MAX_AHEAD: Final = 250_000
@@ -233,8 +228,7 @@ class Transfer:
         while data := answer.raw.read1(_READ_AT_ONCE, decode_content=True):
             self._queued += len(data)
             self._received.put(data)
-            breathe(is_modest=True)  # while more is there already, reading it does not wait
-            flood.came()
+            flood.came(len(data))  # while more is there already, reading it does not wait
             while self._is_too_far_ahead():
                 self._room = threading.Event()
                 # Checked again: something may have been taken before there was an event to set.
@@ -274,27 +268,6 @@ class Transfer:
                 f"Poe's reply broke off: the connection {trouble.words} before its end."
             )
         return UpstreamUncertain(f"The connection to Poe's API {trouble.words} before it answered.")
-
-
-class Flood:
-    """A bot that says more in a second than anybody reads: it shares a part of the processor with
-    all others that do so, and what it says in the meantime comes at once."""
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._began = clock()
-        self._pieces = 0
-
-    def came(self) -> None:
-        """Note a piece; pause, if so many have come in a short time."""
-        self._pieces += 1
-        if self._pieces < IN_A_ROW:
-            return
-        now = self._clock()
-        if now - self._began < IN_A_ROW / FAST:
-            processor.wait_in_line()
-            now = self._clock()
-        self._began, self._pieces = now, 0
 
 
 def _joined(received: Iterable[Received]) -> Iterator[Received]:

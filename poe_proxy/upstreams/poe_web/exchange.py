@@ -21,7 +21,7 @@ from poe_proxy.errors import (
     UpstreamUncertain,
     UpstreamUnreachable,
 )
-from poe_proxy.net.pacing import breathe
+from poe_proxy.net.pacing import Flood
 from poe_proxy.upstreams.base import TICK, Permit
 from poe_proxy.upstreams.poe_web import graphql
 from poe_proxy.upstreams.poe_web.channel import Channel
@@ -123,6 +123,7 @@ class Exchange:
             raise UpstreamUnreachable("Poe's websocket broke before the message was sent.")
         clock, turn = self._clock, self._turn
         heard = clock()
+        flood = Flood()
         self._sending.start(when_late=self._answered_late)
         while True:
             is_silent = True
@@ -131,7 +132,7 @@ class Exchange:
                 for event in self._open(notice):
                     is_silent = False
                     yield event
-                breathe(is_modest=True)
+                flood.came(len(notice.text) if isinstance(notice, Item) else 0)
                 if turn.is_over:
                     # What comes after the end, such as the end of the websocket, does not matter.
                     return

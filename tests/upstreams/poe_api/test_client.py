@@ -31,6 +31,7 @@ from poe_proxy.errors import (
     UpstreamUncertain,
     UpstreamUnreachable,
 )
+from poe_proxy.net import pacing
 from poe_proxy.upstreams.base import TICK
 from poe_proxy.upstreams.poe_api import Catalogue, client
 from poe_proxy.upstreams.poe_api.wire import End, Received
@@ -289,7 +290,7 @@ def test_events_that_say_nothing_give_the_others_their_turn(
 ) -> None:
     """However many come at once."""
     turns: list[None] = []
-    monkeypatch.setattr(client, "breathe", lambda *, is_modest: turns.append(None))
+    monkeypatch.setattr(pacing.Flood, "came", lambda flood, size: turns.append(None))
     api, _ = make([head(), b"data: {}\n\n" * 5000, chunk({"content": "a"}, "stop"), DONE, End()])
 
     assert [Text("a"), Done("stop")] == spoken(reply(api, ask(), "x"))

@@ -684,27 +684,3 @@ def test_the_limits_are_those_that_were_agreed() -> None:
     """Ten seconds to connect; connections are dropped well before the usual minute."""
     assert 10 == wiring.CONNECT
     assert 60 > connections.KEEP_IDLE
-
-
-# ---- floods
-
-
-@pytest.mark.parametrize(
-    ("seconds", "pauses"),
-    [(0.0, 3), (0.9 / wiring.FAST, 3), (1.1 / wiring.FAST, 0), (0.02, 0)],
-    ids=["at once", "faster than anybody reads", "as fast as one may read", "as bots write"],
-)
-def test_a_flood_waits_its_turn(
-    monkeypatch: pytest.MonkeyPatch, seconds: float, pauses: int
-) -> None:
-    """After each row of pieces that have come within a short time; what comes slower never waits,
-    however much it is."""
-    taken: list[None] = []
-    monkeypatch.setattr(wiring.processor, "wait_in_line", lambda: taken.append(None))
-    now = 0.0
-    flood = wiring.Flood(lambda: now)
-    for _ in range(3 * wiring.IN_A_ROW):
-        now += seconds
-        flood.came()
-
-    assert pauses == len(taken)
