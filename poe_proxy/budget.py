@@ -32,7 +32,7 @@ CHARACTERS: Final = 10_000_000
 #: Seconds of computing after which the others get their turn.
 TURN: Final = 0.003
 #: The same for code on which many may wait, such as the reader of an account's channel.
-SHARED: Final = 0.003
+SHARED: Final = 0.005
 #: Seconds that a request may compute before it has to go into the lane.
 FREE: Final = 0.001
 #: Seconds that a request may have computed and still goes before all longer ones.

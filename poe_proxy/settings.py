@@ -155,7 +155,7 @@ class Settings:
         default=200.0,
         meaning="The bodies of all requests under way together, in megabytes: as far as they have "
         "come, and until they are answered. Whatever goes beyond gets a 503. Bodies of more than "
-        "1 MB have a third of it; there is always room for one body of `MAX_BODY_MB`.",
+        "1 MB have a quarter of it; there is always room for one body of `MAX_BODY_MB`.",
     )
     max_streams: int = setting(
         "MAX_STREAMS",

@@ -18,7 +18,7 @@ RETRY_AFTER: Final = 5.0
 #: The most bytes of a body that counts as small, and the part of the room that such bodies have
 #: for themselves: a few large ones, or large ones without an end, cannot shut out ordinary chats.
 SMALL: Final = 1_000_000
-FOR_SMALL: Final = 2 / 3
+FOR_SMALL: Final = 3 / 4
 
 _HELD: Final = "poe_proxy.held"
 

@@ -15,10 +15,11 @@ from typing import Final
 _M_MMAP_THRESHOLD: Final = -3
 #: Bytes from which on a block is the system's own. Each costs some microseconds more.
 LARGE: Final = 262_144
-#: New objects after which Python looks for circles among them. It does so after 700 by itself, and
-#: now and then among all: a body of 100,000 values would be looked through again and again, up to a
-#: tenth of a second each time.
-CIRCLES: Final = 50_000
+#: New objects after which Python looks for circles among them, and how often it does that before it
+#: looks among older ones, too. By itself it does so after 700, and every tenth time: a body of
+#: 100,000 values would be looked through again and again, up to a tenth of a second each time.
+CIRCLES: Final = 5_000
+OFTEN: Final = 100
 
 
 def return_memory() -> bool:
@@ -38,4 +39,4 @@ def look_for_circles_less() -> None:
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(CIRCLES, 10, 10)
+    gc.set_threshold(CIRCLES, OFTEN, 10)

@@ -56,6 +56,7 @@ def error_response(failure: PoeProxyError) -> Response:
 
 def http_error_response(error: HTTPException) -> Response:
     """Return the answer to what Flask itself refuses, such as an unknown path or a wrong method."""
+    let_go(error)  # the request knows it, and its frames the request
     match error.code:
         case 404:
             failure: PoeProxyError = RouteNotFound(

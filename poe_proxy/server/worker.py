@@ -48,8 +48,25 @@ class _Unreader(Protocol):
     buf: BytesIO
 
 
+class _Body(Protocol):
+    """A body as gunicorn reads it."""
+
+    #: What reads it according to its framing.
+    reader: object
+
+
 class _Request(Request, Protocol):
     unreader: _Unreader
+    body: _Body
+
+
+def _let_go(request: _Request) -> None:
+    """Let go of the body of *request*, which will not be read any further.
+
+    What reads its chunks knows the request, and they would hold each other, with all that was read,
+    until the garbage collector finds them.
+    """
+    request.body.reader = None
 
 
 class Guarded(_Worker):
@@ -84,15 +101,18 @@ class Guarded(_Worker):
             super().handle_request(listener_name, req, sock, addr)
             return
         sock.begin(req)
-        is_last = False
+        is_last = True
         try:
             super().handle_request(listener_name, req, sock, addr)
+            is_last = False
         except StopIteration:
-            is_last = True
+            pass
         finally:
             sock.end()
             flight.current.set(None)
             logs.request_id.set("-")
+            if is_last:
+                _let_go(req)
         if is_last:
             sock.part()
             raise StopIteration

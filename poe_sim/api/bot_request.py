@@ -20,6 +20,8 @@ Role = Literal["system", "user", "assistant", "tool"]
 
 _MIME_TYPE = re.compile(r"[\w.+-]+/[\w.+-]+")
 _PARAMETER = re.compile(r"[\w-]+=.*", re.DOTALL)
+#: The most characters of a data URI before its content.
+_LONGEST_HEAD = 1000
 # The first bytes of a picture, so that one that was damaged on its way is noticed.
 _PICTURES: Sequence[tuple[str, bytes]] = (
     ("image/png", b"\x89PNG\r\n\x1a\n"),
@@ -158,7 +160,7 @@ def from_data_uri(uri: object, field_name: str) -> tuple[str, bytes]:
     """Return type and content of a data URI. Raises `Refused` for anything else."""
     scheme, _, rest = uri.partition(":") if isinstance(uri, str) else ("", "", "")
     head, comma, content = rest.partition(",")
-    mime, *parameters = head.split(";")
+    mime, *parameters = head.split(";") if len(head) <= _LONGEST_HEAD else [""]
     is_base64 = bool(parameters) and parameters[-1] == "base64"
     if is_base64:
         parameters.pop()

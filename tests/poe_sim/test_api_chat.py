@@ -345,6 +345,7 @@ def test_files_are_seen(api: Api) -> None:
         "data:text/plain;base64,YQ==",
         "data:image/jpeg;base64,iVBORw0KGgo=",
         "data:;base64,iVBORw0KGgo=",
+        f"data:image/png{';a=b' * 1000};base64,iVBORw0KGgo=",
     ],
 )
 def test_an_invalid_picture_is_refused(api: Api, url: Any) -> None:

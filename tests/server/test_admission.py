@@ -42,7 +42,7 @@ def test_all_bodies_together_have_a_limit() -> None:
 
 def test_large_bodies_leave_room_for_small_ones() -> None:
     """A few large ones, finished or not, cannot shut out ordinary chats."""
-    bodies = Bodies(21 * MB)
+    bodies = Bodies(28 * MB)
     with ExitStack() as held:
         large = bodies.share(held)
         large.grow(MB)
@@ -50,15 +50,15 @@ def test_large_bodies_leave_room_for_small_ones() -> None:
             large.grow(MB)
         with pytest.raises(ServerBusy):
             large.grow(1)
-        for _ in range(14):
+        for _ in range(21):
             bodies.share(held).grow(MB)
 
-        assert 21 * MB == bodies.total
+        assert 28 * MB == bodies.total
 
 
 def test_a_body_that_will_not_fit_is_refused_at_once() -> None:
     """By the length that it says, before any of it is read; and that counts for nothing."""
-    bodies = Bodies(24 * MB)
+    bodies = Bodies(32 * MB)
     with ExitStack() as held:
         first, second = bodies.share(held), bodies.share(held)
         first.grow(3 * MB)
@@ -243,9 +243,9 @@ def test_a_body_that_is_not_read_to_its_end_counts_no_more(status: int, body: io
 
 def test_a_body_for_which_there_is_no_room_is_a_503() -> None:
     """The client may send it again soon; and the bot is not asked."""
-    site = Watched(max_bodies=0.02, max_body=6_000)
-    body = orjson.dumps({**HELLO, "user": "x" * 5_500})
-    with site.post(body), site.post(body), site.post(body):
+    site = Watched(max_bodies=0.02, max_body=5_000)
+    body = orjson.dumps({**HELLO, "user": "x" * 4_800})
+    with site.post(body), site.post(body), site.post(body), site.post(body):
         answer = site.post(body)
         chunked = in_chunks(site, io.BytesIO(body))
         assert 200 == Watched.post(site, BODY).status_code
@@ -257,7 +257,7 @@ def test_a_body_for_which_there_is_no_room_is_a_503() -> None:
             one.headers["x-should-retry"],
         )
         assert int(one.headers["Retry-After"]) > 0
-    assert 4 == len(site.upstream.asked)
+    assert 5 == len(site.upstream.asked)
 
 
 def test_one_answer_too_many_is_a_429() -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from itertools import repeat
 
 import pytest
+from werkzeug.test import create_environ, run_wsgi_app
 
 from poe_proxy.chat import Text
 from poe_proxy.errors import (
@@ -14,7 +16,8 @@ from poe_proxy.errors import (
     UpstreamTimeout,
 )
 
-from .site import COMPLETIONS, Site, error
+from ..garbage import left_behind
+from .site import COMPLETIONS, KEY, Site, error
 
 
 def test_a_limit_says_when_to_come_back() -> None:
@@ -94,3 +97,31 @@ def test_a_name_that_is_far_too_long_is_not_repeated() -> None:
 
     assert (404, "model_not_found") == (answer.status_code, error(answer)["code"])
     assert len(error(answer)["message"]) < 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "/nothing", b"{}"),
+        ("PUT", COMPLETIONS, b"{}"),
+        ("POST", COMPLETIONS, b"{"),
+        ("POST", COMPLETIONS, b"x" * 10_001),
+        ("GET", "/v1/models/nothing", b""),
+    ],
+    ids=["unknown path", "wrong method", "broken body", "large body", "unknown model"],
+)
+def test_a_refusal_leaves_nothing_to_the_garbage_collector(
+    site: Site, method: str, path: str, body: bytes
+) -> None:
+    """What a refused request held, its body above all, is given back with the answer."""
+
+    def ask() -> None:
+        environ = create_environ(path, method=method, input_stream=BytesIO(body))
+        environ |= {"HTTP_AUTHORIZATION": f"Bearer {KEY}", "CONTENT_LENGTH": str(len(body))}
+        _, status, _ = run_wsgi_app(site.client.application, environ, buffered=True)
+        assert status.startswith("4")
+        environ.clear()
+
+    ask()  # what is made once, at first, may know itself
+
+    assert set() == left_behind(ask, "poe_proxy", "flask", "werkzeug")
