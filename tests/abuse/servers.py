@@ -44,7 +44,6 @@ class Abused(Proxy):
             **{
                 "AuthKey": f"{KEY},{HONEST_KEY}",
                 "MODELS": str(folder / "models.toml"),
-                "API_RATE_LIMIT": "0",
                 "TOKEN_CONCURRENCY": "500",
                 "API_CONCURRENCY": "1000",
                 "LOG_LEVEL": "INFO",

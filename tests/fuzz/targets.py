@@ -32,6 +32,7 @@ from poe_proxy.shaping import stages
 from poe_proxy.shaping.pipeline import run
 from poe_proxy.shaping.reasoning import ReasoningParser
 from poe_proxy.upstreams.poe_api import answers, asking, failures
+from poe_proxy.upstreams.poe_api.client import AT_ONCE
 from poe_proxy.upstreams.poe_web import attachments, graphql, pages, turn
 from poe_proxy.upstreams.poe_web.mailbox import Early, Mailbox
 from poe_proxy.upstreams.poe_web.prompts import Prompt, RoleMode
@@ -42,8 +43,7 @@ from . import corpus
 #: What anything may raise: a failure with a status of its own, or that a request costs too much.
 ALLOWED: Final = (PoeProxyError, OutOfBudget)
 
-#: Bytes that may come at once, and small events.
-_AHEAD: Final = 500_000
+#: Small events that may come at once.
 _AT_ONCE: Final = 2500
 _SITE: Final = Site.load()
 _API: Final = ChatCompletions(errors_as_text=True)
@@ -72,10 +72,10 @@ def _wait() -> None:
 
 
 def _cut(whole: bytes, rng: random.Random) -> Iterator[bytes]:
-    """Yield *whole* in pieces: all at once, a few, or many that are small."""
-    size = rng.choice((_AHEAD, len(whole) // 3, 65_536, 1000, 100, 7, 1))
+    """Yield *whole* in pieces: as large as they are taken at once, or many that are small."""
+    size = rng.choice((AT_ONCE, 20_000, 1000, 100, 7, 1))
     # A piece costs some microseconds, whatever is in it; a bot that writes a million is slow.
-    size = max(min(size, _AHEAD), len(whole) // 20_000, 1)
+    size = max(size, len(whole) // 20_000, 1)
     for at in range(0, len(whole), size):
         yield whole[at : at + size]
 
@@ -260,6 +260,7 @@ def _whole(payload: bytes, rng: random.Random) -> None:
 def _decoder(payload: bytes, rng: random.Random) -> None:
     decoder = sse.Decoder(at_most=rng.choice((10, 1000, sse.MAX_EVENT)))
     for piece in _cut(payload, rng):
+        _wait()
         decoder.feed(piece)
     decoder.flush()
 

@@ -163,6 +163,7 @@ class Proxy(Server):
             "AuthKey": KEY,
             "COOL_DOWN": "0",
             "RATE_LIMIT": "0",
+            "API_RATE_LIMIT": "0",
             "TOKEN_CONCURRENCY": "20",
             "LOG_LEVEL": "DEBUG",
         }

@@ -24,7 +24,7 @@ from poe_proxy.errors import (
     UpstreamProtocolError,
     UpstreamTimeout,
 )
-from poe_proxy.net.pacing import Flood
+from poe_proxy.net.pacing import Flood, breathe
 from poe_proxy.upstreams.base import TICK, Abilities, Permit
 from poe_proxy.upstreams.bulk import loads
 from poe_proxy.upstreams.merging import merged
@@ -56,6 +56,8 @@ MAX_EVENT: Final = 4_000_000
 _MAX_ASIDE: Final = 16_000_000
 _REFUSAL: Final = 15.0
 
+#: Bytes of a stream that are taken apart in one go: as many lines take a hundredth of a second.
+AT_ONCE: Final = 65_536
 #: Events of one answer from which on those that have come together are passed on together: each one
 #: costs as much as a kilobyte of text.
 MANY: Final = 256
@@ -324,8 +326,10 @@ class _AnswerReader:
             elif isinstance(received, End):
                 yield from answers.whole_answer(self._body.body, self._budget)
         elif isinstance(received, bytes):
-            said = self._fed(stream, self._decoded(received))
-            yield from merged(said) if self._fed_before >= MANY else said
+            for start in range(0, len(received), AT_ONCE):
+                said = self._fed(stream, self._decoded(received[start : start + AT_ONCE]))
+                yield from merged(said) if self._fed_before >= MANY else said
+                breathe()  # it may have been of many lines, and no event
         else:
             for data in self._decoder.flush():
                 try:

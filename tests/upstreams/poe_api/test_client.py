@@ -297,6 +297,20 @@ def test_events_that_say_nothing_give_the_others_their_turn(
     assert len(turns) >= 5000
 
 
+def test_lines_that_are_no_events_give_the_others_their_turn(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many come at once."""
+    turns: list[None] = []
+    monkeypatch.setattr(client, "breathe", lambda: turns.append(None))
+    api, _ = make(
+        [head(), b"\n" * 10 * client.AT_ONCE, chunk({"content": "a"}, "stop"), DONE, End()]
+    )
+
+    assert [Text("a"), Done("stop")] == spoken(reply(api, ask(), "x"))
+    assert len(turns) >= 10
+
+
 @pytest.mark.parametrize(
     ("before", "texts"),
     [(10, ["a", "a", "a"]), (client.MANY, ["aaa"])],
