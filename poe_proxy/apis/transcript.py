@@ -22,6 +22,8 @@ from poe_proxy.shaping.prefix import common_length
 from poe_proxy.shaping.tokenizer import count_prompt, count_texts
 
 _ALNUM: Final = re.compile(r"[^\W_]")
+#: The most characters of what a bot draws where it writes.
+_CURSOR: Final = 100
 
 
 @dataclass(slots=True)
@@ -104,7 +106,7 @@ class Transcript:
         if text.startswith(old):
             return text[len(old) :]
         same = common_length(old, text)
-        differed = _ALNUM.search(old, same) is not None
+        differed = len(old) - same > _CURSOR or _ALNUM.search(old, same) is not None
         return f"\n\n{text[same:]}" if text[same:] and differed else text[same:]
 
     def usage(self, chat: ChatRequest) -> Usage:

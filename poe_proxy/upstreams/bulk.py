@@ -23,8 +23,8 @@ _SLICE: Final = 65_536
 _BYTES_AT_ONCE: Final = 4_000_000
 
 #: The most values and keys in one JSON text, about: parsing them takes a tenth of a second.
-MAX_VALUES: Final = 500_000
-MAX_KEYS: Final = 150_000
+MAX_VALUES: Final = 200_000
+MAX_KEYS: Final = 100_000
 
 #: Characters that a pattern is searched in at a time, and those beyond, for a match that begins
 #: near their end: even one that is quadratic takes a few hundredths of a second for so many.

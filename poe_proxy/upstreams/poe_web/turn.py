@@ -173,7 +173,8 @@ class Turn:
             case "messageCancelled":
                 yield from self._end()
             case "jobStarted" | "jobUpdated":
-                if content.get("state") and content["state"] not in _JOB_GOES_ON:
+                state = content.get("state")
+                if state and isinstance(state, str) and state not in _JOB_GOES_ON:
                     self._job_over = True
                     yield from self._end_if_complete(now)
 

@@ -341,6 +341,11 @@ def test_a_call_is_streamed_in_the_older_form_to_whom_speaks_it() -> None:
             id="a cursor",
         ),
         pytest.param(
+            [Text("Hello" + "." * 101), Replaced("Hello Ann")],
+            ["Hello" + "." * 101, "\n\n Ann"],
+            id="more than a cursor",
+        ),
+        pytest.param(
             [Text("Hello Bob"), Replaced("Hello Ann")], ["Hello Bob", "\n\nAnn"], id="another way"
         ),
         pytest.param([Text("Wait..."), Replaced("42")], ["Wait...", "\n\n42"], id="all new"),

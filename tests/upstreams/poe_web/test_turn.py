@@ -170,6 +170,15 @@ def test_several_items_of_a_frame_are_all_read() -> None:
 # ---- text
 
 
+@pytest.mark.parametrize("state", ["running", "", None, 1, ["completed"], {"a": 1}])
+def test_a_job_goes_on_whose_state_says_nothing_else(state: Any) -> None:
+    """Such as one that is no text."""
+    one = turn()
+    feed(one, bot("Hello", "complete"))
+
+    assert [] == feed(one, {"jobId": 555, "state": state}, name="jobUpdated")
+
+
 def test_growing_text_comes_as_differences() -> None:
     """Cumulative text in, differences out, one end."""
     one = turn()
