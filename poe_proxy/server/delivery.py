@@ -14,6 +14,7 @@ from poe_proxy.apis.base import Api, Call
 from poe_proxy.budget import Budget, OutOfBudget, TooBusy
 from poe_proxy.chat import Done, Idle, ReplyEvent, Said, Waiting
 from poe_proxy.errors import PoeProxyError, RequestTooCostly, UpstreamInterrupted, let_go
+from poe_proxy.net.pacing import breathe
 from poe_proxy.server.admission import held
 from poe_proxy.server.bodies import read_body, too_busy
 from poe_proxy.server.client_socket import ClientGone, ClientSocket
@@ -167,5 +168,6 @@ def _listen(
         has_begun, silent_since = True, now
         is_done = is_done or isinstance(said, Done)
         yield said
+        breathe()  # thousands may come at once, which were held back until then
     if not is_done:
         raise UpstreamInterrupted("The reply broke off before its end.")

@@ -28,6 +28,7 @@ from poe_proxy.chat import (
     ToolCallPart,
 )
 from poe_proxy.errors import PoeProxyError
+from poe_proxy.net.pacing import breathe
 from poe_proxy.shaping import stages
 from poe_proxy.shaping.pipeline import run
 from poe_proxy.shaping.reasoning import ReasoningParser
@@ -92,7 +93,7 @@ def _dressed(
     call = _API.call(body, Budget())
     able = rng.random() < 0.4
     events = stages.reply(ask, call.chat, tools=able, length=able)
-    said = cast("Iterable[Said]", events)  # `Waiting` comes from the gateway only
+    said = _listen(cast("Iterable[Said]", events))  # `Waiting` comes from the gateway only
     try:
         if call.streams:
             for _ in call.frames(said):
@@ -104,6 +105,13 @@ def _dressed(
         raise
     finally:
         events.close()
+
+
+def _listen(events: Iterable[Said]) -> Iterator[Said]:
+    """As `server.delivery` does."""
+    for event in events:
+        yield event
+        breathe()
 
 
 # ---- what clients send

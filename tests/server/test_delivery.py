@@ -73,6 +73,19 @@ def test_a_stream_is_not_collected() -> None:
 
 
 @pytest.mark.parametrize("stream", [False, True])
+def test_what_comes_at_once_gives_the_others_their_turn(
+    monkeypatch: pytest.MonkeyPatch, stream: bool
+) -> None:
+    """However much it is: the end of a reply may bring all that was held back until then."""
+    turns: list[None] = []
+    monkeypatch.setattr(delivery, "breathe", lambda: turns.append(None))
+    with Site(*repeat(Text("a"), 1000), Done()).ask(stream=stream) as answer:
+        assert b"a" in answer.data
+
+    assert len(turns) >= 1000
+
+
+@pytest.mark.parametrize("stream", [False, True])
 def test_an_answer_that_was_not_checked_says_so(stream: bool) -> None:
     """A header names the fields whose check was given up; an answer that was checked has none."""
 
