@@ -14,7 +14,7 @@ from poe_proxy.apis.base import Api, Call
 from poe_proxy.budget import Budget, OutOfBudget, TooBusy
 from poe_proxy.chat import Done, Idle, ReplyEvent, Said, Waiting
 from poe_proxy.errors import PoeProxyError, RequestTooCostly, UpstreamInterrupted, let_go
-from poe_proxy.net.pacing import breathe
+from poe_proxy.net.pacing import Flood
 from poe_proxy.server.admission import held
 from poe_proxy.server.bodies import read_body, too_busy
 from poe_proxy.server.client_socket import ClientGone, ClientSocket
@@ -147,6 +147,7 @@ def _listen(
     #: When the silence began; None until Poe has been asked.
     silent_since: float | None = None
     has_begun = is_done = False
+    flood = Flood()
     for event in events:
         now = clock()
         said: Said | None = None if isinstance(event, _SILENT) else event
@@ -168,6 +169,6 @@ def _listen(
         has_begun, silent_since = True, now
         is_done = is_done or isinstance(said, Done)
         yield said
-        breathe()  # thousands may come at once, which were held back until then
+        flood.came()  # thousands may come at once, which were held back until then
     if not is_done:
         raise UpstreamInterrupted("The reply broke off before its end.")

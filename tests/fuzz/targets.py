@@ -28,7 +28,7 @@ from poe_proxy.chat import (
     ToolCallPart,
 )
 from poe_proxy.errors import PoeProxyError
-from poe_proxy.net.pacing import breathe
+from poe_proxy.net.pacing import Flood
 from poe_proxy.shaping import stages
 from poe_proxy.shaping.pipeline import run
 from poe_proxy.shaping.reasoning import ReasoningParser
@@ -109,9 +109,10 @@ def _dressed(
 
 def _listen(events: Iterable[Said]) -> Iterator[Said]:
     """As `server.delivery` does."""
+    flood = Flood()
     for event in events:
         yield event
-        breathe()
+        flood.came()
 
 
 # ---- what clients send

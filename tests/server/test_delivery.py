@@ -78,7 +78,7 @@ def test_what_comes_at_once_gives_the_others_their_turn(
 ) -> None:
     """However much it is: the end of a reply may bring all that was held back until then."""
     turns: list[None] = []
-    monkeypatch.setattr(delivery, "breathe", lambda: turns.append(None))
+    monkeypatch.setattr(delivery.Flood, "came", lambda flood: turns.append(None))
     with Site(*repeat(Text("a"), 1000), Done()).ask(stream=stream) as answer:
         assert b"a" in answer.data
 

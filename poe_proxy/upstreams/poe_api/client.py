@@ -24,7 +24,7 @@ from poe_proxy.errors import (
     UpstreamProtocolError,
     UpstreamTimeout,
 )
-from poe_proxy.net.pacing import Flood, breathe
+from poe_proxy.net.pacing import Flood
 from poe_proxy.upstreams.base import TICK, Abilities, Permit
 from poe_proxy.upstreams.bulk import loads
 from poe_proxy.upstreams.merging import merged
@@ -327,9 +327,12 @@ class _AnswerReader:
                 yield from answers.whole_answer(self._body.body, self._budget)
         elif isinstance(received, bytes):
             for start in range(0, len(received), AT_ONCE):
-                said = self._fed(stream, self._decoded(received[start : start + AT_ONCE]))
+                piece = received[start : start + AT_ONCE]
+                events = self._decoded(piece)
+                if not events:
+                    self._flood.came(len(piece))  # it may be of many lines
+                said = self._fed(stream, events)
                 yield from merged(said) if self._fed_before >= MANY else said
-                breathe()  # it may have been of many lines, and no event
         else:
             for data in self._decoder.flush():
                 try:

@@ -302,7 +302,7 @@ def test_lines_that_are_no_events_give_the_others_their_turn(
 ) -> None:
     """However many come at once."""
     turns: list[None] = []
-    monkeypatch.setattr(client, "breathe", lambda: turns.append(None))
+    monkeypatch.setattr(pacing.Flood, "came", lambda flood, size: turns.append(None))
     api, _ = make(
         [head(), b"\n" * 10 * client.AT_ONCE, chunk({"content": "a"}, "stop"), DONE, End()]
     )
