@@ -89,8 +89,9 @@ def test_json_is_parsed() -> None:
         "[" + "{}," * 150_000 + "1]",
         "[" + "1," * 200_001 + "1]",
         "[" + '{"a":1},' * 100_001 + "1]",
+        "[" + '"",' * 300_001 + "1]",
     ],
-    ids=["objects", "numbers", "keys"],
+    ids=["objects", "numbers", "keys", "strings"],
 )
 def test_json_of_millions_of_pieces_is_not_parsed(text: str) -> None:
     """It would hold up everybody else, and fill the memory."""
@@ -101,7 +102,7 @@ def test_json_of_millions_of_pieces_is_not_parsed(text: str) -> None:
 
 def test_json_within_a_string_is_only_a_string() -> None:
     """As in the frames of the websocket; it has bounds of its own when it is read."""
-    inner = "[" + '{"a":"b"},' * 110_000 + "{}]"
+    inner = "[" + '{"a":"b\\\\"},' * 300_000 + "{}]"
 
     assert [inner] == loads(orjson.dumps([inner]))
     assert [inner] == loads(orjson.dumps([inner]).decode())
