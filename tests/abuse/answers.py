@@ -94,7 +94,7 @@ async def thoughts_of_its_own(client: Client) -> str:
     )  # fmt: skip
 
 
-@kind("200*", "502 *", small=0.1)
+@kind("200*", "502 *", small=0.02)
 async def long_answer(client: Client) -> str:
     """An answer of 30 MB, whole or streamed."""
     size = client.choice([100, 60_000])
