@@ -101,12 +101,13 @@ class Watch:
                 self.look(value)
 
     def __enter__(self) -> Watch:
+        self._before: Any = threading.gettrace()
         sys.settrace(self.trace)
         threading.settrace(self.trace)
         return self
 
     def __exit__(self, *failure: object) -> None:
-        threading.settrace(None)  # type: ignore[arg-type]  # None ends it, and is not declared
+        threading.settrace(self._before)
         sys.settrace(None)
 
 

@@ -504,7 +504,7 @@ def test_what_was_said_is_not_said_again() -> None:
     for length in range(1, 100):
         events += feed(one, bot("y" * length, number=6))
 
-    assert ["x" * 1000, "\n\ny", *["y"] * 98] == [event.text for event in events]  # type: ignore[union-attr]  # all are
+    assert [Text("x" * 1000), Text("\n\ny"), *[Text("y")] * 98] == events
 
 
 def test_a_bot_that_rewrites_again_and_again_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
