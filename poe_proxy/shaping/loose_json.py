@@ -7,11 +7,13 @@ import re
 from typing import Any, Final, NoReturn
 
 from poe_proxy.budget import OutOfBudget
+from poe_proxy.json_pieces import has_more
 
-#: The most characters that are read at once, and values in them, about: the parser holds the
-#: interpreter until it is done, for three hundredths of a second in the worst case.
+#: The most characters that are read at once, and values and names in them, about: the parser
+#: holds the interpreter until it is done, for three hundredths of a second in the worst case.
 MAX_LENGTH: Final = 1_000_000
 MAX_VALUES: Final = 100_000
+MAX_NAMES: Final = 50_000
 #: The most slips that are mended. A bot that makes more of them does not write JSON.
 MAX_SLIPS: Final = 10_000
 
@@ -94,7 +96,7 @@ def read(text: str) -> tuple[Any, bool]:
     Raises `ValueError` for everything else, and `OutOfBudget` for a text that is too long, or of
     too many pieces.
     """
-    if len(text) > MAX_LENGTH or _pieces(text) > MAX_VALUES:
+    if len(text) > MAX_LENGTH or has_more(text, values=MAX_VALUES, names=MAX_NAMES):
         raise OutOfBudget
     try:
         try:
@@ -104,11 +106,6 @@ def read(text: str) -> tuple[Any, bool]:
             return json.loads(mended, strict=False, parse_constant=_refuse_constant), False
     except RecursionError:
         raise ValueError("nested too deeply") from None
-
-
-def _pieces(text: str) -> int:
-    """Return how many values and keys *text* has, or more: what stands in strings counts too."""
-    return sum(map(text.count, ",:[{"))
 
 
 #: Text without a slip outside of strings, with whole strings without a slip in between.

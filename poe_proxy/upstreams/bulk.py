@@ -10,21 +10,21 @@ import base64
 import hashlib
 import re
 from collections.abc import Callable, Iterator
-from random import randrange
 from typing import Any, Final
 
 import orjson
 
 from poe_proxy.budget import Budget
+from poe_proxy.json_pieces import has_more
 from poe_proxy.net.pacing import breathe
 
 #: Characters, and bytes, of one bit of work: a few milliseconds.
 _SLICE: Final = 65_536
 _BYTES_AT_ONCE: Final = 4_000_000
 
-#: The most values and keys in one JSON text, about: parsing them takes a tenth of a second.
+#: The most values and names in one JSON text, about: parsing them takes a tenth of a second.
 MAX_VALUES: Final = 200_000
-MAX_KEYS: Final = 100_000
+MAX_NAMES: Final = 100_000
 
 #: Characters that a pattern is searched in at a time, and those beyond, for a match that begins
 #: near their end: even one that is quadratic takes a few hundredths of a second for so many.
@@ -52,51 +52,9 @@ def loads(text: str | bytes | bytearray) -> Any:
 
     Raises ValueError: `TooMuch` if it is of too many pieces, however short it is.
     """
-    if _may_have_many_marks(text) and _is_too_much(text):
+    if has_more(text, values=MAX_VALUES, names=MAX_NAMES):
         raise TooMuch("it is of too many pieces")
     return orjson.loads(text)
-
-
-#: All bytes but those of which there is one for each value or key.
-_NO_MARKS: Final = bytes(set(range(256)) - set(b",:[{"))
-#: A sample has so many bytes of each so many.
-_SAMPLE: Final = 256
-_OF: Final = 16_384
-#: Bytes of which it is told what stands in strings: in the worst case in a tenth of a second.
-_MOST_TOLD_APART: Final = 10_000_000
-
-
-def _may_have_many_marks(text: str | bytes | bytearray) -> bool:
-    """Whether it is worth while to count the marks: that takes many times as long as parsing.
-
-    Judged by a sample, of places that nobody can foresee.
-    """
-    if len(text) <= MAX_KEYS:
-        return False
-    places = range(randrange(_OF - _SAMPLE), len(text), _OF)
-    if isinstance(text, str):
-        sample = "".join(text[at : at + _SAMPLE] for at in places).encode(errors="replace")
-    else:
-        sample = b"".join(text[at : at + _SAMPLE] for at in places)
-    return len(sample.translate(None, _NO_MARKS)) * (_OF // _SAMPLE) > MAX_KEYS // 2
-
-
-def _is_too_much(text: str | bytes | bytearray) -> bool:
-    """Whether a JSON text is of too many pieces. What stands in its strings does not count, unless
-    it takes too long to tell it apart."""
-    given = text.encode(errors="replace") if isinstance(text, str) else text
-    if not _has_many_marks(given):
-        return False
-    if len(given) > _MOST_TOLD_APART:
-        return True
-    bare = given.replace(b"\\\\", b"").replace(b'\\"', b"")
-    if bare.count(b'"') > 2 * (MAX_VALUES + MAX_KEYS):
-        return True
-    return _has_many_marks(b"".join(bare.split(b'"')[::2]))
-
-
-def _has_many_marks(text: bytes | bytearray) -> bool:
-    return sum(map(text.count, (b",", b"[", b"{"))) > MAX_VALUES or text.count(b":") > MAX_KEYS
 
 
 def percent_decoded(text: str, start: int = 0, rest: Callable[[], None] = breathe) -> bytes:

@@ -8,7 +8,15 @@ from typing import Any
 import pytest
 
 from poe_proxy.budget import OutOfBudget
-from poe_proxy.shaping.loose_json import MAX_LENGTH, MAX_SLIPS, MAX_VALUES, Nesting, read, write
+from poe_proxy.shaping.loose_json import (
+    MAX_LENGTH,
+    MAX_NAMES,
+    MAX_SLIPS,
+    MAX_VALUES,
+    Nesting,
+    read,
+    write,
+)
 
 
 @pytest.mark.parametrize(
@@ -80,10 +88,15 @@ def test_a_text_that_is_too_long_is_not_read() -> None:
 
 
 def test_a_text_of_too_many_pieces_is_not_read() -> None:
-    """However short it is: each piece costs as much as many characters."""
+    """However short it is: each piece costs as much as many characters. What stands in a string is
+    none, such as a table in a file that a tool is to write."""
+    table = "1,2,3;" * 100_000
+
     assert ([1] * MAX_VALUES, True) == read("[" + "1," * (MAX_VALUES - 1) + "1]")
-    with pytest.raises(OutOfBudget):
-        read("[" + "1," * MAX_VALUES + "1]")
+    assert ({"text": table}, True) == read(json.dumps({"text": table}))
+    for text in ("[" + "1," * MAX_VALUES + "1]", "[" + '{"":1},' * MAX_NAMES + '{"":1}]'):
+        with pytest.raises(OutOfBudget):
+            read(text)
 
 
 def test_what_is_nested_too_deeply_cannot_be_written() -> None:

@@ -85,29 +85,14 @@ def test_json_is_parsed() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    [
-        "[" + "{}," * 150_000 + "1]",
-        "[" + "1," * 200_001 + "1]",
-        "[" + '{"a":1},' * 100_001 + "1]",
-        "[" + '"",' * 300_001 + "1]",
-    ],
-    ids=["objects", "numbers", "keys", "strings"],
+    ["[" + "1," * bulk.MAX_VALUES + "1]", "[" + '{"":1},' * bulk.MAX_NAMES + '{"":1}]'],
+    ids=["values", "names"],
 )
-def test_json_of_millions_of_pieces_is_not_parsed(text: str) -> None:
+def test_json_of_too_many_pieces_is_not_parsed(text: str) -> None:
     """It would hold up everybody else, and fill the memory."""
     for given in (text, text.encode()):
         with pytest.raises(TooMuch):
             loads(given)
-
-
-def test_json_within_a_string_is_only_a_string() -> None:
-    """As in the frames of the websocket; it has bounds of its own when it is read."""
-    inner = "[" + '{"a":"b\\\\"},' * 300_000 + "{}]"
-
-    assert [inner] == loads(orjson.dumps([inner]))
-    assert [inner] == loads(orjson.dumps([inner]).decode())
-    with pytest.raises(TooMuch):
-        loads(inner)
 
 
 @pytest.mark.parametrize("text", ["", "{", "nul"])
