@@ -8,9 +8,9 @@ candidate is none for a request that brings a thousand of them.
 A turn is over after `FREE` seconds. But a hundred requests that take one turn after the other are a
 fifth of a second of waiting for everybody else. So whoever has had more than a little computes in a
 lane for one: of all requests that compute for long, one at a time has a turn of `TURN` seconds, and
-the next such turn comes when nobody has anything short to compute. What belongs to no request, and
-comes in floods (`net.pacing`), stands in a line for such moments. What many wait for, such as the
-channel of an account, just lets each of the others have a turn.
+the next such turn comes when nobody has anything short to compute. Whoever floods (`net.pacing`)
+stands in a line for such moments. What many wait for, such as the channel of an account, just lets
+each of the others have a turn.
 """
 
 from __future__ import annotations
@@ -269,9 +269,8 @@ class Budget:
         Raises `OutOfBudget` if nothing is left.
         """
         stage = self._stage
-        if not self._processor.is_held(
-            SHARED if stage is None else TURN if self._is_in_lane else FREE
-        ):
+        turn = SHARED if stage is None else TURN if self._is_in_lane else FREE
+        if not self._processor.is_held(turn):
             return
         if stage is not None:
             self._count()

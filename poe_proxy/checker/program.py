@@ -66,6 +66,7 @@ def main() -> int:
 
 
 def _confine() -> None:
+    # Whatever the server has open and did not keep for itself.
     for name in os.listdir("/proc/self/fd"):
         if (inherited := int(name)) > 2:
             with suppress(OSError):  # the one that was listed through is closed already

@@ -1,7 +1,8 @@
-"""Turns for the other requests, between two bits of work that belongs to no request.
+"""Turns for the other requests: between two bits of work that belongs to none, and in a flood.
 
 A login, a page, a websocket's frame: what computes on them runs in a thread of its own, without a
-budget of any request. Whatever Poe sends, it must not hold up the others.
+budget of any request. Whatever Poe sends, it must not hold up the others. A flood costs wherever it
+comes through: where it is read, where it is taken apart, and where it is delivered.
 """
 
 from __future__ import annotations

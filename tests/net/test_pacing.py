@@ -68,3 +68,15 @@ def test_a_flood_waits_its_turn(
         flood.came()
 
     assert pauses == len(taken)
+
+
+@pytest.mark.parametrize(("size", "pauses"), [(pacing.LARGE - 1, 0), (15 * pacing.LARGE, 1)])
+def test_large_pieces_count_more(monkeypatch: pytest.MonkeyPatch, size: int, pauses: int) -> None:
+    """A megabyte is a flood, in however few pieces it comes."""
+    taken: list[None] = []
+    monkeypatch.setattr(pacing._floods, "wait", lambda: taken.append(None))
+    flood = pacing.Flood(lambda: 0.0)
+    for _ in range(2):
+        flood.came(size)
+
+    assert pauses == len(taken)

@@ -20,7 +20,7 @@ from poe_proxy.errors import (
     UpstreamUncertain,
     UpstreamUnreachable,
 )
-from poe_proxy.net import connections
+from poe_proxy.net import connections, pacing
 from poe_proxy.upstreams.poe_api import wire as wiring
 from poe_proxy.upstreams.poe_api.wire import End, Head, Received, Transfer, Wire
 from tests.fakes import Clock, until
@@ -150,6 +150,26 @@ def test_a_chunked_stream_comes_as_it_is_sent_and_its_connection_is_used_again()
             transfer.close()
         assert 1 == server.visits
         wire.close()
+
+
+def test_a_flood_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the pieces that come, and what is in them."""
+    sizes: list[int] = []
+    monkeypatch.setattr(pacing.Flood, "came", lambda flood, size: sizes.append(size))
+
+    def stream(visitor: Visitor) -> None:
+        visitor.request()
+        visitor.begin()
+        for piece in (b"x" * 1000, b"x" * 3000, b""):
+            visitor.chunk(piece)
+
+    with Server(stream) as server:
+        wire = to(server)
+        transfer = post(wire)
+        until(lambda: End() in transfer.wait(LONG))
+        wire.close()
+
+    assert 4000 == sum(sizes)
 
 
 def test_a_body_without_any_framing_is_prompt_too() -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from poe_proxy import errors
 from poe_proxy.chat import Done, Idle, ReplyEvent, Text
+from poe_proxy.net import pacing
 from poe_proxy.upstreams.base import Permit
 from poe_proxy.upstreams.poe_web import sending
 from poe_proxy.upstreams.poe_web.bots import Bot
@@ -167,6 +168,19 @@ def test_what_comes_behind_the_end_is_of_no_account() -> None:
     channel.mailbox.put(errors.UpstreamInterrupted("gone"))
 
     assert [Text("hello"), Done("stop")] == list(one.events())
+
+
+def test_a_bot_that_floods_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By all that it says: each notice has the whole text so far."""
+    sizes: list[int] = []
+    monkeypatch.setattr(pacing.Flood, "came", lambda flood, size: sizes.append(size))
+    channel = FakeChannel()
+    one = exchange(FakeSession(sendMessageMutation=lambda: {"messageEdgeCreate": {}}), channel)
+    channel.say("messageAdded", bot("x" * 10_000, "complete"))
+    say_it_all(channel)
+    list(one.events())
+
+    assert 10_000 < sizes[0] < 11_000
 
 
 def test_a_channel_that_died_before_the_sending_keeps_it_back() -> None:
