@@ -13,8 +13,8 @@ from typing import Any
 import orjson
 from aiohttp import WSMsgType, web
 
-# A websocket's client with more than this unread gets no more until it has read some of it; if it
-# reads nothing for so many seconds, it is dropped.
+# While a websocket's client has more than this unread, bots say nothing more to it; if it reads
+# nothing for so many seconds, it is dropped.
 _UNREAD_LIMIT = 4 * 1024 * 1024
 _UNREAD_TIME = 10.0
 # The head of a text frame that claims to be a terabyte long, and what comes of it at a time.
@@ -112,6 +112,11 @@ class Channel:
         for socket in tuple(self.sockets):
             await socket.send(frame)
 
+    async def wait_for_room(self) -> None:
+        """Wait while a client of the channel has much unread."""
+        for socket in tuple(self.sockets):
+            await socket.wait_for_room()
+
     async def replay(self, socket: Socket, min_seq: int) -> None:
         """Send the frames after *min_seq*, or that some of them are no longer kept."""
         if self.is_broken or min_seq < self._lost_up_to:
@@ -138,36 +143,33 @@ class Socket:
     def __init__(self, ws: web.WebSocketResponse, transport: asyncio.Transport | None) -> None:
         self._ws = ws
         self._transport = transport
-        #: Frames are sent one after the other, also those that have waited for room.
-        self._order = asyncio.Lock()
         self.is_silent = False
 
     async def send(self, frame: bytes) -> None:
-        """Send a text frame unless the socket plays dead; drop a client that does not read."""
+        """Send a text frame, behind all that is unread, unless the socket plays dead."""
         if self.is_silent or self._ws.closed or self._transport is None:
             return
-        async with self._order:
-            if not await self._has_room(self._transport):
-                self._transport.abort()
-                return
-            try:
-                await self._ws.send_frame(frame, WSMsgType.TEXT)
-            except ConnectionError:
-                # The reading side of this socket notices it and removes the socket.
-                return
+        try:
+            await self._ws.send_frame(frame, WSMsgType.TEXT)
+        except ConnectionError:
+            # The reading side of this socket notices it and removes the socket.
+            return
 
-    async def _has_room(self, transport: asyncio.Transport) -> bool:
-        """Wait while much is unread; return False if nothing of it is read, or nothing can be."""
+    async def wait_for_room(self) -> None:
+        """Wait while much is unread; drop a client that reads nothing of it."""
+        transport = self._transport
+        if transport is None:
+            return
         unread, since = transport.get_write_buffer_size(), time.monotonic()
-        while unread > _UNREAD_LIMIT and not transport.is_closing():
+        while unread > _UNREAD_LIMIT and not (self.is_silent or transport.is_closing()):
             await asyncio.sleep(0.01)
             left = transport.get_write_buffer_size()
             if left < unread:
                 since = time.monotonic()
             elif time.monotonic() - since > _UNREAD_TIME:
-                return False
+                transport.abort()
+                return
             unread = left
-        return not transport.is_closing()
 
     async def flood(self, megabytes: float) -> None:
         """Begin a frame without an end, and send so much of it, as fast as the client reads."""

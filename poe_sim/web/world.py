@@ -218,3 +218,8 @@ class World:
         """Push items to all channels of the account, in one frame each."""
         for channel in tuple(account.channels.values()):
             await channel.push(items)
+
+    async def wait_for_room(self, account: Account) -> None:
+        """Wait while a client on a channel of the account has much unread."""
+        for channel in tuple(account.channels.values()):
+            await channel.wait_for_room()

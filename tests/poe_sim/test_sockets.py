@@ -251,11 +251,15 @@ class Line:
     def __init__(self, taken: int) -> None:
         self._taken = taken
         self._unread = 0
+        self.most_unread = 0
         self.sent: list[bytes] = []
         self.is_cut = False
 
     async def send_frame(self, frame: bytes, kind: object) -> None:
+        if self.is_cut:
+            raise ConnectionResetError
         self._unread += len(frame)
+        self.most_unread = max(self.most_unread, self._unread)
         self.sent.append(frame)
 
     def get_write_buffer_size(self) -> int:
@@ -270,22 +274,38 @@ class Line:
 
 
 def send_much(line: Line) -> None:
-    """Send nine frames of a megabyte, all at a time."""
-    frames = [bytes([number]) * 1_000_000 for number in range(9)]
+    """Send nine frames of a megabyte, as a bot does."""
 
     async def send() -> None:
         socket = channels.Socket(cast("Any", line), cast("Any", line))
-        await asyncio.gather(*map(socket.send, frames))
+        for number in range(9):
+            await socket.wait_for_room()
+            await socket.send(bytes([number]) * 1_000_000)
 
     asyncio.run(send())
 
 
-def test_a_slow_reader_gets_all_in_order() -> None:
-    """What is not read yet holds up what comes behind it."""
+def test_a_slow_reader_slows_a_bot_down_and_gets_all_in_order() -> None:
+    """There is never much more unread than there may be."""
     line = Line(taken=100_000)
     send_much(line)
 
     assert list(range(9)) == [frame[0] for frame in line.sent]
+    assert line.most_unread < 6_000_000
+    assert not line.is_cut
+
+
+def test_what_no_bot_says_does_not_wait_for_a_slow_reader() -> None:
+    """Else the answer to a mutation, which is pushed about, would wait for a websocket."""
+    line = Line(taken=0)
+
+    async def send() -> None:
+        socket = channels.Socket(cast("Any", line), cast("Any", line))
+        for _ in range(9):
+            await socket.send(bytes(1_000_000))
+
+    asyncio.run(send())
+    assert len(line.sent) == 9
     assert not line.is_cut
 
 
