@@ -33,6 +33,8 @@ CHARACTERS: Final = 10_000_000
 TURN: Final = 0.003
 #: The same for code on which many may wait, such as the reader of an account's channel.
 SHARED: Final = 0.005
+#: The same for what a bot floods a request of its own with.
+OWN: Final = 0.002
 #: Seconds that a request may compute before it has to go into the lane.
 FREE: Final = 0.001
 #: Seconds that a request may have computed and still goes before all longer ones.
@@ -262,14 +264,15 @@ class Budget:
             if stage is not None:
                 self._enter(stage)
 
-    def breathe(self) -> None:
-        """Give the other requests their turn, if this one has held them up for long.
+    def breathe(self, shared: float = SHARED) -> None:
+        """Give the other requests their turn, if this one has held them up for long: without a
+        stage, for *shared* seconds.
 
         To be called between two bits of work, each of which takes a few milliseconds at most.
         Raises `OutOfBudget` if nothing is left.
         """
         stage = self._stage
-        turn = SHARED if stage is None else TURN if self._is_in_lane else FREE
+        turn = shared if stage is None else TURN if self._is_in_lane else FREE
         if not self._processor.is_held(turn):
             return
         if stage is not None:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Final
 
-from poe_proxy.budget import Budget, Line, processor
+from poe_proxy.budget import OWN, Budget, Line, processor
 
 #: Pieces after which it is looked how fast they come, and how many a second are faster than anybody
 #: reads.
@@ -61,7 +61,7 @@ class Flood:
         short time."""
         self._pieces += 1 + size // LARGE
         if self._pieces < IN_A_ROW:
-            breathe()
+            _this_thread.budget.breathe(OWN)
             return
         now = self._clock()
         if now - self._began < IN_A_ROW / FAST:

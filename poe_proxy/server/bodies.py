@@ -68,7 +68,10 @@ def read_body(client: ClientSocket, limit: int, budget: Budget) -> bytearray:
     if length is not None and length > limit:
         raise too_large(limit)
     try:
-        with client.receiving(budget, Patience()), budget.work("reading the body"):
+        with (
+            client.receiving(budget, Patience(), in_chunks=length is None),
+            budget.work("reading the body"),
+        ):
             body = _read(length, limit, budget)
     except PoeProxyError:
         raise

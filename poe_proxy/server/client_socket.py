@@ -71,11 +71,13 @@ class ClientSocket:
         if self._connection is not None:
             self._connection.leave(unread)
 
-    def receiving(self, budget: Budget, patience: Patience) -> AbstractContextManager[None]:
+    def receiving(
+        self, budget: Budget, patience: Patience, *, in_chunks: bool
+    ) -> AbstractContextManager[None]:
         """Read a body within the block: what comes costs *budget*, and *patience* must last.
 
         Reading raises an `OSError` once *patience* is over.
         """
         if self._connection is None:
             return nullcontext()
-        return self._connection.receiving(budget, patience)
+        return self._connection.receiving(budget, patience, in_chunks=in_chunks)

@@ -34,8 +34,12 @@ MAX_HEAD: Final = 32_768
 QUICK_PIECES: Final = 16
 COLLECTING: Final = 0.05
 
-#: The most bytes that are read of a body at a time.
+#: The most bytes that are read of a body at a time, and of one in chunks: there may be one chunk
+#: for each byte.
 PIECE: Final = 16_384
+CHUNKS: Final = 2048
+#: What gunicorn asks for where it does not know how much is to come, such as before a chunk.
+_UNKNOWN: Final = 8192
 
 #: Seconds and bytes for which a connection that ends is still read, so that a client that is
 #: sending gets to its answer.
@@ -114,7 +118,7 @@ class Connection(socket.socket):
         #: When requests began that are there as soon as the one before is answered.
         self._turn_began: float | None = None
         #: What a body that is being read may cost and take; None while none is.
-        self._intake: tuple[Budget, Patience] | None = None
+        self._intake: tuple[Budget, Patience, bool] | None = None
         self._is_limited = family != socket.AF_UNIX and hasattr(socket, "TCP_USER_TIMEOUT")
         self._left_unread = 0
         #: Bytes and pieces that the next head may still have.
@@ -197,12 +201,14 @@ class Connection(socket.socket):
         return int.from_bytes(waiting, sys.byteorder) > 0
 
     @contextmanager
-    def receiving(self, budget: Budget, patience: Patience) -> Iterator[None]:
+    def receiving(
+        self, budget: Budget, patience: Patience, *, in_chunks: bool = False
+    ) -> Iterator[None]:
         """Read a body within the block: what comes costs *budget*, and *patience* must last."""
         if self._awaits_go_on:
             self._awaits_go_on = False
             self.sendall(_CONTINUE)
-        self._intake = (budget, patience)
+        self._intake = (budget, patience, in_chunks)
         try:
             yield
         finally:
@@ -217,7 +223,9 @@ class Connection(socket.socket):
             if flags:  # a look, which takes nothing
                 return super().recv(size, flags)
             if self._intake is not None:
-                return self._of_body(min(size, PIECE), *self._intake)
+                budget, patience, in_chunks = self._intake
+                most = CHUNKS if in_chunks and size <= _UNKNOWN else PIECE
+                return self._of_body(min(size, most), budget, patience)
             if self._request is None:
                 return self._of_head(size)
             return super().recv(size)

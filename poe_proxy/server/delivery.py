@@ -63,10 +63,13 @@ def deliver(api: Api) -> Response:
 
 
 def _read(api: Api, body: bytes | bytearray, budget: Budget) -> Call:
-    note_body(body)
     try:
-        with budget.work("reading a request", size=len(body)):
-            return api.call(body, budget)
+        with budget.work("looking whether a body is known", size=len(body)):
+            note_body(body, budget.breathe)
+            # Within the other, so that a large body has one turn for both; from now on the flight
+            # recorder says which body it is.
+            with budget.work("reading a request"):
+                return api.call(body, budget)
     except TooBusy:
         raise too_busy() from None
     except OutOfBudget:

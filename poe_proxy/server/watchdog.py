@@ -9,6 +9,7 @@ recorder. Clients repeat by themselves what got no answer: so the same body is r
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from hashlib import blake2b
 from types import FrameType
 from typing import Final, NoReturn, Protocol
@@ -24,6 +25,8 @@ REFUSED_FOR: Final = 600.0
 #: The most of them that are remembered.
 MOST: Final = 1_000
 _PACKAGE: Final = "poe_proxy."
+#: Bytes of a body that are looked at at a time: a millisecond or two.
+_AT_ONCE: Final = 1_000_000
 
 
 class Log(Protocol):
@@ -49,16 +52,21 @@ class Worker(Protocol):
 offenders: Final = Digests(REFUSED_FOR, MOST)
 
 
-def digest(body: bytes | bytearray) -> str:
-    """Return what a request is known by."""
-    return blake2b(body, digest_size=16).hexdigest()
+def digest(body: bytes | bytearray, breathe: Callable[[], None] = lambda: None) -> str:
+    """Return what a request is known by; *breathe* is called in between."""
+    hashing = blake2b(digest_size=16)
+    whole = memoryview(body)
+    for start in range(0, len(whole), _AT_ONCE):
+        hashing.update(whole[start : start + _AT_ONCE])
+        breathe()
+    return hashing.hexdigest()
 
 
-def note_body(body: bytes | bytearray) -> None:
-    """Note the body of the request at hand. Raises `RequestTooCostly` if it held the worker up
-    lately."""
+def note_body(body: bytes | bytearray, breathe: Callable[[], None]) -> None:
+    """Note the body of the request at hand; *breathe* is called in between. Raises
+    `RequestTooCostly` if it held the worker up lately."""
     noted = flight.current.get()
-    known = digest(body)
+    known = digest(body, breathe)
     if noted is not None:
         flight.current.set(flight.Flight(noted.request_id, noted.route, known))
     if known in offenders:

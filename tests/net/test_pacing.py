@@ -8,8 +8,11 @@ from types import SimpleNamespace
 import pytest
 
 from poe_proxy import flight
+from poe_proxy.budget import OWN, Budget, Processor
 from poe_proxy.net import pacing
 from poe_proxy.net.background import Background
+
+from ..fakes import Clock
 
 
 def test_each_thread_has_a_pace_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -17,14 +20,14 @@ def test_each_thread_has_a_pace_of_its_own(monkeypatch: pytest.MonkeyPatch) -> N
     given: list[float] = []
     breaths: list[object] = []
 
-    class Budget:
+    class Counting:
         def __init__(self, seconds: float) -> None:
             given.append(seconds)
 
         def breathe(self) -> None:
             breaths.append(self)
 
-    monkeypatch.setattr(pacing, "Budget", Budget)
+    monkeypatch.setattr(pacing, "Budget", Counting)
     for _ in range(2):
         Background(lambda: [pacing.breathe() for _ in range(3)]).result()
 
@@ -68,6 +71,25 @@ def test_a_flood_waits_its_turn(
         flood.came()
 
     assert pauses == len(taken)
+
+
+def test_few_pieces_have_a_short_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shorter than a thread on which many wait: a bot holds up nobody but its own client."""
+    clock, turns = Clock(), 0
+
+    def rest(seconds: float) -> None:
+        nonlocal turns
+        turns += 1
+
+    budget = Budget(processor=Processor(clock=clock, sleep=rest))
+    monkeypatch.setattr(pacing._this_thread, "budget", budget)
+    flood = pacing.Flood(lambda: 0.0)
+    flood.came()
+    clock.go(1.5 * OWN)
+    pacing.breathe()
+    assert 0 == turns
+    flood.came()
+    assert 1 == turns
 
 
 @pytest.mark.parametrize(("size", "pauses"), [(pacing.LARGE - 1, 0), (15 * pacing.LARGE, 1)])

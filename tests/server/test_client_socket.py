@@ -106,7 +106,7 @@ def test_a_server_that_keeps_its_socket_to_itself_is_trusted() -> None:
     connection.leave(1)
     connection.has_key()
     assert not connection.awaits_go_on()
-    with connection.receiving(Budget(), Patience()):
+    with connection.receiving(Budget(), Patience(), in_chunks=True):
         pass
 
 

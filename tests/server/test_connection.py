@@ -14,6 +14,7 @@ from poe_proxy.errors import ServerBusy
 from poe_proxy.net.background import Background
 from poe_proxy.server import connection
 from poe_proxy.server.connection import (
+    CHUNKS,
     COLLECTING,
     LINGER_BYTES,
     MAX_HEAD,
@@ -118,6 +119,15 @@ def test_a_body_comes_in_small_pieces() -> None:
 
     assert [PIECE, 1] == sizes
     assert PIECE + 1 == patience.size
+
+
+@pytest.mark.parametrize(("asked", "size"), [(8192, CHUNKS), (8193, 8193), (1_000_000, PIECE)])
+def test_a_body_in_chunks_comes_in_smaller_pieces(asked: int, size: int) -> None:
+    """Unless the size of the chunk is known: each byte may be a chunk, and they are taken apart
+    before anything else is read."""
+    with pair() as (ours, theirs), ours.receiving(Budget(), Patience(), in_chunks=True):
+        theirs.sendall(b"x" * (PIECE + 1))
+        assert size == len(ours.recv(asked))
 
 
 def test_waiting_for_a_body_costs_nothing() -> None:

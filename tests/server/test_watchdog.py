@@ -114,6 +114,18 @@ def test_a_worker_that_ends_in_peace_is_not_blamed() -> None:
     assert [] == worker.lines
 
 
+def test_a_large_body_is_known_by_all_of_it_and_looked_at_in_bits() -> None:
+    """Each takes a millisecond or two; the others have their turn in between."""
+    turns: list[None] = []
+    large = bytes(2_500_000)
+    known = watchdog.digest(large, lambda: turns.append(None))
+
+    assert 3 == len(turns)
+    assert known == watchdog.digest(bytearray(large))
+    assert known != watchdog.digest(large[:-1] + b"x")
+    assert watchdog.digest(b"") != watchdog.digest(b"\0")
+
+
 def test_the_same_body_is_refused_for_ten_minutes(offenders: Digests, clock: Clock) -> None:
     """Clients repeat by themselves what got no answer; nothing of it is done again. Any other body
     is read, and the same one is after a while."""
