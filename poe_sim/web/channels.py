@@ -13,9 +13,12 @@ from typing import Any
 import orjson
 from aiohttp import WSMsgType, web
 
-# While a websocket's client has more than this unread, bots say nothing more to it; if it reads
-# nothing for so many seconds, it is dropped.
+# While a websocket's client has more than this unread, bots say nothing more to it: not those with
+# a long text, each frame of which is as long, and much later the others. If it reads nothing for so
+# many seconds, it is dropped.
 _UNREAD_LIMIT = 4 * 1024 * 1024
+_UNREAD_LIMIT_OF_SHORT = 4 * _UNREAD_LIMIT
+_SHORT = 65_536
 _UNREAD_TIME = 10.0
 # The head of a text frame that claims to be a terabyte long, and what comes of it at a time.
 _ENDLESS = b"\x81\x7f" + (10**12).to_bytes(8, "big")
@@ -112,10 +115,10 @@ class Channel:
         for socket in tuple(self.sockets):
             await socket.send(frame)
 
-    async def wait_for_room(self) -> None:
-        """Wait while a client of the channel has much unread."""
+    async def wait_for_room(self, length: int) -> None:
+        """Wait while a client of the channel has too much unread for a text of such a *length*."""
         for socket in tuple(self.sockets):
-            await socket.wait_for_room()
+            await socket.wait_for_room(length)
 
     async def replay(self, socket: Socket, min_seq: int) -> None:
         """Send the frames after *min_seq*, or that some of them are no longer kept."""
@@ -155,13 +158,15 @@ class Socket:
             # The reading side of this socket notices it and removes the socket.
             return
 
-    async def wait_for_room(self) -> None:
-        """Wait while much is unread; drop a client that reads nothing of it."""
+    async def wait_for_room(self, length: int) -> None:
+        """Wait while too much is unread for a text of such a *length*; drop a client that reads
+        nothing of it."""
         transport = self._transport
         if transport is None:
             return
+        limit = _UNREAD_LIMIT if length > _SHORT else _UNREAD_LIMIT_OF_SHORT
         unread, since = transport.get_write_buffer_size(), time.monotonic()
-        while unread > _UNREAD_LIMIT and not (self.is_silent or transport.is_closing()):
+        while unread > limit and not (self.is_silent or transport.is_closing()):
             await asyncio.sleep(0.01)
             left = transport.get_write_buffer_size()
             if left < unread:

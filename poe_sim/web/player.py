@@ -111,7 +111,7 @@ class Player:
     async def _take(self, step: Step, message: Message) -> None:
         # Only bots are slowed down by a client that reads slowly: whatever else is pushed would
         # keep the answer to a mutation waiting.
-        await self._world.wait_for_room(self._account)
+        await self._world.wait_for_room(self._account, len(message.text))
         match step:
             case Show(text):
                 message.text = text

@@ -219,7 +219,7 @@ class World:
         for channel in tuple(account.channels.values()):
             await channel.push(items)
 
-    async def wait_for_room(self, account: Account) -> None:
-        """Wait while a client on a channel of the account has much unread."""
+    async def wait_for_room(self, account: Account, length: int) -> None:
+        """Wait while a client of the account has too much unread for a text of such a *length*."""
         for channel in tuple(account.channels.values()):
-            await channel.wait_for_room()
+            await channel.wait_for_room(length)

@@ -273,13 +273,13 @@ class Line:
         self.is_cut = True
 
 
-def send_much(line: Line) -> None:
-    """Send nine frames of a megabyte, as a bot does."""
+def send_much(line: Line, length: int = 1_000_000) -> None:
+    """Send nine frames of a megabyte, as a bot does whose text is of such a *length*."""
 
     async def send() -> None:
         socket = channels.Socket(cast("Any", line), cast("Any", line))
         for number in range(9):
-            await socket.wait_for_room()
+            await socket.wait_for_room(length)
             await socket.send(bytes([number]) * 1_000_000)
 
     asyncio.run(send())
@@ -292,6 +292,15 @@ def test_a_slow_reader_slows_a_bot_down_and_gets_all_in_order() -> None:
 
     assert list(range(9)) == [frame[0] for frame in line.sent]
     assert line.most_unread < 6_000_000
+    assert not line.is_cut
+
+
+def test_a_bot_that_has_said_little_is_slowed_down_later() -> None:
+    """It does not wait for one beside it that says megabytes."""
+    line = Line(taken=0)
+    send_much(line, length=1000)
+
+    assert len(line.sent) == 9
     assert not line.is_cut
 
 
