@@ -8,8 +8,10 @@ monkey.patch_all()
 
 import os
 import sys
+from functools import partial
 
 import gevent
+from gevent.server import StreamServer
 from gunicorn import util
 from gunicorn.workers.ggevent import GeventWorker
 
@@ -51,8 +53,28 @@ processor.until_idle = _until_idle
 processor.round = _round
 
 
+class _Served(gevent.Greenlet):
+    """Serves a connection as soon as it is accepted.
+
+    By itself gevent begins behind all that can compute by then: while a hundred requests are at
+    work, whoever only asks whether the server is healthy would wait for two rounds of them.
+    """
+
+    def start(self):
+        if gevent.getcurrent() is gevent.get_hub():
+            self.switch()
+        else:
+            super().start()
+
+
 class Worker(Guarded, GeventWorker):
     """gunicorn's gevent worker, with limits for its connections."""
+
+    def server_class(self, listener, *, spawn, application, log, handler_class, environ, **tls):
+        """Return what accepts connections at *listener*; the pool *spawn* counts those that are
+        served. gunicorn calls it; the rest is for servers that speak HTTP themselves."""
+        spawn.greenlet_class = _Served
+        return StreamServer(listener, handle=partial(self.handle, listener), spawn=spawn, **tls)
 
 
 worker_class = Worker

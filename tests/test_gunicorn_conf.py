@@ -9,7 +9,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 
-_SCRIPT = """
+_TURNS = """
 import runpy, socket
 runpy.run_path("gunicorn.conf.py")
 import gevent
@@ -55,11 +55,60 @@ print(len(set(rounds[:3])), rounds[3] > rounds[0])
 """
 
 
-def test_long_work_waits_for_all_that_is_short_but_not_for_ever() -> None:
-    """Until nobody has anything to compute, or to read; and no longer than it is told. All who have
-    their turn one after the other are in one round."""
+_CONNECTIONS = """
+import runpy, socket
+settings = runpy.run_path("gunicorn.conf.py")
+import gevent
+from gevent.pool import Pool
+
+hub = gevent.get_hub()
+
+class Worker:
+    server_class = settings["Worker"].server_class
+
+    def handle(self, listener, client, address):
+        assert listener is ours
+        order.append("it is read")
+        client.recv(1)
+        order.append("it is answered")
+        client.close()
+
+def open_one():
+    order.append("a connection comes")
+    clients.append(socket.create_connection(ours.getsockname()))
+
+def accept(*client):
+    # Whatever can compute by now waits behind the connection.
+    for _ in range(3):
+        hub.loop.run_callback(order.append, "another computes")
+    order.append("it is accepted")
+    handle(*client)
+
+order, clients = [], []
+ours = socket.create_server(("127.0.0.1", 0))
+pool = Pool(5)
+nothing = dict.fromkeys(["application", "log", "handler_class", "environ"])
+server = Worker().server_class(ours, spawn=pool, **nothing)
+handle, server.do_handle = server.do_handle, accept
+server.start()
+open_one()
+while pool.free_count() == 5:
+    gevent.sleep(0.001)
+print(*order, sep=", ")
+clients[0].send(b"x")
+pool.join()
+print(order[-1], pool.free_count())
+pool.spawn(order.append, "not from an accept")
+print(order[-1])
+pool.join()
+print(order[-1])
+"""
+
+
+def lines(script: str) -> list[str]:
+    """Return what *script* prints."""
     ran = subprocess.run(
-        [sys.executable, "-c", _SCRIPT],
+        [sys.executable, "-c", script],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": str(ROOT), "TOKENS": "cookie", "AuthKey": "sk-client"},
         capture_output=True,
@@ -67,5 +116,22 @@ def test_long_work_waits_for_all_that_is_short_but_not_for_ever() -> None:
         timeout=120,
         check=False,
     )
+    assert not ran.returncode, ran.stderr
+    return ran.stdout.splitlines()
 
-    assert ["100 100", "200 200", "gave up", "1 True"] == ran.stdout.splitlines(), ran.stderr
+
+def test_long_work_waits_for_all_that_is_short_but_not_for_ever() -> None:
+    """Until nobody has anything to compute, or to read; and no longer than it is told. All who have
+    their turn one after the other are in one round."""
+    assert ["100 100", "200 200", "gave up", "1 True"] == lines(_TURNS)
+
+
+def test_a_connection_is_read_before_all_that_can_compute_when_it_is_accepted() -> None:
+    """It may bring no more than a question after the server's health. The pool counts it."""
+    assert [
+        "a connection comes, it is accepted, it is read, "
+        "another computes, another computes, another computes",
+        "it is answered 5",
+        "it is answered",
+        "not from an accept",
+    ] == lines(_CONNECTIONS)
