@@ -35,6 +35,7 @@ def has_more(text: str | bytes | bytearray, *, values: int, names: int) -> bool:
     if len(given) > MOST_TOLD_APART:
         return True
     bare = given.replace(b"\\\\", b"").replace(b'\\"', b"")
+    # As many strings as that are pieces enough; to split them would cost what parsing does.
     if bare.count(b'"') > 2 * (values + names):
         return True
     return _has_more(b"".join(bare.split(b'"')[::2]), values, names)

@@ -92,7 +92,7 @@ server = Worker().server_class(ours, spawn=pool, **nothing)
 handle, server.do_handle = server.do_handle, accept
 server.start()
 open_one()
-while pool.free_count() == 5:
+while len(order) < 6:
     gevent.sleep(0.001)
 print(*order, sep=", ")
 clients[0].send(b"x")
@@ -102,6 +102,22 @@ pool.spawn(order.append, "not from an accept")
 print(order[-1])
 pool.join()
 print(order[-1])
+
+from gunicorn.config import Config
+from gunicorn.workers.ggevent import GeventWorker
+
+class Noted(settings["Worker"]):
+    def server_class(self, *given, **options):
+        made.append(super().server_class(*given, **options))
+        return made[-1]
+
+made = []
+worker = Noted.__new__(Noted)
+worker.cfg, worker.sockets, worker.worker_connections = Config(), [ours], 7
+worker.wsgi = worker.log = None
+worker.alive = False
+GeventWorker.run(worker)
+print(len(made), made[0].pool.size, made[0].pool.greenlet_class.__name__)
 """
 
 
@@ -127,11 +143,13 @@ def test_long_work_waits_for_all_that_is_short_but_not_for_ever() -> None:
 
 
 def test_a_connection_is_read_before_all_that_can_compute_when_it_is_accepted() -> None:
-    """It may bring no more than a question after the server's health. The pool counts it."""
+    """It may bring no more than a question after the server's health. The pool counts it, and
+    gunicorn's own worker makes it so."""
     assert [
         "a connection comes, it is accepted, it is read, "
         "another computes, another computes, another computes",
         "it is answered 5",
         "it is answered",
         "not from an accept",
+        "1 7 _Served",
     ] == lines(_CONNECTIONS)

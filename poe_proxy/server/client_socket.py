@@ -76,7 +76,7 @@ class ClientSocket:
     ) -> AbstractContextManager[None]:
         """Read a body within the block: what comes costs *budget*, and *patience* must last.
 
-        Reading raises an `OSError` once *patience* is over.
+        *in_chunks*: it has no length. Reading raises an `OSError` once *patience* is over.
         """
         if self._connection is None:
             return nullcontext()

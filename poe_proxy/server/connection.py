@@ -204,7 +204,10 @@ class Connection(socket.socket):
     def receiving(
         self, budget: Budget, patience: Patience, *, in_chunks: bool = False
     ) -> Iterator[None]:
-        """Read a body within the block: what comes costs *budget*, and *patience* must last."""
+        """Read a body within the block: what comes costs *budget*, and *patience* must last.
+
+        Of one that comes *in_chunks* less is read at a time, unless the size of a chunk is known.
+        """
         if self._awaits_go_on:
             self._awaits_go_on = False
             self.sendall(_CONTINUE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import socket
 import time
 from typing import Any
 
@@ -14,7 +15,7 @@ from werkzeug.test import TestResponse
 from poe_proxy.budget import TooBusy
 from poe_proxy.server import bodies
 from poe_proxy.server.bodies import BODY_TIMEOUT, PACE, PACE_TIME, Patience
-from poe_proxy.server.connection import MAX_HEAD
+from poe_proxy.server.connection import CHUNKS, MAX_HEAD
 
 from ..fakes import Clock
 from .connections import Body, Request, pair, read_until_refused
@@ -85,6 +86,26 @@ def chunked(site: Site, stream: io.IOBase | Body, **environ: Any) -> TestRespons
 def test_a_body_in_chunks_is_read(site: Site) -> None:
     """A body that does not say its length is read to its end."""
     assert 200 == chunked(site, io.BytesIO(orjson.dumps(HELLO))).status_code
+
+
+def test_a_body_in_chunks_is_read_by_little_and_little(site: Site) -> None:
+    """What comes at a time may be of one-byte chunks, all of which are taken apart at once."""
+    sizes: list[int] = []
+
+    class Chunks(Body):
+        def read(self, size: int) -> bytes:
+            piece = super().read(8192)  # what gunicorn asks for before it knows a chunk's size
+            sizes.append(len(piece))
+            return piece
+
+    with pair() as (ours, theirs):
+        ours.begin(Request())
+        theirs.sendall(orjson.dumps(HELLO).ljust(2 * CHUNKS))
+        theirs.shutdown(socket.SHUT_WR)
+        answer = chunked(site, Chunks(ours), **{"gunicorn.socket": ours})
+
+    assert 200 == answer.status_code
+    assert [CHUNKS, CHUNKS, 0] == sizes
 
 
 def test_an_endless_body_is_413(site: Site) -> None:
