@@ -3,7 +3,9 @@
 Read: line ends, comments and `data` fields as in the WHATWG HTML standard, "Server-sent events".
 The other fields (`event`, `id`, `retry`) mean nothing to the APIs spoken here.
 
-Written: one `data` line for each event, as OpenAI's clients expect.
+Written: one `data` line for each event, as OpenAI's clients expect, and nothing else. A comment is
+sound by the standard, but openai-go 1.x and readers that split at empty lines take it for an event
+without data, and fail.
 """
 
 from __future__ import annotations
@@ -21,12 +23,6 @@ _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 def data(payload: bytes) -> bytes:
     """Return the frame of an event; *payload* is one line, as JSON is."""
     return b"data: " + payload + b"\n\n"
-
-
-def comment(text: str) -> bytes:
-    """Return the frame of a comment, which clients pass over."""
-    lines = text.splitlines() or [""]
-    return b"".join(b": " + line.encode() + b"\n" for line in lines) + b"\n"
 
 
 class Decoder:

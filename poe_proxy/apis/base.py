@@ -27,7 +27,8 @@ class Call(Protocol):
     def frames(self, events: Iterable[Said]) -> Iterator[bytes]:
         """Yield the frames of a stream. *events* end with `Done`, or raise.
 
-        An `Idle` among them is the moment for a keep-alive.
+        An `Idle` among them is the moment for a keep-alive: a frame that says nothing new, with
+        data as all frames have it, since not all clients know comments.
         """
 
     def failed(self, failure: PoeProxyError) -> bytes:

@@ -86,9 +86,10 @@ def error(answer: TestResponse) -> dict[str, Any]:
 
 
 def lines(answer: TestResponse) -> list[str]:
-    """The data of a stream, and its comments with their colon."""
+    """The data of a stream, in which nothing but data stands."""
     frames = answer.get_data(as_text=True).split("\n\n")
     assert "" == frames.pop()
+    assert all(frame.startswith("data: ") for frame in frames)
     return [frame.removeprefix("data: ") for frame in frames]
 
 

@@ -243,14 +243,14 @@ def test_a_status_needs_no_text(stream: bool) -> None:
 
 
 def test_long_silence_opens_the_stream(monkeypatch: pytest.MonkeyPatch) -> None:
-    """After KEEP_ALIVE seconds without a word the stream opens all the same, with a comment."""
+    """After KEEP_ALIVE seconds without a word the stream opens all the same, with the role."""
     monkeypatch.setattr(delivery, "KEEP_ALIVE", 0.0)
     site = Site(Idle(), UpstreamTimeout("Silence."))
 
     answer = site.ask(stream=True)
 
-    first, *_, last = lines(answer)
-    assert (200, ": keep-alive") == (answer.status_code, first)
+    first, last = lines(answer)
+    assert (200, "role") == (answer.status_code, short(first))
     assert "upstream_timeout" == orjson.loads(last)["error"]["code"]
 
 
@@ -376,14 +376,17 @@ def parts(*steps: Step, streams: bool = True, clock: Clock | None = None) -> lis
 
 
 def short(frame: str) -> str:
-    """A frame in a word: role, text, end, keep-alive, error."""
+    """A frame in a word: role, text, end, keep-alive, or the code of an error."""
     if not frame.startswith("{"):
         return frame
     fields = orjson.loads(frame)
     if "error" in fields:
         return str(fields["error"]["code"])
     (choice,) = fields["choices"]
-    return choice["delta"].get("content") or ("role" if choice["delta"] else "end")
+    delta = choice["delta"]
+    if delta == {"content": ""}:
+        return "keep-alive"
+    return delta.get("content") or ("role" if delta else "end")
 
 
 def test_the_status_goes_out_before_the_first_frame() -> None:
@@ -393,7 +396,7 @@ def test_the_status_goes_out_before_the_first_frame() -> None:
     ]
 
 
-def test_silence_is_filled_with_comments() -> None:
+def test_silence_is_filled_with_keep_alives() -> None:
     """After so many seconds without a frame a keep-alive goes out, in line or not."""
     clock = Clock()
 
@@ -402,7 +405,7 @@ def test_silence_is_filled_with_comments() -> None:
 
     said = parts(Text("Hel"), silence, Idle(), silence, Waiting(), Text("lo"), Done(), clock=clock)
 
-    assert ["", "role", "Hel", ": keep-alive", ": keep-alive", "lo", "end", "[DONE]"] == [
+    assert ["", "role", "Hel", "keep-alive", "keep-alive", "lo", "end", "[DONE]"] == [
         short(one) for one in said
     ]
 
@@ -424,7 +427,7 @@ def test_each_frame_begins_the_silence_anew() -> None:
         after(14.9), Idle(), after(0.1), Idle(), Done(), clock=clock,
     )  # fmt: skip
 
-    assert ["", "role", "a", ": keep-alive", "b", ": keep-alive", "end", "[DONE]"] == [
+    assert ["", "role", "a", "keep-alive", "b", "keep-alive", "end", "[DONE]"] == [
         short(one) for one in said
     ]
 

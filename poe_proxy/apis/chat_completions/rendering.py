@@ -79,14 +79,16 @@ class Completion:
         )
 
     def frames(self, events: Iterable[Said]) -> Iterator[bytes]:
-        """Yield `chat.completion.chunk` frames, and `[DONE]`. A keep-alive is a comment."""
+        """Yield `chat.completion.chunk` frames, and `[DONE]`.
+
+        A keep-alive is a chunk as well, without any text: some clients end a stream at a comment.
+        """
         events = iter(events)
         first = next(events, None)
-        if isinstance(first, Idle):
-            yield sse.comment("keep-alive")
-        elif first is not None:
-            events = chain([first], events)
         yield self._chunk({"role": "assistant", "content": ""})
+        # If it was silence that opened the stream, it is broken by now.
+        if first is not None and not isinstance(first, Idle):
+            events = chain([first], events)
         add = self._transcript.add
         for event in events:
             match add(event):
@@ -105,7 +107,7 @@ class Completion:
                     yield sse.DONE
                     return
                 case Idle():
-                    yield sse.comment("keep-alive")
+                    yield self._chunk({"content": ""})
                 case Usage() | Replaced():
                     pass
 

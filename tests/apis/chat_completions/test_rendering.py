@@ -48,7 +48,7 @@ def whole(*events: Said, **fields: Any) -> ChatCompletion:
 
 
 def stream(*events: Said, **fields: Any) -> list[Any]:
-    """What a client reads from the frames: chunks, the words of comments, [DONE]."""
+    """What a client reads from the frames: chunks, [DONE]."""
     return [read(frame) for frame in call(**fields).frames(events)]
 
 
@@ -66,8 +66,6 @@ def broken(*said: Said, **fields: Any) -> list[Any]:
 def read(frame: bytes) -> Any:
     assert frame.endswith(b"\n\n")
     assert 1 == frame.count(b"\n\n")
-    if frame.startswith(b":"):
-        return frame.decode()
     assert frame.startswith(b"data: ")
     data = frame.removeprefix(b"data: ").strip()
     if data == b"[DONE]":
@@ -443,9 +441,86 @@ def test_nothing_follows_the_end() -> None:
 # ---- silence
 
 
-def test_a_keep_alive_is_a_comment() -> None:
-    """Clients pass over it; before the first event it opens the stream."""
-    first, role, text, second, *_ = stream(Idle(), Text("Hello"), Idle(), Done())
+SILENCE = {"content": ""}
 
-    assert (": keep-alive\n\n", ": keep-alive\n\n") == (first, second)
-    assert ("assistant", ["Hello"]) == (role.choices[0].delta.role, content([text]))
+
+def test_a_keep_alive_is_a_chunk_without_text() -> None:
+    """In silence the client gets chunks that add nothing to the answer."""
+    said = stream(Text("Hel"), Idle(), Idle(), Text("lo"), Idle(), Done())
+
+    deltas = [one.choices[0].delta.model_dump(exclude_unset=True) for one in said[1:-2]]
+    assert [{"content": "Hel"}, SILENCE, SILENCE, {"content": "lo"}, SILENCE] == deltas
+
+
+def test_silence_opens_a_stream_with_the_role() -> None:
+    """Before the first word the chunk of the role is sign of life enough."""
+    said = stream(Idle(), Idle(), Text("Hello"), Done())
+
+    deltas = [one.choices[0].delta.model_dump(exclude_unset=True) for one in said[:-2]]
+    assert [{"role": "assistant", "content": ""}, SILENCE, {"content": "Hello"}] == deltas
+
+
+def test_a_keep_alive_leaves_no_trace_in_an_answer() -> None:
+    """The text, a call and its arguments are the same with as without."""
+    said: list[Said] = [
+        Reasoning("Hm."), Text("a"), ToolCallPart(0, "c1", "f", '{"a":'),
+        ToolCallPart(0, None, None, "1}"), Done("tool_calls"),
+    ]  # fmt: skip
+    silent = [event for one in said for event in (Idle(), one)]
+
+    assert whole(*said).choices == whole(*silent).choices
+    one, other = stream(*said), stream(*silent)
+    assert one[1:-1] != other[1:-1]
+    assert [chunk.choices for chunk in one[1:-1]] == [
+        chunk.choices
+        for chunk in other[1:-1]
+        if chunk.choices[0].delta.model_dump(exclude_unset=True) != SILENCE
+    ]
+
+
+ALL_SAID: list[list[Said]] = [
+    [Done()],
+    [Idle(), Done()],
+    [Idle(), Idle(), Text("Hello"), Idle(), Done("length")],
+    [Text("two\n\nlines\r\n\r\n: none"), Idle(), Replaced("two\n\ntexts"), Usage(1, 2), Done()],
+    [Reasoning("hm\n\n"), Idle(), Idle(), Text(""), Idle(), Usage(1, 2, {}, 3), Done()],
+    [Idle(), ToolCallPart(0, "c1", "f", ""), Idle(), ToolCallPart(0, None, None, "{}"), Idle(),
+     Done("tool_calls")],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("said", ALL_SAID)
+@pytest.mark.parametrize("include_usage", [False, True])
+@pytest.mark.parametrize("legacy_functions", [False, True])
+def test_each_block_of_a_stream_is_a_line_of_data(
+    said: list[Said], include_usage: bool, legacy_functions: bool
+) -> None:
+    """Whoever splits at empty lines reads JSON, or [DONE]; usage is null in all but the last."""
+    one = call(include_usage=include_usage, legacy_functions=legacy_functions)
+
+    *blocks, done, end = b"".join(one.frames(said)).split(b"\n\n")
+
+    assert (b"data: [DONE]", b"") == (done, end)
+    chunks = [orjson.loads(block.removeprefix(b"data: ")) for block in blocks]
+    if include_usage:
+        *chunks, last = chunks
+        assert [] == last["choices"]
+        assert last["usage"]
+    assert [include_usage] * len(chunks) == ["usage" in chunk for chunk in chunks]
+    assert {None} == {chunk.get("usage") for chunk in chunks}
+    assert all(set(chunk["choices"][0]) == {"index", "delta", "finish_reason"} for chunk in chunks)
+
+
+@pytest.mark.parametrize("errors_as_text", [False, True])
+@pytest.mark.parametrize("said", ALL_SAID)
+def test_each_block_of_a_failure_is_a_line_of_data(said: list[Said], errors_as_text: bool) -> None:
+    """Also where a stream fails, after a keep-alive or a word."""
+    one = call(errors_as_text=errors_as_text, include_usage=True)
+    frames = one.frames(said)
+    sent = [next(frames) for _ in said]
+
+    *blocks, end = b"".join([*sent, one.failed(UpstreamTimeout("Silence."))]).split(b"\n\n")
+
+    assert b"" == end
+    *_, last = [orjson.loads(block.removeprefix(b"data: ")) for block in blocks]
+    assert "upstream_timeout" == last["error"]["code"]

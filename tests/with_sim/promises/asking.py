@@ -159,8 +159,6 @@ def _read_stream(answer: Answer, response: requests.Response) -> None:
     frames = response.content.decode().split("\n\n")
     assert "" == frames.pop()
     for frame in frames:
-        if frame.startswith(":"):
-            continue
         assert not answer.is_done
         assert answer.error is None
         data = frame.removeprefix("data: ")
