@@ -23,11 +23,22 @@ class LineCall:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Raw:
+    """An answer of the official API that is sent as it stands, whatever it means."""
+
+    #: Its chunks: objects, or texts that are written as they are, line ends included.
+    stream: Sequence[Mapping[str, Any] | str] | None = None
+    #: The same answer, unstreamed.
+    body: Mapping[str, Any] | str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
     """One reply."""
 
     text: str = ""
     calls: Sequence[LineCall] = ()
+    raw: Raw | None = None
 
 
 @dataclass(slots=True)
@@ -95,7 +106,11 @@ class Lines:
                 text = rest.get("text", "")
                 if isinstance(text, str):
                     return Line(text=text, calls=[_call(call) for call in calls])
-        what = "a text, or an object with calls" if self._have_tools else "a text"
+            case dict() if self._have_tools and given and not given.keys() - {"stream", "body"}:
+                return Line(raw=_raw(given))
+        what = "a text"
+        if self._have_tools:
+            what += ", or an object with calls, or with a stream or a body"
         raise ValueError(f"a line is {what}")
 
 
@@ -106,3 +121,12 @@ def _call(given: Any) -> LineCall:
         case {"name": str(name), "arguments": dict(arguments)}:
             return LineCall(name=name, arguments=orjson.dumps(arguments).decode())
     raise ValueError("a call has a name, and arguments that are an object or a text")
+
+
+def _raw(given: Mapping[str, Any]) -> Raw:
+    stream, body = given.get("stream"), given.get("body")
+    if not isinstance(stream, list | None) or not isinstance(body, dict | str | None):
+        raise ValueError("a stream is a list, and a body is an object or a text")
+    if not all(isinstance(chunk, dict | str) for chunk in stream or ()):
+        raise ValueError("a chunk of a stream is an object or a text")
+    return Raw(stream=stream, body=body)

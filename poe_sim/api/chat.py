@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any, cast, get_args
@@ -9,6 +10,7 @@ from typing import Any, cast, get_args
 import orjson
 from aiohttp import web
 
+from ..lines import Raw
 from . import errors, fields, stage
 from .bot_request import (
     Attachment,
@@ -83,10 +85,38 @@ async def serve(visit: Visit) -> web.StreamResponse:
     fields.check_prompt_length(asked.prompt_tokens, model)
     visit.check_points()
     reply = visit.compose(asked)
+    if reply.raw is not None:
+        return await _send_raw(visit, asked, reply, reply.raw)
     renderer = _Renderer(visit, asked, reply)
     if body.get("stream"):
         return await stage.stream(visit, asked, reply, renderer.frames())
     return await stage.whole(visit, asked, reply, renderer.whole())
+
+
+async def _send_raw(visit: Visit, asked: BotRequest, reply: Reply, raw: Raw) -> web.StreamResponse:
+    """Send the answer that a test wrote, in the form that was asked for if it has both."""
+    if raw.stream is None or (raw.body is not None and not asked.body.get("stream")):
+        return await stage.whole(visit, asked, reply, _raw_bytes(raw.body))
+    ends = not asked.script.has("no-done")
+    frames = stage.Frames(
+        chunks=map(_raw_frame, raw.stream),
+        chunk_count=len(raw.stream),
+        closing=b"data: [DONE]\n\n" if ends else b"",
+        error=lambda error: stage.sse({"error": error}),
+    )
+    return await stage.stream(visit, asked, reply, frames)
+
+
+def _raw_frame(chunk: Mapping[str, Any] | str) -> bytes:
+    written = _raw_bytes(chunk)
+    return written if isinstance(chunk, str) else b"data: " + written + b"\n\n"
+
+
+def _raw_bytes(given: Mapping[str, Any] | str | None) -> bytes:
+    if isinstance(given, str):
+        return given.encode(errors="surrogatepass")
+    # Escaped, because it may have half of a surrogate pair, which has no UTF-8.
+    return json.dumps(given).encode()
 
 
 def _is_strict(visit: Visit) -> bool:

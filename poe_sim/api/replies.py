@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from ..lines import Line
+from ..lines import Line, Raw
 from ..talk import QUOTED_THOUGHT, answer, long_text, pieces
 from .bot_request import Attachment, BotRequest, ToolCall, Turn
 from .catalogue import Json
@@ -34,6 +34,8 @@ class Reply:
     finish: str = "stop"
     stopped_by: str | None = None
     is_media: bool = False
+    #: What chat completions send instead of all that, as it stands.
+    raw: Raw | None = None
     prompt_tokens: int = 1
     completion_tokens: int = 0
     reasoning_tokens: int = 0
@@ -47,6 +49,7 @@ def compose(asked: BotRequest, calls: CallMaker, media_host: str, line: Line | N
         reply.calls = wanted_calls(asked, calls)
     else:
         reply.text = line.text
+        reply.raw = line.raw
         reply.calls = [
             calls.make(call.name, asked, number, call.arguments)
             for number, call in enumerate(line.calls)

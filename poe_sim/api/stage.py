@@ -55,7 +55,9 @@ def sse(data: object, event: str | None = None) -> bytes:
     return head + b"data: " + orjson.dumps(data) + b"\n\n"
 
 
-async def whole(visit: Visit, asked: BotRequest, reply: Reply, body: Json) -> web.StreamResponse:
+async def whole(
+    visit: Visit, asked: BotRequest, reply: Reply, body: Json | bytes
+) -> web.StreamResponse:
     """Answer with one JSON body, after the time that a stream would have taken."""
     script = asked.script
     visit.reply_starts(asked.model)
@@ -69,7 +71,7 @@ async def whole(visit: Visit, asked: BotRequest, reply: Reply, body: Json) -> we
     visit.charge(asked, reply)
     visit.reply_ends(asked.model)
     if script.has("cut"):
-        await _send_half(visit, orjson.dumps(body))
+        await _send_half(visit, body if isinstance(body, bytes) else orjson.dumps(body))
     return visit.answer(body)
 
 

@@ -240,10 +240,10 @@ class Visit:
         return headers
 
     def answer(self, body: Any, *, status: int = 200, verdict: str = "ok") -> web.Response:
-        """Return a JSON answer."""
+        """Return a JSON answer; *body* may be the bytes of one."""
         self.entry.update(status=status, verdict=verdict)
         return web.Response(
-            body=orjson.dumps(body),
+            body=body if isinstance(body, bytes) else orjson.dumps(body),
             status=status,
             content_type="application/json",
             headers=self.headers(),

@@ -12,6 +12,7 @@ from poe_sim.app import Running
 from .api_support import Api, fresh, said, serving
 from .browser import Browser
 
+CAN_BE = "a line is a text, or an object with calls, or with a stream or a body"
 TWO = ["One\n<two>", {"text": "Let me see.", "calls": [{"name": "look", "arguments": {"at": 1}}]}]
 
 
@@ -185,14 +186,48 @@ def test_a_line_is_limited_as_any_reply(api: Api) -> None:
     assert "one " == api.text("Hi", stop="two")
 
 
+def test_a_line_may_be_the_raw_chunks_of_an_answer(api: Api) -> None:
+    """Objects are sent as chunks, and texts as they are, whatever they mean."""
+    chunk = {"choices": [], "odd": "\ud83d"}
+    api.control(lines={"GPT-5.1": [{"stream": [chunk, ": hm\n\ndata: {\n\n"]}] * 3})
+
+    streamed, unended, asked_whole = (
+        api.chat("Hi", stream=True),
+        api.chat("Hi !no-done", stream=True),
+        api.chat("Hi"),
+    )
+
+    raw = b'data: {"choices": [], "odd": "\\ud83d"}\n\n: hm\n\ndata: {\n\n'
+    assert raw + b"data: [DONE]\n\n" == streamed.content == asked_whole.content
+    assert raw == unended.content
+    assert "text/event-stream" == streamed.headers["Content-Type"]
+
+
+def test_a_line_may_be_the_raw_body_of_an_answer(api: Api) -> None:
+    """It is sent unless a stream was asked for and is there as well."""
+    api.control(lines={"GPT-5.1": [{"stream": [{}], "body": {"a": 1}}, {"body": "no JSON"}] * 2})
+
+    whole, text = api.chat("Hi"), api.chat("Hi")
+    streamed, only_body = api.chunks("Hi"), api.chat("Hi", stream=True)
+
+    assert ({"a": 1}, "application/json") == (whole.json(), whole.headers["Content-Type"])
+    assert b"no JSON" == text.content == only_body.content
+    assert [{}, "[DONE]"] == streamed
+
+
 @pytest.mark.parametrize(
     ("lines", "complaint"),
     [
         (None, "lines takes an object of bots and lists of replies"),
         ({"No-Such-Bot": ["Hi"]}, "unknown bot No-Such-Bot"),
-        ({"GPT-5.1": [{"text": "Hi"}]}, "a line is a text, or an object with calls"),
-        ({"GPT-5.1": [{"calls": [], "more": 1}]}, "a line is a text, or an object with calls"),
-        ({"GPT-5.1": [{"calls": [], "text": 1}]}, "a line is a text, or an object with calls"),
+        ({"GPT-5.1": [{"text": "Hi"}]}, CAN_BE),
+        ({"GPT-5.1": [{"calls": [], "more": 1}]}, CAN_BE),
+        ({"GPT-5.1": [{"calls": [], "text": 1}]}, CAN_BE),
+        ({"GPT-5.1": [{}]}, CAN_BE),
+        ({"GPT-5.1": [{"stream": [], "text": "Hi"}]}, CAN_BE),
+        ({"GPT-5.1": [{"stream": "a"}]}, "a stream is a list, and a body is an object or a text"),
+        ({"GPT-5.1": [{"body": 1}]}, "a stream is a list, and a body is an object or a text"),
+        ({"GPT-5.1": [{"stream": [1]}]}, "a chunk of a stream is an object or a text"),
         (
             {"GPT-5.1": [{"calls": [{"name": "a"}]}]},
             "a call has a name, and arguments that are an object or a text",
