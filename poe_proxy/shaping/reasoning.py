@@ -12,6 +12,8 @@ Some bots have no field for what they think. They write a heading, a quotation, 
 
 Or they write the heading alone, perhaps with the seconds so far, as a sign of life before the
 answer: `Thinking... (3s elapsed)`. In the web protocol the answer then replaces such a sign.
+
+Or the text begins with the model's own tags, `<think>` and others: see `thought_tags`.
 """
 
 from __future__ import annotations
@@ -22,14 +24,26 @@ from enum import Enum, auto
 from typing import Final, TypeAlias
 
 from poe_proxy.chat import Done, Reasoning, Replaced, ReplyEvent, Text, ToolCallPart
+from poe_proxy.shaping import thought_tags
 from poe_proxy.shaping.prefix import common_length
+from poe_proxy.shaping.thought_tags import Tagged
 
 Piece: TypeAlias = Text | Reasoning
 
-_HEADINGS: Final = ("Thinking...", "Thinking…")
-
-#: What may follow the word in a heading's line: seconds in brackets, closing marks.
-_REST: Final = re.compile(r" {0,2}(?:\([^()\n]{0,30}\)?)? ?[*_]{0,3}[ \t\r]{0,40}")
+_WORD: Final = "Thinking"
+#: What may stand before the word in a heading's line: marks, also those of a quotation.
+_MARKS: Final = re.compile(r"(?:> ?)?[*_]{0,3}")
+#: What follows the word: dots, seconds in brackets, or both; marks may be closed before the seconds
+#: or behind them.
+_REST: Final = re.compile(
+    r"(?:(?:\.{3}|…)[*_]{0,3}(?: {0,2}\([^()\n]{0,30}\))?"
+    r"|[*_]{0,3} {0,2}\(\d{1,6}(?:\.\d{1,3})? {0,2}[a-z][a-z ]{0,15}\))"
+    r" ?[*_]{0,3}[ \t\r]{0,40}"
+)
+#: What may still become that.
+_BEGINNING: Final = re.compile(
+    r"(?:\.{0,3}|…)[*_]{0,3} {0,2}(?:\([^()\n]{0,30}\)?)? ?[*_]{0,3}[ \t\r]{0,40}"
+)
 #: The most characters of a heading: more than these patterns take.
 _LONGEST: Final = 200
 
@@ -73,6 +87,9 @@ class InlineReasoning:
         self._has_thought = False
         #: What has been thought in the piece that is read.
         self._thought: list[str] = []
+        self._tagged: Tagged | None = None
+        #: Whether thoughts between tags have ended: white space behind them is dropped.
+        self._is_behind_tag = False
 
     @property
     def is_over(self) -> bool:
@@ -82,7 +99,9 @@ class InlineReasoning:
     @property
     def heading(self) -> str:
         """The text so far, if it is a heading and nothing else; otherwise an empty string."""
-        text = "" if self._has_thought else "".join((*self._headings, *self._held)).strip()
+        if self._has_thought or self._is_behind_tag or self._tagged:
+            return ""
+        text = "".join((*self._headings, *self._held)).strip()
         return text if all(map(_is_heading, filter(str.strip, text.splitlines()))) else ""
 
     def feed(self, text: str) -> list[Piece]:
@@ -106,6 +125,10 @@ class InlineReasoning:
 
         What comes afterwards is the answer.
         """
+        if self._tagged:
+            rest = self._tagged.rest()
+            self._place, self._tagged = _Place.ANSWER, None
+            return [Reasoning(rest)] if rest else []
         held = "".join((*self._headings, *self._held))
         self._place, self._held, self._headings = _Place.ANSWER, [], []
         # After a thought only marks and white space are held. A heading and nothing else is
@@ -115,6 +138,11 @@ class InlineReasoning:
     def _step(self, text: str, at: int) -> int:
         """Take the next bit of *text*, which begins at *at*; return where it ends."""
         match self._place:
+            case _ if self._tagged:
+                end = self._tagged.read(text, at, self._thought)
+                if self._tagged.is_closed:
+                    self._tagged, self._is_behind_tag = None, True
+                return end
             case _Place.START:
                 return self._start(text, at)
             case _Place.BELOW:
@@ -138,13 +166,21 @@ class InlineReasoning:
 
     def _start(self, text: str, at: int) -> int:
         if not self._line and (end := _end(self._BLANK, text, at)) > at:
-            self._held.append(text[at:end])
+            if not self._is_behind_tag:
+                self._held.append(text[at:end])
+            return end
+        if tag := thought_tags.of(self._line + text[at : at + thought_tags.LONGEST]):
+            end = at + len(tag) - len(self._line)
+            self._open(tag)
             return end
         end = text.find("\n", at, at + _LONGEST)
         is_whole = end >= 0
         if not is_whole:
             end = min(len(text), at + _LONGEST)
         self._line += text[at:end]
+        if not is_whole and thought_tags.may_come(self._line):
+            self._held.append(text[at:end])
+            return end
         if not _may_become_heading(self._line) or (is_whole and not _is_heading(self._line)):
             self._answer()
             return at
@@ -156,6 +192,15 @@ class InlineReasoning:
         else:
             self._held.append(text[at:end])
         return end
+
+    def _open(self, tag: str) -> None:
+        thinks_on = self._is_behind_tag
+        if self._headings:
+            # They were signs of life.
+            self._thought.append("".join(self._headings).strip())
+            self._headings, thinks_on = [], True
+        self._line, self._held = "", []
+        self._tagged = Tagged(tag, lead="\n" if thinks_on else "")
 
     def _answer(self) -> None:
         self._place, self._line = _Place.ANSWER, ""
@@ -188,7 +233,7 @@ class InlineReasoning:
         return end
 
     def _mark(self, text: str, at: int) -> int:
-        if self._has_thought:
+        if self._has_thought or self._is_behind_tag:
             self._thought.append("\n")
         self._has_thought = True
         self._headings, self._held = [], []
@@ -300,16 +345,16 @@ def _reasoning(thought: str) -> list[ReplyEvent]:
 
 
 def _may_become_heading(line: str) -> bool:
-    bare = line.lstrip("*_")
-    if len(line) - len(bare) > 3:
-        return False
-    return any(
-        heading.startswith(bare)
-        or (bare.startswith(heading) and _REST.fullmatch(bare, len(heading)) is not None)
-        for heading in _HEADINGS
-    )
+    rest = _without_marks(line)
+    if not rest.startswith(_WORD):
+        return _WORD.startswith(rest)
+    return _BEGINNING.fullmatch(rest, len(_WORD)) is not None
 
 
 def _is_heading(line: str) -> bool:
-    line = line.strip()
-    return line.lstrip("*_").startswith(_HEADINGS) and _may_become_heading(line)
+    rest = _without_marks(line.strip())
+    return rest.startswith(_WORD) and _REST.fullmatch(rest, len(_WORD)) is not None
+
+
+def _without_marks(line: str) -> str:
+    return line[_end(_MARKS, line, 0) :]

@@ -133,6 +133,7 @@ TEXTS: Final[Sequence[bytes]] = [
         "Hello there, how are you?\n\n- a list\n- `code` and *stars*\n",
         "*Thinking...*\n\n> The user greets me.\n> I shall greet back.\n\nHello!",
         "Thinking... (3s elapsed)\nThinking... (4s elapsed)\n\nHello!",
+        "<think>\nThe user greets me.\n</think>\n\nHello!",
         "<think>\nI wonder.\n</think>\n\nHello!",
         '<tool_call>\n{"name": "get_weather", "arguments": {"city": "Paris"}}\n</tool_call>',
         'Let me look.\n```json\n{"tool": "get_weather", "arguments": {"city": "Rome",}}\n```',

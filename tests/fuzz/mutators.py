@@ -22,6 +22,7 @@ _ODD: Final = (
     "1e400", "-1e400", "NaN", "Infinity", "9" * 400, "0.1e-999", "-0", "18446744073709551616",
     "%41", "%", "&amp;", "&#x110000;", "<", "</script", "<script a", "<tool_call", "</tool_call>",
     "Thinking...", "> ", "data:", "data: [DONE]\n\n", ": ", "null", "true", "{}", "[]", ",", ", ]",
+    "<think>", "</think>",
     "$ref", "#/$defs/a", "^(a+)+$", "a{1,99999999999999}", "(?:", "(" * 50, "\\p{L}", "(?<=a*)b",
 )  # fmt: skip
 #: Values that a field of JSON may not be ready for.

@@ -36,7 +36,8 @@ COUNTED = Counted(
         f"poe_proxy.shaping.{name}"
         for name in (
             "prefix", "loose_json", "json_search", "pipeline", "reask", "json_answers",
-            "tool_calls", "tool_prompt", "tools", "truncation", "reasoning", "tokenizer",
+            "tool_calls", "tool_prompt", "tools", "truncation", "reasoning", "thought_tags",
+            "tokenizer",
         )
     )
 )  # fmt: skip
@@ -228,6 +229,12 @@ THOUGHTS = {
     "a heading and spaces": times(" ", before="Thinking..."),
     "a heading and empty lines": times("\n", before="Thinking...\n"),
     "thoughts": times("> a\n", before=QUOTED),
+    "tags": times("<think>a</think>"),
+    "open tags": times("<think>"),
+    "closed tags": times("</think>", before="<think></think>"),
+    "half tags": times("</thin", before="<think>"),
+    "spaces between tags": times(" ", before="<think>a", after="</think>"),
+    "words between tags": times("a  ", before="<think>"),
     "empty thoughts": times(">\n", before=QUOTED),
     "one long thought": times("a", before=f"{QUOTED}> "),
     "marks": times(">", before=QUOTED),

@@ -43,6 +43,37 @@ CASES = {
     "no answer": (f"Thinking...\n\n{QUOTED}", THOUGHT, ""),
     "no answer, no end": ("Thinking...\n\n> a\n>", "a", ""),
     "a draft": (f"Thinking... (3s elapsed)\n\n{ANSWER}", "Thinking... (3s elapsed)", ANSWER),
+    "marks before the seconds": (
+        f"*Thinking...* (17s elapsed)\n\n{QUOTED}\n{ANSWER}",
+        THOUGHT,
+        ANSWER,
+    ),
+    "bold before the seconds": (f"**Thinking...** (3s)\n\n{QUOTED}\n{ANSWER}", THOUGHT, ANSWER),
+    "marks around an ellipsis": (f"_Thinking… (12s elapsed)_\n{QUOTED}\n{ANSWER}", THOUGHT, ANSWER),
+    "a quoted heading": (f"> _Thinking… (12s elapsed)_\n\n{QUOTED}\n{ANSWER}", THOUGHT, ANSWER),
+    "seconds alone": (f"Thinking (17s)\n\n{QUOTED}\n{ANSWER}", THOUGHT, ANSWER),
+    "minutes alone": ("*Thinking* (1.5 min)\n\nYes", "*Thinking* (1.5 min)", "Yes"),
+    "tags": ("<think>\nhm\n</think>\nanswer", "hm", "answer"),
+    "tags in one line": ("<think>hm</think>answer", "hm", "answer"),
+    "white space around tags": ("\n <think> \n\n h\n\n m \n </think>\n\n  a\n", "h\n\n m", "a\n"),
+    "another word": ("<thinking>hm <think></thinking>answer", "hm <think>", "answer"),
+    "a thought": ("<thought>hm</think></thought>answer", "hm</think>", "answer"),
+    "reasoning": ("<reasoning>\n> hm\n</reasoning>\n> answer", "> hm", "> answer"),
+    "upper case": ("[THINK]h [/THIN m[/THINK]answer", "h [/THIN m", "answer"),
+    "Seed's": ("<seed:think>hm</seed:think>answer", "hm", "answer"),
+    "Kimi's": ("◁think▷hm◁/think▷answer", "hm", "answer"),
+    "beginnings of the end": (
+        "<think><</t</th</</thinky></think></think>",
+        "<</t</th</</thinky>",
+        "</think>",
+    ),
+    "nothing between tags": ("<think>\n\n</think>\n\nanswer", "", "answer"),
+    "twice": ("<think>h</think>\n<think>m</think>\nanswer <think>", "h\nm", "answer <think>"),
+    "a heading before tags": ("Thinking... (2s)\n<think>h</think>a", "Thinking... (2s)\nh", "a"),
+    "a quotation behind tags": ("<think>h</think>Thinking...\n> m\n\na", "h\nm", "a"),
+    "a beginning behind tags": ("<think>h</think>Think", "h", "Think"),
+    "tags that nobody closes": ("<think>\nh\nm </thin ", "h\nm </thin", ""),
+    "tags that are cut": ("<think>\nh\nm\n</thin", "h\nm\n</thin", ""),
     "two drafts": ("Thinking...\nThinking... (3s)\n\nYes", "Thinking...\nThinking... (3s)", "Yes"),
 }
 
@@ -82,6 +113,18 @@ ORDINARY = [
     "  indented\n",
     "\n\n\nlate",
     "Thinking... (",
+    "Thinking (about it)\n> no",
+    "Thinking 17s\n> no",
+    "> Thinking about it\n> is fun",
+    ">",
+    "Use <think> and </think>.",
+    "`<think>`a</think>",
+    "<thin",
+    "<think a='b'>c</think>",
+    "</think>a",
+    "<|think|>a",
+    "<b>bold</b> <think>a</think>",
+    "[thin king](url)",
     "Thinking... (this is what I would call a long remark in brackets)\n> no",
 ]
 
@@ -104,6 +147,8 @@ def test_other_text_is_not_touched(text: str) -> None:
         (["\n", "A", "B"], [[], ["\nA"], ["B"]]),
         (["Thinking...\n\n> ab", "c", "\n> d"], [["ab"], ["c"], ["\nd"]]),
         (["Thinking...\n> a\n\n", "b", "c"], [["a"], ["b"], ["c"]]),
+        (["<thi", "nk>a", " b", "<", "/think>c", "d"], [[], ["a"], [" b"], [], ["c"], ["d"]]),
+        (["<th", "e>"], [[], ["<the>"]]),
     ],
 )
 def test_nothing_is_held_back_longer_than_needed(pieces: list[str], out: list[list[str]]) -> None:
@@ -172,6 +217,16 @@ def test_a_draft_that_is_replaced_was_a_thought() -> None:
     ] == out  # fmt: skip
 
 
+def test_drafts_that_count_the_seconds_are_one_thought() -> None:
+    """Wherever the marks are, in a text that grows as in one that is replaced."""
+    ticks = [Text("*Thinking...*"), Text(" (1s elapsed)"), Replaced("*Thinking...* (17s elapsed)")]
+    events = [*ticks, Replaced("> _Thinking… (18s elapsed)_\n\nYes"), Done()]
+
+    out = [event for event in through(events, ReasoningParser()) if not isinstance(event, Idle)]
+
+    assert [Reasoning("*Thinking...* (1s elapsed)"), Text("Yes"), Done()] == out
+
+
 def test_every_event_that_is_held_back_gives_a_sign_of_life() -> None:
     """Those who read the reply can look around at each of them."""
     events = [Text("Thinking..."), Replaced("*Thinking...*"), Replaced("Thinking... (3s)")]
@@ -193,6 +248,11 @@ def test_every_event_that_is_held_back_gives_a_sign_of_life() -> None:
             [Text("Thinking..."), Replaced("Thinking...\n> a"), Replaced("No")],
             [Idle(), Reasoning("Thinking...\na"), Text("No")],
         ),
+        (
+            [Text("<think>a"), Replaced("<think>a b</think>Yes"), Replaced("<think>a b</think>No")],
+            [Reasoning("a"), Reasoning(" b"), Text("Yes"), Replaced("No")],
+        ),
+        ([Text("<think>a</th"), Done()], [Reasoning("a"), Reasoning("</th"), Done()]),
     ],
 )
 def test_of_a_replaced_text_only_what_is_new_is_passed_on(
