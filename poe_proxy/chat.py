@@ -207,6 +207,14 @@ class Reasoning:
 
 
 @dataclass(frozen=True, slots=True)
+class Refusal:
+    """More of the words with which the bot refuses to answer: append it. It is no answer, so nobody
+    looks for calls or JSON in it, or asks again because of what is missing."""
+
+    text: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class ToolCallPart:
     """More of one tool call. The first part of a call has `id` and `name`."""
 
@@ -237,7 +245,9 @@ class Done:
     finish_reason: FinishReason = "stop"
 
 
-ReplyEvent: TypeAlias = Waiting | Idle | Text | Replaced | Reasoning | ToolCallPart | Usage | Done
+ReplyEvent: TypeAlias = (
+    Waiting | Idle | Text | Replaced | Reasoning | Refusal | ToolCallPart | Usage | Done
+)
 #: What an API dresses for its client. `Idle` is only a sign to keep the connection alive:
 #: `delivery` lets one through after each long silence.
-Said: TypeAlias = Idle | Text | Replaced | Reasoning | ToolCallPart | Usage | Done
+Said: TypeAlias = Idle | Text | Replaced | Reasoning | Refusal | ToolCallPart | Usage | Done

@@ -11,6 +11,7 @@ from poe_proxy.chat import (
     Done,
     FinishReason,
     Reasoning,
+    Refusal,
     Replaced,
     Said,
     Text,
@@ -42,6 +43,7 @@ class Transcript:
         self.finish_reason: FinishReason | None = None
         self._text: list[str] = []
         self._reasoning: list[str] = []
+        self._refusal: list[str] = []
         self._calls: dict[int, _CallSoFar] = {}
         self._usage: Usage | None = None
 
@@ -56,6 +58,11 @@ class Transcript:
     def reasoning(self) -> str:
         """All reasoning that came before the answer."""
         return "".join(self._reasoning)
+
+    @property
+    def refusal(self) -> str:
+        """The words with which the bot has refused to answer."""
+        return "".join(self._refusal)
 
     @property
     def calls(self) -> list[ToolCall]:
@@ -78,6 +85,8 @@ class Transcript:
                 return Text(self._replace(text))
             case Reasoning():
                 self._reasoning.append(event.text)
+            case Refusal():
+                self._refusal.append(event.text)
             case ToolCallPart():
                 self._add_call(event)
             case Usage():
@@ -114,5 +123,5 @@ class Transcript:
         if self._usage is not None:
             return self._usage
         calls = (call.name + call.arguments for call in self.calls)
-        said = count_texts((self.text, self.reasoning, *calls), chat.budget)
+        said = count_texts((self.text, self.reasoning, self.refusal, *calls), chat.budget)
         return Usage(count_prompt(chat), said)

@@ -19,6 +19,7 @@ from poe_proxy.chat import (
     ChatRequest,
     Done,
     JsonWanted,
+    Refusal,
     Replaced,
     ReplyEvent,
     Text,
@@ -90,6 +91,8 @@ class _Judge:
                 return ()
             case ToolCallPart():
                 self._has_called = True
+            case Refusal():
+                return *self.give_up(), event
             case Done() if not self._has_called:
                 return *self._answer(event), event
         return (event,)

@@ -17,6 +17,7 @@ from poe_proxy.chat import (
     Done,
     Idle,
     Reasoning,
+    Refusal,
     Replaced,
     ReplyEvent,
     Text,
@@ -49,7 +50,7 @@ class Size:
                 self._text += len(text)
             case Replaced(text):
                 self._text = len(text)
-            case Reasoning(text):
+            case Reasoning(text) | Refusal(text):
                 self._besides += len(text)
             case ToolCallPart():
                 self._besides += len(event.arguments)

@@ -23,7 +23,7 @@ from collections.abc import Iterable
 from enum import Enum, auto
 from typing import Final, TypeAlias
 
-from poe_proxy.chat import Done, Reasoning, Replaced, ReplyEvent, Text, ToolCallPart
+from poe_proxy.chat import Done, Reasoning, Refusal, Replaced, ReplyEvent, Text, ToolCallPart
 from poe_proxy.shaping import thought_tags
 from poe_proxy.shaping.prefix import common_length
 from poe_proxy.shaping.thought_tags import Tagged
@@ -282,7 +282,7 @@ class ReasoningParser:
                 return [*_reasoning(thought), *([Text(answer)] if answer else [])]
             case Replaced(text):
                 return self._replace(text)
-            case Done() | ToolCallPart():
+            case Done() | ToolCallPart() | Refusal():
                 return *self._inline.flush(), event
         return (event,)
 

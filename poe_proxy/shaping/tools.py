@@ -19,6 +19,7 @@ from poe_proxy.chat import (
     ChatRequest,
     Done,
     Message,
+    Refusal,
     Replaced,
     ReplyEvent,
     Text,
@@ -280,6 +281,9 @@ class _CallJudge:
                 return (self._ending(event),) if self._has_given_up else self._end(event)
             case ToolCallPart():
                 self._passed.has_native_call = True
+            case Refusal():
+                # Not even a call that is demanded is asked for again.
+                return *self.give_up(), event
             case _ if self._has_given_up:
                 pass
             case Text(text):
@@ -421,7 +425,7 @@ class _ChoiceJudge:
                 return (Done(),)
             case Done("stop" | "tool_calls"):
                 self.objection = Objection("there was no call")
-            case ToolCallPart() | Done():
+            case ToolCallPart() | Refusal() | Done():
                 self._heeds = True
                 return *self._held, event
         return (event,)

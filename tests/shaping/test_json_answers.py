@@ -17,6 +17,7 @@ from poe_proxy.chat import (
     JsonWanted,
     Message,
     Reasoning,
+    Refusal,
     Replaced,
     ReplyEvent,
     Text,
@@ -577,3 +578,12 @@ def test_a_wrong_call_is_put_right_beneath_the_form() -> None:
     assert ["look"] == [one.name for one in events if isinstance(one, ToolCallPart)]
     assert "" == text_of(events)
     assert 2 == len(bot.asked)
+
+
+def test_a_refusal_is_no_json_and_is_not_sent_back() -> None:
+    """The client reads the words; what was said before them is no JSON either."""
+    said = [Text("Hm."), Refusal("I can"), Refusal("not."), Done()]
+    bot = FakeUpstream(said)
+
+    assert said == [event for event in reply(bot, wanting(CITY)) if not isinstance(event, Idle)]
+    assert 1 == len(bot.asked)

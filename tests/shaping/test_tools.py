@@ -16,6 +16,7 @@ from poe_proxy.chat import (
     Idle,
     Message,
     Reasoning,
+    Refusal,
     Replaced,
     ReplyEvent,
     Text,
@@ -781,3 +782,30 @@ def test_a_session_of_twenty_calls_keeps_its_shape(size: int) -> None:
     assert [CODE * number + block("write", path="x") for number in range(20)] == [
         one["text"] for one in written
     ]
+
+
+# ---- refusals
+
+
+@pytest.mark.parametrize("answer", [taught_reply, native_reply])
+def test_a_bot_that_refuses_is_not_asked_again(answer: Any) -> None:
+    """Even if a call is demanded: what it says is its answer, and ends as the bot says."""
+    said = [Text("<tool_call>{"), Refusal("I can"), Refusal("not."), Done("content_filter")]
+    bot = FakeUpstream(said)
+    request = chat(tool_choice=REQUIRED)
+
+    events = list(answer(lambda one: bot.reply(one, "bot"), request))
+
+    assert said == [event for event in events if not isinstance(event, Idle)]
+    assert 1 == len(bot.asked)
+
+
+def test_a_refusal_is_the_second_answer() -> None:
+    """It stands in place of the first one."""
+    first = [Text("Let me see.\n<tool_call>{}</tool_call>"), Done()]
+    bot = FakeUpstream(first, [Text("No. "), Refusal("I cannot."), Done()])
+
+    events = reply(bot, chat())
+
+    assert [Replaced("No. "), Refusal("I cannot."), Done()] == events[-3:]
+    assert 2 == len(bot.asked)

@@ -20,6 +20,7 @@ from poe_proxy.chat import (
     FinishReason,
     Idle,
     Reasoning,
+    Refusal,
     Replaced,
     Said,
     Text,
@@ -58,6 +59,8 @@ class Completion:
         message: dict[str, Any] = {"role": "assistant", "content": said.text}
         if said.reasoning:
             message["reasoning_content"] = said.reasoning
+        if said.refusal:
+            message.update(content=said.text or None, refusal=said.refusal)
         if calls := [_call(call) for call in said.calls]:
             message["content"] = said.text or None
             if self._form.is_legacy:
@@ -97,6 +100,8 @@ class Completion:
                         yield self._chunk({"content": text})
                 case Reasoning(text):
                     yield self._chunk({"reasoning_content": text})
+                case Refusal(text):
+                    yield self._chunk({"refusal": text})
                 case ToolCallPart() as part:
                     yield self._chunk(self._call_delta(part))
                 case Done(reason):

@@ -17,6 +17,7 @@ from poe_proxy.chat import (
     FinishReason,
     Idle,
     Reasoning,
+    Refusal,
     Replaced,
     Said,
     Text,
@@ -524,3 +525,34 @@ def test_each_block_of_a_failure_is_a_line_of_data(said: list[Said], errors_as_t
     assert b"" == end
     *_, last = [orjson.loads(block.removeprefix(b"data: ")) for block in blocks]
     assert "upstream_timeout" == last["error"]["code"]
+
+
+# ---- refusals
+
+
+def test_a_refusal_is_no_content() -> None:
+    """A whole answer has the words under their own name; they are counted."""
+    (choice,) = whole(Refusal("I can"), Refusal("not."), Done("content_filter")).choices
+
+    assert (None, "I cannot.") == (choice.message.content, choice.message.refusal)
+    assert "content_filter" == choice.finish_reason
+    usage = [
+        whole(*said, Done()).usage for said in ((), (Refusal("I cannot."),), (Text("I cannot."),))
+    ]
+    assert usage[0] != usage[1] == usage[2]
+
+
+def test_a_text_before_a_refusal_stays() -> None:
+    """Both are there."""
+    (choice,) = whole(Text("Well."), Refusal("No."), Done()).choices
+
+    assert ("Well.", "No.") == (choice.message.content, choice.message.refusal)
+
+
+def test_a_refusal_is_streamed() -> None:
+    """In pieces, as a text is."""
+    chunks = stream(Refusal("I can"), Refusal("not."), Done())
+
+    deltas = [one.choices[0].delta for one in chunks[:-1]]
+    assert [None, "I can", "not.", None] == [delta.refusal for delta in deltas]
+    assert ["", None, None, None] == [delta.content for delta in deltas]
