@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import re
 from collections.abc import Callable, Iterator
 from typing import Any, Final
@@ -17,6 +18,7 @@ import orjson
 from poe_proxy.budget import Budget
 from poe_proxy.json_pieces import has_more
 from poe_proxy.net.pacing import breathe
+from poe_proxy.upstreams.halves import joined
 
 #: Characters, and bytes, of one bit of work: a few milliseconds.
 _SLICE: Final = 65_536
@@ -47,14 +49,41 @@ def digest(algorithm: str, *pieces: bytes) -> bytes:
     return hashing.digest()
 
 
-def loads(text: str | bytes | bytearray) -> Any:
+def loads(text: str | bytes | bytearray, *, keep_halves: bool = False) -> Any:
     """Return the value of a JSON text, which is parsed in one go.
+
+    Halves of surrogate pairs are U+FFFD in it; with *keep_halves* they are in its strings as they
+    came, for `Halves`.
 
     Raises ValueError: `TooMuch` if it is of too many pieces, however short it is.
     """
     if has_more(text, values=MAX_VALUES, names=MAX_NAMES):
         raise TooMuch("it is of too many pieces")
-    return orjson.loads(text)
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        # orjson says so of an escape, and of UTF-8 that encodes a half.
+        if "surrogate" not in str(error):
+            raise
+    if not isinstance(text, str):
+        text = text.decode("utf-8", "surrogatepass")
+    try:
+        value = json.loads(text, parse_constant=_refused, parse_int=_number)
+        if keep_halves:
+            return value
+        return orjson.loads(joined(json.dumps(value, ensure_ascii=False)))
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def _refused(constant: str) -> Any:
+    raise ValueError(f"{constant} is no JSON")
+
+
+def _number(digits: str) -> int | float:
+    """Return a whole number as orjson does: a float if it has more than 64 bits."""
+    number: int | float = orjson.loads(digits)
+    return number
 
 
 def percent_decoded(text: str, start: int = 0, rest: Callable[[], None] = breathe) -> bytes:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import re
+from typing import Any
 from urllib.parse import quote, quote_from_bytes
 
 import orjson
@@ -150,3 +152,35 @@ def test_others_have_their_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     base64_decoded("QUJD" * 163_840, 0, lambda: turns.append("base64"))
 
     assert [10, 10, 10] == [turns.count(one) for one in ("hash", "escapes", "base64")]
+
+
+HALVES = [
+    (rb'["a\ud83d", "\ude00b", "\ud83dx"]', ["a\ud83d", "\ude00b", "\ud83dx"]),
+    (rb'{"\\ud83d\\\ud83d": "\ud83d\ude00"}', {"\\ud83d\\\ud83d": "\U0001f600"}),
+    (b'"\xed\xa0\xbd\\u00e9"', "\ud83dé"),
+    (rb'["\ud83d", 18446744073709551616, -0.5, null]', ["\ud83d", 2.0**64, -0.5, None]),
+]
+
+
+@pytest.mark.parametrize(("text", "value"), HALVES)
+def test_half_an_emoji_spoils_no_json(text: bytes, value: Any) -> None:
+    """It is a half for those who can join it, and no more than one bad character for others."""
+    assert value == loads(text, keep_halves=True)
+    written = json.dumps(value, ensure_ascii=False).encode("utf-16", "surrogatepass")
+    assert json.loads(written.decode("utf-16", "replace")) == loads(text)
+
+
+@pytest.mark.parametrize("keep", [False, True])
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        (rb'["\ud83d"', "delimiter"),
+        (rb'["\ud83d", NaN]', "NaN is no JSON"),
+        (b'["\\ud83d\xff"]', "can't decode"),
+        (b"[" * 990 + rb'"\ud83d"' + b"]" * 990, "nested too deeply"),
+    ],
+)
+def test_with_half_an_emoji_the_rest_must_be_json(text: bytes, complaint: str, keep: bool) -> None:
+    """What is broken besides is refused as it always is."""
+    with pytest.raises(ValueError, match=complaint):
+        loads(text, keep_halves=keep)

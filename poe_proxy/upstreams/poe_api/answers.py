@@ -5,32 +5,59 @@ Official API sheet §3. What Poe's refusals mean is in `failures`.
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, Final
 
-import orjson
-
 from poe_proxy.budget import Budget, OutOfBudget
-from poe_proxy.chat import Done, FinishReason, Reasoning, ReplyEvent, ToolCallPart, Usage
-from poe_proxy.errors import UpstreamInterrupted, UpstreamProtocolError
+from poe_proxy.chat import (
+    Done,
+    FinishReason,
+    Reasoning,
+    Refusal,
+    ReplyEvent,
+    Text,
+    Usage,
+)
+from poe_proxy.errors import BotFailed, UpstreamInterrupted, UpstreamProtocolError
 from poe_proxy.shaping.reasoning import InlineReasoning, Piece
 from poe_proxy.upstreams.bulk import loads
-from poe_proxy.upstreams.poe_api import failures
+from poe_proxy.upstreams.halves import Halves
+from poe_proxy.upstreams.poe_api import contents, failures
+from poe_proxy.upstreams.poe_api.calls import Calls
 
-#: The most calls of one answer; it ends where another one begins.
-MAX_CALLS: Final = 1_000
 #: The most characters in which thoughts are searched for at once.
 _SLICE: Final = 16_384
 
+#: In lower case: OpenAI's words, and those of makers that Poe may hand on: Anthropic's, Google's,
+#: Mistral's, Cohere's. All others are an ordinary end.
 _REASONS: Final[Mapping[str, FinishReason]] = {
-    "stop": "stop",
     "length": "length",
+    "max_tokens": "length",
+    "max_output_tokens": "length",
+    "max_length": "length",
+    "model_length": "length",
+    "length_limit": "length",
+    "model_context_window_exceeded": "length",
     "tool_calls": "tool_calls",
+    "tool_call": "tool_calls",
+    "tool_use": "tool_calls",
     "function_call": "tool_calls",
     "content_filter": "content_filter",
+    "content_filtered": "content_filter",
+    "refusal": "content_filter",
+    "safety": "content_filter",
+    "recitation": "content_filter",
+    "blocklist": "content_filter",
+    "prohibited_content": "content_filter",
+    "spii": "content_filter",
+    "image_safety": "content_filter",
+    "sensitive": "content_filter",
+    "error_toxic": "content_filter",
 }
+#: Ends that are none: the bot broke down.
+_FAILED: Final = frozenset({"error", "failed", "insufficient_system_resource"})
+#: The number of a call in the old form, of which an answer has one at most.
+_OLD_FORM: Final = -1
 
 
 class Stream:
@@ -41,6 +68,8 @@ class Stream:
         #: Whether `Done` has been returned.
         self.is_over = False
         self._reason: FinishReason | None = None
+        #: Whether there has been any choice, and a message or a delta in one.
+        self._has_choice = self._has_message = False
         self._reader = _MessageReader(budget)
 
     def feed(self, data: bytes) -> list[ReplyEvent]:
@@ -53,25 +82,36 @@ class Stream:
         if data.startswith(b"[DONE]"):
             return self._end()
         try:
-            chunk = loads(data)
+            chunk = loads(data, keep_halves=True)
         except ValueError:
             # Some of the answer is lost with it, so the rest is not an answer.
             raise UpstreamProtocolError("Poe sent a chunk that is not JSON.") from None
         if not isinstance(chunk, dict):
             raise UpstreamProtocolError("Poe sent a chunk that is not an object.")
-        if chunk.get("error"):
-            raise failures.of_event(chunk["error"])
+        if chunk.get("error") or "error" in (chunk.get("type"), chunk.get("object")):
+            raise failures.of_event(chunk.get("error") or chunk)
         events: list[ReplyEvent] = []
         if choice := _first(chunk.get("choices")):
-            if isinstance(delta := choice.get("delta"), dict):
-                events = self._reader.feed(delta)
+            self._has_choice = True
+            if (said := self._said(choice)) is not None:
+                events = self._reader.feed(said)
                 if self._reader.is_full:
                     return events + self._end()
-            if isinstance(reason := choice.get("finish_reason"), str):
-                self._reason = _REASONS.get(reason, "stop")
+            failures.check_choice(choice, _FAILED)
+            self._reason = _reason(choice) or self._reason
         if usage := _usage(chunk.get("usage")):
             events.append(usage)
         return events
+
+    def _said(self, choice: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """Return the delta of a choice; or its message, where nothing comes in deltas."""
+        delta, message = choice.get("delta"), choice.get("message")
+        if not isinstance(delta, dict) and isinstance(message, dict) and not self._has_message:
+            delta = _numbered(message)
+        if not isinstance(delta, dict):
+            return None
+        self._has_message = self._has_message or bool(delta)
+        return delta
 
     def close(self) -> list[ReplyEvent]:
         """Note that no more will come; return the last events.
@@ -86,6 +126,8 @@ class Stream:
 
     def _end(self) -> list[ReplyEvent]:
         self.is_over = True
+        if not self._has_choice:
+            raise BotFailed(_NO_CHOICE)
         return self._reader.end(self._reason)
 
 
@@ -95,25 +137,53 @@ def whole_answer(content: bytes | bytearray, budget: Budget) -> list[ReplyEvent]
     Raises the `UpstreamError` that it reports.
     """
     try:
-        answer = loads(content)
+        answer = loads(content, keep_halves=True)
     except ValueError:
         raise UpstreamProtocolError("Poe's answer is not JSON.") from None
+    if isinstance(answer, list) and len(answer) == 1:
+        answer = answer[0]  # Google's way with errors
     if isinstance(answer, dict) and answer.get("error"):
         raise failures.of_event(answer["error"])
-    choice = _first(answer.get("choices")) if isinstance(answer, dict) else None
-    message = choice.get("message") if choice else None
-    if choice is None or not isinstance(message, dict):
+    if not isinstance(answer, dict):
         raise UpstreamProtocolError("Poe's answer is not a chat completion.")
-    if isinstance(calls := message.get("tool_calls"), list):
-        # Each is a call of its own, whatever index or id it has.
-        whole = (call for call in calls if isinstance(call, dict))
-        message["tool_calls"] = [{**call, "index": place} for place, call in enumerate(whole)]
+    choice = _first(answer.get("choices"))
+    if choice is None:
+        raise failures.without_choice(answer) or (
+            BotFailed(_NO_CHOICE)
+            if "choices" in answer
+            else UpstreamProtocolError("Poe's answer is not a chat completion.")
+        )
+    failures.check_choice(choice, _FAILED)
+    message = choice.get("message")
+    if not isinstance(message, dict):
+        raise UpstreamProtocolError("Poe's answer is not a chat completion.")
     reader = _MessageReader(budget)
-    events = reader.feed(message)
+    events = reader.feed(_numbered(message))
     if usage := _usage(answer.get("usage")):
         events.append(usage)
+    return events + reader.end(_reason(choice))
+
+
+_NO_CHOICE: Final = "The bot gave no answer: Poe's reply has no choice in it."
+
+
+def _reason(choice: Mapping[str, Any]) -> FinishReason | None:
+    """Return how the bot has ended, None if it has not."""
     reason = choice.get("finish_reason")
-    return events + reader.end(_REASONS.get(reason) if isinstance(reason, str) else None)
+    if not reason or not isinstance(reason, str):
+        return None
+    return _REASONS.get(reason.lower().removeprefix("finish_reason_"), "stop")
+
+
+def _numbered(message: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a whole message, in which each item is a call of its own, whatever index it has."""
+    if not isinstance(calls := message.get("tool_calls"), list):
+        return message
+    whole = (call for call in calls if isinstance(call, dict))
+    return {
+        **message,
+        "tool_calls": [{**call, "index": place} for place, call in enumerate(whole)],
+    }
 
 
 class _MessageReader:
@@ -122,7 +192,10 @@ class _MessageReader:
     def __init__(self, budget: Budget) -> None:
         self._budget = budget
         self._reasoning = InlineReasoning()
-        self._calls = _Calls()
+        self._calls = Calls()
+        #: Whether calls come in the form of today, which counts more than the old one.
+        self._has_tool_calls = False
+        self._thoughts, self._texts, self._refusals = Halves(), Halves(), Halves()
 
     @property
     def is_full(self) -> bool:
@@ -131,20 +204,35 @@ class _MessageReader:
 
     def feed(self, said: Mapping[str, Any]) -> list[ReplyEvent]:
         events: list[ReplyEvent] = []
-        # If both fields are there, they hold the same text (§3.5).
-        thought = said.get("reasoning_content") or said.get("reasoning")
-        if thought and isinstance(thought, str):
-            events.append(Reasoning(thought))
-        content = said.get("content")
-        if content and isinstance(content, str):
-            events += self._sort_out(content)
-        calls = said.get("tool_calls")
-        if calls and isinstance(calls, list):
+        for one in contents.of(said):
+            match one:
+                case Reasoning(text):
+                    if text := self._thoughts.feed(text):
+                        events.append(Reasoning(text))
+                case Text(text):
+                    events += self._sort_out(self._texts.feed(text))
+                case Refusal(text):
+                    events += self._reasoning.flush()
+                    if text := self._refusals.feed(text):
+                        events.append(Refusal(text))
+        if calls := self._calls_in(said):
+            events += self._sort_out(self._texts.flush())
             events += self._reasoning.flush()
             for call in calls:
                 if isinstance(call, dict) and not self.is_full:
                     events += self._calls.feed(call)
         return events
+
+    def _calls_in(self, said: Mapping[str, Any]) -> list[Any]:
+        calls = said.get("tool_calls")
+        if calls and isinstance(calls, list):
+            self._has_tool_calls = True
+            return calls
+        call = said.get("function_call")
+        if not isinstance(call, dict) or self._has_tool_calls:
+            return []
+        is_there = call.get("name") or call.get("arguments")
+        return [{"index": _OLD_FORM, "function": call}] if is_there else []
 
     def _sort_out(self, content: str) -> list[Piece]:
         """Return the thoughts and the answer in *content*; in a long one, others get their turn."""
@@ -163,117 +251,20 @@ class _MessageReader:
         return pieces + self._reasoning.feed(content[at:])
 
     def end(self, reason: FinishReason | None) -> list[ReplyEvent]:
+        events: list[ReplyEvent] = []
+        if thought := self._thoughts.flush():
+            events.append(Reasoning(thought))
+        events += self._sort_out(self._texts.flush())
+        events += self._reasoning.flush()
+        if refusal := self._refusals.flush():
+            events.append(Refusal(refusal))
         if self._calls and reason in (None, "stop"):
             reason = "tool_calls"
         elif not self._calls and reason == "tool_calls":
             reason = "stop"
-        return [*self._reasoning.flush(), *self._calls.flush(), Done(reason or "stop")]
-
-
-@dataclass(slots=True)
-class _Call:
-    """A call, and what came of it before its name: clients want the name at its beginning."""
-
-    #: As Poe has it, perhaps for several calls.
-    id: str | None = None
-    name: str | None = None
-    #: In pieces.
-    arguments: list[str] = field(default_factory=list)
-    extra: dict[str, Any] = field(default_factory=dict)
-
-    def is_another(self, identity: str | None, name: str | None) -> bool:
-        """Whether these begin another call, although its number or id is that of this call."""
-        if not identity or not name:
-            return False
-        return self.id not in (None, identity) or self.name not in (None, name)
-
-
-class _Calls:
-    """The tool calls of one answer, numbered in the order in which they begin.
-
-    Google's models sometimes leave out `index` (§3.6); then the id says which call goes on, and
-    without an id, too, a name says that another one begins.
-    """
-
-    def __init__(self) -> None:
-        #: Whether the last call that an answer may have has begun another one.
-        self.is_full = False
-        self._calls: list[_Call] = []
-        self._numbers: dict[int, int] = {}
-        #: The first call that had an id, and the last one.
-        self._owners: dict[str, int] = {}
-        self._last: dict[str, int] = {}
-
-    def __bool__(self) -> bool:
-        return bool(self._calls)
-
-    def feed(self, delta: Mapping[str, Any]) -> list[ToolCallPart]:
-        """Return what *delta* adds to the call that it belongs to; nothing before its name."""
-        function = delta.get("function")
-        function = function if isinstance(function, dict) else {}
-        index = delta.get("index")
-        identity, name = _text(delta.get("id")) or None, _text(function.get("name")) or None
-        arguments = function.get("arguments")
-        if isinstance(arguments, dict | list):
-            arguments = _written(arguments)
-        extra = {
-            key: value
-            for key, value in delta.items()
-            if key not in ("index", "id", "type", "function")
-            and _written(value) not in ("", "null")
-        }
-        number = self._number(index, identity, name)
-        if number is None:
-            if len(self._calls) == MAX_CALLS:
-                self.is_full = True
-                return []
-            number = len(self._calls)
-            self._calls.append(_Call())
-        if isinstance(index, int):
-            self._numbers[index] = number
-        call = self._calls[number]
-        if identity is not None and call.id is None:
-            call.id = identity
-            self._owners.setdefault(identity, number)
-            self._last[identity] = max(number, self._last.get(identity, 0))
-        if call.name is not None:
-            return [ToolCallPart(number, arguments=_text(arguments), extra=extra)]
-        call.name = name
-        call.arguments.append(_text(arguments))
-        call.extra |= extra
-        return [self._beginning(number)] if name else []
-
-    def flush(self) -> list[ToolCallPart]:
-        """Return the calls that never had a name, at the end of the answer."""
-        return [
-            self._beginning(number) for number, call in enumerate(self._calls) if call.name is None
-        ]
-
-    def _beginning(self, number: int) -> ToolCallPart:
-        call = self._calls[number]
-        # Clients send results back by the id: each call needs one of its own.
-        is_free = call.id is not None and self._owners[call.id] == number
-        return ToolCallPart(
-            number,
-            id=call.id if is_free else f"call_{secrets.token_hex(12)}",
-            name=call.name or "",
-            arguments="".join(call.arguments),
-            extra=call.extra,
-        )
-
-    def _number(self, index: Any, identity: str | None, name: str | None) -> int | None:
-        """Return the number of the call that goes on, None if another one begins."""
-        if isinstance(index, int):
-            number = self._numbers.get(index)
-        elif identity is not None:
-            number = self._last.get(identity)
-        else:
-            number = len(self._calls) - 1 if self._calls else None
-            if number is not None and name and self._calls[number].name is not None:
-                return None
-        if number is None or self._calls[number].is_another(identity, name):
-            return None
-        return number
+        reason = reason or "stop"
+        is_cut = reason in ("length", "content_filter")
+        return [*events, *self._calls.flush(is_cut=is_cut), Done(reason)]
 
 
 def _first(choices: Any) -> Mapping[str, Any] | None:
@@ -281,18 +272,6 @@ def _first(choices: Any) -> Mapping[str, Any] | None:
     if isinstance(choices, list) and choices and isinstance(choices[0], dict):
         return choices[0]
     return None
-
-
-def _written(given: Any) -> str:
-    """Return *given* as JSON; an empty text if it is nested so deeply that it cannot be sent on."""
-    try:
-        return orjson.dumps(given).decode()
-    except orjson.JSONEncodeError:
-        return ""
-
-
-def _text(given: Any) -> str:
-    return given if isinstance(given, str) else ""
 
 
 def _usage(given: Any) -> Usage | None:
@@ -305,7 +284,11 @@ def _usage(given: Any) -> Usage | None:
     if not isinstance(prompt, int) or not isinstance(completion, int):
         return None
     details = {
-        name: {key: count for key, count in given[name].items() if isinstance(count, int)}
+        name: {
+            key: count
+            for key, count in given[name].items()
+            if isinstance(count, int) and key.isascii()
+        }
         for name in ("prompt_tokens_details", "completion_tokens_details")
         if isinstance(given.get(name), dict)
     }

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from typing import Any, Final
 
@@ -35,6 +35,8 @@ from poe_proxy.errors import (
     UpstreamTimeout,
 )
 from poe_proxy.net import retry_after
+from poe_proxy.upstreams.bulk import loads
+from poe_proxy.upstreams.halves import joined
 
 _MAX_MESSAGE: Final = 2000
 #: The most characters of an error's text that is looked into, and of the name of a field.
@@ -129,16 +131,9 @@ def of_answer(
     answer = _json(content)
     if answer is None:
         return _of_page(status, headers, now)
-    match answer:
-        case {"error": error}:
-            found = _as_object(error)
-        case {"message": str(said)} | {"detail": str(said)}:
-            found = {**answer, "message": said}
-        case _:
-            found = {}
     return _of_error(
         status,
-        found,
+        _found_in(answer),
         _rest(headers, now),
         has_end="Retry-After" in headers or headers.get("x-ratelimit-remaining-requests") == "0",
         is_early=True,
@@ -151,14 +146,56 @@ def of_event(error: Any) -> UpstreamError:
     return _of_error(_status(found), found, wait=None)
 
 
+def check_choice(choice: Mapping[str, Any], failed: Collection[str]) -> None:
+    """Raise the failure that a choice reports: in an object of its own, or by a reason that is one
+    of *failed*."""
+    reason = choice.get("finish_reason")
+    if error := choice.get("error"):
+        raise of_event(error)
+    if isinstance(reason, str) and reason.lower() in failed:
+        raise BotFailed(f'The bot broke down: its answer ended with "{reason.lower()}".')
+
+
+def without_choice(answer: Mapping[str, Any]) -> UpstreamError | None:
+    """Return the failure that an answer of a 200 without a choice reports; None if it says
+    nothing."""
+    found = _found_in(answer)
+    return of_event(found) if _message(found.get("message")) else None
+
+
+def _found_in(answer: Any) -> Mapping[str, Any]:
+    """Return the error object of an answer, wherever servers have it."""
+    if isinstance(answer, list) and len(answer) == 1:
+        answer = answer[0]  # Google's way
+    match answer:
+        case {"error": dict() | str() as error}:
+            return _as_object(error)
+        case {"message": str() | dict()}:
+            found: Mapping[str, Any] = answer
+            return found
+        case {"detail": str() | dict() as detail}:
+            return _as_object(detail) if isinstance(detail, str) else _found_in(detail)
+        case {"detail": [dict() as first, *_]}:
+            # As FastAPI tells what is wrong with a body.
+            path = first.get("loc")
+            names = [one for one in path if isinstance(one, str)] if isinstance(path, list) else []
+            said = first.get("msg")
+            where = ".".join(names[:10])
+            return {
+                "message": f"{where}: {said}" if where and isinstance(said, str) else said,
+                "param": ".".join(names[1:10]) or None,
+            }
+    return {}
+
+
 def _json(content: bytes) -> Any:
     """Return the JSON of an answer, or of the first event of a stream; None if it is neither, or
     longer than any explanation."""
     if len(content) > _MAX_READ:
         return None
     for text in (content, *sse.Decoder().feed(content + b"\n\n")[:1]):
-        with suppress(orjson.JSONDecodeError):
-            return orjson.loads(text)
+        with suppress(ValueError):
+            return loads(text)
     return None
 
 
@@ -253,7 +290,7 @@ def _of_error(
 
 def _parameter(message: str, param: Any, code: Any) -> ParameterRefused:
     """Return a refusal; its code says whether it is about a field or about its value."""
-    named = param[:_MAX_NAME] if isinstance(param, str) and param else None
+    named = joined(param[:_MAX_NAME]) if isinstance(param, str) and param else None
     if named is None and _TOOL_CHOICE.search(message):
         named = "tool_choice"
     refused = ToolsRefused if named in ("tools", "tool_choice") else ParameterRefused
@@ -266,7 +303,16 @@ def _parameter(message: str, param: Any, code: Any) -> ParameterRefused:
 
 def _message(given: Any) -> str:
     """Return what Poe said; a vendor's error within it is unpacked (§5)."""
-    said = given[:_MAX_GIVEN].strip() if isinstance(given, str) else ""
+    inner: Any
+    match given:
+        case {"error": {"message": str(inner)}} | {"message": str(inner)} | {"error": str(inner)}:
+            given = inner
+        case {"detail": str(inner)} | {"text": str(inner)} | [{"message": str(inner)}, *_]:
+            given = inner
+        case dict() | list():
+            with suppress(orjson.JSONEncodeError):
+                return orjson.dumps(given)[:_MAX_MESSAGE].decode(errors="ignore")
+    said = joined(given[:_MAX_GIVEN]).strip() if isinstance(given, str) else ""
     if said.startswith("{"):
         try:
             inner = orjson.loads(said)

@@ -12,7 +12,7 @@ import orjson
 import pytest
 
 from poe_proxy.budget import Budget, Processor
-from poe_proxy.chat import Done, Reasoning, ReplyEvent, Text, ToolCallPart, Usage
+from poe_proxy.chat import Done, Reasoning, Refusal, ReplyEvent, Text, ToolCallPart, Usage
 from poe_proxy.errors import (
     BotFailed,
     TokenLimited,
@@ -21,6 +21,7 @@ from poe_proxy.errors import (
 )
 from poe_proxy.upstreams.poe_api import answers
 from poe_proxy.upstreams.poe_api.answers import Stream
+from poe_proxy.upstreams.poe_api.calls import MAX_CALLS
 
 # ---- streamed answers
 
@@ -39,6 +40,24 @@ def streamed(*data: bytes) -> list[ReplyEvent]:
 
 def whole_answer(content: bytes) -> list[ReplyEvent]:
     return answers.whole_answer(content, Budget())
+
+
+def whole(message: Any, reason: Any = "stop", **more: Any) -> bytes:
+    return orjson.dumps(
+        {"choices": [{"index": 0, "message": message, "finish_reason": reason}], **more}
+    )
+
+
+def head(index: int | None, id: str | None, name: str | None, arguments: Any = "") -> Any:
+    given = {"index": index, "id": id, "type": "function"}
+    return {
+        **{key: value for key, value in given.items() if value is not None},
+        "function": {"name": name, "arguments": arguments},
+    }
+
+
+def more(index: int | None, arguments: str) -> Any:
+    return {"function": {"arguments": arguments}} | ({} if index is None else {"index": index})
 
 
 def called(*deltas: Mapping[str, Any] | list[Mapping[str, Any]]) -> list[tuple[Any, ...]]:
@@ -105,11 +124,66 @@ def test_text_before_a_call_comes_before_it() -> None:
         ("content_filter", "content_filter"),
         ("tool_calls", "stop"),
         ("surprise", "stop"),
+        ("end_turn", "stop"),
+        ("STOP", "stop"),
+        ("max_tokens", "length"),
+        ("MAX_TOKENS", "length"),
+        ("FINISH_REASON_MAX_TOKENS", "length"),
+        ("model_length", "length"),
+        ("SAFETY", "content_filter"),
+        ("PROHIBITED_CONTENT", "content_filter"),
+        ("refusal", "content_filter"),
     ],
 )
 def test_finish_reasons(poes: str, ours: Any) -> None:
-    """Unknown ones are an ordinary end; `tool_calls` without a call would lead astray."""
+    """The makers' own words are translated. Unknown ones are an ordinary end; `tool_calls` without
+    a call would lead astray."""
     assert [Done(ours)] == streamed(chunk({}, poes), b"[DONE]")
+    assert [Done(ours)] == whole_answer(whole({"content": ""}, poes))
+
+
+def test_an_empty_reason_is_no_end() -> None:
+    """Some bots have one in each chunk."""
+    stream = Stream(Budget())
+    stream.feed(chunk({"content": "a"}, ""))
+
+    with pytest.raises(UpstreamInterrupted):
+        stream.close()
+
+
+@pytest.mark.parametrize(
+    ("choice", "words"),
+    [
+        ({"finish_reason": "error"}, "ended with .error."),
+        ({"finish_reason": "ERROR", "error": {"message": "It broke."}}, r"^It broke\.$"),
+        ({"finish_reason": None, "error": "It broke."}, r"^It broke\.$"),
+        ({"finish_reason": "insufficient_system_resource"}, "ended with"),
+    ],
+)
+def test_a_choice_that_failed_is_a_failure(choice: Any, words: str) -> None:
+    """With the bot's words, if it has some, streamed and whole."""
+    with pytest.raises(BotFailed, match=words):
+        streamed(orjson.dumps({"choices": [{"delta": {"content": "a"}, **choice}]}), b"[DONE]")
+    with pytest.raises(BotFailed, match=words):
+        whole_answer(orjson.dumps({"choices": [{"message": {"content": "a"}, **choice}]}))
+
+
+def test_a_stream_without_a_choice_is_a_failure() -> None:
+    """Its usage alone is no empty answer."""
+    with pytest.raises(BotFailed, match="no choice"):
+        streamed(chunk(usage={"prompt_tokens": 1, "completion_tokens": 0}), b"[DONE]")
+
+
+def test_a_message_in_a_stream_is_heard_if_nothing_came_in_deltas() -> None:
+    """Some send the whole message in one chunk, others once more at the end."""
+    message = {"content": "Yes.", "tool_calls": [head(None, "a", "f", "{}")] * 2}
+    at_once = orjson.dumps({"choices": [{"message": message, "finish_reason": "stop"}]})
+
+    events = streamed(at_once, b"[DONE]")
+
+    assert [Text("Yes."), ToolCallPart(0, "a", "f", "{}")] == events[:2]
+    assert 2 == sum(isinstance(event, ToolCallPart) for event in events)
+    assert [Text("Yes."), Done()] == streamed(chunk({"content": "Yes."}), at_once)
 
 
 @pytest.mark.parametrize("reason", ["stop", "function_call", None])
@@ -139,6 +213,7 @@ def test_nothing_comes_after_the_end() -> None:
     """Done is the last event, whatever Poe still has to say."""
     stream = Stream(Budget())
 
+    stream.feed(chunk({}))
     assert [Done("stop")] == stream.feed(b"[DONE]")
     assert stream.is_over
     assert [] == stream.feed(chunk({"content": "more"}))
@@ -172,7 +247,7 @@ def test_a_broken_chunk_is_a_failure(data: bytes) -> None:
         {"choices": [{}]},
         {"choices": [{"delta": None}]},
         {"choices": [{"delta": "x", "finish_reason": 5}]},
-        {"choices": [{"delta": {"content": ["x"], "reasoning": 1, "tool_calls": ["x", None]}}]},
+        {"choices": [{"delta": {"content": [5], "reasoning": 1, "tool_calls": ["x", None]}}]},
         {"error": None, "usage": []},
     ],
 )
@@ -239,18 +314,6 @@ def test_half_a_count_is_none(given: Any) -> None:
 
 
 # ---- tool calls
-
-
-def head(index: int | None, id: str | None, name: str | None, arguments: Any = "") -> Any:
-    given = {"index": index, "id": id, "type": "function"}
-    return {
-        **{key: value for key, value in given.items() if value is not None},
-        "function": {"name": name, "arguments": arguments},
-    }
-
-
-def more(index: int | None, arguments: str) -> Any:
-    return {"function": {"arguments": arguments}} | ({} if index is None else {"index": index})
 
 
 TWO_CALLS = [(0, "a", "f", ""), (0, None, None, "{}"), (1, "b", "g", ""), (1, None, None, "[]")]
@@ -356,34 +419,245 @@ def test_a_call_without_a_name_is_told_at_the_end() -> None:
 
 def test_numbers_begin_at_zero_and_have_no_gaps() -> None:
     """Clients count."""
-    assert [(0, "a", "f", ""), (1, "b", "g", ""), (0, None, None, "x")] == called(
-        head(1, "a", "f"), head(7, "b", "g"), more(1, "x")
+    assert [(0, "a", "f", ""), (1, "b", "g", "y"), (0, None, None, "x")] == called(
+        head(1, "a", "f"), head(7, "b", "g", "y"), more(1, "x")
     )
 
 
 def test_what_stands_beside_a_call_is_kept() -> None:
     """Gemini wants its signature back."""
     extra = {"extra_content": {"google": {"thought_signature": "abc"}}}
-    events = streamed(chunk({"tool_calls": [{**head(0, "a", "f"), **extra, "x": None}]}, "stop"))
+    call = {**head(0, "a", "f", "{}"), **extra, "x": None}
 
-    assert [ToolCallPart(0, "a", "f", "", extra), Done("tool_calls")] == events
+    assert [ToolCallPart(0, "a", "f", "{}", extra), Done("tool_calls")] == streamed(
+        chunk({"tool_calls": [call]}, "stop")
+    )
 
 
 @pytest.mark.parametrize(
-    ("arguments", "text"), [({"a": 1}, '{"a":1}'), (None, ""), ("", ""), ("{", "{"), (5, "")]
+    ("arguments", "text"), [({"a": 1}, '{"a":1}'), ({}, "{}"), ("{", "{"), ("[1]", "[1]")]
 )
 def test_arguments_are_a_text(arguments: Any, text: str) -> None:
     """Even where a bot gives an object."""
     assert [(0, "a", "f", text)] == called(head(0, "a", "f", arguments))
 
 
-# ---- whole answers
+@pytest.mark.parametrize("arguments", ["", None, " ", 5])
+@pytest.mark.parametrize("index", [0, None])
+def test_a_call_without_arguments_has_empty_ones_at_the_end(
+    index: int | None, arguments: Any
+) -> None:
+    """Clients parse them as JSON; in whole answers, too."""
+    blank = arguments if arguments == " " else ""
+    call = head(index, "a", "now", arguments)
 
-
-def whole(message: Any, reason: Any = "stop", **more: Any) -> bytes:
-    return orjson.dumps(
-        {"choices": [{"index": 0, "message": message, "finish_reason": reason}], **more}
+    assert [(0, "a", "now", blank), (0, None, None, "{}")] == called(call)
+    events = whole_answer(whole({"tool_calls": [call]}, "tool_calls"))
+    assert blank + "{}" == "".join(
+        event.arguments for event in events if isinstance(event, ToolCallPart)
     )
+
+
+def test_arguments_that_come_late_are_the_arguments() -> None:
+    """Nothing is put in their place before the end."""
+    assert [(0, "a", "f", ""), (1, "b", "g", "{}"), (0, None, None, '{"x":1}')] == called(
+        head(0, "a", "f", ""), head(1, "b", "g", "{}"), more(0, '{"x":1}')
+    )
+
+
+@pytest.mark.parametrize("reason", ["length", "SAFETY"])
+def test_a_call_that_was_cut_off_is_not_completed(reason: str) -> None:
+    """Nobody knows what its arguments would have been."""
+    events = streamed(chunk({"tool_calls": [head(0, "a", "f", "")]}, reason), b"[DONE]")
+
+    assert ToolCallPart(0, "a", "f", "") == events[0]
+    assert isinstance(events[1], Done)
+
+
+CITIES = ('{"city":"A"}', '{"city":"B"}')
+
+
+def heard(*deltas: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Name and whole arguments of each call; no two have one id."""
+    names, arguments, ids = {}, {}, set()
+    for index, identity, name, piece in called(*deltas):
+        if name is not None:
+            names[index] = name
+            ids.add(identity)
+        arguments[index] = arguments.get(index, "") + piece
+    assert len(names) == len(ids)
+    return [(names[index], arguments[index]) for index in sorted(names)]
+
+
+@pytest.mark.parametrize("identity", ["", None, "call_0"])
+def test_parallel_calls_with_one_number_stay_apart(identity: str | None) -> None:
+    """A name behind complete arguments begins another call, though number and id are the same."""
+    both = [("f", one) for one in CITIES]
+
+    assert both == heard(*(head(0, identity, "f", one) for one in CITIES))
+    assert both == heard(
+        head(0, identity, "f", ""), more(0, CITIES[0][:5]), more(0, CITIES[0][5:]),
+        head(0, identity, "f", ""), more(0, CITIES[1]),
+    )  # fmt: skip
+    assert [("f", "{}"), ("g", "{}")] == heard(
+        head(0, identity, "f", ""), head(0, identity, "g", "")
+    )
+
+
+@pytest.mark.parametrize("identity", ["", "call_0"])
+def test_a_bot_that_repeats_the_name_in_each_delta_makes_one_call(identity: str) -> None:
+    """As long as its arguments are not complete; and nothing comes behind them."""
+    text = '{"a": ["}", {"b": "\\\\"}]}'
+    pieces = [*text, ""]
+
+    assert [("f", text)] == heard(*(head(0, identity, "f", piece) for piece in pieces))
+
+
+def test_a_whole_call_that_comes_twice_is_one() -> None:
+    """By its id; without one there may be two of a kind."""
+    assert [("f", "{}")] == heard(*[head(0, "a", "f", "{}")] * 3)
+    assert [("f", "{}")] * 3 == heard(*[head(0, None, "f", "{}")] * 3)
+
+
+@pytest.mark.parametrize("more_calls", [{}, {"tool_calls": [head(0, "a", "f", CITIES[0])]}])
+def test_the_old_form_of_a_call(more_calls: Any) -> None:
+    """`function_call` is a call, unless it is told in the form of today as well."""
+    deltas = ({"name": "f", "arguments": ""}, {"arguments": CITIES[0][:4]}, None, {"arguments": ""})
+    rest = {"function_call": {"arguments": CITIES[0][4:]}} if not more_calls else {}
+    chunks = [
+        chunk({**more_calls, "function_call": one}) for one in deltas[: 4 if not more_calls else 1]
+    ]
+
+    *parts, done = streamed(*chunks, chunk(rest, "function_call"), b"[DONE]")
+    *whole_parts, whole_done = whole_answer(
+        whole(
+            {"function_call": {"name": "f", "arguments": CITIES[0]}, **more_calls}, "function_call"
+        )
+    )
+
+    assert Done("tool_calls") == done == whole_done
+    for said in (parts, whole_parts):
+        calls = [part for part in said if isinstance(part, ToolCallPart)]
+        assert {0} == {part.index for part in calls}
+        assert ["f"] == [part.name for part in calls if part.name]
+        assert CITIES[0] == "".join(part.arguments for part in calls)
+
+
+# ---- contents
+
+
+@pytest.mark.parametrize(
+    ("message", "events"),
+    [
+        ({"content": [{"type": "text", "text": "hi"}]}, [Text("hi")]),
+        ({"content": [{"type": "output_text", "text": "h"}, "i", 5, None]}, [Text("h"), Text("i")]),
+        ({"content": {"type": "text", "text": "hi"}}, [Text("hi")]),
+        (
+            {
+                "content": [
+                    {"type": "thinking", "thinking": [{"type": "text", "text": "h"}, "m"]},
+                    {"type": "text", "text": "hi"},
+                ]
+            },
+            [Reasoning("hm"), Text("hi")],
+        ),
+        (
+            {"content": [{"type": "thinking", "thinking": "hm", "signature": "x"}]},
+            [Reasoning("hm")],
+        ),
+        ({"content": [[[[{"text": "deep"}]]], {"type": "new", "x": 1}]}, [Text("deep")]),
+        ({"content": [[[[["too deep"]]]]]}, []),
+        (
+            {
+                "content": [
+                    "A picture:",
+                    {"type": "image_url", "image_url": {"url": "https://a/(b c)"}},
+                ]
+            },
+            [Text("A picture:"), Text("\n\n"), Text("![image](https://a/%28bc%29)")],
+        ),
+        ({"content": [{"type": "image_url", "image_url": {"url": "javascript:1"}}]}, []),
+        ({"thinking": "hm", "content": "hi"}, [Reasoning("hm"), Text("hi")]),
+        (
+            {"reasoning_details": [{"type": "reasoning.text", "text": "hm"}, {"type": "x"}]},
+            [Reasoning("hm")],
+        ),
+        (
+            {"reasoning": "hm", "reasoning_details": [{"type": "reasoning.text", "text": "hm"}]},
+            [Reasoning("hm")],
+        ),
+        ({"thinking_blocks": [{"type": "thinking", "thinking": "hm"}]}, [Reasoning("hm")]),
+        ({"content": None, "refusal": "I cannot."}, [Refusal("I cannot.")]),
+        ({"content": "T", "refusal": "No."}, [Text("T"), Refusal("No.")]),
+        ({"content": [{"type": "refusal", "refusal": "No."}]}, [Refusal("No.")]),
+    ],
+)
+def test_what_a_message_says(message: Any, events: list[ReplyEvent]) -> None:
+    """In each of the shapes that makers have, in a delta as in a whole message."""
+    assert [*events, Done()] == whole_answer(whole(message))
+    assert [*events, Done()] == streamed(chunk(message), chunk({}, "stop"))
+
+
+def test_thoughts_between_tags_are_told_apart() -> None:
+    """Wherever the chunks are cut."""
+    pieces = ("<think>", "\nhm\n</t", "hink>\na", "nswer")
+
+    assert [Reasoning("hm"), Text("a"), Text("nswer"), Done()] == streamed(
+        *(chunk({"content": piece}) for piece in pieces), chunk({}, "stop")
+    )
+
+
+@pytest.mark.parametrize("field", ["content", "reasoning_content", "refusal"])
+def test_an_emoji_that_was_cut_in_two_is_whole(field: str) -> None:
+    """Also if something else comes in between; a lone half is one bad character, and no failure."""
+    data = [
+        b'{"choices":[{"delta":{"%b":"a%b"}}]}' % (field.encode(), text)
+        for text in (rb"\ud83d", rb"\ude00b", rb"\ude00c", rb"\ud83d")
+    ]
+
+    events = streamed(data[0], chunk({"role": "assistant"}), *data[1:], chunk({}, "stop"))
+
+    said = "".join(event.text for event in events if not isinstance(event, Done))
+    assert "a\ufffda\ufffdba\ufffdca\ufffd" == said
+    joined = [one.replace(b':"a\\', b':"\\') for one in data[:2]]
+    events = streamed(joined[0], chunk({"role": "assistant"}), joined[1], chunk({}, "stop"))
+    assert ["\U0001f600b"] == [event.text for event in events if not isinstance(event, Done)]
+
+
+def test_an_emoji_that_was_cut_in_two_is_whole_in_arguments() -> None:
+    """Those of each call by themselves."""
+    call = b'{"choices":[{"delta":{"tool_calls":[{"index":%d,"id":"%d","function":%b}]}}]}'
+    named = [rb'{"name":"f","arguments":"{\"a\":\"\ud83d"}', rb'{"arguments":"\ude00\"}"}']
+
+    events = streamed(
+        *(call % (n, n, one) for one in named for n in range(2)), chunk({}, "tool_calls")
+    )
+
+    for n in range(2):
+        assert '{"a":"\U0001f600"}' == "".join(
+            part.arguments for part in events if isinstance(part, ToolCallPart) and part.index == n
+        )
+
+
+def test_half_an_emoji_spoils_nothing_that_is_passed_on() -> None:
+    """Whatever field it is in, what comes of it can be sent on."""
+    body = rb'{"choices":[{"message":{"content":"\ud83d","tool_calls":[{"id":"\ud83d","x":"\ud83d",'
+    body += rb'"function":{"name":"\ud83d","arguments":{"a":"\ud83d"}}}]}}],'
+    body += (
+        rb'"usage":{"prompt_tokens":1,"completion_tokens":1,"prompt_tokens_details":{"\ud83d":1}}}'
+    )
+
+    assert [
+        Text("\ufffd"),
+        ToolCallPart(0, "\ufffd", "\ufffd", '{"a": "\ufffd"}'),
+        Usage(1, 1),
+        Done("tool_calls"),
+    ] == whole_answer(body)
+    with pytest.raises(BotFailed, match=r"^�$"):
+        whole_answer(rb'{"error":{"message":"\ud83d"}}')
+
+
+# ---- whole answers
 
 
 def test_a_whole_answer() -> None:
@@ -446,7 +720,7 @@ def test_reasoning_in_a_whole_text_is_told_apart() -> None:
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"<html>", b"[]", b"{}", b"null", b'{"choices":[]}', b'{"choices":[{"message":"x"}]}'],
+    [b"", b"<html>", b"[]", b"{}", b"null", b'{"choices":[{"message":"x"}]}'],
 )
 def test_what_is_no_answer_is_a_failure(content: bytes) -> None:
     """Never an answer that is merely empty."""
@@ -454,10 +728,29 @@ def test_what_is_no_answer_is_a_failure(content: bytes) -> None:
         whole_answer(content)
 
 
-def test_an_error_in_a_200_is_a_failure() -> None:
-    """Poe's words are kept."""
-    with pytest.raises(BotFailed, match="It broke"):
-        whole_answer(b'{"error":{"message":"It broke."}}')
+@pytest.mark.parametrize("choices", [[], None, {}, ["x"]])
+def test_a_whole_answer_without_a_choice_is_a_failure_of_the_bot(choices: Any) -> None:
+    """Nothing was said, but it may have been paid for."""
+    with pytest.raises(BotFailed, match="no choice"):
+        whole_answer(orjson.dumps({"id": "x", "choices": choices, "usage": {}}))
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"error": {"message": "It broke."}},
+        {"error": "It broke."},
+        {"error": {"message": {"error": {"message": "It broke."}}}},
+        [{"error": {"message": "It broke."}}],
+        {"message": "It broke.", "code": 500},
+        {"detail": "It broke."},
+        {"detail": [{"msg": "It broke."}], "choices": []},
+    ],
+)
+def test_an_error_in_a_200_is_a_failure(answer: Any) -> None:
+    """Poe's words are kept, wherever they are."""
+    with pytest.raises(BotFailed, match=r"^It broke\.$"):
+        whole_answer(orjson.dumps(answer))
 
 
 def test_events_do_not_show_what_was_said() -> None:
@@ -478,14 +771,12 @@ def test_an_answer_ends_with_the_last_call_that_it_may_have() -> None:
     stream = Stream(Budget())
     events = [
         event
-        for n in range(answers.MAX_CALLS + 5)
-        for event in stream.feed(
-            chunk({"tool_calls": [{"index": n, "id": f"c{n}", "function": {"name": "f"}}]})
-        )
+        for n in range(MAX_CALLS + 5)
+        for event in stream.feed(chunk({"tool_calls": [head(n, f"c{n}", "f", "{}")]}))
     ]
 
-    assert answers.MAX_CALLS == sum(isinstance(event, ToolCallPart) for event in events)
-    assert [Done("tool_calls")] == events[answers.MAX_CALLS :]
+    assert MAX_CALLS == sum(isinstance(event, ToolCallPart) for event in events)
+    assert [Done("tool_calls")] == events[MAX_CALLS:]
     assert stream.is_over
 
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import orjson
 import pytest
 
 from poe_proxy.budget import Budget, Processor
 
 from ...steps import Counted, grows_linearly
 
-COUNTED = Counted("poe_proxy.shaping.reasoning", "poe_proxy.upstreams.poe_api.answers")
+COUNTED = Counted(
+    *("poe_proxy.shaping.loose_json", "poe_proxy.shaping.thought_tags"),
+    *("poe_proxy.shaping.reasoning", "poe_proxy.upstreams.halves"),
+    *(f"poe_proxy.upstreams.poe_api.{name}" for name in ("contents", "calls", "answers")),
+)
 
 #: Deltas of tool calls that come again and again, by their place.
 DELTAS: dict[str, Callable[[int], dict[str, Any]]] = {
@@ -23,11 +27,18 @@ DELTAS: dict[str, Callable[[int], dict[str, Any]]] = {
     "calls without a name": lambda n: {"id": f"c{n}", "function": {"arguments": "{}"}},
     "arguments before the name": lambda n: {"index": 0, "function": {"arguments": "{} " * 5}},
     "arguments behind it": lambda n: {"id": "x", "function": {"name": "f", "arguments": "{} " * 5}},
+    "calls with one number": lambda n: {"index": 0, "function": {"name": "f", "arguments": "{}"}},
+    "a call that comes again": lambda n: {"id": "x", "function": {"name": "f", "arguments": "{}"}},
+    "a call of many heads": lambda n: {"index": 0, "function": {"name": "f", "arguments": '{"a":'}},
+    "blank arguments": lambda n: {"index": 0, "function": {"name": "f", "arguments": " "}},
+    "halves": lambda n: {"index": 0, "function": {"name": "f", "arguments": "\ud83d"}},
     "other fields": lambda n: {"index": 0, "function": {}, f"field{n}": "x"},
 }
 
 #: Contents that come in one event.
 CONTENTS: dict[str, Callable[[int], str]] = {
+    "tags": lambda n: "<think>a</think>" * n,
+    "halves": lambda n: "\ud83d" * n,
     "thoughts": lambda n: "Thinking...\n\n" + "> a\n" * n + "\nYes.",
     "headings": lambda n: "Thinking...\n" * n,
     "empty lines": lambda n: "Thinking...\n" + "\n" * n,
@@ -39,7 +50,7 @@ def read(deltas: Iterator[dict[str, Any]]) -> None:
     budget = Budget(float("inf"), processor=Processor(clock=lambda: 0.0))
     stream = COUNTED["answers"].Stream(budget)
     for delta in deltas:
-        stream.feed(orjson.dumps({"choices": [{"delta": delta}]}))
+        stream.feed(json.dumps({"choices": [{"delta": delta}]}).encode())
     stream.feed(b"[DONE]")
 
 
