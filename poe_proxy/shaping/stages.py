@@ -7,9 +7,10 @@ from functools import partial
 
 from poe_proxy.chat import ChatRequest, ReplyEvent
 from poe_proxy.shaping.json_answers import json_reply
+from poe_proxy.shaping.native_tools import native_reply
 from poe_proxy.shaping.pipeline import Ask, Stage, run
 from poe_proxy.shaping.tokenizer import count_text
-from poe_proxy.shaping.tools import has_tools, native_reply, taught_reply
+from poe_proxy.shaping.tools import has_tools, taught_reply
 from poe_proxy.shaping.truncation import Length, OneCall, StopWords
 
 

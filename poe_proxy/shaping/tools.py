@@ -1,8 +1,9 @@
-"""Tools: the bot's own if it has some and heeds the choice, otherwise taught in the prompt.
+"""Tools that are taught in the prompt: to a bot that has none, or does not heed the choice.
 
 To the upstream, taught tools are mere text: `tool_prompt` writes what the bot reads, `tool_calls`
 parses what it writes. A call that names no tool or does not fit the tool's schema is sent back to
-the bot once, with what is wrong about it.
+the bot once, with what is wrong about it. What is unclear then stays text, for it may never have
+been meant as a call: a bot may write of calls, too.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import logging
 import secrets
 from collections import Counter, deque
-from collections.abc import Collection, Generator, Iterable, Mapping
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -26,13 +27,12 @@ from poe_proxy.chat import (
     Tool,
     ToolCallPart,
     ToolChoice,
-    Usage,
 )
-from poe_proxy.errors import AnswerUnusable, InvalidRequest, RequestTooCostly, ToolsRefused
+from poe_proxy.errors import AnswerUnusable, InvalidRequest, RequestTooCostly
 from poe_proxy.shaping import schemas, tool_prompt
 from poe_proxy.shaping.loose_json import read, write
 from poe_proxy.shaping.pipeline import SLICE, Ask
-from poe_proxy.shaping.reask import Objection, instructed, judged, reask
+from poe_proxy.shaping.reask import Objection, instructed, reask
 from poe_proxy.shaping.schemas import Schema, Violation
 from poe_proxy.shaping.tool_calls import CallParser, RawCall
 
@@ -52,34 +52,20 @@ def has_tools(chat: ChatRequest) -> bool:
     )
 
 
-def native_reply(ask: Ask, chat: ChatRequest) -> Generator[ReplyEvent, None, None]:
-    """Yield the reply of a bot that has tools of its own.
-
-    A bot that refuses them after all, or does not call as the choice demands, is taught: see
-    `taught_reply`. Its first answer is dropped.
-    """
-    choice = chat.tool_choice
-    try:
-        if choice is None or choice.mode != "required":
-            yield from ask(chat)
-            return
-        if (yield from judged(ask(chat), _ChoiceJudge(choice), budget=chat.budget)) is None:
-            return
-        log.info("a bot did not call as the tool choice demands; teaching it")
-    except ToolsRefused:
-        log.info("a bot takes no tools, or not this tool choice; teaching them")
-    yield from taught_reply(ask, chat)
-
-
 def taught_reply(ask: Ask, chat: ChatRequest) -> Generator[ReplyEvent, None, None]:
     """Yield the reply to *chat*, with one `ToolCallPart` for each call in the bot's text.
 
     A call is passed on as soon as it is complete and checked. Stop words are not sent to a bot
     that is taught: within a call they mean nothing.
 
+    A call that will not do is asked for once more. In the second answer, the valid calls are
+    passed on as calls, wherever they stand, and the others as text. If it has none but such as
+    will not do, all of it is text, as the bot wrote it, and the reply ends with `stop`; or with
+    `tool_calls` if the first answer had a valid one.
+
     Raises `InvalidRequest` for an invalid tool or choice, and for a conversation that cannot be
     told within the budget, and `AnswerUnusable` with the code `tool_call_invalid` for a bot that
-    twice does not call as it should.
+    twice makes no valid call though the choice demands one.
     """
     rules = _Rules.of(chat)
     taught = replace(chat, tools=(), tool_choice=None, parallel_tool_calls=None)
@@ -233,10 +219,17 @@ def _name_and_arguments(call: Any) -> tuple[str, dict[str, Any]]:
 # ---- what can be used of an answer
 
 
+def _source(raw: RawCall) -> str:
+    """Return a call as the bot wrote it, tags included."""
+    return tool_prompt.block(raw.text)
+
+
 class _Passed:
     """What has been passed on, over both tries."""
 
     def __init__(self) -> None:
+        #: Whether the bot has been corrected: this is its last try.
+        self.is_corrected = False
         #: Each call, and how often it was made; and how many that are in all.
         self.calls: Counter[_Call] = Counter()
         self.number = 0
@@ -253,7 +246,10 @@ class _Passed:
 class _CallJudge:
     """Passes on content and calls.
 
-    After an earlier try, neither content nor a call that was passed on is repeated.
+    After an earlier try, neither content nor a call that was passed on is repeated, and a call
+    that will not do is no objection: it is held back until it is clear what becomes of it. Behind
+    a valid call it is text at once, without the words around it, which nobody reads beside calls.
+    If there is no valid call to the end, it was text all along, and those words as well.
     """
 
     def __init__(self, rules: _Rules, passed: _Passed) -> None:
@@ -261,8 +257,9 @@ class _CallJudge:
         self.field = "tools"
         self._rules = rules
         self._passed = passed
+        self._is_last_try = passed.is_corrected
         self._drops_content = passed.has_content
-        self._has_given_up = False
+        self._has_given_up = self._has_logged = False
         self._begin()
 
     def _begin(self) -> None:
@@ -273,6 +270,9 @@ class _CallJudge:
         #: The calls in it that are still to be checked, and those that were valid.
         self._found: deque[RawCall] = deque()
         self._told: Counter[_Call] = Counter()
+        #: The calls in it that will not do, and what is wrong with the first one.
+        self._unclear: list[RawCall] = []
+        self._violation: Violation | None = None
 
     def feed(self, event: ReplyEvent) -> Iterable[ReplyEvent]:
         """See `Stage`."""
@@ -296,36 +296,46 @@ class _CallJudge:
 
     def give_up(self) -> Iterable[ReplyEvent]:
         """See `Stage`. Calls that could not be checked are told as text."""
-        found = "".join(tool_prompt.block(raw.text) + "\n" for raw in self._found)
-        rest = found + self._parser.rest()
-        content = "".join(self._content)
-        drops = self._drops_content and not self._has_given_up
+        if self._unclear:
+            told = self._as_written()
+        else:
+            found = "".join(_source(raw) + "\n" for raw in self._found)
+            rest = found + self._parser.rest()
+            # What was dropped as a repetition is the beginning of this answer.
+            drops = self._drops_content and not self._has_given_up
+            told = Replaced("".join((*self._content, rest))) if drops else Text(rest)
         self._begin()
         self._has_given_up = True
-        if drops:
-            # What was dropped as a repetition is the beginning of this answer.
-            return (Replaced(content + rest),)
-        return (Text(rest),) if rest else ()
+        return (told,) if told != Text("") else ()
 
     def _read(
         self, text: str, kind: type[Text] | type[Replaced]
     ) -> Generator[ReplyEvent, None, None]:
         self._written.append(text)
+        if self._is_unreadable:
+            return
         is_over = yield from self._pass_on(self._parser.feed(text), kind)
         if self._parser.is_over and not is_over:
-            yield Done("tool_calls")
+            yield from self._end(Done("tool_calls"))
 
     def _end(self, done: Done) -> Generator[ReplyEvent, None, None]:
         is_whole = done.finish_reason in ("stop", "tool_calls")
-        if (yield from self._pass_on(self._parser.finish(is_whole), Text)):
+        rest = () if self._is_unreadable else self._parser.finish(is_whole)
+        if (yield from self._pass_on(rest, Text)):
             return
         if is_whole and self._rules.is_call_required and not self._passed.has_called:
             self._object(
-                Violation(
+                self._violation
+                or Violation(
                     "A tool must be called now, and there was no call in that answer.",
                     f"there was no call, but {self._rules.choice.path} requires one",
                 )
             )
+        elif self._unclear and self._parser.is_over:
+            yield from self._tell_unclear()
+        elif self._unclear:
+            self._log()
+            yield self._as_written()
         elif self._drops_content and any(self._content) and not self._passed.calls:
             # There is no call after all: this is a new answer, not the same one.
             yield Replaced("".join(self._content))
@@ -351,14 +361,23 @@ class _CallJudge:
             yield kind(more)
         while self._found:
             call = self._check(self._found[0])
-            self._found.popleft()
+            raw = self._found.popleft()
             if isinstance(call, Violation):
-                self._object(call)
-                yield Done()
-                return True
+                if not self._is_last_try:
+                    self._object(call)
+                    yield Done()
+                    return True
+                self._unclear.append(raw)
+                self._violation = self._violation or call
+                if self._is_unreadable:
+                    return False
+                if self._passed.has_called:
+                    yield from self._tell_unclear()
+                continue
             self._told[call] += 1
             if self._told[call] <= self._passed.calls[call]:
                 continue
+            yield from self._tell_unclear()
             self._passed.calls[call] += 1
             self._passed.number += 1
             yield _part(call, self._passed.number - 1)
@@ -366,6 +385,36 @@ class _CallJudge:
                 yield Done("tool_calls")
                 return True
         return False
+
+    @property
+    def _is_unreadable(self) -> bool:
+        """Whether the parser came to a tag without a call: it cannot read on."""
+        return bool(self._unclear) and not self._unclear[-1].text.strip()
+
+    def _tell_unclear(self) -> Iterator[ReplyEvent]:
+        """Yield the calls that will not do as text, beside calls that will."""
+        if not self._unclear:
+            return
+        self._log()
+        told = "\n".join(map(_source, self._unclear))
+        yield Text(f"\n{told}" if self._passed.has_content else told)
+        self._passed.has_content = True
+        self._unclear = []
+
+    def _as_written(self) -> Text | Replaced:
+        """Return what makes the text of this answer all that the bot wrote."""
+        written, content = "".join(self._written), "".join(self._content)
+        if self._drops_content or not written.startswith(content):
+            return Replaced(written)
+        return Text(written[len(content) :])
+
+    def _log(self) -> None:
+        if self._violation is not None and not self._has_logged:
+            self._has_logged = True
+            log.info(
+                "the bot's second answer cannot be used either (%s); what is unclear stays text",
+                self._violation.for_client,
+            )
 
     def _check(self, raw: RawCall) -> _Call | Violation:
         if len(raw.text) <= SLICE:
@@ -376,6 +425,7 @@ class _CallJudge:
             return self._rules.check(raw)
 
     def _object(self, violation: Violation) -> None:
+        self._passed.is_corrected = True
         self.objection = Objection(
             violation.for_client,
             "".join(self._written),
@@ -395,41 +445,3 @@ def _part(call: _Call, index: int) -> ToolCallPart:
         name=call.name,
         arguments=call.arguments,
     )
-
-
-class _ChoiceJudge:
-    """Passes on the answer of a bot with tools of its own once it calls as the choice demands.
-
-    Until then text is held back: it would have to be unsaid if the bot does not call, or calls
-    another tool, and is taught instead.
-    """
-
-    field = None
-
-    def __init__(self, choice: ToolChoice) -> None:
-        self.objection: Objection | None = None
-        self._wanted = choice.name
-        self._held: list[ReplyEvent] = []
-        self._heeds = False
-
-    def feed(self, event: ReplyEvent) -> Iterable[ReplyEvent]:
-        """See `Stage`."""
-        if self._heeds:
-            return (event,)
-        match event:
-            case Text() | Replaced() | Usage():
-                self._held.append(event)
-                return ()
-            case ToolCallPart(name=name) if self._wanted not in (None, name):
-                self.objection = Objection("it called another tool")
-                return (Done(),)
-            case Done("stop" | "tool_calls"):
-                self.objection = Objection("there was no call")
-            case ToolCallPart() | Refusal() | Done():
-                self._heeds = True
-                return *self._held, event
-        return (event,)
-
-    def give_up(self) -> Iterable[ReplyEvent]:
-        """See `Stage`."""
-        return ()

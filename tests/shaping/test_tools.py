@@ -29,13 +29,12 @@ from poe_proxy.chat import (
 from poe_proxy.errors import (
     AnswerUnusable,
     InvalidRequest,
-    ParameterRefused,
     RequestTooCostly,
-    ToolsRefused,
     UpstreamTimeout,
 )
 from poe_proxy.shaping.loose_json import MAX_LENGTH
-from poe_proxy.shaping.tools import MAX_CALLS, has_tools, native_reply, taught_reply
+from poe_proxy.shaping.native_tools import native_reply
+from poe_proxy.shaping.tools import MAX_CALLS, has_tools, taught_reply
 
 from ..checker.jobs import DOUBLED, UNREADABLE
 from ..fakes import FakeUpstream, Step
@@ -272,13 +271,32 @@ def test_a_wrong_call_is_sent_back_once(answer: str, problem: str) -> None:
 
 
 @pytest.mark.parametrize(("answer", "_problem"), WRONG)
-def test_two_wrong_calls_are_an_error(answer: str, _problem: str) -> None:
+def test_what_is_unclear_twice_stays_text(answer: str, _problem: str) -> None:
+    """It is the answer then, to the letter, and ends like any other."""
+    for size in {1, 2, 3, 5, 8, 13, 1_000_000} if len(answer) < 1000 else {1_000_000}:
+        second = f"So:\n{answer}\nThat is all."
+        bot = FakeUpstream(*[[*pieces(text, size), Done()] for text in (answer, second)])
+
+        events = reply(bot, chat())
+
+        assert second == content(events), size
+        assert [] == calls(events)
+        assert Done("stop") == events[-1]
+        assert 2 == len(bot.asked)
+        assert 0 == bot.open
+
+
+@pytest.mark.parametrize("choice", [REQUIRED, BY_NAME])
+@pytest.mark.parametrize(("answer", "_problem"), WRONG)
+def test_two_wrong_calls_are_an_error_where_a_call_must_come(
+    answer: str, _problem: str, choice: Any
+) -> None:
     """The client is told by code, and no text of the conversation is in the message."""
     bot = saying(answer, answer)
     events: list[ReplyEvent] = []
 
     with pytest.raises(AnswerUnusable) as failure:
-        events.extend(replying(bot, chat()))
+        events.extend(replying(bot, chat(tool_choice=choice)))
 
     assert "tool_call_invalid" == failure.value.code
     assert "Rome" not in failure.value.message
@@ -290,7 +308,119 @@ def test_two_wrong_calls_are_an_error(answer: str, _problem: str) -> None:
 def test_the_error_says_which_rule_was_broken() -> None:
     """The client's own tool and schema are named."""
     with pytest.raises(AnswerUnusable, match=r"look.*properties/at/type"):
-        reply(saying(block("look", at=7)), chat())
+        reply(saying(block("look", at=7)), chat(tool_choice=REQUIRED))
+
+
+SEE = block("see", at="Rome")
+
+
+@pytest.mark.parametrize("choice", [None, REQUIRED])
+@pytest.mark.parametrize(
+    "second",
+    [f"{PARIS}\n{SEE}\nSo.\n{block('ping')}", f"{SEE}\n{PARIS}\n{block('ping')}",
+     f"{PARIS}{block('ping')}{SEE}"],
+)  # fmt: skip
+def test_the_valid_calls_of_the_second_try_are_made(second: str, choice: Any) -> None:
+    """Wherever they stand; a call that will not do is text beside them, and fails no choice."""
+    for size in range(1, len(PARIS)):
+        bot = saying(SEE, second, size=size)
+
+        events = reply(bot, chat(tool_choice=choice))
+
+        assert [("look", {"at": "Paris"}), ("ping", {})] == calls(events)
+        assert SEE == content(events)
+        assert Done("tool_calls") == events[-1]
+        assert 2 == len(bot.asked)
+
+
+def test_the_calls_of_the_first_try_are_kept_whatever_the_second_one_says() -> None:
+    """Nothing that a client has seen is taken back, and the reply ends with `tool_calls`."""
+    bot = saying(f"Let me look.\n{PARIS}\n{SEE}", f"Let me look.\n{PARIS}\n{block('look', at=7)}")
+
+    events = reply(bot, chat(tool_choice=REQUIRED))
+
+    assert [("look", {"at": "Paris"})] == calls(events)
+    assert f"Let me look.\n{block('look', at=7)}" == content(events)
+    assert Done("tool_calls") == events[-1]
+
+
+def test_an_unclear_answer_after_content_stands_instead_of_the_first_one() -> None:
+    """As a second answer without a call does: nothing is there twice."""
+    second = f"Let me look.\n{SEE}\nLike that."
+
+    events = reply(saying(f"Let me look.\n{SEE}", second, size=3), chat())
+
+    assert second == content(events)
+    assert [Replaced(second), Done("stop")] == events[-2:]
+
+
+def test_an_example_with_a_result_ends_where_the_result_begins() -> None:
+    """What the bot made up as a result is not passed on, whether the call was valid or not."""
+    bot = saying(SEE, f"{SEE}\n<tool_result>\nsun\n</tool_result>\nSo.", size=7)
+
+    events = reply(bot, chat())
+
+    assert SEE == content(events)
+    assert Done("stop") == events[-1]
+
+
+def test_of_several_calls_one_is_made_after_an_unclear_one_too() -> None:
+    """Where one call may be, the first valid one ends the reply."""
+    bot = saying(SEE, f"{SEE}\n{PARIS}\n{block('ping')}")
+
+    events = reply(bot, chat(parallel_tool_calls=False))
+
+    assert [("look", {"at": "Paris"})] == calls(events)
+    assert SEE == content(events)
+    assert Done("tool_calls") == events[-1]
+
+
+def test_an_unclear_answer_that_was_truncated_ends_as_the_upstream_says() -> None:
+    """Its length is the reason, and its text is all there is."""
+    second = f"{SEE}\n{PARIS[:30]}"
+    bot = FakeUpstream([Text(SEE), Done()], [*pieces(second, 9), Done("length")])
+
+    events = reply(bot, chat())
+
+    assert second == content(events)
+    assert Done("length") == events[-1]
+
+
+def test_an_unclear_call_is_void_when_the_bot_rewrites_itself() -> None:
+    """Only what stands at the end counts."""
+    bot = FakeUpstream([Text(SEE), Done()], [Text(SEE), Replaced("Never mind."), Done()])
+
+    events = reply(bot, chat())
+
+    assert "Never mind." == content(events)
+    assert Done("stop") == events[-1]
+
+
+@pytest.mark.parametrize("fields", [{"tools": ()}, {"tool_choice": ToolChoice(mode="none")}])
+def test_a_call_where_none_may_be_stays_text_at_last(fields: Any) -> None:
+    """A habit that a bot cannot shake off is no failure of the request."""
+    events = reply(saying(SEE), chat(*HISTORY, **fields))
+
+    assert SEE == content(events)
+    assert Done("stop") == events[-1]
+
+
+def test_what_stays_text_is_counted_and_logged_without_its_words(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Both tries were paid for; the log has a line for each, and nothing of the conversation."""
+    bot = FakeUpstream([Usage(10, 2), Text(SEE), Done()], [Text(SEE), Usage(20, 3), Done()])
+
+    with caplog.at_level("INFO"):
+        events = reply(bot, chat())
+
+    assert [Text(SEE), Usage(30, 5, {}, 35), Done("stop")] == events[-3:]
+    assert [
+        "the bot's answer cannot be used (it called a tool that is not there); asking once more",
+        "the bot's second answer cannot be used either (it called a tool that is not there); "
+        "what is unclear stays text",
+    ] == [record.message for record in caplog.records]
+    assert not [one for one in caplog.messages if "Rome" in one or '"see"' in one]
 
 
 def test_content_is_not_repeated_by_the_second_try() -> None:
@@ -440,88 +570,7 @@ def test_the_first_reply_is_over_before_the_second_begins() -> None:
     assert [(0, 0), (0, 1)] == open_then
 
 
-# ---- bots with tools of their own
-
-
-def natively(bot: FakeUpstream, request: ChatRequest) -> Generator[ReplyEvent, None, None]:
-    return native_reply(lambda one: bot.reply(one, "bot"), request)
-
-
-THEIRS = ToolCallPart(0, "call_x", "look", '{"at": ')
-THE_REST = ToolCallPart(0, arguments='"Paris"}')
-
-
-@pytest.mark.parametrize(
-    ("choice", "script", "heeds"),
-    [
-        (ToolChoice(mode="auto"), [Text("Hm."), Text("Sun."), Usage(1, 1), Done()], True),
-        (REQUIRED, [Text("Hm."), Usage(1, 1), THEIRS, THE_REST, Done("tool_calls")], True),
-        (BY_NAME, [Reasoning("Hm."), THEIRS, THE_REST, Usage(1, 1), Done("tool_calls")], True),
-        (REQUIRED, [Text("So lo"), Done("length")], True),
-        (REQUIRED, [Text("So lo")], True),
-        (REQUIRED, [Text("Sun."), Usage(1, 1), Done()], False),
-        (BY_NAME, [Text("Sun."), Replaced("Rain."), Done("tool_calls")], False),
-        (BY_NAME, [Text("Hm."), ToolCallPart(0, "c", "ping", "{}"), Done("tool_calls")], False),
-    ],
-)
-def test_a_native_bot_is_heard_if_it_heeds_the_choice(
-    choice: Any, script: list[ReplyEvent], heeds: bool
-) -> None:
-    """Its events pass in their order; of a bot that does not, nothing is heard: it is taught."""
-    bot = FakeUpstream(script, [Text(PARIS), Done()])
-
-    passed = [event for event in natively(bot, chat(tool_choice=choice)) if event != Idle()]
-
-    if heeds:
-        assert passed == (script if Done in map(type, script) else [])
-    else:
-        assert [("look", {"at": "Paris"})] == calls(passed)
-        assert Done("tool_calls") == passed[-1]
-        assert 2 == len(passed)
-    assert [TOOLS, ()][: 1 if heeds else 2] == [one.tools for one, _ in bot.asked]
-    assert 0 == bot.open
-
-
-def test_a_native_bot_that_calls_another_tool_is_stopped() -> None:
-    """Before it is taught; what it has said by then is dropped."""
-    open_then = []
-    wrong: list[Step] = [Text("Hm."), ToolCallPart(0, "c", "ping", "{}"), Text("more"), Done()]
-    bot = FakeUpstream(wrong, [Text(PARIS), Done()])
-
-    def listening(one: ChatRequest) -> Generator[ReplyEvent, None, None]:
-        open_then.append((bot.open, bot.hung_up))
-        return bot.reply(one, "bot")
-
-    events = list(native_reply(listening, chat(tool_choice=BY_NAME)))
-
-    assert "" == content(events)
-    assert [(0, 0), (0, 1)] == open_then
-
-
-def test_a_bot_that_refuses_tools_is_taught() -> None:
-    """The upstream knows that it is about tools; any other refusal is the answer."""
-    bot = FakeUpstream([ToolsRefused("No.")], [Text(PARIS), Done()])
-    strict = FakeUpstream([ParameterRefused("No.", param="temperature")])
-
-    events = list(natively(bot, chat()))
-
-    assert [("look", {"at": "Paris"})] == calls(events)
-    assert [TOOLS, ()] == [one.tools for one, _ in bot.asked]
-    with pytest.raises(ParameterRefused):
-        list(natively(strict, chat()))
-    assert 1 == len(strict.asked)
-
-
-def test_hanging_up_closes_a_native_reply() -> None:
-    """Whether its text is held back for a call or not."""
-    for choice in (None, REQUIRED):
-        bot = FakeUpstream([Text("Hm."), Text("So."), Done()])
-        events = natively(bot, chat(tool_choice=choice))
-        next(events)
-
-        events.close()
-
-        assert (0, 1) == (bot.open, bot.hung_up)
+# ---- what a request says of tools
 
 
 @pytest.mark.parametrize(
@@ -704,6 +753,18 @@ def test_a_second_try_that_costs_too_much_replaces_the_first_one() -> None:
     assert f"So:{long}\n" == content(events)
     assert [] == calls(events)
     assert 2 == len(bot.asked)
+
+
+def test_an_unclear_second_try_that_costs_too_much_is_passed_on_whole() -> None:
+    """What was held back comes before what is not read any more, each once."""
+    long = block("write", path="a", text="a" * MAX_LENGTH)
+    second = f"{SEE}\n{long}\nSo."
+
+    events = reply(saying(SEE, second), chat(budget=Budget(100)))
+
+    assert second == content(events)
+    assert [] == calls(events)
+    assert Done("stop") == events[-1]
 
 
 def test_a_reply_has_so_many_calls_and_no_more() -> None:
