@@ -163,6 +163,9 @@ class ChatRequest:
     parallel_tool_calls: bool | None = None
     json: JsonWanted | None = None
     reasoning_effort: str | None = None
+    #: Whether the messages teach tools, or tell of past calls, as text: a bot that cannot tell its
+    #: own words from results is lost, so wherever they become one text, roles are told.
+    is_taught: bool = False
     #: All other fields as they came, a bot's own parameters included.
     extra: Mapping[str, Any] = field(default_factory=dict, repr=False)
     #: What it may still cost; the same for all copies of the request.

@@ -307,7 +307,8 @@ class Settings:
         check=validate.OneOf((0, 1, 2)),
         default=0,
         heading="What is asked",
-        meaning="How the messages of a conversation become the one text that poe.com takes.",
+        meaning="How the messages of a conversation become the one text that poe.com takes. With "
+        "tools there are labels in any case.",
         values={
             "0": "the texts, joined by newlines",
             "1": "a label before each message, and an open one for the answer",

@@ -76,7 +76,7 @@ def taught_reply(ask: Ask, chat: ChatRequest) -> Generator[ReplyEvent, None, Non
     passed = _Passed()
     yield from reask(
         ask,
-        replace(taught, messages=messages, stop=()),
+        replace(taught, messages=messages, stop=(), is_taught=True),
         lambda: _CallJudge(rules, passed),
         _unusable,
     )

@@ -92,6 +92,27 @@ def test_the_choice_is_told(fields: Any, said: list[str], unsaid: list[str]) -> 
     assert [] == [one for one in unsaid if one in text]
 
 
+@pytest.mark.parametrize(
+    ("messages", "fields", "is_taught"),
+    [
+        ((message("user", "Look."),), {}, True),
+        (HISTORY, {"tools": ()}, True),
+        (HISTORY, {"tool_choice": ToolChoice(mode="none")}, True),
+        ((message("user", "Look."),), {"tool_choice": ToolChoice(mode="none")}, False),
+        ((message("user", "Look."),), {"tools": ()}, False),
+    ],
+)
+def test_a_request_says_whether_it_teaches(
+    messages: tuple[Message, ...], fields: Any, is_taught: bool
+) -> None:
+    """Whoever makes one text of the messages must tell whose they are, past calls included."""
+    bot = saying("Well.")
+
+    reply(bot, chat(*messages, **fields))
+
+    assert is_taught == bot.asked[0][0].is_taught
+
+
 def test_the_form_that_is_told_is_the_form_that_is_read() -> None:
     """The example in the instruction is a call to the reader; the words around it are none."""
     bot = saying("Hello!")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import IntEnum
 from types import MappingProxyType
 from typing import Final
 
+from poe_proxy.budget import Budget, OutOfBudget
 from poe_proxy.chat import ChatRequest, Message
 
 DEFAULT_LABELS: Final[Mapping[str, str]] = MappingProxyType(
@@ -33,9 +36,17 @@ class RoleMode(IntEnum):
     AUTO = 2
 
 
+#: The most characters of a speaker's name that are told.
+MAX_NAME: Final = 64
+
+
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """A callable that turns a request into the text that is sent."""
+    """A callable that turns a request into the text that is sent.
+
+    Where tools are taught there are labels in every mode. Speakers with a name are told by it: in
+    their label, and without labels if there are two of them at least.
+    """
 
     mode: RoleMode = RoleMode.OFF
     pattern: str = "||>{role}-"
@@ -44,14 +55,76 @@ class Prompt:
 
     def __call__(self, chat: ChatRequest) -> str:
         messages = chat.messages
-        if self.mode is RoleMode.OFF or (self.mode is RoleMode.AUTO and _is_simple(messages)):
-            return "\n".join(message.text for message in messages)
-        lines = [line for one in messages for line in (self._label(one.role), one.text)]
+        if not self._has_labels(chat):
+            return "\n".join(_unlabelled(messages))
+        lines: list[str] = []
+        marks = self._marks()
+        for one in messages:
+            lines += (
+                self._label(one.role, _name(one)),
+                "".join(_escaped(one.text, marks, chat.budget)),
+            )
         return "\n".join([*lines, self._label("assistant"), ""])
 
-    def _label(self, role: str) -> str:
+    def _has_labels(self, chat: ChatRequest) -> bool:
+        if chat.is_taught or self.mode is RoleMode.ON:
+            return True
+        return self.mode is RoleMode.AUTO and not _is_simple(chat.messages)
+
+    def _label(self, role: str, name: str = "") -> str:
         label = self.labels.get(role) or DEFAULT_LABELS[role]
-        return self.pattern.replace("{role}", label)
+        return self.pattern.replace("{role}", f"{label} ({name})" if name else label)
+
+    def _marks(self) -> list[str]:
+        """Return how labels begin, with a name and without."""
+        marks = {self._label(role): None for role in DEFAULT_LABELS}
+        marks |= {self._label(role, "\0").partition("\0")[0]: None for role in DEFAULT_LABELS}
+        return list(marks)
+
+
+#: The most characters in which labels are searched for at once.
+_SLICE: Final = 65_536
+
+
+def _escaped(text: str, marks: Sequence[str], budget: Budget) -> Iterator[str]:
+    """Yield *text* in parts, with a backslash before each line that begins with one of *marks*.
+
+    What a tool found on a page must not pass for somebody else's message.
+    """
+    text = f"\n{text}"
+    at = 0
+    while at < len(text):
+        end = at + _SLICE
+        if end < len(text) and (line := text.rfind("\n", at + 1, end)) > 0:
+            end = line  # no label is cut in two
+        part = text[at:end]
+        for mark in marks:
+            if mark in part:
+                part = part.replace(f"\n{mark}", f"\n\\{mark}")
+        yield part[1:] if at == 0 else part
+        at = end
+        with suppress(OutOfBudget):  # which was spent on other things
+            budget.breathe()
+
+
+#: What would break a line, or hide within one.
+_UNPRINTABLE: Final = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e]+")
+
+
+def _name(message: Message) -> str:
+    """Return who speaks, in one line that is not long; empty if nobody is named."""
+    return _UNPRINTABLE.sub(" ", (message.name or "")[:MAX_NAME]).strip()
+
+
+def _unlabelled(messages: Sequence[Message]) -> Iterable[str]:
+    """Return the texts; if several speakers are named, their names before them."""
+    names = [_name(one) for one in messages]
+    if len({*names} - {""}) < 2:
+        return [one.text for one in messages]
+    return [
+        f"{name}: {one.text}" if name else one.text
+        for name, one in zip(names, messages, strict=True)
+    ]
 
 
 def check_labels(labels: Mapping[str, str]) -> None:
