@@ -78,7 +78,9 @@ async def serve(visit: Visit) -> web.StreamResponse:
     turns = [_turn_of(message, index) for index, message in enumerate(messages)]
     script, prompt = visit.face.script_for(account, last_user_text(turns), model)
     await visit.play_fault(script)
-    asked = _understand(body, model, script, prompt, turns, visit.spelling, strict=strict)
+    if strict:
+        _check_fields(visit, model)
+    asked = _understand(body, model, script, prompt, turns, visit.spelling)
     check_results(turns)
     if visit.face.switches.thought_signatures:
         check_signatures(asked, visit.face.calls)
@@ -135,6 +137,14 @@ def _is_strict(visit: Visit) -> bool:
         mode = "strict" if strict else "legacy"
         visit.more_headers["x-poe-feature-active"] = f"chat-completions-{mode}"
     return strict
+
+
+def _check_fields(visit: Visit, model: Model) -> None:
+    """Raise `Refused` for a field that the model does not declare."""
+    for name in sorted(visit.body.keys() - _KNOWN_FIELDS - model.parameters.keys()):
+        if visit.face.switches.refused_as_value:
+            raise errors.no_parameter(name, model.parameters)
+        raise errors.unknown_field(name, visit.spelling)
 
 
 def _turn_of(message: Any, index: int) -> Turn:
@@ -225,18 +235,12 @@ def _understand(
     prompt: str,
     turns: list[Turn],
     spelling: str,
-    *,
-    strict: bool,
 ) -> BotRequest:
     if body.get("n") is not None and body["n"] != 1:
         raise errors.unsupported_value("n", body["n"], "1")
     fields.flag(body, "stream", False)
     fields.number_between(body, "temperature", 0, 2)
     fields.number_between(body, "top_p", 0, 1)
-    if strict:
-        for name in body:
-            if name not in _KNOWN_FIELDS and name not in model.parameters:
-                raise errors.unknown_field(name, spelling)
     fields.check_declared(body, model)
     limits = [
         limit

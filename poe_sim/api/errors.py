@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from .catalogue import Json
@@ -91,6 +91,15 @@ def unknown_field(field: str, model: str) -> Refused:
         f"Unknown parameter: '{field}' is not declared by the model '{model}'.",
         param=field,
         code="invalid_parameter",
+    )
+
+
+def no_parameter(field: str, declared: Iterable[str]) -> Refused:
+    """Return the same refusal in words that clients have met, and that sound like a value's."""
+    allowed = ", ".join(f"'{name}'" for name in declared) or "none"
+    return invalid(
+        f"Unsupported value: '{field}' is not a parameter of this model. Allowed: {allowed}.",
+        code="unsupported_value",
     )
 
 

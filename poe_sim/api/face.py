@@ -56,6 +56,7 @@ class Switches:
     """What the control can change; ``README.md`` explains each."""
 
     strict: bool = False
+    refused_as_value: bool = False
     legacy_ended: bool = False
     feature_echo: bool = False
     usage_variant: str | None = None

@@ -22,18 +22,7 @@ from poe_proxy.chat import (
     ToolChoice,
 )
 from poe_proxy.errors import ParameterRefused, PartRefused
-from poe_proxy.upstreams.poe_api import effort
-
-#: Fields that OpenAI has and Poe ignores (§3.1). They are not sent, unless the bot declares a
-#: parameter of that name, as Veo does with `seed`.
-_IGNORED: Final = frozenset(
-    {
-        "audio", "frequency_penalty", "logit_bias", "logprobs", "metadata", "modalities",
-        "moderation", "n", "prediction", "presence_penalty", "prompt_cache_key",
-        "prompt_cache_options", "prompt_cache_retention", "safety_identifier", "seed",
-        "service_tier", "store", "top_logprobs", "user", "web_search_options",
-    }
-)  # fmt: skip
+from poe_proxy.upstreams.poe_api import effort, unsent
 
 
 def request(
@@ -70,10 +59,12 @@ def request(
     }
     if chat.reasoning_effort is not None:
         fields |= effort.parameters(chat.reasoning_effort, declared, chat.extra)
+    else:
+        fields |= effort.of_others(chat.extra, declared)
     own = {
         name: value
         for name, value in chat.extra.items()
-        if name not in fields and (name not in _IGNORED or name in declared)
+        if name not in fields and (name not in unsent.FIELDS or name in declared)
     }
     return {
         name: value
@@ -121,7 +112,9 @@ def _message(message: Message, calls: Mapping[str, str]) -> dict[str, Any]:
         # A result without its call would be refused; this way its text is not lost.
         call_id = call_id or calls.get(message.name or "")
         role = "tool" if call_id else "user"
-    sent: dict[str, Any] = {"role": role, "content": _content(message)}
+    # Beside calls nothing is null, as clients have it: an empty text is one that the bot has said.
+    is_null = bool(message.tool_calls) and not message.content
+    sent: dict[str, Any] = {"role": role, "content": None if is_null else _content(message)}
     if message.name is not None:
         sent["name"] = message.name
     if message.tool_calls:
@@ -185,29 +178,57 @@ def droppable(
     bot, None if it does not have the bot. A bot that refuses one field that it does not declare is
     sent none of them any more: learning about each would cost a request each.
 
-    The result is empty if a *value* was refused, which is always so for a declared field: the
-    client relies on it, and should see the refusal.
+    The catalogue decides, whatever the words: a field that is declared was refused for its value,
+    and the client, which relies on it, should see that; any other goes. For a bot that is not in
+    the catalogue, the words tell a value from a field.
     """
-    if refusal.code != ParameterRefused.code:
+    if declared is None and refusal.code != ParameterRefused.code:
         return frozenset()
-    field = _named(sent, refusal)
+    field = _named(sent, refusal, declared or ())
     if field is None or field in _ESSENTIAL or field in (declared or ()):
+        return frozenset()
+    if refusal.code == _MISSING:
         return frozenset()
     if declared is not None and field in extra:
         return frozenset(name for name in extra if name in sent and name not in declared)
     return frozenset({field})
 
 
-def _named(sent: Collection[str], refusal: ParameterRefused) -> str | None:
+#: The code of a refusal that wants more, not less.
+_MISSING: Final = "missing_required_parameter"
+
+
+def is_lasting(refusal: ParameterRefused, fields: Collection[str], extra: Collection[str]) -> bool:
+    """Whether a bot that has refused *fields* of a request will refuse them of others.
+
+    Not if words say that it was the value of a field which all bots may have: the next one may have
+    a better one.
+    """
+    return refusal.code == ParameterRefused.code or all(field in extra for field in fields)
+
+
+#: Where the words go on to what would have been right.
+_INSTEAD: Final = re.compile(
+    r"\b(?:allowed|supported|valid|accepted|available)\b[\w ]{0,30}:", re.I
+)
+_QUOTED: Final = re.compile(r"['\"`](\w+)")
+_WORDS: Final = re.compile(r"\w+")
+
+
+def _named(
+    sent: Collection[str], refusal: ParameterRefused, declared: Collection[str]
+) -> str | None:
+    """Return the field of *sent* that a refusal is about: the first that it names."""
     if refusal.param is not None:
         # Perhaps a path, such as `response_format.json_schema`.
         field = re.split(r"[.\[]", refusal.param, maxsplit=1)[0]
         if field in sent:
             return field
-    quoted = set(re.findall(r"['\"`](\w+)", refusal.message))
-    bare = set(re.findall(r"\w+", refusal.message))
-    for words in (quoted, bare):
-        for field in sent:
-            if field in words and field not in _ESSENTIAL:
-                return field
+    message = refusal.message
+    if instead := _INSTEAD.search(message):
+        message = message[: instead.start()]
+    for words in (_QUOTED.findall(message), _WORDS.findall(message)):
+        for field in words:
+            if field in sent and field not in _ESSENTIAL and field not in declared:
+                return str(field)
     return None

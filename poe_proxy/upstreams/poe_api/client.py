@@ -30,6 +30,7 @@ from poe_proxy.upstreams.bulk import loads
 from poe_proxy.upstreams.merging import merged
 from poe_proxy.upstreams.poe_api import answers, asking, failures
 from poe_proxy.upstreams.poe_api.catalogue import UNKNOWN, Catalogue
+from poe_proxy.upstreams.poe_api.tool_names import ToolNames
 from poe_proxy.upstreams.poe_api.wire import End, Head, Received, Wire
 from poe_proxy.upstreams.refusals import Refusals
 
@@ -118,9 +119,11 @@ class PoeApi:
         model = self._catalogue.find(bot) if self._catalogue else UNKNOWN
         # Tools are never left out in silence; a caller that looks at `abilities` sends none.
         without = self._refusals.of(bot) - {_TOOLS}
+        names = ToolNames(chat)
+        told = names.applied()
         for repeats_left in reversed(range(1 + REPEATS)):
             asked = asking.request(
-                chat,
+                told,
                 bot,
                 stream=not model.is_media,
                 declared=model.parameters,
@@ -132,7 +135,7 @@ class PoeApi:
                 with closing(self._ask(orjson.dumps(asked), turn, chat.budget)) as events:
                     for event in events:
                         has_spoken = has_spoken or not isinstance(event, Idle)
-                        yield event
+                        yield names.restored(event)
                 return
             except ToolsRefused as refusal:
                 if refusal.param == _TOOLS:
@@ -148,10 +151,11 @@ class PoeApi:
                 )
                 if not fields or has_spoken or not repeats_left:
                     raise
-                names = ", ".join(sorted(map(repr, fields)))
-                log.info("%s: %r does not take %.200s; asking again", self._label, bot, names)
+                listed = ", ".join(sorted(map(repr, fields)))
+                log.info("%s: %r does not take %.200s; asking again", self._label, bot, listed)
                 without |= fields
-                self._refusals.add(bot, fields)
+                if asking.is_lasting(refusal, fields, chat.extra):
+                    self._refusals.add(bot, fields)
 
     def balance(self) -> int:
         """Ask for the points that are left (§8); raises `UpstreamError`."""

@@ -75,6 +75,15 @@ _VALUE: Final = re.compile(
     r"|out of range|between|maximum|minimum|(?:allowed|supported|valid)(?: values| options)?:",
     re.I,
 )
+#: A field, whatever other words there are: "Unsupported value: 'x' is not a parameter of ...".
+_NO_FIELD: Final = re.compile(
+    r"(?:is|are) (?:not an?|no) (?:\w+ ){0,2}(?:parameter|field|argument|option|property|key)\b"
+    r"|(?:unknown|unrecogni[sz]ed|unexpected|no such|extra|additional) (?:\w+ ){0,2}"
+    r"(?:parameter|field|argument|option|propert|key|input)"
+    r"|does(?: not|n't) (?:take|have|know|declare) (?:the |a )?"
+    r"(?:parameter|field|argument|option|property|key)\b",
+    re.I,
+)
 _MISSING: Final = re.compile(r"missing", re.I)
 _MODERATED: Final = re.compile(
     r"moderat|polic(?:y|ies)|safety|flagged|harmful|content.filter|inappropriate", re.I
@@ -296,6 +305,8 @@ def _parameter(message: str, param: Any, code: Any) -> ParameterRefused:
     refused = ToolsRefused if named in ("tools", "tool_choice") else ParameterRefused
     if code == "missing_parameter" or _MISSING.match(message):
         return refused(message, param=named, code="missing_required_parameter")
+    if _NO_FIELD.search(message):
+        return refused(message, param=named)
     if _VALUE.search(message) or not (named or _FIELD.search(message)):
         return refused(message, param=named, code="invalid_value")
     return refused(message, param=named)

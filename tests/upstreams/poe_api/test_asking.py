@@ -19,7 +19,7 @@ from poe_proxy.chat import (
     ToolChoice,
 )
 from poe_proxy.errors import ParameterRefused, PartRefused
-from poe_proxy.upstreams.poe_api.asking import droppable, request
+from poe_proxy.upstreams.poe_api.asking import droppable, is_lasting, request
 
 USER = Message(role="user", content=(TextPart("Hi"),))
 WEATHER = Tool(name="get_weather", schema={})
@@ -177,6 +177,37 @@ def test_what_poe_ignores_is_not_sent() -> None:
     assert 1 == request(chat, "Veo-3.1", stream=False, declared={"seed": {}})["seed"]
 
 
+def test_what_is_only_the_client_s_is_not_sent() -> None:
+    """Unless the bot has a parameter of that name; what nobody knows may be one of the bot's."""
+    extra = {
+        "reasoning": {"effort": "high"}, "thinking": {"type": "enabled"}, "usage": {},
+        "client_metadata": {}, "include_reasoning": True, "provider": {}, "transforms": [],
+        "chat_id": "c", "session_id": "s", "id": "i", "background_tasks": {}, "features": {},
+        "variables": {}, "model_item": {}, "extra_body": {}, "cache_control": {},
+        "enable_search": True, "custom_fields": {}, "prompt_cache_key": "k",
+    }  # fmt: skip
+    chat = ChatRequest(model="bot", messages=(USER,), extra={**extra, "top_k": 40})
+
+    body = request(chat, "Bot", stream=True)
+
+    assert not extra.keys() & body.keys()
+    assert 40 == body["top_k"]
+    declared: dict[str, Any] = {"thinking": {}, "reasoning_effort": {}}
+    body = request(chat, "Bot", stream=True, declared=declared)
+    assert ({"type": "enabled"}, "high") == (body["thinking"], body["reasoning_effort"])
+
+
+def test_beside_calls_no_content_is_null() -> None:
+    """An empty text stays one."""
+    call = ToolCall("c", "f", "{}")
+    contents: list[tuple[TextPart, ...]] = [(), (TextPart(""),), (TextPart("a"),)]
+    messages = [Message(role="assistant", content=one, tool_calls=(call,)) for one in contents]
+
+    sent = asked(*messages, Message(role="assistant"))["messages"]
+
+    assert [None, "", "a", ""] == [one["content"] for one in sent]
+
+
 def test_no_parameter_of_the_bot_can_change_what_is_ours() -> None:
     """A field that has a name of its own comes from there, not from the rest."""
     body = asked(extra={"stream": False, "messages": [], "model": "Other", "tools": []})
@@ -228,7 +259,7 @@ def test_a_tool_round_trip_goes_back_as_it_came() -> None:
         {"role": "user", "content": "Hi"},
         {
             "role": "assistant",
-            "content": "",
+            "content": None,
             "tool_calls": [
                 {
                     "id": "call_1",
@@ -344,11 +375,41 @@ def test_a_value_is_not_dropped() -> None:
     assert set() == droppable(SENT, refusal)
 
 
-def test_what_the_catalogue_declares_is_not_dropped() -> None:
-    """It cannot be the field, so it is the value."""
-    refusal = ParameterRefused("No.", param="size")
+@pytest.mark.parametrize("code", ["unsupported_parameter", "invalid_value"])
+@pytest.mark.parametrize(
+    ("message", "param"),
+    [
+        ("No.", "size"),
+        ("Unsupported value: 'size' is not a parameter of this model. Allowed: 'stop'.", None),
+        ("What is size? Allowed values: 'temperature', 'top_p'.", None),
+        ("must be between 1 and 2", "size"),
+    ],
+)
+def test_the_catalogue_decides_whatever_the_words(
+    message: str, param: str | None, code: str
+) -> None:
+    """A declared field was refused for its value; one that is not declared is left out."""
+    refusal = ParameterRefused(message, param=param, code=code)
 
+    assert {"size"} == droppable(SENT, refusal, extra=("size",), declared={})
     assert set() == droppable(SENT, refusal, extra=("size",), declared={"size": {}})
+
+
+def test_what_is_missing_is_not_dropped() -> None:
+    """A refusal that wants more is not met by less."""
+    refusal = ParameterRefused("Missing: 'size'.", param="size", code="missing_required_parameter")
+
+    assert set() == droppable(SENT, refusal, declared={})
+
+
+def test_which_refusals_last() -> None:
+    """Of a field that the bot does not have; not of a value that the next request may have."""
+    field = ParameterRefused("No.", param="size")
+    value = ParameterRefused("No.", param="size", code="invalid_value")
+
+    assert is_lasting(field, {"temperature"}, ())
+    assert is_lasting(value, {"size"}, ("size",))
+    assert not is_lasting(value, {"temperature"}, ("size",))
 
 
 def test_a_strict_bot_gets_nothing_any_more_that_it_does_not_declare() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from poe_proxy.upstreams.poe_api.effort import parameters
+from poe_proxy.upstreams.poe_api.effort import of_others, parameters
 
 WORDS = {"type": "string", "enum": ["low", "medium", "high"]}
 ALL_WORDS = {"type": "string", "enum": ["none", "low", "medium", "high", "xhigh", "max"]}
@@ -69,3 +69,40 @@ def test_the_client_s_own_word_holds() -> None:
     declared = {"thinking_budget": BUDGET}
 
     assert {} == parameters("high", declared, {"thinking_budget": 7})
+
+
+EFFORT = {"reasoning_effort": WORDS}
+
+
+@pytest.mark.parametrize(
+    ("given", "declared", "said"),
+    [
+        ({"reasoning": {"effort": "high"}}, EFFORT, {"reasoning_effort": "high"}),
+        ({"reasoning": {"enabled": True}}, EFFORT, {"reasoning_effort": "medium"}),
+        ({"reasoning": {"enabled": False}}, {"enable_thinking": {}}, {"enable_thinking": False}),
+        ({"reasoning": {"max_tokens": 9000}}, EFFORT, {"reasoning_effort": "low"}),
+        ({"reasoning": {"max_tokens": 9000}}, {"thinking_budget": BUDGET},
+         {"thinking_budget": 9000}),
+        ({"reasoning": {"exclude": True}}, EFFORT, {}),
+        ({"reasoning": "high"}, EFFORT, {}),
+        ({"thinking": {"type": "enabled", "budget_tokens": 99_999}}, {"thinking_budget": BUDGET},
+         {"thinking_budget": 32_000}),
+        ({"thinking": {"type": "enabled", "budget_tokens": 1}},
+         {"thinking_budget": {"minimum": 128}}, {"thinking_budget": 128}),
+        ({"thinking": {"type": "enabled", "budget_tokens": 30_000}},
+         {"output_effort": ALL_WORDS, "thinking_budget": BUDGET}, {"output_effort": "xhigh"}),
+        ({"thinking": {"type": "adaptive"}}, {"thinking_level": WORDS},
+         {"thinking_level": "medium"}),
+        ({"thinking": {"type": "disabled"}}, {"thinking_budget": BUDGET}, {"thinking_budget": 0}),
+        # The bot's own words, or the very form, or no way to say it.
+        ({"reasoning": {"effort": "high"}, "thinking_budget": 5}, {"thinking_budget": BUDGET}, {}),
+        ({"thinking": {"type": "enabled"}}, {"thinking": {}, **EFFORT}, {}),
+        ({"reasoning": {"effort": "high"}}, {}, {}),
+        ({"reasoning": {"effort": "high"}}, {"web_search": {}}, {}),
+    ],
+)  # fmt: skip
+def test_other_forms_are_told_in_the_bot_s_words(
+    given: dict[str, Any], declared: dict[str, dict[str, Any]], said: dict[str, Any]
+) -> None:
+    """OpenRouter's and Anthropic's, where the catalogue says how; else nothing is said."""
+    assert said == of_others(given, declared)

@@ -316,6 +316,17 @@ def test_a_limit_in_the_middle_of_a_stream_is_the_makers() -> None:
             "unsupported_parameter",
             None,
         ),
+        (
+            {"message": "Unsupported value: 'k' is not a parameter of this model. Allowed: 'a'."},
+            "unsupported_parameter",
+            None,
+        ),
+        (
+            {"message": "Extra inputs are not permitted. Allowed: 'a'"},
+            "unsupported_parameter",
+            None,
+        ),
+        ({"message": "min_p must be known: unknown field"}, "unsupported_parameter", None),
         # A value.
         ({"message": "x"}, "invalid_value", None),
         ({"message": "x", "param": ["seed"]}, "invalid_value", None),
@@ -480,3 +491,43 @@ def test_every_status_has_a_meaning() -> None:
         failure = of_answer(status, {}, b'{"error":{"message":"x"}}')
         assert isinstance(failure, UpstreamError), status
         assert type(failure) is not errors.UpstreamError
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"error": "Words."},
+        {"error": {"message": {"message": "Words."}}},
+        {"error": {"message": {"error": {"message": "Words."}}}},
+        {"error": {"message": {"detail": "Words."}}},
+        {"error": {"message": [{"message": "Words."}]}},
+        {"error": True, "message": "Words."},
+        [{"error": {"message": "Words."}}],
+        {"message": "Words."},
+        {"detail": "Words."},
+        {"detail": {"message": "Words."}},
+        {"detail": {"error": {"message": "Words."}}},
+        {"detail": [{"msg": "Words."}]},
+    ],
+)
+def test_words_are_kept_wherever_they_are(answer: Any) -> None:
+    """In each shape that servers behind Poe give to an error."""
+    failure = of_answer(400, CaseInsensitiveDict(), orjson.dumps(answer))
+
+    assert (ParameterRefused, "Words.") == (type(failure), failure.message)
+
+
+def test_what_a_server_finds_wrong_with_a_body_names_the_field() -> None:
+    """As FastAPI tells it."""
+    wrong = {"loc": ["body", "top_k"], "msg": "Extra inputs are not permitted", "type": "extra"}
+
+    failure = of_answer(422, CaseInsensitiveDict(), orjson.dumps({"detail": [wrong, wrong]}))
+
+    assert "body.top_k: Extra inputs are not permitted" == failure.message
+    assert ("top_k", "unsupported_parameter") == (failure.param, failure.code)
+
+
+@pytest.mark.parametrize("message", [{"a": ["b"]}, ["b", 1]])
+def test_words_of_an_unknown_shape_are_shown_as_they_are(message: Any) -> None:
+    """Better than none."""
+    assert orjson.dumps(message).decode() == of_event({"message": message}).message
