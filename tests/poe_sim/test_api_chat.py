@@ -196,6 +196,16 @@ def test_ignored_fields_are_accepted_even_in_strict_mode(api: Api, fields: Any) 
     assert api.text("!echo hi", **fields) == "hi"
 
 
+def test_a_strict_refusal_may_have_the_words_of_one_for_a_value(api: Api) -> None:
+    """As clients have met it: only the words name the field."""
+    api.control(strict=True, refused_as_value=True)
+
+    error = api.error("hi", top_k=40)
+
+    assert error["message"].startswith("Unsupported value: 'top_k' is not a parameter")
+    assert ("unsupported_value", None) == (error["code"], error.get("param"))
+
+
 @pytest.mark.parametrize(
     ("fields", "param"),
     [
@@ -236,7 +246,7 @@ def test_an_unsupported_value_lists_the_allowed_ones(api: Api) -> None:
 def test_the_role_developer_is_refused(api: Api) -> None:
     """The refusal of a role names the accepted ones."""
     error = api.error([{"role": "developer", "content": "x"}, {"role": "user", "content": "y"}])
-    assert (error["code"], error["param"]) == ("invalid_parameter", "role")
+    assert (error["code"], error.get("param")) == ("invalid_parameter", "role")
     assert all(role in error["message"] for role in ("system", "user", "assistant", "tool"))
 
 

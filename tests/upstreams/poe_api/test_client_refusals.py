@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import suppress
+from typing import Any
 
 import pytest
 
-from poe_proxy.chat import Done, Idle, Text, Tool, Usage
+from poe_proxy.chat import Done, Idle, Text, Tool, ToolCallPart, Usage
 from poe_proxy.errors import (
     NoTokenFree,
     ParameterRefused,
@@ -19,11 +20,12 @@ from poe_proxy.errors import (
 )
 from poe_proxy.upstreams.base import Abilities
 from poe_proxy.upstreams.poe_api import PoeApi
-from poe_proxy.upstreams.poe_api.wire import Received
+from poe_proxy.upstreams.poe_api.catalogue import Catalogue
+from poe_proxy.upstreams.poe_api.wire import End, Received
 from poe_proxy.upstreams.refusals import Refusals
 from tests.fakes import Clock, ask
 
-from .scripted import ANSWER, KEY, Make, Turns, chunk, error, head, reply, unknown
+from .scripted import ANSWER, DONE, KEY, Make, Turns, chunk, error, head, reply, unknown
 
 # ---- fields that a bot does not take
 
@@ -47,6 +49,37 @@ def test_a_refused_field_is_dropped_and_remembered(make: Make) -> None:
     other, wire = make(ANSWER, refusals=refusals)
     assert Done("stop") == list(reply(other, chat, "BOT"))[-1]
     assert 1 == len(wire.sent)
+
+
+def test_a_refused_value_of_a_common_field_is_not_remembered(make: Make) -> None:
+    """It goes from this request; the next one may have a value that the bot takes."""
+    known = Catalogue(lambda: b'{"data": [{"id": "bot"}]}')
+    known.look()
+    refusals = Refusals()
+    refusal = error(400, "Must be at most 1.", param="temperature")
+    options: dict[str, Any] = {"refusals": refusals, "catalogue": known}
+    api, wire = make(refusal, ANSWER, **options)
+
+    assert Done("stop") == list(reply(api, ask(temperature=2.0), "Bot"))[-1]
+    assert [True, False] == ["temperature" in body for *_, body in wire.sent]
+    assert frozenset() == refusals.of("bot")
+
+    # Where nothing is known of the bot, the client sees the refusal.
+    api, wire = make(refusal, ANSWER, refusals=refusals)
+    with pytest.raises(ParameterRefused, match="at most 1"):
+        list(reply(api, ask(temperature=2.0), "Bot"))
+    assert 1 == len(wire.sent)
+
+
+def test_names_of_tools_are_those_that_all_makers_take(make: Make) -> None:
+    """Poe has them so, and the client has its own back."""
+    call = {"index": 0, "id": "c", "function": {"name": "a_b", "arguments": "{}"}}
+    api, wire = make([head(), chunk({"tool_calls": [call]}, "tool_calls"), DONE, End()])
+
+    events = list(reply(api, ask(tools=(Tool(name="a.b"),)), "Bot"))
+
+    assert "a_b" == wire.sent[0][3]["tools"][0]["function"]["name"]
+    assert ToolCallPart(0, "c", "a.b", "{}") in events
 
 
 def test_a_request_is_repeated_three_times_at_most(make: Make) -> None:
