@@ -130,7 +130,11 @@ class _House:
             max_work=settings.max_work,
             max_reply=round(settings.max_reply_mb * 1_000_000),
             admission=self._admission,
-            apis={"chat_completions": ChatCompletions(errors_as_text=settings.errors_as_text)},
+            apis={
+                "chat_completions": ChatCompletions(
+                    errors_as_text=settings.errors_as_text, strict=settings.strict_parameters
+                )
+            },
             reload=self._reload,
             close=self._close,
         )

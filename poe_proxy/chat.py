@@ -90,6 +90,9 @@ class Tool:
     extra: Mapping[str, Any] = field(default_factory=dict, repr=False)
     #: Fields beside the definition, such as `cache_control`; the same.
     beside: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    #: Whether it takes a text in place of arguments. To the bot it is a function all the same,
+    #: whose one argument `input` is that text.
+    is_custom: bool = False
 
     @property
     def definition(self) -> dict[str, Any]:

@@ -300,6 +300,14 @@ class Settings:
             "show error objects",
         },
     )
+    strict_parameters: bool = setting(
+        "STRICT_PARAMETERS",
+        switch,
+        default=False,
+        meaning="What becomes of what Poe passes over: `logprobs`, sound in `modalities`, tools "
+        "such as `web_search` that only their maker's servers carry out.",
+        values={"0": "it is passed over here, too", "1": "a 400 names the field"},
+    )
 
     simulate_roles: int = setting(
         "SIMULATE_ROLES",

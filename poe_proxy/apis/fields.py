@@ -23,9 +23,11 @@ _MAY_BE_TOO_DEEP: Final = 200
 _SLICE: Final = 32_768
 _BACKSLASHES: Final = re.compile(rb"\\*+")
 
-_SCHEMES: Final = ("https://", "http://", "data:")
+#: What numbers are written with where they come as texts, and the most characters of one.
+_DIGITS: Final = frozenset("0123456789.+-eE")
+_MAX_DIGITS: Final = 32
 _KIND_NAMES: Final[Mapping[type, str]] = {
-    str: "a string", bool: "true or false", int: "an integer", dict: "an object", list: "a list",
+    str: "a string", dict: "an object", list: "a list",
 }  # fmt: skip
 
 
@@ -114,10 +116,24 @@ def field(data: Mapping[str, Any], name: str, kind: type[T], path: str = "") -> 
     value = data.get(name)
     if value is None:
         return None
-    # To Python true is an integer; to a client it is a mistake.
-    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+    if not isinstance(value, kind):
         raise refusal(path + name, f"{path}{name} must be {_KIND_NAMES[kind]}.")
     return value
+
+
+def flag(data: Mapping[str, Any], name: str, path: str = "") -> bool | None:
+    """Return whether *name* is true, None where it is absent or null; *path* as for `field`.
+
+    Clients that are put together from forms send "true" as a text, others 1.
+    """
+    value = data.get(name)
+    if isinstance(value, str):
+        value = {"true": True, "false": False}.get(value.strip().lower(), value)
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int) and value in (0, 1):
+        return bool(value)
+    raise refusal(path + name, f"{path}{name} must be true or false.")
 
 
 def number(data: Mapping[str, Any], name: str, low: float, high: float) -> float | None:
@@ -125,18 +141,33 @@ def number(data: Mapping[str, Any], name: str, low: float, high: float) -> float
     value = data.get(name)
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+    found = _number(value)
+    if found is None or not low <= found <= high:
         raise refusal(name, f"{name} must be a number from {low} to {high}.")
-    return value
-
-
-def address(url: str, path: str) -> str:
-    """Return *url*, which must be a URL or a data URI, with its scheme in lower case."""
-    if url.startswith(_SCHEMES):  # nearly always, and it may have many megabytes
-        return url
-    # Schemes are case-insensitive (RFC 3986, 3.1); not everything that reads them knows that.
-    scheme, _, rest = url.partition(":")
-    found = f"{scheme.lower()}:{rest}"
-    if not found.startswith(_SCHEMES):
-        raise refusal(path, f"{path} must be an https URL or a data URI.")
     return found
+
+
+def whole(data: Mapping[str, Any], name: str) -> int | None:
+    """Return the value of *name*, a whole number; None where absent or null."""
+    value = data.get(name)
+    if value is None:
+        return None
+    found = _number(value)
+    if found is None or found != found // 1:
+        raise refusal(name, f"{name} must be an integer.")
+    return int(found)
+
+
+def _number(value: Any) -> float | None:
+    """Return the number that *value* is or says, as settings in a form do; None for any other."""
+    if isinstance(value, str):
+        # Not all that Python reads as a number: neither "nan" nor "1_000".
+        written = value.strip()
+        if len(written) > _MAX_DIGITS or not _DIGITS.issuperset(written):
+            return None
+        try:
+            return float(written)
+        except ValueError:
+            return None
+    # To Python true is an integer; to a client it is a mistake.
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None

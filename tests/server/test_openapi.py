@@ -198,7 +198,7 @@ def _names(node: ast.AST) -> Iterator[str]:
     for below in ast.walk(node):
         match below:
             case ast.Call(
-                func=ast.Name(id="field" | "number"),
+                func=ast.Name(id="field" | "flag" | "number" | "whole"),
                 args=[ast.Name(id="data"), ast.Constant(value=str(name)), *_],
             ):
                 yield name
@@ -238,6 +238,12 @@ def test_the_fields_that_the_parser_knows_are_described() -> None:
 USER = HELLO["messages"][0]
 TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
 CALL = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+CUSTOM = {"id": "d", "type": "custom", "custom": {"name": "g", "input": "x"}}
+ALLOWED: dict[str, Any] = {
+    "type": "allowed_tools",
+    "allowed_tools": {"mode": "auto", "tools": [{"type": "function", "function": {"name": "f"}}]},
+}
+BASE64 = {"type": "base64", "media_type": "application/pdf", "data": "AAAA"}
 PIXEL = "data:image/png;base64,AAAA"
 
 
@@ -265,7 +271,25 @@ def parts(*given: Any) -> dict[str, Any]:
         {"stop": ["x", "y"]},
         {"tools": [TOOL, {"function": {"name": "g"}}], "tool_choice": "required"},
         {"tools": [TOOL], "tool_choice": {"type": "function", "function": {"name": "f"}}},
-        {"tool_choice": {"type": "allowed_tools"}},
+        {"tools": [TOOL], "tool_choice": "any"},
+        {"tools": [TOOL], "tool_choice": ALLOWED},
+        {"tools": [TOOL], "tool_choice": {"type": "allowed_tools", **ALLOWED["allowed_tools"]}},
+        {"tools": [TOOL], "tool_choice": {"type": "function", "name": "f"}},
+        {"tools": [TOOL], "tool_choice": {"type": "tool", "name": "f"}},
+        {"tools": [TOOL], "tool_choice": {"type": "auto", "disable_parallel_tool_use": True}},
+        {"tools": [{"name": "f", "description": "x", "input_schema": {"type": "object"}}]},
+        {"tools": [{"type": "custom", "name": "f", "input_schema": {}}]},
+        {"tools": [{"type": "function", "name": "f", "parameters": {}, "strict": None}]},
+        {"tools": [{"type": "custom", "custom": {"name": "f", "format": {"type": "text"}}}]},
+        {
+            "tools": [{"type": "custom", "custom": {"name": "f"}}],
+            "tool_choice": {"type": "custom", "custom": {"name": "f"}},
+        },
+        {"tools": [{"type": "web_search"}, {"type": "mcp", "server_url": "x"}]},
+        {"logprobs": True, "top_logprobs": 3, "modalities": ["text", "audio"]},
+        {"max_tokens": -1, "max_completion_tokens": 0},
+        {"system": "x"},
+        {"system": [{"type": "text", "text": "x"}]},
         {"functions": [TOOL["function"], {"name": "g"}], "function_call": "auto"},
         {"functions": [TOOL["function"]], "function_call": {"name": "f"}, "tools": []},
         {"function_call": "none"},
@@ -273,6 +297,22 @@ def parts(*given: Any) -> dict[str, Any]:
         {"response_format": {"type": "text"}},
         {"response_format": {"type": "json_object"}},
         {"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": {}}}},
+        {"response_format": {"type": "json_schema", "name": "x", "schema": {}, "strict": True}},
+        {"response_format": "json_object"},
+        {"messages": [{"role": "human", "content": "x"}, {"role": "model", "content": "y"}]},
+        {
+            "messages": [
+                USER,
+                {"role": "assistant", "tool_calls": [{"function": CALL["function"]}, CUSTOM]},
+                {"role": "tool", "content": "x"},
+            ]
+        },
+        {
+            "messages": [
+                {"role": "assistant", "content": [{"type": "tool_use", "id": "t", "name": "f"}]},
+                {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t"}]},
+            ]
+        },
         {"messages": [{"role": "system"}, {"role": "developer", "content": None}, USER]},
         {"messages": [USER, {"role": "assistant", "tool_calls": [CALL]}]},
         {"messages": [USER, {"role": "tool", "tool_call_id": "c", "content": "x", "name": "f"}]},
@@ -281,6 +321,12 @@ def parts(*given: Any) -> dict[str, Any]:
         parts({"type": "image_url", "image_url": {"url": PIXEL, "detail": "low"}}),
         parts({"type": "file", "file": {"file_data": PIXEL, "filename": "x.png"}}),
         parts({"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}}),
+        parts({"type": "input_image", "image_url": PIXEL}),
+        parts({"type": "input_file", "file_data": PIXEL, "filename": "x.png"}),
+        parts({"type": "video_url", "video_url": {"url": "https://example.com/a.mp4"}}),
+        parts("x", {"type": "thinking", "thinking": "x", "signature": "y"}),
+        parts({"type": "image", "source": {"type": "url", "url": PIXEL}}),
+        parts({"type": "document", "source": BASE64, "title": "x"}),
     ],
     ids=str,
 )  # fmt: skip
@@ -292,17 +338,48 @@ def test_what_is_taken_is_described(fields: dict[str, Any]) -> None:
     at("/components/schemas/ChatRequest").validate(request)
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"input": "x"},
+        {"input": [USER], "messages": []},
+        {"input": [{"type": "message", **USER}], "instructions": "x", "max_output_tokens": 1},
+        {"input": [{"role": "user", "content": [{"type": "input_text", "text": "x"}]}]},
+        {
+            "input": [
+                USER,
+                {"type": "reasoning", "id": "r", "summary": []},
+                {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"},
+                {"type": "custom_tool_call", "call_id": "d", "name": "g", "input": "x"},
+                {"type": "function_call_output", "call_id": "c", "output": "x"},
+                {"type": "custom_tool_call_output", "call_id": "d", "output": "x"},
+            ],
+            "text": {"format": {"type": "json_schema", "name": "x", "schema": {}}},
+            "reasoning": {"effort": "low"},
+        },
+    ],
+    ids=str,
+)
+def test_a_request_by_items_is_described(fields: dict[str, Any]) -> None:
+    """The other form of a request that the parser takes fits a schema of its own."""
+    request = {"model": "gpt-4", **fields}
+    chat_request(orjson.dumps(request))
+
+    at("/components/schemas/InputRequest").validate(request)
+
+
 def test_what_is_refused_is_not_described() -> None:
     """A request that the parser refuses for its form does not fit the schema.
 
     What does is what no schema can say: fields that do not go together, messages without a word,
-    and stop words that are too long together.
+    results without a call, and stop words that are too long together.
     """
     schema = at("/components/schemas/ChatRequest")
     fitting = Counter(param for param, fields in WRONG if schema.is_valid({**HELLO, **fields}))
 
     assert {
-        "messages": 2, "stop": 1, "tool_choice": 7, "functions": 1, "function_call": 2,
+        "messages": 2, "stop": 1, "tool_choice": 6, "functions": 1, "function_call": 2,
+        "messages[0].tool_call_id": 1, "messages[1].tool_call_id": 1,
     } == fitting  # fmt: skip
     for incomplete in ({"model": None}, {"model": " \n"}, {"messages": None}):
         assert not schema.is_valid({**HELLO, **incomplete})

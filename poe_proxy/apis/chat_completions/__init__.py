@@ -12,13 +12,15 @@ from poe_proxy.errors import PoeProxyError
 class ChatCompletions:
     """This API: an `Api`."""
 
-    def __init__(self, *, errors_as_text: bool = False) -> None:
-        """With *errors_as_text* the failure of a stream is also the last text of the answer."""
+    def __init__(self, *, errors_as_text: bool = False, strict: bool = False) -> None:
+        """With *errors_as_text* the failure of a stream is also the last text of the answer. If
+        *strict*, fields that Poe passes over are refused."""
         self._errors_as_text = errors_as_text
+        self._strict = strict
 
     def call(self, body: bytes | bytearray, budget: Budget) -> Completion:
         """Read a request; raises `InvalidRequest`."""
-        chat, form = parsing.chat_request(body, budget)
+        chat, form = parsing.chat_request(body, budget, strict=self._strict)
         return Completion(chat, form, errors_as_text=self._errors_as_text)
 
     def failure(self, failure: PoeProxyError) -> bytes:

@@ -3,28 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, cast, get_args
+from typing import Any, Final
 
-from poe_proxy.apis.fields import address, field, limit_items, refusal, too_many
-from poe_proxy.chat import (
-    ContentPart,
-    FilePart,
-    ImagePart,
-    Message,
-    Role,
-    TextPart,
-    ToolCall,
-)
+from poe_proxy.apis.contents import content, result
+from poe_proxy.apis.conversation import Call, Conversation, Result, arguments_of, role_of
+from poe_proxy.apis.custom_input import arguments_for
+from poe_proxy.apis.fields import field, limit_items, refusal
+from poe_proxy.apis.reading import MAX_MESSAGES, Reading
+from poe_proxy.chat import Message, TextPart
 
-#: The most messages of a request, and parts and tool calls in all of them.
-MAX_MESSAGES: Final = 10_000
-MAX_PARTS: Final = 10_000
-MAX_CALLS: Final = 10_000
-
-_ROLES: Final = get_args(Role)
+#: What a call has of its own; all else of it goes back to the bot as it came.
+_OF_CALLS: Final = frozenset({"id", "type", "function", "custom"})
 
 
-def messages(data: Mapping[str, Any]) -> tuple[Message, ...]:
+def messages(data: Mapping[str, Any], reading: Reading) -> tuple[Message, ...]:
     """Return the messages of the request *data*; raises `InvalidRequest`."""
     given = field(data, "messages", list)
     if not given:
@@ -34,119 +26,80 @@ def messages(data: Mapping[str, Any]) -> tuple[Message, ...]:
             missing=given is None,
         )
     limit_items(given, MAX_MESSAGES, "messages")
-    _limit_sum(given, "content", MAX_PARTS, "parts")
-    _limit_sum(given, "tool_calls", MAX_CALLS, "tool calls")
-    found = tuple(_message(one, place) for place, one in enumerate(given))
+    said = Conversation()
+    # Who translates from Anthropic's API may leave it where it stands there.
+    said.say("system", content(data.get("system"), "system", reading).parts)
+    for place, one in enumerate(given):
+        _add(one, f"messages[{place}]", said, reading)
+    found = said.messages()
     if not any(one.content or one.tool_calls for one in found):
         raise refusal("messages", "messages must hold something to say: every content is empty.")
     return found
 
 
-def _limit_sum(given: list[Any], name: str, most: int, of: str) -> None:
-    """Refuse messages whose lists of this *name* have more than *most* items together."""
-    total = 0
-    for place, one in enumerate(given):
-        items = one.get(name) if isinstance(one, dict) else None
-        total += len(items) if isinstance(items, list) else 0
-        if total > most:
-            raise too_many(
-                f"messages[{place}].{name}",
-                f"The messages of a request may have {most:,} {of} at most.",
-            )
-
-
-def _message(given: Any, place: int) -> Message:
-    path = f"messages[{place}]"
+def _add(given: Any, path: str, said: Conversation, reading: Reading) -> None:
     if not isinstance(given, dict):
         raise refusal(path, f"{path} must be an object with a role and a content.")
-    role = field(given, "role", str, f"{path}.")
-    if role not in _ROLES:
-        raise refusal(f"{path}.role", f"{path}.role must be one of {', '.join(_ROLES)}.")
+    role = role_of(given, path)
+    name = field(given, "name", str, f"{path}.")
+    call_id = field(given, "tool_call_id", str, f"{path}.") or None
+    calls = _calls(given, path, reading)
+    if role in ("tool", "function") and not _has_results(given.get("content")):
+        output = result(given.get("content"), f"{path}.content", reading)
+        if role == "tool" or call_id:
+            said.answer(Result(call_id, output, f"{path}.tool_call_id", name))
+        else:
+            said.say(role, output, name=name)
+        return
+    found = content(given.get("content"), f"{path}.content", reading)
+    for one in found.results:
+        said.answer(one, shows_elsewhere=True)
+    if role in ("tool", "function"):
+        role = "user"  # what stands beside the results
+    elif not found.parts and isinstance(words := given.get("refusal"), str) and words:
+        found.parts.append(TextPart(words))
+    # Some programs send a call twice: as a block, and as OpenAI has it.
+    known = {call.id for call in calls}
+    calls += (call for call in found.calls if call.id is None or call.id not in known)
+    said.say(role, found.parts, name=name, calls=calls)
+
+
+def _has_results(given: Any) -> bool:
+    return isinstance(given, list) and any(
+        isinstance(one, dict) and one.get("type") == "tool_result" for one in given
+    )
+
+
+def _calls(given: Mapping[str, Any], path: str, reading: Reading) -> list[Call]:
     calls = field(given, "tool_calls", list, f"{path}.") or []
-    return Message(
-        role=cast("Role", role),
-        content=_content(given.get("content"), f"{path}.content"),
-        name=field(given, "name", str, f"{path}."),
-        tool_calls=(
-            *(_tool_call(call, f"{path}.tool_calls[{place}]") for place, call in enumerate(calls)),
-            *_function_call(given.get("function_call"), place),
-        ),
-        tool_call_id=field(given, "tool_call_id", str, f"{path}."),
-    )
-
-
-def _tool_call(given: Any, path: str) -> ToolCall:
-    match given:
-        case {"id": str(id), "function": {"name": str(name), "arguments": str(arguments)}}:
-            extra = {
-                key: value for key, value in given.items() if key not in {"id", "type", "function"}
-            }
-            return ToolCall(id, name, arguments, extra)
-    raise refusal(
-        path,
-        f'{path} must be {{"id": "...", "type": "function", '
-        '"function": {"name": "...", "arguments": "a JSON text"}}.',
-    )
-
-
-def _function_call(given: Any, place: int) -> tuple[ToolCall, ...]:
-    """Return the call of a message in the older form. It has no id, so its place serves as one."""
-    match given:
+    reading.count_calls(calls, f"{path}.tool_calls")
+    found = [_call(one, f"{path}.tool_calls[{place}]") for place, one in enumerate(calls)]
+    match given.get("function_call"):
         case None:
-            return ()
-        case {"name": str(name), "arguments": str(arguments)}:
-            return (ToolCall(f"call_{place}", name, arguments),)
-    raise refusal(
-        f"messages[{place}].function_call",
-        f'messages[{place}].function_call must be {{"name": "...", "arguments": "a JSON text"}}.',
-    )
-
-
-def _content(given: Any, path: str) -> tuple[ContentPart, ...]:
-    match given:
-        case None | "":
-            return ()
-        case str():
-            return (TextPart(given),)
-        case list():
-            return tuple(_part(part, f"{path}[{place}]") for place, part in enumerate(given))
-    raise refusal(path, f"{path} must be a string or a list of parts.")
-
-
-def _part(given: Any, path: str) -> ContentPart:
-    match given:
-        case str():
-            return TextPart(given)
-        case {"type": "text" | "input_text" | "output_text", "text": str(text)}:
-            return TextPart(text)
-        case {"type": "refusal", "refusal": str(text)}:
-            return TextPart(text)
-        case {"type": "image_url", "image_url": str(url)}:
-            return ImagePart(address(url, f"{path}.image_url"), path=path)
-        case {"type": "image_url", "image_url": {"url": str(url), **rest}}:
-            detail = rest.get("detail")
-            return ImagePart(
-                address(url, f"{path}.image_url.url"),
-                detail if isinstance(detail, str) else None,
-                path,
-            )
-        case {"type": "file", "file": {"file_data": str(data), **rest}}:
-            name = rest.get("filename")
-            return FilePart(
-                address(data, f"{path}.file.file_data"),
-                name if isinstance(name, str) else None,
-                path,
-            )
-        case {"type": "file", "file": {"file_id": _}}:
+            pass
+        case {"name": str(name)} as function if name:
+            # The older form has no id.
+            found.append(Call(None, name, arguments_of(function, f"{path}.function_call")))
+        case _:
             raise refusal(
-                f"{path}.file.file_id", "This server keeps no files; send file.file_data."
+                f"{path}.function_call",
+                f'{path}.function_call must be {{"name": "...", "arguments": "a JSON text"}}.',
             )
-        case {"type": "input_audio", "input_audio": {"data": str(data), "format": str(kind)}}:
-            return FilePart(f"data:audio/{kind};base64,{data}", f"audio.{kind}", path)
-        case {"type": str(kind)}:
+    return found
+
+
+def _call(given: Any, path: str) -> Call:
+    match given:
+        case {"function": {"name": str(name)} as function} if name:
+            arguments = arguments_of(function, f"{path}.function")
+        case {"type": "custom", "custom": {"name": str(name), "input": str(text)}} if name:
+            arguments = arguments_for(text)
+        case _:
             raise refusal(
                 path,
-                f"{path} is of a type that is not served, or is incomplete: {kind[:40]!r}. "
-                "Parts are text, image_url, file and input_audio.",
+                f'{path} must be {{"id": "...", "type": "function", '
+                '"function": {"name": "...", "arguments": "a JSON text"}}.',
             )
-    raise refusal(path, f'{path} must be a part such as {{"type": "text", "text": "..."}}.')
+    id = field(given, "id", str, f"{path}.") or None
+    extra = {key: value for key, value in given.items() if key not in _OF_CALLS}
+    return Call(id, name, arguments, extra)

@@ -6,11 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from poe_proxy.apis import items
+from poe_proxy.apis.chat_completions.functions import functions_and_choice
 from poe_proxy.apis.chat_completions.messages import messages
-from poe_proxy.apis.chat_completions.tools import functions_and_choice, tools_and_choice
-from poe_proxy.apis.fields import field, json_object, limit_length, number, refusal
+from poe_proxy.apis.fields import field, flag, json_object, limit_length, number, refusal, whole
+from poe_proxy.apis.formats import json_wanted
+from poe_proxy.apis.reading import Reading
+from poe_proxy.apis.tools import allows_several, choice, tools
 from poe_proxy.budget import Budget
-from poe_proxy.chat import ChatRequest, JsonWanted
+from poe_proxy.chat import ChatRequest, Tool
 
 #: Fields that end up in a `ChatRequest`, or mean nothing once they are checked.
 _NAMED: Final = frozenset(
@@ -18,7 +22,7 @@ _NAMED: Final = frozenset(
         "model", "messages", "stream", "stream_options", "n", "temperature", "top_p",
         "max_tokens", "max_completion_tokens", "stop", "tools", "tool_choice",
         "parallel_tool_calls", "response_format", "reasoning_effort", "logprobs", "top_logprobs",
-        "modalities", "functions", "function_call",
+        "modalities", "functions", "function_call", "system",
     }
 )  # fmt: skip
 
@@ -41,11 +45,17 @@ class Form:
     is_legacy: bool = False
 
 
-def chat_request(body: bytes | bytearray, budget: Budget | None = None) -> tuple[ChatRequest, Form]:
+def chat_request(
+    body: bytes | bytearray, budget: Budget | None = None, *, strict: bool = False
+) -> tuple[ChatRequest, Form]:
     """Return what *body*, a chat completions JSON text, asks for, and in which form.
 
     The request goes on with *budget*, by default a new one. Fields that are unknown here are kept
-    in `extra`: they may be parameters of the bot.
+    in `extra`: they may be parameters of the bot. What Poe passes over is passed over here too,
+    unless *strict*: then it is refused.
+
+    A body in the form of the Responses API, with `input` in place of messages, is understood as
+    well: Cursor sends one to this API for models whose names look like OpenAI's newest.
 
     Raises `InvalidRequest`, with the path of the field as `param`.
     """
@@ -57,51 +67,68 @@ def chat_request(body: bytes | bytearray, budget: Budget | None = None) -> tuple
             "model", 'Name the model to ask, for example "Claude-Sonnet-4.5".', missing=True
         )
     limit_length(model, MAX_NAME, "model")
-    if "messages" not in data and "input" in data:
-        raise refusal(
-            "messages",
-            "This looks like a request of the Responses API (it has 'input'). "
-            'Chat completions take \'messages\': [{"role": "user", "content": "..."}].',
-            missing=True,
-        )
-    said = messages(data)
-    _refuse_what_poe_cannot_do(data)
+    reading = Reading(budget)
+    by_items = items.is_asked(data)
+    asked = items.asked(data, reading) if by_items else _asked(data, reading)
+    _refuse_what_poe_cannot_do(data, strict=strict)
     options = field(data, "stream_options", dict) or {}
     functions, function_choice = functions_and_choice(data)
-    tools, tool_choice = (functions, function_choice) if functions else tools_and_choice(data)
+    known, tool_choice = (
+        (functions, function_choice)
+        if functions
+        else choice(data.get("tool_choice"), _tools(data, asked, strict=strict))
+    )
+    several = flag(data, "parallel_tool_calls")
     form = Form(
-        streams=field(data, "stream", bool) or False,
-        wants_usage=field(options, "include_usage", bool, "stream_options.") or False,
+        streams=flag(data, "stream") or False,
+        wants_usage=flag(options, "include_usage", "stream_options.") or False,
         is_legacy=bool(functions),
     )
+    named = _NAMED | items.FIELDS if by_items else _NAMED
     chat = ChatRequest(
         model=model.strip(),
-        messages=said,
+        messages=asked.messages,
         temperature=number(data, "temperature", 0, 2),
         top_p=number(data, "top_p", 0, 1),
-        max_tokens=_max_tokens(data),
+        max_tokens=_max_tokens(data, asked.max_tokens),
         stop=_stop(data),
-        tools=tools,
+        tools=known,
         tool_choice=tool_choice,
-        parallel_tool_calls=False if functions else field(data, "parallel_tool_calls", bool),
-        json=_response_format(data),
-        reasoning_effort=field(data, "reasoning_effort", str),
+        parallel_tool_calls=False
+        if functions
+        else allows_several(data.get("tool_choice"), otherwise=several),
+        json=asked.json,
+        reasoning_effort=field(data, "reasoning_effort", str) or asked.reasoning_effort or None,
         extra={
-            name: value for name, value in data.items() if name not in _NAMED and value is not None
+            name: value for name, value in data.items() if name not in named and value is not None
         },
         budget=budget,
     )
     return chat, form
 
 
-def _max_tokens(data: Mapping[str, Any]) -> int | None:
+def _asked(data: Mapping[str, Any], reading: Reading) -> items.Asked:
+    """Return what the fields say that the Responses API has in another form."""
+    return items.Asked(
+        messages=messages(data, reading),
+        json=json_wanted(data.get("response_format"), "response_format"),
+    )
+
+
+def _tools(data: Mapping[str, Any], asked: items.Asked, *, strict: bool) -> tuple[Tool, ...]:
+    found = tools(field(data, "tools", list), "tools", strict=strict)
+    return (*found, *(one for path, more in asked.tools for one in tools(more, path)))
+
+
+def _max_tokens(data: Mapping[str, Any], otherwise: int | None) -> int | None:
+    """Return the most tokens of the answer. Some programs write 0 or -1 for no limit."""
     for name in ("max_completion_tokens", "max_tokens"):
-        value = field(data, name, int)
-        if value is not None:
-            if value < 1:
-                raise refusal(name, f"{name} must be at least 1.")
+        value = whole(data, name)
+        if value is not None and value < -1:
+            raise refusal(name, f"{name} must be at least 1.")
+        if value is not None and value > 0:
             return value
-    return None
+    return otherwise
 
 
 def _stop(data: Mapping[str, Any]) -> tuple[str, ...]:
@@ -118,44 +145,20 @@ def _stop(data: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(word for word in words if word)
 
 
-def _refuse_what_poe_cannot_do(data: Mapping[str, Any]) -> None:
-    # To ignore these fields would be to lie.
-    n = field(data, "n", int)
-    if n not in (None, 1):
+def _refuse_what_poe_cannot_do(data: Mapping[str, Any], *, strict: bool) -> None:
+    # To ignore this field would be to lie.
+    if whole(data, "n") not in (None, 1):
         raise refusal("n", "n must be 1: Poe gives one answer to a request.")
-    if field(data, "logprobs", bool) or data.get("top_logprobs"):
-        name = "logprobs" if data.get("logprobs") else "top_logprobs"
-        raise refusal(name, "Poe gives no log probabilities.")
-    if "audio" in (field(data, "modalities", list) or ()):
+    # These Poe ignores (official API sheet, 3.1), and programs that work there rely on it.
+    wants_logprobs, wants_some = flag(data, "logprobs"), whole(data, "top_logprobs")
+    makes = field(data, "modalities", list) or ()
+    if not strict:
+        return
+    if wants_logprobs or wants_some:
+        raise refusal(
+            "logprobs" if wants_logprobs else "top_logprobs", "Poe gives no log probabilities."
+        )
+    if "audio" in makes:
         raise refusal(
             "modalities", "Poe gives no sound within an answer; voice bots answer with a link."
         )
-
-
-def _response_format(data: Mapping[str, Any]) -> JsonWanted | None:
-    match field(data, "response_format", dict):
-        case None | {"type": "text"}:
-            return None
-        case {"type": "json_object", **beside}:
-            return JsonWanted(
-                path="response_format", beside={str(name): one for name, one in beside.items()}
-            )
-        case {"type": "json_schema", "json_schema": {"schema": dict(schema), **rest}, **beside}:
-            description = rest.get("description")
-            return JsonWanted(
-                schema=schema,
-                description=None if description is None else str(description),
-                path="response_format",
-                schema_path="response_format.json_schema.schema",
-                extra={str(name): one for name, one in rest.items() if name != "description"},
-                beside={str(name): one for name, one in beside.items()},
-            )
-        case {"type": "json_schema"}:
-            raise refusal(
-                "response_format.json_schema",
-                "response_format.json_schema must be an object with a schema.",
-            )
-    raise refusal(
-        "response_format.type",
-        'response_format.type must be "text", "json_object" or "json_schema".',
-    )

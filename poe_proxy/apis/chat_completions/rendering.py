@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
+from types import MappingProxyType
 from typing import Any
 
 import orjson
 
 from poe_proxy import sse
 from poe_proxy.apis.chat_completions.parsing import Form
+from poe_proxy.apis.custom_input import InputReader, input_of
 from poe_proxy.apis.openai_error import error_body
 from poe_proxy.apis.transcript import Transcript
 from poe_proxy.chat import (
@@ -41,6 +43,9 @@ class Completion:
         self._form = form
         self._errors_as_text = errors_as_text
         self._transcript = Transcript()
+        #: Tools whose calls carry a text, and what of such calls a stream has read, by their index.
+        self._custom = {tool.name for tool in chat.tools if tool.is_custom}
+        self._inputs: dict[int, InputReader] = {}
         self._id = f"chatcmpl-{secrets.token_hex(12)}"
         self._created = int(time.time())
         # What surrounds the delta is the same in all chunks, and serialised once.
@@ -61,7 +66,7 @@ class Completion:
             message["reasoning_content"] = said.reasoning
         if said.refusal:
             message.update(content=said.text or None, refusal=said.refusal)
-        if calls := [_call(call) for call in said.calls]:
+        if calls := [self._call(call) for call in said.calls]:
             message["content"] = said.text or None
             if self._form.is_legacy:
                 message["function_call"] = calls[0]["function"]
@@ -103,8 +108,12 @@ class Completion:
                 case Refusal(text):
                     yield self._chunk({"refusal": text})
                 case ToolCallPart() as part:
-                    yield self._chunk(self._call_delta(part))
+                    if delta := self._call_delta(part):
+                        yield self._chunk(delta)
                 case Done(reason):
+                    for index, reader in self._inputs.items():
+                        if rest := reader.finish():
+                            yield self._chunk(_custom_delta(index, {"input": rest}))
                     finish = b'{},"finish_reason":"' + self._reason(reason).encode() + b'"}]'
                     yield self._opening + finish + self._tail
                     if self._form.wants_usage:
@@ -135,7 +144,23 @@ class Completion:
     def _chunk(self, delta: dict[str, Any]) -> bytes:
         return self._opening + orjson.dumps(delta) + self._closing
 
+    def _call(self, call: ToolCall) -> dict[str, Any]:
+        if call.name in self._custom:
+            custom = {"name": call.name, "input": input_of(call.arguments)}
+            return {"id": call.id, "type": "custom", "custom": custom, **call.extra}
+        function = {"name": call.name, "arguments": call.arguments}
+        return {"id": call.id, "type": "function", "function": function, **call.extra}
+
     def _call_delta(self, part: ToolCallPart) -> dict[str, Any]:
+        """Return what a stream adds for *part*; empty if nothing of it can be told yet."""
+        if part.name in self._custom:
+            reader = self._inputs[part.index] = InputReader()
+            custom = {"name": part.name, "input": reader.feed(part.arguments)}
+            about = {"id": part.id, "type": "custom", **part.extra}
+            return _custom_delta(part.index, custom, about)
+        if part.index in self._inputs:
+            added = self._inputs[part.index].feed(part.arguments)
+            return _custom_delta(part.index, {"input": added}) if added else {}
         function: dict[str, Any] = {"arguments": part.arguments}
         if part.name is not None:
             function["name"] = part.name
@@ -162,6 +187,7 @@ class Completion:
         }
 
 
-def _call(call: ToolCall) -> dict[str, Any]:
-    function = {"name": call.name, "arguments": call.arguments}
-    return {"id": call.id, "type": "function", "function": function, **call.extra}
+def _custom_delta(
+    index: int, custom: dict[str, Any], about: Mapping[str, Any] = MappingProxyType({})
+) -> dict[str, Any]:
+    return {"tool_calls": [{"index": index, **about, "custom": custom}]}

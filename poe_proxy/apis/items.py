@@ -1,0 +1,135 @@
+"""What a request in the form of OpenAI's Responses API asks for: `input` in place of messages.
+
+Form of the items: https://platform.openai.com/docs/api-reference/responses, as of November 2026.
+Nothing is kept here, so nothing can be referred to: the whole conversation stands in the request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from poe_proxy.apis.contents import content, result
+from poe_proxy.apis.conversation import Call, Conversation, Result, arguments_of, role_of
+from poe_proxy.apis.custom_input import arguments_for
+from poe_proxy.apis.fields import field, limit_items, refusal, whole
+from poe_proxy.apis.formats import json_wanted
+from poe_proxy.apis.reading import MAX_MESSAGES, Reading
+from poe_proxy.chat import JsonWanted, Message, TextPart
+
+#: Fields of this API that are read here, or that change nothing about an answer that is not kept.
+FIELDS: Final = frozenset(
+    {
+        "input", "instructions", "max_output_tokens", "text", "reasoning", "include", "store",
+        "truncation", "max_tool_calls", "background", "previous_response_id", "conversation",
+        "prompt", "client_metadata", "context_management",
+    }
+)  # fmt: skip
+#: Items that say nothing to a bot: thoughts, and what servers of the maker have done.
+_PASSED_OVER: Final = frozenset(
+    {
+        "reasoning", "web_search_call", "file_search_call", "code_interpreter_call",
+        "image_generation_call", "mcp_list_tools", "tool_search_call", "tool_search_output",
+        "configuration_update", "compaction", "compaction_trigger", "program", "program_output",
+    }
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What the fields say that this API has under names of its own."""
+
+    messages: tuple[Message, ...]
+    #: Tools that stand among the items, as they came, each with its path.
+    tools: tuple[tuple[str, list[Any]], ...] = ()
+    max_tokens: int | None = None
+    json: JsonWanted | None = None
+    reasoning_effort: str | None = None
+
+
+def is_asked(data: Mapping[str, Any]) -> bool:
+    """Whether the request *data* is in this form."""
+    return not data.get("messages") and data.get("input") is not None
+
+
+def asked(data: Mapping[str, Any], reading: Reading) -> Asked:
+    """Return what the request *data* asks for; raises `InvalidRequest`, by the field's path."""
+    for name in ("previous_response_id", "conversation", "prompt", "background"):
+        if data.get(name):
+            raise refusal(name, f"{name}: nothing is kept here; send the whole conversation.")
+    text = field(data, "text", dict) or {}
+    reasoning = field(data, "reasoning", dict) or {}
+    messages, tools = _messages(data, reading)
+    return Asked(
+        messages=messages,
+        tools=tools,
+        max_tokens=whole(data, "max_output_tokens"),
+        json=json_wanted(text.get("format"), "text.format"),
+        reasoning_effort=field(reasoning, "effort", str, "reasoning."),
+    )
+
+
+def _messages(
+    data: Mapping[str, Any], reading: Reading
+) -> tuple[tuple[Message, ...], tuple[tuple[str, list[Any]], ...]]:
+    said = Conversation()
+    said.say("system", content(data.get("instructions"), "instructions", reading).parts)
+    tools: list[tuple[str, list[Any]]] = []
+    match data["input"]:
+        case str(text):
+            said.say("user", [TextPart(text)] if text else [])
+        case list(items):
+            limit_items(items, MAX_MESSAGES, "input")
+            for place, item in enumerate(items):
+                path = f"input[{place}]"
+                if isinstance(item, dict) and item.get("type") == "additional_tools":
+                    tools.append((f"{path}.tools", field(item, "tools", list, f"{path}.") or []))
+                else:
+                    _add(item, path, said, reading)
+        case _:
+            raise refusal("input", "input must be a string or a list of items.")
+    found = said.messages()
+    if not found:
+        raise refusal("input", "input must hold something to say: every content is empty.")
+    return found, tuple(tools)
+
+
+def _add(item: Any, path: str, said: Conversation, reading: Reading) -> None:
+    match item:
+        case {"role": _} if item.get("type") in (None, "message"):
+            _add_message(item, path, said, reading)
+        case {"type": "function_call", "name": str(name)} if name:
+            said.call(Call(_call_id(item, path), name, arguments_of(item, path)))
+        case {"type": "custom_tool_call", "name": str(name), "input": str(text)} if name:
+            said.call(Call(_call_id(item, path), name, arguments_for(text)))
+        case {"type": "function_call_output" | "custom_tool_call_output"}:
+            output = result(item.get("output"), f"{path}.output", reading)
+            answer = Result(_call_id(item, path), output, f"{path}.call_id")
+            said.answer(answer, shows_elsewhere=True)
+        case {"type": str(kind)} if kind in _PASSED_OVER:
+            pass
+        case {"type": "item_reference"}:
+            raise refusal(
+                path, f"{path} is an item_reference: nothing is kept here; send the item."
+            )
+        case {"type": str(kind)}:
+            raise refusal(
+                path, f"{path} is of a type that is not served, or is incomplete: {kind[:40]!r}."
+            )
+        case _:
+            raise refusal(
+                path, f'{path} must be an item such as {{"role": "user", "content": ""}}.'
+            )
+
+
+def _add_message(item: Mapping[str, Any], path: str, said: Conversation, reading: Reading) -> None:
+    role = role_of(item, path)
+    found = content(item.get("content"), f"{path}.content", reading)
+    for one in found.results:
+        said.answer(one, shows_elsewhere=True)
+    said.say(role, found.parts, calls=found.calls)
+
+
+def _call_id(item: Mapping[str, Any], path: str) -> str | None:
+    return field(item, "call_id", str, f"{path}.") or None
