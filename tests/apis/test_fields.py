@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import orjson
 import pytest
 
 from poe_proxy.apis import fields
-from poe_proxy.apis.fields import MAX_VALUES, json_object
+from poe_proxy.apis.fields import MAX_VALUES, flag, json_object, number, whole
 from poe_proxy.budget import Budget
 from poe_proxy.errors import InvalidRequest
 
@@ -58,3 +59,69 @@ def test_a_body_that_is_nested_too_deeply_is_refused() -> None:
 def test_anything_but_an_object_is_refused(body: bytes) -> None:
     """A request is one JSON object."""
     assert ("invalid_value", "body") == refusal(body)
+
+
+# ---- numbers and switches
+
+
+@pytest.mark.parametrize(
+    ("given", "value"),
+    [
+        (None, None), (True, True), (False, False), ("true", True), ("FALSE", False),
+        (" TRUE ", True), (1, True), (0, False),
+    ],
+)  # fmt: skip
+def test_a_switch_may_be_a_text_or_a_number(given: Any, value: bool | None) -> None:
+    """Clients that are put together from forms send texts."""
+    assert value is flag({"x": given}, "x")
+    assert None is flag({}, "x")
+
+
+@pytest.mark.parametrize("given", ["", "yes", "on", 2, -1, 1.5, [], {}, "1"])
+def test_what_is_no_switch_is_refused(given: Any) -> None:
+    """By its path."""
+    with pytest.raises(InvalidRequest) as refused:
+        flag({"x": given}, "x", "options.")
+
+    assert "options.x" == refused.value.param
+
+
+@pytest.mark.parametrize(
+    ("given", "value"),
+    [(None, None), (0.5, 0.5), (1, 1), ("0.25", 0.25), (" 1 ", 1), ("1e-1", 0.1), (".5", 0.5)],
+)
+def test_a_number_may_be_a_text(given: Any, value: float | None) -> None:
+    """What it says is certain."""
+    assert value == number({"x": given}, "x", 0, 2)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [True, "", "hot", "nan", "inf", "1_0", "0x1", "٣", "2.2", 2.1, -1, [], {}, "0" * 33, "1e", "-"],
+)
+def test_what_is_no_number_in_range_is_refused(given: Any) -> None:
+    """Python reads more as a number than clients mean as one."""
+    with pytest.raises(InvalidRequest) as refused:
+        number({"x": given}, "x", 0, 2)
+
+    assert "x" == refused.value.param
+
+
+@pytest.mark.parametrize(
+    ("given", "value"), [(None, None), (7, 7), (8.0, 8), ("9", 9), ("6.0", 6), (-1, -1), (0, 0)]
+)
+def test_a_whole_number_may_have_a_point(given: Any, value: int | None) -> None:
+    """JSON has one kind of number; some languages write a point into all of them."""
+    found = whole({"x": given}, "x")
+
+    assert value == found
+    assert not isinstance(found, float)
+
+
+@pytest.mark.parametrize("given", [True, 7.5, "6.5", "seven", "", [], {}, 1e400, "1e400"])
+def test_what_is_no_whole_number_is_refused(given: Any) -> None:
+    """A part of a token cannot be had, nor infinitely many."""
+    with pytest.raises(InvalidRequest) as refused:
+        whole({"x": given}, "x")
+
+    assert "x" == refused.value.param

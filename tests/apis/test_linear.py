@@ -1,16 +1,29 @@
-"""What it costs to write down a reply: in proportion to what is said."""
+"""What it costs to read a request and to write down a reply: in proportion to what is said."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import pytest
 
+from poe_proxy.apis.reading import Reading
+from poe_proxy.budget import Budget
 from poe_proxy.chat import Reasoning, Replaced, Said, Text, ToolCallPart
 
 from ..fakes import ask
 from ..steps import Counted, grows_linearly
 
+READING = Counted(
+    "poe_proxy.apis.addresses",
+    "poe_proxy.apis.conversation",
+    "poe_proxy.apis.custom_input",
+    "poe_proxy.apis.blocks",
+    "poe_proxy.apis.contents",
+    "poe_proxy.apis.tools",
+    "poe_proxy.apis.items",
+    "poe_proxy.apis.chat_completions.messages",
+)
 COUNTED = Counted(
     "poe_proxy.shaping.prefix", "poe_proxy.shaping.tokenizer", "poe_proxy.apis.transcript"
 )
@@ -49,3 +62,121 @@ def test_texts_that_are_rewritten_cost_what_all_of_them_are_long() -> None:
             transcript.add(Replaced("a" * length + "▌"))
 
     assert grows_linearly(lambda n: COUNTED.of(lambda: write(n)) // n, 40) is None
+
+
+def _calls(number: int, id: str | None, name: str) -> dict[str, Any]:
+    calls = [
+        {"id": id and f"{id}{place}", "function": {"name": f"{name}{place % 7}", "arguments": "{}"}}
+        for place in range(number)
+    ]
+    return {"role": "assistant", "tool_calls": calls}
+
+
+def _results(number: int, **fields: Any) -> list[dict[str, Any]]:
+    return [{"role": "tool", "content": "x", **fields}] * number
+
+
+USER = {"role": "user", "content": "x"}
+TALKS: dict[str, Callable[[int], list[dict[str, Any]]]] = {
+    "messages": lambda n: [USER] * n,
+    "results by order": lambda n: [_calls(n, None, "f"), *_results(n)],
+    "results by name": lambda n: [_calls(n, "c", "f"), *_results(n // 7, name="f6")],
+    "results of other names": lambda n: [_calls(n, "c", "f"), *_results(n, name="g")],
+    "results with ids that are new": lambda n: [
+        _calls(n, None, "f"),
+        *({"role": "tool", "tool_call_id": f"x{place}", "content": "x"} for place in range(n)),
+    ],
+    "ids that are taken": lambda n: [_calls(n, "call_", "f"), _calls(n, None, "f")],
+    "one turn after the other": lambda n: [_calls(1, None, "f"), *_results(1)] * n,
+    "results that show": lambda n: [
+        {
+            "role": "user",
+            "content": [
+                {
+                    "type": "tool_result",
+                    "tool_use_id": "t",
+                    "content": [{"type": "image", "source": {"type": "url", "url": "https://x"}}],
+                }
+            ]
+            * n,
+        }
+    ],
+    "calls as blocks": lambda n: [
+        {"role": "assistant", "content": [{"type": "tool_use", "id": "t", "name": "f"}] * n}
+    ],
+    "an argument": lambda n: [
+        {"role": "assistant", "tool_calls": [{"custom": {"name": "f", "input": "\n" * n},
+                                              "type": "custom"}]}
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("talk", TALKS.values(), ids=TALKS)
+def test_messages_cost_what_they_are_long(talk: Callable[[int], list[dict[str, Any]]]) -> None:
+    """However calls and results have to find each other."""
+
+    def read(given: list[dict[str, Any]]) -> None:
+        assert READING["messages"].messages({"messages": given}, Reading(Budget(600)))
+
+    assert grows_linearly(lambda n: READING.of(lambda: read(talk(n))), 70) is None
+
+
+def test_items_cost_what_they_are_long() -> None:
+    """Each call joins the message before it."""
+    call = {"type": "function_call", "name": "f", "arguments": "{}"}
+    output = {"type": "function_call_output", "output": "x"}
+
+    def read(number: int) -> None:
+        items = [*[call] * number, *[output] * number, *[call, output] * number]
+        assert READING["items"].asked({"input": items}, Reading(Budget(600))).messages
+
+    assert grows_linearly(lambda n: READING.of(lambda: read(n)), 50) is None
+
+
+DATA: dict[str, Callable[[int], str]] = {
+    "plain": lambda n: "AAAA" * n,
+    "safe for URLs": lambda n: "-_-_" * n,
+    "lines": lambda n: "A\n" * n,
+    "escapes": lambda n: "%2B" * n,
+    "padding": lambda n: "=" * n,
+    "signs": lambda n: "%" * n,
+}
+
+
+@pytest.mark.parametrize("data", DATA.values(), ids=DATA)
+def test_a_data_uri_costs_what_it_is_long(data: Callable[[int], str]) -> None:
+    """Whatever has to be done to it."""
+
+    def read(uri: str) -> None:
+        assert READING["addresses"].address(uri, "x", Budget(600))
+
+    uri = "data:image/png;base64,"
+    assert grows_linearly(lambda n: READING.of(lambda: read(uri + data(n))), 100) is None
+
+
+INPUTS: dict[str, Callable[[int], Iterable[str]]] = {
+    "letters": lambda n: ['{"input": "', *["a"] * n],
+    "at once": lambda n: ['{"input": "' + "a" * n + '"}'],
+    "escapes": lambda n: ['{"input": "' + "\\n" * n],
+    "escapes, cut": lambda n: ['{"input": "', *["\\", "n"] * n],
+    "slips": lambda n: ['{"input": "' + "\\x" * n],
+    "halves": lambda n: ['{"input": "', *["\\ud83d"] * n],
+    "halves, at once": lambda n: ['{"input": "' + "\\ud83d" * n],
+    "half an escape": lambda n: ['{"input": "' + "\\u12" * n],
+    "no input": lambda n: ["x"] * n,
+    "spaces": lambda n: [" "] * n,
+    "nothing": lambda n: ['{"input": "', *[""] * n],
+}
+
+
+@pytest.mark.parametrize("pieces", INPUTS.values(), ids=INPUTS)
+def test_an_input_costs_what_it_is_long(pieces: Callable[[int], Iterable[str]]) -> None:
+    """In whatever pieces its arguments come."""
+
+    def read(given: Iterable[str]) -> None:
+        reader = READING["custom_input"].InputReader()
+        for piece in given:
+            reader.feed(piece)
+        reader.finish()
+
+    assert grows_linearly(lambda n: READING.of(lambda: read(pieces(n))), 300) is None

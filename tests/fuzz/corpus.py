@@ -119,6 +119,98 @@ REQUESTS: Final[Sequence[bytes]] = _json(
     },
     {
         "model": "GPT-4o",
+        "stream": "true",
+        "max_output_tokens": 20,
+        "text": {"format": {"type": "json_schema", "name": "x", "schema": _SCHEMA}},
+        "tools": [
+            {"type": "function", "name": "f", "parameters": _SCHEMA},
+            {
+                "type": "custom",
+                "name": "patch",
+                "format": {"type": "grammar", "syntax": "lark", "definition": 'start: "x"'},
+            },
+            {"type": "web_search"},
+        ],
+        "tool_choice": {"type": "custom", "name": "patch"},
+        "input": [
+            {
+                "type": "message",
+                "role": "user",
+                "content": [
+                    {"type": "input_text", "text": "Hi"},
+                    {"type": "input_image", "image_url": _PIXEL},
+                ],
+            },
+            {"type": "reasoning", "summary": []},
+            {"type": "function_call", "call_id": "a", "name": "f", "arguments": "{}"},
+            {"type": "custom_tool_call", "call_id": "b", "name": "patch", "input": "+x"},
+            {
+                "type": "function_call_output",
+                "call_id": "a",
+                "output": [{"type": "input_image", "image_url": _PIXEL}],
+            },
+            {"type": "custom_tool_call_output", "output": {"x": 1}},
+        ],
+    },
+    {
+        "model": "GPT-4o",
+        "system": [{"type": "text", "text": "Be brief."}],
+        "tools": [
+            {"name": "f", "description": "x", "input_schema": _SCHEMA},
+            {"type": "custom", "custom": {"name": "patch"}},
+        ],
+        "tool_choice": {"type": "any", "disable_parallel_tool_use": True},
+        "messages": [
+            {
+                "role": "human",
+                "content": [
+                    {
+                        "type": "image",
+                        "source": {
+                            "type": "base64",
+                            "media_type": "image/png",
+                            "data": "iVBORw0KGgoAAA-_",
+                        },
+                    },
+                    {
+                        "type": "document",
+                        "title": "T",
+                        "source": {"type": "content", "content": [{"type": "text", "text": "x"}]},
+                    },
+                    {
+                        "type": "input_audio",
+                        "input_audio": {"data": "data:;base64,UklGRg", "format": "wav"},
+                    },
+                ],
+            },
+            {
+                "role": "model",
+                "content": None,
+                "tool_calls": [
+                    {"type": "custom", "custom": {"name": "patch", "input": "+x"}},
+                    {"function": {"name": "f", "arguments": {"q": 1}}},
+                ],
+            },
+            {"role": "tool", "content": [{"a": 1}]},
+            {"role": "tool", "name": "f", "content": 42},
+            {
+                "role": "user",
+                "content": [
+                    {
+                        "type": "tool_result",
+                        "tool_use_id": "t",
+                        "content": [
+                            {"type": "text", "text": "x"},
+                            {"type": "search_result", "title": "T", "content": []},
+                        ],
+                        "is_error": True,
+                    }
+                ],
+            },
+        ],
+    },
+    {
+        "model": "GPT-4o",
         "messages": [
             {"role": "assistant", "function_call": {"name": "f", "arguments": "{}"}},
             {"role": "function", "name": "f", "content": "x"},

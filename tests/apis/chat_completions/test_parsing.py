@@ -334,6 +334,166 @@ def test_many_stop_words_are_welcome() -> None:
     assert ("x" * 1000,) == parse(stop="x" * 1000).stop
 
 
+def test_a_call_needs_neither_id_nor_arguments() -> None:
+    """Arguments may be an object; results without an id find their calls in order."""
+    functions = [
+        {"name": "f", "arguments": {"q": 1}},
+        {"name": "g"},
+        {"name": "h", "arguments": ""},
+    ]
+    asked, *answered = parse(
+        messages=[
+            {"role": "assistant", "tool_calls": [{"function": one} for one in functions]},
+            {"role": "tool", "content": {"n": 42}},
+            {"role": "tool", "name": "h", "content": [1]},
+            {"role": "tool", "tool_call_id": "", "content": "x"},
+        ]
+    ).messages
+
+    first, second, third = asked.tool_calls
+    assert ['{"q":1}', "{}", "{}"] == [call.arguments for call in asked.tool_calls]
+    assert [(first.id, '{"n":42}'), (third.id, "[1]"), (second.id, "x")] == [
+        (one.tool_call_id, one.text) for one in answered
+    ]
+
+
+def test_a_past_call_of_a_custom_tool() -> None:
+    """It is told to the bot as the call of a function that it was."""
+    call = {"id": "c", "type": "custom", "custom": {"name": "patch", "input": "+x"}}
+    asked, answered = parse(
+        messages=[
+            {"role": "assistant", "content": None, "tool_calls": [call]},
+            {"role": "tool", "tool_call_id": "c", "content": "done"},
+        ]
+    ).messages
+
+    assert (ToolCall("c", "patch", '{"input":"+x"}'),) == asked.tool_calls
+    assert ("c", "done") == (answered.tool_call_id, answered.text)
+
+
+def test_results_within_a_message_go_before_the_rest_of_it() -> None:
+    """Anthropic's form; a call that comes as a block and as OpenAI has it is one call."""
+    block = {"type": "tool_use", "id": "a", "name": "f", "input": {}}
+    results = [{"type": "tool_result", "tool_use_id": "a", "content": "42"}, "And now?"]
+    call = {"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    expected = (
+        Message(role="assistant", tool_calls=(ToolCall("a", "f", "{}"),)),
+        Message(role="tool", content=(TextPart("42"),), tool_call_id="a"),
+        Message(role="user", content=(TextPart("And now?"),)),
+    )
+
+    for role in ("user", "tool"):
+        for calls in ([], [call]):
+            assert (
+                expected
+                == parse(
+                    messages=[
+                        {"role": "assistant", "content": [block], "tool_calls": calls},
+                        {"role": role, "content": results},
+                    ]
+                ).messages
+            )
+
+
+@pytest.mark.parametrize("system", ["s", [{"type": "text", "text": "s", "cache_control": {}}]])
+def test_the_system_s_words_may_stand_beside_the_messages(system: Any) -> None:
+    """As in Anthropic's API; they are the first message."""
+    chat = parse(system=system)
+
+    assert (Message(role="system", content=(TextPart("s"),)), *parse().messages) == chat.messages
+    assert {} == chat.extra
+
+
+def test_a_refusal_of_an_earlier_answer_was_its_words() -> None:
+    """It stands beside the content, which is null."""
+    said, _ = parse(
+        messages=[{"role": "assistant", "content": None, "refusal": "No."}, USER]
+    ).messages
+
+    assert "No." == said.text
+
+
+def test_a_request_of_the_responses_api_is_one_of_ours() -> None:
+    """`input` in place of messages: every field has its place, and none is a bot's parameter."""
+    body = {
+        "model": "gpt-5",
+        "input": [USER, {"type": "additional_tools", "tools": [{"name": "g", "parameters": {}}]}],
+        "instructions": "Be brief.",
+        "max_output_tokens": 7,
+        "text": {"format": {"type": "json_object"}, "verbosity": "low"},
+        "reasoning": {"effort": "low", "summary": "auto"},
+        "tools": [{"type": "function", "name": "f"}, {"type": "web_search"}],
+        "tool_choice": {"type": "function", "name": "f"},
+        "stream": True,
+        "store": False,
+        "include": ["reasoning.encrypted_content"],
+        "previous_response_id": None,
+        "truncation": "auto",
+        "client_metadata": {"a": "b"},
+        "user": "u",
+        "top_k": 3,
+    }
+
+    assert (
+        ChatRequest(
+            model="gpt-5",
+            messages=(
+                Message(role="system", content=(TextPart("Be brief."),)),
+                Message(role="user", content=(TextPart("Hello!"),)),
+            ),
+            max_tokens=7,
+            json=JsonWanted(),
+            reasoning_effort="low",
+            tools=(Tool(name="f"), Tool(name="g", schema={})),
+            tool_choice=ToolChoice(mode="required", name="f"),
+            extra={"user": "u", "top_k": 3},
+        ),
+        Form(streams=True),
+    ) == chat_request(orjson.dumps(body))
+
+
+def test_messages_go_before_input() -> None:
+    """Beside them it is a parameter of the bot, like all that has no name here."""
+    fields = {"input": "x", "text": {"a": 1}, "reasoning": {"effort": "low"}}
+    chat = parse(**fields)
+
+    assert (parse().messages, fields, None) == (chat.messages, chat.extra, chat.reasoning_effort)
+
+
+@pytest.mark.parametrize(
+    ("fields", "several"),
+    [
+        ({"tool_choice": {"type": "auto", "disable_parallel_tool_use": True}}, False),
+        ({"tool_choice": {"type": "auto"}, "parallel_tool_calls": "false"}, False),
+        ({"tool_choice": {"type": "auto"}}, None),
+    ],
+)
+def test_several_calls_may_be_forbidden_by_the_choice(fields: Any, several: bool | None) -> None:
+    """As Anthropic's form can say, or in a field of its own."""
+    assert several is parse(tools=[TOOL], **fields).parallel_tool_calls
+
+
+PASSED_OVER: list[tuple[str, dict[str, Any]]] = [
+    ("logprobs", {"logprobs": True}),
+    ("logprobs", {"logprobs": True, "top_logprobs": 3}),
+    ("top_logprobs", {"top_logprobs": 3}),
+    ("modalities", {"modalities": ["text", "audio"], "audio": {"voice": "alloy"}}),
+    ("tools[1]", {"tools": [TOOL, {"type": "web_search"}]}),
+]
+
+
+@pytest.mark.parametrize(("param", "fields"), PASSED_OVER, ids=str)
+def test_what_poe_passes_over_is_refused_only_on_demand(param: str, fields: dict[str, Any]) -> None:
+    """A program that works with Poe itself works here; others want to know."""
+    body = orjson.dumps({"model": "gpt-4", "messages": [USER], **fields})
+    chat, _ = chat_request(body)
+
+    assert {} == {name: one for name, one in chat.extra.items() if name != "audio"}
+    with pytest.raises(InvalidRequest) as refusal:
+        chat_request(body, strict=True)
+    assert param == refusal.value.param
+
+
 def test_text_in_any_script_is_kept() -> None:
     """What was written is what is sent, up to the last character."""
     text = "Grüße, 世界 🌍 \u0000 \u202e ‮\r\n"

@@ -21,6 +21,7 @@ from poe_proxy.chat import (
     Replaced,
     Said,
     Text,
+    Tool,
     ToolCallPart,
     Usage,
 )
@@ -395,6 +396,64 @@ def test_poes_own_count_holds_in_a_stream_too() -> None:
     *_, extra, _ = stream(*HELLO[:-1], Usage(10, 20), Done(), include_usage=True)
 
     assert (10, 20) == (extra.usage.prompt_tokens, extra.usage.completion_tokens)
+
+
+# ---- custom tools
+
+PATCH = Tool(name="patch", is_custom=True)
+FUNCTION = Tool(name="f")
+
+
+def deltas(*events: Said) -> list[dict[str, Any]]:
+    """What a stream adds about calls, one to a chunk."""
+    frames = call(tools=(PATCH, FUNCTION)).frames([*events, Done("tool_calls")])
+    chunks = [orjson.loads(frame[6:]) for frame in frames if frame != b"data: [DONE]\n\n"]
+    found = [one for chunk in chunks for one in chunk["choices"][0]["delta"].get("tool_calls", ())]
+    assert len(found) == sum("tool_calls" in one["choices"][0]["delta"] for one in chunks)
+    return found
+
+
+def test_a_call_of_a_custom_tool_has_its_text() -> None:
+    """To the bot it was a function with one argument; its neighbour is one."""
+    body = orjson.loads(
+        call(tools=(PATCH, FUNCTION)).body(
+            [
+                ToolCallPart(0, "a", "patch", '{"input": "+x\\n"}', {"more": 1}),
+                ToolCallPart(1, "b", "f", '{"input": "y"}'),
+                Done("tool_calls"),
+            ]
+        )
+    )
+    ChatCompletion.model_validate(body, strict=True)
+
+    assert [
+        {"id": "a", "type": "custom", "custom": {"name": "patch", "input": "+x\n"}, "more": 1},
+        {"id": "b", "type": "function", "function": {"name": "f", "arguments": '{"input": "y"}'}},
+    ] == body["choices"][0]["message"]["tool_calls"]
+
+
+def test_a_stream_has_the_text_as_it_arrives() -> None:
+    """However the arguments are cut, and whichever other call comes in between."""
+    assert [
+        {"index": 0, "id": "a", "type": "custom", "custom": {"name": "patch", "input": ""}},
+        {"index": 0, "custom": {"input": "+x"}},
+        {"index": 1, "id": "b", "type": "function", "function": {"name": "f", "arguments": "{}"}},
+        {"index": 0, "custom": {"input": '\n"'}},
+    ] == deltas(
+        ToolCallPart(0, "a", "patch", '{"in'),
+        ToolCallPart(0, arguments='put": "+x'),
+        ToolCallPart(1, "b", "f", "{}"),
+        ToolCallPart(0, arguments="\\"),
+        ToolCallPart(0, arguments='n\\""}'),
+    )
+
+
+def test_arguments_of_another_form_are_the_text_of_a_stream_too() -> None:
+    """They are known to be that at the end."""
+    assert [
+        {"index": 0, "id": "a", "type": "custom", "custom": {"name": "patch", "input": ""}},
+        {"index": 0, "custom": {"input": "*** Begin Patch"}},
+    ] == deltas(ToolCallPart(0, "a", "patch", "*** Begin "), ToolCallPart(0, arguments="Patch"))
 
 
 # ---- failures in a stream

@@ -48,6 +48,8 @@ class Answer:
     #: Name and arguments of each tool call, in their order.
     calls: list[tuple[str, str]] = field(default_factory=list)
     call_ids: list[str] = field(default_factory=list)
+    #: Name and input of each call of a custom tool.
+    custom_calls: list[tuple[str, str]] = field(default_factory=list)
     #: Name and arguments of the call in the older form.
     function_call: tuple[str, str] | None = None
     finish: str | None = None
@@ -64,11 +66,14 @@ class Answer:
         self.text += message.get("content") or ""
         self.reasoning += message.get("reasoning_content") or ""
         for call in message.get("tool_calls") or ():
+            kind, given = ("function", "arguments") if "function" in call else ("custom", "input")
+            calls = self.calls if kind == "function" else self.custom_calls
             if "id" in call:
+                assert kind == call["type"]
                 self.call_ids.append(call["id"])
-                self.calls.append((call["function"]["name"], ""))
-            name, arguments = self.calls.pop()
-            self.calls.append((name, arguments + call["function"]["arguments"]))
+                calls.append((call[kind]["name"], ""))
+            name, arguments = calls.pop()
+            calls.append((name, arguments + call[kind][given]))
         if function := message.get("function_call"):
             name, arguments = self.function_call or (function["name"], "")
             self.function_call = name, arguments + function["arguments"]
@@ -154,6 +159,17 @@ def _read_whole(answer: Answer, response: requests.Response) -> None:
     answer.finish, answer.usage = choice["finish_reason"], body["usage"]
 
 
+def _without_custom_calls(chunk: dict[str, Any]) -> dict[str, Any]:
+    """The chunk without what OpenAI's types have for whole answers only."""
+    choices = [
+        {**choice, "delta": {**choice["delta"], "tool_calls": None}}
+        if any("custom" in call for call in choice["delta"].get("tool_calls") or ())
+        else choice
+        for choice in chunk["choices"]
+    ]
+    return {**chunk, "choices": choices}
+
+
 def _read_stream(answer: Answer, response: requests.Response) -> None:
     assert "text/event-stream; charset=utf-8" == response.headers["content-type"]
     frames = response.content.decode().split("\n\n")
@@ -172,7 +188,7 @@ def _read_stream(answer: Answer, response: requests.Response) -> None:
             assert {"message", "type", "param", "code"} == chunk["error"].keys()
             answer.error = chunk["error"]
             continue
-        ChatCompletionChunk.model_validate(chunk, strict=True)
+        ChatCompletionChunk.model_validate(_without_custom_calls(chunk), strict=True)
         answer.chunks.append(chunk)
         for choice in chunk["choices"]:
             assert answer.finish is None

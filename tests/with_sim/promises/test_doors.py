@@ -174,18 +174,6 @@ def test_other_apis_say_what_is_served_instead(way: Way, headers: dict[str, str]
     assert path in error["message"]
 
 
-def test_a_request_of_the_responses_api_on_the_chat_route_is_refused(
-    way: Way, stream: bool
-) -> None:
-    """`input` in place of messages is a 400 that says what to send."""
-    answer = way.proxy.post({"model": "gpt-4", "input": "hi", "stream": stream})
-    error = error_of(answer)
-
-    assert (400, "messages") == (answer.status_code, error["param"])
-    assert "Responses API" in error["message"]
-    assert "'messages'" in error["message"]
-
-
 def test_answers_are_not_compressed_behind_the_back_of_clients(way: Way) -> None:
     """What leaves is UTF-8 text as it stands, whatever a client would accept."""
     answer = way.proxy.post(
