@@ -10,8 +10,8 @@ what follows, and then `["read", schemas]` or `["check", schema, value]` as a JS
 are lines of JSON, each an answer with the seconds that were computed so far, and at last
 `{"killed": false, "seconds": ...}`, or `{"killed": true}`.
 
-For each schema that was read: null if it can be used, otherwise why not; nothing comes behind
-that. For a value: whether it fits, null if that cannot be told; behind false, the problem and the
+For each schema that was read: null if it can be used, if only in part (`repair`), otherwise why
+not. For a value: whether it fits, null if that cannot be told; behind false, the problem and the
 rule that was broken.
 """
 
@@ -27,10 +27,17 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from itertools import islice
+from pathlib import Path
 from typing import Any, Final
 
 import jsonschema_rs
 from jsonschema_rs import ValidationError, ValidationErrorKind
+
+if __name__ == "__main__":
+    # Python is told to look only where libraries are.
+    sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from poe_proxy.checker.repair import is_odd, repaired
 
 #: Bytes of memory that a process may have; with more than `KEPT` another takes its place after the
 #: job.
@@ -137,10 +144,7 @@ def answers(job: bytes) -> Iterator[Any]:
         yield from _check(given, value[0])
         return
     for schema in given:
-        fault = _fault(schema)
-        yield fault
-        if fault is not None:
-            return
+        yield _fault(schema)
 
 
 # ---- reading a schema
@@ -156,18 +160,35 @@ def _fault(schema: Any) -> Mapping[str, Any] | None:
         if isinstance(bad.kind, ValidationErrorKind.Referencing):
             return {"reference": _quoted(bad.message)}
         return {"rule": bad.kind.name, "at": _place(bad)}
-    except ValueError:  # it is nested too deeply
+    except (ValueError, RecursionError):  # it is nested too deeply
         return {}
     return None
 
 
 def _validator(schema: Any) -> jsonschema_rs.Validator:
-    """Return the validator of *schema*, in the draft that it names."""
+    """Return the validator of *schema* in the draft that it names; if it is odd, of what can be
+    read of it.
+
+    Raises a `ValidationError` that says what is wrong if that is nothing, and another `ValueError`
+    or a `RecursionError` if it is nested too deeply.
+    """
+    fault = None
     try:
-        return _compiled(schema)
-    except ValidationError:
-        # Most schemas need no tidying, and looking through one takes longer than compiling it.
-        return _compiled(_tidied(schema))
+        found = _compiled(schema)
+        if not is_odd(schema):
+            return found
+    except ValidationError as bad:
+        fault = bad
+    for references in (True, False):
+        read = repaired(schema, _is_readable, references=references)
+        if read is None:
+            break
+        with suppress(ValueError):
+            return _compiled(read)
+    if fault is not None:
+        raise fault
+    # It says only what cannot be meant.
+    return _compiled(True)
 
 
 def _compiled(schema: Any) -> jsonschema_rs.Validator:
@@ -185,56 +206,6 @@ def _compiled(schema: Any) -> jsonschema_rs.Validator:
     )
 
 
-#: Keywords whose value has a schema, or something else, under each name that the client chose.
-_BY_NAME: Final = frozenset(
-    ("properties", "$defs", "definitions", "dependentSchemas", "dependencies", "patternProperties")
-)
-#: Keywords whose value is data.
-_DATA: Final = frozenset(("const", "enum", "default", "examples", "example"))
-_ADDRESSES: Final = frozenset(("$ref", "$dynamicRef", "$recursiveRef", "$id"))
-#: What an address cannot have as it is.
-_NOT_IN_ADDRESS: Final = re.compile(r"""[^\w.~!$&'()*+,;=:@/?#%-]|%(?![0-9a-fA-F]{2})""", re.ASCII)
-_DRAFT: Final = re.compile(
-    r"https?://json-schema\.org/(draft/20(19-09|20-12)|draft-0[467])?/?schema#?"
-)
-
-
-def _tidied(schema: Any) -> Any:
-    """Return *schema* in a form that the library reads, where that changes no meaning.
-
-    It goes without what cannot be read at all: regular expressions that the library does not
-    know, and the names of unknown drafts.
-    """
-    if isinstance(schema, list):
-        return [_tidied(below) for below in schema]
-    if not isinstance(schema, dict):
-        return schema
-    tidy: dict[str, Any] = {}
-    for name, below in schema.items():
-        match name, below:
-            case "pattern", str() if not _is_readable(below):
-                pass
-            case "$schema", str() if not _DRAFT.fullmatch(below):
-                pass
-            case _, str() if name in _ADDRESSES:
-                tidy[name] = _NOT_IN_ADDRESS.sub(_escaped, below)
-            case "patternProperties", dict():
-                known = {one: _tidied(rule) for one, rule in below.items() if _is_readable(one)}
-                # An empty pattern takes every name, so that none is refused as additional.
-                tidy[name] = known if len(known) == len(below) else {"": True, **known}
-            case _, dict() if name in _BY_NAME:
-                tidy[name] = {one: _tidied(rule) for one, rule in below.items()}
-            case _ if name in _DATA:
-                tidy[name] = below
-            case _:
-                tidy[name] = _tidied(below)
-    return tidy
-
-
-def _escaped(found: re.Match[str]) -> str:
-    return "".join(f"%{byte:02X}" for byte in found[0].encode())
-
-
 def _is_readable(pattern: str) -> bool:
     try:
         _compiled({"pattern": pattern})
@@ -250,7 +221,7 @@ def _check(schema: Any, value: Any) -> Iterator[Any]:
     try:
         validator = _validator(schema)
         fits = validator.is_valid(value)
-    except ValueError:  # the schema was never read, or one of the two is nested too deeply
+    except (ValueError, RecursionError):  # nothing of it can be read, or it is nested too deeply
         yield None
         return
     # Told at once: to say why a value does not fit may take far longer than to see that.

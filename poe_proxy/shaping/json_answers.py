@@ -138,7 +138,8 @@ class _Form:
         """Read it. Raises `InvalidRequest`."""
         schema = None
         if wanted.schema is not None:
-            [schema] = schemas.read([(wanted.schema, wanted.schema_path)], budget)
+            given = [(wanted.schema, wanted.schema_path)]
+            [schema] = schemas.read(given, budget, promised=True)
         return cls(schema, wanted.description or "", budget)
 
     def instruction(self, *, with_tools: bool) -> str:

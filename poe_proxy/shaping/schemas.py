@@ -4,6 +4,12 @@ A few lines of schema can take longer than any client would wait, or more memory
 it is all done by other processes, at the expense of the request's budget. What a client sent and
 cannot be read within that is refused; what its bot answered and cannot be checked is passed on
 unchecked.
+
+An odd schema is checked as far as it can be read (`checker.repair`). Where nothing of it can be
+read, it depends on what it is for. The schema of a tool is one of many, mostly not written by
+whoever asks, and the tool may not even be called: everything passes, and `budget.unchecked` names
+it. The schema of an answer is all that the client asked for, and a promise that cannot be kept is
+refused.
 """
 
 from __future__ import annotations
@@ -19,7 +25,9 @@ from typing import Any, Final
 import orjson
 
 from poe_proxy.budget import Budget, OutOfBudget
-from poe_proxy.checker import Outcome, Pool, Unavailable
+from poe_proxy.checker.pool import Pool
+from poe_proxy.checker.process import Outcome, Unavailable
+from poe_proxy.checker.repair import types
 from poe_proxy.digests import Digests
 from poe_proxy.errors import InvalidRequest, RequestTooCostly
 
@@ -51,7 +59,7 @@ class Violation:
 
 @dataclass(frozen=True, slots=True)
 class Schema:
-    """A client's JSON schema, in the draft that it names."""
+    """A client's JSON schema, in the draft that it names, as far as it can be read."""
 
     #: As the client wrote it.
     given: Any = field(repr=False, compare=False)
@@ -74,14 +82,26 @@ class Schema:
         return _checker.violation(self, value, budget)
 
 
-def read(given: Iterable[tuple[Any, str]], budget: Budget) -> list[Schema]:
+def read(
+    given: Iterable[tuple[Any, str]], budget: Budget, *, promised: bool = False
+) -> list[Schema]:
     """Return the schemas that are *given*, each with the client's path to it.
 
-    Raises an `InvalidRequest` that names the path of one that is invalid, too large, or would cost
-    more than is left in *budget*. If nobody has the time to look, all pass, and
-    `budget.unchecked` names them.
+    Raises an `InvalidRequest` that names the path of one that is no object, too large, nested too
+    deeply, or would cost more than is left in *budget*; and, if it is *promised* that what they
+    are for fits them, of one of which nothing can be read. Otherwise that one passes, as all do if
+    nobody has the time to look, and `budget.unchecked` names it.
     """
-    return _checker.read(given, budget)
+    return _checker.read(given, budget, promised=promised)
+
+
+def of_arguments(schema: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """Return what a tool's *schema* asks of the arguments of a call. They are an object, whatever
+    it says itself."""
+    kinds = types(schema.get("type")) if schema else None
+    if not schema or kinds is None or "object" in kinds:
+        return schema or {}
+    return {name: rule for name, rule in schema.items() if name != "type"}
 
 
 def close() -> None:
@@ -97,7 +117,9 @@ class Checker:
         self._valid = Digests(float("inf"), MAX_KNOWN, clock=clock)
         self._costly = Digests(REFUSED_FOR, MAX_KNOWN, clock=clock)
 
-    def read(self, given: Iterable[tuple[Any, str]], budget: Budget) -> list[Schema]:
+    def read(
+        self, given: Iterable[tuple[Any, str]], budget: Budget, *, promised: bool = False
+    ) -> list[Schema]:
         """See the function of that name."""
         found = _taken(given, budget)
         # Agents send the same tools with each request, and tools may have the same schema.
@@ -106,10 +128,10 @@ class Checker:
             if one.digest in self._costly:
                 raise _too_costly(one.path)
         if new:
-            self._read(list(new.values()), budget)
+            self._read(list(new.values()), budget, promised)
         return found
 
-    def _read(self, new: Sequence[Schema], budget: Budget) -> None:
+    def _read(self, new: Sequence[Schema], budget: Budget, promised: bool) -> None:
         if not budget.left:
             raise _too_costly(new[0].path)
         outcome = self._ask(lambda: orjson.dumps(("read", [one.given for one in new])), budget)
@@ -117,9 +139,13 @@ class Checker:
             _give_up(new, budget)
             return
         for one, fault in zip(new, outcome.answers, strict=False):
-            if fault is not None:
+            if fault is None:
+                self._valid.add(one.digest)
+            elif promised or not fault or not isinstance(one.given, dict):
                 raise _invalid(one.path, fault)
-            self._valid.add(one.digest)
+            else:
+                log.info("a JSON schema cannot be read: %s", one.path)
+                _give_up([one], budget)
         rest = new[len(outcome.answers) :]
         if outcome.is_whole or not rest:
             return

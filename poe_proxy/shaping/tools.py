@@ -130,7 +130,7 @@ class _Rules:
     @classmethod
     def of(cls, chat: ChatRequest) -> _Rules:
         """Read them from *chat*. Raises `InvalidRequest`."""
-        given = [(tool.schema or {}, tool.path) for tool in chat.tools]
+        given = [(schemas.of_arguments(tool.schema), tool.path) for tool in chat.tools]
         found = schemas.read(given, chat.budget)
         known = {tool.name: schema for tool, schema in zip(chat.tools, found, strict=True)}
         choice = chat.tool_choice or ToolChoice(mode="auto")

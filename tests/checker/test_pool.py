@@ -10,8 +10,8 @@ from threading import Thread
 
 import pytest
 
-from poe_proxy.checker import Outcome, Pool, Unavailable
-from poe_proxy.checker.process import Process
+from poe_proxy.checker.pool import Pool
+from poe_proxy.checker.process import Outcome, Process, Unavailable
 
 from ..fakes import until
 from .jobs import DOUBLED, check, family, is_running, read

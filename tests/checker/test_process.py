@@ -49,7 +49,7 @@ def test_it_does_one_job_after_the_other(process: Process) -> None:
     ]
 
     assert [
-        [None, {"rule": "anyOf", "at": "/type"}],
+        [None, {"rule": "anyOf", "at": "/type"}, None],
         [True],
         [False, ['1 is not of type "null"', "type"]],
     ] == [one.answers for one in outcomes]

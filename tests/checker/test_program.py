@@ -23,18 +23,32 @@ def told(schema: Any, value: Any) -> Any:
             return other
 
 
-def test_reading_ends_at_the_first_schema_that_cannot_be_used() -> None:
-    """Those before it are good, and nothing is said of those behind it."""
-    broken = {"properties": {"a": {"minLength": -1}}}
+def test_each_schema_is_read_whatever_the_others_are() -> None:
+    """Of one of which nothing can be read, it is said why."""
+    broken = {"items": {"minLength": -1}, "type": "objekt"}
+    nothing = {"title": "a", "minLength": -1}
 
-    assert [None, None, {"rule": "minimum", "at": "/properties/a/minLength"}] == list(
-        answers(read({}, True, broken, {}))
+    assert [None, None, None, {"rule": "minimum", "at": "/minLength"}, None] == list(
+        answers(read({}, True, broken, nothing, {}))
     )
+
+
+def test_what_is_no_object_is_no_schema() -> None:
+    """But for the two that say all and nothing."""
+    told = list(answers(read("object", 7, [], None, False, True)))
+
+    assert [{"rule": "type", "at": ""}] * 4 + [None, None] == told
+
+
+def test_a_schema_that_says_only_what_cannot_be_meant_takes_everything() -> None:
+    """It is no mistake by the rules of its draft."""
+    assert [None] == list(answers(read({"enum": []})))
+    assert told({"enum": []}, 1) is None
 
 
 def test_a_place_is_quoted_in_short() -> None:
     """However long the names are on the way to it."""
-    (found,) = answers(read({"properties": {"x" * 100_000: {"type": 1}}}))
+    (found,) = answers(read({"x" * 100_000: {"type": 1}, "$ref": f"#/{'x' * 100_000}"}))
 
     assert 1_005 == len(found["at"])
     assert found["at"].endswith("xxx/type")

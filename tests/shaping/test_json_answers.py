@@ -440,7 +440,7 @@ def test_hanging_up_closes_the_upstream() -> None:
 # ---- schemas
 
 
-@pytest.mark.parametrize("schema", [{"type": "objekt"}, "object", {"$schema": 5}])
+@pytest.mark.parametrize("schema", [{"type": "objekt"}, "object", {"minLength": -1}])
 def test_an_invalid_schema_is_refused(schema: Any) -> None:
     """The client's field is named, and the bot is not asked."""
     bot = saying("{}")

@@ -11,11 +11,11 @@ import orjson
 import pytest
 
 from poe_proxy.budget import Budget
-from poe_proxy.checker import Outcome, Pool
-from poe_proxy.checker.process import Process
+from poe_proxy.checker.pool import Pool
+from poe_proxy.checker.process import Outcome, Process
 from poe_proxy.errors import InvalidRequest, RequestTooCostly
 from poe_proxy.shaping import schemas
-from poe_proxy.shaping.schemas import Checker, Schema, Violation, read
+from poe_proxy.shaping.schemas import Checker, Schema, Violation, of_arguments, read
 
 from ..checker.jobs import DOUBLED, UNREADABLE
 from ..fakes import Clock
@@ -32,71 +32,97 @@ def violation(schema: Any, text: str, budget: Budget | None = None) -> Violation
     return one.violation(text, budget)
 
 
-REFUSED: list[Any] = [
+#: What is no JSON schema at all.
+NO_SCHEMAS: list[Any] = ["object", 7, [], {1: {}}, {"enum": [object()]}]
+#: What is one in form only.
+NONSENSE: list[Any] = [
     {"type": "objekt"},
-    {"type": "object", "properties": []},
     {"required": "city"},
     {"minLength": -1},
-    {"$schema": "http://json-schema.org/draft-04/schema#", "exclusiveMinimum": 3},
-    "object",
-    7,
-    [],
-    {"$schema": []},
-    {"$schema": 5},
-    {1: {}},
-    {"enum": [object()]},
+    {"$ref": "#/$defs/nowhere"},
+    {"$ref": "http://127.0.0.1:9/schema.json"},
+    {"$ref": "file:///schema.json"},
+    {"$ref": "#nowhere"},
+    {"$dynamicRef": "#nowhere"},
+    {"$ref": "other.json"},
+    {"$ref": "#/title", "title": "a"},
 ]
 
 
-@pytest.mark.parametrize("schema", REFUSED)
-def test_an_invalid_schema_is_refused(schema: Any) -> None:
+@pytest.mark.parametrize("promised", [True, False])
+@pytest.mark.parametrize("schema", NO_SCHEMAS)
+def test_what_is_no_schema_is_refused(schema: Any, promised: bool) -> None:
     """The field in which the client sent it is named."""
     with pytest.raises(InvalidRequest) as failure:
-        read([({}, "tools[0]"), (schema, PATH)], Budget(PLENTY))
+        read([({}, "tools[0]"), (schema, PATH)], Budget(PLENTY), promised=promised)
 
     assert (PATH, "invalid_value") == (failure.value.param, failure.value.code)
     assert failure.value.message.startswith(f"{PATH} is not a ")
 
 
-def test_the_error_says_where_a_schema_is_wrong() -> None:
-    """It names the place and the rule."""
-    schema = {"properties": {"city": {"minLength": -1}}}
-
-    with pytest.raises(InvalidRequest, match=r"'minimum'.* /properties/city/minLength"):
-        violation(schema, "{}")
-    with pytest.raises(InvalidRequest, match=r"'type'.* its root"):
-        violation("object", "{}")
-
-
-@pytest.mark.parametrize(
-    "schema",
-    [
-        {"$ref": "#/$defs/nowhere"},
-        {"$ref": "http://127.0.0.1:9/schema.json"},
-        {"$ref": "file:///schema.json"},
-        {"$ref": "#nowhere"},
-        {"$dynamicRef": "#nowhere"},
-        {"$ref": "other.json"},
-        {"properties": {"a": {"items": {"$ref": "#/definitions/b"}}}},
-    ],
-)
-def test_references_are_not_followed_out_of_the_schema(schema: Any) -> None:
-    """A reference that leads nowhere is the client's mistake, seen before a bot is asked."""
-    with pytest.raises(InvalidRequest, match="reference that leads nowhere") as failure:
-        read([(schema, PATH)], Budget(PLENTY))
-
-    assert PATH == failure.value.param
-
-
-@pytest.mark.parametrize(
-    "schema", [{"$ref": "#/title", "title": "a"}, {"$ref": "#/enum/0", "enum": [7]}]
-)
-def test_a_reference_to_what_is_no_schema_is_refused(schema: Any) -> None:
-    """The client's field is named."""
+@pytest.mark.parametrize("schema", NONSENSE)
+def test_a_promise_that_cannot_be_kept_is_refused(schema: Any) -> None:
+    """Nothing of the schema that the answer should fit can be read."""
     with pytest.raises(InvalidRequest) as failure:
-        read([(schema, PATH)], Budget(PLENTY))
+        read([(schema, PATH)], Budget(PLENTY), promised=True)
 
-    assert PATH == failure.value.param
+    assert (PATH, "invalid_value") == (failure.value.param, failure.value.code)
+
+
+@pytest.mark.parametrize("schema", NONSENSE)
+def test_a_tool_whose_schema_is_nonsense_is_not_checked(schema: Any) -> None:
+    """The others are; and it is said each time."""
+    for _ in range(2):
+        budget = Budget(PLENTY)
+        one, other = read([(schema, PATH), ({"type": "null"}, "tools[1]")], budget)
+
+        assert [PATH] == budget.unchecked
+        assert one.violation("1", budget) is None
+        assert other.violation("1", budget) is not None
+
+
+@pytest.mark.parametrize("promised", [True, False])
+def test_an_odd_schema_is_checked_as_far_as_it_can_be_read(promised: bool) -> None:
+    """Whatever it is for, and nothing is said of it."""
+    schema = {
+        "type": "OBJECT",
+        "properties": {
+            "city": {"type": "string", "nullable": True},
+            "pair": {"items": [{"type": "integer"}]},
+            "node": {"$ref": "#/definitions/nowhere"},
+            "file": {"type": "file", "description": None},
+        },
+        "required": None,
+    }
+    budget = Budget(PLENTY)
+
+    (one,) = read([(schema, PATH)], budget, promised=promised)
+
+    assert one.violation('{"city": null, "pair": [1], "node": 1, "file": {}}', budget) is None
+    assert one.violation('{"city": 1}', budget) is not None
+    assert one.violation('{"pair": ["x"]}', budget) is not None
+    assert [] == budget.unchecked
+
+
+def test_arguments_are_an_object() -> None:
+    """Whatever the schema of a tool says of itself; the rest of it is heeded."""
+    rest = {"properties": {"a": {}}}
+
+    assert {} == of_arguments(None)
+    assert rest == of_arguments({"type": "array", **rest})
+    for kind in ("object", "OBJECT", ["null", "object"], None, "any", 7):
+        assert {"type": kind, **rest} == of_arguments({"type": kind, **rest})
+
+
+def test_the_error_says_where_a_schema_is_wrong() -> None:
+    """It names the place and the rule, or the reference."""
+    for schema, why in (
+        ({"minLength": -1}, r"'minimum'.* /minLength"),
+        ("object", r"'type'.* its root"),
+        ({"$ref": "#/$defs/q"}, "reference that leads nowhere"),
+    ):
+        with pytest.raises(InvalidRequest, match=why):
+            read([(schema, PATH)], Budget(PLENTY), promised=True)
 
 
 @pytest.mark.parametrize("schema", [{"$ref": "#"}, {"allOf": [{"$ref": "#"}, {"$ref": "#"}]}])

@@ -20,6 +20,7 @@ from poe_proxy.chat import (
     Replaced,
     ReplyEvent,
     Text,
+    Tool,
     ToolCall,
     ToolCallPart,
     ToolChoice,
@@ -644,11 +645,6 @@ def test_hanging_up_closes_the_second_try() -> None:
 @pytest.mark.parametrize(
     ("fields", "param"),
     [
-        (
-            {"tools": (LOOK, tool("bad", {"a": {"type": "objekt"}}, "tools[1].input_schema"))},
-            "tools[1].input_schema",
-        ),
-        ({"tools": (tool("bad", path=PARAMETERS, required="a"),)}, PARAMETERS),
         ({"tool_choice": ToolChoice(mode="other", other={"type": "sometimes"})}, "tool_choice"),
         ({"tool_choice": ToolChoice(mode="other", path="choice.type")}, "choice.type"),
         ({"tool_choice": ToolChoice(mode="required", name="see")}, "tool_choice"),
@@ -665,16 +661,26 @@ def test_what_makes_no_sense_is_refused(fields: Any, param: str) -> None:
     assert [] == bot.asked
 
 
-def test_a_reference_that_leads_nowhere_is_refused() -> None:
-    """It is the schema's fault: the bot is not blamed for it, and not even asked."""
-    parameters = {"$ref": "#/$defs/q", "$defs": {"p": {}}}
-    bot = saying(block("bad", a=1))
+#: Schemas of tools that are not as they should be, and what is left of them to be checked.
+ODD = [
+    pytest.param({"properties": {"a": {"type": "objekt"}}}, {"a": [7]}, id="an unknown type"),
+    pytest.param({"type": None}, {"a": 1}, id="null"),
+    pytest.param({"type": "array", "items": {}}, {"a": 1}, id="a list"),
+    pytest.param({"$ref": "#/$defs/q", "$defs": {"p": {}}}, {"a": 1}, id="leads nowhere"),
+    pytest.param({"properties": {"a": {"items": [{}, {}]}}}, {"a": [1, 2]}, id="a tuple"),
+]
 
-    with pytest.raises(InvalidRequest) as failure:
-        reply(bot, chat(tools=(tool("bad", path=PARAMETERS, **parameters),)))
 
-    assert PARAMETERS == failure.value.param
-    assert [] == bot.asked
+@pytest.mark.parametrize(("schema", "arguments"), ODD)
+def test_an_odd_schema_ends_no_turn(schema: Any, arguments: Any) -> None:
+    """Its tool can be called, and so can all others, which are checked as ever."""
+    odd = Tool(name="odd", schema=schema, path=PARAMETERS)
+    bot = saying(f"{block('odd', **arguments)}{block('look', at=[])}", PARIS)
+
+    made = calls(reply(bot, chat(tools=(LOOK, odd))))
+
+    assert [("odd", arguments), ("look", {"at": "Paris"})] == made
+    assert 2 == len(bot.asked)
 
 
 def test_a_call_that_costs_too_much_to_check_is_passed_on() -> None:

@@ -228,12 +228,63 @@ def test_json_that_does_not_fit_its_schema_is_an_error(way: Way, stream: bool) -
 
 
 def test_an_invalid_schema_is_refused(way: Way, stream: bool) -> None:
-    """The field is named before any bot is asked."""
+    """Of the schema that the answer should fit, nothing can be read: the field is named before any
+    bot is asked."""
     form = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "nonsense"}}}
     answer = way.ask("hi", stream, response_format=form)
 
     assert 400 == answer.status
     assert (answer.error or {})["param"].startswith("response_format")
+
+
+#: Schemas of tools as generators and people write them, and what of arguments fits them.
+ODD = [
+    pytest.param({"type": None, "properties": {}}, {}, id="null"),
+    pytest.param(
+        {
+            "type": "OBJECT",
+            "properties": {
+                "pair": {"type": "array", "items": [{"type": "string"}, {"type": "number"}]},
+                "file": {"type": "file", "description": None},
+            },
+        },
+        {"pair": ["x", 1], "file": "a"},
+        id="a tuple, and names of types",
+    ),
+    pytest.param(
+        {
+            "type": "object",
+            "properties": {
+                "node": {
+                    "type": "object",
+                    "$defs": {"Node": {"type": "object"}},
+                    "properties": {"next": {"$ref": "#/$defs/Node"}},
+                }
+            },
+        },
+        {"node": {"next": {}}},
+        id="definitions where no reference looks",
+    ),
+]
+
+
+@pytest.mark.parametrize(("schema", "arguments"), ODD)
+def test_an_odd_schema_of_one_tool_ends_no_turn(
+    way: Way, stream: bool, schema: Any, arguments: Any
+) -> None:
+    """Whether the bot calls that tool, another one or none."""
+    odd = {"type": "function", "function": {"name": "odd", "parameters": schema}}
+    call = {"name": "odd", "arguments": arguments}
+    says = f"<tool_call>{json.dumps(call)}</tool_call>" if way.by_cookie else {"calls": [call]}
+    words = way.ask("Go.", stream, says=["Hello."], tools=[WEATHER, odd])
+    other = way.ask("Go.", stream, says=[way.call("Paris")], tools=[WEATHER, odd])
+    itself = way.ask("Go.", stream, says=[says], tools=[WEATHER, odd])
+
+    assert (200, "Hello.", "stop") == (words.status, words.text, words.finish)
+    assert ["get_weather"] == [name for name, _ in other.calls]
+    assert [("odd", arguments)] == [(name, json.loads(given)) for name, given in itself.calls]
+    for answer in (words, other, itself):
+        assert "x-unchecked" not in answer.headers
 
 
 @pytest.mark.parametrize("mode", ["auto", "required"])

@@ -294,10 +294,12 @@ REFUSED = [
     Scene(name="temperature-too-high", body=user("hi", temperature=3), ways=KEYS),
     Scene(name="tools-that-are-none", body=user("hi", tools=[{"type": "function"}]), ways=KEYS),
     Scene(name="tool-with-a-wrong-schema",
-          body=user("hi", tools=[WEATHER, {"type": "function", "function": {
-              "name": "f", "parameters": {"type": "nonsense"}}}])),
+          body=user(GO, tools=[WEATHER, {"type": "function", "function": {
+              "name": "f", "parameters": {"type": "nonsense"}}}]),
+          says=both("Hello. There.")),
     Scene(name="function-with-a-wrong-schema",
-          body=user("hi", functions=[{"name": "f", "parameters": {"type": "nonsense"}}])),
+          body=user(GO, functions=[{"name": "f", "parameters": {"type": "nonsense"}}]),
+          says=both("Hello. There.")),
     Scene(name="tool-choice-of-an-unknown-tool",
           body=user("hi", tools=[WEATHER], tool_choice=function("other")), streams=(False,)),
     Scene(name="tool-choice-without-tools", body=user("hi", tool_choice="required"),
