@@ -56,6 +56,9 @@ class Model:
     # Why the model cannot be asked: private, creator or unpriced.
     refused: str | None = None
     listed: bool = True
+    # The last part of its address on the site, and its title there, where they are not the name.
+    handle: str = ""
+    shown: str = ""
     words: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -106,14 +109,14 @@ class Model:
             "context_window": window,
             "context_length": length,
             "metadata": {
-                "display_name": self.name,
+                "display_name": self.shown or self.name,
                 "image": {
                     "url": f"https://pfst.cf2.poecdn.net/base/image/{number:064x}?w=128&h=128",
                     "alt": f"{self.name} picture",
                     "width": 128,
                     "height": 128,
                 },
-                "url": f"https://poe.com/{self.name}",
+                "url": f"https://poe.com/{self.handle or self.name}",
             },
             "reasoning": self._reasoning(),
             "parameters": [self._parameter(name) for name in self.parameters],

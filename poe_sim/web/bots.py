@@ -152,6 +152,42 @@ _TABLE: tuple[tuple[str, str, int, tuple[str, ...]], ...] = (
     ("DeepSeek-V3.1", "deepseek_v3_1", 5003, ()),
     ("Mistral-Large-2", "mistral_large_2", 5007, ()),
     ("Llama-3.3-70B", "llama_3_3_70b", 5008, ()),
+    ("Claude-Sonnet-4.6", "claude_sonnet_4_6", 7001, ()),
+    ("Claude-Opus-4.6", "claude_opus_4_6", 7002, ()),
+    ("Claude-Opus-4.7", "claude_opus_4_7", 7003, ()),
+    ("GPT-5.2", "gpt_5_2", 7004, ()),
+    ("GPT-5.3-Codex", "gpt_5_3_codex", 7005, ()),
+    ("GPT-5.4", "gpt_5_4", 7006, ()),
+    ("GPT-5.4-Mini", "gpt_5_4_mini", 7007, ()),
+    ("GPT-5.4-Nano", "gpt_5_4_nano", 7008, ()),
+    ("GPT-5.4-Pro", "gpt_5_4_pro", 7009, ()),
+    ("o3-mini", "o3_mini", 7010, ()),
+    ("o3-Deep-Research", "o3_deep_research", 7011, ()),
+    ("Gemini-3-Flash", "gemini_3_flash", 7012, ()),
+    ("Gemini-3.1-Pro", "gemini_3_1_pro", 7013, ()),
+    ("Gemini-3.1-Flash-Lite", "gemini_3_1_flash_lite", 7014, ()),
+    ("Grok-3", "grok_3", 7015, ()),
+    ("Grok-4.1-Fast-Reasoning", "grok_4_1_fast_reasoning", 7016, ()),
+    ("Grok-Code-Fast-1", "grok_code_fast_1", 7017, ()),
+    ("Kimi-K2.5", "kimi_k2_5", 7018, ()),
+    ("Kimi-K2.5-FW", "kimi_k2_5_fw", 7019, ()),
+    ("DeepSeek-V3.2", "deepseek_v3_2", 7020, ()),
+    ("GLM-5", "glm_5", 7021, ()),
+    ("GLM-4.7-FW", "glm_4_7_fw", 7022, ()),
+    ("MiniMax-M2.5", "minimax_m2_5", 7023, ()),
+    ("GPT-OSS-120B", "gpt_oss_120b", 7024, ()),
+    ("GPT-OSS-120B-CS", "gpt_oss_120b_cs", 7025, ()),
+    ("GPT-4o-Search", "gpt_4o_search", 7026, ()),
+    ("ChatGPT-4o-Latest", "chatgpt_4o_latest", 7027, ()),
+    ("Python", "python", 7028, ()),
+    ("Sora-2", "sora_2", 7029, ()),
+    ("Sora-2-Pro", "sora_2_pro", 7030, ()),
+    ("Veo-3", "veo_3", 7031, ()),
+    ("Veo-3.1", "veo_3_1", 7032, ()),
+    ("Veo-3.1-Fast", "veo_3_1_fast", 7033, ()),
+    ("ElevenLabs-v3", "elevenlabs_v3", 7034, ()),
+    ("Sim-Slash", "sim_slash", 7035, ()),
+    ("Sim-Titled", "sim_titled", 7036, ()),
 )
 
 # Bots that write drafts and replace them, end of web protocol sheet §19.
@@ -160,6 +196,13 @@ _REWRITING: tuple[tuple[str, str, int], ...] = (
     ("GLM-4.6", "glm_4_6", 5004),
     ("Kimi-K2", "kimi_k2", 5005),
     ("Qwen3-Max", "qwen3_max", 5006),
+)
+
+
+_DRAWING: tuple[tuple[str, str, int], ...] = (
+    ("GPT-Image-1.5", "gpt_image_1_5", 6011),
+    ("DALL-E-3", "dall_e_3", 6012),
+    ("Nano-Banana-Pro", "nano_banana_pro", 6013),
 )
 
 
@@ -177,6 +220,10 @@ def catalogue() -> Catalogue:
             ),
             Bot(
                 handle="GPT-Image-1", codename="gpt_image_1", bot_id=6001, style="image", price=300
+            ),
+            *(
+                Bot(handle=handle, codename=codename, bot_id=number, style="image", price=300)
+                for handle, codename, number in _DRAWING
             ),
             Bot(handle="Imagen-4", codename="imagen_4", bot_id=6002, style="image", price=300),
             Bot(handle="Web-Search", codename="web_search", bot_id=6003, style="search"),

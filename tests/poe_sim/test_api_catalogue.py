@@ -49,7 +49,7 @@ def test_every_entry_has_the_full_shape(api: Api) -> None:
             "parameters",
         }
         assert entry["id"] == entry["id"].lower() == entry["root"]
-        assert entry["metadata"]["display_name"].lower() == entry["id"]
+        assert entry["metadata"]["display_name"].lower() == entry["id"] or "sim-" in entry["id"]
         assert entry["created"] > 10**12
         for price in (entry["pricing"] or {}).values():
             assert price is None or Decimal(price) > 0
@@ -71,6 +71,18 @@ def test_the_awkward_entries_are_there(api: Api) -> None:
     budget = models["claude-sonnet-4.5"]["reasoning"]["budget"]
     assert budget == {"min_tokens": 0, "max_tokens": 31999}
     assert models["sora-2"]["supported_endpoints"] == ["/v1/videos"]
+
+
+def test_some_ids_are_not_what_the_site_shows(api: Api) -> None:
+    """One has a slash, and another handle on the site; of one the title is another."""
+    models = {entry["id"]: entry["metadata"] for entry in api.get("/v1/models")["data"]}
+
+    assert ("Sim-Slash", "https://poe.com/Sim-Slash") == tuple(
+        models["sim-maker/sim-slash"][name] for name in ("display_name", "url")
+    )
+    assert ("Sim With a Title", "https://poe.com/Sim-Titled") == tuple(
+        models["sim-titled"][name] for name in ("display_name", "url")
+    )
 
 
 def test_a_model_is_found_in_any_case_and_echoed_as_sent(api: Api) -> None:
