@@ -14,6 +14,7 @@ from poe_proxy import accounts, logs
 from poe_proxy.apis.chat_completions import ChatCompletions
 from poe_proxy.environment import declared, is_open_to_others
 from poe_proxy.gateway import Gateway
+from poe_proxy.menu import Menu
 from poe_proxy.models import Models
 from poe_proxy.pool.balances import Balance, PointsWatch
 from poe_proxy.pool.memory import MemoryLedger
@@ -119,8 +120,7 @@ class _House:
         return Services(
             gateway=Gateway(
                 self._rotator,
-                models,
-                catalogue=self._maker.catalogue,
+                Menu(models, self._maker.catalogue),
                 attempts=settings.attempts,
             ),
             balance=self._balance,

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Generator
 from contextlib import closing
-from typing import Any, Final
+from typing import Final
 
 from poe_proxy.chat import ChatRequest, Idle, ReplyEvent, Waiting
 from poe_proxy.errors import (
@@ -15,7 +15,7 @@ from poe_proxy.errors import (
     UpstreamError,
     let_go,
 )
-from poe_proxy.models import Models
+from poe_proxy.menu import Menu, Target
 from poe_proxy.pool.rotator import Lease, Token, TokenRotator
 from poe_proxy.shaping import stages
 from poe_proxy.shaping.pipeline import Size
@@ -38,17 +38,16 @@ class Gateway:
     def __init__(
         self,
         tokens: TokenRotator[Upstream],
-        models: Models,
+        menu: Menu,
         *,
-        catalogue: Callable[[], Iterable[Mapping[str, Any]]] = tuple,
         attempts: int = ATTEMPTS,
     ) -> None:
         """*attempts* is how many sends for one request may fail, not counting those that failed
         for a reason of the token's own."""
         #: Which token answers.
         self.tokens = tokens
-        self._models = models
-        self._catalogue = catalogue
+        #: What can be named.
+        self.menu = menu
         self._attempts = attempts
 
     def reply(
@@ -62,7 +61,7 @@ class Gateway:
         Raises `BotNotFound`, `NoTokenFree`, `NoTokenLeft`, or the `UpstreamError` that a token met,
         `ReplyTooLarge` among them.
         """
-        bot, kinds = self._route(chat)
+        target, kinds = self._route(chat)
         tries = _Tries(
             kinds & self.tokens.kinds,
             self._attempts,
@@ -78,7 +77,7 @@ class Gateway:
                     kinds=tries.kinds,
                     avoid=tries.tried,
                     deadline=tries.deadline,
-                    bot=bot,
+                    bot=target.bot,
                     client=client,
                     streams=streams,
                     probes=tries.probes,
@@ -87,7 +86,7 @@ class Gateway:
                         yield Waiting()
                     log.debug("%s is lent", token.label)
                     tries.begin(self.tokens.now())
-                    with closing(self._ask(lease, token, chat, bot)) as events:
+                    with closing(self._ask(lease, token, chat, target)) as events:
                         for event in events:
                             if not said and not isinstance(event, Idle):
                                 said = True
@@ -99,6 +98,8 @@ class Gateway:
                 # Words already sent cannot be unsaid; a second try would repeat them.
                 if said:
                     raise
+                if isinstance(failure, BotNotFound):
+                    self._explain(failure, chat, target)
                 if token is None or not isinstance(failure, UpstreamError):
                     # A refusal of the pool, which knows no more tokens for this request.
                     if tries.widen():
@@ -111,10 +112,10 @@ class Gateway:
                 log.info("%s: %s; %s", token.label, failure.code, how)
 
     def _ask(
-        self, lease: Lease[Upstream], token: Token[Upstream], chat: ChatRequest, bot: str
+        self, lease: Lease[Upstream], token: Token[Upstream], chat: ChatRequest, target: Target
     ) -> Generator[ReplyEvent, None, None]:
         """Return the reply in its final shape, whatever *token*'s upstream does by itself."""
-        permit = _Permit(lease)
+        bot, permit = target.spelled(token.kind), _Permit(lease)
         able = token.upstream.abilities(bot)
         return stages.reply(
             lambda asked: token.upstream.reply(asked, bot, permit),
@@ -123,22 +124,23 @@ class Gateway:
             length=able.length,
         )
 
-    def _route(self, chat: ChatRequest) -> tuple[str, frozenset[str]]:
+    def _route(self, chat: ChatRequest) -> tuple[Target, frozenset[str]]:
         """Return the bot that *chat* is for, and the kinds of token that can serve it."""
-        route = self._models.resolve(chat.model)
-        if route is None:
+        target = self.menu.resolve(chat.model)
+        if target is None:
             raise BotNotFound(f"The model {chat.model[:100]!r} does not exist.", param="model")
-        kinds = self.tokens.kinds if route.kind is None else frozenset({route.kind})
+        kinds = self.tokens.kinds if target.kind is None else frozenset({target.kind})
         if not kinds & self.tokens.kinds:
             raise BotNotFound(
-                f"The model {chat.model!r} is for {route.kind} tokens only, and there are none.",
+                f"The model {chat.model!r} is for {target.kind} tokens only, and there are none.",
                 param="model",
             )
-        return self._models.handle(route.bot), kinds
+        return target, kinds
 
-    def models(self) -> list[dict[str, Any]]:
-        """Return the models that can be named, as entries of OpenAI's model list."""
-        return self._models.listing(self._catalogue())
+    def _explain(self, failure: BotNotFound, chat: ChatRequest, target: Target) -> None:
+        if hint := self.menu.hint(chat.model, target):
+            failure.message = f"{failure.message} {hint}"
+            failure.args = (failure.message,)
 
 
 class _Permit:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from importlib import resources
@@ -17,8 +17,11 @@ TokenKind: TypeAlias = Literal["key", "cookie"]
 #: How a model file names the kinds of token.
 _KINDS: Final[Mapping[str, TokenKind]] = {"keys": "key", "cookies": "cookie"}
 
-#: A valid handle of a bot: what fits between two slashes of poe.com's addresses.
-_HANDLE: Final = re.compile(r"(?!\.+\Z)[^\s/?#%\x00-\x1f\x7f]{1,100}")
+#: A valid handle of a bot: what fits between two slashes of poe.com's addresses. An id of the
+#: official API may have slashes between such parts.
+_PART: Final = r"(?!\.+(?:/|\Z))[^\s/?#%\x00-\x1f\x7f]{1,100}"
+_HANDLE: Final = re.compile(_PART)
+_ID: Final = re.compile(rf"{_PART}(/{_PART}){{0,4}}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,10 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Models:
-    """The table of names. A name that is not in it is a bot's handle itself."""
+    """The table of names. A name that is not in it is a bot's handle itself.
+
+    `Menu` joins it with the bots that there are.
+    """
 
     #: Names as they are listed, in order.
     names: Mapping[str, Route] = field(default_factory=dict)
@@ -41,6 +47,12 @@ class Models:
     hidden: tuple[str, ...] = ()
     #: The handles of bots, by their inner names in lower case.
     handles: Mapping[str, str] = field(default_factory=dict)
+    #: The routes by their names in lower case.
+    _by_name: Mapping[str, Route] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        by_name = {name.lower(): route for name, route in self.names.items()}
+        object.__setattr__(self, "_by_name", by_name)
 
     @classmethod
     def load(cls, path: Path | None = None) -> Self:
@@ -90,41 +102,27 @@ class Models:
             names[name] = _route(name, target, is_own)
         return cls(MappingProxyType(names), tuple(pattern.lower() for pattern in hide), handles)
 
+    def route(self, name: str) -> Route | None:
+        """Return where the table leads *name*, upper or lower case alike; None if it is not there,
+        or hidden."""
+        return None if self.hides(name) else self._by_name.get(name.lower())
+
     def resolve(self, name: str) -> Route | None:
-        """Return where *name* leads, upper or lower case alike; None if it is hidden, or neither
-        in the table nor a valid handle."""
-        wanted = name.lower()
-        if self._is_hidden(wanted):
+        """Return where *name* leads: by the table, or as a bot's handle itself; None if it is
+        hidden, or neither in the table nor a valid handle."""
+        if self.hides(name):
             return None
-        for listed, route in self.names.items():
-            if listed.lower() == wanted:
-                return route
-        return Route(name) if _HANDLE.fullmatch(name) else None
+        return self._by_name.get(name.lower()) or (Route(name) if _HANDLE.fullmatch(name) else None)
+
+    def hides(self, name: str) -> bool:
+        """Return whether *name* is neither listed nor answered."""
+        return bool(self.hidden) and any(
+            fnmatchcase(name.lower(), pattern) for pattern in self.hidden
+        )
 
     def handle(self, bot: str) -> str:
         """Return the handle that poe.com shows for *bot*, which may be an inner name."""
         return self.handles.get(bot.lower(), bot)
-
-    def listing(self, catalogue: Iterable[Mapping[str, Any]] = ()) -> list[dict[str, Any]]:
-        """Return the names that are not hidden as entries of OpenAI's model list.
-
-        *catalogue* has an entry of the same form for each bot that Poe offers; a name that leads
-        to one carries its facts. If it is empty, nothing is known and every name is listed.
-        """
-        offered = {entry["id"].lower(): dict(entry) for entry in catalogue}
-        listed: dict[str, dict[str, Any]] = {}
-        for name, route in self.names.items():
-            target = offered.get(self.handle(route.bot).lower())
-            if target is None and offered and not route.is_own:
-                continue
-            entry = {"object": "model", "created": 0, "owned_by": "poe", **(target or {})}
-            listed[name.lower()] = {**entry, "id": name}
-        # Where a name of the table is also a bot's handle, the table decides.
-        everything = {**listed, **{name: e for name, e in offered.items() if name not in listed}}
-        return [entry for name, entry in everything.items() if not self._is_hidden(name)]
-
-    def _is_hidden(self, name: str) -> bool:
-        return any(fnmatchcase(name, pattern) for pattern in self.hidden)
 
 
 def _route(name: str, target: Any, is_own: bool) -> Route:
@@ -146,6 +144,6 @@ def _route(name: str, target: Any, is_own: bool) -> Route:
             if kind is None:
                 raise ValueError(f'names.{name}: tokens must be "keys" or "cookies".')
         target = target["bot"]
-    if not isinstance(target, str) or not _HANDLE.fullmatch(target):
+    if not isinstance(target, str) or not _ID.fullmatch(target):
         raise ValueError(f"names.{name}: the bot must be a Poe handle, such as Claude-Sonnet-4.5.")
     return Route(target, kind, is_own)

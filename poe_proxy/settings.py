@@ -346,6 +346,14 @@ class Settings:
         meaning="A TOML file with model names of your own; `docs/models.example.toml` shows all "
         "that it can hold.",
     )
+    catalogue: bool = setting(
+        "CATALOGUE",
+        switch,
+        default=True,
+        meaning="Whether bots are looked up for `GET /v1/models`: Poe's public list at "
+        "`POE_API_URL`, without a key or a cookie, and those that the site shows an account. With "
+        "0 and no API key the list is the one of this version; a key's bots are always looked up.",
+    )
     delete_chats: bool = setting(
         "DELETE_CHATS",
         switch,

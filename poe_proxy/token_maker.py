@@ -7,10 +7,10 @@ import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Final
 
 from poe_proxy.accounts import Account
-from poe_proxy.errors import UpstreamUnreachable
+from poe_proxy.errors import UpstreamError, UpstreamUnreachable
 from poe_proxy.net.background import Background
 from poe_proxy.net.fetching import Fetcher
 from poe_proxy.pool.limits import Limit, Rest, Within
@@ -18,12 +18,16 @@ from poe_proxy.pool.rotator import Token
 from poe_proxy.pool.store import Renewals
 from poe_proxy.settings import Settings
 from poe_proxy.upstreams.base import Upstream
-from poe_proxy.upstreams.poe_api import Catalogue, PoeApi
+from poe_proxy.upstreams.catalogue import Catalogue
+from poe_proxy.upstreams.poe_api import PoeApi, fetch_models
 from poe_proxy.upstreams.poe_web import Credentials, PoeWeb, Site
 from poe_proxy.upstreams.poe_web.prompts import Prompt, RoleMode
 from poe_proxy.upstreams.refusals import Refusals
 
 log = logging.getLogger(__name__)
+
+#: The most ways to Poe that one fetch of its list of models tries, one after the other.
+_WAYS: Final = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,8 +124,9 @@ class TokenMaker:
         self._refusals = Refusals()
         self._site = _SiteFile()
         self._fetchers: dict[str | None, Fetcher] = {}
-        self._catalogue: Catalogue | None = None
-        self._api_url = ""
+        #: Poe's list of models, and where it is fetched: None if it is not.
+        self._catalogue = Catalogue()
+        self._source: str | None = None
         #: Guards what follows.
         self._lock = threading.Lock()
         self._open: list[_Open] = []
@@ -136,7 +141,8 @@ class TokenMaker:
         For one caller at a time.
         """
         site = self._site.load(settings)
-        catalogue = self._catalogue_for(accounts, settings)
+        source = _source(accounts, settings)
+        catalogue = self._catalogue_for(source)
         with self._lock:
             made: list[tuple[Account, _Open, Token[Upstream]]] = []
             for account in accounts:
@@ -151,7 +157,7 @@ class TokenMaker:
                 if one not in self._open:
                     self._open.append(one)
             self._tokens = {account: token for account, _, token in made}
-        self._use(catalogue, settings)
+        self._use(catalogue, source)
         return list(self._tokens.values())
 
     def left(self, token: Token[Upstream]) -> None:
@@ -168,14 +174,13 @@ class TokenMaker:
             return {one.id: one.recipe.label for one in self._open}
 
     @property
-    def catalogue(self) -> Callable[[], Iterable[Mapping[str, Any]]]:
-        """Return Poe's list of models, as entries of OpenAI's; empty if there is no key."""
-        return self._catalogue.entries if self._catalogue else tuple
+    def catalogue(self) -> Catalogue:
+        """Poe's list of models, which all accounts share."""
+        return self._catalogue
 
     def close(self) -> None:
         """Close all upstreams at once, and wait until they are closed."""
-        if self._catalogue is not None:
-            self._catalogue.stop()
+        self._catalogue.stop()
         with self._lock:
             self._close(list(self._open))
             closing = list(self._closing)
@@ -206,29 +211,38 @@ class TokenMaker:
         renewed = self._renewed.get(id) or self._renewals.renewed(id)
         return _Open(id, recipe, recipe.make(fetcher, renewed, keep_renewed))
 
-    # ---- the catalogue, which all keys share
+    # ---- the catalogue
 
-    def _catalogue_for(self, accounts: Sequence[Account], settings: Settings) -> Catalogue | None:
-        if not any(account.kind == "key" for account in accounts):
-            return None
-        if self._catalogue is not None and self._api_url == settings.poe_api_url:
+    def _catalogue_for(self, source: str | None) -> Catalogue:
+        if source == self._source:
             return self._catalogue
-        return Catalogue(self._fetch_models)
+        return Catalogue(None if source is None else lambda: self._fetch_models(source))
 
-    def _use(self, catalogue: Catalogue | None, settings: Settings) -> None:
-        self._api_url = settings.poe_api_url
-        if catalogue is not self._catalogue:
-            if self._catalogue is not None:
-                self._catalogue.stop()
-            self._catalogue = catalogue
-            if catalogue is not None:
-                catalogue.start()
+    def _use(self, catalogue: Catalogue, source: str | None) -> None:
+        if catalogue is self._catalogue:
+            return
+        if self._source is not None:
+            self._catalogue.stop()
+        self._catalogue, self._source = catalogue, source
+        if source is not None:
+            catalogue.start()
 
-    def _fetch_models(self) -> bytes:
-        for token in self._tokens.values():
-            if isinstance(token.upstream, PoeApi):
-                return token.upstream.fetch_models()
-        raise UpstreamUnreachable("There is no API key any more.")
+    def _fetch_models(self, source: str) -> bytes:
+        """Fetch the list on the ways that the accounts go, keys first."""
+        accounts = sorted(self._tokens, key=lambda account: account.kind != "key")
+        failure: UpstreamError = UpstreamUnreachable("There is no account any more.")
+        for proxy in list(dict.fromkeys(account.proxy for account in accounts))[:_WAYS]:
+            try:
+                return fetch_models(source, proxy=proxy)
+            except UpstreamError as one:
+                failure = one
+        raise failure
+
+
+def _source(accounts: Iterable[Account], settings: Settings) -> str | None:
+    """Return where Poe's list of models is fetched; None if it is not."""
+    has_key = any(account.kind == "key" for account in accounts)
+    return settings.poe_api_url if has_key or settings.catalogue else None
 
 
 class _SiteFile:
@@ -246,10 +260,9 @@ class _SiteFile:
 
 
 def _recipe(
-    account: Account, settings: Settings, site: Site, catalogue: Catalogue | None
+    account: Account, settings: Settings, site: Site, catalogue: Catalogue
 ) -> _ByKey | _ByCookie:
     if account.kind == "key":
-        assert catalogue is not None
         return _ByKey(
             key=account.credential,
             label=account.label,

@@ -86,7 +86,7 @@ def test_everything_is_replaced_that_the_settings_say(house: House, tmp_path: Pa
     ]
 
     assert [401, 200] == statuses
-    assert ["mine"] == [entry["id"] for entry in house.services.gateway.models()]
+    assert "mine" == house.services.gateway.menu.entries()[0]["id"]
     assert 500_000 == house.services.max_body
     # What is under way counts on.
     assert admission is house.services.admission

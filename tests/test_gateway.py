@@ -57,11 +57,13 @@ from poe_proxy.errors import (
     UpstreamUnreachable,
 )
 from poe_proxy.gateway import ATTEMPTS, Gateway
+from poe_proxy.menu import Menu
 from poe_proxy.models import Models, Route
 from poe_proxy.pool.limits import Rest
 from poe_proxy.pool.memory import MemoryLedger
 from poe_proxy.pool.rotator import Lease, Token, TokenRotator
 from poe_proxy.upstreams.base import Abilities, Permit, Upstream
+from poe_proxy.upstreams.catalogue import Catalogue, Model
 
 from .fakes import ANSWER, SENDING, Clock, FakeUpstream, Step, ask, at_once
 
@@ -91,6 +93,7 @@ class House:
         *cookies: FakeUpstream,
         keys: Sequence[FakeUpstream] = (),
         models: Models | None = None,
+        catalogue: Catalogue | None = None,
         rest: float = 0.0,
         attempts: int = ATTEMPTS,
         **options: Any,
@@ -113,7 +116,8 @@ class House:
             ledger=self.ledger,
             **options,
         )
-        self.gateway = Gateway(self.tokens, models or Models.load(), attempts=attempts)
+        menu = Menu(models or Models.load(), catalogue or Catalogue(built_in={}))
+        self.gateway = Gateway(self.tokens, menu, attempts=attempts)
 
     def reply(
         self, *, client: str = "", streams: bool = False, **fields: Any
@@ -892,8 +896,39 @@ def test_every_upstream_failure_is_decided_here() -> None:
         assert not {"another_token", "another_kind", "once_more"} & vars(finer).keys()
 
 
-def test_the_models_are_those_of_the_table() -> None:
-    """The list of models is the table's."""
-    models = Models(names={"mine": Route("Some-Bot")})
+# ---- what a bot is called
 
-    assert ["mine"] == [entry["id"] for entry in House(models=models).gateway.models()]
+
+def living(*entries: dict[str, Any]) -> Catalogue:
+    return Catalogue(built_in={entry["id"]: Model.read(entry) for entry in entries})
+
+
+@pytest.mark.parametrize("asked", ["maker/x-1", "MAKER/X-1", "X-One", "poe/x-one"])
+def test_each_way_has_its_own_name_for_a_bot(asked: str) -> None:
+    """The official API takes Poe's id, the site the handle in the bot's address."""
+    bot = {"id": "maker/x-1", "metadata": {"url": "https://poe.com/X-One"}}
+    cookie, key = FakeUpstream([BotNotFound("no")]), FakeUpstream(ANSWER)
+    house = House(cookie, keys=[key], catalogue=living(bot))
+    list(house.reply(model=asked))
+
+    assert ["X-One"] == [bot for _, bot in cookie.asked]
+    assert ["maker/x-1"] == [bot.lower() for _, bot in key.asked]
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ("claude-2-100k", "no. 'claude-2-100k' is an old name for the bot 'Claude-2-100k', which "
+         "Poe no longer has; GET /v1/models lists others."),
+        ("claude-sonnet-4-5-20250929", "no. Did you mean 'Claude-Sonnet-4.5'?"),
+        ("Claude-Sonnet-4.5", "no."),
+        ("Nobody", "no."),
+    ],
+)  # fmt: skip
+def test_who_asks_for_a_bot_that_is_gone_hears_more(asked: str, said: str) -> None:
+    """What the old name led to; and which bot was meant, if that is certain."""
+    house = House(FakeUpstream([BotNotFound("no.")]), catalogue=living({"id": "Claude-Sonnet-4.5"}))
+    with pytest.raises(BotNotFound) as failed:
+        list(house.reply(model=asked))
+
+    assert (said, said) == (failed.value.message, str(failed.value))

@@ -11,12 +11,14 @@ from typing import Any
 import pytest
 
 from poe_proxy import accounts, token_maker
+from poe_proxy.errors import UpstreamUnreachable
 from poe_proxy.pool.limits import Rest, Within
 from poe_proxy.pool.rotator import Token
 from poe_proxy.pool.store import Forgetful, Renewals
 from poe_proxy.settings import Settings
 from poe_proxy.token_maker import TokenMaker
-from poe_proxy.upstreams.poe_api import Catalogue, PoeApi
+from poe_proxy.upstreams.catalogue import Catalogue
+from poe_proxy.upstreams.poe_api import PoeApi
 from poe_proxy.upstreams.poe_web import Credentials, PoeWeb
 
 from .fakes import log_lines, until
@@ -41,8 +43,11 @@ class Pool:
             def close(self) -> None:
                 closed.append(self)
 
-            def fetch_models(self) -> bytes:
-                return self._label.encode()
+        def fetch(source: str, *, proxy: str | None) -> bytes:
+            self.fetched.append((source, proxy))
+            if proxy in self.broken:
+                raise UpstreamUnreachable("x")
+            return b"list"
 
         class Offered(Catalogue):
             def start(self) -> None:
@@ -54,6 +59,10 @@ class Pool:
         patch.setattr(token_maker, "PoeWeb", Web)
         patch.setattr(token_maker, "PoeApi", Key)
         patch.setattr(token_maker, "Catalogue", Offered)
+        patch.setattr(token_maker, "fetch_models", fetch)
+        #: Where lists of models were asked for, and the proxies that lead nowhere.
+        self.fetched: list[tuple[str, str | None]] = []
+        self.broken: set[str | None] = set()
         self.maker = TokenMaker(renewals)
         self.closed, self.listed = closed, listed
         self.tokens: Sequence[Token[Any]] = ()
@@ -232,7 +241,7 @@ def test_nothing_changes_if_an_upstream_cannot_be_made(
             pool.use(tokens=("a", "b"), api_keys=("k",), cool_down=1.0)
 
     assert before == pool.use(tokens=("a",))
-    assert ([], []) == (pool.listed, pool.closed)
+    assert (["start"], []) == ([verb for verb, _ in pool.listed], pool.closed)
 
 
 # ---- what is learnt of Poe, and what it renews
@@ -287,34 +296,82 @@ def test_renewed_cookies_outlive_the_upstream(monkeypatch: pytest.MonkeyPatch) -
     assert {"p-b": "renewed"} == after.upstream.given["renewed"]
 
 
-# ---- the list of models, which all keys share
+# ---- the list of models, which all accounts share
+
+POE = "https://api.poe.com"
 
 
-def test_the_list_is_fetched_by_the_first_key_that_is_there(pool: Pool) -> None:
-    """It is one list for all keys, and none if there is no key."""
-    assert () == tuple(pool.maker.catalogue())
-    pool.use(tokens=("a",), api_keys=("k", "l"))
-    ((_, catalogue),) = pool.listed
-    fetched = [catalogue._fetch()]
-    pool.use(tokens=("a",), api_keys=("l",))
-    fetched.append(catalogue._fetch())
+@pytest.mark.parametrize("given", [{"tokens": ("a", "b")}, {"api_keys": ("k", "l")}])
+def test_the_list_is_fetched_for_accounts_of_either_kind(pool: Pool, given: Any) -> None:
+    """It is one list for all, and stays while they come and go."""
+    pool.use(**given)
+    pool.use(tokens=("c",), api_keys=("k",))
+    ((verb, catalogue),) = pool.listed
 
-    assert [b"key-1", b"key-2"] == fetched
-    assert [("start", catalogue)] == pool.listed
-    assert catalogue.entries == pool.maker.catalogue
+    assert ("start", catalogue) == (verb, pool.maker.catalogue)
+    assert b"list" == catalogue._fetch()
+    assert [(POE, None)] == pool.fetched
 
 
-def test_the_list_goes_with_the_last_key_and_with_the_api(pool: Pool) -> None:
-    """A new one begins for other keys, and for another address."""
-    pool.use(api_keys=("k",))
+def test_the_list_is_fetched_where_the_api_is(pool: Pool) -> None:
+    """Another address has another list."""
     pool.use(tokens=("a",))
-    pool.use(api_keys=("k",))
-    pool.use(api_keys=("k",), poe_api_url="http://127.0.0.1:1")
-    first, second, third = dict.fromkeys(one for _, one in pool.listed)
+    pool.use(tokens=("a",), poe_api_url="http://127.0.0.1:1")
+    first, second = dict.fromkeys(one for _, one in pool.listed)
+    second._fetch()
 
-    assert [
-        ("start", first), ("stop", first), ("start", second), ("stop", second), ("start", third),
-    ] == pool.listed  # fmt: skip
+    assert [("start", first), ("stop", first), ("start", second)] == pool.listed
+    assert [("http://127.0.0.1:1", None)] == pool.fetched
+
+
+def test_the_list_takes_the_way_that_the_accounts_take(pool: Pool, tmp_path: Path) -> None:
+    """Keys first, each proxy once, and another one only if there is no way through."""
+    path = tmp_path / "accounts.toml"
+    path.write_text(
+        "".join(
+            f"[[account]]\n{kind}='{name}'\nproxy='http://127.0.0.1:{port}'\n"
+            for kind, name, port in [
+                ("cookie", "a", 1), ("cookie", "b", 2), ("cookie", "c", 2), ("key", "k", 3),
+                ("cookie", "d", 4), ("cookie", "e", 5),
+            ]
+        )
+    )  # fmt: skip
+    pool.use(tokens_config=path)
+    pool.broken = {f"http://127.0.0.1:{port}" for port in (1, 2, 3, 4, 5)}
+    fetch = pool.maker.catalogue._fetch
+    assert fetch is not None
+    with pytest.raises(UpstreamUnreachable):
+        fetch()
+    pool.broken.remove("http://127.0.0.1:1")
+    fetch()
+
+    assert [*"312", *"31"] == [str(proxy)[-1] for _, proxy in pool.fetched]
+
+
+@pytest.mark.parametrize(
+    ("given", "sources"),
+    [
+        ({"tokens": ("a",), "catalogue": False}, 0),
+        ({"tokens": ("a",), "api_keys": ("k",), "catalogue": False}, 1),
+        ({"tokens": ("a",)}, 1),
+    ],
+)
+def test_the_list_is_not_fetched_if_it_may_not_be(pool: Pool, given: Any, sources: int) -> None:
+    """For a key it is in any case, since it says what bots take; otherwise there is another one."""
+    pool.use(**given)
+
+    assert sources == len(pool.listed)
+    assert "claude-sonnet-4.5" in pool.maker.catalogue.models
+
+
+def test_a_list_that_may_be_fetched_no_longer_is_not(pool: Pool) -> None:
+    """A reload stops it, and begins it anew."""
+    pool.use(tokens=("a",))
+    pool.use(tokens=("a",), catalogue=False)
+    pool.use(tokens=("a",))
+    first, second = dict.fromkeys(one for _, one in pool.listed)
+
+    assert [("start", first), ("stop", first), ("start", second)] == pool.listed
 
 
 # ---- the end

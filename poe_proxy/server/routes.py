@@ -38,17 +38,17 @@ def chat_completions() -> Response:
 @bp.get("/v1/models")
 def list_models() -> Response:
     """List the models that clients may name."""
-    return _json(listings.model_list(services().gateway.models()))
+    return _json(listings.model_list(services().gateway.menu.entries()))
 
 
 @bp.get("/models/<name:name>")
 @bp.get("/v1/models/<name:name>")
 def show_model(name: str) -> Response:
     """Show one model of the list."""
-    for entry in services().gateway.models():
-        if entry["id"].lower() == name.lower():
-            return _json(orjson.dumps(entry))
-    raise BotNotFound(f"The model {name!r} is not in the list of models.", param="model")
+    entry = services().gateway.menu.entry(name)
+    if entry is None:
+        raise BotNotFound(f"The model {name!r} is not in the list of models.", param="model")
+    return _json(orjson.dumps(entry))
 
 
 @bp.get("/dashboard/billing/subscription")

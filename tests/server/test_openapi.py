@@ -412,7 +412,7 @@ def check(answer: TestResponse, method: str, path: str) -> None:
 
 @pytest.mark.parametrize(
     ("method", "path", "name"),
-    [(method, path, "gpt-4") for method, path, _ in operations() if method != "POST"]
+    [(method, path, "GPT-5.1") for method, path, _ in operations() if method != "POST"]
     + [(method, path, "nobody") for method, path, _ in operations() if "{name}" in path],
 )
 @pytest.mark.parametrize("headers", [{"x-api-key": "sk-test"}, {}], ids=["key", "no key"])

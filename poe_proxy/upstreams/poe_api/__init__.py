@@ -1,10 +1,9 @@
 """api.poe.com, Poe's official API: one key for each token, HTTPS and SSE.
 
 `client` is the upstream; `asking`, `effort`, `answers` and `failures` are what is said, free of
-I/O; `wire` has the connections; `catalogue` is what Poe offers, the same for all keys.
+I/O; `wire` has the connections.
 """
 
-from poe_proxy.upstreams.poe_api.catalogue import Catalogue
-from poe_proxy.upstreams.poe_api.client import PoeApi
+from poe_proxy.upstreams.poe_api.client import PoeApi, fetch_models
 
-__all__ = ["Catalogue", "PoeApi"]
+__all__ = ["PoeApi", "fetch_models"]

@@ -27,9 +27,9 @@ from poe_proxy.errors import (
 from poe_proxy.net.pacing import Flood
 from poe_proxy.upstreams.base import TICK, Abilities, Permit
 from poe_proxy.upstreams.bulk import loads
+from poe_proxy.upstreams.catalogue import UNKNOWN, Catalogue
 from poe_proxy.upstreams.merging import merged
 from poe_proxy.upstreams.poe_api import answers, asking, failures
-from poe_proxy.upstreams.poe_api.catalogue import UNKNOWN, Catalogue
 from poe_proxy.upstreams.poe_api.tool_names import ToolNames
 from poe_proxy.upstreams.poe_api.wire import End, Head, Received, Wire
 from poe_proxy.upstreams.refusals import Refusals
@@ -159,17 +159,18 @@ class PoeApi:
 
     def balance(self) -> int:
         """Ask for the points that are left (§8); raises `UpstreamError`."""
-        answer = self._get("/usage/current_balance", self._headers())
+        try:
+            answer = _small_answer(
+                self._wire, "/usage/current_balance", self._headers(), self._clock
+            )
+        except UpstreamError as failure:
+            self._scrub(failure)
+            raise
         with suppress(ValueError):
             match loads(answer):
                 case {"current_point_balance": int(points)}:
                     return points
         raise UpstreamProtocolError("Poe did not report the balance of points.")
-
-    def fetch_models(self) -> bytes:
-        """Return Poe's list of models as it came; raises `UpstreamError`."""
-        # It is public (§2): without the key, a key that Poe has rejected does not keep us from it.
-        return self._get("/v1/models", {})
 
     def close(self) -> None:
         """Close all connections. What is under way fails, as if Poe had hung up."""
@@ -219,29 +220,44 @@ class PoeApi:
         finally:
             transfer.close(patience=_VERY_END if answer.is_over else 0.0)
 
-    def _get(self, path: str, headers: Mapping[str, str]) -> bytes:
-        """Return the body of a small answer, within `ASIDE` seconds."""
-        transfer = self._wire.send("GET", path, headers)
-        content = _BodyReader(_MAX_ASIDE)
-        until = self._clock() + ASIDE
-        try:
-            while not content.is_complete:
-                received = transfer.wait(until - self._clock())
-                if not received:
-                    raise UpstreamTimeout(f"Poe did not answer within {ASIDE:.0f} s.")
-                for one in received:
-                    content.take(one)
-        except UpstreamError as failure:
-            self._scrub(failure)
-            raise
-        finally:
-            transfer.close()
-        return bytes(content.body)
-
     def _scrub(self, failure: UpstreamError) -> None:
         """Take our key out of what Poe said: it should not be in there, and is never shown."""
         failure.message = failure.message.replace(self._key, "***")
         failure.args = (failure.message,)
+
+
+def fetch_models(
+    api_url: str, *, proxy: str | None = None, clock: Callable[[], float] = time.monotonic
+) -> bytes:
+    """Return Poe's list of models as it came; raises `UpstreamError`.
+
+    It is public (§2): no key goes along, nor a cookie, so an account that Poe has rejected does not
+    keep us from it, and there need not be any.
+    """
+    wire = Wire(api_url, proxy=proxy, connections=1, read_timeout=2 * ASIDE)
+    try:
+        return _small_answer(wire, "/v1/models", {}, clock)
+    finally:
+        wire.close()
+
+
+def _small_answer(
+    wire: Wire, path: str, headers: Mapping[str, str], clock: Callable[[], float]
+) -> bytes:
+    """Return the body of a small answer, within `ASIDE` seconds."""
+    transfer = wire.send("GET", path, headers)
+    content = _BodyReader(_MAX_ASIDE)
+    until = clock() + ASIDE
+    try:
+        while not content.is_complete:
+            received = transfer.wait(until - clock())
+            if not received:
+                raise UpstreamTimeout(f"Poe did not answer within {ASIDE:.0f} s.")
+            for one in received:
+                content.take(one)
+    finally:
+        transfer.close()
+    return bytes(content.body)
 
 
 class _BodyReader:

@@ -33,7 +33,8 @@ from poe_proxy.errors import (
 )
 from poe_proxy.net import pacing
 from poe_proxy.upstreams.base import TICK
-from poe_proxy.upstreams.poe_api import Catalogue, client
+from poe_proxy.upstreams.catalogue import Catalogue
+from poe_proxy.upstreams.poe_api import client
 from poe_proxy.upstreams.poe_api.wire import End, Received
 from tests.fakes import ask
 
@@ -333,9 +334,9 @@ def test_a_bot_that_has_said_much_is_passed_on_in_larger_pieces(
 def test_a_small_answer_is_small(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """The list of models, and the balance."""
     monkeypatch.setattr(client, "_MAX_ASIDE", 1000)
-    api, _ = make([head(kind="application/json"), b"x" * 1001, End()])
+    _, wire = make([head(kind="application/json"), b"x" * 1001, End()])
     with pytest.raises(UpstreamProtocolError, match="too large"):
-        api.fetch_models()
+        client.fetch_models("https://api.poe.com", clock=wire.clock)
 
 
 # ---- secrets
@@ -416,9 +417,9 @@ def test_a_balance_that_is_not_to_be_had(
 
 def test_the_list_of_models_is_asked_for_without_a_key(make: Make) -> None:
     """It is for everybody; a rejected key would only be in the way."""
-    api, wire = make([head(kind="application/json"), b'{"data"', b":[]}", End()])
+    _, wire = make([head(kind="application/json"), b'{"data"', b":[]}", End()])
 
-    assert b'{"data":[]}' == api.fetch_models()
+    assert b'{"data":[]}' == client.fetch_models("https://api.poe.com", clock=wire.clock)
     assert ("GET", "/v1/models", {}, None) == wire.sent[0]
 
 

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 import pytest
 import requests
 
-from poe_proxy.upstreams.poe_api import Catalogue, PoeApi
+from poe_proxy.upstreams.catalogue import Catalogue
+from poe_proxy.upstreams.poe_api import PoeApi, fetch_models
 from tests.with_sim.official import ApiSim
 from tests.with_sim.servers import until
 
@@ -31,7 +32,7 @@ def sim(running: ApiSim) -> ApiSim:
 @pytest.fixture
 def catalogue(sim: ApiSim) -> Catalogue:
     """The list of the bots that it offers."""
-    found = Catalogue(PoeApi("k1", api_url=sim.url).fetch_models)
+    found = Catalogue(lambda: fetch_models(sim.url))
     assert found.look()
     return found
 

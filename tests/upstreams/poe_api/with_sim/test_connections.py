@@ -12,7 +12,8 @@ import urllib3.util.connection as connecting
 
 from poe_proxy.chat import ChatRequest
 from poe_proxy.errors import BotFailedEarly
-from poe_proxy.upstreams.poe_api import Catalogue, PoeApi
+from poe_proxy.upstreams.catalogue import Catalogue
+from poe_proxy.upstreams.poe_api import PoeApi
 from tests.fakes import at_once
 from tests.with_sim.official import ApiSim
 from tests.with_sim.servers import until
@@ -25,11 +26,12 @@ from .asking import BOT, Reply, ask, user
 def test_the_list(sim: ApiSim, catalogue: Catalogue) -> None:
     """The list has everything that Poe says of a bot, in OpenAI's form."""
     given = requests.get(f"{sim.url}/v1/models", timeout=60).json()["data"]
-    entries = catalogue.entries()
+    entries = [model.entry for model in catalogue.models.values()]
 
     assert [one["id"] for one in given] == [entry["id"].lower() for entry in entries]
     for one, entry in zip(given, entries, strict=True):
-        assert one["metadata"]["display_name"] == entry["id"]
+        about = one["metadata"]
+        assert entry["id"] in (about["display_name"], about["url"].rpartition("/")[2], one["id"])
         assert one["created"] // 1000 == entry["created"]
         untouched = one.keys() - {"id", "created"}
         assert {key: one[key] for key in untouched} == {key: entry[key] for key in untouched}

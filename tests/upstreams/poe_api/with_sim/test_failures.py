@@ -26,7 +26,8 @@ from poe_proxy.errors import (
     UpstreamUncertain,
     UpstreamUnreachable,
 )
-from poe_proxy.upstreams.poe_api import Catalogue, PoeApi
+from poe_proxy.upstreams.catalogue import Catalogue
+from poe_proxy.upstreams.poe_api import PoeApi, fetch_models
 from poe_proxy.upstreams.poe_api.client import FIRST_WORD
 from tests.fakes import Clock
 from tests.with_sim.official import ApiSim
@@ -163,7 +164,7 @@ def test_poe_is_down(
         if down != "hang":
             assert not catalogue.look()
             assert BOT == catalogue.find(BOT).id
-            assert len(catalogue.entries()) > 40
+            assert len(catalogue.models) > 40
     finally:
         sim.control_api(reset=True)
     assert "stop" == ask(api, "hello").end
@@ -188,7 +189,7 @@ def test_a_key_that_poe_does_not_take(sim: ApiSim) -> None:
     assert "sk-poe-wrong" not in str(failure)
     with pytest.raises(TokenRejected):
         bad.balance()
-    assert bad.fetch_models()
+    assert fetch_models(sim.url)
 
 
 def test_points(sim: ApiSim, api: PoeApi) -> None:

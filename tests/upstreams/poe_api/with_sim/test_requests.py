@@ -9,7 +9,8 @@ import pytest
 
 from poe_proxy.chat import FilePart, ImagePart, JsonWanted, Message, TextPart, ToolCall, ToolChoice
 from poe_proxy.errors import ParameterRefused, ToolsRefused
-from poe_proxy.upstreams.poe_api import Catalogue, PoeApi
+from poe_proxy.upstreams.catalogue import Catalogue
+from poe_proxy.upstreams.poe_api import PoeApi
 from poe_proxy.upstreams.refusals import Refusals
 from tests.with_sim.official import PIXEL, ApiSim
 

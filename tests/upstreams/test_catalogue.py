@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import logging
+import re
 import threading
+import tomllib
 from collections.abc import Callable
+from importlib import resources
 from typing import Any
 
 import orjson
 import pytest
 
 from poe_proxy.errors import UpstreamUnreachable
-from poe_proxy.upstreams.poe_api.catalogue import (
+from poe_proxy.upstreams.catalogue import (
     MAX_MODELS,
     REFRESH,
     TRY_AGAIN,
@@ -56,7 +59,12 @@ class Source:
 
 
 def catalogue(*given: bytes | Exception, clock: Callable[[], float] | None = None) -> Catalogue:
-    return Catalogue(Source(*given), patience=0.0, clock=clock or Clock())
+    return Catalogue(Source(*given), built_in={}, patience=0.0, clock=clock or Clock())
+
+
+def ids(known: Catalogue) -> list[str]:
+    known.wait()
+    return [model.id for model in known.models.values()]
 
 
 def test_an_entry_in_openais_form() -> None:
@@ -182,8 +190,39 @@ def test_a_failure_leaves_the_last_good_copy(caplog: pytest.LogCaptureFixture) -
     assert known.look()
     with caplog.at_level(logging.WARNING):
         assert [False] * 3 == [known.look() for _ in range(3)]
-    assert 3 == len(caplog.records)
-    assert ["Claude-Sonnet-4.5"] == [entry["id"] for entry in known.entries()]
+    assert ["Claude-Sonnet-4.5"] == ids(known)
+
+
+def test_a_failure_that_goes_on_is_said_once_in_a_while(caplog: pytest.LogCaptureFixture) -> None:
+    """Not at each look: one warning in six hours, and a new one once it had gone well."""
+    clock = Clock()
+    away = UpstreamUnreachable("Poe's API cannot be reached.")
+    known = catalogue(*[away] * 20, listing(SONNET), away, clock=clock)
+    with caplog.at_level(logging.WARNING):
+        for _ in range(20):
+            known.look()
+            clock.go(known.due())
+        lasted = len(caplog.records)
+        known.look()
+        known.look()
+
+    # Twenty looks, at last an hour apart, take fourteen hours.
+    assert [3, 4] == [lasted, len(caplog.records)]
+    assert "cannot be reached" in caplog.records[0].getMessage()
+
+
+def test_looks_that_fail_become_rare() -> None:
+    """Twice the rest after each, up to an hour; then the first success begins anew."""
+    clock = Clock()
+    away = UpstreamUnreachable("x")
+    known = catalogue(*[away] * 9, listing(SONNET), away, clock=clock)
+    rests = []
+    for _ in range(11):
+        known.look()
+        rests.append(known.due())
+
+    minutes = [1, 2, 4, 8, 16, 32, 60, 60, 60, 360, 1]
+    assert [60.0 * one for one in minutes] == rests
 
 
 def test_a_new_copy_replaces_the_old_one() -> None:
@@ -192,7 +231,7 @@ def test_a_new_copy_replaces_the_old_one() -> None:
     known.look()
     known.look()
 
-    assert ["gpt-9"] == [entry["id"] for entry in known.entries()]
+    assert ["gpt-9"] == ids(known)
     assert UNKNOWN is known.find("claude-sonnet-4.5")
 
 
@@ -225,15 +264,15 @@ def test_the_first_copy_is_waited_for_and_no_longer_than_allowed() -> None:
         fetched.set()
         return listing(SONNET)
 
-    known = Catalogue(fetch, patience=0.05)
+    known = Catalogue(fetch, built_in={}, patience=0.05)
     known.start()
-    assert () == known.entries()
+    assert [] == ids(known)
     assert not fetched.is_set()
-    waiting = Catalogue(fetch, patience=60)
+    waiting = Catalogue(fetch, built_in={}, patience=60)
     waiting.start()
     threading.Timer(0.05, gate.set).start()
 
-    assert 1 == len(waiting.entries())
+    assert 1 == len(ids(waiting))
     known.stop()
     waiting.stop()
 
@@ -249,14 +288,14 @@ def started(known: Catalogue) -> threading.Thread:
 def test_stopping_ends_the_thread() -> None:
     """At once while it waits for the next look; the copy that is there stays."""
     source = Source(listing(SONNET))
-    known = Catalogue(source)
+    known = Catalogue(source, built_in={})
     thread = started(known)
-    assert 1 == len(known.entries())
+    assert 1 == len(ids(known))
     known.stop()
     thread.join(60)
 
     assert not thread.is_alive()
-    assert 1 == len(known.entries())
+    assert 1 == len(ids(known))
     assert 1 == source.asked
 
 
@@ -268,10 +307,10 @@ def test_stopping_ends_the_wait_for_the_first_copy(caplog: pytest.LogCaptureFixt
         gate.wait(60)
         raise UpstreamUnreachable("x")
 
-    known = Catalogue(fetch, patience=60)
+    known = Catalogue(fetch, built_in={}, patience=60)
     thread = started(known)
     threading.Timer(0.01, known.stop).start()
-    assert () == known.entries()
+    assert [] == ids(known)
     with caplog.at_level(logging.WARNING):
         gate.set()
         thread.join(60)
@@ -282,19 +321,119 @@ def test_stopping_ends_the_wait_for_the_first_copy(caplog: pytest.LogCaptureFixt
 
 def test_a_look_that_failed_is_not_waited_for() -> None:
     """There will be no list for a while, and the client has an answer at once."""
-    known = Catalogue(Source(UpstreamUnreachable("x")), patience=60)
+    known = Catalogue(Source(UpstreamUnreachable("x")), built_in={}, patience=60)
     known.look()
 
-    assert () == known.entries()
+    assert [] == ids(known)
 
 
 def test_the_thread_looks_again_and_again_until_it_is_stopped() -> None:
     """Every so many seconds, in the background."""
     source = Source(listing(SONNET))
-    known = Catalogue(source, refresh=0.01)
+    known = Catalogue(source, built_in={}, refresh=0.01)
     known.start()
     until(lambda: source.asked >= 3)
     known.stop()
 
     assert 3 <= source.asked
-    assert 1 == len(known.entries())
+    assert 1 == len(ids(known))
+
+
+# ---- the list that came with the program
+
+
+def test_until_poe_s_list_comes_another_is_there() -> None:
+    """Dated, of living bots, with the facts that are known of them; Poe's own list replaces it."""
+    known = Catalogue(Source(UpstreamUnreachable("x"), listing({"id": "gpt-9"})), patience=0.0)
+    known.look()
+    before = known.models
+    known.look()
+
+    sonnet = before["claude-sonnet-4.5"].entry
+    assert ("Claude-Sonnet-4.5", "model", "Anthropic", 983040, 1758844800) == tuple(
+        sonnet[name] for name in ("id", "object", "owned_by", "context_length", "created")
+    )
+    assert ["text", "image"] == sonnet["architecture"]["input_modalities"]
+    assert {"context_length": 983040, "max_output_tokens": 32768} == sonnet["context_window"]
+    assert before["imagen-4"].is_media
+    assert not before["gpt-5.4"].is_media
+    assert ["gpt-9"] == ids(known)
+
+
+def test_what_came_with_the_program_does_not_know_what_a_bot_takes() -> None:
+    """That nothing is known of a bot's parameters must not read as that it has none."""
+    known = Catalogue()
+
+    assert "claude-sonnet-4.5" in known.models
+    assert UNKNOWN is known.find("Claude-Sonnet-4.5")
+
+
+def test_without_a_source_nothing_is_fetched_nor_waited_for() -> None:
+    """The built-in list is all there will be."""
+    before = set(threading.enumerate())
+    known = Catalogue(patience=60)
+    known.start()
+
+    assert "Claude-Sonnet-4.5" in ids(known)
+    assert before == set(threading.enumerate())
+
+
+def test_every_row_of_the_built_in_list_is_one_that_the_site_takes() -> None:
+    """A handle, an owner, and days that were before the list's own."""
+    text = resources.files("poe_proxy").joinpath("catalogue.toml").read_text("utf-8")
+    table = tomllib.loads(text)
+
+    assert 40 < len(Catalogue().models) == len(table["bots"])
+    for model in Catalogue().models.values():
+        assert re.fullmatch(r"[A-Za-z0-9.-]+", model.id)
+        assert ("", "") == (model.handle, model.shown)
+        assert model.entry["owned_by"]
+    for row in table["bots"].values():
+        assert {"owner"} <= row.keys() <= {"owner", "context", "output", "in", "out", "tools",
+                                           "created"}  # fmt: skip
+        assert row.get("created", table["date"]) <= table["date"]
+
+
+# ---- the names of one bot
+
+
+@pytest.mark.parametrize(
+    ("given", "names"),
+    [
+        ({"id": "gpt-4o"}, ("gpt-4o", "", "")),
+        ({"id": "gpt-4o", "metadata": {"display_name": "GPT-4o"}}, ("GPT-4o", "", "")),
+        ({"id": "gpt-4o", "metadata": {"url": "https://poe.com/GPT-4o"}}, ("GPT-4o", "", "")),
+        ({"id": "maker/x-1", "metadata": {"display_name": "X-1", "url": "https://poe.com/X-1"}},
+         ("maker/x-1", "X-1", "X-1")),
+        ({"id": "maker/x-1", "metadata": {"display_name": "X One"}}, ("maker/x-1", "", "X One")),
+        ({"id": "x-1", "metadata": {"display_name": "X One", "url": "https://poe.com/Ex-One"}},
+         ("x-1", "Ex-One", "X One")),
+        ({"id": "x-1", "metadata": {"display_name": "Ex One", "url": "https://poe.com/X-1"}},
+         ("X-1", "", "Ex One")),
+        ({"id": "x-1", "metadata": {"display_name": 5, "url": "http://[poe.com/a?b"}},
+         ("x-1", "", "")),
+        ({"id": "x-1", "metadata": {"display_name": "x" * 999, "url": "https://poe.com/a/b"}},
+         ("x-1", "", "")),
+    ],
+)  # fmt: skip
+def test_a_bot_has_an_id_a_handle_and_a_name(given: Any, names: tuple[str, str, str]) -> None:
+    """The official API takes the id, the site the handle; the name is for people."""
+    model = Model.read(given)
+
+    assert names == (model.id, model.handle, model.shown)
+
+
+@pytest.mark.parametrize(
+    ("facts", "talks"),
+    [
+        ({}, True),
+        ({"architecture": {"output_modalities": ["image"]}}, False),
+        ({"architecture": {"output_modalities": ["text", "image"]}}, False),
+        ({"architecture": {"output_modalities": ["text", "image"]},
+          "supported_features": ["tools"]}, True),
+        ({"architecture": {"output_modalities": ["video"]}, "supported_features": 5}, False),
+    ],
+)  # fmt: skip
+def test_what_is_talked_with(facts: Any, talks: bool) -> None:
+    """A bot for text; or one that draws too, but takes tools, which those for pictures do not."""
+    assert talks == Model.read({"id": "x", **facts}).talks

@@ -1,0 +1,201 @@
+"""What clients may name, and what is asked then: the table of names joined with living bots."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from poe_proxy.models import Models, TokenKind
+from poe_proxy.upstreams.catalogue import UNKNOWN, Catalogue, Model
+
+#: What clients write before the name of a bot, with a slash behind it, or with a colon: who makes
+#: the model, or how they reach it. LiteLLM, OpenRouter's clients and opencode send such names.
+_PREFIXES: Final = frozenset(
+    {
+        *("poe", "openrouter", "litellm", "litellm_proxy", "custom", "openai-compatible"),
+        *("openai", "anthropic", "google", "gemini", "xai", "x-ai", "meta-llama", "mistralai"),
+        *("mistral", "deepseek", "qwen", "moonshotai", "minimax", "z-ai", "zai"),
+    }
+)
+_WITH_COLON: Final = frozenset({"poe", "openai"})
+#: The most slashes of a name behind which a bot's name is looked for.
+_MAX_SLASHES: Final = 4
+
+#: Whose bots come first in the list.
+_MAKERS: Final = frozenset({"anthropic", "openai", "google", "xai"})
+
+#: The day that some makers write behind a model's name.
+_DAY: Final = re.compile(r"-20\d{6}\Z")
+_BETWEEN: Final = re.compile(r"[^a-z0-9]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a model name leads to."""
+
+    #: The bot as the official API and the pool know it.
+    bot: str
+    #: The bot as the site knows it.
+    handle: str
+    #: The kind of token that may ask it; None: any.
+    kind: TokenKind | None = None
+
+    def spelled(self, kind: str) -> str:
+        """Return what to call the bot when it is asked by a token of that *kind*."""
+        return self.handle if kind == "cookie" else self.bot
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """What follows from one copy of Poe's list: made once, and thrown away with it."""
+
+    copy: Mapping[str, Model]
+    #: The bots by all their names, in lower case.
+    bots: Mapping[str, Model]
+    #: The entries of the list of models, in order, by their ids in lower case.
+    entries: Mapping[str, dict[str, Any]] = field(repr=False)
+    #: The bots by what is left of their names without signs, and a day; None: it is not certain.
+    bare: Mapping[str, Model | None] = field(repr=False)
+
+
+class Menu:
+    """The names that clients may use: those of the table, and the bots that Poe offers."""
+
+    def __init__(self, models: Models, catalogue: Catalogue) -> None:
+        self._models = models
+        self._catalogue = catalogue
+        self._newest = self._read(catalogue.models)
+
+    def resolve(self, name: str) -> Target | None:
+        """Return what *name* leads to, in upper or lower case; None if it is hidden or leads
+        nowhere. Does not wait.
+
+        A name is looked for in the table and among Poe's bots: whole, then without what stands
+        before a slash or a colon. One that is found nowhere is a bot's handle, without the prefix
+        of a known provider.
+        """
+        bots = self._page().bots
+        for reading in _readings(name):
+            if self._models.hides(reading):
+                return None
+            route = self._models.route(reading)
+            bot = reading if route is None else self._models.handle(route.bot)
+            kind = None if route is None else route.kind
+            if model := bots.get(bot.lower()):
+                if route is None and self._models.hides(model.id):
+                    return None
+                # The spelling of whoever asks is kept, as far as it is one.
+                bot = bot if bot.lower() == model.id.lower() else model.id
+                return Target(bot, model.handle or bot, kind)
+            if route is not None:
+                return Target(bot, bot, kind)
+        name = _without_prefixes(name)
+        route = self._models.resolve(name)
+        return None if route is None else Target(route.bot, route.bot, route.kind)
+
+    def entries(self) -> list[dict[str, Any]]:
+        """Return what can be named, as entries of OpenAI's model list.
+
+        Waits for the very first copy of Poe's list, a few seconds at most.
+        """
+        self._catalogue.wait()
+        return list(self._page().entries.values())
+
+    def entry(self, name: str) -> Mapping[str, Any] | None:
+        """Return the entry for *name*, which may be any name of a bot of the list; None if it is
+        not listed. Waits as `entries` does."""
+        self._catalogue.wait()
+        page = self._page()
+        if (listed := page.entries.get(name.lower())) or (target := self.resolve(name)) is None:
+            return listed
+        return page.entries.get(target.bot.lower())
+
+    def hint(self, name: str, target: Target) -> str:
+        """Return a sentence for a client that asked for *name* and heard that there is no such bot;
+        empty if there is nothing to say."""
+        said = []
+        route = self._models.route(name)
+        if route is not None and not route.is_own:
+            said.append(
+                f"{name!r} is an old name for the bot {target.handle!r}, which Poe no longer has; "
+                "GET /v1/models lists others."
+            )
+        near = self._page().bare.get(_bare(target.bot))
+        if near and near.id.lower() != target.bot.lower() and not self._models.hides(near.id):
+            said.append(f"Did you mean {near.id!r}?")
+        return " ".join(said)
+
+    # ---- what follows from a copy of Poe's list
+
+    def _page(self) -> _Page:
+        page, copy = self._newest, self._catalogue.models
+        if page.copy is not copy:
+            page = self._newest = self._read(copy)
+        return page
+
+    def _read(self, copy: Mapping[str, Model]) -> _Page:
+        bots: dict[str, Model] = {}
+        bare: dict[str, Model | None] = {}
+        for model in copy.values():
+            for name in (model.handle, model.shown):
+                if name:
+                    bots.setdefault(name.lower(), model)
+            key = _bare(model.id)
+            bare[key] = None if key in bare else model
+        # An id is nobody else's name.
+        bots.update(copy)
+        return _Page(copy, bots, self._listing(bots, sorted(copy.values(), key=_place)), bare)
+
+    def _listing(
+        self, bots: Mapping[str, Model], models: list[Model]
+    ) -> Mapping[str, dict[str, Any]]:
+        own: dict[str, dict[str, Any]] = {}
+        old: dict[str, dict[str, Any]] = {}
+        for name, route in self._models.names.items():
+            model = bots.get(self._models.handle(route.bot).lower(), UNKNOWN)
+            plain = {"object": "model", "created": 0, "owned_by": "poe"}
+            entry = {**plain, **model.entry, "id": name}
+            if route.is_own:
+                own[name.lower()] = entry
+            elif model is not UNKNOWN:
+                old[name.lower()] = entry
+        listed = {model.id.lower(): dict(model.entry) for model in models}
+        # The user decides what a name leads to; an old name that is a bot's own is that bot.
+        everything = {**own, **{key: one for key, one in listed.items() if key not in own}}
+        everything |= {key: one for key, one in old.items() if key not in everything}
+        return {key: one for key, one in everything.items() if not self._models.hides(key)}
+
+
+def _place(model: Model) -> tuple[bool, bool, int]:
+    """Return what decides the place of *model* in the list: what is talked with before what makes
+    pictures, sound or films; the makers that everybody knows first; and the newest first."""
+    is_known = model.entry["owned_by"].lower() in _MAKERS
+    return not model.talks, not is_known, -model.entry["created"]
+
+
+def _readings(name: str) -> Iterator[str]:
+    """Yield *name*, and what is left of it without its parts up to a slash, or a known prefix."""
+    yield name
+    head, colon, rest = name.partition(":")
+    if colon and head.lower() in _WITH_COLON:
+        name = rest
+        yield name
+    parts = name.split("/", _MAX_SLASHES)
+    for place in range(1, len(parts)):
+        yield "/".join(parts[place:])
+
+
+def _without_prefixes(name: str) -> str:
+    for separator, known in ((":", _WITH_COLON), ("/", _PREFIXES)):
+        for _ in range(_MAX_SLASHES):
+            head, found, rest = name.partition(separator)
+            if not found or head.lower() not in known:
+                break
+            name = rest
+    return name
+
+
+def _bare(name: str) -> str:
+    return _BETWEEN.sub("", _DAY.sub("", name.lower()))

@@ -1,0 +1,246 @@
+"""What can be named: the table of names, joined with the bots that there are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import orjson
+import pytest
+
+from poe_proxy.menu import Menu, Target
+from poe_proxy.models import Models
+from poe_proxy.upstreams.catalogue import Catalogue, Model
+
+Make: TypeAlias = Callable[..., Menu]
+
+
+def bot(id: str, owner: str = "Poe", created: int = 0, **more: Any) -> dict[str, Any]:
+    return {"id": id, "owned_by": owner, "created": created, **more}
+
+
+def picture(id: str, owner: str, created: int) -> dict[str, Any]:
+    return bot(id, owner, created, architecture={"output_modalities": ["image"]})
+
+
+BOTS = (
+    bot("assistant", metadata={"display_name": "Assistant"}),
+    bot("gpt-4", "OpenAI", 5, metadata={"display_name": "GPT-4"}, context_length=8000),
+    bot("claude-sonnet-4.5", "Anthropic", 9, metadata={"display_name": "Claude-Sonnet-4.5"}),
+    picture("imagen-4", "Google", 20),
+    bot("kimi-k2", "Novita AI", 30),
+    bot("maker/x-1", "Maker", 2, metadata={"display_name": "X One",
+                                            "url": "https://poe.com/X-One"}),
+)  # fmt: skip
+
+
+def living(*bots: dict[str, Any]) -> Catalogue:
+    """A list of these bots."""
+    return Catalogue(built_in={one["id"]: Model.read(one) for one in bots})
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Make:
+    """Makes a menu of a model file and a list of bots."""
+
+    def make(text: str = "", *bots: dict[str, Any]) -> Menu:
+        path = tmp_path / "models.toml"
+        path.write_text(text, "utf-8")
+        return Menu(Models.load(path), living(*(bots or BOTS)))
+
+    return make
+
+
+def ids(menu: Menu) -> list[str]:
+    return [entry["id"] for entry in menu.entries()]
+
+
+# ---- the list
+
+
+def test_the_list_begins_with_what_a_user_looks_for(make: Make) -> None:
+    """The user's own names; then bots that are talked with, the well-known makers' first and the
+    newest before the others; then those for pictures, sound and films; the old names at last."""
+    menu = make('[names]\n"mine" = "Some-Private-Bot"\n"gpt-5" = "GPT-4"\n')
+
+    assert [
+        *("mine", "gpt-5"),
+        *("Claude-Sonnet-4.5", "GPT-4", "kimi-k2", "maker/x-1", "Assistant"),
+        "imagen-4",
+        *("gpt-4-0314", "gpt-4-0613"),
+    ] == ids(menu)
+
+
+def test_a_name_carries_the_facts_of_its_bot(make: Make) -> None:
+    """Whoever gave it, with the bot's own time, owner and context length."""
+    by_name = {one["id"]: one for one in make('[names]\n"mine" = "GPT-4"\n').entries()}
+
+    for name in ("mine", "GPT-4", "gpt-4-0314"):
+        entry = by_name[name]
+        assert ("model", 5, "OpenAI", 8000) == tuple(
+            entry[key] for key in ("object", "created", "owned_by", "context_length")
+        )
+
+
+def test_a_name_whose_bot_is_unknown_is_listed_if_it_is_the_user_s(make: Make) -> None:
+    """An old name that leads nowhere is not; what a user wrote down is."""
+    (first, *others) = make('[names]\n"mine" = "Some-Private-Bot"\n').entries()
+
+    assert {"id": "mine", "object": "model", "created": 0, "owned_by": "poe"} == first
+    assert "claude-2-100k" not in [one["id"] for one in others]
+
+
+def test_where_a_name_is_a_bot_s_own_the_user_decides(make: Make) -> None:
+    """One entry, in the user's spelling, and with the facts of the bot that it leads to."""
+    menu = make('[names]\n"gpt-4" = "Claude-Sonnet-4.5"\n')
+    listed = [one for one in menu.entries() if one["id"].lower() == "gpt-4"]
+
+    assert [("gpt-4", "Anthropic")] == [(one["id"], one["owned_by"]) for one in listed]
+    assert Target("Claude-Sonnet-4.5", "Claude-Sonnet-4.5") == menu.resolve("GPT-4")
+
+
+def test_what_is_hidden_is_neither_listed_nor_found(make: Make) -> None:
+    """By whichever of its names, and with whatever before it."""
+    menu = make('hide = ["GPT-4*", "maker/*"]\n')
+
+    assert ["Claude-Sonnet-4.5", "kimi-k2", "Assistant", "imagen-4"] == ids(menu)
+    for name in ("gpt-4", "openai/GPT-4", "poe/openai/gpt-4", "poe:gpt-4", "x-one", "X One"):
+        assert menu.resolve(name) is None
+        assert menu.entry(name) is None
+
+
+def test_a_new_copy_of_poe_s_list_is_a_new_menu() -> None:
+    """From the next request on."""
+    lists = [orjson.dumps({"data": [bot(name)]}) for name in ("one", "two")]
+    catalogue = Catalogue(lambda: lists.pop(0), built_in={}, patience=0.0)
+    menu = Menu(Models.load(), catalogue)
+    seen = [ids(menu)]
+    for _ in range(2):
+        catalogue.look()
+        seen.append(ids(menu))
+
+    assert [[], ["one"], ["two"]] == seen
+
+
+# ---- whatever is listed
+
+
+def test_whatever_is_listed_can_be_retrieved_and_asked(make: Make) -> None:
+    """In any case; with or without the prefix of a provider."""
+    menu = make('[names]\n"Mine" = "Claude-Sonnet-4.5"\n"own/name" = "GPT-4"\n')
+    for entry in menu.entries():
+        target = menu.resolve(entry["id"])
+        assert target is not None
+        for name in (entry["id"], entry["id"].upper(), entry["id"].lower()):
+            assert entry == menu.entry(name)
+            for prefix in ("", "poe/", "openai/", "OpenRouter/"):
+                found = menu.resolve(prefix + name)
+                assert found is not None
+                assert (target.bot.lower(), target.handle.lower()) == (
+                    found.bot.lower(),
+                    found.handle.lower(),
+                )
+
+
+@pytest.mark.parametrize("name", ["maker/x-1", "Maker/X-1", "x-one", "X-ONE", "x one"])
+def test_every_name_of_a_bot_leads_to_it(make: Make, name: str) -> None:
+    """Poe's id, the handle in its address, and what Poe shows: one of them is listed."""
+    menu = make()
+    target, entry = menu.resolve(name), menu.entry(name)
+
+    assert target is not None
+    assert ("maker/x-1", "X-One") == (target.bot.lower(), target.handle)
+    assert (target.handle, target.bot) == (target.spelled("cookie"), target.spelled("key"))
+    assert entry is not None
+    assert "maker/x-1" == entry["id"]
+
+
+# ---- names that are not listed
+
+
+@pytest.mark.parametrize(
+    ("name", "handle"),
+    [
+        ("openai/gpt-4", "gpt-4"),
+        ("some-gateway/kimi-k2", "kimi-k2"),
+        ("openrouter/anthropic/claude-sonnet-4.5", "claude-sonnet-4.5"),
+        ("poe:Claude-Sonnet-4.5", "Claude-Sonnet-4.5"),
+        ("OPENAI:kimi-k2", "kimi-k2"),
+        ("https://poe.com/Kimi-K2", "Kimi-K2"),
+        ("openai/maker/x-1", "X-One"),
+        # Not in the list: a bot of one's own, or a new one.
+        ("poe/My-Own-Bot", "My-Own-Bot"),
+        ("openai/anthropic/New-Bot", "New-Bot"),
+        ("poe:My-Own-Bot", "My-Own-Bot"),
+        ("My-Own-Bot", "My-Own-Bot"),
+        ("gpt-4-32k", "GPT-4-32k"),
+        ("openai/gpt-4-32k", "GPT-4-32k"),
+        ("Ünïcode-机器人", "Ünïcode-机器人"),
+    ],
+)
+def test_what_stands_before_a_bot_s_name_is_left_out(make: Make, name: str, handle: str) -> None:
+    """Before a known bot anything that ends with a slash, before another one a known provider."""
+    target = make().resolve(name)
+
+    assert target is not None
+    expected = {"gpt-4": "GPT-4"}.get(handle, handle)
+    assert expected.lower() == target.handle.lower()
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["no/such/bot", "stranger/My-Own-Bot", "openai/", "/", "openai//x", "poe/../x", "two words",
+     "openai/two words", "a/b/c/d/e/f/kimi-k2x", "/" * 300, "openai/" * 40],
+)  # fmt: skip
+def test_other_names_with_slashes_lead_nowhere(make: Make, name: str) -> None:
+    """They are no handles, and nothing that was added before one."""
+    assert make().resolve(name) is None
+    assert make().entry(name) is None
+
+
+def test_a_tag_is_part_of_a_name(make: Make) -> None:
+    """What stands behind a colon asks for something else, which Poe does not have."""
+    target = make().resolve("kimi-k2:free")
+
+    assert Target("kimi-k2:free", "kimi-k2:free") == target
+
+
+def test_a_whole_name_goes_before_a_part_of_it(make: Make) -> None:
+    """The user's own name, and an id with a slash, are taken as they are."""
+    menu = make('[names]\n"openai/kimi-k2" = { bot = "Mine", tokens = "keys" }\n')
+
+    assert Target("Mine", "Mine", "key") == menu.resolve("openai/Kimi-K2")
+    assert Target("maker/x-1", "X-One") == menu.resolve("maker/x-1")
+
+
+# ---- what a client hears of a bot that is gone
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("gpt-4-32k", "'gpt-4-32k' is an old name for the bot 'GPT-4-32k', which Poe no longer "
+         "has; GET /v1/models lists others."),
+        ("Claude_Sonnet_4-5", "Did you mean 'Claude-Sonnet-4.5'?"),
+        ("anthropic/claude-sonnet-4-5-20250929", "Did you mean 'Claude-Sonnet-4.5'?"),
+        ("claude-sonnet", ""),
+        ("kimi-k2", ""),
+    ],
+)  # fmt: skip
+def test_a_living_bot_is_named_if_it_is_certain(make: Make, name: str, hint: str) -> None:
+    """If nothing but signs between the letters, or a day, tells the two names apart."""
+    menu = make()
+    target = menu.resolve(name)
+
+    assert target is not None
+    assert hint == menu.hint(name, target)
+
+
+def test_nothing_is_named_that_is_hidden_or_not_certain(make: Make) -> None:
+    """Of two bots that are alike neither was certainly meant."""
+    menu = make('hide = ["gpt-4"]', *BOTS, bot("kimi.k2"))
+    for name in ("gpt4", "kimi_k2"):
+        target = menu.resolve(name)
+        assert target is not None
+        assert "" == menu.hint(name, target)
