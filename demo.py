@@ -84,13 +84,13 @@ and the proxy in front of it. Nothing leaves this computer.
 
   base URL   {base}/v1
   API key    {key}
-  model      Claude-Sonnet-4.5, gpt-4, and a few dozen more
+  model      Claude-Sonnet-4.5, GPT-5.1, Gemini-2.5-Pro, and a few dozen more
 
 Try it in another terminal:
 
   curl -N {base}/v1/chat/completions \\
     -H "Authorization: Bearer {key}" -H "Content-Type: application/json" \\
-    -d '{{"model": "gpt-4", "stream": true, "messages": [{{"role": "user", "content": "Hello!"}}]}}'
+    -d '{{"model": "GPT-5.1", "stream": true, "messages": [{{"role": "user", "content": "Hello!"}}]}}'
 
 To use your own Poe account, copy .env.example to .env and fill it in. Ctrl-C ends the demo.
 """

@@ -180,6 +180,34 @@ def test_the_demo_prints_a_curl_line_that_works(how: int, tmp_path: Path) -> Non
         assert 0 != probe.connect_ex(("127.0.0.1", port))
 
 
+def test_the_demo_lists_what_its_banner_promises() -> None:
+    """Each name that it prints is in the list of models, in that spelling; and it answers."""
+    port = free_port()
+    headers = {"Authorization": "Bearer sk-demo"}
+    with Server([sys.executable, "demo.py"], {"PORT": str(port)}) as demo:
+        until(lambda: "Ctrl-C" in demo.output(), 60)
+        text = demo.output()
+        (line,) = re.findall(r"^  model +(.*), and a few dozen more$", text, re.MULTILINE)
+        promised = [*line.split(", "), *re.findall(r'"model": "([^"]+)"', text)]
+        url = f"http://127.0.0.1:{port}/v1"
+        data = requests.get(f"{url}/models", headers=headers, timeout=60).json()["data"]
+        listed = [entry["id"] for entry in data]
+        answers = [
+            requests.post(
+                f"{url}/chat/completions",
+                json=ask("!echo hello", name),
+                headers=headers,
+                timeout=60,
+            ).status_code
+            for name in promised
+        ]
+
+    assert 4 == len(promised)
+    assert [] == [name for name in promised if name not in listed]
+    assert len(listed) > 24
+    assert {200} == set(answers)
+
+
 def test_the_demo_uses_nobody_s_account(tmp_path: Path) -> None:
     """What leads to an account, or out of this computer, is not for it, wherever it is set."""
     source = [file for file in ROOT.iterdir() if not file.name.startswith((".", "tests"))]
