@@ -90,7 +90,7 @@ Try it in another terminal:
 
   curl -N {base}/v1/chat/completions \\
     -H "Authorization: Bearer {key}" -H "Content-Type: application/json" \\
-    -d '{{"model": "GPT-5.1", "stream": true, "messages": [{{"role": "user", "content": "Hello!"}}]}}'
+    -d '{{"model": "GPT-5.1", "stream": true, "messages": [{{"role": "user", "content": "Hi!"}}]}}'
 
 To use your own Poe account, copy .env.example to .env and fill it in. Ctrl-C ends the demo.
 """

@@ -21,6 +21,7 @@ from poe_proxy import __version__, accounts, errors
 from poe_proxy.apis.chat_completions.parsing import chat_request
 from poe_proxy.chat import Message, TextPart
 from poe_proxy.environment import declared
+from poe_proxy import menu
 from poe_proxy.menu import Menu
 from poe_proxy.models import Models
 from poe_proxy.settings import Settings
@@ -315,6 +316,13 @@ def test_the_table_of_models_is_the_built_in_one() -> None:
     }
 
     assert {model: route.bot for model, route in Models.load().names.items()} == given
+
+
+def test_every_prefix_that_is_left_out_is_described() -> None:
+    """docs/models.md names the providers whose names may stand before a bot's."""
+    (said,) = re.findall(r"prefix of a known provider is left out here:(.*?)\n\n", page(MODELS), re.S)
+
+    assert set(re.findall(r"`([^`]+)/`", said)) == menu._PREFIXES
 
 
 def test_toml_examples_are_model_files(tmp_path: Path) -> None:
