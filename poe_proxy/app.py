@@ -120,7 +120,7 @@ class _House:
         return Services(
             gateway=Gateway(
                 self._rotator,
-                Menu(models, self._maker.catalogue),
+                Menu(models, self._maker.catalogue, shown=self._maker.shown),
                 attempts=settings.attempts,
             ),
             balance=self._balance,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import closing
 from typing import Final
 
@@ -100,6 +100,12 @@ class Gateway:
                     raise
                 if isinstance(failure, BotNotFound):
                     self._explain(failure, chat, target)
+                    if token is not None and tries.turn_to(
+                        target.tokens, token, failure, self._all
+                    ):
+                        let_go(failure)
+                        log.info("%s has no such bot; trying an account that has", token.label)
+                        continue
                 if token is None or not isinstance(failure, UpstreamError):
                     # A refusal of the pool, which knows no more tokens for this request.
                     if tries.widen():
@@ -136,6 +142,9 @@ class Gateway:
                 param="model",
             )
         return target, kinds
+
+    def _all(self) -> Iterable[Token[Upstream]]:
+        return (token for token, _ in self.tokens.states())
 
     def _explain(self, failure: BotNotFound, chat: ChatRequest, target: Target) -> None:
         if hint := self.menu.hint(chat.model, target):
@@ -237,6 +246,23 @@ class _Tries:
         if failure.another_token and self._left == 1:
             self._turn_to_another_kind()
         return failure.another_token
+
+    def turn_to(
+        self,
+        names: frozenset[str],
+        token: Token[Upstream],
+        failure: BotNotFound,
+        everyone: Callable[[], Iterable[Token[Upstream]]],
+    ) -> bool:
+        """Note that *token* does not know the bot; return whether the accounts that were shown it
+        are tried from now on, and no others. Their tokens are those of these *names*."""
+        if not names or token.name in names or self._left <= 1:
+            return False
+        self._left -= 1
+        self._failure = failure
+        self.kinds = frozenset({"cookie"})
+        self.tried |= {one for one in everyone() if one.name not in names}
+        return True
 
     def _turn_to_another_kind(self) -> None:
         """Leave the last attempt to the kinds that had none: what no key can do, perhaps a cookie

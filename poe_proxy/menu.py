@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -31,6 +31,9 @@ _DAY: Final = re.compile(r"-20\d{6}\Z")
 _BETWEEN: Final = re.compile(r"[^a-z0-9]+")
 
 
+_NOBODY: Final[frozenset[str]] = frozenset()
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """What a model name leads to."""
@@ -41,6 +44,9 @@ class Target:
     handle: str
     #: The kind of token that may ask it; None: any.
     kind: TokenKind | None = None
+    #: The tokens whose accounts are shown it, by name, if Poe's list does not have it: a bot of
+    #: one's own is for its account alone.
+    tokens: frozenset[str] = frozenset()
 
     def spelled(self, kind: str) -> str:
         """Return what to call the bot when it is asked by a token of that *kind*."""
@@ -52,6 +58,10 @@ class _Page:
     """What follows from one copy of Poe's list: made once, and thrown away with it."""
 
     copy: Mapping[str, Model]
+    #: What accounts are shown, as it was told.
+    told: Mapping[str, frozenset[str]]
+    #: The bots of it that Poe's list does not have, and the names of the tokens.
+    shown: Mapping[str, frozenset[str]]
     #: The bots by all their names, in lower case.
     bots: Mapping[str, Model]
     #: The entries of the list of models, in order, by their ids in lower case.
@@ -63,10 +73,20 @@ class _Page:
 class Menu:
     """The names that clients may use: those of the table, and the bots that Poe offers."""
 
-    def __init__(self, models: Models, catalogue: Catalogue) -> None:
+    def __init__(
+        self,
+        models: Models,
+        catalogue: Catalogue,
+        *,
+        shown: Callable[[], Mapping[str, frozenset[str]]] = dict,
+    ) -> None:
+        """*shown* returns the handles of bots that accounts are shown, and the names of their
+        tokens; it is asked by lists of models, and may wait a moment."""
         self._models = models
         self._catalogue = catalogue
-        self._newest = self._read(catalogue.models)
+        self._ask_shown = shown
+        self._shown: Mapping[str, frozenset[str]] = {}
+        self._newest = self._read(catalogue.models, self._shown)
 
     def resolve(self, name: str) -> Target | None:
         """Return what *name* leads to, in upper or lower case; None if it is hidden or leads
@@ -76,19 +96,22 @@ class Menu:
         before a slash or a colon. One that is found nowhere is a bot's handle, without the prefix
         of a known provider.
         """
-        bots = self._page().bots
+        page = self._page()
         for reading in _readings(name):
             if self._models.hides(reading):
                 return None
             route = self._models.route(reading)
             bot = reading if route is None else self._models.handle(route.bot)
             kind = None if route is None else route.kind
-            if model := bots.get(bot.lower()):
+            if model := page.bots.get(bot.lower()):
                 if route is None and self._models.hides(model.id):
                     return None
                 # The spelling of whoever asks is kept, as far as it is one.
                 bot = bot if bot.lower() == model.id.lower() else model.id
-                return Target(bot, model.handle or bot, kind)
+                if tokens := page.shown.get(model.id, _NOBODY):
+                    # No key leads to a bot that is one account's own.
+                    kind = kind or "cookie"
+                return Target(bot, model.handle or bot, kind, tokens)
             if route is not None:
                 return Target(bot, bot, kind)
         name = _without_prefixes(name)
@@ -100,14 +123,12 @@ class Menu:
 
         Waits for the very first copy of Poe's list, a few seconds at most.
         """
-        self._catalogue.wait()
-        return list(self._page().entries.values())
+        return list(self._whole_page().entries.values())
 
     def entry(self, name: str) -> Mapping[str, Any] | None:
         """Return the entry for *name*, which may be any name of a bot of the list; None if it is
         not listed. Waits as `entries` does."""
-        self._catalogue.wait()
-        page = self._page()
+        page = self._whole_page()
         if (listed := page.entries.get(name.lower())) or (target := self.resolve(name)) is None:
             return listed
         return page.entries.get(target.bot.lower())
@@ -129,13 +150,20 @@ class Menu:
 
     # ---- what follows from a copy of Poe's list
 
+    def _whole_page(self) -> _Page:
+        """Return the page with all that can be had within a few seconds."""
+        self._catalogue.wait()
+        if (shown := self._ask_shown()) != self._shown:
+            self._shown = shown
+        return self._page()
+
     def _page(self) -> _Page:
-        page, copy = self._newest, self._catalogue.models
-        if page.copy is not copy:
-            page = self._newest = self._read(copy)
+        page, copy, shown = self._newest, self._catalogue.models, self._shown
+        if page.copy is not copy or page.told is not shown:
+            page = self._newest = self._read(copy, shown)
         return page
 
-    def _read(self, copy: Mapping[str, Model]) -> _Page:
+    def _read(self, copy: Mapping[str, Model], told: Mapping[str, frozenset[str]]) -> _Page:
         bots: dict[str, Model] = {}
         bare: dict[str, Model | None] = {}
         for model in copy.values():
@@ -146,7 +174,11 @@ class Menu:
             bare[key] = None if key in bare else model
         # An id is nobody else's name.
         bots.update(copy)
-        return _Page(copy, bots, self._listing(bots, sorted(copy.values(), key=_place)), bare)
+        shown = {handle: tokens for handle, tokens in told.items() if handle.lower() not in bots}
+        bots |= {handle.lower(): Model.read({"id": handle}) for handle in shown}
+        everyone = [*copy.values(), *(bots[handle.lower()] for handle in shown)]
+        listing = self._listing(bots, sorted(everyone, key=_place))
+        return _Page(copy, told, shown, bots, listing, bare)
 
     def _listing(
         self, bots: Mapping[str, Model], models: list[Model]

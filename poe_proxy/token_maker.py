@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -26,6 +27,8 @@ from poe_proxy.upstreams.refusals import Refusals
 
 log = logging.getLogger(__name__)
 
+#: Seconds that a list of models waits for looks at the bots of accounts, which come once.
+_LOOKS: Final = 2.0
 #: The most ways to Poe that one fetch of its list of models tries, one after the other.
 _WAYS: Final = 3
 
@@ -127,6 +130,8 @@ class TokenMaker:
         #: Poe's list of models, and where it is fetched: None if it is not.
         self._catalogue = Catalogue()
         self._source: str | None = None
+        #: Whether accounts may be looked at for their bots.
+        self._may_look = False
         #: Guards what follows.
         self._lock = threading.Lock()
         self._open: list[_Open] = []
@@ -158,6 +163,7 @@ class TokenMaker:
                     self._open.append(one)
             self._tokens = {account: token for account, _, token in made}
         self._use(catalogue, source)
+        self._may_look = settings.catalogue
         return list(self._tokens.values())
 
     def left(self, token: Token[Upstream]) -> None:
@@ -177,6 +183,23 @@ class TokenMaker:
     def catalogue(self) -> Catalogue:
         """Poe's list of models, which all accounts share."""
         return self._catalogue
+
+    def shown(self) -> Mapping[str, frozenset[str]]:
+        """Return the handles of bots that the site shows accounts to choose from, and for each the
+        names of the tokens of these accounts; see `PoeWeb.shown`."""
+        webs = [
+            (token.name, token.upstream)
+            for token in self._tokens.values()
+            if isinstance(token.upstream, PoeWeb) and self._may_look
+        ]
+        for _, web in webs:
+            web.shown()  # all begin at once
+        until = time.monotonic() + _LOOKS
+        shown: dict[str, set[str]] = {}
+        for name, web in webs:
+            for handle in web.shown(max(0.0, until - time.monotonic())):
+                shown.setdefault(handle, set()).add(name)
+        return {handle: frozenset(names) for handle, names in shown.items()}
 
     def close(self) -> None:
         """Close all upstreams at once, and wait until they are closed."""

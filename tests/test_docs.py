@@ -17,11 +17,10 @@ import pytest
 from openai.types.chat import completion_create_params
 
 from docs import write_settings
-from poe_proxy import __version__, accounts, errors
+from poe_proxy import __version__, accounts, errors, menu
 from poe_proxy.apis.chat_completions.parsing import chat_request
 from poe_proxy.chat import Message, TextPart
 from poe_proxy.environment import declared
-from poe_proxy import menu
 from poe_proxy.menu import Menu
 from poe_proxy.models import Models
 from poe_proxy.settings import Settings
@@ -320,7 +319,7 @@ def test_the_table_of_models_is_the_built_in_one() -> None:
 
 def test_every_prefix_that_is_left_out_is_described() -> None:
     """docs/models.md names the providers whose names may stand before a bot's."""
-    (said,) = re.findall(r"prefix of a known provider is left out here:(.*?)\n\n", page(MODELS), re.S)
+    (said,) = re.findall(r"provider is left out here:(.*?)\n\n", text_of(MODELS), re.DOTALL)
 
     assert set(re.findall(r"`([^`]+)/`", said)) == menu._PREFIXES
 

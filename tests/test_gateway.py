@@ -94,6 +94,7 @@ class House:
         keys: Sequence[FakeUpstream] = (),
         models: Models | None = None,
         catalogue: Catalogue | None = None,
+        shown: dict[str, frozenset[str]] | None = None,
         rest: float = 0.0,
         attempts: int = ATTEMPTS,
         **options: Any,
@@ -116,7 +117,12 @@ class House:
             ledger=self.ledger,
             **options,
         )
-        menu = Menu(models or Models.load(), catalogue or Catalogue(built_in={}))
+        menu = Menu(
+            models or Models.load(),
+            catalogue or Catalogue(built_in={}),
+            shown=lambda: shown or {},
+        )
+        menu.entries()
         self.gateway = Gateway(self.tokens, menu, attempts=attempts)
 
     def reply(
@@ -913,6 +919,31 @@ def test_each_way_has_its_own_name_for_a_bot(asked: str) -> None:
 
     assert ["X-One"] == [bot for _, bot in cookie.asked]
     assert ["maker/x-1"] == [bot.lower() for _, bot in key.asked]
+
+
+def test_a_bot_of_an_account_s_own_is_asked_for_there() -> None:
+    """Another account that does not know it is asked once, and no key at all."""
+    others = [FakeUpstream([BotNotFound("no")]) for _ in range(3)]
+    owner, key = FakeUpstream(ANSWER), FakeUpstream([BotNotFound("no")])
+    house = House(*others, owner, keys=[key], shown={"Mine": frozenset({"cookie-4"})})
+    said = list(house.reply(model="mine"))
+
+    assert list(ANSWER) == said
+    assert [1, 0, 0, 1, 0] == house.asked()
+
+
+def test_a_bot_that_its_own_account_has_lost_is_gone() -> None:
+    """It is not looked for among accounts that never had it."""
+    other, owner = (FakeUpstream([BotNotFound("no")]) for _ in range(2))
+    house = House(other, owner, shown={"Mine": frozenset({"cookie-2"})})
+    with pytest.raises(BotNotFound):
+        list(house.reply(model="Mine"))
+
+    assert [1, 1] == house.asked()
+    # Nor among those that are not there any more.
+    gone = House(FakeUpstream([BotNotFound("no")]), shown={"Mine": frozenset({"cookie-9"})})
+    with pytest.raises(BotNotFound):
+        list(gone.reply(model="Mine"))
 
 
 @pytest.mark.parametrize(

@@ -214,6 +214,36 @@ def test_a_whole_name_goes_before_a_part_of_it(make: Make) -> None:
     assert Target("maker/x-1", "X-One") == menu.resolve("maker/x-1")
 
 
+# ---- bots that accounts are shown
+
+
+def test_what_an_account_is_shown_is_listed_behind_what_poe_lists() -> None:
+    """Its own bots, and others that it used; asked by cookie, and first of all by this account."""
+    shown = {"My-Own-Bot": frozenset({"a"}), "KIMI-K2": frozenset({"a", "b"})}
+    menu = Menu(Models.load(), living(*BOTS), shown=lambda: shown)
+    before = menu.resolve("my-own-bot")
+    listed = ids(menu)
+
+    assert ["My-Own-Bot", "imagen-4"] == listed[5:7]
+    assert 1 == len([name for name in listed if name.lower() == "kimi-k2"])
+    assert Target("my-own-bot", "my-own-bot") == before
+    assert Target("my-own-bot", "my-own-bot", "cookie", frozenset({"a"})) == menu.resolve(
+        "my-own-bot"
+    )
+    assert Target("kimi-k2", "kimi-k2") == menu.resolve("kimi-k2")
+    assert {"id": "My-Own-Bot", "object": "model", "created": 0, "owned_by": "poe"} == (
+        menu.entry("poe/MY-OWN-BOT")
+    )
+
+
+def test_what_accounts_are_shown_may_change() -> None:
+    """With each list; and what Poe's list has is no account's own."""
+    shown: list[dict[str, frozenset[str]]] = [{}, {"New": frozenset({"a"})}, {}]
+    menu = Menu(Models.load(), living(bot("old")), shown=lambda: shown.pop(0))
+
+    assert [["old"], ["old", "New"], ["old"]] == [ids(menu) for _ in range(3)]
+
+
 # ---- what a client hears of a bot that is gone
 
 

@@ -374,6 +374,33 @@ def test_a_list_that_may_be_fetched_no_longer_is_not(pool: Pool) -> None:
     assert [("start", first), ("stop", first), ("start", second)] == pool.listed
 
 
+# ---- what the site shows accounts
+
+
+def test_what_accounts_are_shown_has_the_names_of_their_tokens(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All looks begin before one is waited for; and none does if bots may not be looked up."""
+    one, other = (
+        token for token in pool.use(tokens=("a", "b"), api_keys=("k",)) if token.kind == "cookie"
+    )
+    asked: list[tuple[Any, bool]] = []
+    shelves = {one.upstream: ("Shared", "Mine"), other.upstream: ("Shared",)}
+
+    def shown(web: Any, wait: float = 0.0) -> tuple[str, ...]:
+        asked.append((web, wait > 0))
+        return shelves[web]
+
+    monkeypatch.setattr(type(one.upstream), "shown", shown)
+    found = pool.maker.shown()
+    pool.use(tokens=("a", "b"), api_keys=("k",), catalogue=False)
+
+    assert {"Shared": frozenset({one.name, other.name}), "Mine": frozenset({one.name})} == found
+    assert [False, False, True, True] == [is_waited_for for _, is_waited_for in asked]
+    assert {} == pool.maker.shown()
+    assert 4 == len(asked)
+
+
 # ---- the end
 
 

@@ -18,8 +18,11 @@ def _listed_bots(bots: Sequence[Bot]) -> list[tuple[object, Json]]:
 
 async def _available_bots(call: Call) -> Json:
     variables = call.variables
+    own = [(bot.bot_id, bot.brief()) for bot in call.world.own_bots(call.account)]
     page = page_of(
-        _listed_bots(call.world.bots.bots), variables.get("limit"), variables.get("cursor")
+        [*own, *_listed_bots(call.world.bots.bots)],
+        variables.get("limit"),
+        variables.get("cursor"),
     )
     return {"viewer": {"id": VIEWER_ID, "availableBotsConnection": page}}
 
@@ -61,7 +64,7 @@ async def _profile(call: Call) -> Json:
 
 async def _bot_info(call: Call) -> Json:
     world, name = call.world, call.variables["botHandle"]
-    bot = world.find_bot(name)
+    bot = world.find_bot(name, call.account)
     if bot is not None and not world.switches.codenames_in_bot_info:
         handles = {handle.lower() for handle in (bot.handle, *bot.other_handles)}
         if name.lower() not in handles:

@@ -36,7 +36,7 @@ async def _send(call: Call) -> dict[str, Any]:
     world, account, variables = call.world, call.account, call.variables
     query = variables["query"]
     words, prompt = directives.parse(query)
-    bot = world.find_bot(variables["bot"])
+    bot = world.find_bot(variables["bot"], account)
     chat: Chat | None = None
     call.entry.update(
         bot=bot.handle if bot else variables["bot"],

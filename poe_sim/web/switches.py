@@ -32,6 +32,7 @@ class Switches:
     server_ping: float = 0.0
     answer_pings: bool = True
     unknown_bots: list[str] = field(default_factory=list)
+    own_bots: list[str] = field(default_factory=list)
 
 
 _CHOICES: Mapping[str, Sequence[str]] = {

@@ -140,7 +140,7 @@ class World:
 
     def reset(self) -> None:
         """Reset switches, hashes, faults, lines and accounts; chats and keys stay."""
-        self.switches = replace(self._first_switches, unknown_bots=[])
+        self.switches = replace(self._first_switches, unknown_bots=[], own_bots=[])
         self.hashes = dict(hashes.OPERATIONS)
         self.faults.clear()
         self.faults_played.clear()
@@ -158,9 +158,25 @@ class World:
                 return text
         return None
 
-    def find_bot(self, name: str) -> Bot | None:
-        """Return the bot of that name; None if there is none, or if the control hides it."""
-        bot = self.bots.find(name)
+    def own_bots(self, account: Account) -> list[Bot]:
+        """Return the account's private bots, which the control names."""
+        return [
+            Bot(
+                handle=handle,
+                codename=handle.lower().replace("-", "_"),
+                bot_id=9101 + place,
+                is_private=True,
+            )
+            for place, one in enumerate(self.switches.own_bots)
+            for label, _, handle in [one.partition("/")]
+            if label == account.label
+        ]
+
+    def find_bot(self, name: str, account: Account | None = None) -> Bot | None:
+        """Return the bot of that name; None if there is none, if it is another account's own, or
+        if the control hides it."""
+        own = () if account is None else self.own_bots(account)
+        bot = next((one for one in own if name.lower() in one.names()), self.bots.find(name))
         if bot is None or bot.names() & {gone.lower() for gone in self.switches.unknown_bots}:
             return None
         return bot

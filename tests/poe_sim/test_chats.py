@@ -186,6 +186,26 @@ def test_bot_list_pages(browser: Browser) -> None:
     assert "Sim-Private" not in handles
 
 
+def test_a_bot_may_be_one_account_s_own(browser: Browser, sim: Running) -> None:
+    """The control names it: that account finds it first in its list, and no other knows it."""
+    sim.world.switches.own_bots = ["cookie-1/My-Bot", "cookie-2/Other-Bot"]
+    page = browser.data(
+        "availableBotsSelectorModalPaginationQuery",
+        botSelectorFilter="all",
+        cursor=None,
+        filterCanvasOnlyBots=False,
+        includeHomePageBotSelectorFragment=False,
+        limit=10,
+    )["viewer"]["availableBotsConnection"]
+    found = [
+        browser.data("HandleBotLandingPageQuery", botHandle=name)["bot"]
+        for name in ("my-bot", "Other-Bot")
+    ]
+
+    assert ["My-Bot"] == [edge["node"]["handle"] for edge in page["edges"]][:1]
+    assert ("My-Bot", None) == (found[0]["handle"], found[1])
+
+
 @pytest.mark.parametrize(
     ("name", "handle"),
     [

@@ -32,6 +32,7 @@ from poe_proxy.upstreams.poe_web.pages import ChannelData
 from poe_proxy.upstreams.poe_web.sending import Outgoing
 from poe_proxy.upstreams.poe_web.session import Session, not_ready
 from poe_proxy.upstreams.poe_web.sharing import Shared
+from poe_proxy.upstreams.poe_web.shelf import Shelf
 from poe_proxy.upstreams.poe_web.site import Site
 from poe_proxy.upstreams.poe_web.tidying import Tidying
 from poe_proxy.upstreams.poe_web.waiting import meanwhile, one_by_one
@@ -95,6 +96,7 @@ class PoeWeb:
         )
         self._socket = Socket(site, origin=web_url, ws_url=ws_url, proxy=proxy)
         self._bots = Bots(timeout=timeout, clock=clock)
+        self._shelf = Shelf(self._session, site, label=label)
         self._tickets = Tickets(clock)
         self._tidying = Tidying(label=label)
         self._channel: Channel | None = None
@@ -199,6 +201,16 @@ class PoeWeb:
             case {"viewer": {"messagePointInfo": {"messagePointBalance": int(points)}}}:
                 return points
         raise UpstreamProtocolError("Poe did not report the balance of points.")
+
+    def shown(self, wait: float = 0.0) -> tuple[str, ...]:
+        """Return the handles of the bots that the site shows the account to choose from.
+
+        They are looked up once, in the background, from the first call on for which the account
+        is logged in; it is never logged in for this. That look is waited for *wait* seconds.
+        """
+        if self._open_login() is not None:
+            self._shelf.begin()
+        return self._shelf.handles(wait)
 
     def close(self) -> None:
         """Stop the bots that are still at work, and close the websocket and the connections.
