@@ -13,9 +13,11 @@ from math import isfinite
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, Literal, TypeAlias
+from urllib.parse import unquote
 
 from environs import ValidationError
 
+from poe_proxy import lookalikes
 from poe_proxy.checks import is_url
 from poe_proxy.settings import PROXY_SCHEMES, BadSettings, Settings
 from poe_proxy.upstreams.poe_web import Credentials
@@ -34,6 +36,8 @@ class Account:
     secret: str = field(repr=False)
     #: Its name in logs and on pages; unique.
     label: str
+    #: The setting that it comes from. It is the same account wherever it stands.
+    source: str = field(default="", compare=False)
     proxy: str | None = field(default=None, repr=False)
     #: Uses within any *rate_window* seconds; 0 means no limit, here and in the next four.
     rate_limit: int = 0
@@ -91,6 +95,28 @@ def check(path: Path) -> None:
     _listed_in(path)
 
 
+def check_cookie(text: str) -> None:
+    """Raise ValueError, which does not repeat it, if *text* is no item of `TOKENS`."""
+    _checked("cookie", text)
+
+
+def faults(settings: Settings) -> Mapping[str, list[str]]:
+    """Return what is wrong with the accounts and the keys of clients together, by setting."""
+    try:
+        found = read(settings)
+    except BadSettings as bad:
+        # If there is nothing of any kind, that is said already.
+        return bad.problems if settings.tokens_config else {}
+    given = {text: one for one in found for text in (one.secret, one.credential)}
+    same = [
+        f"item {place}: It is the credential of {one.label} ({one.source}) at Poe, which whoever "
+        "has the key would have too. Choose another one."
+        for place, key in enumerate(settings.auth_keys, 1)
+        if (one := given.get(key) or given.get(unquote(key)))
+    ]
+    return {"AuthKey": same} if same else {}
+
+
 def files(path: Path) -> list[Path]:
     """Return the files of credentials: that of accounts at *path*, and those that it names."""
     try:
@@ -99,6 +125,10 @@ def files(path: Path) -> list[Path]:
         tables = []  # what is wrong with it is said elsewhere
     names = (table.get(name) for table in tables for name in ("cookie_file", "key_file"))
     return [path, *(path.parent / name for name in names if isinstance(name, str))]
+
+
+#: Where accounts are listed that are not in the file.
+_SOURCES: Final[Mapping[Kind, str]] = {"cookie": "TOKENS", "key": "POE_API_KEYS"}
 
 
 def _account(listed: _Listed, settings: Settings) -> Account:
@@ -117,6 +147,7 @@ def _account(listed: _Listed, settings: Settings) -> Account:
             "concurrency": settings.api_concurrency,
         }
     given |= listed.fields
+    given["source"] = "TOKENS_CONFIG" if listed.place else _SOURCES[listed.kind]
     # An empty address: no proxy, whatever the others have.
     given["proxy"] = given["proxy"] or None
     return Account(kind=listed.kind, credential=listed.credential, secret=listed.secret, **given)
@@ -229,21 +260,31 @@ def _read_table(
         with faults.of(name):
             credential = _text(table[name])
             if name.endswith("_file"):
-                credential = _text_of(folder / credential).strip()
-            secret = _secret(kind, credential)
+                credential = _text_of(credential, folder).strip()
+            secret = _checked(kind, credential)
     if faults:
         return None
     is_enabled = fields.pop("enabled", True)
     return _Listed(kind, credential, secret, fields, is_enabled, place)
 
 
-def _text_of(path: Path) -> str:
+def _text_of(given: str, folder: Path) -> str:
+    # What should be a path may be the credential itself.
+    named = lookalikes.shown_path(given, is_of_secret=True) or "The file"
     try:
-        return path.read_text("utf-8-sig")
+        return (folder / given).read_text("utf-8-sig")
     except OSError as bad:
-        raise ValueError(f"The file cannot be read ({bad.strerror}).") from None
+        raise ValueError(f"{named} cannot be read ({bad.strerror}).") from None
     except UnicodeDecodeError:
-        raise ValueError("The file is not UTF-8 text.") from None
+        raise ValueError(f"{named} is not UTF-8 text.") from None
+
+
+def _checked(kind: Kind, credential: str) -> str:
+    """Return what `_secret` does; raises ValueError also if *credential* looks like something
+    else."""
+    if why := (lookalikes.no_cookie if kind == "cookie" else lookalikes.no_key)(credential):
+        raise ValueError(why)
+    return _secret(kind, credential)
 
 
 def _secret(kind: Kind, credential: str) -> str:

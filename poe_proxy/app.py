@@ -28,7 +28,7 @@ from poe_proxy.settings import EXAMPLE_KEY, BadSettings, Settings
 from poe_proxy.shaping import schemas, tokenizer
 from poe_proxy.token_maker import TokenMaker
 from poe_proxy.upstreams.base import Upstream
-from poe_proxy.upstreams.poe_web import Credentials, Site
+from poe_proxy.upstreams.poe_web import Site
 from poe_proxy.upstreams.poe_web.prompts import check_labels
 
 log = logging.getLogger(__name__)
@@ -36,18 +36,17 @@ log = logging.getLogger(__name__)
 
 def read_settings(dotenv: Path = Path(".env")) -> Settings:
     """Return the settings of this process; raises `BadSettings` naming every problem."""
-    settings = Settings.from_env(
+    return Settings.from_env(
         dotenv,
         checks={
-            "TOKENS": Credentials.parse,
+            "TOKENS": accounts.check_cookie,
             "TOKENS_CONFIG": accounts.check,
             "ROLE_LABELS": check_labels,
             "MODELS": Models.load,
             "POE_SITE": Site.load,
         },
+        together=accounts.faults,
     )
-    accounts.read(settings)
-    return settings
 
 
 def create_app(
@@ -210,7 +209,9 @@ def _journal(settings: Settings) -> Journal | None:
 
 
 def _warn(settings: Settings) -> None:
-    """Log settings that are allowed, but unwise."""
+    """Log settings that are allowed, but unwise, and what is set in vain."""
+    for note in settings.notes:
+        log.warning("%s", note)
     if EXAMPLE_KEY in settings.auth_keys:
         log.warning(
             "AuthKey holds %s, the key of every example: anyone who can reach this server can "

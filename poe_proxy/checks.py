@@ -1,11 +1,11 @@
 """What a setting's value must be.
 
-A check says so in a sentence that does not repeat the value, which may be a secret.
+A check says so in a sentence that does not repeat the value, which may be a secret. It begins with
+"Must" or the like, so that whoever shows the value can put it in front.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from ipaddress import ip_network
 from pathlib import Path
@@ -25,12 +25,6 @@ AT_LEAST_ONE: Final = validate.Range(min=1)
 def has_role(pattern: str) -> None:
     if "{role}" not in pattern:
         raise ValidationError("Must contain {role}, which stands for the name of the role.")
-
-
-def fit_into_a_header(keys: tuple[str, ...]) -> None:
-    # A key is sent in a header.
-    if not all(re.fullmatch("[!-~]+", key) for key in keys):
-        raise ValidationError("Must be keys of printable ASCII, separated by commas.")
 
 
 def are_networks(items: tuple[str, ...]) -> None:

@@ -18,29 +18,56 @@ from dotenv.parser import parse_stream
 from environs import EnvValidationError, FileAwareEnv, ValidationError
 
 from poe_proxy.checks import Check
+from poe_proxy.lookalikes import is_secret, shown, shown_path
 
 T = TypeVar("T")
 D = TypeVar("D")
 T_co = TypeVar("T_co", covariant=True)
 
 
+#: Of how many wrong items of a list it is said why.
+MOST_ITEMS: Final = 5
+
+#: The end of the name of a variable that names a file with the value.
+FILE: Final = "_FILE"
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A variable that is set, and is not blank."""
+
+    name: str
+    text: str = field(repr=False)
+    #: The line of `.env` that sets it; empty if the environment does.
+    line: str = ""
+
+
 class Environment(FileAwareEnv):
     """environs, with three habits that users of a `.env` expect: a blank variable counts as not
-    set, every problem is kept for one message, and no message repeats a value."""
+    set, every problem is kept for one message, and a message shows what was read, and where,
+    unless it is a secret."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: type) -> None:
+        """Only what the dataclass *settings* declares can be read."""
         super().__init__(eager=False, strip_whitespace=True)
+        self.settings: Final = settings
         self._unreadable: dict[str, list[str]] = {}
+        #: The `.env` that was read, or nothing.
+        self.dotenv = ""
+        #: The number of the line that sets it, by the name of a variable of `.env`.
+        self.lines: dict[str, int] = {}
 
     def _load_dotenv(self, path: str | Path, *, override: bool = False) -> None:
         """Take each value as it stands, `$` included, and note each line that cannot be read."""
+        self.dotenv = str(path)
         with Path(path).open(encoding="utf-8-sig") as lines:
             for binding in parse_stream(lines):
                 text, number = binding.original
+                number += len(text) - len(text.lstrip("\n"))
                 if binding.key is not None and binding.value is not None:
                     self._environ[binding.key] = binding.value
+                    self.lines[binding.key] = number
                 elif binding.error or binding.key is not None:
-                    number += len(text) - len(text.lstrip("\n"))
                     self._unreadable.setdefault(str(path), []).append(
                         f"Line {number} is not NAME=value; a list is one value: TOKENS=abc,def."
                     )
@@ -51,13 +78,26 @@ class Environment(FileAwareEnv):
         except (ValueError, OSError) as bad:
             # environs hides the reason behind a sentence of its own.
             reason = getattr(bad.__cause__ or bad, "strerror", None) or "it is not text"
-            self._unreadable[env_key] = [f"{env_key}_FILE cannot be read ({reason})."]
+            message = f"{env_key}{FILE} cannot be read ({reason})."
+            is_of_secret = not self.declaration(env_key)[0].repr
+            if file := shown_path(str(self.file_of(env_key)), is_of_secret=is_of_secret):
+                message = f"{file}: {message}"
+            self._unreadable[env_key] = [message]
             return default
         if isinstance(value, str):
             # Windows' Notepad begins a file with a byte-order mark, which is invisible.
             value = value.removeprefix("\ufeff")
             return value if value.strip() else default
         return value
+
+    def given(self, name: str) -> Given | None:
+        """Return the variable *name* as it is set; None if it is not, or blank."""
+        text = os.environ.get(name)
+        if text is not None:
+            return Given(name, text) if text.strip() else None
+        text = self._environ.get(name, "")
+        line = f"{self.dotenv}, line {self.lines.get(name)}"
+        return Given(name, text, line) if text.strip() else None
 
     def file_of(self, name: str) -> Path | None:
         """Return the file that the value of *name* comes from, if it comes from one of its own."""
@@ -74,8 +114,48 @@ class Environment(FileAwareEnv):
         except EnvValidationError as bad:
             messages_by_name = cast("Mapping[str, list[str]]", bad.error_messages)
             for name, messages in messages_by_name.items():
-                found.setdefault(name, []).extend(str(message) for message in messages)
+                told = [self.tell(name, str(message)) for message in messages]
+                found.setdefault(name, []).extend(told)
         return found
+
+    def tell(self, name: str, message: str, *, quotes: bool = True) -> str:
+        """Return *message*, a sentence about the value of the variable *name*, with that value and
+        its place, as far as they may be shown. Unless it *quotes*, only a path is shown: the
+        sentence names itself what is wrong."""
+        declaration, one = self.declaration(name)
+        file, given = self.file_of(name), self.given(name)
+        if file is not None:
+            return _sentence(f"The text of {file}", message)
+        if given is None:
+            return message
+        if one.reads is path:
+            if not is_secret(given.text, self._secrets()):
+                message = f"{shown_path(given.text, is_of_secret=False)}: {message}"
+        elif not declaration.repr:
+            pass  # a secret
+        elif quotes and is_secret(given.text, self._secrets()):
+            message = _sentence("Its value, which looks like a secret,", message)
+        elif quotes:
+            message = _sentence(shown(given.text), message)
+        return f"{message.removesuffix('.')} ({given.line})." if given.line else message
+
+    def declaration(self, name: str) -> tuple[Field[Any], Setting]:
+        """Return the field of the setting that the variable *name* is, with its declaration."""
+        return next(both for both in declared(self.settings) if name in both[1].names)
+
+    def _secrets(self) -> Iterator[str]:
+        for declaration, one in declared(self.settings):
+            for name in one.names:
+                if not declaration.repr and (given := self.given(name)):
+                    yield from as_list(given.text)
+
+
+def _sentence(subject: str, message: str) -> str:
+    """Return *message*, which says what a value is or must be, as a sentence about *subject*."""
+    for start, verb in (("Not a ", "is not a "), ("Must ", "must "), ("Cannot ", "cannot ")):
+        if message.startswith(start):
+            return f"{subject} {verb}{message.removeprefix(start)}"
+    return f"{subject}: {message}"
 
 
 # ---- readers
@@ -168,6 +248,16 @@ class Setting:
     #: The heading in `.env.example` of this setting and those after it.
     heading: str = ""
 
+    @property
+    def names(self) -> list[str]:
+        """Its name, and its alias if it has one."""
+        return [name for name in (self.name, self.alias) if name]
+
+    @property
+    def variables(self) -> list[str]:
+        """The variables that may set it: its names, and those of files with the value."""
+        return [variable for name in self.names for variable in (name, f"{name}{FILE}")]
+
     def read(self, env: Environment) -> Any:
         """Return the value; None if it is not set, or *env* has noted a problem with it."""
         value = self.reads(env, self.name, self.check)
@@ -214,7 +304,19 @@ def refused(value: Any, check: Callable[[Any], object]) -> list[str]:
             check(item)
         except ValueError as bad:
             why.append(f"item {place}: {bad}" if many else str(bad))
+    if len(why) > MOST_ITEMS:
+        why[MOST_ITEMS:] = [f"{len(why) - MOST_ITEMS} more items are wrong."]
     return why
+
+
+def each(check: Callable[[Any], object]) -> Check:
+    """Return a check for a list: of each item, with its number."""
+
+    def check_all(items: tuple[Any, ...]) -> None:
+        if why := refused(items, check):
+            raise ValidationError(" ".join(why))
+
+    return check_all
 
 
 # ---- files with secrets

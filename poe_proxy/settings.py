@@ -18,28 +18,28 @@ from poe_proxy.checks import (
     NOT_NEGATIVE,
     POSITIVE,
     are_networks,
-    fit_into_a_header,
     has_role,
     is_file,
     is_no_folder,
     is_url,
 )
 from poe_proxy.environment import (
-    Environment,
     as_base_url,
     as_list,
     as_pairs,
-    declared,
-    files_of_secrets,
+    each,
     number,
     parsed,
     path,
-    refused,
     setting,
     switch,
     text,
     whole_number,
 )
+from poe_proxy.lookalikes import is_api_key
+from poe_proxy.reading import BadSettings, read
+
+__all__ = ["EXAMPLE_KEY", "PROXY_SCHEMES", "BadSettings", "Settings"]
 
 #: The key in every example of the Go program, and so the first that a stranger tries.
 EXAMPLE_KEY: Final = "sk-123456"
@@ -48,20 +48,14 @@ EXAMPLE_KEY: Final = "sk-123456"
 PROXY_SCHEMES: Final = ("http", "https", "socks5", "socks5h")
 
 
-class BadSettings(Exception):
-    """The configuration cannot be used; the message names every bad variable and says why.
-
-    Values are never repeated in it: they may be secrets.
-    """
-
-    def __init__(self, problems: Mapping[str, list[str]]) -> None:
-        self.problems = problems
-        #: A line for each variable.
-        self.faults = "\n".join(f"  {name}: {' '.join(why)}" for name, why in problems.items())
-        super().__init__(
-            "poe-proxy cannot start with these settings "
-            f"(.env.example and docs/settings.md describe each):\n{self.faults}"
-        )
+#: What has to be set, each with what is said where nothing of it is.
+NEEDED: Final[Mapping[tuple[str, ...], str]] = {
+    ("AuthKey",): "Set the key that your clients will send, for example AuthKey=sk-something-long; "
+    "several are separated by commas.",
+    ("TOKENS", "POE_API_KEYS", "TOKENS_CONFIG"): "Set TOKENS to the p-b cookie of at least one Poe "
+    "account, or POE_API_KEYS to at least one key from poe.com/api/keys, or TOKENS_CONFIG to a "
+    "file of accounts.",
+}
 
 
 def _as_api_url(given: str) -> str:
@@ -99,7 +93,7 @@ class Settings:
     api_keys: tuple[str, ...] = setting(
         "POE_API_KEYS",
         parsed(as_list),
-        check=fit_into_a_header,
+        check=each(is_api_key),
         default=(),
         secret=True,
         meaning="Keys of Poe's official API, from https://poe.com/api/keys, separated by commas. "
@@ -408,6 +402,8 @@ class Settings:
 
     #: The files with secrets that all this was read from: `.env`, `TOKENS_FILE` and the like.
     files: tuple[Path, ...] = field(default=(), compare=False)
+    #: What is set and not used, in sentences for the log.
+    notes: tuple[str, ...] = field(default=(), compare=False)
 
     @classmethod
     def from_env(
@@ -415,43 +411,22 @@ class Settings:
         dotenv: Path = Path(".env"),
         *,
         checks: Mapping[str, Callable[[Any], object]] | None = None,
+        together: Callable[[Self], Mapping[str, list[str]]] | None = None,
     ) -> Self:
         """Read the environment, and *dotenv* for what the environment does not set.
 
         *checks* are further checks by variable name: each takes the value that was read
         (of a list, each item) and raises ValueError with a sentence that says what is wrong.
+        *together* returns what is wrong with settings that are right each by itself; of those
+        that are not, it gets the defaults.
 
         Raises `BadSettings` naming every bad variable at once.
         """
-        env = Environment()
-        try:
-            env.read_env(dotenv, recurse=False)
-        except (OSError, ValueError):
-            # Without this, everything that the file sets would be named as missing.
-            raise BadSettings({str(dotenv): ["is not a readable file of UTF-8 text."]}) from None
-        values = {
-            one.name: value for _, one in declared(cls) if (value := one.read(env)) is not None
-        }
-        problems = env.problems()
-        if "AuthKey" not in problems and not values.get("AuthKey"):
-            problems["AuthKey"] = [
-                "Set the key that your clients will send, for example AuthKey=sk-something-long;",
-                "several are separated by commas.",
-            ]
-        accounts = ("TOKENS", "POE_API_KEYS", "TOKENS_CONFIG")
-        if not any(name in problems or values.get(name) for name in accounts):
-            problems["TOKENS"] = [
-                "Set TOKENS to the p-b cookie of at least one Poe account,",
-                "or POE_API_KEYS to at least one key from poe.com/api/keys,",
-                "or TOKENS_CONFIG to a file of accounts.",
-            ]
-        for name, check in (checks or {}).items():
-            if name in values and name not in problems and (why := refused(values[name], check)):
-                problems[name] = why
-        if problems:
-            raise BadSettings(problems)
+        found = read(cls, dotenv, needed=NEEDED, checks=checks or {})
         # What is not set has the default of its field.
-        return cls(
-            **{field.name: values[one.name] for field, one in declared(cls) if one.name in values},
-            files=(*([dotenv] if dotenv.is_file() else []), *files_of_secrets(cls, env)),
-        )
+        settings = cls(**{"auth_keys": (), **found.values}, files=found.files, notes=found.notes)
+        if together:
+            found.add(together(settings))
+        if found.problems:
+            raise BadSettings(found.problems)
+        return settings

@@ -255,6 +255,12 @@ def test_an_account_keeps_the_label_that_it_had(write: Write) -> None:
         ("key_file = 'latin'", "key_file: The file is not UTF-8 text."),
         ("key_file = 'two'", "key_file: Must be one key of printable ASCII."),
         ("cookie_file = 'empty'", "cookie_file: It must be a p-b cookie"),
+        ("key_file = './none'", "key_file: ./none cannot be read (No such file"),
+        ("cookie = 'sk-poe-x1'", "cookie: It looks like a key of Poe's official API,"),
+        ("key = 'p-b=x'", "key: It looks like a cookie of poe.com"),
+        ("key_file = 'cookie'", "key_file: It looks like a cookie of poe.com"),
+        ("cookie = 'https://poe.com'", "cookie: It looks like an address"),
+        ("key = 'your-key'", "key: It looks like a placeholder"),
     ],
 )  # fmt: skip
 def test_a_fault_is_explained(text: str, why: str, write: Write, tmp_path: Path) -> None:
@@ -262,6 +268,7 @@ def test_a_fault_is_explained(text: str, why: str, write: Write, tmp_path: Path)
     (tmp_path / "latin").write_bytes(b"\xe4\n")
     (tmp_path / "two").write_text("one\ntwo\n")
     (tmp_path / "empty").touch()
+    (tmp_path / "cookie").write_text("p-b=x\n")
     said = fault(write(NEXT + text))
 
     assert lines_of(said)[0].partition(", ")[2].startswith(why), said
@@ -332,6 +339,45 @@ def test_no_credential_is_shown_anywhere(write: Write, tmp_path: Path) -> None:
 
     assert "secret" not in said
     assert "secret" not in repr(read(write(text), api_keys=("secret",)))
+
+
+# ---- all together
+
+
+def test_a_client_s_key_is_none_of_poe_s(write: Write) -> None:
+    """Whoever pastes a key of Poe's as AuthKey would give it to each client. It is not repeated."""
+    path = write("[[account]]\ncookie = 'p-b=secret%3D%3D'\nlabel = 'anna'\n")
+    given = Settings(
+        auth_keys=("mine", "secret-key", "secret==", "secret%3D%3D", "p-b=secret%3D%3D"),
+        api_keys=("key", "secret-key"),
+        tokens_config=path,
+    )
+
+    (why,) = accounts.faults(given).values()
+
+    assert [
+        "item 2: It is the credential of key-2 (POE_API_KEYS) at Poe",
+        *(f"item {n}: It is the credential of anna (TOKENS_CONFIG) at Poe" for n in (3, 4, 5)),
+    ] == [one.partition(",")[0] for one in why]
+    assert "secret" not in "".join(why)
+    assert {} == accounts.faults(Settings(auth_keys=("mine",), api_keys=("key",)))
+
+
+def test_a_file_without_an_account_in_use_is_a_fault(write: Write) -> None:
+    """Of the file, if there is one; where nothing is set at all, that is said elsewhere."""
+    path = write("[[account]]\ncookie = 'a'\nenabled = false\n")
+
+    assert ["TOKENS_CONFIG"] == list(accounts.faults(settings(path)))
+    assert {} == accounts.faults(settings())
+
+
+def test_each_account_knows_where_it_is_listed(write: Write) -> None:
+    """That is what the operator has to change; the file wins, as in all else."""
+    path = write("[[account]]\ncookie = 'b'\n[[account]]\nkey = 'l'\n")
+
+    assert {"a": "TOKENS", "b": "TOKENS_CONFIG", "k": "POE_API_KEYS", "l": "TOKENS_CONFIG"} == {
+        one.secret: one.source for one in read(path, tokens=("a", "b"), api_keys=("k",))
+    }
 
 
 # ---- the file itself

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from poe_proxy import token_maker
-from poe_proxy.app import create_app
+from poe_proxy.app import create_app, read_settings
 from poe_proxy.pool.balances import Balance, PointsWatch
 from poe_proxy.pool.rotator import TokenRotator
 from poe_proxy.pool.store.journal import Journal
@@ -64,6 +65,68 @@ def house() -> Iterator[House]:
     house = House()
     yield house
     house.services.close()
+
+
+# ---- what is read
+
+
+@pytest.fixture
+def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is set where the tests run is not set here."""
+    for name in [*os.environ]:
+        monkeypatch.delenv(name)
+
+
+@pytest.mark.usefixtures("_bare_environment")
+def test_files_are_read_before_anything_starts(tmp_path: Path) -> None:
+    """What is in the files that settings name is wrong at the start, all in one message, by its
+    file and place; and so is a credential in the wrong setting."""
+    dotenv, models, site, listed = (tmp_path / name for name in (".env", "m", "s", "a"))
+    models.write_text('[names]\n"mine" = "no bot"\n')
+    site.write_text("tag = 1\n")
+    listed.write_text("[[account]]\nkey = 'your-key'\n")
+    dotenv.write_text(
+        "AuthKey=k\nFORWARDED_ALLOW_IPS=nginx\nTOKENS=a,sk-poe-SECRET1\nPOE_API_KEYS=p-b=SECRET2\n"
+        f"MODELS={models}\nPOE_SITE={site}\nTOKENS_CONFIG={listed}\nROLE_LABELS=me=SECRET3\n"
+    )
+
+    with pytest.raises(BadSettings) as refusal:
+        read_settings(dotenv)
+
+    begins = {
+        "FORWARDED_ALLOW_IPS": '"nginx" must be IP addresses',
+        "TOKENS": "item 2: It looks like a key of Poe's official API, which belongs into POE_API_",
+        "POE_API_KEYS": "item 1: It looks like a cookie of poe.com, which belongs into TOKENS",
+        "MODELS": f"{models}: names.mine: the bot must be a Poe handle",
+        "POE_SITE": f"{site}: tag.form: ",
+        "TOKENS_CONFIG": f"{listed}: account 1, key: It looks like a placeholder",
+        "ROLE_LABELS": "",
+    }
+    assert begins == {
+        name: "".join(why)[: len(begins[name])] for name, why in refusal.value.problems.items()
+    }
+    assert "SECRET" not in str(refusal.value)
+
+
+@pytest.mark.usefixtures("_bare_environment")
+def test_a_key_of_poe_s_is_no_key_for_clients(tmp_path: Path) -> None:
+    """Although each of both settings is right by itself."""
+    dotenv = tmp_path / ".env"
+    dotenv.write_text("AuthKey=sk-poe-x1\nPOE_API_KEYS=sk-poe-x1\n")
+
+    with pytest.raises(BadSettings, match=r"AuthKey: item 1: It is the credential of key-1"):
+        read_settings(dotenv)
+
+
+def test_what_is_set_in_vain_is_logged() -> None:
+    """When the settings are read, and when they are read again."""
+    with log_lines() as lines:
+        house = House(notes=("COOLDOWN is set in vain.",))
+        house.reload(notes=("RATELIMIT is set in vain.",))
+        house.services.close()
+
+    assert "WARNING - COOLDOWN is set in vain.\n" in lines.getvalue()
+    assert "WARNING - RATELIMIT is set in vain.\n" in lines.getvalue()
 
 
 # ---- what a reload replaces

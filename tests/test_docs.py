@@ -86,8 +86,8 @@ def _env_example() -> list[tuple[str, str]]:
 
 def test_every_field_declares_its_variable_and_its_default() -> None:
     """The fields of Settings and the variables are the same, one for one; `files` says where their
-    values are from."""
-    assert len(Settings.__dataclass_fields__.keys() - {"files"}) == len(DEFAULTS)
+    values are from, and `notes` what had none."""
+    assert len(Settings.__dataclass_fields__.keys() - {"files", "notes"}) == len(DEFAULTS)
     assert {"AuthKey": "", "PORT": "8080", "COOL_DOWN": "10", "DELETE_CHATS": "0"}.items() <= (
         DEFAULTS.items()
     )
@@ -273,9 +273,10 @@ def test_the_example_of_a_model_file_loads() -> None:
 
 
 def test_the_example_of_a_file_of_accounts_loads(tmp_path: Path) -> None:
-    """docs/accounts.example.toml shows every field, and means what its comments say."""
+    """docs/accounts.example.toml shows every field, and means what its comments say, once its
+    placeholders are filled in."""
     path = tmp_path / "accounts.toml"
-    path.write_text(text_of("docs/accounts.example.toml"), "utf-8")
+    path.write_text(text_of("docs/accounts.example.toml").replace("your-", "my-"), "utf-8")
     (tmp_path / "secrets").mkdir()
     (tmp_path / "secrets" / "ben").write_text("bens-cookie\n")
     (tmp_path / "secrets" / "ben.key").write_text("bens-key\n")
@@ -287,18 +288,18 @@ def test_the_example_of_a_file_of_accounts_loads(tmp_path: Path) -> None:
     assert [("cookie", "anna", 1), ("cookie", "cookie-1", 2), ("key", "key-1", 0)] == [
         (one.kind, one.label, one.rank) for one in found
     ]
-    assert ("p-b=your-cookie; p-lat=your-other-cookie", "bens-cookie", "your-key") == tuple(
+    assert ("p-b=my-cookie; p-lat=my-other-cookie", "bens-cookie", "my-key") == tuple(
         one.credential for one in found
     )
 
 
 def test_the_accounts_in_the_settings_page_are_a_file_of_accounts(tmp_path: Path) -> None:
-    """The example can be pasted."""
+    """The example can be pasted, and its placeholder filled in."""
     (tmp_path / "secrets").mkdir()
     (tmp_path / "secrets" / "anna").write_text("annas-cookie\n")
     for place, example in enumerate(blocks(SETTINGS, "toml")):
         path = tmp_path / f"{place}.toml"
-        path.write_text(example, "utf-8")
+        path.write_text(example.replace("your-", "my-"), "utf-8")
         accounts.check(path)
 
     assert blocks(SETTINGS, "toml")

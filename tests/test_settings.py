@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from environs import ValidationError
 
-from poe_proxy import environment
+from poe_proxy import environment, reading
 from poe_proxy.environment import number, setting
 from poe_proxy.settings import BadSettings, Settings
 from poe_proxy.upstreams.poe_web.prompts import check_labels
@@ -82,7 +82,7 @@ def test_a_key_and_a_token_are_enough() -> None:
     } == {
         field.name: getattr(settings, field.name)
         for field in fields(settings)
-        if field.name not in ("auth_keys", "tokens", "files")
+        if field.name not in ("auth_keys", "tokens", "files", "notes")
     }  # fmt: skip
 
 
@@ -227,10 +227,10 @@ def test_a_blank_variable_is_an_unset_one(blank: str) -> None:
 
 
 def test_the_key_has_two_names() -> None:
-    """AUTH_KEY is an alias; AuthKey wins where both are set, and not where it is blank."""
+    """AUTH_KEY is an alias, where AuthKey is not set, or blank, or the same."""
     assert ("b",) == read(TOKENS="t", AUTH_KEY="b").auth_keys
     assert ("b",) == read(TOKENS="t", AuthKey=" ", AUTH_KEY="b").auth_keys
-    assert ("a",) == read(TOKENS="t", AuthKey="a", AUTH_KEY="b").auth_keys
+    assert ("b",) == read(TOKENS="t", AuthKey="b", AUTH_KEY="b").auth_keys
 
 
 def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
@@ -409,7 +409,9 @@ def test_a_file_in_a_closed_folder_is_explained(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(Path, "is_file", closed)
 
-    assert "Cannot be read (Permission denied)." == problems(**ENOUGH, MODELS="/home/x")["MODELS"]
+    assert {"MODELS": "/home/x: Cannot be read (Permission denied)."} == problems(
+        **ENOUGH, MODELS="/home/x"
+    )
 
 
 @pytest.mark.parametrize("key", ["k 1", "ключ", "k\t1"])
@@ -516,18 +518,18 @@ def test_a_mistake_is_explained(name: str, value: str, why: str) -> None:
 def test_a_state_file_may_be_new_and_is_no_folder(tmp_path: Path) -> None:
     """It is made at the start, and its folder too; a folder in its place is a mistake."""
     assert tmp_path / "a" / "b" == read(**ENOUGH, STATE_FILE=str(tmp_path / "a" / "b")).state_file
-    assert {"STATE_FILE": "Must be a file, and is a folder."} == problems(
+    assert {"STATE_FILE": f"{tmp_path}: Must be a file, and is a folder."} == problems(
         **ENOUGH, STATE_FILE=str(tmp_path)
     )
 
 
 def test_a_secret_file_that_is_not_text_is_said_to_be_so(tmp_path: Path) -> None:
     """A binary file in place of a secret is a mistake like any other."""
-    (tmp_path / "secret").write_bytes(b"\xff\xfe\x00")
+    path = tmp_path / "secret"
+    path.write_bytes(b"\xff\xfe\x00")
 
-    assert (
-        "TOKENS_FILE cannot be read (it is not text)."
-        == (problems(AuthKey="a", TOKENS_FILE=str(tmp_path / "secret"))["TOKENS"])
+    assert {"TOKENS": f"{path}: TOKENS_FILE cannot be read (it is not text)."} == problems(
+        AuthKey="a", TOKENS_FILE=str(path)
     )
 
 
@@ -558,6 +560,212 @@ def test_no_message_and_no_log_shows_a_secret() -> None:
     assert "SECRET" not in repr(refusal.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("RATE_LIMIT", "ten", '"ten" is not a valid integer.'),
+        ("COOL_DOWN", "1,5", '"1,5" is not a valid number.'),
+        ("ERRORS_AS_TEXT", "perhaps", '"perhaps" is not a valid boolean.'),
+        ("SIMULATE_ROLES", "3", '"3" must be one of: 0, 1, 2.'),
+        ("ROLE_PATTERN", "none", '"none" must contain {role}, which stands for the name of the '
+         "role."),
+        ("LOG_LEVEL", "loud", '"loud" must be one of: DEBUG, INFO, WARNING, ERROR.'),
+        ("MODELS", "no/such.toml", "no/such.toml: There is no such file."),
+        ("COOL_DOWN", "nan", '"nan": Special numeric values (nan or infinity) are not permitted.'),
+        ("RATE_LIMIT", "1\n\x1b[31m2\u202e", r'"1\n\x1b[31m2\u202e" is not a valid integer.'),
+        ("RATE_LIMIT", "ab " * 40, f'"{"ab " * 20}..." is not a valid integer.'),
+    ],
+)  # fmt: skip
+def test_what_was_read_is_shown(name: str, value: str, said: str) -> None:
+    """As it stands, but for what is long or cannot be printed; of a file the path."""
+    assert {name: said} == problems(**{**ENOUGH, name: value})
+
+
+def test_the_place_in_the_env_file_is_shown(tmp_path: Path) -> None:
+    """A line for each mistake, wherever it is set; also for what is found by further checks."""
+    dotenv, rate = tmp_path / ".env", tmp_path / "rate"
+    rate.write_text("ten")
+    dotenv.write_text(f"RATE_LIMIT_FILE={rate}\n\nPORT=eight\nTOKENS=a\nPROXY=ftp://u:p@h\n")
+
+    def refuse(value: Any) -> None:
+        raise ValueError("No.")
+
+    with pytest.raises(BadSettings) as refusal:
+        read(dotenv, TIMEOUT="x", checks={"TOKENS": refuse})
+
+    assert {
+        "RATE_LIMIT": [f"The text of {rate} is not a valid integer."],
+        "PORT": [f'"eight" is not a valid integer ({dotenv}, line 3).'],
+        "TIMEOUT": ['"x" is not a valid number.'],
+        "TOKENS": [f"item 1: No ({dotenv}, line 4)."],
+        "PROXY": [
+            "Must be a URL that begins with http://, https://, socks5://, socks5h://"
+            f" ({dotenv}, line 5)."
+        ],
+    } == {name: why for name, why in refusal.value.problems.items() if name != "AuthKey"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PORT", "sk-poe-SECRET"),
+        ("RATE_LIMIT", "p-b=SECRET"),
+        ("COOL_DOWN", "SECRET0SECRET0SECRET0SECRET0"),
+        ("POE_WEB_URL", "ftp://me:SECRET@poe"),
+        ("MODELS", "sk-poe-SECRET"),
+        ("TIMEOUT", "the-key-of-my-clients"),
+        ("TIMEOUT", "key-of-my"),
+        ("MODELS", "/home/the-key-of-my-clients"),
+        ("TOKENS_FILE", "SECRET"),
+        ("TOKENS_FILE", "SE/CRET%3D%3D"),
+        ("PROXY", "ftp://me:SECRET@proxy"),
+    ],
+)
+def test_what_may_be_a_secret_is_not_shown(name: str, value: str) -> None:
+    """In whichever setting it stands: by its looks, or because another setting has it."""
+    given = {"AuthKey": "the-key-of-my-clients", "TOKENS": "cookie-a", name: value}
+    said = str(problems(**given))
+
+    assert not [part for part in ("SECRET", "SE/CRET", "key-of") if part in said]
+
+
+# ---- names that are almost right, and settings that are set twice
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("COOLDOWN", "COOL_DOWN"),
+        ("cool_down", "COOL_DOWN"),
+        ("COOL_DWON", "COOL_DOWN"),
+        ("TOKEN", "TOKENS"),
+        ("POE_TOKENS", "TOKENS"),
+        ("POE_API_KEY", "POE_API_KEYS"),
+        ("API_KEYS", "POE_API_KEYS"),
+        ("RATELIMIT", "RATE_LIMIT"),
+        ("MODEL", "MODELS"),
+        ("LOGLEVEL", "LOG_LEVEL"),
+        ("TOKEN_FILE", "TOKENS"),
+    ],
+)
+def test_an_almost_right_name_in_the_env_file_is_a_mistake(
+    name: str, meant: str, tmp_path: Path
+) -> None:
+    """It would be ignored otherwise, and nobody would know; its value is not shown."""
+    dotenv = tmp_path / ".env"
+    dotenv.write_text(f"AuthKey=k\nTOKENS_CONFIG={dotenv}\n{name}=SECRET\n")
+
+    with pytest.raises(BadSettings) as refusal:
+        read(dotenv)
+    assert {
+        name: [f"There is no such setting; is {meant} meant ({dotenv}, line 3)?"]
+    } == refusal.value.problems
+
+
+@pytest.mark.parametrize("name", ["authkey", "Authkey", "AUTHKEY", "AUTH_KEYS", "Auth_Key"])
+@pytest.mark.parametrize("in_file", [True, False])
+def test_a_key_under_an_almost_right_name_is_named(
+    name: str, in_file: bool, tmp_path: Path
+) -> None:
+    """Where nothing else has the key, also in the environment: so it is known why it lacks."""
+    dotenv = tmp_path / ".env"
+    dotenv.write_text(f"TOKENS=t\n{f'{name}=SECRET' if in_file else ''}\n")
+
+    with pytest.raises(BadSettings) as refusal:
+        read(dotenv, **({} if in_file else {name: "SECRET"}))
+    assert f"{name}: There is no" in str(refusal.value) or f"{name} is set" in str(refusal.value)
+    assert "is AuthKey meant" in str(refusal.value)
+    assert "AuthKey: Set the key" in str(refusal.value)
+    assert "SECRET" not in str(refusal.value)
+
+
+def test_what_is_set_in_vain_is_noted(tmp_path: Path) -> None:
+    """What belongs to others is no mistake. A name is only shown if it can be no value; of the
+    environment, which is full of others' names, only the same letters are noted."""
+    dotenv = tmp_path / ".env"
+    dotenv.write_text("AuthKey=k\nTOKENS=t\nTOKEN=u\nHOST_NAME=me\nabc123def456abc123def456ABC==\n")
+    settings = read(dotenv, COOLDOWN="1", API_KEY="x", HOSTNAME="y", PATH="z", MODEL="gpt")
+
+    assert (
+        "COOLDOWN is set, and is no setting of poe-proxy; is COOL_DOWN meant?",
+        f"{dotenv} sets what is no setting of poe-proxy: TOKEN, HOST_NAME, (no name).",
+    ) == settings.notes
+    assert () == read(Path("none"), AuthKey="k", TOKENS="t", COOL_DOWN="1").notes
+
+
+def test_what_is_set_in_vain_is_named_up_to_a_number(tmp_path: Path) -> None:
+    dotenv = tmp_path / ".env"
+    dotenv.write_text("AuthKey=k\nTOKENS=t\n" + "".join(f"OTHER_{n}=1\n" for n in range(12)))
+    (note,) = read(dotenv).notes
+
+    assert note.endswith("OTHER_8, OTHER_9 and 2 more.")
+
+
+def test_a_system_that_does_not_regard_case_has_no_slips_of_case(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Windows has AUTHKEY where AuthKey was set."""
+    monkeypatch.setattr(reading, "REGARDS_CASE", False)
+
+    assert () == read(**ENOUGH, AUTHKEY="sk-secret").notes
+
+
+@pytest.mark.parametrize(
+    ("given", "name", "names"),
+    [
+        ({"AuthKey": "SECRET-1", "AUTH_KEY": "SECRET-2"}, "AuthKey", "AuthKey and AUTH_KEY"),
+        ({"TOKENS": "SECRET-1", "TOKENS_FILE": "."}, "TOKENS", "TOKENS and TOKENS_FILE"),
+        ({"AUTH_KEY": "SECRET-1", "AuthKey_FILE": "f"}, "AuthKey", "AuthKey_FILE and AUTH_KEY"),
+        ({"COOL_DOWN": "1", "COOL_DOWN_FILE": "f"}, "COOL_DOWN", "COOL_DOWN and COOL_DOWN_FILE"),
+    ],
+)
+def test_a_setting_that_is_set_twice_is_a_mistake(
+    given: dict[str, str], name: str, names: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Either value could be meant, and one would be ignored in silence."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "f").write_text("7")
+    said = problems(**{"TOKENS": "t", **({} if "AUTH_KEY" in given else {"AuthKey": "k"}), **given})
+
+    assert [name] == list(said)
+    assert f"{names} are set, and differ: leave only one of them." in said[name]
+    assert "SECRET" not in said[name]
+
+
+def test_a_setting_that_is_set_twice_alike_is_no_mistake(tmp_path: Path) -> None:
+    """As where a container has both."""
+    (tmp_path / "tokens").write_text("t\n")
+
+    assert ("t",) == read(AuthKey="k", TOKENS="t", TOKENS_FILE=str(tmp_path / "tokens")).tokens
+
+
+def test_what_is_wrong_with_all_together_joins_the_message() -> None:
+    """It is looked for with those settings that are right by themselves."""
+    seen = []
+
+    def look(settings: Settings) -> dict[str, list[str]]:
+        seen.append(settings)
+        return {"AuthKey": ["It is a cookie."]}
+
+    os.environ.update(ENOUGH, PORT="x")
+    with pytest.raises(BadSettings) as refusal:
+        Settings.from_env(Path("none"), together=look)
+
+    assert [Settings(auth_keys=("sk-secret",), tokens=("cookie-secret",))] == seen
+    assert ["PORT", "AuthKey"] == list(refusal.value.problems)
+
+
+def test_a_long_list_of_mistakes_ends() -> None:
+    """A whole export of a browser, say, in place of a few cookies."""
+
+    def refuse(value: Any) -> None:
+        raise ValueError("No.")
+
+    with pytest.raises(BadSettings) as refusal:
+        read(AuthKey="k", TOKENS=",".join(map(str, range(300))), checks={"TOKENS": refuse})
+    assert ["item 5: No.", "295 more items are wrong."] == refusal.value.problems["TOKENS"][-2:]
+
+
 # ---- further tests
 
 
@@ -575,7 +783,7 @@ def test_checks_see_each_item_and_join_the_message() -> None:
 
     assert ["good", "bad", "worse-bad"] == seen
     assert {
-        "PORT": ["Not a valid integer."],
+        "PORT": ['"x" is not a valid integer.'],
         "TOKENS": ["item 2: This is no p-b cookie.", "item 3: This is no p-b cookie."],
     } == refusal.value.problems
 
@@ -611,4 +819,4 @@ def test_a_variable_that_is_wrong_already_is_not_checked_again() -> None:
 
     with pytest.raises(BadSettings) as refusal:
         read(**ENOUGH, checks={"MODELS": fail}, MODELS="none.toml")
-    assert {"MODELS": ["There is no such file."]} == refusal.value.problems
+    assert {"MODELS": ["none.toml: There is no such file."]} == refusal.value.problems
