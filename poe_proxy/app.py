@@ -16,7 +16,7 @@ from poe_proxy.environment import declared, is_open_to_others
 from poe_proxy.gateway import Gateway
 from poe_proxy.menu import Menu
 from poe_proxy.models import Models
-from poe_proxy.pool.balances import Balance, PointsWatch
+from poe_proxy.pool.balances import Balance, FirstLooks, PointsWatch
 from poe_proxy.pool.memory import MemoryLedger
 from poe_proxy.pool.rotator import Token, TokenRotator
 from poe_proxy.pool.store import Forgetful
@@ -95,6 +95,7 @@ class _House:
         )
         self._watch = PointsWatch(self._rotator)
         self._balance = Balance(self._rotator)
+        self._looks = FirstLooks(self._rotator)
         self._admission = Admission()
         services = self._services(settings, Models.load(settings.models))
         self.app = Application(services, proxies=settings.forwarded_allow_ips)
@@ -134,6 +135,7 @@ class _House:
                     errors_as_text=settings.errors_as_text, strict=settings.strict_parameters
                 )
             },
+            look=self._looks.begin,
             reload=self._reload,
             close=self._close,
         )
@@ -178,6 +180,7 @@ class _House:
         _warn(settings)
         self._tokens = tokens
         self._settings = _restart_needed(self._settings, settings)
+        self._looks.go_on()
         # The last word: whoever waits for it has read all that there is to say.
         log.info("reloaded, serving %s%s", _counts(tokens), _changes(before, tokens))
 
@@ -198,6 +201,7 @@ class _House:
             for token in self._given or ():
                 steps.callback(token.upstream.close)
             steps.callback(self._rotator.close)
+            steps.callback(self._looks.stop)
             steps.callback(self._balance.stop)
             steps.callback(self._watch.stop)
 

@@ -120,8 +120,9 @@ class Environment(FileAwareEnv):
 
     def tell(self, name: str, message: str, *, quotes: bool = True) -> str:
         """Return *message*, a sentence about the value of the variable *name*, with that value and
-        its place, as far as they may be shown. Unless it *quotes*, only a path is shown: the
-        sentence names itself what is wrong."""
+        its place, as far as they may be shown. Unless it *quotes*, the sentence names itself what
+        is wrong: with a file that the value is the path of, its path is shown, and else only the
+        place."""
         declaration, one = self.declaration(name)
         file, given = self.file_of(name), self.given(name)
         if file is not None:
@@ -131,6 +132,8 @@ class Environment(FileAwareEnv):
         if one.reads is path:
             if not is_secret(given.text, self._secrets()):
                 message = f"{shown_path(given.text, is_of_secret=False)}: {message}"
+            if not quotes:
+                return message  # the place is in that file
         elif not declaration.repr:
             pass  # a secret
         elif quotes and is_secret(given.text, self._secrets()):

@@ -216,6 +216,11 @@ class UpstreamError(PoeProxyError):
     #: Whether the account has no points for this bot: it rests for this bot, and its balance says
     #: whether it rests for all.
     is_out_of_points: ClassVar[bool] = False
+    #: What clients are told of the token that met it, behind its name; empty: they are told nothing
+    #: of it, as it has no part in this.
+    blame: ClassVar[str] = ""
+    #: Whether the message behind that is in Poe's words.
+    is_quoted: ClassVar[bool] = False
     #: What this counts against for a while, so that the next request goes elsewhere if it can;
     #: None: nothing.
     strikes: ClassVar[Scope | None] = None
@@ -239,6 +244,7 @@ class LoginFailed(UpstreamError):
     another_token = True
     is_of_token = True
     strikes = "account"
+    blame = "could not be made ready"
 
 
 class UpstreamUncertain(UpstreamError):
@@ -299,6 +305,7 @@ class UpstreamBlocked(UpstreamError):
     another_token = True
     is_of_token = True
     suspends = True
+    blame = "is shown a challenge page"
 
 
 class UpstreamOverloaded(UpstreamError):
@@ -334,6 +341,8 @@ class BotNotAllowed(UpstreamError):
     code = "model_not_allowed"
     another_token = True
     strikes = "bot"
+    blame = "may not use this bot"
+    is_quoted = True
 
 
 class BotLimited(UpstreamError):
@@ -403,6 +412,8 @@ class TokenRejected(UpstreamError):
     another_token = True
     is_of_token = True
     suspends = True
+    blame = "is refused"
+    is_quoted = True
 
 
 class TokenHeldBack(UpstreamError):
@@ -413,6 +424,7 @@ class TokenHeldBack(UpstreamError):
     code = "rate_limit_exceeded"
     another_token = True
     is_of_token = True
+    blame = "may not be used now"
 
 
 class TokenLimited(UpstreamError):
@@ -424,6 +436,8 @@ class TokenLimited(UpstreamError):
     another_token = True
     is_of_token = True
     rest = 30.0
+    blame = "is held back"
+    is_quoted = True
 
 
 class TokenExhausted(TokenLimited):
@@ -433,3 +447,4 @@ class TokenExhausted(TokenLimited):
     code = "insufficient_quota"
     client_may_retry = False
     is_out_of_points = True
+    blame = "is out of points"

@@ -16,6 +16,7 @@ from poe_proxy.errors import (
     let_go,
 )
 from poe_proxy.menu import Menu, Target
+from poe_proxy.pool.refusals import blaming
 from poe_proxy.pool.rotator import Lease, Token, TokenRotator
 from poe_proxy.shaping import stages
 from poe_proxy.shaping.pipeline import Size
@@ -94,10 +95,13 @@ class Gateway:
                             size.add(event)
                             yield event
                 return
-            except (NoTokenFree, NoTokenLeft, UpstreamError) as failure:
+            except (NoTokenFree, NoTokenLeft, UpstreamError) as met:
+                failure = met
+                if token is not None and isinstance(met, UpstreamError):
+                    failure = blaming(token, met)
                 # Words already sent cannot be unsaid; a second try would repeat them.
                 if said:
-                    raise
+                    raise failure from None
                 if isinstance(failure, BotNotFound):
                     self._explain(failure, chat, target)
                     if token is not None and tries.turn_to(
@@ -112,8 +116,8 @@ class Gateway:
                         continue
                     raise tries.verdict(failure) from None
                 if not tries.go_on(token, failure, self.tokens.now()):
-                    raise
-                let_go(failure)  # the tries know it, and it knows them
+                    raise failure from None
+                let_go(met)  # the tries know it, and it knows them
                 how = "asking once more" if failure.once_more else "trying another token"
                 log.info("%s: %s; %s", token.label, failure.code, how)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -50,7 +50,7 @@ class Found:
     """What was read, and what is wrong with it."""
 
     #: By field: what is set, and right.
-    values: Mapping[str, Any]
+    values: Mapping[str, Any] = field(repr=False)
     #: By variable.
     problems: dict[str, list[str]]
     #: The files with secrets that were read.
@@ -96,8 +96,8 @@ def read(
         if not any(name in found.problems or values.get(name) for name in names):
             found.add({names[0]: [sentence, *_almost(env, names)]})
     found.values = {
-        field.name: values[one.name]
-        for field, one in declared(settings)
+        place.name: values[one.name]
+        for place, one in declared(settings)
         if one.name in values and one.name not in found.problems
     }
     found.files = (*([dotenv] if env.dotenv else []), *files_of_secrets(settings, env))

@@ -154,7 +154,11 @@ class TokenMaker:
                 recipe = _recipe(account, settings, site, catalogue)
                 one = self._find(account.id, recipe) or self._make(account.id, recipe)
                 token = self._tokens.get(account)
-                if token is None or token.upstream is not one.upstream:
+                if (
+                    token is None
+                    or token.upstream is not one.upstream
+                    or token.source != account.source
+                ):
                     token = _token(account, one.upstream)
                 made.append((account, one, token))
             for _, one, token in made:
@@ -315,6 +319,7 @@ def _token(account: Account, upstream: Upstream) -> Token[Upstream]:
         account.label,
         upstream,
         kind=account.kind,
+        source=account.source,
         rank=account.rank,
         limits=_limits(account),
         concurrency=account.concurrency,

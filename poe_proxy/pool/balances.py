@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable
 from math import inf
 from typing import Final, Generic, Protocol, TypeVar
 
-from poe_proxy.errors import NoTokenLeft, UpstreamError, UpstreamTimeout
+from poe_proxy.errors import UpstreamError, UpstreamTimeout
+from poe_proxy.pool import refusals
 from poe_proxy.pool.ledger import Standing
 from poe_proxy.pool.rotator import Token, TokenRotator
 
@@ -29,6 +31,10 @@ A = TypeVar("A", bound=HasBalance)
 AGAIN: Final = 60.0
 #: The most seconds between two looks at what there is to look at.
 MOST_SLEEP: Final = 3600.0
+
+#: How many accounts have their first look at a time, and the seconds from one to the next.
+AT_A_TIME: Final = 3
+PAUSE: Final = 0.5
 
 #: What a point is worth in US dollars, roughly (official API sheet §1).
 DOLLARS: Final = 0.00003
@@ -134,7 +140,8 @@ class Balance(Generic[A]):
         """Return the points of all accounts that Poe accepts. An account that does not answer in
         time counts with its last known points.
 
-        Raises `NoTokenLeft` if Poe accepts none, `UpstreamTimeout` if none of them ever answered.
+        Raises `NoTokenLeft` or `UpstreamBlocked` if Poe accepts none, `UpstreamTimeout` if none of
+        them ever answered.
         """
         with self._asking:
             is_due = self._asked_at is None or self._clock() - self._asked_at >= self._holds
@@ -143,7 +150,7 @@ class Balance(Generic[A]):
                 self._asked_at = self._clock()
         accounts = self._tokens.accepted()
         if not accounts:
-            raise NoTokenLeft("Poe accepts none of the tokens; the operator has to renew them.")
+            raise refusals.no_token_left(self._tokens.states())
         known = [self._points[token] for token in accounts if token in self._points]
         if not known:
             raise UpstreamTimeout("No Poe account has reported its balance.")
@@ -171,6 +178,99 @@ class Balance(Generic[A]):
         points = _ask(self._tokens, token)
         if points is not None:
             self._points[token] = points
+
+
+class FirstLooks(Generic[A]):
+    """One look at each account once the server has started, for a line in the log: is it logged in,
+    and with how many points?
+
+    A few accounts at a time are asked, in the background. A look is no use of a bot, and one that
+    fails holds back only what Poe refuses.
+    """
+
+    def __init__(self, tokens: TokenRotator[A], *, pause: float = PAUSE) -> None:
+        """There are *pause* seconds between the end of one look and the next one in its thread."""
+        self._tokens = tokens
+        self._pause = pause
+        self._lock = threading.Lock()
+        self._has_begun = False
+        #: What was looked at, or will be, by name: one that has another upstream logs in anew.
+        self._known: dict[str, object] = {}
+        self._waiting: deque[Token[A]] = deque()
+        self._stopped = threading.Event()
+        self._threads: list[threading.Thread] = []
+
+    def begin(self) -> None:
+        """Begin to look at all accounts, and at new ones whenever `go_on` is called."""
+        self._has_begun = True
+        self.go_on()
+
+    def go_on(self) -> None:
+        """Look at accounts that are new, or log in in another way than before."""
+        if not self._has_begun or self._stopped.is_set():
+            return
+        with self._lock:
+            states = self._tokens.states()
+            new = [
+                token for token, _ in states if self._known.get(token.name) is not token.upstream
+            ]
+            self._known = {token.name: token.upstream for token, _ in states}
+            self._waiting.extend(new)
+            self._threads = [one for one in self._threads if one.is_alive()]
+            for _ in range(min(len(new), AT_A_TIME - len(self._threads))):
+                thread = threading.Thread(target=self._run, name="first look", daemon=True)
+                self._threads.append(thread)
+                thread.start()
+
+    def stop(self) -> None:
+        """Look at no further account; one that is being asked may still answer."""
+        self._stopped.set()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait up to *seconds* until no account is being asked; return whether that is so."""
+        return _have_ended(self._threads, seconds)
+
+    def _run(self) -> None:
+        while not self._stopped.is_set():
+            with self._lock:
+                if not self._waiting:
+                    # Whoever adds more begins another thread.
+                    self._threads = [
+                        one for one in self._threads if one is not threading.current_thread()
+                    ]
+                    return
+                token = self._waiting.popleft()
+            self._look_at(token)
+            self._stopped.wait(self._pause)
+
+    def _look_at(self, token: Token[A]) -> None:
+        state = next((state for one, state in self._tokens.states() if one is token), None)
+        if state is None:
+            return  # it has left the pool
+        if state.standing in refusals.SET_ASIDE or state.standing is Standing.OUT_OF_POINTS:
+            # Since before the start: `PointsWatch` looks at it when its time has come.
+            log.warning(
+                "%s: %s since an earlier start: %s", token.label, state.standing, state.reason
+            )
+            return
+        try:
+            points = token.upstream.balance()
+        except UpstreamError as failure:
+            if self._stopped.is_set():
+                return  # it was cut off
+            if failure.suspends:
+                log.warning("%s: not logged in, Poe refuses it (%s)", token.label, failure.code)
+                self._tokens.suspend(token, failure)
+            else:
+                log.warning(
+                    "%s: not known whether it is logged in (%s): %s",
+                    *(token.label, failure.code, failure),
+                )
+        except Exception:
+            if not self._stopped.is_set():
+                log.exception("%s: the first look at it failed", token.label)
+        else:
+            log.info("%s: logged in, %s points", token.label, f"{points:,}")
 
 
 def _ask(tokens: TokenRotator[A], token: Token[A]) -> int | None:

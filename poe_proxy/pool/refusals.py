@@ -1,11 +1,17 @@
-"""Why no token serves a request, and what a failure means for the token that met it."""
+"""Why no token serves a request, and what a failure means for the token that met it.
+
+Whatever clients are told of a token begins with its name, and with whose it is: a client has a key
+of its own, and would take "your API key is wrong" for that.
+"""
 
 from __future__ import annotations
 
+import copy
 import logging
-from collections.abc import Callable, Collection
+import re
+from collections.abc import Callable, Mapping, Sequence
 from math import ceil, inf
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from poe_proxy.errors import (
     NoPointsLeft,
@@ -13,6 +19,7 @@ from poe_proxy.errors import (
     NoTokenLeft,
     PoeProxyError,
     TokenExhausted,
+    TokenRejected,
     UpstreamBlocked,
     UpstreamError,
 )
@@ -33,6 +40,15 @@ MIN_DOUBT: Final = 15.0
 SET_ASIDE: Final = frozenset({Standing.SUSPENDED, Standing.RETIRED})
 
 
+_OF_KEYS: Final = re.compile(r"\bkeys?\b|credential|\bauth", re.IGNORECASE)
+
+#: How many tokens a message names.
+MOST_NAMED: Final = 3
+
+#: Tokens, and what is known of each.
+Known: TypeAlias = Sequence[tuple[Token[Any], TokenState]]
+
+
 def not_free(seconds: float) -> NoTokenFree:
     """Return the refusal of a request that may come again in so many *seconds*."""
     wait = max(1, ceil(seconds))
@@ -44,55 +60,98 @@ def not_free(seconds: float) -> NoTokenFree:
     )
 
 
-def held_back(states: Collection[TokenState], seconds: Callable[[], float]) -> PoeProxyError:
+def blaming(token: Token[Any], failure: UpstreamError) -> UpstreamError:
+    """Return *failure* as clients are told of it: it names *token*, which met it, if that has a
+    part in it. The failure itself stays as it is, with the words that it came with."""
+    if not failure.blame:
+        return failure
+    told = copy.copy(failure)
+    words = said(failure.message) if failure.is_quoted else f" {failure.message}"
+    told.message = f"{_capital(token.whose)} {failure.blame}.{words}"
+    told.args = (told.message,)
+    return told
+
+
+def held_back(
+    states: Mapping[str, TokenState],
+    tokens: Mapping[str, Token[Any]],
+    seconds: Callable[[], float],
+) -> PoeProxyError:
     """Return the refusal of a request for which Poe holds back every token, or that none fits.
 
-    *states* are for its bot; *seconds* says when it may come again.
+    *states* are for its bot, and *tokens* are those of the pool, both by name; *seconds* says when
+    it may come again.
     """
-    alive = [state for state in states if state.standing not in SET_ASIDE]
+    known = [(token, states[name]) for name, token in tokens.items() if name in states]
+    alive = [(token, state) for token, state in known if state.standing not in SET_ASIDE]
     if not alive:
-        return _no_token_left(states)
-    limited = [state for state in alive if state.standing is Standing.LIMITED]
-    if all(state.code == TokenExhausted.code for state in limited):
+        return no_token_left(known)
+    limited = [(token, state) for token, state in alive if state.standing is Standing.LIMITED]
+    if all(state.code == TokenExhausted.code for _, state in limited):
         return _no_points_left(alive)
     wait = max(1, ceil(seconds()))
     return NoTokenFree(
-        "Poe holds back each account that could serve this request; "
+        f"Poe holds back each account that could serve this request, {_names(alive)}; "
         f"one will be free in about {wait} s.{_words(limited)}",
         retry_after=wait,
     )
 
 
-def _no_token_left(states: Collection[TokenState]) -> PoeProxyError:
-    if not states:
+def no_token_left(known: Known) -> NoTokenLeft | UpstreamBlocked:
+    """Return the refusal of a request that could be served only by tokens that are set aside."""
+    if not known:
         return NoTokenLeft("There is no Poe account that could serve this request.")
-    look = min(state.next_look for state in states)
+    look = min(state.next_look for _, state in known)
     retry_after = None if look == inf else max(1, ceil(look))
-    reason = _words(states)
-    if all(state.code == UpstreamBlocked.code for state in states):
+    if all(state.code == UpstreamBlocked.code for _, state in known):
         return UpstreamBlocked(
-            f"Poe answers each account that could serve this request with a challenge.{reason}",
+            "Poe answers each account that could serve this request with a challenge, "
+            f"{_names(known)}. {known[0][1].reason}",
             retry_after=retry_after,
         )
+    blocked, rejected = UpstreamBlocked.blame, TokenRejected.blame
+    refused = [
+        f"{token.whose} {blocked if state.code == UpstreamBlocked.code else rejected}"
+        for token, state in known
+    ]
     return NoTokenLeft(
         "Poe accepts none of the tokens that could serve this request; "
-        f"the operator has to renew them.{reason}",
+        f"the operator has to renew them: {_listed(refused)}.{_words(known)}",
         retry_after=retry_after,
     )
 
 
-def _no_points_left(states: Collection[TokenState]) -> NoPointsLeft:
-    rest = min(state.rest for state in states)
+def _no_points_left(known: Known) -> NoPointsLeft:
+    rest = min(state.rest for _, state in known)
     return NoPointsLeft(
-        f"Every Poe account that could serve this request is out of points.{_words(states)}",
+        "Every Poe account that could serve this request is out of points: "
+        f"{_names(known)}.{_words(known)}",
         retry_after=None if rest == inf else max(1, ceil(rest)),
     )
 
 
-def _words(states: Collection[TokenState]) -> str:
+def _words(known: Known) -> str:
     """Return the first of the reasons, in Poe's words, as the end of a message; or nothing."""
-    reason = next((state.reason for state in states if state.reason), "")
-    return f" Poe said: {reason}" if reason else ""
+    return next((words for _, state in known if (words := said(state.reason))), "")
+
+
+def said(reason: str) -> str:
+    """Return Poe's words as the end of a message for clients; nothing if they are about keys, of
+    which the client has one too."""
+    return f" Poe said: {reason}" if reason and not _OF_KEYS.search(reason) else ""
+
+
+def _names(known: Known) -> str:
+    return _listed([token.whose for token, _ in known])
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return ", ".join(names[:MOST_NAMED]) + more
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def judge(

@@ -284,8 +284,8 @@ class TokenRotator(Lender[U]):
             state = self._ledger.state((token.name,), bot=lease.bot)[token.name]
         if state.standing in _HELD_BACK:
             raise TokenHeldBack(
-                "The Poe account that was to answer this request may not be used now: "
-                + state.reason,
+                "The Poe account that was to answer this request may not be used now."
+                + refusals.said(state.reason),
                 retry_after=None if wait == inf else ceil(wait),
             )
         if self._clock() + wait > deadline:

@@ -25,6 +25,8 @@ class Token(Generic[U]):
     limits: Sequence[Limit] = ()
     #: Replies at a time.
     concurrency: int = 1
+    #: The setting that it comes from.
+    source: str = ""
     #: The account behind it, the same after every restart; never the credential.
     id: str = ""
     #: The handles of the bots that it may serve, in any case; empty: all of them.
@@ -34,6 +36,12 @@ class Token(Generic[U]):
     def name(self) -> str:
         """Its name in the ledger. No two tokens share one."""
         return self.id or self.label
+
+    @property
+    def whose(self) -> str:
+        """Its name for clients, who have a key of their own and must not take this for theirs."""
+        source = f" ({self.source})" if self.source else ""
+        return f"the server's Poe {self.kind} {self.label}{source}"
 
     def serves(self, bot: str) -> bool:
         """Return whether it may be lent for *bot*; an empty one stands for any."""

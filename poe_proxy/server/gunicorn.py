@@ -200,7 +200,8 @@ def post_fork(server: Arbiter, worker: Worker) -> None:
 def post_worker_init(worker: Worker) -> None:
     """Let SIGUSR1 make the app read its settings anew, besides what gunicorn does at it.
 
-    The app gets to know the worker, too: whether it is ending, for `/ready`.
+    The app gets to know the worker, too: whether it is ending, for `/ready`. And it looks at its
+    accounts, which nothing has to wait for.
     """
     look_for_circles_less()
     return_memory()
@@ -216,6 +217,8 @@ def post_worker_init(worker: Worker) -> None:
         # A handler must not wait, not even for a thread to begin, as `Thread.start` does.
         _thread.start_new_thread(reload, ())
 
+    if services := extensions.get("poe_proxy"):
+        services.look()
     signal.signal(signal.SIGUSR1, handle)
     signal.siginterrupt(signal.SIGUSR1, False)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGUSR1})

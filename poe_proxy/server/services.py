@@ -38,6 +38,8 @@ class Services:
     admission: Admission = field(default_factory=Admission)
     #: The APIs by the names of their views; `chat_completions` is used for all other routes.
     apis: Mapping[str, Api]
+    #: Looks once at each account, without waiting; called once the worker serves.
+    look: Callable[[], None] = lambda: None
     #: Reads the settings anew, for the next requests; replies under way go on. A mistake in them
     #: is logged, and changes nothing.
     reload: Callable[[], None] = lambda: None

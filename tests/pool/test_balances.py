@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from math import inf
 
@@ -18,10 +19,10 @@ from poe_proxy.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
-from poe_proxy.pool.balances import Balance, PointsWatch
+from poe_proxy.pool.balances import AT_A_TIME, Balance, FirstLooks, PointsWatch
 from poe_proxy.pool.rotator import Token, TokenRotator
 
-from ..fakes import Clock, until
+from ..fakes import Clock, log_lines, until
 
 
 class Account:
@@ -528,3 +529,107 @@ def test_what_asks_for_the_balance_can_be_stopped_and_waited_for() -> None:
     assert balance.wait(60)
     assert 25 == balance.points()
     assert [1, 1] == [slow.asked, quick.asked]
+
+
+# ---- the first look at each account
+
+
+class Started:
+    """A pool, and what the log says of the first looks at it."""
+
+    def __init__(self, *accounts: Account) -> None:
+        self.rotator = TokenRotator([Token(f"key-{n}", one) for n, one in enumerate(accounts, 1)])
+        self.looks = FirstLooks(self.rotator, pause=0.0)
+
+    def begin(self) -> str:
+        """Look at all; return what is logged once that is over."""
+        return self.said(self.looks.begin)
+
+    def said(self, act: Callable[[], object]) -> str:
+        with log_lines() as lines:
+            act()
+            until(lambda: self.looks.wait(60))
+        return lines.getvalue()
+
+
+def account(points: int | None, *, is_rejected: bool = False) -> Account:
+    one = Account()
+    one.points, one.is_rejected = points, is_rejected
+    return one
+
+
+def test_each_account_is_looked_at_once_and_told_in_a_line() -> None:
+    """Who is logged in, and with how many points; of one that Poe refuses, the pool says why."""
+    started = Started(account(98_765), account(0), account(None), account(1, is_rejected=True))
+    lines = sorted(line.split(" ", 2)[2] for line in started.begin().splitlines())
+
+    assert [
+        "INFO    - key-1: logged in, 98,765 points",
+        "INFO    - key-2: logged in, 0 points",
+        "WARNING - key-3: not known whether it is logged in (upstream_unreachable): Poe is away.",
+        "WARNING - key-4 is suspended: No such key.",
+        "WARNING - key-4: not logged in, Poe refuses it (upstream_auth)",
+    ] == lines
+    # Only a refusal holds anything back.
+    assert (3, 1) == tuple(started.rotator.census()[one] for one in ("free", "suspended"))
+
+
+def test_only_what_is_new_is_looked_at_later() -> None:
+    """After a reload: an account that is new, or that logs in in another way."""
+    accounts = [account(1), account(2), account(3)]
+    started = Started(*accounts[:2])
+    assert "" == started.said(started.looks.go_on)  # before it began
+    started.begin()
+    (first, second), other = [token for token, _ in started.rotator.states()], account(4)
+    changed = Token("key-2", other)
+    started.rotator.replace([first, changed, Token("key-3", accounts[2])])
+
+    said = started.said(started.looks.go_on)
+
+    assert ["key-2: logged in, 4", "key-3: logged in, 3"] == sorted(
+        line.partition("- ")[2].removesuffix(" points") for line in said.splitlines()
+    )
+    assert [1, 1, 1, 1] == [one.asked for one in (*accounts, other)]
+    assert second is not changed
+
+
+def test_a_few_accounts_are_looked_at_at_a_time() -> None:
+    """However many there are, Poe does not see all of them in one moment."""
+    accounts = [Slow(1) for _ in range(2 * AT_A_TIME)]
+    started = Started(*accounts)
+    started.looks.begin()
+    until(lambda: AT_A_TIME == sum(one.is_asked.is_set() for one in accounts))
+    assert not any(one.is_asked.is_set() for one in accounts[AT_A_TIME:])
+    for one in accounts:
+        one.may_answer.set()
+
+    assert started.looks.wait(60)
+    until(lambda: all(one.is_asked.is_set() for one in accounts))
+
+
+def test_the_end_waits_for_no_look() -> None:
+    """One that is under way says nothing more if it is cut off; the others are not begun."""
+    accounts = [Slow(1) for _ in range(2 * AT_A_TIME)]
+    started = Started(*accounts)
+    with log_lines() as lines:
+        started.looks.begin()
+        until(lambda: AT_A_TIME == sum(one.is_asked.is_set() for one in accounts))
+        started.looks.stop()
+        for one in accounts:
+            one.points = None
+            one.may_answer.set()
+        assert started.looks.wait(60)
+
+    assert AT_A_TIME == sum(one.is_asked.is_set() for one in accounts)
+    assert "" == lines.getvalue()
+
+
+def test_what_was_held_back_before_the_start_is_said_and_left_to_its_own_look() -> None:
+    """The watch asks it when its time has come: twice would be once too often."""
+    one = account(5)
+    started = Started(one)
+    (token, _), *_ = started.rotator.states()
+    started.rotator.suspend(token, TokenRejected("Logged out."))
+
+    assert "WARNING - key-1: suspended since an earlier start: Logged out.\n" in started.begin()
+    assert 0 == one.asked

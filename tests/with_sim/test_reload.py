@@ -314,7 +314,7 @@ def test_a_file_of_accounts_is_read_anew(sim: Sim, tmp_path: Path) -> None:
     assert (200, 200) == (first.status_code, last.status_code)
     assert 200 == statuses[1]
     assert 200 != statuses[0]
-    assert "TOKENS_CONFIG: account 1 (ben), cool_down: Must be a number of seconds" in said
+    assert "account 1 (ben), cool_down: Must be a number of seconds" in said
     assert "new: ben; gone: anna" in warned
     assert f"{file} holds secrets, and others on this machine can read it" in warned
     assert 1 == len(sends(sim, account="cookie-2"))

@@ -183,7 +183,7 @@ class Queue(Generic[U]):
             # cost a look at each.
             return refusals.not_free(self._promise(lease, now))
         states = self._ledger.state(lease.names, bot=lease.bot)
-        return refusals.held_back(states.values(), lambda: self._promise(lease, now))
+        return refusals.held_back(states, self._members.tokens, lambda: self._promise(lease, now))
 
     def _promise(self, lease: Lease[U], now: float) -> float:
         """Return the seconds after which *lease* may come again."""
