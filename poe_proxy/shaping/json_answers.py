@@ -27,6 +27,7 @@ from poe_proxy.chat import (
 )
 from poe_proxy.errors import AnswerUnusable
 from poe_proxy.shaping import schemas
+from poe_proxy.shaping.coercion import coerced
 from poe_proxy.shaping.json_search import find_values
 from poe_proxy.shaping.loose_json import read, write
 from poe_proxy.shaping.pipeline import Ask
@@ -159,12 +160,13 @@ class _Form:
         return "\n".join(lines)
 
     def find(self, text: str) -> str | Violation:
-        """Return the first candidate in *text* that fits, or what is wrong.
+        """Return the first candidate in *text* that fits, or what is meant by the one that is the
+        most likely to be the answer, or what is wrong with it.
 
         Raises `OutOfBudget`.
         """
         empty = ""
-        nearest: tuple[int, Violation] | None = None
+        nearest: tuple[int, Violation, Any] | None = None
         candidates = _candidates(text, self.budget.breathe)
         for value, found in islice(candidates, MAX_CHECKED):
             violation = self._violation(value, found)
@@ -174,12 +176,22 @@ class _Form:
                 # Prose has `{}` and `[]` too: they are the answer only if nothing else is.
                 empty = empty or found
             elif nearest is None or len(found) > nearest[0]:
-                nearest = len(found), violation
+                nearest = len(found), violation, value
         if empty:
             return empty
         if nearest:
-            return nearest[1]
+            return self._meant(nearest[2]) or nearest[1]
         return Violation("there is no complete JSON in it.", "not JSON")
+
+    def _meant(self, value: Any) -> str | None:
+        """Return what was evidently meant by a value that does not fit, if that fits."""
+        if self.schema is None:
+            return None
+        meant = coerced(value, self.schema.given, breathe=self.budget.breathe)
+        text = write(meant)
+        if text == write(value) or self.schema.violation(text, self.budget) is not None:
+            return None
+        return text
 
     def _violation(self, value: Any, text: str) -> Violation | None:
         if self.schema is not None:

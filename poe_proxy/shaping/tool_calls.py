@@ -29,6 +29,8 @@ class RawCall:
     """The JSON text of a call as the bot wrote it; empty if there was none between the tags."""
 
     text: str = field(repr=False)
+    #: Whether all values in it are texts, because the notation of the bot has nothing else.
+    is_untyped: bool = False
 
 
 class CallParser:

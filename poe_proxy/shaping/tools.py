@@ -2,8 +2,8 @@
 
 To the upstream, taught tools are mere text: `tool_prompt` writes what the bot reads, `tool_calls`
 parses what it writes. A call that names no tool or does not fit the tool's schema is sent back to
-the bot once, with what is wrong about it. What is unclear then stays text, for it may never have
-been meant as a call: a bot may write of calls, too.
+the bot once, with what is wrong about it, unless it is evident what was meant. What is unclear
+then stays text, for it may never have been meant as a call: a bot may write of calls, too.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import logging
 import secrets
 from collections import Counter, deque
 from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -30,6 +31,7 @@ from poe_proxy.chat import (
 )
 from poe_proxy.errors import AnswerUnusable, InvalidRequest, RequestTooCostly
 from poe_proxy.shaping import schemas, tool_prompt
+from poe_proxy.shaping.coercion import coerced
 from poe_proxy.shaping.loose_json import read, write
 from poe_proxy.shaping.pipeline import SLICE, Ask
 from poe_proxy.shaping.reask import Objection, instructed, reask
@@ -163,6 +165,8 @@ class _Rules:
                     f'There is no tool "{name[:100]}" to call now. The tools are: {known}.',
                     "it called a tool that is not there",
                 )
+            if raw.is_untyped:
+                arguments = self._coerced(name, arguments, untyped=True)
             call = _Call(name, write(arguments))
         except ValueError as bad:
             return Violation(
@@ -173,10 +177,19 @@ class _Rules:
         violation = self.schemas[name].violation(call.arguments, self.budget)
         if violation is None:
             return call
+        meant = _Call(name, write(self._coerced(name, arguments)))
+        if meant != call and self.schemas[name].violation(meant.arguments, self.budget) is None:
+            return meant
         return Violation(
             f'The arguments of that call to "{name}" do not fit its schema: {violation.for_bot}',
             f"in the arguments for {name}, {violation.for_client}",
         )
+
+    def _coerced(self, name: str, arguments: Any, *, untyped: bool = False) -> Any:
+        schema = self.schemas[name].given
+        with suppress(OutOfBudget), self.budget.work("reading what a call means"):
+            return coerced(arguments, schema, untyped=untyped, breathe=self.budget.breathe)
+        return arguments
 
 
 def _chosen(choice: ToolChoice, names: list[str]) -> Collection[str]:

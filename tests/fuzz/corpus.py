@@ -38,6 +38,19 @@ _SCHEMA: Final = {
         "item": {"type": ["object", "string"], "properties": {"next": {"$ref": "#/$defs/item"}}}
     },
 }
+_ODD: Final = {
+    "type": "OBJECT",
+    "properties": {
+        "pair": {"type": "list", "items": [{"type": "int"}, None], "additionalItems": False},
+        "node": {"$ref": "#/definitions/node", "nullable": True},
+        "file_name": {"type": ["str", None], "minLength": -1, "required": True},
+        "kind": {"oneOf": [{"enum": ["a"]}, {"type": "any", "exclusiveMinimum": True}]},
+        "flag": {"type": "boolean", "default": False, "$defs": {"node": {"not": {"type": 7}}}},
+    },
+    "required": ["pair", "pair", "ghost"],
+    "dependencies": {"flag": ["kind"]},
+    "additionalProperties": None,
+}
 _VALUE: Final = {"name": "abc", "list": [{"next": {"next": "x"}}, "b"], "kind": None, "any": 1.5}
 _PIXEL: Final = "data:image/gif;base64,R0lGODlhAQABAAAAACwAAAAAAQABAAA="
 
@@ -454,6 +467,10 @@ SCHEMAS: Final[Sequence[bytes]] = [
     json.dumps(schema).encode() + b"\n" + answer.encode()
     for schema, answer in (
         (_SCHEMA, json.dumps(_VALUE)),
+        (
+            _ODD,
+            '{"pair": "[1]", "node": {"next": null}, "fileName": 5, "Kind": " A", "flag": "no"}',
+        ),
         ({"type": "array", "uniqueItems": True, "items": {"enum": [1, 2]}}, "[1, 2]"),
         (
             {

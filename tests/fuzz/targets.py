@@ -27,9 +27,11 @@ from poe_proxy.chat import (
     Text,
     ToolCallPart,
 )
+from poe_proxy.checker import repair
 from poe_proxy.errors import PoeProxyError
 from poe_proxy.net.pacing import Flood
 from poe_proxy.shaping import stages
+from poe_proxy.shaping.coercion import coerced
 from poe_proxy.shaping.pipeline import run
 from poe_proxy.shaping.reasoning import ReasoningParser
 from poe_proxy.upstreams.poe_api import answers, asking, failures
@@ -162,6 +164,23 @@ def _schema(payload: bytes, rng: random.Random) -> None:
     if b'"tools"' in opening:
         text = f'<tool_call>{{"name": "get_weather", "arguments": {text}}}</tool_call>'
     _dressed(body, lambda chat: _saying([Text(text), Done()]), rng)
+
+
+def _repair(payload: bytes, rng: random.Random) -> None:
+    """A schema as it comes, what is made of it, and what is meant by a value beside it."""
+    schema, _, value = payload.partition(b"\n")
+    try:
+        rule, given = orjson.loads(schema), orjson.loads(value)
+    except orjson.JSONDecodeError:
+        return
+    references = rng.random() < 0.8
+    with Budget().work("repairing"):
+        repair.is_odd(rule)
+        if isinstance(rule, dict):
+            repair.repaired(rule, lambda pattern: len(pattern) % 2 == 0, references=references)
+    budget = Budget()
+    with budget.work("coercing"):
+        coerced(given, rule, untyped=rng.random() < 0.5, breathe=budget.breathe)
 
 
 #: What stands around a schema in a request.
@@ -318,6 +337,7 @@ TARGETS: Final[dict[str, Target]] = {
     for one in (
         Target("requests", corpus.REQUESTS, _request),
         Target("schemas", corpus.SCHEMAS, _schema),
+        Target("repairs", corpus.SCHEMAS, _repair),
         Target("files", corpus.FILES, _file),
         Target("answers", corpus.TEXTS, _answer),
         Target("streams", corpus.STREAMS, _stream),

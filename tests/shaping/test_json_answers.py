@@ -452,6 +452,16 @@ def test_an_invalid_schema_is_refused(schema: Any) -> None:
     assert [] == bot.asked
 
 
+def test_a_small_deviation_is_no_second_try() -> None:
+    """What was evidently meant is the answer; a value that fits comes letter by letter."""
+    schema = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+    meant, fits = saying('{"n": "7"}'), saying('{"n":  7}')
+
+    assert '{"n": 7}' == content(reply(meant, wanting(schema)))
+    assert '{"n":  7}' == content(reply(fits, wanting(schema)))
+    assert (1, 1) == (len(meant.asked), len(fits.asked))
+
+
 def test_a_reference_that_leads_nowhere_is_refused() -> None:
     """The client's field is named, and the bot is not asked."""
     bot = saying("{}")

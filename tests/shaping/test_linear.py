@@ -35,9 +35,9 @@ COUNTED = Counted(
     *(
         f"poe_proxy.shaping.{name}"
         for name in (
-            "prefix", "loose_json", "json_search", "pipeline", "reask", "json_answers",
-            "tool_calls", "tool_prompt", "tools", "truncation", "reasoning", "thought_tags",
-            "tokenizer",
+            "prefix", "loose_json", "conversions", "coercion", "json_search", "pipeline", "reask",
+            "json_answers", "tool_calls", "tool_prompt", "tools", "truncation", "reasoning",
+            "thought_tags", "tokenizer",
         )
     )
 )  # fmt: skip

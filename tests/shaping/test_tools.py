@@ -35,7 +35,8 @@ from poe_proxy.errors import (
 )
 from poe_proxy.shaping.loose_json import MAX_LENGTH
 from poe_proxy.shaping.native_tools import native_reply
-from poe_proxy.shaping.tools import MAX_CALLS, has_tools, taught_reply
+from poe_proxy.shaping.tool_calls import RawCall
+from poe_proxy.shaping.tools import MAX_CALLS, _Rules, has_tools, taught_reply
 
 from ..checker.jobs import DOUBLED, UNREADABLE
 from ..fakes import FakeUpstream, Step
@@ -210,11 +211,48 @@ def test_a_reply_that_breaks_off_has_no_end() -> None:
     assert 1 == len(bot.asked)
 
 
+# ---- what is evidently meant
+
+
+def test_small_deviations_are_no_second_try() -> None:
+    """What was evidently meant is the call, and the bot is not asked again."""
+    bot = saying(f"{block('look', At=7, days='3')}\n{block('write', path='a', text=None)}")
+
+    assert [("look", {"at": "7", "days": 3}), ("write", {"path": "a"})] == calls(reply(bot, chat()))
+    assert 1 == len(bot.asked)
+
+
+def test_what_fits_is_not_changed() -> None:
+    """Whatever it looks like."""
+    bot = saying(block("write", path="5", text='{"a": "1"}', more="2"))
+
+    assert [("write", {"path": "5", "text": '{"a": "1"}', "more": "2"})] == calls(
+        reply(bot, chat())
+    )
+
+
+def test_the_second_try_is_about_what_the_bot_wrote() -> None:
+    """Where not all of it can be guessed, it reads of its own words what is wrong."""
+    bot = saying(block("look", at=[7], days="3"), PARIS)
+
+    assert [("look", {"at": "Paris"})] == calls(reply(bot, chat()))
+    assert '[7] is not of type "string"' in prompts(bot)[-1][1]
+
+
+def test_a_call_that_is_all_texts_is_read_as_its_schema_says() -> None:
+    """A text that is wanted stays a text."""
+    raw = RawCall('{"name": "look", "arguments": {"at": "5", "days": "5"}}', is_untyped=True)
+
+    found = _Rules.of(chat()).check(raw)
+
+    assert ("look", {"at": "5", "days": 5}) == (found.name, json.loads(found.arguments))
+
+
 # ---- the second try
 
 WRONG = [
     pytest.param(block("see", at="Rome"), 'no tool "see"', id="unknown tool"),
-    pytest.param(block("look", at=7), '7 is not of type "string"', id="wrong type"),
+    pytest.param(block("look", at=[7]), '[7] is not of type "string"', id="wrong type"),
     pytest.param(block("look"), '"at" is a required property', id="missing argument"),
     pytest.param('<tool_call>\n{"name": "look", "at": "Rome"}\n</tool_call>', '"arguments"',
                  id="no arguments"),
@@ -309,7 +347,7 @@ def test_two_wrong_calls_are_an_error_where_a_call_must_come(
 def test_the_error_says_which_rule_was_broken() -> None:
     """The client's own tool and schema are named."""
     with pytest.raises(AnswerUnusable, match=r"look.*properties/at/type"):
-        reply(saying(block("look", at=7)), chat(tool_choice=REQUIRED))
+        reply(saying(block("look", at=[7])), chat(tool_choice=REQUIRED))
 
 
 SEE = block("see", at="Rome")
@@ -336,12 +374,12 @@ def test_the_valid_calls_of_the_second_try_are_made(second: str, choice: Any) ->
 
 def test_the_calls_of_the_first_try_are_kept_whatever_the_second_one_says() -> None:
     """Nothing that a client has seen is taken back, and the reply ends with `tool_calls`."""
-    bot = saying(f"Let me look.\n{PARIS}\n{SEE}", f"Let me look.\n{PARIS}\n{block('look', at=7)}")
+    bot = saying(f"Let me look.\n{PARIS}\n{SEE}", f"Let me look.\n{PARIS}\n{block('look', at=[7])}")
 
     events = reply(bot, chat(tool_choice=REQUIRED))
 
     assert [("look", {"at": "Paris"})] == calls(events)
-    assert f"Let me look.\n{block('look', at=7)}" == content(events)
+    assert f"Let me look.\n{block('look', at=[7])}" == content(events)
     assert Done("tool_calls") == events[-1]
 
 

@@ -287,6 +287,25 @@ def test_an_odd_schema_of_one_tool_ends_no_turn(
         assert "x-unchecked" not in answer.headers
 
 
+def test_a_small_deviation_of_a_call_is_no_second_try(way: Way, stream: bool) -> None:
+    """A bot that is taught writes a number as a text, or says null of what it leaves out: what was
+    meant is the call. What a bot calls by itself is passed on as it is."""
+    properties = {
+        "city": {"type": "string"},
+        "days": {"type": "integer"},
+        "unit": {"type": "string"},
+    }
+    parameters = {"type": "object", "properties": properties, "required": ["city"]}
+    tool = {"type": "function", "function": {"name": "look", "parameters": parameters}}
+    call = {"name": "look", "arguments": {"City": "Paris", "days": "3", "unit": None}}
+    says = f"<tool_call>{json.dumps(call)}</tool_call>" if way.by_cookie else {"calls": [call]}
+    answer = way.ask("Go.", stream, says=[says], tools=[tool])
+    meant = {"city": "Paris", "days": 3} if way.by_cookie else call["arguments"]
+
+    assert [("look", meant)] == [(name, json.loads(given)) for name, given in answer.calls]
+    assert 1 == len(answer.told)
+
+
 @pytest.mark.parametrize("mode", ["auto", "required"])
 def test_the_allowed_tools_are_the_only_ones(way: Way, stream: bool, mode: str) -> None:
     """No other tool is sent to the bot, which calls as it may or must."""
