@@ -39,7 +39,7 @@ from poe_proxy.shaping.tools import taught_reply
 
 from ..checker.jobs import DOUBLED, UNREADABLE
 from ..fakes import FakeUpstream, Step, ask
-from .support import affording, pieces
+from .support import affording, content, pieces
 
 CITY: dict[str, Any] = {
     "type": "object",
@@ -457,8 +457,8 @@ def test_a_small_deviation_is_no_second_try() -> None:
     schema = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
     meant, fits = saying('{"n": "7"}'), saying('{"n":  7}')
 
-    assert '{"n": 7}' == content(reply(meant, wanting(schema)))
-    assert '{"n":  7}' == content(reply(fits, wanting(schema)))
+    assert Text('{"n": 7}') in reply(meant, wanting(schema))
+    assert Text('{"n":  7}') in reply(fits, wanting(schema))
     assert (1, 1) == (len(meant.asked), len(fits.asked))
 
 
