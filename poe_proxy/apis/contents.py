@@ -138,7 +138,8 @@ def _file(file: dict[str, Any], path: str, inner: str, reading: Reading) -> File
                 path,
             )
     if "file_id" in file:
-        raise _no_files(f"{inner}.file_id", "file_data")
+        instead = "file_data" if inner == path else "file.file_data"
+        raise _no_files(f"{inner}.file_id", instead)
     raise _unknown(path, "file")
 
 

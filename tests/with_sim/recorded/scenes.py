@@ -259,7 +259,7 @@ CONTENTS = [
     Scene(name="file-by-id",
           body=user([{"type": "file", "file": {"file_id": "file-1"}}])),
     Scene(name="part-of-an-unknown-type",
-          body=user([{"type": "text", "text": "hi"}, {"type": "video_url", "video_url": "x"}])),
+          body=user([{"type": "text", "text": "hi"}, {"type": "hologram", "hologram": "x"}])),
 ]  # fmt: skip
 
 PARAMETERS = [
