@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from poe_proxy.apis.contents import content, result
-from poe_proxy.apis.conversation import Call, Conversation, Result, arguments_of, role_of
+from poe_proxy.apis.conversation import Call, Conversation, Result, arguments_of
 from poe_proxy.apis.custom_input import arguments_for
 from poe_proxy.apis.fields import field, limit_items, refusal, whole
 from poe_proxy.apis.formats import json_wanted
+from poe_proxy.apis.messages import add_message
 from poe_proxy.apis.reading import MAX_MESSAGES, Reading
 from poe_proxy.chat import JsonWanted, Message, TextPart
 
@@ -98,7 +99,7 @@ def _messages(
 def _add(item: Any, path: str, said: Conversation, reading: Reading) -> None:
     match item:
         case {"role": _} if item.get("type") in (None, "message"):
-            _add_message(item, path, said, reading)
+            add_message(item, path, said, reading)
         case {"type": "function_call", "name": str(name)} if name:
             said.call(Call(_call_id(item, path), name, arguments_of(item, path)))
         case {"type": "custom_tool_call", "name": str(name), "input": str(text)} if name:
@@ -121,14 +122,6 @@ def _add(item: Any, path: str, said: Conversation, reading: Reading) -> None:
             raise refusal(
                 path, f'{path} must be an item such as {{"role": "user", "content": ""}}.'
             )
-
-
-def _add_message(item: Mapping[str, Any], path: str, said: Conversation, reading: Reading) -> None:
-    role = role_of(item, path)
-    found = content(item.get("content"), f"{path}.content", reading)
-    for one in found.results:
-        said.answer(one, shows_elsewhere=True)
-    said.say(role, found.parts, calls=found.calls)
 
 
 def _call_id(item: Mapping[str, Any], path: str) -> str | None:

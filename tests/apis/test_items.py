@@ -87,6 +87,21 @@ def test_a_conversation_with_calls() -> None:
     ) == found.messages
 
 
+def test_messages_of_chat_completions_may_stand_among_the_items() -> None:
+    """Cursor sends its calls and results so."""
+    call = {"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    *_, called, answered = read(
+        [
+            {"role": "user", "content": "x"},
+            {"role": "assistant", "content": None, "tool_calls": [call]},
+            {"role": "tool", "tool_call_id": "a", "content": "42"},
+        ]
+    ).messages
+
+    assert (ToolCall("a", "f", "{}"),) == called.tool_calls
+    assert ("tool", "a", "42") == (answered.role, answered.tool_call_id, answered.text)
+
+
 def test_calls_and_outputs_without_ids_find_each_other() -> None:
     """As they do in messages."""
     *_, called, answered = read(

@@ -21,6 +21,7 @@ READING = Counted(
     "poe_proxy.apis.blocks",
     "poe_proxy.apis.contents",
     "poe_proxy.apis.tools",
+    "poe_proxy.apis.messages",
     "poe_proxy.apis.items",
     "poe_proxy.apis.chat_completions.messages",
 )
@@ -116,7 +117,9 @@ def test_messages_cost_what_they_are_long(talk: Callable[[int], list[dict[str, A
     """However calls and results have to find each other."""
 
     def read(given: list[dict[str, Any]]) -> None:
-        assert READING["messages"].messages({"messages": given}, Reading(Budget(600)))
+        assert READING["chat_completions.messages"].messages(
+            {"messages": given}, Reading(Budget(600))
+        )
 
     assert grows_linearly(lambda n: READING.of(lambda: read(talk(n))), 70) is None
 

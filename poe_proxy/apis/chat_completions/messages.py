@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
-from poe_proxy.apis.contents import content, result
-from poe_proxy.apis.conversation import Call, Conversation, Result, arguments_of, role_of
-from poe_proxy.apis.custom_input import arguments_for
+from poe_proxy.apis.contents import content
+from poe_proxy.apis.conversation import Conversation
 from poe_proxy.apis.fields import field, limit_items, refusal
+from poe_proxy.apis.messages import add_message
 from poe_proxy.apis.reading import MAX_MESSAGES, Reading
-from poe_proxy.chat import Message, TextPart
-
-#: What a call has of its own; all else of it goes back to the bot as it came.
-_OF_CALLS: Final = frozenset({"id", "type", "function", "custom"})
+from poe_proxy.chat import Message
 
 
 def messages(data: Mapping[str, Any], reading: Reading) -> tuple[Message, ...]:
@@ -30,76 +27,8 @@ def messages(data: Mapping[str, Any], reading: Reading) -> tuple[Message, ...]:
     # Who translates from Anthropic's API may leave it where it stands there.
     said.say("system", content(data.get("system"), "system", reading).parts)
     for place, one in enumerate(given):
-        _add(one, f"messages[{place}]", said, reading)
+        add_message(one, f"messages[{place}]", said, reading)
     found = said.messages()
     if not any(one.content or one.tool_calls for one in found):
         raise refusal("messages", "messages must hold something to say: every content is empty.")
     return found
-
-
-def _add(given: Any, path: str, said: Conversation, reading: Reading) -> None:
-    if not isinstance(given, dict):
-        raise refusal(path, f"{path} must be an object with a role and a content.")
-    role = role_of(given, path)
-    name = field(given, "name", str, f"{path}.")
-    call_id = field(given, "tool_call_id", str, f"{path}.") or None
-    calls = _calls(given, path, reading)
-    if role in ("tool", "function") and not _has_results(given.get("content")):
-        output = result(given.get("content"), f"{path}.content", reading)
-        if role == "tool" or call_id:
-            said.answer(Result(call_id, output, f"{path}.tool_call_id", name))
-        else:
-            said.say(role, output, name=name)
-        return
-    found = content(given.get("content"), f"{path}.content", reading)
-    for one in found.results:
-        said.answer(one, shows_elsewhere=True)
-    if role in ("tool", "function"):
-        role = "user"  # what stands beside the results
-    elif not found.parts and isinstance(words := given.get("refusal"), str) and words:
-        found.parts.append(TextPart(words))
-    # Some programs send a call twice: as a block, and as OpenAI has it.
-    known = {call.id for call in calls}
-    calls += (call for call in found.calls if call.id is None or call.id not in known)
-    said.say(role, found.parts, name=name, calls=calls)
-
-
-def _has_results(given: Any) -> bool:
-    return isinstance(given, list) and any(
-        isinstance(one, dict) and one.get("type") == "tool_result" for one in given
-    )
-
-
-def _calls(given: Mapping[str, Any], path: str, reading: Reading) -> list[Call]:
-    calls = field(given, "tool_calls", list, f"{path}.") or []
-    reading.count_calls(calls, f"{path}.tool_calls")
-    found = [_call(one, f"{path}.tool_calls[{place}]") for place, one in enumerate(calls)]
-    match given.get("function_call"):
-        case None:
-            pass
-        case {"name": str(name)} as function if name:
-            # The older form has no id.
-            found.append(Call(None, name, arguments_of(function, f"{path}.function_call")))
-        case _:
-            raise refusal(
-                f"{path}.function_call",
-                f'{path}.function_call must be {{"name": "...", "arguments": "a JSON text"}}.',
-            )
-    return found
-
-
-def _call(given: Any, path: str) -> Call:
-    match given:
-        case {"function": {"name": str(name)} as function} if name:
-            arguments = arguments_of(function, f"{path}.function")
-        case {"type": "custom", "custom": {"name": str(name), "input": str(text)}} if name:
-            arguments = arguments_for(text)
-        case _:
-            raise refusal(
-                path,
-                f'{path} must be {{"id": "...", "type": "function", '
-                '"function": {"name": "...", "arguments": "a JSON text"}}.',
-            )
-    id = field(given, "id", str, f"{path}.") or None
-    extra = {key: value for key, value in given.items() if key not in _OF_CALLS}
-    return Call(id, name, arguments, extra)

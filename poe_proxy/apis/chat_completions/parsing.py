@@ -9,10 +9,19 @@ from typing import Any, Final
 from poe_proxy.apis import items
 from poe_proxy.apis.chat_completions.functions import functions_and_choice
 from poe_proxy.apis.chat_completions.messages import messages
-from poe_proxy.apis.fields import field, flag, json_object, limit_length, number, refusal, whole
+from poe_proxy.apis.fields import (
+    field,
+    flag,
+    json_object,
+    limit_items,
+    limit_length,
+    number,
+    refusal,
+    whole,
+)
 from poe_proxy.apis.formats import json_wanted
 from poe_proxy.apis.reading import Reading
-from poe_proxy.apis.tools import allows_several, choice, tools
+from poe_proxy.apis.tools import MAX_TOOLS, allows_several, choice, tools
 from poe_proxy.budget import Budget
 from poe_proxy.chat import ChatRequest, Tool
 
@@ -117,7 +126,9 @@ def _asked(data: Mapping[str, Any], reading: Reading) -> items.Asked:
 
 def _tools(data: Mapping[str, Any], asked: items.Asked, *, strict: bool) -> tuple[Tool, ...]:
     found = tools(field(data, "tools", list), "tools", strict=strict)
-    return (*found, *(one for path, more in asked.tools for one in tools(more, path)))
+    more = [one for path, given in asked.tools for one in tools(given, path, strict=strict)]
+    limit_items([*found, *more], MAX_TOOLS, "tools")
+    return (*found, *more)
 
 
 def _max_tokens(data: Mapping[str, Any], otherwise: int | None) -> int | None:

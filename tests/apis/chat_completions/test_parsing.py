@@ -746,6 +746,16 @@ CALL = {"id": "c", "function": {"name": "f", "arguments": "{}"}}
         ),
         ("tools", "array", {"tools": [TOOL] * (MAX_TOOLS + 1)}),
         ("functions", "array", {"functions": [FUNCTION] * (MAX_TOOLS + 1)}),
+        pytest.param(
+            "tools",
+            "array",
+            {
+                "messages": None,
+                "input": [{"type": "additional_tools", "tools": [TOOL] * MAX_TOOLS}, USER],
+                "tools": [TOOL],
+            },
+            id="tools among items",
+        ),
         ("model", "string", {"model": "x" * 301}),
         ("tools[0].function.name", "string", {"tools": [{"function": {"name": "x" * 301}}]}),
     ],
