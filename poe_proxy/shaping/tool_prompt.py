@@ -11,11 +11,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from html import escape
 from typing import Final
 
 from poe_proxy.budget import OutOfBudget
 from poe_proxy.chat import ContentPart, Message, TextPart, Tool, ToolCall
 from poe_proxy.shaping.loose_json import read, write
+from poe_proxy.shaping.signature_words import in_json
+from poe_proxy.shaping.signatures import signature
 
 # ---- the instruction
 
@@ -27,7 +30,8 @@ _TOOLS: Final = (
     """# Tools
 
 There are tools that you can call; they are carried out for you, and their results are given
-to you. Here they are, one a line, each with the JSON schema of its arguments:
+to you. Here they are, each with its arguments by name. Their types are written as in TypeScript,
+with limits in parentheses; `?` marks what may be left out, `=` what holds then.
 
 {definitions}
 
@@ -38,8 +42,8 @@ To call a tool, write a block of this form into your answer, on lines of its own
     + """
 
 - Between the tags stands one JSON object and nothing else: "name" is the name of a tool above,
-  "arguments" an object that fits the schema of this tool. It is strict JSON: in strings,
-  quotes, backslashes and newlines are escaped (\\", \\\\, \\n).
+  "arguments" an object with the arguments of this tool, and no others. It is strict JSON: in
+  strings, quotes, backslashes and newlines are escaped (\\", \\\\, \\n).
 - Text for the user may stand before the first block; nothing may follow the last one. Stop
   there, and wait for the results."""
 )
@@ -66,7 +70,7 @@ def instruction(
         return _NO_TOOLS
     definitions: list[str] = []
     for tool in tools:
-        definitions.append(_definition(tool))
+        definitions.append(signature(tool, breathe))
         breathe()
     lines = [_TOOLS.format(definitions="\n".join(definitions))]
     if single:
@@ -80,21 +84,11 @@ def instruction(
             "- Call a tool only where it helps; else answer in plain text, without a block."
         )
     elif len(tools) == 1:
-        lines.append(f'- This time you must call the tool "{tools[0].name}".')
+        lines.append(f"- This time you must call the tool {in_json(write(tools[0].name))}.")
     else:
         lines.append("- This time you must call a tool; an answer without a call is not accepted.")
     lines.append(_LAST_RULES)
     return "\n".join(lines)
-
-
-def _definition(tool: Tool) -> str:
-    return write(
-        {
-            "name": tool.name,
-            "description": tool.description or "",
-            "parameters": tool.schema or {"type": "object", "properties": {}},
-        }
-    )
 
 
 def correction(problem: str, tools: Sequence[Tool], *, required: bool, has_accepted: bool) -> str:
@@ -172,10 +166,13 @@ def block(body: str) -> str:
 
 
 _TAG: Final = re.compile(r"<(?=/?tool_)", re.IGNORECASE)
-_END_OF_RESULT: Final = re.compile(r"</(?=tool_result)", re.IGNORECASE)
+#: The tags of calls and results, also as they should not be written.
+_LOOSE_TAG: Final = re.compile(r"<(?=\s{0,2}/?\s{0,2}tool_(?:call|result))", re.IGNORECASE)
 #: The most characters in which tags are searched for at once, and those that a tag may have.
 _SLICE: Final = 65_536
-_LENGTH: Final = 16
+_LENGTH: Final = 20
+#: The most characters of a tool's name in the tag of its result: it stands in the call as well.
+_LONG_NAME: Final = 300
 
 
 def _without(tag: re.Pattern[str], instead: str, text: str, breathe: Callable[[], None]) -> str:
@@ -205,11 +202,16 @@ def _results(
         name = (call and call.name) or one.name
         opening = "<tool_result"
         if name:
-            opening += f' name="{name}"'
+            opening += f' name="{_attribute(name)}"'
         if call is not None and len(calls) > 1:  # two calls may be of the same tool
             opening += f' call="{call.number}"'
-        # A result must not be able to end its block and go on as another one.
-        text = _without(_END_OF_RESULT, r"<\\/", one.text, breathe)
+        # A result must not be able to end its block and go on as another one, nor to call.
+        text = _without(_LOOSE_TAG, r"<\\", one.text, breathe)
         parts.append(TextPart(f"{opening}>\n{text}\n</tool_result>"))
         parts += [part for part in one.content if not isinstance(part, TextPart)]
     return Message(role="user", content=tuple(parts))
+
+
+def _attribute(name: str) -> str:
+    """Return *name* as it can stand between quotation marks in a tag."""
+    return escape(" ".join(name[:_LONG_NAME].split()))

@@ -36,8 +36,8 @@ COUNTED = Counted(
         f"poe_proxy.shaping.{name}"
         for name in (
             "prefix", "loose_json", "conversions", "coercion", "json_search", "pipeline", "reask",
-            "json_answers", "tool_calls", "tool_prompt", "tools", "truncation", "reasoning",
-            "thought_tags", "tokenizer",
+            "json_answers", "tool_calls", "signatures", "tool_prompt", "tools", "truncation",
+            "reasoning", "thought_tags", "tokenizer",
         )
     )
 )  # fmt: skip
@@ -129,6 +129,17 @@ def past_calls(events: Sequence[ReplyEvent]) -> None:
             Message(role="user", content=result),
         ]
     list(COUNTED["tool_prompt"].as_text(messages, lambda: None))
+
+
+def signatures(events: Sequence[ReplyEvent]) -> None:
+    texts = [event.text for event in events if isinstance(event, Text)]
+    properties = {
+        f"{place}{text}": {"description": text, "default": text, "enum": [text], "format": text}
+        for place, text in enumerate(texts)
+    }
+    schema = {"properties": properties, "description": texts[0], "required": texts}
+    tool = Tool(name=texts[0], description=texts[0], schema=schema)
+    COUNTED["signatures"].signature(tool, lambda: None)
 
 
 def counting(events: Sequence[ReplyEvent]) -> None:
@@ -251,6 +262,7 @@ READERS: dict[Callable[[Sequence[ReplyEvent]], None], dict[str, Callable[[int], 
     stop_words: TEXTS,
     length: TEXTS,
     past_calls: TEXTS | TAGS | JSON,
+    signatures: TEXTS | TAGS,
     counting: TEXTS,
 }
 CASES = [
@@ -322,3 +334,20 @@ def test_results_are_found_without_going_through_all_calls() -> None:
         return COUNTED.of(lambda: list(as_text(messages, lambda: None)))
 
     assert grows_linearly(steps, 30) is None
+
+
+def test_a_schema_is_read_once_however_often_it_refers_to_itself() -> None:
+    """A few lines may stand for more parts than there is memory; only so many are read."""
+
+    def steps(depth: int) -> int:
+        doubled = {
+            f"d{place}": {"properties": {
+                side: {"$ref": f"#/$defs/d{place + 1}"} for side in ("left", "right")
+            }}
+            for place in range(depth)
+        }  # fmt: skip
+        schema = {"$ref": "#/$defs/d0", "$defs": {**doubled, f"d{depth}": {"type": "string"}}}
+        tool = Tool(name="f", schema=schema)
+        return COUNTED.of(lambda: COUNTED["signatures"].signature(tool, lambda: None))
+
+    assert grows_linearly(steps, 12) is None

@@ -108,12 +108,12 @@ def _escaped(text: str, marks: Sequence[str], budget: Budget) -> Iterator[str]:
 
 
 #: What would break a line, or hide within one.
-_UNPRINTABLE: Final = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e]+")
+_UNPRINTABLE: Final = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e]")
 
 
 def _name(message: Message) -> str:
     """Return who speaks, in one line that is not long; empty if nobody is named."""
-    return _UNPRINTABLE.sub(" ", (message.name or "")[:MAX_NAME]).strip()
+    return " ".join(_UNPRINTABLE.sub(" ", (message.name or "")[:MAX_NAME]).split())
 
 
 def _unlabelled(messages: Sequence[Message]) -> Iterable[str]:
