@@ -172,6 +172,43 @@ def test_words_before_a_call_are_content(way: Way, stream: bool) -> None:
     assert way.by_cookie <= ("Let me look." in answer.text)
 
 
+def without_tools(way: Way) -> str:
+    """A bot that is taught: by cookie each is."""
+    return BOT if way.by_cookie else "GPT-4o-Search"
+
+
+def test_a_call_that_stays_unclear_is_text(way: Way, stream: bool) -> None:
+    """After one re-ask it is the answer, as the bot wrote it, unless a call must come."""
+    wrong = 'So:\n<tool_call>\n{"name": "look", "arguments": {}}\n</tool_call>\nLike that.'
+    bot = without_tools(way)
+    way.control(lines={bot: [wrong] * 4})
+
+    answer = way.ask("Go.", stream, model=bot, tools=[WEATHER])
+    demanded = way.ask("Go.", False, model=bot, tools=[WEATHER], tool_choice="required")
+    told = way.control()["lines"][bot]["told"]
+    way.control(lines={bot: []})
+
+    assert (200, wrong, "stop", []) == (answer.status, answer.text, answer.finish, answer.calls)
+    assert (502, "tool_call_invalid") == (demanded.status, (demanded.error or {})["code"])
+    assert 4 == len(told)
+
+
+def test_a_bot_that_is_taught_reads_signatures_and_roles(way: Way, stream: bool) -> None:
+    """Whatever SIMULATE_ROLES says: it is 0 here."""
+    bot = without_tools(way)
+    way.control(lines={bot: ["No need to."]})
+
+    answer = way.ask("Go.", stream, model=bot, tools=[WEATHER])
+    [told] = way.control()["lines"][bot]["told"]
+    way.control(lines={bot: []})
+
+    assert "No need to." == answer.text
+    assert "get_weather(city: string)" in json.dumps(told)
+    if way.by_cookie:
+        assert told.startswith("||>Instructions-\n# Tools\n")
+        assert told.endswith("\n||>User-\nGo.\n||>Assistant-\n")
+
+
 @pytest.mark.parametrize("choice", ["none", "auto", "required", "named"])
 def test_the_choice_of_tools_is_kept(way: Way, stream: bool, choice: str) -> None:
     """None, auto, required and by name; a bot that does not call where it must is asked again."""
