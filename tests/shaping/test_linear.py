@@ -36,8 +36,8 @@ COUNTED = Counted(
         f"poe_proxy.shaping.{name}"
         for name in (
             "prefix", "loose_json", "conversions", "coercion", "json_search", "pipeline", "reask",
-            "json_answers", "tool_calls", "signatures", "tool_prompt", "tools", "truncation",
-            "reasoning", "thought_tags", "tokenizer",
+            "json_answers", "signature_words", "signatures", "tool_calls", "tool_prompt", "tools",
+            "truncation", "reasoning", "thought_tags", "tokenizer",
         )
     )
 )  # fmt: skip
