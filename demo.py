@@ -72,9 +72,10 @@ def main() -> int:
     except KeyboardInterrupt:
         return 0
     finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)  # it ends already
+        # The stand-in last: the proxy says goodbye to it, and would complain if it were gone.
         for process in reversed(running):
-            process.terminate()
-        for process in running:
             _end(process)
 
 
@@ -107,6 +108,8 @@ def _start(
         env={**environ, "PYTHONPATH": str(HERE), **settings},
         text=True,
         stdout=subprocess.PIPE if "poe_sim" in command else None,
+        # Not in our group: Ctrl-C of a terminal goes to all of it, and would end both at once.
+        process_group=0,
     )
 
 
@@ -138,11 +141,16 @@ def _answers(url: str, process: subprocess.Popen[str]) -> bool:
 
 
 def _end(process: subprocess.Popen[str]) -> None:
-    try:
-        process.wait(timeout=5)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+    """End *process*: in good order, at once if replies go on, and in any case."""
+    for number, seconds in ((signal.SIGTERM, 5), (signal.SIGINT, 15)):
+        try:
+            process.send_signal(number)
+            process.wait(timeout=seconds)
+            return
+        except subprocess.TimeoutExpired:
+            pass
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 if __name__ == "__main__":

@@ -9,11 +9,15 @@ monkey.patch_all()
 import os
 import sys
 from functools import partial
+from pathlib import Path
 
 import gevent
 from gevent.server import StreamServer
 from gunicorn import util
 from gunicorn.workers.ggevent import GeventWorker
+
+# It may be started anywhere (`gunicorn -c .../gunicorn.conf.py wsgi:app`).
+sys.path.append(str(Path(__file__).resolve().parent))
 
 from poe_proxy.app import read_settings
 from poe_proxy.budget import processor
@@ -26,6 +30,8 @@ try:
 except BadSettings as bad:
     sys.exit(str(bad))  # one message, not a traceback from each worker that could not start
 
+hooks.configured()
+_folder = os.getcwd()
 if "--check-config" in sys.argv:
     # The app is loaded, and serves nothing; another server may hold the file.
     os.environ |= {"STATE_FILE": "", "LOG_LEVEL": "WARNING"}
@@ -99,6 +105,8 @@ worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 
 
 def on_starting(server: hooks.Arbiter) -> None:
+    hooks.check_folder(_folder)
+    hooks.check_worker(server, Worker)
     hooks.on_starting(server)
     hooks.hold_state(_settings.state_file)
 

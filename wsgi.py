@@ -1,5 +1,7 @@
 """What gunicorn serves: `gunicorn wsgi:app`."""
 
 from poe_proxy.app import create_app
+from poe_proxy.server.gunicorn import check_served
 
+check_served()
 app = create_app()

@@ -70,6 +70,7 @@ class Arbiter(Protocol):
     cfg: Config
     log: Log
     num_workers: int
+    worker_class: type
     #: What SIGHUP does, and SIGUSR1.
     handle_hup: Callable[[], None]
     handle_usr1: Callable[[], None]
@@ -109,6 +110,67 @@ def _forms(network: str) -> list[str]:
         return [network]
     ipv4, _, length = network.partition("/")
     return [network, f"::ffff:{ipv4}/{96 + int(length or 32)}"]
+
+
+# ---- how it is served
+
+#: The folder of `gunicorn.conf.py` and `wsgi.py`.
+_FOLDER: Final = Path(__file__).resolve().parents[2]
+
+_START_IT: Final = (
+    f"Start it with\n  cd {_FOLDER} && gunicorn wsgi:app\n"
+    "or, with the .env of the folder where you are, with\n"
+    f"  gunicorn -c {_FOLDER}/gunicorn.conf.py wsgi:app"
+)
+
+#: With this status a worker tells gunicorn not to start another one in its place.
+APP_LOAD_ERROR: Final = 4
+
+#: Whether `gunicorn.conf.py` was loaded in this process, or in the one that it was forked from.
+_is_configured = False
+
+
+def configured() -> None:
+    """Note that `gunicorn.conf.py` was loaded; it calls this."""
+    global _is_configured
+    _is_configured = True
+
+
+def check_served() -> None:
+    """Exit with one message if something else than `gunicorn.conf.py` says how the app is served:
+    it would listen elsewhere, and a reply would hold up all the others.
+
+    gunicorn looks for that file where it is started, before it goes where --chdir says.
+    """
+    if not _is_configured:
+        print(
+            "poe-proxy is to be served by gunicorn with its own gunicorn.conf.py, and that was not "
+            "loaded: it is looked for where gunicorn is started, whatever --chdir says. "
+            f"{_START_IT}",
+            file=sys.stderr,
+            flush=True,
+        )
+        sys.exit(APP_LOAD_ERROR)
+
+
+def check_folder(folder: str) -> None:
+    """Exit with one message if it serves in another folder than *folder*, where its configuration
+    was read: the worker would read another `.env`."""
+    if os.getcwd() != folder:
+        sys.exit(
+            f"poe-proxy was started in {folder}, and reads its .env there, before --chdir leads to "
+            f"{os.getcwd()}. {_START_IT}"
+        )
+
+
+def check_worker(server: Arbiter, wanted: type) -> None:
+    """Exit with one message if other workers than *wanted* would serve (-k, GUNICORN_CMD_ARGS)."""
+    if not issubclass(server.worker_class, wanted):
+        sys.exit(
+            "poe-proxy is served by the worker of its gunicorn.conf.py, and another one was asked "
+            f"for: {server.worker_class.__name__} (-k, --worker-class, --threads or "
+            "GUNICORN_CMD_ARGS). With that, a reply would hold up all the others. Leave it out."
+        )
 
 
 # ---- hooks, in the order in which gunicorn calls them

@@ -81,7 +81,7 @@ def serving(
 ) -> Worker:
     """A worker with an app whose services do *close* and *reload*."""
     worker: Any = Worker()
-    services = SimpleNamespace(close=close, reload=reload)
+    services = SimpleNamespace(close=close, reload=reload, look=lambda: None)
     worker.wsgi = SimpleNamespace(extensions={"poe_proxy": services})
     return worker
 

@@ -15,7 +15,16 @@ import pytest
 import requests
 
 from ..test_docs import DOCUMENTS, blocks
-from .servers import ROOT, Server, ask, free_port, until
+from .servers import ROOT, Proxy, Server, Sim, ask, free_port, until
+
+#: Where nobody answers: accounts are looked at once after the start.
+NOWHERE = {"POE_WEB_URL": "http://127.0.0.1:9", "POE_API_URL": "http://127.0.0.1:9"}
+
+
+def bare() -> dict[str, str]:
+    """The environment without settings."""
+    names = ("TOKENS", "POE_API_KEYS", "TOKENS_CONFIG", "AuthKey", "AUTH_KEY")
+    return {name: value for name, value in os.environ.items() if name not in names}
 
 
 def start(**settings: str) -> subprocess.CompletedProcess[str]:
@@ -60,6 +69,166 @@ def test_all_bad_settings_are_named_at_once() -> None:
         assert re.search(rf"^  {name}: ", ended.stderr, re.MULTILINE), name
     assert "secret-part" not in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_files_that_settings_name_are_read_for_the_same_message(tmp_path: Path) -> None:
+    """Their mistakes stand beside those of the settings themselves, by file and place."""
+    (tmp_path / "models").write_text("[names]\nx = 1\n")
+    (tmp_path / "accounts").write_text("[[account]]\nkey = 'p-b=SECRET'\n")
+    (tmp_path / ".env").write_text(
+        f"AuthKey=k\nFORWARDED_ALLOW_IPS=nginx\nTOKENS=sk-poe-SECRET\nMODELS={tmp_path}/models\n"
+        f"TOKENS_CONFIG={tmp_path}/accounts\nPOE_SITE=none\nCOOLDOWN=1\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-m", "gunicorn", "-c", f"{ROOT}/gunicorn.conf.py", "wsgi:app"],
+        cwd=tmp_path,
+        env={**bare(), "PYTHONPATH": str(ROOT), "PORT": str(free_port())},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert 1 == ended.returncode
+    for line in (
+        'FORWARDED_ALLOW_IPS: "nginx" must be IP addresses',
+        "TOKENS: item 1: It looks like a key of Poe's official API",
+        f"MODELS: {tmp_path}/models: names.x: ",
+        f"TOKENS_CONFIG: {tmp_path}/accounts: account 1, key: It looks like a cookie of poe.com",
+        "POE_SITE: none: There is no such file",
+        "COOLDOWN: There is no such setting; is COOL_DOWN meant (.env, line 7)?",
+    ):
+        assert f"\n  {line}" in ended.stderr
+    assert "SECRET" not in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+#: Ways to start it that would serve with other workers, or on other addresses.
+OTHER_WAYS = {
+    "--chdir": ["-m", "gunicorn", "--chdir", str(ROOT), "wsgi:app"],
+    "--chdir and a worker": ["-m", "gunicorn", "--chdir", str(ROOT), "-k", "gevent", "wsgi:app"],
+    "flask": ["-m", "flask", "--app", f"{ROOT}/wsgi.py", "run", "--port", "0"],
+    "imported": ["-c", "import wsgi"],
+}
+
+
+@pytest.mark.parametrize("command", OTHER_WAYS.values(), ids=OTHER_WAYS)
+def test_without_its_configuration_it_is_not_served(command: list[str], tmp_path: Path) -> None:
+    """The message has the command that works from there, which is tried below; no worker is started
+    time and again."""
+    environ = {**bare(), "PYTHONPATH": str(ROOT), "AuthKey": "k", "TOKENS": "a"}
+    ended = subprocess.run(
+        [sys.executable, *command],
+        cwd=tmp_path,
+        env={**environ, "PORT": str(free_port()), "RATE_LIMIT": "many"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert 0 != ended.returncode
+    assert 1 == ended.stderr.count("poe-proxy is to be served by gunicorn with its own")
+    assert f"\n  gunicorn -c {ROOT}/gunicorn.conf.py wsgi:app\n" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_the_command_that_the_message_names_works_from_anywhere(tmp_path: Path) -> None:
+    """It listens where the `.env` of that folder says, with its own worker."""
+    port = free_port()
+    (tmp_path / ".env").write_text(f"HOST=127.0.0.1\nPORT={port}\nAuthKey=k\nTOKENS=a\n")
+    with Server(
+        [sys.executable, "-m", "gunicorn", "-c", f"{ROOT}/gunicorn.conf.py", "wsgi:app"],
+        NOWHERE,
+        tmp_path,
+    ) as server:
+        until(lambda: "serving" in server.output())
+
+    assert f"Listening at: http://127.0.0.1:{port}" in server.output()
+    assert "Using worker: Worker" in server.output()
+
+
+def test_a_folder_that_changes_after_its_env_was_read_is_refused(tmp_path: Path) -> None:
+    """The worker would read another `.env` than that which says where to listen."""
+    (tmp_path / ".env").write_text("AuthKey=k\nTOKENS=a\n")
+    command = ["-m", "gunicorn", "-c", f"{ROOT}/gunicorn.conf.py", "--chdir", str(ROOT), "wsgi:app"]
+    ended = subprocess.run(
+        [sys.executable, *command],
+        cwd=tmp_path,
+        env={**bare(), "PORT": str(free_port())},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert 1 == ended.returncode
+    assert f"poe-proxy was started in {tmp_path}, and reads its .env there" in ended.stderr
+    assert f"\n  cd {ROOT} && gunicorn wsgi:app\n" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize("option", [["-k", "sync"], ["-k", "gthread"], ["-k", "gevent"]])
+def test_another_worker_is_refused(option: list[str]) -> None:
+    """One whose replies would hold up each other, or that does not look after connections."""
+    ended = subprocess.run(
+        [sys.executable, "-m", "gunicorn", *option, "wsgi:app"],
+        cwd=ROOT,
+        env={**bare(), "AuthKey": "k", "TOKENS": "a", "PORT": str(free_port())},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert 1 == ended.returncode
+    assert "another one was asked for" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_after_the_start_the_log_says_who_is_logged_in() -> None:
+    """One line for each account, with its points or with what is wrong; nothing was asked of a
+    bot, and requests did not wait for it."""
+    with (
+        Sim(("cookie-a",), ("key-a",)) as sim,
+        Proxy(sim, TOKENS="cookie-a,wrong", POE_API_KEYS="key-a,bad") as proxy,
+    ):
+        line = re.compile(r"- ((?:cookie|key)-\d: (?:logged in, [\d,]+ points|not .*))\n")
+        until(lambda: 4 == len(line.findall(proxy.output())))
+        lines = line.findall(proxy.output())
+        asked = [entry for entry in sim.journal() if "bot" in entry]
+
+    said = sorted(re.sub(r"[\d,]+ points", "N points", line) for line in lines)
+    assert [] == asked
+    assert [
+        "cookie-1: logged in, N points",
+        "cookie-2: not logged in, Poe refuses it (upstream_auth)",
+        "key-1: logged in, N points",
+        "key-2: not logged in, Poe refuses it (upstream_auth)",
+    ] == said
+
+
+@pytest.mark.parametrize("how", ["Ctrl-C", "SIGTERM", "SIGINT"])
+def test_the_demo_ends_in_order(how: str) -> None:
+    """The stand-in last, however it is ended: so the proxy has no connection to complain about. A
+    terminal's Ctrl-C goes to the whole group."""
+    port = free_port()
+    with Server(["setsid", "--wait", sys.executable, "demo.py"], {"PORT": str(port)}) as demo:
+        until(lambda: "curl" in demo.output(), 60)
+        requests.post(
+            f"http://127.0.0.1:{port}/v1/chat/completions",
+            json=ask("!echo hello"),
+            headers={"Authorization": "Bearer sk-demo"},
+            timeout=60,
+        ).raise_for_status()
+        pid = demo.process.pid
+        before = len(demo.output())
+        if how == "Ctrl-C":
+            os.killpg(pid, signal.SIGINT)
+        else:
+            os.kill(pid, getattr(signal, how))
+        demo.process.wait(60)
+        said = demo.output()[before:]
+
+    assert 0 == demo.process.returncode
+    assert [] == re.findall(r".*(?:WARNING|ERROR|Traceback|refused|reset).*", said), said
+    assert "Shutting down: Master" in said
 
 
 def test_accounts_in_a_file_are_no_reason_for_a_demo(tmp_path: Path) -> None:
@@ -128,7 +297,8 @@ def test_one_account_in_two_spellings_counts_once() -> None:
     """The log tells of as many accounts as there are in the pool."""
     with Server(
         [sys.executable, "-m", "gunicorn", "wsgi:app"],
-        {"HOST": "127.0.0.1", "PORT": str(free_port()), "AuthKey": "k", "TOKENS": "A==,A%3D%3D"},
+        {"HOST": "127.0.0.1", "PORT": str(free_port()), "AuthKey": "k", "TOKENS": "A==,A%3D%3D"}
+        | NOWHERE,
     ) as server:
         until(lambda: "serving" in server.output())
 
@@ -140,7 +310,7 @@ def test_the_example_key_is_a_loud_warning() -> None:
     port = free_port()
     with Server(
         [sys.executable, "-m", "gunicorn", "wsgi:app"],
-        {"HOST": "127.0.0.1", "PORT": str(port), "AuthKey": "sk-123456", "TOKENS": "a"},
+        {"HOST": "127.0.0.1", "PORT": str(port), "AuthKey": "sk-123456", "TOKENS": "a"} | NOWHERE,
     ) as server:
         until(lambda: "serving" in server.output())
 
