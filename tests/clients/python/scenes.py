@@ -10,6 +10,8 @@ from typing import Any
 
 URL = os.environ["CLIENT_BASE_URL"]
 KEY = os.environ["CLIENT_KEY"]
+#: How the bot shall speak; the echo has them too.
+WORDS = os.environ["CLIENT_WORDS"]
 ECHO = os.environ["CLIENT_ECHO"]
 PIXEL = os.environ["CLIENT_PIXEL"]
 TALKER = os.environ["CLIENT_TALKER"]
@@ -33,9 +35,12 @@ WEATHER = {
 
 
 def play(scenes: Mapping[str, Callable[[], Any]]) -> None:
-    """Print one JSON object: what each scene gave, or `{"failed": why}`."""
+    """Print one JSON object: what each scene that is wanted gave, or `{"failed": why}`."""
+    wanted = os.environ.get("CLIENT_SCENES", " ".join(scenes)).split()
     report = {}
     for name, scene in scenes.items():
+        if name not in wanted:
+            continue
         try:
             report[name] = scene()
         except Exception:

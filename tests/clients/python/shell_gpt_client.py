@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from scenes import CALLER, KEY, NOBODY, RESULT, TALKER, URL, play
+from scenes import CALLER, KEY, NOBODY, RESULT, TALKER, URL, WORDS, play
 
 HOME = Path(os.environ["HOME"])
 FUNCTIONS = HOME / "functions"
@@ -54,7 +54,7 @@ def run(model: str, prompt: str, *options: str, key: str = KEY) -> str:
         input="",
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
     )
     return (done.stderr if done.returncode else done.stdout).strip()
 
@@ -67,7 +67,7 @@ def tools() -> Any:
 
 play(
     {
-        "streamed": lambda: [run(CALLER, "Hello", "--no-functions")],
+        "streamed": lambda: [run(CALLER, f"{WORDS} Hello", "--no-functions")],
         "tools": tools,
         "unknown_model": lambda: run(NOBODY, "Hello"),
         "wrong_key": lambda: run(TALKER, "Hello", key="sk-wrong"),
