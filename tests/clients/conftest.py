@@ -30,6 +30,7 @@ TALKER, CALLER, WRITER = "Claude-Sonnet-4.5", "GPT-4o", "GPT-5.1"
 NOBODY = "No-Such-Bot"
 SUNNY = "It is sunny, with 17 degrees."
 CITY = {"name": "Paris", "people": 2100000}
+TITLE, TAGS = {"title": "🌤️ Weather in Paris"}, {"tags": ["Weather", "Travel"]}
 #: The settings that leave a proxy one way to Poe, and the control of that face.
 WAYS = {
     "cookies": ({"POE_API_KEYS": ""}, "/__control"),
@@ -73,7 +74,7 @@ class Upstream:
         return "\n".join(f"<tool_call>\n{json.dumps(call)}\n</tool_call>" for call in calls)
 
     def _lines(self, client: str) -> dict[str, Any]:
-        """What the bots say to a client: two rounds with tools, and an object."""
+        """What the bots say to a client: two rounds with tools, and objects."""
         paris, both = self.call("Paris"), self.call("Paris", "Rome")
         rounds = {
             "nextchat": [paris, SUNNY, both],
@@ -81,9 +82,10 @@ class Upstream:
             # answer, and says so in its request.
             "shell_gpt_client": [ECHO, both, SUNNY],
         }
+        objects = [TITLE, TAGS] if client == "open_webui" else [CITY]
         return {
             CALLER: rounds.get(client, [paris, SUNNY, paris, SUNNY]),
-            WRITER: [json.dumps(CITY)],
+            WRITER: [json.dumps(one) for one in objects],
         }
 
     def run(self, client: str, proxy: Proxy) -> Any:

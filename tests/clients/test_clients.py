@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from .conftest import BUILT, CITY, ECHO, NOBODY, SUNNY, Upstream, is_left_out
+from .conftest import BUILT, CITY, ECHO, NOBODY, SUNNY, TAGS, TITLE, Upstream, is_left_out
 
 #: Each client with what it can do besides streaming and showing errors.
 ALL_CLIENTS = {
@@ -80,6 +80,15 @@ def test_shell_gpt_runs_one_function_of_several(upstream: Upstream) -> None:
         "tools"
     ]
     assert "17 degrees" in json.dumps(report["told"][2])
+
+
+def test_open_webui_begins_a_chat(upstream: Upstream) -> None:
+    """It asks for a title and tags of its own, and then with all its tools; one is called."""
+    report = upstream.report("open_webui")
+
+    called = {"calls": [["get_weather", {"city": "Paris"}]], "text": SUNNY}
+    assert {**TITLE, **TAGS, **called} == report["new_chat"]
+    assert "17 degrees" in json.dumps(report["told"][3])
 
 
 def test_nextchat_reads_several_calls_one_a_chunk(upstream: Upstream) -> None:

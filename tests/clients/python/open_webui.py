@@ -1,4 +1,8 @@
-"""Open WebUI's way of calling: the list first, then streamed chats; titles are not streamed."""
+"""Open WebUI's way of calling: the list first, then streamed chats with all of its tools.
+
+For a new chat it asks for a title and tags, each in one message that is not streamed; whatever the
+answer is, the JSON in it is looked for (`backend/open_webui/routers/tasks.py` of open-webui).
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,21 @@ import json
 from typing import Any
 
 import httpx
-from scenes import CALLER, ECHO, KEY, NOBODY, PIXEL, RESULT, TALKER, URL, WEATHER, complaint, play
+from many_tools import TOOLS
+from scenes import (
+    CALLER,
+    ECHO,
+    KEY,
+    NOBODY,
+    PIXEL,
+    RESULT,
+    TALKER,
+    URL,
+    WEATHER,
+    WRITER,
+    complaint,
+    play,
+)
 
 
 def headers(key: str = KEY) -> dict[str, str]:
@@ -65,10 +83,34 @@ def streamed() -> Any:
     return [delta["content"] for delta in deltas if delta.get("content")]
 
 
-def tools() -> Any:
+def task(what: str, example: Any) -> Any:
+    """What the bot for such things answers, of a chat that has just begun."""
+    prompt = (
+        f"### Task:\nGive {what} for the chat.\n### Output:\nJSON format: {json.dumps(example)}\n"
+        "### Chat History:\n<chat_history>\nUSER: How is the weather in Paris?\n</chat_history>"
+    )
+    body = {"model": WRITER, "messages": user(prompt), "stream": False}
+    answer = httpx.post(
+        f"{URL}/chat/completions",
+        json={**body, "max_completion_tokens": 1000},
+        headers=headers(),
+        timeout=60,
+    )
+    text = body_or_error(answer)["choices"][0]["message"]["content"]
+    return json.loads(text[text.index("{") : text.rindex("}") + 1])
+
+
+def new_chat() -> Any:
+    """Title, tags, and a chat with all tools that there are, one of which the user has added."""
+    title = task("a title of 3 to 5 words", {"title": "your title here"})
+    tags = task("1 to 3 tags", {"tags": ["tag1", "tag2"]})
+    return {**title, **tags, **tools([*TOOLS, WEATHER])}
+
+
+def tools(offered: list[Any]) -> Any:
     messages = user("How is the weather in Paris?")
     calls: dict[int, Any] = {}
-    for delta in stream(CALLER, messages, tools=[WEATHER]):
+    for delta in stream(CALLER, messages, tools=offered):
         for part in delta.get("tool_calls") or ():
             if part["index"] in calls:
                 known = calls[part["index"]]["function"]
@@ -82,7 +124,7 @@ def tools() -> Any:
     made = [call["function"] for call in calls.values()]
     return {
         "calls": [[one["name"], json.loads(one["arguments"])] for one in made],
-        "text": text(stream(CALLER, messages, tools=[WEATHER])),
+        "text": text(stream(CALLER, messages, tools=offered)),
     }
 
 
@@ -99,7 +141,8 @@ play(
         "models": models,
         "whole": whole,
         "streamed": streamed,
-        "tools_streamed": tools,
+        "tools_streamed": lambda: tools([WEATHER]),
+        "new_chat": new_chat,
         "image": image,
         "unknown_model": lambda: complaint(lambda: stream(NOBODY, user("Hello"))),
         "wrong_key": lambda: complaint(lambda: models("sk-wrong")),

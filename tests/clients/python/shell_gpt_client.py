@@ -54,7 +54,7 @@ def run(model: str, prompt: str, *options: str, key: str = KEY) -> str:
         input="",
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=200,
     )
     return (done.stderr if done.returncode else done.stdout).strip()
 
