@@ -39,7 +39,7 @@ from poe_proxy.shaping.tools import taught_reply
 
 from ..checker.jobs import DOUBLED, UNREADABLE
 from ..fakes import FakeUpstream, Step, ask
-from .support import affording, content, pieces
+from .support import affording, pieces
 
 CITY: dict[str, Any] = {
     "type": "object",
