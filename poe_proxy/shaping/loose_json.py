@@ -21,19 +21,27 @@ MAX_SLIPS: Final = 10_000
 class Nesting:
     """Finds where a JSON object or list ends in a text that comes in pieces.
 
-    Brackets within strings do not count. `<` outside a string ends the value too, because there
-    it is never JSON, but the closing tag of a call that lacks a bracket.
+    Brackets within strings do not count, in either kind of quotation marks. `<` outside a string
+    ends the value too, because there it is never JSON, but the closing tag of a call that lacks a
+    bracket.
     """
 
-    _OUTSIDE: Final = re.compile(r'["{}\[\]<]')
+    _OUTSIDE: Final = re.compile(r'["\'{}\[\]<]')
     #: The rest of a string up to its end, or to a backslash at the end of the piece.
     _INSIDE: Final = re.compile(r'[^"\\]*+(?:\\.[^"\\]*+)*+', re.DOTALL)
+    _INSIDE_SINGLE: Final = re.compile(r"[^'\\]*+(?:\\.[^'\\]*+)*+", re.DOTALL)
 
     def __init__(self) -> None:
-        self.in_string = False
+        #: The quotation mark of the string that is open; "" outside of strings.
+        self._quote = ""
         self._closers: list[str] = []
         #: The last piece ended in a backslash; what it escapes comes with the next one.
         self._is_escaped = False
+
+    @property
+    def in_string(self) -> bool:
+        """Whether a string is open."""
+        return bool(self._quote)
 
     @property
     def missing(self) -> str:
@@ -47,7 +55,7 @@ class Nesting:
         """
         at = start
         while at < len(piece):
-            if self.in_string:
+            if self._quote:
                 at = self._end_of_string(piece, at)
                 continue
             mark = self._OUTSIDE.search(piece, at)
@@ -55,8 +63,8 @@ class Nesting:
                 return None
             at = mark.end()
             match mark[0]:
-                case '"':
-                    self.in_string = True
+                case '"' | "'":
+                    self._quote = mark[0]
                 case "{":
                     self._closers.append("}")
                 case "[":
@@ -75,23 +83,27 @@ class Nesting:
         if self._is_escaped:
             self._is_escaped = False
             at += 1
-        inside = self._INSIDE.match(piece, at)
+        if self._quote == '"':
+            inside = self._INSIDE.match(piece, at)
+        else:
+            inside = self._INSIDE_SINGLE.match(piece, at)
         assert inside is not None
         at = inside.end()
         if at == len(piece):
             return at
-        if piece[at] == '"':
-            self.in_string = False
+        if piece[at] == self._quote:
+            self._quote = ""
         else:
             self._is_escaped = True
         return at + 1
 
 
-def read(text: str) -> tuple[Any, bool]:
+def read(text: str, *, loosely: bool = False) -> tuple[Any, bool]:
     """Return the value of a JSON *text*, and whether it is strict JSON.
 
-    Newlines within strings, commas before a closing bracket and `\\'` are tolerated: their
-    meaning is certain.
+    Newlines within strings, commas before a closing bracket and `\\'` are tolerated. *loosely*:
+    so is what JavaScript and Python write: single quotation marks, names as keys, `True`, `False`
+    and `None`, comments. The meaning of all these is certain.
 
     Raises `ValueError` for everything else, and `OutOfBudget` for a text that is too long, or of
     too many pieces.
@@ -102,7 +114,7 @@ def read(text: str) -> tuple[Any, bool]:
         try:
             return json.loads(text, parse_constant=_refuse_constant), True
         except ValueError:
-            mended = _mended(text)
+            mended = _mended(text, loosely)
             return json.loads(mended, strict=False, parse_constant=_refuse_constant), False
     except RecursionError:
         raise ValueError("nested too deeply") from None
@@ -112,17 +124,31 @@ def read(text: str) -> tuple[Any, bool]:
 _CLEAN: Final = re.compile(
     r'(?:[^",]++|"[^"\\]*+(?:\\[^\'][^"\\]*+)*+"|,(?!\s*+[}\]]))*+',
 )
+#: The same where words and other quotation marks may be slips as well.
+_CLEAN_OF_WORDS: Final = re.compile(
+    r"(?:[^\"',/A-Za-z_$]++|\"[^\"\\]*+(?:\\[^'][^\"\\]*+)*+\"|,(?!\s*+[}\]])"
+    r"|(?<=\d)[eE](?=[-+\d])|\b(?:true|false|null)\b(?!\s*+:))*+",
+)
 #: The text of a string up to its end, or to its next slip.
 _CLEAN_INSIDE: Final = re.compile(r'[^"\\]*+(?:\\[^\'][^"\\]*+)*+')
+#: A whole string in single quotation marks, where nothing but a string can be.
+_SINGLE: Final = re.compile(r"'([^'\\]*+(?:\\.[^'\\]*+)*+)'(?=\s*+(?:[,:}\]]|\Z))", re.DOTALL)
+#: In such a string: what is escaped there and not in JSON, or the other way round.
+_QUOTES: Final = re.compile(r"\\.|\"", re.DOTALL)
+#: A word outside of strings, and whether it is a key.
+_WORD: Final = re.compile(r"([A-Za-z_$][\w$]*+)(\s*+:)?+")
+_WORDS: Final = {"True": "true", "False": "false", "None": "null"}
+_COMMENT: Final = re.compile(r"//[^\n]*+|/\*[^*]*+(?:\*(?!/)[^*]*+)*+\*/")
 
 
-def _mended(text: str) -> str:
-    """Return *text* without commas before a closing bracket, and with `'` for `\\'`."""
+def _mended(text: str, loosely: bool) -> str:
+    """Return *text* as JSON, as far as what it means is certain."""
     kept: list[str] = []
     at = slips = 0
     in_string = False
+    outside = _CLEAN_OF_WORDS if loosely else _CLEAN
     while at < len(text):
-        clean = (_CLEAN_INSIDE if in_string else _CLEAN).match(text, at)
+        clean = (_CLEAN_INSIDE if in_string else outside).match(text, at)
         assert clean is not None
         kept.append(clean[0])
         at = clean.end()
@@ -131,12 +157,34 @@ def _mended(text: str) -> str:
         if text[at] == '"':
             kept.append('"')
             in_string = not in_string
-        else:  # the slip is one character that is left out
+            at += 1
+        else:
             slips += 1
+            # Otherwise the slip is one character that is left out.
+            instead, at = _instead(text, at) if loosely and not in_string else ("", at + 1)
+            kept.append(instead)
         if slips > MAX_SLIPS:
             raise ValueError("it has too many slips")
-        at += 1
     return "".join(kept)
+
+
+def _instead(text: str, at: int) -> tuple[str, int]:
+    """Return what stands in JSON for the slip that begins *at*, and where it ends."""
+    if single := _SINGLE.match(text, at):
+        return f'"{_QUOTES.sub(_quote, single[1])}"', single.end()
+    if comment := _COMMENT.match(text, at):
+        return "", comment.end()
+    if text[at] in "'/":
+        # Whatever follows would be looked through again and again.
+        raise ValueError("a string or a comment has no certain end")
+    if word := _WORD.match(text, at):
+        name = word[1] if word[2] is None else f'"{word[1]}":'
+        return _WORDS.get(name, name), word.end()
+    return ("" if text[at] == "," else text[at]), at + 1
+
+
+def _quote(found: re.Match[str]) -> str:
+    return {'"': '\\"', "\\'": "'"}.get(found[0], found[0])
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -45,6 +45,38 @@ def test_slips_whose_meaning_is_certain_are_put_up_with(text: str, value: Any) -
 
 
 @pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("{'a': 'it\\'s', \"b\": \"it's\", 'c': 'say \"hi\"\\n'}",
+         {"a": "it's", "b": "it's", "c": 'say "hi"\n'}),
+        ("{a: True, b_1: None, $c: [False, null, 1e5]}",
+         {"a": True, "b_1": None, "$c": [False, None, 1e5]}),
+        ('{"a": 1 // one, two\n, /* x */ "b": "// no"}', {"a": 1, "b": "// no"}),
+        ('{"True": "None, {a: 1}",}', {"True": "None, {a: 1}"}),
+    ],
+)  # fmt: skip
+def test_what_other_languages_write_is_read_loosely(text: str, value: Any) -> None:
+    """Where it is asked for, and never within strings."""
+    assert (value, False) == read(text, loosely=True)
+
+
+def test_what_other_languages_write_is_otherwise_no_json() -> None:
+    for text in ("{'a': 1}", "{a: 1}", "[True]", "[1 /* one */]"):
+        with pytest.raises(ValueError, match=r"."):
+            read(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["{'a': 'it's'}", "{'a': 1", '{"a": NaN}', '{"a": foo}', '{"a": Truely}', '{"a" 1}', "[, 1]",
+     '{"a": "\\d"}', '{"a": 1ex}', "['a", "[1 /* x"],
+)  # fmt: skip
+def test_what_is_not_certain_is_not_read_loosely(text: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        read(text, loosely=True)
+
+
+@pytest.mark.parametrize(
     "text",
     ["", "a", "{'a': 1}", '{"a": 1', '{"a": NaN}', "[Infinity]", '{"a": "\\d"}', "[, 1]", '{"a" 1}',
      "[" * 50_000 + "]" * 50_000],
