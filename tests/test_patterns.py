@@ -18,7 +18,7 @@ from typing import Any, Final
 import pytest
 
 from poe_proxy.shaping import json_search, loose_json
-from poe_proxy.shaping.tool_calls import CallParser
+from poe_proxy.shaping.tool_calls import parameters
 from poe_proxy.upstreams.poe_web import Site
 
 from .regexes import findings
@@ -48,8 +48,14 @@ HARMLESS: Final[Mapping[tuple[str, str], str]] = {
     ("shaping.json_search", json_search._TOKEN.pattern): "one token after the other",
     ("shaping.loose_json", loose_json._CLEAN.pattern): "up to the next slip, at most twice",
     ("shaping.loose_json", loose_json._CLEAN_INSIDE.pattern): "up to the next slip",
-    ("shaping.tool_calls", CallParser._HERE.pattern): "once in a piece; what is held back is short",
-    ("shaping.tool_calls", CallParser._START.pattern): "not within white space",
+    ("shaping.loose_json", loose_json._CLEAN_OF_WORDS.pattern): "as the one above",
+    ("shaping.loose_json", loose_json._SINGLE.pattern): "a string that is none ends the reading",
+    ("shaping.loose_json", loose_json._WORD.pattern): "one word after the other",
+    ("shaping.loose_json", loose_json._COMMENT.pattern): "a comment that is none ends the reading",
+    (
+        "shaping.tool_calls.parameters",
+        parameters._CLOSING.pattern,
+    ): "within the last 200 characters",
     (
         "upstreams.poe_web.pages",
         r"\s*=\s*",

@@ -205,21 +205,22 @@ def test_a_step_is_a_character_that_is_looked_at(expression: str, steps: int) ->
 
 def test_a_copy_works_as_its_module_does() -> None:
     """It uses the copies of others, and the real modules are in their places afterwards."""
-    from poe_proxy.shaping import loose_json, tool_calls
+    from poe_proxy.shaping import loose_json
+    from poe_proxy.shaping.tool_calls import json_body
 
-    names = ("poe_proxy.shaping.loose_json", "poe_proxy.shaping.tool_calls")
+    names = ("poe_proxy.shaping.loose_json", "poe_proxy.shaping.tool_calls.json_body")
     counted = Counted(*names)
-    text = 'Yes.\n<tool_call>{"name": "f"}</tool_call>'
+    text = '{"name": "f"}</tool_call>'
 
-    def read(module: Any) -> list[Any]:
-        parser = module.CallParser()
-        found = [*parser.feed(text), *parser.finish(True)]
-        return [getattr(one, "text", one) for one in found]
+    def read(module: Any) -> tuple[int, str]:
+        reader = module.JsonBody()
+        end = reader.read(text, 0)
+        return end, reader.calls("", text[:end])[0].text
 
-    assert read(tool_calls) == read(counted["tool_calls"])
-    assert counted["tool_calls"].Nesting is counted["loose_json"].Nesting
+    assert read(json_body) == read(counted["json_body"])
+    assert counted["json_body"].Nesting is counted["loose_json"].Nesting
     assert counted["loose_json"].Nesting is not loose_json.Nesting
-    assert tool_calls.Nesting is loose_json.Nesting
+    assert json_body.Nesting is loose_json.Nesting
 
 
 @pytest.mark.parametrize(

@@ -32,11 +32,11 @@ from poe_proxy.chat import (
 from poe_proxy.errors import AnswerUnusable, InvalidRequest, RequestTooCostly
 from poe_proxy.shaping import schemas, tool_prompt
 from poe_proxy.shaping.coercion import coerced
-from poe_proxy.shaping.loose_json import read, write
+from poe_proxy.shaping.loose_json import write
 from poe_proxy.shaping.pipeline import SLICE, Ask
 from poe_proxy.shaping.reask import Objection, instructed, reask
 from poe_proxy.shaping.schemas import Schema, Violation
-from poe_proxy.shaping.tool_calls import CallParser, RawCall
+from poe_proxy.shaping.tool_calls import CallParser, RawCall, name_and_arguments
 
 log = logging.getLogger(__name__)
 
@@ -158,7 +158,7 @@ class _Rules:
                 "a call that could not be read",
             )
         try:
-            name, arguments = _name_and_arguments(read(raw.text)[0])
+            name, arguments = name_and_arguments(raw, self.schemas)
             if name not in self.schemas:
                 known = ", ".join(self.schemas) or "none"
                 return Violation(
@@ -207,34 +207,7 @@ def _chosen(choice: ToolChoice, names: list[str]) -> Collection[str]:
     )
 
 
-def _name_and_arguments(call: Any) -> tuple[str, dict[str, Any]]:
-    """Return the two parts of a call. Raises `ValueError` if one is missing."""
-    if not isinstance(call, dict):
-        raise ValueError("it is not a JSON object")
-    if isinstance(call.get("function"), dict):  # the shape of OpenAI's API
-        call = call["function"]
-    name = call.get("name")
-    if not isinstance(name, str):
-        raise ValueError('the key "name" is missing')
-    given = [call[key] for key in ("arguments", "parameters", "input") if key in call]
-    if not given and set(call) - {"name", "id", "type"}:
-        raise ValueError('the key "arguments" is missing')
-    arguments = given[0] if given else None
-    if isinstance(arguments, str) and arguments.strip():
-        arguments = read(arguments)[0]
-    if arguments is None or arguments == "":
-        arguments = {}
-    if not isinstance(arguments, dict):
-        raise ValueError('"arguments" is not an object')
-    return name, arguments
-
-
 # ---- what can be used of an answer
-
-
-def _source(raw: RawCall) -> str:
-    """Return a call as the bot wrote it, tags included."""
-    return tool_prompt.block(raw.text)
 
 
 class _Passed:
@@ -276,7 +249,7 @@ class _CallJudge:
         self._begin()
 
     def _begin(self) -> None:
-        self._parser = CallParser()
+        self._parser = CallParser(self._rules.schemas)
         #: All that the bot wrote, and what of it is content.
         self._written: list[str] = []
         self._content: list[str] = []
@@ -312,7 +285,7 @@ class _CallJudge:
         if self._unclear:
             told = self._as_written()
         else:
-            found = "".join(_source(raw) + "\n" for raw in self._found)
+            found = "".join(raw.source + "\n" for raw in self._found)
             rest = found + self._parser.rest()
             # What was dropped as a repetition is the beginning of this answer.
             drops = self._drops_content and not self._has_given_up
@@ -328,7 +301,7 @@ class _CallJudge:
         if self._is_unreadable:
             return
         is_over = yield from self._pass_on(self._parser.feed(text), kind)
-        if self._parser.is_over and not is_over:
+        if self._parser.is_over and not is_over and not self._is_unreadable:
             yield from self._end(Done("tool_calls"))
 
     def _end(self, done: Done) -> Generator[ReplyEvent, None, None]:
@@ -344,7 +317,7 @@ class _CallJudge:
                     f"there was no call, but {self._rules.choice.path} requires one",
                 )
             )
-        elif self._unclear and self._parser.is_over:
+        elif self._unclear and self._parser.is_over and not self._is_unreadable:
             yield from self._tell_unclear()
         elif self._unclear:
             self._log()
@@ -409,7 +382,7 @@ class _CallJudge:
         if not self._unclear:
             return
         self._log()
-        told = "\n".join(map(_source, self._unclear))
+        told = "\n".join(raw.source for raw in self._unclear)
         yield Text(f"\n{told}" if self._passed.has_content else told)
         self._passed.has_content = True
         self._unclear = []

@@ -246,6 +246,15 @@ TEXTS: Final[Sequence[bytes]] = [
         '<function_calls><invoke name="get_weather"><parameter name="city">Rome</parameter>'
         "</invoke></function_calls>",
         '[TOOL_CALLS][{"name": "get_weather", "arguments": {"city": "Rome"}}]',
+        "Look:\n<function=get_weather>\n<parameter=city>\nRome\n</parameter>\n</function>",
+        '<|tool_call_begin|>functions.get_weather:0<|tool_call_argument_begin|>{"city": "Rome"}'
+        "<|tool_call_end|>[TOOL_CALLS]get_weather[ARGS]{}",
+        "<｜tool▁call▁begin｜>function<｜tool▁sep｜>get_weather\n```json\n{'city': None}\n```",
+        "<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>commentary "
+        'to=functions.get_weather <|constrain|>json<|message|>{"city": "Rome"}<|call|>',
+        '<｜DSML｜invoke name="get_weather"><｜DSML｜parameter name="days" string="false">3'
+        "</｜DSML｜parameter></｜DSML｜invoke>",
+        '{"tool_calls": [{"id": "call_1", "function": {"name": "get_weather"}}]}',
         '<tool_call>{"name": "get_weather", "arguments": "{\\"city\\": \\"Rome\\"}"}</tool_call>\n'
         '<tool_call>{"name": "nothing", "arguments": {}}</tool_call>\n'
         "<tool_result>clear</tool_result>",

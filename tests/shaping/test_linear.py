@@ -36,8 +36,16 @@ COUNTED = Counted(
         f"poe_proxy.shaping.{name}"
         for name in (
             "prefix", "loose_json", "conversions", "coercion", "json_search", "pipeline", "reask",
-            "json_answers", "signature_words", "signatures", "tool_calls", "tool_prompt", "tools",
-            "truncation", "reasoning", "thought_tags", "tokenizer",
+            "json_answers", "signature_words", "signatures",
+            *(
+                f"tool_calls.{name}"
+                for name in (
+                    "names", "forms", "base", "json_body", "parameters", "reading", "hermes",
+                    "invoke", "qwen_coder", "glm", "tokens", "bare", "harmony", "parser",
+                )
+            ),
+            "tool_calls", "tool_prompt", "tools", "truncation", "reasoning", "thought_tags",
+            "tokenizer",
         )
     )
 )  # fmt: skip
@@ -81,8 +89,9 @@ def nesting(events: Sequence[ReplyEvent]) -> None:
 def lenient(events: Sequence[ReplyEvent]) -> None:
     for event in events:
         assert isinstance(event, Text | Replaced)
-        with suppress(ValueError):
-            COUNTED["loose_json"].read(event.text)
+        for loosely in (False, True):
+            with suppress(ValueError):
+                COUNTED["loose_json"].read(event.text, loosely=loosely)
 
 
 def json_answer(events: Sequence[ReplyEvent]) -> None:
@@ -165,6 +174,11 @@ def nested(opening: str, closing: str, before: str = "") -> Callable[[int], str]
     return text
 
 
+def repeated(unit: str) -> Callable[[int], str]:
+    """A text of one *unit* for thirty characters: where few of them would not show growth."""
+    return lambda n: unit * (n // 30)
+
+
 CALL = '<tool_call>{"name": "f"}</tool_call>'
 WRITE = '<tool_call>\n{"name": "f", "arguments": {"a": "'
 QUOTED = "Thinking...\n\n"
@@ -220,6 +234,18 @@ JSON = {
     "commas too many": times(",]", before="["),
     "commas and spaces": times(",  ", before="[1"),
     "numbers": times("1", before="["),
+    "single quotation marks": times("'"),
+    "strings in single quotation marks": times("'a',", before="["),
+    "quotation marks in single ones": times('"', before="['", after="']"),
+    "unfinished single quotation marks": times("'a", before="["),
+    "words": times("a b:", before="{"),
+    "a long word": times("a", before="{"),
+    "keys without quotation marks": times("a:1,", before="{"),
+    "words and spaces": times(" ", before="{a", after="1"),
+    "constants": times("True,", before="["),
+    "slashes": times("/"),
+    "comments": times("/**/", before="["),
+    "unfinished comments": times("/*", before="["),
 }
 CALLS = {
     "text in a call": times("a", before=WRITE, after='"}}'),
@@ -233,6 +259,42 @@ CALLS = {
     "a gap after a call": times(" ", before=CALL, after="x"),
     "commas after a call": times(",", before=CALL),
     "text after a call": times("a <t", before=CALL),
+}
+HOUSES = {
+    "invocations": repeated('<invoke name="f"></invoke>'),
+    "beginnings of an invocation": times("\n<invoke name="),
+    "a value": times("a", before='<invoke name="f"><parameter name="a">'),
+    "less than in a value": times("<", before='<invoke name="f"><parameter name="a">'),
+    "ends in a value": times("</parameter>", before='<invoke name="f"><parameter name="a">'),
+    "half ends in a value": times("</param", before='<invoke name="f"><parameter name="a">'),
+    "values": times('<parameter name="a">b</parameter>', before='<invoke name="f">'),
+    "openings in a value": times('<parameter name="a">', before='<invoke name="f">'),
+    "spaces behind a value": times(
+        " ", before='<invoke name="f"><parameter name="a">b</parameter>'
+    ),
+    "functions": repeated("<function=f>{}</function>"),
+    "functions with parameters": repeated(
+        "<function=f>\n<parameter=a>\nb\n</parameter></function>"
+    ),
+    "keys and values": times("<arg_key>a</arg_key><arg_value>b</arg_value>", before="<tool_call>f"),
+    "names in tags": times("\n<tool_call>f\n"),
+    "bars": times("<|"),
+    "tokens of one house": repeated("<|tool_call_begin|>f:0<|tool_call_argument_begin|>{}"),
+    "tokens of another house": repeated("<｜tool▁call▁begin｜>f<｜tool▁sep｜>{}"),
+    "tokens in brackets": repeated("[TOOL_CALLS]f[ARGS]{}"),
+    "beginnings of brackets": times("\n[T"),
+    "thoughts in channels": repeated("<|channel|>analysis<|message|>a<|end|>"),
+    "a thought in a channel": times("a<|e", before="<|channel|>analysis<|message|>"),
+    "messages in channels": repeated("<|channel|>final<|message|>a<|end|>"),
+    "objects alone": repeated('{"name": "f", "arguments": {}}\n'),
+    "objects that are no calls": times('{"arguments": {}}\n'),
+    "an object and spaces": times(" ", before='{"arguments": {}}', after="x"),
+    "lists alone": repeated('[{"name": "f", "arguments": {}}]\n'),
+    "a list": times('{"name": "f", "arguments": {}},', before="[", after="{}]"),
+    "objects in fences": repeated('```json\n{"tool": "f"}\n```\n'),
+    "objects in tags": times("<tool_use>{}</tool_use>"),
+    "inline code": times("`<invoke "),
+    "observations": times("\nObserv", before=CALL),
 }
 THOUGHTS = {
     "headings": times("Thinking...\n"),
@@ -257,7 +319,7 @@ READERS: dict[Callable[[Sequence[ReplyEvent]], None], dict[str, Callable[[int], 
     nesting: TEXTS | JSON,
     lenient: TEXTS | JSON,
     json_answer: TEXTS | JSON,
-    calls: TEXTS | TAGS | JSON | CALLS,
+    calls: TEXTS | TAGS | JSON | CALLS | HOUSES,
     thoughts: TEXTS | THOUGHTS,
     stop_words: TEXTS,
     length: TEXTS,

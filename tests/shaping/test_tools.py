@@ -254,15 +254,13 @@ WRONG = [
     pytest.param(block("see", at="Rome"), 'no tool "see"', id="unknown tool"),
     pytest.param(block("look", at=[7]), '[7] is not of type "string"', id="wrong type"),
     pytest.param(block("look"), '"at" is a required property', id="missing argument"),
-    pytest.param('<tool_call>\n{"name": "look", "at": "Rome"}\n</tool_call>', '"arguments"',
-                 id="no arguments"),
     pytest.param('<tool_call>\n{"arguments": {"at": "Rome"}}\n</tool_call>', '"name"',
                  id="no name"),
     pytest.param('<tool_call>\n{"name": "look", "arguments": [1]}', "not an object", id="list"),
     pytest.param('<tool_call>\n{"name": "look", "arguments": "Rome"}', "could not be read",
                  id="a string that is no JSON"),
-    pytest.param("<tool_call>\n{'name': 'look', 'arguments': {'at': 'Rome'}}\n</tool_call>",
-                 "could not be read", id="single quotes"),
+    pytest.param("<tool_call>\n{'name': 'look', 'arguments': {'at': 'R'ome'}}\n</tool_call>",
+                 "could not be read", id="bare single quotes"),
     pytest.param('<tool_call>\n{"name": "look", "arguments": {"at": "Ro', "could not be read",
                  id="ends in a string"),
     pytest.param('<tool_call>\n{"name": "look", "arguments": {"at": "Rome", "days": NaN}}',
@@ -273,9 +271,10 @@ WRONG = [
                  "could not be read", id="bare quotes"),
     pytest.param(r'<tool_call>{"name": "write", "arguments": {"text": "\d Rome"}}</tool_call>',
                  "could not be read", id="bare backslash"),
-    pytest.param("<tool_call>\n<function=look>\n<parameter=at>Rome</parameter>\n</function>",
-                 "no JSON object", id="another model's form"),
-    pytest.param("<tool_call>look\n<arg_key>at</arg_key>", "no JSON object", id="yet another"),
+    pytest.param("<tool_call>\n<function=look>\n<parameter=at>Rome</parameter>\n<parameter=d",
+                 "no JSON object", id="another model's form, cut off"),
+    pytest.param("<tool_call>look\n<arg_key>at</arg_key>", "no JSON object",
+                 id="yet another, cut off"),
     pytest.param('<tool_call name="look">\n{"at": "Rome"}\n</tool_call>', '"name" is missing',
                  id="name in the tag"),
     pytest.param("<tool_call>\n</tool_call>", "no JSON object", id="empty"),
@@ -490,7 +489,7 @@ def test_content_that_was_taken_back_leaves_room(first: list[Step], left: str) -
     assert left == content(reply(bot, chat()))
 
 
-@pytest.mark.parametrize("answer", [block("see"), "<tool_call>\n<function=look>"])
+@pytest.mark.parametrize("answer", [block("see"), "<tool_call>\n<func>"])
 def test_a_wrong_call_stops_the_bot(answer: str) -> None:
     """What follows a call that will not do is not waited for."""
     bot = FakeUpstream([Text(answer), Text(" and more"), Done()], [Text(PARIS), Done()])

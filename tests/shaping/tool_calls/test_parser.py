@@ -16,9 +16,9 @@ from poe_proxy.chat import (
     ToolCallPart,
 )
 
-from ..fakes import FakeUpstream
-from .support import content, pieces
-from .tooling import (
+from ...fakes import FakeUpstream
+from ..support import content, pieces
+from ..tooling import (
     CODE,
     PARIS,
     REQUIRED,
@@ -143,7 +143,6 @@ TEXTS = [
     "```",
     "``",
     "a\n\n```\n\n",
-    '{"name": "look", "arguments": {"at": "Paris"}}',
     "<tool_result>",
     "ünïcödé 🏯 \t\n<",
 ]
