@@ -125,8 +125,8 @@ def test_what_is_set_in_vain_is_logged() -> None:
         house.reload(notes=("RATELIMIT is set in vain.",))
         house.services.close()
 
-    assert "WARNING - COOLDOWN is set in vain.\n" in lines.getvalue()
-    assert "WARNING - RATELIMIT is set in vain.\n" in lines.getvalue()
+    assert "COOLDOWN is set in vain.\n" in lines.getvalue()
+    assert "RATELIMIT is set in vain.\n" in lines.getvalue()
 
 
 # ---- what a reload replaces
