@@ -211,8 +211,8 @@ def is_lasting(refusal: ParameterRefused, fields: Collection[str], extra: Collec
 _INSTEAD: Final = re.compile(
     r"\b(?:allowed|supported|valid|accepted|available)\b[\w ]{0,30}:", re.I
 )
-_QUOTED: Final = re.compile(r"['\"`](\w+)")
-_WORDS: Final = re.compile(r"\w+")
+_QUOTED: Final = re.compile(r"['\"`](\w++)")
+_BETWEEN_WORDS: Final = re.compile(r"\W")
 
 
 def _named(
@@ -227,7 +227,7 @@ def _named(
     message = refusal.message
     if instead := _INSTEAD.search(message):
         message = message[: instead.start()]
-    for words in (_QUOTED.findall(message), _WORDS.findall(message)):
+    for words in (_QUOTED.findall(message), _BETWEEN_WORDS.split(message)):
         for field in words:
             if field in sent and field not in _ESSENTIAL and field not in declared:
                 return str(field)
