@@ -17,6 +17,8 @@ from ..servers import Proxy, Sim
 ONLY = {"cookies": {"POE_API_KEYS": ""}, "keys": {"TOKENS": ""}}
 #: A bot that both ways lead to, with tools of its own on the official API.
 BOT = "Claude-Sonnet-4.5"
+#: A bot that both ways lead to, and that has no tools: it is taught.
+TAUGHT = "DeepSeek-R1"
 #: Of its words there are several pieces, of its letters several bytes.
 WORDS = "Grüße an die 世界, naïve façade 🌍👩‍👩‍👧 ende"
 PIXEL = (
@@ -52,6 +54,7 @@ class Answer:
     custom_calls: list[tuple[str, str]] = field(default_factory=list)
     #: Name and arguments of the call in the older form.
     function_call: tuple[str, str] | None = None
+    refusal: str = ""
     finish: str | None = None
     usage: dict[str, int] | None = None
     error: dict[str, Any] | None = None
@@ -65,6 +68,7 @@ class Answer:
         """Take a message, or what a chunk adds to one."""
         self.text += message.get("content") or ""
         self.reasoning += message.get("reasoning_content") or ""
+        self.refusal += message.get("refusal") or ""
         for call in message.get("tool_calls") or ():
             kind, given = ("function", "arguments") if "function" in call else ("custom", "input")
             calls = self.calls if kind == "function" else self.custom_calls
@@ -109,13 +113,14 @@ class Way:
         stream: bool,
         *,
         says: Sequence[Any] = (),
+        bot: str = BOT,
         **fields: Any,
     ) -> Answer:
         """Ask; a prompt is one message of the user, *says* the lines of the bot, if it has any."""
         if says:
-            self.control(lines={BOT: list(says)})
+            self.control(lines={bot: list(says)})
         messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
-        body = {"model": BOT, "messages": messages, "stream": stream, **fields}
+        body = {"model": bot, "messages": messages, "stream": stream, **fields}
         response = self.proxy.post(body, stream=stream)
         answer = Answer(response.status_code, response.headers)
         if response.status_code != 200:
@@ -125,8 +130,8 @@ class Way:
         else:
             _read_whole(answer, response)
         if says:
-            answer.told = self.control()["lines"][BOT]["told"]
-            self.control(lines={BOT: []})
+            answer.told = self.control()["lines"][bot]["told"]
+            self.control(lines={bot: []})
         return answer
 
     def journal(self, event: str) -> list[dict[str, Any]]:
