@@ -162,10 +162,14 @@ class Catalogue:
         self._stopped.set()
         self._has_looked.set()
 
-    def wait(self) -> None:
-        """Wait for the end of the very first fetch, *patience* seconds at most."""
-        if not self._fetched:
-            self._has_looked.wait(self._patience)
+    def wait(self, seconds: float | None = None) -> bool:
+        """Wait for the end of the very first fetch; return whether it is over.
+
+        So many *seconds* at most, by default *patience*. Without `start` there is no fetch.
+        """
+        if self._fetched:
+            return True
+        return self._has_looked.wait(self._patience if seconds is None else seconds)
 
     @property
     def models(self) -> Models:

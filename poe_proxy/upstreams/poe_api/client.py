@@ -27,7 +27,7 @@ from poe_proxy.errors import (
 from poe_proxy.net.pacing import Flood
 from poe_proxy.upstreams.base import TICK, Abilities, Permit
 from poe_proxy.upstreams.bulk import loads
-from poe_proxy.upstreams.catalogue import UNKNOWN, Catalogue
+from poe_proxy.upstreams.catalogue import FIRST_COPY, UNKNOWN, Catalogue, Model
 from poe_proxy.upstreams.merging import merged
 from poe_proxy.upstreams.poe_api import answers, asking, failures
 from poe_proxy.upstreams.poe_api.tool_names import ToolNames
@@ -143,6 +143,8 @@ class PoeApi:
                     self._refusals.add(bot, {_TOOLS})
                 raise
             except ParameterRefused as refusal:
+                if model is UNKNOWN and not has_spoken:
+                    model = yield from self._listed(bot)
                 fields = asking.droppable(
                     asked,
                     refusal,
@@ -156,6 +158,16 @@ class PoeApi:
                 without |= fields
                 if asking.is_lasting(refusal, fields, chat.extra):
                     self._refusals.add(bot, fields)
+
+    def _listed(self, bot: str) -> Generator[Idle, None, Model]:
+        """Return what Poe's list says of *bot*. Just after the start the list may be on its way."""
+        if self._catalogue is None:
+            return UNKNOWN
+        for _ in range(round(FIRST_COPY / TICK)):
+            if self._catalogue.wait(TICK):
+                break
+            yield Idle()
+        return self._catalogue.find(bot)
 
     def balance(self) -> int:
         """Ask for the points that are left (§8); raises `UpstreamError`."""

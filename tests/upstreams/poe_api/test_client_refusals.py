@@ -19,8 +19,8 @@ from poe_proxy.errors import (
     UpstreamUnreachable,
 )
 from poe_proxy.upstreams.base import Abilities
+from poe_proxy.upstreams.catalogue import Catalogue
 from poe_proxy.upstreams.poe_api import PoeApi
-from poe_proxy.upstreams.poe_api.catalogue import Catalogue
 from poe_proxy.upstreams.poe_api.wire import End, Received
 from poe_proxy.upstreams.refusals import Refusals
 from tests.fakes import Clock, ask
@@ -69,6 +69,20 @@ def test_a_refused_value_of_a_common_field_is_not_remembered(make: Make) -> None
     with pytest.raises(ParameterRefused, match="at most 1"):
         list(reply(api, ask(temperature=2.0), "Bot"))
     assert 1 == len(wire.sent)
+
+
+def test_a_list_that_is_on_its_way_decides_once_it_is_there(make: Make) -> None:
+    """Just after the start a refusal waits for the list, with signs of life."""
+    known = Catalogue(lambda: b'{"data": [{"id": "bot"}]}')
+    api, wire = make(
+        error(400, "Must be one of: model, messages.", param="top_k"), ANSWER, catalogue=known
+    )
+    events = reply(api, ask(extra={"top_k": 40}), "Bot")
+
+    assert Idle() == next(events)
+    known.look()
+    assert Done("stop") == list(events)[-1]
+    assert [True, False] == ["top_k" in body for *_, body in wire.sent]
 
 
 def test_names_of_tools_are_those_that_all_makers_take(make: Make) -> None:

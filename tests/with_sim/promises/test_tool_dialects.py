@@ -42,8 +42,7 @@ def tagged(text: str) -> str:
 
 def deepseek(text: str) -> str:
     return (
-        "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>"  # noqa: RUF001 - their own letters
-        f"{text}<｜tool▁call▁end｜><｜tool▁calls▁end｜>"  # noqa: RUF001
+        f"<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>{text}<｜tool▁call▁end｜><｜tool▁calls▁end｜>"
     )
 
 
@@ -68,10 +67,8 @@ DIALECTS = {
     f"{invoke('get_weather', 'antml:', city='Paris')}\n</function_calls>",
     "minimax": f"<minimax:tool_call>\n{invoke('get_weather', city='Paris')}\n</minimax:tool_call>",
     "kimi": KIMI,
-    "deepseek": deepseek(
-        'function<｜tool▁sep｜>get_weather\n```json\n{"city": "Paris"}\n```'  # noqa: RUF001
-    ),
-    "deepseek-newer": deepseek('get_weather<｜tool▁sep｜>{"city": "Paris"}'),  # noqa: RUF001
+    "deepseek": deepseek('function<｜tool▁sep｜>get_weather\n```json\n{"city": "Paris"}\n```'),
+    "deepseek-newer": deepseek('get_weather<｜tool▁sep｜>{"city": "Paris"}'),
     "llama": '<|python_tag|>{"name": "get_weather", "parameters": {"city": "Paris"}}',
     "llama-function": '<function=get_weather>{"city": "Paris"}</function>',
     "mistral": f"[TOOL_CALLS] [{json.dumps(CALL)}]",
@@ -148,7 +145,7 @@ def test_a_small_deviation_is_mended_without_a_question(
 @pytest.mark.parametrize(
     "text",
     [
-        "Claude's bots write `<function_calls>` and then `<invoke name=\"get_weather\">`.",
+        'Claude\'s bots write `<function_calls>` and then `<invoke name="get_weather">`.',
         "Mistral's bots write [TOOL_CALLS] first, then a list.",
         'A call such as {"name": "get_weather", "arguments": {}} is JSON.',
         '```json\n{"name": "Ada", "arguments": ["for", "against"]}\n```\nThat is Ada.',
