@@ -106,21 +106,22 @@ $(CLIENTS)/node/node_modules/installed: $(CLIENTS)/node/package-lock.json \
 		node "$$node/lib/node_modules/npm/bin/npm-cli.js" ci --loglevel=error --ignore-scripts
 	@touch $@
 
-# They are compiled more often than they run, so nothing is optimised.
+# They are compiled more often than they run, so nothing is optimised. Where there is no compiler that
+# is new enough, or nothing can be fetched for it, the make file says so, and the tests leave them out.
 $(CLIENTS)/go/bin/installed: $(addprefix $(CLIENTS)/go/,go.mod go.sum scenes/scenes.go \
 		openai_go_1/main.go openai_go_3/main.go go_openai/main.go)
 	@rm -rf $(@D) && mkdir $(@D)
-	@if why=$$(cd $(CLIENTS)/go && go list -m 2>&1); then \
+	@if why=$$(cd $(CLIENTS)/go && timeout 180 go mod download 2>&1); then \
 		echo "Building into $(@D) ..." && cd $(CLIENTS)/go && CGO_ENABLED=0 \
 			go build -buildvcs=false -gcflags='all=-N -l' -ldflags=-s -o bin/ ./... && \
 		touch bin/installed; \
 	else echo "LEFT OUT: the clients in Go: $$why"; touch $(@D)/left-out; fi
 
-$(CLIENTS)/rust/bin/installed: $(addprefix $(CLIENTS)/rust/,Cargo.toml Cargo.lock src/main.rs)
+$(CLIENTS)/rust/bin/installed: $(addprefix $(CLIENTS)/rust/,Cargo.toml src/main.rs)
 	@rm -rf $(@D) && mkdir $(@D)
-	@if why=$$(cd $(CLIENTS)/rust && cargo metadata -q --no-deps --format-version=1 2>&1); then \
+	@if why=$$(cd $(CLIENTS)/rust && timeout 180 cargo fetch -q 2>&1); then \
 		echo "Building into $(@D) ..." && cd $(CLIENTS)/rust && \
-			cargo build -q --locked --target-dir target && \
+			cargo build -q --offline --target-dir target && \
 		cp target/debug/async_openai bin/ && touch bin/installed; \
 	else echo "LEFT OUT: the client in Rust: $$why"; touch $(@D)/left-out; fi
 
