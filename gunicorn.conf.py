@@ -104,8 +104,15 @@ control_socket_disable = True
 worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 
 
+def _are_the_same() -> bool:
+    try:
+        return read_settings() == _settings
+    except BadSettings:
+        return False
+
+
 def on_starting(server: hooks.Arbiter) -> None:
-    hooks.check_folder(_folder)
+    hooks.check_folder(_folder, _are_the_same)
     hooks.check_worker(server, Worker)
     hooks.on_starting(server)
     hooks.hold_state(_settings.state_file)

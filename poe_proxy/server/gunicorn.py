@@ -153,10 +153,10 @@ def check_served() -> None:
         sys.exit(APP_LOAD_ERROR)
 
 
-def check_folder(folder: str) -> None:
+def check_folder(folder: str, is_same: Callable[[], bool]) -> None:
     """Exit with one message if it serves in another folder than *folder*, where its configuration
-    was read: the worker would read another `.env`."""
-    if os.getcwd() != folder:
+    was read, and the settings there are not the same: the worker would read another `.env`."""
+    if os.getcwd() != folder and not is_same():
         sys.exit(
             f"poe-proxy was started in {folder}, and reads its .env there, before --chdir leads to "
             f"{os.getcwd()}. {_START_IT}"

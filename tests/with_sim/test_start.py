@@ -165,6 +165,16 @@ def test_a_folder_that_changes_after_its_env_was_read_is_refused(tmp_path: Path)
     assert "Traceback" not in ended.stderr
 
 
+def test_a_folder_that_changes_nothing_is_fine(tmp_path: Path) -> None:
+    """All settings are in the environment, and there is no `.env` on either side."""
+    command = ["-m", "gunicorn", "-c", f"{ROOT}/gunicorn.conf.py", "--chdir", str(ROOT), "wsgi:app"]
+    environ = {**NOWHERE, "AuthKey": "k", "TOKENS": "a", "PORT": str(free_port())}
+    with Server([sys.executable, *command], environ, tmp_path) as server:
+        until(lambda: "serving" in server.output())
+
+    assert "Using worker: Worker" in server.output()
+
+
 @pytest.mark.parametrize("option", [["-k", "sync"], ["-k", "gthread"], ["-k", "gevent"]])
 def test_another_worker_is_refused(option: list[str]) -> None:
     """One whose replies would hold up each other, or that does not look after connections."""
