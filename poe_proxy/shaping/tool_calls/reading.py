@@ -9,9 +9,12 @@ from poe_proxy.shaping.loose_json import read
 from poe_proxy.shaping.tool_calls.base import RawCall
 from poe_proxy.shaping.tool_calls.names import known, resolve
 
-#: The keys of the name, and those of the arguments.
-NAME_KEYS: Final = ("name", "tool_name", "function_name", "tool", "function")
-ARGUMENT_KEYS: Final = ("arguments", "parameters", "input", "args", "params")
+#: The keys of the name, and those of the arguments; the last of each are those of LangChain's agents.
+NAME_KEYS: Final = ("name", "tool_name", "function_name", "tool", "function", "action")
+ARGUMENT_KEYS: Final = (
+    "arguments", "parameters", "input", "args", "params", "tool_input", "tool_arguments",
+    "action_input",
+)  # fmt: skip
 #: What APIs say of a call besides; anything else beside the name is an argument.
 CALL_TYPES: Final = ("function", "function_call", "tool_call", "tool_use")
 #: What shows that an object describes a tool, and does not call it.

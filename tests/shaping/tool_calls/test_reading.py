@@ -15,6 +15,9 @@ NAMES = ("get_weather", "ping", "Ask-Bot")
         '{"name": "get_weather", "arguments": {"city": "Paris"}}',
         '{"tool": "get_weather", "args": {"city": "Paris"}}',
         '{"tool_name": "get_weather", "params": {"city": "Paris"}}',
+        '{"tool": "get_weather", "tool_input": {"city": "Paris"}}',
+        '{"name": "get_weather", "tool_arguments": {"city": "Paris"}}',
+        '{"action": "get_weather", "action_input": {"city": "Paris"}}',
         '{"function_name": "get_weather", "input": {"city": "Paris"}}',
         '{"function": "get_weather", "parameters": {"city": "Paris"}}',
         '{"type": "function", "function": {"name": "get_weather", "arguments": "{\\"city\\": '
