@@ -21,7 +21,7 @@ _KINDS: Final[Mapping[str, TokenKind]] = {"keys": "key", "cookies": "cookie"}
 #: official API may have slashes between such parts.
 _PART: Final = r"(?!\.+(?:/|\Z))[^\s/?#%\x00-\x1f\x7f]{1,100}"
 _HANDLE: Final = re.compile(_PART)
-_ID: Final = re.compile(rf"{_PART}(/{_PART}){{0,4}}")
+_BOT_ID: Final = re.compile(rf"{_PART}(/{_PART}){{0,4}}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +144,6 @@ def _route(name: str, target: Any, is_own: bool) -> Route:
             if kind is None:
                 raise ValueError(f'names.{name}: tokens must be "keys" or "cookies".')
         target = target["bot"]
-    if not isinstance(target, str) or not _ID.fullmatch(target):
+    if not isinstance(target, str) or not _BOT_ID.fullmatch(target):
         raise ValueError(f"names.{name}: the bot must be a Poe handle, such as Claude-Sonnet-4.5.")
     return Route(target, kind, is_own)

@@ -14,7 +14,9 @@ from typing import Any, Final
 from poe_proxy.budget import OutOfBudget
 from poe_proxy.shaping.loose_json import read
 
-_NUMBER: Final = re.compile(r"\s*+[+-]?\d{1,30}+(\.\d{1,30}+)?+([eE][+-]?\d{1,3}+)?+\s*+", re.ASCII)
+_WRITTEN_NUMBER: Final = re.compile(
+    r"\s*+[+-]?\d{1,30}+(\.\d{1,30}+)?+([eE][+-]?\d{1,3}+)?+\s*+", re.ASCII
+)
 _PLAIN_NUMBER: Final = re.compile(
     r"-?(?:0|[1-9]\d{0,29}+)(?:\.\d{1,30}+)?+(?:[eE][+-]?\d{1,3}+)?+", re.ASCII
 )
@@ -92,7 +94,7 @@ def _as_integer(given: Any) -> Any:
 
 
 def _as_number(given: Any) -> Any:
-    found = _NUMBER.fullmatch(given) if isinstance(given, str) else None
+    found = _WRITTEN_NUMBER.fullmatch(given) if isinstance(given, str) else None
     if found is None:
         return NOT
     if found[1] is None and found[2] is None:

@@ -6,7 +6,7 @@ counts its steps; `tests/steps.py` says what a step is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -73,6 +73,8 @@ def replying(events: Iterable[ReplyEvent], *stages: Any) -> None:
 
 class _Anything:
     """A schema that everything fits."""
+
+    given: Mapping[str, Any] = {}
 
     def violation(self, value: str, budget: Budget) -> None:
         return None
