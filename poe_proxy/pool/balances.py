@@ -248,10 +248,8 @@ class FirstLooks(Generic[A]):
         if state is None:
             return  # it has left the pool
         if state.standing in refusals.SET_ASIDE or state.standing is Standing.OUT_OF_POINTS:
-            # Since before the start: `PointsWatch` looks at it when its time has come.
-            log.warning(
-                "%s: %s since an earlier start: %s", token.label, state.standing, state.reason
-            )
+            # `PointsWatch` looks at it when its time has come.
+            log.warning("%s: %s already: %s", token.label, state.standing, state.reason)
             return
         try:
             points = token.upstream.balance()

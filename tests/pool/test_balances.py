@@ -631,5 +631,5 @@ def test_what_was_held_back_before_the_start_is_said_and_left_to_its_own_look() 
     (token, _), *_ = started.rotator.states()
     started.rotator.suspend(token, TokenRejected("Logged out."))
 
-    assert "WARNING - key-1: suspended since an earlier start: Logged out.\n" in started.begin()
+    assert "WARNING - key-1: suspended already: Logged out.\n" in started.begin()
     assert 0 == one.asked

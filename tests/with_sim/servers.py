@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -18,6 +19,11 @@ from openai import OpenAI
 
 ROOT = Path(__file__).parents[2]
 KEY = "sk-test-key"
+#: What the log says of an account once the server has looked at it.
+FIRST_LOOK = re.compile(
+    r": (?:logged in, [\d,]+ points|not logged in, |not known whether it is logged in "
+    r"|\w+ already: |the first look at it failed)"
+)
 
 
 # In the background of a shell SIGINT is ignored, and whatever is started there inherits that.
@@ -177,8 +183,19 @@ class Proxy(Server):
                 environ["TOKENS"] = ",".join(sim.tokens)
             if sim.api_keys:
                 environ["POE_API_KEYS"] = ",".join(sim.api_keys)
-        self._start({**environ, **settings})
+        environ |= settings
+        self._start(environ)
         self.wait_for(self._is_up)
+        if sim is not None and environ["LOG_LEVEL"] in ("DEBUG", "INFO"):
+            # What a test changes at Poe must not meet a login that is under way.
+            self.wait_for(self._has_looked)
+
+    def _has_looked(self) -> bool:
+        """Whether all accounts have had their first look."""
+        assert self.process.poll() is None, self.output()
+        serving = re.search(r"serving (\d+) cookie token\(s\) and (\d+) API key", self.output())
+        assert serving is not None, self.output()
+        return sum(map(int, serving.groups())) <= len(FIRST_LOOK.findall(self.output()))
 
     def _start(self, settings: Mapping[str, str]) -> None:
         Server.__init__(self, [sys.executable, "-m", "gunicorn", "wsgi:app"], settings)
