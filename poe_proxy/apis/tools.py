@@ -11,7 +11,7 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from poe_proxy.apis.fields import limit_items, limit_length, refusal
+from poe_proxy.apis.fields import field, limit_items, limit_length, refusal
 from poe_proxy.chat import Tool, ToolChoice
 
 log = logging.getLogger(__name__)
@@ -104,7 +104,7 @@ def _defined(
         raise refusal(f"{path}.{schema_name}", f"{path}.{schema_name} must be a JSON schema.")
     return Tool(
         name=_name(given, path),
-        description=given.get("description"),
+        description=field(given, "description", str, f"{path}."),
         schema=schema if isinstance(schema, dict) else None,
         path=f"{path}.{schema_name}",
         extra=extra,
@@ -124,8 +124,8 @@ def _name(given: Mapping[str, Any], path: str) -> str:
 
 
 def _custom(given: Mapping[str, Any], path: str) -> Tool:
-    description = given.get("description")
-    lines = [description] if isinstance(description, str) and description else []
+    description = field(given, "description", str, f"{path}.")
+    lines = [description] if description else []
     match given.get("format"):
         case {"type": "grammar", "grammar": {"syntax": syntax, "definition": str(grammar)}}:
             lines.append(_told(syntax, grammar))

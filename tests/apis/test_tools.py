@@ -135,6 +135,8 @@ def test_a_tool_that_nobody_here_can_carry_out_is_left_out(
         ({"type": "function", "name": "f", "parameters": []}, None),
         ({"type": "function", "name": "f", "parameters": [1]}, "tools[0].parameters"),
         ({"name": "x" * 301, "input_schema": {}}, "tools[0].name"),
+        ({"name": "f", "input_schema": {}, "description": ["x"]}, "tools[0].description"),
+        ({"type": "custom", "name": "f", "description": 5}, "tools[0].description"),
     ],
     ids=lambda one: str(one)[:60],
 )  # fmt: skip

@@ -128,7 +128,6 @@ IN_CIRCLES = {
         pytest.param(written('"x": "a\x00b"'), id="a raw NUL"),
         pytest.param(json.dumps(ask("hi", BOT)).encode("utf-16"), id="UTF-16"),
         pytest.param(ask("!echo 1", BOT, **schema({"$ref": "//["})), id="reference to nonsense"),
-        pytest.param(ask("!echo 1", BOT, **schema({"$schema": 5})), id="a draft that is none"),
         pytest.param(ask("hi", BOT, stop=[f"x{n}" for n in range(10_000)]), id="stop words"),
         pytest.param(
             ask("hi", BOT, **text([{"type": "image_url", "image_url": "https://[::1"}])),
@@ -162,6 +161,7 @@ def test_what_makes_no_sense_is_a_400(fuzzed: Proxy, body: Any) -> None:
         pytest.param(ask("hi", BOT, **tools(IN_CIRCLES)), id="tool with references in circles"),
         pytest.param(ask("!echo 1", BOT, **schema({"$ref": "#"})), id="reference to itself"),
         pytest.param(ask("!echo 1", BOT, **schema(IN_CIRCLES)), id="references in circles"),
+        pytest.param(ask("!echo 1", BOT, **schema({"$schema": 5})), id="a draft that is none"),
         pytest.param(ask("hi", BOT, **tools({"pattern": "^(a|aa)+$"})), id="tool with a pattern"),
     ],
 )
