@@ -136,28 +136,26 @@ def test_an_old_name_whose_bot_is_gone_says_so(sim: Sim) -> None:
 
 def test_an_account_s_own_bots_are_listed_and_found_in_a_pool() -> None:
     """Once the account is logged in; whichever account is free, the one that has it answers."""
-    with (
-        Sim(("cookie-a", "cookie-b", "cookie-c"), pace=0.001) as sim,
-        Proxy(sim, TOKEN_CONCURRENCY="5") as proxy,
-    ):
-        sim.control(own_bots=["cookie-2/Bens-Bot", "cookie-3/Carls-Bot"])
-        before = listed(proxy)
-        for _ in range(3):
-            assert 200 == proxy.post(ask("!echo hi", "Claude-Sonnet-4.5")).status_code
-        entries = listed(proxy)
-        answers = [
-            proxy.post(ask("!echo hi", name))
-            for name in ("Bens-Bot", "carls-bot", "poe/Bens-Bot") * 2
-        ]
-        looks = [entry for entry in sim.journal() if "availableBots" in str(entry)]
-        listed(proxy)
-        again = [entry for entry in sim.journal() if "availableBots" in str(entry)]
 
-    assert "Bens-Bot" not in before
+    def looks() -> int:
+        return sum("availableBots" in str(entry) for entry in sim.journal())
+
+    with Sim(("cookie-a", "cookie-b", "cookie-c"), pace=0.001) as sim:
+        sim.control(own_bots=["cookie-2/Bens-Bot", "cookie-3/Carls-Bot"])
+        with Proxy(sim, TOKEN_CONCURRENCY="5") as proxy:
+            entries = listed(proxy)
+            answers = [
+                proxy.post(ask("!echo hi", name))
+                for name in ("Bens-Bot", "carls-bot", "poe/Bens-Bot") * 2
+            ]
+            before = looks()
+            listed(proxy)
+            after = looks()
+
     assert {"Bens-Bot", "Carls-Bot"} <= entries.keys()
     assert {200} == {answer.status_code for answer in answers}
     # Three pages for each of three accounts.
-    assert 9 == len(looks) == len(again)
+    assert 9 == before == after
 
 
 def test_no_account_is_looked_at_if_that_is_forbidden() -> None:

@@ -9,7 +9,7 @@ from poe_proxy.shaping.loose_json import read
 from poe_proxy.shaping.tool_calls.base import RawCall
 from poe_proxy.shaping.tool_calls.names import known, resolve
 
-#: The keys of the name, and those of the arguments; the last of each are those of LangChain's agents.
+#: The keys of the name, and those of the arguments; the last of each are of LangChain's agents.
 NAME_KEYS: Final = ("name", "tool_name", "function_name", "tool", "function", "action")
 ARGUMENT_KEYS: Final = (
     "arguments", "parameters", "input", "args", "params", "tool_input", "tool_arguments",
