@@ -86,18 +86,22 @@ class Counted:
                 _put(name, module)
             yield
         finally:
-            for name, module in real.items():
+            # A package before its modules, which are its attributes.
+            for name, module in reversed(real.items()):
                 _put(name, module)
 
 
 def _put(name: str, module: ModuleType | None) -> None:
     package, _, own = name.rpartition(".")
+    parent = sys.modules.get(package)
     if module is None:
         sys.modules.pop(name, None)
+        if parent is not None:
+            vars(parent).pop(own, None)  # or it would be found there in place of the real one
         return
     sys.modules[name] = module
-    if package:
-        setattr(sys.modules[package], own, module)
+    if parent is not None:
+        setattr(parent, own, module)
 
 
 def _classes(module: ModuleType) -> list[type]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -94,17 +95,23 @@ def connect_proxy(client: socket.socket) -> None:
     host, _, port = head.split(b" ")[1].decode().rpartition(":")
     with socket.create_connection((host, int(port)), 60) as server:
         client.sendall(b"HTTP/1.1 200 Connection established\r\nX: y\r\n\r\n")
-        back = threading.Thread(target=pump, args=(server, client), daemon=True)
-        back.start()
-        pump(client, server)
+        pump({client: server, server: client})
 
 
-def pump(one: socket.socket, other: socket.socket) -> None:
-    try:
-        while data := one.recv(1000):
-            other.sendall(data)
-    except OSError:
-        return
+def pump(others: Mapping[socket.socket, socket.socket]) -> None:
+    """Pass on what comes to the other side; in one thread, since TLS must not be read and written
+    at the same time."""
+    while True:
+        # What TLS has decrypted already, no select can see.
+        ready = [one for one in others if isinstance(one, ssl.SSLSocket) and one.pending()]
+        ready = ready or select.select([*others], [], [], 60)[0]
+        if not ready:
+            return
+        for one in ready:
+            data = one.recv(1000)
+            if not data:
+                return
+            others[one].sendall(data)
 
 
 @pytest.mark.parametrize("proxy_is_secure", [False, True])
