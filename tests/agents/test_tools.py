@@ -162,7 +162,9 @@ def line(way: Way, turn: Turn) -> Any:
 def history(told: Any) -> list[Call]:
     """What the bot is told of after the task: texts, calls and results, in their order."""
     if isinstance(told, str):
-        return list(_in_text(told.partition(f"{TASK}\n")[2]))
+        rest = told.partition(f"{TASK}\n")[2]
+        # Labels say who speaks, wherever tools are taught.
+        return list(_in_text(re.sub(r"^\|\|>(?:User|Assistant)-\n", "", rest, flags=re.M)))
     system, user, *messages = told
     assert ("system", "user", TASK) == (system["role"], user["role"], user["content"])
     return list(_in_messages(messages))
@@ -183,7 +185,7 @@ def _in_text(conversation: str) -> Iterator[Call]:
             yield json.loads(match["call"])
         else:
             # The bot's own end tag does not stand in a result.
-            yield {"name": match["name"], "result": match["result"].replace(r"<\/", "</")}
+            yield {"name": match["name"], "result": match["result"].replace("<\\", "<")}
     if text := conversation[end:].strip():
         yield {"text": text}
 
