@@ -111,7 +111,7 @@ $(CLIENTS)/node/node_modules/installed: $(CLIENTS)/node/package-lock.json \
 $(CLIENTS)/go/bin/installed: $(addprefix $(CLIENTS)/go/,go.mod go.sum scenes/scenes.go \
 		openai_go_1/main.go openai_go_3/main.go go_openai/main.go)
 	@rm -rf $(@D) && mkdir $(@D)
-	@if why=$$(cd $(CLIENTS)/go && timeout 180 go mod download 2>&1); then \
+	@if why=$$(cd $(CLIENTS)/go && timeout 60 go mod download 2>&1); then \
 		echo "Building into $(@D) ..." && cd $(CLIENTS)/go && CGO_ENABLED=0 \
 			go build -buildvcs=false -gcflags='all=-N -l' -ldflags=-s -o bin/ ./... && \
 		touch bin/installed; \
@@ -119,7 +119,7 @@ $(CLIENTS)/go/bin/installed: $(addprefix $(CLIENTS)/go/,go.mod go.sum scenes/sce
 
 $(CLIENTS)/rust/bin/installed: $(addprefix $(CLIENTS)/rust/,Cargo.toml src/main.rs)
 	@rm -rf $(@D) && mkdir $(@D)
-	@if why=$$(cd $(CLIENTS)/rust && timeout 180 cargo fetch -q 2>&1); then \
+	@if why=$$(cd $(CLIENTS)/rust && timeout 60 cargo fetch -q 2>&1); then \
 		echo "Building into $(@D) ..." && cd $(CLIENTS)/rust && \
 			cargo build -q --offline --target-dir target && \
 		cp target/debug/async_openai bin/ && touch bin/installed; \
