@@ -18,7 +18,7 @@ from poe_proxy.checker.repair import types
 from poe_proxy.shaping.conversions import NOT, is_any, is_same, one_of, read_plainly, taken
 
 #: The most looks at a value and a part of the schema; whatever takes more stays as it is.
-MAX_LOOKS: Final = 100_000
+MAX_LOOKS: Final = 20_000
 #: How deep values and references are followed.
 MAX_DEPTH: Final = 60
 #: Looks after which the others may have their turn.
