@@ -138,7 +138,7 @@ class Session:
             given = formkey.evaluate(program, self._site.limits.script)
         self._keys = Keys(given, find_revision(page, app, self._site, budget), is_given)
         self._cookies.take(response.cookies)
-        log.info("%s: logged in, build %r", self._label, page.build_id[:40])
+        log.debug("%s: logged in, build %r", self._label, page.build_id[:40])
         return page.channel or self.channel_data()
 
     def _read_home(self) -> Response:
