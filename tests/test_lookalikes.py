@@ -6,6 +6,8 @@ import pytest
 
 from poe_proxy.lookalikes import is_api_key, is_secret, no_cookie, no_key, shown
 
+#: What people leave in a `.env` where a credential should be: words of examples and templates.
+#: They are inputs of these tests, and no notes about this file.
 PLACEHOLDERS = [
     "your-token", "YOUR_TOKEN", "your_api_key_here", "yourtokens", "xxx", "XXXXXXXX", "changeme",
     "change-me", "<p-b>", "<your cookie>", "p-b cookie here", "put-your-cookie-here", "sk-poe-xxxx",
