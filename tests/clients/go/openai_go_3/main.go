@@ -1,4 +1,5 @@
-// The `openai-go` package, 3.x.
+// The `openai-go` package, 3.x. It is the program for 1.x over again, as one who moves would write it:
+// the types are those of another package, so that the two can share no line that has one.
 package main
 
 import (
