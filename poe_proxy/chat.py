@@ -105,12 +105,9 @@ class Tool:
 class ToolChoice:
     """Whether the bot may, must or must not call a tool."""
 
-    #: `other` is a form that only Poe may know: it is passed on as it came, and cannot be taught.
-    mode: Literal["auto", "none", "required", "other"]
+    mode: Literal["auto", "none", "required"]
     #: The one tool that must be called; only with `required`.
     name: str | None = None
-    #: The form of an `other` choice.
-    other: Mapping[str, Any] | None = field(default=None, repr=False)
     #: The client's field, such as `tool_choice`.
     path: str = field(default="tool_choice", compare=False)
 

@@ -22,7 +22,7 @@ from poe_proxy.chat import (
     ToolChoice,
     Usage,
 )
-from poe_proxy.errors import InvalidRequest, ParameterRefused, ToolsRefused
+from poe_proxy.errors import ParameterRefused, ToolsRefused
 from poe_proxy.shaping import stages
 
 from ..fakes import FakeUpstream, Step, ask, log_lines
@@ -220,22 +220,6 @@ def test_fields_of_tools_without_a_tool_do_not_reach_a_bot_without_tools(
 
     assert [Text(CALL), Done()] == list(replying(bot, COOKIE, stop=("never",), **fields))
     assert [ask(stop=("never",))] == [chat for chat, _ in bot.asked]
-
-
-@pytest.mark.parametrize("able", [COOKIE, KEY], ids=["cookie", "key"])
-def test_a_choice_that_only_poe_may_know_cannot_be_taught(able: dict[str, bool]) -> None:
-    """It is passed on as it came, or refused by its path."""
-    choice = ToolChoice(mode="other", other={"type": "custom"}, path="choice")
-    bot = FakeUpstream()
-
-    if able["tools"]:
-        reply(bot, able, tools=(TOOL,), tool_choice=choice)
-        assert choice is bot.asked[0][0].tool_choice
-    else:
-        with pytest.raises(InvalidRequest, match=r'^choice must be "none", "auto"') as failure:
-            reply(bot, able, tools=(TOOL,), tool_choice=choice)
-        assert "choice" == failure.value.param
-        assert [] == bot.asked
 
 
 def test_past_calls_go_to_the_bot_that_knows_them() -> None:

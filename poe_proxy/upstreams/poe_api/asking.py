@@ -78,8 +78,6 @@ def _tool(tool: Tool) -> dict[str, Any]:
 
 
 def _choice(choice: ToolChoice) -> str | Mapping[str, Any]:
-    if choice.other is not None:
-        return choice.other
     if choice.name is not None:
         return {"type": "function", "function": {"name": choice.name}}
     return choice.mode

@@ -23,8 +23,6 @@ _BAD: Final = re.compile(r"[^A-Za-z0-9_-]")
 _DIGITS: Final = 8
 #: What OpenAI does not take in the name of one who speaks.
 _NO_NAME: Final = re.compile(r"[\s<|\\/>]+")
-#: How deeply a choice of a form of its own is looked through.
-_DEPTH: Final = 6
 
 
 class ToolNames:
@@ -76,23 +74,7 @@ class ToolNames:
         return replace(message, name=name, tool_calls=calls)
 
     def _choice(self, choice: ToolChoice) -> ToolChoice:
-        if choice.other is not None:
-            return replace(choice, other=self._renamed(choice.other))
         return choice if choice.name is None else replace(choice, name=self._of(choice.name))
-
-    def _renamed(self, given: Any, depth: int = _DEPTH) -> Any:
-        """Return a choice of another form, with each `name` in it as Poe has it."""
-        match given:
-            case dict() if depth:
-                return {
-                    key: self._of(value)
-                    if key == "name" and isinstance(value, str)
-                    else self._renamed(value, depth - 1)
-                    for key, value in given.items()
-                }
-            case list() if depth:
-                return [self._renamed(one, depth - 1) for one in given]
-        return given
 
 
 def _names(chat: ChatRequest) -> Iterator[str]:

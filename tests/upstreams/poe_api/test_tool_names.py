@@ -97,22 +97,6 @@ def test_names_are_changed_wherever_they_are() -> None:
     assert ("a_b", "a.b") == (safe.messages[1].name, safe.messages[1].text)
 
 
-def test_names_in_a_choice_of_another_form_are_changed() -> None:
-    """All that are called `name`, at any usual depth."""
-    tools = [{"type": "function", "function": {"name": "a.b"}}, {"name": "b"}]
-    choice = ToolChoice(mode="other", other={"allowed_tools": {"mode": "auto", "tools": tools}})
-
-    safe = ToolNames(asking("a.b", "b", tool_choice=choice)).applied().tool_choice
-
-    assert safe is not None
-    assert safe.other == {
-        "allowed_tools": {
-            "mode": "auto",
-            "tools": [{"type": "function", "function": {"name": "a_b"}}, {"name": "b"}],
-        }
-    }
-
-
 def test_what_else_is_said_passes() -> None:
     """A name that the bot has made up, a part without a name, another event."""
     names = ToolNames(asking("a.b"))
