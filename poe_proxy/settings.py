@@ -23,6 +23,7 @@ from poe_proxy.checks import (
     is_no_folder,
     is_url,
 )
+from poe_proxy.configuration import BadSettings, read
 from poe_proxy.environment import (
     as_base_url,
     as_list,
@@ -37,7 +38,6 @@ from poe_proxy.environment import (
     whole_number,
 )
 from poe_proxy.lookalikes import is_api_key
-from poe_proxy.reading import BadSettings, read
 
 __all__ = ["EXAMPLE_KEY", "PROXY_SCHEMES", "BadSettings", "Settings"]
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from environs import ValidationError
 
-from poe_proxy import environment, reading
+from poe_proxy import configuration, environment
 from poe_proxy.environment import number, setting
 from poe_proxy.settings import BadSettings, Settings
 from poe_proxy.upstreams.poe_web.prompts import check_labels
@@ -705,7 +705,7 @@ def test_a_system_that_does_not_regard_case_has_no_slips_of_case(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Windows has AUTHKEY where AuthKey was set."""
-    monkeypatch.setattr(reading, "REGARDS_CASE", False)
+    monkeypatch.setattr(configuration, "REGARDS_CASE", False)
 
     assert () == read(**ENOUGH, AUTHKEY="sk-secret").notes
 
