@@ -75,7 +75,7 @@ STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=30s --timeout=5s --start-period=10s \
     CMD ["python", "-c", "import http.client, os, sys; c = http.client.HTTPConnection('127.0.0.1', int(os.environ.get('PORT') or 8080), timeout=4); c.request('GET', '/health'); sys.exit(c.getresponse().status != 200)"]
 
-CMD ["gunicorn", "wsgi:app"]
+CMD ["python", "-m", "poe_proxy"]
 
 # ---- the image with the stand-in, which plays Poe for a demo
 FROM server AS demo

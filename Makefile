@@ -56,7 +56,7 @@ run: install
 		[ -n "$${STATE_FILE+set}$${STATE_FILE_FILE+set}" ] || \
 			grep -Eqs '^ *(export +)?STATE_FILE(_FILE)? *=' .env || \
 			export STATE_FILE=.state/state.sqlite3; \
-		exec $(BIN)/gunicorn wsgi:app; \
+		exec $(BIN)/python -m poe_proxy; \
 	else \
 		exec $(BIN)/python demo.py; \
 	fi

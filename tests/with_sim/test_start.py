@@ -102,6 +102,40 @@ def test_files_that_settings_name_are_read_for_the_same_message(tmp_path: Path) 
     assert "Traceback" not in ended.stderr
 
 
+def test_what_gunicorn_reads_by_itself_is_named_with_the_rest(tmp_path: Path) -> None:
+    """A wrong FORWARDED_ALLOW_IPS of the environment is no reason to name nothing else; the
+    command is the one in which `make run`, the container and the service end."""
+    mistakes = {"FORWARDED_ALLOW_IPS": "nginx", "RATE_LIMIT": "ten", "AuthKey": "k"}
+    ended = subprocess.run(
+        [sys.executable, "-m", "poe_proxy"],
+        cwd=tmp_path,
+        env={**bare(), **mistakes, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert 1 == ended.returncode
+    assert '\n  FORWARDED_ALLOW_IPS: "nginx" must be IP addresses' in ended.stderr
+    assert '\n  RATE_LIMIT: "ten" is not a valid integer' in ended.stderr
+    assert "\n  TOKENS: Set TOKENS to" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize("networks", ["", "10.0.0.0/8, ::1", "*"])
+def test_the_package_starts_the_server(tmp_path: Path, networks: str) -> None:
+    """From any folder, with its own configuration and worker."""
+    environ = {**NOWHERE, "AuthKey": "k", "TOKENS": "a", "FORWARDED_ALLOW_IPS": networks}
+    with Server(
+        [sys.executable, "-m", "poe_proxy"],
+        {**environ, "PORT": str(free_port()), "PYTHONPATH": str(ROOT)},
+        tmp_path,
+    ) as server:
+        until(lambda: "serving" in server.output())
+
+    assert "Using worker: Worker" in server.output()
+
+
 #: Ways to start it that would serve with other workers, or on other addresses.
 OTHER_WAYS = {
     "--chdir": ["-m", "gunicorn", "--chdir", str(ROOT), "wsgi:app"],
