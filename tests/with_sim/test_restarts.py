@@ -227,7 +227,7 @@ def test_make_run_remembers_unless_something_else_is_set(
     # Beneath another make it would say which folder it enters.
     command = ["make", "-n", "--no-print-directory", "-o", "install", "run"]
     recipe = subprocess.check_output(command, cwd=ROOT, text=True)
-    script, count = re.subn(r"\S+gunicorn wsgi:app", "echo ${STATE_FILE-unset}", recipe)
+    script, count = re.subn(r"\S+python -m poe_proxy", "echo ${STATE_FILE-unset}", recipe)
     script = script.replace("exec echo", "echo")
     environ = {"PATH": os.environ["PATH"], **variables}
 
