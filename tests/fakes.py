@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any, Final, TypeAlias
 
 from poe_proxy import logs
+from poe_proxy.budget import Budget
 from poe_proxy.chat import ChatRequest, Done, Idle, Message, ReplyEvent, Text, TextPart
 from poe_proxy.errors import UpstreamError
 from poe_proxy.upstreams.base import Abilities, Permit
@@ -120,9 +121,10 @@ class FakeUpstream:
 
 
 def ask(text: str = "Hello!", **fields: Any) -> ChatRequest:
-    """A request of one user message."""
+    """A request of one user message, which may cost more than any machine needs for it."""
     message = Message(role="user", content=(TextPart(text),))
-    return ChatRequest(**{"model": "gpt-4", "messages": (message,), **fields})
+    defaults = {"model": "gpt-4", "messages": (message,), "budget": Budget(60.0)}
+    return ChatRequest(**{**defaults, **fields})
 
 
 @contextmanager
