@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import re
 import signal
 import socket
@@ -134,6 +135,10 @@ class Sim(Server):
             command += ["--tokens", ",".join(tokens)]
         if api_keys:
             command += ["--api-keys", ",".join(api_keys)]
+        if port:
+            # In place of one that has ended: Poe gives no number twice, and what the first one is
+            # still asked to stop would be something else here.
+            command += ["--seed", str(random.randrange(1, 1_000_000))]
         super().__init__([*command, "--pace", str(pace), *options])
         self.wait_for(self._is_up)
 

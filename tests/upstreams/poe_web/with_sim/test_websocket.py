@@ -132,7 +132,7 @@ def test_poe_dies_and_comes_back(tmp_path: Path) -> None:
     assert isinstance(reply.failure, errors.UpstreamInterrupted)
     assert not reply.failure.another_token
     assert isinstance(down, errors.UpstreamUnreachable)
-    assert "back" == back.text
+    assert "back" == back.text, back.failure
 
 
 def test_closing_ends_the_replies(account: Account) -> None:
