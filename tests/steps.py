@@ -670,5 +670,7 @@ ONCE: Final = 500
 def grows_linearly(steps_of: Callable[[int], int], size: int) -> tuple[int, int, int] | None:
     """Return None if *steps_of* a size grows with the size; else the steps at 1, 2 and 4 times
     *size*."""
-    steps = steps_of(size), steps_of(2 * size), steps_of(4 * size)
-    return None if steps[2] <= FACTOR * steps[0] + ONCE else steps
+    once, four_times = steps_of(size), steps_of(4 * size)
+    if four_times <= FACTOR * once + ONCE:
+        return None
+    return once, steps_of(2 * size), four_times

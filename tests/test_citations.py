@@ -78,6 +78,8 @@ def citations(path: str, text: str) -> Iterator[tuple[list[str], str]]:
     A sheet that is named in front of it is meant; without one that of the file's folder, and
     elsewhere either.
     """
+    if "§" not in text:  # as in most of them
+        return
     by_folder = [FOLDERS[folder] for folder in Path(path).parts[:-1] if folder in FOLDERS]
     for passage in passages(path, text):
         for citation in _CITATION.finditer(passage):

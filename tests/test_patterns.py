@@ -163,10 +163,10 @@ def uses(compiled: ast.Call, parents: Mapping[ast.AST, ast.AST]) -> set[str]:
     if not names:
         return {"elsewhere"}
     found = set()
-    for tree in (*trees(), *(node for node in parents.values() if isinstance(node, ast.Module))):
-        for node in ast.walk(tree):
-            name = getattr(node, "id", None) or getattr(node, "attr", None)
-            if name in names and isinstance(getattr(node, "ctx", None), ast.Load):
+    own = {node for node in parents.values() if isinstance(node, ast.Module)}
+    for tree in own.union(trees()):
+        for name in names:
+            for node in reads_in(tree).get(name, ()):
                 found |= use_of(node, tree)
     return found or {"elsewhere"}
 
@@ -202,6 +202,17 @@ def uses_in(call: ast.Call, place: int, tree: ast.Module) -> set[str]:
 @cache
 def trees() -> list[ast.Module]:
     return [ast.parse(path.read_text("utf-8")) for path in sorted(PACKAGE.rglob("*.py"))]
+
+
+@cache
+def reads_in(tree: ast.Module) -> Mapping[str, list[ast.AST]]:
+    """Where a name, or an attribute of that name, is read."""
+    found: dict[str, list[ast.AST]] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Load):
+            name = node.id if isinstance(node, ast.Name) else node.attr
+            found.setdefault(name, []).append(node)
+    return found
 
 
 @cache

@@ -243,14 +243,14 @@ async def long_tool(client: Client) -> str:
     )
 
 
-@kind("200", *REFUSED, "502 invalid_json_answer", small=1)
+@kind("200", *REFUSED, "502 invalid_json_answer", small=0.1)
 async def searching_pattern(client: Client) -> str:
     """A pattern that searches for ever in most regular expression engines."""
     pattern = client.choice(["^(a+)+$", "^(a|aa)+$", "(.*.*.*.*.*)*b", "^(([a-z])+.)+[A-Z]$"])
     rule: Any = {"properties": {"a": {"type": "string", "pattern": pattern}}, "required": ["a"]}
     if client.choice((True, False)):
         rule = {"patternProperties": {pattern: {"type": "null"}}, "additionalProperties": False}
-    answer = json.dumps({"a": "a" * 50_000 + "!", "a" * 5000 + "!": 1})
+    answer = json.dumps({"a": "a" * client.times(50_000) + "!", "a" * client.times(5000) + "!": 1})
     return await client.post(chat(f"{client.mark('may')} !echo {answer}", **_json(rule)))
 
 

@@ -57,7 +57,7 @@ def test_schemathesis_finds_nothing(fuzzed: Proxy, tmp_path: Path) -> None:
             "response_headers_conformance,response_schema_conformance,"
             "unsupported_method,allow_header_conformance",
             "--phases=examples,coverage,fuzzing",
-            *("--mode=all", "--max-examples=40", "--generation-deterministic"),
+            *("--mode=all", "--max-examples=20", "--generation-deterministic"),
             *(f"--request-timeout={PATIENCE}", "--continue-on-failure", "--no-shrink"),
             *("--suppress-health-check=all", "--no-color", "--workers=1"),
             *("--report=ndjson", f"--report-ndjson-path={report}"),
