@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CLIENTS := tests/clients
 # Tests mostly wait. A file's tests share their servers, so they stay together.
-PARALLEL := -n 6 --dist loadfile
+PARALLEL := -n 6 --dist loadfile --no-loadscope-reorder
 # What test-fast leaves out: the whole path in processes of its own, and programs that others wrote.
 SLOW := --ignore-glob='*/with_sim' --ignore=$(CLIENTS) --ignore=tests/chaos
 

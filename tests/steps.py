@@ -24,7 +24,7 @@ import operator
 import re
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from re import _constants as kinds
@@ -328,6 +328,8 @@ class _Counter:
             return self._of_re(name, *args, **named)
         if holder is json:
             return self._uncounted(getattr(json, name), *args, **named)
+        if not isinstance(holder, _COSTLY):
+            return getattr(holder, name)(*args, **named)
         before = _size(holder)
         value = getattr(holder, name)(*args, **named)
         if isinstance(holder, str | bytes):
@@ -363,6 +365,8 @@ class _Counter:
         return getattr(_Pattern(re.compile(pattern, flags=flags), self._owner), name)(*args)
 
 
+#: Those whose methods cost more than a call.
+_COSTLY: Final = (str, bytes, list, deque, dict, set, ModuleType)
 #: Functions of C's that go through what they are given.
 _TAKERS: Final = (
     list, tuple, set, frozenset, dict, deque, sorted, sum, any, all, min, max, map, filter, zip,
@@ -375,7 +379,7 @@ _FINDERS: Final = {"find", "index", "rfind", "rindex"}
 
 
 def _size(value: Any) -> int:
-    return len(value) if isinstance(value, Sized) else 0
+    return len(value) if hasattr(value, "__len__") else 0
 
 
 def _texts(values: Iterable[Any]) -> int:
@@ -467,8 +471,10 @@ class _Matcher:
     """Tries a pattern as `re` does, way by way."""
 
     def __init__(self, pattern: re.Pattern[Any]) -> None:
-        self._parsed = parser.parse(pattern.pattern, pattern.flags)
-        self._flags = pattern.flags
+        self._nodes = _plain(parser.parse(pattern.pattern, pattern.flags))
+        self._is_caseless, self._is_by_line, self._is_any_a_newline = (
+            bool(pattern.flags & flag) for flag in (re.IGNORECASE, re.MULTILINE, re.DOTALL)
+        )
         self._steps = 0
         self._text = ""
         self._end = 0
@@ -484,15 +490,12 @@ class _Matcher:
         """Return where a match that begins at *start* ends."""
         self._text, self._end = text, end
         self._groups = {}
-        return self._all(
-            list(self._parsed), start, lambda at: at if at == end or not whole else None
-        )
+        return self._all(self._nodes, start, lambda at: at if at == end or not whole else None)
 
-    def _all(self, nodes: Sequence[Any], at: int, go: _Go) -> int | None:
-        if not nodes:
+    def _all(self, nodes: Sequence[Any], at: int, go: _Go, place: int = 0) -> int | None:
+        if place == len(nodes):
             return go(at)
-        first, rest = nodes[0], nodes[1:]
-        return self._one(first, at, lambda then: self._all(rest, then, go))
+        return self._one(nodes[place], at, lambda then: self._all(nodes, then, go, place + 1))
 
     def _one(self, node: Any, at: int, go: _Go) -> int | None:
         kind, value = node
@@ -500,13 +503,13 @@ class _Matcher:
             case kinds.LITERAL | kinds.NOT_LITERAL | kinds.IN | kinds.ANY:
                 return go(at + 1) if self._takes(node, at) else None
             case kinds.BRANCH:
-                ends = (self._all(list(branch), at, go) for branch in value[1])
+                ends = (self._all(branch, at, go) for branch in value[1])
                 return next((end for end in ends if end is not None), None)
             case kinds.SUBPATTERN:
                 group, added, removed, nodes = value
                 assert not added, "flags within a pattern"
                 assert not removed, "flags within a pattern"
-                return self._all(list(nodes), at, lambda end: self._group(group, at, end, go))
+                return self._all(nodes, at, lambda end: self._group(group, at, end, go))
             case kinds.GROUPREF:
                 said = self._groups.get(value)
                 if said is None or not self._text.startswith(said, at, self._end):
@@ -515,18 +518,18 @@ class _Matcher:
                 return go(at + len(said))
             case kinds.GROUPREF_EXISTS:
                 group, there, missing = value
-                return self._all(list(there if group in self._groups else missing or ()), at, go)
+                return self._all(there if group in self._groups else missing or (), at, go)
             case kinds.ATOMIC_GROUP:
-                end = self._all(list(value), at, _stay)
+                end = self._all(value, at, _stay)
                 return None if end is None else go(end)
             case kinds.MAX_REPEAT | kinds.POSSESSIVE_REPEAT:
                 return self._repeat(node, at, go)
             case kinds.MIN_REPEAT:
                 return self._repeat_as_little(value, at, go)
             case kinds.ASSERT | kinds.ASSERT_NOT:
-                direction, nodes = value
-                start = at if direction > 0 else at - nodes.getwidth()[0]
-                holds = start >= 0 and self._all(list(nodes), start, _stay) is not None
+                distance, nodes = value
+                start = at - distance
+                holds = start >= 0 and self._all(nodes, start, _stay) is not None
                 return go(at) if holds == (kind is kinds.ASSERT) else None
             case kinds.AT:
                 self._steps += 1
@@ -545,8 +548,8 @@ class _Matcher:
         return found
 
     def _repeat_as_little(self, value: Any, at: int, go: _Go) -> int | None:
-        least, most, body = value
-        nodes, most = list(body), sys.maxsize if most == kinds.MAXREPEAT else most
+        least, most, nodes = value
+        most = sys.maxsize if most == kinds.MAXREPEAT else most
 
         def again(then: int, times: int) -> int | None:
             found = go(then) if times >= least else None
@@ -561,9 +564,8 @@ class _Matcher:
         return again(at, 0)
 
     def _repeat(self, node: Any, at: int, go: _Go) -> int | None:
-        kind, (least, most, body) = node
+        kind, (least, most, nodes) = node
         most = sys.maxsize if most == kinds.MAXREPEAT else most
-        nodes = list(body)
         if len(nodes) == 1 and nodes[0][0] in (
             kinds.LITERAL, kinds.NOT_LITERAL, kinds.IN, kinds.ANY,
         ):  # fmt: skip
@@ -601,7 +603,7 @@ class _Matcher:
         kind, value = node
         match kind:
             case kinds.ANY:
-                return bool(self._flags & re.DOTALL) or letter != "\n"
+                return self._is_any_a_newline or letter != "\n"
             case kinds.LITERAL:
                 return self._like(letter, value)
             case kinds.NOT_LITERAL:
@@ -623,26 +625,38 @@ class _Matcher:
         return chr(code) in self._cases(letter)
 
     def _cases(self, letter: str) -> tuple[str, ...]:
-        return (letter, letter.lower(), letter.upper()) if self._flags & re.I else (letter,)
+        return (letter, letter.lower(), letter.upper()) if self._is_caseless else (letter,)
 
     def _is_at(self, where: Any, at: int) -> bool:
-        by_line = bool(self._flags & re.MULTILINE)
         match where:
             case kinds.AT_BEGINNING_STRING:
                 return at == 0
             case kinds.AT_BEGINNING:
-                return at == 0 or (by_line and self._text[at - 1] == "\n")
+                return at == 0 or (self._is_by_line and self._text[at - 1] == "\n")
             case kinds.AT_END_STRING:
                 return at == self._end
             case kinds.AT_END:
                 rest = self._text[at : self._end]
-                return rest in ("", "\n") or (by_line and rest[0] == "\n")
+                return rest in ("", "\n") or (self._is_by_line and rest[0] == "\n")
         is_boundary = self._is_word(at - 1) != self._is_word(at)
         assert where in (kinds.AT_BOUNDARY, kinds.AT_NON_BOUNDARY), where
         return is_boundary == (where is kinds.AT_BOUNDARY)
 
     def _is_word(self, at: int) -> bool:
         return 0 <= at < self._end and bool(re.match(r"\w", self._text[at]))
+
+
+def _plain(given: Any) -> Any:
+    """Return what `re` parsed as lists and tuples; a lookaround has the number of characters that
+    it looks back in place of its direction."""
+    match given:
+        case parser.SubPattern():
+            return [_plain(node) for node in given.data]
+        case (kinds.ASSERT | kinds.ASSERT_NOT as kind, (direction, nodes)):
+            return kind, (nodes.getwidth()[0] if direction < 0 else 0, _plain(nodes))
+        case tuple() | list():
+            return type(given)(map(_plain, given))
+    return given
 
 
 def _stay(at: int) -> int | None:

@@ -1,0 +1,13 @@
+"""The order of the tests."""
+
+from __future__ import annotations
+
+import pytest
+
+#: Folders of tests that start servers, or programs that others wrote.
+_LONG = {"with_sim", "clients", "chaos"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the long ones first: in the end, every worker has something to do until all are done."""
+    items.sort(key=lambda item: _LONG.isdisjoint(item.path.parts))
