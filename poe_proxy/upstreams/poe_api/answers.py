@@ -19,6 +19,7 @@ from poe_proxy.chat import (
     Usage,
 )
 from poe_proxy.errors import BotFailed, UpstreamInterrupted, UpstreamProtocolError
+from poe_proxy.net.pacing import breathe
 from poe_proxy.shaping.reasoning import InlineReasoning, Piece
 from poe_proxy.upstreams.bulk import loads
 from poe_proxy.upstreams.halves import Halves
@@ -204,7 +205,7 @@ class _MessageReader:
 
     def feed(self, said: Mapping[str, Any]) -> list[ReplyEvent]:
         events: list[ReplyEvent] = []
-        for one in contents.of(said):
+        for one in contents.of(said, breathe):
             match one:
                 case Reasoning(text):
                     if text := self._thoughts.feed(text):
@@ -219,6 +220,7 @@ class _MessageReader:
             events += self._sort_out(self._texts.flush())
             events += self._reasoning.flush()
             for call in calls:
+                breathe()
                 if isinstance(call, dict) and not self.is_full:
                     events += self._calls.feed(call)
         return events

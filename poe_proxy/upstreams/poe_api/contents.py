@@ -7,7 +7,7 @@ parts, in which thoughts have parts of their own; OpenRouter has `reasoning_deta
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, TypeAlias
 
 from poe_proxy.chat import Reasoning, Refusal, Text
@@ -26,35 +26,41 @@ _WORDS: Final = ("text", "thinking", "reasoning", "summary", "content", "value")
 _PICTURES: Final = frozenset({"image_url", "image", "output_image"})
 
 Content: TypeAlias = Text | Reasoning | Refusal
+Breathe: TypeAlias = Callable[[], None]
 
 
-def of(message: Mapping[str, Any]) -> Iterator[Content]:
-    """Yield what *message* says. What is of an unknown shape is passed over."""
-    thought = next(filter(None, (_words(message.get(name)) for name in _THOUGHTS)), "")
+def of(message: Mapping[str, Any], breathe: Breathe) -> Iterator[Content]:
+    """Yield what *message* says. What is of an unknown shape is passed over.
+
+    *breathe* is called at each part of a list: a whole answer may have a million of them.
+    """
+    found = (_words(message.get(name), breathe) for name in _THOUGHTS)
+    thought = next(filter(None, found), "")
     if thought:
         yield Reasoning(thought)
     has_text = False
-    for said in _parts(message.get("content")):
+    for said in _parts(message.get("content"), breathe):
         if isinstance(said, Reasoning) and thought:
             continue
         if isinstance(said, Text) and said.text.startswith("![") and has_text:
             yield Text("\n\n")
         has_text = isinstance(said, Text)
         yield said
-    if refusal := _words(message.get("refusal")):
+    if refusal := _words(message.get("refusal"), breathe):
         yield Refusal(refusal)
 
 
-def _parts(given: Any, depth: int = _DEPTH) -> Iterator[Content]:
+def _parts(given: Any, breathe: Breathe, depth: int = _DEPTH) -> Iterator[Content]:
     match given:
         case str():
             if given:
                 yield Text(given)
         case list() if depth:
             for part in given:
-                yield from _parts(part, depth - 1)
+                breathe()
+                yield from _parts(part, breathe, depth - 1)
         case {"type": str(kind)} if kind in _THOUGHT_PARTS:
-            if thought := _words(given):
+            if thought := _words(given, breathe):
                 yield Reasoning(thought)
         case {"type": str(kind)} if kind in _PICTURES:
             if url := _url(given.get("image_url") or given.get("url")):
@@ -62,19 +68,23 @@ def _parts(given: Any, depth: int = _DEPTH) -> Iterator[Content]:
         case {"type": "refusal", "refusal": str(refusal)} if refusal:
             yield Refusal(refusal)
         case {"type": "text" | "output_text"} | {"text": str()}:
-            if text := _words(given):
+            if text := _words(given, breathe):
                 yield Text(text)
 
 
-def _words(given: Any, depth: int = _DEPTH) -> str:
+def _words(given: Any, breathe: Breathe, depth: int = _DEPTH) -> str:
     """Return the text in *given*: a text, an object that has one, or a list of either."""
     match given:
         case str():
             return given
         case list() if depth:
-            return "".join(_words(part, depth - 1) for part in given)
+            words = []
+            for part in given:
+                breathe()
+                words.append(_words(part, breathe, depth - 1))
+            return "".join(words)
         case dict() if depth:
-            found = (_words(given.get(name), depth - 1) for name in _WORDS)
+            found = (_words(given.get(name), breathe, depth - 1) for name in _WORDS)
             return next(filter(None, found), "")
     return ""
 
