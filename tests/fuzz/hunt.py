@@ -115,7 +115,7 @@ class Hunt:
         """Read one input, and note what is found."""
         cost = self.cost(given)
         self.read[given.target] += 1
-        for kind, evidence in self._wrong(cost):
+        for kind, evidence in self._wrong(given, cost):
             mark = (kind, given.target, cost.place)
             if mark in self._known or (kind == "stall" and not self._is_slow(given)):
                 continue
@@ -133,10 +133,11 @@ class Hunt:
             weighs=self._stalls and len(given.payload) > _HEAVY,
         )
 
-    def _wrong(self, cost: Cost, margin: float = 1.0) -> Iterable[tuple[str, str]]:
+    def _wrong(self, given: Input, cost: Cost, margin: float = 1.0) -> Iterable[tuple[str, str]]:
+        is_apart = self._targets[given.target].is_apart
         if cost.failure:
             yield "failure", cost.failure
-        elif self._stalls and cost.stretch > margin * STALL:
+        elif self._stalls and not is_apart and cost.stretch > margin * STALL:
             yield "stall", f"{cost.stretch:.2f} s"
         if self._stalls and cost.peak > self._bloat:
             yield "bloat", f"{cost.peak:.0f} MB"
@@ -152,7 +153,7 @@ class Hunt:
 
         def still(payload: bytes) -> bool:
             cost = self.cost(Input(given.target, given.seed, payload))
-            return any(one == kind for one, _ in self._wrong(cost, margin)) and (
+            return any(one == kind for one, _ in self._wrong(given, cost, margin)) and (
                 kind == "bloat" or cost.place == place
             )
 

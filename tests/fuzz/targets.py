@@ -62,6 +62,8 @@ class Target:
     read: Callable[[bytes, random.Random], object]
     #: What it may raise besides `ALLOWED`, by its docstring.
     raises: tuple[type[Exception], ...] = ()
+    #: Whether a process of its own reads it, which the server can end: it holds up nobody.
+    is_apart: bool = False
 
     @property
     def allowed(self) -> tuple[type[BaseException], ...]:
@@ -167,17 +169,23 @@ def _schema(payload: bytes, rng: random.Random) -> None:
 
 
 def _repair(payload: bytes, rng: random.Random) -> None:
-    """A schema as it comes, what is made of it, and what is meant by a value beside it."""
+    """A schema as it comes, and what is made of it."""
+    with suppress(orjson.JSONDecodeError):
+        rule = orjson.loads(payload.partition(b"\n")[0])
+        references = rng.random() < 0.8
+        repair.is_odd(rule)
+        if isinstance(rule, dict):
+            repair.repaired(rule, lambda pattern: len(pattern) % 2 == 0, references=references)
+
+
+def _coercion(payload: bytes, rng: random.Random) -> None:
+    """What is meant by a value beside a schema."""
     schema, _, value = payload.partition(b"\n")
     try:
         rule, given = orjson.loads(schema), orjson.loads(value)
     except orjson.JSONDecodeError:
         return
-    references = rng.random() < 0.8
-    with Budget().work("repairing"):
-        repair.is_odd(rule)
-        if isinstance(rule, dict):
-            repair.repaired(rule, lambda pattern: len(pattern) % 2 == 0, references=references)
+    _wait()  # what has read them is not to be looked at
     budget = Budget()
     with budget.work("coercing"):
         coerced(given, rule, untyped=rng.random() < 0.5, breathe=budget.breathe)
@@ -337,7 +345,8 @@ TARGETS: Final[dict[str, Target]] = {
     for one in (
         Target("requests", corpus.REQUESTS, _request),
         Target("schemas", corpus.SCHEMAS, _schema),
-        Target("repairs", corpus.SCHEMAS, _repair),
+        Target("repairs", corpus.SCHEMAS, _repair, is_apart=True),
+        Target("coercions", corpus.SCHEMAS, _coercion),
         Target("files", corpus.FILES, _file),
         Target("answers", corpus.TEXTS, _answer),
         Target("streams", corpus.STREAMS, _stream),
