@@ -29,8 +29,9 @@ def times(number: int) -> Callable[..., bool]:
     return lambda *given: next(counted) < number
 
 
-def planted(read: Callable[[bytes], object]) -> dict[str, Target]:
-    return {"planted": Target("planted", _SEEDS, lambda payload, rng: read(payload))}
+def planted(read: Callable[[bytes], object], *, is_apart: bool = False) -> dict[str, Target]:
+    target = Target("planted", _SEEDS, lambda payload, rng: read(payload), is_apart=is_apart)
+    return {"planted": target}
 
 
 class Clock:
@@ -125,6 +126,22 @@ def test_a_turn_for_the_others_ends_a_stretch() -> None:
     hunt.run(times(50))
 
     assert [] == hunt.finds
+
+
+def test_a_process_of_its_own_holds_nobody_up() -> None:
+    """It may take longer than the others could wait; what it must not raise is found all the
+    same."""
+    clock = Clock()
+
+    def read(payload: bytes) -> None:
+        clock.now += 0.5
+        if payload.count(b"\0") > 1:
+            raise KeyError
+
+    hunt = Hunt(planted(read, is_apart=True), 1, largest=5000, clock=clock)
+    hunt.run(times(300))
+
+    assert ["failure"] == [find.kind for find in hunt.finds]
 
 
 def test_a_stall_that_does_not_come_again_is_none() -> None:

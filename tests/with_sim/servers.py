@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import re
 import signal
 import socket
@@ -12,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any, Self
 
@@ -31,6 +31,8 @@ FIRST_LOOK = re.compile(
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _given: list[socket.socket] = []
+#: Of stand-ins that take the place of another one; those that do not have 0.
+_seeds = count(1)
 
 
 def free_port() -> int:
@@ -138,7 +140,7 @@ class Sim(Server):
         if port:
             # In place of one that has ended: Poe gives no number twice, and what the first one is
             # still asked to stop would be something else here.
-            command += ["--seed", str(random.randrange(1, 1_000_000))]
+            command += ["--seed", str(next(_seeds))]
         super().__init__([*command, "--pace", str(pace), *options])
         self.wait_for(self._is_up)
 

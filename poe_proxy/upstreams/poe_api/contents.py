@@ -32,7 +32,7 @@ Breathe: TypeAlias = Callable[[], None]
 def of(message: Mapping[str, Any], breathe: Breathe) -> Iterator[Content]:
     """Yield what *message* says. What is of an unknown shape is passed over.
 
-    *breathe* is called at each part of a list: a whole answer may have a million of them.
+    *breathe* is called at each part of a list: a whole answer may have `bulk.MAX_VALUES` of them.
     """
     found = (_words(message.get(name), breathe) for name in _THOUGHTS)
     thought = next(filter(None, found), "")

@@ -27,7 +27,7 @@ MANY = 1000
 def test_a_list_of_many_parts_gives_others_their_turn(
     message: dict[str, Any], said: list[contents.Content]
 ) -> None:
-    """A whole answer may have a million, whether they say anything or not."""
+    """A whole answer may have a hundred thousand, whether they say anything or not."""
     turns: list[None] = []
 
     assert said == list(contents.of(message, lambda: turns.append(None)))
