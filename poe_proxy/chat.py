@@ -158,6 +158,9 @@ class ChatRequest:
     top_p: float | None = None
     max_tokens: int | None = None
     stop: tuple[str, ...] = ()
+    #: Whether the client wants to know which stop word it was. Poe does not tell, so such words are
+    #: not sent there: the reply is searched for them here, and its bot stopped.
+    names_stop_word: bool = False
     tools: tuple[Tool, ...] = field(default=(), repr=False)
     tool_choice: ToolChoice | None = None
     parallel_tool_calls: bool | None = None
@@ -246,6 +249,8 @@ class Done:
     """The reply ended as it should; the last event."""
 
     finish_reason: FinishReason = "stop"
+    #: The stop word that ended it, where that is known.
+    stop_word: str | None = field(default=None, repr=False)
 
 
 ReplyEvent: TypeAlias = (

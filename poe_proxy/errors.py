@@ -62,7 +62,7 @@ class PoeProxyError(Exception):
     status: ClassVar[int] = 500
     type: ClassVar[str] = "server_error"
     code: str | None = None
-    #: Whether the openai clients may send the same request again; None leaves it to them.
+    #: Whether clients may send the same request again, or would pay twice; None leaves it to them.
     client_may_retry: ClassVar[bool | None] = None
 
     def __init__(
@@ -251,6 +251,7 @@ class UpstreamUncertain(UpstreamError):
     """The request was sent, but its answer was lost: Poe may be acting on it."""
 
     code = "upstream_uncertain"
+    client_may_retry = False
     strikes = "bot"
 
 
@@ -258,6 +259,7 @@ class UpstreamInterrupted(UpstreamError):
     """The reply had begun, but broke off."""
 
     code = "upstream_interrupted"
+    client_may_retry = False
 
 
 class UpstreamTimeout(UpstreamError):
@@ -265,6 +267,7 @@ class UpstreamTimeout(UpstreamError):
 
     status = 504
     code = "upstream_timeout"
+    client_may_retry = False
     strikes = "bot"
 
 
@@ -272,22 +275,17 @@ class UpstreamProtocolError(UpstreamError):
     """Poe sent something that we do not understand."""
 
     code = "upstream_protocol"
+    client_may_retry = False
 
 
 class AnswerUnusable(UpstreamProtocolError):
-    """The bot answered in the wrong form, even after a correction.
-
-    The same request would cost two more answers, most likely of the same kind.
-    """
-
-    client_may_retry = False
+    """The bot answered in the wrong form, even after a correction."""
 
 
 class ReplyTooLarge(UpstreamProtocolError):
     """The reply is longer than replies are; the next one would be, too."""
 
     code = "reply_too_large"
-    client_may_retry = False
 
 
 class UpstreamChanged(UpstreamError):
@@ -359,11 +357,13 @@ class BotFailed(UpstreamError):
     """The bot broke down while it answered."""
 
     code = "bot_failed"
+    client_may_retry: ClassVar[bool | None] = False
 
 
 class BotFailedEarly(BotFailed):
     """The bot broke down before it said anything, in a way that Poe lets us ask once more."""
 
+    client_may_retry = None
     once_more = True
     strikes = "bot"
 

@@ -194,7 +194,7 @@ def test_each_kind_is_asked_by_the_bot_s_handle() -> None:
 @pytest.mark.parametrize(
     ("fields", "events"),
     [
-        ({"stop": ("two",)}, [Text("one "), Done("stop")]),
+        ({"stop": ("two",)}, [Text("one "), Done("stop", "two")]),
         ({"max_tokens": 1}, [Text("one"), Done("length")]),
     ],
     ids=["stop", "max_tokens"],

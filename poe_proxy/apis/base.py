@@ -21,6 +21,10 @@ class Call(Protocol):
     def streams(self) -> bool:
         """Whether the client wants the answer as it arrives."""
 
+    @property
+    def content_type(self) -> str:
+        """What the body of a whole answer is; asked for once `body` has returned."""
+
     def body(self, events: Iterable[Said]) -> bytes:
         """Return the body of a whole answer. *events* end with `Done`, or raise."""
 
@@ -34,6 +38,10 @@ class Call(Protocol):
     def failed(self, failure: PoeProxyError) -> bytes:
         """Return the end of a stream that failed, however far `frames` had got."""
 
+    def opens_for(self, failure: PoeProxyError) -> bool:
+        """Whether a stream that fails before its first event is opened all the same, to end with
+        `failed`: its clients would take the status for a reason to ask again, and pay again."""
+
 
 class Api(Protocol):
     """One API that clients speak."""
@@ -46,3 +54,6 @@ class Api(Protocol):
 
     def failure(self, failure: PoeProxyError) -> bytes:
         """Return the body that reports *failure* in the API's own form."""
+
+    def status(self, failure: PoeProxyError) -> int:
+        """Return the HTTP status that *failure* has in this API."""

@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from poe_proxy.apis.chat_message import add_message
 from poe_proxy.apis.contents import content, result
 from poe_proxy.apis.conversation import Call, Conversation, Result, arguments_of
 from poe_proxy.apis.custom_input import arguments_for
 from poe_proxy.apis.fields import field, limit_items, refusal, whole
 from poe_proxy.apis.formats import json_wanted
-from poe_proxy.apis.messages import add_message
 from poe_proxy.apis.reading import MAX_MESSAGES, Reading
 from poe_proxy.chat import JsonWanted, Message, TextPart
 

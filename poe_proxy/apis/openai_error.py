@@ -1,4 +1,4 @@
-"""The error object of OpenAI's APIs."""
+"""How OpenAI's APIs report a failure: the error object, and the status."""
 
 from __future__ import annotations
 
@@ -19,3 +19,15 @@ def error_body(failure: PoeProxyError) -> bytes:
             }
         }
     )
+
+
+class OpenAiErrors:
+    """The part of an `Api` that all of OpenAI's have in common."""
+
+    def failure(self, failure: PoeProxyError) -> bytes:
+        """Return the error object."""
+        return error_body(failure)
+
+    def status(self, failure: PoeProxyError) -> int:
+        """Return the failure's own status."""
+        return failure.status

@@ -41,6 +41,8 @@ class Transcript:
     def __init__(self) -> None:
         #: How the reply ended; None while it goes on.
         self.finish_reason: FinishReason | None = None
+        #: The stop word that ended it, where that is known.
+        self.stop_word: str | None = None
         self._text: list[str] = []
         self._reasoning: list[str] = []
         self._refusal: list[str] = []
@@ -91,8 +93,8 @@ class Transcript:
                 self._add_call(event)
             case Usage():
                 self._usage = event
-            case Done(reason):
-                self.finish_reason = reason
+            case Done(reason, stop_word):
+                self.finish_reason, self.stop_word = reason, stop_word
         return event
 
     def _add_call(self, part: ToolCallPart) -> None:

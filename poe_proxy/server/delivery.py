@@ -53,7 +53,7 @@ def deliver(api: Api) -> Response:
     first = next(parts)
     if not call.streams:
         parts.close()
-        response = Response(first, content_type="application/json")
+        response = Response(first, content_type=call.content_type)
     else:
         response = _stream(parts)
     if budget.unchecked:
@@ -97,7 +97,8 @@ def answer(
     and then the frames.
 
     However it ends, *events* are closed: the bot is stopped, and the token goes back. A failure
-    before the first part is raised as a `PoeProxyError`; after that, it is the last frame.
+    before the first part is raised as a `PoeProxyError`, unless the call opens its stream for it;
+    after that, it is the last frame.
     """
     said = _listen(events, client, clock)
     has_begun = False
@@ -118,7 +119,9 @@ def answer(
             raise
         failure = _as_failure(error)
         if not has_begun:
-            raise failure from None
+            if not (call.streams and call.opens_for(failure)):
+                raise failure from None
+            yield b""
         log.info("broke off: %s", failure.code)
         let_go(failure)
         yield call.failed(failure)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from math import ceil
 from typing import Final
 
@@ -29,20 +30,28 @@ log = logging.getLogger(__name__)
 MAX_RETRY_AFTER: Final = 60
 
 
+#: Headers that programs send which know Anthropic's API, and no others.
+_ANTHROPIC: Final = "anthropic-version"
+_MESSAGES: Final = re.compile(r"/(?:v1/)?messages(?:/|\Z)")
+
+
 def spoken_api() -> Api:
-    """Return the API of the request at hand: chat completions, where a route has none."""
+    """Return the API of the request at hand: by its route, by its path where there is no such
+    route, or by its headers; chat completions, where nothing tells."""
     apis = services().apis
     name = (request.endpoint or "").rpartition(".")[2]
-    found: Api = getattr(g, "api", None) or apis.get(name) or apis["chat_completions"]
-    return found
+    found: Api | None = getattr(g, "api", None) or apis.get(name)
+    if found is None and (_MESSAGES.match(request.path) or _ANTHROPIC in request.headers):
+        found = apis.get("messages")
+    return found or apis["chat_completions"]
 
 
 def error_response(failure: PoeProxyError) -> Response:
     """Return *failure* in the API's own form, with its status."""
     g.failure_code = failure.code
     let_go(failure)
-    body = spoken_api().failure(failure)
-    response = Response(body, failure.status, content_type="application/json")
+    api = spoken_api()
+    response = Response(api.failure(failure), api.status(failure), content_type="application/json")
     may_retry = failure.client_may_retry
     if failure.retry_after is not None:
         seconds = max(1, ceil(failure.retry_after))

@@ -61,8 +61,8 @@ class StopWords:
         said: list[ReplyEvent] = []
         if end or kind is Replaced:
             said.append(kind(whole[:end]))
-        if self._words.is_complete:
-            said.append(Done("stop"))
+        if length := self._words.complete:
+            said.append(Done("stop", self._held[:length]))
         return said
 
 
@@ -89,7 +89,8 @@ class _Words:
     def forget(self) -> None:
         """Begin another text."""
         self._state = 0
-        self.is_complete = False
+        #: The length of the word that was found, 0 until then.
+        self.complete = 0
 
     def find(self, text: str) -> int:
         """Go on with *text*, up to the end of the first word. Return the index in it where the word
@@ -104,7 +105,7 @@ class _Words:
             self._state = self._next(text[at])
             at += 1
             if length := self._complete[self._state]:
-                self.is_complete = True
+                self.complete = length
                 return at - length
         return len(text) - self._length[self._state]
 

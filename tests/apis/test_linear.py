@@ -21,7 +21,7 @@ READING = Counted(
     "poe_proxy.apis.blocks",
     "poe_proxy.apis.contents",
     "poe_proxy.apis.tools",
-    "poe_proxy.apis.messages",
+    "poe_proxy.apis.chat_message",
     "poe_proxy.apis.items",
     "poe_proxy.apis.chat_completions.messages",
 )

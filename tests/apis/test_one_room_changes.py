@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from poe_proxy.apis.transcript import Transcript
 from poe_proxy.budget import Budget
 from poe_proxy.chat import ChatRequest, Done, Idle, Message, Said, Text, TextPart, ToolCallPart
-from poe_proxy.errors import InvalidRequest, PoeProxyError, UpstreamTimeout
+from poe_proxy.errors import InvalidRequest, PoeProxyError, UpstreamTimeout, UpstreamUncertain
 from poe_proxy.server.delivery import deliver
 
 from ..fakes import Step
@@ -23,6 +23,7 @@ class LinesCall:
 
     chat: ChatRequest
     streams: bool
+    content_type: str = "text/plain"
     _said: Transcript = field(default_factory=Transcript)
 
     def body(self, events: Iterable[Said]) -> bytes:
@@ -44,6 +45,9 @@ class LinesCall:
     def failed(self, failure: PoeProxyError) -> bytes:
         return b"!" + Lines().failure(failure)
 
+    def opens_for(self, failure: PoeProxyError) -> bool:
+        return failure.code == "upstream_uncertain"
+
 
 class Lines:
     """The API: lines of text both ways."""
@@ -58,6 +62,9 @@ class Lines:
 
     def failure(self, failure: PoeProxyError) -> bytes:
         return f"{failure.code}: {failure.message} ({failure.param})\n".encode()
+
+    def status(self, failure: PoeProxyError) -> int:
+        return 418 if failure.status == 400 else failure.status
 
 
 # ---- and the route
@@ -94,11 +101,20 @@ def test_a_refusal_and_a_failure_in_its_own_form() -> None:
     """Bad requests, failures before the first event and behind it: all in the toy's words."""
     failure = UpstreamTimeout("Silence.")
 
-    assert (400, "invalid_value: There is no second line. (line 2)\n") == served(body="m")
+    assert (418, "invalid_value: There is no second line. (line 2)\n") == served(body="m")
     assert (504, "upstream_timeout: Silence. (None)\n") == served(failure, body="m*\nHello!")
     assert (200, "+Hel\n!upstream_timeout: Silence. (None)\n") == served(
         Text("Hel"), failure, body="m*\nHello!"
     )
+
+
+def test_a_stream_that_is_opened_for_a_failure() -> None:
+    """What clients of the toy would ask again for ends a stream in place of a status; a whole
+    answer has the status."""
+    failure = UpstreamUncertain("Lost.")
+
+    assert (200, "!upstream_uncertain: Lost. (None)\n") == served(failure, body="m*\nHello!")
+    assert (502, "upstream_uncertain: Lost. (None)\n") == served(failure, body="m\nHello!")
 
 
 def test_keys_and_sizes_hold_for_it_too() -> None:

@@ -98,9 +98,9 @@ def test_a_chat_without_a_form_goes_to_the_bot_as_it_is(able: dict[str, bool]) -
 @pytest.mark.parametrize(
     ("fields", "events"),
     [
-        ({"stop": ("two",)}, [Text("one "), Done("stop")]),
+        ({"stop": ("two",)}, [Text("one "), Done("stop", "two")]),
         ({"max_tokens": 1}, [Text("one"), Done("length")]),
-        ({"stop": ("one two",), "max_tokens": 2}, [Done("stop")]),
+        ({"stop": ("one two",), "max_tokens": 2}, [Done("stop", "one two")]),
         ({"stop": ("two",), "max_tokens": 1}, [Text("one"), Done("length")]),
     ],
 )
@@ -119,7 +119,7 @@ def test_stop_words_are_searched_for_in_every_reply(able: dict[str, bool]) -> No
     """They go down as well: a bot that heeds them writes no more than is read."""
     bot = FakeUpstream([Text("one two three"), Done()])
 
-    assert [Text("one "), Done("stop")] == reply(bot, able, stop=("two",))
+    assert [Text("one "), Done("stop", "two")] == reply(bot, able, stop=("two",))
     assert ("two",) == bot.asked[0][0].stop
 
 
@@ -139,7 +139,7 @@ def test_stop_words_before_a_call_end_the_reply() -> None:
     """What the client reads ends before the word, and the bot is stopped."""
     bot = FakeUpstream([Text("Let me see."), Text(f"\n{CALL}"), *repeat(Text("x"), 9), Done()])
 
-    assert [Text("Let me "), Done("stop")] == reply(bot, COOKIE, stop=("see",), tools=(TOOL,))
+    assert [Text("Let me "), Done("stop", "see")] == reply(bot, COOKIE, stop=("see",), tools=(TOOL,))
     assert (1, 0) == (bot.hung_up, bot.open)
 
 
@@ -293,7 +293,7 @@ def test_everything_at_once_keeps_its_order() -> None:
 
     events = reply(bot, COOKIE, tools=(TOOL,), json=JsonWanted(), stop=(" c",), max_tokens=999)
 
-    assert [Reasoning("Hm."), Text('{"a": "b'), Done("stop")] == events
+    assert [Reasoning("Hm."), Text('{"a": "b'), Done("stop", " c")] == events
     assert 3 == len(bot.asked)
     assert (0, 1) == (bot.open, bot.hung_up)
 

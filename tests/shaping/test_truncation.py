@@ -23,24 +23,24 @@ ANSWER = "one two STOP three END four"
 
 @pytest.mark.parametrize("size", range(1, len(ANSWER) + 1))
 @pytest.mark.parametrize(
-    ("stops", "left"),
+    ("stops", "left", "word"),
     [
-        (["STOP"], "one two "),
-        (["END", "STOP"], "one two "),
-        (["END"], "one two STOP three "),
-        (["never"], ANSWER),
-        (["STOP three END five"], ANSWER),
-        (["r"], "one two STOP th"),
+        (["STOP"], "one two ", "STOP"),
+        (["END", "STOP"], "one two ", "STOP"),
+        (["END"], "one two STOP three ", "END"),
+        (["never"], ANSWER, None),
+        (["STOP three END five"], ANSWER, None),
+        (["r"], "one two STOP th", "r"),
     ],
 )
 def test_a_stop_word_ends_the_answer_wherever_it_is_cut(
-    size: int, stops: list[str], left: str
+    size: int, stops: list[str], left: str, word: str | None
 ) -> None:
-    """The stop word and what follows are not said, whatever the pieces are."""
+    """The stop word and what follows are not said, whatever the pieces are; the end names it."""
     events = through([*pieces(ANSWER, size), Done()], StopWords(stops))
 
     assert left == content(events)
-    assert Done("stop") == events[-1]
+    assert Done("stop", word) == events[-1]
     assert 1 == sum(isinstance(event, Done) for event in events)
 
 
@@ -95,7 +95,7 @@ def test_a_word_is_found_in_rewritten_text_too() -> None:
     """A rewritten answer is searched as a whole."""
     events = through([Text("draft S"), Replaced("final STOP rest"), Done()], StopWords(["STOP"]))
 
-    assert [Text("draft "), Replaced("final "), Done("stop")] == events
+    assert [Text("draft "), Replaced("final "), Done("stop", "STOP")] == events
 
 
 def test_other_events_pass_and_silence_does_not_let_go() -> None:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from poe_proxy.apis.chat_completions import parsing
 from poe_proxy.apis.chat_completions.rendering import Completion
-from poe_proxy.apis.openai_error import error_body
+from poe_proxy.apis.openai_error import OpenAiErrors
 from poe_proxy.budget import Budget
-from poe_proxy.errors import PoeProxyError
 
 
-class ChatCompletions:
+class ChatCompletions(OpenAiErrors):
     """This API: an `Api`."""
 
     def __init__(self, *, errors_as_text: bool = False, strict: bool = False) -> None:
@@ -22,7 +21,3 @@ class ChatCompletions:
         """Read a request; raises `InvalidRequest`."""
         chat, form = parsing.chat_request(body, budget, strict=self._strict)
         return Completion(chat, form, errors_as_text=self._errors_as_text)
-
-    def failure(self, failure: PoeProxyError) -> bytes:
-        """Return the error object."""
-        return error_body(failure)

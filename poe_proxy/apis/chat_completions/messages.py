@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from poe_proxy.apis.chat_message import add_message
 from poe_proxy.apis.contents import content
 from poe_proxy.apis.conversation import Conversation
 from poe_proxy.apis.fields import field, limit_items, refusal
-from poe_proxy.apis.messages import add_message
 from poe_proxy.apis.reading import MAX_MESSAGES, Reading
 from poe_proxy.chat import Message
 

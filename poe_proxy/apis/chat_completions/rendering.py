@@ -40,6 +40,7 @@ class Completion:
         """With *errors_as_text* the failure of a stream is also the last text of the answer."""
         self.chat = chat
         self.streams = form.streams
+        self.content_type = "application/json"
         self._form = form
         self._errors_as_text = errors_as_text
         self._transcript = Transcript()
@@ -132,6 +133,10 @@ class Completion:
             lead = "\n\n" if self._transcript.text else ""
             text = self._chunk({"content": f"{lead}Error: {failure.message}"})
         return text + sse.data(error_body(failure))
+
+    def opens_for(self, failure: PoeProxyError) -> bool:
+        """Return False: clients of this API heed a status."""
+        return False
 
     def _envelope(self, kind: str) -> dict[str, Any]:
         return {

@@ -51,7 +51,7 @@ def request(
         "top_p": chat.top_p,
         limit: chat.max_tokens,
         # No others work (§3.1); `shaping` looks for all of them.
-        "stop": [word for word in chat.stop if word.strip()][:4] or None,
+        "stop": _stop(chat),
         "tools": [_tool(tool) for tool in chat.tools] or None,
         "tool_choice": _choice(chat.tool_choice) if chat.tools and chat.tool_choice else None,
         "parallel_tool_calls": chat.parallel_tool_calls if chat.tools else None,
@@ -71,6 +71,12 @@ def request(
         for name, value in (fields | own).items()
         if value is not None and name not in without
     }
+
+
+def _stop(chat: ChatRequest) -> list[str] | None:
+    if chat.names_stop_word:
+        return None
+    return [word for word in chat.stop if word.strip()][:4] or None
 
 
 def _tool(tool: Tool) -> dict[str, Any]:

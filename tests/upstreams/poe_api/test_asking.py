@@ -147,6 +147,11 @@ def test_wanted_json(wanted: JsonWanted, sent: dict[str, Any]) -> None:
     assert sent == asked(json=wanted)["response_format"]
 
 
+def test_stop_words_that_the_client_wants_named_are_not_sent() -> None:
+    """Poe would end the answer without telling which one it was."""
+    assert "stop" not in asked(stop=("END",), names_stop_word=True)
+
+
 def test_only_stop_words_that_work_are_sent() -> None:
     """Four at most, and none of white space alone."""
     assert ["a", "b", "c", "d"] == asked(stop=("\n", "a", "b", " ", "c", "d", "e"))["stop"]
