@@ -171,6 +171,9 @@ class ChatRequest:
     is_taught: bool = False
     #: All other fields as they came, a bot's own parameters included.
     extra: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    #: The same request as JSON of Anthropic's Messages API, where the client speaks that one: an
+    #: upstream that speaks it too may pass it on.
+    as_messages: Mapping[str, Any] | None = field(default=None, compare=False, repr=False)
     #: What it may still cost; the same for all copies of the request.
     budget: Budget = field(default_factory=Budget, compare=False, repr=False)
     #: What upstreams make of it; the same for all copies, too.
@@ -233,6 +236,16 @@ class ToolCallPart:
 
 
 @dataclass(frozen=True, slots=True)
+class Verbatim:
+    """What Poe has said in the API that the client speaks, passed on as it is: one event of a
+    stream, or the whole answer."""
+
+    said: Mapping[str, Any] = field(repr=False)
+    #: Its size in bytes, as it came.
+    size: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Usage:
     """How many tokens were read and written. Of several in a reply the last one counts."""
 
@@ -254,8 +267,10 @@ class Done:
 
 
 ReplyEvent: TypeAlias = (
-    Waiting | Idle | Text | Replaced | Reasoning | Refusal | ToolCallPart | Usage | Done
+    Waiting | Idle | Text | Replaced | Reasoning | Refusal | ToolCallPart | Verbatim | Usage | Done
 )
 #: What an API dresses for its client. `Idle` is only a sign to keep the connection alive:
 #: `delivery` lets one through after each long silence.
-Said: TypeAlias = Idle | Text | Replaced | Reasoning | Refusal | ToolCallPart | Usage | Done
+Said: TypeAlias = (
+    Idle | Text | Replaced | Reasoning | Refusal | ToolCallPart | Verbatim | Usage | Done
+)

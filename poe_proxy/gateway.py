@@ -132,6 +132,7 @@ class Gateway:
             chat,
             tools=able.tools,
             length=able.length,
+            messages=able.messages,
         )
 
     def _route(self, chat: ChatRequest) -> tuple[Target, frozenset[str]]:

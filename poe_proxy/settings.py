@@ -348,6 +348,15 @@ class Settings:
         "`POE_API_URL`, without a key or a cookie, and those that the site shows an account. With "
         "0 and no API key the list is the one of this version; a key's bots are always looked up.",
     )
+    native_messages: bool = setting(
+        "NATIVE_MESSAGES",
+        switch,
+        default=False,
+        meaning="How `POST /v1/messages` asks Claude with an API key: 1 passes requests on to "
+        "Poe's own route for them, where prompts are cached and thoughts kept between turns. "
+        "`docs/agents.md` says when that pays.",
+        values={"0": "translated, like all others", "1": "passed on"},
+    )
     delete_chats: bool = setting(
         "DELETE_CHATS",
         switch,

@@ -74,7 +74,7 @@ def test_a_key_and_a_token_are_enough() -> None:
         "queue_timeout": 30.0, "queue_size": 200, "attempts": 4, "timeout": 60.0,
         "state_file": None, "state_cookies": True,
         "max_body_mb": 20.0, "max_bodies_mb": 200.0, "max_streams": 2000,
-        "max_work": 0.5, "max_reply_mb": 10.0, "errors_as_text": False, "delete_chats": False,
+        "max_work": 0.5, "max_reply_mb": 10.0, "errors_as_text": False, "native_messages": False, "delete_chats": False,
         "strict_parameters": False, "models": None, "catalogue": True, "poe_site": None,
         "proxy": None, "tokens_config": None,
         "poe_web_url": "https://poe.com", "poe_ws_url": None,

@@ -22,6 +22,7 @@ from poe_proxy.chat import (
     ReplyEvent,
     Text,
     ToolCallPart,
+    Verbatim,
 )
 from poe_proxy.errors import ReplyTooLarge
 
@@ -54,6 +55,8 @@ class Size:
                 self._besides += len(text)
             case ToolCallPart():
                 self._besides += len(event.arguments)
+            case Verbatim():
+                self._besides += event.size
         if self._text + self._besides > self._most:
             raise ReplyTooLarge(
                 f"The reply is longer than {self._most / 1_000_000:g} million characters "

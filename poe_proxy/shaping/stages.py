@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
+from dataclasses import replace
 from functools import partial
 
 from poe_proxy.chat import ChatRequest, ReplyEvent
+from poe_proxy.errors import BotNotFound
 from poe_proxy.shaping.json_answers import json_reply
 from poe_proxy.shaping.native_tools import native_reply
 from poe_proxy.shaping.pipeline import Ask, Stage, run
@@ -15,7 +17,7 @@ from poe_proxy.shaping.truncation import Length, OneCall, StopWords
 
 
 def reply(
-    ask: Ask, chat: ChatRequest, *, tools: bool, length: bool
+    ask: Ask, chat: ChatRequest, *, tools: bool, length: bool, messages: bool = False
 ) -> Generator[ReplyEvent, None, None]:
     """Return the reply to *chat* in its final shape, whatever the bot can do.
 
@@ -23,6 +25,7 @@ def reply(
     *length*: its answer ends at `max_tokens`. What the bot does not do is done here: tools and
     JSON are taught in the prompt, and the answer is truncated at stop words and lengths. Where
     there is nothing to do, the reply is what *ask* returns, with no generator in between.
+    *messages*: it takes requests of Anthropic's Messages API as they are; nothing is left to do.
 
     Lengths apply to what the bot writes. Stop words apply to what the client reads, not to the
     form in which a bot was taught to write it.
@@ -30,6 +33,10 @@ def reply(
     The generator raises `InvalidRequest` for invalid tools and schemas, and `AnswerUnusable` for
     a bot that twice does not answer in the form that was asked for.
     """
+    if chat.as_messages is not None:
+        plain = replace(chat, as_messages=None)
+        otherwise = partial(reply, ask, plain, tools=tools, length=length)
+        return _passed_on(ask, chat, otherwise) if messages else otherwise()
 
     def within_limits(asked: ChatRequest) -> Generator[ReplyEvent, None, None]:
         stages: list[Stage] = []
@@ -46,3 +53,16 @@ def reply(
         answer = partial(json_reply, answer, wanted=chat.json)
     events = answer(chat)
     return run(events, StopWords(chat.stop), budget=chat.budget) if chat.stop else events
+
+
+def _passed_on(
+    ask: Ask, chat: ChatRequest, otherwise: Callable[[], Generator[ReplyEvent, None, None]]
+) -> Generator[ReplyEvent, None, None]:
+    """Yield the answer to a request that is passed on as it is, or else what *otherwise* returns:
+    Poe's route for such requests may not lead to a bot that the other one knows."""
+    try:
+        yield from ask(chat)
+        return
+    except BotNotFound:
+        pass
+    yield from otherwise()

@@ -50,6 +50,9 @@ class Abilities:
     tools: bool = False
     #: It ends the answer at `max_tokens`.
     length: bool = False
+    #: It passes on requests of Anthropic's Messages API as they are (`ChatRequest.as_messages`),
+    #: with all that they ask for.
+    messages: bool = False
 
 
 class Upstream(Protocol):

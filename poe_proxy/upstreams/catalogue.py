@@ -47,6 +47,8 @@ _MAX_NAME: Final = 200
 _MEDIA: Final = frozenset({"image", "audio", "video"})
 _MEDIA_ENDPOINTS: Final = frozenset({"/v1/images", "/v1/audio", "/v1/videos"})
 
+_MESSAGES: Final = "/v1/messages"
+
 #: What the site takes as a handle: one part of an address, without blanks (§6.1).
 _HANDLE: Final = re.compile(r"(?!\.+\Z)[^\s/?#%\x00-\x1f\x7f]{1,100}")
 
@@ -65,6 +67,8 @@ class Model:
     is_media: bool = False
     #: Whether one can talk with it: some that draw are for that alone, and take no tools.
     talks: bool = True
+    #: Whether Poe's own Messages API leads to it: officially to Claude alone (§5).
+    takes_messages: bool = False
     #: The last part of its address at poe.com, where that is not the id: the site takes it.
     handle: str = ""
     #: The name that Poe shows, where that is not the id.
@@ -104,6 +108,8 @@ class Model:
             ),
             is_media=is_media,
             talks=not is_media or "tools" in _names(given.get("supported_features")),
+            takes_messages=entry["owned_by"].lower() == "anthropic"
+            and (not endpoints or _MESSAGES in endpoints),
             handle=others[0] if others and not is_handle else "",
             shown=shown if shown.lower() != id.lower() else "",
         )

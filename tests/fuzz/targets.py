@@ -35,7 +35,7 @@ from poe_proxy.shaping.coercion import coerced
 from poe_proxy.shaping.pipeline import run
 from poe_proxy.shaping.reasoning import ReasoningParser
 from poe_proxy.upstreams.poe_api import answers, asking, failures
-from poe_proxy.upstreams.poe_api.client import AT_ONCE
+from poe_proxy.upstreams.poe_api.receiving import AT_ONCE
 from poe_proxy.upstreams.poe_web import attachments, graphql, pages, turn
 from poe_proxy.upstreams.poe_web.mailbox import Early, Mailbox
 from poe_proxy.upstreams.poe_web.prompts import Prompt, RoleMode

@@ -21,8 +21,9 @@ from poe_proxy.chat import (
     ToolCallPart,
     ToolChoice,
     Usage,
+    Verbatim,
 )
-from poe_proxy.errors import ParameterRefused, ToolsRefused
+from poe_proxy.errors import BotNotFound, ParameterRefused, ToolsRefused
 from poe_proxy.shaping import stages
 
 from ..fakes import FakeUpstream, Step, ask, log_lines
@@ -71,6 +72,34 @@ def test_a_plain_chat_passes_no_stage(able: dict[str, bool], fields: dict[str, A
 
     assert events is stages.reply(asking, chat, **able)
     assert [chat] == asked
+
+
+def test_a_request_that_is_passed_on_passes_no_stage() -> None:
+    """Where the upstream takes it as it is, there is nothing left to do; elsewhere it is asked in
+    our own words, with all that has to be done."""
+    given = {"messages": [], "tools": []}
+    said = Verbatim({"type": "message_stop"})
+    bot = FakeUpstream([said, Done()])
+    fields = {"as_messages": given, "stop": ("two",), "tools": (TOOL,)}
+
+    assert [said, Done()] == reply(bot, {**KEY, "messages": True}, **fields)
+    assert given is bot.asked[0][0].as_messages
+
+    bot = FakeUpstream([Text("one two three"), Done()])
+    assert [Text("one "), Done("stop", "two")] == reply(bot, KEY, **fields)
+    assert bot.asked[0][0].as_messages is None
+
+
+def test_a_request_that_cannot_be_passed_on_after_all_is_asked_in_our_words() -> None:
+    """Poe's route for it does not lead to the bot; what else is refused is refused."""
+    able = {**KEY, "messages": True}
+    bot = FakeUpstream([BotNotFound("No.")], [Text("one two"), Done()])
+
+    assert [Text("one "), Done("stop", "two")] == reply(bot, able, as_messages={}, stop=("two",))
+    assert [True, False] == [chat.as_messages is not None for chat, _ in bot.asked]
+
+    with pytest.raises(ParameterRefused):
+        reply(FakeUpstream([ParameterRefused("No.")]), able, as_messages={})
 
 
 def test_a_length_needs_no_stage_where_the_bot_keeps_to_it() -> None:
@@ -139,7 +168,9 @@ def test_stop_words_before_a_call_end_the_reply() -> None:
     """What the client reads ends before the word, and the bot is stopped."""
     bot = FakeUpstream([Text("Let me see."), Text(f"\n{CALL}"), *repeat(Text("x"), 9), Done()])
 
-    assert [Text("Let me "), Done("stop", "see")] == reply(bot, COOKIE, stop=("see",), tools=(TOOL,))
+    assert [Text("Let me "), Done("stop", "see")] == reply(
+        bot, COOKIE, stop=("see",), tools=(TOOL,)
+    )
     assert (1, 0) == (bot.hung_up, bot.open)
 
 

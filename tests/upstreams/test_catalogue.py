@@ -437,3 +437,18 @@ def test_a_bot_has_an_id_a_handle_and_a_name(given: Any, names: tuple[str, str, 
 def test_what_is_talked_with(facts: Any, talks: bool) -> None:
     """A bot for text; or one that draws too, but takes tools, which those for pictures do not."""
     assert talks == Model.read({"id": "x", **facts}).talks
+
+
+@pytest.mark.parametrize(
+    ("facts", "takes_messages"),
+    [
+        ({"owned_by": "Anthropic", "supported_endpoints": ["/v1/messages"]}, True),
+        ({"owned_by": "Anthropic"}, True),
+        ({"owned_by": "Anthropic", "supported_endpoints": ["/v1/chat/completions"]}, False),
+        ({"owned_by": "OpenAI", "supported_endpoints": ["/v1/messages"]}, False),
+        ({}, False),
+    ],
+)
+def test_what_poes_messages_api_leads_to(facts: Any, takes_messages: bool) -> None:
+    """Claude, unless the list says that it is not there: of others it is not official."""
+    assert takes_messages == Model.read({"id": "x", **facts}).takes_messages

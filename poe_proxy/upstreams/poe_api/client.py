@@ -7,31 +7,29 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import closing, suppress
 from typing import Final
 
 import orjson
 
-from poe_proxy import sse
 from poe_proxy.budget import Budget
-from poe_proxy.chat import ChatRequest, Done, Idle, ReplyEvent
+from poe_proxy.chat import ChatRequest, Idle, ReplyEvent
 from poe_proxy.errors import (
+    BotNotFound,
     ParameterRefused,
     ToolsRefused,
     UpstreamError,
-    UpstreamInterrupted,
     UpstreamProtocolError,
     UpstreamTimeout,
 )
-from poe_proxy.net.pacing import Flood
 from poe_proxy.upstreams.base import TICK, Abilities, Permit
 from poe_proxy.upstreams.bulk import loads
 from poe_proxy.upstreams.catalogue import FIRST_COPY, UNKNOWN, Catalogue, Model
-from poe_proxy.upstreams.merging import merged
-from poe_proxy.upstreams.poe_api import answers, asking, failures
+from poe_proxy.upstreams.poe_api import asking, native
+from poe_proxy.upstreams.poe_api.receiving import CHAT, MESSAGES, AnswerReader, BodyReader, Form
 from poe_proxy.upstreams.poe_api.tool_names import ToolNames
-from poe_proxy.upstreams.poe_api.wire import End, Head, Received, Wire
+from poe_proxy.upstreams.poe_api.wire import Head, Wire
 from poe_proxy.upstreams.refusals import Refusals
 
 log = logging.getLogger(__name__)
@@ -49,19 +47,9 @@ ASIDE: Final = 15.0
 
 #: Seconds that the end of the body may come after the end of the reply.
 _VERY_END: Final = 0.2
-#: The most bytes of a refusal, of a whole answer, of one event of a stream, and of a small answer;
-#: and the seconds that a refusal may take from its head on.
-_MAX_ERROR: Final = 100_000
-_MAX_ANSWER: Final = 20_000_000
-MAX_EVENT: Final = 4_000_000
+#: The most bytes of a small answer, and the seconds that a refusal may take from its head on.
 _MAX_ASIDE: Final = 16_000_000
 _REFUSAL: Final = 15.0
-
-#: Bytes of a stream that are taken apart in one go: as many lines take a hundredth of a second.
-AT_ONCE: Final = 65_536
-#: Events of one answer from which on those that have come together are passed on together: each one
-#: costs as much as a kilobyte of text.
-MANY: Final = 256
 
 #: The one refusal that is no reason to leave a field out: tools are then taught instead.
 _TOOLS: Final = "tools"
@@ -105,8 +93,15 @@ class PoeApi:
         return f"PoeApi({self._label})"
 
     def abilities(self, bot: str) -> Abilities:
-        """Return what Poe does for *bot*: tools, unless it has refused them; lengths always."""
-        return Abilities(tools=_TOOLS not in self._refusals.of(bot), length=True)
+        """Return what Poe does for *bot*: tools, unless it has refused them; lengths always; and
+        whether its Messages API leads there."""
+        refused = self._refusals.of(bot)
+        takes_messages = self._catalogue is not None and self._catalogue.find(bot).takes_messages
+        return Abilities(
+            tools=_TOOLS not in refused,
+            length=True,
+            messages=takes_messages and native.PATH not in refused,
+        )
 
     def reply(self, chat: ChatRequest, bot: str, turn: Permit) -> Generator[ReplyEvent, None, None]:
         """Yield what *bot* answers; see `Upstream`.
@@ -116,6 +111,9 @@ class PoeApi:
 
         Raises `ToolsRefused` for tools, and for a choice of them, that the bot does not take.
         """
+        if chat.as_messages is not None:
+            yield from self._passed_on(chat, bot, turn)
+            return
         model = self._catalogue.find(bot) if self._catalogue else UNKNOWN
         # Tools are never left out in silence; a caller that looks at `abilities` sends none.
         without = self._refusals.of(bot) - {_TOOLS}
@@ -132,7 +130,7 @@ class PoeApi:
             has_spoken = False
             yield from turn()
             try:
-                with closing(self._ask(orjson.dumps(asked), turn, chat.budget)) as events:
+                with closing(self._ask(CHAT, orjson.dumps(asked), turn, chat.budget)) as events:
                     for event in events:
                         has_spoken = has_spoken or not isinstance(event, Idle)
                         yield names.restored(event)
@@ -158,6 +156,29 @@ class PoeApi:
                 without |= fields
                 if asking.is_lasting(refusal, fields, chat.extra):
                     self._refusals.add(bot, fields)
+
+    def _passed_on(
+        self, chat: ChatRequest, bot: str, turn: Permit
+    ) -> Generator[ReplyEvent, None, None]:
+        """Yield what *bot* answers by Poe's own Messages API; fields that it does not know are left
+        out as in `reply`. Raises `BotNotFound` if the bot is not there."""
+        without = frozenset[str]()
+        for repeats_left in reversed(range(1 + REPEATS)):
+            asked = native.request(chat.as_messages or {}, bot, chat.budget, without=without)
+            yield from turn()
+            try:
+                yield from self._ask(MESSAGES, orjson.dumps(asked), turn, chat.budget)
+                return
+            except BotNotFound:
+                self._refusals.add(bot, {native.PATH})
+                raise
+            except ParameterRefused as refusal:
+                # Of an answer that has begun nothing is refused.
+                fields = native.droppable(asked, refusal)
+                if not fields or not repeats_left:
+                    raise
+                log.info("%s: %r does not take %s; asking again", self._label, bot, *fields)
+                without |= fields
 
     def _listed(self, bot: str) -> Generator[Idle, None, Model]:
         """Return what Poe's list says of *bot*. Just after the start the list may be on its way."""
@@ -191,11 +212,13 @@ class PoeApi:
     def _headers(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"}
 
-    def _ask(self, body: bytes, turn: Permit, budget: Budget) -> Generator[ReplyEvent, None, None]:
+    def _ask(
+        self, form: Form, body: bytes, turn: Permit, budget: Budget
+    ) -> Generator[ReplyEvent, None, None]:
         """Yield the events of one transfer, with `Idle` in between."""
-        transfer = self._wire.send("POST", "/v1/chat/completions", self._headers(), body)
+        transfer = self._wire.send("POST", form.path, {**self._headers(), **form.headers}, body)
         del body  # it may have many megabytes, and the reply may take long
-        answer = _AnswerReader(budget)
+        answer = AnswerReader(form, budget)
         has_arrived = False
         # When something came, when the bot said something, and when something was yielded.
         heard = spoke = yielded = self._clock()
@@ -258,7 +281,7 @@ def _small_answer(
 ) -> bytes:
     """Return the body of a small answer, within `ASIDE` seconds."""
     transfer = wire.send("GET", path, headers)
-    content = _BodyReader(_MAX_ASIDE)
+    content = BodyReader(_MAX_ASIDE)
     until = clock() + ASIDE
     try:
         while not content.is_complete:
@@ -270,123 +293,3 @@ def _small_answer(
     finally:
         transfer.close()
     return bytes(content.body)
-
-
-class _BodyReader:
-    """Collects a body. Any answer but a 200 is raised as what it means."""
-
-    def __init__(self, at_most: int) -> None:
-        self._at_most = at_most
-        self.head: Head | None = None
-        self.body = bytearray()
-        self.is_complete = False
-
-    def take(self, received: Received) -> None:
-        """Take what came; raises the `UpstreamError` that it is or means."""
-        match received:
-            case Head():
-                self.head = received
-            case bytes():
-                self.body += received
-                if len(self.body) > (self._at_most if self.is_good else _MAX_ERROR):
-                    # A refusal stays one, however long its explanation.
-                    self.check()
-                    raise UpstreamProtocolError("Poe's answer is too large.")
-            case End():
-                self.is_complete = True
-                self.check()
-            case UpstreamInterrupted():
-                # The same if its explanation broke off.
-                self.check()
-                raise received
-            case UpstreamError():
-                raise received
-
-    @property
-    def is_good(self) -> bool:
-        """Whether the status says that the body is what was asked for."""
-        return self.head is not None and self.head.status == 200
-
-    def check(self) -> None:
-        """Raise what the status means, with as much of the body as is there, unless it is good."""
-        if self.head is not None and not self.is_good:
-            raise failures.of_answer(self.head.status, self.head.headers, bytes(self.body))
-
-
-class _AnswerReader:
-    """What is received in, reply events out, whether the answer is streamed or whole."""
-
-    def __init__(self, budget: Budget) -> None:
-        #: Whether the bot has said anything.
-        self.has_spoken = False
-        #: Whether `Done` has been yielded.
-        self.is_over = False
-        self._budget = budget
-        #: When a refusal is taken as it is, although it is not complete; None if it is none.
-        self.refused_by: float | None = None
-        self._body = _BodyReader(_MAX_ANSWER)
-        self._decoder = sse.Decoder(at_most=MAX_EVENT)
-        self._stream: answers.Stream | None = None
-        #: How many events it was fed with.
-        self._fed_before = 0
-        self._flood = Flood()
-
-    @property
-    def is_refusal(self) -> bool:
-        """Whether the status says that there is no answer."""
-        return self._body.head is not None and not self._body.is_good
-
-    def refuse(self) -> None:
-        """Raise the refusal without waiting for the rest of it."""
-        self._body.check()
-
-    def take(self, received: Received) -> Iterator[ReplyEvent]:
-        """Yield what *received* says; raises the `UpstreamError` that it is or means."""
-        for event in self._events(received):
-            self.has_spoken = True
-            self.is_over = isinstance(event, Done)
-            yield event
-            if self.is_over:
-                return
-
-    def _events(self, received: Received) -> Iterator[ReplyEvent]:
-        stream = self._stream
-        if stream is None or isinstance(received, UpstreamError):
-            self._body.take(received)
-            if isinstance(received, Head) and _is_stream(received):
-                self._stream = answers.Stream(self._budget)
-            elif isinstance(received, End):
-                yield from answers.whole_answer(self._body.body, self._budget)
-        elif isinstance(received, bytes):
-            for start in range(0, len(received), AT_ONCE):
-                piece = received[start : start + AT_ONCE]
-                events = self._decoded(piece)
-                if not events:
-                    self._flood.came(len(piece))  # it may be of many lines
-                said = self._fed(stream, events)
-                yield from merged(said) if self._fed_before >= MANY else said
-        else:
-            for data in self._decoder.flush():
-                try:
-                    yield from stream.feed(data)
-                except UpstreamProtocolError:
-                    raise UpstreamInterrupted("Poe's reply broke off in a chunk.") from None
-            yield from stream.close()
-
-    def _fed(self, stream: answers.Stream, events: list[bytes]) -> Iterator[ReplyEvent]:
-        self._fed_before += len(events)
-        for data in events:
-            yield from stream.feed(data)
-            # Half a megabyte of events that say nothing may come at once.
-            self._flood.came(len(data))
-
-    def _decoded(self, piece: bytes) -> list[bytes]:
-        try:
-            return self._decoder.feed(piece)
-        except ValueError:
-            raise UpstreamProtocolError("Poe's answer is too large.") from None
-
-
-def _is_stream(head: Head) -> bool:
-    kind = head.headers.get("Content-Type", "")
-    return head.status == 200 and kind.lower().startswith("text/event-stream")

@@ -34,7 +34,7 @@ from poe_proxy.errors import (
 from poe_proxy.net import pacing
 from poe_proxy.upstreams.base import TICK
 from poe_proxy.upstreams.catalogue import Catalogue
-from poe_proxy.upstreams.poe_api import client
+from poe_proxy.upstreams.poe_api import client, receiving
 from poe_proxy.upstreams.poe_api.wire import End, Received
 from tests.fakes import ask
 
@@ -254,7 +254,7 @@ def test_a_last_event_without_its_empty_line_still_counts(make: Make) -> None:
 def test_a_flood_is_not_collected(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither as a whole answer, nor as the explanation of an error, nor as one event."""
     for bound in ("_MAX_ANSWER", "_MAX_ERROR", "MAX_EVENT"):
-        monkeypatch.setattr(client, bound, 1000)
+        monkeypatch.setattr(receiving, bound, 1000)
     for first in (head(), head(kind="application/json")):
         api, _ = make([first, *[b"data: " + b"x" * 300] * 10])
         with pytest.raises(UpstreamProtocolError, match="too large"):
@@ -265,7 +265,7 @@ def test_a_refusal_stays_one_however_long_it_is(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its explanation is not read to the end, and its status says enough."""
-    monkeypatch.setattr(client, "_MAX_ERROR", 1000)
+    monkeypatch.setattr(receiving, "_MAX_ERROR", 1000)
     api, wire = make([head(402), *[b"x" * 300] * 10, End()])
     with pytest.raises(TokenExhausted):
         list(reply(api, ask(), "x"))
@@ -305,7 +305,7 @@ def test_lines_that_are_no_events_give_the_others_their_turn(
     turns: list[None] = []
     monkeypatch.setattr(pacing.Flood, "came", lambda flood, size: turns.append(None))
     api, _ = make(
-        [head(), b"\n" * 10 * client.AT_ONCE, chunk({"content": "a"}, "stop"), DONE, End()]
+        [head(), b"\n" * 10 * receiving.AT_ONCE, chunk({"content": "a"}, "stop"), DONE, End()]
     )
 
     assert [Text("a"), Done("stop")] == spoken(reply(api, ask(), "x"))
@@ -314,7 +314,7 @@ def test_lines_that_are_no_events_give_the_others_their_turn(
 
 @pytest.mark.parametrize(
     ("before", "texts"),
-    [(10, ["a", "a", "a"]), (client.MANY, ["aaa"])],
+    [(10, ["a", "a", "a"]), (receiving.MANY, ["aaa"])],
     ids=["a few events", "many events"],
 )
 def test_a_bot_that_has_said_much_is_passed_on_in_larger_pieces(
