@@ -17,6 +17,9 @@ T = TypeVar("T")
 #: hundred bytes, so three bytes of body can cost a hundred times as much.
 MAX_VALUES: Final = 100_000
 
+#: The most characters of a model's name: each piece of an answer may have it.
+MAX_NAME: Final = 300
+
 #: With more brackets than this, a JSON text may be deeper than orjson writes.
 _MAY_BE_TOO_DEEP: Final = 200
 #: Bytes that are looked at before others get their turn.
@@ -106,6 +109,17 @@ def limit_length(given: str, most: int, path: str) -> None:
             param=path,
             code="string_above_max_length",
         )
+
+
+def model_of(data: Mapping[str, Any]) -> str:
+    """Return the name of the model that the request *data* is for; refuse none, and a long one."""
+    model = field(data, "model", str)
+    if model is None or not model.strip():
+        raise refusal(
+            "model", 'Name the model to ask, for example "Claude-Sonnet-4.5".', missing=True
+        )
+    limit_length(model, MAX_NAME, "model")
+    return model.strip()
 
 
 def field(data: Mapping[str, Any], name: str, kind: type[T], path: str = "") -> T | None:

@@ -6,9 +6,9 @@ Nothing is kept here, so nothing can be referred to: the whole conversation stan
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from poe_proxy.apis.chat_message import add_message
 from poe_proxy.apis.contents import content, result
@@ -18,6 +18,7 @@ from poe_proxy.apis.fields import field, limit_items, refusal, whole
 from poe_proxy.apis.formats import json_wanted
 from poe_proxy.apis.reading import MAX_MESSAGES, Reading
 from poe_proxy.chat import JsonWanted, Message, TextPart
+from poe_proxy.errors import InvalidRequest
 
 #: Fields of this API that are read here, or that change nothing about an answer that is not kept.
 FIELDS: Final = frozenset(
@@ -31,10 +32,16 @@ FIELDS: Final = frozenset(
 _PASSED_OVER: Final = frozenset(
     {
         "reasoning", "web_search_call", "file_search_call", "code_interpreter_call",
-        "image_generation_call", "mcp_list_tools", "tool_search_call", "tool_search_output",
+        "image_generation_call", "mcp_list_tools", "tool_search_call",
         "configuration_update", "compaction", "compaction_trigger", "program", "program_output",
     }
 )  # fmt: skip
+
+
+#: Items that hold tools, which may be called like those beside the input.
+_OF_TOOLS: Final = frozenset({"additional_tools", "tool_search_output"})
+#: What a tool is called by the bot: by its own name, and its namespace if it has one.
+NameOf: TypeAlias = Callable[[str, str | None], str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,61 +61,95 @@ def is_asked(data: Mapping[str, Any]) -> bool:
     return not data.get("messages") and data.get("input") is not None
 
 
-def asked(data: Mapping[str, Any], reading: Reading) -> Asked:
-    """Return what the request *data* asks for; raises `InvalidRequest`, by the field's path."""
-    for name in ("previous_response_id", "conversation", "prompt", "background"):
-        if data.get(name):
-            raise refusal(name, f"{name}: nothing is kept here; send the whole conversation.")
+def tools_among(data: Mapping[str, Any]) -> tuple[tuple[str, list[Any]], ...]:
+    """Return the tools that stand among the items of *data*, as they came, each with its path."""
+    found: list[tuple[str, list[Any]]] = []
+    items = data.get("input")
+    for place, item in enumerate(items if isinstance(items, list) else ()):
+        if isinstance(item, dict) and item.get("type") in _OF_TOOLS:
+            path = f"input[{place}]."
+            found.append((f"{path}tools", field(item, "tools", list, path) or []))
+    return tuple(found)
+
+
+def asked(data: Mapping[str, Any], reading: Reading, name_of: NameOf | None = None) -> Asked:
+    """Return what the request *data* asks for; raises `InvalidRequest`, by the field's path.
+
+    With *name_of* past calls have the names that it gives, and not those that they came with.
+    """
+    _refuse_what_is_kept(data)
     text = field(data, "text", dict) or {}
     reasoning = field(data, "reasoning", dict) or {}
-    messages, tools = _messages(data, reading)
     return Asked(
-        messages=messages,
-        tools=tools,
-        max_tokens=whole(data, "max_output_tokens"),
+        messages=_messages(data, reading, name_of or _own_name),
+        tools=tools_among(data),
+        max_tokens=_max_tokens(data),
         json=json_wanted(text.get("format"), "text.format"),
         reasoning_effort=field(reasoning, "effort", str, "reasoning."),
     )
 
 
-def _messages(
-    data: Mapping[str, Any], reading: Reading
-) -> tuple[tuple[Message, ...], tuple[tuple[str, list[Any]], ...]]:
+def _refuse_what_is_kept(data: Mapping[str, Any]) -> None:
+    if data.get("previous_response_id"):
+        raise InvalidRequest(
+            "previous_response_id: responses are not kept here; send the whole conversation.",
+            param="previous_response_id",
+            code="previous_response_not_found",
+        )
+    for name in ("conversation", "prompt", "background"):
+        if data.get(name):
+            raise refusal(name, f"{name}: nothing is kept here; send the whole conversation.")
+
+
+def _max_tokens(data: Mapping[str, Any]) -> int | None:
+    """Return the most tokens of the answer. Some programs write 0 or -1 for no limit."""
+    most = whole(data, "max_output_tokens")
+    if most is not None and most < -1:
+        raise refusal("max_output_tokens", "max_output_tokens must be at least 1.")
+    return most if most is not None and most > 0 else None
+
+
+def _own_name(name: str, namespace: str | None) -> str:
+    return name
+
+
+def _messages(data: Mapping[str, Any], reading: Reading, name_of: NameOf) -> tuple[Message, ...]:
     said = Conversation()
     said.say("system", content(data.get("instructions"), "instructions", reading).parts)
-    tools: list[tuple[str, list[Any]]] = []
-    match data["input"]:
+    match data.get("input"):
+        case None if data.get("instructions"):
+            pass
+        case None:
+            raise refusal("input", "input must hold something to say.", missing=True)
         case str(text):
             said.say("user", [TextPart(text)] if text else [])
         case list(items):
             limit_items(items, MAX_MESSAGES, "input")
             for place, item in enumerate(items):
-                path = f"input[{place}]"
-                if isinstance(item, dict) and item.get("type") == "additional_tools":
-                    tools.append((f"{path}.tools", field(item, "tools", list, f"{path}.") or []))
-                else:
-                    _add(item, path, said, reading)
+                _add(item, f"input[{place}]", said, reading, name_of)
         case _:
             raise refusal("input", "input must be a string or a list of items.")
     found = said.messages()
     if not found:
         raise refusal("input", "input must hold something to say: every content is empty.")
-    return found, tuple(tools)
+    return found
 
 
-def _add(item: Any, path: str, said: Conversation, reading: Reading) -> None:
+def _add(item: Any, path: str, said: Conversation, reading: Reading, name_of: NameOf) -> None:
     match item:
         case {"role": _} if item.get("type") in (None, "message"):
             add_message(item, path, said, reading)
         case {"type": "function_call", "name": str(name)} if name:
-            said.call(Call(_call_id(item, path), name, arguments_of(item, path)))
+            called = name_of(name, _namespace(item, path))
+            said.call(Call(_call_id(item, path), called, arguments_of(item, path)))
         case {"type": "custom_tool_call", "name": str(name), "input": str(text)} if name:
-            said.call(Call(_call_id(item, path), name, arguments_for(text)))
+            called = name_of(name, _namespace(item, path))
+            said.call(Call(_call_id(item, path), called, arguments_for(text)))
         case {"type": "function_call_output" | "custom_tool_call_output"}:
             output = result(item.get("output"), f"{path}.output", reading)
             answer = Result(_call_id(item, path), output, f"{path}.call_id")
             said.answer(answer, shows_elsewhere=True)
-        case {"type": str(kind)} if kind in _PASSED_OVER:
+        case {"type": str(kind)} if kind in _PASSED_OVER or kind in _OF_TOOLS:
             pass
         case {"type": "item_reference"}:
             raise refusal(
@@ -122,6 +163,10 @@ def _add(item: Any, path: str, said: Conversation, reading: Reading) -> None:
             raise refusal(
                 path, f'{path} must be an item such as {{"role": "user", "content": ""}}.'
             )
+
+
+def _namespace(item: Mapping[str, Any], path: str) -> str | None:
+    return field(item, "namespace", str, f"{path}.") or None
 
 
 def _call_id(item: Mapping[str, Any], path: str) -> str | None:

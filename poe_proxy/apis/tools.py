@@ -40,21 +40,22 @@ def tools(given: list[Any] | None, path: str, *, strict: bool = False) -> tuple[
     found: list[Tool] = []
     left_out: list[str] = []
     for place, one in enumerate(given or []):
-        tool = _tool(one, f"{path}[{place}]")
-        if isinstance(tool, Tool):
-            found.append(tool)
+        read = tool(one, f"{path}[{place}]")
+        if isinstance(read, Tool):
+            found.append(read)
         elif strict:
-            raise refusal(f"{path}[{place}]", f"Nobody here can carry out a {tool[:40]!r} tool.")
+            raise refusal(f"{path}[{place}]", f"Nobody here can carry out a {read[:40]!r} tool.")
         else:
-            left_out.append(tool)
+            left_out.append(read)
     if left_out:
         kinds = ", ".join(dict.fromkeys(kind[:40] for kind in left_out[:10]))
         log.info("left out %d tools that nobody here can carry out: %s", len(left_out), kinds)
     return tuple(found)
 
 
-def _tool(given: Any, path: str) -> Tool | str:
-    """Return a tool, or the type of one that nobody here can carry out."""
+def tool(given: Any, path: str) -> Tool | str:
+    """Return the tool at *path*, or the type of one that nobody here can carry out; refuse one that
+    is incomplete."""
     match given:
         case {"function": dict(function)} if given.get("type") in (None, "function"):
             beside = {key: one for key, one in given.items() if key not in ("type", "function")}
@@ -177,8 +178,8 @@ def choice(given: Any, known: tuple[Tool, ...]) -> tuple[tuple[Tool, ...], ToolC
             # Few bots know this form; the other forms can say the same.
             return choice(mode, _named(allowed, known))
         case {"type": "function" | "custom" | "tool"}:
-            (tool,) = _named([given], known)
-            return known, ToolChoice(mode="required", name=tool.name)
+            (one,) = _named([given], known)
+            return known, ToolChoice(mode="required", name=one.name)
     raise refusal(
         "tool_choice",
         'tool_choice must be "none", "auto", "required" or '
@@ -197,7 +198,7 @@ def allows_several(given: Any, otherwise: bool | None) -> bool | None:
 
 def _named(chosen: Iterable[Any], known: Sequence[Tool]) -> tuple[Tool, ...]:
     """Return those tools *known* that *chosen* names."""
-    names = {tool.name for tool in known}
+    names = {one.name for one in known}
     found = set()
     for one in chosen:
         match one:
@@ -210,4 +211,4 @@ def _named(chosen: Iterable[Any], known: Sequence[Tool]) -> tuple[Tool, ...]:
             case _:
                 raise refusal("tool_choice", "tool_choice names a function that is not in tools.")
     # Of two with the same name the later one counts.
-    return tuple({tool.name: tool for tool in known if tool.name in found}.values())
+    return tuple({one.name: one for one in known if one.name in found}.values())

@@ -34,6 +34,13 @@ def chat_completions() -> Response:
     return deliver(services().apis["chat_completions"])
 
 
+@bp.post("/responses")
+@bp.post("/v1/responses")
+def responses() -> Response:
+    """Answer a conversation in the form of the Responses API, whole or as the answer arrives."""
+    return deliver(services().apis["responses"])
+
+
 @bp.get("/models")
 @bp.get("/v1/models")
 def list_models() -> Response:

@@ -14,7 +14,7 @@ from poe_proxy.apis.fields import (
     flag,
     json_object,
     limit_items,
-    limit_length,
+    model_of,
     number,
     refusal,
     whole,
@@ -35,8 +35,6 @@ _NAMED: Final = frozenset(
     }
 )  # fmt: skip
 
-#: The most characters of a model's name: each chunk of the answer has it.
-MAX_NAME: Final = 300
 #: The most stop words, and characters in all of them: each piece of the answer is searched for all.
 _MAX_STOPS: Final = 64
 _MAX_STOP_LENGTH: Final = 1000
@@ -70,12 +68,7 @@ def chat_request(
     """
     budget = budget or Budget()
     data = json_object(body, budget)
-    model = field(data, "model", str)
-    if model is None or not model.strip():
-        raise refusal(
-            "model", 'Name the model to ask, for example "Claude-Sonnet-4.5".', missing=True
-        )
-    limit_length(model, MAX_NAME, "model")
+    model = model_of(data)
     reading = Reading(budget)
     by_items = items.is_asked(data)
     asked = items.asked(data, reading) if by_items else _asked(data, reading)
@@ -95,7 +88,7 @@ def chat_request(
     )
     named = _NAMED | items.FIELDS if by_items else _NAMED
     chat = ChatRequest(
-        model=model.strip(),
+        model=model,
         messages=asked.messages,
         temperature=number(data, "temperature", 0, 2),
         top_p=number(data, "top_p", 0, 1),

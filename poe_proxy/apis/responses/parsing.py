@@ -1,0 +1,98 @@
+"""Turns what a client sends into a `ChatRequest`; an `InvalidRequest` names the field at fault."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from poe_proxy.apis import items
+from poe_proxy.apis.fields import field as field_of
+from poe_proxy.apis.fields import flag, json_object, model_of, number, refusal, whole
+from poe_proxy.apis.reading import Reading
+from poe_proxy.apis.responses.namespaces import Names
+from poe_proxy.apis.responses.tools import chosen, tools
+from poe_proxy.budget import Budget
+from poe_proxy.chat import ChatRequest
+
+#: Fields that end up in a `ChatRequest`, or mean nothing once they are checked.
+_NAMED: Final = items.FIELDS | {
+    "model", "stream", "stream_options", "temperature", "top_p", "tools", "tool_choice",
+    "parallel_tool_calls", "top_logprobs", "metadata", "user", "safety_identifier",
+    "prompt_cache_key", "prompt_cache_options", "prompt_cache_retention", "service_tier",
+    "moderation", "access_programs", "background_options", "image",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Form:
+    """How the client wants the answer dressed."""
+
+    streams: bool = False
+    #: The client's names of tools.
+    names: Names = field(default_factory=lambda: Names(()))
+    #: What the answer repeats of the request.
+    echo: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+
+def request(body: bytes | bytearray, budget: Budget | None = None) -> tuple[ChatRequest, Form]:
+    """Return what *body* asks for, and in which form.
+
+    The request goes on with *budget*, by default a new one. Fields that are unknown here are kept
+    in `extra`: they may be parameters of the bot.
+
+    Raises `InvalidRequest`, with the path of the field as `param`.
+    """
+    budget = budget or Budget()
+    data = json_object(body, budget)
+    model = model_of(data)
+    given = field_of(data, "tools", list) or []
+    known, names = tools([("tools", given), *items.tools_among(data)])
+    asked = items.asked(data, Reading(budget), names.of)
+    if whole(data, "top_logprobs"):
+        raise refusal("top_logprobs", "Poe gives no log probabilities.")
+    callable_tools, tool_choice = chosen(data.get("tool_choice"), known, names)
+    extra = {
+        name: value for name, value in data.items() if name not in _NAMED and value is not None
+    }
+    text = field_of(data, "text", dict) or {}
+    if (verbosity := field_of(text, "verbosity", str, "text.")) is not None:
+        extra["verbosity"] = verbosity
+    chat = ChatRequest(
+        model=model,
+        messages=asked.messages,
+        temperature=number(data, "temperature", 0, 2),
+        top_p=number(data, "top_p", 0, 1),
+        max_tokens=asked.max_tokens,
+        tools=callable_tools,
+        tool_choice=tool_choice,
+        parallel_tool_calls=flag(data, "parallel_tool_calls"),
+        json=asked.json,
+        reasoning_effort=asked.reasoning_effort or None,
+        extra=extra,
+        budget=budget,
+    )
+    form = Form(
+        streams=flag(data, "stream") or False,
+        names=names,
+        echo=_echo(data, chat, given),
+    )
+    return chat, form
+
+
+def _echo(data: Mapping[str, Any], chat: ChatRequest, tools: list[Any]) -> Mapping[str, Any]:
+    text, reasoning = data.get("text") or {}, data.get("reasoning") or {}
+    choice = data.get("tool_choice")
+    several = chat.parallel_tool_calls
+    return {
+        "instructions": data.get("instructions"),
+        "metadata": field_of(data, "metadata", dict) or {},
+        "parallel_tool_calls": True if several is None else several,
+        "tool_choice": "auto" if choice is None else choice,
+        "tools": tools,
+        "temperature": chat.temperature,
+        "top_p": chat.top_p,
+        "max_output_tokens": chat.max_tokens,
+        "reasoning": {"effort": chat.reasoning_effort, "summary": reasoning.get("summary")},
+        "text": {**text, "format": text.get("format") or {"type": "text"}},
+    }
