@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from itertools import chain
-from typing import Final
+from typing import Final, TypeAlias, TypeVar
 
 from flask import Response, g, request
 
@@ -36,16 +36,20 @@ KEEP_ALIVE: Final = 15.0
 _SILENT: Final = (Idle, Waiting)
 
 
+T = TypeVar("T")
+#: Reads a body, and goes on with the request's budget.
+Reader: TypeAlias = Callable[[bytes | bytearray, Budget], T]
+
+
 def deliver(api: Api) -> Response:
     """Answer the request at hand in the form of *api*, whole or as the answer arrives.
 
     Raises `PoeProxyError` for what fails before the answer has begun, and `ClientGone`.
     """
     g.api = api
-    client = ClientSocket(request.environ)
-    budget = Budget(services().max_work, max_reply=services().max_reply)
     services().admission.answers.begin(held(request.environ))
-    call = _read(api, read_body(client, services().max_body, budget), budget)
+    client, budget = ClientSocket(request.environ), _budget()
+    call = _read(api.call, read_body(client, services().max_body, budget), budget)
     g.model = call.chat.model
     events = services().gateway.reply(call.chat, client=g.client, streams=call.streams)
     parts = answer(call, events, client)
@@ -62,14 +66,29 @@ def deliver(api: Api) -> Response:
     return response
 
 
-def _read(api: Api, body: bytes | bytearray, budget: Budget) -> Call:
+def receive(read: Reader[T]) -> T:
+    """Return what *read* makes of the request at hand, which is answered from here.
+
+    Raises `PoeProxyError`, and `ClientGone`.
+    """
+    budget = _budget()
+    return _read(
+        read, read_body(ClientSocket(request.environ), services().max_body, budget), budget
+    )
+
+
+def _budget() -> Budget:
+    return Budget(services().max_work, max_reply=services().max_reply)
+
+
+def _read(read: Reader[T], body: bytes | bytearray, budget: Budget) -> T:
     try:
         with budget.work("looking whether a body is known", size=len(body)):
             note_body(body, budget.breathe)
             # Within the other, so that a large body has one turn for both; from now on the flight
             # recorder says which body it is.
             with budget.work("reading a request"):
-                return api.call(body, budget)
+                return read(body, budget)
     except TooBusy:
         raise too_busy() from None
     except OutOfBudget:

@@ -46,6 +46,16 @@ def spoken_api() -> Api:
     return found or apis["chat_completions"]
 
 
+#: What to do in place of what a path is for, by its beginning.
+_INSTEAD: Final = (
+    (
+        re.compile(r"/(?:v1/)?responses/"),
+        "Responses are not kept: send the whole conversation to POST /v1/responses.",
+    ),
+)
+_USUAL: Final = "Chat is POST /v1/chat/completions; models are GET /v1/models."
+
+
 def error_response(failure: PoeProxyError) -> Response:
     """Return *failure* in the API's own form, with its status."""
     g.failure_code = failure.code
@@ -68,10 +78,13 @@ def http_error_response(error: HTTPException) -> Response:
     let_go(error)  # the request knows it, and its frames the request
     match error.code:
         case 404:
+            path = request.path
+            instead = next((say for begins, say in _INSTEAD if begins.match(path)), _USUAL)
             failure: PoeProxyError = RouteNotFound(
-                f"There is no {request.method} {_shown(request.path)} here. "
-                "Chat is POST /v1/chat/completions; models are GET /v1/models."
+                f"There is no {request.method} {_shown(path)} here. {instead}"
             )
+        case 405 if request.headers.get("Upgrade", "").lower() == "websocket":
+            failure = MethodNotAllowed("There is no websocket here; send a POST request.")
         case 405:
             failure = MethodNotAllowed(f"{request.method} is not allowed on this path.")
         case 413:
@@ -79,6 +92,10 @@ def http_error_response(error: HTTPException) -> Response:
         case _:
             failure = InvalidRequest(error.description or "The request is invalid.")
     response = error_response(failure)
+    if request.headers.get("Upgrade", "").lower() == "websocket" and error.code == 405:
+        # Codex CLI opens a websocket first. After this status it goes over to POST at once; any
+        # other one it takes for a reason to try again, for seven seconds.
+        response.status_code = 426
     if error.code == 405 and (allowed := getattr(error, "valid_methods", None)):
         response.headers["Allow"] = ", ".join(sorted(allowed))
     return response

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import orjson
-from flask import Blueprint, Flask, Response
+from flask import Blueprint, Flask, Response, g
 from werkzeug.routing import PathConverter
 
 from poe_proxy.apis import listings
+from poe_proxy.apis.responses import counting as response_counting
 from poe_proxy.errors import BotNotFound
 from poe_proxy.pool.balances import DOLLARS
-from poe_proxy.server.delivery import deliver
+from poe_proxy.server.delivery import deliver, receive
 from poe_proxy.server.services import services
 
 bp = Blueprint("apis", __name__)
@@ -39,6 +40,15 @@ def chat_completions() -> Response:
 def responses() -> Response:
     """Answer a conversation in the form of the Responses API, whole or as the answer arrives."""
     return deliver(services().apis["responses"])
+
+
+@bp.post("/responses/input_tokens")
+@bp.post("/v1/responses/input_tokens")
+def input_tokens() -> Response:
+    """Count the tokens of such a conversation; nobody is asked."""
+    chat = receive(response_counting.counted_request)
+    g.model = chat.model
+    return _json(response_counting.counted(chat))
 
 
 @bp.get("/models")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final, Protocol, TypeAlias
 
 import orjson
@@ -24,7 +24,7 @@ _MAX_PIECES: Final = 10_000
 
 
 class _Item(Protocol):
-    """An item that is being said. Each method returns the events for it."""
+    """An item that is being said. Its methods return the events for what they do."""
 
     @property
     def form(self) -> dict[str, Any]:
@@ -33,7 +33,7 @@ class _Item(Protocol):
     def add(self, piece: Any) -> bytes:
         """Add a piece."""
 
-    def end(self, status: Status) -> bytes:
+    def end(self, status: Status) -> Iterator[bytes]:
         """End it."""
 
     def is_whole(self) -> bool:
@@ -57,23 +57,23 @@ class Output:
         self._ended: set[_Key] = set()
         self._held: dict[_Key, list[Piece]] = {}
 
-    def add(self, piece: Piece) -> bytes:
-        """Return the events for *piece*; none if it is held back, or says nothing."""
+    def add(self, piece: Piece) -> Iterator[bytes]:
+        """Yield the events for *piece*; none if it is held back, or says nothing."""
         key = _key(piece)
-        if key in self._ended and key not in self._held:
-            return b""  # its call was whole
+        if key in self._ended:
+            return  # its call was whole
         if key != self._key and (self._held or not self._is_over()):
             self._held.setdefault(key, []).append(piece)
-            return b""
-        return self._put(key, piece)
+            return
+        yield from self._put(key, piece)
 
-    def end(self, status: Status = "completed") -> bytes:
-        """End all items; the last one has this *status*. Return the events."""
-        found = b""
+    def end(self, status: Status = "completed") -> Iterator[bytes]:
+        """End all items; the last one has this *status*. Yield the events."""
         held, self._held = self._held, {}
         for key, pieces in held.items():
-            found += b"".join([self._put(key, piece) for piece in _merged(pieces)])
-        return found + self._end(status)
+            for piece in _merged(pieces):
+                yield from self._put(key, piece)
+        yield from self._end(status)
 
     def abandon(self) -> None:
         """Leave what has not ended as it is: nobody may take it for whole."""
@@ -83,26 +83,25 @@ class Output:
     def _is_over(self) -> bool:
         return self._open is None or self._open.is_whole()
 
-    def _put(self, key: _Key, piece: Piece) -> bytes:
-        found = b""
+    def _put(self, key: _Key, piece: Piece) -> Iterator[bytes]:
         if key != self._key or self._open is None:
             if not isinstance(piece, ToolCallPart) and not piece.text:
-                return b""
-            found = self._end("completed")
+                return
+            yield from self._end("completed")
             self._key = key
             self._open, begun = self._begin(piece)
-            found += begun
-        return found + self._open.add(piece)
+            yield begun
+        if added := self._open.add(piece):
+            yield added
 
-    def _end(self, status: Status) -> bytes:
+    def _end(self, status: Status) -> Iterator[bytes]:
         if self._open is None or self._key is None:
-            return b""
-        found = self._open.end(status)
+            return
+        yield from self._open.end(status)
         self.items.append(self._open.form)
         if isinstance(self._key, int):
             self._ended.add(self._key)
         self._open = self._key = None
-        return found
 
     def _begin(self, piece: Piece) -> tuple[_Item, bytes]:
         place = len(self.items)
@@ -173,14 +172,12 @@ class _Thought:
         self._texts.append(piece.text)
         return self._delta(piece.text)
 
-    def end(self, status: Status) -> bytes:
+    def end(self, status: Status) -> Iterator[bytes]:
         text = "".join(self._texts)
         event, place = self._events.event, self._place
-        return (
-            event("response.reasoning_summary_text.done", **place, text=text)
-            + event("response.reasoning_summary_part.done", **place, part=forms.summary(text))
-            + _item_done(self._events, self._item, self.form)
-        )
+        yield event("response.reasoning_summary_text.done", **place, text=text)
+        yield event("response.reasoning_summary_part.done", **place, part=forms.summary(text))
+        yield _item_done(self._events, self._item, self.form)
 
     def is_whole(self) -> bool:
         return True
@@ -214,7 +211,7 @@ class _Message:
             return b""
         found = b""
         if type(piece) is not self._kind:
-            found = self._end_part() + self._begin_part(type(piece))
+            found = b"".join(self._end_part()) + self._begin_part(type(piece))
         self._texts.append(piece.text)
         return found + self._delta(piece.text)
 
@@ -230,23 +227,23 @@ class _Message:
     def _part(self, text: str) -> dict[str, Any]:
         return forms.output_text(text) if self._kind is Text else forms.refusal(text)
 
-    def _end_part(self) -> bytes:
+    def _end_part(self) -> Iterator[bytes]:
         if self._kind is None:
-            return b""
+            return
         text = "".join(self._texts)
         place = {**self._item, "content_index": len(self._parts)}
         event, part = self._events.event, self._part(text)
         self._parts.append(part)
         if self._kind is Text:
-            found = event("response.output_text.done", **place, text=text, logprobs=[])
+            yield event("response.output_text.done", **place, text=text, logprobs=[])
         else:
-            found = event("response.refusal.done", **place, refusal=text)
-        return found + event("response.content_part.done", **place, part=part)
+            yield event("response.refusal.done", **place, refusal=text)
+        yield event("response.content_part.done", **place, part=part)
 
-    def end(self, status: Status) -> bytes:
-        found = self._end_part()
+    def end(self, status: Status) -> Iterator[bytes]:
+        yield from self._end_part()
         self._status = status
-        return found + _item_done(self._events, self._item, self.form)
+        yield _item_done(self._events, self._item, self.form)
 
     def is_whole(self) -> bool:
         return True
@@ -291,21 +288,18 @@ class _Call:
         self._input.append(text)
         return self._delta(text)
 
-    def end(self, status: Status) -> bytes:
+    def end(self, status: Status) -> Iterator[bytes]:
         if self._is_custom:
-            found = self._given(self._reader.finish())
+            if rest := self._given(self._reader.finish()):
+                yield rest
             given = {"input": "".join(self._input)}
             done = given
         else:
-            found = b""
             given = {"arguments": "".join(self._arguments)}
             done = {"name": self._form["name"], **given}
         self._form = {**self._form, **given, "status": status}
-        return (
-            found
-            + self._events.event(f"{self._kind}.done", **self._item, **done)
-            + _item_done(self._events, self._item, self._form)
-        )
+        yield self._events.event(f"{self._kind}.done", **self._item, **done)
+        yield _item_done(self._events, self._item, self._form)
 
     def is_whole(self) -> bool:
         text = "".join(self._arguments)

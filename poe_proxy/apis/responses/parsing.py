@@ -47,7 +47,7 @@ def request(body: bytes | bytearray, budget: Budget | None = None) -> tuple[Chat
     data = json_object(body, budget)
     model = model_of(data)
     given = field_of(data, "tools", list) or []
-    known, names = tools([("tools", given), *items.tools_among(data)])
+    known, names = tools([("tools", given), *items.tools_among(data)], budget)
     asked = items.asked(data, Reading(budget), names.of)
     if whole(data, "top_logprobs"):
         raise refusal("top_logprobs", "Poe gives no log probabilities.")

@@ -98,10 +98,10 @@ class Answer:
             match add(event):
                 case Text() | Reasoning() | Refusal() | ToolCallPart() as piece:
                     self._is_replaced |= isinstance(event, Replaced)
-                    if frame := say(piece):
-                        yield frame
+                    yield from say(piece)
                 case Done():
-                    yield self._output.end(self._last_status()) + self._closing()
+                    yield from self._output.end(self._last_status())
+                    yield self._closing()
                     return
                 case Idle():
                     # If it was silence that opened the stream, it is broken by now.
@@ -114,22 +114,17 @@ class Answer:
     def failed(self, failure: PoeProxyError) -> bytes:
         """Return two events: `error` for the `openai` packages, and `response.failed`, whose code
         keeps Codex from asking again; if wanted, the failure as text before them."""
-        opening = b"" if self._begun else self._opening()
-        text = b""
+        frames = [] if self._begun else [self._opening()]
         self._output.abandon()
         if self._errors_as_text:
             lead = "\n\n" if self._transcript.text else ""
-            text = self._output.add(Text(f"{lead}Error: {failure.message}")) + self._output.end()
+            frames += self._output.add(Text(f"{lead}Error: {failure.message}"))
+            frames += self._output.end()
+        frames.append(self._events.event("error", **failures.event(failure)))
         response = self._response("failed", output=self._output.items)
         response["error"] = failures.told(failure)
-        return b"".join(
-            (
-                opening,
-                text,
-                self._events.event("error", **failures.event(failure)),
-                self._events.event("response.failed", response=response),
-            )
-        )
+        frames.append(self._events.event("response.failed", response=response))
+        return b"".join(frames)
 
     def opens_for(self, failure: PoeProxyError) -> bool:
         """Return whether Codex, which takes a status for a reason to ask up to thirty times, would

@@ -10,6 +10,7 @@ from typing import Any, Final
 from poe_proxy.apis.fields import field, limit_items, limit_length, refusal
 from poe_proxy.apis.responses.namespaces import Names, own
 from poe_proxy.apis.tools import MAX_NAME, MAX_TOOLS, choice, tool
+from poe_proxy.budget import Budget
 from poe_proxy.chat import Tool, ToolChoice
 from poe_proxy.errors import InvalidRequest
 
@@ -19,7 +20,7 @@ log = logging.getLogger(__name__)
 _LEFT_OUT: Final = ("web_search", "tool_search")
 
 
-def tools(lists: Iterable[tuple[str, list[Any]]]) -> tuple[tuple[Tool, ...], Names]:
+def tools(lists: Iterable[tuple[str, list[Any]]], budget: Budget) -> tuple[tuple[Tool, ...], Names]:
     """Return the tools of all *lists*, each with its path, by names that bots can know.
 
     Of two with the same name the later one counts: it may be offered again in the conversation.
@@ -29,6 +30,7 @@ def tools(lists: Iterable[tuple[str, list[Any]]]) -> tuple[tuple[Tool, ...], Nam
     for path, given in lists:
         for namespace, read in _in_list(given, path):
             found[own(namespace), read.name] = read
+            budget.breathe()
             if len(found) > MAX_TOOLS:
                 limit_items([*found], MAX_TOOLS, "tools")
     names = Names((name, namespace) for namespace, name in found)
