@@ -12,6 +12,7 @@ from typing import Any
 
 from poe_proxy import accounts, logs
 from poe_proxy.apis.chat_completions import ChatCompletions
+from poe_proxy.apis.messages import Messages
 from poe_proxy.apis.responses import Responses
 from poe_proxy.environment import declared, is_open_to_others
 from poe_proxy.gateway import Gateway
@@ -136,6 +137,7 @@ class _House:
                     errors_as_text=settings.errors_as_text, strict=settings.strict_parameters
                 ),
                 "responses": Responses(errors_as_text=settings.errors_as_text),
+                "messages": Messages(errors_as_text=settings.errors_as_text),
             },
             look=self._looks.begin,
             reload=self._reload,

@@ -166,6 +166,10 @@ class ChatRequest:
     parallel_tool_calls: bool | None = None
     json: JsonWanted | None = None
     reasoning_effort: str | None = None
+    #: The most tokens that the bot may think, 0 for not at all, where the client gave a figure.
+    thinking_budget: int | None = None
+    #: Whether the bot shall look something up, if it can do so by itself.
+    web_search: bool = False
     #: Whether the messages teach tools, or tell of past calls, as text: a bot that cannot tell its
     #: own words from results is lost, so wherever they become one text, roles are told.
     is_taught: bool = False

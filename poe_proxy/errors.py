@@ -374,6 +374,9 @@ class PromptTooLong(UpstreamError):
     status = 400
     type = "invalid_request_error"
     code = "context_length_exceeded"
+    #: How many tokens it has, and how many the bot reads at most, as far as that is known.
+    tokens: int | None = None
+    maximum: int | None = None
 
 
 class PromptRefused(UpstreamError):

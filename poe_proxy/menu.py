@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, Final
 
 from poe_proxy.models import Models, TokenKind
@@ -28,6 +29,14 @@ _MAKERS: Final = frozenset({"anthropic", "openai", "google", "xai"})
 
 #: The day that some makers write behind a model's name.
 _DAY: Final = re.compile(r"-20\d{6}\Z")
+#: What Anthropic's clients write behind a name for a long window, and a day or a word for the newest
+#: model of it.
+_SUFFIXES: Final = (re.compile(r"\[1m\]\Z", re.I), re.compile(r"-(?:\d{8}|latest)\Z", re.I))
+#: Anthropic's names, and how Poe's have the same: the version with a dot, and the last.
+_ANTHROPICS: Final = (
+    re.compile(r"claude-(?P<family>[a-z]+)-(?P<a>\d{1,2})-(?P<b>\d{1,2})", re.I),
+    re.compile(r"claude-(?P<a>\d{1,2})(?:-(?P<b>\d{1,2}))?-(?P<family>[a-z]+)", re.I),
+)
 _BETWEEN: Final = re.compile(r"[^a-z0-9]+")
 
 
@@ -93,11 +102,11 @@ class Menu:
         nowhere. Does not wait.
 
         A name is looked for in the table and among Poe's bots: whole, then without what stands
-        before a slash or a colon. One that is found nowhere is a bot's handle, without the prefix
+        before a slash or a colon, and then as one of Anthropic's. One that is found nowhere is a bot's handle, without the prefix
         of a known provider.
         """
         page = self._page()
-        for reading in _readings(name):
+        for reading in chain(_readings(name), _anthropics(name)):
             if self._models.hides(reading):
                 return None
             route = self._models.route(reading)
@@ -217,6 +226,22 @@ def _readings(name: str) -> Iterator[str]:
     parts = name.split("/", _MAX_SLASHES)
     for place in range(1, len(parts)):
         yield "/".join(parts[place:])
+
+
+def _anthropics(name: str) -> Iterator[str]:
+    """Yield what *name* may be at Poe if it is one of Anthropic's, such as
+    `claude-sonnet-4-5-20250929[1m]`."""
+    name = name.rpartition("/")[2]
+    for suffix in _SUFFIXES:
+        bare = suffix.sub("", name)
+        if bare != name:
+            yield bare
+        name = bare
+    for form in _ANTHROPICS:
+        if found := form.fullmatch(name):
+            version = ".".join(filter(None, found.group("a", "b")))
+            yield f"claude-{found['family']}-{version}"
+            yield f"claude-{version}-{found['family']}"
 
 
 def _without_prefixes(name: str) -> str:

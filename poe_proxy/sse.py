@@ -3,7 +3,8 @@
 Read: line ends, comments and `data` fields as in the WHATWG HTML standard, "Server-sent events".
 The other fields (`event`, `id`, `retry`) mean nothing to the APIs spoken here.
 
-Written: one `data` line for each event, as OpenAI's clients expect, and nothing else. A comment is
+Written: one `data` line for each event, as OpenAI's clients expect, and where an API names its
+events the `event` line before it; nothing else. A comment is
 sound by the standard, but openai-go 1.x and readers that split at empty lines take it for an event
 without data, and fail.
 """
@@ -23,6 +24,11 @@ _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 def data(payload: bytes) -> bytes:
     """Return the frame of an event; *payload* is one line, as JSON is."""
     return b"data: " + payload + b"\n\n"
+
+
+def event(name: bytes, payload: bytes) -> bytes:
+    """Return the frame of an event with a name; *payload* is one line, as JSON is."""
+    return b"event: " + name + b"\ndata: " + payload + b"\n\n"
 
 
 class Decoder:

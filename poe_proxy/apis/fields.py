@@ -26,6 +26,10 @@ _MAY_BE_TOO_DEEP: Final = 200
 _SLICE: Final = 32_768
 _BACKSLASHES: Final = re.compile(rb"\\*+")
 
+#: The most stop words, and characters in all of them: each piece of the answer is searched for all.
+_MAX_STOPS: Final = 64
+_MAX_STOP_LENGTH: Final = 1000
+
 #: What numbers are written with where they come as texts, and the most characters of one.
 _DIGITS: Final = frozenset("0123456789.+-eE")
 _MAX_DIGITS: Final = 32
@@ -170,6 +174,21 @@ def whole(data: Mapping[str, Any], name: str) -> int | None:
     if found is None or found != found // 1:
         raise refusal(name, f"{name} must be an integer.")
     return int(found)
+
+
+def stop_words(data: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    """Return the words of *name* before which an answer ends: one, or a list of them."""
+    value = data.get(name)
+    words = [value] if isinstance(value, str) else [] if value is None else value
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        raise refusal(name, f"{name} must be a string or a list of strings.")
+    if len(words) > _MAX_STOPS or sum(map(len, words)) > _MAX_STOP_LENGTH:
+        raise refusal(
+            name,
+            f"{name} must be {_MAX_STOPS} strings at most, "
+            f"of {_MAX_STOP_LENGTH} characters together.",
+        )
+    return tuple(word for word in words if word)
 
 
 def _number(value: Any) -> float | None:

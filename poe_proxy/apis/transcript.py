@@ -74,6 +74,11 @@ class Transcript:
             for _, call in sorted(self._calls.items())
         ]
 
+    @property
+    def has_calls(self) -> bool:
+        """Whether the bot has called a tool."""
+        return bool(self._calls)
+
     def add(self, event: Said) -> Said:
         """Add *event*, and return what a stream sends for it.
 

@@ -56,6 +56,11 @@ _INSTEAD: Final = (
 _USUAL: Final = "Chat is POST /v1/chat/completions; models are GET /v1/models."
 
 
+def speaks_anthropic() -> bool:
+    """Whether the request at hand is one of Anthropic's API."""
+    return spoken_api() is services().apis.get("messages")
+
+
 def error_response(failure: PoeProxyError) -> Response:
     """Return *failure* in the API's own form, with its status."""
     g.failure_code = failure.code

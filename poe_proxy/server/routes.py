@@ -7,10 +7,12 @@ from flask import Blueprint, Flask, Response, g
 from werkzeug.routing import PathConverter
 
 from poe_proxy.apis import listings
+from poe_proxy.apis.messages import counting, models, parsing
 from poe_proxy.apis.responses import counting as response_counting
 from poe_proxy.errors import BotNotFound
 from poe_proxy.pool.balances import DOLLARS
 from poe_proxy.server.delivery import deliver, receive
+from poe_proxy.server.failures import speaks_anthropic
 from poe_proxy.server.services import services
 
 bp = Blueprint("apis", __name__)
@@ -51,11 +53,30 @@ def input_tokens() -> Response:
     return _json(response_counting.counted(chat))
 
 
+@bp.post("/messages")
+@bp.post("/v1/messages")
+def messages() -> Response:
+    """Answer a conversation in the form of Anthropic's API."""
+    return deliver(services().apis["messages"])
+
+
+@bp.post("/messages/count_tokens")
+@bp.post("/v1/messages/count_tokens")
+def count_tokens() -> Response:
+    """Count the tokens of a conversation; nobody is asked."""
+    chat = receive(parsing.counted_request)
+    g.model = chat.model
+    if services().gateway.menu.resolve(chat.model) is None:
+        raise _not_listed(chat.model)
+    return _json(counting.counted(chat))
+
+
 @bp.get("/models")
 @bp.get("/v1/models")
 def list_models() -> Response:
     """List the models that clients may name."""
-    return _json(listings.model_list(services().gateway.menu.entries()))
+    entries = services().gateway.menu.entries()
+    return _json((models.model_list if speaks_anthropic() else listings.model_list)(entries))
 
 
 @bp.get("/models/<name:name>")
@@ -64,8 +85,8 @@ def show_model(name: str) -> Response:
     """Show one model of the list."""
     entry = services().gateway.menu.entry(name)
     if entry is None:
-        raise BotNotFound(f"The model {name!r} is not in the list of models.", param="model")
-    return _json(orjson.dumps(entry))
+        raise _not_listed(name)
+    return _json(orjson.dumps(models.entry(entry) if speaks_anthropic() else entry))
 
 
 @bp.get("/dashboard/billing/subscription")
@@ -80,6 +101,10 @@ def show_subscription() -> Response:
 def show_usage() -> Response:
     """Show that nothing is used: the subscription above is what is left."""
     return _json(listings.NO_USAGE)
+
+
+def _not_listed(name: str) -> BotNotFound:
+    return BotNotFound(f"The model {name[:300]!r} is not in the list of models.", param="model")
 
 
 def _json(body: bytes) -> Response:

@@ -20,6 +20,8 @@ from poe_proxy.chat import ChatRequest, Tool
 _SLICE: Final = 50_000
 #: The most characters that are counted for one figure. What is more is as dense, it is assumed.
 MAX_COUNTED: Final = 1_000_000
+#: Characters that an estimate is made by: about 2 ms, and one slice more at most.
+_SAMPLE: Final = 20_000
 #: Characters to a token, where none has been counted.
 _USUAL: Final = 4
 
@@ -52,17 +54,18 @@ def count_text(text: str) -> int:
     return sum(map(_counter(), _slices(text)))
 
 
-def count_texts(texts: Iterable[str], budget: Budget) -> int:
+def count_texts(texts: Iterable[str], budget: Budget, *, at_most: int = MAX_COUNTED) -> int:
     """Return how many tokens the *texts* have together.
 
-    What is beyond `MAX_COUNTED`, or beyond the *budget*, is estimated by what has been counted.
+    What is beyond *at_most* characters, or beyond the *budget*, is estimated by what has been
+    counted.
     """
     count = _counter()
     tokens = counted = uncounted = 0
     affordable = True
     for text in texts:
         for part in _slices(text):
-            if affordable and counted < MAX_COUNTED:
+            if affordable and counted < at_most:
                 try:
                     with budget.work("counting tokens"):
                         budget.breathe()
@@ -86,8 +89,16 @@ def _slices(text: str) -> Iterator[str]:
 
 def count_prompt(chat: ChatRequest) -> int:
     """Return how many tokens the conversation has, its tools and its framing included."""
-    framing = _PER_CHAT + _PER_MESSAGE * len(chat.messages)
-    return framing + count_texts(_texts(chat), chat.budget)
+    return _framing(chat) + count_texts(_texts(chat), chat.budget)
+
+
+def estimate_prompt(chat: ChatRequest) -> int:
+    """Return about how many tokens the conversation has, at once: only its beginning is counted."""
+    return _framing(chat) + count_texts(_texts(chat), chat.budget, at_most=_SAMPLE)
+
+
+def _framing(chat: ChatRequest) -> int:
+    return _PER_CHAT + _PER_MESSAGE * len(chat.messages)
 
 
 def _texts(chat: ChatRequest) -> Iterator[str]:

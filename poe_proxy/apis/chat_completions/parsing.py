@@ -17,6 +17,7 @@ from poe_proxy.apis.fields import (
     model_of,
     number,
     refusal,
+    stop_words,
     whole,
 )
 from poe_proxy.apis.formats import json_wanted
@@ -34,10 +35,6 @@ _NAMED: Final = frozenset(
         "modalities", "functions", "function_call", "system",
     }
 )  # fmt: skip
-
-#: The most stop words, and characters in all of them: each piece of the answer is searched for all.
-_MAX_STOPS: Final = 64
-_MAX_STOP_LENGTH: Final = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +90,7 @@ def chat_request(
         temperature=number(data, "temperature", 0, 2),
         top_p=number(data, "top_p", 0, 1),
         max_tokens=_max_tokens(data, asked.max_tokens),
-        stop=_stop(data),
+        stop=stop_words(data, "stop"),
         tools=known,
         tool_choice=tool_choice,
         parallel_tool_calls=False
@@ -133,20 +130,6 @@ def _max_tokens(data: Mapping[str, Any], otherwise: int | None) -> int | None:
         if value is not None and value > 0:
             return value
     return otherwise
-
-
-def _stop(data: Mapping[str, Any]) -> tuple[str, ...]:
-    value = data.get("stop")
-    words = [value] if isinstance(value, str) else [] if value is None else value
-    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
-        raise refusal("stop", "stop must be a string or a list of strings.")
-    if len(words) > _MAX_STOPS or sum(map(len, words)) > _MAX_STOP_LENGTH:
-        raise refusal(
-            "stop",
-            f"stop must be {_MAX_STOPS} strings at most, "
-            f"of {_MAX_STOP_LENGTH} characters together.",
-        )
-    return tuple(word for word in words if word)
 
 
 def _refuse_what_poe_cannot_do(data: Mapping[str, Any], *, strict: bool) -> None:

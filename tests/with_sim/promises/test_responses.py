@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import pytest
-
-from .asking import TAUGHT, WORDS, Way
+from .asking import WORDS, Way
 from .asking_responses import ask
 
 WEATHER = {

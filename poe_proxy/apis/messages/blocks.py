@@ -1,0 +1,156 @@
+"""The content blocks of an answer: those of a stream never overlap, and their indexes go up."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from typing import Any, Final
+
+import orjson
+
+from poe_proxy import sse
+from poe_proxy.chat import ToolCall, ToolCallPart
+from poe_proxy.upstreams.bulk import loads
+
+#: Where arguments go that are no JSON object, as Anthropic's documentation of fine-grained tool
+#: streaming has it.
+_INVALID: Final = "INVALID_JSON"
+
+_TEXT: Final = {"type": "text", "text": ""}
+_THINKING: Final = {"type": "thinking", "thinking": "", "signature": ""}
+_NOTHING: Final[Sequence[bytes]] = ()
+
+
+def input_of(arguments: str) -> dict[str, Any]:
+    """Return the arguments of a call as the object that they have to be."""
+    if not arguments.strip():
+        return {}
+    try:
+        found = loads(arguments)
+        if isinstance(found, dict):
+            orjson.dumps(found)  # it reads deeper than it writes
+            return found
+    except (ValueError, TypeError):
+        pass
+    return {_INVALID: arguments}
+
+
+def call_block(call: ToolCall) -> dict[str, Any]:
+    """Return the block of a whole call."""
+    return {**_head(call.id, call.name), "input": input_of(call.arguments)}
+
+
+def _head(id: str | None, name: str | None) -> dict[str, Any]:
+    id = id or f"toolu_{secrets.token_hex(12)}"
+    return {"type": "tool_use", "id": id, "name": name or "", "input": {}}
+
+
+class Blocks:
+    """The blocks of one stream: each method returns the events that it adds.
+
+    The first call is passed on as it arrives. Its block ends with the answer, because clients carry
+    out what is complete even if the stream breaks then; and what comes meanwhile is held back, for
+    some bots write several calls at once.
+    """
+
+    def __init__(self) -> None:
+        self._index = -1
+        #: What kind of block is open, and what surrounds each delta of it, serialised once.
+        self._open: str | None = None
+        self._around = b"", b""
+        #: The calls that have begun, the first one first.
+        self._calls: dict[int, None] = {}
+        #: Whether the first call is passed on as it arrives; None until its arguments begin.
+        self._is_live: bool | None = None
+        self._later: list[str] = []
+
+    def text(self, text: str) -> Sequence[bytes]:
+        """Add to the answer."""
+        if self._calls:
+            self._later.append(text)
+            return _NOTHING
+        return self._added("text", _TEXT, text)
+
+    def thinking(self, text: str) -> Sequence[bytes]:
+        """Add to what the bot thinks; what it thinks behind a call is left out."""
+        return _NOTHING if self._calls else self._added("thinking", _THINKING, text)
+
+    def call(self, part: ToolCallPart) -> Sequence[bytes]:
+        """Add a piece of a call."""
+        events: list[bytes] = []
+        if not self._calls:
+            events += self._begun("tool_use", _head(part.id, part.name))
+        self._calls.setdefault(part.index)
+        if part.index == next(iter(self._calls)):
+            if self._is_live is None and (beginning := part.arguments.lstrip()):
+                self._is_live = beginning.startswith("{")
+            if self._is_live:
+                events.append(self._delta(part.arguments))
+        return events
+
+    def finish(self, calls: Sequence[ToolCall]) -> Sequence[bytes]:
+        """End the last block, and add what was held back of an answer with these *calls*."""
+        events: list[bytes] = []
+        rest = [calls[place] for place in self._places()]
+        if rest and not self._is_live:
+            events.append(self._delta(_json_text(rest[0])))
+        if later := "".join(self._later):
+            events += self._begun("text", _TEXT)
+            events.append(self._delta(later))
+        for call in rest[1:]:
+            events += self._begun("tool_use", _head(call.id, call.name))
+            events.append(self._delta(_json_text(call)))
+        if self._index < 0:
+            # An answer without a block would be taken for none, and asked for again.
+            events += self._begun("text", _TEXT)
+        return [*events, *self._ended()]
+
+    def last_words(self, text: str) -> Sequence[bytes]:
+        """Add *text* as the last block, unless a call is open, which must not become complete."""
+        if self._open == "tool_use":
+            return _NOTHING
+        return [*self._added("text", _TEXT, text), *self._ended()]
+
+    def _added(self, kind: str, block: dict[str, Any], text: str) -> Sequence[bytes]:
+        if not text:
+            return _NOTHING
+        if self._open == kind:
+            return (self._delta(text),)
+        return [*self._begun(kind, block), self._delta(text)]
+
+    def _delta(self, text: str) -> bytes:
+        before, behind = self._around
+        return before + orjson.dumps(text) + behind
+
+    def _begun(self, kind: str, block: dict[str, Any]) -> list[bytes]:
+        ended = self._ended()
+        self._index += 1
+        self._open = kind
+        start = {"type": "content_block_start", "index": self._index, "content_block": block}
+        delta, field = (
+            ("input_json_delta", "partial_json") if kind == "tool_use" else (f"{kind}_delta", kind)
+        )
+        around = {"type": "content_block_delta", "index": self._index}
+        frame = sse.event(
+            b"content_block_delta",
+            orjson.dumps({**around, "delta": {"type": delta, field: ""}}),
+        )
+        before, _, behind = frame.rpartition(b'""')
+        self._around = before, behind
+        return [*ended, sse.event(b"content_block_start", orjson.dumps(start))]
+
+    def _ended(self) -> list[bytes]:
+        if self._open is None:
+            return []
+        self._open = None
+        stop = {"type": "content_block_stop", "index": self._index}
+        return [sse.event(b"content_block_stop", orjson.dumps(stop))]
+
+    def _places(self) -> list[int]:
+        """Return where the calls stand among all of them by number, the first to begin first."""
+        places = {number: place for place, number in enumerate(sorted(self._calls))}
+        return [places[number] for number in self._calls]
+
+
+def _json_text(call: ToolCall) -> str:
+    return orjson.dumps(input_of(call.arguments)).decode()

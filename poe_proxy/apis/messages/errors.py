@@ -1,0 +1,94 @@
+"""How Anthropic's API reports a failure: its type by the status, the place within the message.
+
+Form and types: https://docs.anthropic.com/en/api/errors, and the types of the `anthropic` package
+2.14, as of November 2026.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+import orjson
+
+from poe_proxy import logs
+from poe_proxy.errors import PoeProxyError, PromptTooLong
+
+_TYPES: Final[Mapping[int, str]] = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    402: "billing_error",
+    403: "permission_error",
+    404: "not_found_error",
+    405: "invalid_request_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    504: "timeout_error",
+    529: "overloaded_error",
+}
+_OTHER: Final = "api_error"
+#: Failures that have another status here than in OpenAI's APIs, by their codes.
+_STATUSES: Final[Mapping[str | None, int]] = {
+    "insufficient_quota": 402,
+    "content_policy_violation": 400,
+    "upstream_overloaded": 529,
+    "server_busy": 529,
+}
+#: Fields that have another name here than in a `ChatRequest`.
+_FIELDS: Final[Mapping[str, str]] = {
+    "stop": "stop_sequences",
+    "max_completion_tokens": "max_tokens",
+    "reasoning_effort": "output_config.effort",
+    "thinking_budget": "thinking.budget_tokens",
+    "response_format": "output_config.format",
+    "parallel_tool_calls": "tool_choice.disable_parallel_tool_use",
+}
+_PLACE: Final = re.compile(r"\[(\d{1,9})\]")
+
+
+def status(failure: PoeProxyError) -> int:
+    """Return the HTTP status that *failure* has in this API."""
+    return _STATUSES.get(failure.code, failure.status)
+
+
+def error_body(failure: PoeProxyError) -> bytes:
+    """Return *failure* as Anthropic's error object."""
+    error = {"type": _TYPES.get(status(failure), _OTHER), "message": _message(failure)}
+    about = {"type": "error", "error": error, "request_id": logs.request_id.get()}
+    return orjson.dumps(about)
+
+
+def _message(failure: PoeProxyError) -> str:
+    """Return what went wrong, behind its place where that is known: `messages.3.content.0: ...`."""
+    message = failure.message
+    if isinstance(failure, PromptTooLong):
+        return _too_long(failure)
+    if failure.param is None or status(failure) != 400:
+        return message
+    place = _PLACE.sub(r".\1", _FIELDS.get(failure.param, failure.param))
+    message = message.replace(failure.param, place)
+    if message.startswith(f"{place}: "):
+        return message
+    return f"{place}: {message.removeprefix(place).lstrip()}"
+
+
+def _too_long(failure: PromptTooLong) -> str:
+    """Return it in the words by which programs know that they have to shorten a conversation."""
+    figures = ""
+    if failure.tokens is not None:
+        most = "" if failure.maximum is None else f" > {failure.maximum} maximum"
+        figures = f": {failure.tokens} tokens{most}"
+    return f"prompt is too long{figures}. {failure.message}"
+
+
+class AnthropicErrors:
+    """The part of an `Api` that is the same for all requests of this one."""
+
+    def failure(self, failure: PoeProxyError) -> bytes:
+        """Return the error object."""
+        return error_body(failure)
+
+    def status(self, failure: PoeProxyError) -> int:
+        """Return the status that goes with its type."""
+        return status(failure)

@@ -1,0 +1,143 @@
+"""Turns what a client sends into a `ChatRequest`; an `InvalidRequest` names the field at fault.
+
+Fields: https://docs.anthropic.com/en/api/messages, and the types of the `anthropic` package 2.14,
+as of November 2026. There are new ones each month, and each that is refused costs a request: what
+is not known here is passed over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from poe_proxy.apis.chat_message import add_message
+from poe_proxy.apis.contents import content
+from poe_proxy.apis.conversation import Conversation
+from poe_proxy.apis.fields import (
+    field,
+    flag,
+    json_object,
+    limit_items,
+    limit_length,
+    number,
+    refusal,
+    stop_words,
+    whole,
+)
+from poe_proxy.apis.formats import json_wanted
+from poe_proxy.apis.messages.tooling import tooling
+from poe_proxy.apis.reading import MAX_MESSAGES, Reading
+from poe_proxy.budget import Budget
+from poe_proxy.chat import ChatRequest, JsonWanted, Message, TextPart
+
+#: The most characters of a model's name.
+MAX_NAME: Final = 300
+#: What a block of the instructions begins with that means nothing to a bot, and is another one with
+#: each version of Claude Code.
+_BILLING: Final = "x-anthropic-billing-header:"
+
+
+def chat_request(body: bytes | bytearray, budget: Budget) -> tuple[ChatRequest, bool]:
+    """Return what *body*, the JSON text of a request, asks for, and whether as a stream.
+
+    Raises `InvalidRequest`, with the path of the field as `param`.
+    """
+    data = json_object(body, budget)
+    if data.get("mcp_servers"):
+        raise refusal("mcp_servers", "mcp_servers: nobody here can call them.")
+    most = whole(data, "max_tokens")
+    if most is None or most < 1:
+        raise refusal(
+            "max_tokens",
+            "max_tokens: how long the answer may be, 1 at least.",
+            missing=most is None,
+        )
+    stop = stop_words(data, "stop_sequences")
+    budget_tokens = _thinking(data)
+    chat = _request(
+        data,
+        budget,
+        temperature=number(data, "temperature", 0, 1),
+        top_p=number(data, "top_p", 0, 1),
+        max_tokens=most,
+        stop=stop,
+        names_stop_word=bool(stop),
+        json=_json(data),
+        reasoning_effort=_effort(data),
+        thinking_budget=budget_tokens,
+    )
+    if not any(one.content or one.tool_calls for one in chat.messages):
+        raise refusal("messages", "messages must hold something to say: every content is empty.")
+    return chat, flag(data, "stream") or False
+
+
+def counted_request(body: bytes | bytearray, budget: Budget) -> ChatRequest:
+    """Return the conversation in *body*, which may say nothing, to count its tokens.
+
+    Raises `InvalidRequest`, as `chat_request` does.
+    """
+    return _request(json_object(body, budget), budget)
+
+
+def _request(data: Mapping[str, Any], budget: Budget, **more: Any) -> ChatRequest:
+    model = field(data, "model", str)
+    if model is None or not model.strip():
+        raise refusal("model", "model: which one to ask, such as claude-sonnet-4-5.", missing=True)
+    limit_length(model, MAX_NAME, "model")
+    known = tooling(data)
+    return ChatRequest(
+        model=model.strip(),
+        messages=_messages(data, Reading(budget)),
+        tools=known.tools,
+        tool_choice=known.choice,
+        parallel_tool_calls=known.several,
+        web_search=known.web_search,
+        budget=budget,
+        **more,
+    )
+
+
+def _messages(data: Mapping[str, Any], reading: Reading) -> tuple[Message, ...]:
+    given = field(data, "messages", list)
+    if not given:
+        raise refusal(
+            "messages",
+            'messages: at least one message, such as {"role": "user", "content": "..."}.',
+            missing=given is None,
+        )
+    limit_items(given, MAX_MESSAGES, "messages")
+    said = Conversation()
+    said.say("system", _system(data, reading))
+    for place, one in enumerate(given):
+        add_message(one, f"messages[{place}]", said, reading)
+    return said.messages()
+
+
+def _system(data: Mapping[str, Any], reading: Reading) -> list[TextPart]:
+    """Return the instructions as one text, the blocks of them a blank line apart."""
+    texts = [
+        one.text
+        for one in content(data.get("system"), "system", reading).parts
+        if isinstance(one, TextPart) and not one.text.startswith(_BILLING)
+    ]
+    return [TextPart("\n\n".join(texts))] if texts else []
+
+
+def _thinking(data: Mapping[str, Any]) -> int | None:
+    """Return how many tokens the bot may think, 0 for not at all; None leaves it to the bot."""
+    match field(data, "thinking", dict):
+        case {"type": "disabled"}:
+            return 0
+        case {"type": "enabled", "budget_tokens": int(tokens)} if tokens > 0:
+            return tokens
+    return None
+
+
+def _effort(data: Mapping[str, Any]) -> str | None:
+    config = field(data, "output_config", dict) or {}
+    return field(config, "effort", str, "output_config.") or None
+
+
+def _json(data: Mapping[str, Any]) -> JsonWanted | None:
+    config = field(data, "output_config", dict) or {}
+    return json_wanted(config.get("format"), "output_config.format")
