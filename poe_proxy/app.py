@@ -137,7 +137,9 @@ class _House:
                     errors_as_text=settings.errors_as_text, strict=settings.strict_parameters
                 ),
                 "responses": Responses(errors_as_text=settings.errors_as_text),
-                "messages": Messages(errors_as_text=settings.errors_as_text),
+                "messages": Messages(
+                    errors_as_text=settings.errors_as_text, native=settings.native_messages
+                ),
             },
             look=self._looks.begin,
             reload=self._reload,

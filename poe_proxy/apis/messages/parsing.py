@@ -37,8 +37,11 @@ MAX_NAME: Final = 300
 _BILLING: Final = "x-anthropic-billing-header:"
 
 
-def chat_request(body: bytes | bytearray, budget: Budget) -> tuple[ChatRequest, bool]:
-    """Return what *body*, the JSON text of a request, asks for, and whether as a stream.
+def chat_request(
+    body: bytes | bytearray, budget: Budget, *, native: bool = False
+) -> tuple[ChatRequest, bool]:
+    """Return what *body*, the JSON text of a request, asks for, and whether as a stream. If
+    *native*, it goes along as it came, too.
 
     Raises `InvalidRequest`, with the path of the field as `param`.
     """
@@ -54,6 +57,7 @@ def chat_request(body: bytes | bytearray, budget: Budget) -> tuple[ChatRequest, 
         )
     stop = stop_words(data, "stop_sequences")
     budget_tokens = _thinking(data)
+    streams = flag(data, "stream") or False
     chat = _request(
         data,
         budget,
@@ -65,10 +69,11 @@ def chat_request(body: bytes | bytearray, budget: Budget) -> tuple[ChatRequest, 
         json=_json(data),
         reasoning_effort=_effort(data),
         thinking_budget=budget_tokens,
+        as_messages={**data, "stream": streams} if native else None,
     )
     if not any(one.content or one.tool_calls for one in chat.messages):
         raise refusal("messages", "messages must hold something to say: every content is empty.")
-    return chat, flag(data, "stream") or False
+    return chat, streams
 
 
 def counted_request(body: bytes | bytearray, budget: Budget) -> ChatRequest:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from typing import Any, Final
 
 import orjson
 
 from poe_proxy import sse
+from poe_proxy.apis.messages import native
 from poe_proxy.apis.messages.blocks import Blocks, call_block
 from poe_proxy.apis.messages.errors import error_body
 from poe_proxy.apis.transcript import Transcript
@@ -26,6 +28,7 @@ from poe_proxy.chat import (
     Text,
     ToolCallPart,
     Usage,
+    Verbatim,
 )
 from poe_proxy.errors import PoeProxyError
 from poe_proxy.shaping.tokenizer import estimate_prompt
@@ -36,7 +39,6 @@ _REASONS: Final[Mapping[FinishReason, str]] = {
     "length": "max_tokens",
     "content_filter": "refusal",
 }
-_PING: Final = sse.event(b"ping", b'{"type":"ping"}')
 _STOP: Final = sse.event(b"message_stop", b'{"type":"message_stop"}')
 
 
@@ -56,8 +58,13 @@ class Answer:
     def body(self, events: Iterable[Said]) -> bytes:
         """Return the message."""
         said = self._transcript
+        passed_on: Verbatim | None = None
         for event in events:
             said.add(event)
+            if isinstance(event, Verbatim):
+                passed_on = event
+        if passed_on is not None:
+            return native.body(passed_on.said, self.chat.model)
         content: list[dict[str, Any]] = []
         if said.reasoning:
             content.append({"type": "thinking", "thinking": said.reasoning, "signature": ""})
@@ -78,6 +85,9 @@ class Answer:
         blocks = self._blocks
         events = iter(events)
         first = next(events, None)
+        if isinstance(first, Verbatim):
+            yield from native.frames(chain((first,), events), self.chat.model, has_started=False)
+            return
         estimate = self._usage(Usage(estimate_prompt(self.chat), 0))
         message = self._message([], estimate, {"stop_reason": None, "stop_sequence": None})
         start = orjson.dumps({"type": "message_start", "message": message})
@@ -86,8 +96,12 @@ class Answer:
         if first is not None and not isinstance(first, Idle):
             yield from self._said(first)
         for event in events:
+            if isinstance(event, Verbatim):
+                rest = chain((event,), events)
+                yield from native.frames(rest, self.chat.model, has_started=True)
+                return
             if isinstance(event, Idle):
-                yield _PING
+                yield native.PING
             else:
                 yield from self._said(event)
         yield from blocks.finish(self._transcript.calls)

@@ -1,0 +1,39 @@
+"""An answer of Poe's own Messages API as its client wants it: passed on as it came."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final
+
+import orjson
+
+from poe_proxy import sse
+from poe_proxy.chat import Idle, Said, Verbatim
+
+PING: Final = sse.event(b"ping", b'{"type":"ping"}')
+
+
+def body(said: Mapping[str, Any], model: str) -> bytes:
+    """Return the message that Poe has *said*, with the name of the *model* as the client wrote
+    it."""
+    return orjson.dumps({**said, "model": model})
+
+
+def frames(events: Iterable[Said], model: str, *, has_started: bool) -> Iterator[bytes]:
+    """Yield the events of a stream; its beginning too, unless the stream *has started*."""
+    for event in events:
+        match event:
+            case Verbatim({"type": "message_start", "message": dict(message)} as said):
+                if not has_started:
+                    yield _frame({**said, "message": {**message, "model": model}})
+            case Verbatim(said):
+                yield _frame(said)
+            case Idle():
+                yield PING
+
+
+def _frame(said: Mapping[str, Any]) -> bytes:
+    kind = said.get("type")
+    # What has none is no event of this API; what it is, its client has to see.
+    name = kind if isinstance(kind, str) and kind.isidentifier() else "message"
+    return sse.event(name.encode(), orjson.dumps(said))

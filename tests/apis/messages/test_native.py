@@ -1,0 +1,78 @@
+"""Answers of Poe's own Messages API, passed on as they came."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import orjson
+
+from poe_proxy.apis.messages import Messages
+from poe_proxy.apis.messages.rendering import Answer
+from poe_proxy.budget import Budget
+from poe_proxy.chat import Done, Idle, Said, Text, Usage, Verbatim
+
+ASKED = {
+    "model": "claude-sonnet-4-5",
+    "max_tokens": 9,
+    "messages": [{"role": "user", "content": "Hi"}],
+}
+START = Verbatim({"type": "message_start", "message": {"id": "req_poe_1", "model": "at-poe"}})
+DELTA = Verbatim({"type": "content_block_delta", "index": 0, "delta": {"signature": "s"}})
+STOP = Verbatim({"type": "message_stop"})
+
+
+def call(*, native: bool = True, **fields: Any) -> Answer:
+    """A request, which may be passed on."""
+    body = orjson.dumps({**ASKED, **fields})
+    return Messages(native=native).call(body, Budget())
+
+
+def heard(events: Iterable[Said]) -> list[dict[str, Any]]:
+    """The data of the stream that these events make."""
+    frames = b"".join(call(stream=True).frames(events)).decode().strip().split("\n\n")
+    found = []
+    for frame in frames:
+        name, data = frame.split("\n")
+        found.append(orjson.loads(data.removeprefix("data: ")))
+        assert name == f"event: {found[-1]['type']}"
+    return found
+
+
+def test_a_request_goes_along_as_it_came_if_that_is_wanted() -> None:
+    """With all its fields; whether it is streamed is certain then."""
+    assert {**ASKED, "top_k": 5, "stream": False} == call(top_k=5).chat.as_messages
+    assert call(native=False).chat.as_messages is None
+
+
+def test_a_stream_is_passed_on_with_the_name_that_the_client_wrote() -> None:
+    """Event by event, with our keep-alive between them and no end of our own."""
+    said = heard([START, Idle(), DELTA, Usage(1, 2), STOP, Done()])
+
+    start = {"type": "message_start", "message": {"id": "req_poe_1", "model": ASKED["model"]}}
+    assert [start, {"type": "ping"}, DELTA.said, STOP.said] == said
+
+
+def test_a_stream_that_silence_has_opened_has_one_beginning() -> None:
+    """It was sent when the keep-alive was; Poe's own comes too late."""
+    said = heard([Idle(), START, DELTA, STOP, Done()])
+
+    assert ["message_start", "content_block_delta", "message_stop"] == [one["type"] for one in said]
+    assert ASKED["model"] == said[0]["message"]["model"]
+
+
+def test_a_whole_answer_is_passed_on_with_the_name_that_the_client_wrote() -> None:
+    """All else is Poe's."""
+    answer = {"type": "message", "model": "at-poe", "content": [], "usage": {"service_tier": "x"}}
+
+    body = call().body([Usage(1, 2), Verbatim(answer), Done()])
+
+    assert {**answer, "model": ASKED["model"]} == orjson.loads(body)
+
+
+def test_an_account_that_cannot_pass_it_on_answers_in_our_own_form() -> None:
+    """As by cookie."""
+    said = heard([Text("Hi"), Done()])
+
+    assert "message_start" == said[0]["type"]
+    assert "end_turn" == said[-2]["delta"]["stop_reason"]
