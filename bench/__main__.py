@@ -12,7 +12,7 @@ import os
 import statistics
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from . import load, servers
 from .load import Stream, Target
@@ -55,7 +55,7 @@ def main() -> int:
         ):
             ways["keys"] = Target("keys", by_keys.url, KEY), by_keys
             ways["cookies"] = Target("cookies", by_cookies.url, KEY), by_cookies
-            for measure in (latency, open_streams, in_flight, unstreamed, chunks, flat):
+            for measure in (latency, open_streams, in_flight, unstreamed, chunks, apis, flat):
                 for row in measure(ways, scale):
                     print(row, flush=True)
     return 0
@@ -128,6 +128,35 @@ def chunks(ways: dict[str, tuple[Target, Process]], scale: float) -> Sequence[Ro
         Row("pieces of text", "1/s", rate),
         Row("CPU for a piece of text", "µs", cpu),
     ]
+
+
+def apis(ways: dict[str, tuple[Target, Process]], scale: float) -> Sequence[Row]:
+    """The other APIs beside chat completions: what their frames cost."""
+    rounds, count, pieces = max(1, round(5 * scale)), max(32, int(64 * scale)), 200
+    rows = []
+    for name, api in {
+        "chat": load.CHAT,
+        "Responses": load.RESPONSES,
+        "Messages": load.MESSAGES,
+    }.items():
+        firsts: dict[str, list[float]] = {}
+        cpu: dict[str, float] = {}
+        for way, (target, process) in ways.items():
+            if way == "direct":
+                continue
+            asked = replace(target, api=api)
+            one = asyncio.run(load.streams(asked, "!stamp=2", max(20, int(100 * scale)), 1))
+            firsts[way] = [s.first_text * 1000 for s in one]
+            before, heard = process.cpu(), 0
+            for _ in range(rounds):
+                runs = asyncio.run(load.streams(asked, f"!stamp={pieces}", count, 32))
+                heard += sum(len(s.pieces) for s in runs)
+            cpu[way] = (process.cpu() - before) / heard * 1_000_000
+        rows += [
+            Row(f"{name}: from the request to the first text", "ms", _median(firsts)),
+            Row(f"{name}: CPU for a piece of text", "µs", cpu),
+        ]
+    return rows
 
 
 def open_streams(ways: dict[str, tuple[Target, Process]], scale: float) -> Sequence[Row]:

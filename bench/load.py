@@ -1,17 +1,50 @@
-"""The load: chat requests as a client sends them, timed to the chunk."""
+"""The load: requests as clients of each API send them, timed to the chunk."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from typing import Any
 
 import aiohttp
 import orjson
 
 from .servers import Process
+
+
+@dataclass(frozen=True)
+class Api:
+    """An API that requests are made in."""
+
+    path: str
+    #: What a request has beside `model` and `stream`, for a prompt.
+    asked: Callable[[str], dict[str, Any]]
+    #: The text that one event of a stream adds.
+    text: Callable[[Any], str | None]
+
+
+def _messages(prompt: str) -> list[dict[str, str]]:
+    return [{"role": "user", "content": prompt}]
+
+
+CHAT = Api(
+    "/v1/chat/completions",
+    lambda prompt: {"messages": _messages(prompt)},
+    lambda chunk: "".join(choice["delta"].get("content") or "" for choice in chunk["choices"]),
+)
+RESPONSES = Api(
+    "/v1/responses",
+    lambda prompt: {"input": _messages(prompt)},
+    lambda event: event["delta"] if event["type"] == "response.output_text.delta" else None,
+)
+MESSAGES = Api(
+    "/v1/messages",
+    lambda prompt: {"messages": _messages(prompt), "max_tokens": 100_000},
+    lambda event: event["delta"].get("text") if event["type"] == "content_block_delta" else None,
+)
 
 
 @dataclass(frozen=True)
@@ -22,6 +55,12 @@ class Target:
     url: str
     key: str
     model: str = "GPT-4o"
+    api: Api = CHAT
+
+    @property
+    def address(self) -> str:
+        """The URL of the API."""
+        return f"{self.url}{self.api.path}"
 
 
 @dataclass
@@ -46,13 +85,7 @@ class Stream:
 
 def body(target: Target, prompt: str, *, stream: bool) -> bytes:
     """Return the JSON of a request."""
-    return orjson.dumps(
-        {
-            "model": target.model,
-            "stream": stream,
-            "messages": [{"role": "user", "content": prompt}],
-        }
-    )
+    return orjson.dumps({"model": target.model, "stream": stream, **target.api.asked(prompt)})
 
 
 def session(connections: int) -> aiohttp.ClientSession:
@@ -69,9 +102,7 @@ async def stream(http: aiohttp.ClientSession, target: Target, prompt: str) -> St
     asked = Stream(time.monotonic())
     headers = {"Authorization": f"Bearer {target.key}"}
     async with http.post(
-        f"{target.url}/v1/chat/completions",
-        data=body(target, prompt, stream=True),
-        headers=headers,
+        target.address, data=body(target, prompt, stream=True), headers=headers
     ) as answer:
         if answer.status != 200:
             raise RuntimeError(f"{target.name}: {answer.status} {await answer.text()}")
@@ -82,10 +113,9 @@ async def stream(http: aiohttp.ClientSession, target: Target, prompt: str) -> St
             chunk = orjson.loads(line[6:])
             if "error" in chunk:
                 raise RuntimeError(f"{target.name}: {chunk['error']}")
-            for choice in chunk["choices"]:
-                # Pieces that were on the way together may come as one.
-                for stamp in (choice["delta"].get("content") or "").split():
-                    asked.pieces.append((now, float(stamp)))
+            # Pieces that were on the way together may come as one.
+            for stamp in (target.api.text(chunk) or "").split():
+                asked.pieces.append((now, float(stamp)))
     asked.done = time.monotonic()
     return asked
 
@@ -110,9 +140,7 @@ async def whole(target: Target, prompt: str, count: int, at_once: int) -> float:
 
     async def worker(http: aiohttp.ClientSession) -> None:
         for _ in left:
-            async with http.post(
-                f"{target.url}/v1/chat/completions", data=data, headers=headers
-            ) as answer:
+            async with http.post(target.address, data=data, headers=headers) as answer:
                 text = await answer.read()
                 if answer.status != 200:
                     raise RuntimeError(f"{target.name}: {answer.status} {text!r}")
@@ -131,7 +159,7 @@ async def memory_of_open_streams(target: Target, process: Process, count: int) -
     async with session(count) as http, AsyncExitStack() as opened:
         for _ in range(count):
             answer = await opened.enter_async_context(
-                http.post(f"{target.url}/v1/chat/completions", data=data, headers=headers)
+                http.post(target.address, data=data, headers=headers)
             )
             if answer.status != 200:
                 raise RuntimeError(f"{target.name}: {answer.status} {await answer.text()}")

@@ -10,7 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 #: Rows with figures for all three ways, and rows without one for the direct connection.
 ALL_WAYS = 11
-NOT_DIRECT = 3
+NOT_DIRECT = 9
 
 
 def test_every_row_has_its_figures() -> None:
