@@ -54,8 +54,7 @@ def test_no_free_token_is_429() -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["/v2/models", "/v1/responses", "/.env", "/v1/embeddings", "/v1/completions",
-     "/v1/images/generations"],
+    ["/v2/models", "/.env", "/v1/embeddings", "/v1/completions", "/v1/images/generations"],
 )  # fmt: skip
 def test_an_unknown_path_is_404(site: Site, path: str) -> None:
     """A path that leads nowhere says so in OpenAI's shape, with the paths that do."""
@@ -85,6 +84,41 @@ def test_a_wrong_method_is_405(site: Site, method: str, path: str, allowed: str)
     answer = site.open(path, method=method)
 
     assert (405, "method_not_allowed", allowed) == (
+        answer.status_code,
+        error(answer)["code"],
+        answer.headers["Allow"],
+    )
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/v1/responses/resp_1"),
+        ("DELETE", "/v1/responses/resp_1"),
+        ("POST", "/v1/responses/resp_1/cancel"),
+        ("GET", "/responses/resp_1/input_items"),
+        ("POST", "/v1/responses/compact"),
+    ],
+)
+def test_responses_are_not_kept(site: Site, method: str, path: str) -> None:
+    """What asks for an earlier response is told what to do instead."""
+    answer = site.open(path, method=method)
+
+    assert (404, "not_found") == (answer.status_code, error(answer)["code"])
+    assert "not kept" in error(answer)["message"]
+    assert "POST /v1/responses" in error(answer)["message"]
+
+
+@pytest.mark.parametrize(
+    ("upgrade", "status"), [("websocket", 426), ("WebSocket", 426), ("h2c", 405), (None, 405)]
+)
+def test_a_websocket_is_turned_to_post(site: Site, upgrade: str | None, status: int) -> None:
+    """By the one status after which Codex CLI sends a POST request at once; a GET request that
+    wants no websocket is but a wrong method."""
+    headers = {"x-api-key": KEY} | ({"Upgrade": upgrade} if upgrade else {})
+    answer = site.get("/v1/responses", headers=headers)
+
+    assert (status, "method_not_allowed", "OPTIONS, POST") == (
         answer.status_code,
         error(answer)["code"],
         answer.headers["Allow"],
