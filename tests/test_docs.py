@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from openai.types.chat import completion_create_params
+from openai.types.responses import response_create_params
 
 from docs import write_settings
 from poe_proxy import __version__, accounts, errors, menu
@@ -219,6 +220,24 @@ def test_what_the_table_says_of_a_field_is_so(field: str) -> None:
     assert says in ("passed", "ignored", "done")
     if says != "done":
         assert (says == "passed") == (name in sent)
+
+
+RESPONSE_FIELDS = (
+    response_create_params.ResponseCreateParamsStreaming.__annotations__.keys()
+    | response_create_params.ResponseCreateParamsNonStreaming.__annotations__.keys()
+)
+
+
+def test_every_field_of_openai_s_responses_has_its_row() -> None:
+    """docs/clients.md says of each field once what becomes of it, and of no other."""
+    named = [
+        field for row in rows(CLIENTS, "responses") for field in re.findall(r"`([^`]+)`", row[0])
+    ]
+
+    assert {"model", "input", "tools"} <= RESPONSE_FIELDS
+    # Codex sends one that the types do not have.
+    assert RESPONSE_FIELDS | {"client_metadata"} == set(named)
+    assert len(named) == len(set(named))
 
 
 # ---- the list of promises

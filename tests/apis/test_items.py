@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from poe_proxy.apis.items import Asked, asked, is_asked
+from poe_proxy.apis.items import Asked, asked, is_asked, tools_among
 from poe_proxy.apis.reading import MAX_MESSAGES, Reading
 from poe_proxy.budget import Budget
-from poe_proxy.chat import ImagePart, JsonWanted, Message, Role, TextPart, ToolCall
+from poe_proxy.chat import FilePart, ImagePart, JsonWanted, Message, Role, TextPart, ToolCall
 from poe_proxy.errors import InvalidRequest
 
 PNG = "data:image/png;base64,AAAA"
@@ -144,6 +144,37 @@ def test_the_fields_with_other_names() -> None:
     assert Asked(messages=found.messages) == read("x", text={}, reasoning={"effort": None})
 
 
+def test_parts_and_roles_of_a_message() -> None:
+    """In the four roles, whatever else the item says about itself."""
+    given = [
+        {"role": "developer", "content": [{"type": "input_text", "text": "a"}]},
+        {"role": "system", "content": "b"},
+        {"type": "message", "id": "m", "status": "completed", "role": "assistant",
+         "phase": "commentary", "content": [{"type": "output_text", "text": "c", "annotations": []},
+                                            {"type": "refusal", "refusal": "d"}]},
+        {"role": "user", "content": [{"type": "input_image", "image_url": PNG, "detail": "high"},
+                                     {"type": "input_file", "file_data": PNG, "filename": "n"},
+                                     {"type": "input_file", "file_url": "https://a.example/b"},
+                                     {"type": "input_audio",
+                                      "input_audio": {"data": "AAAA", "format": "wav"}}]},
+    ]  # fmt: skip
+
+    assert (
+        text("developer", "a"),
+        text("system", "b"),
+        text("assistant", "c", "d"),
+        Message(
+            role="user",
+            content=(
+                ImagePart(PNG, "high"),
+                FilePart(PNG, "n"),
+                FilePart("https://a.example/b"),
+                FilePart("data:audio/wav;base64,AAAA", "audio.wav"),
+            ),
+        ),
+    ) == read(given).messages
+
+
 def test_tools_may_stand_among_the_items() -> None:
     """Codex sends them so for the newest models."""
     tools = [{"type": "function", "name": "f"}]
@@ -154,10 +185,89 @@ def test_tools_may_stand_among_the_items() -> None:
     assert (text("user", "x"),) == found.messages
 
 
+def test_what_a_search_has_found_is_offered_too() -> None:
+    """The search itself says nothing to a bot."""
+    tools = [{"type": "function", "name": "f"}]
+    items = [
+        {"type": "tool_search_call", "call_id": "s", "execution": "client", "arguments": {}},
+        {"type": "tool_search_output", "call_id": "s", "tools": tools},
+        {"role": "user", "content": "x"},
+    ]
+
+    assert (("input[1].tools", tools),) == tools_among({"input": items})
+    assert (text("user", "x"),) == read(items).messages
+    assert () == tools_among({"input": "x"})
+
+
+def test_a_past_call_may_have_another_name() -> None:
+    """One that holds its namespace, too."""
+    call = {**CALL, "namespace": "n"}
+    custom = {"type": "custom_tool_call", "call_id": "b", "name": "g", "input": "x"}
+    found = asked(
+        {"input": [call, custom]},
+        Reading(Budget()),
+        lambda name, namespace: f"{namespace}/{name}",
+    )
+
+    assert ["n/f", "None/g"] == [one.name for one in found.messages[0].tool_calls]
+    assert ["f", "g"] == [one.name for one in read([call, custom]).messages[0].tool_calls]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["reasoning", "tool_search_call", "web_search_call", "file_search_call",
+     "code_interpreter_call", "image_generation_call", "mcp_list_tools", "configuration_update",
+     "compaction", "compaction_trigger", "program", "program_output", "additional_tools"],
+)  # fmt: skip
+def test_what_says_nothing_to_a_bot_is_passed_over(kind: str) -> None:
+    """Thoughts, and what servers of the maker have done."""
+    assert (text("user", "x"),) == read([{"type": kind}, {"role": "user", "content": "x"}]).messages
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["local_shell_call", "local_shell_call_output", "shell_call", "shell_call_output",
+     "apply_patch_call", "apply_patch_call_output", "computer_call", "computer_call_output",
+     "mcp_call", "mcp_approval_request", "mcp_approval_response", "item_reference", "of tomorrow"],
+)  # fmt: skip
+def test_what_cannot_be_told_is_refused_by_its_place(kind: str) -> None:
+    """Such items come only from tools that are refused, or refer to what is not kept."""
+    with pytest.raises(InvalidRequest) as refusal:
+        read([{"role": "user", "content": "x"}, {"type": kind, "id": "i"}])
+
+    assert "input[1]" == refusal.value.param
+    assert kind in refusal.value.message
+
+
+def test_a_result_without_its_call_is_kept() -> None:
+    """As it is; what is made of it is for the ways to Poe."""
+    (found,) = read([OUTPUT]).messages
+
+    assert ("tool", "a", "42") == (found.role, found.tool_call_id, found.text)
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"type": "input_image", "file_id": "file_1"},
+        {"type": "input_file", "file_id": "file_1"},
+    ],
+)
+def test_a_file_that_would_have_to_be_kept_is_refused_by_its_path(part: dict[str, Any]) -> None:
+    """Only what the request brings along can be shown."""
+    with pytest.raises(InvalidRequest) as refusal:
+        read([{"role": "user", "content": [part]}])
+
+    assert "input[0].content[0].file_id" == refusal.value.param
+
+
 @pytest.mark.parametrize(
     ("fields", "param"),
     [
         ({"input": 3}, "input"),
+        ({}, "input"),
+        ({"input": [{**CALL, "namespace": 3}]}, "input[0].namespace"),
+        ({"input": "x", "max_output_tokens": -2}, "max_output_tokens"),
         ({"input": ""}, "input"),
         ({"input": []}, "input"),
         ({"input": [{"role": "user", "content": ""}]}, "input"),

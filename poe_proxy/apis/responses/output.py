@@ -52,6 +52,7 @@ class Output:
         self._calls = calls
         #: The items that have ended, as JSON objects.
         self.items: list[dict[str, Any]] = []
+        self._begun = 0
         self._open: _Item | None = None
         self._key: _Key | None = None
         self._ended: set[_Key] = set()
@@ -104,7 +105,7 @@ class Output:
         self._open = self._key = None
 
     def _begin(self, piece: Piece) -> tuple[_Item, bytes]:
-        place = len(self.items)
+        place, self._begun = self._begun, self._begun + 1
         match piece:
             case Reasoning():
                 thought = _Thought(self._events, place)
