@@ -12,6 +12,7 @@ from poe_proxy.errors import (
     BotNotFound,
     NoTokenFree,
     NoTokenLeft,
+    PromptTooLong,
     UpstreamError,
     let_go,
 )
@@ -20,6 +21,7 @@ from poe_proxy.pool.refusals import blaming
 from poe_proxy.pool.rotator import Lease, Token, TokenRotator
 from poe_proxy.shaping import stages
 from poe_proxy.shaping.pipeline import Size
+from poe_proxy.shaping.tokenizer import count_prompt
 from poe_proxy.upstreams.base import TICK, Upstream
 
 log = logging.getLogger(__name__)
@@ -99,6 +101,9 @@ class Gateway:
                 failure = met
                 if token is not None and isinstance(met, UpstreamError):
                     failure = blaming(token, met)
+                if isinstance(failure, PromptTooLong):
+                    failure.tokens = count_prompt(chat)
+                    failure.maximum = self.menu.reads_at_most(target)
                 # Words already sent cannot be unsaid; a second try would repeat them.
                 if said:
                     raise failure from None

@@ -29,8 +29,7 @@ _MAKERS: Final = frozenset({"anthropic", "openai", "google", "xai"})
 
 #: The day that some makers write behind a model's name.
 _DAY: Final = re.compile(r"-20\d{6}\Z")
-#: What Anthropic's clients write behind a name for a long window, and a day or a word for the newest
-#: model of it.
+#: What Anthropic's clients write behind a name: that the window is long, and which day it is of.
 _SUFFIXES: Final = (re.compile(r"\[1m\]\Z", re.I), re.compile(r"-(?:\d{8}|latest)\Z", re.I))
 #: Anthropic's names, and how Poe's have the same: the version with a dot, and the last.
 _ANTHROPICS: Final = (
@@ -102,8 +101,8 @@ class Menu:
         nowhere. Does not wait.
 
         A name is looked for in the table and among Poe's bots: whole, then without what stands
-        before a slash or a colon, and then as one of Anthropic's. One that is found nowhere is a bot's handle, without the prefix
-        of a known provider.
+        before a slash or a colon, and then as one of Anthropic's. One that is found nowhere is a
+        bot's handle, without the prefix of a known provider.
         """
         page = self._page()
         for reading in chain(_readings(name), _anthropics(name)):
@@ -141,6 +140,10 @@ class Menu:
         if (listed := page.entries.get(name.lower())) or (target := self.resolve(name)) is None:
             return listed
         return page.entries.get(target.bot.lower())
+
+    def reads_at_most(self, target: Target) -> int | None:
+        """Return how many tokens the bot reads at most, None if that is not known."""
+        return self._page().bots.get(target.bot.lower(), UNKNOWN).reads_at_most
 
     def hint(self, name: str, target: Target) -> str:
         """Return a sentence for a client that asked for *name* and heard that there is no such bot;

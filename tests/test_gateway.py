@@ -182,6 +182,23 @@ def test_the_upstream_is_asked_for_the_bot_behind_the_name() -> None:
     ]
 
 
+def test_a_prompt_that_is_too_long_is_measured() -> None:
+    """By our own count, beside what the bot reads at most where Poe tells that."""
+    bot = {"id": "claude-sonnet-4.5", "context_window": {"context_length": 5}}
+    catalogue = Catalogue(built_in={"claude-sonnet-4.5": Model.read(bot)})
+
+    def met(model: str) -> PromptTooLong:
+        upstream = FakeUpstream([PromptTooLong("Too much.")])
+        with pytest.raises(PromptTooLong) as failure:
+            list(House(upstream, catalogue=catalogue).reply(model=model))
+        return failure.value
+
+    known, unknown = met("claude-sonnet-4-5"), met("Some-Bot")
+
+    assert (8, 5) == (known.tokens, known.maximum)
+    assert (8, None) == (unknown.tokens, unknown.maximum)
+
+
 def test_each_kind_is_asked_by_the_bot_s_handle() -> None:
     """The table has inner names; the site and the official API know the handles."""
     cookie, key = FakeUpstream([UpstreamChanged("New hash.")]), FakeUpstream()

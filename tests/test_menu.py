@@ -199,6 +199,48 @@ def test_other_names_with_slashes_lead_nowhere(make: Make, name: str) -> None:
     assert make().entry(name) is None
 
 
+CLAUDES = (bot("claude-sonnet-4.5"), bot("claude-sonnet-4"), bot("claude-haiku-3.5"),
+           bot("claude-3.7-sonnet"), bot("claude-opus-4-6"), bot("claude-opus-4.6"))  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "bot"),
+    [
+        ("claude-sonnet-4-5", "claude-sonnet-4.5"),
+        ("Claude-Sonnet-4-5", "claude-sonnet-4.5"),
+        ("claude-sonnet-4-5-20250929", "claude-sonnet-4.5"),
+        ("claude-sonnet-4-5[1m]", "claude-sonnet-4.5"),
+        ("claude-sonnet-4-5-20250929[1M]", "claude-sonnet-4.5"),
+        ("anthropic/claude-sonnet-4-5", "claude-sonnet-4.5"),
+        ("claude-sonnet-4.5[1m]", "claude-sonnet-4.5"),
+        ("claude-sonnet-4-20250514", "claude-sonnet-4"),
+        ("claude-3-5-haiku-20241022", "claude-haiku-3.5"),
+        ("claude-3-5-haiku-latest", "claude-haiku-3.5"),
+        ("claude-3-7-sonnet", "claude-3.7-sonnet"),
+        # The name itself is in the list.
+        ("claude-opus-4-6", "claude-opus-4-6"),
+        ("claude-opus-4.6", "claude-opus-4.6"),
+        # There is none: the name may be a bot's that is not listed.
+        ("claude-opus-5-1", "claude-opus-5-1"),
+        ("my-claude-sonnet-4-5", "my-claude-sonnet-4-5"),
+    ],
+)
+def test_anthropic_s_names_lead_to_poe_s(make: Make, name: str, bot: str) -> None:
+    """Only where the name itself leads to no bot."""
+    target = make("", *CLAUDES).resolve(name)
+
+    assert target is not None
+    assert bot == target.bot.lower()
+
+
+def test_anthropic_s_name_of_a_bot_that_is_hidden_leads_nowhere(make: Make) -> None:
+    """By whatever name it is asked for; and a name of the table is one that is listed."""
+    menu = make('hide = ["claude-sonnet-4.5"]\n[names]\n"claude-haiku-4.5" = "Mine"\n', *CLAUDES)
+
+    assert menu.resolve("claude-sonnet-4-5-20250929") is None
+    assert Target("Mine", "Mine") == menu.resolve("claude-haiku-4-5")
+
+
 def test_a_tag_is_part_of_a_name(make: Make) -> None:
     """What stands behind a colon asks for something else, which Poe does not have."""
     target = make().resolve("kimi-k2:free")
@@ -253,7 +295,7 @@ def test_what_accounts_are_shown_may_change() -> None:
         ("gpt-4-32k", "'gpt-4-32k' is an old name for the bot 'GPT-4-32k', which Poe no longer "
          "has; GET /v1/models lists others."),
         ("Claude_Sonnet_4-5", "Did you mean 'Claude-Sonnet-4.5'?"),
-        ("anthropic/claude-sonnet-4-5-20250929", "Did you mean 'Claude-Sonnet-4.5'?"),
+        ("claude.sonnet.4.5-20250929", "Did you mean 'Claude-Sonnet-4.5'?"),
         ("claude-sonnet", ""),
         ("kimi-k2", ""),
     ],

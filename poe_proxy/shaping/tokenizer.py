@@ -54,18 +54,19 @@ def count_text(text: str) -> int:
     return sum(map(_counter(), _slices(text)))
 
 
-def count_texts(texts: Iterable[str], budget: Budget, *, at_most: int = MAX_COUNTED) -> int:
+def count_texts(texts: Iterable[str], budget: Budget, *, at_most: int | None = None) -> int:
     """Return how many tokens the *texts* have together.
 
-    What is beyond *at_most* characters, or beyond the *budget*, is estimated by what has been
-    counted.
+    What is beyond *at_most* characters, by default `MAX_COUNTED`, or beyond the *budget*, is
+    estimated by what has been counted.
     """
     count = _counter()
+    most = MAX_COUNTED if at_most is None else at_most
     tokens = counted = uncounted = 0
     affordable = True
     for text in texts:
         for part in _slices(text):
-            if affordable and counted < at_most:
+            if affordable and counted < most:
                 try:
                     with budget.work("counting tokens"):
                         budget.breathe()

@@ -69,6 +69,10 @@ class Model:
     talks: bool = True
     #: Whether Poe's own Messages API leads to it: officially to Claude alone (§5).
     takes_messages: bool = False
+    #: How many tokens it reads, and how many an answer of its has, at most; None where that is not
+    #: told.
+    reads_at_most: int | None = None
+    most_tokens: int | None = None
     #: The last part of its address at poe.com, where that is not the id: the site takes it.
     handle: str = ""
     #: The name that Poe shows, where that is not the id.
@@ -89,6 +93,7 @@ class Model:
         outputs = _names(_object(given.get("architecture")).get("output_modalities"))
         endpoints = _names(given.get("supported_endpoints"))
         is_media = bool(outputs & _MEDIA or (not outputs and endpoints & _MEDIA_ENDPOINTS))
+        window = _object(given.get("context_window"))
         entry = {
             **given,
             "id": id,
@@ -110,6 +115,8 @@ class Model:
             talks=not is_media or "tools" in _names(given.get("supported_features")),
             takes_messages=entry["owned_by"].lower() == "anthropic"
             and (not endpoints or _MESSAGES in endpoints),
+            reads_at_most=_figure(window.get("context_length")),
+            most_tokens=_figure(window.get("max_output_tokens")),
             handle=others[0] if others and not is_handle else "",
             shown=shown if shown.lower() != id.lower() else "",
         )
@@ -288,6 +295,11 @@ def _days(day: date) -> int:
 
 def _text(given: Any) -> str:
     return given if isinstance(given, str) and len(given) <= _MAX_NAME else ""
+
+
+def _figure(given: Any) -> int | None:
+    is_one = isinstance(given, int) and not isinstance(given, bool) and given > 0
+    return given if is_one else None
 
 
 def _seconds(created: Any) -> int:

@@ -7,7 +7,9 @@ import pytest
 from poe_proxy.budget import Budget
 from poe_proxy.chat import ChatRequest, Message, TextPart, Tool, ToolCall
 from poe_proxy.shaping import tokenizer
-from poe_proxy.shaping.tokenizer import count_prompt, count_text, count_texts
+from poe_proxy.shaping.tokenizer import count_prompt, count_text, count_texts, estimate_prompt
+
+from ..fakes import ask
 
 
 @pytest.mark.parametrize(
@@ -45,6 +47,14 @@ def test_of_very_long_texts_the_rest_is_estimated(monkeypatch: pytest.MonkeyPatc
 
     assert 150 == count_texts(texts, Budget())
     assert 150 + 10 == count_texts([*texts, "!" * 60], Budget())
+
+
+def test_an_estimate_is_the_count_of_what_is_not_long() -> None:
+    """Of a longer prompt the beginning is counted, in a slice more at most."""
+    short, long = ask("Hello there. " * 100), ask("Hello there. " * 100_000)
+
+    assert count_prompt(short) == estimate_prompt(short)
+    assert 0.9 < estimate_prompt(long) / count_prompt(long) < 1.1
 
 
 def test_without_a_budget_nothing_is_counted() -> None:

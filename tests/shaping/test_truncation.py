@@ -102,7 +102,7 @@ def test_other_events_pass_and_silence_does_not_let_go() -> None:
     """Idle passes while text is held, and comes in its place; reasoning is not searched."""
     events = through([Reasoning("STOP"), Text("S"), Idle(), Text("TOP")], StopWords(["STOP"]))
 
-    assert [Reasoning("STOP"), Idle(), Idle(), Done("stop")] == events
+    assert [Reasoning("STOP"), Idle(), Idle(), Done("stop", "STOP")] == events
 
 
 @pytest.mark.parametrize(("limit", "left"), [(1, "one "), (2, "one two "), (3, "one two three")])

@@ -132,6 +132,22 @@ def test_what_makes_pictures_sound_or_films(facts: Any, is_media: bool) -> None:
     assert is_media == Model.read({"id": "x", **facts}).is_media
 
 
+@pytest.mark.parametrize(
+    ("window", "figures"),
+    [
+        ({"context_length": 200_000, "max_output_tokens": 64_000}, (200_000, 64_000)),
+        ({"context_length": None, "max_output_tokens": 0}, (None, None)),
+        ({"context_length": True, "max_output_tokens": "9"}, (None, None)),
+        (None, (None, None)),
+    ],
+)
+def test_how_much_is_read_and_said(window: Any, figures: tuple[int | None, int | None]) -> None:
+    """As far as Poe tells it."""
+    model = Model.read({"id": "x", "context_window": window})
+
+    assert figures == (model.reads_at_most, model.most_tokens)
+
+
 def test_entries_cannot_be_changed() -> None:
     """All requests share them."""
     entry = Model.read(SONNET).entry

@@ -44,6 +44,8 @@ _FIELDS: Final[Mapping[str, str]] = {
     "response_format": "output_config.format",
     "parallel_tool_calls": "tool_choice.disable_parallel_tool_use",
 }
+#: How Claude and Poe say it themselves.
+_TOO_LONG: Final = re.compile(r"prompt is too long: \d", re.I)
 _PLACE: Final = re.compile(r"\[(\d{1,9})\]")
 
 
@@ -66,19 +68,23 @@ def _message(failure: PoeProxyError) -> str:
         return _too_long(failure)
     if failure.param is None or status(failure) != 400:
         return message
-    place = _PLACE.sub(r".\1", _FIELDS.get(failure.param, failure.param))
-    message = message.replace(failure.param, place)
-    if message.startswith(f"{place}: "):
-        return message
-    return f"{place}: {message.removeprefix(place).lstrip()}"
+    dotted = _PLACE.sub(r".\1", failure.param)
+    if dotted != failure.param:
+        message = message.replace(failure.param, dotted)
+    message = message.removeprefix(dotted).removeprefix(":").lstrip()
+    return f"{_FIELDS.get(dotted, dotted)}: {message}"
 
 
 def _too_long(failure: PromptTooLong) -> str:
     """Return it in the words by which programs know that they have to shorten a conversation."""
+    if _TOO_LONG.match(failure.message):
+        return failure.message
+    tokens, most = failure.tokens, failure.maximum
     figures = ""
-    if failure.tokens is not None:
-        most = "" if failure.maximum is None else f" > {failure.maximum} maximum"
-        figures = f": {failure.tokens} tokens{most}"
+    if tokens is not None:
+        # What our own count does not show is the limit of this way to Poe, or another tokenizer.
+        is_known = most is not None and tokens > most
+        figures = f": {tokens} tokens > {most} maximum" if is_known else f": {tokens} tokens"
     return f"prompt is too long{figures}. {failure.message}"
 
 

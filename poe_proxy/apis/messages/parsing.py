@@ -56,7 +56,7 @@ def chat_request(
             missing=most is None,
         )
     stop = stop_words(data, "stop_sequences")
-    budget_tokens = _thinking(data)
+    thinks = _thinking(data)
     streams = flag(data, "stream") or False
     chat = _request(
         data,
@@ -67,9 +67,10 @@ def chat_request(
         stop=stop,
         names_stop_word=bool(stop),
         json=_json(data),
-        reasoning_effort=_effort(data),
-        thinking_budget=budget_tokens,
         as_messages={**data, "stream": streams} if native else None,
+        # Who wants no thoughts at all has still an effort for the rest of the answer.
+        reasoning_effort=None if thinks == 0 else _effort(data),
+        thinking_budget=thinks,
     )
     if not any(one.content or one.tool_calls for one in chat.messages):
         raise refusal("messages", "messages must hold something to say: every content is empty.")

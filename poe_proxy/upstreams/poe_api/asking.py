@@ -24,6 +24,9 @@ from poe_proxy.chat import (
 from poe_proxy.errors import ParameterRefused, PartRefused
 from poe_proxy.upstreams.poe_api import effort, unsent
 
+#: What bots call the parameter that lets them look something up (§3.4).
+_SEARCHES: Final = ("web_search", "enable_web_search")
+
 
 def request(
     chat: ChatRequest,
@@ -31,12 +34,13 @@ def request(
     *,
     stream: bool,
     declared: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
+    most: int | None = None,
     without: frozenset[str] = frozenset(),
 ) -> dict[str, Any]:
     """Return the JSON object that asks *bot* for an answer to *chat*.
 
-    *declared* are the bot's own parameters with their schemas, *without* the fields that it has
-    refused before.
+    *declared* are the bot's own parameters with their schemas, *most* is how many tokens an answer
+    of its has at most, and *without* are the fields that it has refused before.
 
     Raises `PartRefused` for a file that is given by a URL (§3.3).
     """
@@ -49,7 +53,7 @@ def request(
         "stream_options": {"include_usage": True} if stream else None,
         "temperature": chat.temperature,
         "top_p": chat.top_p,
-        limit: chat.max_tokens,
+        limit: _limit(chat.max_tokens, most),
         # No others work (§3.1); `shaping` looks for all of them.
         "stop": _stop(chat),
         "tools": [_tool(tool) for tool in chat.tools] or None,
@@ -59,8 +63,12 @@ def request(
     }
     if chat.reasoning_effort is not None:
         fields |= effort.parameters(chat.reasoning_effort, declared, chat.extra)
+    elif chat.thinking_budget is not None:
+        fields |= effort.of_budget(chat.thinking_budget, declared, chat.extra)
     else:
         fields |= effort.of_others(chat.extra, declared)
+    if chat.web_search:
+        fields |= _search(declared)
     own = {
         name: value
         for name, value in chat.extra.items()
@@ -71,6 +79,15 @@ def request(
         for name, value in (fields | own).items()
         if value is not None and name not in without
     }
+
+
+def _limit(wanted: int | None, most: int | None) -> int | None:
+    """Return how long an answer may be: agents ask for more than some bots take (§6)."""
+    return wanted if wanted is None or most is None else min(wanted, most)
+
+
+def _search(declared: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    return {name: True for name in _SEARCHES if name in declared}
 
 
 def _stop(chat: ChatRequest) -> list[str] | None:

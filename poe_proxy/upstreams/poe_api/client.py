@@ -125,6 +125,7 @@ class PoeApi:
                 bot,
                 stream=not model.is_media,
                 declared=model.parameters,
+                most=model.most_tokens,
                 without=without,
             )
             has_spoken = False

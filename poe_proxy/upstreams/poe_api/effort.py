@@ -12,11 +12,15 @@ from typing import Any, Final
 
 #: OpenAI's values and those that other makers have besides, from least to most.
 _SCALE: Final = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
+#: Those that are none of OpenAI's: no client of its means them for a bot of its.
+_OF_OTHERS: Final = ("max",)
 #: Names whose values are words of that scale.
 _BY_WORD: Final = ("output_effort", "thinking_level")
 _OWN: Final = (*_BY_WORD, "thinking_budget", "enable_thinking")
 #: The largest budget that clients know of; words stand for shares of it.
 _LARGEST: Final = 32_000
+#: The words for budgets below so many tokens.
+_BUDGETS: Final = ((1, "none"), (4_000, "low"), (16_000, "medium"))
 #: The share of the largest thinking budget that each of the words is.
 _SHARES: Final = (0.0, 0.1, 0.2, 0.5, 0.8, 0.95, 1.0)
 
@@ -31,6 +35,8 @@ def parameters(
     the client sees the refusal; a value that is translated becomes the nearest one.
     """
     own = [name for name in _OWN if name in declared]
+    if effort in _OF_OTHERS and "reasoning_effort" in declared:
+        effort = _nearest(effort, declared["reasoning_effort"]) or effort
     if "reasoning_effort" in declared or not own or effort not in _SCALE:
         return {"reasoning_effort": effort}
     if not given.keys().isdisjoint(own):
@@ -45,11 +51,16 @@ def parameters(
         if not isinstance(high, int):
             return {"reasoning_effort": effort}
         return {name: max(low if isinstance(low, int) else 0, int(high * _SHARES[place]))}
+    word = _nearest(effort, schema)
+    return {name: word} if word else {"reasoning_effort": effort}
+
+
+def _nearest(effort: str, schema: Mapping[str, Any]) -> str | None:
+    """Return the word of *schema* that is nearest to *effort*; None if none is known here."""
     words = [word for word in _SCALE if word in (schema.get("enum") or _SCALE)]
-    if not words:
-        return {"reasoning_effort": effort}
+    place = _SCALE.index(effort)
     # Of two that are equally near, the one that thinks more.
-    return {name: min(reversed(words), key=lambda word: abs(_SCALE.index(word) - place))}
+    return min(reversed(words), key=lambda word: abs(_SCALE.index(word) - place), default=None)
 
 
 def of_others(
@@ -77,6 +88,20 @@ def of_others(
         if (effort := _word(wanted)) is not None:
             return parameters(effort, declared, given)
     return {}
+
+
+def of_budget(
+    tokens: int, declared: Mapping[str, Mapping[str, Any]], given: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the fields that let a bot think for so many *tokens*, 0 for not at all, as far as it
+    declares a way to say it. *given* as for `parameters`."""
+    own = [name for name in ("reasoning_effort", *_OWN) if name in declared]
+    if not own or not given.keys().isdisjoint(own):
+        return {}
+    if "thinking_budget" in own:
+        return {"thinking_budget": _within(tokens, declared["thinking_budget"])}
+    word = next((word for below, word in _BUDGETS if tokens < below), "high")
+    return parameters(word, declared, given)
 
 
 def _word(wanted: Mapping[str, Any]) -> str | None:

@@ -158,6 +158,50 @@ def test_only_stop_words_that_work_are_sent() -> None:
     assert "stop" not in asked(stop=("\n\n",))
 
 
+def test_an_answer_is_no_longer_than_the_bot_s_can_be() -> None:
+    """Agents ask for more than some bots take; what a bot can do, or the client wants, is kept."""
+    chat = ChatRequest(model="bot", messages=(USER,), max_tokens=64_000)
+
+    lengths = [
+        request(chat, "Bot", stream=True, most=most)["max_tokens"] for most in (8192, 64_001, None)
+    ]
+
+    assert [8192, 64_000, 64_000] == lengths
+    assert "max_tokens" not in request(
+        ChatRequest(model="bot", messages=(USER,)), "Bot", stream=True, most=8192
+    )
+    newer = request(chat, "Bot", stream=True, most=8192, without=frozenset({"max_tokens"}))
+    assert 8192 == newer["max_completion_tokens"]
+
+
+@pytest.mark.parametrize(
+    ("declared", "said"),
+    [
+        ({"web_search": {}}, {"web_search": True}),
+        ({"enable_web_search": {}}, {"enable_web_search": True}),
+        ({"thinking_budget": {}}, {}),
+    ],
+)
+def test_a_search_is_asked_for_where_the_bot_can(
+    declared: dict[str, Any], said: dict[str, Any]
+) -> None:
+    """By the name that it declares; others answer without."""
+    chat = ChatRequest(model="bot", messages=(USER,), web_search=True)
+
+    body = request(chat, "Bot", stream=False, declared=declared)
+
+    assert {"model", "messages", *said} == body.keys()
+    assert said.items() <= body.items()
+
+
+def test_a_budget_of_thoughts_is_said_in_the_bot_s_words() -> None:
+    """Where there is no effort besides, which is the newer word for it."""
+    declared = {"thinking_budget": {"type": "integer", "maximum": 1000}}
+    chat = ChatRequest(model="bot", messages=(USER,), thinking_budget=10)
+
+    assert 10 == request(chat, "Bot", stream=True, declared=declared)["thinking_budget"]
+
+
 def test_effort_is_said_in_the_bot_s_words() -> None:
     """A bot that declares a budget of thought gets one; what it refused is left out."""
     chat = ChatRequest(model="bot", messages=(USER,), reasoning_effort="medium")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from poe_proxy.upstreams.poe_api.effort import of_others, parameters
+from poe_proxy.upstreams.poe_api.effort import of_budget, of_others, parameters
 
 WORDS = {"type": "string", "enum": ["low", "medium", "high"]}
 ALL_WORDS = {"type": "string", "enum": ["none", "low", "medium", "high", "xhigh", "max"]}
@@ -46,6 +46,45 @@ def test_each_bot_hears_it_in_its_own_words(
 def test_in_translating_the_nearest_word_is_taken(effort: str, nearest: str) -> None:
     """A bot with three words takes OpenAI's six."""
     assert {"thinking_level": nearest} == parameters(effort, {"thinking_level": WORDS}, {})
+
+
+def test_a_word_that_openai_does_not_have_is_translated_for_its_bots_too() -> None:
+    """Claude Code's `max`; a bot that takes it hears it."""
+    taking = {"reasoning_effort": {"enum": [*WORDS["enum"], "max"]}}
+
+    assert {"reasoning_effort": "high"} == parameters("max", {"reasoning_effort": WORDS}, {})
+    assert {"reasoning_effort": "max"} == parameters("max", taking, {})
+    assert {"reasoning_effort": "max"} == parameters("max", {"reasoning_effort": {}}, {})
+
+
+@pytest.mark.parametrize(
+    ("tokens", "declared", "said"),
+    [
+        (31_999, {"thinking_budget": BUDGET}, {"thinking_budget": 31_999}),
+        (99_999, {"thinking_budget": BUDGET}, {"thinking_budget": 32_000}),
+        (0, {"thinking_budget": BUDGET, "output_effort": WORDS}, {"thinking_budget": 0}),
+        (3_999, {"reasoning_effort": WORDS}, {"reasoning_effort": "low"}),
+        (4_000, {"thinking_level": WORDS}, {"thinking_level": "medium"}),
+        (15_999, {"reasoning_effort": WORDS}, {"reasoning_effort": "medium"}),
+        (16_000, {"output_effort": ALL_WORDS}, {"output_effort": "high"}),
+        (0, {"reasoning_effort": WORDS}, {"reasoning_effort": "none"}),
+        (0, {"output_effort": ALL_WORDS}, {"output_effort": "none"}),
+        (0, {"enable_thinking": {}}, {"enable_thinking": False}),
+        # Nothing can be said to these.
+        (31_999, {}, {}),
+        (0, {"web_search": {}}, {}),
+    ],
+)
+def test_a_budget_is_said_in_the_bot_s_words(
+    tokens: int, declared: dict[str, dict[str, Any]], said: dict[str, Any]
+) -> None:
+    """As it is, or as an effort; agents give one with every request, so nothing is tried out."""
+    assert said == of_budget(tokens, declared, {})
+
+
+def test_a_budget_does_not_outdo_the_bot_s_own_word() -> None:
+    """As for an effort."""
+    assert {} == of_budget(7, {"thinking_budget": BUDGET}, {"thinking_budget": 8})
 
 
 @pytest.mark.parametrize(
