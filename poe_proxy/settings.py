@@ -25,6 +25,7 @@ from poe_proxy.checks import (
 )
 from poe_proxy.configuration import BadSettings, read
 from poe_proxy.environment import (
+    as_api_url,
     as_base_url,
     as_list,
     as_pairs,
@@ -56,11 +57,6 @@ NEEDED: Final[Mapping[tuple[str, ...], str]] = {
     "account, or POE_API_KEYS to at least one key from poe.com/api/keys, or TOKENS_CONFIG to a "
     "file of accounts.",
 }
-
-
-def _as_api_url(given: str) -> str:
-    # Clients know it as https://api.poe.com/v1.
-    return as_base_url(as_base_url(given).removesuffix("/v1"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -348,6 +344,26 @@ class Settings:
         "`POE_API_URL`, without a key or a cookie, and those that the site shows an account. With "
         "0 and no API key the list is the one of this version; a key's bots are always looked up.",
     )
+    long_prompts: str = setting(
+        "LONG_PROMPTS",
+        text,
+        check=validate.OneOf(("attach", "shorten", "refuse")),
+        default="attach",
+        meaning="What becomes of a conversation by cookie that is too long for one message.",
+        values={
+            "attach": "its earlier part goes along as a text file; a bot without files refuses it",
+            "shorten": "the same, but for a bot without files old tool results are shortened",
+            "refuse": "the client gets a 400",
+        },
+    )
+    max_prompt_chars: int = setting(
+        "MAX_PROMPT_CHARS",
+        whole_number,
+        check=NOT_NEGATIVE,
+        default=0,
+        meaning="The most characters of one message by cookie. With 0 it is what Poe takes: what "
+        "it refuses as too long goes out as `LONG_PROMPTS` says.",
+    )
     delete_chats: bool = setting(
         "DELETE_CHATS",
         switch,
@@ -394,7 +410,7 @@ class Settings:
     )
     poe_api_url: str = setting(
         "POE_API_URL",
-        parsed(_as_api_url),
+        parsed(as_api_url),
         check=is_url("http", "https"),
         default="https://api.poe.com",
         meaning="The address of the official API, with or without `/v1` at the end.",

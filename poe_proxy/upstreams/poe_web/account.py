@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from poe_proxy.chat import ChatRequest, Idle, ReplyEvent
 from poe_proxy.errors import (
+    ParameterRefused,
     TokenRejected,
     UpstreamBlocked,
     UpstreamError,
@@ -28,6 +29,9 @@ from poe_proxy.upstreams.poe_web.bots import Bots
 from poe_proxy.upstreams.poe_web.channel import ATTEMPTS, Channel
 from poe_proxy.upstreams.poe_web.credentials import Credentials
 from poe_proxy.upstreams.poe_web.exchange import Exchange
+from poe_proxy.upstreams.poe_web.graphql import MessageTooLong
+from poe_proxy.upstreams.poe_web.lengths import Lengths
+from poe_proxy.upstreams.poe_web.long_prompts import Drafts, Fitting, Form
 from poe_proxy.upstreams.poe_web.pages import ChannelData
 from poe_proxy.upstreams.poe_web.sending import Outgoing
 from poe_proxy.upstreams.poe_web.session import Session, not_ready
@@ -63,6 +67,8 @@ class PoeWeb:
         proxy: str | None = None,
         timeout: float = 60.0,
         delete_chats: bool = False,
+        fitting: Fitting | None = None,
+        lengths: Lengths | None = None,
         fetch: Fetch | None = None,
         clock: Callable[[], float] = time.monotonic,
         label: str = "cookie",
@@ -70,7 +76,10 @@ class PoeWeb:
         renewed: Mapping[str, str] | None = None,
         keep_renewed: Callable[[Mapping[str, str]], None] | None = None,
     ) -> None:
-        """*device* is the id of the device that Poe sees, by default derived from the credentials.
+        """*fitting* says what becomes of a conversation that is too long for one message, and
+        *lengths* knows what was, for this account or for several.
+
+        *device* is the id of the device that Poe sees, by default derived from the credentials.
 
         *renewed* are cookies that Poe has issued in place of the given ones: they are used until
         Poe refuses them. *keep_renewed* is called with all of them when they change, and with
@@ -80,6 +89,8 @@ class PoeWeb:
         self._to_prompt = to_prompt
         self._timeout = timeout
         self._delete_chats = delete_chats
+        self._fitting = fitting or Fitting()
+        self._lengths = lengths or Lengths(clock)
         self._fetch = fetch
         self._clock = clock
         self._label = label
@@ -111,7 +122,7 @@ class PoeWeb:
 
         Raises `InvalidRequest` for images and files that are invalid or beyond the limits.
         """
-        prompt = self._to_prompt(chat)
+        drafts = Drafts(chat, self._to_prompt, self._fitting)
         parts = attachments.parts_of(chat)
         own = chat.kept.get(Files)
         files: Sequence[Attachment] = ()
@@ -119,26 +130,38 @@ class PoeWeb:
             files = yield from one_by_one(
                 own.read(parts, self._fetch, self._clock, chat.budget), name=f"{self._label} files"
             )
-        exchange = yield from self._begin(bot, prompt, files, own.give, turn)
+        is_answered = False
         try:
-            yield from run(exchange.events(), ReasoningParser(), budget=chat.budget)
+            while not is_answered:
+                exchange, form = yield from self._begin(bot, drafts, files, own.give, turn)
+                try:
+                    yield from run(exchange.events(), ReasoningParser(), budget=chat.budget)
+                    is_answered = True
+                except (MessageTooLong, ParameterRefused) as refusal:
+                    # Of a client's own files nobody knows whether they are what is too much.
+                    if files or not drafts.go_on(form, refusal):
+                        raise
+                    log.info("%s: %s Sending it in another form.", self._label, refusal)
+                finally:
+                    exchange.close()
         finally:
-            exchange.close()
+            if length := drafts.too_long(is_answered=is_answered):
+                self._lengths.add(bot, length)
 
     def _begin(
         self,
         name: str,
-        prompt: str,
+        drafts: Drafts,
         files: Sequence[Attachment],
         give: Callable[[int], None],
         turn: Permit,
-    ) -> Generator[Idle, None, Exchange]:
+    ) -> Generator[Idle, None, tuple[Exchange, Form]]:
         """Do everything that comes before the sending."""
         for is_last in (False, True):
             login = self._open_login() or (
                 yield from meanwhile(self._log_in, name=f"{self._label} login")
             )
-            outgoing = yield from self._prepare(login.session, name, prompt, files, give)
+            outgoing, form = yield from self._prepare(login.session, name, drafts, files, give)
             exchange = Exchange(
                 outgoing,
                 login.session,
@@ -159,17 +182,17 @@ class PoeWeb:
                 if is_last:
                     raise
             else:
-                return exchange
+                return exchange, form
         raise AssertionError("the last round returns or raises")
 
     def _prepare(
         self,
         session: Session,
         name: str,
-        prompt: str,
+        drafts: Drafts,
         files: Sequence[Attachment],
         give: Callable[[int], None],
-    ) -> Generator[Idle, None, Outgoing]:
+    ) -> Generator[Idle, None, tuple[Outgoing, Form]]:
         """Look the bot up, and upload the files where they go ahead of the message (§16).
 
         *give* is told how many bytes of files are about to go out, and may refuse it. Raises what
@@ -183,6 +206,9 @@ class PoeWeb:
                 )
             )
             bot.check(files)
+            form = drafts.fit(bot, self._lengths.refused_by(name))
+            if form.file is not None:
+                files = (*files, form.file)
             if files and bot.uploads_ahead:
                 tickets = yield from one_by_one(
                     (
@@ -193,7 +219,7 @@ class PoeWeb:
                 )
         except UpstreamError as failure:
             raise not_ready(failure) from None
-        return Outgoing(bot, prompt, self._device, files, tickets, give)
+        return Outgoing(bot, form.prompt, self._device, files, tickets, give), form
 
     def balance(self) -> int:
         """Return the points that the account has left; raises `UpstreamError`."""
