@@ -15,8 +15,10 @@ from environs import validate
 
 from poe_proxy.checks import (
     AT_LEAST_ONE,
+    EXAMPLE_KEY,
     NOT_NEGATIVE,
     POSITIVE,
+    PROXY_SCHEMES,
     are_networks,
     has_role,
     is_file,
@@ -41,13 +43,6 @@ from poe_proxy.environment import (
 from poe_proxy.lookalikes import is_api_key
 
 __all__ = ["EXAMPLE_KEY", "PROXY_SCHEMES", "BadSettings", "Settings"]
-
-#: The key in every example of the Go program, and so the first that a stranger tries.
-EXAMPLE_KEY: Final = "sk-123456"
-
-#: What an address of a proxy may begin with.
-PROXY_SCHEMES: Final = ("http", "https", "socks5", "socks5h")
-
 
 #: What has to be set, each with what is said where nothing of it is.
 NEEDED: Final[Mapping[tuple[str, ...], str]] = {
@@ -361,8 +356,15 @@ class Settings:
         whole_number,
         check=NOT_NEGATIVE,
         default=0,
-        meaning="The most characters of one message by cookie. With 0 it is what Poe takes: what "
-        "it refuses as too long goes out as `LONG_PROMPTS` says.",
+        meaning="The most characters of one message by cookie; a conversation that has more is too "
+        "long. 0: as many as Poe takes, which it says by refusing what is longer.",
+    )
+    reuse_chats: bool = setting(
+        "REUSE_CHATS",
+        switch,
+        default=False,
+        meaning="In which chat of the Poe account the next turn of a conversation is asked.",
+        values={"0": "in a new one", "1": "in that of the last turn, with no more than is new"},
     )
     delete_chats: bool = setting(
         "DELETE_CHATS",

@@ -75,6 +75,7 @@ class _ByCookie:
     delete_chats: bool
     long_prompts: LongPrompts
     max_prompt_chars: int
+    reuse_chats: bool
 
     def make(
         self,
@@ -94,6 +95,7 @@ class _ByCookie:
             delete_chats=self.delete_chats,
             fitting=Fitting(self.long_prompts, self.max_prompt_chars, self.prompt.transcript),
             lengths=lengths,
+            reuse_chats=self.reuse_chats,
             fetch=fetcher.fetch,
             renewed=renewed,
             keep_renewed=keep_renewed,
@@ -321,6 +323,7 @@ def _recipe(
         delete_chats=settings.delete_chats,
         long_prompts=LongPrompts(settings.long_prompts),
         max_prompt_chars=settings.max_prompt_chars,
+        reuse_chats=settings.reuse_chats,
     )
 
 

@@ -15,7 +15,7 @@ import orjson
 
 from poe_proxy import sse
 from poe_proxy.budget import Budget
-from poe_proxy.chat import ChatRequest, Done, Idle, ReplyEvent
+from poe_proxy.chat import ChatRequest, Done, Idle, Message, ReplyEvent
 from poe_proxy.errors import (
     ParameterRefused,
     ToolsRefused,
@@ -168,6 +168,9 @@ class PoeApi:
                 break
             yield Idle()
         return self._catalogue.find(bot)
+
+    def answered(self, chat: ChatRequest, answer: Message) -> None:
+        """Do nothing: the API has no memory."""
 
     def balance(self) -> int:
         """Ask for the points that are left (§8); raises `UpstreamError`."""
