@@ -370,7 +370,7 @@ class Settings:
         "DELETE_CHATS",
         switch,
         default=False,
-        meaning="What becomes of a chat in the Poe account once it is answered.",
+        meaning="What becomes of a chat in the Poe account once it is answered, or cannot go on.",
         values={"0": "it stays", "1": "it is removed"},
     )
 

@@ -23,7 +23,7 @@ def telling(
 ) -> Generator[ReplyEvent, None, None]:
     """Yield *events*, and call *tell* with the whole answer before its `Done`.
 
-    It is not called for an answer that was truncated or refused, or is empty.
+    It is not called for an answer that is empty, was refused, or was cut at its length.
     """
     texts: list[str] = []
     calls: dict[int, ToolCall] = {}

@@ -536,7 +536,7 @@ def test_an_answer_that_the_reader_never_looked_at_is_acted_upon(
     poe.go_on.set()
     one = exchange(poe, FakeChannel())
     one._sending.start()
-    until(lambda: isinstance(one._progress.state, Answered))
+    until(lambda: isinstance(one._progress.state, Answered | Taken))
     one.close()
 
     assert acts == poe.acted()
@@ -665,15 +665,36 @@ def test_a_chat_may_stay_for_the_next_turn() -> None:
     one = exchange(session, channel, delete_chats=True)
     events = one.events()
     await_sending(one, events)
+    until(lambda: isinstance(one._progress.state, Answered | Taken))
     assert one.keep_chat() is None
     say_it_all(channel)
     list(events)
     kept = one.keep_chat()
+    assert not channel.is_watched
     one.close()
 
     assert kept is not None
     assert 1234567890 == kept.id
     assert ["sendMessageMutation"] == session.calls
+
+
+def test_a_chat_does_not_go_on_before_the_sending_is_answered() -> None:
+    """The reply was quicker: whatever still comes is for this turn."""
+    channel, go_on = FakeChannel(), threading.Event()
+
+    def late() -> Any:
+        go_on.wait(60)
+        return {"messageEdgeCreate": {}}
+
+    one = exchange(FakeSession(sendMessageMutation=late), channel)
+    events = one.events()
+    await_sending(one, events)
+    say_it_all(channel)
+    list(events)
+
+    assert one.keep_chat() is None
+    one.close()
+    go_on.set()
 
 
 @pytest.mark.parametrize(
