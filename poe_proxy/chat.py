@@ -21,6 +21,8 @@ class TextPart:
     """A part of a message that is text."""
 
     text: str = field(repr=False)
+    #: What it is, if `shaping` wrote it: what a bot is taught, or what came of a tool.
+    kind: Literal["", "instruction", "result"] = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)

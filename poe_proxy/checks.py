@@ -21,6 +21,11 @@ NOT_NEGATIVE: Final = validate.Range(min=0)
 POSITIVE: Final = validate.Range(min=0, min_inclusive=False)
 AT_LEAST_ONE: Final = validate.Range(min=1)
 
+#: The key in every example of the Go program, and so the first that a stranger tries.
+EXAMPLE_KEY: Final = "sk-123456"
+#: What an address of a proxy may begin with.
+PROXY_SCHEMES: Final = ("http", "https", "socks5", "socks5h")
+
 
 def has_role(pattern: str) -> None:
     if "{role}" not in pattern:

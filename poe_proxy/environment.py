@@ -227,6 +227,11 @@ def as_base_url(given: str) -> str:
     return given.rstrip("/")
 
 
+def as_api_url(given: str) -> str:
+    """The same, and drop the `/v1` with which clients know an API."""
+    return as_base_url(as_base_url(given).removesuffix("/v1"))
+
+
 # ---- declarations
 
 

@@ -20,6 +20,7 @@ from poe_proxy.menu import Menu, Target
 from poe_proxy.pool.refusals import blaming
 from poe_proxy.pool.rotator import Lease, Token, TokenRotator
 from poe_proxy.shaping import stages
+from poe_proxy.shaping.answers import telling
 from poe_proxy.shaping.pipeline import Size
 from poe_proxy.shaping.tokenizer import count_prompt
 from poe_proxy.upstreams.base import TICK, Upstream
@@ -132,13 +133,16 @@ class Gateway:
         """Return the reply in its final shape, whatever *token*'s upstream does by itself."""
         bot, permit = target.spelled(token.kind), _Permit(lease)
         able = token.upstream.abilities(bot)
-        return stages.reply(
+        events = stages.reply(
             lambda asked: token.upstream.reply(asked, bot, permit),
             chat,
             tools=able.tools,
             length=able.length,
             messages=able.messages,
         )
+        if able.remembers:
+            return telling(events, lambda answer: token.upstream.answered(chat, answer))
+        return events
 
     def _route(self, chat: ChatRequest) -> tuple[Target, frozenset[str]]:
         """Return the bot that *chat* is for, and the kinds of token that can serve it."""

@@ -22,6 +22,8 @@ from poe_proxy.upstreams.base import Upstream
 from poe_proxy.upstreams.catalogue import Catalogue
 from poe_proxy.upstreams.poe_api import PoeApi, fetch_models
 from poe_proxy.upstreams.poe_web import Credentials, PoeWeb, Site
+from poe_proxy.upstreams.poe_web.lengths import Lengths
+from poe_proxy.upstreams.poe_web.long_prompts import Fitting, LongPrompts
 from poe_proxy.upstreams.poe_web.prompts import Prompt, RoleMode
 from poe_proxy.upstreams.refusals import Refusals
 
@@ -71,10 +73,14 @@ class _ByCookie:
     ws_url: str | None
     timeout: float
     delete_chats: bool
+    long_prompts: LongPrompts
+    max_prompt_chars: int
+    reuse_chats: bool
 
     def make(
         self,
         fetcher: Fetcher,
+        lengths: Lengths,
         renewed: Mapping[str, str],
         keep_renewed: Callable[[Mapping[str, str]], None],
     ) -> PoeWeb:
@@ -87,6 +93,9 @@ class _ByCookie:
             proxy=self.proxy,
             timeout=self.timeout,
             delete_chats=self.delete_chats,
+            fitting=Fitting(self.long_prompts, self.max_prompt_chars, self.prompt.transcript),
+            lengths=lengths,
+            reuse_chats=self.reuse_chats,
             fetch=fetcher.fetch,
             renewed=renewed,
             keep_renewed=keep_renewed,
@@ -125,6 +134,7 @@ class TokenMaker:
         #: The same for as long as this process lives, by account id.
         self._renewed: dict[str, Mapping[str, str]] = {}
         self._refusals = Refusals()
+        self._lengths = Lengths()
         self._site = _SiteFile()
         self._fetchers: dict[str | None, Fetcher] = {}
         #: Poe's list of models, and where it is fetched: None if it is not.
@@ -236,7 +246,7 @@ class TokenMaker:
         if (fetcher := self._fetchers.get(recipe.proxy)) is None:
             fetcher = self._fetchers[recipe.proxy] = Fetcher(recipe.proxy)
         renewed = self._renewed.get(id) or self._renewals.renewed(id)
-        return _Open(id, recipe, recipe.make(fetcher, renewed, keep_renewed))
+        return _Open(id, recipe, recipe.make(fetcher, self._lengths, renewed, keep_renewed))
 
     # ---- the catalogue
 
@@ -311,6 +321,9 @@ def _recipe(
         ws_url=settings.poe_ws_url,
         timeout=settings.timeout,
         delete_chats=settings.delete_chats,
+        long_prompts=LongPrompts(settings.long_prompts),
+        max_prompt_chars=settings.max_prompt_chars,
+        reuse_chats=settings.reuse_chats,
     )
 
 

@@ -76,6 +76,8 @@ class FakeUpstream:
         self.open = 0
         self.hung_up = 0
         self.points = 100_000
+        #: What it was told that clients were given.
+        self.given: list[tuple[ChatRequest, Message]] = []
         self.able = abilities or Abilities()
         self._replies: list[Generator[ReplyEvent, None, None]] = []
         self._scripts = list(scripts) or [ANSWER]
@@ -112,6 +114,9 @@ class FakeUpstream:
             raise
         finally:
             self.open -= 1
+
+    def answered(self, chat: ChatRequest, answer: Message) -> None:
+        self.given.append((chat, answer))
 
     def balance(self) -> int:
         return self.points

@@ -259,6 +259,24 @@ def test_a_bot_that_refuses_tools_is_taught() -> None:
     assert [True, False, False] == [bool(chat.tools) for chat, _ in key.asked]
 
 
+@pytest.mark.parametrize("remembers", [True, False])
+def test_an_upstream_that_remembers_is_told_what_the_client_was_given(remembers: bool) -> None:
+    """For the client's own request: the calls in place of the text that the bot wrote, the
+    correction in between left out."""
+    wrong = Text('Well.\n<tool_call>\n{"name": "g", "arguments": {}}\n</tool_call>')
+    called = Text('<tool_call>\n{"name": "f", "arguments": {}}\n</tool_call>')
+    able = Abilities(remembers=remembers)
+    upstream = FakeUpstream([wrong, Done()], [called, Done()], abilities=able)
+    list(House(upstream).reply(tools=(TOOL,)))
+
+    assert 2 == len(upstream.asked)
+    told = [
+        (chat.messages[-1].text, answer.text, [call.name for call in answer.tool_calls])
+        for chat, answer in upstream.given
+    ]
+    assert [("Hello!", "Well.", ["f"])] * remembers == [(a, b.strip(), c) for a, b, c in told]
+
+
 def test_a_bot_that_is_asked_once_more_is_not_asked_too_soon() -> None:
     """A correction is a request like any other to Poe: the token rests before it."""
     sent: list[float] = []

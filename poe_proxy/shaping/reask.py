@@ -132,9 +132,11 @@ def instructed(messages: tuple[Message, ...], instruction: str) -> tuple[Message
     """Return *messages* with *instruction* at the end of the system message, or as a new one."""
     for place, one in enumerate(messages):
         if one.role in ("system", "developer"):
-            grown = replace(one, content=(*one.content, TextPart(f"\n{instruction}")))
+            part = TextPart(f"\n{instruction}", "instruction")
+            grown = replace(one, content=(*one.content, part))
             return (*messages[:place], grown, *messages[place + 1 :])
-    return (Message(role="system", content=(TextPart(instruction),)), *messages)
+    part = TextPart(instruction, "instruction")
+    return (Message(role="system", content=(part,)), *messages)
 
 
 def corrected(messages: tuple[Message, ...], wrong: str, correction: str) -> tuple[Message, ...]:

@@ -207,9 +207,23 @@ def _results(
             opening += f' call="{call.number}"'
         # A result must not be able to end its block and go on as another one, nor to call.
         text = _without(_LOOSE_TAG, r"<\\", one.text, breathe)
-        parts.append(TextPart(f"{opening}>\n{text}\n</tool_result>"))
+        parts.append(TextPart(f"{opening}>\n{text}\n</tool_result>", "result"))
         parts += [part for part in one.content if not isinstance(part, TextPart)]
     return Message(role="user", content=tuple(parts))
+
+
+#: Characters of a result that stay where it is shortened.
+KEPT: Final = 200
+
+
+def shortened(result: str) -> str:
+    """Return a *result*, as `as_text` writes it, with its beginning only, and a word that says so;
+    as it is if that is no shorter."""
+    opening, _, rest = result.partition("\n")
+    text, _, closing = rest.rpartition("\n")
+    note = f"[shortened by {len(text) - KEPT} characters; call the tool again if they are needed]"
+    short = f"{opening}\n{text[:KEPT]}\n{note}\n{closing}"
+    return short if len(short) < len(result) else result
 
 
 def _attribute(name: str) -> str:

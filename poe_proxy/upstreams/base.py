@@ -6,7 +6,7 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from poe_proxy.chat import ChatRequest, Idle, ReplyEvent
+from poe_proxy.chat import ChatRequest, Idle, Message, ReplyEvent
 from poe_proxy.errors import UpstreamError
 
 #: The longest time in seconds that an upstream stays silent before it yields `Idle`.
@@ -53,6 +53,8 @@ class Abilities:
     #: It passes on requests of Anthropic's Messages API as they are (`ChatRequest.as_messages`),
     #: with all that they ask for.
     messages: bool = False
+    #: It wants to know what answer the client was given in the end.
+    remembers: bool = False
 
 
 class Upstream(Protocol):
@@ -70,6 +72,10 @@ class Upstream(Protocol):
         was acquired stays behind. Every failure is raised as an `UpstreamError`,
         whatever library it comes from.
         """
+
+    def answered(self, chat: ChatRequest, answer: Message) -> None:
+        """Note that the client was given *answer*, whole, for *chat*: called before the `Done` of
+        its reply passes, and only if this upstream remembers. Does not wait."""
 
     def balance(self) -> int:
         """Ask Poe for the points that are left; raises `UpstreamError`."""

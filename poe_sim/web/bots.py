@@ -229,6 +229,13 @@ def catalogue() -> Catalogue:
             Bot(handle="Web-Search", codename="web_search", bot_id=6003, style="search"),
             Bot(handle="Sim-Text-Only", codename="sim_text_only", bot_id=9001, accepts_files=False),
             Bot(handle="Sim-Short-Memory", codename="sim_short", bot_id=9002, prompt_limit=2_000),
+            Bot(
+                handle="Sim-Short-Text-Only",
+                codename="sim_short_text_only",
+                bot_id=9008,
+                prompt_limit=2_000,
+                accepts_files=False,
+            ),
             Bot(handle="Sim-Expensive", codename="sim_expensive", bot_id=9003, price=5_000_000),
             Bot(handle="Sim-Down", codename="sim_down", bot_id=9004, is_down=True),
             Bot(

@@ -10,21 +10,12 @@ from typing import Any
 from . import faults
 from .bots import node_id
 from .channels import Channel
-from .objects import Account, Chat
+from .objects import Account, Chat, Upload
 from .world import World
 
 Json = dict[str, Any]
 
 VIEWER_ID = node_id("Viewer", 0)
-
-
-@dataclass(slots=True)
-class Upload:
-    """A file that came with a request."""
-
-    name: str
-    content_type: str
-    size: int
 
 
 @dataclass(slots=True)

@@ -13,6 +13,17 @@ from .bots import Bot, node_id
 from .channels import Channel
 
 
+@dataclass(slots=True)
+class Upload:
+    """A file that came with a request."""
+
+    name: str
+    content_type: str
+    size: int
+    # The beginning of a text.
+    text: str = ""
+
+
 class Message:
     """A message of a chat, web protocol sheet §12.1."""
 
@@ -166,7 +177,7 @@ class Account:
         self.chats: OrderedDict[int, Chat] = OrderedDict()
         self.jobs: dict[int, Job] = {}
         self.sent_at: deque[float] = deque()
-        self.uploads: dict[str, dict[str, Any]] = {}
+        self.uploads: dict[str, Upload] = {}
 
     def points_info(self) -> dict[str, Any]:
         """Return the account's points, web protocol sheet §10.8."""

@@ -18,8 +18,8 @@ from . import chats, faults, hashes, lookups, pages, sending
 from .channels import Channel, Socket
 from .checks import Visit, variables_error
 from .faults import Refused
-from .graphql import Call, Operation, Upload, server_error
-from .objects import Account
+from .graphql import Call, Operation, server_error
+from .objects import Account, Upload
 from .world import World
 
 log = logging.getLogger(__name__)
@@ -33,6 +33,8 @@ _BY_LOWER_NAME = {
 }
 
 _COOKIE_AGE = 63_072_000
+# Bytes of a text that is attached, after which the rest is not kept.
+_TEXT_SIZE = 1_000_000
 _PART_SIZE = 256 * 1024
 # Bytes of a page that drips.
 _DROP = 10
@@ -270,15 +272,19 @@ class Face:
     # Uploads and telemetry ---------------------------------------------------------------------
 
     async def _receive(self, part: BodyPartReader) -> tuple[Upload, str]:
-        """Read one file; only its size and digest are kept."""
+        """Read one file; its size and digest are kept, and of a text its beginning."""
         limit, size, digest = self._world.switches.upload_limit, 0, hashlib.sha256()
+        kind = part.headers.get("Content-Type", "application/octet-stream")
+        begun = b""
         while chunk := await part.read_chunk(_PART_SIZE):
             size += len(chunk)
             if size > limit:
                 raise faults.http_error(413)
             digest.update(chunk)
-        kind = part.headers.get("Content-Type", "application/octet-stream")
-        return Upload(part.filename or part.name or "file", kind, size), digest.hexdigest()
+            if kind.startswith("text/") and len(begun) < _TEXT_SIZE:
+                begun += chunk
+        name, text = part.filename or part.name or "file", begun.decode("utf-8", "replace")
+        return Upload(name, kind, size, text), digest.hexdigest()
 
     async def finish_upload(self, visit: Visit) -> web.Response:
         """One file, answered with a ticket; web protocol sheet §16.2."""
@@ -303,7 +309,7 @@ class Face:
                 self._world.rng.randbytes(32),
             )
         )
-        account.uploads[ticket] = {"name": upload.name, "type": upload.content_type}
+        account.uploads[ticket] = upload
         visit.entry["size"] = upload.size
         match self._world.switches.jwt_form:
             case "quoted":

@@ -16,6 +16,7 @@ from ..talk import (
     pieces,
 )
 from .bots import Bot
+from .objects import Upload
 
 # Each frame repeats the whole text, so by default a long one comes in no more pieces than this, and
 # all of its frames together have no more characters than this.
@@ -138,7 +139,7 @@ def write(
     *,
     pace: float,
     is_lenient: bool,
-    files: Sequence[str] = (),
+    files: Sequence[Upload] = (),
     line: str | None = None,
 ) -> Script:
     """Return the script for a *prompt* without its directives, which are the *words*.
@@ -181,11 +182,13 @@ def write(
     return script
 
 
-def _text(words: Mapping[str, str], prompt: str, bot: Bot, files: Sequence[str]) -> str:
+def _text(words: Mapping[str, str], prompt: str, bot: Bot, files: Sequence[Upload]) -> str:
     if "empty" in words:
         return ""
     if "echo" in words:
         return prompt
+    if "read" in words:
+        return "\n".join(file.text for file in files)
     if "repeat" in words:
         return prompt * max(1, int(number(words, "repeat", 1)))
     if "long" in words:
@@ -194,7 +197,7 @@ def _text(words: Mapping[str, str], prompt: str, bot: Bot, files: Sequence[str])
         return f"![{prompt[:60]}](https://pfst.cf2.poecdn.net/base/image/{bot.codename}.png)"
     said = answer(prompt, bot.handle)
     if files:
-        said += "\n\nYou attached: " + ", ".join(files) + "."
+        said += "\n\nYou attached: " + ", ".join(file.name for file in files) + "."
     return said
 
 

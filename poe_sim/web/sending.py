@@ -14,7 +14,7 @@ from .. import directives
 from . import faults, script
 from .bots import Bot
 from .graphql import Call, Operation, server_error
-from .objects import Account, Chat, Job, Message
+from .objects import Account, Chat, Job, Message, Upload
 from .player import Player
 
 _NONCE = re.compile(r"[A-Za-z0-9]{16}")
@@ -68,12 +68,12 @@ async def _send(call: Call) -> dict[str, Any]:
         author="human",
         text=query,
         nonce=nonce,
-        attachments=[{"name": name, "mimeType": kind} for name, kind in files],
+        attachments=[{"name": file.name, "mimeType": file.content_type} for file in files],
     )
     chat.messages.append(human)
     job = world.new_job(account, chat, bot, nonce, mark)
     call.entry["chatId"] = chat.chat_id
-    plan = _plan(call, words, prompt, bot, human, [name for name, _ in files])
+    plan = _plan(call, words, prompt, bot, human, files)
     await _perform(call, job, plan, human, is_new=is_new)
     if fault := faults.after_accept(words):
         raise fault
@@ -139,7 +139,7 @@ async def _perform(
 
 
 def _plan(
-    call: Call, words: Mapping[str, str], prompt: str, bot: Bot, human: Message, files: list[str]
+    call: Call, words: Mapping[str, str], prompt: str, bot: Bot, human: Message, files: list[Upload]
 ) -> script.Script:
     world = call.world
     line = world.lines.next(bot.handle, human.text)
@@ -170,11 +170,11 @@ def _check_strictly(variables: Mapping[str, Any]) -> None:
             raise server_error("bad parameters") from None
 
 
-def _attached(call: Call) -> list[tuple[str, str]]:
-    """Return name and type of each file, in the request or uploaded before."""
+def _attached(call: Call) -> list[Upload]:
+    """Return the files, in the request or uploaded before."""
     names = call.variables.get("attachments") or []
     if call.files:
-        return [(file.name, file.content_type) for file in call.files]
+        return call.files
     tickets = call.variables.get("fileHashJwts") or []
     if len(tickets) != len(names):
         raise server_error("attachments and fileHashJwts differ")
@@ -183,7 +183,7 @@ def _attached(call: Call) -> list[tuple[str, str]]:
         upload = call.account.uploads.get(ticket)
         if upload is None:
             raise server_error("unknown fileHashJwt")
-        found.append((upload["name"], upload["type"]))
+        found.append(upload)
     return found
 
 
@@ -228,7 +228,7 @@ def _refusal(
     bot: Bot | None,
     prompt: str,
     chat: Chat | None,
-    files: list[tuple[str, str]],
+    files: list[Upload],
 ) -> dict[str, Any] | None:
     """Return the answer that refuses the message, web protocol sheet §17.3, or None."""
     account = call.account
@@ -264,7 +264,7 @@ def _refusal(
 
 
 def _own_status(
-    call: Call, bot: Bot | None, prompt: str, chat: Chat | None, files: list[tuple[str, str]]
+    call: Call, bot: Bot | None, prompt: str, chat: Chat | None, files: list[Upload]
 ) -> str | None:
     account, switches = call.account, call.world.switches
     if bot is None or bot.no_access is not None:
@@ -293,9 +293,8 @@ def _is_too_fast(account: Account, per_minute: int) -> bool:
     return 0 < per_minute <= len(account.sent_at)
 
 
-def _is_unsupported(file: tuple[str, str]) -> bool:
-    name, kind = file
-    return kind in _UNSUPPORTED_TYPES or name.lower().endswith(_UNSUPPORTED_NAMES)
+def _is_unsupported(file: Upload) -> bool:
+    return file.content_type in _UNSUPPORTED_TYPES or file.name.lower().endswith(_UNSUPPORTED_NAMES)
 
 
 def _price(bot: Bot) -> dict[str, Any]:

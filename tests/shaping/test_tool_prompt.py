@@ -20,6 +20,7 @@ from poe_proxy.chat import (
 )
 from poe_proxy.errors import RequestTooCostly
 from poe_proxy.shaping.loose_json import MAX_LENGTH
+from poe_proxy.shaping.tool_prompt import KEPT, shortened
 
 from .support import affording
 from .tooling import (
@@ -141,6 +142,29 @@ def test_calls_and_results_are_told_in_the_same_form() -> None:
     ] == prompts(bot)[1:]
     sent = bot.asked[0][0].messages
     assert not any(one.tool_calls or one.role == "tool" for one in sent)
+
+
+def test_what_is_written_for_a_bot_is_known_by_its_kind() -> None:
+    """Where a conversation has to be shortened, instructions stay, and results give way."""
+    bot = saying("Sun and rain.")
+
+    reply(bot, chat(*HISTORY, tools=(tool("look"),)))
+
+    messages = bot.asked[0][0].messages
+    kinds = [part.kind for one in messages for part in one.content if isinstance(part, TextPart)]
+    assert ["instruction", "", "", "", "result", "result", ""] == kinds
+
+
+def test_a_result_is_shortened_to_its_beginning() -> None:
+    """It stays a block, and says how much is missing; what is short anyway stays as it is."""
+    long = f'<tool_result name="look">\n{"s" * KEPT}{"u" * 1000}\nn\n</tool_result>'
+
+    assert (
+        f'<tool_result name="look">\n{"s" * KEPT}\n[shortened by 1002 characters; call the tool '
+        "again if they are needed]\n</tool_result>"
+    ) == shortened(long)
+    short = "<tool_result>\nsun\n</tool_result>"
+    assert short == shortened(short)
 
 
 def test_a_single_result_is_not_numbered() -> None:

@@ -14,7 +14,7 @@ from typing import Final
 import orjson
 
 from poe_proxy.budget import Budget
-from poe_proxy.chat import ChatRequest, Idle, ReplyEvent
+from poe_proxy.chat import ChatRequest, Idle, Message, ReplyEvent
 from poe_proxy.errors import (
     BotNotFound,
     ParameterRefused,
@@ -190,6 +190,9 @@ class PoeApi:
                 break
             yield Idle()
         return self._catalogue.find(bot)
+
+    def answered(self, chat: ChatRequest, answer: Message) -> None:
+        """Do nothing: the API has no memory."""
 
     def balance(self) -> int:
         """Ask for the points that are left (§8); raises `UpstreamError`."""

@@ -9,10 +9,11 @@ import logging
 import random
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from poe_proxy.chat import ChatRequest, Idle, ReplyEvent
+from poe_proxy.chat import ChatRequest, Idle, Message, ReplyEvent
 from poe_proxy.errors import (
+    ParameterRefused,
     TokenRejected,
     UpstreamBlocked,
     UpstreamError,
@@ -26,8 +27,14 @@ from poe_proxy.upstreams.poe_web import attachments
 from poe_proxy.upstreams.poe_web.attachments import Attachment, Fetch, Files, Tickets
 from poe_proxy.upstreams.poe_web.bots import Bots
 from poe_proxy.upstreams.poe_web.channel import ATTEMPTS, Channel
+from poe_proxy.upstreams.poe_web.chats import Chats
+from poe_proxy.upstreams.poe_web.conversations import Conversation
 from poe_proxy.upstreams.poe_web.credentials import Credentials
 from poe_proxy.upstreams.poe_web.exchange import Exchange
+from poe_proxy.upstreams.poe_web.graphql import MessageTooLong
+from poe_proxy.upstreams.poe_web.lengths import Lengths
+from poe_proxy.upstreams.poe_web.long_prompts import Drafts, Fitting, Form
+from poe_proxy.upstreams.poe_web.open_chats import OpenChat, OpenChats
 from poe_proxy.upstreams.poe_web.pages import ChannelData
 from poe_proxy.upstreams.poe_web.sending import Outgoing
 from poe_proxy.upstreams.poe_web.session import Session, not_ready
@@ -63,6 +70,9 @@ class PoeWeb:
         proxy: str | None = None,
         timeout: float = 60.0,
         delete_chats: bool = False,
+        fitting: Fitting | None = None,
+        lengths: Lengths | None = None,
+        reuse_chats: bool = False,
         fetch: Fetch | None = None,
         clock: Callable[[], float] = time.monotonic,
         label: str = "cookie",
@@ -70,7 +80,12 @@ class PoeWeb:
         renewed: Mapping[str, str] | None = None,
         keep_renewed: Callable[[Mapping[str, str]], None] | None = None,
     ) -> None:
-        """*device* is the id of the device that Poe sees, by default derived from the credentials.
+        """*fitting* says what becomes of a conversation that is too long for one message, and
+        *lengths* knows what was, for this account or for several.
+
+        With *reuse_chats* the next turn of a conversation goes on in the chat of the last one.
+
+        *device* is the id of the device that Poe sees, by default derived from the credentials.
 
         *renewed* are cookies that Poe has issued in place of the given ones: they are used until
         Poe refuses them. *keep_renewed* is called with all of them when they change, and with
@@ -80,6 +95,8 @@ class PoeWeb:
         self._to_prompt = to_prompt
         self._timeout = timeout
         self._delete_chats = delete_chats
+        self._fitting = fitting or Fitting()
+        self._lengths = lengths or Lengths(clock)
         self._fetch = fetch
         self._clock = clock
         self._label = label
@@ -99,19 +116,34 @@ class PoeWeb:
         self._shelf = Shelf(self._session, site, label=label)
         self._tickets = Tickets(clock)
         self._tidying = Tidying(label=label)
+        #: The chats that may go on; None if none may.
+        self._open_chats = OpenChats(self._drop, clock) if reuse_chats else None
         self._channel: Channel | None = None
         self._login: Shared[Login] = Shared()
 
     def abilities(self, bot: str) -> Abilities:
         """Return that no bot has tools or a length here: the site has no field for them."""
-        return Abilities()
+        return Abilities(remembers=self._open_chats is not None)
 
     def reply(self, chat: ChatRequest, bot: str, turn: Permit) -> Generator[ReplyEvent, None, None]:
-        """Yield what *bot* answers, in a new chat; see `Upstream`.
+        """Yield what *bot* answers, in a new chat or in one that goes on; see `Upstream`.
 
         Raises `InvalidRequest` for images and files that are invalid or beyond the limits.
         """
-        prompt = self._to_prompt(chat)
+        if self._open_chats is None:
+            yield from self._reply(chat, bot, turn)
+            return
+        conversation = Conversation(bot, chat, self._open_chats)
+        try:
+            new = yield from self._new_messages(conversation, chat)
+            yield from self._reply(new, bot, turn, conversation)
+        finally:
+            conversation.put_back()
+
+    def _reply(
+        self, chat: ChatRequest, bot: str, turn: Permit, conversation: Conversation | None = None
+    ) -> Generator[ReplyEvent, None, None]:
+        drafts = Drafts(chat, self._to_prompt, self._fitting)
         parts = attachments.parts_of(chat)
         own = chat.kept.get(Files)
         files: Sequence[Attachment] = ()
@@ -119,28 +151,45 @@ class PoeWeb:
             files = yield from one_by_one(
                 own.read(parts, self._fetch, self._clock, chat.budget), name=f"{self._label} files"
             )
-        exchange = yield from self._begin(bot, prompt, files, own.give, turn)
+        at = None if conversation is None else conversation.chat
+        is_answered = False
         try:
-            yield from run(exchange.events(), ReasoningParser(), budget=chat.budget)
+            while not is_answered:
+                exchange, form = yield from self._begin(bot, drafts, files, own.give, turn, at)
+                events = run(exchange.events(), ReasoningParser(), budget=chat.budget)
+                if conversation is not None:
+                    events = conversation.told(events, exchange.keep_chat)
+                try:
+                    yield from events
+                    is_answered = True
+                except (MessageTooLong, ParameterRefused) as refusal:
+                    # Of a client's own files nobody knows whether they are what is too much.
+                    if files or not drafts.go_on(form, refusal):
+                        raise
+                    log.info("%s: %s Sending it in another form.", self._label, refusal)
+                finally:
+                    if conversation is not None and not exchange.is_untouched:
+                        conversation.forget()
+                    exchange.close()
         finally:
-            exchange.close()
+            if length := drafts.too_long(is_answered=is_answered):
+                self._lengths.add(bot, length)
 
     def _begin(
         self,
         name: str,
-        prompt: str,
+        drafts: Drafts,
         files: Sequence[Attachment],
         give: Callable[[int], None],
         turn: Permit,
-    ) -> Generator[Idle, None, Exchange]:
-        """Do everything that comes before the sending."""
+        at: OpenChat | None,
+    ) -> Generator[Idle, None, tuple[Exchange, Form]]:
+        """Do everything that comes before the sending. *at* is the chat that goes on, if any."""
         for is_last in (False, True):
-            login = self._open_login() or (
-                yield from meanwhile(self._log_in, name=f"{self._label} login")
-            )
-            outgoing = yield from self._prepare(login.session, name, prompt, files, give)
+            login = yield from self._logged_in()
+            outgoing, form = yield from self._prepare(login.session, name, drafts, files, give)
             exchange = Exchange(
-                outgoing,
+                replace(outgoing, chat=at),
                 login.session,
                 login.channel,
                 permit=turn,
@@ -159,17 +208,17 @@ class PoeWeb:
                 if is_last:
                     raise
             else:
-                return exchange
+                return exchange, form
         raise AssertionError("the last round returns or raises")
 
     def _prepare(
         self,
         session: Session,
         name: str,
-        prompt: str,
+        drafts: Drafts,
         files: Sequence[Attachment],
         give: Callable[[int], None],
-    ) -> Generator[Idle, None, Outgoing]:
+    ) -> Generator[Idle, None, tuple[Outgoing, Form]]:
         """Look the bot up, and upload the files where they go ahead of the message (§16).
 
         *give* is told how many bytes of files are about to go out, and may refuse it. Raises what
@@ -183,6 +232,9 @@ class PoeWeb:
                 )
             )
             bot.check(files)
+            form = drafts.fit(bot, self._lengths.refused_by(name))
+            if form.file is not None:
+                files = (*files, form.file)
             if files and bot.uploads_ahead:
                 tickets = yield from one_by_one(
                     (
@@ -193,7 +245,46 @@ class PoeWeb:
                 )
         except UpstreamError as failure:
             raise not_ready(failure) from None
-        return Outgoing(bot, prompt, self._device, files, tickets, give)
+        return Outgoing(bot, form.prompt, self._device, files, tickets, give), form
+
+    # ---- chats that go on
+
+    def _new_messages(
+        self, conversation: Conversation, chat: ChatRequest
+    ) -> Generator[Idle, None, ChatRequest]:
+        """Return *chat* with those messages that its chat at Poe does not have; with all of them
+        if there is none, or if it is not as we left it."""
+        if (known := conversation.chat) is None:
+            return chat
+        login = yield from self._logged_in()
+        try:
+            newest = yield from meanwhile(
+                lambda: Chats(login.session).newest(known.id), name=f"{self._label} chat"
+            )
+        except UpstreamError as failure:
+            log.info("%s: whether a chat may go on is not known: %s", self._label, failure)
+            conversation.put_back()
+            return chat
+        if newest != known.newest:
+            log.info("%s: a chat was deleted, or goes on elsewhere; beginning anew", self._label)
+            conversation.forget()
+            return chat
+        return conversation.rest(chat)
+
+    def answered(self, chat: ChatRequest, answer: Message) -> None:
+        """Note what answer the client was given; see `Upstream`."""
+        if self._open_chats is not None:
+            Conversation.end(chat, answer, self._open_chats)
+
+    def _drop(self, chat: OpenChat) -> None:
+        """Delete a chat that does not go on, if the settings say so."""
+        if not self._delete_chats:
+            return
+
+        def delete() -> None:
+            self._tidying.persist(lambda: Chats(self._session).delete(chat.id), "deleting a chat")
+
+        self._tidying.start(delete)
 
     def balance(self) -> int:
         """Return the points that the account has left; raises `UpstreamError`."""
@@ -217,12 +308,19 @@ class PoeWeb:
 
         That takes up to five seconds.
         """
+        if self._open_chats is not None:
+            self._open_chats.close()
         self._tidying.close()
         if self._channel is not None:
             self._channel.close()
         self._session.close()
 
     # ---- logging in
+
+    def _logged_in(self) -> Generator[Idle, None, Login]:
+        return self._open_login() or (
+            yield from meanwhile(self._log_in, name=f"{self._label} login")
+        )
 
     def _open_login(self) -> Login | None:
         """Return the login that is there, without waiting; None if there is none."""

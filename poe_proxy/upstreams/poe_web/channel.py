@@ -93,14 +93,16 @@ class Channel:
 
     # ---- for the replies
 
-    def attach(self, mailbox: Mailbox) -> None:
-        """Watch for the chat that the reply of *mailbox* is about to begin.
+    def attach(self, mailbox: Mailbox, chat_id: int | None = None) -> None:
+        """Watch for the chat that the reply of *mailbox* is about to begin, or to go on in.
 
         Raises `UpstreamUnreachable` if the channel is dead.
         """
         with self._changed:
             if not self.is_alive:
                 raise UpstreamUnreachable("Poe's websocket has just broken.")
+            if chat_id is not None:
+                self._early.begin(chat_id)
             self._unbound[mailbox.client_nonce] = mailbox
             self._unbound[mailbox.chat_nonce] = mailbox
 

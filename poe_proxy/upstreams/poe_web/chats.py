@@ -20,8 +20,13 @@ class Chats:
 
     def messages(self, chat_id: int) -> list[Mapping[str, Any]] | None:
         """Return the messages of a chat, oldest first; None if there is no such chat."""
-        node = base64.b64encode(f"Chat:{chat_id}".encode()).decode()
-        return self._messages(node, 100)
+        return self._messages(_node(chat_id), 100)
+
+    def newest(self, chat_id: int) -> int | None:
+        """Return the id of the newest message of a chat; None if there is no such chat."""
+        messages = self._messages(_node(chat_id), 1)
+        number = messages[-1].get("messageId") if messages else None
+        return number if isinstance(number, int) else None
 
     def find(self, client_nonce: str) -> int | None:
         """Return the id of the chat with our message, known by its nonce, among the newest ones.
@@ -51,6 +56,10 @@ class Chats:
 
     def _act(self, operation: str, chat_id: int) -> None:
         self._session.call(operation, {"chatId": chat_id}, reading=False)
+
+
+def _node(chat_id: int) -> str:
+    return base64.b64encode(f"Chat:{chat_id}".encode()).decode()
 
 
 def _nodes(connection: Any) -> Iterator[Mapping[str, Any]]:

@@ -28,17 +28,20 @@ from poe_proxy.upstreams.poe_web.channel import Channel
 from poe_proxy.upstreams.poe_web.chats import Chats
 from poe_proxy.upstreams.poe_web.graphql import ServerError
 from poe_proxy.upstreams.poe_web.mailbox import Mailbox, Notice, Resync
+from poe_proxy.upstreams.poe_web.open_chats import OpenChat
 from poe_proxy.upstreams.poe_web.sending import (
     GRACE,
     SEND,
     Abandoned,
     Answered,
     Doubtful,
+    NotTaken,
     Outcome,
     Outgoing,
     Over,
     Sending,
     UnderWay,
+    Unsent,
 )
 from poe_proxy.upstreams.poe_web.session import Session
 from poe_proxy.upstreams.poe_web.site import Site
@@ -86,6 +89,7 @@ class Exchange:
         self._turn = Turn(
             client_nonce=outgoing.client_nonce,
             chat_nonce=outgoing.chat_nonce,
+            before=outgoing.chat,
             jobs_are_reported="jobUpdated" in site.subscriptions,
         )
         self._mailbox = Mailbox(outgoing.client_nonce, outgoing.chat_nonce)
@@ -99,6 +103,8 @@ class Exchange:
             label=label,
         )
         self._progress = self._sending.progress
+        #: Whether the chat stays for another turn.
+        self._is_kept = False
         # Whether frames were lost that the history has not been asked for yet.
         self._has_gap = False
         #: What came of the sending, if the reader had hung up by then.
@@ -107,7 +113,8 @@ class Exchange:
 
     def attach(self) -> None:
         """Watch for the answer; raises `UpstreamUnreachable` if there is no websocket."""
-        self._channel.attach(self._mailbox)
+        before = self._outgoing.chat
+        self._channel.attach(self._mailbox, None if before is None else before.id)
         try:
             self._tidying.enlist(self._hang_up)
         except UpstreamUnreachable:
@@ -318,6 +325,29 @@ class Exchange:
 
     # ---- the end
 
+    @property
+    def is_untouched(self) -> bool:
+        """Whether Poe certainly does not have the message, so that its chat is as it was."""
+        match self._progress.state:
+            case Unsent() | NotTaken() | Answered(PoeProxyError(), True):
+                return True
+        return not self._progress.was_sent
+
+    def keep_chat(self) -> OpenChat | None:
+        """Leave the chat, which may go on, as it is, whatever the settings say; return it.
+
+        None if it may not: the turn is not over, or Poe's answer to the sending is still to come.
+        """
+        turn = self._turn
+        turn.chat_id = turn.chat_id or self._mailbox.chat_id
+        left = turn.left()
+        if left is None or isinstance(self._progress.state, UnderWay | Doubtful):
+            return None
+        self._is_kept = True
+        # What comes from now on is for the next turn, which may begin at once.
+        self._channel.detach(self._mailbox)
+        return left
+
     def close(self) -> None:
         """Stop the bot if it is still at work, and delete the chat if the settings say so.
 
@@ -353,7 +383,7 @@ class Exchange:
         """Tidy up in the background if there is a chat, or may be one in spite of *doubt*."""
         turn = self._turn
         if turn.chat_id is not None:
-            if turn.is_over and not self._delete_chats:
+            if self._is_kept or (turn.is_over and not self._delete_chats):
                 return
         elif not isinstance(doubt, UpstreamUncertain):
             return
@@ -394,11 +424,14 @@ class Exchange:
         if turn.chat_id is None:
             # The chat may exist although the answer did not say so.
             turn.chat_id = self._tidying.persist(self._find_chat, "looking for a chat")
+        if turn.chat_id is None and turn.before is not None:
+            # The message is not there, but the chat does not go on either.
+            turn.chat_id = turn.before.id
         if turn.chat_id is None:
             return
         if not turn.is_over:
             self._stop()
-        if self._delete_chats:
+        if self._delete_chats and not self._is_kept:
             self._do(self._chats.delete, "deleting a chat")
 
     def _stop(self) -> None:

@@ -50,6 +50,15 @@ class ServerError(UpstreamUncertain):
     """Poe answered "Server Error": a retired hash, a fault of its own, or a lost answer (§17.2)."""
 
 
+class MessageTooLong(PromptTooLong):
+    """Poe says of a message that it is too long for the bot."""
+
+    def __init__(self, message: str, *, was_taken: bool = False) -> None:
+        super().__init__(message)
+        #: Whether the message is in its chat all the same; if not, Poe did nothing with it.
+        self.was_taken = was_taken
+
+
 def body(operation: str, variables: Mapping[str, Any], site: Site) -> bytes:
     """Return the JSON to post: compact, its keys in the browser's order."""
     return orjson.dumps(
@@ -168,7 +177,7 @@ def refusal(status: str, message: str) -> UpstreamError:
         case "reached_limit":
             return TokenExhausted(said)
         case "too_many_tokens":
-            return PromptTooLong(said)
+            return MessageTooLong(said)
         case "no_access":
             return BotNotAllowed(said)
         case "rate_limit_exceeded":
@@ -189,7 +198,7 @@ def failed_state(state: str, text: str) -> UpstreamError:
     said = text[:1000] or f"The bot's message ended in the state {state}."
     match state:
         case "error_user_message_too_long":
-            return PromptTooLong(said)
+            return MessageTooLong(said, was_taken=True)
         case "error_insufficient_fund":
             return TokenExhausted(said)
         case _:

@@ -170,6 +170,10 @@ class Early:
         while len(self._over) > 4 * self.CHATS:
             self._over.popitem(last=False)
 
+    def begin(self, chat_id: int) -> None:
+        """Keep what comes about this chat, although it was over: it goes on."""
+        self._over.pop(chat_id, None)
+
     def clear(self) -> None:
         """Forget what is kept: no reply is waiting for its chat."""
         self._chats.clear()

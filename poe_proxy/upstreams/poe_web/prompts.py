@@ -54,17 +54,19 @@ class Prompt:
     labels: Mapping[str, str] = field(default_factory=dict)
 
     def __call__(self, chat: ChatRequest) -> str:
-        messages = chat.messages
         if not self._has_labels(chat):
-            return "\n".join(_unlabelled(messages))
-        lines: list[str] = []
+            return "\n".join(_unlabelled(chat.messages))
+        return "\n".join([*self._labelled(chat), self._label("assistant"), ""])
+
+    def transcript(self, chat: ChatRequest) -> str:
+        """Return the messages with a label before each, in every mode, and none for the answer."""
+        return "\n".join([*self._labelled(chat), ""])
+
+    def _labelled(self, chat: ChatRequest) -> Iterator[str]:
         marks = self._marks()
-        for one in messages:
-            lines += (
-                self._label(one.role, _name(one)),
-                "".join(_escaped(one.text, marks, chat.budget)),
-            )
-        return "\n".join([*lines, self._label("assistant"), ""])
+        for one in chat.messages:
+            yield self._label(one.role, _name(one))
+            yield "".join(_escaped(one.text, marks, chat.budget))
 
     def _has_labels(self, chat: ChatRequest) -> bool:
         if chat.is_taught or self.mode is RoleMode.ON:

@@ -40,6 +40,7 @@ from poe_proxy.upstreams.poe_web.bots import Bot
 from poe_proxy.upstreams.poe_web.channel import Channel
 from poe_proxy.upstreams.poe_web.graphql import StillRefused
 from poe_proxy.upstreams.poe_web.mailbox import Mailbox
+from poe_proxy.upstreams.poe_web.open_chats import OpenChat
 from poe_proxy.upstreams.poe_web.session import Clearance, Keys, Session
 
 log = logging.getLogger(__name__)
@@ -193,7 +194,7 @@ def _nonce() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A message as it is sent: a prompt that begins a new chat with a bot."""
+    """A message as it is sent: a prompt that begins a chat with a bot, or goes on in one."""
 
     bot: Bot
     prompt: str = field(repr=False)
@@ -204,28 +205,28 @@ class Outgoing:
     tickets: Sequence[str] = field(default=(), repr=False)
     #: Told how many bytes of files are about to go out; it may refuse it.
     give: Callable[[int], None] = field(default=lambda _: None, repr=False)
+    #: The chat that it goes on in; None: a new one.
+    chat: OpenChat | None = None
     client_nonce: str = field(default_factory=_nonce)
     chat_nonce: str = field(default_factory=_nonce)
 
     def variables(self) -> dict[str, Any]:
         """Return what `sendMessageMutation` takes (§10.1)."""
+        where = {"newChatContext": "home_page_input"} if self.chat is None else {}
         return {
-            "chatId": None,
+            "chatId": None if self.chat is None else self.chat.id,
             "bot": self.bot.handle,
             "query": self.prompt,
             "source": {
                 "sourceType": "chat_input",
-                "chatInputMetadata": {
-                    "useVoiceRecord": False,
-                    "newChatContext": "home_page_input",
-                },
+                "chatInputMetadata": {"useVoiceRecord": False, **where},
             },
             "clientNonce": self.client_nonce,
             "sdid": self.device,
             "attachments": [f"file{number}" for number in range(len(self.files))],
             "chatNonce": self.chat_nonce,
             "existingMessageAttachmentsIds": [],
-            "shouldFetchChat": True,
+            "shouldFetchChat": self.chat is None,
             "referencedMessageId": None,
             "parameters": None,
             "fileHashJwts": list(self.tickets),

@@ -15,6 +15,7 @@ from poe_proxy.errors import BotFailed, UpstreamInterrupted
 from poe_proxy.net.pacing import breathe
 from poe_proxy.upstreams.bulk import TooMuch, loads
 from poe_proxy.upstreams.poe_web.graphql import failed_state
+from poe_proxy.upstreams.poe_web.open_chats import OpenChat
 
 #: Seconds that a turn waits for its job's end after a complete message, and for a complete
 #: message after its job's end.
@@ -126,6 +127,10 @@ class Turn:
     chat_nonce: str
     chat_id: int | None = None
     human_id: int | None = None
+    #: The chat as the last turn left it; None if this is the first one there.
+    before: OpenChat | None = None
+    #: The job of the bot.
+    job: int | None = None
     #: The bot's messages in the order of their first frames: id -> text.
     texts: dict[int, str] = field(default_factory=dict, repr=False)
     is_over: bool = False
@@ -139,6 +144,11 @@ class Turn:
     _looks: int = 0
     #: Characters that were said again although they had not changed.
     _repeated: int = 0
+
+    def __post_init__(self) -> None:
+        if self.before is not None:
+            # What is not newer belongs to the turns before.
+            self.human_id = self.before.newest
 
     @property
     def has_begun(self) -> bool:
@@ -155,9 +165,20 @@ class Turn:
         match answer:
             case {"chat": {"chatId": int(number)}}:
                 self.chat_id = number
+            case _ if self.before is not None:
+                self.chat_id = self.before.id
         match answer:
             case {"message": {"node": {"messageId": int(number)}}}:
                 self.human_id = number
+        match answer:
+            case {"job": {"jobId": int(number)}}:
+                self.job = number
+
+    def left(self) -> OpenChat | None:
+        """Return the chat as it is now that the turn is over; None if it is not, or not known."""
+        if self.chat_id is None or not self.is_over or not self.texts:
+            return None
+        return OpenChat(self.chat_id, max(self.texts), self.job)
 
     def feed(self, name: str, content: Mapping[str, Any], now: float) -> Iterator[ReplyEvent]:
         """Take one pushed object; yield what it means for the reply.
@@ -173,7 +194,11 @@ class Turn:
             case "messageCancelled":
                 yield from self._end()
             case "jobStarted" | "jobUpdated":
-                state = content.get("state")
+                state, job = content.get("state"), content.get("jobId")
+                if isinstance(job, int):
+                    if self.before is not None and job == self.before.job:
+                        return
+                    self.job = job
                 if state and isinstance(state, str) and state not in _JOB_GOES_ON:
                     self._job_over = True
                     yield from self._end_if_complete(now)

@@ -47,7 +47,7 @@ class FakeChannel:
         #: Whether an exchange looks out for what comes.
         self.is_watched = False
 
-    def attach(self, mailbox: Mailbox) -> None:
+    def attach(self, mailbox: Mailbox, chat_id: int | None = None) -> None:
         self.mailbox = mailbox
         self.is_watched = True
 

@@ -135,6 +135,14 @@ def test_nothing_is_sent_without_the_permit() -> None:
     assert not channel.is_watched
 
 
+def test_only_an_account_that_goes_on_with_chats_remembers() -> None:
+    """Otherwise nobody has to find out what the client was given."""
+    web = PoeWeb(Credentials.parse("x"), site=Site.load(), to_prompt=str, reuse_chats=True)
+
+    assert web.abilities("Assistant").remembers
+    assert not account().abilities("Assistant").remembers
+
+
 # ---- logging in
 
 

@@ -96,3 +96,14 @@ def test_what_acts_is_not_asked_twice(act: Any, operation: str) -> None:
     act(chats(site), 42)
 
     assert [(operation, {"chatId": 42}, False)] == site.calls
+
+
+def test_the_newest_message_of_a_chat_is_known_by_its_id() -> None:
+    """One message is asked for; None for a chat that is gone or has no messages."""
+    node = base64.b64encode(b"Chat:42").decode()
+    site = Site({node: [{"messageId": 1}, {"messageId": 2}]})
+
+    assert 2 == chats(site).newest(42)
+    assert 1 == site.calls[0][1]["count"]
+    assert chats(site).newest(43) is None
+    assert chats(Site({node: []})).newest(42) is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -535,7 +536,7 @@ def test_an_answer_that_the_reader_never_looked_at_is_acted_upon(
     poe.go_on.set()
     one = exchange(poe, FakeChannel())
     one._sending.start()
-    until(lambda: isinstance(one._progress.state, Answered))
+    until(lambda: isinstance(one._progress.state, Answered | Taken))
     one.close()
 
     assert acts == poe.acted()
@@ -652,3 +653,69 @@ def test_the_pool_learns_what_poe_said_of_the_token_behind_its_reader(
     settle()
 
     assert ([answer] if is_passed_on else []) == permit.refusals
+
+
+# ---- chats that go on
+
+
+def test_a_chat_may_stay_for_the_next_turn() -> None:
+    """Once the turn is over; then it is not deleted, whatever the settings say."""
+    channel = FakeChannel()
+    session = FakeSession(sendMessageMutation=lambda: {"messageEdgeCreate": {}})
+    one = exchange(session, channel, delete_chats=True)
+    events = one.events()
+    await_sending(one, events)
+    until(lambda: isinstance(one._progress.state, Answered | Taken))
+    assert one.keep_chat() is None
+    say_it_all(channel)
+    list(events)
+    kept = one.keep_chat()
+    assert not channel.is_watched
+    one.close()
+
+    assert kept is not None
+    assert 1234567890 == kept.id
+    assert ["sendMessageMutation"] == session.calls
+
+
+def test_a_chat_does_not_go_on_before_the_sending_is_answered() -> None:
+    """The reply was quicker: whatever still comes is for this turn."""
+    channel, go_on = FakeChannel(), threading.Event()
+
+    def late() -> Any:
+        go_on.wait(60)
+        return {"messageEdgeCreate": {}}
+
+    one = exchange(FakeSession(sendMessageMutation=late), channel)
+    events = one.events()
+    await_sending(one, events)
+    say_it_all(channel)
+    list(events)
+
+    assert one.keep_chat() is None
+    one.close()
+    go_on.set()
+
+
+@pytest.mark.parametrize(
+    ("failure", "is_untouched"),
+    [
+        (errors.UpstreamUnreachable("refused"), True),
+        (errors.UpstreamUncertain("reset"), False),
+        (errors.TokenLimited("429"), False),
+    ],
+)
+def test_only_what_poe_certainly_does_not_have_leaves_a_chat_as_it_was(
+    failure: Exception, is_untouched: bool
+) -> None:
+    """Before anything is sent it is as it was, too."""
+    session = FakeSession(sendMessageMutation=failing(failure))
+    one = exchange(session, FakeChannel(), clock=Clock())
+    assert one.is_untouched
+    events = one.events()
+    with suppress(errors.UpstreamUnreachable):
+        while isinstance(one._progress.state, Unsent):
+            next(events)
+
+    assert is_untouched == one.is_untouched
+    one.close()

@@ -160,7 +160,7 @@ def test_a_retired_hash_is_named_with_its_operation() -> None:
     ("status", "failure"),
     [
         ("reached_limit", errors.TokenExhausted),
-        ("too_many_tokens", errors.PromptTooLong),
+        ("too_many_tokens", graphql.MessageTooLong),
         ("no_access", errors.BotNotAllowed),
         ("rate_limit_exceeded", errors.TokenLimited),
         ("concurrent_messages", errors.TokenLimited),
@@ -180,7 +180,7 @@ def test_any_status_but_success_is_a_refusal(status: str, failure: type) -> None
 @pytest.mark.parametrize(
     ("state", "failure"),
     [
-        ("error_user_message_too_long", errors.PromptTooLong),
+        ("error_user_message_too_long", graphql.MessageTooLong),
         ("error_insufficient_fund", errors.TokenExhausted),
         ("error_anything", errors.BotFailed),
         ("strange", errors.BotFailed),

@@ -200,3 +200,13 @@ def test_a_wait_for_the_chat_can_be_ended() -> None:
     assert not mailbox.wait_bound(None)
     mailbox.bind(5)
     assert mailbox.wait_bound(None)
+
+
+def test_a_chat_that_was_over_may_go_on() -> None:
+    """From then on what comes about it is kept again."""
+    early = Early()
+    early.end(7)
+    early.begin(7)
+    early.keep(item(1), 7, now=0)
+
+    assert [item(1)] == early.take(7)

@@ -225,3 +225,11 @@ def test_a_name_is_one_short_line(name: str, told: str) -> None:
     prompt = Prompt(RoleMode.ON)(named(("user", name, "Hi")))
 
     assert f"||>User ({told})-\nHi\n||>Assistant-\n" == prompt
+
+
+@pytest.mark.parametrize("mode", RoleMode)
+def test_a_transcript_has_labels_and_no_open_one(mode: RoleMode) -> None:
+    """In a file nobody would know by the texts alone who spoke, and it is no question."""
+    chat = conversation(("user", "Hello\n||>User-"), ("assistant", "Hi"))
+
+    assert "||>User-\nHello\n\\||>User-\n||>Assistant-\nHi\n" == Prompt(mode).transcript(chat)

@@ -20,6 +20,7 @@ from poe_proxy.upstreams.poe_web.bots import Bot
 from poe_proxy.upstreams.poe_web.channel import Opened
 from poe_proxy.upstreams.poe_web.graphql import StillRefused
 from poe_proxy.upstreams.poe_web.mailbox import Mailbox
+from poe_proxy.upstreams.poe_web.open_chats import OpenChat
 from poe_proxy.upstreams.poe_web.sending import (
     Abandoned,
     Answered,
@@ -497,3 +498,11 @@ def test_each_message_has_nonces_of_its_own() -> None:
 
     assert 200 == len(nonces)
     assert all(re.fullmatch("[a-zA-Z0-9]{16}", one) for one in nonces)
+
+
+def test_a_message_may_go_on_in_a_chat() -> None:
+    """§10.1: it names the chat, and does not want to have it described."""
+    found = Outgoing(Bot("Some-Bot", 60.0), "hello", "device", chat=OpenChat(7, 70)).variables()
+
+    assert (7, False) == (found["chatId"], found["shouldFetchChat"])
+    assert {"useVoiceRecord": False} == found["source"]["chatInputMetadata"]

@@ -11,6 +11,7 @@ import pytest
 from poe_proxy.chat import Done, Replaced, ReplyEvent, Text
 from poe_proxy.errors import BotFailed, PromptTooLong, TokenExhausted, UpstreamInterrupted
 from poe_proxy.upstreams.poe_web import turn as module
+from poe_proxy.upstreams.poe_web.open_chats import OpenChat
 from poe_proxy.upstreams.poe_web.turn import (
     AFTER_JOB,
     AFTER_MESSAGE,
@@ -555,3 +556,44 @@ def test_nonces_are_those_of_the_message() -> None:
     _, (item,) = read_frame(frame("messageAdded", bot(quoted, clientNonce=NONCE, chatNonce="x-1")))
 
     assert [NONCE, "x-1"] == list(item.nonces())
+
+
+# ---- a chat that goes on
+
+
+BEFORE = OpenChat(77, 100000000002, 555)
+
+
+def test_what_is_left_of_the_last_turn_is_not_the_answer() -> None:
+    """Its words and the end of its job may come late; then a job without a word would be a
+    failure."""
+    a_turn = turn(before=BEFORE)
+    assert [] == feed(a_turn, bot("old", "complete"))
+    assert [] == feed(a_turn, JOB_OVER, name="jobUpdated")
+    assert a_turn.next_due() is None
+
+    new = bot("new", "complete", number=100000000004)
+    assert [Text("new")] == feed(a_turn, new)
+    assert [Done()] == feed(a_turn, {"jobId": 556, "state": "completed"}, name="jobUpdated")
+
+
+def test_an_answer_need_not_name_the_chat_that_goes_on() -> None:
+    """Poe has no need to tell it (§10.1)."""
+    a_turn = turn(before=BEFORE)
+    a_turn.accepted({"chat": None, "message": {"node": {"messageId": 100000000003}}})
+
+    assert (77, 100000000003) == (a_turn.chat_id, a_turn.human_id)
+
+
+def test_a_turn_that_is_over_leaves_a_chat() -> None:
+    """With its newest message and its job; before, there is nothing that may go on."""
+    a_turn = turn()
+    a_turn.accepted({"chat": {"chatId": 77}, "job": {"jobId": 556}})
+    feed(a_turn, bot("one"), bot("two", number=100000000003))
+    assert a_turn.left() is None
+
+    a_turn.is_over = True
+    assert OpenChat(77, 100000000003, 556) == a_turn.left()
+    feed(ended := turn(chat_id=77), {"jobId": 5, "state": "completed"}, name="jobUpdated")
+    ended.is_over = True
+    assert ended.left() is None

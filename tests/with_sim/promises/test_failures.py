@@ -40,7 +40,8 @@ def test_an_unknown_bot_is_404(way: Way, stream: bool) -> None:
 
 def test_a_conversation_that_is_too_long_has_an_error_of_its_own(way: Way, stream: bool) -> None:
     """context_length_exceeded is what makes a client shorten it and try again."""
-    answer = way.ask("word " * 2000, stream, model="Sim-Short-Memory")
+    model = "Sim-Short-Text-Only" if way.by_cookie else "Sim-Short-Memory"
+    answer = way.ask("word " * 2000, stream, model=model)
 
     assert (400, "context_length_exceeded") == (answer.status, (answer.error or {})["code"])
 

@@ -308,7 +308,11 @@ REFUSED = [
 
 FAILURES = [
     Scene(name="unknown-bot", body=user("hi", model="No-Such-Bot-At-All")),
-    Scene(name="too-long", body=user("word " * 600, model="Sim-Short-Memory")),
+    Scene(name="too-long", body=user("word " * 600, model="Sim-Short-Memory"), ways=KEYS),
+    Scene(name="too-long-without-files", body=user("word " * 600, model="Sim-Short-Text-Only"),
+          ways=COOKIES),
+    Scene(name="too-long-as-a-file", body=user("word " * 600, model="Sim-Short-Memory"),
+          ways=COOKIES),
     Scene(name="moderated", body=user("!http=403 hi"), ways=KEYS),
     Scene(name="not-allowed", body=user("hi", model="Sim-Private")),
     Scene(name="refused", body=user("!status=some_refusal !status-text=Not_today. hi"),

@@ -6,7 +6,7 @@ import pytest
 
 from poe_proxy import errors
 from poe_proxy.models import Models
-from poe_proxy.upstreams.poe_web import PoeWeb
+from poe_proxy.upstreams.poe_web import PoeWeb, graphql
 
 from .accounts import WORDS, Account, Part, ask, failure_of
 
@@ -15,7 +15,7 @@ from .accounts import WORDS, Account, Part, ask, failure_of
     ("status", "failure", "retry_after"),
     [
         ("reached_limit", errors.TokenExhausted, None),
-        ("too_many_tokens", errors.PromptTooLong, None),
+        ("too_many_tokens", graphql.MessageTooLong, None),
         ("no_access", errors.BotNotAllowed, None),
         ("rate_limit_exceeded", errors.TokenLimited, 30),
         ("concurrent_messages", errors.TokenLimited, 5),
@@ -39,7 +39,7 @@ def test_a_status_is_a_failure_of_its_own(
 @pytest.mark.parametrize(
     ("state", "failure"),
     [
-        ("error_user_message_too_long", errors.PromptTooLong),
+        ("error_user_message_too_long", graphql.MessageTooLong),
         ("error_insufficient_fund", errors.TokenExhausted),
         ("error_of_some_kind", errors.BotFailed),
         ("error", errors.BotFailed),

@@ -1,0 +1,74 @@
+"""What it costs to fit a conversation into a message: in proportion to its length."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from math import inf
+from typing import Any
+
+import pytest
+
+from poe_proxy.chat import ChatRequest, Message, TextPart
+from poe_proxy.upstreams.poe_web.bots import Bot
+
+from ...steps import Counted, grows_linearly
+
+COUNTED = Counted(
+    "poe_proxy.shaping.tool_prompt",
+    *(f"poe_proxy.upstreams.poe_web.{name}" for name in ("prompts", "long_prompts", "open_chats")),
+)
+
+
+def said(role: Any, *parts: TextPart) -> Message:
+    return Message(role=role, content=parts)
+
+
+ASKED, TOLD = said("user", TextPart("a")), said("assistant", TextPart("b"))
+RESULT = TextPart("<tool_result>\n" + "c" * 900 + "\n</tool_result>", "result")
+
+CONVERSATIONS: dict[str, Callable[[int], tuple[Message, ...]]] = {
+    "turns": lambda n: (ASKED, TOLD) * n,
+    "answers": lambda n: (TOLD,) * n,
+    "instructions": lambda n: (said("system", TextPart("d", "instruction"), TextPart("e")),) * n,
+    "results": lambda n: (*(said("user", RESULT), TOLD) * n, ASKED),
+    "results of one message": lambda n: (said("user", *(RESULT,) * n), TOLD, ASKED),
+}
+
+
+@pytest.mark.parametrize("policy", ["attach", "shorten"])
+@pytest.mark.parametrize("conversation", CONVERSATIONS.values(), ids=CONVERSATIONS)
+def test_a_conversation_is_made_to_fit_in_a_few_looks(
+    conversation: Callable[[int], tuple[Message, ...]], policy: str
+) -> None:
+    """Whatever it is made of, and whether it fits in the end."""
+    bot = Bot("Bot", 60.0, takes_files=policy == "attach")
+    prompts, module = COUNTED["prompts"], COUNTED["long_prompts"]
+
+    def steps(number: int) -> int:
+        messages = conversation(number)
+        size = sum(len(one.text) for one in messages)
+        fitting = module.Fitting(module.LongPrompts(policy), size // 2)
+
+        def fit() -> None:
+            chat = ChatRequest(model="m", messages=messages)
+            drafts = module.Drafts(chat, prompts.Prompt(), fitting)
+            with suppress(module.PromptTooLong):
+                drafts.fit(bot, inf)
+
+        return COUNTED.of(fit)
+
+    assert grows_linearly(steps, 40) is None
+
+
+@pytest.mark.parametrize("conversation", CONVERSATIONS.values(), ids=CONVERSATIONS)
+def test_a_conversation_is_read_once_to_know_its_chat(
+    conversation: Callable[[int], tuple[Message, ...]],
+) -> None:
+    """However often the bot has answered."""
+
+    def steps(number: int) -> int:
+        chat = ChatRequest(model="m", messages=conversation(number))
+        return COUNTED.of(lambda: list(COUNTED["open_chats"].marks("bot", chat)))
+
+    assert grows_linearly(steps, 40) is None
