@@ -12,6 +12,7 @@ from typing import Any
 
 from poe_proxy import accounts, logs
 from poe_proxy.apis.chat_completions import ChatCompletions
+from poe_proxy.apis.completions import Completions
 from poe_proxy.environment import declared, is_open_to_others
 from poe_proxy.gateway import Gateway
 from poe_proxy.menu import Menu
@@ -133,7 +134,8 @@ class _House:
             apis={
                 "chat_completions": ChatCompletions(
                     errors_as_text=settings.errors_as_text, strict=settings.strict_parameters
-                )
+                ),
+                "completions": Completions(errors_as_text=settings.errors_as_text),
             },
             look=self._looks.begin,
             reload=self._reload,

@@ -14,6 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from openai.types import completion_create_params as text_params
 from openai.types.chat import completion_create_params
 
 from docs import write_settings
@@ -172,6 +173,12 @@ def test_every_field_of_openai_s_chat_has_its_row() -> None:
         assert 1 == named.count(field), field
 
 
+#: The tables of docs/clients.md for other requests, and the fields that these have.
+OTHER_FIELDS = {
+    "completions": {"stream", *text_params.CompletionCreateParamsBase.__annotations__},
+}
+
+
 _FUNCTION = {"name": "f", "parameters": {"type": "object", "properties": {}}}
 #: A value for each field that asks for something.
 VALUES: dict[str, object] = {
@@ -219,6 +226,15 @@ def test_what_the_table_says_of_a_field_is_so(field: str) -> None:
     assert says in ("passed", "ignored", "done")
     if says != "done":
         assert (says == "passed") == (name in sent)
+
+
+@pytest.mark.parametrize(("table", "fields"), OTHER_FIELDS.items())
+def test_every_field_of_openai_s_other_requests_has_its_row(table: str, fields: set[str]) -> None:
+    """docs/clients.md says of each field, once, what becomes of it."""
+    named = [name for row in rows(CLIENTS, table) for name in re.findall(r"`(\w+)`", row[0])]
+
+    assert fields <= set(named)
+    assert len(named) == len(set(named))
 
 
 # ---- the list of promises

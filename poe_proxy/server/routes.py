@@ -34,6 +34,13 @@ def chat_completions() -> Response:
     return deliver(services().apis["chat_completions"])
 
 
+@bp.post("/completions")
+@bp.post("/v1/completions")
+def completions() -> Response:
+    """Answer a text that is to be continued, whole or as the answer arrives."""
+    return deliver(services().apis["completions"])
+
+
 @bp.get("/models")
 @bp.get("/v1/models")
 def list_models() -> Response:

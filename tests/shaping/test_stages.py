@@ -139,7 +139,9 @@ def test_stop_words_before_a_call_end_the_reply() -> None:
     """What the client reads ends before the word, and the bot is stopped."""
     bot = FakeUpstream([Text("Let me see."), Text(f"\n{CALL}"), *repeat(Text("x"), 9), Done()])
 
-    assert [Text("Let me "), Done("stop", "see")] == reply(bot, COOKIE, stop=("see",), tools=(TOOL,))
+    assert [Text("Let me "), Done("stop", "see")] == reply(
+        bot, COOKIE, stop=("see",), tools=(TOOL,)
+    )
     assert (1, 0) == (bot.hung_up, bot.open)
 
 

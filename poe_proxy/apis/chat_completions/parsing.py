@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from poe_proxy.apis import items
+from poe_proxy.apis import basics, items
 from poe_proxy.apis.chat_completions.functions import functions_and_choice
 from poe_proxy.apis.chat_completions.messages import messages
 from poe_proxy.apis.fields import (
@@ -14,7 +14,6 @@ from poe_proxy.apis.fields import (
     flag,
     json_object,
     limit_items,
-    limit_length,
     number,
     refusal,
     whole,
@@ -34,12 +33,6 @@ _NAMED: Final = frozenset(
         "modalities", "functions", "function_call", "system",
     }
 )  # fmt: skip
-
-#: The most characters of a model's name: each chunk of the answer has it.
-MAX_NAME: Final = 300
-#: The most stop words, and characters in all of them: each piece of the answer is searched for all.
-_MAX_STOPS: Final = 64
-_MAX_STOP_LENGTH: Final = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,12 +63,7 @@ def chat_request(
     """
     budget = budget or Budget()
     data = json_object(body, budget)
-    model = field(data, "model", str)
-    if model is None or not model.strip():
-        raise refusal(
-            "model", 'Name the model to ask, for example "Claude-Sonnet-4.5".', missing=True
-        )
-    limit_length(model, MAX_NAME, "model")
+    model = basics.model(data)
     reading = Reading(budget)
     by_items = items.is_asked(data)
     asked = items.asked(data, reading) if by_items else _asked(data, reading)
@@ -95,12 +83,13 @@ def chat_request(
     )
     named = _NAMED | items.FIELDS if by_items else _NAMED
     chat = ChatRequest(
-        model=model.strip(),
+        model=model,
         messages=asked.messages,
         temperature=number(data, "temperature", 0, 2),
         top_p=number(data, "top_p", 0, 1),
-        max_tokens=_max_tokens(data, asked.max_tokens),
-        stop=_stop(data),
+        max_tokens=basics.max_tokens(data, "max_completion_tokens", "max_tokens")
+        or asked.max_tokens,
+        stop=basics.stop(data),
         tools=known,
         tool_choice=tool_choice,
         parallel_tool_calls=False
@@ -131,35 +120,8 @@ def _tools(data: Mapping[str, Any], asked: items.Asked, *, strict: bool) -> tupl
     return (*found, *more)
 
 
-def _max_tokens(data: Mapping[str, Any], otherwise: int | None) -> int | None:
-    """Return the most tokens of the answer. Some programs write 0 or -1 for no limit."""
-    for name in ("max_completion_tokens", "max_tokens"):
-        value = whole(data, name)
-        if value is not None and value < -1:
-            raise refusal(name, f"{name} must be at least 1.")
-        if value is not None and value > 0:
-            return value
-    return otherwise
-
-
-def _stop(data: Mapping[str, Any]) -> tuple[str, ...]:
-    value = data.get("stop")
-    words = [value] if isinstance(value, str) else [] if value is None else value
-    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
-        raise refusal("stop", "stop must be a string or a list of strings.")
-    if len(words) > _MAX_STOPS or sum(map(len, words)) > _MAX_STOP_LENGTH:
-        raise refusal(
-            "stop",
-            f"stop must be {_MAX_STOPS} strings at most, "
-            f"of {_MAX_STOP_LENGTH} characters together.",
-        )
-    return tuple(word for word in words if word)
-
-
 def _refuse_what_poe_cannot_do(data: Mapping[str, Any], *, strict: bool) -> None:
-    # To ignore this field would be to lie.
-    if whole(data, "n") not in (None, 1):
-        raise refusal("n", "n must be 1: Poe gives one answer to a request.")
+    basics.one_answer(data, "n")
     # These Poe ignores (official API sheet, 3.1), and programs that work there rely on it.
     wants_logprobs, wants_some = flag(data, "logprobs"), whole(data, "top_logprobs")
     makes = field(data, "modalities", list) or ()
