@@ -133,6 +133,13 @@ class Menu:
             return listed
         return page.entries.get(target.bot.lower())
 
+    def parameters(self, name: str) -> Mapping[str, Mapping[str, Any]]:
+        """Return the parameters that the bot which *name* leads to declares, with the JSON schema
+        of each; none of a bot that is not known. Does not wait."""
+        target = self.resolve(name)
+        bot = "" if target is None else target.bot.lower()
+        return self._page().bots.get(bot, UNKNOWN).parameters
+
     def hint(self, name: str, target: Target) -> str:
         """Return a sentence for a client that asked for *name* and heard that there is no such bot;
         empty if there is nothing to say."""

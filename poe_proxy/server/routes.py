@@ -41,6 +41,13 @@ def completions() -> Response:
     return deliver(services().apis["completions"])
 
 
+@bp.post("/images/generations")
+@bp.post("/v1/images/generations")
+def image_generations() -> Response:
+    """Answer with a picture by its description."""
+    return deliver(services().apis["image_generations"])
+
+
 @bp.get("/models")
 @bp.get("/v1/models")
 def list_models() -> Response:

@@ -9,7 +9,8 @@ import logging
 import random
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from poe_proxy.chat import ChatRequest, Idle, ReplyEvent
 from poe_proxy.errors import (
@@ -119,7 +120,7 @@ class PoeWeb:
             files = yield from one_by_one(
                 own.read(parts, self._fetch, self._clock, chat.budget), name=f"{self._label} files"
             )
-        exchange = yield from self._begin(bot, prompt, files, own.give, turn)
+        exchange = yield from self._begin(bot, prompt, files, chat.parameters, own.give, turn)
         try:
             yield from run(exchange.events(), ReasoningParser(), budget=chat.budget)
         finally:
@@ -130,6 +131,7 @@ class PoeWeb:
         name: str,
         prompt: str,
         files: Sequence[Attachment],
+        parameters: Mapping[str, Any],
         give: Callable[[int], None],
         turn: Permit,
     ) -> Generator[Idle, None, Exchange]:
@@ -139,6 +141,7 @@ class PoeWeb:
                 yield from meanwhile(self._log_in, name=f"{self._label} login")
             )
             outgoing = yield from self._prepare(login.session, name, prompt, files, give)
+            outgoing = replace(outgoing, parameters=parameters)
             exchange = Exchange(
                 outgoing,
                 login.session,

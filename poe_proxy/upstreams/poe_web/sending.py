@@ -23,6 +23,8 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Any, Final, TypeAlias
 
+import orjson
+
 from poe_proxy.errors import (
     BotNotAllowed,
     BotNotFound,
@@ -204,6 +206,8 @@ class Outgoing:
     tickets: Sequence[str] = field(default=(), repr=False)
     #: Told how many bytes of files are about to go out; it may refuse it.
     give: Callable[[int], None] = field(default=lambda _: None, repr=False)
+    #: The bot's own parameters (§10.1).
+    parameters: Mapping[str, Any] = field(default_factory=dict)
     client_nonce: str = field(default_factory=_nonce)
     chat_nonce: str = field(default_factory=_nonce)
 
@@ -227,7 +231,7 @@ class Outgoing:
             "existingMessageAttachmentsIds": [],
             "shouldFetchChat": True,
             "referencedMessageId": None,
-            "parameters": None,
+            "parameters": orjson.dumps(self.parameters).decode() if self.parameters else None,
             "fileHashJwts": list(self.tickets),
         }
 
