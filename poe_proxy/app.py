@@ -15,6 +15,7 @@ from poe_proxy import accounts, logs
 from poe_proxy.apis import images
 from poe_proxy.apis.chat_completions import ChatCompletions
 from poe_proxy.apis.completions import Completions
+from poe_proxy.apis.speech import Speech
 from poe_proxy.environment import declared, is_open_to_others
 from poe_proxy.gateway import Gateway
 from poe_proxy.menu import Menu
@@ -139,6 +140,7 @@ class _House:
                 ),
                 "completions": Completions(errors_as_text=settings.errors_as_text),
                 "image_generations": images.Generations(menu.parameters),
+                "speech": Speech(menu.parameters),
             },
             look=self._looks.begin,
             reload=self._reload,

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from openai.types import completion_create_params as text_params
 from openai.types import image_generate_params
+from openai.types.audio import speech_create_params
 from openai.types.chat import completion_create_params
 
 from docs import write_settings
@@ -177,6 +178,7 @@ def test_every_field_of_openai_s_chat_has_its_row() -> None:
 #: The tables of docs/clients.md for other requests, and the fields that these have.
 OTHER_FIELDS = {
     "completions": {"stream", *text_params.CompletionCreateParamsBase.__annotations__},
+    "speech": {*speech_create_params.SpeechCreateParams.__annotations__},
     "images": {"stream", *image_generate_params.ImageGenerateParamsBase.__annotations__},
 }
 

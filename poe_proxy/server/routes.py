@@ -48,6 +48,13 @@ def image_generations() -> Response:
     return deliver(services().apis["image_generations"])
 
 
+@bp.post("/audio/speech")
+@bp.post("/v1/audio/speech")
+def speech() -> Response:
+    """Answer with a sound: a text that is read aloud."""
+    return deliver(services().apis["speech"])
+
+
 @bp.get("/models")
 @bp.get("/v1/models")
 def list_models() -> Response:
