@@ -34,6 +34,25 @@ MAX_RETRY_AFTER: Final = 60
 _ANTHROPIC: Final = "anthropic-version"
 _MESSAGES: Final = re.compile(r"/(?:v1/)?messages(?:/|\Z)")
 
+#: Paths that OpenAI has, and why they are not here (official API sheet §2).
+_NOT_AT_POE: Final = {
+    "embeddings": "Poe has no embeddings.",
+    "files": "Poe keeps no files: they go along in a message, as data URIs.",
+    "uploads": "Poe keeps no files: they go along in a message, as data URIs.",
+    "audio/transcriptions": "Poe transcribes nothing: a bot that hears takes sounds in a message.",
+    "audio/translations": "Poe transcribes nothing: a bot that hears takes sounds in a message.",
+    "images/variations": "Poe has no variations: POST /v1/images/edits takes a picture.",
+    "moderations": "Poe moderates nothing by itself.",
+    "videos": "Films are made in a chat: the answer of a bot that makes them is the link.",
+    "batches": "Poe has no batches.",
+    "fine_tuning": "Poe trains no models.",
+    "vector_stores": "Poe has no vector stores.",
+    "assistants": "Poe has no assistants.",
+    "threads": "Poe has no threads.",
+    "realtime": "Poe has no realtime sessions.",
+}
+_OPENAI: Final = re.compile(rf"/(?:v1/)?({'|'.join(_NOT_AT_POE)})(?:/|\Z)")
+
 
 def spoken_api() -> Api:
     """Return the API of the request at hand: by its route, by its path where there is no such
@@ -70,6 +89,7 @@ def http_error_response(error: HTTPException) -> Response:
         case 404:
             failure: PoeProxyError = RouteNotFound(
                 f"There is no {request.method} {_shown(request.path)} here. "
+                f"{_why_not(request.path)}"
                 "Chat is POST /v1/chat/completions; models are GET /v1/models."
             )
         case 405:
@@ -94,6 +114,13 @@ def internal_error(bug: Exception) -> InternalError:
     log.error("failed", exc_info=bug)
     where = logs.request_id.get()
     return InternalError(f"A fault of the proxy; its log has the details under {where}.")
+
+
+def _why_not(path: str) -> str:
+    """Return why there is no such path, in a sentence with a space behind it; empty if it is none
+    of OpenAI's."""
+    found = _OPENAI.match(path)
+    return f"{_NOT_AT_POE[found[1]]} " if found else ""
 
 
 def _shown(text: str) -> str:
