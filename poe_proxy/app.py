@@ -30,7 +30,7 @@ from poe_proxy.server.admission import Admission
 from poe_proxy.server.application import Application
 from poe_proxy.server.services import Services
 from poe_proxy.settings import EXAMPLE_KEY, BadSettings, Settings
-from poe_proxy.shaping import files, schemas, tokenizer
+from poe_proxy.shaping import files, pictures, schemas, tokenizer
 from poe_proxy.token_maker import TokenMaker
 from poe_proxy.upstreams.base import Upstream
 from poe_proxy.upstreams.poe_web import Site
@@ -126,7 +126,11 @@ class _House:
         media = MediaFetcher(settings.proxy, _origins(settings))
         return Services(
             gateway=Gateway(self._rotator, menu, attempts=settings.attempts),
-            with_files=lambda events, chat: files.reply(events, chat, media),
+            with_files=lambda events, chat: (
+                pictures.shown(events, chat, settings.media, media)
+                if chat.file is None
+                else files.reply(events, chat, media)
+            ),
             balance=self._balance,
             ready=self._ready,
             auth_keys=settings.auth_keys,

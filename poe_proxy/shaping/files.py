@@ -7,11 +7,13 @@ links as well, stands before it.
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Generator
 from contextlib import closing
 from typing import Final, Protocol
 
+from poe_proxy.budget import Budget
 from poe_proxy.chat import ChatRequest, Done, File, FileWanted, Idle, Replaced, ReplyEvent, Text
 from poe_proxy.errors import UpstreamProtocolError
 from poe_proxy.shaping.pipeline import let_end
@@ -21,12 +23,18 @@ _TICK: Final = 0.5
 #: The most links of an answer that are looked at, the last ones.
 MAX_LINKS: Final = 100
 
-#: A link as it stands in a text, in Markdown, or between quotes.
-LINK: Final = re.compile(r"https?://[^\s<>\"'`()\[\]{}|\\^]{1,2000}", re.ASCII)
+#: The most characters of a link.
+MAX_LINK: Final = 2000
+#: What ends a link in a text, in Markdown, or between quotes.
+ENDS: Final = r"\s<>\"'`()\[\]{}|\\^"
+_LINK: Final = re.compile(rf"https?://[^{ENDS}]{{1,{MAX_LINK}}}", re.ASCII)
 #: What a sentence puts behind a link.
-_BEHIND: Final = ".,;:!?*_"
+BEHIND: Final = ".,;:!?*_"
 #: What the path of a file says of it.
 _KINDS: Final = ("image", "audio", "video")
+#: Bytes that are encoded before others get their turn; a multiple of three, so that the pieces of
+#: base64 can be joined.
+_SLICE: Final = 3 * 262_144
 #: Types that say nothing.
 _UNSPECIFIC: Final = ("application/octet-stream", "binary/octet-stream")
 
@@ -106,8 +114,8 @@ def last_link(text: str, kind: str, files: Files) -> str | None:
         if at < 0:
             break
         end = at
-        if found := LINK.match(text, at):
-            url = found[0].rstrip(_BEHIND)
+        if found := _LINK.match(text, at):
+            url = found[0].rstrip(BEHIND)
             if files.owns(url) and not any(one in url for one in others):
                 return url
     return None
@@ -123,6 +131,17 @@ def _file(url: str, kind: str, files: Files) -> Generator[ReplyEvent, None, File
             f"The bot has made a file, but of the type {came}.", code="media_unreachable"
         )
     return File(url, came, fetched.data)
+
+
+def in_base64(data: bytes, budget: Budget) -> list[bytes]:
+    """Return *data* in base64, in pieces that can be joined; raises `OutOfBudget`."""
+    whole = memoryview(data)
+    pieces: list[bytes] = []
+    with budget.work("encoding a file", size=len(data)):
+        for at in range(0, len(data), _SLICE):
+            pieces.append(base64.b64encode(whole[at : at + _SLICE]))
+            budget.breathe()
+    return pieces
 
 
 def fetch(url: str, files: Files) -> Generator[ReplyEvent, None, Fetched]:

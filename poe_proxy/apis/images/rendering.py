@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import base64
 import time
 from collections.abc import Iterable
-from typing import Final
 
 import orjson
 
@@ -13,10 +11,7 @@ from poe_proxy.apis.whole import WholeCall, file_or_words
 from poe_proxy.budget import Budget, OutOfBudget
 from poe_proxy.chat import Said
 from poe_proxy.errors import InvalidRequest, RequestTooCostly
-
-#: Bytes that are encoded before others get their turn; a multiple of three, so that the pieces of
-#: base64 can be joined.
-_SLICE: Final = 3 * 262_144
+from poe_proxy.shaping.files import in_base64
 
 
 class Picture(WholeCall):
@@ -41,14 +36,7 @@ class Picture(WholeCall):
 
 
 def _encoded(data: bytes, budget: Budget) -> list[bytes]:
-    """Return *data* in base64, in pieces."""
-    whole = memoryview(data)
-    pieces: list[bytes] = []
     try:
-        with budget.work("encoding a picture", size=len(data)):
-            for at in range(0, len(data), _SLICE):
-                pieces.append(base64.b64encode(whole[at : at + _SLICE]))
-                budget.breathe()
+        return in_base64(data, budget)
     except OutOfBudget:
         raise RequestTooCostly("It takes too long to encode the picture.") from None
-    return pieces
