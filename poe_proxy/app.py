@@ -144,6 +144,7 @@ class _House:
                 ),
                 "completions": Completions(errors_as_text=settings.errors_as_text),
                 "image_generations": images.Generations(menu.parameters),
+                "image_edits": images.Edits(menu.parameters),
                 "speech": Speech(menu.parameters),
             },
             look=self._looks.begin,

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from openai.types import completion_create_params as text_params
-from openai.types import image_generate_params
+from openai.types import image_edit_params, image_generate_params
 from openai.types.audio import speech_create_params
 from openai.types.chat import completion_create_params
 
@@ -180,6 +180,8 @@ OTHER_FIELDS = {
     "completions": {"stream", *text_params.CompletionCreateParamsBase.__annotations__},
     "speech": {*speech_create_params.SpeechCreateParams.__annotations__},
     "images": {"stream", *image_generate_params.ImageGenerateParamsBase.__annotations__},
+    "edits": {*image_edit_params.ImageEditParamsBase.__annotations__}
+    - {*image_generate_params.ImageGenerateParamsBase.__annotations__},
 }
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import orjson
-from flask import Blueprint, Flask, Response
+from flask import Blueprint, Flask, Response, request
 from werkzeug.routing import PathConverter
 
 from poe_proxy.apis import listings
 from poe_proxy.errors import BotNotFound
 from poe_proxy.pool.balances import DOLLARS
 from poe_proxy.server.delivery import deliver
+from poe_proxy.server.forms import by_form
 from poe_proxy.server.services import services
 
 bp = Blueprint("apis", __name__)
@@ -46,6 +47,13 @@ def completions() -> Response:
 def image_generations() -> Response:
     """Answer with a picture by its description."""
     return deliver(services().apis["image_generations"])
+
+
+@bp.post("/images/edits")
+@bp.post("/v1/images/edits")
+def image_edits() -> Response:
+    """Answer with a picture that is made from others."""
+    return deliver(by_form(services().apis["image_edits"], request.content_type))
 
 
 @bp.post("/audio/speech")

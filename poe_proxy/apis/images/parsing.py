@@ -21,7 +21,7 @@ MAX_IMAGES: Final = 16
 #: Fields that are read, or mean nothing to a bot.
 _NAMED: Final = FIELDS | {
     "model", "prompt", "n", "response_format", "stream", "partial_images", "image", "image[]",
-    "images", "mask", "user", "safety_identifier",
+    "images", "images[]", "mask", "user", "safety_identifier",
 }  # fmt: skip
 #: What the names of OpenAI's newer models begin with: their clients know no other form than base64,
 #: and do not say so.
@@ -41,7 +41,9 @@ def edited(body: bytes | bytearray, budget: Budget, declared: Declared) -> ChatR
     data = json_object(body, budget)
     if data.get("mask") is not None:
         raise refusal("mask", "Poe's bots take no mask; say in the prompt what is to change.")
-    name = next((one for one in ("image", "image[]", "images") if data.get(one)), "image")
+    name = next(
+        (one for one in ("image", "image[]", "images", "images[]") if data.get(one)), "image"
+    )
     given = data.get(name)
     if not given:
         raise refusal("image", "image must be the picture to begin with.", missing=given is None)
@@ -64,7 +66,10 @@ def _picture(given: Any, path: str, budget: Budget) -> ImagePart:
             raise refusal(path, f"{path} names a file, and none are kept here; send a data URI.")
         case _:
             raise refusal(path, f"{path} must be a data URI or an https URL.")
-    return ImagePart(address(url, path, budget), path=path)
+    url = address(url, path, budget)
+    if url.startswith("data:") and url[5:11].lower() != "image/":
+        raise refusal(path, f"{path} must be a picture: PNG, JPEG, GIF or WebP.")
+    return ImagePart(url, path=path)
 
 
 def _asked(

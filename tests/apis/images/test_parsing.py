@@ -101,6 +101,7 @@ def test_a_mistake_is_named_by_its_field(
         ({}, "image", "missing_required_parameter"),
         ({"image": []}, "image", "invalid_value"),
         ({"image": "x.png"}, "image", "invalid_value"),
+        ({"image": "data:application/pdf;base64,AAAA"}, "image", "invalid_value"),
         ({"image": [PIXEL, 7]}, "image[1]", "invalid_value"),
         ({"images": [{"file_id": "file-1"}]}, "images[0]", "invalid_value"),
         ({"image": [PIXEL] * 17}, "image", "array_above_max_length"),

@@ -14,7 +14,7 @@ from openai import BadRequestError
 from openai.types import ImagesResponse
 
 from ..servers import KEY, until
-from .asking import BOT, Way, error_of
+from .asking import BOT, PIXEL, Way, error_of
 
 #: A bot that both ways lead to, and what it declares: an aspect, and how good a picture shall be.
 PAINTER = "GPT-Image-1.5"
@@ -165,3 +165,36 @@ def test_a_client_that_hangs_up_stops_the_bot(painter: Way) -> None:
         until(lambda: len(painter.journal("reply-start")) > begun)
 
     until(lambda: len(painter.journal(event)) > stopped)
+
+
+# ---- pictures from others
+
+
+def test_a_picture_is_made_from_others(painter: Way) -> None:
+    """The openai package sends it as a form; the bot sees it, by either way."""
+    pixel = base64.b64decode(PIXEL.partition(",")[2])
+    painter.control(lines={PAINTER: [picture(painter)]})
+    with painter.proxy.openai() as client:
+        answer = client.images.edit(
+            model=PAINTER, prompt="Make it snow.", image=[("a.png", pixel), ("b.png", pixel)],
+            response_format="url",
+        )  # fmt: skip
+    told = painter.control()["lines"][PAINTER]["told"][-1]
+
+    assert answer.data
+    assert picture(painter) == answer.data[0].url
+    assert "Make it snow." in json.dumps(told)
+    if painter.by_cookie:
+        assert painter.sim.journal(path="/api/finish_upload_POST")
+    else:
+        assert 2 == json.dumps(told).count('"image_url": {')
+
+
+def test_a_picture_may_come_as_json(painter: Way) -> None:
+    """A data URI; what is none is refused by its name."""
+    painter.control(lines={PAINTER: [picture(painter)]})
+    good = ask(painter, "edits", images=[{"image_url": PIXEL}], response_format="url")
+    bad = ask(painter, "edits", image=[PIXEL, "cat.png"])
+
+    assert [{"url": picture(painter)}] == good.json()["data"]
+    assert (400, "image[1]") == (bad.status_code, error_of(bad)["param"])
