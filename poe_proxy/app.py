@@ -9,15 +9,20 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from poe_proxy import accounts, logs
+from poe_proxy.apis import images
 from poe_proxy.apis.chat_completions import ChatCompletions
+from poe_proxy.apis.completions import Completions
 from poe_proxy.apis.messages import Messages
 from poe_proxy.apis.responses import Responses
+from poe_proxy.apis.speech import Speech
 from poe_proxy.environment import declared, is_open_to_others
 from poe_proxy.gateway import Gateway
 from poe_proxy.menu import Menu
 from poe_proxy.models import Models
+from poe_proxy.net.media import MediaFetcher
 from poe_proxy.pool.balances import Balance, FirstLooks, PointsWatch
 from poe_proxy.pool.memory import MemoryLedger
 from poe_proxy.pool.rotator import Token, TokenRotator
@@ -27,7 +32,7 @@ from poe_proxy.server.admission import Admission
 from poe_proxy.server.application import Application
 from poe_proxy.server.services import Services
 from poe_proxy.settings import EXAMPLE_KEY, BadSettings, Settings
-from poe_proxy.shaping import schemas, tokenizer
+from poe_proxy.shaping import files, pictures, schemas, tokenizer
 from poe_proxy.token_maker import TokenMaker
 from poe_proxy.upstreams.base import Upstream
 from poe_proxy.upstreams.poe_web import Site
@@ -119,11 +124,14 @@ class _House:
             largest_body=round(settings.max_body_mb * 1_000_000),
             answers=settings.max_streams,
         )
+        menu = Menu(models, self._maker.catalogue, shown=self._maker.shown)
+        media = MediaFetcher(settings.proxy, _origins(settings))
         return Services(
-            gateway=Gateway(
-                self._rotator,
-                Menu(models, self._maker.catalogue, shown=self._maker.shown),
-                attempts=settings.attempts,
+            gateway=Gateway(self._rotator, menu, attempts=settings.attempts),
+            with_files=lambda events, chat: (
+                pictures.shown(events, chat, settings.media, media)
+                if chat.file is None
+                else files.reply(events, chat, media)
             ),
             balance=self._balance,
             ready=self._ready,
@@ -140,6 +148,10 @@ class _House:
                 "messages": Messages(
                     errors_as_text=settings.errors_as_text, native=settings.native_messages
                 ),
+                "completions": Completions(errors_as_text=settings.errors_as_text),
+                "image_generations": images.Generations(menu.parameters),
+                "image_edits": images.Edits(menu.parameters),
+                "speech": Speech(menu.parameters),
             },
             look=self._looks.begin,
             reload=self._reload,
@@ -216,6 +228,14 @@ def _journal(settings: Settings) -> Journal | None:
     if settings.state_file is None:
         return None
     return Journal(settings.state_file, keeps_renewals=settings.state_cookies)
+
+
+def _origins(settings: Settings) -> list[str]:
+    """Return where Poe is, if the operator has said that it is elsewhere, as for tests: the files
+    of its bots are there, too."""
+    usual = [field.default for field, _ in declared(Settings)]
+    addresses = [urlsplit(one) for one in (settings.poe_web_url, settings.poe_api_url)]
+    return [f"{one.scheme}://{one.netloc}" for one in addresses if one.geturl() not in usual]
 
 
 def _warn(settings: Settings) -> None:

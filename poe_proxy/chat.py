@@ -146,6 +146,15 @@ class Kept:
         return cast("T", found)
 
 
+@dataclass(frozen=True, slots=True)
+class FileWanted:
+    """The client wants the file that the bot makes: the last one that its answer has a link to."""
+
+    kind: Literal["image", "audio"]
+    #: Whether it is fetched, or the link will do.
+    is_fetched: bool = True
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatRequest:
     """What a client asks for, checked, and in the same shape for every API.
@@ -175,6 +184,10 @@ class ChatRequest:
     #: Whether the messages teach tools, or tell of past calls, as text: a bot that cannot tell its
     #: own words from results is lost, so wherever they become one text, roles are told.
     is_taught: bool = False
+    #: None: the answer is what the bot says.
+    file: FileWanted | None = None
+    #: The bot's own parameters, which it declares, as an API has put them in the bot's words.
+    parameters: Mapping[str, Any] = field(default_factory=dict)
     #: All other fields as they came, a bot's own parameters included.
     extra: Mapping[str, Any] = field(default_factory=dict, repr=False)
     #: The same request as JSON of Anthropic's Messages API, where the client speaks that one: an
@@ -264,6 +277,16 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
+class File:
+    """The file that the request wants (`ChatRequest.file`)."""
+
+    url: str = field(repr=False)
+    #: Its media type without parameters, and its bytes; empty where the link was enough.
+    content_type: str = ""
+    data: bytes = field(default=b"", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Done:
     """The reply ended as it should; the last event."""
 
@@ -273,10 +296,20 @@ class Done:
 
 
 ReplyEvent: TypeAlias = (
-    Waiting | Idle | Text | Replaced | Reasoning | Refusal | ToolCallPart | Verbatim | Usage | Done
+    Waiting
+    | Idle
+    | Text
+    | Replaced
+    | Reasoning
+    | Refusal
+    | ToolCallPart
+    | Verbatim
+    | Usage
+    | File
+    | Done
 )
 #: What an API dresses for its client. `Idle` is only a sign to keep the connection alive:
 #: `delivery` lets one through after each long silence.
 Said: TypeAlias = (
-    Idle | Text | Replaced | Reasoning | Refusal | ToolCallPart | Verbatim | Usage | Done
+    Idle | Text | Replaced | Reasoning | Refusal | ToolCallPart | Verbatim | Usage | File | Done
 )

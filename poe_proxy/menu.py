@@ -145,6 +145,13 @@ class Menu:
         """Return how many tokens the bot reads at most, None if that is not known."""
         return self._page().bots.get(target.bot.lower(), UNKNOWN).reads_at_most
 
+    def parameters(self, name: str) -> Mapping[str, Mapping[str, Any]]:
+        """Return the parameters that the bot which *name* leads to declares, with the JSON schema
+        of each; none of a bot that is not known. Does not wait."""
+        target = self.resolve(name)
+        bot = "" if target is None else target.bot.lower()
+        return self._page().bots.get(bot, UNKNOWN).parameters
+
     def hint(self, name: str, target: Target) -> str:
         """Return a sentence for a client that asked for *name* and heard that there is no such bot;
         empty if there is nothing to say."""

@@ -75,6 +75,19 @@ class Settings(Serving):
         values={"0": "it is passed over here, too", "1": "a 400 names the field"},
     )
 
+    media: str = setting(
+        "MEDIA",
+        text,
+        check=validate.OneOf(("links", "inline", "embed")),
+        default="links",
+        meaning="How pictures that a bot makes stand in the answers of chats.",
+        values={
+            "links": "as the bot writes them, mostly as links",
+            "inline": "as Markdown images",
+            "embed": "as Markdown images with the picture in them, as data URIs of up to 4 MB",
+        },
+    )
+
     simulate_roles: int = setting(
         "SIMULATE_ROLES",
         whole_number,

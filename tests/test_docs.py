@@ -14,6 +14,9 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from openai.types import completion_create_params as text_params
+from openai.types import image_edit_params, image_generate_params
+from openai.types.audio import speech_create_params
 from openai.types.chat import completion_create_params
 from openai.types.responses import response_create_params
 
@@ -173,6 +176,16 @@ def test_every_field_of_openai_s_chat_has_its_row() -> None:
         assert 1 == named.count(field), field
 
 
+#: The tables of docs/clients.md for other requests, and the fields that these have.
+OTHER_FIELDS = {
+    "completions": {"stream", *text_params.CompletionCreateParamsBase.__annotations__},
+    "speech": {*speech_create_params.SpeechCreateParams.__annotations__},
+    "images": {"stream", *image_generate_params.ImageGenerateParamsBase.__annotations__},
+    "edits": {*image_edit_params.ImageEditParamsBase.__annotations__}
+    - {*image_generate_params.ImageGenerateParamsBase.__annotations__},
+}
+
+
 _FUNCTION = {"name": "f", "parameters": {"type": "object", "properties": {}}}
 #: A value for each field that asks for something.
 VALUES: dict[str, object] = {
@@ -237,6 +250,14 @@ def test_every_field_of_openai_s_responses_has_its_row() -> None:
     assert {"model", "input", "tools"} <= RESPONSE_FIELDS
     # Codex sends one that the types do not have.
     assert RESPONSE_FIELDS | {"client_metadata"} == set(named)
+
+
+@pytest.mark.parametrize(("table", "fields"), OTHER_FIELDS.items())
+def test_every_field_of_openai_s_other_requests_has_its_row(table: str, fields: set[str]) -> None:
+    """docs/clients.md says of each field, once, what becomes of it."""
+    named = [name for row in rows(CLIENTS, table) for name in re.findall(r"`(\w+)`", row[0])]
+
+    assert fields <= set(named)
     assert len(named) == len(set(named))
 
 

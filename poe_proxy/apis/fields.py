@@ -17,18 +17,12 @@ T = TypeVar("T")
 #: hundred bytes, so three bytes of body can cost a hundred times as much.
 MAX_VALUES: Final = 100_000
 
-#: The most characters of a model's name: each piece of an answer may have it.
-MAX_NAME: Final = 300
 
 #: With more brackets than this, a JSON text may be deeper than orjson writes.
 _MAY_BE_TOO_DEEP: Final = 200
 #: Bytes that are looked at before others get their turn.
 _SLICE: Final = 32_768
 _BACKSLASHES: Final = re.compile(rb"\\*+")
-
-#: The most stop words, and characters in all of them: each piece of the answer is searched for all.
-_MAX_STOPS: Final = 64
-_MAX_STOP_LENGTH: Final = 1000
 
 #: What numbers are written with where they come as texts, and the most characters of one.
 _DIGITS: Final = frozenset("0123456789.+-eE")
@@ -115,17 +109,6 @@ def limit_length(given: str, most: int, path: str) -> None:
         )
 
 
-def model_of(data: Mapping[str, Any]) -> str:
-    """Return the name of the model that the request *data* is for; refuse none, and a long one."""
-    model = field(data, "model", str)
-    if model is None or not model.strip():
-        raise refusal(
-            "model", 'Name the model to ask, for example "Claude-Sonnet-4.5".', missing=True
-        )
-    limit_length(model, MAX_NAME, "model")
-    return model.strip()
-
-
 def field(data: Mapping[str, Any], name: str, kind: type[T], path: str = "") -> T | None:
     """Return the value of *name*, None where it is absent or null; refuse another type.
 
@@ -174,21 +157,6 @@ def whole(data: Mapping[str, Any], name: str) -> int | None:
     if found is None or found != found // 1:
         raise refusal(name, f"{name} must be an integer.")
     return int(found)
-
-
-def stop_words(data: Mapping[str, Any], name: str) -> tuple[str, ...]:
-    """Return the words of *name* before which an answer ends: one, or a list of them."""
-    value = data.get(name)
-    words = [value] if isinstance(value, str) else [] if value is None else value
-    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
-        raise refusal(name, f"{name} must be a string or a list of strings.")
-    if len(words) > _MAX_STOPS or sum(map(len, words)) > _MAX_STOP_LENGTH:
-        raise refusal(
-            name,
-            f"{name} must be {_MAX_STOPS} strings at most, "
-            f"of {_MAX_STOP_LENGTH} characters together.",
-        )
-    return tuple(word for word in words if word)
 
 
 def _number(value: Any) -> float | None:

@@ -13,6 +13,9 @@ to a router, a database, the metadata service of a cloud. So:
 With a proxy the same holds. The name is resolved *here*, and the proxy is asked for the address
 that was checked: a proxy often stands in the user's own network and would go anywhere in it.
 Where only the proxy can resolve names, nothing is fetched; send data URIs.
+
+A fetcher may be for certain hosts alone. And there may be origins of which the operator has said
+that Poe is there: those are fetched from by plain HTTP, too, and whatever their address.
 """
 
 from __future__ import annotations
@@ -23,10 +26,10 @@ import re
 import socket
 import ssl
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from email.message import Message
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, Protocol
 from urllib.parse import unquote, urljoin
 
 import certifi
@@ -50,6 +53,7 @@ MAX_URL: Final = 8192
 #: Characters of a header that gives the file's name.
 _MAX_DISPOSITION: Final = 1000
 
+_PORTS: Final = {"http": 80, "https": 443}
 #: Addresses of a name that are tried, one after the other.
 _MAX_ADDRESSES: Final = 3
 _READ_AT_ONCE: Final = 65536
@@ -100,6 +104,28 @@ def resolve(host: str, port: int) -> list[str]:
     return list(dict.fromkeys(str(info[4][0]) for info in found))
 
 
+class NotFetched(InvalidRequest):
+    """A file is not to be had."""
+
+    def __init__(self, why: str) -> None:
+        """*why* goes on where "the URL" begins."""
+        super().__init__(f"A URL in the messages {why}.", param="messages")
+        self.why = why
+
+
+class Fetching(Protocol):
+    """A fetch that is under way."""
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for its end, *seconds* at most; return whether it has ended."""
+
+    def result(self) -> Fetched:
+        """Return the file; raises `InvalidRequest`. Waits for it, as long as it takes."""
+
+    def cut(self) -> None:
+        """End it: the file is not wanted any more."""
+
+
 class Fetcher:
     """Fetches files by URL, within limits."""
 
@@ -112,10 +138,20 @@ class Fetcher:
         resolve: Callable[[str, int], Sequence[str]] = resolve,
         is_allowed: Callable[[str], bool] = is_public,
         certificates: str | None = None,
+        hosts: Collection[str] | None = None,
+        origins: Collection[str] = (),
+        max_redirects: int = MAX_REDIRECTS,
     ) -> None:
-        """*certificates* is a file of those to trust, by default the usual ones."""
+        """*certificates* is a file of those to trust, by default the usual ones.
+
+        *hosts* are those that are fetched from, with all hosts beneath them; None: any. *origins*
+        such as `http://127.0.0.1:9000` are fetched from in any case, whatever their address.
+        """
         self.max_bytes = max_bytes
         self.timeout = timeout
+        self.max_redirects = max_redirects
+        self._hosts = hosts
+        self._origins = origins
         self.resolve = resolve
         self.is_allowed = is_allowed
         self._proxy = proxy
@@ -127,13 +163,64 @@ class Fetcher:
         Raises `InvalidRequest`, which says why, but not where a name leads.
         """
         seconds = min(seconds, self.timeout)
-        job = _Job(self, _manager(self._proxy, self._trust), url, seconds)
-        # In a thread of its own: a look-up of a name cannot be interrupted, only abandoned.
-        fetching = Background(job.run, name="fetch")
+        fetching = self.begin(url, seconds)
         if not fetching.wait(seconds):
-            job.cut()
+            fetching.cut()
             _refuse(f"took longer than {seconds:g} seconds")
         return fetching.result()
+
+    def begin(self, url: str, seconds: float = math.inf) -> Fetching:
+        """Begin to fetch what is at *url*, as `fetch` does; it is over by then, or nearly so."""
+        return _Begun(self, url, min(seconds, self.timeout))
+
+    def manager(self) -> Any:
+        """Return a manager of connections for one fetch: nothing is kept for the next."""
+        if self._proxy is None:
+            return urllib3.PoolManager(ssl_context=self._trust)
+        if self._proxy.startswith("socks"):
+            return SOCKSProxyManager(self._proxy, ssl_context=self._trust)
+        return urllib3.ProxyManager(self._proxy, ssl_context=self._trust)
+
+    def owns(self, origin: str) -> bool:
+        """Whether *origin* is one of those that the operator has named."""
+        return origin in self._origins
+
+    def is_for(self, url: str) -> bool:
+        """Whether *url* is at one of the hosts, or one of the origins, that it is for."""
+        try:
+            self.target(url)
+        except InvalidRequest:
+            return False
+        return True
+
+    def target(self, url: str) -> Url:
+        """Return *url*, parsed; raises `InvalidRequest` for one that is not fetched."""
+        target = _parsed(url)
+        is_known = self.owns(_origin(target))
+        host = (target.host or "").lower().rstrip(".")
+        if not is_known and (target.scheme != "https" or not host):
+            _refuse("must begin with https://")
+        if target.auth is not None:
+            _refuse("must not hold a user name")
+        if is_known:
+            return target
+        if self._hosts is not None and not any(
+            host == one or host.endswith(f".{one}") for one in self._hosts
+        ):
+            _refuse("leads to another host")
+        return target
+
+
+class _Begun:
+    """A `Fetching` in a thread of its own: a look-up of a name cannot be interrupted, only
+    abandoned."""
+
+    def __init__(self, limits: Fetcher, url: str, seconds: float) -> None:
+        self._job = _Job(limits, limits.manager(), url, seconds)
+        self._running = Background(self._job.run, name="fetch")
+        self.wait = self._running.wait
+        self.result = self._running.result
+        self.cut = self._job.cut
 
 
 class _GivenUp(Exception):
@@ -177,8 +264,8 @@ class _Job:
             raise _GivenUp
 
     def _follow(self, url: str) -> Fetched:
-        for _ in range(1 + MAX_REDIRECTS):
-            target = _parsed(url)
+        for _ in range(1 + self._limits.max_redirects):
+            target = self._limits.target(url)
             with self._open(target) as answer:
                 location = answer.headers.get("Location")
                 if answer.status not in (301, 302, 303, 307, 308) or not location:
@@ -187,19 +274,16 @@ class _Job:
                 url = urljoin(url, location)
             except ValueError:
                 _refuse("redirects to an invalid URL")
-        raise _refusal("redirects too often")
+        raise NotFetched("redirects too often")
 
     def _open(self, target: Url) -> Any:
-        host, port = (target.host or "").strip("[]"), target.port or 443
+        scheme = target.scheme or "https"
+        host, port = (target.host or "").strip("[]"), target.port or _PORTS[scheme]
+        # The certificate is requested and checked by name.
+        named = {"server_hostname": host} if scheme == "https" else {}
         failure: HTTPError | None = None
-        for address in self._addresses(host, port)[:_MAX_ADDRESSES]:
-            pool = self._manager.connection_from_host(
-                address,
-                port,
-                "https",
-                # The certificate is requested and checked by name.
-                {"server_hostname": host},
-            )
+        for address in self._addresses(target, host, port)[:_MAX_ADDRESSES]:
+            pool = self._manager.connection_from_host(address, port, scheme, named)
             # So that `cut` finds them.
             pool.ConnectionCls = adapted(type(pool).ConnectionCls)
             try:
@@ -222,16 +306,17 @@ class _Job:
             except HTTPError as caught:
                 failure = caught
                 self._left()  # it may have failed because the time is up
-        raise _refusal(f"cannot be reached ({type(failure).__name__})")
+        raise NotFetched(f"cannot be reached ({type(failure).__name__})")
 
-    def _addresses(self, host: str, port: int) -> Sequence[str]:
+    def _addresses(self, target: Url, host: str, port: int) -> Sequence[str]:
         try:
             addresses = self._limits.resolve(host, port)
         except (OSError, UnicodeError):
             addresses = []
         if not addresses:
             _refuse("has a name that cannot be resolved")
-        if not all(map(self._limits.is_allowed, addresses)):
+        is_known = self._limits.owns(_origin(target))
+        if not is_known and not all(map(self._limits.is_allowed, addresses)):
             _refuse("does not lead to a public address")
         return addresses
 
@@ -267,15 +352,6 @@ class _Job:
         return left
 
 
-def _manager(proxy: str | None, trust: ssl.SSLContext) -> Any:
-    """Return a manager of connections for one fetch: nothing is kept for the next."""
-    if proxy is None:
-        return urllib3.PoolManager(ssl_context=trust)
-    if proxy.startswith("socks"):
-        return SOCKSProxyManager(proxy, ssl_context=trust)
-    return urllib3.ProxyManager(proxy, ssl_context=trust)
-
-
 def _parsed(url: str) -> Url:
     if len(url) > MAX_URL:
         _refuse(f"has more than {MAX_URL} characters")
@@ -283,11 +359,11 @@ def _parsed(url: str) -> Url:
         target = parse_url(url)
     except LocationValueError:
         _refuse("is invalid")
-    if target.scheme != "https" or not target.host:
-        _refuse("must begin with https://")
-    if target.auth is not None:
-        _refuse("must not hold a user name")
     return target
+
+
+def _origin(target: Url) -> str:
+    return f"{target.scheme}://{target.netloc}"
 
 
 def _filename(target: Url, headers: Mapping[str, str]) -> str:
@@ -300,9 +376,5 @@ def _filename(target: Url, headers: Mapping[str, str]) -> str:
     return filenames.tidy(name, instead="_", at_most=_MAX_NAME) or "file"
 
 
-def _refusal(why: str) -> InvalidRequest:
-    return InvalidRequest(f"A URL in the messages {why}.", param="messages")
-
-
 def _refuse(why: str) -> NoReturn:
-    raise _refusal(why)
+    raise NotFetched(why)

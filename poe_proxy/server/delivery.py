@@ -51,7 +51,9 @@ def deliver(api: Api) -> Response:
     client, budget = ClientSocket(request.environ), _budget()
     call = _read(api.call, read_body(client, services().max_body, budget), budget)
     g.model = call.chat.model
-    events = services().gateway.reply(call.chat, client=g.client, streams=call.streams)
+    events = services().with_files(
+        services().gateway.reply(call.chat, client=g.client, streams=call.streams), call.chat
+    )
     parts = answer(call, events, client)
     # What fails before the first part can still be answered with a status code.
     first = next(parts)

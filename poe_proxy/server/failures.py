@@ -34,6 +34,26 @@ MAX_RETRY_AFTER: Final = 60
 _ANTHROPIC: Final = "anthropic-version"
 _MESSAGES: Final = re.compile(r"/(?:v1/)?messages(?:/|\Z)")
 
+#: Paths that OpenAI has, and why they are not here (official API sheet §2).
+_NOT_AT_POE: Final = {
+    "embeddings": "Poe has no embeddings.",
+    "files": "Poe keeps no files: they go along in a message, as data URIs.",
+    "uploads": "Poe keeps no files: they go along in a message, as data URIs.",
+    "audio/transcriptions": "Poe transcribes nothing: a bot that hears takes sounds in a message.",
+    "audio/translations": "Poe transcribes nothing: a bot that hears takes sounds in a message.",
+    "images/variations": "Poe has no variations: POST /v1/images/edits takes a picture.",
+    "moderations": "Poe moderates nothing by itself.",
+    "videos": "Films are made in a chat: the answer of a bot that makes them is the link.",
+    "batches": "Poe has no batches.",
+    "fine_tuning": "Poe trains no models.",
+    "vector_stores": "Poe has no vector stores.",
+    "assistants": "Poe has no assistants.",
+    "threads": "Poe has no threads.",
+    "realtime": "Poe has no realtime sessions.",
+    "responses": "Responses are not kept: send the whole conversation to POST /v1/responses.",
+}
+_OPENAI: Final = re.compile(rf"/(?:v1/)?({'|'.join(_NOT_AT_POE)})(?:/|\Z)")
+
 
 def spoken_api() -> Api:
     """Return the API of the request at hand: by its route, by its path where there is no such
@@ -46,13 +66,6 @@ def spoken_api() -> Api:
     return found or apis["chat_completions"]
 
 
-#: What to do in place of what a path is for, by its beginning.
-_INSTEAD: Final = (
-    (
-        re.compile(r"/(?:v1/)?responses/"),
-        "Responses are not kept: send the whole conversation to POST /v1/responses.",
-    ),
-)
 _USUAL: Final = "Chat is POST /v1/chat/completions; models are GET /v1/models."
 
 
@@ -84,9 +97,8 @@ def http_error_response(error: HTTPException) -> Response:
     match error.code:
         case 404:
             path = request.path
-            instead = next((say for begins, say in _INSTEAD if begins.match(path)), _USUAL)
             failure: PoeProxyError = RouteNotFound(
-                f"There is no {request.method} {_shown(path)} here. {instead}"
+                f"There is no {request.method} {_shown(path)} here. {_why_not(path)}{_USUAL}"
             )
         case 405 if request.headers.get("Upgrade", "").lower() == "websocket":
             failure = MethodNotAllowed("There is no websocket here; send a POST request.")
@@ -116,6 +128,13 @@ def internal_error(bug: Exception) -> InternalError:
     log.error("failed", exc_info=bug)
     where = logs.request_id.get()
     return InternalError(f"A fault of the proxy; its log has the details under {where}.")
+
+
+def _why_not(path: str) -> str:
+    """Return why there is no such path, in a sentence with a space behind it; empty if it is none
+    of OpenAI's."""
+    found = _OPENAI.match(path)
+    return f"{_NOT_AT_POE[found[1]]} " if found else ""
 
 
 def _shown(text: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import orjson
-from flask import Blueprint, Flask, Response, g
+from flask import Blueprint, Flask, Response, g, request
 from werkzeug.routing import PathConverter
 
 from poe_proxy.apis import listings
@@ -13,6 +13,7 @@ from poe_proxy.errors import BotNotFound
 from poe_proxy.pool.balances import DOLLARS
 from poe_proxy.server.delivery import deliver, receive
 from poe_proxy.server.failures import speaks_anthropic
+from poe_proxy.server.forms import by_form
 from poe_proxy.server.services import services
 
 bp = Blueprint("apis", __name__)
@@ -69,6 +70,34 @@ def count_tokens() -> Response:
     if services().gateway.menu.resolve(chat.model) is None:
         raise _not_listed(chat.model)
     return _json(counting.counted(chat))
+
+
+@bp.post("/completions")
+@bp.post("/v1/completions")
+def completions() -> Response:
+    """Answer a text that is to be continued, whole or as the answer arrives."""
+    return deliver(services().apis["completions"])
+
+
+@bp.post("/images/generations")
+@bp.post("/v1/images/generations")
+def image_generations() -> Response:
+    """Answer with a picture by its description."""
+    return deliver(services().apis["image_generations"])
+
+
+@bp.post("/images/edits")
+@bp.post("/v1/images/edits")
+def image_edits() -> Response:
+    """Answer with a picture that is made from others."""
+    return deliver(by_form(services().apis["image_edits"], request.content_type))
+
+
+@bp.post("/audio/speech")
+@bp.post("/v1/audio/speech")
+def speech() -> Response:
+    """Answer with a sound: a text that is read aloud."""
+    return deliver(services().apis["speech"])
 
 
 @bp.get("/models")

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 from flask import current_app
 
 from poe_proxy.apis.base import Api
 from poe_proxy.budget import CHARACTERS, SECONDS
+from poe_proxy.chat import ChatRequest, ReplyEvent
 from poe_proxy.gateway import Gateway
 from poe_proxy.pool.balances import Balance
 from poe_proxy.server.admission import Admission
+
+#: A reply as it arrives.
+Events: TypeAlias = Generator[ReplyEvent, None, None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +38,8 @@ class Services:
     max_work: float = SECONDS
     #: The most characters of one reply.
     max_reply: int = CHARACTERS
+    #: Gives a reply the files that its request wants.
+    with_files: Callable[[Events, ChatRequest], Events] = lambda events, chat: events
     #: What all requests together may hold.
     admission: Admission = field(default_factory=Admission)
     #: The APIs by the names of their views; `chat_completions` is used for all other routes.

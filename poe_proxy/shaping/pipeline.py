@@ -105,7 +105,7 @@ def run(
 
     Raises `ReplyTooLarge`.
     """
-    row = _Row(stages, budget)
+    row = Row(stages, budget)
     with closing(events):
         for event in events:
             if isinstance(event, Done):
@@ -120,8 +120,8 @@ def run(
                 return
 
 
-class _Row:
-    """Stages, one behind the other."""
+class Row:
+    """Stages, one behind the other, for a driver that has more to do than `run`."""
 
     def __init__(self, stages: Sequence[Stage], budget: Budget) -> None:
         self._stages = stages
@@ -150,7 +150,7 @@ class _Row:
             made += self._give_up()
             for part in parts:
                 made += self._through((part,))
-        return _joined(made)
+        return joined(made)
 
     def _through(self, events: Sequence[ReplyEvent]) -> Sequence[ReplyEvent]:
         for stage in self._stages:
@@ -202,7 +202,7 @@ def _parts(event: ReplyEvent) -> Iterator[ReplyEvent]:
         yield Text(event.text[start : start + SLICE])
 
 
-def _joined(events: Sequence[ReplyEvent]) -> Sequence[ReplyEvent]:
+def joined(events: Sequence[ReplyEvent]) -> Sequence[ReplyEvent]:
     """Return *events* with the text between two others in one piece, and before it the thoughts."""
     joined: list[ReplyEvent] = []
     thoughts: list[str] = []

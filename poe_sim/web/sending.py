@@ -45,6 +45,8 @@ async def _send(call: Call) -> dict[str, Any]:
         clientNonce=variables.get("clientNonce"),
         sdid=world.sdid_label(variables.get("sdid") or ""),
     )
+    if variables.get("parameters") is not None:
+        call.entry["parameters"] = variables["parameters"]
     mark = words.get("mark", "")
     if mark:
         call.entry["mark"] = mark

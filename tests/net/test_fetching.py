@@ -553,3 +553,45 @@ def test_a_greeting_that_drips_is_cut() -> None:
                           is_allowed=lambda address: True)  # fmt: skip
         assert "longer than" in refused(fetcher, f"https://files.example:{server.port}/")
         until(lambda: left)
+
+
+# ---- for some hosts only
+
+
+def test_other_hosts_than_those_it_is_for_are_refused() -> None:
+    """A host beneath one of them is fine; one that only looks like it is not. None is resolved."""
+    fetcher = Fetcher(resolve=lambda host, port: ["10.0.0.1"], hosts=("files.example",))
+
+    for good in ("files.example", "a.b.files.example", "FILES.example.", "files.example:444"):
+        assert fetcher.is_for(f"https://{good}/x")
+    for bad in (
+        "https://badfiles.example/", "https://files.example.bad/", "https://user@files.example/",
+        "https://files.example@bad.example/", "http://files.example/", "ftp://files.example/",
+        "https:///x", "https://[::1]/", "nothing",
+    ):  # fmt: skip
+        assert not fetcher.is_for(bad), bad
+    assert "another host" in refused(fetcher, "https://bad.example/")
+    assert "public" in refused(fetcher, "https://files.example/")
+
+
+def test_a_redirect_to_another_host_is_refused() -> None:
+    """And any redirect, where none is allowed."""
+    away = answering(b"", "302 x", "Location: https://other.example/x")
+    hosts = ("files.example",)
+
+    assert "another host" in Site(away).refused(hosts=hosts)
+    assert "redirects too often" in Site(away).refused(hosts=hosts, max_redirects=0)
+
+
+def test_where_the_operator_says_that_poe_is_is_fetched_from() -> None:
+    """By plain HTTP, and whatever the address; its redirects lead nowhere else."""
+    with Server(answering(b"x", "200 OK", "Content-Type: image/png")) as server:
+        origin = f"http://127.0.0.1:{server.port}"
+        fetcher = Fetcher(timeout=60, hosts=("files.example",), origins=(origin,))
+
+        assert Fetched(b"x", "image/png", "cat") == fetcher.fetch(f"{origin}/cat?w=1")
+        assert not fetcher.is_for(f"http://127.0.0.1:{server.port + 1}/cat")
+        assert not fetcher.is_for(f"http://u@127.0.0.1:{server.port}/cat")
+    with Server(answering(b"", "302 x", "Location: http://127.0.0.1:1/")) as server:
+        origin = f"http://127.0.0.1:{server.port}"
+        assert "https://" in refused(Fetcher(timeout=60, origins=(origin,)), origin)

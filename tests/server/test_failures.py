@@ -54,7 +54,7 @@ def test_no_free_token_is_429() -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["/v2/models", "/.env", "/v1/embeddings", "/v1/completions", "/v1/images/generations"],
+    ["/v2/models", "/.env", "/v1/embeddings", "/v1/files", "/v1/audio/transcriptions"],
 )  # fmt: skip
 def test_an_unknown_path_is_404(site: Site, path: str) -> None:
     """A path that leads nowhere says so in OpenAI's shape, with the paths that do."""
@@ -67,6 +67,37 @@ def test_an_unknown_path_is_404(site: Site, path: str) -> None:
     )
     assert path in error(answer)["message"]
     assert COMPLETIONS in error(answer)["message"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "why"),
+    [
+        ("POST", "/v1/embeddings", "Poe has no embeddings."),
+        ("POST", "/embeddings", "Poe has no embeddings."),
+        ("GET", "/v1/files", "Poe keeps no files"),
+        ("POST", "/v1/files", "Poe keeps no files"),
+        ("GET", "/v1/files/file-1/content", "Poe keeps no files"),
+        ("DELETE", "/v1/files/file-1", "Poe keeps no files"),
+        ("POST", "/v1/audio/transcriptions", "Poe transcribes nothing"),
+        ("POST", "/v1/audio/translations", "Poe transcribes nothing"),
+        ("POST", "/v1/moderations", "Poe moderates nothing"),
+        ("POST", "/v1/images/variations", "/v1/images/edits"),
+        ("POST", "/v1/videos", "the link"),
+        ("POST", "/v1/fine_tuning/jobs", "Poe trains no models."),
+    ],
+)
+def test_what_poe_does_not_have_is_said(site: Site, method: str, path: str, why: str) -> None:
+    """OpenAI's paths that have nothing behind them, by any method and whatever the body."""
+    answer = site.open(path, method=method, data=b"not JSON")
+
+    assert (404, "not_found") == (answer.status_code, error(answer)["code"])
+    assert why in error(answer)["message"]
+
+
+def test_what_is_no_path_of_openai_s_is_not_explained(site: Site) -> None:
+    """There is nothing to say about it."""
+    for path in ("/v1/embeddingsx", "/v2/files", "/v1/audio", "/x/v1/files"):
+        assert "Poe" not in error(site.post(b"{}", path))["message"]
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,7 @@ COUNTED = Counted(
                 )
             ),
             "tool_calls", "tool_prompt", "tools", "truncation", "reasoning", "thought_tags",
-            "tokenizer",
+            "tokenizer", "files", "pictures",
         )
     )
 )  # fmt: skip
@@ -119,6 +119,23 @@ def thoughts(events: Sequence[ReplyEvent]) -> None:
 def stop_words(events: Sequence[ReplyEvent]) -> None:
     words = ["a" * 30 + "b", "ab" * 9 + "c", "<<<<x", "\n\n\n.", "```y", "{{{{]"]
     replying(events, COUNTED["truncation"].StopWords(words))
+
+
+class _Everybody:
+    """Whoever has all files, and gives none."""
+
+    def owns(self, url: str) -> bool:
+        return True
+
+
+def pictures(events: Sequence[ReplyEvent]) -> None:
+    for embeds in (False, True):
+        replying(events, COUNTED["pictures"].Pictures(_Everybody(), embeds=embeds))
+
+
+def file(events: Sequence[ReplyEvent]) -> None:
+    text = "".join(event.text for event in events if isinstance(event, Text | Replaced))
+    COUNTED["files"].last_link(text, "image", _Everybody())
 
 
 def length(events: Sequence[ReplyEvent]) -> None:
@@ -317,6 +334,17 @@ THOUGHTS = {
     "empty lines below thoughts": times("\r\n", before=f"{QUOTED}> a\n"),
 }
 
+LINKS = {
+    "links": repeated("https://x.test/image/a "),
+    "links in images": repeated("![a](https://x.test/image/a) "),
+    "links of others": repeated("https://x.test/audio/a "),
+    "a long link": times("a", before="https://"),
+    "beginnings of links": times("http"),
+    "links without an end": times("https://"),
+    "signs behind a link": times(".", before="https://x.test/image/a"),
+    "images": times("!["),
+}
+
 READERS: dict[Callable[[Sequence[ReplyEvent]], None], dict[str, Callable[[int], str]]] = {
     nesting: TEXTS | JSON,
     lenient: TEXTS | JSON,
@@ -325,6 +353,8 @@ READERS: dict[Callable[[Sequence[ReplyEvent]], None], dict[str, Callable[[int], 
     thoughts: TEXTS | THOUGHTS,
     stop_words: TEXTS,
     length: TEXTS,
+    pictures: TEXTS | LINKS,
+    file: TEXTS | LINKS,
     past_calls: TEXTS | TAGS | JSON,
     signatures: TEXTS | TAGS,
     counting: TEXTS,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from poe_proxy.apis import items
+from poe_proxy.apis import basics, items
 from poe_proxy.apis.chat_completions.functions import functions_and_choice
 from poe_proxy.apis.chat_completions.messages import messages
 from poe_proxy.apis.fields import (
@@ -14,10 +14,8 @@ from poe_proxy.apis.fields import (
     flag,
     json_object,
     limit_items,
-    model_of,
     number,
     refusal,
-    stop_words,
     whole,
 )
 from poe_proxy.apis.formats import json_wanted
@@ -65,7 +63,7 @@ def chat_request(
     """
     budget = budget or Budget()
     data = json_object(body, budget)
-    model = model_of(data)
+    model = basics.model(data)
     reading = Reading(budget)
     by_items = items.is_asked(data)
     asked = items.asked(data, reading) if by_items else _asked(data, reading)
@@ -89,8 +87,9 @@ def chat_request(
         messages=asked.messages,
         temperature=number(data, "temperature", 0, 2),
         top_p=number(data, "top_p", 0, 1),
-        max_tokens=_max_tokens(data, asked.max_tokens),
-        stop=stop_words(data, "stop"),
+        max_tokens=basics.max_tokens(data, "max_completion_tokens", "max_tokens")
+        or asked.max_tokens,
+        stop=basics.stop(data, "stop"),
         tools=known,
         tool_choice=tool_choice,
         parallel_tool_calls=False
@@ -121,21 +120,8 @@ def _tools(data: Mapping[str, Any], asked: items.Asked, *, strict: bool) -> tupl
     return (*found, *more)
 
 
-def _max_tokens(data: Mapping[str, Any], otherwise: int | None) -> int | None:
-    """Return the most tokens of the answer. Some programs write 0 or -1 for no limit."""
-    for name in ("max_completion_tokens", "max_tokens"):
-        value = whole(data, name)
-        if value is not None and value < -1:
-            raise refusal(name, f"{name} must be at least 1.")
-        if value is not None and value > 0:
-            return value
-    return otherwise
-
-
 def _refuse_what_poe_cannot_do(data: Mapping[str, Any], *, strict: bool) -> None:
-    # To ignore this field would be to lie.
-    if whole(data, "n") not in (None, 1):
-        raise refusal("n", "n must be 1: Poe gives one answer to a request.")
+    basics.one_answer(data, "n")
     # These Poe ignores (official API sheet, 3.1), and programs that work there rely on it.
     wants_logprobs, wants_some = flag(data, "logprobs"), whole(data, "top_logprobs")
     makes = field(data, "modalities", list) or ()

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from poe_proxy.apis import basics
 from poe_proxy.apis.chat_message import add_message
 from poe_proxy.apis.contents import content
 from poe_proxy.apis.conversation import Conversation
@@ -18,10 +19,8 @@ from poe_proxy.apis.fields import (
     flag,
     json_object,
     limit_items,
-    limit_length,
     number,
     refusal,
-    stop_words,
     whole,
 )
 from poe_proxy.apis.formats import json_wanted
@@ -30,8 +29,6 @@ from poe_proxy.apis.reading import MAX_MESSAGES, Reading
 from poe_proxy.budget import Budget
 from poe_proxy.chat import ChatRequest, JsonWanted, Message, TextPart
 
-#: The most characters of a model's name.
-MAX_NAME: Final = 300
 #: What a block of the instructions begins with that means nothing to a bot, and is another one with
 #: each version of Claude Code.
 _BILLING: Final = "x-anthropic-billing-header:"
@@ -55,7 +52,7 @@ def chat_request(
             "max_tokens: how long the answer may be, 1 at least.",
             missing=most is None,
         )
-    stop = stop_words(data, "stop_sequences")
+    stop = basics.stop(data, "stop_sequences")
     thinks = _thinking(data)
     streams = flag(data, "stream") or False
     chat = _request(
@@ -86,13 +83,10 @@ def counted_request(body: bytes | bytearray, budget: Budget) -> ChatRequest:
 
 
 def _request(data: Mapping[str, Any], budget: Budget, **more: Any) -> ChatRequest:
-    model = field(data, "model", str)
-    if model is None or not model.strip():
-        raise refusal("model", "model: which one to ask, such as claude-sonnet-4-5.", missing=True)
-    limit_length(model, MAX_NAME, "model")
+    model = basics.model(data, "claude-sonnet-4-5")
     known = tooling(data)
     return ChatRequest(
-        model=model.strip(),
+        model=model,
         messages=_messages(data, Reading(budget)),
         tools=known.tools,
         tool_choice=known.choice,

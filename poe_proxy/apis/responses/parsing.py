@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from poe_proxy.apis import items
+from poe_proxy.apis import basics, items
 from poe_proxy.apis.fields import field as field_of
-from poe_proxy.apis.fields import flag, json_object, model_of, number, refusal, whole
+from poe_proxy.apis.fields import flag, json_object, number, refusal, whole
 from poe_proxy.apis.reading import Reading
 from poe_proxy.apis.responses.namespaces import Names
 from poe_proxy.apis.responses.tools import chosen, tools
@@ -45,7 +45,7 @@ def request(body: bytes | bytearray, budget: Budget | None = None) -> tuple[Chat
     """
     budget = budget or Budget()
     data = json_object(body, budget)
-    model = model_of(data)
+    model = basics.model(data)
     given = field_of(data, "tools", list) or []
     known, names = tools([("tools", given), *items.tools_among(data)], budget)
     asked = items.asked(data, Reading(budget), names.of)

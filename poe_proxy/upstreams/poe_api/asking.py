@@ -76,7 +76,7 @@ def request(
     }
     return {
         name: value
-        for name, value in (fields | own).items()
+        for name, value in (fields | own | dict(chat.parameters)).items()
         if value is not None and name not in without
     }
 

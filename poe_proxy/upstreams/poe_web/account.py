@@ -10,6 +10,7 @@ import random
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from poe_proxy.chat import ChatRequest, Idle, Message, ReplyEvent
 from poe_proxy.errors import (
@@ -155,7 +156,9 @@ class PoeWeb:
         is_answered = False
         try:
             while not is_answered:
-                exchange, form = yield from self._begin(bot, drafts, files, own.give, turn, at)
+                exchange, form = yield from self._begin(
+                    bot, drafts, files, chat.parameters, own.give, turn, at
+                )
                 events = run(exchange.events(), ReasoningParser(), budget=chat.budget)
                 if conversation is not None:
                     events = conversation.told(events, exchange.keep_chat)
@@ -180,6 +183,7 @@ class PoeWeb:
         name: str,
         drafts: Drafts,
         files: Sequence[Attachment],
+        parameters: Mapping[str, Any],
         give: Callable[[int], None],
         turn: Permit,
         at: OpenChat | None,
@@ -189,7 +193,7 @@ class PoeWeb:
             login = yield from self._logged_in()
             outgoing, form = yield from self._prepare(login.session, name, drafts, files, give)
             exchange = Exchange(
-                replace(outgoing, chat=at),
+                replace(outgoing, chat=at, parameters=parameters),
                 login.session,
                 login.channel,
                 permit=turn,

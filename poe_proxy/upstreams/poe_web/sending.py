@@ -23,6 +23,8 @@ from dataclasses import dataclass, field
 from math import inf
 from typing import Any, Final, TypeAlias
 
+import orjson
+
 from poe_proxy.errors import (
     BotNotAllowed,
     BotNotFound,
@@ -207,6 +209,8 @@ class Outgoing:
     give: Callable[[int], None] = field(default=lambda _: None, repr=False)
     #: The chat that it goes on in; None: a new one.
     chat: OpenChat | None = None
+    #: The bot's own parameters (§10.1).
+    parameters: Mapping[str, Any] = field(default_factory=dict)
     client_nonce: str = field(default_factory=_nonce)
     chat_nonce: str = field(default_factory=_nonce)
 
@@ -228,7 +232,7 @@ class Outgoing:
             "existingMessageAttachmentsIds": [],
             "shouldFetchChat": self.chat is None,
             "referencedMessageId": None,
-            "parameters": None,
+            "parameters": orjson.dumps(self.parameters).decode() if self.parameters else None,
             "fileHashJwts": list(self.tickets),
         }
 

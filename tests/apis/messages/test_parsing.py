@@ -7,8 +7,9 @@ from typing import Any
 import orjson
 import pytest
 
+from poe_proxy.apis.basics import MAX_NAME
 from poe_proxy.apis.messages import Messages
-from poe_proxy.apis.messages.parsing import MAX_NAME, chat_request, counted_request
+from poe_proxy.apis.messages.parsing import chat_request, counted_request
 from poe_proxy.budget import Budget
 from poe_proxy.chat import ChatRequest, FilePart, ImagePart, JsonWanted, Message, TextPart, ToolCall
 from poe_proxy.errors import InvalidRequest
