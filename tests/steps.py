@@ -39,19 +39,18 @@ class Counted:
     """Copies of modules that count their steps; a module comes behind those that it imports."""
 
     def __init__(self, *names: str, **sources: str) -> None:
-        """Copy the modules of these *names*; make others of the *sources*, by name."""
+        """Copy the modules of these *names*; make others of the *sources*, by name.
+
+        At first use: every worker collects all tests, and few run those that count.
+        """
         self.steps = 0
+        self._names = names
+        self._sources = sources
         self._modules: dict[str, ModuleType] = {}
-        for name in names:
-            spec = importlib.util.find_spec(name)
-            assert spec is not None
-            assert spec.origin is not None
-            self._add(name, Path(spec.origin).read_text("utf-8"))
-        for name, source in sources.items():
-            self._add(name, source)
 
     def __getitem__(self, name: str) -> Any:
         """The copy of the module of this name, or whose name ends so."""
+        self._copy()
         (found,) = [
             module
             for full, module in self._modules.items()
@@ -61,9 +60,21 @@ class Counted:
 
     def of(self, act: Callable[[], object]) -> int:
         """Return how many steps *act* takes."""
+        self._copy()
         before = self.steps
         act()
         return self.steps - before
+
+    def _copy(self) -> None:
+        if self._modules:
+            return
+        for name in self._names:
+            spec = importlib.util.find_spec(name)
+            assert spec is not None
+            assert spec.origin is not None
+            self._add(name, Path(spec.origin).read_text("utf-8"))
+        for name, source in self._sources.items():
+            self._add(name, source)
 
     def _add(self, name: str, source: str) -> None:
         tree = ast.fix_missing_locations(_Transformer().visit(ast.parse(source)))
