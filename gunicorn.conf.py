@@ -1,9 +1,16 @@
 """How poe-proxy is served: settings and their reasons; the only file that names gevent."""
 
+import gc
+
+# What is imported stays: to look for garbage in it again and again is a tenth of the start.
+gc.disable()
+
 # First of all, before anything that imports ssl or sockets: a module that is imported earlier
 # keeps the blocking ones, and https then ends in a RecursionError.
-from gevent import monkey
+from gevent import events, monkey
 
+# By itself gevent looks for plugins in all packages that are installed, two dozen times.
+events.notify_and_call_entry_points = events.notify
 monkey.patch_all()
 
 import os
@@ -24,6 +31,9 @@ from poe_proxy.budget import processor
 from poe_proxy.server import gunicorn as hooks
 from poe_proxy.server.worker import Guarded
 from poe_proxy.settings import BadSettings
+
+gc.freeze()
+gc.enable()
 
 try:
     _settings = read_settings()

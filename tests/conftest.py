@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-#: Folders of tests that start servers, or programs that others wrote.
-_LONG = {"with_sim", "clients", "chaos"}
+#: Folders of tests that start servers, or programs that others wrote; and files that count steps.
+_LONG = {"with_sim", "clients", "chaos", "test_linear.py"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

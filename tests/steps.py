@@ -39,19 +39,18 @@ class Counted:
     """Copies of modules that count their steps; a module comes behind those that it imports."""
 
     def __init__(self, *names: str, **sources: str) -> None:
-        """Copy the modules of these *names*; make others of the *sources*, by name."""
+        """Copy the modules of these *names*; make others of the *sources*, by name.
+
+        At first use: every worker collects all tests, and few run those that count.
+        """
         self.steps = 0
+        self._names = names
+        self._sources = sources
         self._modules: dict[str, ModuleType] = {}
-        for name in names:
-            spec = importlib.util.find_spec(name)
-            assert spec is not None
-            assert spec.origin is not None
-            self._add(name, Path(spec.origin).read_text("utf-8"))
-        for name, source in sources.items():
-            self._add(name, source)
 
     def __getitem__(self, name: str) -> Any:
         """The copy of the module of this name, or whose name ends so."""
+        self._copy()
         (found,) = [
             module
             for full, module in self._modules.items()
@@ -61,9 +60,21 @@ class Counted:
 
     def of(self, act: Callable[[], object]) -> int:
         """Return how many steps *act* takes."""
+        self._copy()
         before = self.steps
         act()
         return self.steps - before
+
+    def _copy(self) -> None:
+        if self._modules:
+            return
+        for name in self._names:
+            spec = importlib.util.find_spec(name)
+            assert spec is not None
+            assert spec.origin is not None
+            self._add(name, Path(spec.origin).read_text("utf-8"))
+        for name, source in self._sources.items():
+            self._add(name, source)
 
     def _add(self, name: str, source: str) -> None:
         tree = ast.fix_missing_locations(_Transformer().visit(ast.parse(source)))
@@ -480,6 +491,8 @@ class _Matcher:
         self._end = 0
         #: What each group took last.
         self._groups: dict[int, str] = {}
+        #: Whether a node takes a letter, once that was asked.
+        self._taken: dict[tuple[int, str], bool] = {}
 
     def take(self) -> int:
         """Return the steps since the last time."""
@@ -493,6 +506,10 @@ class _Matcher:
         return self._all(self._nodes, start, lambda at: at if at == end or not whole else None)
 
     def _all(self, nodes: Sequence[Any], at: int, go: _Go, place: int = 0) -> int | None:
+        while place < len(nodes) and nodes[place][0] in _LETTERS:
+            if not self._takes(nodes[place], at):
+                return None
+            at, place = at + 1, place + 1
         if place == len(nodes):
             return go(at)
         return self._one(nodes[place], at, lambda then: self._all(nodes, then, go, place + 1))
@@ -500,8 +517,6 @@ class _Matcher:
     def _one(self, node: Any, at: int, go: _Go) -> int | None:
         kind, value = node
         match kind:
-            case kinds.LITERAL | kinds.NOT_LITERAL | kinds.IN | kinds.ANY:
-                return go(at + 1) if self._takes(node, at) else None
             case kinds.BRANCH:
                 ends = (self._all(branch, at, go) for branch in value[1])
                 return next((end for end in ends if end is not None), None)
@@ -566,9 +581,7 @@ class _Matcher:
     def _repeat(self, node: Any, at: int, go: _Go) -> int | None:
         kind, (least, most, nodes) = node
         most = sys.maxsize if most == kinds.MAXREPEAT else most
-        if len(nodes) == 1 and nodes[0][0] in (
-            kinds.LITERAL, kinds.NOT_LITERAL, kinds.IN, kinds.ANY,
-        ):  # fmt: skip
+        if len(nodes) == 1 and nodes[0][0] in _LETTERS:
             longest = at
             while longest - at < most and self._takes(nodes[0], longest):
                 longest += 1
@@ -600,6 +613,12 @@ class _Matcher:
         if at >= self._end:
             return False
         letter = self._text[at]
+        known = id(node), letter
+        if known not in self._taken:
+            self._taken[known] = self._is_taken(node, letter)
+        return self._taken[known]
+
+    def _is_taken(self, node: Any, letter: str) -> bool:
         kind, value = node
         match kind:
             case kinds.ANY:
@@ -662,6 +681,9 @@ def _plain(given: Any) -> Any:
 def _stay(at: int) -> int | None:
     return at
 
+
+#: What takes one letter.
+_LETTERS: Final = {kinds.LITERAL, kinds.NOT_LITERAL, kinds.IN, kinds.ANY}
 
 _CATEGORIES: Final = {
     kinds.CATEGORY_DIGIT: r"\d",

@@ -203,6 +203,13 @@ def test_a_step_is_a_character_that_is_looked_at(expression: str, steps: int) ->
     assert 1 + steps == counted.of(lambda: counted["planted"].act("a" * 100))
 
 
+def test_the_copying_itself_takes_no_steps() -> None:
+    """A copy is made at first use, and what its module does by then is not counted."""
+    counted = Counted(planted="def act(text):\n    return text\nact(act('a'))\n")
+
+    assert 1 == counted.of(lambda: counted["planted"].act("a"))
+
+
 def test_a_copy_works_as_its_module_does() -> None:
     """It uses the copies of others, and the real modules are in their places afterwards."""
     from poe_proxy.shaping import loose_json

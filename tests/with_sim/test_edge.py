@@ -79,12 +79,18 @@ def crowd(proxy: Proxy, number: int, sends: bytes = b"") -> Iterator[None]:
 # ---- reading nothing
 
 
-@pytest.fixture
-def impatient(tmp_path: Path) -> str:
+@pytest.fixture(scope="module")
+def impatient(tmp_path_factory: pytest.TempPathFactory) -> str:
     """What makes gunicorn give up in a second a client that takes nothing."""
-    conf = tmp_path / "conf.py"
+    conf = tmp_path_factory.mktemp("impatient") / "conf.py"
     conf.write_text(IMPATIENT.format(conf=f"{ROOT}/gunicorn.conf.py"))
     return f"-c {conf}"
+
+
+@pytest.fixture(scope="module")
+def impatient_proxy(sim: Sim, impatient: str) -> Iterator[Proxy]:
+    with Proxy(sim, GUNICORN_CMD_ARGS=impatient, LOG_LEVEL="WARNING") as proxy:
+        yield proxy
 
 
 def send_ahead(client: socket.socket, path: str) -> None:
@@ -97,15 +103,14 @@ def send_ahead(client: socket.socket, path: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/openapi.json", "/v1/models", "/nowhere"])
-def test_a_client_that_reads_nothing_is_cut(sim: Sim, impatient: str, path: str) -> None:
+def test_a_client_that_reads_nothing_is_cut(impatient_proxy: Proxy, path: str) -> None:
     """On every route, with and without a key; and it is no fault of ours."""
-    with Proxy(sim, GUNICORN_CMD_ARGS=impatient, LOG_LEVEL="WARNING") as proxy:
-        with connect(proxy) as client:
-            send_ahead(client, path)
-            until(lambda: not connections(proxy.port))
+    with connect(impatient_proxy) as client:
+        send_ahead(client, path)
+        until(lambda: not connections(impatient_proxy.port))
 
-        assert is_served(proxy)
-    assert "Traceback" not in proxy.output()
+    assert is_served(impatient_proxy)
+    assert "Traceback" not in impatient_proxy.output()
 
 
 class OnUnixSocket(Proxy):

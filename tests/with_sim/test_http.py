@@ -6,6 +6,7 @@ import gzip
 import json
 import re
 import socket
+from collections.abc import Iterator
 
 import pytest
 import requests
@@ -35,12 +36,18 @@ def test_names_that_lead_nowhere_are_not_listed(sim: Sim) -> None:
     assert answer.ok
 
 
-@pytest.mark.parametrize("framed", [True, False], ids=["Content-Length", "chunked"])
-def test_a_body_that_is_too_large_is_a_413(sim: Sim, framed: bool) -> None:
-    """MAX_BODY_MB counts however the body is framed."""
+@pytest.fixture(scope="module")
+def small(sim: Sim) -> Iterator[Proxy]:
+    """A proxy that takes small bodies."""
     with Proxy(sim, MAX_BODY_MB="0.1") as proxy:
-        data = json.dumps(ask("x" * 200_000)).encode()
-        answer = proxy.post(data) if framed else proxy.post(None, data=iter([data]), json=None)
+        yield proxy
+
+
+@pytest.mark.parametrize("framed", [True, False], ids=["Content-Length", "chunked"])
+def test_a_body_that_is_too_large_is_a_413(small: Proxy, framed: bool) -> None:
+    """MAX_BODY_MB counts however the body is framed."""
+    data = json.dumps(ask("x" * 200_000)).encode()
+    answer = small.post(data) if framed else small.post(None, data=iter([data]), json=None)
 
     assert (413, "body") == (answer.status_code, answer.json()["error"]["param"])
 

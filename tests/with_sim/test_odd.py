@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping
 
 import pytest
 
@@ -34,6 +35,17 @@ def test_a_stream_that_breaks_off_is_in_the_log(proxy: Proxy) -> None:
 FORGED = "Busy%0A2026-01-01_00:00:00,000_ERROR___-_forged%1B%5B2J%C2%9B31m%E2%80%A8%E2%80%AE"
 
 
+@pytest.fixture(scope="module")
+def fallible() -> Iterator[Mapping[str, Proxy]]:
+    """A proxy on cookies and one on keys, with an account for each failure: it rests afterwards."""
+    with (
+        Sim(tuple("abcdef"), ("k", "l", "m")) as sim,
+        Proxy(sim, ATTEMPTS="1", POE_API_KEYS="") as by_cookie,
+        Proxy(sim, ATTEMPTS="1", TOKENS="") as by_key,
+    ):
+        yield {"cookie": by_cookie, "key": by_key}
+
+
 @pytest.mark.parametrize(
     ("model", "words"),
     [
@@ -44,16 +56,15 @@ FORGED = "Busy%0A2026-01-01_00:00:00,000_ERROR___-_forged%1B%5B2J%C2%9B31m%E2%80
     ids=["Poe", "bot", "maker"],
 )
 @pytest.mark.parametrize("stream", [False, True])
-def test_an_error_message_forges_no_line(model: str, words: str, stream: bool) -> None:
+def test_an_error_message_forges_no_line(
+    fallible: Mapping[str, Proxy], model: str, words: str, stream: bool
+) -> None:
     """Neither Poe's nor that of a bot's maker: each line is one of ours, and can be printed."""
-    keys = ["key"] if model == "GPT-5.1" else []
-    with (
-        Sim(tokens=[] if keys else ["a"], api_keys=keys) as sim,
-        Proxy(sim, ATTEMPTS="1") as proxy,
-    ):
-        answer = proxy.post(ask(words, model, stream=stream))
-        until(lambda: "forged" in proxy.output())
-        lines = proxy.log_lines()
+    proxy = fallible["key" if model == "GPT-5.1" else "cookie"]
+    before = len(proxy.output())
+    answer = proxy.post(ask(words, model, stream=stream))
+    until(lambda: "forged" in proxy.output()[before:])
+    lines = proxy.log_lines()
 
     assert "forged" in answer.text
     assert [] == [line for line in lines if not line.isprintable()]

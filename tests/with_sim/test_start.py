@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -248,6 +249,15 @@ def test_after_the_start_the_log_says_who_is_logged_in() -> None:
     ] == said
 
 
+@pytest.fixture(scope="module")
+def demo() -> Iterator[tuple[Server, int]]:
+    """The demo, and its port."""
+    port = free_port()
+    with Server([sys.executable, "demo.py"], {"PORT": str(port)}) as running:
+        until(lambda: "Ctrl-C" in running.output(), 60)
+        yield running, port
+
+
 @pytest.mark.parametrize("how", ["Ctrl-C", "SIGTERM", "SIGINT"])
 def test_the_demo_ends_in_order(how: str) -> None:
     """The stand-in last, however it is ended: so the proxy has no connection to complain about. A
@@ -337,28 +347,26 @@ def test_an_ipv6_host_may_stand_in_brackets(host: str) -> None:
     assert re.search(r"^bind += \['\[::1\]:9000'\]$", shown.stdout, re.MULTILINE), shown.stdout
 
 
-def test_one_account_in_two_spellings_counts_once() -> None:
+@pytest.fixture(scope="module")
+def said_of_what_is_odd() -> str:
+    """What a server says that is started with settings which are odd, and no mistake."""
+    own = {"AuthKey": "sk-123456", "TOKENS": "A==,A%3D%3D"}
+    with Server(
+        [sys.executable, "-m", "gunicorn", "wsgi:app"],
+        {"HOST": "127.0.0.1", "PORT": str(free_port()), **own, **NOWHERE},
+    ) as server:
+        until(lambda: "serving" in server.output())
+    return server.output()
+
+
+def test_one_account_in_two_spellings_counts_once(said_of_what_is_odd: str) -> None:
     """The log tells of as many accounts as there are in the pool."""
-    with Server(
-        [sys.executable, "-m", "gunicorn", "wsgi:app"],
-        {"HOST": "127.0.0.1", "PORT": str(free_port()), "AuthKey": "k", "TOKENS": "A==,A%3D%3D"}
-        | NOWHERE,
-    ) as server:
-        until(lambda: "serving" in server.output())
-
-    assert "serving 1 cookie token(s)" in server.output()
+    assert "serving 1 cookie token(s)" in said_of_what_is_odd
 
 
-def test_the_example_key_is_a_loud_warning() -> None:
+def test_the_example_key_is_a_loud_warning(said_of_what_is_odd: str) -> None:
     """sk-123456 is accepted, and warned about."""
-    port = free_port()
-    with Server(
-        [sys.executable, "-m", "gunicorn", "wsgi:app"],
-        {"HOST": "127.0.0.1", "PORT": str(port), "AuthKey": "sk-123456", "TOKENS": "a"} | NOWHERE,
-    ) as server:
-        until(lambda: "serving" in server.output())
-
-    assert "WARNING - AuthKey holds sk-123456" in server.output()
+    assert "WARNING - AuthKey holds sk-123456" in said_of_what_is_odd
 
 
 def test_the_demo_says_what_it_lacks() -> None:
@@ -394,27 +402,25 @@ def test_the_demo_prints_a_curl_line_that_works(how: int, tmp_path: Path) -> Non
         assert 0 != probe.connect_ex(("127.0.0.1", port))
 
 
-def test_the_demo_lists_what_its_banner_promises() -> None:
+def test_the_demo_lists_what_its_banner_promises(demo: tuple[Server, int]) -> None:
     """Each name that it prints is in the list of models, in that spelling; and it answers."""
-    port = free_port()
+    running, port = demo
     headers = {"Authorization": "Bearer sk-demo"}
-    with Server([sys.executable, "demo.py"], {"PORT": str(port)}) as demo:
-        until(lambda: "Ctrl-C" in demo.output(), 60)
-        text = demo.output()
-        (line,) = re.findall(r"^  model +(.*), and a few dozen more$", text, re.MULTILINE)
-        promised = [*line.split(", "), *re.findall(r'"model": "([^"]+)"', text)]
-        url = f"http://127.0.0.1:{port}/v1"
-        data = requests.get(f"{url}/models", headers=headers, timeout=60).json()["data"]
-        listed = [entry["id"] for entry in data]
-        answers = [
-            requests.post(
-                f"{url}/chat/completions",
-                json=ask("!echo hello", name),
-                headers=headers,
-                timeout=60,
-            ).status_code
-            for name in promised
-        ]
+    text = running.output()
+    (line,) = re.findall(r"^  model +(.*), and a few dozen more$", text, re.MULTILINE)
+    promised = [*line.split(", "), *re.findall(r'"model": "([^"]+)"', text)]
+    url = f"http://127.0.0.1:{port}/v1"
+    data = requests.get(f"{url}/models", headers=headers, timeout=60).json()["data"]
+    listed = [entry["id"] for entry in data]
+    answers = [
+        requests.post(
+            f"{url}/chat/completions",
+            json=ask("!echo hello", name),
+            headers=headers,
+            timeout=60,
+        ).status_code
+        for name in promised
+    ]
 
     assert 4 == len(promised)
     assert [] == [name for name in promised if name not in listed]
@@ -483,26 +489,26 @@ def test_every_document_with_a_curl_line_is_pasted() -> None:
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_the_examples_of_the_documents_work_when_pasted(name: str) -> None:
+def test_the_examples_of_the_documents_work_when_pasted(
+    name: str, demo: tuple[Server, int]
+) -> None:
     """Each curl line and each Python program, one by one, against the demo that it is for."""
-    port = free_port()
+    _, port = demo
     endings, number_of_programs = EXAMPLES[name]
     examples = curl_lines(name)
     programs = blocks(name, "python")
-    with Server([sys.executable, "demo.py"], {"PORT": str(port)}) as demo:
-        until(lambda: "curl" in demo.output(), 60)
-        done = [
-            subprocess.run(
-                [*command, text.replace("localhost:8080", f"127.0.0.1:{port}")],
-                capture_output=True,
-                text=True,
-                timeout=60,
-            )
-            for command, text in [
-                *((["bash", "-c"], example) for example in examples),
-                *(([sys.executable, "-c"], program) for program in programs),
-            ]
+    done = [
+        subprocess.run(
+            [*command, text.replace("localhost:8080", f"127.0.0.1:{port}")],
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        for command, text in [
+            *((["bash", "-c"], example) for example in examples),
+            *(([sys.executable, "-c"], program) for program in programs),
         ]
+    ]
 
     assert (len(endings), number_of_programs) == (len(examples), len(programs))
     for one in done:
