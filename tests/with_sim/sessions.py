@@ -77,11 +77,13 @@ def sent(sim: Sim) -> list[Sent]:
     return turns
 
 
-WAYS = {
-    "a new chat for each turn": {},
-    "REUSE_CHATS=1": {"REUSE_CHATS": "1"},
-    "MAX_PROMPT_CHARS=30000": {"MAX_PROMPT_CHARS": "30000"},
-    "both": {"REUSE_CHATS": "1", "MAX_PROMPT_CHARS": "30000"},
+#: The settings of each way, and how many accounts it has.
+WAYS: dict[str, tuple[dict[str, str], int]] = {
+    "a new chat for each turn": ({}, 1),
+    "REUSE_CHATS=1": ({"REUSE_CHATS": "1"}, 1),
+    "the same, three accounts": ({"REUSE_CHATS": "1"}, 3),
+    "MAX_PROMPT_CHARS=30000": ({"MAX_PROMPT_CHARS": "30000"}, 1),
+    "both, one account": ({"REUSE_CHATS": "1", "MAX_PROMPT_CHARS": "30000"}, 1),
 }
 
 
@@ -89,8 +91,9 @@ def main() -> None:
     """Print a line for each way."""
     print(f"{CALLS} calls: characters in messages, bytes in files")
     print(f"{'':26}{'first':>8}{'second':>8}{'last':>8}{'all':>10}{'in files':>10}{'chats':>6}")
-    for way, settings in WAYS.items():
-        with Sim(("cookie-a",), (), pace=0.0) as sim, Proxy(sim, **settings) as proxy:
+    for way, (settings, accounts) in WAYS.items():
+        tokens = [f"cookie-{number}" for number in range(accounts)]
+        with Sim(tokens, (), pace=0.0) as sim, Proxy(sim, **settings) as proxy:
             play(sim, proxy)
             turns = sent(sim)
         message = [one.message for one in turns]

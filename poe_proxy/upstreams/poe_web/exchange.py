@@ -336,16 +336,15 @@ class Exchange:
     def keep_chat(self) -> OpenChat | None:
         """Leave the chat, which may go on, as it is, whatever the settings say; return it.
 
-        None if it may not: the turn is not over, or Poe's answer to the sending is still to come.
+        None if it may not: the turn is not over.
         """
         turn = self._turn
         turn.chat_id = turn.chat_id or self._mailbox.chat_id
         left = turn.left()
-        if left is None or isinstance(self._progress.state, UnderWay | Doubtful):
-            return None
-        self._is_kept = True
-        # What comes from now on is for the next turn, which may begin at once.
-        self._channel.detach(self._mailbox)
+        if left is not None:
+            self._is_kept = True
+            # What comes from now on is for the next turn, which may begin at once.
+            self._channel.detach(self._mailbox)
         return left
 
     def close(self) -> None:

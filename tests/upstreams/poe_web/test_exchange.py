@@ -678,23 +678,27 @@ def test_a_chat_may_stay_for_the_next_turn() -> None:
     assert ["sendMessageMutation"] == session.calls
 
 
-def test_a_chat_does_not_go_on_before_the_sending_is_answered() -> None:
-    """The reply was quicker: whatever still comes is for this turn."""
-    channel, go_on = FakeChannel(), threading.Event()
+def test_a_chat_stays_though_its_reply_was_quicker_than_the_answer_to_the_sending() -> None:
+    """Whatever still comes is for the next turn, and the answer changes nothing."""
+    channel, go_on, tidying = FakeChannel(), threading.Event(), Tidying(label="cookie")
 
     def late() -> Any:
         go_on.wait(60)
         return {"messageEdgeCreate": {}}
 
-    one = exchange(FakeSession(sendMessageMutation=late), channel)
+    session = FakeSession(sendMessageMutation=late)
+    one = exchange(session, channel, delete_chats=True, tidying=tidying)
     events = one.events()
     await_sending(one, events)
     say_it_all(channel)
     list(events)
 
-    assert one.keep_chat() is None
+    assert one.keep_chat() is not None
+    assert not channel.is_watched
     one.close()
     go_on.set()
+    tidying.close(60.0)
+    assert ["sendMessageMutation"] == session.calls
 
 
 @pytest.mark.parametrize(

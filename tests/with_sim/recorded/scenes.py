@@ -312,7 +312,7 @@ FAILURES = [
     Scene(name="too-long-without-files", body=user("word " * 600, model="Sim-Short-Text-Only"),
           ways=COOKIES),
     Scene(name="too-long-as-a-file", body=user("word " * 600, model="Sim-Short-Memory"),
-          ways=COOKIES),
+          ways=COOKIES, says=both("Hello")),
     Scene(name="moderated", body=user("!http=403 hi"), ways=KEYS),
     Scene(name="not-allowed", body=user("hi", model="Sim-Private")),
     Scene(name="refused", body=user("!status=some_refusal !status-text=Not_today. hi"),
