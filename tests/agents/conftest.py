@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import pytest
@@ -33,7 +35,6 @@ MODELS = f"""\
 [names]
 "gpt-5.5" = "{BOT}"
 "gpt-5.6-sol" = "{BOT}"
-"claude-sonnet-4-5" = "{BOT}"
 """
 #: Seconds that an agent may take, here where several of them share two cores.
 LIMIT = 240
@@ -48,6 +49,10 @@ def area(width, height):
 AFTER = BEFORE.replace("+", "*")
 TASK = "Fix area.py."
 ANSWER = "It multiplies now."
+#: A bot for those that run beside others.
+QUIET = "Claude-Haiku-4.5"
+#: Seconds of silence before the first word: more than two keep-alives take.
+SILENCE = 40
 
 
 def environment(name: str) -> Path:
@@ -92,6 +97,11 @@ class Way:
         assert 0 == state["left"]
         return list(state["told"])
 
+    def statuses(self, path: str, model: str) -> list[int]:
+        """What the proxy answered to each POST to *path* for *model*, in turn."""
+        pattern = rf"POST {path} (\d+) .* model={re.escape(model)}$"
+        return [int(found) for found in re.findall(pattern, self.proxy.output(), re.MULTILINE)]
+
     def line(self, name: str, arguments: Mapping[str, Any], text: str = "") -> Any:
         """A reply that calls a tool: with Poe's tools on keys, taught to write on cookies."""
         return self.turn(text, [{"name": name, "arguments": arguments}])
@@ -113,36 +123,34 @@ class Way:
         """Run a program in *folder* to its end, with a home of its own beside that."""
         home = folder.parent / "home"
         home.mkdir(exist_ok=True)
-        process = subprocess.Popen(
-            [program, *options],
-            cwd=folder,
-            env={
-                "PATH": f"{program.parent}{os.pathsep}{os.environ['PATH']}",
-                "HOME": str(home),
-                "OPENAI_API_KEY": KEY,
-                "OPENAI_BASE_URL": f"{self.proxy.url}/v1",
-                "OPENAI_API_BASE": f"{self.proxy.url}/v1",
-                **nowhere(),
-                **environ,
-            },
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            # Some leave servers of theirs behind; a group of its own can be ended as a whole.
-            process_group=0,
-        )
-        try:
-            out, err = process.communicate(timeout=LIMIT)
-        finally:
-            # Not yet waited for where time ran out, so that the group's id is nobody else's; where
-            # the program has ended, a group that is left keeps it.
+        with TemporaryFile("w+") as out, TemporaryFile("w+") as err:
+            process = subprocess.Popen(
+                [program, *options],
+                cwd=folder,
+                env={
+                    "PATH": f"{program.parent}{os.pathsep}{os.environ['PATH']}",
+                    "HOME": str(home),
+                    "OPENAI_API_KEY": KEY,
+                    "OPENAI_BASE_URL": f"{self.proxy.url}/v1",
+                    "OPENAI_API_BASE": f"{self.proxy.url}/v1",
+                    **nowhere(),
+                    **environ,
+                },
+                stdin=subprocess.DEVNULL,
+                # Files, since what it leaves behind would keep a pipe open.
+                stdout=out,
+                stderr=err,
+                # It may leave servers behind; a group of its own can be ended as a whole.
+                process_group=0,
+            )
             try:
-                os.killpg(process.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
-            process.wait()
-        return Ran(process.returncode, out, err)
+                process.wait(LIMIT)
+            finally:
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+                said = [file.seek(0) or file.read() for file in (out, err)]
+        return Ran(process.returncode, *said)
 
 
 def nowhere() -> dict[str, str]:
@@ -175,6 +183,14 @@ def assert_told(way: Way, told: Sequence[Any], *, first: Sequence[str], last: Se
     if way.by_cookie:
         assert [] == [name for name in WIRE for text in texts if f'"{name}"' in text]
     return texts[-1]
+
+
+def project(folder: Path) -> Path:
+    """A project with one file, in which something is wrong."""
+    made = folder / "project"
+    made.mkdir()
+    (made / "area.py").write_text(BEFORE)
+    return made
 
 
 class Ways(dict[str, Way]):
@@ -223,10 +239,16 @@ def by_cookie(ways: Ways) -> Way:
     return ways["cookies"]
 
 
+@pytest.fixture(scope="module")
+def hasty(poe: Sim) -> Iterator[Way]:
+    """The way by one key, where nobody waits in line."""
+    settings, control = WAYS["keys"]
+    one = {"POE_API_KEYS": "key-a", "QUEUE_TIMEOUT": "0"}
+    with Proxy(poe, **settings, **one) as proxy:
+        yield Way("keys", proxy, poe.url + control)
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A project with one file, in which something is wrong."""
-    made = tmp_path / "project"
-    made.mkdir()
-    (made / "area.py").write_text(BEFORE)
-    return made
+    return project(tmp_path)

@@ -45,3 +45,15 @@ def edits(way: Way, folder: Path, speaking: str) -> None:
 def test_qwen_code_edits_a_file_by_chat_completions(way: Way, folder: Path) -> None:
     """With `--auth-type openai`."""
     edits(way, folder, "openai")
+
+
+@made_for_this_machine
+def test_qwen_code_edits_a_file_by_responses(by_key: Way, folder: Path) -> None:
+    """With `--auth-type openai-responses`."""
+    edits(by_key, folder, "openai-responses")
+
+
+@made_for_this_machine
+def test_qwen_code_edits_a_file_by_messages(by_cookie: Way, folder: Path) -> None:
+    """With `--auth-type anthropic`."""
+    edits(by_cookie, folder, "anthropic")
