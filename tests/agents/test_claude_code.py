@@ -145,14 +145,15 @@ def test_claude_code_searches_the_web(by_key: Way, folder: Path) -> None:
     assert "I found nothing." in text_of(told[2])
 
 
-def test_claude_code_asks_again_where_an_answer_breaks_off(by_key: Way, folder: Path) -> None:
-    """Three times more, whatever it is told; nothing that a server says keeps it from that."""
-    by_key.give_lines([ANSWER] * 4)
+def test_claude_code_asks_once_more_where_an_answer_breaks_off(by_key: Way, folder: Path) -> None:
+    """For a whole answer, whatever it is told; where that fails too, it may be told to leave it."""
+    by_key.give_lines([ANSWER, ANSWER])
 
     ran = claude(by_key, folder, f"{TASK} !error-after=2")
 
-    assert 4 == len(by_key.told())
     assert ANSWER not in ran.out
+    assert 2 == len(by_key.told())
+    assert [200, 502] == by_key.statuses("/v1/messages", BOT)[-2:]
 
 
 def test_claude_code_says_that_a_conversation_is_too_long(by_key: Way, folder: Path) -> None:

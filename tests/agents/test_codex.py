@@ -43,6 +43,16 @@ wire_api = "responses"
 [analytics]
 enabled = false
 """
+#: Or nothing but another address for its own provider.
+SHORT_CONFIG = """\
+model = "{model}"
+openai_base_url = "{url}/v1"
+check_for_update_on_startup = false
+
+[analytics]
+enabled = false
+"""
+INSTRUCTIONS = "You are a coding agent running in the Codex CLI"
 LOOK = "cat area.py"
 #: It says how the line is now, in words that are not those of the command.
 EDIT = "sed -i 's/width + height/width * height/' area.py && tail -n 1 area.py"
@@ -57,16 +67,17 @@ PATCH = """\
 """
 
 
-def codex(way: Way, folder: Path, task: str = TASK, model: str = BOT) -> Ran:
+def codex(way: Way, folder: Path, task: str = TASK, model: str = BOT, config: str = CONFIG) -> Ran:
     """Codex, left alone with a task."""
     home = folder.parent / "home" / ".codex"
     home.mkdir(parents=True)
-    (home / "config.toml").write_text(CONFIG.format(model=model, url=way.proxy.url))
+    (home / "config.toml").write_text(config.format(model=model, url=way.proxy.url))
     return way.start(
         CODEX, "exec", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox",
         "--ephemeral", task,
         folder=folder,
         POE_PROXY_KEY=KEY,
+        CODEX_API_KEY=KEY,
     )  # fmt: skip
 
 
@@ -102,7 +113,7 @@ def test_codex_edits_a_file_by_commands(way: Way, folder: Path) -> None:
     told = edits(way, folder, calls)
 
     results = ["# In square metres.", EDITED]
-    assert_told(way, told, first=["You are a coding agent", TASK], last=results)
+    assert_told(way, told, first=[INSTRUCTIONS, TASK], last=results)
 
 
 def test_codex_applies_a_patch(way: Way, folder: Path) -> None:
@@ -122,6 +133,20 @@ def test_codex_runs_a_script(by_key: Way, folder: Path) -> None:
     told = edits(by_key, folder, [("exec", {"input": script})], "gpt-5.6-sol")
 
     assert_told(by_key, told, first=[TASK], last=[EDITED])
+
+
+def test_codex_is_turned_from_its_websocket(by_key: Way, folder: Path) -> None:
+    """As its own provider's it would be asked by a websocket; one refusal, and it asks by POST."""
+    refused = "GET /v1/responses 426 "
+    before = by_key.proxy.output().count(refused)
+    by_key.give_lines([by_key.line("exec_command", {"cmd": EDIT}), ANSWER])
+
+    ran = codex(by_key, folder, config=SHORT_CONFIG)
+
+    assert AFTER == (folder / "area.py").read_text()
+    assert ANSWER in ran.out
+    assert 2 == len(by_key.told())
+    assert 1 == by_key.proxy.output().count(refused) - before
 
 
 def test_codex_finds_a_tool_in_its_namespace(by_cookie: Way, folder: Path) -> None:
