@@ -42,9 +42,9 @@ def edits(way: Way, folder: Path, speaking: str) -> None:
 
 
 @made_for_this_machine
-def test_qwen_code_edits_a_file_by_chat_completions(way: Way, folder: Path) -> None:
+def test_qwen_code_edits_a_file_by_chat_completions(by_key: Way, folder: Path) -> None:
     """With `--auth-type openai`."""
-    edits(way, folder, "openai")
+    edits(by_key, folder, "openai")
 
 
 @made_for_this_machine

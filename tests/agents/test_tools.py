@@ -146,20 +146,6 @@ def folder(tmp_path: Path) -> Path:
     return made
 
 
-@pytest.fixture(params=["chat_completions", "responses"])
-def speaking(request: pytest.FixtureRequest) -> str:
-    """The API that the agent speaks."""
-    name: str = request.param
-    return name
-
-
-@pytest.fixture(params=["whole", "stream"])
-def manner(request: pytest.FixtureRequest) -> str:
-    """How it has its answers."""
-    name: str = request.param
-    return name
-
-
 def run(way: Way, folder: Path, speaking: str, manner: str) -> Any:
     """What the agent did, see `coder`."""
     options = (str(CODER), BOT, TASK, speaking, manner)
@@ -226,9 +212,7 @@ def transcript(turns: Sequence[Turn], results: Sequence[str]) -> list[Call]:
     return events
 
 
-def test_a_session_of_twenty_calls_keeps_its_shape(
-    way: Way, speaking: str, manner: str, folder: Path
-) -> None:
+def keeps_its_shape(way: Way, folder: Path, speaking: str, manner: str) -> None:
     """Every call is carried out as the bot made it, and it is told of each with its result.
 
     One call lacks an argument. On cookies the bot is asked once more, and nobody else hears of
@@ -263,3 +247,19 @@ def complaint_in(events: Sequence[Call]) -> str:
     """The only result that is a complaint of the agent."""
     (found,) = (each["result"] for each in events if COMPLAINT in each.get("result", ""))
     return str(found)
+
+
+@pytest.mark.parametrize("manner", ["whole", "stream"])
+def test_a_session_of_twenty_calls_keeps_its_shape(way: Way, manner: str, folder: Path) -> None:
+    """By chat completions, whole and streamed."""
+    keeps_its_shape(way, folder, "chat_completions", manner)
+
+
+def test_a_session_by_responses_keeps_its_shape(by_key: Way, folder: Path) -> None:
+    """The API that the SDK speaks unless it is told otherwise; answers come whole."""
+    keeps_its_shape(by_key, folder, "responses", "whole")
+
+
+def test_a_streamed_session_by_responses_keeps_its_shape(by_cookie: Way, folder: Path) -> None:
+    """The same as it arrives, with a bot that is taught its tools."""
+    keeps_its_shape(by_cookie, folder, "responses", "stream")
