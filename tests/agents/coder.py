@@ -11,7 +11,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from agents import (
     Agent,
@@ -73,9 +73,11 @@ async def run_check() -> str:
     return noted("run_check", {}, done.stdout.strip())
 
 
-async def main(model: str, task: str, *, stream: bool) -> None:
+async def main(
+    model: str, task: str, speaking: Literal["chat_completions", "responses"], *, stream: bool
+) -> None:
     set_tracing_disabled(True)
-    set_default_openai_api("chat_completions")
+    set_default_openai_api(speaking)
     agent = Agent(
         name="Coder",
         instructions="You repair the project in this folder with the help of your tools.",
@@ -94,4 +96,6 @@ async def main(model: str, task: str, *, stream: bool) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], sys.argv[2], stream=sys.argv[3] == "stream"))
+    model, task, speaking, manner = sys.argv[1:]
+    assert speaking == "chat_completions" or speaking == "responses"
+    asyncio.run(main(model, task, speaking, stream=manner == "stream"))

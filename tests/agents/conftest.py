@@ -1,16 +1,21 @@
 """Coding agents that others wrote, led by a bot whose replies are written here.
 
-The agents live in an environment of their own, `make independent` installs it; the servers and
+The agents live in environments of their own, `make independent` installs them; the servers and
 these tests run in the project's.
 """
 
 from __future__ import annotations
 
+import json
 import os
+import re
+import signal
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import pytest
@@ -18,7 +23,6 @@ import requests
 
 from ..with_sim.servers import KEY, ROOT, Proxy, Sim
 
-BIN = ROOT / ".venv-independent-agents" / "bin"
 #: A bot that is known on both faces of Poe.
 BOT = "GPT-4o"
 #: The settings that leave a proxy one way to Poe, and the control of that face.
@@ -26,6 +30,48 @@ WAYS = {
     "cookies": ({"POE_API_KEYS": ""}, "/__control"),
     "keys": ({"TOKENS": ""}, "/__control_api"),
 }
+#: Names by which a client knows what a bot can do; another bot stands behind them here.
+MODELS = f"""\
+[names]
+"gpt-5.5" = "{BOT}"
+"gpt-5.6-sol" = "{BOT}"
+"""
+#: Seconds that an agent may take, here where several of them share two cores.
+LIMIT = 240
+#: Names of fields that belong to the wire; no bot should read them.
+WIRE = ("cache_control", "signature", "encrypted_content", "input_schema")
+
+BEFORE = """\
+# In square metres.
+def area(width, height):
+    return width + height
+"""
+AFTER = BEFORE.replace("+", "*")
+TASK = "Fix area.py."
+ANSWER = "It multiplies now."
+#: A bot for those that run beside others.
+QUIET = "Claude-Haiku-4.5"
+#: Seconds of silence before the first word: more than two keep-alives take.
+SILENCE = 40
+
+
+def environment(name: str) -> Path:
+    """The programs of one of the agents' environments in Python."""
+    return ROOT / f".venv-independent-{name}" / "bin"
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What became of a program."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def said(self) -> str:
+        """All that its user saw."""
+        return self.out + self.err
 
 
 @dataclass(frozen=True)
@@ -40,43 +86,125 @@ class Way:
     def by_cookie(self) -> bool:
         return self.name == "cookies"
 
-    def give_lines(self, lines: Sequence[Any]) -> None:
+    def give_lines(self, lines: Sequence[Any], bot: str = BOT) -> None:
         """Let the bot say these, one after the other."""
-        answer = requests.post(self.control, json={"lines": {BOT: lines}}, timeout=60)
+        answer = requests.post(self.control, json={"lines": {bot: lines}}, timeout=60)
         assert answer.ok, answer.text
 
-    def told(self) -> list[Any]:
-        """What the bot was told at each line; all lines have been said, and no more was asked."""
-        state = requests.get(self.control, timeout=60).json()["lines"][BOT]
+    def told(self, bot: str = BOT) -> list[Any]:
+        """What the bot was told at each line; all lines have been said."""
+        state = requests.get(self.control, timeout=60).json()["lines"][bot]
         assert 0 == state["left"]
         return list(state["told"])
 
-    def run(self, program: str, *options: str, folder: Path) -> str:
-        """Run a program of the agents' environment in *folder*; return what it printed."""
+    def statuses(self, path: str, model: str) -> list[int]:
+        """What the proxy answered to each POST to *path* for *model*, in turn."""
+        pattern = rf"POST {path} (\d+) .* model={re.escape(model)}(?: code=.*)?$"
+        return [int(found) for found in re.findall(pattern, self.proxy.output(), re.MULTILINE)]
+
+    def line(self, name: str, arguments: Mapping[str, Any], text: str = "") -> Any:
+        """A reply that calls a tool: with Poe's tools on keys, taught to write on cookies."""
+        return self.turn(text, [{"name": name, "arguments": arguments}])
+
+    def turn(self, text: str, calls: Sequence[Mapping[str, Any]]) -> Any:
+        """A reply of a text and calls."""
+        if not self.by_cookie:
+            return {"text": text, "calls": calls}
+        blocks = [f"<tool_call>\n{json.dumps(call)}\n</tool_call>" for call in calls]
+        return "\n".join([text, *blocks] if text else blocks)
+
+    def run(self, program: Path, *options: str, folder: Path, **environ: str) -> str:
+        """Run a program in *folder*; return what it printed, once it has ended well."""
+        ran = self.start(program, *options, folder=folder, **environ)
+        assert 0 == ran.status, ran.said
+        return ran.out
+
+    def start(self, program: Path, *options: str, folder: Path, **environ: str) -> Ran:
+        """Run a program in *folder* to its end, with a home of its own beside that."""
         home = folder.parent / "home"
-        home.mkdir()
-        environ = {
-            "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
-            "HOME": str(home),
-            "OPENAI_API_KEY": KEY,
-            "OPENAI_BASE_URL": f"{self.proxy.url}/v1",
-            "OPENAI_API_BASE": f"{self.proxy.url}/v1",
-            # Nothing but this machine can be reached: nobody listens there.
-            "HTTP_PROXY": "http://127.0.0.1:9",
-            "HTTPS_PROXY": "http://127.0.0.1:9",
-            "NO_PROXY": "127.0.0.1",
-        }
-        done = subprocess.run(
-            [BIN / program, *options],
-            cwd=folder,
-            env=environ,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=240,
-        )
-        assert 0 == done.returncode, done.stdout + done.stderr
-        return done.stdout
+        home.mkdir(exist_ok=True)
+        with TemporaryFile("w+") as out, TemporaryFile("w+") as err:
+            process = subprocess.Popen(
+                [program, *options],
+                cwd=folder,
+                env={
+                    "PATH": f"{program.parent}{os.pathsep}{os.environ['PATH']}",
+                    "HOME": str(home),
+                    "OPENAI_API_KEY": KEY,
+                    "OPENAI_BASE_URL": f"{self.proxy.url}/v1",
+                    "OPENAI_API_BASE": f"{self.proxy.url}/v1",
+                    **nowhere(),
+                    **environ,
+                },
+                stdin=subprocess.DEVNULL,
+                # Files, since what it leaves behind would keep a pipe open.
+                stdout=out,
+                stderr=err,
+                # It may leave servers behind; a group of its own can be ended as a whole.
+                process_group=0,
+            )
+            try:
+                process.wait(LIMIT)
+            finally:
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+                said = [file.seek(0) or file.read() for file in (out, err)]
+        return Ran(process.returncode, *said)
+
+
+def nowhere() -> dict[str, str]:
+    """The environment in which nothing but this machine can be reached: nobody listens there."""
+    there = {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"}
+    there["no_proxy"] = "127.0.0.1"
+    return there | {name.upper(): value for name, value in there.items()}
+
+
+def text_of(told: Any) -> str:
+    """What the bot was told at a line, the conversation in one text."""
+    if isinstance(told, str):
+        return told
+    return "\n".join(_texts(message["content"]) for message in told)
+
+
+def _texts(content: Any) -> str:
+    if isinstance(content, str | None):
+        return content or ""
+    return "\n".join(part.get("text", f"[{part['type']}]") for part in content)
+
+
+def assert_told(way: Way, told: Sequence[Any], *, first: Sequence[str], last: Sequence[str]) -> str:
+    """The bot was told each of *first* once from the beginning, each of *last* once in the end,
+    and nothing of the wire. Returns all that it was told at the last line."""
+    texts = [text_of(one) for one in told]
+    assert dict.fromkeys(first, 1) == {each: texts[0].count(each) for each in first}
+    wanted = (*first, *last)
+    assert dict.fromkeys(wanted, 1) == {each: texts[-1].count(each) for each in wanted}
+    if way.by_cookie:
+        assert [] == [name for name in WIRE for text in texts if f'"{name}"' in text]
+    return texts[-1]
+
+
+def project(folder: Path) -> Path:
+    """A project with one file, in which something is wrong."""
+    made = folder / "project"
+    made.mkdir()
+    (made / "area.py").write_text(BEFORE)
+    return made
+
+
+class Ways(dict[str, Way]):
+    """The ways to Poe, each of which begins when it is first asked for."""
+
+    def __init__(self, poe: Sim, running: ExitStack, models: Path) -> None:
+        super().__init__()
+        self._poe, self._running, self._models = poe, running, models
+
+    def __missing__(self, name: str) -> Way:
+        settings, control = WAYS[name]
+        proxy = Proxy(self._poe, API_RATE_LIMIT="0", MODELS=str(self._models), **settings)
+        self[name] = Way(name, self._running.enter_context(proxy), self._poe.url + control)
+        return self[name]
 
 
 @pytest.fixture(scope="session")
@@ -86,16 +214,41 @@ def poe() -> Iterator[Sim]:
         yield running
 
 
-@pytest.fixture(scope="session", params=WAYS)
-def way(request: pytest.FixtureRequest, poe: Sim) -> Iterator[Way]:
+@pytest.fixture(scope="session")
+def ways(poe: Sim, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ways]:
+    """The ways to Poe by their names."""
+    models = tmp_path_factory.mktemp("settings") / "models.toml"
+    models.write_text(MODELS)
+    with ExitStack() as running:
+        yield Ways(poe, running, models)
+
+
+@pytest.fixture(params=WAYS)
+def way(request: pytest.FixtureRequest, ways: Ways) -> Way:
     """Each of the ways to Poe."""
-    settings, control = WAYS[request.param]
-    with Proxy(poe, API_RATE_LIMIT="0", **settings) as proxy:
-        yield Way(request.param, proxy, poe.url + control)
+    return ways[request.param]
 
 
-@pytest.fixture(params=[False, True], ids=["whole", "stream"])
-def stream(request: pytest.FixtureRequest) -> bool:
-    """Whether the agent streams."""
-    streamed: bool = request.param
-    return streamed
+@pytest.fixture
+def by_key(ways: Ways) -> Way:
+    return ways["keys"]
+
+
+@pytest.fixture
+def by_cookie(ways: Ways) -> Way:
+    return ways["cookies"]
+
+
+@pytest.fixture(scope="module")
+def hasty(poe: Sim) -> Iterator[Way]:
+    """The way by one key, where nobody waits in line."""
+    settings, control = WAYS["keys"]
+    one = {"POE_API_KEYS": "key-a", "QUEUE_TIMEOUT": "0"}
+    with Proxy(poe, **settings, **one) as proxy:
+        yield Way("keys", proxy, poe.url + control)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A project with one file, in which something is wrong."""
+    return project(tmp_path)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from .conftest import BOT, Way
+from .conftest import BOT, Way, environment, text_of
+
+AIDER = environment("agents") / "aider"
 
 BEFORE = 'def greet(name):\n    return "Hello " + name\n'
 AFTER = 'def greet(name: str) -> str:\n    return f"Hello, {name}! 你好 👋"\n'
@@ -68,20 +69,13 @@ def git(folder: Path, *words: str) -> str:
 def aider(way: Way, folder: Path, *options: str) -> str:
     """Give aider its task, and nothing that it could ask or look up elsewhere."""
     return way.run(
-        "aider", "greeting.py", "--message", TASK, "--yes-always",
+        AIDER, "greeting.py", "--message", TASK, "--yes-always",
         "--model", f"openai/{BOT}", "--weak-model", f"openai/{BOT}",
         "--analytics-disable", "--no-check-update", "--no-show-model-warnings",
         "--no-show-release-notes", "--no-gitignore", "--no-pretty", "--map-tokens", "0",
         *options,
         folder=folder,
     )  # fmt: skip
-
-
-def text_of(told: Any) -> str:
-    """What the bot was told, the conversation in one text."""
-    if isinstance(told, str):
-        return told
-    return "\n".join(message["content"] for message in told)
 
 
 def assert_is_done(folder: Path) -> None:

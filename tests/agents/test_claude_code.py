@@ -1,0 +1,183 @@
+"""Claude Code, which speaks Anthropic's Messages API alone."""
+
+from __future__ import annotations
+
+import json
+import re
+from base64 import b64decode
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from ..clients.conftest import PIXEL
+from ..with_sim.servers import KEY, Sim
+from .conftest import (
+    AFTER,
+    ANSWER,
+    BOT,
+    QUIET,
+    SILENCE,
+    TASK,
+    Ran,
+    Way,
+    Ways,
+    assert_told,
+    project,
+    text_of,
+)
+from .npm import CLAUDE_CODE, made_for_this_machine
+
+pytestmark = made_for_this_machine
+
+#: Anthropic's name of a model, and the bot that it means at Poe.
+ANTHROPICS, SONNET = "claude-sonnet-4-5", "Claude-Sonnet-4.5"
+INSTRUCTIONS = "You are a Claude agent"
+
+
+def claude(
+    way: Way, folder: Path, task: str = TASK, *options: str, model: str = BOT, **environ: str
+) -> Ran:
+    """Claude Code, left alone with a task."""
+    return way.start(
+        CLAUDE_CODE, "-p", task, "--dangerously-skip-permissions", "--model", model, *options,
+        folder=folder,
+        ANTHROPIC_BASE_URL=way.proxy.url,
+        ANTHROPIC_AUTH_TOKEN=KEY,
+        CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC="1",
+        DISABLE_AUTOUPDATER="1",
+        # Tests may run as root, as whom it skips permissions only where nothing can be harmed.
+        IS_SANDBOX="1",
+        **environ,
+    )  # fmt: skip
+
+
+def edits(way: Way, folder: Path, model: str, bot: str) -> str:
+    """Claude Code reads the file and edits it, and asks nothing twice. Returns all that the bot
+    was told in the end."""
+    file = str(folder / "area.py")
+    edit = {"file_path": file, "old_string": "width + height", "new_string": "width * height"}
+    lines = [way.line("Read", {"file_path": file}), way.line("Edit", edit), ANSWER]
+    way.give_lines(lines, bot)
+
+    ran = claude(way, folder, model=model)
+
+    assert AFTER == (folder / "area.py").read_text(), ran.said
+    assert ANSWER in ran.out
+    told = way.told(bot)
+    assert 3 == len(told)
+    results = ["# In square metres.", "area.py has been updated"]
+    return assert_told(way, told, first=[INSTRUCTIONS, TASK], last=results)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def silent(ways: Ways, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Future[Ran]]:
+    """Claude Code beside all the other tests, at a bot that is silent before its first word."""
+    way, folder = ways["keys"], project(tmp_path_factory.mktemp("silent"))
+    way.give_lines([ANSWER], QUIET)
+    with ThreadPoolExecutor(1) as pool:
+        yield pool.submit(claude, way, folder, f"{TASK} !first={SILENCE}", model=QUIET)
+
+
+def test_claude_code_edits_a_file(way: Way, folder: Path) -> None:
+    """By a name of Anthropic's for a model, which leads to Poe's bot."""
+    edits(way, folder, ANTHROPICS, SONNET)
+
+
+def test_claude_code_edits_a_file_with_any_bot(by_key: Way, folder: Path) -> None:
+    """By a name that it does not know it puts instructions among the messages, too."""
+    edits(by_key, folder, "GPT-5.2", "GPT-5.2")
+
+
+def test_claude_code_loads_a_tool(by_cookie: Way, folder: Path) -> None:
+    """What it found is told to the bot by name, though there it is no text."""
+    search = {"query": "select:WebFetch", "max_results": 1}
+    by_cookie.give_lines([by_cookie.line("ToolSearch", search), ANSWER])
+
+    ran = claude(by_cookie, folder)
+
+    assert ANSWER in ran.out
+    told = by_cookie.told()
+    assert 2 == len(told)
+    result = assert_told(by_cookie, told, first=[INSTRUCTIONS, TASK], last=[])
+    assert "WebFetch" in result[result.rindex("<tool_result") :]
+
+
+def test_claude_code_shows_a_picture(by_key: Way, folder: Path) -> None:
+    """A picture within a result reaches the bot as a picture."""
+    picture = folder / "area.png"
+    picture.write_bytes(b64decode(PIXEL.partition(",")[2]))
+    by_key.give_lines([by_key.line("Read", {"file_path": str(picture)}), ANSWER])
+
+    ran = claude(by_key, folder)
+
+    assert ANSWER in ran.out
+    _, told = by_key.told()
+    pictures = re.findall(r"data:image/\w+;base64,", json.dumps(told))
+    assert 1 == len(pictures)
+
+
+def test_claude_code_counts_without_asking_poe(by_key: Way, poe: Sim, folder: Path) -> None:
+    """What fills the context is counted by dozens of requests at once; no bot hears of them."""
+    before = len(poe.journal(face="api", method="POST"))
+    by_key.give_lines([])
+
+    ran = claude(by_key, folder, "/context")
+
+    assert "Context Usage" in ran.out
+    counts = by_key.statuses("/v1/messages/count_tokens", BOT)
+    assert {200} == set(counts)
+    assert before == len(poe.journal(face="api", method="POST"))
+
+
+def test_claude_code_searches_the_web(by_key: Way, folder: Path) -> None:
+    """A search is a request of its own, with no tool but one of Anthropic's servers."""
+    lines = [by_key.line("WebSearch", {"query": "poe"}), "I found nothing.", ANSWER]
+    by_key.give_lines(lines)
+
+    ran = claude(by_key, folder, ENABLE_TOOL_SEARCH="false")
+
+    assert ANSWER in ran.out
+    told = by_key.told()
+    assert 3 == len(told)
+    assert "poe" in text_of(told[1])
+    assert "I found nothing." in text_of(told[2])
+
+
+def test_claude_code_asks_once_more_where_an_answer_breaks_off(by_key: Way, folder: Path) -> None:
+    """For a whole answer, whatever it is told; where that fails too, it may be told to leave it."""
+    by_key.give_lines([ANSWER, ANSWER])
+
+    ran = claude(by_key, folder, f"{TASK} !error-after=2")
+
+    assert ANSWER not in ran.out
+    assert 2 == len(by_key.told())
+    assert [200, 502] == by_key.statuses("/v1/messages", BOT)[-2:]
+
+
+def test_claude_code_says_that_a_conversation_is_too_long(by_key: Way, folder: Path) -> None:
+    """It knows the failure, and asks once."""
+    ran = claude(by_key, folder, model="Sim-Short-Memory")
+
+    assert "rompt is too long" in ran.said
+    assert [400] == by_key.statuses("/v1/messages", "Sim-Short-Memory")
+
+
+def test_claude_code_comes_back_when_it_is_told_to(hasty: Way, folder: Path) -> None:
+    """A 429 says when; the second request is the only one that the bot hears of."""
+    hasty.give_lines([ANSWER])
+
+    ran = claude(hasty, folder, f"{TASK} !http=429 !times=1")
+
+    assert ANSWER in ran.out
+    assert 1 == len(hasty.told())
+    assert [429, 200] == hasty.statuses("/v1/messages", BOT)
+
+
+def test_claude_code_waits_for_a_silent_bot(silent: Future[Ran], by_key: Way) -> None:
+    """It hears of the bot meanwhile, and asks once."""
+    ran = silent.result()
+
+    assert ANSWER in ran.out
+    assert 1 == len(by_key.told(QUIET))

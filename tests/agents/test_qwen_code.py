@@ -1,0 +1,59 @@
+"""Qwen Code, which speaks three of the APIs, as it is told to."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from ..with_sim.servers import KEY
+from .conftest import AFTER, ANSWER, BOT, TASK, Way, assert_told
+from .npm import QWEN_CODE, made_for_this_machine, node
+
+#: What its users write into `~/.qwen/settings.json` so that nothing goes elsewhere.
+SETTINGS = {
+    "privacy": {"usageStatisticsEnabled": False},
+    "telemetry": {"enabled": False},
+    "general": {"disableAutoUpdate": True},
+}
+
+
+def edits(way: Way, folder: Path, speaking: str) -> None:
+    """It reads the file and edits it, and asks nothing twice."""
+    home = folder.parent / "home" / ".qwen"
+    home.mkdir(parents=True)
+    (home / "settings.json").write_text(json.dumps(SETTINGS))
+    file = str(folder / "area.py")
+    edit = {"file_path": file, "old_string": "width + height", "new_string": "width * height"}
+    way.give_lines([way.line("read_file", {"file_path": file}), way.line("edit", edit), ANSWER])
+
+    out = way.run(
+        node(), str(QWEN_CODE), "--yolo", "--auth-type", speaking, "--model", BOT, "-p", TASK,
+        folder=folder,
+        ANTHROPIC_BASE_URL=way.proxy.url,
+        ANTHROPIC_API_KEY=KEY,
+    )  # fmt: skip
+
+    assert AFTER == (folder / "area.py").read_text()
+    assert ANSWER in out
+    told = way.told()
+    assert 3 == len(told)
+    results = ["    return width + height", "area.py has been updated."]
+    assert_told(way, told, first=["You are Qwen Code, ", TASK], last=results)
+
+
+@made_for_this_machine
+def test_qwen_code_edits_a_file_by_chat_completions(by_key: Way, folder: Path) -> None:
+    """With `--auth-type openai`."""
+    edits(by_key, folder, "openai")
+
+
+@made_for_this_machine
+def test_qwen_code_edits_a_file_by_responses(by_key: Way, folder: Path) -> None:
+    """With `--auth-type openai-responses`."""
+    edits(by_key, folder, "openai-responses")
+
+
+@made_for_this_machine
+def test_qwen_code_edits_a_file_by_messages(by_cookie: Way, folder: Path) -> None:
+    """With `--auth-type anthropic`."""
+    edits(by_cookie, folder, "anthropic")
