@@ -50,7 +50,6 @@ HARMLESS: Final[Mapping[tuple[str, str], str]] = {
     ("shaping.loose_json", loose_json._CLEAN_INSIDE.pattern): "up to the next slip",
     ("shaping.loose_json", loose_json._CLEAN_OF_WORDS.pattern): "as the one above",
     ("shaping.loose_json", loose_json._SINGLE.pattern): "a string that is none ends the reading",
-    ("shaping.loose_json", loose_json._WORD.pattern): "one word after the other",
     ("shaping.loose_json", loose_json._COMMENT.pattern): "a comment that is none ends the reading",
     (
         "shaping.tool_calls.parameters",
@@ -167,7 +166,9 @@ def uses(compiled: ast.Call, parents: Mapping[ast.AST, ast.AST]) -> set[str]:
     for tree in own.union(trees()):
         for name in names:
             for node in reads_in(tree).get(name, ()):
-                found |= use_of(node, tree)
+                # Another module may have a name of its own that is the same.
+                if tree in own or isinstance(node, ast.Attribute) or not name.startswith("_"):
+                    found |= use_of(node, tree)
     return found or {"elsewhere"}
 
 
