@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from poe_proxy.apis.reading import Reading
+from poe_proxy.apis.responses.namespaces import Names
 from poe_proxy.budget import Budget
-from poe_proxy.chat import Reasoning, Replaced, Said, Text, ToolCallPart
+from poe_proxy.chat import Reasoning, Refusal, Replaced, Said, Text, Tool, ToolCallPart
 
 from ..fakes import ask
 from ..steps import Counted, grows_linearly
@@ -24,9 +25,17 @@ READING = Counted(
     "poe_proxy.apis.chat_message",
     "poe_proxy.apis.items",
     "poe_proxy.apis.chat_completions.messages",
+    "poe_proxy.apis.responses.namespaces",
+    "poe_proxy.apis.responses.tools",
 )
 COUNTED = Counted(
-    "poe_proxy.shaping.prefix", "poe_proxy.shaping.tokenizer", "poe_proxy.apis.transcript"
+    "poe_proxy.shaping.prefix",
+    "poe_proxy.shaping.tokenizer",
+    "poe_proxy.apis.transcript",
+    "poe_proxy.apis.custom_input",
+    "poe_proxy.apis.responses.events",
+    "poe_proxy.apis.responses.forms",
+    "poe_proxy.apis.responses.output",
 )
 
 REPLIES: dict[str, Callable[[int], Iterable[Said]]] = {
@@ -134,6 +143,74 @@ def test_items_cost_what_they_are_long() -> None:
         assert READING["items"].asked({"input": items}, Reading(Budget(600))).messages
 
     assert grows_linearly(lambda n: READING.of(lambda: read(n)), 50) is None
+
+
+def _tools(number: int, name: str = "f") -> list[dict[str, Any]]:
+    return [{"type": "function", "name": f"{name}{place}"} for place in range(number)]
+
+
+OFFERED: dict[str, Callable[[int], list[dict[str, Any]]]] = {
+    "plain": _tools,
+    "in one namespace": lambda n: [{"type": "namespace", "name": "a", "tools": _tools(n)}],
+    "in a namespace each": lambda n: [
+        {"type": "namespace", "name": f"a{place}", "tools": _tools(1)} for place in range(n)
+    ],
+    "cut to one name": lambda n: [{"type": "namespace", "name": "a", "tools": _tools(n, "x" * 70)}],
+    "again and again": lambda n: [{"type": "namespace", "name": "a", "tools": _tools(1)}] * n,
+    "with names that are taken": lambda n: [
+        *({"type": "function", "name": f"a__{'x' * 61}"[:62] + f"_{place}"} for place in range(n)),
+        {"type": "namespace", "name": "a", "tools": _tools(n, "x" * 70)},
+    ],
+}
+
+
+@pytest.mark.parametrize("offered", OFFERED.values(), ids=OFFERED)
+def test_tools_cost_what_they_are_long(offered: Callable[[int], list[dict[str, Any]]]) -> None:
+    """Whatever has to be done so that each has a name of its own."""
+
+    def read(given: list[dict[str, Any]]) -> None:
+        known, names = READING["responses.tools"].tools([("tools", given)], Budget(600))
+        for tool in known:
+            names.given(tool.name)
+
+    assert grows_linearly(lambda n: READING.of(lambda: read(offered(n))), 60) is None
+
+
+PIECES: dict[str, Callable[[int], Iterable[Any]]] = {
+    "text": lambda n: [Text("a")] * n,
+    "thoughts and text by turns": lambda n: [Reasoning("a"), Text("b")] * n,
+    "text and refusals by turns": lambda n: [Refusal("a"), Text("b")] * n,
+    "a call": lambda n: [ToolCallPart(0, "c", "f", "{"), *[ToolCallPart(0, arguments=" ")] * n],
+    "calls": lambda n: [ToolCallPart(place, "c", "f", "{}") for place in range(n)],
+    "calls that are never whole": lambda n: [
+        ToolCallPart(place, "c", "f", "{") for place in range(n)
+    ],
+    "calls by turns": lambda n: [
+        *(ToolCallPart(place, "c", "f", "{") for place in range(n)),
+        *(ToolCallPart(place, arguments="}") for place in range(n)),
+    ],
+    "text while a call goes on": lambda n: [
+        ToolCallPart(0, "c", "f", "{"), *[Text("a"), ToolCallPart(0, arguments=" ")] * n
+    ],
+    "a custom call": lambda n: [
+        ToolCallPart(0, "c", "g", '{"input": "'), *[ToolCallPart(0, arguments="a")] * n, Text("b")
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("pieces", PIECES.values(), ids=PIECES)
+def test_items_of_an_answer_cost_what_they_are_long(pieces: Callable[[int], Iterable[Any]]) -> None:
+    """Whatever has to wait for what."""
+
+    def write(given: Iterable[Any]) -> None:
+        calls = COUNTED["forms"].CallForms(ask(tools=(Tool(name="g", is_custom=True),)), Names(()))
+        output = COUNTED["output"].Output(COUNTED["events"].Events(), calls)
+        for piece in given:
+            for frame in output.add(piece):
+                assert frame
+        assert list(output.end())
+
+    assert grows_linearly(lambda n: COUNTED.of(lambda: write(pieces(n))), 60) is None
 
 
 DATA: dict[str, Callable[[int], str]] = {

@@ -34,12 +34,26 @@ def split(proxy: Proxy) -> list[str]:
     return blocks
 
 
+def events(proxy: Proxy) -> list[str]:
+    """The types of the events of the Responses API, and the text at the end."""
+    body = {"model": TALKER, "input": f"!echo {WORDS} {ECHO}", "stream": True}
+    answer = requests.post(
+        f"{proxy.url}/v1/responses", json=body, headers=proxy.headers, timeout=240
+    )
+    *blocks, last, end = answer.content.decode().split("\n\n")
+    assert "" == end
+    assert all(block.startswith("event: ") for block in blocks)
+    (message,) = json.loads(last.partition("\ndata: ")[2])["response"]["output"]
+    kinds = [block.partition("\n")[0].removeprefix("event: ") for block in blocks]
+    return [*kinds, message["content"][0]["text"]]
+
+
 @pytest.fixture(scope="session")
 def silence(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Silence]:
     """What each client made of two long silences, by its way to Poe; all wait side by side."""
     with ExitStack() as running:
         # At Poe, an account has few replies at a time.
-        cookies = [f"cookie-{client}" for client in (*CLIENTS, "splitter")]
+        cookies = [f"cookie-{client}" for client in (*CLIENTS, "splitter", "events")]
         poe = running.enter_context(Sim(cookies, ("key-a",), pace=0.001))
         settings = {"TOKEN_CONCURRENCY": "1", "TIMEOUT": "120"}
         proxies = {
@@ -50,7 +64,7 @@ def silence(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Silence]:
             # For shell-gpt, whose long instructions would be echoed, too.
             answer = requests.post(poe.url + control, json={"lines": {CALLER: [ECHO]}}, timeout=60)
             assert answer.ok, answer.text
-        pool = running.enter_context(ThreadPoolExecutor(2 + 2 * len(CLIENTS)))
+        pool = running.enter_context(ThreadPoolExecutor(4 + 2 * len(CLIENTS)))
         told: Silence = {}
         for way, proxy in proxies.items():
             folder = tmp_path_factory.mktemp(f"silent-{way}")
@@ -61,6 +75,7 @@ def silence(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Silence]:
                 for client in CLIENTS
             }
             told[way]["splitter"] = pool.submit(split, proxy)
+            told[way]["events"] = pool.submit(events, proxy)
         yield told
 
 
@@ -85,3 +100,17 @@ def test_a_stream_that_is_split_at_empty_lines_is_json(silence: Silence, way: st
     assert {"role": "assistant", "content": ""} == first
     assert {"content": ""} in deltas
     assert ECHO == "".join(delta.get("content", "") for delta in deltas)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_silence_in_a_response_is_filled_with_events(silence: Silence, way: str) -> None:
+    """Codex gives up without any: the response is in progress, before its first item and in the
+    middle of it."""
+    *kinds, text = silence[way]["events"].result()
+    first = kinds.index("response.output_item.added")
+    alive = [place for place, kind in enumerate(kinds) if kind == "response.in_progress"]
+
+    assert ECHO == text
+    assert 1 < alive[-1] - first
+    assert "response.output_text.delta" in kinds[first : alive[-1]]
+    assert "response.output_text.delta" in kinds[alive[-1] :]

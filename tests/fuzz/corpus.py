@@ -231,6 +231,65 @@ REQUESTS: Final[Sequence[bytes]] = _json(
     },
 )
 
+_AGENTS: Final = {
+    "type": "namespace",
+    "name": "agents",
+    "tools": [{"type": "function", "name": "close", "parameters": _SCHEMA}],
+}
+#: Requests of the Responses API; the last one has the tools that bots call elsewhere here.
+RESPONSES: Final[Sequence[bytes]] = _json(
+    {"model": "GPT-4o", "input": "Hi", "instructions": "Be brief.", "stream": True},
+    {
+        "model": "GPT-4o",
+        "input": "Hi",
+        "max_output_tokens": 20,
+        "text": {"format": {"type": "json_schema", "name": "x", "schema": _SCHEMA}},
+        "reasoning": {"effort": "low", "summary": None},
+        "metadata": {"a": "b"},
+        "include": ["reasoning.encrypted_content"],
+    },
+    {
+        "model": "GPT-4o",
+        "stream": True,
+        "tools": [
+            _AGENTS,
+            {"type": "custom", "name": "patch", "format": {"type": "text"}},
+            {"type": "tool_search", "execution": "client"},
+        ],
+        "tool_choice": {"type": "function", "name": "close", "namespace": "agents"},
+        "parallel_tool_calls": False,
+        "input": [
+            {
+                "type": "additional_tools",
+                "role": "developer",
+                "tools": [{**_AGENTS, "name": "functions"}],
+            },
+            {"role": "user", "content": [{"type": "input_image", "image_url": _PIXEL}]},
+            {"type": "reasoning", "id": "r", "summary": [{"type": "summary_text", "text": "x"}]},
+            {"type": "message", "role": "assistant", "content": [{"type": "refusal"}]},
+            {
+                "type": "function_call",
+                "call_id": "a",
+                "name": "close",
+                "namespace": "agents",
+                "arguments": '{"a": 1}',
+            },
+            {"type": "custom_tool_call", "call_id": "b", "name": "patch", "input": "+x"},
+            {"type": "custom_tool_call_output", "call_id": "b", "output": [{"type": "input_text"}]},
+            {"type": "function_call_output", "call_id": "a", "output": "x"},
+            {"type": "tool_search_output", "call_id": "s", "tools": [_AGENTS]},
+        ],
+    },
+    {
+        "model": "GPT-4o",
+        "input": "Hi",
+        "tools": [
+            {"type": "function", **_WEATHER["function"]},
+            {"type": "custom", "name": "f"},
+        ],
+    },
+)
+
 #: What bots say, by themselves and in the forms that they are taught.
 TEXTS: Final[Sequence[bytes]] = [
     one.encode()

@@ -14,8 +14,10 @@ import orjson
 from requests.structures import CaseInsensitiveDict
 
 from poe_proxy import sse
+from poe_proxy.apis.base import Api
 from poe_proxy.apis.chat_completions import ChatCompletions
 from poe_proxy.apis.openai_error import error_body
+from poe_proxy.apis.responses import Responses
 from poe_proxy.budget import Budget, OutOfBudget
 from poe_proxy.chat import (
     ChatRequest,
@@ -50,6 +52,7 @@ ALLOWED: Final = (PoeProxyError, OutOfBudget)
 _AT_ONCE: Final = 2500
 _SITE: Final = Site.load()
 _API: Final = ChatCompletions(errors_as_text=True)
+_RESPONSES: Final = Responses(errors_as_text=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +93,14 @@ def _text(payload: bytes) -> str:
 
 
 def _dressed(
-    body: bytes, ask: Callable[[ChatRequest], Generator[ReplyEvent, None, None]], rng: random.Random
+    body: bytes,
+    ask: Callable[[ChatRequest], Generator[ReplyEvent, None, None]],
+    rng: random.Random,
+    api: Api = _API,
 ) -> None:
     """Answer the request in *body* as the server does, by a bot that replies what *ask* says."""
     _wait()  # what made the body is not to be looked at
-    call = _API.call(body, Budget())
+    call = api.call(body, Budget())
     able = rng.random() < 0.4
     events = stages.reply(ask, call.chat, tools=able, length=able)
     said = _listen(cast("Iterable[Said]", events))  # `Waiting` comes from the gateway only
@@ -122,7 +128,7 @@ def _listen(events: Iterable[Said]) -> Iterator[Said]:
 # ---- what clients send
 
 
-def _request(payload: bytes, rng: random.Random) -> None:
+def _request(payload: bytes, rng: random.Random, api: Api = _API) -> None:
     prompt = Prompt(mode=rng.choice(list(RoleMode)))
     native = rng.random() < 0.5
 
@@ -138,7 +144,12 @@ def _request(payload: bytes, rng: random.Random) -> None:
         yield Text('{"name": "abc"}')
         yield Done()
 
-    _dressed(payload, ask, rng)
+    _dressed(payload, ask, rng, api)
+
+
+def _response(payload: bytes, rng: random.Random) -> None:
+    """A request of the Responses API."""
+    _request(payload, rng, _RESPONSES)
 
 
 def _file(payload: bytes, rng: random.Random) -> None:
@@ -256,6 +267,16 @@ def _answer(payload: bytes, rng: random.Random) -> None:
 
 def _stream(payload: bytes, rng: random.Random) -> None:
     """An answer of api.poe.com, from its bytes to the client's."""
+    _streamed(payload, _body(rng.choice(_FORMS), stream=rng.random() < 0.7), rng, _API)
+
+
+def _items(payload: bytes, rng: random.Random) -> None:
+    """The same, as items of a response."""
+    asked = {**json.loads(corpus.RESPONSES[-1]), "stream": rng.random() < 0.8}
+    _streamed(payload, json.dumps(asked).encode(), rng, _RESPONSES)
+
+
+def _streamed(payload: bytes, body: bytes, rng: random.Random, api: Api) -> None:
     seed = rng.randrange(1000)
 
     def ask(chat: ChatRequest) -> Generator[ReplyEvent, None, None]:
@@ -274,7 +295,7 @@ def _stream(payload: bytes, rng: random.Random) -> None:
             yield from stream.feed(data)
         yield from stream.close()
 
-    _dressed(_body(rng.choice(_FORMS), stream=rng.random() < 0.7), ask, rng)
+    _dressed(body, ask, rng, api)
 
 
 def _whole(payload: bytes, rng: random.Random) -> None:
@@ -350,6 +371,8 @@ TARGETS: Final[dict[str, Target]] = {
         Target("files", corpus.FILES, _file),
         Target("answers", corpus.TEXTS, _answer),
         Target("streams", corpus.STREAMS, _stream),
+        Target("responses", corpus.RESPONSES, _response),
+        Target("items", corpus.STREAMS, _items),
         Target("wholes", corpus.WHOLES, _whole),
         Target("sse", corpus.STREAMS, _decoder, (ValueError,)),
         Target("pages", corpus.PAGES, _page),

@@ -20,12 +20,14 @@ from werkzeug.test import TestResponse
 
 from poe_proxy import errors
 from poe_proxy.apis.chat_completions.parsing import chat_request
-from poe_proxy.chat import Done, Reasoning, Text, ToolCallPart, Usage
+from poe_proxy.apis.responses.parsing import request as response_request
+from poe_proxy.chat import Done, Reasoning, Refusal, Text, ToolCallPart, Usage
 from poe_proxy.errors import NoPointsLeft, PoeProxyError, TokenLimited
 from poe_proxy.server import routes
 from poe_proxy.server.failures import error_response
 
 from ..apis.chat_completions.test_parsing import WRONG
+from ..fakes import Step
 from .site import COMPLETIONS, HELLO, Site, lines
 
 PACKAGE = Path(routes.__file__).parents[1]
@@ -385,6 +387,75 @@ def test_what_is_refused_is_not_described() -> None:
         assert not schema.is_valid({**HELLO, **incomplete})
 
 
+FLAT = {"type": "function", "name": "f", "parameters": {"type": "object"}, "strict": None}
+PATCH = {"type": "custom", "name": "g", "format": {"type": "text"}}
+AGENTS = {"type": "namespace", "name": "a", "tools": [{**FLAT, "name": "h"}]}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"input": "x"},
+        {"instructions": "x"},
+        {"input": [USER, {"type": "message", "role": "assistant", "content": "x"}]},
+        {"input": "x", "max_output_tokens": -1, "temperature": 2, "top_p": 0.5, "stream": True},
+        {"input": "x", "text": {"format": {"type": "text"}, "verbosity": "low"}},
+        {"input": "x", "text": {"format": {"type": "json_schema", "name": "n", "schema": {}}}},
+        {"input": "x", "reasoning": {"effort": "low", "summary": "auto"}, "metadata": {"a": "b"}},
+        {"input": "x", "tools": [FLAT, PATCH, AGENTS, {"type": "web_search"}]},
+        {"input": "x", "tools": [FLAT], "tool_choice": {"type": "function", "name": "f"}},
+        {"input": "x", "tools": [{"type": "tool_search", "execution": "client"}]},
+        {"input": "x", "previous_response_id": None, "background": False, "top_logprobs": 0},
+        {"input": "x", "anything": {"else": [1, None]}},
+        {
+            "input": [
+                {"type": "additional_tools", "role": "developer", "tools": [AGENTS]},
+                {"type": "tool_search_call", "arguments": {}},
+                {"type": "tool_search_output", "tools": [FLAT]},
+                {"type": "compaction"},
+                {"type": "function_call", "call_id": "c", "name": "h", "namespace": "a",
+                 "arguments": "{}"},
+                {"type": "function_call_output", "call_id": "c", "output": "x"},
+            ]
+        },
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_request_of_the_responses_api_is_described(fields: dict[str, Any]) -> None:
+    """What the parser takes fits the schema."""
+    request = {"model": "m", **fields}
+    response_request(orjson.dumps(request))
+
+    at("/components/schemas/ResponsesRequest").validate(request)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"input": None},
+        {"input": "x", "model": None},
+        {"input": "x", "max_output_tokens": -2},
+        {"input": "x", "previous_response_id": "resp_1"},
+        {"input": "x", "background": True},
+        {"input": "x", "conversation": "c"},
+        {"input": "x", "prompt": {"id": "p"}},
+        {"input": "x", "top_logprobs": 2},
+        {"input": "x", "tools": [{"type": "mcp"}]},
+        {"input": "x", "tools": [{"type": "namespace"}]},
+        {"input": [{"type": "item_reference", "id": "x"}]},
+    ],
+    ids=str,
+)
+def test_what_the_responses_api_refuses_is_not_described(fields: dict[str, Any]) -> None:
+    """Nothing that would need something kept, or someone to carry it out."""
+    request = {"model": "m", **fields}
+
+    with pytest.raises(errors.InvalidRequest):
+        response_request(orjson.dumps(request))
+    assert not at("/components/schemas/ResponsesRequest").is_valid(request)
+
+
 # ---- answers
 
 
@@ -460,3 +531,40 @@ def test_chunks_are_as_described(usage: bool) -> None:
     for chunk in chunks:
         at("/components/schemas/ChatCompletionChunk").validate(orjson.loads(chunk))
     at("/components/schemas/Error").validate(orjson.loads(failure))
+
+
+RESPONSES = "/v1/responses"
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        (Reasoning("Hm."), Text("Hi"), Usage(1, 2, {"x": {}}), Done("length")),
+        (Text("Hi"), Refusal("No."), Done()),
+        (ToolCallPart(0, "c", "f", "{}"), ToolCallPart(1, "d", "g", "x"), Done("tool_calls")),
+        (TokenLimited("Too fast.", retry_after=3.5),),
+        (ZeroDivisionError(),),
+    ],
+    ids=["text", "refusal", "calls", "limited", "bug"],
+)
+def test_responses_are_as_described(script: tuple[Step, ...]) -> None:
+    """A whole answer, an error in its place, and each event of a stream."""
+    body = {"model": "gpt-4", "input": "Hello!", "tools": [FLAT, PATCH]}
+    check(Site(*script).post(orjson.dumps(body), RESPONSES), "POST", RESPONSES)
+
+    streamed = Site(*script).post(orjson.dumps({**body, "stream": True}), RESPONSES)
+    if streamed.mimetype != "text/event-stream":
+        check(streamed, "POST", RESPONSES)
+        return
+    *frames, end = streamed.data.split(b"\n\n")
+    assert b"" == end
+    for frame in frames:
+        data = frame.partition(b"\ndata: ")[2]
+        at("/components/schemas/ResponseEventData").validate(orjson.loads(data))
+
+
+def test_a_count_is_as_described() -> None:
+    """And the refusal in its place."""
+    route = "/v1/responses/input_tokens"
+    for fields in ({"input": "Hello!"}, {}):
+        check(Site().post(orjson.dumps({"model": "gpt-4", **fields}), route), "POST", route)
