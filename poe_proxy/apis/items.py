@@ -66,9 +66,10 @@ def tools_among(data: Mapping[str, Any]) -> tuple[tuple[str, list[Any]], ...]:
     found: list[tuple[str, list[Any]]] = []
     items = data.get("input")
     for place, item in enumerate(items if isinstance(items, list) else ()):
-        if isinstance(item, dict) and item.get("type") in _OF_TOOLS:
-            path = f"input[{place}]."
-            found.append((f"{path}tools", field(item, "tools", list, path) or []))
+        match item:
+            case {"type": str(kind)} if kind in _OF_TOOLS:
+                path = f"input[{place}]."
+                found.append((f"{path}tools", field(item, "tools", list, path) or []))
     return tuple(found)
 
 

@@ -273,6 +273,7 @@ def test_a_file_that_would_have_to_be_kept_is_refused_by_its_path(part: dict[str
         ({"input": [{"role": "user", "content": ""}]}, "input"),
         ({"input": ["x"]}, "input[0]"),
         ({"input": [{"content": "x"}]}, "input[0]"),
+        ({"input": [{"type": {}, "tools": []}]}, "input[0]"),
         ({"input": [{"type": "item_reference", "id": "msg_1"}]}, "input[0]"),
         ({"input": [{"type": "computer_call", "call_id": "c"}]}, "input[0]"),
         ({"input": [{"type": "function_call", "call_id": "c"}]}, "input[0]"),
@@ -296,7 +297,7 @@ def test_a_file_that_would_have_to_be_kept_is_refused_by_its_path(part: dict[str
 def test_a_mistake_is_named_by_its_field(fields: dict[str, Any], param: str) -> None:
     """What cannot be read, and what would need something that is kept."""
     with pytest.raises(InvalidRequest) as refusal:
-        asked(fields, Reading(Budget()))
+        asked({**fields, "tools": tools_among(fields)}, Reading(Budget()))
 
     assert param == refusal.value.param
     assert refusal.value.message.endswith(".")

@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeAlias
 
 from poe_proxy.apis.custom_input import input_of
 from poe_proxy.apis.responses.namespaces import Names
+from poe_proxy.apis.responses.signatures import sealed
 from poe_proxy.chat import ChatRequest, Usage
 
 Status: TypeAlias = Literal["in_progress", "completed", "incomplete"]
@@ -26,6 +27,11 @@ def summary(text: str) -> dict[str, Any]:
 def reasoning(id: str, *texts: str) -> dict[str, Any]:
     """Return the item of what the bot has thought."""
     return {"id": id, "type": "reasoning", "summary": [summary(text) for text in texts]}
+
+
+def signature(id: str, call_id: str, extra: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the item that brings back what the bot has added to a call."""
+    return {**reasoning(id), "encrypted_content": sealed(call_id, extra)}
 
 
 def output_text(text: str) -> dict[str, Any]:

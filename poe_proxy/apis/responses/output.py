@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, Protocol, TypeAlias
 
 import orjson
@@ -98,11 +98,23 @@ class Output:
     def _end(self, status: Status) -> Iterator[bytes]:
         if self._open is None or self._key is None:
             return
-        yield from self._open.end(status)
-        self.items.append(self._open.form)
-        if isinstance(self._key, int):
-            self._ended.add(self._key)
+        ended, key = self._open, self._key
         self._open = self._key = None
+        yield from ended.end(status)
+        self.items.append(ended.form)
+        if isinstance(key, int):
+            self._ended.add(key)
+        if isinstance(ended, _Call) and ended.extra:
+            yield self._signature(ended.form["call_id"], ended.extra)
+
+    def _signature(self, call_id: str, extra: Mapping[str, Any]) -> bytes:
+        item = forms.signature(forms.new_id("rs"), call_id, extra)
+        place, self._begun = self._begun, self._begun + 1
+        self.items.append(item)
+        event = self._events.event
+        return event("response.output_item.added", output_index=place, item=item) + event(
+            "response.output_item.done", output_index=place, item=item
+        )
 
     def _begin(self, piece: Piece) -> tuple[_Item, bytes]:
         place, self._begun = self._begun, self._begun + 1
@@ -132,8 +144,10 @@ def _merged(pieces: list[Piece]) -> list[Piece]:
     """Return the *pieces* of one item in as few as they can be."""
     first = pieces[0]
     if isinstance(first, ToolCallPart):
-        parts = [piece.arguments for piece in pieces if isinstance(piece, ToolCallPart)]
-        return [ToolCallPart(first.index, first.id, first.name, "".join(parts))]
+        parts = [piece for piece in pieces if isinstance(piece, ToolCallPart)]
+        arguments = "".join(part.arguments for part in parts)
+        extra = {name: one for part in parts for name, one in part.extra.items()}
+        return [ToolCallPart(first.index, first.id, first.name, arguments, extra)]
     found: list[Piece] = []
     texts: list[str] = []
     kind = type(first)
@@ -260,6 +274,8 @@ class _Call:
         kind = "custom_tool_call_input" if self._is_custom else "function_call_arguments"
         self._kind = f"response.{kind}"
         self._delta = events.deltas(f"{self._kind}.delta", **self._item)
+        #: What else the bot has said of it.
+        self.extra: dict[str, Any] = {}
         self._arguments: list[str] = []
         self._input: list[str] = []
         self._reader = InputReader()
@@ -276,6 +292,7 @@ class _Call:
         )
 
     def add(self, piece: ToolCallPart) -> bytes:
+        self.extra.update(piece.extra)
         if not piece.arguments:
             return b""
         self._arguments.append(piece.arguments)

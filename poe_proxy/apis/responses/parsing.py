@@ -10,6 +10,7 @@ from poe_proxy.apis import basics, items
 from poe_proxy.apis.fields import field as field_of
 from poe_proxy.apis.fields import flag, json_object, number, refusal, whole
 from poe_proxy.apis.reading import Reading
+from poe_proxy.apis.responses import signatures
 from poe_proxy.apis.responses.namespaces import Names
 from poe_proxy.apis.responses.tools import chosen, tools
 from poe_proxy.budget import Budget
@@ -60,7 +61,9 @@ def request(body: bytes | bytearray, budget: Budget | None = None) -> tuple[Chat
         extra["verbosity"] = verbosity
     chat = ChatRequest(
         model=model,
-        messages=asked.messages,
+        messages=signatures.restored(
+            asked.messages, signatures.found_in(data.get("input"), budget)
+        ),
         temperature=number(data, "temperature", 0, 2),
         top_p=number(data, "top_p", 0, 1),
         max_tokens=asked.max_tokens,

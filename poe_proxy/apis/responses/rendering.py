@@ -80,7 +80,10 @@ class Answer:
             )
         for place, call in enumerate(calls, 1):
             its_status = status if place == len(calls) else "completed"
-            items.append(self._calls.whole(its_status, call.id, call.name, call.arguments))
+            item = self._calls.whole(its_status, call.id, call.name, call.arguments)
+            items.append(item)
+            if call.extra:
+                items.append(forms.signature(forms.new_id("rs"), item["call_id"], call.extra))
         return items
 
     # ---- the stream

@@ -11,6 +11,8 @@ import pytest
 from poe_proxy.apis.responses.namespaces import Names
 from poe_proxy.apis.responses.parsing import Form
 from poe_proxy.apis.responses.rendering import Answer
+from poe_proxy.apis.responses.signatures import found_in
+from poe_proxy.budget import Budget
 from poe_proxy.chat import (
     Done,
     FinishReason,
@@ -244,6 +246,27 @@ def test_calls_carry_the_client_s_names() -> None:
 
     for item in (told, *(event["item"] for event in events if "item" in event)):
         assert ("close", "agents", "c") == (item["name"], item["namespace"], item["call_id"])
+
+
+SIGNED = {"extra_content": {"google": {"thought_signature": "x"}}}
+
+
+@pytest.mark.parametrize("held", [False, True])
+def test_what_a_bot_adds_to_a_call_comes_in_an_item_behind_it(held: bool) -> None:
+    """That clients send back, as they do with thoughts; also for a call that had to wait."""
+    events: list[Said] = [
+        ToolCallPart(0, "a", "f", "{" if held else "{}"),
+        ToolCallPart(1, "b", "g", "{}"),
+        ToolCallPart(1, extra=SIGNED),
+        ToolCallPart(0, arguments="}") if held else ToolCallPart(0),
+        Done("tool_calls"),
+    ]
+
+    for response in (whole(*events), stream(*events)[-1]["response"]):
+        first, second, third = response["output"]
+        assert ["a", "b"] == [first["call_id"], second["call_id"]]
+        assert ("reasoning", []) == (third["type"], third["summary"])
+        assert {"b": SIGNED} == found_in([third], Budget())
 
 
 # ---- the stream

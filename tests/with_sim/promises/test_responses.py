@@ -203,6 +203,20 @@ def test_the_namespace_of_plain_tools_is_left_away(way: Way, stream: bool) -> No
     assert "namespace" not in answer.items[0]
 
 
+def test_what_a_bot_signs_its_calls_with_comes_back_to_it(way: Way, stream: bool) -> None:
+    """Gemini refuses a call without its signature; the client has sent back no more than the
+    items that it was given, as Codex does."""
+    bot = "Gemini-3.1-Pro"
+    hello = {"role": "user", "content": "Weather?"}
+    answer = ask(way, [hello], stream, says=[way.call("Oslo")], bot=bot, tools=[WEATHER])
+    (call,) = answer.of_type("function_call")
+    result = {"type": "function_call_output", "call_id": call["call_id"], "output": "sunny"}
+    given = [hello, *answer.items, result]
+    after = ask(way, given, stream, says=["It is fine."], bot=bot, tools=[WEATHER])
+
+    assert "It is fine." == after.text
+
+
 def test_a_choice_in_this_api_s_form(way: Way, stream: bool) -> None:
     """A call that must come, of the tool that is named."""
     line = calls(way, "apply_patch", {"input": EDIT})
