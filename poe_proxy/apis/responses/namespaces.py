@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Final
 
 #: The most characters of a name that is made of two: no maker takes more.
-_MOST: Final = 64
+MAX_NAME: Final = 64
 #: What stands between the two.
 _BETWEEN: Final = "__"
 #: The namespace of tools that have none of their own.
@@ -41,7 +41,7 @@ class Names:
         namespace = own(namespace)
         flat = self._flat.get((namespace, name))
         if flat is None:
-            flat = name if namespace is None else f"{namespace}{_BETWEEN}{name}"[:_MOST]
+            flat = name if namespace is None else f"{namespace}{_BETWEEN}{name}"[:MAX_NAME]
         return flat
 
     def given(self, flat: str) -> tuple[str, str | None]:
@@ -51,11 +51,11 @@ class Names:
 
     def _free(self, wanted: str) -> str:
         """Return a name like *wanted* that no other tool has."""
-        base = found = wanted[:_MOST]
+        base = found = wanted[:MAX_NAME]
         while found in self._taken:
             self._tries[base] += 1
             end = f"_{self._tries[base] + 1}"
-            found = base[: _MOST - len(end)] + end
+            found = base[: MAX_NAME - len(end)] + end
         self._taken.add(found)
         return found
 

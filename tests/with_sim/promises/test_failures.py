@@ -11,6 +11,7 @@ import pytest
 from openai import RateLimitError
 
 from ..servers import Proxy, Sim, ask, free_port, until
+from . import asking_responses
 from .asking import BOT, ONLY, Answer, Way
 
 # ---- before the first word
@@ -106,6 +107,16 @@ def test_a_failure_in_the_middle_may_be_the_last_text_too(set_up: Way) -> None:
     assert answer.text.startswith("some words")
     assert answer.text.endswith(f"\n\nError: {error['message']}")
     assert (None, False) == (answer.finish, answer.is_done)
+
+
+def test_a_failure_of_a_response_may_be_its_last_text_too(set_up: Way) -> None:
+    """The same by the Responses API, whose two last events still follow."""
+    answer = asking_responses.ask(set_up, broken(set_up), True)
+    deltas = "".join(event.get("delta", "") for event in answer.events)
+
+    assert ["error", "response.failed"] == answer.kinds[-2:]
+    assert deltas.startswith("some words")
+    assert deltas.endswith(f"\n\nError: {answer.events[-2]['message']}")
 
 
 def test_what_has_a_status_is_no_text(set_up: Way, stream: bool) -> None:

@@ -214,6 +214,7 @@ def test_what_a_bot_signs_its_calls_with_comes_back_to_it(way: Way, stream: bool
     given = [hello, *answer.items, result]
     after = ask(way, given, stream, says=["It is fine."], bot=bot, tools=[WEATHER])
 
+    assert way.by_cookie or answer.of_type("reasoning")[-1]["encrypted_content"]
     assert "It is fine." == after.text
 
 
