@@ -271,13 +271,18 @@ _RANDOM = re.compile(
     r"(?<=chatcmpl-)[0-9a-f]{24}"
     r"|(?<=call_)[0-9A-Za-z]{16,}"
     r"|(?<=toolu_vrtx_)[0-9a-f]{24}"
+    r"|(?<=resp_)[0-9a-f]{32}|(?<=msg_)[0-9a-f]{32}|(?<=rs_)[0-9a-f]{32}"
+    r"|(?<=fc_)[0-9a-f]{32}|(?<=ctc_)[0-9a-f]{32}"
     r"|(?<=req_)(?:poe_)?[0-9a-f]{24,}"
     r'|(?<="clientNonce": ")\w+(?=")'
     r'|(?<="chatNonce": ")\w+(?=")'
     r'|(?<="sdid": ")[^"]+(?=")'
     r"|\beyJ[\w-]+\.[\w-]+\.[\w-]+"
 )
-_CREATED = re.compile(r'("object":"chat\.completion(?:\.chunk)?","created":)\d+')
+_CREATED = re.compile(
+    r'("object":"chat\.completion(?:\.chunk)?","created":'
+    r'|"(?:created|completed)_at":)\d+'
+)
 #: Seconds that are left of a rest: one may have passed. Less than ten are Poe's own.
 _LEFT = re.compile(r"(?<=in about )\d+(?= s\b)|(?<=^Retry-After: )\d{2,}$", re.M)
 

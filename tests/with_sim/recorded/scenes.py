@@ -280,7 +280,7 @@ REFUSED = [
           ways=KEYS),
     Scene(name="no-key", method="GET", path="/v1/models", headers={}, ways=KEYS),
     Scene(name="unknown-path", path="/v1/nothing/here", body=b"{}", ways=KEYS),
-    Scene(name="another-api", path="/v1/responses", body=b"{}", ways=KEYS),
+    Scene(name="another-api", path="/v1/realtime", body=b"{}", ways=KEYS),
     Scene(name="wrong-method", method="DELETE", ways=KEYS),
     Scene(name="not-json", body=b'{"model": "gpt-4", ', ways=KEYS),
     Scene(name="not-an-object", body=b"[1]", ways=KEYS),
@@ -354,6 +354,41 @@ FAILURES = [
                     "POE_API_URL": "http://127.0.0.1:9"}),
 ]  # fmt: skip
 
+RESPONSE = "/v1/responses"
+FLAT = {"type": "function", **WEATHER["function"]}
+CLOSE = {"type": "namespace", "name": "agents", "tools": [{**FLAT, "name": "close"}]}
+PATCH = {"type": "custom", "name": "patch", "description": "Edits.", "format": {"type": "text"}}
+
+
+def item(prompt: str, *items: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    """A request of the Responses API that ends with this prompt."""
+    return {"model": BOT, "input": [*items, {"role": "user", "content": prompt}], **fields}
+
+
+RESPONSES = [
+    Scene(name="response", path=RESPONSE, says=both(WORDS),
+          body=item(GO, instructions="Be brief.", metadata={"a": "b"})),
+    Scene(name="response-after-calls", path=RESPONSE,
+          body=item(GO, {"type": "reasoning", "id": "r", "summary": []},
+                    {"type": "function_call", "call_id": "call_1", "name": "close",
+                     "namespace": "agents", "arguments": '{"city": "Rome"}'},
+                    {"type": "custom_tool_call", "call_id": "call_2", "name": "patch",
+                     "input": "+x"},
+                    {"type": "custom_tool_call_output", "call_id": "call_2", "output": "ok"},
+                    {"type": "function_call_output", "call_id": "call_1", "output": "closed"},
+                    tools=[CLOSE, PATCH, {"type": "web_search"}]),
+          says={"cookies": [taught("Rome", name="agents__close", text="I close it.\n")],
+                "keys": [native("Rome", name="agents__close", text="I close it.")]}),
+    Scene(name="response-that-calls-by-a-text", path=RESPONSE, body=item(GO, tools=[PATCH]),
+          says={"cookies": [taught("+x", name="patch", key="input")],
+                "keys": [{"calls": [{"name": "patch", "arguments": {"input": "+x"}}]}]}),
+    Scene(name="response-that-breaks-off", path=RESPONSE,
+          body=item("!error-after=2 !echo one two three four"),
+          instead={"cookies": item("!state=error_x !chunks=1 !echo one two")}),
+    Scene(name="response-that-is-refused", path=RESPONSE, ways=KEYS, streams=(False,),
+          body=item("hi", tools=[{"type": "mcp"}])),
+]  # fmt: skip
+
 OTHER_ROUTES = [
     Scene(name="models", method="GET", path="/v1/models"),
     Scene(name="model", method="GET", path="/v1/models/claude-sonnet-4.5"),
@@ -374,5 +409,5 @@ OTHER_ROUTES = [
 
 SCENES = [
     *TEXT, *REASONING, *TOOLS, *JSON, *ENDS, *CONTENTS, *PARAMETERS, *REFUSED, *FAILURES,
-    *OTHER_ROUTES,
+    *RESPONSES, *OTHER_ROUTES,
 ]  # fmt: skip
