@@ -327,52 +327,52 @@ def test_results_without_an_id_or_with_one_twice() -> None:
 # ---- mistakes
 
 
-@pytest.mark.parametrize(
-    ("fields", "place"),
-    [
-        ({"model": None}, "model"),
-        ({"model": " "}, "model"),
-        ({"model": 7}, "model"),
-        ({"model": "x" * (MAX_NAME + 1)}, "model"),
-        ({"max_tokens": None}, "max_tokens"),
-        ({"max_tokens": 0}, "max_tokens"),
-        ({"max_tokens": "many"}, "max_tokens"),
-        ({"messages": None}, "messages"),
-        ({"messages": []}, "messages"),
-        ({"messages": "x"}, "messages"),
-        ({"messages": [{"role": "user", "content": ""}]}, "messages"),
-        ({"messages": [USER, {"role": "wizard", "content": "x"}]}, "messages.1.role"),
-        ({"messages": [USER, {"role": "user", "content": 7}]}, "messages.1.content"),
-        ({"messages": [USER, {"role": "user", "content": [{"type": "hologram"}]}]},
-         "messages.1.content.0"),
-        ({"messages": [{"role": "user", "content": [
-            {"type": "image", "source": {"type": "file", "file_id": "f"}}]}]},
-         "messages.0.content.0.source.file_id"),
-        ({"messages": [{"role": "user", "content": [
-            {"type": "image", "source": {"type": "base64", "media_type": 7, "data": "AAAA"}}]}]},
-         "messages.0.content.0.source.media_type"),
-        ({"messages": [{"role": "assistant", "content": [
-            {"type": "tool_use", "id": "a", "name": "f", "input": "x"}]}]},
-         "messages.0.content.0.input"),
-        ({"messages": [{"role": "user", "content": [result(None, "x")]}]},
-         "messages.0.content.0.tool_use_id"),
-        ({"messages": [{"role": "user", "content": [result("a", [{"type": "hologram"}])]}]},
-         "messages.0.content.0.content.0"),
-        ({"system": 7}, "system"),
-        ({"system": [{"type": "hologram"}]}, "system.0"),
-        ({"temperature": 1.5}, "temperature"),
-        ({"top_p": -1}, "top_p"),
-        ({"stop_sequences": ["x"] * 65}, "stop_sequences"),
-        ({"stop_sequences": [7]}, "stop_sequences"),
-        ({"stream": "perhaps"}, "stream"),
-        ({"thinking": "much"}, "thinking"),
-        ({"output_config": {"effort": 7}}, "output_config.effort"),
-        ({"output_config": {"format": {"type": "xml"}}}, "output_config.format.type"),
-        ({"mcp_servers": [{"type": "url", "url": "https://x"}]}, "mcp_servers"),
-        ({"tools": {}}, "tools"),
-        ({"tools": [7]}, "tools.0"),
-    ],
-)  # fmt: skip
+MISTAKES: list[tuple[dict[str, Any], str]] = [
+    ({"model": None}, "model"),
+    ({"model": " "}, "model"),
+    ({"model": 7}, "model"),
+    ({"model": "x" * (MAX_NAME + 1)}, "model"),
+    ({"max_tokens": None}, "max_tokens"),
+    ({"max_tokens": 0}, "max_tokens"),
+    ({"max_tokens": "many"}, "max_tokens"),
+    ({"messages": None}, "messages"),
+    ({"messages": []}, "messages"),
+    ({"messages": "x"}, "messages"),
+    ({"messages": [{"role": "user", "content": ""}]}, "messages"),
+    ({"messages": [USER, {"role": "wizard", "content": "x"}]}, "messages.1.role"),
+    ({"messages": [USER, {"role": "user", "content": 7}]}, "messages.1.content"),
+    ({"messages": [USER, {"role": "user", "content": [{"type": "hologram"}]}]},
+     "messages.1.content.0"),
+    ({"messages": [{"role": "user", "content": [
+        {"type": "image", "source": {"type": "file", "file_id": "f"}}]}]},
+     "messages.0.content.0.source.file_id"),
+    ({"messages": [{"role": "user", "content": [
+        {"type": "image", "source": {"type": "base64", "media_type": 7, "data": "AAAA"}}]}]},
+     "messages.0.content.0.source.media_type"),
+    ({"messages": [{"role": "assistant", "content": [
+        {"type": "tool_use", "id": "a", "name": "f", "input": "x"}]}]},
+     "messages.0.content.0.input"),
+    ({"messages": [{"role": "user", "content": [result(None, "x")]}]},
+     "messages.0.content.0.tool_use_id"),
+    ({"messages": [{"role": "user", "content": [result("a", [{"type": "hologram"}])]}]},
+     "messages.0.content.0.content.0"),
+    ({"system": 7}, "system"),
+    ({"system": [{"type": "hologram"}]}, "system.0"),
+    ({"temperature": 1.5}, "temperature"),
+    ({"top_p": -1}, "top_p"),
+    ({"stop_sequences": ["x"] * 65}, "stop_sequences"),
+    ({"stop_sequences": [7]}, "stop_sequences"),
+    ({"stream": "perhaps"}, "stream"),
+    ({"thinking": "much"}, "thinking"),
+    ({"output_config": {"effort": 7}}, "output_config.effort"),
+    ({"output_config": {"format": {"type": "xml"}}}, "output_config.format.type"),
+    ({"mcp_servers": [{"type": "url", "url": "https://x"}]}, "mcp_servers"),
+    ({"tools": {}}, "tools"),
+    ({"tools": [7]}, "tools.0"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("fields", "place"), MISTAKES)
 def test_a_mistake_is_named_by_its_place(fields: dict[str, Any], place: str) -> None:
     """In the message, as this API has no field for it."""
     assert refused(**fields).startswith(f"{place}: ")
