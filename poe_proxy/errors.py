@@ -235,10 +235,7 @@ class UpstreamUnreachable(UpstreamError):
 
 
 class LoginFailed(UpstreamError):
-    """An account could not be made ready for a message, so none was sent.
-
-    Its message is that of the failure behind it.
-    """
+    """Nothing was sent: an account could not be made ready. Its message is that failure's."""
 
     code = "upstream_login"
     another_token = True

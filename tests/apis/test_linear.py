@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import orjson
 import pytest
 
 from poe_proxy.apis.reading import Reading
 from poe_proxy.apis.responses.namespaces import Names
 from poe_proxy.budget import Budget
-from poe_proxy.chat import Reasoning, Refusal, Replaced, Said, Text, Tool, ToolCallPart
+from poe_proxy.chat import Done, Reasoning, Refusal, Replaced, Said, Text, Tool, ToolCallPart
 
 from ..fakes import ask
 from ..steps import Counted, grows_linearly
@@ -27,6 +28,8 @@ READING = Counted(
     "poe_proxy.apis.chat_completions.messages",
     "poe_proxy.apis.responses.namespaces",
     "poe_proxy.apis.responses.tools",
+    "poe_proxy.apis.messages.tooling",
+    "poe_proxy.apis.messages.parsing",
 )
 COUNTED = Counted(
     "poe_proxy.shaping.prefix",
@@ -36,6 +39,8 @@ COUNTED = Counted(
     "poe_proxy.apis.responses.events",
     "poe_proxy.apis.responses.forms",
     "poe_proxy.apis.responses.output",
+    "poe_proxy.apis.messages.blocks",
+    "poe_proxy.apis.messages.rendering",
 )
 
 REPLIES: dict[str, Callable[[int], Iterable[Said]]] = {
@@ -72,6 +77,19 @@ def test_texts_that_are_rewritten_cost_what_all_of_them_are_long() -> None:
             transcript.add(Replaced("a" * length + "▌"))
 
     assert grows_linearly(lambda n: COUNTED.of(lambda: write(n)) // n, 40) is None
+
+
+@pytest.mark.parametrize("reply", REPLIES.values(), ids=REPLIES)
+def test_an_answer_of_anthropic_s_api_costs_what_it_is_long(
+    reply: Callable[[int], Iterable[Said]],
+) -> None:
+    """As a stream, in which later calls are held back."""
+
+    def write(events: Iterable[Said]) -> None:
+        answer = COUNTED["messages.rendering"].Answer(ask(), streams=True)
+        assert list(answer.frames([*events, Done()]))
+
+    assert grows_linearly(lambda n: COUNTED.of(lambda: write(reply(n))), 100) is None
 
 
 def _calls(number: int, id: str | None, name: str) -> dict[str, Any]:
@@ -211,6 +229,37 @@ def test_items_of_an_answer_cost_what_they_are_long(pieces: Callable[[int], Iter
         assert list(output.end())
 
     assert grows_linearly(lambda n: COUNTED.of(lambda: write(pieces(n))), 60) is None
+
+
+BLOCK = {"type": "text", "text": "x"}
+REQUESTS: dict[str, Callable[[int], dict[str, Any]]] = {
+    "blocks of the instructions": lambda n: {"system": [BLOCK] * n},
+    "messages": lambda n: {"messages": [USER, {"role": "system", "content": [BLOCK]}] * n},
+    "tools": lambda n: {"tools": [{"name": f"f{place}", "input_schema": {}} for place in range(n)]},
+    "tools that are left out": lambda n: {
+        "tools": [{"type": "web_search_1", "name": f"f{place}"} for place in range(n)],
+        "tool_choice": {"type": "tool", "name": f"f{n - 1}"},
+    },
+    "a long schema": lambda n: {
+        "tools": [{"name": "f", "input_schema": {f"p{place}": {} for place in range(n)}}]
+    },
+}
+
+
+@pytest.mark.parametrize("fields", REQUESTS.values(), ids=REQUESTS)
+def test_a_request_of_anthropic_s_api_costs_what_it_is_long(
+    fields: Callable[[int], dict[str, Any]],
+) -> None:
+    """Its instructions, its messages and its tools."""
+
+    def read(body: bytes) -> None:
+        assert READING["messages.parsing"].counted_request(body, Budget(600))
+
+    def cost(number: int) -> int:
+        body = orjson.dumps({"model": "m", "messages": [USER], **fields(number)})
+        return READING.of(lambda: read(body))
+
+    assert grows_linearly(cost, 70) is None
 
 
 DATA: dict[str, Callable[[int], str]] = {

@@ -290,6 +290,69 @@ RESPONSES: Final[Sequence[bytes]] = _json(
     },
 )
 
+#: Requests of Anthropic's API.
+MESSAGES: Final[Sequence[bytes]] = _json(
+    {
+        "model": "claude-sonnet-4-5",
+        "max_tokens": 100,
+        "stream": True,
+        "system": [
+            {"type": "text", "text": "x-anthropic-billing-header: 1"},
+            {"type": "text", "text": "Be brief.", "cache_control": {"type": "ephemeral"}},
+        ],
+        "messages": [
+            {"role": "user", "content": [{"type": "text", "text": "Hi"}]},
+            {"role": "system", "content": "# Environment"},
+            {
+                "role": "assistant",
+                "content": [
+                    {"type": "thinking", "thinking": "hm", "signature": "s"},
+                    {"type": "tool_use", "id": "t", "name": "f", "input": {"a": [1]}},
+                ],
+            },
+            {
+                "role": "user",
+                "content": [
+                    {
+                        "type": "tool_result",
+                        "tool_use_id": "t",
+                        "is_error": True,
+                        "content": [
+                            {"type": "tool_reference", "tool_name": "g"},
+                            {
+                                "type": "image",
+                                "source": {
+                                    "type": "base64", "media_type": "image/png", "data": "AAAA",
+                                },
+                            },
+                        ],
+                    },
+                    {"type": "text", "text": "Go on."},
+                ],
+            },
+        ],
+        "tools": [
+            {"name": "f", "input_schema": {"$schema": "x", **_SCHEMA}, "defer_loading": True},
+            {"type": "tool_search_tool_regex_20251119", "name": "s"},
+        ],
+        "tool_choice": {"type": "any", "disable_parallel_tool_use": True},
+        "thinking": {"type": "enabled", "budget_tokens": 31999},
+        "metadata": {"user_id": "{}"},
+    },
+    {
+        "model": "claude-sonnet-4-5[1m]",
+        "max_tokens": 1,
+        "messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "The"}],
+        "stop_sequences": ["END", "\n\n"],
+        "tools": [{"type": "web_search_20250305", "name": "web_search", "max_uses": 8}],
+        "tool_choice": {"type": "tool", "name": "web_search"},
+        "output_config": {
+            "effort": "max", "format": {"type": "json_schema", "schema": _SCHEMA},
+        },
+        "thinking": {"type": "adaptive"},
+    },
+)  # fmt: skip
+
 #: What bots say, by themselves and in the forms that they are taught.
 TEXTS: Final[Sequence[bytes]] = [
     one.encode()

@@ -16,18 +16,23 @@ from requests.structures import CaseInsensitiveDict
 from poe_proxy import sse
 from poe_proxy.apis.base import Api
 from poe_proxy.apis.chat_completions import ChatCompletions
+from poe_proxy.apis.messages import Messages, counting
+from poe_proxy.apis.messages.parsing import counted_request
 from poe_proxy.apis.openai_error import error_body
 from poe_proxy.apis.responses import Responses
 from poe_proxy.budget import Budget, OutOfBudget
 from poe_proxy.chat import (
     ChatRequest,
     Done,
+    Idle,
     Reasoning,
+    Refusal,
     Replaced,
     ReplyEvent,
     Said,
     Text,
     ToolCallPart,
+    Usage,
 )
 from poe_proxy.checker import repair
 from poe_proxy.errors import PoeProxyError
@@ -53,6 +58,7 @@ _AT_ONCE: Final = 2500
 _SITE: Final = Site.load()
 _API: Final = ChatCompletions(errors_as_text=True)
 _RESPONSES: Final = Responses(errors_as_text=True)
+_MESSAGES: Final = Messages(errors_as_text=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +156,33 @@ def _request(payload: bytes, rng: random.Random, api: Api = _API) -> None:
 def _response(payload: bytes, rng: random.Random) -> None:
     """A request of the Responses API."""
     _request(payload, rng, _RESPONSES)
+
+
+def _messages(payload: bytes, rng: random.Random) -> None:
+    """A request of Anthropic's API, counted and answered, by calls too."""
+    with suppress(*ALLOWED):
+        counting.counted(counted_request(payload, Budget()))
+    seed = rng.randrange(1000)
+
+    def ask(chat: ChatRequest) -> Generator[ReplyEvent, None, None]:
+        orjson.dumps(asking.request(chat, "bot", stream=True))
+        yield from _all_kinds(_text(payload), random.Random(seed))
+
+    _dressed(payload, ask, rng, _MESSAGES)
+
+
+def _all_kinds(text: str, rng: random.Random) -> Generator[ReplyEvent, None, None]:
+    """Yield pieces of *text* as events of every kind, in any order."""
+    for at in range(0, min(len(text), 5000), 50):
+        piece, index = text[at : at + 50], rng.randrange(3)
+        yield rng.choice(
+            (
+                Text(piece), Reasoning(piece), Replaced(piece), Refusal(piece), Idle(),
+                ToolCallPart(index, f"id{index}", "f", piece), ToolCallPart(index, arguments=piece),
+                Usage(at, 1, {"prompt_tokens_details": {"cached_tokens": index}}),
+            )
+        )  # fmt: skip
+    yield Done(rng.choice(("stop", "length", "tool_calls", "content_filter")))
 
 
 def _file(payload: bytes, rng: random.Random) -> None:
@@ -365,6 +398,7 @@ TARGETS: Final[dict[str, Target]] = {
     one.name: one
     for one in (
         Target("requests", corpus.REQUESTS, _request),
+        Target("messages", corpus.MESSAGES, _messages),
         Target("schemas", corpus.SCHEMAS, _schema),
         Target("repairs", corpus.SCHEMAS, _repair, is_apart=True),
         Target("coercions", corpus.SCHEMAS, _coercion),
