@@ -265,11 +265,12 @@ def test_every_field_of_openai_s_other_requests_has_its_row(table: str, fields: 
 
 
 def test_every_promise_names_tests_that_exist() -> None:
-    """tests/README.md has a row for each of the sixteen lines, and each test that it names is
-    there: `file::function`."""
+    """tests/README.md has a row for each line, by its number, and each test that it names is there:
+    `file::function`."""
     lines = [row for row in rows("tests/README.md") if row[0].isdigit()]
 
-    assert [str(number) for number in range(1, 17)] == [row[0] for row in lines]
+    assert len(lines) >= 16
+    assert [str(number) for number in range(1, 1 + len(lines))] == [row[0] for row in lines]
     for number, _, tests in lines:
         names = re.findall(r"`([^`]+)`", tests)
         assert names, number

@@ -26,7 +26,7 @@ OPEN: Final = "pages"
 
 _EXPOSED: Final = ", ".join(
     [
-        "x-request-id", "request-id", "retry-after", "x-should-retry", "x-unchecked",
+        "x-request-id", "retry-after", "x-should-retry", "x-unchecked",
         *(
             f"x-ratelimit-{what}-{of}"
             for what in ("limit", "remaining", "reset")
@@ -65,10 +65,11 @@ def _begin() -> Response | None:
 
 def _finish(response: Response) -> Response:
     response.headers["x-request-id"] = logs.request_id.get()
-    if failures.speaks_anthropic():
-        response.headers["request-id"] = logs.request_id.get()  # the name that its clients know
     response.headers["Access-Control-Allow-Origin"] = "*"
     response.headers["Access-Control-Expose-Headers"] = _EXPOSED
+    if failures.speaks_anthropic():
+        response.headers["request-id"] = logs.request_id.get()  # the name that its clients know
+        response.headers["Access-Control-Expose-Headers"] = f"{_EXPOSED}, request-id"
     if request.method == "OPTIONS":
         wanted = request.headers.get("Access-Control-Request-Headers", "")
         if not _HEADER_NAMES.fullmatch(wanted):

@@ -124,7 +124,7 @@ def test_an_old_name_whose_bot_is_gone_says_so(sim: Sim) -> None:
     """By key, where the bot of `gpt-4` is no more; and a likely bot is named."""
     with Proxy(sim, TOKENS="") as running:
         old = running.post(ask("hi", "gpt-4"))
-        near = running.post(ask("hi", "claude-sonnet-4-5-20250929"))
+        near = running.post(ask("hi", "Claude_Sonnet_4-5"))
 
     assert (404, 404) == (old.status_code, near.status_code)
     assert re.search(r"'gpt-4' is an old name for the bot 'GPT-4'", old.json()["error"]["message"])
