@@ -31,6 +31,7 @@ _MAKERS: Final = frozenset({"anthropic", "openai", "google", "xai"})
 _DAY: Final = re.compile(r"-20\d{6}\Z")
 #: What Anthropic's clients write behind a name: that the window is long, and which day it is of.
 _SUFFIXES: Final = (re.compile(r"\[1m\]\Z", re.I), re.compile(r"-(?:\d{8}|latest)\Z", re.I))
+_CLAUDE: Final = "claude-"
 #: Anthropic's names, and how Poe's have the same: the version with a dot, and the last.
 _ANTHROPICS: Final = (
     re.compile(r"claude-(?P<family>[a-z]+)-(?P<a>\d{1,2})-(?P<b>\d{1,2})", re.I),
@@ -105,7 +106,7 @@ class Menu:
         bot's handle, without the prefix of a known provider.
         """
         page = self._page()
-        for reading in chain(_readings(name), _anthropics(name)):
+        for reading in chain(_readings(name), *map(_anthropics, _readings(name))):
             if self._models.hides(reading):
                 return None
             route = self._models.route(reading)
@@ -241,7 +242,8 @@ def _readings(name: str) -> Iterator[str]:
 def _anthropics(name: str) -> Iterator[str]:
     """Yield what *name* may be at Poe if it is one of Anthropic's, such as
     `claude-sonnet-4-5-20250929[1m]`."""
-    name = name.rpartition("/")[2]
+    if not name.lower().startswith(_CLAUDE):
+        return
     for suffix in _SUFFIXES:
         bare = suffix.sub("", name)
         if bare != name:

@@ -200,7 +200,8 @@ def test_other_names_with_slashes_lead_nowhere(make: Make, name: str) -> None:
 
 
 CLAUDES = (bot("claude-sonnet-4.5"), bot("claude-sonnet-4"), bot("claude-haiku-3.5"),
-           bot("claude-3.7-sonnet"), bot("claude-opus-4-6"), bot("claude-opus-4.6"))  # fmt: skip
+           bot("claude-3.7-sonnet"), bot("claude-opus-4-6"), bot("claude-opus-4.6"),
+           bot("kimi-k2"))  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -212,6 +213,7 @@ CLAUDES = (bot("claude-sonnet-4.5"), bot("claude-sonnet-4"), bot("claude-haiku-3
         ("claude-sonnet-4-5[1m]", "claude-sonnet-4.5"),
         ("claude-sonnet-4-5-20250929[1M]", "claude-sonnet-4.5"),
         ("anthropic/claude-sonnet-4-5", "claude-sonnet-4.5"),
+        ("poe:claude-sonnet-4-5", "claude-sonnet-4.5"),
         ("claude-sonnet-4.5[1m]", "claude-sonnet-4.5"),
         ("claude-sonnet-4-20250514", "claude-sonnet-4"),
         ("claude-3-5-haiku-20241022", "claude-haiku-3.5"),
@@ -223,6 +225,7 @@ CLAUDES = (bot("claude-sonnet-4.5"), bot("claude-sonnet-4"), bot("claude-haiku-3
         # There is none: the name may be a bot's that is not listed.
         ("claude-opus-5-1", "claude-opus-5-1"),
         ("my-claude-sonnet-4-5", "my-claude-sonnet-4-5"),
+        ("kimi-k2-20250101", "kimi-k2-20250101"),
     ],
 )
 def test_anthropic_s_names_lead_to_poe_s(make: Make, name: str, bot: str) -> None:

@@ -10,6 +10,7 @@ import orjson
 
 from poe_proxy import sse
 from poe_proxy.chat import ToolCall, ToolCallPart
+from poe_proxy.net.pacing import breathe
 from poe_proxy.upstreams.bulk import loads
 
 #: Where arguments go that are no JSON object, as Anthropic's documentation of fine-grained tool
@@ -25,6 +26,7 @@ def input_of(arguments: str) -> dict[str, Any]:
     """Return the arguments of a call as the object that they have to be."""
     if not arguments.strip():
         return {}
+    breathe()  # a reply may have many calls, and each of them may be long
     try:
         found = loads(arguments)
         if isinstance(found, dict):
