@@ -93,31 +93,31 @@ def _is_list(name: str, values: list[bytes]) -> bool:
 
 def _parts(
     body: bytes | bytearray, boundary: bytes, budget: Budget
-) -> Iterator[tuple[Field | File, bytearray]]:
+) -> Iterator[tuple[Field | File, bytes]]:
     """Yield the parts of a form, each with its data; raises ValueError if it is none."""
     decoder = MultipartDecoder(boundary, _MAX_HELD, max_parts=MAX_PARTS)
     part: Field | File | None = None
-    data = bytearray()
+    pieces: list[bytes] = []
     for at in range(0, len(body) + _SLICE, _SLICE):
         decoder.receive_data(bytes(body[at : at + _SLICE]) or None)
         while not isinstance(event := decoder.next_event(), NeedData | Epilogue):
             match event:
                 case Field() | File():
-                    part, data = event, bytearray()
+                    part, pieces = event, []
                 case Data() if part is not None:
-                    data += event.data
+                    pieces.append(event.data)
                     if not event.more_data:
-                        yield part, data
+                        yield part, b"".join(pieces)
         budget.breathe()
 
 
-def _text(data: bytearray) -> bytes:
+def _text(data: bytes) -> bytes:
     return orjson.dumps(data.decode("utf-8", "replace"))
 
 
-def _file(part: File, data: bytearray, budget: Budget) -> bytes:
+def _file(part: File, data: bytes, budget: Budget) -> bytes:
     kind, _ = parse_options_header(part.headers.get("content-type"))
     if not kind.startswith("image/") or not _TYPE.fullmatch(kind):
         found = (one for beginning, one in _BEGINNINGS if data.startswith(beginning))
         kind = next(found, "application/octet-stream")
-    return b'"data:%s;base64,%s"' % (kind.encode(), b"".join(in_base64(bytes(data), budget)))
+    return b'"data:%s;base64,%s"' % (kind.encode(), b"".join(in_base64(data, budget)))

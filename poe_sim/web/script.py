@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -141,12 +142,15 @@ def write(
     is_lenient: bool,
     files: Sequence[Upload] = (),
     line: str | None = None,
+    media_host: str = "",
 ) -> Script:
     """Return the script for a *prompt* without its directives, which are the *words*.
 
-    A *line* is what the bot says instead of its own answer.
+    A *line* is what the bot says instead of its own answer; *media_host* is where links of bots
+    that draw lead.
     """
-    text = _text(words, prompt, bot, files) if line is None else line
+    picture = f"{media_host}/base/image/{hashlib.sha256(bot.codename.encode()).hexdigest()}"
+    text = _text(words, prompt, bot, files, picture) if line is None else line
     delay = number(words, "delay", pace)
     script = Script(
         topic=" ".join(prompt.split()[:5])[:60] or "New chat",
@@ -170,9 +174,8 @@ def write(
         script.state = words["state"] or "error"
         script.state_text = spoken(words.get("state-text", "The bot could not answer."))
     if bot.style == "image" and "echo" not in words:
-        url = f"https://pfst.cf2.poecdn.net/base/image/{bot.codename}.png"
         script.attachments.append(
-            {"name": f"{bot.codename}.png", "url": url, "mimeType": "image/png"}
+            {"name": f"{bot.codename}.png", "url": picture, "mimeType": "image/png"}
         )
     count = max(1, int(number(words, "messages", 1)))
     for index in range(1, count + 1):
@@ -182,7 +185,9 @@ def write(
     return script
 
 
-def _text(words: Mapping[str, str], prompt: str, bot: Bot, files: Sequence[Upload]) -> str:
+def _text(
+    words: Mapping[str, str], prompt: str, bot: Bot, files: Sequence[Upload], picture: str
+) -> str:
     if "empty" in words:
         return ""
     if "echo" in words:
@@ -194,7 +199,7 @@ def _text(words: Mapping[str, str], prompt: str, bot: Bot, files: Sequence[Uploa
     if "long" in words:
         return long_text(int(number(words, "long", 10_000)))
     if bot.style == "image":
-        return f"![{prompt[:60]}](https://pfst.cf2.poecdn.net/base/image/{bot.codename}.png)"
+        return f"![{prompt[:60]}]({picture})"
     said = answer(prompt, bot.handle)
     if files:
         said += "\n\nYou attached: " + ", ".join(file.name for file in files) + "."

@@ -153,6 +153,7 @@ def _plan(
         is_lenient=not world.is_strict,
         files=files,
         line=None if line is None else line.text,
+        media_host=world.switches.media_host,
     )
 
 

@@ -29,6 +29,7 @@ class Switches:
     jwt_form: str = "plain"
     upload_limit: int = 350_000_000
     upload_endpoint: str = "finish"
+    media_host: str = "https://pfst.cf2.poecdn.net"
     server_ping: float = 0.0
     answer_pings: bool = True
     unknown_bots: list[str] = field(default_factory=list)

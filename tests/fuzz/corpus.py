@@ -78,6 +78,36 @@ _TALK: Final = [
     {"role": "user", "content": "And Rome?"},
 ]
 
+#: Requests of OpenAI's smaller APIs: completions, images, edits, speech.
+NEIGHBOURS: Final[Sequence[bytes]] = _json(
+    {"model": "m", "prompt": ["Once"], "suffix": "end", "echo": True, "stream": True, "stop": "x"},
+    {"model": "gpt-image-1", "prompt": "A fox", "size": "1536x1024", "quality": "hd", "n": 1},
+    {"model": "m", "prompt": "A fox", "response_format": "url", "aspect": "1:1", "stream": False},
+    {"model": "m", "prompt": "Snow", "image": [_PIXEL, {"image_url": {"url": _PIXEL}}]},
+    {"model": "m", "input": "Hello", "voice": {"id": "Adam"}, "speed": 1, "response_format": "mp3"},
+)
+
+_PART: Final = b'--b\r\nContent-Disposition: form-data; name="%s"%s\r\n\r\n%s\r\n'
+_FILE: Final = b'; filename="a.png"\r\nContent-Type: image/png'
+#: Forms, with the boundary "b".
+FORMS: Final[Sequence[bytes]] = (
+    _PART % (b"prompt", b"", b"Snow")
+    + _PART % (b"model", b"", b"m")
+    + _PART % (b"image[]", _FILE, b"\x89PNG\r\n\x1a\n--b")
+    + b"--b--\r\n",
+    _PART % (b"image", _FILE, b"GIF89a" * 50)
+    + _PART % (b"model", b"", b"m")
+    + _PART % (b"prompt", b"", b"Snow")
+    + b"--b--",
+)
+
+_AT_POE: Final = "https://pfst.cf2.poecdn.net/base"
+#: Answers of bots that draw or read aloud.
+LINKS: Final[Sequence[bytes]] = (
+    f"![a [fox].png]({_AT_POE}/image/0f?w=1&h=2)\n\n{_AT_POE}/image/0f?w=1&h=2".encode(),
+    f"Here: {_AT_POE}/image/0a. Or `{_AT_POE}/audio/0b`, https://example.com/".encode(),
+)
+
 REQUESTS: Final[Sequence[bytes]] = _json(
     _user("Hello", stream=True, stream_options={"include_usage": True}),
     _user("Hello", max_tokens=20, stop=["END", "\n\n"], temperature=0.5, top_p=1, n=1, seed=7),

@@ -14,12 +14,15 @@ import orjson
 from requests.structures import CaseInsensitiveDict
 
 from poe_proxy import sse
+from poe_proxy.apis import images
 from poe_proxy.apis.base import Api
 from poe_proxy.apis.chat_completions import ChatCompletions
+from poe_proxy.apis.completions import Completions
 from poe_proxy.apis.messages import Messages, counting
 from poe_proxy.apis.messages.parsing import counted_request
 from poe_proxy.apis.openai_error import error_body
 from poe_proxy.apis.responses import Responses
+from poe_proxy.apis.speech import Speech
 from poe_proxy.budget import Budget, OutOfBudget
 from poe_proxy.chat import (
     ChatRequest,
@@ -37,7 +40,8 @@ from poe_proxy.chat import (
 from poe_proxy.checker import repair
 from poe_proxy.errors import PoeProxyError
 from poe_proxy.net.pacing import Flood
-from poe_proxy.shaping import stages
+from poe_proxy.server import forms
+from poe_proxy.shaping import files, pictures, stages
 from poe_proxy.shaping.coercion import coerced
 from poe_proxy.shaping.pipeline import run
 from poe_proxy.shaping.reasoning import ReasoningParser
@@ -108,7 +112,9 @@ def _dressed(
     _wait()  # what made the body is not to be looked at
     call = api.call(body, Budget())
     able = rng.random() < 0.4
-    events = stages.reply(ask, call.chat, tools=able, length=able)
+    events = files.reply(
+        stages.reply(ask, call.chat, tools=able, length=able), call.chat, _Files(rng)
+    )
     said = _listen(cast("Iterable[Said]", events))  # `Waiting` comes from the gateway only
     try:
         if call.streams:
@@ -121,6 +127,31 @@ def _dressed(
         raise
     finally:
         events.close()
+
+
+class _Files:
+    """Whoever has all files of Poe's, of any type."""
+
+    def __init__(self, rng: random.Random) -> None:
+        self._rng = rng
+        self.data = rng.randbytes(rng.randrange(100))
+        self.content_type = rng.choice(("image/png", "audio/mpeg", "text/html"))
+
+    def owns(self, url: str) -> bool:
+        return "poecdn" in url
+
+    def begin(self, url: str) -> _Files:
+        return self
+
+    def wait(self, seconds: float) -> bool:
+        _wait()
+        return self._rng.random() < 0.5
+
+    def result(self) -> _Files:
+        return self
+
+    def close(self) -> None:
+        """There is nothing to end."""
 
 
 def _listen(events: Iterable[Said]) -> Iterator[Said]:
@@ -183,6 +214,56 @@ def _all_kinds(text: str, rng: random.Random) -> Generator[ReplyEvent, None, Non
             )
         )  # fmt: skip
     yield Done(rng.choice(("stop", "length", "tool_calls", "content_filter")))
+
+
+_DECLARED: Final[Any] = {
+    "aspect": {"enum": ["1:1", "3:2", 7]}, "quality": {"enum": ["low", "high"]},
+    "image_size": {"enum": "1K"}, "voice_1": {"enum": ["Adam", None]}, "style": {},
+}  # fmt: skip
+_NEIGHBOURS: Final[Sequence[Api]] = (
+    Completions(errors_as_text=True),
+    images.Generations(lambda model: _DECLARED),
+    images.Edits(lambda model: _DECLARED),
+    Speech(lambda model: _DECLARED),
+)
+
+
+def _neighbour(payload: bytes, rng: random.Random) -> None:
+    """A request of one of the smaller APIs."""
+    text = rng.choice(corpus.LINKS).decode()
+
+    def ask(chat: ChatRequest) -> Generator[ReplyEvent, None, None]:
+        orjson.dumps(asking.request(chat, "bot", stream=True))
+        yield Text(text)
+        yield Done()
+
+    _dressed(payload, ask, rng, rng.choice(_NEIGHBOURS))
+
+
+def _form(payload: bytes, rng: random.Random) -> None:
+    """Pictures that come as a form."""
+    images.Edits().call(forms.as_json(payload, "b", Budget()), Budget())
+
+
+def _links(payload: bytes, rng: random.Random) -> None:
+    """A bot's text with links in it, in pieces, of which some replace all that came before."""
+    text = _text(payload)
+    size = max(rng.choice((len(text), 1000, 20, 3, 1)), len(text) // 20_000, 1)
+    media = rng.choice(("inline", "embed"))
+
+    def events() -> Generator[ReplyEvent, None, None]:
+        for number, at in enumerate(range(0, len(text), size)):
+            if number % _AT_ONCE == 0:
+                _wait()
+            yield Text(text[at : at + size])
+        yield Replaced(text[: rng.randrange(len(text) + 1)])
+        yield Done()
+
+    chat = _API.call(_body({}), Budget()).chat
+    for _ in pictures.shown(events(), chat, media, _Files(rng)):
+        pass
+    for kind in ("image", "audio"):
+        files.last_link(text, kind, _Files(rng))
 
 
 def _file(payload: bytes, rng: random.Random) -> None:
@@ -399,6 +480,9 @@ TARGETS: Final[dict[str, Target]] = {
     for one in (
         Target("requests", corpus.REQUESTS, _request),
         Target("messages", corpus.MESSAGES, _messages),
+        Target("neighbours", corpus.NEIGHBOURS, _neighbour),
+        Target("forms", corpus.FORMS, _form),
+        Target("links", corpus.LINKS, _links),
         Target("schemas", corpus.SCHEMAS, _schema),
         Target("repairs", corpus.SCHEMAS, _repair, is_apart=True),
         Target("coercions", corpus.SCHEMAS, _coercion),

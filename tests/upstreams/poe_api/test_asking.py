@@ -224,6 +224,15 @@ def test_what_poe_ignores_is_not_sent() -> None:
     assert 1 == request(chat, "Veo-3.1", stream=False, declared={"seed": {}})["seed"]
 
 
+def test_what_an_api_has_put_in_the_bot_s_words_is_sent() -> None:
+    """As it is, before what a client has for the same."""
+    chat = ChatRequest(
+        model="bot", messages=(USER,), extra={"aspect": "1:1"}, parameters={"aspect": "3:2"}
+    )
+
+    assert "3:2" == request(chat, "Bot", stream=False)["aspect"]
+
+
 def test_what_is_only_the_client_s_is_not_sent() -> None:
     """Unless the bot has a parameter of that name; what nobody knows may be one of the bot's."""
     extra = {

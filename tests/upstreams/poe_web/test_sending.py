@@ -475,6 +475,21 @@ def test_an_answer_behind_a_reader_that_hung_up_is_not_lost() -> None:
     assert Over() == one.progress.state
 
 
+def test_the_bot_s_own_parameters_are_a_text() -> None:
+    """JSON within JSON (§10.1); null, if there are none."""
+    bot = Bot("Some-Bot", 60.0)
+
+    assert Outgoing(bot, "", "").variables()["parameters"] is None
+    assert (
+        '{"aspect":"3:2","image_only":true}'
+        == (
+            Outgoing(bot, "", "", parameters={"aspect": "3:2", "image_only": True}).variables()[
+                "parameters"
+            ]
+        )
+    )
+
+
 def test_the_variables_are_those_of_the_sheet() -> None:
     """§10.1: a new chat, our nonces and device, and the tickets of files that went ahead."""
     outgoing = Outgoing(
