@@ -1,4 +1,5 @@
-"""The clients: patient ones, those that hang up, slow readers, bursts; whole and streamed.
+"""The clients: patient ones, those that hang up, slow readers, bursts; whole and streamed, in each
+of the APIs.
 
 What a client does is drawn from its own generator: one seed, one sequence of requests.
 """
@@ -12,11 +13,12 @@ import random
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Final, Literal
 from urllib.parse import urlsplit
 
+from .dialects import DIALECTS, UNREADABLE, Told
 from .faults import TROUBLES, Trouble
 from .record import Attempt, Record
 from .servers import AUTH_KEYS
@@ -46,6 +48,8 @@ _ENDLESS: Final = ("!hang", "!delay=0.4 !chunks=400")
 class Wish:
     """What a client asks for, and how it behaves meanwhile."""
 
+    #: A name of `DIALECTS`.
+    api: str
     model: str
     streams: bool
     words: str
@@ -112,7 +116,7 @@ class Clients:
     def _ask(self, name: str, key: str, wish: Wish, *, returns: int = 0) -> None:
         """Ask; *returns* is how often a client comes back when `Retry-After` has passed."""
         for number in range(1 + returns):
-            attempt = self._record.begin(name, wish.model, streams=wish.streams)
+            attempt = self._record.begin(name, wish.api, wish.model, streams=wish.streams)
             attempt.returns = number > 0
             Asking(attempt, wish, self._url, key).run()
             if attempt.outcome == "down":
@@ -125,6 +129,7 @@ class Clients:
 
 def draw(rng: random.Random, sort: Sort) -> Wish:
     """Return the next wish of a client of this sort."""
+    api = rng.choice(list(DIALECTS))
     model = rng.choice(_MODELS)
     streams = rng.random() < 0.6
     length = rng.choice((40, 300, 300, 2_000, 8_000))
@@ -140,6 +145,7 @@ def draw(rng: random.Random, sort: Sort) -> Wish:
         times = (0.0, rng.uniform(0, 0.3), rng.uniform(0.3, 2), rng.uniform(2, 5), None, None, None)
         seconds = rng.choice(times)
         return Wish(
+            api=api,
             model="by-cookie" if rng.random() < 0.5 else model,
             # Without a time it leaves when the bot has begun, which only a stream shows.
             streams=streams or seconds is None,
@@ -152,6 +158,7 @@ def draw(rng: random.Random, sort: Sort) -> Wish:
         )
     if sort == "slow":
         return Wish(
+            api=api,
             model=model,
             streams=True,
             words=words,
@@ -159,7 +166,7 @@ def draw(rng: random.Random, sort: Sort) -> Wish:
             trouble=trouble,
             sip=rng.choice((200, 1_000, 4_000)),
         )
-    return Wish(model=model, streams=streams, words=words, length=length, trouble=trouble)
+    return Wish(api=api, model=model, streams=streams, words=words, length=length, trouble=trouble)
 
 
 def said(mark: str, length: int) -> str:
@@ -181,6 +188,8 @@ class Asking:
         self._attempt = attempt
         self._wish = wish
         self._key = key
+        self._dialect = DIALECTS[wish.api]
+        self._told = Told()
         parts = urlsplit(url)
         self._host, self._port = parts.hostname or "", parts.port or 80
         self._has_hung_up = False
@@ -217,15 +226,19 @@ class Asking:
 
     def _ask(self, stack: contextlib.ExitStack) -> None:
         wish = self._wish
-        body = json.dumps(self._body()).encode()
+        dialect = self._dialect
+        body = self._body()
         connection = http.client.HTTPConnection(self._host, self._port, timeout=PATIENCE)
         connection.connect()
         # The connection gives its socket away once the answer has begun.
         self._socket = stack.enter_context(connection.sock)
         if wish.sip:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        connection.putrequest("POST", "/v1/chat/completions")
-        connection.putheader("Authorization", f"Bearer {self._key}")
+        connection.putrequest("POST", dialect.path)
+        name, scheme = dialect.key
+        connection.putheader(name, scheme + self._key)
+        for name, value in dialect.headers.items():
+            connection.putheader(name, value)
         connection.putheader("Content-Type", "application/json")
         connection.putheader("Content-Length", str(len(body)))
         connection.putheader("Connection", "close")
@@ -247,14 +260,11 @@ class Asking:
         else:
             self._read_whole(response)
 
-    def _body(self) -> Mapping[str, Any]:
+    def _body(self) -> bytes:
         attempt, wish = self._attempt, self._wish
         words = [f"!echo !mark={attempt.mark}", wish.words, attempt.trouble, attempt.expected]
-        return {
-            "model": wish.model,
-            "stream": wish.streams,
-            "messages": [{"role": "user", "content": " ".join(filter(None, words))}],
-        }
+        asked = self._dialect.body(" ".join(filter(None, words)))
+        return json.dumps({"model": wish.model, "stream": wish.streams, **asked}).encode()
 
     def _hang_up(self, seconds: float) -> None:
         if not self._has_ended.wait(seconds):
@@ -277,57 +287,47 @@ class Asking:
         attempt = self._attempt
         given = response.getheader("Retry-After")
         attempt.retry_after = float(given) if given else None
+        attempt.may_retry = response.getheader("x-should-retry") or ""
         body = response.read()
         try:
-            error = json.loads(body)["error"]
-            attempt.code, attempt.message = str(error["code"]), str(error["message"])
-        except (ValueError, KeyError, TypeError):
+            self._dialect.refusal(json.loads(body), self._told)
+        except UNREADABLE:
             attempt.malformed = f"a {response.status} that is no error object: {body[:200]!r}"
-        is_refused = response.status == 429 and attempt.code == "rate_limit_exceeded"
-        attempt.outcome = "refused" if is_refused else "error"
+        self._note_end()
+        # Of all failures with this status, in each API, only one has another code.
+        if response.status == 429 and attempt.code in ("", "rate_limit_exceeded"):
+            attempt.outcome = "refused"
 
     def _read_whole(self, response: http.client.HTTPResponse) -> None:
-        attempt = self._attempt
         body = response.read()
         try:
-            choice = json.loads(body)["choices"][0]
-            attempt.text = choice["message"]["content"]
-            reason = choice["finish_reason"]
-        except (ValueError, KeyError, TypeError):
-            attempt.malformed = f"a 200 that is no answer: {body[:200]!r}"
-            reason = None
-        self._note_end(reason)
+            self._dialect.whole(json.loads(body), self._told)
+        except UNREADABLE:
+            self._attempt.malformed = f"a 200 that is no answer: {body[:200]!r}"
+        self._note_end()
 
     def _read_stream(self, response: http.client.HTTPResponse) -> None:
-        attempt = self._attempt
-        texts: list[str] = []
-        reason = None
+        told = self._told
+        read = self._dialect.stream(told)
         try:
             for data in self._frames(response):
-                if data == "[DONE]":
-                    attempt.text = "".join(texts)
-                    self._note_end(reason)
+                read(data)
+                if told.ending:
+                    self._note_end()
                     return
-                frame = json.loads(data)
-                if "error" in frame:
-                    attempt.outcome = "broke off"
-                    attempt.code = str(frame["error"]["code"])
-                    attempt.message = str(frame["error"]["message"])
-                    return
-                for choice in frame["choices"]:
-                    texts.append(choice["delta"].get("content") or "")
-                    self._leave_after(sum(map(len, texts)))
-                    reason = choice["finish_reason"] or reason
-        except (ValueError, KeyError, TypeError) as bad:
-            attempt.malformed = f"a frame that cannot be read: {bad!r}"
+                self._leave_after(sum(map(len, told.texts)))
+        except UNREADABLE as bad:
+            self._attempt.malformed = f"a frame that cannot be read: {bad!r}"
         finally:
-            attempt.text = "".join(texts)
+            self._attempt.text = told.text
         raise ConnectionResetError("the stream ended without an end")
 
-    def _note_end(self, reason: str | None) -> None:
-        self._attempt.outcome = "answered"
-        if reason != "stop" and not self._attempt.malformed:
-            self._attempt.malformed = f"the answer ended with {reason!r}"
+    def _note_end(self) -> None:
+        attempt, told = self._attempt, self._told
+        attempt.text, attempt.code, attempt.message = told.text, told.code, told.message
+        attempt.outcome = told.ending or "error"
+        if told.ending == "answered" and told.reason != self._dialect.complete:
+            attempt.malformed = f"the answer ended with {told.reason!r}"
 
     def _frames(self, response: http.client.HTTPResponse) -> Iterator[str]:
         for line in self._lines(response):

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-from .proxy import COMPLETIONS, SEND, Passage
+from .proxy import ASKS, SEND, Passage
 
 Entry = Mapping[str, Any]
 
@@ -18,6 +18,11 @@ End = Literal["finished", "stopped", "open"]
 #: What the server's log has in front of each line of a traceback.
 _CONTINUED: Final = re.compile(r"^    \| ", re.MULTILINE)
 _TRACEBACK: Final = re.compile(r"^Traceback .*\n(?:[ +].*\n)*(\S.*)$", re.MULTILINE)
+#: A line of the server's log that tells the code with which a request failed, before its answer
+#: or within.
+_FAILED: Final = re.compile(
+    r"^\S+ \S+ [A-Z]+ +(req_\w+) (?:.* code=|broke off: )(\S+)$", re.MULTILINE
+)
 #: Seconds within which Poe notes a request that it is given, however busy the machine is.
 _PROMPT: Final = 30.0
 _ENDS: Final[Mapping[str, End]] = {
@@ -81,6 +86,8 @@ class Evidence:
     mischief: Sequence[tuple[float, str]] = ()
     #: The last lines of the tracebacks in the server's log.
     bugs: Sequence[str] = ()
+    #: The codes of failures by the ids of their requests, as the server's log has them.
+    codes: Mapping[str, str] = field(default_factory=dict)
     passages_by_account: Mapping[str, Sequence[Passage]] = field(init=False)
     passages_by_mark: Mapping[str, Sequence[Passage]] = field(init=False)
     by_account: Mapping[str, Sequence[Send]] = field(init=False)
@@ -119,11 +126,12 @@ def read(journal: Sequence[Entry], passages: Sequence[Passage], log: str = "") -
             (entry["t"], entry["account"]) for entry in journal if entry.get("event") == "mischief"
         ],
         bugs=_TRACEBACK.findall(_CONTINUED.sub("", log)),
+        codes=dict(_FAILED.findall(log)),
     )
 
 
 def _is_send(entry: Entry) -> bool:
-    return entry.get("queryName") == SEND or entry.get("path") == COMPLETIONS
+    return entry.get("queryName") == SEND or entry.get("path") in ASKS
 
 
 def _send(entry: Entry) -> Send:

@@ -54,6 +54,18 @@ PLANTS: Final[Mapping[str, Plant]] = {
         "serve(_want(lease, now) for lease in line)",
         "serve(_want(lease, now) for lease in line[::-1])",
     ),
+    # A stream that fails at once has a status, which Codex takes for a reason to ask again.
+    "repeats": Plant(
+        "poe_proxy/apis/responses/rendering.py",
+        "        return failures.must_end(failure)\n",
+        "        return False\n",
+    ),
+    # Anthropic's clients wait for an end that does not come.
+    "endless": Plant(
+        "poe_proxy/apis/messages/rendering.py",
+        "        yield _STOP\n",
+        '        yield b""\n',
+    ),
     # The id of the device is another one after each restart.
     "stranger": Plant(
         "poe_proxy/upstreams/poe_web/credentials.py",

@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeVar
 
 SEND: Final = "sendMessageMutation"
-COMPLETIONS: Final = "/v1/chat/completions"
+#: Where bots are asked by key.
+ASKS: Final = frozenset({"/v1/chat/completions", "/v1/messages"})
 #: The longest that a send is held up on its way, so that it still counts from its sending.
 MOST_STALL: Final = 4.0
 
@@ -217,7 +218,7 @@ class Proxy:
         passage = Passage(
             account=self._account(headers),
             mark=found[1].decode() if (found := _MARK.search(body)) else "",
-            is_send=headers.get("poe-queryname") == SEND or first.split(" ")[1] == COMPLETIONS,
+            is_send=headers.get("poe-queryname") == SEND or first.split(" ")[1] in ASKS,
             path=first.split(" ")[1].partition("?")[0],
             entered=entered,
         )

@@ -58,6 +58,8 @@ class Attempt:
 
     mark: str
     client: str
+    #: The API that it speaks, by its name in `DIALECTS`.
+    api: str
     model: str
     streams: bool
     begun: float
@@ -73,9 +75,12 @@ class Attempt:
     ended: float = 0.0
     outcome: Outcome = "lost"
     status: int = 0
+    #: Where the API tells none, it is that of the server's log.
     code: str = ""
     message: str = ""
     retry_after: float | None = None
+    #: What `x-should-retry` says of an error; empty if it is not there.
+    may_retry: str = ""
     #: By which the server's log knows it; empty if no answer came.
     request_id: str = ""
     text: str = field(default="", repr=False)
@@ -112,19 +117,28 @@ class Record:
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _marks: Counter[str] = field(default_factory=Counter)
 
-    def begin(self, client: str, model: str, *, streams: bool) -> Attempt:
+    def begin(self, client: str, api: str, model: str, *, streams: bool) -> Attempt:
         """Note an attempt, and return it for its client to complete."""
         with self._lock:
             self._marks[client] += 1
             attempt = Attempt(
                 mark=f"{client}.{self._marks[client]}",
                 client=client,
+                api=api,
                 model=model,
                 streams=streams,
                 begun=time.monotonic(),
             )
             self.attempts.append(attempt)
         return attempt
+
+    def name_failures(self, codes: Mapping[str, str]) -> None:
+        """Give the failures whose API tells no codes those of the log, by the requests' ids."""
+        for one in self.attempts:
+            if not one.code:
+                one.code = codes.get(one.request_id, "")
+            if one.outcome == "refused" and one.code != "rate_limit_exceeded":
+                one.outcome = "error"
 
     def note(self, happening: Happening) -> None:
         """Note that something happened."""

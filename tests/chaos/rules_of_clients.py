@@ -86,6 +86,32 @@ def _error(case: Case, one: Attempt) -> str:
     return f"{one.status} {one.code} at {case.when(one.ended)} ({one.message})"
 
 
+def a_failure_is_told_as_it_is_logged(case: Case) -> Iterator[str]:
+    """Its code stands in the server's log, under the id that the answer has."""
+    for one in case.record.attempts:
+        if one.request_id and one.outcome in ("error", "broke off", "refused"):
+            logged = case.evidence.codes.get(one.request_id)
+            if logged is None or logged != one.code:
+                yield f"{one.mark}: {_error(case, one)}; as {one.request_id} it is {logged!r}"
+
+
+def nobody_is_told_to_pay_again(case: Case) -> Iterator[str]:
+    """What a bot has begun to answer fails in a way after which no program asks again by itself.
+
+    For most it is enough to say so beside the status. Codex, by a stream of Responses, asks again
+    after each 500, whatever stands there.
+    """
+    for one in case.record.attempts:
+        if one.outcome != "error" or one.status < 500:
+            continue
+        was_asked = any(each.accepted for each in case.evidence.by_mark.get(one.mark, ()))
+        is_said = one.may_retry == "false"
+        if was_asked and not is_said:
+            yield f"{one.mark}: {_error(case, one)} without a word that it is paid for"
+        elif (was_asked or is_said) and one.streams and one.api == "responses":
+            yield f"{one.mark}: {_error(case, one)} as the status of a stream, which Codex repeats"
+
+
 def the_server_has_no_bugs(case: Case) -> Iterator[str]:
     """Its log has no traceback."""
     for line, count in Counter(case.evidence.bugs).items():

@@ -68,6 +68,7 @@ def run(
         _settle(poe, time.monotonic() + 1.0)
         journal = poe.journal()
         evidence = read(journal, net.passages, server.output())
+        record.name_failures(evidence.codes)
         _keep(folder, record, journal, net)
     case = Case(record, evidence, causes(record, net.met, evidence))
     return case, judge(case)

@@ -21,7 +21,7 @@ AUTH_KEYS: Final = ("sk-chaos-client-one", "sk-chaos-client-two", "sk-chaos-clie
 
 _NAMES: Final = """
 [names]
-"by-key" = { bot = "GPT-4o", tokens = "keys" }
+"by-key" = { bot = "Claude-Sonnet-4.5", tokens = "keys" }
 "by-cookie" = { bot = "GPT-4o", tokens = "cookies" }
 """
 
@@ -59,6 +59,8 @@ class Product:
             "QUEUE_TIMEOUT": f"{limits.queue_timeout:g}",
             "TIMEOUT": f"{limits.timeout:g}",
             "POINTS_CHECK": "2",
+            # By key the bot is one of Anthropic's: a request of its API is passed on.
+            "NATIVE_MESSAGES": "1",
             "LOG_LEVEL": "DEBUG",
         }
         (folder / "models.toml").write_text(_NAMES)

@@ -24,6 +24,12 @@ def table(case: Case) -> str:
             f"{name} {count}"
             for name, count in Counter(one.outcome for one in attempts if one.returns).most_common()
         ],
+        "apis": [
+            f"{api} {name} {count}"
+            for (api, name), count in sorted(
+                Counter((one.api, one.outcome) for one in attempts).items()
+            )
+        ],
         "errors": [f"{name} {count}" for name, count in codes.most_common()],
         "sends": [f"{name} {len(found)}" for name, found in sends.items()],
         "accepted": [

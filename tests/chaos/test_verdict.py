@@ -22,7 +22,9 @@ LIMITS = Limits(cool_down=1.0, rate_limit=3, api_rate_limit=3)
 
 
 def attempt(mark: str = "c1.1", begun: float = 9.0, ended: float = 12.0, **more: Any) -> Attempt:
-    made = Attempt(mark=mark, client="c1", model="by-cookie", streams=False, begun=begun)
+    made = Attempt(
+        mark=mark, client="c1", api="chat", model="by-cookie", streams=False, begun=begun
+    )
     given = {"ended": ended, "outcome": "answered", "expected": "abc", "text": "abc", **more}
     return replace(made, **given)
 
@@ -67,10 +69,13 @@ def broken(
     wires: Sequence[Wire] = (),
     passages: Sequence[Passage] = (),
     happenings: Sequence[Happening] = (),
+    log: str = "",
 ) -> set[str]:
     """The rules that a run with these records breaks."""
     record = Record(LIMITS, begun=0.0, attempts=[*attempts], happenings=[*happenings])
-    evidence = Evidence(sends=sends, replies=replies, wires=wires, passages=passages)
+    codes = read([], [], log).codes
+    record.name_failures(codes)
+    evidence = Evidence(sends=sends, replies=replies, wires=wires, passages=passages, codes=codes)
     case = Case(record, evidence, causes(record, [], evidence))
     return {one.rule for one in judge(case)}
 
@@ -191,7 +196,17 @@ def test_what_was_held_up_for_longer_than_the_margin_counts_no_longer() -> None:
         ("errors have causes", {"attempts": [attempt(outcome="cut", text="")]}),
         (
             "no client is refused while an account is free",
-            {"attempts": [attempt(outcome="refused", text="", begun=30.0, ended=36.0)]},
+            {
+                "attempts": [
+                    attempt(
+                        outcome="refused",
+                        code="rate_limit_exceeded",
+                        text="",
+                        begun=30.0,
+                        ended=36.0,
+                    )
+                ]
+            },
         ),
     ],
 )
@@ -251,6 +266,70 @@ def test_an_error_that_a_fault_explains_is_none() -> None:
     assert {"errors have causes"} == broken(
         attempts=[failed], happenings=[happening("outage", 40.0, explains=code)]
     )
+
+
+LINE = "2026-11-29 10:00:00,000 INFO    req_1 127.0.0.1 POST /v1/messages 503 9 ms model=x code="
+BROKE_OFF = "2026-11-29 10:00:00,000 INFO    req_1 broke off: "
+
+
+@pytest.mark.parametrize("line", [LINE, BROKE_OFF], ids=["status", "stream"])
+def test_a_failure_without_a_code_has_that_of_the_log(line: str) -> None:
+    """By the id of its request: so an API that tells no codes hides no error either."""
+    told = frozenset({"upstream_overloaded"})
+    failed = attempt(api="messages", outcome="error", text="", request_id="req_1", explains=told)
+
+    assert set() == broken(attempts=[replace(failed)], log=f"{line}upstream_overloaded\n")
+    assert {"errors have causes"} == broken(
+        attempts=[replace(failed)], log=f"{line}upstream_protocol\n"
+    )
+    assert {"errors have causes", "a failure is told as it is logged"} == broken(
+        attempts=[replace(failed)], log=line.replace("req_1", "req_2") + "upstream_overloaded\n"
+    )
+
+
+def test_a_code_that_is_not_the_log_s_is_seen() -> None:
+    """Where the API tells one."""
+    code = "upstream_overloaded"
+    failed = attempt(
+        outcome="error", text="", request_id="req_1", code=code, explains=frozenset({code})
+    )
+
+    assert set() == broken(attempts=[failed], log=f"{LINE}{code}\n")
+    assert {"a failure is told as it is logged"} == broken(
+        attempts=[failed], log=f"{LINE}bot_failed\n"
+    )
+
+
+def test_only_what_is_refused_for_a_while_counts_as_refused() -> None:
+    """A 429 of another kind is an error, which must have a cause."""
+    refused = attempt(
+        api="messages", outcome="refused", status=429, text="", request_id="req_1", ended=13.0
+    )
+
+    assert {"no client is refused while an account is free"} == broken(
+        attempts=[replace(refused)], log=f"{LINE}rate_limit_exceeded\n"
+    )
+    assert {"errors have causes"} == broken(
+        attempts=[replace(refused)], log=f"{LINE}insufficient_quota\n"
+    )
+
+
+def test_a_failure_that_is_paid_for_must_say_so() -> None:
+    """By a header, and where Codex does not look at it, within a stream."""
+    code = frozenset({"upstream_uncertain"})
+    failed = attempt(outcome="error", status=502, code="upstream_uncertain", text="", explains=code)
+    rule = {"nobody is told to pay again"}
+
+    def seen(*, accepted: bool = True, **more: Any) -> set[str]:
+        sends = [send(accepted=accepted)]
+        return broken(attempts=[replace(failed, **more)], sends=sends, replies=[reply()])
+
+    assert rule == seen()
+    assert set() == seen(accepted=False)
+    assert set() == seen(may_retry="false")
+    assert set() == seen(may_retry="false", api="responses")
+    assert rule == seen(may_retry="false", api="responses", streams=True)
+    assert set() == seen(status=200, api="responses", streams=True)
 
 
 def test_a_bot_goes_on_after_a_crash() -> None:

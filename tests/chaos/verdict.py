@@ -26,6 +26,8 @@ RULES: Final[Sequence[Callable[[Case], Iterator[str]]]] = (
     rules_of_prompts.an_answer_was_really_given,
     rules_of_prompts.no_answer_is_lost,
     rules_of_clients.errors_have_causes,
+    rules_of_clients.a_failure_is_told_as_it_is_logged,
+    rules_of_clients.nobody_is_told_to_pay_again,
     rules_of_clients.the_server_has_no_bugs,
     rules_of_clients.no_client_is_refused_while_an_account_is_free,
     rules_of_clients.first_come_is_first_served,
