@@ -125,7 +125,7 @@ def test_events_are_as_described() -> None:
 def test_models_are_as_described() -> None:
     """The list and an entry, for those who know Anthropic's API."""
     check(Site().get("/v1/models", headers=VERSION), "GET", "/v1/models")
-    check(Site().get("/v1/models/gpt-4", headers=VERSION), "GET", "/v1/models/{name}")
+    check(Site().get("/v1/models/GPT-5.1", headers=VERSION), "GET", "/v1/models/{name}")
 
 
 @pytest.mark.parametrize(
