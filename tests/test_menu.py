@@ -244,6 +244,17 @@ def test_anthropic_s_name_of_a_bot_that_is_hidden_leads_nowhere(make: Make) -> N
     assert Target("Mine", "Mine") == menu.resolve("claude-haiku-4-5")
 
 
+def test_what_a_bot_declares_is_known_by_each_of_its_names(make: Make) -> None:
+    """Nothing is, of a bot that is not there."""
+    given = [{"name": "aspect", "schema": {"enum": ["1:1"]}}]
+    drawing = {**picture("imagen-4", "Google", 20), "parameters": given}
+    menu = make('[names]\n"mine" = "Imagen-4"\n', drawing)
+
+    for name in ("Imagen-4", "google/imagen-4", "mine"):
+        assert {"aspect": {"enum": ["1:1"]}} == menu.parameters(name)
+    assert {} == menu.parameters("Somebody-Else")
+
+
 def test_a_tag_is_part_of_a_name(make: Make) -> None:
     """What stands behind a colon asks for something else, which Poe does not have."""
     target = make().resolve("kimi-k2:free")

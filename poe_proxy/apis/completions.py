@@ -43,7 +43,7 @@ _NAMED: Final = frozenset(
 )  # fmt: skip
 
 #: How a bot is asked for what stands in the middle of a text.
-_BETWEEN: Final = (
+_FILL_IN: Final = (
     "Write the text that belongs between the beginning and the end below. Answer with that text "
     "alone: repeat neither of them, and add no explanation and no code fence.\n\n"
     "<beginning>\n{}\n</beginning>\n\n<end>\n{}\n</end>"
@@ -81,7 +81,7 @@ class Completions(OpenAiErrors):
             wants_usage=flag(options, "include_usage", "stream_options.") or False,
             echo=prompt if flag(data, "echo") else "",
         )
-        text = _BETWEEN.format(prompt, suffix) if suffix else prompt
+        text = _FILL_IN.format(prompt, suffix) if suffix else prompt
         chat = ChatRequest(
             model=model,
             messages=(Message(role="user", content=(TextPart(text),)),),

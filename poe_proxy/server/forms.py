@@ -29,7 +29,7 @@ _MAX_HELD: Final = 4 * _SLICE
 #: The most characters of a boundary (RFC 2046, 5.1.1).
 _MAX_BOUNDARY: Final = 70
 
-_TYPE: Final = re.compile(r"[\w.+-]+/[\w.+-]+", re.ASCII)
+_MEDIA_TYPE: Final = re.compile(r"[\w.+-]+/[\w.+-]+", re.ASCII)
 #: The first bytes of pictures, for those whose type is not given (WHATWG, "MIME Sniffing", 6.1).
 _BEGINNINGS: Final = (
     (b"\x89PNG\r\n\x1a\n", "image/png"),
@@ -117,7 +117,7 @@ def _text(data: bytes) -> bytes:
 
 def _file(part: File, data: bytes, budget: Budget) -> bytes:
     kind, _ = parse_options_header(part.headers.get("content-type"))
-    if not kind.startswith("image/") or not _TYPE.fullmatch(kind):
+    if not kind.startswith("image/") or not _MEDIA_TYPE.fullmatch(kind):
         found = (one for beginning, one in _BEGINNINGS if data.startswith(beginning))
         kind = next(found, "application/octet-stream")
     return b'"data:%s;base64,%s"' % (kind.encode(), b"".join(in_base64(data, budget)))

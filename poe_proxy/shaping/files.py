@@ -29,7 +29,7 @@ MAX_LINK: Final = 2000
 ENDS: Final = r"\s<>\"'`()\[\]{}|\\^"
 _LINK: Final = re.compile(rf"https?://[^{ENDS}]{{1,{MAX_LINK}}}", re.ASCII)
 #: What a sentence puts behind a link.
-BEHIND: Final = ".,;:!?*_"
+CLOSING: Final = ".,;:!?*_"
 #: What the path of a file says of it.
 _KINDS: Final = ("image", "audio", "video")
 #: Bytes that are encoded before others get their turn; a multiple of three, so that the pieces of
@@ -115,7 +115,7 @@ def last_link(text: str, kind: str, files: Files) -> str | None:
             break
         end = at
         if found := _LINK.match(text, at):
-            url = found[0].rstrip(BEHIND)
+            url = found[0].rstrip(CLOSING)
             if files.owns(url) and not any(one in url for one in others):
                 return url
     return None

@@ -25,7 +25,7 @@ from poe_proxy.chat import (
     Usage,
 )
 from poe_proxy.errors import UpstreamProtocolError
-from poe_proxy.shaping.files import BEHIND, ENDS, MAX_LINK, Files, fetch, in_base64
+from poe_proxy.shaping.files import CLOSING, ENDS, MAX_LINK, Files, fetch, in_base64
 from poe_proxy.shaping.pipeline import Row, joined, let_end, run
 from poe_proxy.shaping.tokenizer import count_prompt, count_texts
 
@@ -39,8 +39,8 @@ MAX_EMBEDDED: Final = 20_000_000
 _PIECE: Final = 65_536
 
 _BEGINNINGS: Final = ("https://", "http://")
-_BEGINNING: Final = re.compile(r"https?://", re.ASCII)
-_END: Final = re.compile(rf"[{ENDS}]", re.ASCII)
+_LINK_BEGINS: Final = re.compile(r"https?://", re.ASCII)
+_LINK_ENDS: Final = re.compile(rf"[{ENDS}]", re.ASCII)
 
 
 def shown(
@@ -118,7 +118,7 @@ class Pictures:
         at = 0
         while at < len(text):
             if self._link:
-                found = _END.search(text, at, at + MAX_LINK)
+                found = _LINK_ENDS.search(text, at, at + MAX_LINK)
                 end = found.start() if found else min(len(text), at + MAX_LINK)
                 self._link.append(text[at:end])
                 self._length += end - at
@@ -128,7 +128,7 @@ class Pictures:
                 elif found:
                     self._end_link()
                 continue
-            found = _BEGINNING.search(text, at)
+            found = _LINK_BEGINS.search(text, at)
             end = found.start() if found else len(text) - _beginning_at_end(text, at)
             self._say(text[at:end])
             if found is None:
@@ -143,7 +143,7 @@ class Pictures:
 
     def _end_link(self) -> None:
         link, self._link = "".join(self._link), []
-        url = link.rstrip(BEHIND)
+        url = link.rstrip(CLOSING)
         if "/image/" not in url or not self._files.owns(url):
             self._say(link)
             return
