@@ -121,7 +121,8 @@ def answer(
     before the first part is raised as a `PoeProxyError`, unless the call opens its stream for it;
     after that, it is the last frame.
     """
-    said = _listen(events, client, clock)
+    wire = _Wire()
+    said = _listen(events, client, clock, wire)
     has_begun = False
     try:
         if not call.streams:
@@ -130,7 +131,9 @@ def answer(
         first = next(said)
         has_begun = True
         yield b""
-        yield from call.frames(chain((first,), said))
+        for frame in call.frames(chain((first,), said)):
+            wire.is_used = True
+            yield frame
     except GeneratorExit:  # the client hung up while a frame was written
         raise
     except BaseException as error:
@@ -162,12 +165,23 @@ def _as_failure(error: BaseException) -> PoeProxyError:
     return UpstreamInterrupted("The proxy was stopped before the end of the reply.")
 
 
+class _Wire:
+    """What goes to the client."""
+
+    __slots__ = ("is_used",)
+
+    def __init__(self) -> None:
+        #: Whether a frame went out since this was last looked at.
+        self.is_used = False
+
+
 def _listen(
-    events: Iterable[ReplyEvent], client: ClientSocket, clock: Callable[[], float]
+    events: Iterable[ReplyEvent], client: ClientSocket, clock: Callable[[], float], wire: _Wire
 ) -> Iterator[Said]:
     """Yield what is said in *events*, for as long as the client is there.
 
-    After each long silence an `Idle` comes, for a keep-alive. Raises `ClientGone`, and
+    After each long silence an `Idle` comes, for a keep-alive: be it that the bot says nothing, or
+    that what it says is held back, as the second of two calls is. Raises `ClientGone`, and
     `UpstreamInterrupted` for a reply without an end.
     """
     checked = clock()
@@ -193,9 +207,15 @@ def _listen(
             if now - silent_since < KEEP_ALIVE:
                 continue
             said = Idle()
-        has_begun, silent_since = True, now
+        has_begun = True
         is_done = is_done or isinstance(said, Done)
         yield said
+        if wire.is_used or silent_since is None:
+            wire.is_used, silent_since = False, now
+        elif now - silent_since >= KEEP_ALIVE:
+            silent_since = now
+            if not isinstance(said, Idle | Done):
+                yield Idle()
         flood.came()  # thousands may come at once, which were held back until then
     if not is_done:
         raise UpstreamInterrupted("The reply broke off before its end.")

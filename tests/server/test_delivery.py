@@ -13,7 +13,7 @@ from openai.types.chat import ChatCompletion
 
 from poe_proxy.apis.chat_completions.parsing import Form
 from poe_proxy.apis.chat_completions.rendering import Completion
-from poe_proxy.chat import ChatRequest, Done, Idle, Reasoning, ReplyEvent, Text, Waiting
+from poe_proxy.chat import ChatRequest, Done, Idle, Reasoning, ReplyEvent, Said, Text, Waiting
 from poe_proxy.errors import (
     BotNotFound,
     PromptTooLong,
@@ -408,6 +408,28 @@ def test_silence_is_filled_with_keep_alives() -> None:
     assert ["", "role", "Hel", "keep-alive", "keep-alive", "lo", "end", "[DONE]"] == [
         short(one) for one in said
     ]
+
+
+def test_what_is_held_back_is_silence_to_the_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bot may write for minutes what its client is told at the end."""
+
+    def frames(self: Completion, events: Iterator[Said]) -> Iterator[bytes]:
+        held = 0
+        for event in events:
+            held += isinstance(event, Text)
+            if isinstance(event, Idle):
+                yield b"alive"
+        yield b"%d pieces" % held
+
+    monkeypatch.setattr(Completion, "frames", frames)
+    clock = Clock()
+
+    def later() -> None:
+        clock.go(delivery.KEEP_ALIVE / 2)
+
+    said = parts(Text("a"), *[later, Text("b")] * 5, Done(), clock=clock)
+
+    assert ["", "alive", "alive", "6 pieces"] == said
 
 
 def test_short_silence_is_left_silent() -> None:
