@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 import orjson
 
@@ -35,6 +35,8 @@ _STATUSES: Final[Mapping[str | None, int]] = {
     "upstream_overloaded": 529,
     "server_busy": 529,
 }
+#: Codes that programs look for, in the error's details.
+_DETAILED: Final = frozenset({"thread_unsupported_request"})
 #: Fields that have another name here than in a `ChatRequest`.
 _FIELDS: Final[Mapping[str, str]] = {
     "stop": "stop_sequences",
@@ -56,7 +58,12 @@ def status(failure: PoeProxyError) -> int:
 
 def error_body(failure: PoeProxyError) -> bytes:
     """Return *failure* as Anthropic's error object."""
-    error = {"type": _TYPES.get(status(failure), _OTHER), "message": _message(failure)}
+    error: dict[str, Any] = {
+        "type": _TYPES.get(status(failure), _OTHER),
+        "message": _message(failure),
+    }
+    if failure.code in _DETAILED:
+        error["details"] = {"error_code": failure.code}
     about = {"type": "error", "error": error, "request_id": logs.request_id.get()}
     return orjson.dumps(about)
 

@@ -28,6 +28,7 @@ from poe_proxy.apis.messages.tooling import tooling
 from poe_proxy.apis.reading import MAX_MESSAGES, Reading
 from poe_proxy.budget import Budget
 from poe_proxy.chat import ChatRequest, JsonWanted, Message, TextPart
+from poe_proxy.errors import InvalidRequest
 
 #: What a block of the instructions begins with that means nothing to a bot, and is another one with
 #: each version of Claude Code.
@@ -45,6 +46,13 @@ def chat_request(
     data = json_object(body, budget)
     if data.get("mcp_servers"):
         raise refusal("mcp_servers", "mcp_servers: nobody here can call them.")
+    if data.get("thread"):
+        # Who is not refused what begins one sends no more than the new messages from then on.
+        raise InvalidRequest(
+            "thread: conversations are not kept here; send the whole conversation.",
+            param="thread",
+            code="thread_unsupported_request",
+        )
     most = whole(data, "max_tokens")
     if most is None or most < 1:
         raise refusal(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import orjson
 import pytest
 
 from poe_proxy import errors, logs
@@ -104,3 +105,14 @@ def test_a_prompt_that_is_too_long_is_one_in_the_known_words(
     failure.tokens, failure.maximum = tokens, maximum
 
     assert told == reading.error(API.failure(failure))[1]
+
+
+def test_what_is_not_kept_is_refused_in_words_that_programs_know() -> None:
+    """The tool runners of Anthropic's packages send a turn's new messages only, unless they read by
+    this code that they have to send all."""
+    code = "thread_unsupported_request"
+
+    told = orjson.loads(API.failure(InvalidRequest("No.", param="thread", code=code)))
+
+    assert {"error_code": code} == told["error"]["details"]
+    assert "details" not in orjson.loads(API.failure(InvalidRequest("No.")))["error"]

@@ -118,7 +118,7 @@ def test_output_config() -> None:
     [
         "metadata", "service_tier", "inference_geo", "container", "diagnostics", "speed",
         "user_profile_id", "workspace_id", "cache_control", "context_management", "betas",
-        "fallbacks", "fallback_credit_token", "billing_policy", "compaction", "thread", "top_k",
+        "fallbacks", "fallback_credit_token", "billing_policy", "compaction", "top_k",
         "anything_new",
     ],
 )  # fmt: skip
@@ -367,6 +367,7 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"output_config": {"effort": 7}}, "output_config.effort"),
     ({"output_config": {"format": {"type": "xml"}}}, "output_config.format.type"),
     ({"mcp_servers": [{"type": "url", "url": "https://x"}]}, "mcp_servers"),
+    ({"thread": {"type": "create"}}, "thread"),
     ({"tools": {}}, "tools"),
     ({"tools": [7]}, "tools.0"),
 ]  # fmt: skip
