@@ -153,9 +153,9 @@ def _add(item: Any, path: str, said: Conversation, reading: Reading, name_of: Na
         case {"type": str(kind)} if kind in _PASSED_OVER or kind in _OF_TOOLS:
             pass
         case {"type": "item_reference"}:
-            raise refusal(
-                path, f"{path} is an item_reference: nothing is kept here; send the item."
-            )
+            # The AI SDK sends them for what it was answered before, unless `store` is off.
+            what = "nothing is kept here; send the item, as clients do with store: false."
+            raise refusal(path, f"{path} is an item_reference: {what}")
         case {"type": str(kind)}:
             raise refusal(
                 path, f"{path} is of a type that is not served, or is incomplete: {kind[:40]!r}."

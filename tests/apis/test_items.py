@@ -301,3 +301,9 @@ def test_a_mistake_is_named_by_its_field(fields: dict[str, Any], param: str) -> 
 
     assert param == refusal.value.param
     assert refusal.value.message.endswith(".")
+
+
+def test_who_refers_to_an_item_reads_what_to_set() -> None:
+    """The AI SDK refers to what was said before, unless it is told that nothing is stored."""
+    with pytest.raises(InvalidRequest, match="store: false"):
+        read([{"type": "item_reference", "id": "msg_1"}])
