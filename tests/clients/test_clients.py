@@ -11,9 +11,25 @@ from .conftest import BUILT, CITY, ECHO, NOBODY, SUNNY, TAGS, TITLE, Upstream, i
 #: Each client with what it can do besides streaming and showing errors.
 ALL_CLIENTS = {
     "openai_python": "whole tools_whole tools_streamed image usage structured reasoning models",
+    "openai_python_responses": (
+        "whole tools_whole tools_streamed image usage structured reasoning count broken"
+    ),
     "openai_node": "whole tools_whole tools_streamed image usage models",
+    "openai_node_responses": (
+        "whole tools_whole tools_streamed image usage structured reasoning count broken"
+    ),
+    "anthropic_python": (
+        "whole tools_whole tools_streamed image usage structured reasoning models count broken"
+    ),
+    "anthropic_node": (
+        "whole tools_whole tools_streamed image usage structured reasoning models count broken"
+    ),
     "langchain_client": "whole tools_whole tools_streamed image usage structured",
-    "ai_sdk": "whole tools_whole tools_streamed image usage structured reasoning",
+    "langchain_responses": "whole tools_whole tools_streamed image usage structured reasoning",
+    "langchain_messages": "whole tools_whole tools_streamed image usage structured reasoning",
+    "ai_sdk": "whole tools_whole tools_streamed image usage structured reasoning broken",
+    "ai_sdk_responses": "whole tools_whole tools_streamed image usage structured reasoning broken",
+    "ai_sdk_messages": "whole tools_whole tools_streamed image usage structured reasoning broken",
     "llm_client": "whole tools_whole tools_streamed image usage structured",
     "nextchat": "whole tools_streamed image reasoning models",
     "open_webui": "whole tools_streamed image models",
@@ -21,12 +37,23 @@ ALL_CLIENTS = {
     "langchain_js": "whole tools_whole tools_streamed image usage structured",
     "openai_go_1": "whole tools_whole tools_streamed image usage structured models",
     "openai_go_3": "whole tools_whole tools_streamed image usage structured models",
+    "openai_go_3_responses": ("whole tools_whole tools_streamed image usage structured broken"),
     "go_openai": "whole tools_whole tools_streamed image usage structured reasoning models",
     "async_openai": "whole tools_whole tools_streamed image usage structured models",
 }
 CLIENTS = {name: scenes for name, scenes in ALL_CLIENTS.items() if not is_left_out(name)}
 #: They print what they stream; of them only the whole is seen here.
 PRINTERS = {"llm_client", "shell_gpt_client"}
+#: They have a class of error for each status.
+HAVE_CLASSES = (
+    "openai_python",
+    "openai_python_responses",
+    "openai_node",
+    "openai_node_responses",
+    "anthropic_python",
+    "anthropic_node",
+)
+AI_SDKS = ("ai_sdk", "ai_sdk_responses", "ai_sdk_messages")
 
 
 def clients_with(scene: str) -> list[str]:
@@ -146,12 +173,36 @@ def test_thoughts_are_kept_apart(upstream: Upstream, client: str) -> None:
     assert answer["reasoning"]
 
 
-def test_streamed_thoughts_are_kept_apart(upstream: Upstream) -> None:
+@pytest.mark.parametrize("client", AI_SDKS)
+def test_streamed_thoughts_are_kept_apart(upstream: Upstream, client: str) -> None:
     """The AI SDK tells thoughts from the answer in a stream, too."""
-    answer = upstream.report("ai_sdk")["reasoning_streamed"]
+    answer = upstream.report(client)["reasoning_streamed"]
 
     assert ECHO == answer["text"]
     assert answer["reasoning"]
+
+
+@pytest.mark.parametrize("client", AI_SDKS)
+def test_a_conversation_goes_on_with_its_thoughts(upstream: Upstream, client: str) -> None:
+    """The AI SDK sends back what it has made of the first answer, and gets a second one.
+
+    By cookie what was said before stands in the prompt, which the bot repeats here.
+    """
+    assert upstream.report(client)["second_turn"].endswith(ECHO)
+
+
+def test_who_refers_to_what_is_not_kept_reads_what_to_set(upstream: Upstream) -> None:
+    """By default the AI SDK sends the id of what was said before instead of the words."""
+    complaint = upstream.report("ai_sdk_responses")["reference"]
+
+    assert "item_reference" in complaint
+    assert "store" in complaint
+
+
+@pytest.mark.parametrize("client", clients_with("count"))
+def test_tokens_are_counted_beforehand(upstream: Upstream, client: str) -> None:
+    """A client that asks how long its prompt is gets a figure."""
+    assert 0 < upstream.report(client)["count"]
 
 
 @pytest.mark.parametrize("client", clients_with("models"))
@@ -166,7 +217,7 @@ def test_an_unknown_model_is_named_to_the_user(upstream: Upstream, client: str) 
     assert NOBODY in upstream.report(client)["unknown_model"]
 
 
-@pytest.mark.parametrize("client", [name for name in CLIENTS if name in ("ai_sdk", *BUILT)])
+@pytest.mark.parametrize("client", [name for name in CLIENTS if name in (*AI_SDKS, *BUILT)])
 def test_an_unknown_model_is_named_when_streaming_begins(upstream: Upstream, client: str) -> None:
     """A client hands over the error of a stream that never began."""
     assert NOBODY in upstream.report(client)["unknown_model_streamed"]
@@ -176,3 +227,20 @@ def test_an_unknown_model_is_named_when_streaming_begins(upstream: Upstream, cli
 def test_a_wrong_key_is_told_to_the_user(upstream: Upstream, client: str) -> None:
     """The user of each client reads that the key is wrong."""
     assert "API key" in upstream.report(client)["wrong_key"]
+
+
+@pytest.mark.parametrize("client", HAVE_CLASSES)
+def test_errors_have_the_classes_that_programs_look_for(upstream: Upstream, client: str) -> None:
+    """What a program catches is what the package has for the status."""
+    report = upstream.report(client)
+
+    assert report["unknown_model"].startswith("NotFoundError: ")
+    assert report["wrong_key"].startswith("AuthenticationError: ")
+
+
+@pytest.mark.parametrize("client", clients_with("broken"))
+def test_a_failure_in_the_middle_is_told_to_the_user(upstream: Upstream, client: str) -> None:
+    """A stream that breaks off is no answer: the client raises what the bot has failed with."""
+    told = {"cookies": "error_of_some_kind", "keys": "failed in the middle"}
+
+    assert told[upstream.name] in upstream.report(client)["broken"]

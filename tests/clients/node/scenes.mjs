@@ -9,6 +9,10 @@ export const TALKER = job.CLIENT_TALKER;
 export const CALLER = job.CLIENT_CALLER;
 export const WRITER = job.CLIENT_WRITER;
 export const NOBODY = job.CLIENT_NOBODY;
+/** A prompt whose answer fails in the middle. */
+export const BROKEN = job.CLIENT_BROKEN;
+/** Which API a client shall speak that can speak several. */
+export const API = job.CLIENT_API;
 
 export const RESULT = "17 degrees";
 export const CITY = {
@@ -36,11 +40,11 @@ export async function play(scenes) {
   console.log(JSON.stringify(report));
 }
 
-/** What the error that `act` raises says to a user. */
+/** What the error that `act` raises says to a user, behind the name of its class. */
 export async function complaint(act) {
   try {
     return `no error but ${JSON.stringify(await act())}`;
   } catch (error) {
-    return `${error.statusCode ?? ""} ${error.message}`;
+    return `${error.constructor.name}: ${error.statusCode ?? ""} ${error.message}`;
   }
 }

@@ -1,13 +1,14 @@
-"""`langchain-openai`."""
+"""`langchain-openai`, by either of its APIs, and `langchain-anthropic`."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessageChunk, HumanMessage, ToolMessage
-from langchain_openai import ChatOpenAI
 from pydantic import BaseModel
 from scenes import (
+    API,
     CALLER,
     ECHO,
     KEY,
@@ -28,16 +29,26 @@ class City(BaseModel):
     people: int
 
 
-def chat(model: str, key: str = KEY) -> ChatOpenAI:
-    return ChatOpenAI(model=model, base_url=URL, api_key=key, max_retries=0, stream_usage=True)
+def chat(model: str, key: str = KEY) -> BaseChatModel:
+    options: dict[str, Any] = {"api_key": key, "max_retries": 0, "stream_usage": True}
+    # Each of the two takes seconds to import, so only one is.
+    if API == "messages":
+        from langchain_anthropic import ChatAnthropic
+
+        base = URL.removesuffix("/v1")
+        return ChatAnthropic(model=model, base_url=base, max_tokens=4000, **options)
+    from langchain_openai import ChatOpenAI
+
+    by_responses = API == "responses"
+    return ChatOpenAI(model=model, base_url=URL, use_responses_api=by_responses, **options)
 
 
 def whole() -> Any:
-    return chat(TALKER).invoke(f"!echo {ECHO}").content
+    return chat(TALKER).invoke(f"!echo {ECHO}").text
 
 
 def streamed() -> Any:
-    return [chunk.content for chunk in chat(TALKER).stream(f"!echo {ECHO}") if chunk.content]
+    return [chunk.text for chunk in chat(TALKER).stream(f"!echo {ECHO}") if chunk.text]
 
 
 def ask_with_tools(messages: list[Any], *, stream: bool) -> Any:
@@ -57,7 +68,7 @@ def tools(*, stream: bool) -> Any:
     (call,) = message.tool_calls
     messages += [message, ToolMessage(RESULT, tool_call_id=call["id"])]
     answer = ask_with_tools(messages, stream=stream)
-    return {"calls": [[call["name"], call["args"]]], "text": answer.content}
+    return {"calls": [[call["name"], call["args"]]], "text": answer.text}
 
 
 def image() -> Any:
@@ -65,7 +76,7 @@ def image() -> Any:
         {"type": "text", "text": "What is it?"},
         {"type": "image_url", "image_url": {"url": PIXEL}},
     ]
-    return chat(TALKER).invoke([HumanMessage(parts)]).content
+    return chat(TALKER).invoke([HumanMessage(parts)]).text
 
 
 def usage() -> Any:
@@ -81,6 +92,15 @@ def structured() -> Any:
     return chat(WRITER).with_structured_output(City).invoke("Which city?").model_dump()
 
 
+def reasoning() -> Any:
+    message = chat(TALKER).invoke(f"!reason !quoted-thinking !echo {ECHO}")
+    thoughts = [block for block in message.content_blocks if block["type"] == "reasoning"]
+    return {
+        "reasoning": "".join(block.get("reasoning", "") for block in thoughts),
+        "text": message.text,
+    }
+
+
 play(
     {
         "whole": whole,
@@ -90,6 +110,7 @@ play(
         "image": image,
         "usage": usage,
         "structured": structured,
+        "reasoning": reasoning,
         "unknown_model": lambda: complaint(lambda: chat(NOBODY).invoke("Hello")),
         "wrong_key": lambda: complaint(lambda: chat(TALKER, "sk-wrong").invoke("Hello")),
     }

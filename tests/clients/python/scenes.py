@@ -18,9 +18,13 @@ TALKER = os.environ["CLIENT_TALKER"]
 CALLER = os.environ["CLIENT_CALLER"]
 WRITER = os.environ["CLIENT_WRITER"]
 NOBODY = os.environ["CLIENT_NOBODY"]
+#: A prompt whose answer fails in the middle.
+BROKEN = os.environ["CLIENT_BROKEN"]
+#: Which API a client shall speak that can speak several.
+API = os.environ["CLIENT_API"]
 
 RESULT = "17 degrees"
-WEATHER = {
+WEATHER: dict[str, Any] = {
     "type": "function",
     "function": {
         "name": "get_weather",
@@ -49,8 +53,8 @@ def play(scenes: Mapping[str, Callable[[], Any]]) -> None:
 
 
 def complaint(act: Callable[[], Any]) -> str:
-    """What the error that *act* raises says to a user."""
+    """What the error that *act* raises says to a user, behind the name of its class."""
     try:
         return f"no error but {act()!r}"
     except Exception as error:
-        return str(error)
+        return f"{type(error).__name__}: {error}"

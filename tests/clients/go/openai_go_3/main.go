@@ -1,5 +1,6 @@
 // The `openai-go` package, 3.x. It is the program for 1.x over again, as one who moves would write it:
-// the types are those of another package, so that the two can share no line that has one.
+// the types are those of another package, so that the two can share no line that has one. What only this
+// one has is in responses.go.
 package main
 
 import (
@@ -147,6 +148,10 @@ func models() (any, error) {
 }
 
 func main() {
+	if scenes.API == "responses" {
+		scenes.Play(byResponses())
+		return
+	}
 	nobody := said(scenes.Nobody, openai.UserMessage("Hello"))
 	scenes.Play([]scenes.Scene{
 		{"whole", func() (any, error) { return text(echo) }},

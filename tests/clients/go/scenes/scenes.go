@@ -19,6 +19,10 @@ var (
 	Caller = os.Getenv("CLIENT_CALLER")
 	Writer = os.Getenv("CLIENT_WRITER")
 	Nobody = os.Getenv("CLIENT_NOBODY")
+	// Broken is a prompt whose answer fails in the middle.
+	Broken = os.Getenv("CLIENT_BROKEN")
+	// API is the one that a client shall speak that can speak several.
+	API = os.Getenv("CLIENT_API")
 )
 
 const (
