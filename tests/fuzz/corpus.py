@@ -268,6 +268,64 @@ _AGENTS: Final = {
 }
 #: Requests of the Responses API; the last one has the tools that bots call elsewhere here.
 RESPONSES: Final[Sequence[bytes]] = _json(
+    {
+        "model": "GPT-4o",
+        "tools": [
+            {"type": "function", "name": "f", "parameters": _SCHEMA, "strict": True},
+            {
+                "type": "custom",
+                "name": "patch",
+                "format": {"type": "grammar", "syntax": "lark", "definition": 'start: "x"'},
+            },
+            {
+                "type": "namespace",
+                "name": "far",
+                "tools": [
+                    {"type": "function", "name": "f", "parameters": {"type": "object"}},
+                    {"type": "custom", "name": "patch"},
+                ],
+            },
+            {"type": "web_search"},
+        ],
+        "tool_choice": {"type": "function", "name": "f", "namespace": "far"},
+        "parallel_tool_calls": False,
+        "input": [
+            {"type": "message", "role": "developer", "content": "Be brief."},
+            {
+                "type": "additional_tools",
+                "tools": [{"type": "function", "name": "g", "parameters": {}}],
+            },
+            {
+                "type": "message",
+                "role": "user",
+                "content": [
+                    {"type": "input_text", "text": "Hi"},
+                    {"type": "input_image", "image_url": _PIXEL},
+                    {"type": "input_file", "filename": "a.txt", "file_data": "data:text/plain,a"},
+                ],
+            },
+            {"type": "reasoning", "summary": [{"type": "summary_text", "text": "hm"}]},
+            {
+                "type": "message",
+                "role": "assistant",
+                "content": [{"type": "output_text", "text": "Look", "annotations": []}],
+            },
+            {
+                "type": "function_call",
+                "call_id": "a",
+                "name": "f",
+                "namespace": "far",
+                "arguments": "{}",
+            },
+            {"type": "custom_tool_call", "call_id": "b", "name": "patch", "input": "+x"},
+            {"type": "function_call_output", "call_id": "a", "output": "done"},
+            {
+                "type": "custom_tool_call_output",
+                "call_id": "b",
+                "output": [{"type": "input_text", "text": "x"}],
+            },
+        ],
+    },
     {"model": "GPT-4o", "input": "Hi", "instructions": "Be brief.", "stream": True},
     {
         "model": "GPT-4o",
@@ -322,6 +380,76 @@ RESPONSES: Final[Sequence[bytes]] = _json(
 
 #: Requests of Anthropic's API.
 MESSAGES: Final[Sequence[bytes]] = _json(
+    {
+        "model": "claude-sonnet-4-5",
+        "max_tokens": 32_000,
+        "stream": True,
+        "system": [
+            {"type": "text", "text": "x-anthropic-billing-header: a"},
+            {"type": "text", "text": "Be brief.", "cache_control": {"type": "ephemeral"}},
+        ],
+        "thinking": {"type": "enabled", "budget_tokens": 1024},
+        "stop_sequences": ["END"],
+        "output_config": {"effort": "low", "format": {"type": "json_schema", "schema": _SCHEMA}},
+        "tools": [
+            {
+                "name": "f",
+                "description": "x",
+                "input_schema": _SCHEMA,
+                "cache_control": {"type": "ephemeral", "scope": "global", "ttl": "1h"},
+            },
+            {"name": "g", "input_schema": {"type": "object"}, "defer_loading": True},
+            {"type": "web_search_20250305", "name": "web_search", "max_uses": 3},
+            {"type": "tool_search_tool_regex_20251119", "name": "tool_search_tool_regex"},
+        ],
+        "tool_choice": {"type": "tool", "name": "f", "disable_parallel_tool_use": True},
+        "messages": [
+            {
+                "role": "user",
+                "content": [
+                    {"type": "text", "text": "Look", "cache_control": {"type": "ephemeral"}},
+                    {
+                        "type": "image",
+                        "source": {
+                            "type": "base64",
+                            "media_type": "image/gif",
+                            "data": _PIXEL.partition(",")[2],
+                        },
+                    },
+                    {
+                        "type": "document",
+                        "title": "T",
+                        "source": {"type": "text", "media_type": "text/plain", "data": "abc"},
+                    },
+                ],
+            },
+            {
+                "role": "assistant",
+                "content": [
+                    {"type": "thinking", "thinking": "hm", "signature": "s"},
+                    {"type": "redacted_thinking", "data": "x"},
+                    {"type": "text", "text": "Let me look."},
+                    {"type": "tool_use", "id": "t", "name": "f", "input": {"name": "abc"}},
+                ],
+            },
+            {
+                "role": "user",
+                "content": [
+                    {
+                        "type": "tool_result",
+                        "tool_use_id": "t",
+                        "is_error": True,
+                        "content": [
+                            {"type": "text", "text": "x"},
+                            {"type": "tool_reference", "tool_name": "g"},
+                        ],
+                    },
+                    {"type": "text", "text": "And now?"},
+                ],
+            },
+            {"role": "system", "content": "A word in between."},
+        ],
+    },
     {
         "model": "claude-sonnet-4-5",
         "max_tokens": 100,
@@ -658,6 +786,68 @@ SCHEMAS: Final[Sequence[bytes]] = [
                 "additionalItems": False,
             },
             "7",
+        ),
+    )
+]
+
+
+def _named_event(kind: str, **members: Any) -> str:
+    return f"event: {kind}\n{_event({'type': kind, **members})}"
+
+
+_MESSAGE: Final = {
+    "id": "msg_1",
+    "type": "message",
+    "role": "assistant",
+    "model": "claude",
+    "content": [],
+    "stop_reason": None,
+    "stop_sequence": None,
+    "usage": {"input_tokens": 3, "cache_read_input_tokens": 1, "output_tokens": 1},
+}
+#: Answers of Poe's own Messages API, streamed and whole.
+NATIVES: Final[Sequence[bytes]] = [
+    one.encode()
+    for one in (
+        _named_event("message_start", message=_MESSAGE)
+        + _named_event("ping")
+        + _named_event(
+            "content_block_start", index=0, content_block={"type": "thinking", "thinking": ""}
+        )
+        + _named_event(
+            "content_block_delta", index=0, delta={"type": "signature_delta", "signature": "s"}
+        )
+        + _named_event("content_block_stop", index=0)
+        + _named_event(
+            "content_block_start",
+            index=1,
+            content_block={"type": "tool_use", "id": "t", "name": "f", "input": {}},
+        )
+        + _named_event(
+            "content_block_delta",
+            index=1,
+            delta={"type": "input_json_delta", "partial_json": '{"a": 1}'},
+        )
+        + _named_event("content_block_stop", index=1)
+        + _named_event(
+            "message_delta",
+            delta={"stop_reason": "tool_use", "stop_sequence": None},
+            usage={"input_tokens": None, "output_tokens": 7},
+        )
+        + _named_event("message_stop"),
+        _named_event("message_start", message=_MESSAGE)
+        + _named_event(
+            "error", error={"type": "overloaded_error", "message": "Overloaded"}, request_id="r"
+        ),
+        json.dumps(
+            {
+                **_MESSAGE,
+                "content": [{"type": "text", "text": "Hello"}],
+                "stop_reason": "end_turn",
+            }
+        ),
+        json.dumps(
+            {"type": "error", "error": {"type": "invalid_request_error", "message": "top_k: no"}}
         ),
     )
 ]

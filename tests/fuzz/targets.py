@@ -5,28 +5,24 @@ from __future__ import annotations
 import json
 import random
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Final
 
 import orjson
 from requests.structures import CaseInsensitiveDict
 
 from poe_proxy import sse
 from poe_proxy.apis import images
-from poe_proxy.apis.base import Api
-from poe_proxy.apis.chat_completions import ChatCompletions
-from poe_proxy.apis.completions import Completions
-from poe_proxy.apis.messages import Messages, counting
-from poe_proxy.apis.messages.parsing import counted_request
+from poe_proxy.apis.messages import counting, parsing
 from poe_proxy.apis.openai_error import error_body
-from poe_proxy.apis.responses import Responses
-from poe_proxy.apis.speech import Speech
+from poe_proxy.apis.responses import counting as response_counting
 from poe_proxy.budget import Budget, OutOfBudget
 from poe_proxy.chat import (
     ChatRequest,
     Done,
+    FinishReason,
     Idle,
     Reasoning,
     Refusal,
@@ -38,14 +34,13 @@ from poe_proxy.chat import (
     Usage,
 )
 from poe_proxy.checker import repair
-from poe_proxy.errors import PoeProxyError
-from poe_proxy.net.pacing import Flood
+from poe_proxy.errors import PoeProxyError, UpstreamInterrupted
 from poe_proxy.server import forms
-from poe_proxy.shaping import files, pictures, stages
+from poe_proxy.shaping import files, pictures
 from poe_proxy.shaping.coercion import coerced
 from poe_proxy.shaping.pipeline import run
 from poe_proxy.shaping.reasoning import ReasoningParser
-from poe_proxy.upstreams.poe_api import answers, asking, failures
+from poe_proxy.upstreams.poe_api import answers, asking, failures, native
 from poe_proxy.upstreams.poe_api.receiving import AT_ONCE
 from poe_proxy.upstreams.poe_web import attachments, graphql, pages, turn
 from poe_proxy.upstreams.poe_web.mailbox import Early, Mailbox
@@ -53,6 +48,7 @@ from poe_proxy.upstreams.poe_web.prompts import Prompt, RoleMode
 from poe_proxy.upstreams.poe_web.site import Site
 
 from . import corpus
+from .dressing import APIS, FORMS, NEIGHBOURS, Files, answered, any_body, body, saying, told, wait
 
 #: What anything may raise: a failure with a status of its own, or that a request costs too much.
 ALLOWED: Final = (PoeProxyError, OutOfBudget)
@@ -60,9 +56,6 @@ ALLOWED: Final = (PoeProxyError, OutOfBudget)
 #: Small events that may come at once.
 _AT_ONCE: Final = 2500
 _SITE: Final = Site.load()
-_API: Final = ChatCompletions(errors_as_text=True)
-_RESPONSES: Final = Responses(errors_as_text=True)
-_MESSAGES: Final = Messages(errors_as_text=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +77,6 @@ class Target:
         return (*ALLOWED, *self.raises)
 
 
-def _wait() -> None:
-    """Do what the product does where it waits for Poe: the others have their turn."""
-    time.sleep(0)
-
-
 def _cut(whole: bytes, rng: random.Random) -> Iterator[bytes]:
     """Yield *whole* in pieces: as large as they are taken at once, or many that are small."""
     size = rng.choice((AT_ONCE, 20_000, 1000, 100, 7, 1))
@@ -102,75 +90,17 @@ def _text(payload: bytes) -> str:
     return payload.decode("utf-8", "replace")
 
 
-def _dressed(
-    body: bytes,
-    ask: Callable[[ChatRequest], Generator[ReplyEvent, None, None]],
-    rng: random.Random,
-    api: Api = _API,
-) -> None:
-    """Answer the request in *body* as the server does, by a bot that replies what *ask* says."""
-    _wait()  # what made the body is not to be looked at
-    call = api.call(body, Budget())
-    able = rng.random() < 0.4
-    events = files.reply(
-        stages.reply(ask, call.chat, tools=able, length=able), call.chat, _Files(rng)
-    )
-    said = _listen(cast("Iterable[Said]", events))  # `Waiting` comes from the gateway only
-    try:
-        if call.streams:
-            for _ in call.frames(said):
-                pass
-        else:
-            call.body(said)
-    except PoeProxyError as failure:
-        call.failed(failure)
-        raise
-    finally:
-        events.close()
-
-
-class _Files:
-    """Whoever has all files of Poe's, of any type."""
-
-    def __init__(self, rng: random.Random) -> None:
-        self._rng = rng
-        self.data = rng.randbytes(rng.randrange(100))
-        self.content_type = rng.choice(("image/png", "audio/mpeg", "text/html"))
-
-    def owns(self, url: str) -> bool:
-        return "poecdn" in url
-
-    def begin(self, url: str) -> _Files:
-        return self
-
-    def wait(self, seconds: float) -> bool:
-        _wait()
-        return self._rng.random() < 0.5
-
-    def result(self) -> _Files:
-        return self
-
-    def close(self) -> None:
-        """There is nothing to end."""
-
-
-def _listen(events: Iterable[Said]) -> Iterator[Said]:
-    """As `server.delivery` does."""
-    flood = Flood()
-    for event in events:
-        yield event
-        flood.came()
-
-
 # ---- what clients send
 
 
-def _request(payload: bytes, rng: random.Random, api: Api = _API) -> None:
+def _request(payload: bytes, rng: random.Random, api: str = "chat") -> None:
     prompt = Prompt(mode=rng.choice(list(RoleMode)))
-    native = rng.random() < 0.5
+    by_key = rng.random() < 0.5
 
     def ask(chat: ChatRequest) -> Generator[ReplyEvent, None, None]:
-        if native:
+        if chat.as_messages is not None:
+            orjson.dumps(native.request(chat.as_messages, "bot", chat.budget))
+        elif by_key:
             orjson.dumps(asking.request(chat, "bot", stream=True))
         else:
             prompt(chat).encode("utf-8", "surrogatepass")
@@ -181,51 +111,23 @@ def _request(payload: bytes, rng: random.Random, api: Api = _API) -> None:
         yield Text('{"name": "abc"}')
         yield Done()
 
-    _dressed(payload, ask, rng, api)
+    answered(payload, ask, rng, api=api, passes=rng.random() < 0.5)
 
 
-def _response(payload: bytes, rng: random.Random) -> None:
-    """A request of the Responses API."""
-    _request(payload, rng, _RESPONSES)
+def _responses_request(payload: bytes, rng: random.Random) -> None:
+    """A request of the Responses API, which is answered or counted."""
+    if rng.random() < 0.2:
+        response_counting.counted(response_counting.counted_request(payload, Budget()))
+    else:
+        _request(payload, rng, "responses")
 
 
-def _messages(payload: bytes, rng: random.Random) -> None:
-    """A request of Anthropic's API, counted and answered, by calls too."""
-    with suppress(*ALLOWED):
-        counting.counted(counted_request(payload, Budget()))
-    seed = rng.randrange(1000)
-
-    def ask(chat: ChatRequest) -> Generator[ReplyEvent, None, None]:
-        orjson.dumps(asking.request(chat, "bot", stream=True))
-        yield from _all_kinds(_text(payload), random.Random(seed))
-
-    _dressed(payload, ask, rng, _MESSAGES)
-
-
-def _all_kinds(text: str, rng: random.Random) -> Generator[ReplyEvent, None, None]:
-    """Yield pieces of *text* as events of every kind, in any order."""
-    for at in range(0, min(len(text), 5000), 50):
-        piece, index = text[at : at + 50], rng.randrange(3)
-        yield rng.choice(
-            (
-                Text(piece), Reasoning(piece), Replaced(piece), Refusal(piece), Idle(),
-                ToolCallPart(index, f"id{index}", "f", piece), ToolCallPart(index, arguments=piece),
-                Usage(at, 1, {"prompt_tokens_details": {"cached_tokens": index}}),
-            )
-        )  # fmt: skip
-    yield Done(rng.choice(("stop", "length", "tool_calls", "content_filter")))
-
-
-_DECLARED: Final[Any] = {
-    "aspect": {"enum": ["1:1", "3:2", 7]}, "quality": {"enum": ["low", "high"]},
-    "image_size": {"enum": "1K"}, "voice_1": {"enum": ["Adam", None]}, "style": {},
-}  # fmt: skip
-_NEIGHBOURS: Final[Sequence[Api]] = (
-    Completions(errors_as_text=True),
-    images.Generations(lambda model: _DECLARED),
-    images.Edits(lambda model: _DECLARED),
-    Speech(lambda model: _DECLARED),
-)
+def _messages_request(payload: bytes, rng: random.Random) -> None:
+    """A request of Anthropic's API, which is answered or counted."""
+    if rng.random() < 0.2:
+        counting.counted(parsing.counted_request(payload, Budget()))
+    else:
+        _request(payload, rng, "messages")
 
 
 def _neighbour(payload: bytes, rng: random.Random) -> None:
@@ -237,7 +139,7 @@ def _neighbour(payload: bytes, rng: random.Random) -> None:
         yield Text(text)
         yield Done()
 
-    _dressed(payload, ask, rng, rng.choice(_NEIGHBOURS))
+    answered(payload, ask, rng, api=rng.choice(NEIGHBOURS))
 
 
 def _form(payload: bytes, rng: random.Random) -> None:
@@ -254,16 +156,16 @@ def _links(payload: bytes, rng: random.Random) -> None:
     def events() -> Generator[ReplyEvent, None, None]:
         for number, at in enumerate(range(0, len(text), size)):
             if number % _AT_ONCE == 0:
-                _wait()
+                wait()
             yield Text(text[at : at + size])
         yield Replaced(text[: rng.randrange(len(text) + 1)])
         yield Done()
 
-    chat = _API.call(_body({}), Budget()).chat
-    for _ in pictures.shown(events(), chat, media, _Files(rng)):
+    chat = APIS["chat"].call(body({}), Budget()).chat
+    for _ in pictures.shown(events(), chat, media, Files(rng)):
         pass
     for kind in ("image", "audio"):
-        files.last_link(text, kind, _Files(rng))
+        files.last_link(text, kind, Files(rng))
 
 
 def _file(payload: bytes, rng: random.Random) -> None:
@@ -274,8 +176,8 @@ def _file(payload: bytes, rng: random.Random) -> None:
     part = rng.choice(
         ({"type": "image_url", "image_url": {"url": address}}, {"type": "file", "file": named})
     )
-    body = {"model": "bot", "messages": [{"role": "user", "content": [part]}]}
-    chat = _API.call(json.dumps(body).encode(), Budget()).chat
+    asked = {"model": "bot", "messages": [{"role": "user", "content": [part]}]}
+    chat = APIS["chat"].call(json.dumps(asked).encode(), Budget()).chat
     for _ in attachments.Files().read(
         attachments.parts_of(chat), None, time.monotonic, chat.budget
     ):
@@ -286,11 +188,11 @@ def _schema(payload: bytes, rng: random.Random) -> None:
     """A schema, and the answer to it on the next line."""
     schema, _, answer = payload.partition(b"\n")
     opening, closing = rng.choice(_SCHEMA_IN)
-    body = _body({})[:-1] + b"," + opening + schema + closing + b"}"
+    asked = body({})[:-1] + b"," + opening + schema + closing + b"}"
     text = _text(answer)
     if b'"tools"' in opening:
         text = f'<tool_call>{{"name": "get_weather", "arguments": {text}}}</tool_call>'
-    _dressed(body, lambda chat: _saying([Text(text), Done()]), rng)
+    answered(asked, lambda chat: saying([Text(text), Done()]), rng)
 
 
 def _repair(payload: bytes, rng: random.Random) -> None:
@@ -310,7 +212,7 @@ def _coercion(payload: bytes, rng: random.Random) -> None:
         rule, given = orjson.loads(schema), orjson.loads(value)
     except orjson.JSONDecodeError:
         return
-    _wait()  # what has read them is not to be looked at
+    wait()  # what has read them is not to be looked at
     budget = Budget()
     with budget.work("coercing"):
         coerced(given, rule, untyped=rng.random() < 0.5, breathe=budget.breathe)
@@ -325,31 +227,6 @@ _SCHEMA_IN: Final = (
 
 # ---- what bots say
 
-_FORMS: Final[tuple[dict[str, Any], ...]] = (
-    {},
-    {"stop": ["END", "aaaaaaab", "\n\n\n", "ab" * 40], "max_tokens": 100_000_000},
-    {"max_tokens": 3},
-    {"tools": json.loads(corpus.REQUESTS[2])["tools"]},
-    {"tools": json.loads(corpus.REQUESTS[2])["tools"], "tool_choice": "required"},
-    {"tools": json.loads(corpus.REQUESTS[2])["tools"], "parallel_tool_calls": False, "stop": ["x"]},
-    {"functions": [json.loads(corpus.REQUESTS[2])["tools"][0]["function"]]},
-    {"response_format": {"type": "json_object"}},
-    json.loads(corpus.REQUESTS[6]) | {"messages": None},
-    json.loads(corpus.REQUESTS[7]) | {"messages": None},
-)
-
-
-def _body(fields: dict[str, Any], *, stream: bool = False) -> bytes:
-    messages = [{"role": "user", "content": "Hello"}]
-    return json.dumps(
-        {**fields, "model": "bot", "messages": messages, "stream": stream,
-         "stream_options": {"include_usage": True}}
-    ).encode()  # fmt: skip
-
-
-def _saying(events: Iterable[ReplyEvent]) -> Generator[ReplyEvent, None, None]:
-    yield from events
-
 
 def _answer(payload: bytes, rng: random.Random) -> None:
     """A bot's text, in pieces; by cookie a few of them replace all that came before."""
@@ -359,7 +236,7 @@ def _answer(payload: bytes, rng: random.Random) -> None:
     def events(rng: random.Random) -> Generator[ReplyEvent, None, None]:
         for number, at in enumerate(range(0, len(text), size)):
             if number % _AT_ONCE == 0:
-                _wait()
+                wait()
             match rng.randrange(1000):
                 case 0 | 1 | 2:
                     yield Replaced(text[: rng.randrange(len(text) + 1)])
@@ -371,45 +248,44 @@ def _answer(payload: bytes, rng: random.Random) -> None:
             yield ToolCallPart(0, "id", "get_weather", text[:1000])
         yield Done(rng.choice(("stop", "stop", "length")))
 
-    body = _body(rng.choice(_FORMS), stream=rng.random() < 0.5)
-    _dressed(
-        body,
+    api, asked = any_body(rng, streams=0.5)
+    answered(
+        asked,
         lambda chat: run(events(random.Random(seed)), ReasoningParser(), budget=chat.budget),
         rng,
+        api=api,
     )
 
 
 def _stream(payload: bytes, rng: random.Random) -> None:
     """An answer of api.poe.com, from its bytes to the client's."""
-    _streamed(payload, _body(rng.choice(_FORMS), stream=rng.random() < 0.7), rng, _API)
-
-
-def _items(payload: bytes, rng: random.Random) -> None:
-    """The same, as items of a response."""
-    asked = {**json.loads(corpus.RESPONSES[-1]), "stream": rng.random() < 0.8}
-    _streamed(payload, json.dumps(asked).encode(), rng, _RESPONSES)
-
-
-def _streamed(payload: bytes, body: bytes, rng: random.Random, api: Api) -> None:
     seed = rng.randrange(1000)
 
     def ask(chat: ChatRequest) -> Generator[ReplyEvent, None, None]:
-        decoder, stream = sse.Decoder(), answers.Stream(chat.budget)
-        for piece in _cut(payload, random.Random(seed)):
-            _wait()
-            try:
-                found = decoder.feed(piece)
-            except ValueError:  # an event that is too large
-                return
-            for data in found:
-                yield from stream.feed(data)
-                if stream.is_over:
-                    return
-        for data in decoder.flush():
-            yield from stream.feed(data)
-        yield from stream.close()
+        yield from _fed(payload, answers.Stream(chat.budget), random.Random(seed))
 
-    _dressed(body, ask, rng, api)
+    api, asked = any_body(rng, streams=0.7)
+    answered(asked, ask, rng, api=api)
+
+
+def _fed(
+    payload: bytes, stream: answers.Stream | native.Stream, rng: random.Random
+) -> Iterator[ReplyEvent]:
+    """Yield what *stream* makes of a body that comes in pieces."""
+    decoder = sse.Decoder()
+    for piece in _cut(payload, rng):
+        wait()
+        try:
+            found = decoder.feed(piece)
+        except ValueError:  # an event that is too large
+            return
+        for data in found:
+            yield from stream.feed(data)
+            if stream.is_over:
+                return
+    for data in decoder.flush():
+        yield from stream.feed(data)
+    yield from stream.close()
 
 
 def _whole(payload: bytes, rng: random.Random) -> None:
@@ -421,17 +297,88 @@ def _whole(payload: bytes, rng: random.Random) -> None:
         graphql.read_answer("sendMessageMutation", _SITE, status, headers, payload)
     error_body(graphql.refusal("odd", _text(payload)))
     error_body(graphql.failed_state("error_x", _text(payload)))
-    _dressed(
-        _body(rng.choice(_FORMS)),
-        lambda chat: _saying(answers.whole_answer(payload, chat.budget)),
-        rng,
-    )
+    api, asked = any_body(rng, streams=0.0)
+    answered(asked, lambda chat: saying(answers.whole_answer(payload, chat.budget)), rng, api=api)
+
+
+def _native(payload: bytes, rng: random.Random) -> None:
+    """A streamed or a whole answer of Poe's own Messages API, passed on."""
+    seed = rng.randrange(1000)
+
+    def stream(chat: ChatRequest) -> Generator[ReplyEvent, None, None]:
+        yield from _fed(payload, native.Stream(chat.budget), random.Random(seed))
+
+    def whole(chat: ChatRequest) -> Generator[ReplyEvent, None, None]:
+        yield from native.whole_answer(payload, chat.budget)
+
+    streams = rng.random() < 0.7
+    asked = body({}, api="messages", stream=streams)
+    answered(asked, stream if streams else whole, rng, api="messages", passes=True)
+
+
+def _rendering(payload: bytes, rng: random.Random) -> None:
+    """Anything that may be said, in any order, as its client gets it, whole or broken off."""
+    text = _text(payload)
+    api = rng.choice(list(FORMS))
+    asked = body(rng.choice(FORMS[api]), api=api, stream=rng.random() < 0.8)
+    told(APIS[api].call(asked, Budget()), _said(text, rng), api)
+
+
+def _said(text: str, rng: random.Random) -> Iterator[Said]:
+    """Yield events that have all of *text*, and more."""
+    size = max(rng.choice((len(text), 1000, 20, 3, 1)), len(text) // 2000, 1)
+    kinds = rng.choices(_KINDS, k=rng.randint(1, 4))
+    calls: list[int] = []
+    for at in range(0, len(text), size):
+        piece = text[at : at + size]
+        match rng.choice(kinds):
+            case "text":
+                yield Text(piece)
+            case "reasoning":
+                yield Reasoning(piece)
+            case "refusal":
+                yield Refusal(piece)
+            case "replaced":
+                yield Replaced(text[: rng.randrange(len(text) + 1)])
+            case "idle":
+                yield Idle()
+            case "usage":
+                details = {
+                    "prompt_tokens_details": {"cached_tokens": rng.choice((0, 5, None, "x"))}
+                }
+                yield Usage(rng.randrange(9), rng.randrange(9), details)
+            case "call":
+                number = rng.choice([*calls[-3:], len(calls)])
+                if number in calls:
+                    yield ToolCallPart(number, arguments=piece)
+                else:
+                    calls.append(number)
+                    name = rng.choice(("get_weather", "patch", "far__patch", "unknown"))
+                    begins = rng.choice(("", '{"input": "', '{"input": "a"}', '{"city": "', piece))
+                    yield ToolCallPart(number, rng.choice((f"call_{number}", None)), name, begins)
+    if rng.random() < 0.2:
+        raise UpstreamInterrupted("The reply broke off before its end.")
+    ends: Sequence[FinishReason] = ("stop", "length", "tool_calls", "content_filter")
+    yield Done(rng.choice(ends), rng.choice((None, "END")))
+
+
+_KINDS: Final = (
+    "text",
+    "text",
+    "reasoning",
+    "refusal",
+    "replaced",
+    "idle",
+    "usage",
+    "call",
+    "call",
+)
 
 
 def _decoder(payload: bytes, rng: random.Random) -> None:
     decoder = sse.Decoder(at_most=rng.choice((10, 1000, sse.MAX_EVENT)))
     for piece in _cut(payload, rng):
-        _wait()
+        wait()
         decoder.feed(piece)
     decoder.flush()
 
@@ -454,7 +401,7 @@ def _frames(payload: bytes, rng: random.Random) -> None:
     def ask(chat: ChatRequest) -> Generator[ReplyEvent, None, None]:
         one = turn.Turn("nonce", "nonce", chat_id=7)
         for number, frame in enumerate(payload.split(b"\n", 2000)):
-            _wait()
+            wait()
             with suppress(turn.ChannelLost):
                 for item in turn.read_frame(frame)[1]:
                     early.keep(item, item.chat_id or 0, number)
@@ -462,7 +409,7 @@ def _frames(payload: bytes, rng: random.Random) -> None:
             if number % patience:
                 continue
             for notice in mailbox.wait(0):
-                _wait()
+                wait()
                 if isinstance(notice, turn.Item):
                     yield from one.feed(notice.name, notice.content(), number)
             if one.is_over:
@@ -471,15 +418,18 @@ def _frames(payload: bytes, rng: random.Random) -> None:
         yield from one.due(1e9)
         yield Done()
 
-    body = _body(rng.choice(_FORMS), stream=rng.random() < 0.7)
-    _dressed(body, lambda chat: run(ask(chat), ReasoningParser(), budget=chat.budget), rng)
+    api, asked = any_body(rng, streams=0.7)
+    answered(
+        asked, lambda chat: run(ask(chat), ReasoningParser(), budget=chat.budget), rng, api=api
+    )
 
 
 TARGETS: Final[dict[str, Target]] = {
     one.name: one
     for one in (
         Target("requests", corpus.REQUESTS, _request),
-        Target("messages", corpus.MESSAGES, _messages),
+        Target("responses", corpus.RESPONSES, _responses_request),
+        Target("messages", corpus.MESSAGES, _messages_request),
         Target("neighbours", corpus.NEIGHBOURS, _neighbour),
         Target("forms", corpus.FORMS, _form),
         Target("links", corpus.LINKS, _links),
@@ -489,9 +439,9 @@ TARGETS: Final[dict[str, Target]] = {
         Target("files", corpus.FILES, _file),
         Target("answers", corpus.TEXTS, _answer),
         Target("streams", corpus.STREAMS, _stream),
-        Target("responses", corpus.RESPONSES, _response),
-        Target("items", corpus.STREAMS, _items),
         Target("wholes", corpus.WHOLES, _whole),
+        Target("natives", corpus.NATIVES, _native),
+        Target("renderings", corpus.TEXTS, _rendering),
         Target("sse", corpus.STREAMS, _decoder, (ValueError,)),
         Target("pages", corpus.PAGES, _page),
         Target("frames", corpus.FRAMES, _frames),
