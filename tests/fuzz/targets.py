@@ -48,13 +48,27 @@ from poe_proxy.upstreams.poe_web.prompts import Prompt, RoleMode
 from poe_proxy.upstreams.poe_web.site import Site
 
 from . import corpus
-from .dressing import APIS, FORMS, NEIGHBOURS, Files, answered, any_body, body, saying, told, wait
+from .dressing import (
+    APIS,
+    FORMS,
+    NEIGHBOURS,
+    Files,
+    answered,
+    any_body,
+    body,
+    listened,
+    saying,
+    told,
+    wait,
+)
 
 #: What anything may raise: a failure with a status of its own, or that a request costs too much.
 ALLOWED: Final = (PoeProxyError, OutOfBudget)
 
 #: Small events that may come at once.
 _AT_ONCE: Final = 2500
+#: Characters of texts that replace others, in one reply.
+_REPLACED: Final = 30_000_000
 _SITE: Final = Site.load()
 
 
@@ -321,7 +335,7 @@ def _rendering(payload: bytes, rng: random.Random) -> None:
     text = _text(payload)
     api = rng.choice(list(FORMS))
     asked = body(rng.choice(FORMS[api]), api=api, stream=rng.random() < 0.8)
-    told(APIS[api].call(asked, Budget()), _said(text, rng), api)
+    told(APIS[api].call(asked, Budget()), listened(_said(text, rng)), api)
 
 
 def _said(text: str, rng: random.Random) -> Iterator[Said]:
@@ -329,6 +343,7 @@ def _said(text: str, rng: random.Random) -> Iterator[Said]:
     size = max(rng.choice((len(text), 1000, 20, 3, 1)), len(text) // 2000, 1)
     kinds = rng.choices(_KINDS, k=rng.randint(1, 4))
     calls: list[int] = []
+    replaced = 0
     for at in range(0, len(text), size):
         piece = text[at : at + size]
         match rng.choice(kinds):
@@ -339,7 +354,10 @@ def _said(text: str, rng: random.Random) -> Iterator[Said]:
             case "refusal":
                 yield Refusal(piece)
             case "replaced":
-                yield Replaced(text[: rng.randrange(len(text) + 1)])
+                wait()  # each of them comes by itself, in a frame
+                replaced += 1
+                if replaced * len(text) < _REPLACED:
+                    yield Replaced(text[: rng.randrange(len(text) + 1)])
             case "idle":
                 yield Idle()
             case "usage":

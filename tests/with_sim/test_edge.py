@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from .apis import APIS
 from .servers import KEY, ROOT, Proxy, Server, Sim, ask, until
 
 #: The configuration, with a limit that tests can wait for.
@@ -348,18 +349,21 @@ def test_bodies_have_a_sum(sim: Sim) -> None:
 
 
 def test_answers_have_a_number(sim: Sim) -> None:
-    """One that is hung up makes room for the next."""
+    """One that is hung up makes room for the next; those of all APIs count together."""
     with Proxy(sim, MAX_STREAMS="1") as proxy:
-        with proxy.post(ask("!echo !silence=50 one two", stream=True), stream=True) as first:
-            assert first.ok
-            refused = proxy.post(ask("!echo hello"))
-        until(lambda: proxy.post(ask("!echo hello")).ok)
+        for api in APIS.values():
+            body = api.ask("!echo !silence=50 one two", stream=True)
+            with api.post(proxy, body, stream=True) as first:
+                assert first.ok
+                refused = [one.post(proxy, one.ask("!echo hello")) for one in APIS.values()]
+            until(lambda: proxy.post(ask("!echo hello")).ok)
 
-    assert (429, "rate_limit_exceeded") == (
-        refused.status_code,
-        refused.json()["error"]["code"],
-    )
-    assert int(refused.headers["Retry-After"]) > 0
+            for one, answer in zip(APIS.values(), refused, strict=True):
+                assert (429, one.name("rate_limit_exceeded")) == (
+                    answer.status_code,
+                    one.failure(answer),
+                )
+                assert int(answer.headers["Retry-After"]) > 0
 
 
 def test_a_body_of_very_many_chunks_is_refused(sim: Sim) -> None:

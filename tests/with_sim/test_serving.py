@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from .apis import APIS, Api
 from .servers import ROOT, Proxy, Sim, ask, free_port, until
 
 COMMAND = (sys.executable, "-m", "gunicorn", "-c", f"{ROOT}/gunicorn.conf.py")
@@ -183,23 +184,38 @@ def test_new_code_takes_a_restart(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
 def test_a_stream_that_outlasts_the_grace_ends_with_an_error(how: int) -> None:
-    """A reply still under way when the grace is over says that it broke off, and the bot is
-    stopped. Ctrl-C gives no grace."""
+    """A reply still under way when the grace is over says that it broke off, in the form of each
+    API, and the bots are stopped. Ctrl-C gives no grace."""
+
+    def begin(api: Api) -> Iterator[str]:
+        body = api.ask("!echo !silence=50 one two three four", stream=True)
+        read = api.post(proxy, body, stream=True).iter_lines(decode_unicode=True)
+        until(lambda: "one" in next(read))
+        return read
+
+    def rest(read: Iterator[str]) -> list[str]:
+        lines = []
+        with suppress(requests.exceptions.ChunkedEncodingError):
+            lines.extend(read)
+        return lines
+
     with (
         Sim(tokens=("cookie-a",)) as sim,
         Proxy(sim, GUNICORN_CMD_ARGS="--graceful-timeout=6") as proxy,
+        ThreadPoolExecutor(len(APIS)) as clients,
     ):
-        answer = proxy.post(ask("!echo !silence=50 one two three four", stream=True), stream=True)
-        read = answer.iter_lines()
-        until(lambda: b"one" in next(read))
+        reading = list(clients.map(begin, APIS.values()))
 
         proxy.process.send_signal(how)
-        rest = []
-        with suppress(requests.exceptions.ChunkedEncodingError):
-            rest.extend(line for line in read if line)
+        ends = list(clients.map(rest, reading))
         until(lambda: not sim.control()["accounts"][0]["running"])
 
-    assert b'"code":"upstream_interrupted"' in rest[-1]
+    assert {
+        "chat": "upstream_interrupted",
+        # The code after which Codex does not ask again.
+        "responses": "invalid_prompt",
+        "messages": "api_error",
+    } == {name: api.last(end) for (name, api), end in zip(APIS.items(), ends, strict=True)}
     assert "Traceback" not in proxy.output()
 
 

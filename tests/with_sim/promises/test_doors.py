@@ -1,4 +1,5 @@
-"""What holds on every path: preflights and CORS, paths, keys, models, routes that are not there.
+"""What holds on every path: preflights and CORS, paths, keys, models, routes that are not there;
+what surrounds an answer, in each API that gives answers.
 
 One example each, over the whole way. Every path, header and spelling has its row in the tables
 of tests/server/.
@@ -11,6 +12,7 @@ import json
 import pytest
 import requests
 
+from ..apis import APIS, Api
 from ..servers import KEY, ask
 from .asking import BOT, Way, error_of
 
@@ -26,14 +28,23 @@ def names(header: str) -> set[str]:
     return {name.strip().lower() for name in header.split(",")}
 
 
+@pytest.fixture(params=APIS)
+def api(request: pytest.FixtureRequest) -> Api:
+    """Each API that gives answers."""
+    return APIS[request.param]
+
+
 # ---- preflights and CORS
 
 
-def test_a_preflight_is_answered(way: Way) -> None:
+def test_a_preflight_is_answered(way: Way, api: Api) -> None:
     """204 without a key; the headers that were asked for are allowed, and it is remembered."""
-    wanted = "authorization, content-type, x-api-key, x-requested-with, x-stainless-os"
+    wanted = (
+        "authorization, content-type, x-api-key, x-requested-with, x-stainless-os, "
+        "anthropic-version, anthropic-beta, anthropic-dangerous-direct-browser-access"
+    )
     answer = requests.options(
-        way.proxy.url + CHAT,
+        way.proxy.url + api.path,
         headers={
             "Origin": "https://chat.example.org",
             "Access-Control-Request-Method": "POST",
@@ -50,35 +61,30 @@ def test_a_preflight_is_answered(way: Way) -> None:
     assert "Access-Control-Allow-Credentials" not in answer.headers
 
 
-@pytest.mark.parametrize(
-    ("status", "body"),
-    [
-        (200, ask("!echo hi", BOT)),
-        (200, ask("!echo hi", BOT, stream=True)),
-        (400, {"model": "gpt-4"}),
-    ],
-    ids=["whole", "stream", "error"],
-)
-def test_every_answer_can_be_read_in_a_browser(way: Way, status: int, body: object) -> None:
+def test_every_answer_can_be_read_in_a_browser(way: Way, api: Api) -> None:
     """CORS headers are on answers and errors alike, and let a page read what it needs to know."""
-    answer = way.proxy.post(body)
+    whole, stream = (api.ask("!echo hi", BOT, stream=streams) for streams in (False, True))
+    for status, body in ((200, whole), (200, stream), (400, {"model": "gpt-4"})):
+        answer = api.post(way.proxy, body)
 
-    assert status == answer.status_code
-    assert "*" == answer.headers["Access-Control-Allow-Origin"]
-    assert "Access-Control-Allow-Credentials" not in answer.headers
-    assert names(answer.headers["Access-Control-Expose-Headers"]) >= EXPOSED
-    assert answer.headers["x-request-id"].startswith("req_")
-    assert (status == 200) or error_of(answer)
+        assert status == answer.status_code
+        assert "*" == answer.headers["Access-Control-Allow-Origin"]
+        assert "Access-Control-Allow-Credentials" not in answer.headers
+        assert names(answer.headers["Access-Control-Expose-Headers"]) >= EXPOSED
+        assert answer.headers["x-request-id"].startswith("req_")
+        if api is APIS["messages"]:
+            assert answer.headers["x-request-id"] == answer.headers["request-id"]
+        assert (status == 200) or api.failure(answer)
 
 
 # ---- paths
 
 
-def test_slashes_do_not_matter(way: Way) -> None:
+def test_slashes_do_not_matter(way: Way, api: Api) -> None:
     """Without /v1, with doubled slashes and a trailing one, a path leads where it was meant to."""
     answer = requests.post(
-        f"{way.proxy.url}//chat//completions/",
-        json=ask("!echo here", BOT),
+        f"{way.proxy.url}/{api.path.removeprefix('/v1').replace('/', '//')}/",
+        json=api.ask("!echo here", BOT),
         headers=way.proxy.headers,
         timeout=60,
     )
@@ -106,15 +112,38 @@ def test_a_key_is_taken_from_another_header(way: Way) -> None:
     assert 200 == answer.status_code
 
 
-def test_without_a_good_key_it_is_401(way: Way, stream: bool) -> None:
-    """In OpenAI's shape, streamed or not, and Poe hears nothing of it."""
+def test_without_a_good_key_it_is_401(way: Way, api: Api, stream: bool) -> None:
+    """In the API's own shape, streamed or not, and Poe hears nothing of it."""
     before = len(way.sim.journal())
-    answer = way.proxy.post(
-        ask("!echo hi", BOT, stream=stream), headers={"Authorization": "Bearer wrong"}
+    answer = api.post(
+        way.proxy,
+        api.ask("!echo hi", BOT, stream=stream),
+        headers={"Authorization": "Bearer wrong"},
     )
 
-    assert (401, "invalid_api_key") == (answer.status_code, error_of(answer)["code"])
+    assert (401, api.name("invalid_api_key")) == (answer.status_code, api.failure(answer))
     assert before == len(way.sim.journal())
+
+
+# ---- requests that cannot be read
+
+
+def test_what_is_no_json_is_a_400(way: Way, api: Api) -> None:
+    """In the API's own shape."""
+    answer = api.post(way.proxy, b'{"model": "gpt-4", "mess')
+
+    assert (400, api.name("invalid_value")) == (answer.status_code, api.failure(answer))
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH"])
+def test_another_method_is_a_405(way: Way, api: Api, method: str) -> None:
+    """In the API's own shape, with the methods that there are."""
+    answer = requests.request(
+        method, way.proxy.url + api.path, headers=way.proxy.headers, timeout=60
+    )
+
+    assert (405, api.name("method_not_allowed")) == (answer.status_code, api.failure(answer))
+    assert {"post", "options"} == names(answer.headers["Allow"])
 
 
 # ---- models
