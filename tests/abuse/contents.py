@@ -13,6 +13,8 @@ from .wire import Client
 
 #: A bot by key that takes no tools: they are taught.
 TAUGHT: Final = "taught"
+#: A bot by key that Anthropic's API is passed on to.
+CLAUDE: Final = "claude"
 _TOOL: Final = '{"type":"function","function":{"name":"f%s","parameters":{"type":"object"}}}'
 
 

@@ -17,7 +17,7 @@ REFUSED: Final = ("400 *", "413 *")
 #: A bot that twice did not answer in the form that was asked for.
 UNUSABLE: Final = ("502 invalid_json_answer", "502 tool_call_invalid")
 #: What any client may hear while the server has enough to do.
-BUSY: Final = ("429 *", "503 *")
+BUSY: Final = ("429 *", "503 *", "529 *")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +26,8 @@ class Kind:
 
     name: str
     attack: Attack
-    #: Patterns of outcomes: a status and the code of an error, `cut` if there was no answer, `held`
-    #: for a client that holds on until it is told to leave.
+    #: Patterns of outcomes: a status and the code of an error, or its type if it has none;
+    #: `cut` if there was no answer, `held` for a client that holds on until it is told to leave.
     allowed: tuple[str, ...]
     #: The size at which a test tries it.
     small: float

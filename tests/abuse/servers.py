@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from ..with_sim.official import ApiSim
 from ..with_sim.servers import KEY, Proxy
-from .contents import TAUGHT
+from .contents import CLAUDE, TAUGHT
 
 #: The key of the honest clients; the abusive ones have `KEY`.
 HONEST_KEY: Final = "sk-honest-client"
@@ -22,6 +22,7 @@ _NAMES: Final = f"""
 "by-key" = {{ bot = "GPT-4.1", tokens = "keys" }}
 "by-cookie" = {{ bot = "GPT-4o", tokens = "cookies" }}
 "{TAUGHT}" = {{ bot = "GPT-OSS-120B", tokens = "keys" }}
+"{CLAUDE}" = {{ bot = "Claude-Sonnet-4.5", tokens = "keys" }}
 """
 
 
@@ -47,6 +48,7 @@ class Abused(Proxy):
                 "TOKEN_CONCURRENCY": "500",
                 "API_CONCURRENCY": "1000",
                 "LOG_LEVEL": "INFO",
+                "NATIVE_MESSAGES": "1",
                 **settings,
             },
         )

@@ -19,6 +19,9 @@ PATIENCE: Final = 60.0
 #: Bytes of an answer that are kept of its beginning, and of its end.
 _KEPT: Final = 20_000
 _ESTABLISHED: Final = 1
+_CHAT: Final = "/v1/chat/completions"
+#: What stands in a stream that failed, in each of the APIs.
+_BROKE_OFF: Final = (b'data: {"error"', b"event: error\n")
 
 _Option = TypeVar("_Option")
 
@@ -39,10 +42,12 @@ class Answer:
         """The answer in two words at most: its status, and a code or what is wrong with it."""
         if not self.is_whole:
             return f"{self.status} incomplete"
-        if b'data: {"error"' in self.tail:
+        if any(one in self.tail for one in _BROKE_OFF):
             return f"{self.status} broke-off"
         with contextlib.suppress(ValueError, KeyError, TypeError):
-            return f"{self.status} {json.loads(self.body)['error']['code'] or ''}".strip()
+            error = json.loads(self.body)["error"]
+            kind = error["code"] if "code" in error else error["type"]
+            return f"{self.status} {kind or ''}".strip()
         return str(self.status)
 
     def keep(self, taken: bytes) -> None:
@@ -91,7 +96,7 @@ class Client:
         length: int | str | None,
         *more: str,
         method: str = "POST",
-        path: str = "/v1/chat/completions",
+        path: str = _CHAT,
         key: str | None = None,
     ) -> bytes:
         """Return the head of a request; *length* of its body: bytes, `chunked`, or None."""
@@ -118,15 +123,18 @@ class Client:
         finally:
             wire.close()
 
-    async def ask(self, body: Body, *more: str, key: str | None = None) -> Answer | None:
-        """Send a chat request; return its answer, None if the connection ended without one."""
+    async def ask(
+        self, body: Body, *more: str, path: str = _CHAT, key: str | None = None
+    ) -> Answer | None:
+        """Send a request, of chat if no other path is given; return its answer, None if the
+        connection ended without one."""
         async with self.connection() as wire:
-            await wire.send(self.head(len(body), *more, key=key), body.pieces())
+            await wire.send(self.head(len(body), *more, path=path, key=key), body.pieces())
             return await wire.answer()
 
-    async def post(self, body: Body, *more: str, key: str | None = None) -> str:
-        """Send a chat request; return how it was answered."""
-        return said(await self.ask(body, *more, key=key))
+    async def post(self, body: Body, *more: str, path: str = _CHAT, key: str | None = None) -> str:
+        """Send a request as `ask` does; return how it was answered."""
+        return said(await self.ask(body, *more, path=path, key=key))
 
     async def hold(self, wire: Connection) -> str:
         """Hold on, without reading, until the server cuts or it is time to leave."""
