@@ -9,18 +9,24 @@ import orjson
 
 from poe_proxy import sse
 from poe_proxy.chat import Idle, Said, Verbatim
+from poe_proxy.errors import UpstreamProtocolError
 
 PING: Final = sse.event(b"ping", b'{"type":"ping"}')
 
 
 def body(said: Mapping[str, Any], model: str) -> bytes:
-    """Return the message that Poe has *said*, with the name of the *model* as the client wrote
-    it."""
-    return orjson.dumps({**said, "model": model})
+    """Return the message that Poe has *said*, with the name of the *model* as the client wrote it.
+
+    Raises `UpstreamProtocolError` for one that cannot be passed on.
+    """
+    return _written({**said, "model": model})
 
 
 def frames(events: Iterable[Said], model: str, *, has_started: bool) -> Iterator[bytes]:
-    """Yield the events of a stream; its beginning too, unless the stream *has started*."""
+    """Yield the events of a stream; its beginning too, unless the stream *has started*.
+
+    Raises `UpstreamProtocolError` for one that cannot be passed on.
+    """
     for event in events:
         match event:
             case Verbatim({"type": "message_start", "message": dict(message)} as said):
@@ -36,4 +42,11 @@ def _frame(said: Mapping[str, Any]) -> bytes:
     kind = said.get("type")
     # What has none is no event of this API; what it is, its client has to see.
     name = kind if isinstance(kind, str) and kind.isidentifier() else "message"
-    return sse.event(name.encode(), orjson.dumps(said))
+    return sse.event(name.encode(), _written(said))
+
+
+def _written(said: Mapping[str, Any]) -> bytes:
+    try:
+        return orjson.dumps(said)
+    except TypeError:  # what is read may be deeper than what can be written
+        raise UpstreamProtocolError("Poe sent an answer that is nested too deeply.") from None

@@ -6,11 +6,13 @@ from collections.abc import Iterable
 from typing import Any
 
 import orjson
+import pytest
 
 from poe_proxy.apis.messages import Messages
 from poe_proxy.apis.messages.rendering import Answer
 from poe_proxy.budget import Budget
 from poe_proxy.chat import Done, Idle, Said, Text, Usage, Verbatim
+from poe_proxy.errors import UpstreamProtocolError
 
 ASKED = {
     "model": "claude-sonnet-4-5",
@@ -76,3 +78,13 @@ def test_an_account_that_cannot_pass_it_on_answers_in_our_own_form() -> None:
 
     assert "message_start" == said[0]["type"]
     assert "end_turn" == said[-2]["delta"]["stop_reason"]
+
+
+def test_what_is_too_deep_to_be_written_is_a_failure_of_poe_s() -> None:
+    """Whole and streamed: more can be read than written."""
+    deep = Verbatim(orjson.loads(b'{"type":"x","a":' + b"[" * 900 + b"]" * 900 + b"}"))
+
+    with pytest.raises(UpstreamProtocolError):
+        call().body(iter([deep, Done()]))
+    with pytest.raises(UpstreamProtocolError):
+        heard([START, deep, Done()])
