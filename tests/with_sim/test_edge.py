@@ -349,21 +349,19 @@ def test_bodies_have_a_sum(sim: Sim) -> None:
 
 
 def test_answers_have_a_number(sim: Sim) -> None:
-    """One that is hung up makes room for the next; those of all APIs count together."""
-    with Proxy(sim, MAX_STREAMS="1") as proxy:
-        for api in APIS.values():
-            body = api.ask("!echo !silence=50 one two", stream=True)
-            with api.post(proxy, body, stream=True) as first:
-                assert first.ok
-                refused = [one.post(proxy, one.ask("!echo hello")) for one in APIS.values()]
-            until(lambda: proxy.post(ask("!echo hello")).ok)
+    """Those of all APIs count together, and one that is hung up makes room for the next."""
+    with Proxy(sim, MAX_STREAMS=str(len(APIS))) as proxy:
+        with ExitStack() as streams:
+            for api in APIS.values():
+                body = api.ask("!echo !silence=50 one two", stream=True)
+                assert streams.enter_context(api.post(proxy, body, stream=True)).ok
+            refused = [api.post(proxy, api.ask("!echo hello")) for api in APIS.values()]
+        until(lambda: proxy.post(ask("!echo hello")).ok)
 
-            for one, answer in zip(APIS.values(), refused, strict=True):
-                assert (429, one.name("rate_limit_exceeded")) == (
-                    answer.status_code,
-                    one.failure(answer),
-                )
-                assert int(answer.headers["Retry-After"]) > 0
+    for api, answer in zip(APIS.values(), refused, strict=True):
+        assert 429 == answer.status_code
+        assert api.name("rate_limit_exceeded") == api.failure(answer)
+        assert int(answer.headers["Retry-After"]) > 0
 
 
 def test_a_body_of_very_many_chunks_is_refused(sim: Sim) -> None:
