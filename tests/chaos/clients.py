@@ -40,6 +40,9 @@ SORTS: Final[tuple[Sort, ...]] = (
     "hanging up",
 )
 _MODELS: Final = ("by-cookie", "by-cookie", "by-key", "GPT-4o")
+#: Characters of a long answer: in tokens fewer than any bot of the stand-in's may write, since one
+#: API always says how many there may be.
+_LONG: Final = 15_000
 #: A reply that goes on for minutes, if it is not stopped.
 _ENDLESS: Final = ("!hang", "!delay=0.4 !chunks=400")
 
@@ -162,7 +165,7 @@ def draw(rng: random.Random, sort: Sort) -> Wish:
             model=model,
             streams=True,
             words=words,
-            length=20_000,
+            length=_LONG,
             trouble=trouble,
             sip=rng.choice((200, 1_000, 4_000)),
         )

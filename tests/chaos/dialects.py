@@ -80,6 +80,10 @@ def _chat_whole(body: Mapping[str, Any], told: Told) -> None:
 
 
 def _chat_stream(told: Told) -> Reader:
+    return _chunks(told, lambda choice: choice["delta"].get("content") or "")
+
+
+def _chunks(told: Told, text: Callable[[Mapping[str, Any]], str]) -> Reader:
     def read(data: str) -> None:
         if data == "[DONE]":
             told.ending = "answered"
@@ -89,10 +93,27 @@ def _chat_stream(told: Told) -> Reader:
             told.failed("broke off", frame["error"])
             return
         for choice in frame["choices"]:
-            told.texts.append(choice["delta"].get("content") or "")
+            told.texts.append(text(choice))
             told.reason = choice["finish_reason"] or told.reason
 
     return read
+
+
+# ---- completions
+
+
+def _completions_body(words: str) -> Mapping[str, Any]:
+    return {"prompt": words}
+
+
+def _completions_whole(body: Mapping[str, Any], told: Told) -> None:
+    (choice,) = body["choices"]
+    told.texts.append(choice["text"])
+    told.reason, told.ending = choice["finish_reason"], "answered"
+
+
+def _completions_stream(told: Told) -> Reader:
+    return _chunks(told, lambda choice: str(choice["text"]))
 
 
 # ---- Responses
@@ -229,6 +250,15 @@ DIALECTS: Final[Mapping[str, Dialect]] = {
         complete="stop",
         whole=_chat_whole,
         stream=_chat_stream,
+        refusal=_openai_refusal,
+    ),
+    "completions": Dialect(
+        path="/v1/completions",
+        key=("Authorization", "Bearer "),
+        body=_completions_body,
+        complete="stop",
+        whole=_completions_whole,
+        stream=_completions_stream,
         refusal=_openai_refusal,
     ),
     "responses": Dialect(

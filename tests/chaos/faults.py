@@ -74,7 +74,8 @@ TROUBLES: Final[Mapping[str, Sequence[Trouble]]] = {
         Trouble("!reset !times=1", _BAD_ANSWER),
         Trouble("!cut", _BROKEN_REPLY | {"upstream_uncertain"}),
         Trouble("!silent-end", _BROKEN_REPLY | {"upstream_uncertain"}),
-        Trouble("!error-after", _BROKEN_REPLY),
+        # Poe's own Messages API calls it overloaded, in the middle of an answer too.
+        Trouble("!error-after", _BROKEN_REPLY | {"upstream_overloaded"}),
         Trouble("!silence=2"),
         Trouble("!first=2"),
         Trouble("!first-chunk=1"),

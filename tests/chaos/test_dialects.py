@@ -9,6 +9,7 @@ import pytest
 
 from poe_proxy.apis.base import Api, Call
 from poe_proxy.apis.chat_completions import ChatCompletions
+from poe_proxy.apis.completions import Completions
 from poe_proxy.apis.messages import Messages
 from poe_proxy.apis.responses import Responses
 from poe_proxy.budget import Budget
@@ -19,6 +20,7 @@ from .dialects import DIALECTS, UNREADABLE, Told
 
 APIS: dict[str, Api] = {
     "chat": ChatCompletions(),
+    "completions": Completions(),
     "responses": Responses(),
     "messages": Messages(),
 }

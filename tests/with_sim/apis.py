@@ -90,6 +90,7 @@ APIS: Final[Mapping[str, Api]] = {
         _openai,
         {},
     ),
+    "completions": Api("/v1/completions", lambda words: {"prompt": words}, _openai, {}),
     "responses": Api("/v1/responses", lambda words: {"input": words}, _responses, {}),
     "messages": Api(
         "/v1/messages",
