@@ -333,7 +333,8 @@ def test_what_fails_before_the_first_word_has_a_status(way: Way, stream: bool) -
     """If it may be asked again, or is the client's fault."""
     how = "!status=bot_unavailable" if way.by_cookie else "!http=503"
     busy = ask(way, f"{how} hi", stream)
-    long = ask(way, "word " * 2000, stream, bot="Sim-Short-Memory")
+    short = "Sim-Short-Text-Only" if way.by_cookie else "Sim-Short-Memory"
+    long = ask(way, "word " * 2000, stream, bot=short)
 
     assert (503, "upstream_overloaded") == (busy.status, (busy.error or {})["code"])
     assert (400, "context_length_exceeded") == (long.status, (long.error or {})["code"])
