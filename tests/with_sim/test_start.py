@@ -482,7 +482,7 @@ EXAMPLES = {
             '"object":"list"',
             '"object":"response"',
         ],
-        5,
+        4,
     ),
 }
 
@@ -504,7 +504,8 @@ def test_the_examples_of_the_documents_work_when_pasted(
     _, port = demo
     endings, number_of_programs = EXAMPLES[name]
     examples = curl_lines(name)
-    programs = blocks(name, "python")
+    # The stand-in's bots make sounds by key alone; promises/test_speech.py tries the same there.
+    programs = [one for one in blocks(name, "python") if "audio.speech" not in one]
     done = [
         subprocess.run(
             [*command, text.replace("localhost:8080", f"127.0.0.1:{port}")],
