@@ -130,33 +130,37 @@ def chunks(ways: dict[str, tuple[Target, Process]], scale: float) -> Sequence[Ro
     ]
 
 
+APIS = {"chat": load.CHAT, "Responses": load.RESPONSES, "Messages": load.MESSAGES}
+
+
 def apis(ways: dict[str, tuple[Target, Process]], scale: float) -> Sequence[Row]:
-    """The other APIs beside chat completions: what their frames cost."""
+    """The APIs side by side, by turns, since a machine is not as fast all the time."""
     rounds, count, pieces = max(1, round(5 * scale)), max(32, int(64 * scale)), 200
-    rows = []
-    for name, api in {
-        "chat": load.CHAT,
-        "Responses": load.RESPONSES,
-        "Messages": load.MESSAGES,
-    }.items():
-        firsts: dict[str, list[float]] = {}
-        cpu: dict[str, float] = {}
-        for way, (target, process) in ways.items():
-            if way == "direct":
-                continue
-            asked = replace(target, api=api)
-            one = asyncio.run(load.streams(asked, "!stamp=2", max(20, int(100 * scale)), 1))
-            firsts[way] = [s.first_text * 1000 for s in one]
-            before, heard = process.cpu(), 0
-            for _ in range(rounds):
+    firsts: dict[str, dict[str, list[float]]] = {name: {} for name in APIS}
+    cpu: dict[str, dict[str, float]] = {name: {} for name in APIS}
+    for way, (target, process) in ways.items():
+        if way == "direct":
+            continue
+        spent, heard = dict.fromkeys(APIS, 0.0), dict.fromkeys(APIS, 0)
+        for _ in range(rounds):
+            for name, api in APIS.items():
+                asked = replace(target, api=api)
+                one = asyncio.run(load.streams(asked, "!stamp=2", max(20, int(20 * scale)), 1))
+                firsts[name].setdefault(way, []).extend(s.first_text * 1000 for s in one)
+                before = process.cpu()
                 runs = asyncio.run(load.streams(asked, f"!stamp={pieces}", count, 32))
-                heard += sum(len(s.pieces) for s in runs)
-            cpu[way] = (process.cpu() - before) / heard * 1_000_000
-        rows += [
-            Row(f"{name}: from the request to the first text", "ms", _median(firsts)),
-            Row(f"{name}: CPU for a piece of text", "µs", cpu),
-        ]
-    return rows
+                spent[name] += process.cpu() - before
+                heard[name] += sum(len(s.pieces) for s in runs)
+        for name in APIS:
+            cpu[name][way] = spent[name] / heard[name] * 1_000_000
+    return [
+        row
+        for name in APIS
+        for row in (
+            Row(f"{name}: from the request to the first text", "ms", _median(firsts[name])),
+            Row(f"{name}: CPU for a piece of text", "µs", cpu[name]),
+        )
+    ]
 
 
 def open_streams(ways: dict[str, tuple[Target, Process]], scale: float) -> Sequence[Row]:
