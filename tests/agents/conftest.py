@@ -22,6 +22,9 @@ import pytest
 import requests
 
 from ..with_sim.servers import KEY, ROOT, Proxy, Sim
+from . import npm
+
+collect_ignore = npm.TESTS if npm.LEFT_OUT.exists() else []
 
 #: A bot that is known on both faces of Poe.
 BOT = "GPT-4o"

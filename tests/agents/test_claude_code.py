@@ -27,9 +27,7 @@ from .conftest import (
     project,
     text_of,
 )
-from .npm import CLAUDE_CODE, made_for_this_machine
-
-pytestmark = made_for_this_machine
+from .npm import CLAUDE_CODE
 
 #: Anthropic's name of a model, and the bot that it means at Poe.
 ANTHROPICS, SONNET = "claude-sonnet-4-5", "Claude-Sonnet-4.5"

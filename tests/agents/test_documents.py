@@ -15,9 +15,7 @@ import pytest
 
 from ..with_sim.servers import ROOT, Server, free_port, until
 from .conftest import LIMIT, nowhere
-from .npm import CLAUDE_CODE, CODEX, made_for_this_machine
-
-pytestmark = made_for_this_machine
+from .npm import CLAUDE_CODE, CODEX
 
 TEXT = (ROOT / "docs/agents.md").read_text("utf-8")
 #: The two agents that the last section has edit a file, each after its own preparation.

@@ -7,13 +7,12 @@ from pathlib import Path
 
 from ..with_sim.servers import KEY
 from .conftest import AFTER, ANSWER, BOT, TASK, Way, assert_told
-from .npm import OPENCODE, made_for_this_machine
+from .npm import OPENCODE
 
 #: The bot that names conversations: a request without tools, at any time while the other works.
 TITLES = "Claude-Haiku-4.5"
 
 
-@made_for_this_machine
 def test_opencode_edits_a_file(way: Way, folder: Path) -> None:
     """It reads the file and edits it, by settings that its users write."""
     file = str(folder / "area.py")

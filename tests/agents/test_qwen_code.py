@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..with_sim.servers import KEY
 from .conftest import AFTER, ANSWER, BOT, TASK, Way, assert_told
-from .npm import QWEN_CODE, made_for_this_machine, node
+from .npm import QWEN_CODE, node
 
 #: What its users write into `~/.qwen/settings.json` so that nothing goes elsewhere.
 SETTINGS = {
@@ -41,19 +41,16 @@ def edits(way: Way, folder: Path, speaking: str) -> None:
     assert_told(way, told, first=["You are Qwen Code, ", TASK], last=results)
 
 
-@made_for_this_machine
 def test_qwen_code_edits_a_file_by_chat_completions(by_key: Way, folder: Path) -> None:
     """With `--auth-type openai`."""
     edits(by_key, folder, "openai")
 
 
-@made_for_this_machine
 def test_qwen_code_edits_a_file_by_responses(by_key: Way, folder: Path) -> None:
     """With `--auth-type openai-responses`."""
     edits(by_key, folder, "openai-responses")
 
 
-@made_for_this_machine
 def test_qwen_code_edits_a_file_by_messages(by_cookie: Way, folder: Path) -> None:
     """With `--auth-type anthropic`."""
     edits(by_cookie, folder, "anthropic")

@@ -6,6 +6,7 @@ Raises `Disorder` for what is not. What a text says is looked at elsewhere.
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
 
@@ -36,8 +37,8 @@ class Nothing:
         """All is well."""
 
 
-class _Events:
-    """A stream of events that have names; `_take` looks at one of them."""
+class _Events(ABC):
+    """A stream of events that have names."""
 
     def __init__(self) -> None:
         #: The kind of the last one.
@@ -56,8 +57,9 @@ class _Events:
             self.last = found["type"]
         time.sleep(0)
 
+    @abstractmethod
     def _take(self, kind: str, event: Mapping[str, Any]) -> None:
-        raise NotImplementedError
+        """Look at one event."""
 
 
 class Responses(_Events):
