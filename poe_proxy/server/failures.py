@@ -66,7 +66,9 @@ def spoken_api() -> Api:
     return found or apis["chat_completions"]
 
 
-_USUAL: Final = "Chat is POST /v1/chat/completions; models are GET /v1/models."
+_USUAL: Final = (
+    "Chat is POST /v1/chat/completions, /v1/responses or /v1/messages; models are GET /v1/models."
+)
 
 
 def speaks_anthropic() -> bool:
