@@ -9,13 +9,12 @@ from poe_proxy.chat import (
     Done,
     Message,
     Refusal,
-    Replaced,
     ReplyEvent,
-    Text,
     TextPart,
     ToolCall,
     ToolCallPart,
 )
+from poe_proxy.shaping.whole_text import WholeText
 
 
 def telling(
@@ -25,25 +24,22 @@ def telling(
 
     It is not called for an answer that is empty, was refused, or was cut at its length.
     """
-    texts: list[str] = []
+    said = WholeText()
     calls: dict[int, ToolCall] = {}
     is_refused = False
     with closing(events):
         for event in events:
+            said.add(event)
             match event:
-                case Text(text):
-                    texts.append(text)
-                case Replaced(text):
-                    texts = [text]
                 case Refusal():
                     is_refused = True
                 case ToolCallPart():
                     calls[event.index] = _grown(calls.get(event.index), event)
-                case Done("stop" | "tool_calls") if not is_refused and (calls or any(texts)):
+                case Done("stop" | "tool_calls") if not is_refused and (calls or said.text):
                     tell(
                         Message(
                             role="assistant",
-                            content=(TextPart("".join(texts)),),
+                            content=(TextPart(said.text),),
                             tool_calls=tuple(calls.values()),
                         )
                     )

@@ -14,9 +14,10 @@ from contextlib import closing
 from typing import Final, Protocol
 
 from poe_proxy.budget import Budget
-from poe_proxy.chat import ChatRequest, Done, File, FileWanted, Idle, Replaced, ReplyEvent, Text
+from poe_proxy.chat import ChatRequest, Done, File, FileWanted, Idle, ReplyEvent
 from poe_proxy.errors import UpstreamProtocolError
 from poe_proxy.shaping.pipeline import let_end
+from poe_proxy.shaping.whole_text import WholeText
 
 #: The longest silence, in seconds, while a file is fetched.
 _TICK: Final = 0.5
@@ -86,21 +87,17 @@ def _with_file(
     While the file is fetched, `Idle` comes: the bot is done by then, and its account free. Raises
     `UpstreamProtocolError` for a file that is not to be had, or is of another kind.
     """
-    texts: list[str] = []
+    said = WholeText()
     with closing(events):
         for event in events:
-            match event:
-                case Text(text):
-                    texts.append(text)
-                case Replaced(text):
-                    texts = [text]
-                case Done():
-                    let_end(events)
-                    url = last_link("".join(texts), wanted.kind, files)
-                    if url is not None and wanted.is_fetched:
-                        yield (yield from _file(url, wanted.kind, files))
-                    elif url is not None:
-                        yield File(url)
+            said.add(event)
+            if isinstance(event, Done):
+                let_end(events)
+                url = last_link(said.text, wanted.kind, files)
+                if url is not None and wanted.is_fetched:
+                    yield (yield from _file(url, wanted.kind, files))
+                elif url is not None:
+                    yield File(url)
             yield event
 
 

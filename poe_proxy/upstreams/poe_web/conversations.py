@@ -6,7 +6,8 @@ from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import replace
 
-from poe_proxy.chat import ChatRequest, Done, Message, Replaced, ReplyEvent, Text, TextPart
+from poe_proxy.chat import ChatRequest, Done, Message, ReplyEvent, TextPart
+from poe_proxy.shaping.whole_text import WholeText
 from poe_proxy.upstreams.poe_web.open_chats import Mark, OpenChat, OpenChats, answered, marks
 
 
@@ -64,17 +65,12 @@ class Conversation:
         First with what the bot wrote, as it is sent back with a correction; `end` tells what the
         client has of it.
         """
-        texts: list[str] = []
+        said = WholeText()
         with closing(events):
             for event in events:
-                match event:
-                    case Text(text):
-                        texts.append(text)
-                    case Replaced(text):
-                        texts = [text]
-                    case Done():
-                        if chat := keep_chat():
-                            self._keep("".join(texts), chat)
+                said.add(event)
+                if isinstance(event, Done) and (chat := keep_chat()):
+                    self._keep(said.text, chat)
                 yield event
 
     def _keep(self, written: str, chat: OpenChat) -> None:
