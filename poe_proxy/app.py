@@ -128,10 +128,8 @@ class _House:
         media = MediaFetcher(settings.proxy, _origins(settings))
         return Services(
             gateway=Gateway(self._rotator, menu, attempts=settings.attempts),
-            with_files=lambda events, chat: (
-                pictures.shown(events, chat, settings.media, media)
-                if chat.file is None
-                else files.reply(events, chat, media)
+            with_files=lambda events, chat: files.reply(
+                pictures.shown(events, chat, settings.media, media), chat, media
             ),
             balance=self._balance,
             ready=self._ready,
@@ -233,9 +231,13 @@ def _journal(settings: Settings) -> Journal | None:
 def _origins(settings: Settings) -> list[str]:
     """Return where Poe is, if the operator has said that it is elsewhere, as for tests: the files
     of its bots are there, too."""
-    usual = [field.default for field, _ in declared(Settings)]
-    addresses = [urlsplit(one) for one in (settings.poe_web_url, settings.poe_api_url)]
-    return [f"{one.scheme}://{one.netloc}" for one in addresses if one.geturl() not in usual]
+    addresses = [
+        urlsplit(getattr(settings, field.name))
+        for field, _ in declared(Settings)
+        if field.name in ("poe_web_url", "poe_api_url")
+        and getattr(settings, field.name) != field.default
+    ]
+    return [f"{one.scheme}://{one.netloc}" for one in addresses]
 
 
 def _warn(settings: Settings) -> None:

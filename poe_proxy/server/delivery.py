@@ -13,7 +13,13 @@ from flask import Response, g, request
 from poe_proxy.apis.base import Api, Call
 from poe_proxy.budget import Budget, OutOfBudget, TooBusy
 from poe_proxy.chat import Done, Idle, ReplyEvent, Said, Waiting
-from poe_proxy.errors import PoeProxyError, RequestTooCostly, UpstreamInterrupted, let_go
+from poe_proxy.errors import (
+    PoeProxyError,
+    RequestTooCostly,
+    ServerBusy,
+    UpstreamInterrupted,
+    let_go,
+)
 from poe_proxy.net.pacing import Flood
 from poe_proxy.server.admission import held
 from poe_proxy.server.bodies import read_body, too_busy
@@ -141,7 +147,7 @@ def answer(
             if has_begun:  # if raised, it would be logged as a fault
                 return
             raise
-        failure = _as_failure(error)
+        failure = _as_failure(error, is_asked=wire.is_asked)
         if not has_begun:
             if not (call.streams and call.opens_for(failure)):
                 raise failure from None
@@ -155,24 +161,28 @@ def answer(
         events.close()
 
 
-def _as_failure(error: BaseException) -> PoeProxyError:
+def _as_failure(error: BaseException, *, is_asked: bool) -> PoeProxyError:
     """Return the failure that the client is sent for *error*, which may be a bug, or the stop of
-    the server."""
+    the server; *is_asked*: the request had left the line."""
     if isinstance(error, PoeProxyError):
         return error
     if isinstance(error, Exception):
         return internal_error(error)
+    if not is_asked:
+        return ServerBusy("The proxy was stopped before the request had its turn.")
     return UpstreamInterrupted("The proxy was stopped before the end of the reply.")
 
 
 class _Wire:
     """What goes to the client."""
 
-    __slots__ = ("is_used",)
+    __slots__ = ("is_asked", "is_used")
 
     def __init__(self) -> None:
         #: Whether a frame went out since this was last looked at.
         self.is_used = False
+        #: Whether the request has left the line, so that Poe may have been asked.
+        self.is_asked = False
 
 
 def _listen(
@@ -198,10 +208,11 @@ def _listen(
             checked = now
             if client.is_gone():
                 raise ClientGone
+        # Time in line is no silence: too much of it ends with a status of its own.
+        if isinstance(event, Waiting) and not has_begun:
+            continue
+        wire.is_asked = True
         if said is None:
-            # Time in line is no silence: too much of it ends with a status of its own.
-            if isinstance(event, Waiting) and not has_begun:
-                continue
             if silent_since is None:
                 silent_since = now
             if now - silent_since < KEEP_ALIVE:

@@ -53,6 +53,10 @@ _NOT_AT_POE: Final = {
     "responses": "Responses are not kept: send the whole conversation to POST /v1/responses.",
 }
 _OPENAI: Final = re.compile(rf"/(?:v1/)?({'|'.join(_NOT_AT_POE)})(?:/|\Z)")
+#: What is here.
+_USUAL: Final = (
+    "Chat is POST /v1/chat/completions, /v1/responses or /v1/messages; models are GET /v1/models."
+)
 
 
 def spoken_api() -> Api:
@@ -64,11 +68,6 @@ def spoken_api() -> Api:
     if found is None and (_MESSAGES.match(request.path) or _ANTHROPIC in request.headers):
         found = apis.get("messages")
     return found or apis["chat_completions"]
-
-
-_USUAL: Final = (
-    "Chat is POST /v1/chat/completions, /v1/responses or /v1/messages; models are GET /v1/models."
-)
 
 
 def speaks_anthropic() -> bool:
@@ -102,7 +101,7 @@ def http_error_response(error: HTTPException) -> Response:
             failure: PoeProxyError = RouteNotFound(
                 f"There is no {request.method} {_shown(path)} here. {_why_not(path)}{_USUAL}"
             )
-        case 405 if request.headers.get("Upgrade", "").lower() == "websocket":
+        case 405 if _wants_websocket():
             failure = MethodNotAllowed("There is no websocket here; send a POST request.")
         case 405:
             failure = MethodNotAllowed(f"{request.method} is not allowed on this path.")
@@ -111,7 +110,7 @@ def http_error_response(error: HTTPException) -> Response:
         case _:
             failure = InvalidRequest(error.description or "The request is invalid.")
     response = error_response(failure)
-    if request.headers.get("Upgrade", "").lower() == "websocket" and error.code == 405:
+    if error.code == 405 and _wants_websocket():
         # Codex CLI opens a websocket first. After this status it goes over to POST at once; any
         # other one it takes for a reason to try again, for seven seconds.
         response.status_code = 426
@@ -130,6 +129,10 @@ def internal_error(bug: Exception) -> InternalError:
     log.error("failed", exc_info=bug)
     where = logs.request_id.get()
     return InternalError(f"A fault of the proxy; its log has the details under {where}.")
+
+
+def _wants_websocket() -> bool:
+    return request.headers.get("Upgrade", "").lower() == "websocket"
 
 
 def _why_not(path: str) -> str:

@@ -32,10 +32,10 @@ _MAX_BOUNDARY: Final = 70
 _MEDIA_TYPE: Final = re.compile(r"[\w.+-]+/[\w.+-]+", re.ASCII)
 #: The first bytes of pictures, for those whose type is not given (WHATWG, "MIME Sniffing", 6.1).
 _BEGINNINGS: Final = (
-    (b"\x89PNG\r\n\x1a\n", "image/png"),
-    (b"\xff\xd8\xff", "image/jpeg"),
-    (b"GIF8", "image/gif"),
-    (b"RIFF", "image/webp"),
+    (re.compile(rb"\x89PNG\r\n\x1a\n"), "image/png"),
+    (re.compile(rb"\xff\xd8\xff"), "image/jpeg"),
+    (re.compile(rb"GIF8"), "image/gif"),
+    (re.compile(rb"RIFF.{4}WEBPVP", re.DOTALL), "image/webp"),
 )
 
 
@@ -118,6 +118,6 @@ def _text(data: bytes) -> bytes:
 def _file(part: File, data: bytes, budget: Budget) -> bytes:
     kind, _ = parse_options_header(part.headers.get("content-type"))
     if not kind.startswith("image/") or not _MEDIA_TYPE.fullmatch(kind):
-        found = (one for beginning, one in _BEGINNINGS if data.startswith(beginning))
+        found = (one for beginning, one in _BEGINNINGS if beginning.match(data))
         kind = next(found, "application/octet-stream")
     return b'"data:%s;base64,%s"' % (kind.encode(), b"".join(in_base64(data, budget)))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import closing
 from typing import Final, Protocol
 
@@ -141,10 +141,17 @@ def in_base64(data: bytes, budget: Budget) -> list[bytes]:
     return pieces
 
 
-def fetch(url: str, files: Files) -> Generator[ReplyEvent, None, Fetched]:
-    """Return the file at *url*; `Idle` comes while it is on its way."""
+def fetch(
+    url: str, files: Files, may_go_on: Callable[[], bool] = lambda: True
+) -> Generator[ReplyEvent, None, Fetched]:
+    """Return the file at *url*; `Idle` comes while it is on its way, and it *may go on*.
+
+    Raises `UpstreamProtocolError`.
+    """
     fetching = files.begin(url)
     with closing(fetching):
         while not fetching.wait(_TICK):
+            if not may_go_on():
+                raise UpstreamProtocolError("The file takes too long.", code="media_unreachable")
             yield Idle()
         return fetching.result()

@@ -8,7 +8,8 @@ image that shows the same picture, as some bots write it (official API sheet §3
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Iterable, Sequence
+import time
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
 from typing import Final
 
@@ -35,6 +36,9 @@ MAX_PICTURE: Final = 4_000_000
 MAX_PICTURES: Final = 8
 #: Characters of all of them together, each time that the bot writes its answer anew included.
 MAX_EMBEDDED: Final = 20_000_000
+#: Seconds that the pictures of one answer may take together, for which its account is held; those
+#: that have not come by then stay links.
+MAX_SECONDS: Final = 60.0
 #: Characters of one event with a picture in it.
 _PIECE: Final = 65_536
 
@@ -46,9 +50,9 @@ _LINK_ENDS: Final = re.compile(rf"[{ENDS}]", re.ASCII)
 def shown(
     events: Generator[ReplyEvent, None, None], chat: ChatRequest, media: str, files: Files
 ) -> Generator[ReplyEvent, None, None]:
-    """Return the reply to *chat* with its pictures as *media* has them; as it is, for `links`, and
-    for JSON, in which a link is a value."""
-    if media == "links" or chat.json is not None:
+    """Return the reply to *chat* with its pictures as *media* has them; as it is, for `links`, for
+    JSON, in which a link is a value, and where a file is wanted, which is found by its link."""
+    if media == "links" or chat.json is not None or chat.file is not None:
         return events
     if media == "inline":
         return run(events, Pictures(files), budget=chat.budget)
@@ -226,9 +230,14 @@ def _in_pieces(event: ReplyEvent) -> Iterable[ReplyEvent]:
 class _Album:
     """The pictures of one answer."""
 
-    def __init__(self, chat: ChatRequest, files: Files) -> None:
+    def __init__(
+        self, chat: ChatRequest, files: Files, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._chat = chat
         self._files = files
+        self._clock = clock
+        #: Until when they may come; None while there is none.
+        self._until: float | None = None
         #: What stands in place of each link: a data URI, or the link itself.
         self._known: dict[str, str] = {}
         self._left = MAX_EMBEDDED
@@ -246,9 +255,15 @@ class _Album:
         self.has_pictures = True
         return Text(found)
 
+    def _may_go_on(self) -> bool:
+        now = self._clock()
+        if self._until is None:
+            self._until = now + MAX_SECONDS
+        return now < self._until
+
     def _fetch(self, url: str) -> Generator[ReplyEvent, None, str]:
         try:
-            got = yield from fetch(url, self._files)
+            got = yield from fetch(url, self._files, self._may_go_on)
             if not got.content_type.startswith("image/") or not 0 < len(got.data) <= MAX_PICTURE:
                 return url
             pieces = in_base64(got.data, self._chat.budget)

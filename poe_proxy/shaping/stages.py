@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 
-from poe_proxy.chat import ChatRequest, ReplyEvent
+from poe_proxy.chat import ChatRequest, Idle, ReplyEvent
 from poe_proxy.errors import BotNotFound
 from poe_proxy.shaping.json_answers import json_reply
 from poe_proxy.shaping.native_tools import native_reply
@@ -60,9 +61,15 @@ def _passed_on(
 ) -> Generator[ReplyEvent, None, None]:
     """Yield the answer to a request that is passed on as it is, or else what *otherwise* returns:
     Poe's route for such requests may not lead to a bot that the other one knows."""
+    has_spoken = False
     try:
-        yield from ask(chat)
+        with closing(ask(chat)) as events:
+            for event in events:
+                has_spoken = has_spoken or not isinstance(event, Idle)
+                yield event
         return
     except BotNotFound:
-        pass
+        # An error within an answer may look like this; what was said cannot be said again.
+        if has_spoken:
+            raise
     yield from otherwise()

@@ -17,6 +17,7 @@ from poe_proxy.chat import ChatRequest, Done, Idle, Reasoning, ReplyEvent, Said,
 from poe_proxy.errors import (
     BotNotFound,
     PromptTooLong,
+    ServerBusy,
     TokenExhausted,
     TokenLimited,
     TokenRejected,
@@ -338,6 +339,18 @@ def test_a_stream_that_the_server_ends_says_so() -> None:
 
     assert "upstream_interrupted" == orjson.loads(said[-1].removeprefix(b"data: "))["error"]["code"]
     assert site.is_all_free()
+
+
+@pytest.mark.parametrize("streams", [False, True])
+def test_a_request_that_the_server_ends_in_line_may_come_again(streams: bool) -> None:
+    """Nothing was sent for it, so nothing was paid: the server that starts anew may have it."""
+    call = Completion(ask(), Form(streams=streams))
+    events = FakeUpstream([Waiting(), Killed()]).play()
+
+    with pytest.raises(ServerBusy) as stopped:
+        list(delivery.answer(call, events, Client()))
+
+    assert stopped.value.client_may_retry
 
 
 def test_a_stream_that_the_server_closes_is_hung_up() -> None:

@@ -62,6 +62,8 @@ def test_what_comes_more_than_once_is_a_list() -> None:
         (PNG, "application/octet-stream", "image/png"),
         (PNG, "", "image/png"),
         (b"\xff\xd8\xff\xe0", "", "image/jpeg"),
+        (b"RIFF\x10\x00\x00\x00WEBPVP8 ", "", "image/webp"),
+        (b"RIFF\x10\x00\x00\x00WAVEfmt ", "", "application/octet-stream"),
         (b"%PDF-", "application/pdf", "application/octet-stream"),
         (PNG, 'image/"odd', "image/png"),
         (b"x", "image/webp; a=b", "image/webp"),

@@ -141,6 +141,16 @@ def test_a_picture_that_is_not_to_be_had_stays_a_link(file: Fetched | Exception)
     assert f"![a]({FOX})" == text
 
 
+def test_pictures_may_take_so_long_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their account is held meanwhile. What has not come by then stays a link, and is given up."""
+    monkeypatch.setattr(pictures, "MAX_SECONDS", 0.0)
+    known = Files(ticks=10**9)
+    text = content(embedded(Text(f"![a]({FOX}) ![b]({OWL})"), Done(), known=known))
+
+    assert f"![a]({FOX}) ![b]({OWL})" == text
+    assert known.fetching.is_closed
+
+
 def test_so_many_pictures_are_embedded() -> None:
     """Each is fetched once, however often the bot writes its answer anew."""
     known = Files()

@@ -100,6 +100,10 @@ def test_a_request_that_cannot_be_passed_on_after_all_is_asked_in_our_words() ->
 
     with pytest.raises(ParameterRefused):
         reply(FakeUpstream([ParameterRefused("No.")]), able, as_messages={})
+    begun = FakeUpstream([Verbatim({"type": "message_start"}), BotNotFound("No.")], [Done()])
+    with pytest.raises(BotNotFound):
+        reply(begun, able, as_messages={})
+    assert 1 == len(begun.asked)
 
 
 def test_a_length_needs_no_stage_where_the_bot_keeps_to_it() -> None:

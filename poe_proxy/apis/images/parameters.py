@@ -72,9 +72,12 @@ def _by_size(
     width, height = size
     found: dict[str, Any] = {}
     if "size" in declared:
-        same, near = f"{width}x{height}", _nearest(size, _words(declared["size"]))
-        if near is not None:
-            found["size"] = same if same in _words(declared["size"]) else near
+        words = _words(declared["size"])
+        same, near = f"{width}x{height}", _nearest(size, words)
+        if not words or same in words:
+            found["size"] = same
+        elif near is not None:
+            found["size"] = near
     for name in _ASPECTS:
         if name not in declared:
             continue

@@ -53,6 +53,8 @@ class Answer:
         self._errors_as_text = errors_as_text
         self._transcript = Transcript()
         self._blocks = Blocks()
+        #: Whether what Poe says is passed on: then we know nothing of its blocks.
+        self._is_native = False
         self._id = f"msg_{secrets.token_hex(12)}"
 
     def body(self, events: Iterable[Said]) -> bytes:
@@ -86,6 +88,7 @@ class Answer:
         events = iter(events)
         first = next(events, None)
         if isinstance(first, Verbatim):
+            self._is_native = True
             yield from native.frames(chain((first,), events), self.chat.model, has_started=False)
             return
         estimate = self._usage(Usage(estimate_prompt(self.chat), 0))
@@ -97,6 +100,7 @@ class Answer:
             yield from self._said(first)
         for event in events:
             if isinstance(event, Verbatim):
+                self._is_native = True
                 rest = chain((event,), events)
                 yield from native.frames(rest, self.chat.model, has_started=True)
                 return
@@ -123,7 +127,7 @@ class Answer:
     def failed(self, failure: PoeProxyError) -> bytes:
         """Return the error event, which is the last one; if wanted, the failure as text before."""
         told = b""
-        if self._errors_as_text:
+        if self._errors_as_text and not self._is_native:
             lead = "\n\n" if self._transcript.text else ""
             told = b"".join(self._blocks.last_words(f"{lead}Error: {failure.message}"))
         return told + sse.event(b"error", error_body(failure))

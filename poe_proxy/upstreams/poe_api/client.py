@@ -166,20 +166,24 @@ class PoeApi:
         without = frozenset[str]()
         for repeats_left in reversed(range(1 + REPEATS)):
             asked = native.request(chat.as_messages or {}, bot, chat.budget, without=without)
+            has_spoken = False
             yield from turn()
             try:
-                yield from self._ask(MESSAGES, orjson.dumps(asked), turn, chat.budget)
+                with closing(self._ask(MESSAGES, orjson.dumps(asked), turn, chat.budget)) as events:
+                    for event in events:
+                        has_spoken = has_spoken or not isinstance(event, Idle)
+                        yield event
                 return
             except BotNotFound:
-                self._refusals.add(bot, {native.PATH})
+                if not has_spoken:
+                    self._refusals.add(bot, {native.PATH})
                 raise
             except ParameterRefused as refusal:
-                # Of an answer that has begun nothing is refused.
-                fields = native.droppable(asked, refusal)
-                if not fields or not repeats_left:
+                field = native.droppable(asked, refusal)
+                if field is None or has_spoken or not repeats_left:
                     raise
-                log.info("%s: %r does not take %s; asking again", self._label, bot, *fields)
-                without |= fields
+                log.info("%s: %r does not take %r; asking again", self._label, bot, field)
+                without |= {field}
 
     def _listed(self, bot: str) -> Generator[Idle, None, Model]:
         """Return what Poe's list says of *bot*. Just after the start the list may be on its way."""

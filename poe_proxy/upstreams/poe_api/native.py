@@ -68,15 +68,15 @@ def request(
     }
 
 
-def droppable(sent: Mapping[str, Any], refusal: ParameterRefused) -> frozenset[str]:
-    """Return the field of *sent* without which Poe may be asked again; empty if there is none.
+def droppable(sent: Mapping[str, Any], refusal: ParameterRefused) -> str | None:
+    """Return the field of *sent* without which Poe may be asked again; None if there is none.
 
     Anthropic names a place first in the message: `service_tier: Extra inputs are not permitted`.
     """
     named = _FIRST_NAME.match(refusal.param or refusal.message)
     if refusal.code != ParameterRefused.code or named is None or named[0] not in sent:
-        return frozenset()
-    return frozenset({named[0]} & set(_OPTIONAL))
+        return None
+    return named[0] if named[0] in _OPTIONAL else None
 
 
 # ---- what goes along

@@ -40,6 +40,7 @@ NANO_BANANA = {
         ("1024x1024", {"aspect": words("square", "wide")}, {}),
         ("720x1280", {"size": words("720x1280", "1280x720")}, {"size": "720x1280"}),
         ("1024x1536", {"size": words("720x1280", "1280x720")}, {"size": "720x1280"}),
+        ("1024x1536", {"size": {"type": "string"}}, {"size": "1024x1536"}),
         ("1792x1024", NANO_BANANA,
          {"aspect_ratio": "16:9", "image_size": "1K", "image_only": True}),
         ("4096x4096", NANO_BANANA,

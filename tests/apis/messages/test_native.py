@@ -12,7 +12,7 @@ from poe_proxy.apis.messages import Messages
 from poe_proxy.apis.messages.rendering import Answer
 from poe_proxy.budget import Budget
 from poe_proxy.chat import Done, Idle, Said, Text, Usage, Verbatim
-from poe_proxy.errors import UpstreamProtocolError
+from poe_proxy.errors import UpstreamInterrupted, UpstreamProtocolError
 
 ASKED = {
     "model": "claude-sonnet-4-5",
@@ -88,3 +88,15 @@ def test_what_is_too_deep_to_be_written_is_a_failure_of_poe_s() -> None:
         call().body(iter([deep, Done()]))
     with pytest.raises(UpstreamProtocolError):
         heard([START, deep, Done()])
+
+
+def test_a_failure_within_it_closes_no_block() -> None:
+    """A call that is open would be complete, and be carried out; with ERRORS_AS_TEXT, too."""
+    body = orjson.dumps({**ASKED, "stream": True})
+    one = Messages(native=True, errors_as_text=True).call(body, Budget())
+    block = {"type": "tool_use", "id": "t", "name": "f", "input": {}}
+    opened = Verbatim({"type": "content_block_start", "index": 0, "content_block": block})
+
+    assert 2 == len([*one.frames([START, opened])])
+
+    assert one.failed(UpstreamInterrupted("Lost.")).startswith(b"event: error\n")

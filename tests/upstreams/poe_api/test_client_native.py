@@ -79,3 +79,18 @@ def test_a_bot_that_poe_s_route_does_not_lead_to_is_remembered(make: Make) -> No
     with pytest.raises(BotNotFound):
         list(reply(api, ask(as_messages={}), "Claude"))
     assert not api.abilities("Claude").messages
+
+
+@pytest.mark.parametrize("kind", ["invalid_request_error", "not_found_error"])
+def test_a_refusal_within_an_answer_is_its_end(make: Make, kind: str) -> None:
+    """Words have been said, and are paid for: nobody is asked again, and nothing is remembered."""
+    told = {"type": kind, "message": "thinking: Extra inputs are not permitted"}
+    begun = [*PASSED_ON[:2], messages_event("error", error=told), End()]
+    api, wire = make(begun, PASSED_ON, catalogue=claude())
+    fields = {"max_tokens": 9, "stream": True, "thinking": {"type": "adaptive"}}
+
+    with pytest.raises((ParameterRefused, BotNotFound)):
+        list(reply(api, ask(as_messages=fields), "Claude"))
+
+    assert 1 == len(wire.sent)
+    assert api.abilities("Claude").messages
