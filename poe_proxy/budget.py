@@ -19,7 +19,7 @@ import heapq
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import count
 from typing import Final
 
@@ -293,6 +293,15 @@ class Budget:
         if stage is not None:
             self._enter_lane()
             self._enter(stage)
+
+    def pause(self) -> None:
+        """Give the other requests their turn like `breathe`, but never refuse to go on.
+
+        For work that has to be done, is bounded by itself, and costs little beside what the budget
+        was spent on. Once nothing is left, what the stage computes from then on is not counted.
+        """
+        with suppress(OutOfBudget):
+            self.breathe()
 
     def _enter_lane(self) -> None:
         if self._is_in_lane:

@@ -246,6 +246,24 @@ def test_work_ends_in_the_middle_when_nothing_is_left(cpu: Machine) -> None:
     assert cpu.is_free()
 
 
+def test_work_that_must_be_done_gives_way_and_goes_on(cpu: Machine) -> None:
+    """It lets the others have their turn as ever, and ends although nothing is left, in a stage or
+    outside."""
+    budget = cpu.budget(4 * TURN)
+    with budget.work("reading"):
+        for _ in range(8):
+            cpu.now += SHARED * 1.5
+            budget.pause()
+    with pytest.raises(OutOfBudget), budget.work("reading"):
+        pytest.fail("work was begun")
+    cpu.now += SHARED * 1.5
+    budget.pause()
+
+    assert 9 == len(cpu.turns)
+    assert 0.0 == budget.left
+    assert cpu.is_free()
+
+
 # ---- the lane
 
 

@@ -7,13 +7,11 @@ the setting, or from what the bot has refused.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from math import inf
 from typing import Final
 
-from poe_proxy.budget import OutOfBudget
 from poe_proxy.chat import ChatRequest, ContentPart, Message, TextPart
 from poe_proxy.errors import ParameterRefused, PromptTooLong, UpstreamError, let_go
 from poe_proxy.shaping.tool_prompt import shortened
@@ -187,8 +185,7 @@ class Drafts:
                     part = short
                 content.append(part)
             messages[place] = replace(one, content=tuple(content))
-            with suppress(OutOfBudget):  # which was spent on other things
-                self._chat.budget.breathe()
+            self._chat.budget.pause()
         prompt = self._to_prompt(replace(self._chat, messages=tuple(messages)))
         return Form(prompt) if len(prompt) <= room else None
 

@@ -10,12 +10,10 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Final
 
-from poe_proxy.budget import OutOfBudget
 from poe_proxy.chat import ChatRequest, ContentPart, FilePart, ImagePart, Message, TextPart
 from poe_proxy.shaping.tool_prompt import as_text
 from poe_proxy.upstreams.bulk import digest
@@ -59,8 +57,7 @@ def marks(bot: str, chat: ChatRequest) -> Iterator[Mark]:
         else:
             for one in messages:
                 known = _grown(known, one.role, one.name or "", *_told(one))
-                with suppress(OutOfBudget):  # which was spent on other things
-                    chat.budget.breathe()
+                chat.budget.pause()
         if is_answer or place == len(chat.messages):
             yield Mark(place, known)
 

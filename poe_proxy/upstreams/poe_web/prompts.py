@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import IntEnum
 from types import MappingProxyType
 from typing import Final
 
-from poe_proxy.budget import Budget, OutOfBudget
+from poe_proxy.budget import Budget
 from poe_proxy.chat import ChatRequest, Message
 
 DEFAULT_LABELS: Final[Mapping[str, str]] = MappingProxyType(
@@ -105,8 +104,7 @@ def _escaped(text: str, marks: Sequence[str], budget: Budget) -> Iterator[str]:
                 part = part.replace(f"\n{mark}", f"\n\\{mark}")
         yield part[1:] if at == 0 else part
         at = end
-        with suppress(OutOfBudget):  # which was spent on other things
-            budget.breathe()
+        budget.pause()
 
 
 #: What would break a line, or hide within one.
