@@ -87,11 +87,10 @@ class Drafts:
         #: The most characters that a message may have, for certain.
         self._room: float = fitting.most or inf
         self._may_attach = True
-        #: The last refusal, and the lengths that were refused.
+        #: The last refusal, and the lengths that were refused without a file of ours, and with one.
         self._refusal: UpstreamError | None = None
-        self._refused: list[int] = []
-        #: How many of them were refused without a file of ours.
-        self._plain = 0
+        self._plain: list[int] = []
+        self._with_file: list[int] = []
 
     def fit(self, bot: Bot, refused: float) -> Form:
         """Return the form that comes closest to the whole, and is not too long for *bot*.
@@ -125,10 +124,9 @@ class Drafts:
             may = form.file is not None and self._may_attach
             self._may_attach = False
             return may
-        self._refused.append(len(form.prompt))
-        self._plain += form.file is None
+        (self._plain if form.file is None else self._with_file).append(len(form.prompt))
         self._room = min(self._room, len(form.prompt) * _SHARE)
-        if refusal.was_taken or len(self._refused) == FORMS:
+        if refusal.was_taken or len(self._plain) + len(self._with_file) == FORMS:
             return False
         let_go(refusal)
         self._refusal = refusal
@@ -147,8 +145,7 @@ class Drafts:
 
         If no form *is answered*, a message with a file may have been refused for the file.
         """
-        known = self._refused if is_answered else self._refused[: self._plain]
-        return min(known, default=None)
+        return min((*self._plain, *(self._with_file if is_answered else ())), default=None)
 
     # ---- a file
 

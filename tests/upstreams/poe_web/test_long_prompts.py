@@ -9,6 +9,7 @@ import pytest
 
 from poe_proxy.chat import ChatRequest, Message, Role, TextPart
 from poe_proxy.errors import ParameterRefused, PromptTooLong
+from poe_proxy.upstreams.poe_web.attachments import Attachment
 from poe_proxy.upstreams.poe_web.bots import Bot
 from poe_proxy.upstreams.poe_web.graphql import MessageTooLong
 from poe_proxy.upstreams.poe_web.long_prompts import FORMS, Drafts, Fitting, Form, LongPrompts
@@ -165,6 +166,20 @@ def test_a_length_is_known_from_what_was_answered_in_the_end() -> None:
 
     assert len(shorter.prompt) == one.too_long(is_answered=True)
     assert len(whole.prompt) == one.too_long(is_answered=False)
+
+
+def test_what_was_refused_without_a_file_was_too_long_wherever_it_came() -> None:
+    """A bot may refuse the whole, then a message with a file, then that file, and in the end what
+    was shortened: that was too long by itself, and of what had a file nobody knows."""
+    one, file = drafts(policy=LongPrompts.SHORTEN), Attachment("a.txt", "text/plain", b"a")
+    one.go_on(Form("w" * 5000), MessageTooLong("Too long."))
+    one.go_on(Form("f" * 900, file), MessageTooLong("Too long."))
+    one.go_on(Form("f" * 600, file), ParameterRefused("No files."))
+    assert 5000 == one.too_long(is_answered=False)
+    one.go_on(Form("s" * 2500), MessageTooLong("Too long."))
+
+    assert 2500 == one.too_long(is_answered=False)
+    assert 900 == one.too_long(is_answered=True)
 
 
 def test_a_bot_that_takes_no_file_gets_none() -> None:
