@@ -96,7 +96,7 @@ def _system(given: Any) -> Any:
 
 def _messages(given: Any, budget: Budget) -> Iterator[dict[str, Any]]:
     for message in given if isinstance(given, list) else ():
-        budget.breathe()
+        budget.pause()
         # Programs put a word of the system between the messages; Poe knows two roles.
         role = "assistant" if message.get("role") == "assistant" else "user"
         content = message.get("content")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from itertools import count
 from typing import Any
 
 import orjson
 import pytest
 
-from poe_proxy.budget import Budget
+from poe_proxy.budget import Budget, OutOfBudget, Processor
 from poe_proxy.chat import Done, ReplyEvent, Usage, Verbatim
 from poe_proxy.errors import (
     BotFailed,
@@ -224,3 +226,13 @@ def test_what_is_no_answer() -> None:
         native.Stream(Budget()).feed(b"nothing")
     with pytest.raises(UpstreamInterrupted):
         fed(event("message_start", message={}))
+
+
+def test_a_request_that_has_cost_enough_is_passed_on_all_the_same() -> None:
+    """What it has cost was reading it; nobody is told of a fault of ours."""
+    spent = Budget(0.0, processor=Processor(clock=count(step=1.0).__next__))
+    with suppress(OutOfBudget), spent.work("reading"):
+        spent.breathe()
+    given = {"max_tokens": 9, "messages": [USER] * 3}
+
+    assert [USER] * 3 == native.request(given, "Bot", spent)["messages"]
