@@ -54,6 +54,10 @@ TASK = "Fix area.py."
 ANSWER = "It multiplies now."
 #: A bot for those that run beside others.
 QUIET = "Claude-Haiku-4.5"
+#: What makes an answer break off, and a bot that reads little and takes no files,
+#: by each way.
+BREAKS_OFF = {"cookies": "!state=error_unknown", "keys": "!error-after=2"}
+SHORT = {"cookies": "Sim-Short-Text-Only", "keys": "Sim-Short-Memory"}
 #: Seconds of silence before the first word: more than two keep-alives take.
 SILENCE = 40
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from base64 import b64decode
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -17,9 +17,12 @@ from .conftest import (
     AFTER,
     ANSWER,
     BOT,
+    BREAKS_OFF,
     QUIET,
+    SHORT,
     SILENCE,
     TASK,
+    WAYS,
     Ran,
     Way,
     Ways,
@@ -70,12 +73,19 @@ def edits(way: Way, folder: Path, model: str, bot: str) -> str:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def silent(ways: Ways, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Future[Ran]]:
-    """Claude Code beside all the other tests, at a bot that is silent before its first word."""
-    way, folder = ways["keys"], project(tmp_path_factory.mktemp("silent"))
-    way.give_lines([ANSWER], QUIET)
-    with ThreadPoolExecutor(1) as pool:
-        yield pool.submit(claude, way, folder, f"{TASK} !first={SILENCE}", model=QUIET)
+def silent(
+    ways: Ways, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Mapping[str, Future[Ran]]]:
+    """Claude Code beside all the other tests, by each way at a bot that is silent before its first
+    word."""
+    task = f"{TASK} !first={SILENCE}"
+    with ThreadPoolExecutor(len(WAYS)) as pool:
+        running = {}
+        for name in WAYS:
+            ways[name].give_lines([ANSWER], QUIET)
+            folder = project(tmp_path_factory.mktemp("silent"))
+            running[name] = pool.submit(claude, ways[name], folder, task, model=QUIET)
+        yield running
 
 
 def test_claude_code_edits_a_file(way: Way, folder: Path) -> None:
@@ -143,23 +153,23 @@ def test_claude_code_searches_the_web(by_key: Way, folder: Path) -> None:
     assert "I found nothing." in text_of(told[2])
 
 
-def test_claude_code_asks_once_more_where_an_answer_breaks_off(by_key: Way, folder: Path) -> None:
+def test_claude_code_asks_once_more_where_an_answer_breaks_off(way: Way, folder: Path) -> None:
     """For a whole answer, whatever it is told; where that fails too, it may be told to leave it."""
-    by_key.give_lines([ANSWER, ANSWER])
+    way.give_lines([ANSWER, ANSWER])
 
-    ran = claude(by_key, folder, f"{TASK} !error-after=2")
+    ran = claude(way, folder, f"{TASK} {BREAKS_OFF[way.name]}")
 
     assert ANSWER not in ran.out
-    assert 2 == len(by_key.told())
-    assert [200, 502] == by_key.statuses("/v1/messages", BOT)[-2:]
+    assert 2 == len(way.told())
+    assert [200, 502] == way.statuses("/v1/messages", BOT)[-2:]
 
 
-def test_claude_code_says_that_a_conversation_is_too_long(by_key: Way, folder: Path) -> None:
+def test_claude_code_says_that_a_conversation_is_too_long(way: Way, folder: Path) -> None:
     """It knows the failure, and asks once."""
-    ran = claude(by_key, folder, model="Sim-Short-Memory")
+    ran = claude(way, folder, model=SHORT[way.name])
 
     assert "rompt is too long" in ran.said
-    assert [400] == by_key.statuses("/v1/messages", "Sim-Short-Memory")
+    assert [400] == way.statuses("/v1/messages", SHORT[way.name])
 
 
 def test_claude_code_comes_back_when_it_is_told_to(hasty: Way, folder: Path) -> None:
@@ -173,9 +183,9 @@ def test_claude_code_comes_back_when_it_is_told_to(hasty: Way, folder: Path) -> 
     assert [429, 200] == hasty.statuses("/v1/messages", BOT)
 
 
-def test_claude_code_waits_for_a_silent_bot(silent: Future[Ran], by_key: Way) -> None:
+def test_claude_code_waits_for_a_silent_bot(silent: Mapping[str, Future[Ran]], way: Way) -> None:
     """It hears of the bot meanwhile, and asks once."""
-    ran = silent.result()
+    ran = silent[way.name].result()
 
     assert ANSWER in ran.out
-    assert 1 == len(by_key.told(QUIET))
+    assert 1 == len(way.told(QUIET))

@@ -14,9 +14,12 @@ from .conftest import (
     AFTER,
     ANSWER,
     BOT,
+    BREAKS_OFF,
     QUIET,
+    SHORT,
     SILENCE,
     TASK,
+    WAYS,
     Ran,
     Way,
     Ways,
@@ -96,12 +99,19 @@ def edits(
 
 
 @pytest.fixture(scope="module", autouse=True)
-def silent(ways: Ways, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Future[Ran]]:
-    """Codex beside all the other tests, at a bot that is silent before its first word."""
-    way, folder = ways["keys"], project(tmp_path_factory.mktemp("silent"))
-    way.give_lines([ANSWER], QUIET)
-    with ThreadPoolExecutor(1) as pool:
-        yield pool.submit(codex, way, folder, f"{TASK} !first={SILENCE}", QUIET)
+def silent(
+    ways: Ways, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Mapping[str, Future[Ran]]]:
+    """Codex beside all the other tests, by each way at a bot that is silent before its first
+    word."""
+    task = f"{TASK} !first={SILENCE}"
+    with ThreadPoolExecutor(len(WAYS)) as pool:
+        running = {}
+        for name in WAYS:
+            ways[name].give_lines([ANSWER], QUIET)
+            folder = project(tmp_path_factory.mktemp("silent"))
+            running[name] = pool.submit(codex, ways[name], folder, task, QUIET)
+        yield running
 
 
 def test_codex_edits_a_file_by_commands(way: Way, folder: Path) -> None:
@@ -159,23 +169,23 @@ def test_codex_finds_a_tool_in_its_namespace(by_cookie: Way, folder: Path) -> No
     assert "unsupported call" not in last
 
 
-def test_codex_asks_once_where_an_answer_breaks_off(by_key: Way, folder: Path) -> None:
+def test_codex_asks_once_where_an_answer_breaks_off(way: Way, folder: Path) -> None:
     """It would ask five times more after most failures, each paid for."""
-    by_key.give_lines([ANSWER])
+    way.give_lines([ANSWER])
 
-    ran = codex(by_key, folder, f"{TASK} !error-after=2")
+    ran = codex(way, folder, f"{TASK} {BREAKS_OFF[way.name]}")
 
     assert ANSWER not in ran.out
-    assert 1 == len(by_key.told())
+    assert 1 == len(way.told())
     assert 0 != ran.status
 
 
-def test_codex_says_that_a_conversation_is_too_long(by_key: Way, folder: Path) -> None:
+def test_codex_says_that_a_conversation_is_too_long(way: Way, folder: Path) -> None:
     """It knows the failure, and asks once."""
-    ran = codex(by_key, folder, model="Sim-Short-Memory")
+    ran = codex(way, folder, model=SHORT[way.name])
 
     assert "context window" in ran.said
-    assert 1 == len(by_key.statuses("/v1/responses", "Sim-Short-Memory"))
+    assert 1 == len(way.statuses("/v1/responses", SHORT[way.name]))
 
 
 def test_codex_comes_back_when_it_is_told_to(hasty: Way, folder: Path) -> None:
@@ -189,9 +199,9 @@ def test_codex_comes_back_when_it_is_told_to(hasty: Way, folder: Path) -> None:
     assert [429, 200] == hasty.statuses("/v1/responses", BOT)
 
 
-def test_codex_waits_for_a_silent_bot(silent: Future[Ran], by_key: Way) -> None:
+def test_codex_waits_for_a_silent_bot(silent: Mapping[str, Future[Ran]], way: Way) -> None:
     """It hears of the bot meanwhile, and asks once."""
-    ran = silent.result()
+    ran = silent[way.name].result()
 
     assert ANSWER in ran.out
-    assert 1 == len(by_key.told(QUIET))
+    assert 1 == len(way.told(QUIET))

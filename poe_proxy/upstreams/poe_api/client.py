@@ -27,7 +27,7 @@ from poe_proxy.upstreams.base import TICK, Abilities, Permit
 from poe_proxy.upstreams.bulk import loads
 from poe_proxy.upstreams.catalogue import FIRST_COPY, UNKNOWN, Catalogue, Model
 from poe_proxy.upstreams.poe_api import asking, native
-from poe_proxy.upstreams.poe_api.receiving import CHAT, MESSAGES, AnswerReader, BodyReader, Form
+from poe_proxy.upstreams.poe_api.receiving import CHAT, MESSAGES, AnswerReader, BodyReader, Route
 from poe_proxy.upstreams.poe_api.tool_names import ToolNames
 from poe_proxy.upstreams.poe_api.wire import Head, Wire
 from poe_proxy.upstreams.refusals import Refusals
@@ -221,12 +221,12 @@ class PoeApi:
         return {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"}
 
     def _ask(
-        self, form: Form, body: bytes, turn: Permit, budget: Budget
+        self, route: Route, body: bytes, turn: Permit, budget: Budget
     ) -> Generator[ReplyEvent, None, None]:
         """Yield the events of one transfer, with `Idle` in between."""
-        transfer = self._wire.send("POST", form.path, {**self._headers(), **form.headers}, body)
+        transfer = self._wire.send("POST", route.path, {**self._headers(), **route.headers}, body)
         del body  # it may have many megabytes, and the reply may take long
-        answer = AnswerReader(form, budget)
+        answer = AnswerReader(route, budget)
         has_arrived = False
         # When something came, when the bot said something, and when something was yielded.
         heard = spoke = yielded = self._clock()

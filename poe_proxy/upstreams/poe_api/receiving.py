@@ -1,4 +1,4 @@
-"""What is received of an answer, as reply events, whichever of Poe's forms it has. Free of I/O.
+"""What is received of an answer, as reply events, whichever of the routes it comes by. Free of I/O.
 
 Official API sheet §3 and §5.
 """
@@ -31,7 +31,7 @@ MANY: Final = 256
 
 
 class Stream(Protocol):
-    """A streamed answer in one of Poe's forms: the data of SSE events in, reply events out."""
+    """A streamed answer by one of the routes: the data of SSE events in, reply events out."""
 
     def feed(self, data: bytes) -> list[ReplyEvent]: ...
 
@@ -39,8 +39,8 @@ class Stream(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
-    """One of the forms in which Poe is asked for answers, and how its answers are read."""
+class Route:
+    """One of the routes on which Poe is asked for answers, and how its answers are read."""
 
     path: str
     headers: Mapping[str, str]
@@ -48,8 +48,8 @@ class Form:
     whole: Callable[[bytes | bytearray, Budget], list[ReplyEvent]]
 
 
-CHAT: Final = Form("/v1/chat/completions", {}, answers.Stream, answers.whole_answer)
-MESSAGES: Final = Form(native.PATH, native.HEADERS, native.Stream, native.whole_answer)
+CHAT: Final = Route("/v1/chat/completions", {}, answers.Stream, answers.whole_answer)
+MESSAGES: Final = Route(native.PATH, native.HEADERS, native.Stream, native.whole_answer)
 
 
 class BodyReader:
@@ -96,8 +96,8 @@ class BodyReader:
 class AnswerReader:
     """What is received in, reply events out, whether the answer is streamed or whole."""
 
-    def __init__(self, form: Form, budget: Budget) -> None:
-        self._form = form
+    def __init__(self, route: Route, budget: Budget) -> None:
+        self._route = route
         #: Whether the bot has said anything.
         self.has_spoken = False
         #: Whether `Done` has been yielded.
@@ -135,9 +135,9 @@ class AnswerReader:
         if stream is None or isinstance(received, UpstreamError):
             self._body.take(received)
             if isinstance(received, Head) and _is_stream(received):
-                self._stream = self._form.stream(self._budget)
+                self._stream = self._route.stream(self._budget)
             elif isinstance(received, End):
-                yield from self._form.whole(self._body.body, self._budget)
+                yield from self._route.whole(self._body.body, self._budget)
         elif isinstance(received, bytes):
             for start in range(0, len(received), AT_ONCE):
                 piece = received[start : start + AT_ONCE]
