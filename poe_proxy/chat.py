@@ -204,7 +204,11 @@ class ChatRequest:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """Still in line for a token. Comes from the gateway, never from an upstream."""
+    """Still in line for a token. Comes from the gateway, never from an upstream, as soon as there
+    is a line; any other event ends it."""
+
+    #: Whether Poe may have been asked before, with another token.
+    was_asked: bool = False
 
 
 @dataclass(frozen=True, slots=True)

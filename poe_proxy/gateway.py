@@ -86,10 +86,14 @@ class Gateway:
                     streams=streams,
                     probes=tries.probes,
                 ) as lease:
-                    while (token := lease.wait(TICK)) is None:
-                        yield Waiting()
+                    waited = False
+                    while (token := lease.wait(TICK if waited else 0)) is None:
+                        waited = True
+                        yield Waiting(was_asked=tries.has_begun)
                     log.debug("%s is lent", token.label)
                     tries.begin(self.tokens.now())
+                    if waited:
+                        yield Idle()  # its time in line is over
                     with closing(self._ask(lease, token, chat, target)) as events:
                         for event in events:
                             if not said and not isinstance(event, Idle):
@@ -208,7 +212,8 @@ class _Tries:
         #: When it waits no longer in line, and when it is not tried again.
         self.deadline = self._until = began + patience
         self._patience = patience
-        self._has_begun = False
+        #: Whether it ever had a token, so that Poe may have been asked.
+        self.has_begun = False
         #: Whether the one send is left that Poe allows after certain failures, and what met such
         #: a failure: until then it may be sent to again.
         self._may_repeat = True
@@ -223,8 +228,8 @@ class _Tries:
     def begin(self, now: float) -> None:
         """Note that there is a token; from the first one on there is some time for another one,
         however long the request had waited."""
-        if not self._has_begun:
-            self._has_begun = True
+        if not self.has_begun:
+            self.has_begun = True
             self._extend(now)
 
     def _extend(self, now: float) -> None:

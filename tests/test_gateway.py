@@ -648,8 +648,8 @@ def test_a_request_that_waited_long_for_a_token_of_no_use_has_time_for_another()
         assert Waiting() == next(reply)
         house.clock.go(29.0)
         one.__exit__(None, None, None)
-        assert Waiting() == next(reply)
-    assert [*ANSWER] == list(reply)
+        assert [Idle(), Waiting(was_asked=True)] == [next(reply), next(reply)]
+    assert [Idle(), *ANSWER] == list(reply)
 
 
 @pytest.mark.parametrize(
@@ -746,13 +746,15 @@ def test_a_bots_refusal_outlives_a_tired_token() -> None:
 
 
 def test_who_waits_hears_that_it_waits() -> None:
-    """While all tokens are out, `Waiting` comes again and again, then the answer."""
+    """While all tokens are out, `Waiting` comes again and again; `Idle` says that one was lent."""
     house = House(FakeUpstream([Text("one"), Done()], ANSWER))
     first, second = house.reply(), house.reply()
     next(first)
 
     assert [Waiting(), Waiting()] == [next(second), next(second)]
     first.close()
+    assert Idle() == next(second)
+    assert [1] == house.asked()
     assert [*ANSWER] == list(second)
 
 
@@ -824,7 +826,7 @@ def test_a_streamed_request_goes_before_the_whole_ones_of_its_client() -> None:
 
     first.close()
 
-    assert [Text("on and on"), Waiting(), Waiting()] == [next(chat), next(other), next(title)]
+    assert [Idle(), Waiting(), Waiting()] == [next(chat), next(other), next(title)]
 
 
 # ---- what the pool learns

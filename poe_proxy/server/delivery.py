@@ -147,7 +147,7 @@ def answer(
             if has_begun:  # if raised, it would be logged as a fault
                 return
             raise
-        failure = _as_failure(error, is_asked=wire.is_asked)
+        failure = _as_failure(error, was_asked=wire.was_asked)
         if not has_begun:
             if not (call.streams and call.opens_for(failure)):
                 raise failure from None
@@ -161,14 +161,14 @@ def answer(
         events.close()
 
 
-def _as_failure(error: BaseException, *, is_asked: bool) -> PoeProxyError:
+def _as_failure(error: BaseException, *, was_asked: bool) -> PoeProxyError:
     """Return the failure that the client is sent for *error*, which may be a bug, or the stop of
-    the server; *is_asked*: the request had left the line."""
+    the server; *was_asked*: Poe may have been asked."""
     if isinstance(error, PoeProxyError):
         return error
     if isinstance(error, Exception):
         return internal_error(error)
-    if not is_asked:
+    if not was_asked:
         return ServerBusy("The proxy was stopped before the request had its turn.")
     return UpstreamInterrupted("The proxy was stopped before the end of the reply.")
 
@@ -176,13 +176,13 @@ def _as_failure(error: BaseException, *, is_asked: bool) -> PoeProxyError:
 class _Wire:
     """What goes to the client."""
 
-    __slots__ = ("is_asked", "is_used")
+    __slots__ = ("is_used", "was_asked")
 
     def __init__(self) -> None:
         #: Whether a frame went out since this was last looked at.
         self.is_used = False
-        #: Whether the request has left the line, so that Poe may have been asked.
-        self.is_asked = False
+        #: Whether Poe may have been asked: it cannot while the request waits in its first line.
+        self.was_asked = True
 
 
 def _listen(
@@ -208,10 +208,10 @@ def _listen(
             checked = now
             if client.is_gone():
                 raise ClientGone
+        wire.was_asked = not isinstance(event, Waiting) or event.was_asked
         # Time in line is no silence: too much of it ends with a status of its own.
         if isinstance(event, Waiting) and not has_begun:
             continue
-        wire.is_asked = True
         if said is None:
             if silent_since is None:
                 silent_since = now

@@ -28,6 +28,8 @@ _BAD_ANSWER: Final = frozenset({"upstream_uncertain", "upstream_overloaded", "bo
 _NO_OTHER_FREE: Final = frozenset({"upstream_overloaded"})
 _BROKEN_REPLY: Final = frozenset({"upstream_interrupted", "bot_failed"})
 _ENDING_SERVER: Final = frozenset({"upstream_interrupted"})
+#: The other is for those in line, to which a server that is killed says nothing.
+_STOPPING_SERVER: Final = _ENDING_SERVER | {"server_busy"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,7 +320,7 @@ class Stage:
             case "terminate":
                 server.terminate()
                 server.start(int(action.size))
-                self._note(action, begun, _ENDING_SERVER)
+                self._note(action, begun, _STOPPING_SERVER)
 
     def _to_the_cookie(self, action: Action) -> None:
         begun = time.monotonic()

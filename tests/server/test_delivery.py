@@ -353,6 +353,19 @@ def test_a_request_that_the_server_ends_in_line_may_come_again(streams: bool) ->
     assert stopped.value.client_may_retry
 
 
+@pytest.mark.parametrize(
+    "events", [[], [Waiting(), Idle()], [Waiting(was_asked=True)]], ids=["at once", "lent", "again"]
+)
+def test_a_request_that_the_server_ends_behind_the_line_may_be_paid_for(
+    events: list[ReplyEvent],
+) -> None:
+    """Poe may have been asked, with this token or with one before, though nothing came of it."""
+    call = Completion(ask(), Form(streams=False))
+
+    with pytest.raises(UpstreamInterrupted):
+        list(delivery.answer(call, FakeUpstream([*events, Killed()]).play(), Client()))
+
+
 def test_a_stream_that_the_server_closes_is_hung_up() -> None:
     """Closing the response, begun or not, stops the bot and frees the token."""
     for read in (0, 1, 3):
