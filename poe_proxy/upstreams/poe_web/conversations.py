@@ -28,6 +28,7 @@ class Conversation:
     def __init__(self, bot: str, chat: ChatRequest, open_chats: OpenChats) -> None:
         """Take the chat in which *chat*, for *bot*, may go on, if there is one."""
         self._open_chats = open_chats
+        self._budget = chat.budget
         found = list(marks(bot, chat))
         self._digest = found[-1].digest if found else ""
         self._asked = chat.kept.get(_Asked)
@@ -75,7 +76,7 @@ class Conversation:
 
     def _keep(self, written: str, chat: OpenChat) -> None:
         answer = Message(role="assistant", content=(TextPart(written),))
-        self._open_chats.keep(answered(self._digest, answer), chat)
+        self._open_chats.keep(answered(self._digest, answer, self._budget.pause), chat)
         self._asked.chat, self._asked.owner = chat, self._open_chats
 
     @staticmethod
@@ -83,4 +84,5 @@ class Conversation:
         """Note what the client was given as the *answer* to *chat*: it will send that back."""
         asked = chat.kept.get(_Asked)
         if asked.chat is not None and asked.digest is not None and asked.owner is open_chats:
-            open_chats.rename(asked.chat, answered(asked.digest, answer))
+            digest = answered(asked.digest, answer, chat.budget.pause)
+            open_chats.rename(asked.chat, digest)

@@ -53,7 +53,7 @@ def marks(bot: str, chat: ChatRequest) -> Iterator[Mark]:
         messages = list(group)
         place += len(messages)
         if is_answer:
-            known = _with_answer(known, messages)
+            known = _with_answer(known, messages, chat.budget.pause)
         else:
             for one in messages:
                 known = _grown(known, one.role, one.name or "", *_told(one))
@@ -62,15 +62,19 @@ def marks(bot: str, chat: ChatRequest) -> Iterator[Mark]:
             yield Mark(place, known)
 
 
-def answered(before: str, answer: Message, breathe: Callable[[], None] = lambda: None) -> str:
+def answered(before: str, answer: Message, pause: Callable[[], None]) -> str:
     """Return the digest of what had the digest *before*, and of the *answer* to it as the client
-    has it, calls included."""
-    return _with_answer(before, as_text((answer,), breathe))
+    has it, calls included. *pause* is called in between."""
+    return _with_answer(before, as_text((answer,), pause), pause)
 
 
-def _with_answer(before: str, messages: Iterable[Message]) -> str:
+def _with_answer(before: str, messages: Iterable[Message], pause: Callable[[], None]) -> str:
     # Clients send it back in one message or in several, and with other blanks around its parts.
-    return _grown(before, "assistant", "\n".join(text for one in messages for text in _told(one)))
+    texts: list[str] = []
+    for one in messages:
+        texts += _told(one)
+        pause()
+    return _grown(before, "assistant", "\n".join(texts))
 
 
 def _told(message: Message) -> Iterator[str]:

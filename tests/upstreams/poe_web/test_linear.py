@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from math import inf
 from typing import Any
 
 import pytest
 
-from poe_proxy.chat import ChatRequest, Message, TextPart
+from poe_proxy.budget import Budget
+from poe_proxy.chat import ChatRequest, Message, TextPart, ToolCall
 from poe_proxy.upstreams.poe_web.bots import Bot
 
 from ...steps import Counted, grows_linearly
@@ -20,8 +21,9 @@ COUNTED = Counted(
 )
 
 
-def said(role: Any, *parts: TextPart) -> Message:
-    return Message(role=role, content=parts)
+def said(role: Any, *parts: TextPart, calls: Sequence[str] = ()) -> Message:
+    tool_calls = tuple(ToolCall(f"call_{number}", "f", one) for number, one in enumerate(calls))
+    return Message(role=role, content=parts, tool_calls=tool_calls)
 
 
 ASKED, TOLD = said("user", TextPart("a")), said("assistant", TextPart("b"))
@@ -72,3 +74,48 @@ def test_a_conversation_is_read_once_to_know_its_chat(
         return COUNTED.of(lambda: list(COUNTED["open_chats"].marks("bot", chat)))
 
     assert grows_linearly(steps, 40) is None
+
+
+class Pausing(Budget):
+    """A budget that counts the pauses for the others."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pauses = 0
+
+    def pause(self) -> None:
+        self.pauses += 1
+
+
+@pytest.mark.parametrize("conversation", CONVERSATIONS.values(), ids=CONVERSATIONS)
+def test_the_others_have_their_turn_at_each_message(
+    conversation: Callable[[int], tuple[Message, ...]],
+) -> None:
+    """Whoever has written it."""
+    budget, messages = Pausing(), conversation(40)
+    list(
+        COUNTED["open_chats"].marks("bot", ChatRequest(model="m", messages=messages, budget=budget))
+    )
+
+    assert len(messages) <= budget.pauses
+
+
+ANSWERS: dict[str, Callable[[int], Message]] = {
+    "a large call": lambda n: said("assistant", calls=[f'{{"text": "{"<tool_" * 5000 * n}"}}']),
+    "many calls": lambda n: said("assistant", calls=["{}"] * 40 * n),
+}
+
+
+@pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS)
+def test_an_answer_is_read_once_and_in_parts(answer: Callable[[int], Message]) -> None:
+    """A call may be as large as an answer, and an answer may have many."""
+    pauses: list[int] = []
+
+    def steps(number: int) -> int:
+        budget = Pausing()
+        found = COUNTED.of(lambda: COUNTED["open_chats"].answered("", answer(number), budget.pause))
+        pauses.append(budget.pauses)
+        return found
+
+    assert grows_linearly(steps, 10) is None
+    assert 2 * pauses[0] < pauses[1]

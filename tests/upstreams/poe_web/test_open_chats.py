@@ -34,6 +34,10 @@ def marked(*messages: Message, bot: str = "Claude") -> list[Mark]:
 # ---- digests
 
 
+def with_answer(before: str, answer: Message) -> str:
+    return answered(before, answer, lambda: None)
+
+
 def test_there_is_a_mark_behind_each_answer_and_one_at_the_end() -> None:
     """Up to there a later turn of the conversation has the same ones."""
     short = marked(*HISTORY, said("user", "How are you?"))
@@ -42,7 +46,7 @@ def test_there_is_a_mark_behind_each_answer_and_one_at_the_end() -> None:
     assert [3, 4] == [one.place for one in short]
     assert [3, 5] == [one.place for one in long]
     assert short[0] == long[0]
-    assert long[1].digest == answered(short[1].digest, said("assistant", "Well."))
+    assert long[1].digest == with_answer(short[1].digest, said("assistant", "Well."))
 
 
 def test_a_digest_has_nothing_of_the_messages() -> None:
@@ -82,12 +86,12 @@ def test_an_answer_may_come_back_in_another_shape() -> None:
     again = ToolCall("call_2", "look", '{"at":"Rome"}')
     before = marked(*HISTORY[:2])[-1].digest
 
-    assert {answered(before, given)} == {
+    assert {with_answer(before, given)} == {
         marked(*HISTORY[:2], said("assistant", f"I will look.\n{block}"))[0].digest,
         marked(*HISTORY[:2], said("assistant", "I will look."), said("assistant", block))[
             -1
         ].digest,
-        answered(before, said("assistant", " I will look.", tool_calls=(again,))),
+        with_answer(before, said("assistant", " I will look.", tool_calls=(again,))),
     }
 
 
