@@ -26,7 +26,7 @@ _TROUBLE = (
     faults.REFUSING
     | frozenset(faults.AFTER_ACCEPT)
     | frozenset(script.MISCHIEFS)
-    | {"state", "cancelled", "hang", "silence", "slow-answer", "early"}
+    | {"full-chat", "state", "cancelled", "hang", "silence", "slow-answer", "early"}
 )
 # These happen once: the client is meant to repeat its request and to succeed.
 _ONCE = frozenset({"formkey-rotated", "new-build"})
@@ -239,6 +239,9 @@ def _refusal(
     text: str | None
     if "status" in words:
         status, text = words["status"] or "reached_limit", words.get("status-text")
+    elif "full-chat" in words and chat is not None:
+        # The sheet does not say whether the message is measured, or the chat (§17.3, §18).
+        status, text = "too_many_tokens", None
     else:
         status, text = _own_status(call, bot, prompt, chat, files), None
         if bot is not None and bot.no_access is not None:

@@ -80,6 +80,15 @@ def test_refusing_statuses(browser: Browser, status: str) -> None:
     assert "so it is" == data["messageEdgeCreate"]["statusMessage"]
 
 
+def test_a_chat_may_be_full(browser: Browser) -> None:
+    """It takes no message more, and a new one does."""
+    chat_id = browser.say("!full-chat !echo Hello")["chat"]["chatId"]
+    browser.replies()
+
+    assert "too_many_tokens" == browser.status("!full-chat Hello", chatId=chat_id)
+    assert "success" == browser.status("Hello", chatId=chat_id)
+
+
 @pytest.mark.parametrize(
     ("word", "status", "part"),
     [

@@ -20,6 +20,7 @@ from poe_proxy.errors import (
     UpstreamError,
     UpstreamProtocolError,
     UpstreamUnreachable,
+    let_go,
 )
 from poe_proxy.shaping.pipeline import run
 from poe_proxy.shaping.reasoning import ReasoningParser
@@ -137,7 +138,17 @@ class PoeWeb:
         conversation = Conversation(bot, chat, self._open_chats)
         try:
             new = yield from self._new_messages(conversation, chat)
-            yield from self._reply(new, bot, turn, conversation)
+            try:
+                yield from self._reply(new, bot, turn, conversation)
+                return
+            except MessageTooLong as refusal:
+                if conversation.chat is None:
+                    raise
+                # Nobody knows whether Poe has measured the message or all of the chat.
+                log.info("%s: %s Beginning anew.", self._label, refusal)
+                let_go(refusal)
+            conversation.drop()
+            yield from self._reply(chat, bot, turn, conversation)
         finally:
             conversation.put_back()
 
@@ -166,8 +177,10 @@ class PoeWeb:
                     yield from events
                     is_answered = True
                 except (MessageTooLong, ParameterRefused) as refusal:
+                    # In a chat that goes on it may be the chat that is too long.
+                    is_of_chat = at is not None and isinstance(refusal, MessageTooLong)
                     # Of a client's own files nobody knows whether they are what is too much.
-                    if files or not drafts.go_on(form, refusal):
+                    if is_of_chat or files or not drafts.go_on(form, refusal):
                         raise
                     log.info("%s: %s Sending it in another form.", self._label, refusal)
                 finally:

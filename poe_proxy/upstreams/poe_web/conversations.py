@@ -52,6 +52,12 @@ class Conversation:
         """Note that the chat is not what it was, or that Poe may have another message there."""
         self.chat = None
 
+    def drop(self) -> None:
+        """Note that the chat, which is as it was, does not go on."""
+        if self.chat is not None:
+            self._open_chats.drop(self.chat)
+        self.chat = None
+
     def put_back(self) -> None:
         """Let the chat go on later, if it is as it was."""
         if self.chat is not None and self._mark is not None:

@@ -109,7 +109,8 @@ class OpenChats:
         self, drop: Callable[[OpenChat], None], clock: Callable[[], float] = time.monotonic
     ) -> None:
         """*drop* is called with each chat that will not go on; it must not wait."""
-        self._drop = drop
+        #: For a chat that was taken, and will not be kept again.
+        self.drop = drop
         self._clock = clock
         self._lock = threading.Lock()
         #: By the digest of what was said in it: until when it may go on.
@@ -163,4 +164,4 @@ class OpenChats:
 
     def _drop_all(self, chats: Iterable[OpenChat]) -> None:
         for chat in chats:
-            self._drop(chat)
+            self.drop(chat)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import Any
 
 from poe_proxy import errors
 from poe_proxy.chat import ChatRequest, Kept, Message, Role, Text, TextPart
 from poe_proxy.upstreams.poe_web import PoeWeb
 from poe_proxy.upstreams.poe_web.bots import Bot
+from poe_proxy.upstreams.poe_web.lengths import Lengths
 from poe_proxy.upstreams.poe_web.open_chats import OpenChat
 from poe_proxy.upstreams.poe_web.prompts import Prompt, RoleMode
 from poe_proxy.upstreams.poe_web.sending import Outgoing
@@ -29,11 +31,11 @@ class Session:
         self.webs = webs
         self.messages = [said("system", RULES)]
 
-    def ask(self, text: str, number: int = 0) -> Reply:
+    def ask(self, text: str, number: int = 0, bot: str = "Assistant") -> Reply:
         """Ask with the account of this *number*, and keep the answer."""
         web = self.webs[number]
         request = self.request(text)
-        reply = ask(web, request)
+        reply = ask(web, request, bot)
         if reply.failure is None:
             answer = said("assistant", reply.text)
             web.answered(request, answer)
@@ -168,6 +170,55 @@ def test_a_turn_that_poe_refuses_leaves_the_chat_as_it_was(account: Account) -> 
 
     assert [0, 0] == [n for n, e in zip(chats(account), account.sends(), strict=True)
                       if "sendStatus" not in e]  # fmt: skip
+
+
+def test_a_chat_that_is_full_is_left_for_a_new_one(account: Account) -> None:
+    """Poe may measure all of a chat: the whole conversation goes into a new one, and how long the
+    new message was says nothing. The old chat ends."""
+    lengths = Lengths()
+    session = Session(web_of(account, lengths=lengths, delete_chats=True))
+    session.ask("!echo one")
+    reply = session.ask("!full-chat !echo two")
+    session.ask("!echo three")
+
+    assert reply.is_whole
+    assert reply.text.startswith(f"||>Instructions-\n{RULES}\n||>User-\none\n||>Assistant-\n")
+    assert [None, "too_many_tokens", None, None] == [
+        entry.get("sendStatus") for entry in account.sends()
+    ]
+    assert [0, 0, 1, 1] == chats(account)
+    assert inf == lengths.refused_by("Assistant")
+    until(lambda: deleted(account))
+    assert [account.sends()[0]["chatId"]] == [entry["chatId"] for entry in deleted(account)]
+
+
+def test_a_bot_for_which_a_chat_is_too_long_teaches_no_length(account: Account) -> None:
+    """Poe took the message, so nothing is sent again; the client's next try has a new chat."""
+    lengths = Lengths()
+    session = Session(web_of(account, lengths=lengths))
+    session.ask("!echo one")
+    refused = session.ask("!state=error_user_message_too_long !times=1 !echo two")
+    session.messages.pop()
+    session.ask("!echo two")
+
+    assert isinstance(refused.failure, errors.PromptTooLong)
+    assert [0, 0, 1] == chats(account)
+    assert inf == lengths.refused_by("Assistant")
+
+
+def test_what_is_too_long_in_a_new_chat_too_is_so_by_itself(account: Account) -> None:
+    """It is begun anew once, and sent in another form there; that length is remembered."""
+    lengths = Lengths()
+    session = Session(web_of(account, lengths=lengths))
+    session.ask("!echo one", bot="Sim-Short-Memory")
+    reply = session.ask(f"!read {'x' * 3000}", bot="Sim-Short-Memory")
+
+    assert reply.is_whole
+    assert "conversation.txt" in reply.text
+    assert [None, "too_many_tokens", "too_many_tokens", None] == [
+        entry.get("sendStatus") for entry in account.sends()
+    ]
+    assert 3500 < lengths.refused_by("Sim-Short-Memory") < inf
 
 
 def test_late_words_of_the_last_turn_are_not_the_answer(account: Account) -> None:
