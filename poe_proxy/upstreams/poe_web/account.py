@@ -184,9 +184,9 @@ class PoeWeb:
                         raise
                     log.info("%s: %s Sending it in another form.", self._label, refusal)
                 finally:
-                    if conversation is not None and not exchange.is_untouched:
+                    is_as_it_was = exchange.close()
+                    if conversation is not None and not is_as_it_was:
                         conversation.forget()
-                    exchange.close()
         finally:
             if length := drafts.too_long(is_answered=is_answered):
                 self._lengths.add(bot, length)

@@ -35,13 +35,12 @@ from poe_proxy.upstreams.poe_web.sending import (
     Abandoned,
     Answered,
     Doubtful,
-    NotTaken,
     Outcome,
     Outgoing,
     Over,
     Sending,
     UnderWay,
-    Unsent,
+    is_untouched,
 )
 from poe_proxy.upstreams.poe_web.session import Session
 from poe_proxy.upstreams.poe_web.site import Site
@@ -325,14 +324,6 @@ class Exchange:
 
     # ---- the end
 
-    @property
-    def is_untouched(self) -> bool:
-        """Whether Poe certainly does not have the message, so that its chat is as it was."""
-        match self._progress.state:
-            case Unsent() | NotTaken() | Answered(PoeProxyError(), True):
-                return True
-        return not self._progress.was_sent
-
     def keep_chat(self) -> OpenChat | None:
         """Leave the chat, which may go on, as it is, whatever the settings say; return it.
 
@@ -347,48 +338,45 @@ class Exchange:
             self._channel.detach(self._mailbox)
         return left
 
-    def close(self) -> None:
+    def close(self) -> bool:
         """Stop the bot if it is still at work, and delete the chat if the settings say so.
 
         Waits for neither: `Tidying` does both. May be called again, and by another thread.
+
+        Returns whether a chat that goes on is as it was, since Poe certainly does not have the
+        message: such a chat is left alone.
         """
         self._tidying.withdraw(self._hang_up)
-        turn = self._turn
-        turn.chat_id = turn.chat_id or self._mailbox.chat_id
         found = self._progress.abandon()
         if isinstance(found, UnderWay):
             # The websocket may still say which chat it is, before the answer does.
             self._tidying.start(self._tidy_up_late)
-            return
+        if isinstance(found, UnderWay | Abandoned):
+            return False
         self._channel.detach(self._mailbox)
+        turn = self._turn
+        turn.chat_id = turn.chat_id or self._mailbox.chat_id
+        is_as_it_was = is_untouched(found) and turn.chat_id is None
+        outcome: Outcome | None = None
         match found:
-            case Abandoned() | Over():
-                pass
+            case Over():
+                return is_as_it_was
             case Answered(Mapping() as edge):
+                outcome = edge
                 turn.accepted(edge)
-                self._tidy_up_soon()
-            case Answered(failure) | Doubtful(failure):
+            case Answered(PoeProxyError() as failure) | Doubtful(failure):
+                outcome = failure
                 self._pass_on(failure)
-                self._tidy_up_soon(failure)
-            case _:
-                self._tidy_up_soon()
+        if not is_as_it_was and any(self._remains(outcome)):
+            self._tidying.start(lambda: self._tidy_up(outcome))
+        return is_as_it_was
 
     def _hang_up(self) -> None:
         """Close the exchange although it is being read: its reader gets a failure."""
         self._mailbox.put(UpstreamInterrupted("The account was closed before the reply ended."))
         self.close()
 
-    def _tidy_up_soon(self, doubt: object = None) -> None:
-        """Tidy up in the background if there is a chat, or may be one in spite of *doubt*."""
-        turn = self._turn
-        if turn.chat_id is not None:
-            if self._is_kept or (turn.is_over and not self._delete_chats):
-                return
-        elif not isinstance(doubt, UpstreamUncertain):
-            return
-        self._tidying.start(self._tidy_up)
-
-    def _pass_on(self, outcome: object) -> None:
+    def _pass_on(self, outcome: Outcome) -> None:
         """Let the pool know what Poe said of the token: there is no reader to raise it for."""
         if isinstance(outcome, UpstreamError) and outcome.is_of_token:
             self._permit.refused(outcome)
@@ -414,23 +402,30 @@ class Exchange:
         turn.chat_id = turn.chat_id or mailbox.chat_id
         if isinstance(self._late, Mapping):
             turn.accepted(self._late)
-        elif not isinstance(self._late, UpstreamUncertain) and turn.chat_id is None:
-            return
-        self._tidy_up()
+        self._tidy_up(self._late)
 
-    def _tidy_up(self) -> None:
+    def _remains(self, outcome: Outcome | None) -> tuple[bool, bool]:
+        """Return whether there may be a bot to stop, and a chat to delete, behind *outcome*: that
+        of the sending, if the reader has not acted upon it."""
         turn = self._turn
-        if turn.chat_id is None:
+        may_be_there = turn.chat_id is not None or isinstance(outcome, Mapping | UpstreamUncertain)
+        # A chat that there was before does not go on, even if the message is not there.
+        ends = (may_be_there or turn.before is not None) and not self._is_kept
+        return may_be_there and not turn.is_over, ends and self._delete_chats
+
+    def _tidy_up(self, outcome: Outcome | None) -> None:
+        turn = self._turn
+        stops, deletes = self._remains(outcome)
+        if turn.chat_id is None and turn.before is not None:
+            turn.chat_id = turn.before.id
+        if turn.chat_id is None and (stops or deletes):
             # The chat may exist although the answer did not say so.
             turn.chat_id = self._tidying.persist(self._find_chat, "looking for a chat")
-        if turn.chat_id is None and turn.before is not None:
-            # The message is not there, but the chat does not go on either.
-            turn.chat_id = turn.before.id
         if turn.chat_id is None:
             return
-        if not turn.is_over:
+        if stops:
             self._stop()
-        if self._delete_chats and not self._is_kept:
+        if deletes:
             self._do(self._chats.delete, "deleting a chat")
 
     def _stop(self) -> None:

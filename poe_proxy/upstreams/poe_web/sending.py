@@ -10,6 +10,9 @@ Web protocol sheet §10.1, §17 and §25.
        │              abandon                                  ├─ miss ──┘ │
        ▼                 ▼                                     └─ show ────┘
      Over            Abandoned ─ answer ─▶ Over ◀─ abandon ─ any other state
+
+`Over` still says whether Poe certainly does not have the message: so it is when the state before
+was `Unsent`, `NotTaken`, or `Answered` with a failure that is certain.
 """
 
 from __future__ import annotations
@@ -107,8 +110,20 @@ class Abandoned:
 class Over:
     """The reader hung up, and no request is under way."""
 
+    is_untouched: bool = False
+
 
 State: TypeAlias = Unsent | UnderWay | Answered | Taken | Doubtful | NotTaken | Abandoned | Over
+
+
+def is_untouched(state: State) -> bool:
+    """Whether Poe certainly does not have the message, so that its chat is as it was."""
+    match state:
+        case Unsent() | NotTaken() | Over(is_untouched=True):
+            return True
+        case Answered(PoeProxyError(), is_certain=True):
+            return True
+    return False
 
 
 class Progress:
@@ -139,7 +154,7 @@ class Progress:
 
     def withdraw(self) -> None:
         """Note that the request is not to go out any more."""
-        self._move(Unsent, Over())
+        self._move(Unsent, Over(is_untouched=True))
 
     def answer(self, answered: Answered) -> bool:
         """Note the answer. Return whether the reader is still there to look at it."""
@@ -178,7 +193,10 @@ class Progress:
         """Note that the reader hangs up. Return the state of the message at that moment."""
         with self._lock:
             found = self._state
-            self._state = Abandoned() if isinstance(found, UnderWay | Abandoned) else Over()
+            if isinstance(found, UnderWay | Abandoned):
+                self._state = Abandoned()
+            else:
+                self._state = Over(is_untouched(found))
             return found
 
     def _move(self, start: type[State], end: State) -> None:

@@ -18,7 +18,16 @@ from poe_proxy.upstreams.poe_web import sending
 from poe_proxy.upstreams.poe_web.bots import Bot
 from poe_proxy.upstreams.poe_web.exchange import Exchange
 from poe_proxy.upstreams.poe_web.graphql import ServerError
-from poe_proxy.upstreams.poe_web.sending import GRACE, Answered, Doubtful, Outgoing, Taken, Unsent
+from poe_proxy.upstreams.poe_web.open_chats import OpenChat
+from poe_proxy.upstreams.poe_web.sending import (
+    GRACE,
+    Answered,
+    Doubtful,
+    Outgoing,
+    Taken,
+    UnderWay,
+    Unsent,
+)
 from poe_proxy.upstreams.poe_web.site import Site
 from poe_proxy.upstreams.poe_web.tidying import Tidying
 
@@ -38,9 +47,10 @@ def exchange(
     clock: Callable[[], float] = time.monotonic,
     permit: Permit = at_once,
     tidying: Tidying | None = None,
+    chat: OpenChat | None = None,
 ) -> Exchange:
     made = Exchange(
-        Outgoing(Bot("Assistant", 60.0), "prompt", "device", tickets=tickets),
+        Outgoing(Bot("Assistant", 60.0), "prompt", "device", tickets=tickets, chat=chat),
         session,
         channel,
         permit=permit,
@@ -481,14 +491,15 @@ def test_a_bot_that_is_heard_before_the_answer_is_stopped_at_once() -> None:
 
 
 def test_a_bot_that_is_heard_behind_its_reader_is_stopped_before_the_answer() -> None:
-    """The websocket is listened to until the answer is here."""
+    """The websocket is listened to until the answer is here, also if the account closes, too."""
     poe, channel = Poe(TAKEN), FakeChannel()
     one = exchange(poe, channel)
     events = one.events()
     assert Idle() == next(events)
     until(lambda: poe.calls)
     events.close()
-    one.close()
+    for _ in range(2):
+        one.close()
     assert channel.is_watched
     channel.say("messageAdded", bot("hello"))
     until(lambda: STOP in poe.calls)
@@ -701,25 +712,85 @@ def test_a_chat_stays_though_its_reply_was_quicker_than_the_answer_to_the_sendin
     assert ["sendMessageMutation"] == session.calls
 
 
+BEFORE = OpenChat(CHAT, 10)
+
+
 @pytest.mark.parametrize(
-    ("failure", "is_untouched"),
+    ("answer", "is_in_doubt"),
+    [(LIMITED, False), (LIMITED, True), ({"status": "reached_limit"}, False)],
+    ids=["limited", "in doubt", "refused"],
+)
+def test_a_chat_that_neither_goes_on_nor_has_the_message_is_deleted(
+    answer: Any, is_in_doubt: bool
+) -> None:
+    """Its reader hung up before it was certain that the message is not there."""
+    poe = Poe(answer)
+    one = exchange(poe, FakeChannel(), delete_chats=True, chat=BEFORE, clock=Clock())
+    events = one.events()
+    await_sending(one, events)
+    if is_in_doubt:
+        poe.go_on.set()
+        await_doubt(one, events)
+    events.close()
+    is_untouched = one.close()
+    poe.go_on.set()
+
+    assert not is_untouched
+    assert [DELETE] == poe.acted()
+
+
+@pytest.mark.parametrize("looks", [False, True])
+@pytest.mark.parametrize(
+    ("answer", "is_untouched", "acts"),
     [
-        (errors.UpstreamUnreachable("refused"), True),
-        (errors.UpstreamUncertain("reset"), False),
-        (errors.TokenLimited("429"), False),
+        (errors.UpstreamUnreachable("refused"), True, []),
+        ({"status": "reached_limit"}, True, []),
+        (LIMITED, False, [DELETE]),
+        (LOST, False, [STOP, DELETE]),
+        (TAKEN, False, [STOP, DELETE]),
     ],
+    ids=["unreachable", "refused", "limited", "lost", "taken"],
 )
 def test_only_what_poe_certainly_does_not_have_leaves_a_chat_as_it_was(
-    failure: Exception, is_untouched: bool
+    answer: Any, is_untouched: bool, acts: list[str], looks: bool
 ) -> None:
-    """Before anything is sent it is as it was, too."""
-    session = FakeSession(sendMessageMutation=failing(failure))
-    one = exchange(session, FakeChannel(), clock=Clock())
-    assert one.is_untouched
-    events = one.events()
-    with suppress(errors.UpstreamUnreachable):
-        while isinstance(one._progress.state, Unsent):
-            next(events)
+    """Whether the reader has looked at the answer or not; any other chat is tidied up."""
+    poe = Poe(answer)
+    poe.go_on.set()
+    one = exchange(poe, FakeChannel(), delete_chats=True, chat=BEFORE, clock=Clock())
+    one._sending.start()
+    until(lambda: not isinstance(one._progress.state, Unsent | UnderWay))
+    if looks:
+        with suppress(errors.UpstreamError):
+            one._look()
 
-    assert is_untouched == one.is_untouched
-    one.close()
+    assert [is_untouched] * 2 == [one.close(), one.close()]
+    assert acts == poe.acted()
+
+
+def test_frames_say_that_a_chat_is_not_as_it_was_whatever_the_answer_says() -> None:
+    """They show the message there, though Poe refused it."""
+    poe, channel = Poe({"status": "reached_limit"}), FakeChannel()
+    poe.go_on.set()
+    one = exchange(poe, channel, delete_chats=True, chat=BEFORE, clock=Clock())
+    one._sending.start()
+    until(lambda: isinstance(one._progress.state, Answered))
+    channel.say("messageAdded", bot("hello"))
+
+    assert not one.close()
+    assert [STOP, DELETE] == poe.acted()
+
+
+def test_a_chat_is_as_it_was_until_the_message_goes_out() -> None:
+    """Which it cannot any more once the reader has hung up, nor once the account was closed."""
+    poe, tidying = Poe(TAKEN), Tidying(label="cookie")
+    one, other = (
+        exchange(poe, FakeChannel(), delete_chats=True, chat=BEFORE, tidying=tidying)
+        for _ in range(2)
+    )
+    assert one.close()
+    tidying.close(60)
+
+    assert other.close()
+    assert not one._progress.begin()
+    assert [] == poe.calls

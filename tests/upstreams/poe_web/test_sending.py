@@ -54,6 +54,8 @@ STATES: tuple[State, ...] = (
     Unsent(), UnderWay(), ACCEPTED, REFUSAL, FAILURE, Taken(), DOUBT, NotTaken(), Abandoned(),
     Over(),
 )  # fmt: skip
+#: Those in which Poe certainly does not have the message.
+UNTOUCHED: tuple[State, ...] = (Unsent(), REFUSAL, NotTaken())
 
 VERBS: dict[str, Callable[[Progress], object]] = {
     "begin": Progress.begin,
@@ -67,7 +69,7 @@ VERBS: dict[str, Callable[[Progress], object]] = {
 #: The arrows of the picture in `sending.py`; any other verb changes nothing.
 ARROWS: list[tuple[State, str, State]] = [
     (Unsent(), "begin", UnderWay()),
-    (Unsent(), "withdraw", Over()),
+    (Unsent(), "withdraw", Over(is_untouched=True)),
     (Unsent(), "answer", ACCEPTED),
     (UnderWay(), "answer", ACCEPTED),
     (ACCEPTED, "look", Taken()),
@@ -77,7 +79,11 @@ ARROWS: list[tuple[State, str, State]] = [
     (DOUBT, "miss", NotTaken()),
     (UnderWay(), "abandon", Abandoned()),
     (Abandoned(), "answer", Over()),
-    *((state, "abandon", Over()) for state in STATES if state not in (UnderWay(), Abandoned())),
+    *(
+        (state, "abandon", Over(is_untouched=state in UNTOUCHED))
+        for state in STATES
+        if state not in (UnderWay(), Abandoned(), Over())
+    ),
 ]
 
 

@@ -6,13 +6,13 @@ from math import inf
 from typing import Any
 
 from poe_proxy import errors
-from poe_proxy.chat import ChatRequest, Kept, Message, Role, Text, TextPart
+from poe_proxy.chat import ChatRequest, Idle, Kept, Message, Role, Text, TextPart
 from poe_proxy.upstreams.poe_web import PoeWeb
 from poe_proxy.upstreams.poe_web.bots import Bot
 from poe_proxy.upstreams.poe_web.lengths import Lengths
 from poe_proxy.upstreams.poe_web.open_chats import OpenChat
 from poe_proxy.upstreams.poe_web.prompts import Prompt, RoleMode
-from poe_proxy.upstreams.poe_web.sending import Outgoing
+from poe_proxy.upstreams.poe_web.sending import SEND, Outgoing
 
 from ....fakes import at_once, until
 from .accounts import Account, Reply, ask
@@ -251,6 +251,24 @@ def test_chats_that_go_on_are_deleted_at_the_end(account: Account) -> None:
 
     web.close()
     assert 1 == len(deleted(account))
+
+
+def test_a_chat_whose_turn_was_hung_up_before_it_was_refused_is_deleted(account: Account) -> None:
+    """Nobody can tell what becomes of the message when the client hangs up, so the chat ends then;
+    with DELETE_CHATS it is deleted though Poe refuses the message later."""
+    web = web_of(account, delete_chats=True)
+    session = Session(web)
+    session.ask("!echo one")
+    account.sim.control(
+        fail={"query_name": SEND, "account": account.label, "times": 1, "with": {"slow": 2}}
+    )
+    request = session.request("!status=rate_limit_exceeded !echo two")
+    events = web.reply(request, "Assistant", at_once)
+    until(lambda: next(events) == Idle() and len(account.sends()) == 2)
+    events.close()
+    until(lambda: deleted(account))
+
+    assert "sendStatus" in account.sends()[1]
 
 
 def test_a_turn_that_fails_ends_the_chat(account: Account) -> None:
