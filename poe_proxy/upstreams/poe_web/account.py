@@ -293,6 +293,11 @@ class PoeWeb:
         if self._open_chats is not None:
             Conversation.end(chat, answer, self._open_chats)
 
+    def _drop_old_chats(self) -> None:
+        """Drop the chats that are too old to go on; the account may be idle for long."""
+        if self._open_chats is not None:
+            self._open_chats.drop_old()
+
     def _drop(self, chat: OpenChat) -> None:
         """Delete a chat that does not go on, if the settings say so."""
         if not self._delete_chats:
@@ -374,6 +379,7 @@ class PoeWeb:
                     self._site,
                     renew=self._renew,
                     when_open=session.use_channel,
+                    when_pinging=self._drop_old_chats,
                     label=self._label,
                 )
             except (TokenRejected, UpstreamBlocked):

@@ -63,15 +63,20 @@ class Channel:
         *,
         renew: Callable[[], ChannelData],
         when_open: Callable[[str], None] = lambda _: None,
+        when_pinging: Callable[[], None] = lambda: None,
         label: str,
     ) -> None:
         """*renew* gets and subscribes a new channel. *when_open* is called with the name of each
-        channel once its websocket is open."""
+        channel once its websocket is open.
+
+        *when_pinging* is called now and then while it is open, with each ping; it must not wait.
+        """
         self._data = data
         self._socket = socket
         self._limits = site.limits
         self._renew = renew
         self._when_open = when_open
+        self._when_pinging = when_pinging
         self._label = label
         self._changed = threading.Condition()
         self._closing = threading.Event()
@@ -198,6 +203,7 @@ class Channel:
                     wire.send('{"type":"ping"}')
                     wire.ping()
                     next_ping = now + limits.ping
+                    self._when_pinging()
                 wire.settimeout(max(0.01, min(next_ping, heard + limits.dead) - now))
                 try:
                     opcode, frame = wire.recv_data(control_frame=True)

@@ -122,7 +122,7 @@ class OpenChats:
 
         There it goes on from the mark. A chat is taken by one reply at a time.
         """
-        self._drop_all(self._over())
+        self.drop_old()
         with self._lock:
             for mark in reversed(conversation):
                 if found := self._chats.pop(mark.digest, None):
@@ -145,10 +145,14 @@ class OpenChats:
         if known is not None:
             self.keep(digest, chat)
 
+    def drop_old(self) -> None:
+        """Drop the chats that may not go on any more."""
+        self._drop_all(self._over())
+
     def close(self) -> None:
         """Drop all chats, and each that is kept from now on."""
         self._is_closed = True
-        self._drop_all(self._over())
+        self.drop_old()
 
     def _over(self) -> list[OpenChat]:
         """Return the chats that are too old or too many, and forget them."""

@@ -72,13 +72,22 @@ def channel(
     *mailboxes: Mailbox,
     renew: Any = data,
     when_open: Callable[[str], None] = lambda _: None,
+    when_pinging: Callable[[], None] = lambda: None,
 ) -> Channel:
     """A channel whose reader runs here, when a test says so."""
     made = Channel.__new__(Channel)
     real = Channel._run
     Channel._run = lambda self: None
     try:
-        made.__init__(data(), wires, SITE, renew=renew, when_open=when_open, label="test")
+        made.__init__(
+            data(),
+            wires,
+            SITE,
+            renew=renew,
+            when_open=when_open,
+            when_pinging=when_pinging,
+            label="test",
+        )
     finally:
         Channel._run = real
     for mailbox in mailboxes:
@@ -208,17 +217,20 @@ def test_a_channel_that_is_not_needed_is_not_mended_again_and_again() -> None:
 
 
 def test_a_ping_is_answered_and_pings_are_sent_while_frames_flow() -> None:
-    """Poe's ping gets a pong; ours goes out on time whether or not there is silence."""
+    """Poe's ping gets a pong; ours goes out on time whether or not there is silence. With each of
+    ours the account may see to what is due."""
     wire = Wire(b'{"type":"ping"}', b'{"type":"pong"}')
-    made = channel(Wires(wire))
+    seen: list[str] = []
+    made = channel(Wires(wire), when_pinging=lambda: seen.append("a ping"))
     made._read(wire)
+    assert [] == seen
     made._limits = type("Often", (), {"ping": 0.0, "dead": 60.0})()
     busy = Wire(*[orjson.dumps({"min_seq": n}) for n in range(3)])
     made._read(busy)
 
     assert ['{"type":"pong"}'] == wire.sent
     assert 3 <= busy.sent.count('{"type":"ping"}')
-    assert "protocol ping" in busy.sent
+    assert busy.sent.count("protocol ping") == len(seen)
 
 
 def test_a_closed_channel_stays_closed() -> None:

@@ -141,7 +141,15 @@ def test_what_is_too_old_or_too_much_is_dropped() -> None:
     chats.keep("new", chat(100))
     assert [0, *range(1, MAX_CHATS + 1), 99] == dropped
 
-    chats.close()
+    clock.go(HOLDS - 1)
+    chats.drop_old()
+    assert 99 == dropped[-1]
+    clock.go(1)
+    chats.drop_old()
     assert 100 == dropped[-1]
-    chats.keep("late", chat(101))
+
+    chats.keep("last", chat(101))
+    chats.close()
     assert 101 == dropped[-1]
+    chats.keep("late", chat(102))
+    assert 102 == dropped[-1]

@@ -10,11 +10,11 @@ from poe_proxy.chat import ChatRequest, Idle, Kept, Message, Role, Text, TextPar
 from poe_proxy.upstreams.poe_web import PoeWeb
 from poe_proxy.upstreams.poe_web.bots import Bot
 from poe_proxy.upstreams.poe_web.lengths import Lengths
-from poe_proxy.upstreams.poe_web.open_chats import OpenChat
+from poe_proxy.upstreams.poe_web.open_chats import HOLDS, OpenChat
 from poe_proxy.upstreams.poe_web.prompts import Prompt, RoleMode
 from poe_proxy.upstreams.poe_web.sending import SEND, Outgoing
 
-from ....fakes import at_once, until
+from ....fakes import Clock, at_once, until
 from .accounts import Account, Reply, ask
 
 RULES = "r" * 500
@@ -251,6 +251,17 @@ def test_chats_that_go_on_are_deleted_at_the_end(account: Account) -> None:
 
     web.close()
     assert 1 == len(deleted(account))
+
+
+def test_an_idle_account_deletes_the_chats_that_are_too_old(account: Account) -> None:
+    """With DELETE_CHATS, as long as its websocket is open: nobody has to ask it anything."""
+    clock = Clock()
+    session = Session(web_of(account, delete_chats=True, clock=clock))
+    session.ask("!echo one")
+    clock.go(HOLDS)
+    until(lambda: deleted(account))
+
+    assert [account.sends()[0]["chatId"]] == [entry["chatId"] for entry in deleted(account)]
 
 
 def test_a_chat_whose_turn_was_hung_up_before_it_was_refused_is_deleted(account: Account) -> None:
