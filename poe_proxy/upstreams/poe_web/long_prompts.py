@@ -154,6 +154,7 @@ class Drafts:
         if not self._may_attach or not bot.takes_files:
             return None
         for kept, filed in _divisions(self._chat.messages):
+            self._chat.budget.pause()
             prompt = self._to_prompt(replace(self._chat, messages=kept))
             if len(prompt) > room:
                 continue
@@ -181,8 +182,8 @@ class Drafts:
                     too_much -= len(part.text) - len(short.text)
                     part = short
                 content.append(part)
+                self._chat.budget.pause()
             messages[place] = replace(one, content=tuple(content))
-            self._chat.budget.pause()
         prompt = self._to_prompt(replace(self._chat, messages=tuple(messages)))
         return Form(prompt) if len(prompt) <= room else None
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from poe_proxy.budget import Budget
+from poe_proxy.budget import Budget, OutOfBudget
 from poe_proxy.chat import ChatRequest, Message, TextPart, ToolCall
 from poe_proxy.upstreams.poe_web.bots import Bot
 
@@ -98,6 +98,52 @@ def test_the_others_have_their_turn_at_each_message(
     )
 
     assert len(messages) <= budget.pauses
+
+
+def test_the_others_have_their_turn_at_each_result_that_is_shortened() -> None:
+    """One message may have all of them."""
+    budget, module = Pausing(), COUNTED["long_prompts"]
+    messages = CONVERSATIONS["results of one message"](40)
+    fitting = module.Fitting(module.LongPrompts.SHORTEN, 20_000)
+    chat = ChatRequest(model="m", messages=messages, budget=budget)
+    drafts = module.Drafts(chat, COUNTED["prompts"].Prompt(), fitting)
+    form = drafts.fit(Bot("Bot", 60.0, takes_files=False), inf)
+
+    assert "shortened by" in form.prompt
+    assert 40 <= budget.pauses
+
+
+class Spent(Budget):
+    """A budget of which nothing is left."""
+
+    def breathe(self, shared: float = 0.0) -> None:
+        raise OutOfBudget
+
+
+@pytest.mark.parametrize("policy", ["attach", "shorten"])
+@pytest.mark.parametrize("conversation", CONVERSATIONS.values(), ids=CONVERSATIONS)
+def test_a_request_that_has_cost_enough_is_sent_all_the_same(
+    conversation: Callable[[int], tuple[Message, ...]], policy: str
+) -> None:
+    """As another one would be, in one message or made to fit: the bot was not asked yet."""
+    prompts, module, chats = COUNTED["prompts"], COUNTED["long_prompts"], COUNTED["open_chats"]
+    messages = conversation(40)
+    room = sum(len(one.text) for one in messages) // 2
+
+    def sent(budget: Budget) -> Any:
+        chat = ChatRequest(model="m", messages=messages, budget=budget)
+        prompt = prompts.Prompt(prompts.RoleMode.ON)
+        drafts = module.Drafts(chat, prompt, module.Fitting(module.LongPrompts(policy), room))
+        with suppress(module.PromptTooLong):
+            return drafts.fit(Bot("Bot", 60.0, takes_files=policy == "attach"), inf)
+
+    def known(budget: Budget) -> Any:
+        chat = ChatRequest(model="m", messages=messages, budget=budget)
+        answer = chats.answered("", said("assistant", calls=["{}"]), budget.pause)
+        return list(chats.marks("bot", chat)), answer
+
+    assert sent(Budget()) == sent(Spent())
+    assert known(Budget()) == known(Spent())
 
 
 ANSWERS: dict[str, Callable[[int], Message]] = {
