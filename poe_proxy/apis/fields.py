@@ -64,7 +64,7 @@ def _has_too_many_values(body: bytes | bytearray, budget: Budget) -> bool:
 
     Known before it is parsed: parsing holds the worker, and memory for all of them.
     """
-    if _marks(body) <= MAX_VALUES:
+    if marks(body) <= MAX_VALUES:
         return False
     # Texts have commas and brackets, too. Those are not counted: what is outside of strings is
     # found slice by slice. A slice ends behind what its last backslash escapes.
@@ -76,15 +76,15 @@ def _has_too_many_values(body: bytes | bytearray, budget: Budget) -> bool:
             end = run.end() + 1
         piece = body[at:end].replace(b"\\\\", b"").replace(b'\\"', b"")
         pieces = piece.split(b'"')
-        found += _marks(b"".join(pieces[in_string::2]))
+        found += marks(b"".join(pieces[in_string::2]))
         in_string ^= len(pieces) % 2 == 0
         at = end
         budget.breathe()
     return found > MAX_VALUES
 
 
-def _marks(text: bytes | bytearray) -> int:
-    """Return the marks in *text* before each of which, or behind, a value stands."""
+def marks(text: bytes | bytearray) -> int:
+    """Return how many values the JSON text *text* has at most: the marks that one stands behind."""
     return text.count(b",") + text.count(b"[") + text.count(b"{")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -10,8 +11,20 @@ import pytest
 
 from poe_proxy.apis.reading import Reading
 from poe_proxy.apis.responses.namespaces import Names
+from poe_proxy.apis.responses.signatures import sealed
 from poe_proxy.budget import Budget
-from poe_proxy.chat import Done, Reasoning, Refusal, Replaced, Said, Text, Tool, ToolCallPart
+from poe_proxy.chat import (
+    Done,
+    Message,
+    Reasoning,
+    Refusal,
+    Replaced,
+    Said,
+    Text,
+    Tool,
+    ToolCall,
+    ToolCallPart,
+)
 
 from ..fakes import ask
 from ..steps import Counted, grows_linearly
@@ -27,6 +40,7 @@ READING = Counted(
     "poe_proxy.apis.items",
     "poe_proxy.apis.chat_completions.messages",
     "poe_proxy.apis.responses.namespaces",
+    "poe_proxy.apis.responses.signatures",
     "poe_proxy.apis.responses.tools",
     "poe_proxy.apis.messages.tooling",
     "poe_proxy.apis.messages.parsing",
@@ -161,6 +175,36 @@ def test_items_cost_what_they_are_long() -> None:
         assert READING["items"].asked({"input": items}, Reading(Budget(600))).messages
 
     assert grows_linearly(lambda n: READING.of(lambda: read(n)), 50) is None
+
+
+SEALED: dict[str, Callable[[int], Iterable[str]]] = {
+    "one of each call": lambda n: (sealed(f"c{place}", {"s": "x"}) for place in range(n)),
+    "all of one call": lambda n: [sealed("c0", {"s": "x"})] * n,
+    "of no call": lambda n: [sealed("x", {"s": "x"})] * n,
+    "a long one": lambda n: [sealed("c0", {"s": "x" * n})],
+    "all of all calls": lambda n: [
+        sealed_together(f"c{place}" for place in range(n)) for _ in range(7)
+    ],
+    "none of ours": lambda n: ["poe-proxy:" + "x" * n],
+}
+
+
+def sealed_together(ids: Iterable[str]) -> str:
+    given = orjson.dumps({id: {"s": "x"} for id in ids})
+    return "poe-proxy:" + b64encode(given).decode()
+
+
+@pytest.mark.parametrize("contents", SEALED.values(), ids=SEALED)
+def test_signatures_cost_what_they_are_long(contents: Callable[[int], Iterable[str]]) -> None:
+    """Whatever calls they belong to."""
+
+    def read(number: int) -> None:
+        calls = tuple(ToolCall(f"c{place}", "f", "{}") for place in range(number))
+        items = [{"type": "reasoning", "encrypted_content": one} for one in contents(number)]
+        said = [Message(role="assistant", tool_calls=calls)]
+        assert READING["responses.signatures"].restored(said, items, Budget(600))
+
+    assert grows_linearly(lambda n: READING.of(lambda: read(n)), 60) is None
 
 
 def _tools(number: int, name: str = "f") -> list[dict[str, Any]]:

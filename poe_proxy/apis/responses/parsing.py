@@ -61,9 +61,7 @@ def request(body: bytes | bytearray, budget: Budget | None = None) -> tuple[Chat
         extra["verbosity"] = verbosity
     chat = ChatRequest(
         model=model,
-        messages=signatures.restored(
-            asked.messages, signatures.found_in(data.get("input"), budget)
-        ),
+        messages=signatures.restored(asked.messages, data.get("input"), budget),
         temperature=number(data, "temperature", 0, 2),
         top_p=number(data, "top_p", 0, 1),
         max_tokens=asked.max_tokens,

@@ -8,19 +8,21 @@ that holds nothing else.
 from __future__ import annotations
 
 from base64 import b64decode, b64encode
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import replace
 from typing import Any, Final
 
 import orjson
 
-from poe_proxy.apis.fields import json_object
+from poe_proxy.apis.fields import MAX_VALUES, json_object, marks
 from poe_proxy.budget import Budget
 from poe_proxy.chat import Message
 from poe_proxy.errors import InvalidRequest
 
 #: What ours begins with: a conversation may have thoughts that another server has encrypted.
 _OURS: Final = "poe-proxy:"
+#: The most characters of one; signatures have some thousand.
+MAX_SEALED: Final = 64_000
 
 
 def sealed(call_id: str, extra: Mapping[str, Any]) -> str:
@@ -28,35 +30,14 @@ def sealed(call_id: str, extra: Mapping[str, Any]) -> str:
     return _OURS + b64encode(orjson.dumps({call_id: extra})).decode()
 
 
-def found_in(items: Any, budget: Budget) -> Mapping[str, Mapping[str, Any]]:
-    """Return what was sealed in the *items* of a request, by the ids of the calls. What is none of
-    ours, or was changed, is passed over, as thoughts are."""
-    found: dict[str, Mapping[str, Any]] = {}
-    for item in items if isinstance(items, list) else ():
-        match item:
-            case {"type": "reasoning", "encrypted_content": str(content)} if content.startswith(
-                _OURS
-            ):
-                for id, extra in _opened(content, budget).items():
-                    if isinstance(extra, dict):
-                        found[id] = extra
-    return found
-
-
-def _opened(content: str, budget: Budget) -> Mapping[str, Any]:
-    budget.breathe()
-    try:
-        return json_object(b64decode(content[len(_OURS) :]), budget)
-    except (ValueError, InvalidRequest):
-        return {}
-
-
-def restored(
-    messages: Iterable[Message], found: Mapping[str, Mapping[str, Any]]
-) -> tuple[Message, ...]:
-    """Return the *messages* with what was *found* at the calls that it belongs to."""
+def restored(messages: Iterable[Message], items: Any, budget: Budget) -> tuple[Message, ...]:
+    """Return the *messages* with what was sealed in the *items* of a request at the calls that it
+    belongs to. What is none of ours, or was changed, is passed over, as thoughts are."""
+    said = tuple(messages)
+    ids = {call.id for message in said for call in message.tool_calls}
+    found = _found(items, ids, budget) if ids else {}
     if not found:
-        return tuple(messages)
+        return said
     return tuple(
         replace(
             message,
@@ -66,5 +47,43 @@ def restored(
         )
         if message.tool_calls
         else message
-        for message in messages
+        for message in said
     )
+
+
+def _found(items: Any, ids: Set[str], budget: Budget) -> Mapping[str, Mapping[str, Any]]:
+    """Return what was sealed for the calls with these *ids*; of two for one call the later.
+
+    All together may have as many values as a body: they are none of those that were counted in it.
+    """
+    found: dict[str, Mapping[str, Any]] = {}
+    left = MAX_VALUES
+    # From the end, because makers insist on the signatures of the last calls.
+    for item in reversed(items if isinstance(items, list) else []):
+        match item:
+            case {"type": "reasoning", "encrypted_content": str(content)} if (
+                content.startswith(_OURS) and len(content) <= MAX_SEALED
+            ):
+                text = _opened(content)
+                left -= marks(text)
+                if left < 0:
+                    break
+                for id, extra in _read(text, budget).items():
+                    if id in ids and isinstance(extra, dict):
+                        found.setdefault(id, extra)
+                budget.breathe()
+    return found
+
+
+def _opened(content: str) -> bytes:
+    try:
+        return b64decode(content[len(_OURS) :])
+    except ValueError:
+        return b""
+
+
+def _read(text: bytes, budget: Budget) -> Mapping[str, Any]:
+    try:
+        return json_object(text, budget)
+    except InvalidRequest:
+        return {}

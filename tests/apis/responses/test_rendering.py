@@ -11,18 +11,20 @@ import pytest
 from poe_proxy.apis.responses.namespaces import Names
 from poe_proxy.apis.responses.parsing import Form
 from poe_proxy.apis.responses.rendering import Answer
-from poe_proxy.apis.responses.signatures import found_in
+from poe_proxy.apis.responses.signatures import restored
 from poe_proxy.budget import Budget
 from poe_proxy.chat import (
     Done,
     FinishReason,
     Idle,
+    Message,
     Reasoning,
     Refusal,
     Replaced,
     Said,
     Text,
     Tool,
+    ToolCall,
     ToolCallPart,
     Usage,
 )
@@ -262,11 +264,14 @@ def test_what_a_bot_adds_to_a_call_comes_in_an_item_behind_it(held: bool) -> Non
         Done("tool_calls"),
     ]
 
+    calls = ToolCall("a", "f", "{}"), ToolCall("b", "g", "{}")
     for response in (whole(*events), stream(*events)[-1]["response"]):
         first, second, third = response["output"]
         assert ["a", "b"] == [first["call_id"], second["call_id"]]
         assert ("reasoning", []) == (third["type"], third["summary"])
-        assert {"b": SIGNED} == found_in([third], Budget())
+        said = [Message(role="assistant", tool_calls=calls)]
+        ((_, signed),) = (one.tool_calls for one in restored(said, [third], Budget()))
+        assert SIGNED == signed.extra
 
 
 # ---- the stream
