@@ -17,9 +17,10 @@ T = TypeVar("T")
 #: hundred bytes, so three bytes of body can cost a hundred times as much.
 MAX_VALUES: Final = 100_000
 
-
-#: With more brackets than this, a JSON text may be deeper than orjson writes.
+#: With more brackets than this, a JSON text may be deeper than can be written again.
 _MAY_BE_TOO_DEEP: Final = 200
+#: How much deeper its values may stand where they are written again: in an event, or for Poe.
+_DEEPER: Final = 8
 #: Bytes that are looked at before others get their turn.
 _SLICE: Final = 32_768
 _BACKSLASHES: Final = re.compile(rb"\\*+")
@@ -40,7 +41,10 @@ def refusal(param: str, message: str, *, missing: bool = False) -> InvalidReques
 
 
 def json_object(body: bytes | bytearray, budget: Budget) -> dict[str, Any]:
-    """Return the JSON object in *body*; raises `InvalidRequest` for anything else."""
+    """Return the JSON object in *body*, all of which can be written again, some levels deeper, too.
+
+    Raises `InvalidRequest` for anything else.
+    """
     if _has_too_many_values(body, budget):
         raise too_many("body", f"The body may hold {MAX_VALUES:,} values at most.")
     try:
@@ -52,11 +56,17 @@ def json_object(body: bytes | bytearray, budget: Budget) -> dict[str, Any]:
         raise refusal("body", "The body must be a JSON object.")
     if body.count(b"[") + body.count(b"{") > _MAY_BE_TOO_DEEP:
         try:
-            # orjson reads deeper than it writes, and much of this is written again for Poe.
-            orjson.dumps(data)
+            # orjson reads deeper than it writes.
+            orjson.dumps(_within(data, _DEEPER))
         except TypeError:
             raise refusal("body", "The body is nested too deeply.") from None
     return data
+
+
+def _within(value: Any, levels: int) -> Any:
+    for _ in range(levels):
+        value = [value]
+    return value
 
 
 def _has_too_many_values(body: bytes | bytearray, budget: Budget) -> bool:

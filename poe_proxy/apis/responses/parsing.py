@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from poe_proxy.apis import basics, items
 from poe_proxy.apis.fields import field as field_of
-from poe_proxy.apis.fields import flag, json_object, number, refusal, whole
+from poe_proxy.apis.fields import flag, json_object, limit_length, number, refusal, whole
 from poe_proxy.apis.reading import Reading
 from poe_proxy.apis.responses import signatures
 from poe_proxy.apis.responses.namespaces import Names
@@ -23,6 +23,12 @@ _NAMED: Final = items.FIELDS | {
     "prompt_cache_key", "prompt_cache_options", "prompt_cache_retention", "service_tier",
     "moderation", "access_programs", "background_options", "image",
 }  # fmt: skip
+
+#: The most members of `metadata`, and characters of the name and the value of each: as many as
+#: OpenAI takes (https://platform.openai.com/docs/api-reference/responses/create).
+MAX_METADATA: Final = 16
+MAX_METADATA_NAME: Final = 64
+MAX_METADATA_VALUE: Final = 512
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +93,7 @@ def _echo(data: Mapping[str, Any], chat: ChatRequest, tools: list[Any]) -> Mappi
     several = chat.parallel_tool_calls
     return {
         "instructions": data.get("instructions"),
-        "metadata": field_of(data, "metadata", dict) or {},
+        "metadata": _metadata(data),
         "parallel_tool_calls": True if several is None else several,
         "tool_choice": "auto" if choice is None else choice,
         "tools": tools,
@@ -97,3 +103,17 @@ def _echo(data: Mapping[str, Any], chat: ChatRequest, tools: list[Any]) -> Mappi
         "reasoning": {"effort": chat.reasoning_effort, "summary": reasoning.get("summary")},
         "text": {**text, "format": text.get("format") or {"type": "text"}},
     }
+
+
+def _metadata(data: Mapping[str, Any]) -> dict[str, str]:
+    given = field_of(data, "metadata", dict) or {}
+    if len(given) > MAX_METADATA:
+        raise refusal("metadata", f"metadata may have {MAX_METADATA} members at most.")
+    for name, value in given.items():
+        if len(name) > MAX_METADATA_NAME:
+            what = f"may have {MAX_METADATA_NAME} characters at most"
+            raise refusal("metadata", f"metadata: the name of a member {what}.")
+        if not isinstance(value, str):
+            raise refusal(f"metadata.{name}", f"metadata.{name} must be a string.")
+        limit_length(value, MAX_METADATA_VALUE, f"metadata.{name}")
+    return given

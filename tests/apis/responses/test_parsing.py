@@ -202,3 +202,25 @@ def test_what_an_answer_repeats() -> None:
         "tools": [], "temperature": None, "top_p": None, "max_output_tokens": None,
         "reasoning": {"effort": None, "summary": None}, "text": {"format": {"type": "text"}},
     } == empty.echo  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("given", "param"),
+    [
+        ({"a": 1}, "metadata.a"),
+        ({"a": {"b": "c"}}, "metadata.a"),
+        ({"a": None}, "metadata.a"),
+        ({"a": "x" * 513}, "metadata.a"),
+        ({"x" * 65: "a"}, "metadata"),
+        ({str(place): "a" for place in range(17)}, "metadata"),
+    ],
+    ids=lambda one: str(one)[:40],
+)
+def test_metadata_is_as_small_as_openai_has_it(given: Any, param: str) -> None:
+    """The answer repeats it, a stream several times."""
+    with pytest.raises(InvalidRequest) as refusal:
+        read(metadata=given)
+    assert param == refusal.value.param
+
+    most = {f"{'x' * 62}{place}": "é" * 512 for place in range(10, 26)}
+    assert most == read(metadata=most)[1].echo["metadata"]
