@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from poe_proxy.apis.fields import field, limit_items, limit_length, refusal
+from poe_proxy.budget import Budget
 from poe_proxy.chat import Tool, ToolChoice
 
 log = logging.getLogger(__name__)
@@ -33,24 +34,36 @@ _CUSTOM: Final[Mapping[str, Any]] = {
 }
 
 
-def tools(given: list[Any] | None, path: str, *, strict: bool = False) -> tuple[Tool, ...]:
-    """Return the tools of the list at *path*. Those that nobody here can carry out are left out, or
-    refused if *strict*; one that is incomplete is refused by its path."""
-    limit_items(given or [], MAX_TOOLS, path)
+def tools(
+    lists: Iterable[tuple[str, list[Any]]], budget: Budget, *, strict: bool = False
+) -> tuple[Tool, ...]:
+    """Return the tools of all *lists*, each with its path. Those that nobody here can carry out are
+    left out, or refused if *strict*; one that is incomplete is refused by its path."""
     found: list[Tool] = []
     left_out: list[str] = []
-    for place, one in enumerate(given or []):
-        read = tool(one, f"{path}[{place}]")
-        if isinstance(read, Tool):
-            found.append(read)
-        elif strict:
-            raise refusal(f"{path}[{place}]", f"Nobody here can carry out a {read[:40]!r} tool.")
-        else:
-            left_out.append(read)
-    if left_out:
-        kinds = ", ".join(dict.fromkeys(kind[:40] for kind in left_out[:10]))
-        log.info("left out %d tools that nobody here can carry out: %s", len(left_out), kinds)
+    for path, given in lists:
+        limit_items(given, MAX_TOOLS, path)
+        for place, one in enumerate(given):
+            budget.breathe()
+            read = tool(one, f"{path}[{place}]")
+            if isinstance(read, Tool):
+                found.append(read)
+            elif strict:
+                what = f"Nobody here can carry out a {read[:40]!r} tool."
+                raise refusal(f"{path}[{place}]", what)
+            else:
+                left_out.append(read)
+            if len(found) + len(left_out) > MAX_TOOLS:
+                limit_items([*found, *left_out], MAX_TOOLS, "tools")
+    note_left_out(left_out)
     return tuple(found)
+
+
+def note_left_out(kinds: Sequence[str], level: int = logging.INFO) -> None:
+    """Log, in one line, of which *kinds* the tools were that nobody here can carry out."""
+    if kinds:
+        shown = ", ".join(dict.fromkeys(kind[:40] for kind in kinds[:10]))
+        log.log(level, "left out %d tools that nobody here can carry out: %s", len(kinds), shown)
 
 
 def tool(given: Any, path: str) -> Tool | str:

@@ -218,6 +218,10 @@ OFFERED: dict[str, Callable[[int], list[dict[str, Any]]]] = {
         {"type": "namespace", "name": f"a{place}", "tools": _tools(1)} for place in range(n)
     ],
     "cut to one name": lambda n: [{"type": "namespace", "name": "a", "tools": _tools(n, "x" * 70)}],
+    "left out": lambda n: [{"type": "web_search"}] * n,
+    "left out of a namespace": lambda n: [
+        {"type": "namespace", "name": "a", "tools": [{"type": "web_search"}] * n}
+    ],
     "again and again": lambda n: [{"type": "namespace", "name": "a", "tools": _tools(1)}] * n,
     "with names that are taken": lambda n: [
         *({"type": "function", "name": f"a__{'x' * 61}"[:62] + f"_{place}"} for place in range(n)),

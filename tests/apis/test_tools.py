@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from poe_proxy.apis.tools import MAX_GRAMMAR, allows_several, choice, tools
+from poe_proxy.apis.tools import MAX_GRAMMAR, MAX_TOOLS, allows_several, choice, tools
+from poe_proxy.budget import Budget
 from poe_proxy.chat import Tool, ToolChoice
 from poe_proxy.errors import InvalidRequest
 
@@ -15,8 +16,12 @@ SCHEMA = {"type": "object", "properties": {"q": {"type": "string"}}}
 NESTED = {"type": "function", "function": {"name": "f", "parameters": SCHEMA}}
 
 
+def read(*given: Any, strict: bool = False) -> tuple[Tool, ...]:
+    return tools([("tools", [*given])], Budget(), strict=strict)
+
+
 def tool(given: Any) -> Tool:
-    (found,) = tools([given], "tools")
+    (found,) = read(given)
     return found
 
 
@@ -51,6 +56,21 @@ def test_what_a_bot_may_know_is_kept() -> None:
     ):
         assert Tool(name="f", extra={"strict": True}, beside=cached) == tool(given)
     assert {} == tool({"type": "function", "name": "f", "strict": None}).extra
+
+
+def test_those_that_are_left_out_cost_one_line_and_count(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """However many there are, and however they are spread over lists."""
+    caplog.set_level(logging.DEBUG)
+    one = {"type": "web_search"}
+    half = [one] * (MAX_TOOLS // 2)
+
+    assert () == tools([("tools", half), ("input[0].tools", half)], Budget())
+    assert 1 == len(caplog.messages)
+    with pytest.raises(InvalidRequest) as refusal:
+        tools([("tools", half), ("input[0].tools", half), ("input[1].tools", [one])], Budget())
+    assert ("tools", "array_above_max_length") == (refusal.value.param, refusal.value.code)
 
 
 GRAMMAR = 'start: "x"+'
@@ -113,11 +133,11 @@ def test_a_tool_that_nobody_here_can_carry_out_is_left_out(
     """The others still work, and the log says of which type it was; `strict` refuses it."""
     caplog.set_level(logging.INFO)
 
-    assert (Tool(name="f", schema=SCHEMA),) == tools([given, NESTED], "tools")
+    assert (Tool(name="f", schema=SCHEMA),) == read(given, NESTED)
     (line,) = caplog.messages
     assert given["type"] in line
     with pytest.raises(InvalidRequest) as refusal:
-        tools([NESTED, given], "tools", strict=True)
+        read(NESTED, given, strict=True)
     assert "tools[1]" == refusal.value.param
 
 
@@ -229,7 +249,7 @@ def test_a_choice_that_cannot_be_kept_is_refused(given: Any) -> None:
 def test_a_call_cannot_be_required_without_tools(given: Any) -> None:
     """If all tools were left out, nobody can be made to call one."""
     with pytest.raises(InvalidRequest, match="no tool to call"):
-        choice(given, tools([{"type": "web_search"}], "tools"))
+        choice(given, read({"type": "web_search"}))
 
 
 @pytest.mark.parametrize(

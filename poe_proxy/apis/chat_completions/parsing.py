@@ -9,20 +9,12 @@ from typing import Any, Final
 from poe_proxy.apis import basics, items
 from poe_proxy.apis.chat_completions.functions import functions_and_choice
 from poe_proxy.apis.chat_completions.messages import messages
-from poe_proxy.apis.fields import (
-    field,
-    flag,
-    json_object,
-    limit_items,
-    number,
-    refusal,
-    whole,
-)
+from poe_proxy.apis.fields import field, flag, json_object, number, refusal, whole
 from poe_proxy.apis.formats import json_wanted
 from poe_proxy.apis.reading import Reading
-from poe_proxy.apis.tools import MAX_TOOLS, allows_several, choice, tools
+from poe_proxy.apis.tools import allows_several, choice, tools
 from poe_proxy.budget import Budget
-from poe_proxy.chat import ChatRequest, Tool
+from poe_proxy.chat import ChatRequest
 
 #: Fields that end up in a `ChatRequest`, or mean nothing once they are checked.
 _NAMED: Final = frozenset(
@@ -69,11 +61,12 @@ def chat_request(
     asked = items.asked(data, reading) if by_items else _asked(data, reading)
     _refuse_what_poe_cannot_do(data, strict=strict)
     options = field(data, "stream_options", dict) or {}
+    lists = [("tools", field(data, "tools", list) or []), *asked.tools]
     functions, function_choice = functions_and_choice(data)
     known, tool_choice = (
         (functions, function_choice)
         if functions
-        else choice(data.get("tool_choice"), _tools(data, asked, strict=strict))
+        else choice(data.get("tool_choice"), tools(lists, budget, strict=strict))
     )
     several = flag(data, "parallel_tool_calls")
     form = Form(
@@ -111,13 +104,6 @@ def _asked(data: Mapping[str, Any], reading: Reading) -> items.Asked:
         messages=messages(data, reading),
         json=json_wanted(data.get("response_format"), "response_format"),
     )
-
-
-def _tools(data: Mapping[str, Any], asked: items.Asked, *, strict: bool) -> tuple[Tool, ...]:
-    found = tools(field(data, "tools", list), "tools", strict=strict)
-    more = [one for path, given in asked.tools for one in tools(given, path, strict=strict)]
-    limit_items([*found, *more], MAX_TOOLS, "tools")
-    return (*found, *more)
 
 
 def _refuse_what_poe_cannot_do(data: Mapping[str, Any], *, strict: bool) -> None:

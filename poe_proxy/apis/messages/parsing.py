@@ -92,7 +92,7 @@ def counted_request(body: bytes | bytearray, budget: Budget) -> ChatRequest:
 
 def _request(data: Mapping[str, Any], budget: Budget, **more: Any) -> ChatRequest:
     model = basics.model(data, "claude-sonnet-4-5")
-    known = tooling(data)
+    known = tooling(data, budget)
     return ChatRequest(
         model=model,
         messages=_messages(data, Reading(budget)),

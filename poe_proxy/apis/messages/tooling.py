@@ -6,17 +6,15 @@ Types of tools: https://docs.anthropic.com/en/docs/agents-and-tools, and the typ
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from poe_proxy.apis.fields import field, limit_items, refusal
-from poe_proxy.apis.tools import MAX_TOOLS, allows_several, choice, tool
+from poe_proxy.apis.tools import MAX_TOOLS, allows_several, choice, note_left_out, tool
+from poe_proxy.budget import Budget
 from poe_proxy.chat import Tool, ToolChoice
-
-log = logging.getLogger(__name__)
 
 #: What of a tool a bot is told. The rest steers Anthropic's servers.
 _TOLD: Final = ("name", "description", "strict")
@@ -45,14 +43,16 @@ class Tooling:
     web_search: bool = False
 
 
-def tooling(data: Mapping[str, Any]) -> Tooling:
+def tooling(data: Mapping[str, Any], budget: Budget) -> Tooling:
     """Return the tools of the request *data*; refuse those that it cannot do without."""
     given = field(data, "tools", list) or []
     limit_items(given, MAX_TOOLS, "tools")
     found: list[Tool] = []
     looks_up = False
     left_out: set[str] = set()
+    unknown: list[str] = []
     for place, one in enumerate(given):
+        budget.breathe()
         path = f"tools[{place}]"
         kind = one.get("type") if isinstance(one, dict) else None
         name = one.get("name") if isinstance(one, dict) else None
@@ -65,9 +65,10 @@ def tooling(data: Mapping[str, Any]) -> Tooling:
         elif _LOOKS_UP.fullmatch(kind):
             looks_up = True
         elif not _FINDS.fullmatch(kind):
-            log.info("left out a tool of a type that is unknown here: %.40s", kind)
+            unknown.append(kind)
         if isinstance(name, str):
             left_out.add(name)
+    note_left_out(unknown)
     wanted = data.get("tool_choice")
     several = allows_several(wanted, otherwise=None)
     left, chosen = choice(_without(wanted, left_out, any_left=bool(found)), tuple(found))

@@ -9,12 +9,10 @@ from typing import Any, Final
 
 from poe_proxy.apis.fields import field, limit_items, limit_length, refusal
 from poe_proxy.apis.responses.namespaces import Names, own
-from poe_proxy.apis.tools import MAX_NAME, MAX_TOOLS, choice, tool
+from poe_proxy.apis.tools import MAX_NAME, MAX_TOOLS, choice, note_left_out, tool
 from poe_proxy.budget import Budget
 from poe_proxy.chat import Tool, ToolChoice
 from poe_proxy.errors import InvalidRequest
-
-log = logging.getLogger(__name__)
 
 #: Tools of OpenAI's servers without which an answer is as good: Codex sends them unasked.
 _LEFT_OUT: Final = ("web_search", "tool_search")
@@ -27,12 +25,17 @@ def tools(lists: Iterable[tuple[str, list[Any]]], budget: Budget) -> tuple[tuple
     Raises `InvalidRequest` for one that is incomplete, and for one that nobody here can carry out.
     """
     found: dict[tuple[str | None, str], Tool] = {}
+    left_out: list[str] = []
     for path, given in lists:
-        for namespace, read in _in_list(given, path):
-            found[own(namespace), read.name] = read
-            budget.breathe()
-            if len(found) > MAX_TOOLS:
-                limit_items([*found], MAX_TOOLS, "tools")
+        for namespace, read in _in_list(given, path, budget):
+            if isinstance(read, Tool):
+                found[own(namespace), read.name] = read
+            else:
+                left_out.append(read)
+            if len(found) + len(left_out) > MAX_TOOLS:
+                limit_items([*found, *left_out], MAX_TOOLS, "tools")
+    # Codex sends some with each request, so it is nothing to be told of each time.
+    note_left_out(left_out, logging.DEBUG)
     names = Names((name, namespace) for namespace, name in found)
     return (
         tuple(
@@ -43,15 +46,20 @@ def tools(lists: Iterable[tuple[str, list[Any]]], budget: Budget) -> tuple[tuple
     )
 
 
-def _in_list(given: list[Any], path: str) -> Iterable[tuple[str | None, Tool]]:
+def _in_list(
+    given: list[Any], path: str, budget: Budget
+) -> Iterable[tuple[str | None, Tool | str]]:
+    """Yield the tools of a list, each with its namespace; the type of one that is left out."""
     limit_items(given, MAX_TOOLS, path)
     for place, one in enumerate(given):
+        budget.breathe()
         inner = f"{path}[{place}]"
         match one:
             case {"type": "namespace", "name": str(name)} if name:
                 limit_length(name, MAX_NAME, f"{inner}.name")
                 within = field(one, "tools", list, f"{inner}.") or []
                 for read in _plain(within, f"{inner}.tools"):
+                    budget.breathe()
                     yield name, read
             case {"type": "namespace"}:
                 raise refusal(f"{inner}.name", f"{inner}.name must be a string.")
@@ -60,15 +68,13 @@ def _in_list(given: list[Any], path: str) -> Iterable[tuple[str | None, Tool]]:
                     yield None, read
 
 
-def _plain(given: list[Any], path: str, first: int = 0) -> Iterable[Tool]:
-    """Yield the tools of a list in which no namespace may stand."""
+def _plain(given: list[Any], path: str, first: int = 0) -> Iterable[Tool | str]:
+    """Yield the same of a list in which no namespace may stand."""
     limit_items(given, MAX_TOOLS, path)
     for place, one in enumerate(given, first):
         read = tool(one, f"{path}[{place}]")
-        if isinstance(read, Tool):
+        if isinstance(read, Tool) or read.startswith(_LEFT_OUT):
             yield read
-        elif read.startswith(_LEFT_OUT):
-            log.info("left out a tool that nobody here can carry out: %s", read[:40])
         else:
             raise InvalidRequest(
                 f"{path}[{place}]: nobody here can carry out a {read[:40]!r} tool.",

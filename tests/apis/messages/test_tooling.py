@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import pytest
 
 from poe_proxy.apis.messages.tooling import Tooling, tooling
 from poe_proxy.apis.tools import MAX_TOOLS
+from poe_proxy.budget import Budget
 from poe_proxy.chat import Tool, ToolChoice
 from poe_proxy.errors import InvalidRequest
 
@@ -17,7 +19,7 @@ SEARCH = {"type": "web_search_20250305", "name": "web_search", "max_uses": 8}
 
 
 def read(*tools: Any, choice: Any = None) -> Tooling:
-    return tooling({"tools": list(tools), "tool_choice": choice})
+    return tooling({"tools": list(tools), "tool_choice": choice}, Budget())
 
 
 def names(*tools: Any, choice: Any = None) -> list[str]:
@@ -169,3 +171,14 @@ def test_there_may_be_too_many() -> None:
     """As in the other APIs."""
     assert MAX_TOOLS == len(names(*[BASH] * MAX_TOOLS))
     assert "tools" == refused(*[BASH] * (MAX_TOOLS + 1))
+
+
+def test_tools_of_unknown_types_cost_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    """However many there are; of those that are known there is none."""
+    caplog.set_level(logging.DEBUG)
+    unknown = [{"type": f"new_{place}", "name": "n"} for place in range(MAX_TOOLS - 1)]
+
+    assert () == read(*unknown, SEARCH).tools
+    (line,) = caplog.messages
+    assert "new_0" in line
+    assert len(line) < 1000

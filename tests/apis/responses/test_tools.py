@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import pytest
@@ -114,6 +115,19 @@ def test_all_tools_together_are_bounded() -> None:
         with pytest.raises(InvalidRequest) as refusal:
             read(*many, more=[one])
         assert ("tools", "array_above_max_length") == (refusal.value.param, refusal.value.code)
+
+
+def test_those_that_are_left_out_count_and_are_no_news(caplog: pytest.LogCaptureFixture) -> None:
+    """Codex sends some with each request; nobody has to read of them."""
+    caplog.set_level(logging.DEBUG)
+    many = [{"type": "web_search"}] * (MAX_TOOLS // 2)
+    within = {"type": "namespace", "name": "a", "tools": many}
+
+    assert () == read(*many, within)[0]
+    assert [logging.DEBUG] == [record.levelno for record in caplog.records]
+    with pytest.raises(InvalidRequest) as refusal:
+        read(*many, within, F)
+    assert ("tools", "array_above_max_length") == (refusal.value.param, refusal.value.code)
 
 
 @pytest.mark.parametrize(
