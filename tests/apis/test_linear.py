@@ -258,6 +258,9 @@ PIECES: dict[str, Callable[[int], Iterable[Any]]] = {
     "text while a call goes on": lambda n: [
         ToolCallPart(0, "c", "f", "{"), *[Text("a"), ToolCallPart(0, arguments=" ")] * n
     ],
+    "nothing behind a long call": lambda n: [
+        ToolCallPart(0, "c", "f", '{"a": "' + "x" * n + '"}'), *[Text("")] * n
+    ],
     "a custom call": lambda n: [
         ToolCallPart(0, "c", "g", '{"input": "'), *[ToolCallPart(0, arguments="a")] * n, Text("b")
     ],

@@ -60,6 +60,8 @@ class Output:
 
     def add(self, piece: Piece) -> Iterator[bytes]:
         """Yield the events for *piece*; none if it is held back, or says nothing."""
+        if not isinstance(piece, ToolCallPart) and not piece.text:
+            return
         key = _key(piece)
         if key in self._ended:
             return  # its call was whole
@@ -86,8 +88,6 @@ class Output:
 
     def _put(self, key: _Key, piece: Piece) -> Iterator[bytes]:
         if key != self._key or self._open is None:
-            if not isinstance(piece, ToolCallPart) and not piece.text:
-                return
             yield from self._end("completed")
             self._key = key
             self._open, begun = self._begin(piece)
@@ -182,8 +182,6 @@ class _Thought:
         ) + self._events.event(part, **self._place, part=forms.summary(""))
 
     def add(self, piece: Reasoning) -> bytes:
-        if not piece.text:
-            return b""
         self._texts.append(piece.text)
         return self._delta(piece.text)
 
@@ -222,8 +220,6 @@ class _Message:
         )
 
     def add(self, piece: Text | Refusal) -> bytes:
-        if not piece.text:
-            return b""
         found = b""
         if type(piece) is not self._kind:
             found = b"".join(self._end_part()) + self._begin_part(type(piece))
