@@ -49,8 +49,6 @@ class Asked:
     """What the fields say that this API has under names of its own."""
 
     messages: tuple[Message, ...]
-    #: Tools that stand among the items, as they came, each with its path.
-    tools: tuple[tuple[str, list[Any]], ...] = ()
     max_tokens: int | None = None
     json: JsonWanted | None = None
     reasoning_effort: str | None = None
@@ -83,7 +81,6 @@ def asked(data: Mapping[str, Any], reading: Reading, name_of: NameOf | None = No
     reasoning = field(data, "reasoning", dict) or {}
     return Asked(
         messages=_messages(data, reading, name_of or _own_name),
-        tools=tools_among(data),
         max_tokens=_max_tokens(data),
         json=json_wanted(text.get("format"), "text.format"),
         reasoning_effort=field(reasoning, "effort", str, "reasoning."),

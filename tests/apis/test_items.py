@@ -179,10 +179,10 @@ def test_tools_may_stand_among_the_items() -> None:
     """Codex sends them so for the newest models."""
     tools = [{"type": "function", "name": "f"}]
     given = {"type": "additional_tools", "role": "developer", "tools": tools}
-    found = read([given, {"role": "user", "content": "x"}])
+    items = [given, {"role": "user", "content": "x"}]
 
-    assert (("input[0].tools", tools),) == found.tools
-    assert (text("user", "x"),) == found.messages
+    assert (("input[0].tools", tools),) == tools_among({"input": items})
+    assert (text("user", "x"),) == read(items).messages
 
 
 def test_what_a_search_has_found_is_offered_too() -> None:

@@ -61,7 +61,8 @@ def chat_request(
     asked = items.asked(data, reading) if by_items else _asked(data, reading)
     _refuse_what_poe_cannot_do(data, strict=strict)
     options = field(data, "stream_options", dict) or {}
-    lists = [("tools", field(data, "tools", list) or []), *asked.tools]
+    among = items.tools_among(data) if by_items else ()
+    lists = [("tools", field(data, "tools", list) or []), *among]
     functions, function_choice = functions_and_choice(data)
     known, tool_choice = (
         (functions, function_choice)
