@@ -279,6 +279,13 @@ class Usage:
     #: Poe's own total, which may be more than the sum; None if it gives none.
     total_tokens: int | None = None
 
+    @property
+    def total(self) -> int:
+        """All tokens: Poe's own total, or the sum."""
+        if self.total_tokens is not None:
+            return self.total_tokens
+        return self.prompt_tokens + self.completion_tokens
+
 
 @dataclass(frozen=True, slots=True)
 class File:

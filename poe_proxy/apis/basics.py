@@ -1,17 +1,29 @@
-"""The fields that requests of all APIs have in common: the model, and where an answer ends."""
+"""What requests of all APIs have in common: the model, where an answer ends, and fields that are
+unknown here."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Callable, Container, Mapping
+from typing import Any, Final, TypeAlias
 
 from poe_proxy.apis.fields import field, limit_length, refusal, whole
+
+#: Parameters of a bot, with the JSON schema of each.
+Schemas: TypeAlias = Mapping[str, Mapping[str, Any]]
+#: Returns those that a model declares.
+Declared: TypeAlias = Callable[[str], Schemas]
 
 #: The most characters of a model's name: each chunk of the answer has it.
 MAX_NAME: Final = 300
 #: The most stop words, and characters in all of them: each piece of the answer is searched for all.
 _MAX_STOPS: Final = 64
 _MAX_STOP_LENGTH: Final = 1000
+
+
+def others(data: Mapping[str, Any], named: Container[str]) -> dict[str, Any]:
+    """Return the fields of *data* that are not *named*, but for those that are null: they may be
+    parameters of the bot."""
+    return {name: value for name, value in data.items() if name not in named and value is not None}
 
 
 def model(data: Mapping[str, Any], example: str = "Claude-Sonnet-4.5") -> str:

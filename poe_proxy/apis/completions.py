@@ -18,6 +18,7 @@ from poe_proxy import sse
 from poe_proxy.apis import basics
 from poe_proxy.apis.fields import field, flag, json_object, number, refusal
 from poe_proxy.apis.openai_error import OpenAiErrors, error_body
+from poe_proxy.apis.openai_usage import usage_object
 from poe_proxy.apis.transcript import Transcript
 from poe_proxy.budget import Budget
 from poe_proxy.chat import (
@@ -89,11 +90,7 @@ class Completions(OpenAiErrors):
             top_p=number(data, "top_p", 0, 1),
             max_tokens=basics.max_tokens(data, "max_tokens"),
             stop=basics.stop(data, "stop"),
-            extra={
-                name: value
-                for name, value in data.items()
-                if name not in _NAMED and value is not None
-            },
+            extra=basics.others(data, _NAMED),
             budget=budget,
         )
         return TextCompletion(chat, form, errors_as_text=self._errors_as_text)
@@ -186,14 +183,7 @@ class TextCompletion:
         }
 
     def _usage(self) -> dict[str, Any]:
-        usage = self._transcript.usage(self.chat)
-        total = usage.prompt_tokens + usage.completion_tokens
-        return {
-            "prompt_tokens": usage.prompt_tokens,
-            "completion_tokens": usage.completion_tokens,
-            "total_tokens": total if usage.total_tokens is None else usage.total_tokens,
-            **usage.details,
-        }
+        return usage_object(self._transcript.usage(self.chat))
 
 
 def _choice(text: str, reason: FinishReason | None) -> dict[str, Any]:

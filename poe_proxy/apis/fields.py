@@ -169,6 +169,11 @@ def whole(data: Mapping[str, Any], name: str) -> int | None:
     return int(found)
 
 
+def integer(value: Any) -> int | None:
+    """Return *value* if it is an integer. To Python true is one, to JSON it is not."""
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
 def _number(value: Any) -> float | None:
     """Return the number that *value* is or says, as settings in a form do; None for any other."""
     if isinstance(value, str):

@@ -10,11 +10,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
+from poe_proxy.apis import basics
 from poe_proxy.apis.chat_message import add_message
 from poe_proxy.apis.contents import content, result
 from poe_proxy.apis.conversation import Call, Conversation, Result, arguments_of
 from poe_proxy.apis.custom_input import arguments_for
-from poe_proxy.apis.fields import field, limit_items, refusal, whole
+from poe_proxy.apis.fields import field, limit_items, refusal
 from poe_proxy.apis.formats import json_wanted
 from poe_proxy.apis.reading import MAX_MESSAGES, Reading
 from poe_proxy.chat import JsonWanted, Message, TextPart
@@ -81,7 +82,7 @@ def asked(data: Mapping[str, Any], reading: Reading, name_of: NameOf | None = No
     reasoning = field(data, "reasoning", dict) or {}
     return Asked(
         messages=_messages(data, reading, name_of or _own_name),
-        max_tokens=_max_tokens(data),
+        max_tokens=basics.max_tokens(data, "max_output_tokens"),
         json=json_wanted(text.get("format"), "text.format"),
         reasoning_effort=field(reasoning, "effort", str, "reasoning."),
     )
@@ -97,14 +98,6 @@ def _refuse_what_is_kept(data: Mapping[str, Any]) -> None:
     for name in ("conversation", "prompt", "background"):
         if data.get(name):
             raise refusal(name, f"{name}: nothing is kept here; send the whole conversation.")
-
-
-def _max_tokens(data: Mapping[str, Any]) -> int | None:
-    """Return the most tokens of the answer. Some programs write 0 or -1 for no limit."""
-    most = whole(data, "max_output_tokens")
-    if most is not None and most < -1:
-        raise refusal("max_output_tokens", "max_output_tokens must be at least 1.")
-    return most if most is not None and most > 0 else None
 
 
 def _own_name(name: str, namespace: str | None) -> str:

@@ -6,10 +6,11 @@ it is. Voices are parameters of theirs (§3.4).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final, TypeAlias
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
 
 from poe_proxy.apis import basics
+from poe_proxy.apis.basics import Declared, Schemas
 from poe_proxy.apis.fields import field, json_object, number, refusal
 from poe_proxy.apis.openai_error import OpenAiErrors
 from poe_proxy.apis.whole import WholeCall, file_or_words
@@ -43,14 +44,11 @@ _NAMED: Final = frozenset(
     {"model", "input", "voice", "instructions", "response_format", "speed", "stream_format"}
 )
 
-#: Parameters of a bot, with the JSON schema of each.
-Schemas: TypeAlias = Mapping[str, Mapping[str, Any]]
-
 
 class Speech(OpenAiErrors):
     """This API: an `Api`."""
 
-    def __init__(self, declared: Callable[[str], Schemas] = lambda model: {}) -> None:
+    def __init__(self, declared: Declared = lambda model: {}) -> None:
         """*declared* returns the parameters that a model declares, with the schema of each."""
         self._declared = declared
 
@@ -72,11 +70,7 @@ class Speech(OpenAiErrors):
             messages=(Message(role="user", content=(TextPart(text),)),),
             file=FileWanted("audio"),
             parameters=_parameters(data, declared),
-            extra={
-                name: value
-                for name, value in data.items()
-                if name not in _NAMED and name not in declared and value is not None
-            },
+            extra=basics.others(data, _NAMED | declared.keys()),
             budget=budget,
         )
         return Sound(chat, wanted)

@@ -119,12 +119,7 @@ def _sum(before: Usage | None, last: Usage) -> Usage:
         sum(one.prompt_tokens for one in both),
         sum(one.completion_tokens for one in both),
         last.details,
-        sum(
-            one.prompt_tokens + one.completion_tokens
-            if one.total_tokens is None
-            else one.total_tokens
-            for one in both
-        ),
+        sum(one.total for one in both),
     )
 
 

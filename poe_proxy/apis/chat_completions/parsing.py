@@ -91,9 +91,7 @@ def chat_request(
         else allows_several(data.get("tool_choice"), otherwise=several),
         json=asked.json,
         reasoning_effort=field(data, "reasoning_effort", str) or asked.reasoning_effort or None,
-        extra={
-            name: value for name, value in data.items() if name not in named and value is not None
-        },
+        extra=basics.others(data, named),
         budget=budget,
     )
     return chat, form

@@ -15,6 +15,7 @@ from poe_proxy import sse
 from poe_proxy.apis.chat_completions.parsing import Form
 from poe_proxy.apis.custom_input import InputReader, input_of
 from poe_proxy.apis.openai_error import error_body
+from poe_proxy.apis.openai_usage import usage_object
 from poe_proxy.apis.transcript import Transcript
 from poe_proxy.chat import (
     ChatRequest,
@@ -180,16 +181,7 @@ class Completion:
         return "function_call" if self._form.is_legacy and reason == "tool_calls" else reason
 
     def _usage(self) -> dict[str, Any]:
-        usage = self._transcript.usage(self.chat)
-        total = usage.total_tokens
-        return {
-            "prompt_tokens": usage.prompt_tokens,
-            "completion_tokens": usage.completion_tokens,
-            "total_tokens": usage.prompt_tokens + usage.completion_tokens
-            if total is None
-            else total,
-            **usage.details,
-        }
+        return usage_object(self._transcript.usage(self.chat))
 
 
 def _custom_delta(

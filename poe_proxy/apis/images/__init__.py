@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from poe_proxy.apis.images.parsing import Declared, edited, generated
+from poe_proxy.apis.basics import Declared
+from poe_proxy.apis.images.parsing import edited, generated
 from poe_proxy.apis.images.rendering import Picture
 from poe_proxy.apis.openai_error import OpenAiErrors
 from poe_proxy.budget import Budget

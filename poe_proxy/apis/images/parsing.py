@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, Final, TypeAlias
+from collections.abc import Mapping
+from typing import Any, Final
 
 from poe_proxy.apis import basics
 from poe_proxy.apis.addresses import address
+from poe_proxy.apis.basics import Declared
 from poe_proxy.apis.fields import field, flag, json_object, limit_items, refusal, whole
 from poe_proxy.apis.images.parameters import FIELDS, parameters
 from poe_proxy.budget import Budget
 from poe_proxy.chat import ChatRequest, ContentPart, FileWanted, ImagePart, Message, TextPart
-
-#: Returns the parameters that a model declares, with the JSON schema of each.
-Declared: TypeAlias = Callable[[str], Mapping[str, Mapping[str, Any]]]
 
 #: Pictures that one is made from; OpenAI takes as many.
 MAX_IMAGES: Final = 16
@@ -93,11 +91,7 @@ def _asked(
         messages=(Message(role="user", content=(TextPart(prompt), *pictures)),),
         file=FileWanted("image", is_fetched=_wants_base64(data, model)),
         parameters=parameters(data, known),
-        extra={
-            name: value
-            for name, value in data.items()
-            if name not in _NAMED and name not in known and value is not None
-        },
+        extra=basics.others(data, _NAMED | known.keys()),
         budget=budget,
     )
 

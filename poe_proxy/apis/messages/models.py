@@ -11,6 +11,8 @@ from typing import Any
 
 import orjson
 
+from poe_proxy.apis.fields import integer
+
 
 def model_list(entries: Iterable[Mapping[str, Any]]) -> bytes:
     """Return the body of `GET /v1/models`: all models are one page."""
@@ -34,11 +36,7 @@ def entry(listed: Mapping[str, Any]) -> dict[str, Any]:
         "type": "model",
         "display_name": shown if isinstance(shown, str) and shown else listed["id"],
         "created_at": datetime.fromtimestamp(listed["created"], UTC).isoformat(),
-        "max_input_tokens": _figure(window.get("context_length")),
-        "max_tokens": _figure(window.get("max_output_tokens")),
+        "max_input_tokens": integer(window.get("context_length")),
+        "max_tokens": integer(window.get("max_output_tokens")),
         "lifecycle": "active",
     }
-
-
-def _figure(given: Any) -> int | None:
-    return given if isinstance(given, int) and not isinstance(given, bool) else None

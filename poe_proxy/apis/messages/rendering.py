@@ -14,6 +14,7 @@ from typing import Any, Final
 import orjson
 
 from poe_proxy import sse
+from poe_proxy.apis.fields import integer
 from poe_proxy.apis.messages import native
 from poe_proxy.apis.messages.blocks import Blocks, call_block
 from poe_proxy.apis.messages.errors import error_body
@@ -163,8 +164,7 @@ class Answer:
         """Return *usage* in Anthropic's form, where what was cached does not count as input."""
         details = usage.details.get("prompt_tokens_details")
         cached = details.get("cached_tokens") if isinstance(details, Mapping) else None
-        known = cached if isinstance(cached, int) and not isinstance(cached, bool) else 0
-        read = min(max(known, 0), usage.prompt_tokens)
+        read = min(max(integer(cached) or 0, 0), usage.prompt_tokens)
         return {
             "input_tokens": usage.prompt_tokens - read,
             "output_tokens": usage.completion_tokens,

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Literal, TypeAlias
 
 from poe_proxy.apis.custom_input import input_of
+from poe_proxy.apis.fields import integer
 from poe_proxy.apis.responses.namespaces import Names
 from poe_proxy.apis.responses.signatures import sealed
 from poe_proxy.chat import ChatRequest, Usage
@@ -95,7 +96,6 @@ class CallForms:
 
 def usage(counted: Usage) -> dict[str, Any]:
     """Return the tokens that were *counted*."""
-    total = counted.total_tokens
     read = counted.details.get("prompt_tokens_details")
     written = counted.details.get("completion_tokens_details")
     return {
@@ -106,12 +106,10 @@ def usage(counted: Usage) -> dict[str, Any]:
         },
         "output_tokens": counted.completion_tokens,
         "output_tokens_details": {"reasoning_tokens": _count(written, "reasoning_tokens")},
-        "total_tokens": counted.prompt_tokens + counted.completion_tokens
-        if total is None
-        else total,
+        "total_tokens": counted.total,
     }
 
 
 def _count(details: Any, name: str) -> int:
     found = details.get(name) if isinstance(details, Mapping) else None
-    return found if isinstance(found, int) and not isinstance(found, bool) else 0
+    return integer(found) or 0

@@ -59,9 +59,7 @@ def request(body: bytes | bytearray, budget: Budget | None = None) -> tuple[Chat
     if whole(data, "top_logprobs"):
         raise refusal("top_logprobs", "Poe gives no log probabilities.")
     callable_tools, tool_choice = chosen(data.get("tool_choice"), known, names)
-    extra = {
-        name: value for name, value in data.items() if name not in _NAMED and value is not None
-    }
+    extra = basics.others(data, _NAMED)
     text = field_of(data, "text", dict) or {}
     if (verbosity := field_of(text, "verbosity", str, "text.")) is not None:
         extra["verbosity"] = verbosity
