@@ -45,10 +45,14 @@ def test_no_two_tools_have_one_name() -> None:
 
 
 def test_names_stay_while_the_tools_do() -> None:
-    """So past calls have the names that the bot has called."""
+    """So past calls have the names that the bot has called. Tools that join them in later turns
+    take none of theirs."""
     tools = [("f", "a"), ("f", "b"), (f"{'x' * 70}1", "a"), (f"{'x' * 70}2", "a")]
+    flat = ["a__f", "b__f", "a__" + "x" * 61, "a__" + "x" * 59 + "_2"]
 
-    assert [Names(tools).of(*one) for one in tools] == [Names(tools).of(*one) for one in tools]
+    for more in [], [("f", "c")], [("g", None), (f"{'x' * 70}3", "a")]:
+        names = Names([*tools, *more])
+        assert flat == [names.of(*one) for one in tools]
 
 
 def test_what_is_not_offered_has_a_name_all_the_same() -> None:
