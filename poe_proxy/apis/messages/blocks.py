@@ -9,37 +9,50 @@ from typing import Any, Final
 import orjson
 
 from poe_proxy import sse
+from poe_proxy.budget import Budget, OutOfBudget
 from poe_proxy.chat import ToolCall, ToolCallPart
-from poe_proxy.net.pacing import breathe
+from poe_proxy.json_pieces import has_more
 from poe_proxy.upstreams.bulk import loads
 
 #: Where arguments go that are no JSON object, as Anthropic's documentation of fine-grained tool
 #: streaming has it.
 _INVALID: Final = "INVALID_JSON"
+#: The most values, and names, in arguments that are read in a few milliseconds.
+_FEW: Final = 10_000
 
 _TEXT: Final = {"type": "text", "text": ""}
 _THINKING: Final = {"type": "thinking", "thinking": "", "signature": ""}
 _NOTHING: Final[Sequence[bytes]] = ()
 
 
-def input_of(arguments: str) -> dict[str, Any]:
-    """Return the arguments of a call as the object that they have to be."""
+def input_of(arguments: str, budget: Budget) -> dict[str, Any]:
+    """Return the arguments of a call as the object that they have to be. Those of many pieces count
+    towards the *budget*, and are told as they came once nothing is left of it."""
     if not arguments.strip():
         return {}
-    breathe()  # a reply may have many calls, and each of them may be long
     try:
-        found = loads(arguments)
-        if isinstance(found, dict):
-            orjson.dumps(found)  # it reads deeper than it writes
-            return found
-    except (ValueError, TypeError):
-        pass
-    return {_INVALID: arguments}
+        if has_more(arguments, values=_FEW, names=_FEW):
+            with budget.work("reading the arguments of a call", size=len(arguments)):
+                return _object(arguments, budget)
+        return _object(arguments, budget)
+    except (ValueError, TypeError, OutOfBudget):
+        return {_INVALID: arguments}
 
 
-def call_block(call: ToolCall) -> dict[str, Any]:
+def _object(text: str, budget: Budget) -> dict[str, Any]:
+    """Return the JSON object in *text*, which can be written again."""
+    budget.pause()  # a reply may have many calls
+    found = loads(text)
+    if not isinstance(found, dict):
+        raise ValueError("it is no object")
+    budget.pause()
+    orjson.dumps(found)  # it reads deeper than it writes
+    return found
+
+
+def call_block(call: ToolCall, budget: Budget) -> dict[str, Any]:
     """Return the block of a whole call."""
-    return {**_head(call.id, call.name), "input": input_of(call.arguments)}
+    return {**_head(call.id, call.name), "input": input_of(call.arguments, budget)}
 
 
 def _head(id: str | None, name: str | None) -> dict[str, Any]:
@@ -55,7 +68,8 @@ class Blocks:
     some bots write several calls at once.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, budget: Budget) -> None:
+        self._budget = budget
         self._index = -1
         #: What kind of block is open, and what surrounds each delta of it, serialised once.
         self._open: str | None = None
@@ -95,13 +109,13 @@ class Blocks:
         events: list[bytes] = []
         rest = [calls[place] for place in self._places()]
         if rest and not self._is_live:
-            events.append(self._delta(_json_text(rest[0])))
+            events.append(self._delta(self._json_text(rest[0])))
         if later := "".join(self._later):
             events += self._begun("text", _TEXT)
             events.append(self._delta(later))
         for call in rest[1:]:
             events += self._begun("tool_use", _head(call.id, call.name))
-            events.append(self._delta(_json_text(call)))
+            events.append(self._delta(self._json_text(call)))
         if self._index < 0:
             # An answer without a block would be taken for none, and asked for again.
             events += self._begun("text", _TEXT)
@@ -153,6 +167,5 @@ class Blocks:
         places = {number: place for place, number in enumerate(sorted(self._calls))}
         return [places[number] for number in self._calls]
 
-
-def _json_text(call: ToolCall) -> str:
-    return orjson.dumps(input_of(call.arguments)).decode()
+    def _json_text(self, call: ToolCall) -> str:
+        return orjson.dumps(input_of(call.arguments, self._budget)).decode()

@@ -53,7 +53,7 @@ class Answer:
         self.content_type = "application/json"
         self._errors_as_text = errors_as_text
         self._transcript = Transcript()
-        self._blocks = Blocks()
+        self._blocks = Blocks(chat.budget)
         #: Whether what Poe says is passed on: then we know nothing of its blocks.
         self._is_native = False
         self._id = f"msg_{secrets.token_hex(12)}"
@@ -71,7 +71,7 @@ class Answer:
         content: list[dict[str, Any]] = []
         if said.reasoning:
             content.append({"type": "thinking", "thinking": said.reasoning, "signature": ""})
-        calls = [call_block(call) for call in said.calls]
+        calls = [call_block(call, self.chat.budget) for call in said.calls]
         # An answer without a block would be taken for none, and asked for again.
         if (text := said.text + said.refusal) or not calls:
             content.append({"type": "text", "text": text, "citations": None})

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import count
 from typing import Any
 
 import pytest
 from anthropic.types import Message
 
 from poe_proxy.apis.messages.rendering import Answer
+from poe_proxy.budget import Budget, Processor
 from poe_proxy.chat import (
     Done,
     Idle,
@@ -231,6 +233,28 @@ def test_the_input_of_a_call_is_an_object(arguments: str, told: dict[str, Any]) 
     )
 
     assert [told, told] == [one["input"] for one in content]
+
+
+def test_an_input_of_many_pieces_counts_towards_what_the_request_may_cost() -> None:
+    """Once nothing is left, it is told as it came; any other one takes next to nothing."""
+    long = '{"x":"' + "x" * 100_000 + '"}'
+    many = '{"x":[' + "1," * 20_000 + "1]}"
+    events = (
+        ToolCallPart(0, "a", "f", "{}"),
+        ToolCallPart(1, "b", "g", long),
+        ToolCallPart(2, "c", "h", many),
+        Usage(1, 1),
+        Done("tool_calls"),
+    )
+
+    def inputs(budget: Budget) -> list[Any]:
+        content, _, _ = both(*events, budget=budget)
+        return [one["input"] for one in content]
+
+    enough = Budget(60, processor=Processor(clock=count(step=0.001).__next__))
+    assert [{}, {"x": "x" * 100_000}, {"x": [1] * 20_001}] == inputs(enough)
+    assert enough.left < 60
+    assert [{}, {"x": "x" * 100_000}, {"INVALID_JSON": many}] == inputs(Budget(0))
 
 
 def test_words_behind_a_call() -> None:
