@@ -133,7 +133,7 @@ class TextCompletion:
         said = self._transcript
         for event in events:
             said.add(event)
-        text = self._form.echo + (said.text or said.refusal)
+        text = self._form.echo + said.text + said.refusal
         choice = _choice(text, said.finish_reason or "stop")
         return orjson.dumps(self._object([choice], usage=self._usage()))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
+from typing import Final
 
 from poe_proxy.apis.openai_error import error_body
 from poe_proxy.apis.transcript import Transcript
@@ -11,7 +12,7 @@ from poe_proxy.chat import ChatRequest, File, Said
 from poe_proxy.errors import PoeProxyError
 
 #: The most characters of a bot's words that an error shows.
-MAX_WORDS = 2000
+MAX_WORDS: Final = 2000
 
 
 class WholeCall(ABC):
@@ -47,4 +48,4 @@ def file_or_words(events: Iterable[Said]) -> File | str:
         said.add(event)
         if isinstance(event, File):
             file = event
-    return file or (said.text or said.refusal).strip()[:MAX_WORDS]
+    return file or (said.text + said.refusal).strip()[:MAX_WORDS]

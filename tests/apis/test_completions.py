@@ -146,10 +146,14 @@ def test_the_reason_is_one_that_this_api_has(reason: Any, told: str) -> None:
 
 
 def test_a_refusal_is_text() -> None:
-    """There is no other place for it."""
-    (choice,) = whole(Refusal("I will not."), Done("content_filter")).choices
+    """There is no other place for it. It stands behind what the bot has said before."""
+    said = Text("Well. "), Refusal("I will not."), Done("content_filter")
+    (choice,) = whole(*said[1:]).choices
 
     assert ("I will not.", "content_filter") == (choice.text, choice.finish_reason)
+    (choice,) = whole(*said).choices
+    assert "Well. I will not." == choice.text
+    assert choice.text == "".join(one["choices"][0]["text"] for one in stream(*said))
 
 
 def test_a_stream() -> None:

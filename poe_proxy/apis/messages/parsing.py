@@ -17,6 +17,7 @@ from poe_proxy.apis.conversation import Conversation
 from poe_proxy.apis.fields import (
     field,
     flag,
+    integer,
     json_object,
     limit_items,
     number,
@@ -133,11 +134,13 @@ def _system(data: Mapping[str, Any], reading: Reading) -> list[TextPart]:
 
 def _thinking(data: Mapping[str, Any]) -> int | None:
     """Return how many tokens the bot may think, 0 for not at all; None leaves it to the bot."""
-    match field(data, "thinking", dict):
-        case {"type": "disabled"}:
+    thinking = field(data, "thinking", dict) or {}
+    match thinking.get("type"):
+        case "disabled":
             return 0
-        case {"type": "enabled", "budget_tokens": int(tokens)} if tokens > 0:
-            return tokens
+        case "enabled":
+            tokens = integer(thinking.get("budget_tokens"))
+            return tokens if tokens is not None and tokens > 0 else None
     return None
 
 

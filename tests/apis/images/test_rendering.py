@@ -50,10 +50,11 @@ def test_a_picture_is_in_base64(size: int) -> None:
     [
         ([Text("I will not "), Text("draw that."), Done()], "I will not draw that."),
         ([Refusal("No."), Done()], "No."),
+        ([Text("Well. "), Refusal("No."), Done()], "Well. No."),
         ([Done()], "said nothing"),
         ([Text("x" * 10_000), Done()], "x" * 2000),
     ],
-    ids=["words", "refusal", "nothing", "many words"],
+    ids=["words", "refusal", "words and refusal", "nothing", "many words"],
 )
 def test_without_a_picture_the_bot_s_words_are_the_error(events: list[Said], words: str) -> None:
     """Under the code that OpenAI has for it."""
