@@ -94,6 +94,7 @@ def _result(given: Mapping[str, Any], path: str, reading: Reading) -> Result:
 
 def _within(given: Any, path: str, reading: Reading) -> list[ContentPart]:
     """Return the parts of a block that stands within another one."""
+    reading.budget.breathe()
     match given:
         case str():
             return [TextPart(given)]

@@ -56,7 +56,10 @@ def _has_results(given: Any) -> bool:
 def _calls(given: Mapping[str, Any], path: str, reading: Reading) -> list[Call]:
     calls = field(given, "tool_calls", list, f"{path}.") or []
     reading.count_calls(calls, f"{path}.tool_calls")
-    found = [_call(one, f"{path}.tool_calls[{place}]") for place, one in enumerate(calls)]
+    found = []
+    for place, one in enumerate(calls):
+        reading.budget.breathe()
+        found.append(_call(one, f"{path}.tool_calls[{place}]"))
     match given.get("function_call"):
         case None:
             pass

@@ -43,6 +43,7 @@ def content(given: Any, path: str, reading: Reading) -> Content:
         case list():
             reading.count_parts(given, path)
             for place, one in enumerate(given):
+                reading.budget.breathe()
                 _add(one, f"{path}[{place}]", found, reading)
             return found
         case {"type": str()}:

@@ -15,6 +15,7 @@ import orjson
 
 from poe_proxy.apis.fields import field as field_of
 from poe_proxy.apis.fields import refusal
+from poe_proxy.budget import Budget
 from poe_proxy.chat import ContentPart, Message, Role, TextPart, ToolCall
 
 #: Names that other programs have for the roles.
@@ -142,17 +143,18 @@ class Conversation:
         self._has_results = True
         self._drafts.append(_Draft("tool", content, result.name, answers=self._answered(result)))
 
-    def messages(self) -> tuple[Message, ...]:
+    def messages(self, budget: Budget) -> tuple[Message, ...]:
         """Return all messages; calls that are still without an id get one."""
         self._show()
         number = 0
         for draft in self._drafts:
             for call in draft.calls:
+                budget.breathe()
                 if call.id is None:
                     while (made := f"call_{number}") in self._by_id:
                         number += 1
                     call.id, number = made, number + 1
-        return tuple(map(_message, self._drafts))
+        return tuple(_message(draft, budget) for draft in self._drafts)
 
     def _show(self) -> None:
         if self._shown:
@@ -200,7 +202,8 @@ def _first(calls: deque[Call] | None) -> Call | None:
     return calls[0] if calls else None
 
 
-def _message(draft: _Draft) -> Message:
+def _message(draft: _Draft, budget: Budget) -> Message:
+    budget.breathe()
     answers = draft.answers
     return Message(
         role=draft.role,

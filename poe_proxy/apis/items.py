@@ -18,6 +18,7 @@ from poe_proxy.apis.custom_input import arguments_for
 from poe_proxy.apis.fields import field, limit_items, refusal
 from poe_proxy.apis.formats import json_wanted
 from poe_proxy.apis.reading import MAX_MESSAGES, Reading
+from poe_proxy.budget import Budget
 from poe_proxy.chat import JsonWanted, Message, TextPart
 from poe_proxy.errors import InvalidRequest
 
@@ -60,11 +61,12 @@ def is_asked(data: Mapping[str, Any]) -> bool:
     return not data.get("messages") and data.get("input") is not None
 
 
-def tools_among(data: Mapping[str, Any]) -> tuple[tuple[str, list[Any]], ...]:
+def tools_among(data: Mapping[str, Any], budget: Budget) -> tuple[tuple[str, list[Any]], ...]:
     """Return the tools that stand among the items of *data*, as they came, each with its path."""
     found: list[tuple[str, list[Any]]] = []
     items = data.get("input")
     for place, item in enumerate(items if isinstance(items, list) else ()):
+        budget.breathe()
         match item:
             case {"type": str(kind)} if kind in _OF_TOOLS:
                 path = f"input[{place}]."
@@ -117,10 +119,11 @@ def _messages(data: Mapping[str, Any], reading: Reading, name_of: NameOf) -> tup
         case list(items):
             limit_items(items, MAX_MESSAGES, "input")
             for place, item in enumerate(items):
+                reading.budget.breathe()
                 _add(item, f"input[{place}]", said, reading, name_of)
         case _:
             raise refusal("input", "input must be a string or a list of items.")
-    found = said.messages()
+    found = said.messages(reading.budget)
     if not found:
         raise refusal("input", "input must hold something to say: every content is empty.")
     return found

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from poe_proxy.apis.conversation import Call, Conversation, Result
+from poe_proxy.budget import Budget
 from poe_proxy.chat import ImagePart, Message, TextPart
 from poe_proxy.errors import InvalidRequest
 
@@ -28,7 +29,7 @@ def told(*acts: Any, shows_elsewhere: bool = False) -> list[tuple[str, Any]]:
                 said.say("user", WORDS)
     return [
         (one.role, one.tool_call_id or [f"{call.id}:{call.name}" for call in one.tool_calls])
-        for one in said.messages()
+        for one in said.messages(Budget())
         if one.role != "user"
     ]
 
@@ -96,7 +97,7 @@ def test_what_a_result_shows_stands_behind_the_results() -> None:
     for id in "ab":
         said.answer(Result(id, (TextPart("see"), IMAGE), "path"), shows_elsewhere=True)
     said.say("user", WORDS)
-    _, first, second, asked = said.messages()
+    _, first, second, asked = said.messages(Budget())
 
     assert "see\n[attachment, see below]" == first.text == second.text
     assert Message(role="user", content=(IMAGE, IMAGE, *WORDS)) == asked
@@ -111,7 +112,7 @@ def test_what_a_result_shows_is_told_though_the_user_says_nothing(goes_on: bool)
     if goes_on:
         said.say("assistant", WORDS)
 
-    assert Message(role="user", content=(IMAGE,)) == said.messages()[2]
+    assert Message(role="user", content=(IMAGE,)) == said.messages(Budget())[2]
 
 
 def test_calls_that_stand_by_themselves_join_the_message_before_them() -> None:
@@ -123,7 +124,9 @@ def test_calls_that_stand_by_themselves_join_the_message_before_them() -> None:
     said.say("assistant", WORDS)
     said.call(Call("c", "h", "{}"))
 
-    assert [["a", "b"], [], ["c"]] == [[c.id for c in one.tool_calls] for one in said.messages()]
+    assert [["a", "b"], [], ["c"]] == [
+        [c.id for c in one.tool_calls] for one in said.messages(Budget())
+    ]
 
 
 def test_what_says_nothing_is_left_out() -> None:
@@ -135,4 +138,4 @@ def test_what_says_nothing_is_left_out() -> None:
     said.answer(Result("a", (), "path"))
     said.say("function", (), name="f")
 
-    assert ["assistant", "tool", "function"] == [one.role for one in said.messages()]
+    assert ["assistant", "tool", "function"] == [one.role for one in said.messages(Budget())]

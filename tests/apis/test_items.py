@@ -181,7 +181,7 @@ def test_tools_may_stand_among_the_items() -> None:
     given = {"type": "additional_tools", "role": "developer", "tools": tools}
     items = [given, {"role": "user", "content": "x"}]
 
-    assert (("input[0].tools", tools),) == tools_among({"input": items})
+    assert (("input[0].tools", tools),) == tools_among({"input": items}, Budget())
     assert (text("user", "x"),) == read(items).messages
 
 
@@ -194,9 +194,9 @@ def test_what_a_search_has_found_is_offered_too() -> None:
         {"role": "user", "content": "x"},
     ]
 
-    assert (("input[1].tools", tools),) == tools_among({"input": items})
+    assert (("input[1].tools", tools),) == tools_among({"input": items}, Budget())
     assert (text("user", "x"),) == read(items).messages
-    assert () == tools_among({"input": "x"})
+    assert () == tools_among({"input": "x"}, Budget())
 
 
 def test_a_past_call_may_have_another_name() -> None:
@@ -297,7 +297,7 @@ def test_a_file_that_would_have_to_be_kept_is_refused_by_its_path(part: dict[str
 def test_a_mistake_is_named_by_its_field(fields: dict[str, Any], param: str) -> None:
     """What cannot be read, and what would need something that is kept."""
     with pytest.raises(InvalidRequest) as refusal:
-        asked({**fields, "tools": tools_among(fields)}, Reading(Budget()))
+        asked({**fields, "tools": tools_among(fields, Budget())}, Reading(Budget()))
 
     assert param == refusal.value.param
     assert refusal.value.message.endswith(".")

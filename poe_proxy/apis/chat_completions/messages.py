@@ -28,7 +28,7 @@ def messages(data: Mapping[str, Any], reading: Reading) -> tuple[Message, ...]:
     said.say("system", content(data.get("system"), "system", reading).parts)
     for place, one in enumerate(given):
         add_message(one, f"messages[{place}]", said, reading)
-    found = said.messages()
+    found = said.messages(reading.budget)
     if not any(one.content or one.tool_calls for one in found):
         raise refusal("messages", "messages must hold something to say: every content is empty.")
     return found

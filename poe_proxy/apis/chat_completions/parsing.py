@@ -61,7 +61,7 @@ def chat_request(
     asked = items.asked(data, reading) if by_items else _asked(data, reading)
     _refuse_what_poe_cannot_do(data, strict=strict)
     options = field(data, "stream_options", dict) or {}
-    among = items.tools_among(data) if by_items else ()
+    among = items.tools_among(data, budget) if by_items else ()
     lists = [("tools", field(data, "tools", list) or []), *among]
     functions, function_choice = functions_and_choice(data)
     known, tool_choice = (

@@ -119,7 +119,7 @@ def _messages(data: Mapping[str, Any], reading: Reading) -> tuple[Message, ...]:
     said.say("system", _system(data, reading))
     for place, one in enumerate(given):
         add_message(one, f"messages[{place}]", said, reading)
-    return said.messages()
+    return said.messages(reading.budget)
 
 
 def _system(data: Mapping[str, Any], reading: Reading) -> list[TextPart]:

@@ -54,7 +54,7 @@ def request(body: bytes | bytearray, budget: Budget | None = None) -> tuple[Chat
     data = json_object(body, budget)
     model = basics.model(data)
     given = field_of(data, "tools", list) or []
-    known, names = tools([("tools", given), *items.tools_among(data)], budget)
+    known, names = tools([("tools", given), *items.tools_among(data, budget)], budget)
     asked = items.asked(data, Reading(budget), names.of)
     if whole(data, "top_logprobs"):
         raise refusal("top_logprobs", "Poe gives no log probabilities.")

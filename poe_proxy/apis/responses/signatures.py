@@ -16,7 +16,7 @@ import orjson
 
 from poe_proxy.apis.fields import MAX_VALUES, json_object, marks
 from poe_proxy.budget import Budget
-from poe_proxy.chat import Message
+from poe_proxy.chat import Message, ToolCall
 from poe_proxy.errors import InvalidRequest
 
 #: What ours begins with: a conversation may have thoughts that another server has encrypted.
@@ -38,17 +38,16 @@ def restored(messages: Iterable[Message], items: Any, budget: Budget) -> tuple[M
     found = _found(items, ids, budget) if ids else {}
     if not found:
         return said
-    return tuple(
-        replace(
-            message,
-            tool_calls=tuple(
-                replace(call, extra=found.get(call.id, call.extra)) for call in message.tool_calls
-            ),
-        )
-        if message.tool_calls
-        else message
-        for message in said
-    )
+    return tuple(_signed(message, found, budget) for message in said)
+
+
+def _signed(message: Message, found: Mapping[str, Mapping[str, Any]], budget: Budget) -> Message:
+    budget.breathe()
+    calls: list[ToolCall] = []
+    for call in message.tool_calls:
+        budget.breathe()
+        calls.append(replace(call, extra=found[call.id]) if call.id in found else call)
+    return replace(message, tool_calls=tuple(calls)) if calls else message
 
 
 def _found(items: Any, ids: Set[str], budget: Budget) -> Mapping[str, Mapping[str, Any]]:
@@ -60,6 +59,7 @@ def _found(items: Any, ids: Set[str], budget: Budget) -> Mapping[str, Mapping[st
     left = MAX_VALUES
     # From the end, because makers insist on the signatures of the last calls.
     for item in reversed(items if isinstance(items, list) else []):
+        budget.breathe()
         match item:
             case {"type": "reasoning", "encrypted_content": str(content)} if (
                 content.startswith(_OURS) and len(content) <= MAX_SEALED
@@ -71,7 +71,6 @@ def _found(items: Any, ids: Set[str], budget: Budget) -> Mapping[str, Mapping[st
                 for id, extra in _read(text, budget).items():
                     if id in ids and isinstance(extra, dict):
                         found.setdefault(id, extra)
-                budget.breathe()
     return found
 
 
