@@ -105,7 +105,12 @@ def too_many(param: str, message: str) -> InvalidRequest:
 
 def limit_items(given: list[Any], most: int, path: str) -> None:
     """Refuse the list *given* if it has more than *most* items."""
-    if len(given) > most:
+    limit_number(len(given), most, path)
+
+
+def limit_number(items: int, most: int, path: str) -> None:
+    """Refuse so many *items*, which stand in more than one list, if they are more than *most*."""
+    if items > most:
         raise too_many(path, f"{path} may have {most:,} items at most.")
 
 

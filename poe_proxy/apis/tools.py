@@ -11,7 +11,7 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from poe_proxy.apis.fields import field, limit_items, limit_length, refusal
+from poe_proxy.apis.fields import field, limit_items, limit_length, limit_number, refusal
 from poe_proxy.budget import Budget
 from poe_proxy.chat import Tool, ToolChoice
 
@@ -53,8 +53,7 @@ def tools(
                 raise refusal(f"{path}[{place}]", what)
             else:
                 left_out.append(read)
-            if len(found) + len(left_out) > MAX_TOOLS:
-                limit_items([*found, *left_out], MAX_TOOLS, "tools")
+            limit_number(len(found) + len(left_out), MAX_TOOLS, "tools")
     note_left_out(left_out)
     return tuple(found)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from poe_proxy.apis.fields import field, limit_items, limit_length, refusal
+from poe_proxy.apis.fields import field, limit_items, limit_length, limit_number, refusal
 from poe_proxy.apis.responses.namespaces import Names, own
 from poe_proxy.apis.tools import MAX_NAME, MAX_TOOLS, choice, note_left_out, tool
 from poe_proxy.budget import Budget
@@ -32,8 +32,7 @@ def tools(lists: Iterable[tuple[str, list[Any]]], budget: Budget) -> tuple[tuple
                 found[own(namespace), read.name] = read
             else:
                 left_out.append(read)
-            if len(found) + len(left_out) > MAX_TOOLS:
-                limit_items([*found, *left_out], MAX_TOOLS, "tools")
+            limit_number(len(found) + len(left_out), MAX_TOOLS, "tools")
     # Codex sends some with each request, so it is nothing to be told of each time.
     note_left_out(left_out, logging.DEBUG)
     names = Names((name, namespace) for namespace, name in found)
