@@ -246,13 +246,13 @@ def by_cookie(ways: Ways) -> Way:
     return ways["cookies"]
 
 
-@pytest.fixture(scope="module")
-def hasty(poe: Sim) -> Iterator[Way]:
-    """The way by one key, where nobody waits in line."""
-    settings, control = WAYS["keys"]
-    one = {"POE_API_KEYS": "key-a", "QUEUE_TIMEOUT": "0"}
-    with Proxy(poe, **settings, **one) as proxy:
-        yield Way("keys", proxy, poe.url + control)
+@pytest.fixture(scope="module", params=WAYS)
+def hasty(request: pytest.FixtureRequest, poe: Sim) -> Iterator[Way]:
+    """Each of the ways to Poe by one account, where nobody waits in line."""
+    settings, control = WAYS[request.param]
+    one = {"POE_API_KEYS": "key-a", "TOKENS": "cookie-a", "QUEUE_TIMEOUT": "0"} | settings
+    with Proxy(poe, **one) as proxy:
+        yield Way(request.param, proxy, poe.url + control)
 
 
 @pytest.fixture

@@ -192,7 +192,7 @@ def test_codex_comes_back_when_it_is_told_to(hasty: Way, folder: Path) -> None:
     """A 429 says when; the second request is the only one that the bot hears of."""
     hasty.give_lines([ANSWER])
 
-    ran = codex(hasty, folder, f"{TASK} !http=429 !times=1")
+    ran = codex(hasty, folder, f"{TASK} !http=429 !retry-after=2 !times=1")
 
     assert ANSWER in ran.out
     assert 1 == len(hasty.told())
