@@ -54,9 +54,9 @@ Scope: TypeAlias = Literal["account", "bot"]
 class PoeProxyError(Exception):
     """The base of all failures of a request; never raised itself.
 
-    The message is shown to the client: it never holds a credential or the text of
-    a conversation. `param` is the client's own path to a field where the value carries
-    one, otherwise the name of a field of `ChatRequest`.
+    The message is shown to the client: it never holds a credential, or of the text of a
+    conversation more than the link to a file that would be lost. `param` is the client's own path
+    to a field where the value carries one, otherwise the name of a field of `ChatRequest`.
     """
 
     status: ClassVar[int] = 500

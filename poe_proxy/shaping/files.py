@@ -85,7 +85,8 @@ def _with_file(
     """Yield *events*, and before `Done` the `File` that is wanted, if the answer has a link to it.
 
     While the file is fetched, `Idle` comes: the bot is done by then, and its account free. Raises
-    `UpstreamProtocolError` for a file that is not to be had, or is of another kind.
+    `UpstreamProtocolError` for a file that is not to be had, or is of another kind; it tells the
+    link.
     """
     said = WholeText()
     with closing(events):
@@ -95,7 +96,13 @@ def _with_file(
                 let_end(events)
                 url = last_link(said.text, wanted.kind, files)
                 if url is not None and wanted.is_fetched:
-                    yield (yield from _file(url, wanted.kind, files))
+                    try:
+                        file = yield from _file(url, wanted.kind, files)
+                    except UpstreamProtocolError as failure:
+                        # The bot has been paid for it, and nobody else knows where it is.
+                        told = f"{failure.message} It is at {url}"
+                        raise UpstreamProtocolError(told, code=failure.code) from None
+                    yield file
                 elif url is not None:
                     yield File(url)
             yield event

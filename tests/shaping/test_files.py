@@ -156,11 +156,13 @@ def test_a_client_that_hangs_up_ends_the_fetch() -> None:
     ids=str,
 )
 def test_a_file_that_is_not_to_be_had_is_a_failure(file: Fetched | Exception) -> None:
-    """One that must not be asked for again: the bot has been paid."""
+    """The bot has been paid: it must not be asked again, and the client is told the link."""
     with pytest.raises(UpstreamProtocolError) as failure:
         reply(Text(FOX), Done(), wanted=FileWanted("image"), known=Files(file))
 
     assert ("media_unreachable", False) == (failure.value.code, failure.value.client_may_retry)
+    assert str(failure.value) == failure.value.message
+    assert failure.value.message.endswith(f" It is at {FOX}")
 
 
 @pytest.mark.parametrize("kind", ["image/webp", "application/octet-stream"])

@@ -125,7 +125,7 @@ def test_nothing_is_fetched_from_elsewhere(painter: Way, link: str) -> None:
 
 
 def test_a_picture_that_is_gone_is_not_paid_twice(painter: Way) -> None:
-    """The failure says not to ask again, and the package does not."""
+    """The failure says not to ask again, and where the picture is; the log does not."""
     gone = f"{painter.sim.url}/base/image/gone"
     painter.control(lines={PAINTER: [gone, gone]})
     answer = ask(painter, response_format="b64_json")
@@ -135,6 +135,8 @@ def test_a_picture_that_is_gone_is_not_paid_twice(painter: Way) -> None:
         error_of(answer)["code"],
         answer.headers["x-should-retry"],
     )
+    assert gone in error_of(answer)["message"]
+    assert gone not in painter.proxy.output()
 
 
 @pytest.mark.parametrize(
