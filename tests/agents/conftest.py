@@ -11,8 +11,9 @@ import os
 import re
 import signal
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -190,6 +191,44 @@ def assert_told(way: Way, told: Sequence[Any], *, first: Sequence[str], last: Se
     if way.by_cookie:
         assert [] == [name for name in WIRE for text in texts if f'"{name}"' in text]
     return texts[-1]
+
+
+#: An agent, left alone with a task for a model: the way, its folder, the task, the model.
+Agent = Callable[[Way, Path, str, str], Ran]
+
+
+@contextmanager
+def in_silence(
+    agent: Agent, ways: Mapping[str, Way], folders: pytest.TempPathFactory
+) -> Iterator[Mapping[str, Future[Ran]]]:
+    """Let *agent* run beside all other tests within the block, by each way at a bot that is silent
+    before its first word. Returns the runs by the names of the ways."""
+    task = f"{TASK} !first={SILENCE}"
+    with ThreadPoolExecutor(len(WAYS)) as pool:
+        running = {}
+        for name in WAYS:
+            ways[name].give_lines([ANSWER], QUIET)
+            folder = project(folders.mktemp("silent"))
+            running[name] = pool.submit(agent, ways[name], folder, task, QUIET)
+        yield running
+
+
+def assert_waited(way: Way, ran: Ran) -> None:
+    """It had the answer in the end, and asked once."""
+    assert ANSWER in ran.out
+    assert 1 == len(way.told(QUIET))
+
+
+def assert_comes_back(agent: Agent, way: Way, folder: Path, path: str) -> None:
+    """*agent* meets a 429 at *path*, and has the answer to its second request, which is the only
+    one that the bot hears of."""
+    way.give_lines([ANSWER])
+
+    ran = agent(way, folder, f"{TASK} !http=429 !retry-after=2 !times=1", BOT)
+
+    assert ANSWER in ran.out
+    assert 1 == len(way.told())
+    assert [429, 200] == way.statuses(path, BOT)
 
 
 def project(folder: Path) -> Path:

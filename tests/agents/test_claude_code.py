@@ -6,7 +6,7 @@ import json
 import re
 from base64 import b64decode
 from collections.abc import Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
@@ -18,16 +18,15 @@ from .conftest import (
     ANSWER,
     BOT,
     BREAKS_OFF,
-    QUIET,
     SHORT,
-    SILENCE,
     TASK,
-    WAYS,
     Ran,
     Way,
     Ways,
+    assert_comes_back,
     assert_told,
-    project,
+    assert_waited,
+    in_silence,
     text_of,
 )
 from .npm import CLAUDE_CODE
@@ -37,12 +36,10 @@ ANTHROPICS, SONNET = "claude-sonnet-4-5", "Claude-Sonnet-4.5"
 INSTRUCTIONS = "You are a Claude agent"
 
 
-def claude(
-    way: Way, folder: Path, task: str = TASK, *options: str, model: str = BOT, **environ: str
-) -> Ran:
+def claude(way: Way, folder: Path, task: str = TASK, model: str = BOT, **environ: str) -> Ran:
     """Claude Code, left alone with a task."""
     return way.start(
-        CLAUDE_CODE, "-p", task, "--dangerously-skip-permissions", "--model", model, *options,
+        CLAUDE_CODE, "-p", task, "--dangerously-skip-permissions", "--model", model,
         folder=folder,
         ANTHROPIC_BASE_URL=way.proxy.url,
         ANTHROPIC_AUTH_TOKEN=KEY,
@@ -76,15 +73,8 @@ def edits(way: Way, folder: Path, model: str, bot: str) -> str:
 def silent(
     ways: Ways, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Mapping[str, Future[Ran]]]:
-    """Claude Code beside all the other tests, by each way at a bot that is silent before its first
-    word."""
-    task = f"{TASK} !first={SILENCE}"
-    with ThreadPoolExecutor(len(WAYS)) as pool:
-        running = {}
-        for name in WAYS:
-            ways[name].give_lines([ANSWER], QUIET)
-            folder = project(tmp_path_factory.mktemp("silent"))
-            running[name] = pool.submit(claude, ways[name], folder, task, model=QUIET)
+    """Claude Code beside all the other tests, at a bot that is silent before its first word."""
+    with in_silence(claude, ways, tmp_path_factory) as running:
         yield running
 
 
@@ -173,19 +163,10 @@ def test_claude_code_says_that_a_conversation_is_too_long(way: Way, folder: Path
 
 
 def test_claude_code_comes_back_when_it_is_told_to(hasty: Way, folder: Path) -> None:
-    """A 429 says when; the second request is the only one that the bot hears of."""
-    hasty.give_lines([ANSWER])
-
-    ran = claude(hasty, folder, f"{TASK} !http=429 !retry-after=2 !times=1")
-
-    assert ANSWER in ran.out
-    assert 1 == len(hasty.told())
-    assert [429, 200] == hasty.statuses("/v1/messages", BOT)
+    """A 429 says when, and nothing was asked twice."""
+    assert_comes_back(claude, hasty, folder, "/v1/messages")
 
 
 def test_claude_code_waits_for_a_silent_bot(silent: Mapping[str, Future[Ran]], way: Way) -> None:
     """It hears of the bot meanwhile, and asks once."""
-    ran = silent[way.name].result()
-
-    assert ANSWER in ran.out
-    assert 1 == len(way.told(QUIET))
+    assert_waited(way, silent[way.name].result())

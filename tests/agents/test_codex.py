@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +15,15 @@ from .conftest import (
     ANSWER,
     BOT,
     BREAKS_OFF,
-    QUIET,
     SHORT,
-    SILENCE,
     TASK,
-    WAYS,
     Ran,
     Way,
     Ways,
+    assert_comes_back,
     assert_told,
-    project,
+    assert_waited,
+    in_silence,
     text_of,
 )
 from .npm import CODEX
@@ -102,15 +101,8 @@ def edits(
 def silent(
     ways: Ways, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Mapping[str, Future[Ran]]]:
-    """Codex beside all the other tests, by each way at a bot that is silent before its first
-    word."""
-    task = f"{TASK} !first={SILENCE}"
-    with ThreadPoolExecutor(len(WAYS)) as pool:
-        running = {}
-        for name in WAYS:
-            ways[name].give_lines([ANSWER], QUIET)
-            folder = project(tmp_path_factory.mktemp("silent"))
-            running[name] = pool.submit(codex, ways[name], folder, task, QUIET)
+    """Codex beside all the other tests, at a bot that is silent before its first word."""
+    with in_silence(codex, ways, tmp_path_factory) as running:
         yield running
 
 
@@ -189,19 +181,10 @@ def test_codex_says_that_a_conversation_is_too_long(way: Way, folder: Path) -> N
 
 
 def test_codex_comes_back_when_it_is_told_to(hasty: Way, folder: Path) -> None:
-    """A 429 says when; the second request is the only one that the bot hears of."""
-    hasty.give_lines([ANSWER])
-
-    ran = codex(hasty, folder, f"{TASK} !http=429 !retry-after=2 !times=1")
-
-    assert ANSWER in ran.out
-    assert 1 == len(hasty.told())
-    assert [429, 200] == hasty.statuses("/v1/responses", BOT)
+    """A 429 says when, and nothing was asked twice."""
+    assert_comes_back(codex, hasty, folder, "/v1/responses")
 
 
 def test_codex_waits_for_a_silent_bot(silent: Mapping[str, Future[Ran]], way: Way) -> None:
     """It hears of the bot meanwhile, and asks once."""
-    ran = silent[way.name].result()
-
-    assert ANSWER in ran.out
-    assert 1 == len(way.told(QUIET))
+    assert_waited(way, silent[way.name].result())

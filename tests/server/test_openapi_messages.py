@@ -11,14 +11,25 @@ import pytest
 from poe_proxy.apis.messages import Messages
 from poe_proxy.apis.messages.parsing import chat_request, counted_request
 from poe_proxy.budget import Budget
-from poe_proxy.chat import Done, Reasoning, Text, ToolCallPart, Usage
-from poe_proxy.errors import NoPointsLeft, PoeProxyError, TokenLimited
+from poe_proxy.chat import Done, Reasoning, Text, ToolCallPart
+from poe_proxy.errors import PoeProxyError, TokenLimited
 
 from ..apis.messages.reading import Stream
 from ..apis.messages.test_parsing import MISTAKES
+from ..fakes import Step
 from .site import Site
 from .test_messages import COUNT, HELLO, MESSAGES, VERSION, ask
-from .test_openapi import COMPONENTS, PACKAGE, _names, at, check, failures, operations, resolved
+from .test_openapi import (
+    COMPONENTS,
+    DOINGS,
+    PACKAGE,
+    _names,
+    at,
+    check,
+    failures,
+    operations,
+    resolved,
+)
 
 BASH = {"name": "Bash", "description": "x", "input_schema": {"type": "object"}}
 PIXEL = {"type": "base64", "media_type": "image/png", "data": "AAAA"}
@@ -92,23 +103,12 @@ def test_what_is_refused_is_not_described() -> None:
     assert ["messages"] == fitting  # every content is empty
 
 
-@pytest.mark.parametrize(
-    "site",
-    [
-        Site(),
-        Site(Reasoning("Hm."), Text("Hi"), Usage(1, 2, {"x": {}}), Done("length")),
-        Site(ToolCallPart(0, "c", "f"), ToolCallPart(0, arguments="{}"), Done("tool_calls")),
-        Site(TokenLimited("Too fast.", retry_after=3.5)),
-        Site(NoPointsLeft("No points.")),
-        Site(ZeroDivisionError()),
-    ],
-    ids=["text", "thought", "tool call", "limited", "no points", "bug"],
-)
-def test_answers_are_as_described(site: Site) -> None:
+@pytest.mark.parametrize("steps", DOINGS.values(), ids=DOINGS)
+def test_answers_are_as_described(steps: tuple[Step, ...]) -> None:
     """A whole answer, and an error in its place; a count is a figure whatever the bot does."""
-    check(ask(site), "POST", MESSAGES)
-    check(ask(site, COUNT), "POST", COUNT)
-    check(ask(site, COUNT, messages=[]), "POST", COUNT)
+    check(ask(Site(*steps)), "POST", MESSAGES)
+    check(ask(Site(*steps), COUNT), "POST", COUNT)
+    check(ask(Site(*steps), COUNT, messages=[]), "POST", COUNT)
 
 
 def test_events_are_as_described() -> None:
