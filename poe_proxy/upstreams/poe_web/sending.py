@@ -306,6 +306,8 @@ class Sending:
                 if self.progress.was_sent
                 else Answered(InternalError("A fault of the proxy before it sent the message."))
             )
+        # A wait that led to no sending is over as well: what still comes is up to the bot.
+        self.sent_at = min(self.sent_at, self._clock())
         if self.progress.answer(answered):
             self._mailbox.wake()
         elif self.progress.was_sent:

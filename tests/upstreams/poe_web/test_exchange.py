@@ -288,6 +288,29 @@ def test_the_silence_of_the_bot_counts_from_the_sending() -> None:
     one.close()
 
 
+def test_the_silence_of_the_bot_counts_behind_a_repeat_that_never_went_out() -> None:
+    """Poe refused what it took, and frames showed that in time: nothing waits for a permit."""
+    clock, channel = Clock(), FakeChannel()
+
+    class Refuses(FakeSession):
+        def call(self, operation: str, variables: Any, **options: Any) -> Any:
+            self.calls.append(operation)
+            if operation == "sendMessageMutation":
+                options["clear"]()
+                channel.say("messageAdded", bot("hel"))
+                options["clear"]()
+            return {"node": {"messagesConnection": {"edges": []}}}
+
+    one = exchange(Refuses(), channel, clock=clock)
+    events = one.events()
+    until(lambda: next(events) == Idle() and isinstance(one._progress.state, Taken))
+    clock.go(61.0)
+    with pytest.raises(errors.UpstreamTimeout):
+        until(lambda: next(events) != Idle())
+    one.close()
+    settle()
+
+
 def test_a_fault_of_ours_does_not_hang() -> None:
     """An unforeseen exception in the sender is a failure like others."""
     site_free = FakeSession(
