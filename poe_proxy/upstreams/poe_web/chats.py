@@ -28,18 +28,24 @@ class Chats:
         number = messages[-1].get("messageId") if messages else None
         return number if isinstance(number, int) else None
 
-    def find(self, client_nonce: str) -> int | None:
-        """Return the id of the chat with our message, known by its nonce, among the newest ones.
+    def find(self, client_nonce: str, chat_id: int | None = None) -> int | None:
+        """Return the id of the chat with our message, known by its nonce: it is *chat_id* or, if
+        that is None, among the newest ones (§17.1).
 
         None if it is in none of them: then the message never arrived.
         """
+        if chat_id is not None:
+            return chat_id if self._has(_node(chat_id), client_nonce) else None
         data = self._session.call("ChatHistoryListPaginationQuery", {"count": 10, "cursor": None})
         for chat in _nodes(data.get("chats")):
             number = chat.get("chatId")
-            for message in self._messages(chat.get("id"), 10) or ():
-                if message.get("clientNonce") == client_nonce and isinstance(number, int):
-                    return number
+            if isinstance(number, int) and self._has(chat.get("id"), client_nonce):
+                return number
         return None
+
+    def _has(self, node: Any, client_nonce: str) -> bool:
+        messages = self._messages(node, 10) or ()
+        return any(message.get("clientNonce") == client_nonce for message in messages)
 
     def _messages(self, node: Any, count: int) -> list[Mapping[str, Any]] | None:
         variables = {"count": count, "cursor": None, "id": node}

@@ -320,7 +320,8 @@ class Exchange:
         raise doubt.failure
 
     def _find_chat(self) -> int | None:
-        return self._chats.find(self._outgoing.client_nonce)
+        before = self._outgoing.chat
+        return self._chats.find(self._outgoing.client_nonce, None if before is None else before.id)
 
     # ---- the end
 

@@ -62,6 +62,17 @@ def test_a_message_is_found_by_its_nonce() -> None:
     assert ["a", "b"] == [variables["id"] for _, variables, _ in site.calls[1:]]
 
 
+def test_a_message_for_a_chat_that_is_known_is_looked_for_there_alone() -> None:
+    """Wherever the site lists that chat; None if it is not there, or the chat is gone."""
+    node = base64.b64encode(b"Chat:42").decode()
+    site = Site({"a": [{"clientNonce": "theirs"}], node: [{}, {"clientNonce": "ours"}]})
+
+    assert 42 == chats(site).find("ours", 42)
+    assert chats(site).find("theirs", 42) is None
+    assert chats(site).find("ours", 43) is None
+    assert ["ChatListPaginationQuery"] * 3 == [operation for operation, _, _ in site.calls]
+
+
 @pytest.mark.parametrize(
     "listed",
     [{}, {"a": []}, {"a": [{"clientNonce": "another"}]}, {"a": [{}, {"clientNonce": None}]},

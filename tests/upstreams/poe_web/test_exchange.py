@@ -738,6 +738,20 @@ def test_a_chat_stays_though_its_reply_was_quicker_than_the_answer_to_the_sendin
 BEFORE = OpenChat(CHAT, 10)
 
 
+def test_a_message_in_doubt_is_looked_for_in_the_chat_that_it_was_for() -> None:
+    """Which need not be one of the newest of the account."""
+    poe, channel = Poe(LOST), FakeChannel()
+    poe.go_on.set()
+    one = exchange(poe, channel, site=quick(), chat=BEFORE)
+    events = one.events()
+    until(lambda: next(events) == Idle() and isinstance(one._progress.state, Taken))
+    say_it_all(channel)
+
+    assert Done("stop") in list(events)
+    assert NEWEST not in poe.calls
+    one.close()
+
+
 @pytest.mark.parametrize(
     ("answer", "is_in_doubt"),
     [(LIMITED, False), (LIMITED, True), ({"status": "reached_limit"}, False)],
