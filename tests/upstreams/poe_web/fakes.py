@@ -44,11 +44,12 @@ class FakeChannel:
         self.generation = 0
         self.is_alive = True
         self.mailbox: Mailbox | None = None
-        #: Whether an exchange looks out for what comes.
+        #: Whether an exchange looks out for what comes, and in which chat, if that goes on.
         self.is_watched = False
+        self.chat_id: int | None = None
 
     def attach(self, mailbox: Mailbox, chat_id: int | None = None) -> None:
-        self.mailbox = mailbox
+        self.mailbox, self.chat_id = mailbox, chat_id
         self.is_watched = True
 
     def bind(self, mailbox: Mailbox, chat_id: int) -> None:

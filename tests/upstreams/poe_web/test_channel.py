@@ -139,6 +139,21 @@ def test_what_came_before_the_tie_is_delivered_with_it() -> None:
     assert [] == two.wait(0)
 
 
+def test_what_comes_early_in_a_chat_that_goes_on_is_delivered_too() -> None:
+    """Its last turn is over, and what comes of that is dropped until the next one begins."""
+    one, two = boxes()
+    made = channel(Wires(Wire()), one)
+    made.bind(one, 11)
+    made.detach(one)
+    made._take(added("late", 11))
+    made.attach(two, 11)
+    made._take(added("early", 11))
+    made.bind(two, 11)
+
+    assert [] == texts(one)
+    assert ["early"] == texts(two)
+
+
 def test_a_new_chat_is_tied_by_its_own_nonce() -> None:
     """chatAddedV2 echoes the chat's nonce, and is about no chat by its name."""
     one, two = boxes()

@@ -743,6 +743,7 @@ def test_a_message_in_doubt_is_looked_for_in_the_chat_that_it_was_for() -> None:
     poe, channel = Poe(LOST), FakeChannel()
     poe.go_on.set()
     one = exchange(poe, channel, site=quick(), chat=BEFORE)
+    assert CHAT == channel.chat_id
     events = one.events()
     until(lambda: next(events) == Idle() and isinstance(one._progress.state, Taken))
     say_it_all(channel)

@@ -116,11 +116,22 @@ def test_a_first_message_that_is_too_long_is_the_file() -> None:
     assert f"||>User-\n{'x' * 3000}\n" == file_of(form)
 
 
+def test_instructions_that_nobody_follows_up_are_the_file() -> None:
+    """No part of them is what the bot should answer."""
+    form = drafts((said("system", "i" * 3000),), most=1000).fit(BOT, inf)
+
+    assert form.prompt.startswith("||>User-\nWhat belongs here is too long for one message")
+    assert f"||>Instructions-\n{'i' * 3000}\n" == file_of(form)
+
+
 def test_what_was_refused_before_is_not_tried_again() -> None:
     """A message of that length goes out with a file at once, and what stays is well below; a
     shorter one is sent as it is."""
     one = drafts()
+    length = len(one.fit(BOT, inf).prompt)
 
+    assert one.fit(BOT, length).file is not None
+    assert one.fit(BOT, length + 1).file is None
     assert len(one.fit(BOT, 5000).prompt) <= 3750
     assert one.fit(BOT, 20_000).file is None
 

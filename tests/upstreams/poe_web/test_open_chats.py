@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from poe_proxy.chat import ChatRequest, ImagePart, Message, Role, TextPart, ToolCall
+from poe_proxy.chat import ChatRequest, FilePart, ImagePart, Message, Role, TextPart, ToolCall
 from poe_proxy.upstreams.poe_web.open_chats import (
     HOLDS,
     MAX_CHATS,
@@ -71,6 +71,18 @@ def test_any_difference_is_another_conversation(other: tuple[Message, ...]) -> N
     assert marked(*HISTORY)[0].digest != marked(*other)[0].digest
 
 
+def test_another_file_is_another_conversation() -> None:
+    """By its name or its content, though nothing else is said."""
+    files = [
+        FilePart("data:,a", "a.txt"),
+        FilePart("data:,a", "b.txt"),
+        FilePart("data:,b", "a.txt"),
+    ]
+    conversations = [(Message(role="user", content=(one,)), HISTORY[2]) for one in files]
+
+    assert len(files) == len({marked(*each)[0].digest for each in conversations})
+
+
 def test_another_bot_is_another_conversation() -> None:
     """Its name in another case is the same one."""
     assert marked(*HISTORY) == marked(*HISTORY, bot="claude")
@@ -124,6 +136,17 @@ def test_a_chat_is_known_by_what_the_client_has() -> None:
 
     assert chats.take([Mark(1, "as written"), Mark(1, "not known")]) is None
     assert (Mark(1, "as given"), one) == chats.take([Mark(1, "as given")])
+
+
+def test_a_chat_that_is_too_old_is_not_taken() -> None:
+    """It is dropped then, if nothing has done so before."""
+    clock, dropped = Clock(), list[OpenChat]()
+    chats = OpenChats(dropped.append, clock)
+    chats.keep("a", chat(1))
+    clock.go(HOLDS)
+
+    assert chats.take([Mark(1, "a")]) is None
+    assert [chat(1)] == dropped
 
 
 def test_what_is_too_old_or_too_much_is_dropped() -> None:

@@ -594,6 +594,9 @@ def test_a_turn_that_is_over_leaves_a_chat() -> None:
 
     a_turn.is_over = True
     assert OpenChat(77, 100000000003, 556) == a_turn.left()
+    feed(told := turn(chat_id=77), {"jobId": 5, "state": "running"}, name="jobStarted")
+    feed(told, bot("one", "cancelled"))
+    assert OpenChat(77, 100000000002, 5) == told.left()
     feed(ended := turn(chat_id=77), {"jobId": 5, "state": "completed"}, name="jobUpdated")
     ended.is_over = True
     assert ended.left() is None
