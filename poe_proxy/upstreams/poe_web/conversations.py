@@ -17,9 +17,8 @@ class _Asked:
     def __init__(self) -> None:
         #: The digest of the client's own messages: those that were asked first.
         self.digest: str | None = None
-        #: The chat in which the last answer was given, whole, and whose it is.
+        #: The chat in which the last answer was given, whole.
         self.chat: OpenChat | None = None
-        self.owner: OpenChats | None = None
 
 
 class Conversation:
@@ -83,12 +82,12 @@ class Conversation:
     def _keep(self, written: str, chat: OpenChat) -> None:
         answer = Message(role="assistant", content=(TextPart(written),))
         self._open_chats.keep(answered(self._digest, answer, self._budget.pause), chat)
-        self._asked.chat, self._asked.owner = chat, self._open_chats
+        self._asked.chat = chat
 
     @staticmethod
     def end(chat: ChatRequest, answer: Message, open_chats: OpenChats) -> None:
         """Note what the client was given as the *answer* to *chat*: it will send that back."""
         asked = chat.kept.get(_Asked)
-        if asked.chat is not None and asked.digest is not None and asked.owner is open_chats:
+        if asked.chat is not None and asked.digest is not None:
             digest = answered(asked.digest, answer, chat.budget.pause)
             open_chats.rename(asked.chat, digest)

@@ -121,9 +121,8 @@ class Drafts:
         """
         if isinstance(refusal, ParameterRefused):
             # The client gave no file: what it hears is that its conversation is too long.
-            may = form.file is not None and self._may_attach
             self._may_attach = False
-            return may
+            return form.file is not None
         (self._plain if form.file is None else self._with_file).append(len(form.prompt))
         self._room = min(self._room, len(form.prompt) * _SHARE)
         if refusal.was_taken or len(self._plain) + len(self._with_file) == FORMS:
