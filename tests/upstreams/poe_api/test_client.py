@@ -117,6 +117,18 @@ def test_media_bots_are_asked_for_a_whole_answer(make: Make) -> None:
     assert {"model", "messages", "seed"} == wire.sent[0][3].keys()
 
 
+def test_no_more_is_asked_for_than_the_bot_can_write(make: Make) -> None:
+    """By what the list says of it; agents ask for more."""
+    entry = {"id": "small", "context_window": {"max_output_tokens": 500}}
+    known = Catalogue(lambda: orjson.dumps({"data": [entry]}))
+    known.look()
+    api, wire = make(ANSWER, catalogue=known)
+    for bot in ("Small", "x"):
+        list(reply(api, ask(max_tokens=64_000), bot))
+
+    assert [500, 64_000] == [body["max_tokens"] for *_, body in wire.sent]
+
+
 def test_an_answer_that_was_to_be_streamed_may_come_whole(make: Make) -> None:
     """What the head says counts, not what was asked for."""
     api, _ = make([head(kind="application/json; charset=utf-8"), WHOLE[:9], WHOLE[9:], End()])
