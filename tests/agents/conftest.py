@@ -193,6 +193,18 @@ def assert_told(way: Way, told: Sequence[Any], *, first: Sequence[str], last: Se
     return texts[-1]
 
 
+def assert_edited(
+    way: Way, folder: Path, said: str, *, first: Sequence[str], last: Sequence[str], bot: str = BOT
+) -> None:
+    """The file is edited by two calls and the agent has *said* so, nothing was asked twice, and the
+    bot was told of both as `assert_told` has it."""
+    assert AFTER == (folder / "area.py").read_text(), said
+    assert ANSWER in said
+    told = way.told(bot)
+    assert 3 == len(told)
+    assert_told(way, told, first=first, last=last)
+
+
 #: An agent, left alone with a task for a model: the way, its folder, the task, the model.
 Agent = Callable[[Way, Path, str, str], Ran]
 

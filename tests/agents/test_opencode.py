@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from ..with_sim.servers import KEY
-from .conftest import AFTER, ANSWER, BOT, TASK, Way, assert_told
+from .conftest import ANSWER, BOT, TASK, Way, assert_edited
 from .npm import OPENCODE
 
 #: The bot that names conversations: a request without tools, at any time while the other works.
@@ -42,9 +42,5 @@ def test_opencode_edits_a_file(way: Way, folder: Path) -> None:
         OPENCODE_DISABLE_LSP_DOWNLOAD="1",
     )  # fmt: skip
 
-    assert AFTER == (folder / "area.py").read_text()
-    assert ANSWER in out
-    told = way.told()
-    assert 3 == len(told)
     results = ["# In square metres.", "Edit applied successfully."]
-    assert_told(way, told, first=["You are opencode, ", TASK], last=results)
+    assert_edited(way, folder, out, first=["You are opencode, ", TASK], last=results)
