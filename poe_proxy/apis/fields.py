@@ -28,6 +28,9 @@ _BACKSLASHES: Final = re.compile(rb"\\*+")
 #: What numbers are written with where they come as texts, and the most characters of one.
 _DIGITS: Final = frozenset("0123456789.+-eE")
 _MAX_DIGITS: Final = 32
+#: The whole numbers that orjson writes.
+_SMALLEST: Final = -(2**63)
+_LARGEST: Final = 2**64 - 1
 _KIND_NAMES: Final[Mapping[type, str]] = {
     str: "a string", dict: "an object", list: "a list",
 }  # fmt: skip
@@ -164,13 +167,16 @@ def number(data: Mapping[str, Any], name: str, low: float, high: float) -> float
 
 
 def whole(data: Mapping[str, Any], name: str) -> int | None:
-    """Return the value of *name*, a whole number; None where absent or null."""
+    """Return the value of *name*, a whole number that can be written again; None where absent or
+    null."""
     value = data.get(name)
     if value is None:
         return None
     found = _number(value)
     if found is None or found != found // 1:
         raise refusal(name, f"{name} must be an integer.")
+    if not _SMALLEST <= found <= _LARGEST:
+        raise refusal(name, f"{name} must be an integer of 64 bits.")
     return int(found)
 
 

@@ -125,3 +125,14 @@ def test_what_is_no_whole_number_is_refused(given: Any) -> None:
         whole({"x": given}, "x")
 
     assert "x" == refused.value.param
+
+
+@pytest.mark.parametrize("given", [2.0**64, 1e30, "1e25", -(2**63) - 1, -1e30, "9" * 32])
+def test_a_whole_number_can_be_written_again(given: Any) -> None:
+    """One of more than 64 bits could not: neither in an answer that repeats it, nor for Poe."""
+    with pytest.raises(InvalidRequest) as refused:
+        whole({"x": given}, "x")
+
+    assert ("x", 400) == (refused.value.param, refused.value.status)
+    assert 2**64 - 1 == whole({"x": 2**64 - 1}, "x")
+    assert -(2**63) == whole({"x": -(2**63)}, "x")
