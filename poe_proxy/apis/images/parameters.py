@@ -29,8 +29,15 @@ _QUALITIES: Final = (
 #: Fields that go to a bot that declares a parameter of the same name, and takes the value.
 _SAME: Final = ("style", "background", "moderation", "output_format", "output_compression")
 
-#: All fields that are read here.
-FIELDS: Final = frozenset({"size", "quality", "input_fidelity", *_SAME})
+#: All fields of OpenAI's images: none of them is the bot's parameter of the same name, unless it is
+#: put into the bot's words here.
+FIELDS: Final = frozenset(
+    {
+        "size", "quality", "input_fidelity", *_SAME, "model", "prompt", "n", "response_format",
+        "stream", "partial_images", "image", "image[]", "images", "images[]", "mask", "user",
+        "safety_identifier",
+    }
+)  # fmt: skip
 
 
 def parameters(

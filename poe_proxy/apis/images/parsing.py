@@ -16,11 +16,6 @@ from poe_proxy.chat import ChatRequest, ContentPart, FileWanted, ImagePart, Mess
 #: Pictures that one is made from; OpenAI takes as many.
 MAX_IMAGES: Final = 16
 
-#: Fields that are read, or mean nothing to a bot.
-_NAMED: Final = FIELDS | {
-    "model", "prompt", "n", "response_format", "stream", "partial_images", "image", "image[]",
-    "images", "images[]", "mask", "user", "safety_identifier",
-}  # fmt: skip
 #: What the names of OpenAI's newer models begin with: their clients know no other form than base64,
 #: and do not say so.
 _BASE64: Final = ("gpt-image", "chatgpt-image")
@@ -91,7 +86,7 @@ def _asked(
         messages=(Message(role="user", content=(TextPart(prompt), *pictures)),),
         file=FileWanted("image", is_fetched=_wants_base64(data, model)),
         parameters=parameters(data, known),
-        extra=basics.others(data, _NAMED | known.keys()),
+        extra=basics.others(data, FIELDS | known.keys()),
         budget=budget,
     )
 

@@ -90,3 +90,11 @@ def test_other_fields_are_said_where_the_bot_declares_them(
 ) -> None:
     """With values that it takes; the bot's own names count before OpenAI's."""
     assert expected == parameters(fields, declared)
+
+
+def test_a_field_of_openai_s_is_not_the_bot_s_parameter() -> None:
+    """Even where the bot declares one of that name: to its client the field means another thing."""
+    names = ("model", "prompt", "n", "image", "user", "response_format", "seed")
+    fields, declared = dict.fromkeys(names, 7), {name: {} for name in names}
+
+    assert {"seed": 7} == parameters(fields, declared)
