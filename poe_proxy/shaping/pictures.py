@@ -20,15 +20,18 @@ from poe_proxy.chat import (
     File,
     Idle,
     Reasoning,
+    Refusal,
     Replaced,
     ReplyEvent,
     Text,
+    ToolCallPart,
     Usage,
 )
 from poe_proxy.errors import UpstreamProtocolError
 from poe_proxy.shaping.files import CLOSING, ENDS, MAX_LINK, Files, fetch, in_base64
 from poe_proxy.shaping.pipeline import Row, joined, let_end, run
 from poe_proxy.shaping.tokenizer import count_prompt, count_texts
+from poe_proxy.shaping.whole_text import WholeText
 
 #: Bytes of a picture that is embedded; a larger one stays a link.
 MAX_PICTURE: Final = 4_000_000
@@ -199,15 +202,16 @@ def _embedded(
     If Poe gives no usage, it comes from here, for what the bot has said.
     """
     row, album = Row([Pictures(files, embeds=True)], chat.budget), _Album(chat, files)
-    said: list[str] = []
+    said, besides = WholeText(), list[str]()
     is_counted = False
     with closing(events):
         for event in events:
+            said.add(event)
             match event:
-                case Text(text) | Reasoning(text):
-                    said.append(text)
-                case Replaced(text):
-                    said = [text]
+                case Reasoning(text) | Refusal(text):
+                    besides.append(text)
+                case ToolCallPart(name=name, arguments=arguments):
+                    besides += (name or "", arguments)
                 case Usage():
                     is_counted = True
                 case Done():
@@ -217,7 +221,8 @@ def _embedded(
                 resolved.append((yield from album.open(one)) if isinstance(one, File) else one)
             for one in joined(resolved):
                 if isinstance(one, Done) and album.has_pictures and not is_counted:
-                    yield Usage(count_prompt(chat), count_texts(said, chat.budget))
+                    texts = (said.text, "".join(besides))
+                    yield Usage(count_prompt(chat), count_texts(texts, chat.budget))
                 yield from _in_pieces(one)
 
 

@@ -13,9 +13,11 @@ from poe_proxy.chat import (
     Idle,
     JsonWanted,
     Reasoning,
+    Refusal,
     Replaced,
     ReplyEvent,
     Text,
+    ToolCallPart,
     Usage,
 )
 from poe_proxy.errors import UpstreamProtocolError
@@ -198,6 +200,24 @@ def test_the_usage_is_that_of_what_the_bot_said() -> None:
     assert 0 < counted.completion_tokens < 100
     assert [Usage(3, 4)] == [one for one in embedded(*given) if isinstance(one, Usage)]
     assert not [one for one in embedded(Text("No."), Done()) if isinstance(one, Usage)]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [Reasoning("One thought."), Refusal("I must not."), ToolCallPart(0, "c", "draw", '{"a": "b"}')],
+    ids=lambda one: type(one).__name__,
+)
+def test_all_that_the_bot_said_counts(more: ReplyEvent) -> None:
+    """Thoughts, words of refusal and calls, too; of a text that was written anew, the last one."""
+
+    def counted(*events: ReplyEvent) -> int:
+        (found,) = [one for one in embedded(*events, Done()) if isinstance(one, Usage)]
+        return found.completion_tokens
+
+    drawn = Replaced(f"![a]({FOX})")
+
+    assert counted(drawn) < counted(more, drawn)
+    assert counted(more, drawn) == counted(more, Text("Drawing..."), drawn)
 
 
 def test_a_request_that_has_cost_enough_gets_links() -> None:
