@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 
 from poe_proxy.chat import (
@@ -25,7 +25,7 @@ def telling(
     It is not called for an answer that is empty, was refused, or was cut at its length.
     """
     said = WholeText()
-    calls: dict[int, ToolCall] = {}
+    calls: dict[int, list[ToolCallPart]] = {}
     is_refused = False
     with closing(events):
         for event in events:
@@ -34,18 +34,18 @@ def telling(
                 case Refusal():
                     is_refused = True
                 case ToolCallPart():
-                    calls[event.index] = _grown(calls.get(event.index), event)
+                    calls.setdefault(event.index, []).append(event)
                 case Done("stop" | "tool_calls") if not is_refused and (calls or said.text):
                     tell(
                         Message(
                             role="assistant",
                             content=(TextPart(said.text),),
-                            tool_calls=tuple(calls.values()),
+                            tool_calls=tuple(map(_whole, calls.values())),
                         )
                     )
             yield event
 
 
-def _grown(call: ToolCall | None, part: ToolCallPart) -> ToolCall:
-    known = call or ToolCall(part.id or "", part.name or "", "")
-    return ToolCall(known.id, known.name, known.arguments + part.arguments)
+def _whole(parts: Sequence[ToolCallPart]) -> ToolCall:
+    first = parts[0]
+    return ToolCall(first.id or "", first.name or "", "".join(part.arguments for part in parts))

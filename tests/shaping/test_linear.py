@@ -24,6 +24,7 @@ from poe_proxy.chat import (
     TextPart,
     Tool,
     ToolCall,
+    ToolCallPart,
     ToolChoice,
 )
 from poe_proxy.errors import AnswerUnusable
@@ -45,7 +46,7 @@ COUNTED = Counted(
                 )
             ),
             "tool_calls", "tool_prompt", "tools", "truncation", "reasoning", "thought_tags",
-            "tokenizer", "files", "pictures",
+            "tokenizer", "whole_text", "answers", "files", "pictures",
         )
     )
 )  # fmt: skip
@@ -418,6 +419,17 @@ def test_texts_that_replace_a_long_one_cost_no_more_than_they_are_long(
         return COUNTED.of(lambda: read([long, *[Replaced("Thinking...\n> a")] * number]))
 
     assert grows_linearly(steps, 20) is None
+
+
+def test_an_answer_is_put_together_once_however_many_pieces_it_has() -> None:
+    """Its text, and its calls."""
+
+    def steps(number: int) -> int:
+        said = [Text("a"), ToolCallPart(0, arguments="a"), ToolCallPart(1, arguments="b")] * number
+        told = COUNTED["answers"].telling
+        return COUNTED.of(lambda: list(told(source([*said, Done()]), lambda answer: None)))
+
+    assert grows_linearly(steps, 150) is None
 
 
 def test_results_are_found_without_going_through_all_calls() -> None:
