@@ -90,13 +90,14 @@ def test_what_is_too_deep_to_be_written_is_a_failure_of_poe_s() -> None:
         heard([START, deep, Done()])
 
 
-def test_a_failure_within_it_closes_no_block() -> None:
+@pytest.mark.parametrize("first", [START, Idle()], ids=["at once", "after silence"])
+def test_a_failure_within_it_closes_no_block(first: Said) -> None:
     """A call that is open would be complete, and be carried out; with ERRORS_AS_TEXT, too."""
     body = orjson.dumps({**ASKED, "stream": True})
     one = Messages(native=True, errors_as_text=True).call(body, Budget())
     block = {"type": "tool_use", "id": "t", "name": "f", "input": {}}
     opened = Verbatim({"type": "content_block_start", "index": 0, "content_block": block})
 
-    assert 2 == len([*one.frames([START, opened])])
+    assert 2 == len([*one.frames([first, opened])])
 
     assert one.failed(UpstreamInterrupted("Lost.")).startswith(b"event: error\n")

@@ -101,6 +101,14 @@ def test_thinking(thinking: Any, budget: int | None) -> None:
     assert budget == parse(thinking=thinking).thinking_budget
 
 
+def test_an_effort_does_not_make_a_bot_think_that_must_not() -> None:
+    """With Anthropic it is one of the whole answer; with Poe's bots it is one of thinking."""
+    config = {"effort": "low"}
+
+    assert parse(thinking={"type": "disabled"}, output_config=config).reasoning_effort is None
+    assert "low" == parse(thinking={"type": "adaptive"}, output_config=config).reasoning_effort
+
+
 def test_output_config() -> None:
     """How much is thought, and JSON by a schema."""
     schema = {"type": "object", "properties": {"a": {"type": "string"}}}
@@ -363,6 +371,7 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"system": [{"type": "hologram"}]}, "system.0"),
     ({"temperature": 1.5}, "temperature"),
     ({"top_p": -1}, "top_p"),
+    ({"top_p": 1.1}, "top_p"),
     ({"stop_sequences": ["x"] * 65}, "stop_sequences"),
     ({"stop_sequences": [7]}, "stop_sequences"),
     ({"stream": "perhaps"}, "stream"),
