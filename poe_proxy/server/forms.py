@@ -23,9 +23,10 @@ from poe_proxy.shaping.files import in_base64
 
 #: The most parts of a form.
 MAX_PARTS: Final = 200
-#: Bytes that are read before others get their turn; a part's headers are no longer than that.
+#: Bytes that are read before others get their turn, and the most that are held for a piece that is
+#: not whole yet: the headers of a part, which are read in one go, are no longer than that.
 _SLICE: Final = 32_768
-_MAX_HELD: Final = 4 * _SLICE
+_MAX_HELD: Final = 2 * _SLICE
 #: The most characters of a boundary (RFC 2046, 5.1.1).
 _MAX_BOUNDARY: Final = 70
 
@@ -74,7 +75,8 @@ def as_json(body: bytes | bytearray, boundary: str, budget: Budget) -> bytes:
             fields.setdefault(part.name, []).append(value)
     except RequestEntityTooLarge:
         raise refusal(
-            "body", f"A form may have {MAX_PARTS} parts at most, and nothing around them."
+            "body",
+            f"A form may have {MAX_PARTS} parts at most, with short headers, and nothing around.",
         ) from None
     except ValueError:
         raise refusal("body", "The body is not the form that its Content-Type says.") from None

@@ -100,6 +100,11 @@ def test_a_file_of_any_size_is_whole(size: int) -> None:
         (form(b"--b\r\nX: \xff\r\n\r\nx\r\n"), "b", "not the form"),
         (form(part("a", b"x") * (MAX_PARTS + 1)), "b", "200 parts"),
         (b"--b\r\n" + b"x" * 200_000, "b", "nothing around"),
+        (
+            form(b"--b\r\nX: " + b"x" * 70_000 + b"\r\n" + part("a", b"x")[5:]),
+            "b",
+            "nothing around",
+        ),
         (b"x" * 200_000 + form(part("a", b"x")), "b", "nothing around"),
         (form(part("a", b"x")) + b"x" * 200_000, "b", "nothing around"),
     ],
