@@ -100,7 +100,7 @@ class Blocks:
         if part.index == next(iter(self._calls)):
             if self._is_live is None and (beginning := part.arguments.lstrip()):
                 self._is_live = beginning.startswith("{")
-            if self._is_live:
+            if self._is_live and part.arguments:
                 events.append(self._delta(part.arguments))
         return events
 

@@ -198,6 +198,17 @@ def test_the_first_call_is_passed_on_as_it_arrives() -> None:
     assert sent.unfinished is not None
 
 
+def test_a_piece_of_a_call_without_arguments_is_no_event() -> None:
+    """Half of an emoji is held back, and comes with the other half."""
+    pieces = ('{"a": "', "", '1"}')
+    told = reading.stream(
+        call().frames([*(ToolCallPart(0, "c", "f", piece) for piece in pieces), Done()])
+    )
+
+    assert ['{"a": "', '1"}'] == told.pieces("partial_json")
+    assert [{"a": "1"}] == [one["input"] for one in told.content]
+
+
 def test_calls_in_pieces_of_all_of_them() -> None:
     """Blocks never overlap: later calls are held back until the first one is over."""
     answer = streamed(
