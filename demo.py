@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import signal
 import socket
@@ -47,6 +48,7 @@ def main() -> int:
         running.append(sim)
         assert sim.stdout is not None
         poe = sim.stdout.readline().split()[-1]
+        _keep_pictures_here(poe)
         settings = {
             "AuthKey": os.environ.get("AUTH_KEY") or KEY,
             "TOKENS": TOKENS,
@@ -111,6 +113,16 @@ def _start(
         # Not in our group: Ctrl-C of a terminal goes to all of it, and would end both at once.
         process_group=0,
     )
+
+
+def _keep_pictures_here(poe: str) -> None:
+    """Let the links of bots that draw lead to the stand-in: the proxy fetches some of them."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    for path, switches in {
+        "__control": {"media_host": poe},
+        "__control_api": {"media_local": True},
+    }.items():
+        opener.open(f"{poe}/{path}", json.dumps(switches).encode(), timeout=10).close()
 
 
 def _reached_at(host: str) -> str:

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+from base64 import b64decode
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -400,6 +401,19 @@ def test_the_demo_prints_a_curl_line_that_works(how: int, tmp_path: Path) -> Non
     assert [] == left
     with socket.socket() as probe:
         assert 0 != probe.connect_ex(("127.0.0.1", port))
+
+
+def test_the_demo_has_its_pictures_itself(demo: tuple[Server, int]) -> None:
+    """Nothing leaves the computer: a picture that the proxy fetches lies on the stand-in."""
+    answer = requests.post(
+        f"http://127.0.0.1:{demo[1]}/v1/images/generations",
+        json={"model": "GPT-Image-1.5", "prompt": "a fox", "response_format": "b64_json"},
+        headers={"Authorization": "Bearer sk-demo"},
+        timeout=60,
+    )
+
+    assert 200 == answer.status_code, answer.text
+    assert b64decode(answer.json()["data"][0]["b64_json"]).startswith(b"\x89PNG")
 
 
 def test_the_demo_lists_what_its_banner_promises(demo: tuple[Server, int]) -> None:
