@@ -120,11 +120,12 @@ class RequestTooCostly(InvalidRequest):
 
 
 class InvalidKey(PoeProxyError):
-    """The client's own key is missing, or not one of `AuthKey`."""
+    """The client's own key is missing or wrong; Claude Code would try the same one for minutes."""
 
     status = 401
     type = "authentication_error"
     code = "invalid_api_key"
+    client_may_retry = False
 
 
 class RouteNotFound(PoeProxyError):
@@ -203,8 +204,7 @@ class UpstreamError(PoeProxyError):
     another_token: ClassVar[bool] = False
     #: Whether the same request may go out once more, on any token: Poe says so of this failure.
     once_more: ClassVar[bool] = False
-    #: Whether only the other way to Poe may do better: what failed is the same for every
-    #: token of this kind.
+    #: Whether only the other way to Poe may do better: every token of this kind fails the same.
     another_kind: ClassVar[bool] = False
     #: Whether the trouble is the token's own: it says nothing about the next token, and does not
     #: count as one of the `ATTEMPTS` of a request.

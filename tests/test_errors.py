@@ -18,7 +18,7 @@ TABLE = {
     "InvalidRequest": (400, CLIENT, "invalid_value", None, None),
     "RequestTooLarge": (413, CLIENT, "request_too_large", None, None),
     "RequestTooCostly": (400, CLIENT, "request_too_costly", False, None),
-    "InvalidKey": (401, "authentication_error", "invalid_api_key", None, None),
+    "InvalidKey": (401, "authentication_error", "invalid_api_key", False, None),
     "RouteNotFound": (404, CLIENT, "not_found", None, None),
     "MethodNotAllowed": (405, CLIENT, "method_not_allowed", None, None),
     "TooManyStreams": (429, LIMIT, "rate_limit_exceeded", True, None),

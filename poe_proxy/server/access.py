@@ -32,7 +32,8 @@ def check_key(request: Request, keys: Iterable[str]) -> str:
     ]
     if not matches:
         raise InvalidKey(
+            # Claude Code takes a sentence with the name of Anthropic's header for its own login's.
             "The API key is missing or wrong. Send one of the keys in AuthKey as "
-            "'Authorization: Bearer <key>', 'x-api-key' or 'api-key'."
+            "'Authorization: Bearer <key>'."
         )
     return hashlib.sha256(matches[0].encode()).hexdigest()[:16]

@@ -36,13 +36,15 @@ ANTHROPICS, SONNET = "claude-sonnet-4-5", "Claude-Sonnet-4.5"
 INSTRUCTIONS = "You are a Claude agent"
 
 
-def claude(way: Way, folder: Path, task: str = TASK, model: str = BOT, **environ: str) -> Ran:
+def claude(
+    way: Way, folder: Path, task: str = TASK, model: str = BOT, key: str = KEY, **environ: str
+) -> Ran:
     """Claude Code, left alone with a task."""
     return way.start(
         CLAUDE_CODE, "-p", task, "--dangerously-skip-permissions", "--model", model,
         folder=folder,
         ANTHROPIC_BASE_URL=way.proxy.url,
-        ANTHROPIC_AUTH_TOKEN=KEY,
+        ANTHROPIC_AUTH_TOKEN=key,
         CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC="1",
         DISABLE_AUTOUPDATER="1",
         # Tests may run as root, as whom it skips permissions only where nothing can be harmed.
@@ -155,6 +157,17 @@ def test_claude_code_says_that_a_conversation_is_too_long(way: Way, folder: Path
 
     assert "rompt is too long" in ran.said
     assert [400] == way.statuses("/v1/messages", SHORT[way.name])
+
+
+def test_claude_code_says_at_once_that_its_key_is_wrong(by_key: Way, folder: Path) -> None:
+    """In our words: else it would try the same key for minutes, or speak of a login of its own."""
+    refused = "POST /v1/messages 401 "
+    before = by_key.proxy.output().count(refused)
+
+    ran = claude(by_key, folder, key="sk-wrong")
+
+    assert "The API key is missing or wrong." in ran.said
+    assert 1 == by_key.proxy.output().count(refused) - before
 
 
 def test_claude_code_comes_back_when_it_is_told_to(hasty: Way, folder: Path) -> None:

@@ -59,7 +59,8 @@ def test_a_key_opens_in_each_header(headers: dict[str, str]) -> None:
      ("POST", COMPLETIONS)],
 )  # fmt: skip
 def test_without_a_key_nothing_is_served(method: str, path: str, headers: dict[str, str]) -> None:
-    """A missing or wrong key is 401 on every route that uses an account or names one."""
+    """A missing or wrong key is 401 on every route that uses an account or names one; it will be
+    no better the next time."""
     site = Site(keys=("sk-test", "sk-other"))
 
     answer = site.open(path, method=method, headers=headers)
@@ -70,6 +71,8 @@ def test_without_a_key_nothing_is_served(method: str, path: str, headers: dict[s
         error(answer)["code"],
     )
     assert "sk-" not in error(answer)["message"]
+    assert "x-api-key" not in error(answer)["message"]
+    assert "false" == answer.headers["x-should-retry"]
     assert [] == site.upstream.asked
 
 
