@@ -15,12 +15,14 @@ MAX_HOPS: Final = 32
 
 
 def tidy_paths(app: WsgiApp) -> WsgiApp:
-    """Treat `//v1//models/` as `/v1/models`: clients join their base URL in many ways."""
+    """Treat `//v1//models/` as `/v1/models`, and `/v1/v1/messages` as `/v1/messages`: clients join
+    their base URL in many ways, and those of Anthropic's API write the `/v1` themselves."""
 
     def tidied(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
         path = environ.get("PATH_INFO", "")
         if "//" in path or (path.endswith("/") and path != "/"):
-            environ["PATH_INFO"] = re.sub("/{2,}", "/", path).rstrip("/") or "/"
+            path = re.sub("/{2,}", "/", path).rstrip("/") or "/"
+        environ["PATH_INFO"] = path.removeprefix("/v1") if path.startswith("/v1/v1/") else path
         return app(environ, start_response)
 
     return tidied

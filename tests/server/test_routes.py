@@ -88,6 +88,11 @@ def test_head_is_get_without_a_body(site: Site, path: str) -> None:
         ("/v1/models/a/b", "/v1/models/a/b"),
         ("/v1//models//", "/v1/models"),
         ("//chat//completions/", "/chat/completions"),
+        ("/v1/v1/messages", "/v1/messages"),
+        ("//v1//v1/messages/count_tokens/", "/v1/messages/count_tokens"),
+        ("/v1/v1", "/v1/v1"),
+        ("/v1/v1/v1/messages", "/v1/v1/messages"),
+        ("/v1/v1x", "/v1/v1x"),
     ],
 )
 def test_paths_are_tidied(path: str, tidy: str) -> None:
