@@ -73,7 +73,7 @@ def _message(failure: PoeProxyError) -> str:
     message = failure.message
     if isinstance(failure, PromptTooLong):
         return _too_long(failure)
-    if failure.param is None or status(failure) != 400:
+    if failure.param in (None, "body") or status(failure) != 400:
         return message
     dotted = _PLACE.sub(r".\1", failure.param)
     if dotted != failure.param:

@@ -78,6 +78,8 @@ def test_an_error_names_its_request() -> None:
         ("reasoning_effort", "'huge' is no value of reasoning_effort.",
          "output_config.effort: 'huge' is no value of reasoning_effort."),
         (None, "No.", "No."),
+        ("body", "The body is not JSON (line 1, column 9).",
+         "The body is not JSON (line 1, column 9)."),
     ],
 )  # fmt: skip
 def test_a_place_is_named_in_the_message(param: str | None, message: str, told: str) -> None:
