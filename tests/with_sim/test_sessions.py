@@ -77,7 +77,8 @@ def test_a_session_by_responses_stays_in_one_chat(reusing: tuple[Sim, Proxy]) ->
 
 
 def test_a_session_by_messages_stays_in_one_chat(reusing: tuple[Sim, Proxy]) -> None:
-    """The same in Anthropic's API, where the input of a call is an object."""
+    """The same in Anthropic's API, where the input of a call is an object; Claude Code adds a field
+    to those that it sends back."""
     sim, proxy = reusing
     tools = [{"name": name, "input_schema": SCHEMA} for name in ("read", "edit")]
     said: list[dict[str, Any]] = [{"role": "user", "content": "Go."}]
@@ -85,6 +86,9 @@ def test_a_session_by_messages_stays_in_one_chat(reusing: tuple[Sim, Proxy]) -> 
     fields = {"max_tokens": 9000, "system": [{"type": "text", "text": RULES}], "tools": tools}
     for _ in range(4):
         content = Stream(streamed(proxy, "/v1/messages", messages=said, **fields)).content
+        for one in content:
+            if one["type"] == "tool_use":
+                one["input"] = {"replace_all": False, **one["input"]}
         said.append({"role": "assistant", "content": content})
         result = {"type": "tool_result", "tool_use_id": content[-1].get("id"), "content": RESULT}
         said.append({"role": "user", "content": [result]})

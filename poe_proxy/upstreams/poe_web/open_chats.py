@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Final
 
+from poe_proxy.budget import OutOfBudget
 from poe_proxy.chat import ChatRequest, ContentPart, FilePart, ImagePart, Message, TextPart
-from poe_proxy.shaping.tool_prompt import as_text
+from poe_proxy.shaping.loose_json import read, write
+from poe_proxy.shaping.tool_prompt import as_text, block
 from poe_proxy.upstreams.bulk import digest
 
 #: The most chats of one account that may go on, and for how many seconds each of them may.
@@ -72,9 +74,40 @@ def _with_answer(before: str, messages: Iterable[Message], pause: Callable[[], N
     # Clients send it back in one message or in several, and with other blanks around its parts.
     texts: list[str] = []
     for one in messages:
-        texts += _told(one)
+        texts += (_with_plain_calls(text, pause) for text in _told(one))
         pause()
     return _grown(before, "assistant", "\n".join(texts))
+
+
+def _with_plain_calls(text: str, pause: Callable[[], None]) -> str:
+    """Return *text* without what clients add to the calls in it."""
+    begin, end = block("").split("\n\n")
+    words, *calls = text.split(f"{begin}\n")
+    pieces = [words]
+    for one in calls:
+        pause()
+        call, behind, rest = one.partition(f"\n{end}")
+        pieces += (begin, "\n", _plain(call), behind, rest)
+    return "".join(pieces)
+
+
+def _plain(call: str) -> str:
+    """Return a *call* without what it might as well leave out, its arguments in one order.
+
+    Claude Code (2.1.332) sends each edit back with `"replace_all": false` in front.
+    """
+    try:
+        match read(call)[0]:
+            case {"name": str(), "arguments": dict(given)} as value:
+                told = {name: given[name] for name in sorted(given) if _says(given[name])}
+                return write({**value, "arguments": told})
+    except (ValueError, OutOfBudget):
+        pass
+    return call
+
+
+def _says(value: object) -> bool:
+    return value is not None and value is not False
 
 
 def _told(message: Message) -> Iterator[str]:

@@ -27,6 +27,7 @@ def said(role: Any, *parts: TextPart, calls: Sequence[str] = ()) -> Message:
 
 
 ASKED, TOLD = said("user", TextPart("a")), said("assistant", TextPart("b"))
+CALL = '<tool_call>\n{"name": "f", "arguments": {"a": "x", "b": false}}\n</tool_call>\n'
 RESULT = TextPart("<tool_result>\n" + "c" * 900 + "\n</tool_result>", "result")
 
 CONVERSATIONS: dict[str, Callable[[int], tuple[Message, ...]]] = {
@@ -34,6 +35,8 @@ CONVERSATIONS: dict[str, Callable[[int], tuple[Message, ...]]] = {
     "answers": lambda n: (TOLD,) * n,
     "instructions": lambda n: (said("system", TextPart("d", "instruction"), TextPart("e")),) * n,
     "results": lambda n: (*(said("user", RESULT), TOLD) * n, ASKED),
+    "calls": lambda n: (said("assistant", TextPart(CALL * n)),) * 9,
+    "long calls": lambda n: (said("assistant", TextPart(CALL.replace("x", "x" * 100 * n))),) * 9,
     "results of one message": lambda n: (said("user", *(RESULT,) * n), TOLD, ASKED),
 }
 

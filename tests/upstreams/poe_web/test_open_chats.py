@@ -89,6 +89,30 @@ def test_another_bot_is_another_conversation() -> None:
     assert marked(*HISTORY) != marked(*HISTORY, bot="GPT-4o")
 
 
+def calling(arguments: str) -> Message:
+    return said("assistant", "I edit.", tool_calls=(ToolCall("c", "Edit", arguments),))
+
+
+@pytest.mark.parametrize(
+    ("given", "is_same"),
+    [
+        ('{"replace_all": false, "path": "a", "new": "b"}', True),
+        ('{"new":"b","path":"a","limit":null}', True),
+        ('{"path": "a", "new": "b", "replace_all": true}', False),
+        ('{"path": "a", "new": "b", "limit": 0}', False),
+        ('{"path": "a", "new": ""}', False),
+        ('{"path": "a", "new": "c"}', False),
+        ('["path", "new"]', False),
+        ("{path: ", False),
+    ],
+)
+def test_a_call_may_come_back_with_what_it_left_out(given: str, is_same: bool) -> None:
+    """Claude Code puts a `false` into the edits that it sends back. What says more is another."""
+    plain = calling('{"path": "a", "new": "b"}')
+
+    assert is_same == (with_answer("", plain) == with_answer("", calling(given)))
+
+
 def test_an_answer_may_come_back_in_another_shape() -> None:
     """In several messages or parts, and with other blanks around them; calls as a bot that is
     taught writes them, whatever their ids and the blanks in their arguments."""
