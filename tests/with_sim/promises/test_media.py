@@ -9,6 +9,7 @@ import pytest
 import requests
 
 from ..servers import Proxy, Sim
+from . import asking_responses, messaging
 from .asking import BOT, ONLY, Way
 
 LINK = "/base/image/" + "0f" * 32
@@ -40,6 +41,17 @@ def test_a_picture_stands_in_the_answer(embedding: Way, stream: bool) -> None:
     assert (200, "stop") == (answer.status, answer.finish)
     assert answer.usage
     assert answer.usage["completion_tokens"] < 200
+
+
+def test_a_picture_stands_in_the_answers_of_the_other_apis(embedding: Way, stream: bool) -> None:
+    """By Responses and by Messages, too."""
+    said = f"![a fox.png]({embedding.sim.url}{LINK})"
+    begin = "![a fox.png](data:image/png;base64,"
+
+    response = asking_responses.ask(embedding, "Draw.", stream, says=[said])
+    message = messaging.ask(embedding, "Draw.", stream, says=[said])
+
+    assert (begin, begin) == (response.text[: len(begin)], message.text[: len(begin)])
 
 
 def test_what_is_no_picture_of_poe_s_stays_a_link(embedding: Way, stream: bool) -> None:
