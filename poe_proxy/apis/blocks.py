@@ -148,5 +148,5 @@ def _source(source: Any, path: str, reading: Reading) -> str:
         case {"type": "url", "url": str(url)}:
             return address(url, f"{path}.url", reading.budget)
         case {"type": "file"}:
-            raise refusal(f"{path}.file_id", f"{path}: this server keeps no files; send base64.")
+            raise refusal(f"{path}.file_id", "This server keeps no files; send base64.")
     raise refusal(path, f'{path} must be {{"type": "base64"}} or {{"type": "url"}} with its data.')

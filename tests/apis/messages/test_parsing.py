@@ -387,8 +387,11 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
 
 @pytest.mark.parametrize(("fields", "place"), MISTAKES)
 def test_a_mistake_is_named_by_its_place(fields: dict[str, Any], place: str) -> None:
-    """In the message, as this API has no field for it."""
-    assert refused(**fields).startswith(f"{place}: ")
+    """In the message, as this API has no field for it; and in no other form there."""
+    told = refused(**fields)
+
+    assert told.startswith(f"{place}: ")
+    assert "messages[" not in told
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{", b'{"model": NaN}'])
