@@ -101,15 +101,15 @@ def _part(given: Any, path: str, reading: Reading) -> ContentPart:
         case {"type": "video_url" | "audio_url" | "file_url" as kind}:
             return _by_url(given.get(kind), path, f"{path}.{kind}", reading)
         case {"type": str(kind)}:
-            raise _unknown(path, kind)
+            raise _unknown(path, kind, reading)
     raise refusal(path, f'{path} must be a part such as {{"type": "text", "text": "..."}}.')
 
 
-def _unknown(path: str, kind: str) -> InvalidRequest:
+def _unknown(path: str, kind: str, reading: Reading) -> InvalidRequest:
     return refusal(
         path,
         f"{path} is of a type that is not served, or is incomplete: {kind[:40]!r}. "
-        "Parts are text, image_url, file and input_audio.",
+        f"Parts are {reading.part_types}.",
     )
 
 
@@ -124,7 +124,7 @@ def _image(image: Any, detail: Any, path: str, reading: Reading) -> ImagePart:
         case {"url": str(url), **rest}:
             place, detail = f"{path}.image_url.url", rest.get("detail")
         case _:
-            raise _unknown(path, "image_url")
+            raise _unknown(path, "image_url", reading)
     shown = detail if isinstance(detail, str) else None
     return ImagePart(address(url, place, reading.budget), shown, path)
 
@@ -141,13 +141,13 @@ def _file(file: dict[str, Any], path: str, inner: str, reading: Reading) -> File
     if "file_id" in file:
         instead = "file_data" if inner == path else "file.file_data"
         raise _no_files(f"{inner}.file_id", instead)
-    raise _unknown(path, "file")
+    raise _unknown(path, "file", reading)
 
 
 def _audio(audio: dict[str, Any], path: str, inner: str, reading: Reading) -> FilePart:
     data, kind = audio.get("data"), audio.get("format")
     if not isinstance(data, str) or not isinstance(kind or "", str):
-        raise _unknown(path, "input_audio")
+        raise _unknown(path, "input_audio", reading)
     found, name = sound(data, kind or None, inner, reading.budget)
     return FilePart(found, name, path)
 
@@ -158,4 +158,4 @@ def _by_url(given: Any, path: str, inner: str, reading: Reading) -> FilePart:
             return FilePart(address(url, inner, reading.budget), path=path)
         case {"url": str(url)}:
             return FilePart(address(url, f"{inner}.url", reading.budget), path=path)
-    raise _unknown(path, inner.rpartition(".")[2])
+    raise _unknown(path, inner.rpartition(".")[2], reading)

@@ -16,8 +16,12 @@ MAX_CALLS: Final = 10_000
 class Reading:
     """The reading of one request. What is counted is counted over all its messages together."""
 
-    def __init__(self, budget: Budget) -> None:
+    def __init__(
+        self, budget: Budget, part_types: str = "text, image_url, file and input_audio"
+    ) -> None:
+        """*part_types* names those of the API, for a refusal; those of all are read."""
         self.budget = budget
+        self.part_types = part_types
         self._parts = 0
         self._calls = 0
 

@@ -31,6 +31,7 @@ from poe_proxy.budget import Budget
 from poe_proxy.chat import ChatRequest, JsonWanted, Message, TextPart
 from poe_proxy.errors import InvalidRequest
 
+_PART_TYPES: Final = "text, image, document, tool_use and tool_result"
 #: What a block of the instructions begins with that means nothing to a bot, and is another one with
 #: each version of Claude Code.
 _BILLING: Final = "x-anthropic-billing-header:"
@@ -96,7 +97,7 @@ def _request(data: Mapping[str, Any], budget: Budget, **more: Any) -> ChatReques
     known = tooling(data, budget)
     return ChatRequest(
         model=model,
-        messages=_messages(data, Reading(budget)),
+        messages=_messages(data, Reading(budget, _PART_TYPES)),
         tools=known.tools,
         tool_choice=known.choice,
         parallel_tool_calls=known.several,

@@ -16,6 +16,7 @@ from poe_proxy.apis.responses.tools import chosen, tools
 from poe_proxy.budget import Budget
 from poe_proxy.chat import ChatRequest
 
+_PART_TYPES: Final = "input_text, input_image, input_file and input_audio"
 #: Fields that end up in a `ChatRequest`, or mean nothing once they are checked.
 _NAMED: Final = items.FIELDS | {
     "model", "stream", "stream_options", "temperature", "top_p", "tools", "tool_choice",
@@ -55,7 +56,7 @@ def request(body: bytes | bytearray, budget: Budget | None = None) -> tuple[Chat
     model = basics.model(data)
     given = field_of(data, "tools", list) or []
     known, names = tools([("tools", given), *items.tools_among(data, budget)], budget)
-    asked = items.asked(data, Reading(budget), names.of)
+    asked = items.asked(data, Reading(budget, _PART_TYPES), names.of)
     if whole(data, "top_logprobs"):
         raise refusal("top_logprobs", "Poe gives no log probabilities.")
     callable_tools, tool_choice = chosen(data.get("tool_choice"), known, names)

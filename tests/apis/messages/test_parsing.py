@@ -419,3 +419,10 @@ def test_what_is_to_be_counted_has_no_length_and_may_say_nothing(fields: dict[st
     request = {"model": "m", "messages": [USER], **fields}
 
     assert "m" == counted_request(orjson.dumps(request), Budget(60)).model
+
+
+def test_a_block_that_is_not_served_is_told_those_of_this_api() -> None:
+    """By the names that its clients know."""
+    said = refused(messages=[{"role": "user", "content": [{"type": "hologram"}]}])
+
+    assert "Parts are text, image, document, tool_use and tool_result." in said

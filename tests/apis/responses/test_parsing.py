@@ -224,3 +224,9 @@ def test_metadata_is_as_small_as_openai_has_it(given: Any, param: str) -> None:
 
     most = {f"{'x' * 62}{place}": "é" * 512 for place in range(10, 26)}
     assert most == read(metadata=most)[1].echo["metadata"]
+
+
+def test_a_part_that_is_not_served_is_told_those_of_this_api() -> None:
+    """By the names that its clients know."""
+    with pytest.raises(InvalidRequest, match=r"Parts are input_text, input_image, input_file and"):
+        chat(input=[{"role": "user", "content": [{"type": "hologram"}]}])
