@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+from poe_proxy.checker.process import Process
+
+#: Starts a process that is given its computing however long a busy machine takes for that: such
+#: processes get less of the processor than all others.
+patient: Final = partial(Process, patience=600.0)
 
 #: To look how a value fits this takes for ever: each of these refers twice to the next one.
 DOUBLED: dict[str, Any] = {

@@ -17,7 +17,7 @@ from poe_proxy.errors import InvalidRequest, RequestTooCostly
 from poe_proxy.shaping import schemas
 from poe_proxy.shaping.schemas import Checker, Schema, Violation, of_arguments, read
 
-from ..checker.jobs import DOUBLED, UNREADABLE
+from ..checker.jobs import DOUBLED, UNREADABLE, patient
 from ..fakes import Clock
 
 PATH = "tools[0].function.parameters"
@@ -333,8 +333,8 @@ def test_a_verdict_without_a_reason_is_told_in_general() -> None:
 class Counting(Pool):
     """A pool that counts what it is asked."""
 
-    def __init__(self, **how: Any) -> None:
-        super().__init__(**how)
+    def __init__(self) -> None:
+        super().__init__(start=patient)
         self.jobs: list[list[Any]] = []
 
     def ask(self, job: Callable[[], bytes], seconds: float) -> Outcome:
