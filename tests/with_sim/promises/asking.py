@@ -21,6 +21,9 @@ BOT = "Claude-Sonnet-4.5"
 TAUGHT = "DeepSeek-R1"
 #: Of its words there are several pieces, of its letters several bytes.
 WORDS = "Grüße an die 世界, naïve façade 🌍👩‍👩‍👧 ende"
+#: Two drafts, the title, and the answer in one piece. By cookie an item that was not read in time
+#: gives way to the next one of its message; the title keeps the last draft from that.
+THOUGHT = "!thinking=2 !title=middle !chunks=1"
 PIXEL = (
     "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhg"
     "GAWjR9awAAAABJRU5ErkJggg=="

@@ -12,7 +12,7 @@ import pytest
 from openai.lib.streaming.chat import ContentDoneEvent
 
 from ..servers import KEY, Proxy, Sim, ask, until
-from .asking import BOT, ENVELOPE, ONLY, WEATHER, WORDS, Way
+from .asking import BOT, ENVELOPE, ONLY, THOUGHT, WEATHER, WORDS, Way
 
 # ---- whole answers and streams
 
@@ -288,12 +288,7 @@ def test_functions_are_the_older_form_of_tools(
 # ---- thoughts and rewritten text
 
 
-#: Two drafts, the title, and the answer in one piece. By cookie an item that was not read in time
-#: gives way to the next one of its message; the title keeps the last draft from that.
-KEPT = "!thinking=2 !title=middle !chunks=1"
-
-
-@pytest.mark.parametrize("how", [KEPT, "!quoted-thinking"], ids=["drafts", "quoted"])
+@pytest.mark.parametrize("how", [THOUGHT, "!quoted-thinking"], ids=["drafts", "quoted"])
 def test_thoughts_are_not_part_of_the_answer(way: Way, stream: bool, how: str) -> None:
     """Drafts of `Thinking...`, and quotations in front, are reasoning_content and nothing else."""
     answer = way.ask(f"{how} Tell me a poem.", stream)
@@ -309,7 +304,7 @@ def test_thoughts_are_not_part_of_the_answer(way: Way, stream: bool, how: str) -
 
 def test_the_thoughts_of_a_bot_that_always_thinks_are_kept_apart(way: Way, stream: bool) -> None:
     """Its thoughts come beside the answer without being asked for, and not within it."""
-    answer = way.ask(f"{KEPT} Tell me a poem.", stream, model="DeepSeek-R1")
+    answer = way.ask(f"{THOUGHT} Tell me a poem.", stream, model="DeepSeek-R1")
 
     assert answer.reasoning.strip()
     assert "Thinking" not in answer.text

@@ -13,7 +13,7 @@ from anthropic import APIStatusError
 
 from ...apis.messages import reading
 from ..servers import KEY, until
-from .asking import BOT, PIXEL, TAUGHT, WORDS, Way
+from .asking import BOT, PIXEL, TAUGHT, THOUGHT, WORDS, Way
 from .messaging import CLAUDE, HEADERS, MESSAGES, WEATHER, anthropic, ask, send
 
 # ---- answers
@@ -111,7 +111,7 @@ def test_what_claude_code_sends(way: Way, stream: bool) -> None:
 
 def test_thoughts_are_blocks_before_the_answer(way: Way, stream: bool) -> None:
     """Of a bot that thinks, by either way."""
-    answer = ask(way, "Say hello.", stream, model=TAUGHT)
+    answer = ask(way, f"{THOUGHT} Say hello.", stream, model=TAUGHT)
 
     assert answer.thoughts
     assert answer.text

@@ -13,7 +13,7 @@ from openai.types.responses import InputTokenCountResponse
 from pydantic import BaseModel
 
 from ..servers import KEY, until
-from .asking import BOT, PIXEL, WORDS, Way, error_of
+from .asking import BOT, PIXEL, THOUGHT, WORDS, Way, error_of
 from .asking_responses import ask, post
 
 SCHEMA = {
@@ -87,7 +87,7 @@ def test_the_route_is_there_without_v1(way: Way) -> None:
 
 def test_thoughts_are_an_item_of_their_own(way: Way, stream: bool) -> None:
     """In front of the text, and not within it; sent back, they are not told."""
-    answer = ask(way, "!thinking=2 !title=middle !chunks=1 Tell me a poem.", stream)
+    answer = ask(way, f"{THOUGHT} Tell me a poem.", stream)
     again = ask(way, [*answer.items, {"role": "user", "content": "Go on."}], stream, says=["Well."])
 
     assert ["reasoning", "message"] == [item["type"] for item in answer.items]
