@@ -4,6 +4,7 @@ OpenAI's own types, strictly: whatever a test asks, the shape of its answer is c
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import requests
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
-from ..servers import Proxy, Sim
+from ..servers import KEY, Proxy, Sim, until
 
 #: The settings that leave a proxy one way to Poe.
 ONLY = {"cookies": {"POE_API_KEYS": ""}, "keys": {"TOKENS": ""}}
@@ -136,6 +137,21 @@ class Way:
             answer.told = self.control()["lines"][bot]["told"]
             self.control(lines={bot: []})
         return answer
+
+    def hang_up(self, path: str, body: Any, *, among_words: bool = False) -> None:
+        """Ask at *path* and hang up once the bot is at work, or *among the words* of the answer;
+        return once the bot was stopped at Poe."""
+        event = "reply-cancelled" if self.by_cookie else "reply-aborted"
+        begun, stopped = len(self.journal("reply-start")), len(self.journal(event))
+        sent = json.dumps(body).encode()
+        head = f"POST {path} HTTP/1.1\r\nHost: test\r\nx-api-key: {KEY}\r\n"
+        head += f"Content-Length: {len(sent)}\r\n\r\n"
+        with socket.create_connection(("127.0.0.1", self.proxy.port), timeout=60) as client:
+            client.sendall(head.encode() + sent)
+            until(lambda: len(self.journal("reply-start")) > begun)
+            if among_words:
+                assert client.recv(1000).startswith(b"HTTP/1.1 200 ")
+        until(lambda: len(self.journal(event)) > stopped)
 
     def journal(self, event: str) -> list[dict[str, Any]]:
         """What the stand-in notes of this way."""

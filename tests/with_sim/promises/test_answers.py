@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import pytest
 from openai.lib.streaming.chat import ContentDoneEvent
 
-from ..servers import KEY, Proxy, Sim, ask, until
+from ..servers import Proxy, Sim, ask
 from .asking import BOT, ENVELOPE, ONLY, THOUGHT, WEATHER, WORDS, Way
 
 # ---- whole answers and streams
@@ -343,16 +342,8 @@ def lonely(request: pytest.FixtureRequest, poe: Sim) -> Iterator[Way]:
 @pytest.mark.parametrize("how", ["!first=3600", "!delay=0.5 !chunks=400"], ids=["early", "late"])
 def test_a_client_that_hangs_up_stops_the_bot(lonely: Way, stream: bool, how: str) -> None:
     """Before the first word or among them: the bot is stopped at Poe, and its account is free."""
-    event = "reply-cancelled" if lonely.by_cookie else "reply-aborted"
-    begun, stopped = len(lonely.journal("reply-start")), len(lonely.journal(event))
-    body = json.dumps(ask(f"{how} !long=20000", BOT, stream=stream)).encode()
-    head = f"x-api-key: {KEY}\r\nContent-Length: {len(body)}\r\n\r\n".encode()
-    with socket.create_connection(("127.0.0.1", lonely.proxy.port), timeout=60) as client:
-        client.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: test\r\n" + head + body)
-        until(lambda: len(lonely.journal("reply-start")) > begun)
-        if stream and "first" not in how:
-            assert client.recv(1000).startswith(b"HTTP/1.1 200 ")
-    until(lambda: len(lonely.journal(event)) > stopped)
+    asked = ask(f"{how} !long=20000", BOT, stream=stream)
+    lonely.hang_up("/v1/chat/completions", asked, among_words=stream and "first" not in how)
     after = lonely.ask("!echo still here", stream)
 
     assert (200, "still here") == (after.status, after.text)

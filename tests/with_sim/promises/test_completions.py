@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import socket
 from typing import Any
 
 import pytest
 import requests
 from openai.types import Completion
 
-from ..servers import KEY, until
 from .asking import BOT, WORDS, Way, error_of
 
 
@@ -103,12 +101,5 @@ def test_what_cannot_be_done_is_refused_by_name(
 
 def test_a_client_that_hangs_up_stops_the_bot(way: Way) -> None:
     """In the middle of a stream."""
-    event = "reply-cancelled" if way.by_cookie else "reply-aborted"
-    stopped = len(way.journal(event))
-    body = json.dumps({"model": BOT, "prompt": "!long=20000 !delay=0.05", "stream": True}).encode()
-    head = f"x-api-key: {KEY}\r\nContent-Length: {len(body)}\r\n\r\n".encode()
-    with socket.create_connection(("127.0.0.1", way.proxy.port), timeout=60) as client:
-        client.sendall(b"POST /v1/completions HTTP/1.1\r\nHost: test\r\n" + head + body)
-        assert client.recv(1000).startswith(b"HTTP/1.1 200 ")
-
-    until(lambda: len(way.journal(event)) > stopped)
+    asked = {"model": BOT, "prompt": "!long=20000 !delay=0.05", "stream": True}
+    way.hang_up("/v1/completions", asked, among_words=True)

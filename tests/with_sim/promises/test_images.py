@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import socket
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,7 +12,6 @@ import requests
 from openai import BadRequestError
 from openai.types import ImagesResponse
 
-from ..servers import KEY, until
 from .asking import BOT, PIXEL, Way, error_of
 
 #: A bot that both ways lead to, and what it declares: an aspect, and how good a picture shall be.
@@ -158,15 +156,7 @@ def test_what_cannot_be_done_is_refused_by_name(
 
 def test_a_client_that_hangs_up_stops_the_bot(painter: Way) -> None:
     """While it draws."""
-    event = "reply-cancelled" if painter.by_cookie else "reply-aborted"
-    begun, stopped = len(painter.journal("reply-start")), len(painter.journal(event))
-    body = json.dumps({"model": BOT, "prompt": "!first=60 a fox"}).encode()
-    head = f"x-api-key: {KEY}\r\nContent-Length: {len(body)}\r\n\r\n".encode()
-    with socket.create_connection(("127.0.0.1", painter.proxy.port), timeout=60) as client:
-        client.sendall(b"POST /v1/images/generations HTTP/1.1\r\nHost: test\r\n" + head + body)
-        until(lambda: len(painter.journal("reply-start")) > begun)
-
-    until(lambda: len(painter.journal(event)) > stopped)
+    painter.hang_up("/v1/images/generations", {"model": BOT, "prompt": "!first=60 a fox"})
 
 
 # ---- pictures from others

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -12,7 +11,7 @@ import requests
 from anthropic import APIStatusError
 
 from ...apis.messages import reading
-from ..servers import KEY, until
+from ..servers import KEY
 from .asking import BOT, PIXEL, TAUGHT, THOUGHT, WORDS, Way
 from .messaging import CLAUDE, HEADERS, MESSAGES, WEATHER, anthropic, ask, send
 
@@ -358,18 +357,9 @@ def test_silence_is_filled_with_pings(way: Way) -> None:
 @pytest.mark.parametrize("how", ["!first=3600", "!delay=0.5 !chunks=400"], ids=["early", "late"])
 def test_a_client_that_hangs_up_stops_the_bot(way: Way, how: str) -> None:
     """Before the first word or among them."""
-    event = "reply-cancelled" if way.by_cookie else "reply-aborted"
-    begun, stopped = len(way.journal("reply-start")), len(way.journal(event))
     message = {"role": "user", "content": f"{how} !long=20000"}
     asked = {"model": CLAUDE, "max_tokens": 32_000, "messages": [message], "stream": True}
-    body = json.dumps(asked).encode()
-    head = f"x-api-key: {KEY}\r\nContent-Length: {len(body)}\r\n\r\n".encode()
-    with socket.create_connection(("127.0.0.1", way.proxy.port), timeout=60) as client:
-        client.sendall(b"POST /v1/messages HTTP/1.1\r\nHost: test\r\n" + head + body)
-        until(lambda: len(way.journal("reply-start")) > begun)
-        if "first" not in how:
-            assert client.recv(1000).startswith(b"HTTP/1.1 200 ")
-    until(lambda: len(way.journal(event)) > stopped)
+    way.hang_up("/v1/messages", asked, among_words="first" not in how)
 
 
 # ---- counting

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 from typing import Any
 
 import pytest
@@ -12,7 +11,6 @@ from openai import APIError
 from openai.types.responses import InputTokenCountResponse
 from pydantic import BaseModel
 
-from ..servers import KEY, until
 from .asking import BOT, PIXEL, THOUGHT, WORDS, Way, error_of
 from .asking_responses import ask, post
 
@@ -386,18 +384,8 @@ def test_a_failure_in_the_middle_ends_the_stream(way: Way) -> None:
 @pytest.mark.parametrize("how", ["!first=600", ""], ids=["before a word", "among the words"])
 def test_a_client_that_hangs_up_stops_the_bot(way: Way, how: str) -> None:
     """Here as on the other routes."""
-    event = "reply-cancelled" if way.by_cookie else "reply-aborted"
-    begun, stopped = len(way.journal("reply-start")), len(way.journal(event))
     asked = {"model": BOT, "input": f"{how} !long=20000 !delay=0.05", "stream": True}
-    body = json.dumps(asked).encode()
-    head = f"x-api-key: {KEY}\r\nContent-Length: {len(body)}\r\n\r\n".encode()
-    with socket.create_connection(("127.0.0.1", way.proxy.port), timeout=60) as client:
-        client.sendall(b"POST /v1/responses HTTP/1.1\r\nHost: test\r\n" + head + body)
-        until(lambda: len(way.journal("reply-start")) > begun)
-        if not how:
-            assert client.recv(1000).startswith(b"HTTP/1.1 200 ")
-
-    until(lambda: len(way.journal(event)) > stopped)
+    way.hang_up("/v1/responses", asked, among_words=not how)
 
 
 # ---- the openai package

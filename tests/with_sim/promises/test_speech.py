@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import socket
 from collections.abc import Iterator
 
 import pytest
 import requests
 from openai import BadRequestError, OpenAI
 
-from ..servers import KEY, until
 from .asking import BOT, Way, error_of
 
 #: A bot that both ways lead to. By key the stand-in has a bot with a voice, too.
@@ -89,12 +86,4 @@ def test_a_voice_is_one_of_the_bot_s(way: Way, client: OpenAI) -> None:
 
 def test_a_client_that_hangs_up_stops_the_bot(way: Way) -> None:
     """While it speaks."""
-    event = "reply-cancelled" if way.by_cookie else "reply-aborted"
-    begun, stopped = len(way.journal("reply-start")), len(way.journal(event))
-    body = json.dumps({"model": BOT, "input": "!first=60 Hello!"}).encode()
-    head = f"x-api-key: {KEY}\r\nContent-Length: {len(body)}\r\n\r\n".encode()
-    with socket.create_connection(("127.0.0.1", way.proxy.port), timeout=60) as client:
-        client.sendall(b"POST /v1/audio/speech HTTP/1.1\r\nHost: test\r\n" + head + body)
-        until(lambda: len(way.journal("reply-start")) > begun)
-
-    until(lambda: len(way.journal(event)) > stopped)
+    way.hang_up("/v1/audio/speech", {"model": BOT, "input": "!first=60 Hello!"})
