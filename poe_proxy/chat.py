@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, TypeVar, cast
 
 from poe_proxy.budget import Budget
+from poe_proxy.waiting import Listener
 
 Role: TypeAlias = Literal["system", "developer", "user", "assistant", "tool", "function"]
 FinishReason: TypeAlias = Literal["stop", "length", "tool_calls", "content_filter"]
@@ -197,6 +198,8 @@ class ChatRequest:
     budget: Budget = field(default_factory=Budget, compare=False, repr=False)
     #: What upstreams make of it; the same for all copies, too.
     kept: Kept = field(default_factory=Kept, compare=False, repr=False)
+    #: Who the reply is for; the same for all copies, too.
+    listener: Listener = field(default_factory=Listener, compare=False, repr=False)
 
 
 # ---- the reply
@@ -213,8 +216,8 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Idle:
-    """Nothing new. Comes at least twice a second while there is nothing to say, so that
-    the layers above can check whether the client is still there."""
+    """Nothing new. Comes after each wait in which there was nothing to say: after
+    `Listener.patience` seconds at most, and as soon as the client has hung up."""
 
 
 @dataclass(frozen=True, slots=True)

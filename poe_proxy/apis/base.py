@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Protocol
 
 from poe_proxy.budget import Budget
@@ -28,15 +28,17 @@ class Call(Protocol):
     def body(self, events: Iterable[Said]) -> bytes:
         """Return the body of a whole answer. *events* end with `Done`, or raise."""
 
-    def frames(self, events: Iterable[Said]) -> Iterator[bytes]:
-        """Yield the frames of a stream. *events* end with `Done`, or raise.
+    def frame(self, event: Said) -> bytes:
+        """Return the frames of a stream that *event* makes; empty if it makes none.
 
-        An `Idle` among them is the moment for a keep-alive: a frame that says nothing new, with
-        data as all frames have it, since not all clients know comments.
+        Called with one event after the other, `Done` last. The first one also opens the stream:
+        what comes before all else stands before its own frames. An `Idle` is the moment for a
+        keep-alive: a frame that says nothing new, with data as all frames have it, since not all
+        clients know comments. May raise, and is then not called again.
         """
 
     def failed(self, failure: PoeProxyError) -> bytes:
-        """Return the end of a stream that failed, however far `frames` had got."""
+        """Return the end of a stream that failed, however many events `frame` was given."""
 
     def opens_for(self, failure: PoeProxyError) -> bool:
         """Whether a stream that fails before its first event is opened all the same, to end with

@@ -9,7 +9,7 @@ from typing import Final, Protocol
 from poe_proxy.chat import ChatRequest, Idle, Message, ReplyEvent
 from poe_proxy.errors import UpstreamError
 
-#: The longest time in seconds that an upstream stays silent before it yields `Idle`.
+#: The most seconds of a wait that a hang-up does not end.
 TICK: Final = 0.5
 
 
@@ -67,7 +67,9 @@ class Upstream(Protocol):
         """Yield what *bot* answers as it arrives, ending with `Done`.
 
         It asks *turn* before each request for an answer.
-        `Idle` comes at least every `TICK` seconds while there is nothing to say.
+        `Idle` comes after each wait in which there was nothing to say: a wait for the bot lasts
+        `chat.listener.patience` seconds at most, and ends as soon as the client hangs up
+        (`chat.listener.wakes`); any other, such as for a login, lasts `TICK` seconds.
         Closing the generator hangs up: the bot is stopped at Poe, and nothing that
         was acquired stays behind. Every failure is raised as an `UpstreamError`,
         whatever library it comes from.
