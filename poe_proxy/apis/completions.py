@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -127,6 +127,8 @@ class TextCompletion:
         self._transcript = Transcript()
         self._id = f"cmpl-{secrets.token_hex(12)}"
         self._created = int(time.time())
+        #: What surrounds the text of a chunk; written once a stream opens.
+        self._before_text = self._behind_text = b""
 
     def body(self, events: Iterable[Said]) -> bytes:
         """Return the `text_completion` object."""
@@ -137,28 +139,49 @@ class TextCompletion:
         choice = _choice(text, said.finish_reason or "stop")
         return orjson.dumps(self._object([choice], usage=self._usage()))
 
-    def frames(self, events: Iterable[Said]) -> Iterator[bytes]:
-        """Yield `text_completion` frames, and `[DONE]`. A keep-alive is one without any text."""
-        if self._form.echo:
-            yield self._chunk(self._form.echo)
-        for event in events:
-            match self._transcript.add(event):
-                case Text(text) | Refusal(text):
-                    if text or not isinstance(event, Replaced):
-                        yield self._chunk(text)
-                case Idle():
-                    yield self._chunk("")
-                case Done(reason):
-                    yield self._chunk("", reason)
-                    if self._form.wants_usage:
-                        yield sse.data(orjson.dumps(self._object([], usage=self._usage())))
-                    yield sse.DONE
-                    return
+    def frame(self, event: Said) -> bytes:
+        """Return the `text_completion` frames that *event* makes, at the end `[DONE]` too. A
+        keep-alive is one without any text."""
+        if not self._before_text:
+            self._open()
+            echo = self._chunk(self._form.echo) if self._form.echo else b""
+            return echo + self.frame(event)
+        match self._transcript.add(event):
+            case Text(text) | Refusal(text):
+                return self._chunk(text) if text or type(event) is not Replaced else b""
+            case Idle():
+                return self._chunk("")
+            case Done(reason):
+                return self._finish(reason)
+        return b""
+
+    def _open(self) -> None:
+        """Write what is the same in all chunks: it is serialised once."""
+        self._before_text, self._behind_text = self._around(None)
+
+    def _chunk(self, text: str) -> bytes:
+        return self._before_text + orjson.dumps(text) + self._behind_text
+
+    def _around(self, reason: FinishReason | None) -> tuple[bytes, bytes]:
+        """Return what surrounds the text of a chunk."""
+        # If usage is wanted, OpenAI has the field in every chunk, null in all but the last.
+        usage = {"usage": None} if self._form.wants_usage else {}
+        chunk = sse.data(orjson.dumps(self._object([_choice("", reason)], **usage)))
+        before, _, behind = chunk.partition(b'"text":""')
+        return before + b'"text":', behind
+
+    def _finish(self, reason: FinishReason) -> bytes:
+        before, behind = self._around(reason)
+        finish = before + b'""' + behind
+        if self._form.wants_usage:
+            finish += sse.data(orjson.dumps(self._object([], usage=self._usage())))
+        return finish + sse.DONE
 
     def failed(self, failure: PoeProxyError) -> bytes:
         """Return the error object as the last event; if wanted, the failure as text before it."""
         text = b""
         if self._errors_as_text:
+            self._open()
             lead = "\n\n" if self._transcript.text else ""
             text = self._chunk(f"{lead}Error: {failure.message}")
         return text + sse.data(error_body(failure))
@@ -166,11 +189,6 @@ class TextCompletion:
     def opens_for(self, failure: PoeProxyError) -> bool:
         """Return False: clients of this API heed a status."""
         return False
-
-    def _chunk(self, text: str, reason: FinishReason | None = None) -> bytes:
-        # If usage is wanted, OpenAI has the field in every chunk, null in all but the last.
-        usage = {"usage": None} if self._form.wants_usage else {}
-        return sse.data(orjson.dumps(self._object([_choice(text, reason)], **usage)))
 
     def _object(self, choices: list[dict[str, Any]], **usage: Any) -> dict[str, Any]:
         return {

@@ -85,13 +85,15 @@ class Transcript:
         That is the event itself, except that a rewritten text becomes the `Text` that a stream
         adds. It may be empty, because what was streamed cannot be taken back.
         """
+        # By far the most events are texts; a pattern each would cost as much as the rest.
+        if type(event) is Text:
+            self._text.append(event.text)
+            return event
         match event:
-            case Text():
-                self._text.append(event.text)
-            case Replaced(text):
-                return Text(self._replace(text))
             case Reasoning():
                 self._reasoning.append(event.text)
+            case Replaced(text):
+                return Text(self._replace(text))
             case Refusal():
                 self._refusal.append(event.text)
             case ToolCallPart():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Final
 
 from poe_proxy.apis.openai_error import error_body
@@ -27,9 +27,9 @@ class WholeCall(ABC):
     def body(self, events: Iterable[Said]) -> bytes:
         """Return the body of the answer. *events* end with `Done`, or raise."""
 
-    def frames(self, events: Iterable[Said]) -> Iterator[bytes]:
-        """Yield the body: there is no stream."""
-        yield self.body(events)
+    def frame(self, event: Said) -> bytes:
+        """Return nothing: there is no stream."""
+        return b""
 
     def failed(self, failure: PoeProxyError) -> bytes:
         """Return the error object."""

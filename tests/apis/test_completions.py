@@ -13,6 +13,8 @@ from poe_proxy.budget import Budget
 from poe_proxy.chat import Done, Idle, Reasoning, Refusal, Replaced, Said, Text, Usage
 from poe_proxy.errors import InvalidRequest, UpstreamTimeout
 
+from .streams import frames
+
 ONCE = "Once upon a time"
 
 
@@ -36,9 +38,9 @@ def whole(*events: Said, **fields: Any) -> Completion:
 
 def stream(*events: Said, **fields: Any) -> list[Any]:
     """The data of the frames that *events* make, but for the `[DONE]` at their end."""
-    *frames, done = call(stream=True, **fields).frames(events)
+    *sent, done = frames(call(stream=True, **fields), events)
     assert b"data: [DONE]\n\n" == done
-    return [orjson.loads(frame.removeprefix(b"data: ")) for frame in frames]
+    return [orjson.loads(frame.removeprefix(b"data: ")) for frame in sent]
 
 
 # ---- what is understood

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from poe_proxy.apis.transcript import Transcript
@@ -32,15 +32,15 @@ class LinesCall:
         tools = "".join(f"calls {call.name}\n" for call in self._said.calls)
         return f"{tools}{self._said.text}\n{self._said.usage(self.chat).prompt_tokens}\n".encode()
 
-    def frames(self, events: Iterable[Said]) -> Iterator[bytes]:
-        for event in events:
-            match self._said.add(event):
-                case Text(text):
-                    yield f"+{text}\n".encode()
-                case Done(reason):
-                    yield f"={reason}\n".encode()
-                case Idle():
-                    yield b".\n"
+    def frame(self, event: Said) -> bytes:
+        match self._said.add(event):
+            case Text(text):
+                return f"+{text}\n".encode()
+            case Done(reason):
+                return f"={reason}\n".encode()
+            case Idle():
+                return b".\n"
+        return b""
 
     def failed(self, failure: PoeProxyError) -> bytes:
         return b"!" + Lines().failure(failure)

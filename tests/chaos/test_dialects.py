@@ -16,6 +16,7 @@ from poe_proxy.budget import Budget
 from poe_proxy.chat import Done, Said, Text
 from poe_proxy.errors import UpstreamInterrupted, UpstreamUncertain
 
+from ..apis.streams import frames
 from .dialects import DIALECTS, UNREADABLE, Told
 
 APIS: dict[str, Api] = {
@@ -38,9 +39,9 @@ def asked(api: str, *, stream: bool) -> Call:
     return APIS[api].call(json.dumps(body).encode(), Budget())
 
 
-def events(frames: Iterable[bytes]) -> list[str]:
+def events(sent: Iterable[bytes]) -> list[str]:
     """The data of each event."""
-    lines = b"".join(frames).decode().split("\n")
+    lines = b"".join(sent).decode().split("\n")
     return [line.removeprefix("data: ") for line in lines if line.startswith("data: ")]
 
 
@@ -55,7 +56,7 @@ def read(api: str, data: Iterable[str]) -> Told:
 
 
 def streamed(api: str, said: Sequence[Said] = SAID) -> list[str]:
-    return events(asked(api, stream=True).frames(iter(said)))
+    return events(frames(asked(api, stream=True), said))
 
 
 def test_an_answer_is_read(api: str) -> None:
@@ -83,7 +84,7 @@ def test_a_failure_is_read_with_its_code(api: str) -> None:
     refused = Told()
     DIALECTS[api].refusal(json.loads(APIS[api].failure(failure)), refused)
     call = asked(api, stream=True)
-    spoken = list(call.frames(iter([Text("Hello")])))
+    spoken = list(frames(call, [Text("Hello")]))
     told = next(place for place, frame in enumerate(spoken, 1) if b"Hello" in frame)
     broken = read(api, events([*spoken[:told], call.failed(failure)]))
 

@@ -6,7 +6,6 @@ import json
 import random
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from itertools import chain
 from typing import Any, Final, cast
 
 import orjson
@@ -109,13 +108,11 @@ def told(call: Call, said: Iterable[Said], api: str) -> None:
             orjson.loads(whole)
         return
     looks: order.Look = order.LOOKS.get(api, order.Nothing)()
-    said = iter(said)
     has_begun = False
     try:
-        first = next(said)
-        has_begun = True
-        for frame in call.frames(chain((first,), said)):
-            looks.at(frame)
+        for event in said:
+            has_begun = True
+            looks.at(call.frame(event))
         looks.at_end(failed=False)
     except PoeProxyError as failure:
         # What fails at once has a status, unless the stream is opened for it.

@@ -27,7 +27,7 @@ def stream(api: str) -> list[dict[str, Any]]:
     """The events that say all of it."""
     tools = next(one for one in FORMS[api] if "tools" in one)
     call = APIS[api].call(body(tools, api=api, stream=True), Budget())
-    frames = b"".join(call.frames(iter(SAID))).decode().split("\n\n")[:-1]
+    frames = b"".join(call.frame(one) for one in SAID).decode().split("\n\n")[:-1]
     return [json.loads(frame.partition("\ndata: ")[2]) for frame in frames]
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from itertools import chain
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -24,12 +23,10 @@ from poe_proxy.chat import (
     Idle,
     Reasoning,
     Refusal,
-    Replaced,
     Said,
     Text,
     ToolCall,
     ToolCallPart,
-    Usage,
 )
 from poe_proxy.errors import PoeProxyError
 
@@ -50,13 +47,9 @@ class Completion:
         self._inputs: dict[int, InputReader] = {}
         self._id = f"chatcmpl-{secrets.token_hex(12)}"
         self._created = int(time.time())
-        # What surrounds the delta is the same in all chunks, and serialised once.
-        head = orjson.dumps(self._envelope("chat.completion.chunk"))[:-1]
-        # If usage is wanted, OpenAI has the field in every chunk, null in all but the last.
-        self._tail = b',"usage":null}\n\n' if form.wants_usage else b"}\n\n"
-        self._opening = b"data: " + head + b',"choices":[{"index":0,"delta":'
-        self._closing = b',"finish_reason":null}]' + self._tail
-        self._last_head = b"data: " + head + b',"choices":[],"usage":'
+        #: What surrounds the delta of a chunk, or a text in it; written once a stream opens.
+        self._opening = self._closing = b""
+        self._before_text = self._behind_text = b""
 
     def body(self, events: Iterable[Said]) -> bytes:
         """Return the `chat.completion` object."""
@@ -88,49 +81,71 @@ class Completion:
             }
         )
 
-    def frames(self, events: Iterable[Said]) -> Iterator[bytes]:
-        """Yield `chat.completion.chunk` frames, and `[DONE]`.
+    def frame(self, event: Said) -> bytes:
+        """Return the `chat.completion.chunk` frames that *event* makes, at the end `[DONE]` too.
 
         A keep-alive is a chunk as well, without any text: some clients end a stream at a comment.
         """
-        events = iter(events)
-        first = next(events, None)
-        yield self._chunk({"role": "assistant", "content": ""})
-        # If it was silence that opened the stream, it is broken by now.
-        if first is not None and not isinstance(first, Idle):
-            events = chain([first], events)
-        add = self._transcript.add
-        for event in events:
-            match add(event):
-                case Text(text):
-                    if text or not isinstance(event, Replaced):
-                        yield self._chunk({"content": text})
-                case Reasoning(text):
-                    yield self._chunk({"reasoning_content": text})
-                case Refusal(text):
-                    yield self._chunk({"refusal": text})
-                case ToolCallPart() as part:
-                    if delta := self._call_delta(part):
-                        yield self._chunk(delta)
-                case Done(reason):
-                    for index, reader in self._inputs.items():
-                        if rest := reader.finish():
-                            yield self._chunk(_custom_delta(index, {"input": rest}))
-                    finish = b'{},"finish_reason":"' + self._reason(reason).encode() + b'"}]'
-                    yield self._opening + finish + self._tail
-                    if self._form.wants_usage:
-                        yield self._last_head + orjson.dumps(self._usage()) + b"}\n\n"
-                    yield sse.DONE
-                    return
-                case Idle():
-                    yield self._chunk({"content": ""})
-                case Usage() | Replaced():
-                    pass
+        if not self._opening:
+            self._open()
+            role = self._chunk({"role": "assistant", "content": ""})
+            # If it was silence that opened the stream, it is broken by now.
+            return role if type(event) is Idle else role + self.frame(event)
+        # By far the most events are texts.
+        if type(event) is Text:
+            self._transcript.add(event)
+            return self._before_text + orjson.dumps(event.text) + self._behind_text
+        match self._transcript.add(event):
+            case Reasoning(text):
+                return self._chunk({"reasoning_content": text})
+            case Text(text) if text:  # a rewritten text may add nothing
+                return self._chunk({"content": text})
+            case Refusal(text):
+                return self._chunk({"refusal": text})
+            case ToolCallPart() as part if delta := self._call_delta(part):
+                return self._chunk(delta)
+            case Done(reason):
+                return self._end(reason)
+            case Idle():
+                return self._chunk({"content": ""})
+        return b""
+
+    def _open(self) -> None:
+        """Write what is the same in all chunks: it is serialised once."""
+        head = self._head()
+        self._opening = head + b'{"index":0,"delta":'
+        self._closing = b',"finish_reason":null}]' + self._tail()
+        self._before_text = self._opening + b'{"content":'
+        self._behind_text = b"}" + self._closing
+
+    def _head(self) -> bytes:
+        envelope = orjson.dumps(self._envelope("chat.completion.chunk"))
+        return b"data: " + envelope[:-1] + b',"choices":['
+
+    def _tail(self) -> bytes:
+        # If usage is wanted, OpenAI has the field in every chunk, null in all but the last.
+        return b',"usage":null}\n\n' if self._form.wants_usage else b"}\n\n"
+
+    def _chunk(self, delta: dict[str, Any]) -> bytes:
+        return self._opening + orjson.dumps(delta) + self._closing
+
+    def _end(self, reason: FinishReason) -> bytes:
+        frames = [
+            self._chunk(_custom_delta(index, {"input": rest}))
+            for index, reader in self._inputs.items()
+            if (rest := reader.finish())
+        ]
+        finish = b'{},"finish_reason":"' + self._reason(reason).encode() + b'"}]'
+        frames += self._opening, finish, self._tail()
+        if self._form.wants_usage:
+            frames += self._head(), b'],"usage":', orjson.dumps(self._usage()), b"}\n\n"
+        return b"".join([*frames, sse.DONE])
 
     def failed(self, failure: PoeProxyError) -> bytes:
         """Return the error object as the last event; if wanted, the failure as text before it."""
         text = b""
         if self._errors_as_text:
+            self._open()
             lead = "\n\n" if self._transcript.text else ""
             text = self._chunk({"content": f"{lead}Error: {failure.message}"})
         return text + sse.data(error_body(failure))
@@ -146,9 +161,6 @@ class Completion:
             "created": self._created,
             "model": self.chat.model,
         }
-
-    def _chunk(self, delta: dict[str, Any]) -> bytes:
-        return self._opening + orjson.dumps(delta) + self._closing
 
     def _call(self, call: ToolCall) -> dict[str, Any]:
         if call.name in self._custom:

@@ -22,7 +22,6 @@ _FEW: Final = 10_000
 
 _TEXT: Final = {"type": "text", "text": ""}
 _THINKING: Final = {"type": "thinking", "thinking": "", "signature": ""}
-_NOTHING: Final[Sequence[bytes]] = ()
 
 
 def input_of(arguments: str, budget: Budget) -> dict[str, Any]:
@@ -61,7 +60,7 @@ def _head(id: str | None, name: str | None) -> dict[str, Any]:
 
 
 class Blocks:
-    """The blocks of one stream: each method returns the events that it adds.
+    """The blocks of one stream: each method returns the events that it adds, none as `b""`.
 
     The first call is passed on as it arrives. Its block ends with the answer, because clients carry
     out what is complete even if the stream breaks then; and what comes meanwhile is held back, for
@@ -80,65 +79,64 @@ class Blocks:
         self._is_live: bool | None = None
         self._later: list[str] = []
 
-    def text(self, text: str) -> Sequence[bytes]:
+    def text(self, text: str) -> bytes:
         """Add to the answer."""
         if self._calls:
             self._later.append(text)
-            return _NOTHING
+            return b""
         return self._added("text", _TEXT, text)
 
-    def thinking(self, text: str) -> Sequence[bytes]:
+    def thinking(self, text: str) -> bytes:
         """Add to what the bot thinks; what it thinks behind a call is left out."""
-        return _NOTHING if self._calls else self._added("thinking", _THINKING, text)
+        return b"" if self._calls else self._added("thinking", _THINKING, text)
 
-    def call(self, part: ToolCallPart) -> Sequence[bytes]:
+    def call(self, part: ToolCallPart) -> bytes:
         """Add a piece of a call."""
-        events: list[bytes] = []
+        events = b""
         if not self._calls:
-            events += self._begun("tool_use", _head(part.id, part.name))
+            events = self._begun("tool_use", _head(part.id, part.name))
         self._calls.setdefault(part.index)
         if part.index == next(iter(self._calls)):
             if self._is_live is None and (beginning := part.arguments.lstrip()):
                 self._is_live = beginning.startswith("{")
             if self._is_live and part.arguments:
-                events.append(self._delta(part.arguments))
+                events += self._delta(part.arguments)
         return events
 
-    def finish(self, calls: Sequence[ToolCall]) -> Sequence[bytes]:
+    def finish(self, calls: Sequence[ToolCall]) -> bytes:
         """End the last block, and add what was held back of an answer with these *calls*."""
         events: list[bytes] = []
         rest = [calls[place] for place in self._places()]
         if rest and not self._is_live:
             events.append(self._delta(self._json_text(rest[0])))
         if later := "".join(self._later):
-            events += self._begun("text", _TEXT)
-            events.append(self._delta(later))
+            events += self._begun("text", _TEXT), self._delta(later)
         for call in rest[1:]:
-            events += self._begun("tool_use", _head(call.id, call.name))
+            events.append(self._begun("tool_use", _head(call.id, call.name)))
             events.append(self._delta(self._json_text(call)))
         if self._index < 0:
             # An answer without a block would be taken for none, and asked for again.
-            events += self._begun("text", _TEXT)
-        return [*events, *self._ended()]
+            events.append(self._begun("text", _TEXT))
+        return b"".join([*events, self._ended()])
 
-    def last_words(self, text: str) -> Sequence[bytes]:
+    def last_words(self, text: str) -> bytes:
         """Add *text* as the last block, unless a call is open, which must not become complete."""
         if self._open == "tool_use":
-            return _NOTHING
-        return [*self._added("text", _TEXT, text), *self._ended()]
+            return b""
+        return self._added("text", _TEXT, text) + self._ended()
 
-    def _added(self, kind: str, block: dict[str, Any], text: str) -> Sequence[bytes]:
+    def _added(self, kind: str, block: dict[str, Any], text: str) -> bytes:
         if not text:
-            return _NOTHING
+            return b""
         if self._open == kind:
-            return (self._delta(text),)
-        return [*self._begun(kind, block), self._delta(text)]
+            return self._delta(text)
+        return self._begun(kind, block) + self._delta(text)
 
     def _delta(self, text: str) -> bytes:
         before, behind = self._around
         return before + orjson.dumps(text) + behind
 
-    def _begun(self, kind: str, block: dict[str, Any]) -> list[bytes]:
+    def _begun(self, kind: str, block: dict[str, Any]) -> bytes:
         ended = self._ended()
         self._index += 1
         self._open = kind
@@ -153,14 +151,14 @@ class Blocks:
         )
         before, _, behind = frame.rpartition(b'""')
         self._around = before, behind
-        return [*ended, sse.event(b"content_block_start", orjson.dumps(start))]
+        return ended + sse.event(b"content_block_start", orjson.dumps(start))
 
-    def _ended(self) -> list[bytes]:
+    def _ended(self) -> bytes:
         if self._open is None:
-            return []
+            return b""
         self._open = None
         stop = {"type": "content_block_stop", "index": self._index}
-        return [sse.event(b"content_block_stop", orjson.dumps(stop))]
+        return sse.event(b"content_block_stop", orjson.dumps(stop))
 
     def _places(self) -> list[int]:
         """Return where the calls stand among all of them by number, the first to begin first."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 import orjson
@@ -22,20 +22,19 @@ def body(said: Mapping[str, Any], model: str) -> bytes:
     return _written({**said, "model": model})
 
 
-def frames(events: Iterable[Said], model: str, *, has_started: bool) -> Iterator[bytes]:
-    """Yield the events of a stream; its beginning too, unless the stream *has started*.
+def frame(event: Said, model: str, *, has_started: bool) -> bytes:
+    """Return the event of a stream; nothing for its beginning, if the stream *has started*.
 
     Raises `UpstreamProtocolError` for one that cannot be passed on.
     """
-    for event in events:
-        match event:
-            case Verbatim({"type": "message_start", "message": dict(message)} as said):
-                if not has_started:
-                    yield _frame({**said, "message": {**message, "model": model}})
-            case Verbatim(said):
-                yield _frame(said)
-            case Idle():
-                yield PING
+    match event:
+        case Verbatim({"type": "message_start", "message": dict(message)} as said):
+            return b"" if has_started else _frame({**said, "message": {**message, "model": model}})
+        case Verbatim(said):
+            return _frame(said)
+        case Idle():
+            return PING
+    return b""
 
 
 def _frame(said: Mapping[str, Any]) -> bytes:

@@ -7,8 +7,7 @@ Events: https://docs.anthropic.com/en/docs/build-with-claude/streaming, and the 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Iterator, Mapping
-from itertools import chain
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import orjson
@@ -21,6 +20,7 @@ from poe_proxy.apis.messages.errors import error_body
 from poe_proxy.apis.transcript import Transcript
 from poe_proxy.chat import (
     ChatRequest,
+    Done,
     FinishReason,
     Idle,
     Reasoning,
@@ -54,6 +54,8 @@ class Answer:
         self._errors_as_text = errors_as_text
         self._transcript = Transcript()
         self._blocks = Blocks(chat.budget)
+        #: Whether the stream has begun with a `message_start` of our own.
+        self._has_started = False
         #: Whether what Poe says is passed on: then we know nothing of its blocks.
         self._is_native = False
         self._id = f"msg_{secrets.token_hex(12)}"
@@ -79,43 +81,20 @@ class Answer:
             self._message([*content, *calls], self._usage(self._final_usage()), self._end())
         )
 
-    def frames(self, events: Iterable[Said]) -> Iterator[bytes]:
-        """Yield the events of a stream, from `message_start` to `message_stop`.
+    def frame(self, event: Said) -> bytes:
+        """Return the events that *event* makes, from `message_start` to `message_stop`.
 
         What the prompt has is an estimate at the beginning, which costs next to nothing, and
         corrected at the end.
         """
-        blocks = self._blocks
-        events = iter(events)
-        first = next(events, None)
-        if isinstance(first, Verbatim):
+        if self._is_native or type(event) is Verbatim:
             self._is_native = True
-            yield from native.frames(chain((first,), events), self.chat.model, has_started=False)
-            return
-        estimate = self._usage(Usage(estimate_prompt(self.chat), 0))
-        message = self._message([], estimate, {"stop_reason": None, "stop_sequence": None})
-        start = orjson.dumps({"type": "message_start", "message": message})
-        yield sse.event(b"message_start", start)
-        # If it was silence that opened the stream, it is broken by now.
-        if first is not None and not isinstance(first, Idle):
-            yield from self._said(first)
-        for event in events:
-            if isinstance(event, Verbatim):
-                self._is_native = True
-                rest = chain((event,), events)
-                yield from native.frames(rest, self.chat.model, has_started=True)
-                return
-            if isinstance(event, Idle):
-                yield native.PING
-            else:
-                yield from self._said(event)
-        yield from blocks.finish(self._transcript.calls)
-        end = {"type": "message_delta", "delta": self._end()}
-        usage = self._usage(self._final_usage())
-        yield sse.event(b"message_delta", orjson.dumps({**end, "usage": usage}))
-        yield _STOP
-
-    def _said(self, event: Said) -> Iterable[bytes]:
+            return native.frame(event, self.chat.model, has_started=self._has_started)
+        if not self._has_started:
+            self._has_started = True
+            start = self._start()
+            # If it was silence that opened the stream, it is broken by now.
+            return start if type(event) is Idle else start + self.frame(event)
         match self._transcript.add(event):
             case Text(text) | Refusal(text):
                 return self._blocks.text(text)
@@ -123,14 +102,31 @@ class Answer:
                 return self._blocks.thinking(text)
             case ToolCallPart() as part:
                 return self._blocks.call(part)
-        return ()
+            case Idle():
+                return native.PING
+            case Done():
+                return self._finish()
+        return b""
+
+    def _start(self) -> bytes:
+        estimate = self._usage(Usage(estimate_prompt(self.chat), 0))
+        message = self._message([], estimate, {"stop_reason": None, "stop_sequence": None})
+        start = orjson.dumps({"type": "message_start", "message": message})
+        return sse.event(b"message_start", start)
+
+    def _finish(self) -> bytes:
+        rest = self._blocks.finish(self._transcript.calls)
+        end = {"type": "message_delta", "delta": self._end()}
+        usage = self._usage(self._final_usage())
+        delta = sse.event(b"message_delta", orjson.dumps({**end, "usage": usage}))
+        return rest + delta + _STOP
 
     def failed(self, failure: PoeProxyError) -> bytes:
         """Return the error event, which is the last one; if wanted, the failure as text before."""
         told = b""
         if self._errors_as_text and not self._is_native:
             lead = "\n\n" if self._transcript.text else ""
-            told = b"".join(self._blocks.last_words(f"{lead}Error: {failure.message}"))
+            told = self._blocks.last_words(f"{lead}Error: {failure.message}")
         return told + sse.event(b"error", error_body(failure))
 
     def opens_for(self, failure: PoeProxyError) -> bool:

@@ -30,7 +30,8 @@ class Events:
         around = b"," + orjson.dumps(members)[1:-1] + b',"delta":'
 
         def added(text: str) -> bytes:
-            return self._frame(opening, around + orjson.dumps(text))
+            number, self.number = self.number, self.number + 1
+            return b"%b%d%b%b}\n\n" % (opening, number, around, orjson.dumps(text))
 
         return added
 

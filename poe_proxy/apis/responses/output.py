@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol, TypeAlias
 
 import orjson
@@ -33,7 +33,7 @@ class _Item(Protocol):
     def add(self, piece: Any) -> bytes:
         """Add a piece."""
 
-    def end(self, status: Status) -> Iterator[bytes]:
+    def end(self, status: Status) -> bytes:
         """End it."""
 
     def is_whole(self) -> bool:
@@ -58,25 +58,25 @@ class Output:
         self._ended: set[_Key] = set()
         self._held: dict[_Key, list[Piece]] = {}
 
-    def add(self, piece: Piece) -> Iterator[bytes]:
-        """Yield the events for *piece*; none if it is held back, or says nothing."""
+    def add(self, piece: Piece) -> bytes:
+        """Return the events for *piece*; none if it is held back, or says nothing."""
         if not isinstance(piece, ToolCallPart) and not piece.text:
-            return
+            return b""
         key = _key(piece)
+        if key == self._key and self._open is not None:
+            return self._open.add(piece)
         if key in self._ended:
-            return  # its call was whole
-        if key != self._key and (self._held or not self._is_over()):
+            return b""  # its call was whole
+        if self._held or not self._is_over():
             self._held.setdefault(key, []).append(piece)
-            return
-        yield from self._put(key, piece)
+            return b""
+        return self._put(key, piece)
 
-    def end(self, status: Status = "completed") -> Iterator[bytes]:
-        """End all items; the last one has this *status*. Yield the events."""
+    def end(self, status: Status = "completed") -> bytes:
+        """End all items; the last one has this *status*. Return the events."""
         held, self._held = self._held, {}
-        for key, pieces in held.items():
-            for piece in _merged(pieces):
-                yield from self._put(key, piece)
-        yield from self._end(status)
+        put = [self._put(key, piece) for key, pieces in held.items() for piece in _merged(pieces)]
+        return b"".join(put) + self._end(status)
 
     def abandon(self) -> None:
         """Leave what has not ended as it is: nobody may take it for whole."""
@@ -86,26 +86,26 @@ class Output:
     def _is_over(self) -> bool:
         return self._open is None or self._open.is_whole()
 
-    def _put(self, key: _Key, piece: Piece) -> Iterator[bytes]:
-        if key != self._key or self._open is None:
-            yield from self._end("completed")
-            self._key = key
-            self._open, begun = self._begin(piece)
-            yield begun
-        if added := self._open.add(piece):
-            yield added
+    def _put(self, key: _Key, piece: Piece) -> bytes:
+        if key == self._key and self._open is not None:
+            return self._open.add(piece)
+        before = self._end("completed")
+        self._key = key
+        self._open, begun = self._begin(piece)
+        return before + begun + self._open.add(piece)
 
-    def _end(self, status: Status) -> Iterator[bytes]:
+    def _end(self, status: Status) -> bytes:
         if self._open is None or self._key is None:
-            return
+            return b""
         ended, key = self._open, self._key
         self._open = self._key = None
-        yield from ended.end(status)
+        events = ended.end(status)
         self.items.append(ended.form)
         if isinstance(key, int):
             self._ended.add(key)
         if isinstance(ended, _Call) and ended.extra:
-            yield self._signature(ended.form["call_id"], ended.extra)
+            events += self._signature(ended.form["call_id"], ended.extra)
+        return events
 
     def _signature(self, call_id: str, extra: Mapping[str, Any]) -> bytes:
         item = forms.signature(forms.new_id("rs"), call_id, extra)
@@ -131,13 +131,9 @@ class Output:
 
 
 def _key(piece: Piece) -> _Key:
-    match piece:
-        case ToolCallPart(index):
-            return index
-        case Reasoning():
-            return "reasoning"
-        case Text() | Refusal():
-            return "message"
+    if isinstance(piece, ToolCallPart):
+        return piece.index
+    return "reasoning" if isinstance(piece, Reasoning) else "message"
 
 
 def _merged(pieces: list[Piece]) -> list[Piece]:
@@ -185,12 +181,14 @@ class _Thought:
         self._texts.append(piece.text)
         return self._delta(piece.text)
 
-    def end(self, status: Status) -> Iterator[bytes]:
+    def end(self, status: Status) -> bytes:
         text = "".join(self._texts)
         event, place = self._events.event, self._place
-        yield event("response.reasoning_summary_text.done", **place, text=text)
-        yield event("response.reasoning_summary_part.done", **place, part=forms.summary(text))
-        yield _item_done(self._events, self._item, self.form)
+        return (
+            event("response.reasoning_summary_text.done", **place, text=text)
+            + event("response.reasoning_summary_part.done", **place, part=forms.summary(text))
+            + _item_done(self._events, self._item, self.form)
+        )
 
     def is_whole(self) -> bool:
         return True
@@ -220,11 +218,11 @@ class _Message:
         )
 
     def add(self, piece: Text | Refusal) -> bytes:
-        found = b""
-        if type(piece) is not self._kind:
-            found = b"".join(self._end_part()) + self._begin_part(type(piece))
-        self._texts.append(piece.text)
-        return found + self._delta(piece.text)
+        if type(piece) is self._kind:
+            self._texts.append(piece.text)
+            return self._delta(piece.text)
+        begun = self._end_part() + self._begin_part(type(piece))
+        return begun + self.add(piece)
 
     def _begin_part(self, kind: type[Text | Refusal]) -> bytes:
         self._kind, self._texts = kind, []
@@ -238,23 +236,23 @@ class _Message:
     def _part(self, text: str) -> dict[str, Any]:
         return forms.output_text(text) if self._kind is Text else forms.refusal(text)
 
-    def _end_part(self) -> Iterator[bytes]:
+    def _end_part(self) -> bytes:
         if self._kind is None:
-            return
+            return b""
         text = "".join(self._texts)
         place = {**self._item, "content_index": len(self._parts)}
         event, part = self._events.event, self._part(text)
         self._parts.append(part)
         if self._kind is Text:
-            yield event("response.output_text.done", **place, text=text, logprobs=[])
+            done = event("response.output_text.done", **place, text=text, logprobs=[])
         else:
-            yield event("response.refusal.done", **place, refusal=text)
-        yield event("response.content_part.done", **place, part=part)
+            done = event("response.refusal.done", **place, refusal=text)
+        return done + event("response.content_part.done", **place, part=part)
 
-    def end(self, status: Status) -> Iterator[bytes]:
-        yield from self._end_part()
+    def end(self, status: Status) -> bytes:
+        ended = self._end_part()
         self._status = status
-        yield _item_done(self._events, self._item, self.form)
+        return ended + _item_done(self._events, self._item, self.form)
 
     def is_whole(self) -> bool:
         return True
@@ -302,18 +300,18 @@ class _Call:
         self._input.append(text)
         return self._delta(text)
 
-    def end(self, status: Status) -> Iterator[bytes]:
+    def end(self, status: Status) -> bytes:
+        rest = b""
         if self._is_custom:
-            if rest := self._given(self._reader.finish()):
-                yield rest
+            rest = self._given(self._reader.finish())
             given = {"input": "".join(self._input)}
             done = given
         else:
             given = {"arguments": "".join(self._arguments)}
             done = {"name": self._form["name"], **given}
         self._form = {**self._form, **given, "status": status}
-        yield self._events.event(f"{self._kind}.done", **self._item, **done)
-        yield _item_done(self._events, self._item, self._form)
+        told = self._events.event(f"{self._kind}.done", **self._item, **done)
+        return rest + told + _item_done(self._events, self._item, self._form)
 
     def is_whole(self) -> bool:
         text = "".join(self._arguments)

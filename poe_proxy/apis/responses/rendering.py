@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import orjson
@@ -25,7 +25,6 @@ from poe_proxy.chat import (
     Said,
     Text,
     ToolCallPart,
-    Usage,
 )
 from poe_proxy.errors import PoeProxyError
 
@@ -88,31 +87,26 @@ class Answer:
 
     # ---- the stream
 
-    def frames(self, events: Iterable[Said]) -> Iterator[bytes]:
-        """Yield the events, from `response.created` to `response.completed` or `.incomplete`.
+    def frame(self, event: Said) -> bytes:
+        """Return the events that *event* makes: the first ones are `response.created` and
+        `.in_progress`, the last one `response.completed` or `.incomplete`.
 
         A keep-alive is `response.in_progress` again: Codex gives up if only comments come, and all
         clients know that event.
         """
-        yield self._opening()
-        add, say = self._transcript.add, self._output.add
-        is_first = True
-        for event in events:
-            match add(event):
-                case Text() | Reasoning() | Refusal() | ToolCallPart() as piece:
-                    self._is_replaced |= isinstance(event, Replaced)
-                    yield from say(piece)
-                case Done():
-                    yield from self._output.end(self._last_status())
-                    yield self._closing()
-                    return
-                case Idle():
-                    # If it was silence that opened the stream, it is broken by now.
-                    if not is_first:
-                        yield self._alive()
-                case Usage() | Replaced():
-                    pass
-            is_first = False
+        if not self._begun:
+            opening = self._opening()
+            # If it was silence that opened the stream, it is broken by now.
+            return opening if type(event) is Idle else opening + self.frame(event)
+        match self._transcript.add(event):
+            case Text() | Reasoning() | Refusal() | ToolCallPart() as piece:
+                self._is_replaced |= type(event) is Replaced
+                return self._output.add(piece)
+            case Done():
+                return self._output.end(self._last_status()) + self._closing()
+            case Idle():
+                return self._alive()
+        return b""
 
     def failed(self, failure: PoeProxyError) -> bytes:
         """Return two events: `error` for the `openai` packages, and `response.failed`, whose code
@@ -121,8 +115,8 @@ class Answer:
         self._output.abandon()
         if self._errors_as_text:
             lead = "\n\n" if self._transcript.text else ""
-            frames += self._output.add(Text(f"{lead}Error: {failure.message}"))
-            frames += self._output.end()
+            frames.append(self._output.add(Text(f"{lead}Error: {failure.message}")))
+            frames.append(self._output.end())
         frames.append(self._events.event("error", **failures.event(failure)))
         response = self._response("failed", output=self._output.items)
         response["error"] = failures.told(failure)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from itertools import islice
 from typing import Any
 
 import orjson
@@ -28,6 +27,7 @@ from poe_proxy.chat import (
 from poe_proxy.errors import UpstreamTimeout
 
 from ...fakes import ask
+from ..streams import frames
 
 HELLO = [Text("Hel"), Text("lo"), Done()]
 
@@ -51,13 +51,13 @@ def whole(*events: Said, **fields: Any) -> ChatCompletion:
 
 def stream(*events: Said, **fields: Any) -> list[Any]:
     """What a client reads from the frames: chunks, [DONE]."""
-    return [read(frame) for frame in call(**fields).frames(events)]
+    return [read(frame) for frame in frames(call(**fields), events)]
 
 
 def broken(*said: Said, **fields: Any) -> list[Any]:
     """What a client reads of a stream that fails once *said* is out."""
     one = call(**fields)
-    sent = list(islice(one.frames([*said, Done()]), 1 + len(said)))
+    sent = [*frames(one, said)]
     last = one.failed(UpstreamTimeout("Poe fell silent."))
     return [
         read(frame)
@@ -266,15 +266,18 @@ def test_a_frame_is_out_before_the_next_event_is_asked_for() -> None:
             yield Text(word)
         yield Done()
 
-    for frame in call().frames(events()):
+    for frame in frames(call(), events()):
         log.extend(f"sent {word}" for word in content([read(frame)]))
 
     assert ["said one", "sent one", "said two", "sent two"] == log
 
 
-def test_the_stream_opens_before_the_first_event() -> None:
-    """The role chunk does not wait for anything."""
-    assert "assistant" == read(next(iter(call().frames(())))).choices[0].delta.role
+@pytest.mark.parametrize("first", [Idle(), Usage(1, 2), Text("a")])
+def test_the_stream_opens_with_the_first_event(first: Said) -> None:
+    """The role chunk leaves with it, whatever it is."""
+    opening, *_ = frames(call(), [first])
+
+    assert "assistant" == read(opening).choices[0].delta.role
 
 
 def test_any_text_survives_the_frames() -> None:
@@ -369,7 +372,7 @@ def test_a_rewritten_stream_goes_on_behind_what_both_have_in_common(
 
 def test_usage_comes_only_when_asked_for() -> None:
     """A client that did not ask for usage never sees the field."""
-    for frame in call().frames([*HELLO[:-1], Usage(1, 2), Done()]):
+    for frame in frames(call(), [*HELLO[:-1], Usage(1, 2), Done()]):
         assert b"usage" not in frame
 
 
@@ -406,8 +409,8 @@ FUNCTION = Tool(name="f")
 
 def deltas(*events: Said) -> list[dict[str, Any]]:
     """What a stream adds about calls, one to a chunk."""
-    frames = call(tools=(PATCH, FUNCTION)).frames([*events, Done("tool_calls")])
-    chunks = [orjson.loads(frame[6:]) for frame in frames if frame != b"data: [DONE]\n\n"]
+    sent = frames(call(tools=(PATCH, FUNCTION)), [*events, Done("tool_calls")])
+    chunks = [orjson.loads(frame[6:]) for frame in sent if frame != b"data: [DONE]\n\n"]
     found = [one for chunk in chunks for one in chunk["choices"][0]["delta"].get("tool_calls", ())]
     assert len(found) == sum("tool_calls" in one["choices"][0]["delta"] for one in chunks)
     return found
@@ -493,9 +496,15 @@ def test_a_failure_may_be_told_in_the_answer_too(said: list[Said], text: str) ->
     assert all(chunk.choices[0].finish_reason is None for chunk in chunks)
 
 
-def test_nothing_follows_the_end() -> None:
-    """Behind [DONE] nothing is sent any more."""
-    assert stream(Text("x"), Done())[-1] == stream(Text("x"), Done(), Text("y"))[-1] == "[DONE]"
+def test_the_end_is_the_last_of_what_the_reply_s_end_makes() -> None:
+    """Reason, usage and [DONE] leave together."""
+    one = call(include_usage=True)
+    one.frame(Text("x"))
+
+    reason, usage, end = map(read, frames(one, [Done()]))
+
+    assert ("stop", "[DONE]") == (reason.choices[0].finish_reason, end)
+    assert usage.usage
 
 
 # ---- silence
@@ -558,7 +567,7 @@ def test_each_block_of_a_stream_is_a_line_of_data(
     """Whoever splits at empty lines reads JSON, or [DONE]; usage is null in all but the last."""
     one = call(include_usage=include_usage, legacy_functions=legacy_functions)
 
-    *blocks, done, end = b"".join(one.frames(said)).split(b"\n\n")
+    *blocks, done, end = b"".join(frames(one, said)).split(b"\n\n")
 
     assert (b"data: [DONE]", b"") == (done, end)
     chunks = [orjson.loads(block.removeprefix(b"data: ")) for block in blocks]
@@ -576,8 +585,7 @@ def test_each_block_of_a_stream_is_a_line_of_data(
 def test_each_block_of_a_failure_is_a_line_of_data(said: list[Said], errors_as_text: bool) -> None:
     """Also where a stream fails, after a keep-alive or a word."""
     one = call(errors_as_text=errors_as_text, include_usage=True)
-    frames = one.frames(said)
-    sent = [next(frames) for _ in said]
+    sent = [*frames(one, said[:-1])]
 
     *blocks, end = b"".join([*sent, one.failed(UpstreamTimeout("Silence."))]).split(b"\n\n")
 

@@ -78,10 +78,10 @@ def test_a_picture_that_costs_too_much_is_no_fault() -> None:
 
 
 def test_there_is_no_stream() -> None:
-    """What the delivery might ask of one is the whole answer."""
+    """Nor frames of one."""
     picture = Picture(ask())
 
     assert not picture.streams
     assert not picture.opens_for(UpstreamTimeout("x"))
-    assert [True] == [b'"url"' in one for one in picture.frames([File(URL), Done()])]
+    assert b"" == picture.frame(File(URL))
     assert b'{"error":' in picture.failed(UpstreamTimeout("x"))

@@ -14,6 +14,8 @@ from poe_proxy.budget import Budget
 from poe_proxy.chat import Done, Idle, Said, Text, Usage, Verbatim
 from poe_proxy.errors import UpstreamInterrupted, UpstreamProtocolError
 
+from ..streams import frames
+
 ASKED = {
     "model": "claude-sonnet-4-5",
     "max_tokens": 9,
@@ -32,10 +34,9 @@ def call(*, native: bool = True, **fields: Any) -> Answer:
 
 def heard(events: Iterable[Said]) -> list[dict[str, Any]]:
     """The data of the stream that these events make."""
-    frames = b"".join(call(stream=True).frames(events)).decode().strip().split("\n\n")
     found = []
-    for frame in frames:
-        name, data = frame.split("\n")
+    for frame in frames(call(stream=True), events):
+        name, data = frame.decode().strip().split("\n")
         found.append(orjson.loads(data.removeprefix("data: ")))
         assert name == f"event: {found[-1]['type']}"
     return found
@@ -98,6 +99,6 @@ def test_a_failure_within_it_closes_no_block(first: Said) -> None:
     block = {"type": "tool_use", "id": "t", "name": "f", "input": {}}
     opened = Verbatim({"type": "content_block_start", "index": 0, "content_block": block})
 
-    assert 2 == len([*one.frames([first, opened])])
+    assert 2 == len([*frames(one, [first, opened])])
 
     assert one.failed(UpstreamInterrupted("Lost.")).startswith(b"event: error\n")

@@ -25,6 +25,7 @@ from poe_proxy.chat import (
 from poe_proxy.errors import UpstreamTimeout
 
 from ...fakes import ask
+from ..streams import frames
 from . import reading
 from .reading import Stream
 
@@ -43,7 +44,7 @@ def whole(*events: Said, **fields: Any) -> Message:
 
 def streamed(*events: Said, **fields: Any) -> Stream:
     """The stream that *events* make."""
-    found = reading.stream(call(**fields).frames(events))
+    found = reading.stream(frames(call(**fields), events))
     assert found.is_over
     return found
 
@@ -187,11 +188,9 @@ def test_calls_are_carried_out_whatever_reason_the_bot_gives() -> None:
 def test_the_first_call_is_passed_on_as_it_arrives() -> None:
     """So that who writes a long file is seen to do so. Its block ends with the answer: what is
     complete is carried out even if the stream breaks."""
-    frames = call().frames(
-        [ToolCallPart(0, "c", "f", '{"a"'), ToolCallPart(0, arguments=":1}"), Done()]
+    sent = reading.stream(
+        frames(call(), [ToolCallPart(0, "c", "f", '{"a"'), ToolCallPart(0, arguments=":1}")])
     )
-
-    sent = reading.stream(next(frames) for _ in range(4))
 
     assert ['{"a"', ":1}"] == sent.pieces("partial_json")
     assert [] == sent.content
@@ -202,7 +201,7 @@ def test_a_piece_of_a_call_without_arguments_is_no_event() -> None:
     """Half of an emoji is held back, and comes with the other half."""
     pieces = ('{"a": "', "", '1"}')
     told = reading.stream(
-        call().frames([*(ToolCallPart(0, "c", "f", piece) for piece in pieces), Done()])
+        frames(call(), [*(ToolCallPart(0, "c", "f", piece) for piece in pieces), Done()])
     )
 
     assert ['{"a": "', '1"}'] == told.pieces("partial_json")
@@ -330,16 +329,8 @@ def test_silence_is_filled_with_pings() -> None:
 def broken(*said: Said, **fields: Any) -> Stream:
     """A stream that fails once *said* is out."""
     one = call(**fields)
-    frames: list[bytes] = []
-
-    def events() -> Any:
-        yield from said
-        raise UpstreamTimeout("Poe fell silent.")
-
-    with pytest.raises(UpstreamTimeout) as failure:
-        frames.extend(one.frames(events()))
-    # `extend` has what came before the failure.
-    return reading.stream([*frames, one.failed(failure.value)])
+    sent = [*frames(one, said)]
+    return reading.stream([*sent, one.failed(UpstreamTimeout("Poe fell silent."))])
 
 
 FIRST: Sequence[Said] = (Text("Hel"), ToolCallPart(0, "c", "f", "{}"))

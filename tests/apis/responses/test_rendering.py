@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import islice
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -31,6 +30,7 @@ from poe_proxy.chat import (
 from poe_proxy.errors import PromptTooLong, UpstreamTimeout
 
 from ...fakes import ask
+from ..streams import frames
 from .reading import events_in, response_in
 
 PATCH = Tool(name="patch", is_custom=True)
@@ -50,21 +50,14 @@ def whole(*events: Said, **fields: Any) -> dict[str, Any]:
 
 def stream(*events: Said, **fields: Any) -> list[dict[str, Any]]:
     """The events of a stream, accepted by OpenAI's own types, and fitting together."""
-    return events_in(b"".join(call(**fields).frames(events)))
+    return events_in(b"".join(frames(call(**fields), events)))
 
 
 def broken(*said: Said, **fields: Any) -> list[dict[str, Any]]:
     """The events of a stream that fails once *said* is out."""
     one = call(**fields)
-
-    def fails() -> Iterator[Said]:
-        yield from said
-        sent.append(one.failed(UpstreamTimeout("Silence.")))
-
-    sent: list[bytes] = []
-    for frame in one.frames(fails()):
-        sent.append(frame)
-    return events_in(b"".join(sent))
+    sent = [*frames(one, said)]
+    return events_in(b"".join([*sent, one.failed(UpstreamTimeout("Silence."))]))
 
 
 def kinds(events: Sequence[dict[str, Any]]) -> list[str]:
@@ -355,9 +348,7 @@ def test_what_comes_while_a_call_is_not_whole_waits_for_it() -> None:
         ToolCallPart(0, arguments="}"),
         Done(),
     )
-    one = call()
-    frames = one.frames([ToolCallPart(0, "c", "f", "{}"), Text("a"), Done()])
-    told = b"".join(islice(frames, 8))
+    told = b"".join(frames(call(), [ToolCallPart(0, "c", "f", "{}"), Text("a")]))
 
     assert [("function_call", "f{}"), ("message", "ac|de"), ("reasoning", "b")] == items(
         waits[-1]["response"]
@@ -395,22 +386,13 @@ def test_a_keep_alive_is_an_event() -> None:
     assert [("message", "Hi")] == items(whole(Idle(), Text("Hi"), Idle(), Done()))
 
 
-def test_a_stream_opens_before_the_first_event() -> None:
-    """Its client knows that it is heard."""
+@pytest.mark.parametrize("first", [Idle(), Usage(1, 2), Text("a")])
+def test_a_stream_opens_with_the_first_event(first: Said) -> None:
+    """Whatever that is: its client knows that it is heard."""
+    created, in_progress, *_ = frames(call(), [first])
 
-    def nothing() -> Any:
-        raise AssertionError
-        yield
-
-    first = next(iter(call().frames(nothing())))
-
-    assert first.startswith(b"event: response.created\n")
-    assert b"event: response.in_progress\n" in first
-
-
-def test_nothing_follows_the_end() -> None:
-    """Not even what still comes."""
-    assert [("message", "a")] == items(stream(Text("a"), Done(), Text("b"))[-1]["response"])
+    assert created.startswith(b"event: response.created\n")
+    assert in_progress.startswith(b"event: response.in_progress\n")
 
 
 # ---- failures
