@@ -50,7 +50,9 @@ def max_tokens(data: Mapping[str, Any], *names: str) -> int | None:
 def stop(data: Mapping[str, Any], name: str) -> tuple[str, ...]:
     """Return the words of *name* before which an answer ends: one, or a list of them."""
     value = data.get(name)
-    words = [value] if isinstance(value, str) else [] if value is None else value
+    if value is None:
+        return ()
+    words = [value] if isinstance(value, str) else value
     if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
         raise refusal(name, f"{name} must be a string or a list of strings.")
     if len(words) > _MAX_STOPS or sum(map(len, words)) > _MAX_STOP_LENGTH:

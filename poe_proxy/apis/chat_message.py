@@ -13,8 +13,12 @@ from poe_proxy.apis.conversation import Call, Conversation, Result, arguments_of
 from poe_proxy.apis.custom_input import arguments_for
 from poe_proxy.apis.fields import field, refusal
 from poe_proxy.apis.reading import Reading
-from poe_proxy.chat import TextPart
+from poe_proxy.chat import Role, TextPart
 
+#: Roles of messages that may be nothing but a text.
+_PLAIN: Final[Mapping[str, Role]] = {
+    "system": "system", "developer": "developer", "user": "user", "assistant": "assistant",
+}  # fmt: skip
 #: What a call has of its own; all else of it goes back to the bot as it came.
 _OF_CALLS: Final = frozenset({"id", "type", "function", "custom"})
 
@@ -23,6 +27,10 @@ def add_message(given: Any, path: str, said: Conversation, reading: Reading) -> 
     """Add the message at *path* to what was *said*; refuse what is wrong by its path."""
     if not isinstance(given, dict):
         raise refusal(path, f"{path} must be an object with a role and a content.")
+    if len(given) == 2 and (plain := _plain(given)) is not None:
+        reading.budget.breathe()
+        said.say(*plain)
+        return
     role = role_of(given, path)
     name = field(given, "name", str, f"{path}.")
     call_id = field(given, "tool_call_id", str, f"{path}.") or None
@@ -45,6 +53,16 @@ def add_message(given: Any, path: str, said: Conversation, reading: Reading) -> 
     known = {call.id for call in calls}
     calls += (call for call in found.calls if call.id is None or call.id not in known)
     said.say(role, found.parts, name=name, calls=calls)
+
+
+def _plain(given: Mapping[str, Any]) -> tuple[Role, tuple[TextPart]] | None:
+    """Return the message *given*, which has two fields, if they are a role and a text: most are
+    like that, and to look for all else in it would cost 2 µs more."""
+    role, text = given.get("role"), given.get("content")
+    if not (isinstance(text, str) and text and isinstance(role, str)):
+        return None
+    known = _PLAIN.get(role)
+    return None if known is None else (known, (TextPart(text),))
 
 
 def _has_results(given: Any) -> bool:

@@ -8,7 +8,7 @@ of servers that go beyond them (`video_url` of vLLM and DashScope).
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -19,6 +19,9 @@ from poe_proxy.apis.fields import refusal
 from poe_proxy.apis.reading import Reading
 from poe_proxy.chat import ContentPart, FilePart, ImagePart, TextPart
 from poe_proxy.errors import InvalidRequest
+
+#: The types of parts that are a text.
+_TEXTS: Final = ("text", "input_text", "output_text")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,15 @@ def result(given: Any, path: str, reading: Reading) -> tuple[ContentPart, ...]:
 
 
 def _add(given: Any, path: str, found: Content, reading: Reading) -> None:
+    # Most parts are texts; to go through all forms would cost 3 µs more.
+    if (
+        isinstance(given, dict)
+        and given.get("type") in _TEXTS
+        and isinstance(text := given.get("text"), str)
+    ):
+        if text:
+            found.parts.append(TextPart(text))
+        return
     block = blocks(given, path, reading)
     for one in [_part(given, path, reading)] if block is None else block:
         match one:
@@ -84,8 +96,6 @@ def _part(given: Any, path: str, reading: Reading) -> ContentPart:
     match given:
         case str():
             return TextPart(given)
-        case {"type": "text" | "input_text" | "output_text", "text": str(text)}:
-            return TextPart(text)
         case {"type": "refusal", "refusal": str(text)}:
             return TextPart(text)
         case {"type": "image_url" | "input_image", "image_url": image, **rest} if image is not None:

@@ -112,7 +112,8 @@ class Conversation:
         # A result in the older form answers a call by the tool's name, and may be empty.
         if not content and not calls and role not in ("tool", "function"):
             return
-        self._show()
+        if self._shown:
+            self._show()
         self._drafts.append(_Draft(role, tuple(content), name, calls))
         for call in calls:
             self._expect(call)
@@ -205,6 +206,8 @@ def _first(calls: deque[Call] | None) -> Call | None:
 def _message(draft: _Draft, budget: Budget) -> Message:
     budget.breathe()
     answers = draft.answers
+    if answers is None and not draft.calls:
+        return Message(role=draft.role, content=draft.content, name=draft.name)
     return Message(
         role=draft.role,
         content=draft.content,

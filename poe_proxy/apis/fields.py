@@ -77,7 +77,7 @@ def _has_too_many_values(body: bytes | bytearray, budget: Budget) -> bool:
 
     Known before it is parsed: parsing holds the worker, and memory for all of them.
     """
-    if marks(body) <= MAX_VALUES:
+    if len(body) <= MAX_VALUES or marks(body) <= MAX_VALUES:
         return False
     # Texts have commas and brackets, too. Those are not counted: what is outside of strings is
     # found slice by slice. A slice ends behind what its last backslash escapes.

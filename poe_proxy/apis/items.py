@@ -41,7 +41,9 @@ _PASSED_OVER: Final = frozenset(
 
 
 #: Items that hold tools, which may be called like those beside the input.
-_OF_TOOLS: Final = frozenset({"additional_tools", "tool_search_output"})
+_OF_TOOLS: Final = ("additional_tools", "tool_search_output")
+#: What an item with a role is of, if it is a message.
+_OF_MESSAGES: Final = (None, "message")
 #: What a tool is called by the bot: by its own name, and its namespace if it has one.
 NameOf: TypeAlias = Callable[[str, str | None], str]
 
@@ -67,10 +69,9 @@ def tools_among(data: Mapping[str, Any], budget: Budget) -> tuple[tuple[str, lis
     items = data.get("input")
     for place, item in enumerate(items if isinstance(items, list) else ()):
         budget.breathe()
-        match item:
-            case {"type": str(kind)} if kind in _OF_TOOLS:
-                path = f"input[{place}]."
-                found.append((f"{path}tools", field(item, "tools", list, path) or []))
+        if isinstance(item, dict) and item.get("type") in _OF_TOOLS:
+            path = f"input[{place}]."
+            found.append((f"{path}tools", field(item, "tools", list, path) or []))
     return tuple(found)
 
 
@@ -108,9 +109,10 @@ def _own_name(name: str, namespace: str | None) -> str:
 
 def _messages(data: Mapping[str, Any], reading: Reading, name_of: NameOf) -> tuple[Message, ...]:
     said = Conversation()
-    said.say("system", content(data.get("instructions"), "instructions", reading).parts)
+    if (instructions := data.get("instructions")) is not None:
+        said.say("system", content(instructions, "instructions", reading).parts)
     match data.get("input"):
-        case None if data.get("instructions"):
+        case None if instructions:
             pass
         case None:
             raise refusal("input", "input must hold something to say.", missing=True)
@@ -130,9 +132,10 @@ def _messages(data: Mapping[str, Any], reading: Reading, name_of: NameOf) -> tup
 
 
 def _add(item: Any, path: str, said: Conversation, reading: Reading, name_of: NameOf) -> None:
+    if isinstance(item, dict) and "role" in item and item.get("type") in _OF_MESSAGES:
+        add_message(item, path, said, reading)
+        return
     match item:
-        case {"role": _} if item.get("type") in (None, "message"):
-            add_message(item, path, said, reading)
         case {"type": "function_call", "name": str(name)} if name:
             called = name_of(name, _namespace(item, path))
             said.call(Call(_call_id(item, path), called, arguments_of(item, path)))

@@ -25,7 +25,8 @@ def messages(data: Mapping[str, Any], reading: Reading) -> tuple[Message, ...]:
     limit_items(given, MAX_MESSAGES, "messages")
     said = Conversation()
     # Who translates from Anthropic's API may leave it where it stands there.
-    said.say("system", content(data.get("system"), "system", reading).parts)
+    if (system := data.get("system")) is not None:
+        said.say("system", content(system, "system", reading).parts)
     for place, one in enumerate(given):
         add_message(one, f"messages[{place}]", said, reading)
     found = said.messages(reading.budget)

@@ -14,7 +14,7 @@ from poe_proxy.apis.formats import json_wanted
 from poe_proxy.apis.reading import Reading
 from poe_proxy.apis.tools import allows_several, choice, tools
 from poe_proxy.budget import Budget
-from poe_proxy.chat import ChatRequest
+from poe_proxy.chat import ChatRequest, Tool, ToolChoice
 
 #: Fields that end up in a `ChatRequest`, or mean nothing once they are checked.
 _NAMED: Final = frozenset(
@@ -25,6 +25,11 @@ _NAMED: Final = frozenset(
         "modalities", "functions", "function_call", "system",
     }
 )  # fmt: skip
+#: Those about tools, and about what Poe cannot do: most requests have none of either.
+_ABOUT_TOOLS: Final = frozenset(
+    {"tools", "tool_choice", "parallel_tool_calls", "functions", "function_call"}
+)
+_NOT_AT_POE: Final = frozenset({"n", "logprobs", "top_logprobs", "modalities"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,21 +64,16 @@ def chat_request(
     reading = Reading(budget)
     by_items = items.is_asked(data)
     asked = items.asked(data, reading) if by_items else _asked(data, reading)
-    _refuse_what_poe_cannot_do(data, strict=strict)
+    if not _NOT_AT_POE.isdisjoint(data):
+        _refuse_what_poe_cannot_do(data, strict=strict)
     options = field(data, "stream_options", dict) or {}
-    among = items.tools_among(data, budget) if by_items else ()
-    lists = [("tools", field(data, "tools", list) or []), *among]
-    functions, function_choice = functions_and_choice(data)
-    known, tool_choice = (
-        (functions, function_choice)
-        if functions
-        else choice(data.get("tool_choice"), tools(lists, budget, strict=strict))
-    )
-    several = flag(data, "parallel_tool_calls")
+    tooling = _NO_TOOLS
+    if by_items or not _ABOUT_TOOLS.isdisjoint(data):
+        tooling = _tooling(data, budget, by_items=by_items, strict=strict)
     form = Form(
         streams=flag(data, "stream") or False,
         wants_usage=flag(options, "include_usage", "stream_options.") or False,
-        is_legacy=bool(functions),
+        is_legacy=tooling.is_legacy,
     )
     named = _NAMED | items.FIELDS if by_items else _NAMED
     chat = ChatRequest(
@@ -84,11 +84,9 @@ def chat_request(
         max_tokens=basics.max_tokens(data, "max_completion_tokens", "max_tokens")
         or asked.max_tokens,
         stop=basics.stop(data, "stop"),
-        tools=known,
-        tool_choice=tool_choice,
-        parallel_tool_calls=False
-        if functions
-        else allows_several(data.get("tool_choice"), otherwise=several),
+        tools=tooling.tools,
+        tool_choice=tooling.choice,
+        parallel_tool_calls=tooling.several,
         json=asked.json,
         reasoning_effort=field(data, "reasoning_effort", str) or asked.reasoning_effort or None,
         extra=basics.others(data, named),
@@ -103,6 +101,32 @@ def _asked(data: Mapping[str, Any], reading: Reading) -> items.Asked:
         messages=messages(data, reading),
         json=json_wanted(data.get("response_format"), "response_format"),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Tooling:
+    """What the bot may call."""
+
+    tools: tuple[Tool, ...] = ()
+    choice: ToolChoice | None = None
+    several: bool | None = None
+    is_legacy: bool = False
+
+
+_NO_TOOLS: Final = _Tooling()
+
+
+def _tooling(data: Mapping[str, Any], budget: Budget, *, by_items: bool, strict: bool) -> _Tooling:
+    among = items.tools_among(data, budget) if by_items else ()
+    lists = [("tools", field(data, "tools", list) or []), *among]
+    functions, function_choice = functions_and_choice(data)
+    wanted = data.get("tool_choice")
+    if functions:
+        flag(data, "parallel_tool_calls")  # it is checked, but such calls come one at a time
+        return _Tooling(functions, function_choice, several=False, is_legacy=True)
+    known, tool_choice = choice(wanted, tools(lists, budget, strict=strict))
+    several = flag(data, "parallel_tool_calls")
+    return _Tooling(known, tool_choice, allows_several(wanted, otherwise=several))
 
 
 def _refuse_what_poe_cannot_do(data: Mapping[str, Any], *, strict: bool) -> None:

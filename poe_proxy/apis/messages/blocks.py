@@ -72,7 +72,7 @@ class Blocks:
         self._index = -1
         #: What kind of block is open, and what surrounds each delta of it, serialised once.
         self._open: str | None = None
-        self._around = b"", b""
+        self._before = self._behind = b""
         #: The calls that have begun, the first one first.
         self._calls: dict[int, None] = {}
         #: Whether the first call is passed on as it arrives; None until its arguments begin.
@@ -81,6 +81,8 @@ class Blocks:
 
     def text(self, text: str) -> bytes:
         """Add to the answer."""
+        if self._open == "text" and text:
+            return self._before + orjson.dumps(text) + self._behind
         if self._calls:
             self._later.append(text)
             return b""
@@ -133,8 +135,7 @@ class Blocks:
         return self._begun(kind, block) + self._delta(text)
 
     def _delta(self, text: str) -> bytes:
-        before, behind = self._around
-        return before + orjson.dumps(text) + behind
+        return self._before + orjson.dumps(text) + self._behind
 
     def _begun(self, kind: str, block: dict[str, Any]) -> bytes:
         ended = self._ended()
@@ -150,7 +151,7 @@ class Blocks:
             orjson.dumps({**around, "delta": {"type": delta, field: ""}}),
         )
         before, _, behind = frame.rpartition(b'""')
-        self._around = before, behind
+        self._before, self._behind = before, behind
         return ended + sse.event(b"content_block_start", orjson.dumps(start))
 
     def _ended(self) -> bytes:

@@ -117,17 +117,18 @@ def _messages(data: Mapping[str, Any], reading: Reading) -> tuple[Message, ...]:
         )
     limit_items(given, MAX_MESSAGES, "messages")
     said = Conversation()
-    said.say("system", _system(data, reading))
+    if (system := data.get("system")) is not None:
+        said.say("system", _system(system, reading))
     for place, one in enumerate(given):
         add_message(one, f"messages[{place}]", said, reading)
     return said.messages(reading.budget)
 
 
-def _system(data: Mapping[str, Any], reading: Reading) -> list[TextPart]:
+def _system(given: Any, reading: Reading) -> list[TextPart]:
     """Return the instructions as one text, the blocks of them a blank line apart."""
     texts = [
         one.text
-        for one in content(data.get("system"), "system", reading).parts
+        for one in content(given, "system", reading).parts
         if isinstance(one, TextPart) and not one.text.startswith(_BILLING)
     ]
     return [TextPart("\n\n".join(texts))] if texts else []

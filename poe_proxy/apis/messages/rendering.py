@@ -87,6 +87,10 @@ class Answer:
         What the prompt has is an estimate at the beginning, which costs next to nothing, and
         corrected at the end.
         """
+        # By far the most events are texts.
+        if type(event) is Text and self._has_started and not self._is_native:
+            self._transcript.add(event)
+            return self._blocks.text(event.text)
         if self._is_native or type(event) is Verbatim:
             self._is_native = True
             return native.frame(event, self.chat.model, has_started=self._has_started)

@@ -43,8 +43,13 @@ class Tooling:
     web_search: bool = False
 
 
+_NONE: Final = Tooling()
+
+
 def tooling(data: Mapping[str, Any], budget: Budget) -> Tooling:
     """Return the tools of the request *data*; refuse those that it cannot do without."""
+    if "tools" not in data and "tool_choice" not in data:
+        return _NONE
     given = field(data, "tools", list) or []
     limit_items(given, MAX_TOOLS, "tools")
     found: list[Tool] = []

@@ -5,7 +5,6 @@ Codex carries out a call only by the name and the namespace that it has given it
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
 from typing import Final
 
@@ -30,7 +29,7 @@ class Names:
         plain = [name for namespace, name in known if namespace is None]
         self._flat: dict[tuple[str | None, str], str] = {(None, name): name for name in plain}
         self._taken: set[str] = set(plain)
-        self._tries: Counter[str] = Counter()
+        self._tries: dict[str, int] = {}
         for namespace, name in known:
             if namespace is not None:
                 self._flat[namespace, name] = self._free(f"{namespace}{_BETWEEN}{name}")
@@ -53,7 +52,7 @@ class Names:
         """Return a name like *wanted* that no other tool has."""
         base = found = wanted[:MAX_NAME]
         while found in self._taken:
-            self._tries[base] += 1
+            self._tries[base] = self._tries.get(base, 0) + 1
             end = f"_{self._tries[base] + 1}"
             found = base[: MAX_NAME - len(end)] + end
         self._taken.add(found)

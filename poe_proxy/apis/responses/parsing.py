@@ -25,6 +25,7 @@ _NAMED: Final = items.FIELDS | {
     "moderation", "access_programs", "background_options", "image",
 }  # fmt: skip
 
+_NO_NAMES: Final = Names(())
 #: The most members of `metadata`, and characters of the name and the value of each: as many as
 #: OpenAI takes (https://platform.openai.com/docs/api-reference/responses/create).
 MAX_METADATA: Final = 16
@@ -38,7 +39,7 @@ class Form:
 
     streams: bool = False
     #: The client's names of tools.
-    names: Names = field(default_factory=lambda: Names(()))
+    names: Names = field(default=_NO_NAMES)
     #: What the answer repeats of the request.
     echo: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
@@ -55,7 +56,10 @@ def request(body: bytes | bytearray, budget: Budget | None = None) -> tuple[Chat
     data = json_object(body, budget)
     model = basics.model(data)
     given = field_of(data, "tools", list) or []
-    known, names = tools([("tools", given), *items.tools_among(data, budget)], budget)
+    lists = [*items.tools_among(data, budget)]
+    if given:
+        lists.insert(0, ("tools", given))
+    known, names = tools(lists, budget) if lists else ((), _NO_NAMES)
     asked = items.asked(data, Reading(budget, _PART_TYPES), names.of)
     if whole(data, "top_logprobs"):
         raise refusal("top_logprobs", "Poe gives no log probabilities.")

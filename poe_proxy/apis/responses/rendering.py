@@ -98,6 +98,10 @@ class Answer:
             opening = self._opening()
             # If it was silence that opened the stream, it is broken by now.
             return opening if type(event) is Idle else opening + self.frame(event)
+        # By far the most events are texts.
+        if type(event) is Text:
+            self._transcript.add(event)
+            return self._output.text(event)
         match self._transcript.add(event):
             case Text() | Reasoning() | Refusal() | ToolCallPart() as piece:
                 self._is_replaced |= type(event) is Replaced
