@@ -7,6 +7,7 @@ their own: the figures are good estimates for GPT, fair ones for the rest.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from functools import cache
 from typing import Final
 
@@ -62,20 +63,17 @@ def count_texts(texts: Iterable[str], budget: Budget, *, at_most: int | None = N
     """
     count = _counter()
     most = MAX_COUNTED if at_most is None else at_most
-    tokens = counted = uncounted = 0
-    affordable = True
-    for text in texts:
-        for part in _slices(text):
-            if affordable and counted < most:
-                try:
-                    with budget.work("counting tokens"):
-                        budget.breathe()
-                        tokens += count(part)
-                    counted += len(part)
-                    continue
-                except OutOfBudget:
-                    affordable = False
-            uncounted += len(part)
+    parts = (part for text in texts for part in _slices(text))
+    tokens = counted = length = 0
+    # One block of work for all: to begin and end one costs as much as to count a short text.
+    with suppress(OutOfBudget), budget.work("counting tokens"):
+        for part in parts:
+            length += len(part)
+            if counted < most:
+                budget.breathe()
+                tokens += count(part)
+                counted += len(part)
+    uncounted = length - counted + sum(map(len, parts))
     density = tokens / counted if counted else 1 / _USUAL
     return tokens + round(uncounted * density)
 

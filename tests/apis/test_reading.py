@@ -45,6 +45,12 @@ def calls_of_a_message(budget: Budget) -> None:
     add_message(message, "x", Conversation(), Reading(budget))
 
 
+def plain_messages(budget: Budget) -> None:
+    said, reading = Conversation(), Reading(budget)
+    for _ in range(MANY):
+        add_message({"role": "user", "content": "x"}, "x", said, reading)
+
+
 def conversation(budget: Budget) -> None:
     said = Conversation()
     for _ in range(MANY):
@@ -90,6 +96,7 @@ READINGS: tuple[Callable[[Budget], Any], ...] = (
     parts,
     parts_of_a_result,
     calls_of_a_message,
+    plain_messages,
     conversation,
     calls_of_a_conversation,
     items,

@@ -61,7 +61,8 @@ class Completion:
             message["reasoning_content"] = said.reasoning
         if said.refusal:
             message.update(content=said.text or None, refusal=said.refusal)
-        if calls := [self._call(call) for call in said.calls]:
+        if said.has_calls:
+            calls = [self._call(call) for call in said.calls]
             message["content"] = said.text or None
             if self._form.is_legacy:
                 message["function_call"] = calls[0]["function"]

@@ -102,6 +102,14 @@ class Answer:
         if type(event) is Text:
             self._transcript.add(event)
             return self._output.text(event)
+        told = self._events.number
+        try:
+            return self._events_of(event)
+        except BaseException:
+            self._events.number = told  # what was made of the event so far is lost
+            raise
+
+    def _events_of(self, event: Said) -> bytes:
         match self._transcript.add(event):
             case Text() | Reasoning() | Refusal() | ToolCallPart() as piece:
                 self._is_replaced |= type(event) is Replaced

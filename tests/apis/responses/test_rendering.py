@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
+import orjson
 import pytest
 
 from poe_proxy.apis.responses.namespaces import Names
@@ -418,6 +420,20 @@ def test_a_failure_is_two_events(said: list[Said]) -> None:
     assert {"code": "invalid_prompt", "message": "Silence."} == response["error"]
     assert [item for item in response["output"] if item["type"] == "function_call"] == []
     assert "function_call_arguments.done" not in kinds(events)
+
+
+def test_a_failure_behind_an_event_that_cannot_be_told_is_numbered_without_a_gap() -> None:
+    """What was made of that event is lost: here the end of a call, whose signature is too deep."""
+    deep = orjson.loads(b"[" * 900 + b"]" * 900)
+    one = call()
+    told = one.frame(ToolCallPart(0, "c", "f", "{}", {"extra_content": deep}))
+
+    with pytest.raises(TypeError):
+        one.frame(Done("tool_calls"))
+
+    sent = told + one.failed(UpstreamTimeout("Silence."))
+    numbers = [orjson.loads(data)["sequence_number"] for data in re.findall(rb"data: (.*)", sent)]
+    assert [*range(len(numbers))] == numbers
 
 
 def test_a_failure_before_any_event_is_a_stream_of_its_own() -> None:
