@@ -28,7 +28,6 @@ from poe_proxy.chat import (
     Idle,
     Message,
     Refusal,
-    Replaced,
     Said,
     Text,
     TextPart,
@@ -146,9 +145,15 @@ class TextCompletion:
             self._open()
             echo = self._chunk(self._form.echo) if self._form.echo else b""
             return echo + self.frame(event)
+        # By far the most events are texts.
+        if type(event) is Text:
+            self._transcript.add(event)
+            return self._chunk(event.text)
         match self._transcript.add(event):
-            case Text(text) | Refusal(text):
-                return self._chunk(text) if text or type(event) is not Replaced else b""
+            case Text(text):  # a rewritten text may add nothing
+                return self._chunk(text) if text else b""
+            case Refusal(text):
+                return self._chunk(text)
             case Idle():
                 return self._chunk("")
             case Done(reason):
