@@ -18,18 +18,13 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from requests.adapters import HTTPAdapter
 
 from poe_proxy.net.cutting import Handle, cut
+from poe_proxy.net.http1 import MAX_HEAD
+from poe_proxy.net.kept import KEEP_IDLE
 
 if TYPE_CHECKING:
     from urllib3.connection import HTTPConnection as _Urllib3Connection
 else:
     _Urllib3Connection = object
-
-#: Seconds that a connection may lie idle and still be used. What is in between may drop one in
-#: silence, and the fate of a request on such a connection is uncertain.
-KEEP_IDLE: Final = 30.0
-#: The most bytes of an answer's head: status line, headers, and any `100 Continue` before them.
-#: The same holds for what may follow a body in chunks.
-MAX_HEAD: Final = 65_536
 
 
 class User(Protocol):

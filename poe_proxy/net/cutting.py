@@ -6,25 +6,29 @@ import os
 import socket
 import struct
 from contextlib import suppress
-from typing import Final
-
-from urllib3.util.ssltransport import SSLTransport
+from typing import Any, Final
 
 #: Linger for no time at all.
 _RESET: Final = struct.pack("ii", 1, 0)
 
 
-def cut(sock: socket.socket | SSLTransport | None, *, reset: bool = False) -> None:
+def beneath(sock: Any) -> socket.socket:
+    """Return the real socket beneath TLS within TLS, as through a proxy that is reached by TLS."""
+    while (inner := getattr(sock, "socket", None)) is not None:
+        sock = inner
+    real: socket.socket = sock
+    return real
+
+
+def cut(sock: Any, *, reset: bool = False) -> None:
     """Shut *sock* in both directions: a thread that waits on it stops waiting at once.
 
     Closing it is left to that thread. With *reset* the other end then gets a reset instead of an
     end. A socket that is closed already, or None, is left alone.
     """
-    # TLS within TLS, as through a proxy that is reached by TLS: the real socket is beneath.
-    while isinstance(sock, SSLTransport):
-        sock = sock.socket
     if sock is None:
         return
+    sock = beneath(sock)
     # Not `SSLSocket.shutdown`, which would take TLS away from the thread that is using it.
     with suppress(OSError):
         if reset:
@@ -39,11 +43,9 @@ class Handle:
     between there would be nothing to cut.
     """
 
-    def __init__(self, sock: socket.socket | SSLTransport) -> None:
+    def __init__(self, sock: Any) -> None:
         """*sock* is connected. The handle is to be closed, whatever becomes of the socket."""
-        while isinstance(sock, SSLTransport):
-            sock = sock.socket
-        self._twin = socket.socket(fileno=os.dup(sock.fileno()))
+        self._twin = socket.socket(fileno=os.dup(beneath(sock).fileno()))
 
     def cut(self, *, reset: bool = False) -> None:
         """Shut the socket as `cut` does; nothing happens once the handle is closed."""
