@@ -27,6 +27,11 @@ class Halves:
     def __init__(self) -> None:
         self._held = ""
 
+    @property
+    def holds(self) -> bool:
+        """Whether a first half waits."""
+        return bool(self._held)
+
     def feed(self, text: str) -> str:
         """Return what is whole by now."""
         if not self._held and text.isascii():

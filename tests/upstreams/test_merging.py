@@ -2,48 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-
 import pytest
 
 from poe_proxy.chat import Done, Reasoning, ReplyEvent, Text, ToolCallPart
-from poe_proxy.errors import UpstreamProtocolError
-from poe_proxy.upstreams.merging import merged
+from poe_proxy.upstreams.merging import Together
 
 CALL = ToolCallPart(0, "c", "f")
 
+CASES: list[tuple[list[ReplyEvent], list[ReplyEvent]]] = [
+    ([], []),
+    ([Text("a")], [Text("a")]),
+    ([Text("a"), Text("b"), Text("c")], [Text("abc")]),
+    ([Reasoning("a"), Reasoning("b")], [Reasoning("ab")]),
+    (
+        [Reasoning("a"), Text("b"), Text("c"), Reasoning("d"), Text("e")],
+        [Reasoning("a"), Text("bc"), Reasoning("d"), Text("e")],
+    ),
+    (
+        [Text("a"), Text("b"), CALL, Text("c"), Text("d"), Done("stop")],
+        [Text("ab"), CALL, Text("cd"), Done("stop")],
+    ),
+]
 
-@pytest.mark.parametrize(
-    ("events", "expected"),
-    [
-        ([], []),
-        ([Text("a")], [Text("a")]),
-        ([Text("a"), Text("b"), Text("c")], [Text("abc")]),
-        ([Reasoning("a"), Reasoning("b")], [Reasoning("ab")]),
-        (
-            [Reasoning("a"), Text("b"), Text("c"), Reasoning("d"), Text("e")],
-            [Reasoning("a"), Text("bc"), Reasoning("d"), Text("e")],
-        ),
-        (
-            [Text("a"), Text("b"), CALL, Text("c"), Text("d"), Done("stop")],
-            [Text("ab"), CALL, Text("cd"), Done("stop")],
-        ),
-    ],
-)
+
+@pytest.mark.parametrize(("events", "expected"), CASES)
 def test_texts_in_a_row_are_one(events: list[ReplyEvent], expected: list[ReplyEvent]) -> None:
     """And thoughts; whatever stands between them stays where it is."""
-    assert expected == list(merged(events))
+    together = Together()
+    together.add(events)
+
+    assert expected == together.taken()
 
 
-def test_what_was_said_before_a_failure_is_not_lost() -> None:
-    """It comes first, and then the failure."""
+@pytest.mark.parametrize(("events", "expected"), CASES)
+def test_it_does_not_matter_how_they_are_added(
+    events: list[ReplyEvent], expected: list[ReplyEvent]
+) -> None:
+    """As events, or as what a text or a thought is made of."""
+    together = Together()
+    for event in events:
+        match event:
+            case Text(text):
+                together.text(text)
+            case Reasoning(thought):
+                together.thought(thought)
+            case _:
+                together.add([event])
 
-    def broken(events: Iterable[ReplyEvent]) -> Iterator[ReplyEvent]:
-        yield from events
-        raise UpstreamProtocolError("broken")
+    assert expected == together.taken()
 
-    found: list[ReplyEvent] = []
-    with pytest.raises(UpstreamProtocolError):
-        found += merged(broken([Text("a"), Text("b")]))
-    # A list is extended only as far as its source goes.
-    assert [Text("ab")] == found
+
+def test_what_was_taken_does_not_come_again() -> None:
+    """Nor does it stand in the way of what comes then."""
+    together = Together()
+    together.text("a")
+    assert [Text("a")] == together.taken()
+    assert [] == together.taken()
+    together.thought("b")
+    together.text("c")
+
+    assert [Reasoning("b"), Text("c")] == together.taken()

@@ -5,7 +5,7 @@ Official API sheet §3. What Poe's refusals mean is in `failures`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from poe_proxy.budget import Budget, OutOfBudget
@@ -23,7 +23,8 @@ from poe_proxy.net.pacing import breathe
 from poe_proxy.shaping.reasoning import InlineReasoning, Piece
 from poe_proxy.upstreams.bulk import loads
 from poe_proxy.upstreams.halves import Halves
-from poe_proxy.upstreams.poe_api import contents, failures
+from poe_proxy.upstreams.merging import Together
+from poe_proxy.upstreams.poe_api import contents, failures, plain
 from poe_proxy.upstreams.poe_api.calls import Calls
 
 #: The most characters in which thoughts are searched for at once.
@@ -72,6 +73,28 @@ class Stream:
         #: Whether there has been any choice, and a message or a delta in one.
         self._has_choice = self._has_message = False
         self._reader = _MessageReader(budget)
+        #: Whether a thought, or a text, that comes next is passed on as it is, and at once.
+        self._passes_thoughts, self._passes_texts = True, False
+
+    def read(self, found: Iterable[bytes], said: Together) -> None:
+        """Take the data of events that have come together, up to the end of the answer, and add
+        what they mean to *said*.
+
+        Raises the `UpstreamError` that one reports.
+        """
+        for data in found:
+            piece = plain.piece(data) if self._passes_thoughts else None
+            if piece is not None and piece[0]:
+                self._has_choice = self._has_message = True
+                said.thought(piece[0])
+            elif piece is not None and self._passes_texts:
+                said.text(piece[1])
+            else:
+                said.add(self.feed(data))
+                if self.is_over:
+                    self._passes_thoughts = self._passes_texts = False
+                    return
+                self._passes_thoughts, self._passes_texts = self._reader.passes()
 
     def feed(self, data: bytes) -> list[ReplyEvent]:
         """Take the data of one event; return what it means.
@@ -197,6 +220,11 @@ class _MessageReader:
         #: Whether calls come in the form of today, which counts more than the old one.
         self._has_tool_calls = False
         self._thoughts, self._texts, self._refusals = Halves(), Halves(), Halves()
+
+    def passes(self) -> tuple[bool, bool]:
+        """Return whether thoughts, and whether texts, are passed on as they come."""
+        holds_none = not (self._thoughts.holds or self._texts.holds)
+        return holds_none, holds_none and self._reasoning.is_over
 
     @property
     def is_full(self) -> bool:

@@ -13,7 +13,6 @@ from typing import Final
 
 import orjson
 
-from poe_proxy.budget import Budget
 from poe_proxy.chat import ChatRequest, Idle, Message, ReplyEvent
 from poe_proxy.errors import (
     BotNotFound,
@@ -131,7 +130,7 @@ class PoeApi:
             has_spoken = False
             yield from turn()
             try:
-                with closing(self._ask(CHAT, orjson.dumps(asked), turn, chat.budget)) as events:
+                with closing(self._ask(CHAT, orjson.dumps(asked), turn, chat)) as events:
                     for event in events:
                         has_spoken = has_spoken or not isinstance(event, Idle)
                         yield names.restored(event)
@@ -169,7 +168,7 @@ class PoeApi:
             has_spoken = False
             yield from turn()
             try:
-                with closing(self._ask(MESSAGES, orjson.dumps(asked), turn, chat.budget)) as events:
+                with closing(self._ask(MESSAGES, orjson.dumps(asked), turn, chat)) as events:
                     for event in events:
                         has_spoken = has_spoken or not isinstance(event, Idle)
                         yield event
@@ -221,12 +220,13 @@ class PoeApi:
         return {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"}
 
     def _ask(
-        self, route: Route, body: bytes, turn: Permit, budget: Budget
+        self, route: Route, body: bytes, turn: Permit, chat: ChatRequest
     ) -> Generator[ReplyEvent, None, None]:
         """Yield the events of one transfer, with `Idle` in between."""
         transfer = self._wire.send("POST", route.path, {**self._headers(), **route.headers}, body)
         del body  # it may have many megabytes, and the reply may take long
-        answer = AnswerReader(route, budget)
+        answer = AnswerReader(route, chat.budget)
+        listener = chat.listener
         has_arrived = False
         # When something came, when the bot said something, and when something was yielded.
         heard = spoke = yielded = self._clock()
@@ -240,10 +240,19 @@ class PoeApi:
                     if not has_arrived and isinstance(received[0], Head):
                         has_arrived = True
                         turn.arrived()
-                for one in received:
-                    for event in answer.take(one):
-                        yield event
-                        spoke = yielded = now
+                try:
+                    for one in received:
+                        answer.take(one)
+                except UpstreamError:
+                    yield from answer.said()
+                    raise
+                if events := answer.said():
+                    if len(events) > 1:
+                        listener.more_follows = True
+                        yield from events[:-1]
+                        listener.more_follows = False
+                    yield events[-1]
+                    spoke = yielded = now
                 if answer.refused_by is None and answer.is_refusal:
                     answer.refused_by = now + _REFUSAL
                 if answer.refused_by is not None and now > answer.refused_by:

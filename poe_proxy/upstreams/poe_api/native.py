@@ -8,7 +8,7 @@ cached there, and nowhere else at Poe: that is what this way is for.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ from poe_proxy.budget import Budget
 from poe_proxy.chat import Done, FinishReason, ReplyEvent, Usage, Verbatim
 from poe_proxy.errors import ParameterRefused, UpstreamInterrupted, UpstreamProtocolError
 from poe_proxy.upstreams.bulk import loads
+from poe_proxy.upstreams.merging import Together
 from poe_proxy.upstreams.poe_api import failures
 
 PATH: Final = "/v1/messages"
@@ -158,6 +159,15 @@ class Stream:
         self.is_over = False
         self._usage: dict[str, Any] = {}
         self._finish: FinishReason = "stop"
+
+    def read(self, found: Iterable[bytes], said: Together) -> None:
+        """Take the data of events that have come together, up to the end of the answer, and add
+        what they mean to *said*.
+
+        Raises the `UpstreamError` that one reports.
+        """
+        for data in found:
+            said.add(self.feed(data))
 
     def feed(self, data: bytes) -> list[ReplyEvent]:
         """Take the data of one event; return what it means.

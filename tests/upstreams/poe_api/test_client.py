@@ -80,9 +80,7 @@ def test_the_pieces_of_the_body_do_not_matter(make: Make, size: int) -> None:
     pieces = [body[at : at + size] for at in range(0, len(body), size)]
     api, _ = make([head(), *pieces, End()])
 
-    assert [Reasoning("思"), Text("你好 🖐"), Text("!"), Done("stop")] == spoken(
-        reply(api, ask(), "x")
-    )
+    assert [Reasoning("思"), Text("你好 🖐!"), Done("stop")] == spoken(reply(api, ask(), "x"))
 
 
 def test_nothing_is_asked_before_the_first_event_is_wanted(make: Make) -> None:
@@ -302,20 +300,22 @@ def test_events_that_say_nothing_give_the_others_their_turn(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However many come at once."""
-    turns: list[None] = []
-    monkeypatch.setattr(pacing.Flood, "came", lambda flood, size: turns.append(None))
+    turns: list[int] = []
+    monkeypatch.setattr(pacing.Flood, "came", lambda flood, size: turns.append(size))
     api, _ = make([head(), b"data: {}\n\n" * 5000, chunk({"content": "a"}, "stop"), DONE, End()])
 
     assert [Text("a"), Done("stop")] == spoken(reply(api, ask(), "x"))
-    assert len(turns) >= 5000
+    assert len(turns) >= 5000 // pacing.IN_A_ROW
+    # All of them are counted.
+    assert sum(1 + size // pacing.LARGE for size in turns) >= 5000
 
 
 def test_lines_that_are_no_events_give_the_others_their_turn(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However many come at once."""
-    turns: list[None] = []
-    monkeypatch.setattr(pacing.Flood, "came", lambda flood, size: turns.append(None))
+    turns: list[int] = []
+    monkeypatch.setattr(pacing.Flood, "came", lambda flood, size: turns.append(size))
     api, _ = make(
         [head(), b"\n" * 10 * receiving.AT_ONCE, chunk({"content": "a"}, "stop"), DONE, End()]
     )
@@ -324,23 +324,42 @@ def test_lines_that_are_no_events_give_the_others_their_turn(
     assert len(turns) >= 10
 
 
-@pytest.mark.parametrize(
-    ("before", "texts"),
-    [(10, ["a", "a", "a"]), (receiving.MANY, ["aaa"])],
-    ids=["a few events", "many events"],
-)
-def test_a_bot_that_has_said_much_is_passed_on_in_larger_pieces(
-    make: Make, before: int, texts: list[str]
-) -> None:
-    """As much at a time as has come together; until then each piece is one of its own."""
-    some = chunk({"content": "b"}) * before
+def test_texts_that_have_come_together_are_one(make: Make) -> None:
+    """From the first ones on; and so are thoughts."""
+    thoughts = chunk({"reasoning": "a"}) + chunk({"reasoning": "b"})
+    texts = b"".join(chunk({"content": letter}) for letter in "cde")
     api, _ = make(
-        [head(), some, 0.1, chunk({"content": "a"}) * 3, 0.1, chunk({}, "stop"), DONE, End()]
+        [head(), thoughts + texts, 0.1, texts, 0.1, texts + chunk({}, "stop") + DONE, End()]
     )
-    said = spoken(reply(api, ask(), "x"))
 
-    assert [*map(Text, texts), Done("stop")] == said[-len(texts) - 1 :]
-    assert "b" * before + "aaa" == "".join(one.text for one in said if isinstance(one, Text))
+    assert [Reasoning("ab"), *[Text("cde")] * 3, Done("stop")] == spoken(reply(api, ask(), "x"))
+
+
+def test_who_reads_a_reply_is_told_what_has_come_together(make: Make) -> None:
+    """All events but the last one of a read say that another one follows."""
+    usage = chunk(usage={"prompt_tokens": 1, "completion_tokens": 2})
+    api, _ = make(
+        [
+            *(head(), chunk({"reasoning": "a"}) + chunk({"content": "b"}), 0.1),
+            *(chunk({"content": "c"}), 0.1, chunk({"content": "d"}, "stop") + usage + DONE, End()),
+        ]
+    )
+    chat = ask()
+    told = [(event, chat.listener.more_follows) for event in reply(api, chat, "x")]
+
+    assert [
+        *[(Reasoning("a"), True), (Text("b"), False), (Text("c"), False)],
+        *[(Text("d"), True), (Usage(1, 2), True), (Done("stop"), False)],
+    ] == [one for one in told if one[0] != Idle()]
+    assert all(not follows for event, follows in told if event == Idle())
+
+
+def test_nothing_behind_the_end_counts(make: Make) -> None:
+    """Whatever it is, and however it comes."""
+    behind = chunk({"content": "b"}) * 40 + b"data: {\n\n"
+    api, _ = make([head(), chunk({"content": "a"}, "stop") + DONE + behind, End()])
+
+    assert [Text("a"), Done("stop")] == spoken(reply(api, ask(), "x"))
 
 
 def test_a_small_answer_is_small(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
