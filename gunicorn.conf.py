@@ -21,6 +21,7 @@ from pathlib import Path
 import gevent
 from gevent.server import StreamServer
 from gunicorn import util
+from gunicorn.http import wsgi
 from gunicorn.workers.ggevent import GeventWorker
 
 # It may be started anywhere (`gunicorn -c .../gunicorn.conf.py wsgi:app`).
@@ -29,6 +30,7 @@ sys.path.append(str(Path(__file__).resolve().parent))
 from poe_proxy.app import read_settings
 from poe_proxy.budget import processor
 from poe_proxy.server import gunicorn as hooks
+from poe_proxy.server.response import Joined
 from poe_proxy.server.worker import Guarded
 from poe_proxy.settings import BadSettings
 
@@ -93,6 +95,10 @@ class Worker(Guarded, GeventWorker):
         return StreamServer(listener, handle=partial(self.handle, listener), spawn=spawn, **tls)
 
 
+class Response(Joined, wsgi.Response):
+    """gunicorn's response, in fewer writes."""
+
+
 worker_class = Worker
 # `workers` is what WEB_CONCURRENCY, GUNICORN_CMD_ARGS or -w say, otherwise 1: more are refused.
 # Connections, not requests: idle ones count too. When nearly all are taken, those without a key
@@ -137,4 +143,6 @@ worker_int = hooks.worker_int
 worker_abort = hooks.worker_abort
 child_exit = hooks.child_exit
 worker_exit = hooks.worker_exit
-util.write_error = hooks.write_error  # there is no setting for it
+# There is no setting for these.
+util.write_error = hooks.write_error
+wsgi.Response = Response

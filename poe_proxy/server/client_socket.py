@@ -7,7 +7,6 @@ cannot be peeked.
 
 from __future__ import annotations
 
-import select
 import socket
 import ssl
 from collections.abc import Mapping
@@ -17,6 +16,8 @@ from typing import Any
 from poe_proxy.budget import Budget
 from poe_proxy.net.cutting import cut
 from poe_proxy.server.connection import Connection, Patience
+from poe_proxy.server.hang_ups import hang_ups
+from poe_proxy.waiting import Listener
 
 
 class ClientGone(Exception):
@@ -26,20 +27,51 @@ class ClientGone(Exception):
 class ClientSocket:
     """The socket of one request."""
 
+    __slots__ = ("_connection", "_socket", "_watched")
+
     def __init__(self, environ: Mapping[str, Any]) -> None:
         self._socket: socket.socket | None = environ.get("gunicorn.socket")
         self._connection = self._socket if isinstance(self._socket, Connection) else None
+        self._watched: int | None = None
 
     def is_gone(self) -> bool:
         """Whether the client has hung up. Does not wait, and consumes nothing."""
-        if self._socket is None or isinstance(self._socket, ssl.SSLSocket):
+        sock = self._socket
+        if sock is None or isinstance(sock, ssl.SSLSocket):
             return False
+        # Rather than ask the kernel by `poll`, which is a turn for all others, too.
+        before = sock.gettimeout()
         try:
-            poll = select.poll()
-            poll.register(self._socket, select.POLLIN)
-            return bool(poll.poll(0)) and self._socket.recv(1, socket.MSG_PEEK) == b""
-        except (OSError, ValueError):  # ValueError: closed on our side
+            sock.settimeout(0.0)
+            try:
+                return sock.recv(1, socket.MSG_PEEK) == b""
+            finally:
+                sock.settimeout(before)
+        except BlockingIOError:
+            return False
+        except OSError:
             return True
+
+    def watch(self, listener: Listener) -> bool:
+        """Let *listener* know, from now on, as soon as the client hangs up; until `forget`.
+
+        Returns whether nobody need look any more: of a socket that cannot be watched nothing would
+        be seen.
+        """
+        sock = self._socket
+        if sock is not None and not isinstance(sock, ssl.SSLSocket):
+            try:
+                self._watched = hang_ups.watch(sock, listener.hang_up)
+            except OSError:  # no descriptor is left for that
+                return False
+        listener.is_watched()
+        return True
+
+    def forget(self) -> None:
+        """Watch the socket no longer; to be called before it is closed."""
+        watched, self._watched = self._watched, None
+        if watched is not None:
+            hang_ups.forget(watched)
 
     def cut(self) -> None:
         """Cut the connection: what the client still sends will not be read."""

@@ -220,11 +220,12 @@ class Connection(socket.socket):
     def recv(self, size: int, flags: int = 0, /) -> bytes:
         """Return what is there, *size* bytes at most; wait for the first of it.
 
-        Raises `ConnectionError` if the connection broke, and `HeadTooLarge`.
+        Raises `ConnectionError` if the connection broke, and `HeadTooLarge`. A look (`MSG_PEEK`)
+        takes nothing, and raises what a socket raises.
         """
+        if flags:
+            return super().recv(size, flags)
         try:
-            if flags:  # a look, which takes nothing
-                return super().recv(size, flags)
             if self._intake is not None:
                 budget, patience, in_chunks = self._intake
                 most = CHUNKS if in_chunks and size <= _UNKNOWN else PIECE

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
-from itertools import chain
-from typing import Final, TypeAlias, TypeVar
+from math import inf
+from typing import Final, TypeAlias, TypeVar, cast
 
 from flask import Response, g, request
 
@@ -27,19 +27,21 @@ from poe_proxy.server.client_socket import ClientGone, ClientSocket
 from poe_proxy.server.failures import internal_error
 from poe_proxy.server.services import services
 from poe_proxy.server.watchdog import note_body
+from poe_proxy.waiting import LONG, SHORT, Listener
 
 log = logging.getLogger(__name__)
-
-#: The most seconds between two checks that the client is still there.
-CHECK_EVERY: Final = 0.5
 
 #: Seconds of silence after which a stream gets a keep-alive, so that nothing on the way takes the
 #: connection for dead.
 KEEP_ALIVE: Final = 15.0
 
+#: Bytes and events from which on a part of a stream leaves, whatever is at hand behind it: others
+#: have their turn between two parts.
+PART: Final = 65_536
+TOGETHER: Final = 32
 
-#: Events that say nothing.
-_SILENT: Final = (Idle, Waiting)
+#: A silence that is to be filled.
+_SILENCE: Final = Idle()
 
 
 T = TypeVar("T")
@@ -121,44 +123,96 @@ def answer(
     clock: Callable[[], float] = time.monotonic,
 ) -> Generator[bytes, None, None]:
     """Yield the answer that *events* make: the body, or an empty part once the bot has begun,
-    and then the frames.
+    and then the frames; those of events that came together are one part.
+
+    A second empty part behind the first one means that there is no frame yet, and that the head
+    shall leave without one.
 
     However it ends, *events* are closed: the bot is stopped, and the token goes back. A failure
     before the first part is raised as a `PoeProxyError`, unless the call opens its stream for it;
     after that, it is the last frame.
     """
-    wire = _Wire()
-    said = _listen(events, client, clock, wire)
-    has_begun = False
+    hearing = _Hearing(call.chat.listener, client, clock)
+    #: The frames that wait for what is at hand behind them.
+    held: list[bytes] = []
     try:
-        if not call.streams:
-            yield call.body(said)
-            return
-        first = next(said)
-        has_begun = True
-        yield b""
-        for frame in call.frames(chain((first,), said)):
-            wire.is_used = True
-            yield frame
+        if call.streams:
+            yield from _parts(call, events, hearing, held)
+        else:
+            yield call.body(_told(events, hearing))
     except GeneratorExit:  # the client hung up while a frame was written
         raise
     except BaseException as error:
+        has_begun = call.streams and hearing.has_begun
         if isinstance(error, ClientGone):
             if has_begun:  # if raised, it would be logged as a fault
                 return
             raise
-        failure = _as_failure(error, was_asked=wire.was_asked)
+        failure = _as_failure(error, was_asked=hearing.was_asked)
         if not has_begun:
             if not (call.streams and call.opens_for(failure)):
                 raise failure from None
             yield b""
         log.info("broke off: %s", failure.code)
         let_go(failure)
-        yield call.failed(failure)
+        yield b"".join((*held, call.failed(failure)))
         if not isinstance(error, Exception):
             raise
     finally:
+        client.forget()
         events.close()
+
+
+def _parts(
+    call: Call, events: Iterable[ReplyEvent], hearing: _Hearing, held: list[bytes]
+) -> Iterator[bytes]:
+    """Yield the parts of a stream; *held* are the frames that are not in one yet."""
+    listener = call.chat.listener
+    size = 0
+    has_begun = is_open = False
+    flood = Flood()
+    for event in events:
+        said = hearing.hear(event)
+        if said is None:
+            # A silence: what came before it shall not have to wait.
+            if not held:
+                continue
+            frame = b""
+        else:
+            if not has_begun:
+                has_begun = True
+                yield b""
+            frame = call.frame(said)
+            if listener.more_follows and size < PART and len(held) < TOGETHER:
+                held.append(frame)
+                size += len(frame)
+                continue
+        if held:
+            frame = b"".join((*held, frame))
+            held.clear()
+            size = 0
+        if not frame and hearing.is_long_silent():
+            frame = call.frame(_SILENCE)
+        if frame:
+            hearing.sent()
+        if frame or not is_open:
+            is_open = True
+            yield frame
+        flood.came(len(frame))  # thousands may come at once, which were held back until then
+    hearing.check_end()
+    if held:
+        yield b"".join(held)
+
+
+def _told(events: Iterable[ReplyEvent], hearing: _Hearing) -> Iterator[Said]:
+    """Yield what is said in *events*, for a whole answer."""
+    flood = Flood()
+    for event in events:
+        said = hearing.hear(event)
+        if said is not None and said is not _SILENCE:
+            yield said
+            flood.came()
+    hearing.check_end()
 
 
 def _as_failure(error: BaseException, *, was_asked: bool) -> PoeProxyError:
@@ -173,60 +227,88 @@ def _as_failure(error: BaseException, *, was_asked: bool) -> PoeProxyError:
     return UpstreamInterrupted("The proxy was stopped before the end of the reply.")
 
 
-class _Wire:
-    """What goes to the client."""
+class _Hearing:
+    """What is heard of a reply: what is said in it, since when it is silent, and for whom it is."""
 
-    __slots__ = ("is_used", "was_asked")
+    __slots__ = (
+        "_client", "_clock", "_is_done", "_listener", "_now", "_silent_since", "_watch_from",
+        "has_begun", "was_asked",
+    )  # fmt: skip
 
-    def __init__(self) -> None:
-        #: Whether a frame went out since this was last looked at.
-        self.is_used = False
+    def __init__(
+        self, listener: Listener, client: ClientSocket, clock: Callable[[], float]
+    ) -> None:
+        self._listener = listener
+        self._client = client
+        self._clock = clock
+        self._now = clock()
+        #: When the client begins to be watched; `inf` once it is.
+        self._watch_from = self._now + SHORT
+        #: When the silence began; None until Poe has been asked.
+        self._silent_since: float | None = None
+        self._is_done = False
+        #: Whether anything was said, or the silence was long.
+        self.has_begun = False
         #: Whether Poe may have been asked: it cannot while the request waits in its first line.
         self.was_asked = True
 
+    def hear(self, event: ReplyEvent) -> Said | None:
+        """Return what *event* says; None: nothing. A silence that is long becomes `_SILENCE`.
 
-def _listen(
-    events: Iterable[ReplyEvent], client: ClientSocket, clock: Callable[[], float], wire: _Wire
-) -> Iterator[Said]:
-    """Yield what is said in *events*, for as long as the client is there.
-
-    After each long silence an `Idle` comes, for a keep-alive: be it that the bot says nothing, or
-    that what it says is held back, as the second of two calls is. Raises `ClientGone`, and
-    `UpstreamInterrupted` for a reply without an end.
-    """
-    checked = clock()
-    #: When the silence began; None until Poe has been asked.
-    silent_since: float | None = None
-    has_begun = is_done = False
-    flood = Flood()
-    for event in events:
-        now = clock()
-        said: Said | None = None if isinstance(event, _SILENT) else event
+        Raises `ClientGone`.
+        """
+        self._now = now = self._clock()
+        if self._listener.is_gone:
+            raise ClientGone
+        kind = type(event)
+        if kind is Idle or kind is Waiting:
+            return self._silence(event)
         # A bot that talks without a pause gives no `Idle`, and while a client waits for a whole
         # answer no write can fail. So the time counts too.
-        if said is None or now - checked >= CHECK_EVERY:
-            checked = now
-            if client.is_gone():
-                raise ClientGone
-        wire.was_asked = not isinstance(event, Waiting) or event.was_asked
+        if now >= self._watch_from:
+            self._look()
+        self.has_begun = self.was_asked = True
+        if kind is Done:
+            self._is_done = True
+        return cast("Said", event)
+
+    def _silence(self, event: ReplyEvent) -> Idle | None:
+        self._look()
+        self.was_asked = not isinstance(event, Waiting) or event.was_asked
         # Time in line is no silence: too much of it ends with a status of its own.
-        if isinstance(event, Waiting) and not has_begun:
-            continue
-        if said is None:
-            if silent_since is None:
-                silent_since = now
-            if now - silent_since < KEEP_ALIVE:
-                continue
-            said = Idle()
-        has_begun = True
-        is_done = is_done or isinstance(said, Done)
-        yield said
-        if wire.is_used or silent_since is None:
-            wire.is_used, silent_since = False, now
-        elif now - silent_since >= KEEP_ALIVE:
-            silent_since = now
-            if not isinstance(said, Idle | Done):
-                yield Idle()
-        flood.came()  # thousands may come at once, which were held back until then
-    if not is_done:
-        raise UpstreamInterrupted("The reply broke off before its end.")
+        if (isinstance(event, Waiting) and not self.has_begun) or not self.is_long_silent():
+            return None
+        self.has_begun = True
+        self._silent_since = self._now
+        return _SILENCE
+
+    def _look(self) -> None:
+        """Look whether the client is there; once the request has lasted a while, let it be watched
+        instead."""
+        if self._watch_from == inf:
+            return
+        if self._client.is_gone():
+            raise ClientGone
+        if self._now >= self._watch_from and self._client.watch(self._listener):
+            self._watch_from = inf
+
+    def is_long_silent(self) -> bool:
+        """Whether a keep-alive is due: be it that the bot says nothing, or that what it says is
+        held back, as the second of two calls is. If not, no wait outlasts the time until then."""
+        if self._is_done:
+            return False
+        if self._silent_since is None:
+            self._silent_since = self._now
+        left = self._silent_since + KEEP_ALIVE - self._now
+        if self._watch_from == inf:
+            self._listener.patience = min(LONG, left if left > 0 else KEEP_ALIVE)
+        return left <= 0
+
+    def sent(self) -> None:
+        """Note that something goes out to the client."""
+        self._silent_since = self._now
+
+    def check_end(self) -> None:
+        """Raise `UpstreamInterrupted` if the reply has ended without an end."""
+        if not self._is_done:
+            raise UpstreamInterrupted("The reply broke off before its end.")

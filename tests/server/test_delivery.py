@@ -13,9 +13,20 @@ from openai.types.chat import ChatCompletion
 
 from poe_proxy.apis.chat_completions.parsing import Form
 from poe_proxy.apis.chat_completions.rendering import Completion
-from poe_proxy.chat import ChatRequest, Done, Idle, Reasoning, ReplyEvent, Said, Text, Waiting
+from poe_proxy.chat import (
+    ChatRequest,
+    Done,
+    Idle,
+    Reasoning,
+    ReplyEvent,
+    Said,
+    Text,
+    Usage,
+    Waiting,
+)
 from poe_proxy.errors import (
     BotNotFound,
+    PoeProxyError,
     PromptTooLong,
     ServerBusy,
     TokenExhausted,
@@ -28,7 +39,8 @@ from poe_proxy.errors import (
 )
 from poe_proxy.gateway import Gateway
 from poe_proxy.server import delivery
-from poe_proxy.server.client_socket import ClientSocket
+from poe_proxy.server.client_socket import ClientGone, ClientSocket
+from poe_proxy.waiting import SHORT
 
 from ..fakes import Clock, FakeUpstream, Step, ask
 from .site import COMPLETIONS, HELLO, KEY, Site, error, lines, text
@@ -79,7 +91,7 @@ def test_what_comes_at_once_gives_the_others_their_turn(
 ) -> None:
     """However much it is: the end of a reply may bring all that was held back until then."""
     turns: list[None] = []
-    monkeypatch.setattr(delivery.Flood, "came", lambda flood: turns.append(None))
+    monkeypatch.setattr(delivery.Flood, "came", lambda flood, size=0: turns.append(None))
     with Site(*repeat(Text("a"), 1000), Done()).ask(stream=stream) as answer:
         assert b"a" in answer.data
 
@@ -297,7 +309,7 @@ def test_a_client_that_leaves_while_the_bot_talks_is_noticed(
     gone: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A whole answer is given up too, although the bot never pauses."""
-    monkeypatch.setattr(delivery, "CHECK_EVERY", 0.0)
+    monkeypatch.setattr(delivery, "SHORT", 0.0)
     site = Site(*repeat(Text("on and "), 100), Done())
 
     answer = site.post(orjson.dumps(HELLO), environ_overrides={"gunicorn.socket": gone})
@@ -333,7 +345,7 @@ def test_a_stream_that_the_server_ends_says_so() -> None:
     site = Site(Text("Hel"), Killed())
 
     frames = iter(site.ask(stream=True).response)
-    said = [next(frames) for _ in range(3)]
+    said = [next(frames) for _ in range(2)]
     with pytest.raises(Killed):
         next(frames)
 
@@ -392,13 +404,44 @@ class Client(ClientSocket):
 
 
 def parts(*steps: Step, streams: bool = True, clock: Clock | None = None) -> list[str]:
-    """The parts of an answer to *steps*; of a stream, its frames without what encloses them."""
+    """The parts of an answer to *steps*; of a stream each frame, without what encloses it."""
     call = Completion(ask(), Form(streams=streams))
     events = FakeUpstream(steps).play()
-    answer = [
-        one.decode() for one in delivery.answer(call, events, Client(), clock=clock or Clock())
+    return [
+        frame.removeprefix("data: ")
+        for part in delivery.answer(call, events, Client(), clock=clock or Clock())
+        for frame in part.decode().removesuffix("\n\n").split("\n\n")
     ]
-    return [one.removeprefix("data: ").removesuffix("\n\n") for one in answer]
+
+
+class Plain(Completion):
+    """A call that says texts as they are, and nothing of what the bot thinks."""
+
+    def frame(self, event: Said) -> bytes:
+        match event:
+            case Text(text):
+                return text.encode()
+            case Idle():
+                return b"(alive)"
+            case Done():
+                return b"(end)"
+        return b""
+
+    def failed(self, failure: PoeProxyError) -> bytes:
+        return f"({failure.code})".encode()
+
+
+def plain(
+    *steps: Step,
+    clock: Clock | None = None,
+    chat: ChatRequest | None = None,
+    client: ClientSocket | None = None,
+) -> list[str]:
+    """The parts of an answer to *steps* that says texts as they are."""
+    call = Plain(chat or ask(), Form(streams=True))
+    events = FakeUpstream(steps).play()
+    answer = delivery.answer(call, events, client or Client(), clock=clock or Clock())
+    return [part.decode() for part in answer]
 
 
 def short(frame: str) -> str:
@@ -436,26 +479,17 @@ def test_silence_is_filled_with_keep_alives() -> None:
     ]
 
 
-def test_what_is_held_back_is_silence_to_the_client(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A bot may write for minutes what its client is told at the end."""
-
-    def frames(self: Completion, events: Iterator[Said]) -> Iterator[bytes]:
-        held = 0
-        for event in events:
-            held += isinstance(event, Text)
-            if isinstance(event, Idle):
-                yield b"alive"
-        yield b"%d pieces" % held
-
-    monkeypatch.setattr(Completion, "frames", frames)
+def test_what_is_held_back_is_silence_to_the_client() -> None:
+    """A bot may write for minutes what its client is told at the end. The head does not wait for
+    that: a second empty part lets it leave."""
     clock = Clock()
 
     def later() -> None:
         clock.go(delivery.KEEP_ALIVE / 2)
 
-    said = parts(Text("a"), *[later, Text("b")] * 5, Done(), clock=clock)
+    said = plain(Reasoning("a"), *[later, Reasoning("b")] * 5, Done(), clock=clock)
 
-    assert ["", "alive", "alive", "6 pieces"] == said
+    assert ["", "", "(alive)", "(alive)", "(end)"] == said
 
 
 def test_short_silence_is_left_silent() -> None:
@@ -480,6 +514,149 @@ def test_each_frame_begins_the_silence_anew() -> None:
     ]
 
 
+def test_a_keep_alive_is_due_however_long_the_waits_are() -> None:
+    """An `Idle` just before its time does not put it off: the next wait ends when it is due."""
+    chat, clock, waits = ask(), Clock(), list[float]()
+
+    def wait(seconds: float | None = None) -> Step:
+        """Wait for so long, by default as long as a bot is waited for."""
+
+        def waited() -> None:
+            waits.append(chat.listener.patience)
+            clock.go(waits[-1] if seconds is None else seconds)
+
+        return waited
+
+    said = plain(
+        Text("a"), wait(14.9), Idle(), wait(), Idle(), wait(7), Text("b"), wait(), Idle(),
+        wait(), Idle(), wait(9), Reasoning("c"), wait(), Idle(), Done(), chat=chat, clock=clock,
+    )  # fmt: skip
+
+    assert ["", "a", "(alive)", "b", *["(alive)"] * 3, "(end)"] == said
+    assert [SHORT, 0.1, 15, 15, 15, 15, 6] == pytest.approx(waits)
+
+
+# ---- what came together
+
+
+def following(chat: ChatRequest, *events: Step) -> list[Step]:
+    """Steps in which *events* come together for *chat*."""
+    listener = chat.listener
+
+    def follows(more: bool) -> Step:
+        return lambda: setattr(listener, "more_follows", more)
+
+    return [follows(True), *events[:-1], follows(False), *events[-1:]]
+
+
+def test_what_came_together_leaves_together() -> None:
+    """In one part, and in the order in which it came; what came alone leaves alone."""
+    chat = ask()
+    said = plain(
+        *following(chat, Text("a"), Text("b")), Text("c"),
+        *following(chat, Text("d"), Usage(1, 2), Done()), chat=chat,
+    )  # fmt: skip
+
+    assert ["", "ab", "c", "d(end)"] == said
+
+
+@pytest.mark.parametrize(
+    ("steps", "said"),
+    [
+        ([Reasoning("Hm.")], ["", "a"]),
+        ([Idle()], ["", "a"]),
+        ([Waiting(was_asked=True)], ["", "a"]),
+    ],
+    ids=["no frame", "silence", "in line"],
+)
+def test_nothing_is_held_back_for_what_is_not_there(steps: list[Step], said: list[str]) -> None:
+    """What came together has left before its bot is waited for, whatever its last event makes."""
+    chat, client = ask(), list[str]()
+
+    def wait() -> None:
+        assert said == client
+        raise UpstreamTimeout("Silence.")
+
+    call = Plain(chat, Form(streams=True))
+    events = FakeUpstream([*following(chat, Text("a"), *steps), wait]).play()
+    for part in delivery.answer(call, events, Client(), clock=Clock()):
+        client.append(part.decode())
+
+    assert [*said, "(upstream_timeout)"] == client
+
+
+@pytest.mark.parametrize(
+    ("end", "said"),
+    [
+        (UpstreamTimeout("Silence."), "a(upstream_timeout)"),
+        (Idle(), "a"),
+        (Done(), "a(end)"),
+    ],
+    ids=["failure", "silence", "end"],
+)
+def test_what_was_said_leaves_though_nothing_follows(end: Step, said: str) -> None:
+    """Before a failure, in the same part; before a silence; and at the end of the reply."""
+    chat = ask()
+    steps = [*following(chat, Text("a"), Text("b"))[:2], end]
+
+    assert said == plain(*steps, chat=chat)[1]
+
+
+@pytest.mark.parametrize(
+    ("text", "most"), [("x", delivery.TOGETHER + 1), ("x" * 20_000, 5)], ids=["events", "bytes"]
+)
+def test_a_part_has_a_limit(text: str, most: int) -> None:
+    """However much comes together, it leaves by and by, and others have their turn in between."""
+    chat = ask()
+    said = plain(*following(chat, *[Text(text)] * 100, Done()), chat=chat)
+
+    assert 100 * text + "(end)" == "".join(said)
+    assert most * len(text) == max(map(len, said))
+    assert max(map(len, said)) <= max(len(text), delivery.PART) + len(text) * delivery.TOGETHER
+
+
+# ---- hang-ups
+
+
+def test_a_request_that_lasts_is_watched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From then on nobody wakes to look whether its client is there, and the waits are long."""
+    chat, clock, looks = ask(), Clock(), list[str]()
+    client = Client()
+    monkeypatch.setattr(Client, "is_gone", lambda client: looks.append("look"))
+    monkeypatch.setattr(
+        Client, "watch", lambda client, listener: [looks.append("watch"), listener.is_watched()]
+    )
+    monkeypatch.setattr(Client, "forget", lambda client: looks.append("forget"))
+
+    def later(seconds: float) -> Step:
+        return lambda: clock.go(seconds)
+
+    plain(
+        Idle(), Text("a"), later(SHORT - 0.1), Text("b"), Idle(), later(0.2), Text("c"), Idle(),
+        Text("d"), lambda: looks.append(str(chat.listener.patience)), Done(),
+        chat=chat, clock=clock, client=client,
+    )  # fmt: skip
+
+    assert ["look", "look", "look", "watch", "15.0", "forget"] == looks
+
+
+@pytest.mark.parametrize("streams", [False, True])
+@pytest.mark.parametrize("event", [Idle(), Text("more")], ids=["silence", "text"])
+def test_a_client_that_hung_up_is_noticed_at_the_next_event(event: Step, streams: bool) -> None:
+    """Whoever watches its socket says so, and the bot is stopped; a stream ends without a word."""
+    chat = ask()
+    upstream = FakeUpstream([Text("a"), chat.listener.hang_up, *repeat(event, 1000)])
+    call = Plain(chat, Form(streams=streams))
+    answer = delivery.answer(call, upstream.play(), Client(), clock=Clock())
+
+    if streams:
+        assert [b"", b"a"] == list(answer)
+    else:
+        with pytest.raises(ClientGone):
+            list(answer)
+    assert (1, 0) == (upstream.hung_up, upstream.open)
+
+
 @pytest.mark.parametrize("streams", [False, True])
 def test_a_reply_without_an_end_is_no_answer(streams: bool) -> None:
     """Events that end without `Done` are a failure: half an answer is never shown as whole."""
@@ -495,11 +672,10 @@ def test_a_bug_in_the_dressing_ends_the_stream_with_an_error(
 ) -> None:
     """Wherever a fault lies, the client reads an error object and the bot is stopped."""
 
-    def frames(self: Completion, events: object) -> Iterator[bytes]:
-        yield b"data: {}\n\n"
+    def frame(self: Completion, event: Said) -> bytes:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(Completion, "frames", frames)
+    monkeypatch.setattr(Completion, "frame", frame)
     site = Site(Text("Hel"), *repeat(Text("lo"), 3), Done())
 
     answer = site.ask(stream=True)
