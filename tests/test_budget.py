@@ -200,6 +200,44 @@ def test_waiting_is_no_computing() -> None:
     assert 3 == len(asked)
 
 
+@pytest.mark.parametrize(("computed", "waited"), [(0.0003, 0.0), (0.3, 0.0), (0.3, 0.2)])
+def test_a_stage_counts_what_it_computed(computed: float, waited: float) -> None:
+    """One that ends at once is counted by the cheap clock. Only of one that lasts is it asked how
+    much of that it has computed: the machine may have computed something else meanwhile."""
+    asked: list[float] = []
+    wall, cpu = [0.0], [0.0]
+
+    def clock() -> float:
+        asked.append(wall[0])
+        return cpu[0]
+
+    budget = Budget(1.0, processor=Processor(clock=clock, wall=lambda: wall[0]))
+    for _ in range(2):
+        with budget.work("reading"):
+            cpu[0] += computed
+            wall[0] += computed + waited
+
+    assert 1.0 - 2 * computed == pytest.approx(budget.left)
+    assert (1 if computed < FREE else 4) == len(asked)
+
+
+def test_what_every_request_costs_is_no_reason_to_wait(cpu: Machine) -> None:
+    """On a slow machine a request that has computed next to nothing in its stages holds up the
+    others as long as one that reads a lot; only that one has to wait for them."""
+    budget = cpu.budget(1.0)
+    with budget.work("reading"):
+        cpu.now += FREE * 0.4
+    cpu.now += FREE * 10
+    with budget.work("reading"):
+        cpu.now += FREE * 0.4
+        budget.breathe()
+        before = list(cpu.pauses)
+        cpu.now += FREE * 0.4
+        budget.breathe()
+
+    assert ([], [LONG_PAUSE]) == (before, cpu.pauses)
+
+
 def test_whoever_had_no_turn_in_this_round_has_held_up_nobody(cpu: Machine) -> None:
     """What others computed while it waited is not its own, even if none of them said so."""
     now = [0]
