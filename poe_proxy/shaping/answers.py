@@ -10,6 +10,7 @@ from poe_proxy.chat import (
     Message,
     Refusal,
     ReplyEvent,
+    Text,
     TextPart,
     ToolCall,
     ToolCallPart,
@@ -30,6 +31,9 @@ def telling(
     with closing(events):
         for event in events:
             said.add(event)
+            if type(event) is Text:
+                yield event
+                continue
             match event:
                 case Refusal():
                     is_refused = True

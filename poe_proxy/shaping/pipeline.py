@@ -46,9 +46,20 @@ class Size:
 
     def add(self, event: ReplyEvent) -> None:
         """Count *event*; raises `ReplyTooLarge`."""
+        # Nearly all that comes is text, thousands of pieces in an answer: it is looked for first,
+        # here and in what follows, and in a way that takes a third of the time of a pattern.
+        if type(event) is Text:
+            self._text += len(event.text)
+        else:
+            self._add(event)
+        if self._text + self._besides > self._most:
+            raise ReplyTooLarge(
+                f"The reply is longer than {self._most / 1_000_000:g} million characters "
+                "(MAX_REPLY_MB)."
+            )
+
+    def _add(self, event: ReplyEvent) -> None:
         match event:
-            case Text(text):
-                self._text += len(text)
             case Replaced(text):
                 self._text = len(text)
             case Reasoning(text) | Refusal(text):
@@ -57,11 +68,6 @@ class Size:
                 self._besides += len(event.arguments)
             case Verbatim():
                 self._besides += event.size
-        if self._text + self._besides > self._most:
-            raise ReplyTooLarge(
-                f"The reply is longer than {self._most / 1_000_000:g} million characters "
-                "(MAX_REPLY_MB)."
-            )
 
 
 class Stage(Protocol):
@@ -154,22 +160,30 @@ class Row:
 
     def _through(self, events: Sequence[ReplyEvent]) -> Sequence[ReplyEvent]:
         for stage in self._stages:
+            if len(events) == 1:
+                events = self._fed(stage, events[0])
+                continue
             made: list[ReplyEvent] = []
             for event in events:
-                self._feed(stage, event, made)
+                made += self._fed(stage, event)
                 if made and isinstance(made[-1], Done):
                     break
             events = made
         return events
 
-    def _feed(self, stage: Stage, event: ReplyEvent, made: list[ReplyEvent]) -> None:
+    def _fed(self, stage: Stage, event: ReplyEvent) -> Sequence[ReplyEvent]:
+        made: list[ReplyEvent] = []
         try:
-            for one in stage.feed(event):
+            found = stage.feed(event)
+            if type(found) is tuple:
+                return found
+            for one in found:
                 made.append(one)
         except OutOfBudget:
             made += self._let_go(stage)
             if not isinstance(event, Text | Replaced):
                 made += stage.feed(event)
+        return made
 
     def _give_up(self) -> list[ReplyEvent]:
         self._has_given_up = True
@@ -184,12 +198,9 @@ class Row:
 
 
 def _is_costly(event: ReplyEvent) -> bool:
-    match event:
-        case Text(text) | Replaced(text):
-            return len(text) > SMALL
-        case Done():
-            return True
-    return False
+    if type(event) is Text or type(event) is Replaced:
+        return len(event.text) > SMALL
+    return type(event) is Done
 
 
 def _parts(event: ReplyEvent) -> Iterator[ReplyEvent]:

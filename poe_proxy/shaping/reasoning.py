@@ -274,6 +274,10 @@ class ReasoningParser:
         """See `Stage`."""
         if self._has_given_up:
             return (event,)
+        if type(event) is Text and self._inline.is_over and event.text:
+            # The rest of any answer, at a quarter of the cost.
+            self._answer.append(event.text)
+            return (event,)
         match event:
             case Text(text):
                 thought, answer = self._read(text)

@@ -32,9 +32,11 @@ class StopWords:
         """See `Stage`."""
         if self._has_given_up:
             return (event,)
+        if type(event) is Text:
+            if self._held or self._words.may_begin_in(event.text):
+                return self._search(event.text, Text)
+            return (event,)
         match event:
-            case Text(text):
-                return self._search(text, Text)
             case Replaced(text):
                 self._held = ""
                 self._words.forget()
@@ -91,6 +93,10 @@ class _Words:
         self._state = 0
         #: The length of the word that was found, 0 until then.
         self.complete = 0
+
+    def may_begin_in(self, text: str) -> bool:
+        """Return whether *text* has a letter with which a word begins, or nothing at all."""
+        return not text or self._first.search(text) is not None
 
     def find(self, text: str) -> int:
         """Go on with *text*, up to the end of the first word. Return the index in it where the word

@@ -13,11 +13,10 @@ class WholeText:
 
     def add(self, event: ReplyEvent) -> None:
         """Take the next event."""
-        match event:
-            case Text(text):
-                self._pieces.append(text)
-            case Replaced(text):
-                self._pieces = [text]
+        if type(event) is Text:
+            self._pieces.append(event.text)
+        elif type(event) is Replaced:
+            self._pieces = [event.text]
 
     @property
     def text(self) -> str:

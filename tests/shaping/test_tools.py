@@ -751,7 +751,7 @@ PROSE = "".join(f"line {place} <t\n" for place in range(1500))
 def test_wherever_the_budget_ends_the_answer_is_passed_on() -> None:
     """Calls before that are made, text comes once and whole, and the client is not told to wait."""
     outcomes = []
-    for milliseconds in range(0, 60, 2):
+    for milliseconds in range(0, 90, 3):
         bot = saying(f"{PROSE}{PARIS}\n{block('ping')}")
         request = chat(tools=(LOOK, PING), budget=affording(milliseconds / 1000))
         try:
