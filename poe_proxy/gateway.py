@@ -24,6 +24,7 @@ from poe_proxy.shaping.answers import telling
 from poe_proxy.shaping.pipeline import Size
 from poe_proxy.shaping.tokenizer import count_prompt
 from poe_proxy.upstreams.base import TICK, Upstream
+from poe_proxy.waiting import Listener
 
 log = logging.getLogger(__name__)
 
@@ -86,13 +87,12 @@ class Gateway:
                     streams=streams,
                     probes=tries.probes,
                 ) as lease:
-                    waited = False
-                    while (token := lease.wait(TICK if waited else 0)) is None:
-                        waited = True
-                        yield Waiting(was_asked=tries.has_begun)
+                    token = lease.token
+                    if waits := token is None:
+                        token = yield from _wait(lease, chat.listener, tries.has_begun)
                     log.debug("%s is lent", token.label)
                     tries.begin(self.tokens.now())
-                    if waited:
+                    if waits:
                         yield Idle()  # its time in line is over
                     with closing(self._ask(lease, token, chat, target)) as events:
                         for event in events:
@@ -168,6 +168,22 @@ class Gateway:
         if hint := self.menu.hint(chat.model, target):
             failure.message = f"{failure.message} {hint}"
             failure.args = (failure.message,)
+
+
+def _wait(
+    lease: Lease[Upstream], listener: Listener, was_asked: bool
+) -> Generator[Waiting, None, Token[Upstream]]:
+    """Return the token once *lease* has one: that ends the wait, or a refusal, or the client's
+    hang-up. `Waiting` comes at once, and after each wait for as long as the listener allows."""
+    seconds = 0.0
+    listener.wakes(lease.wake)
+    try:
+        while (token := lease.wait(seconds)) is None:
+            yield Waiting(was_asked)
+            seconds = listener.patience
+        return token
+    finally:
+        listener.wakes(None)
 
 
 class _Permit:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from poe_proxy import errors, gateway
+from poe_proxy import errors, gateway, waiting
 from poe_proxy.chat import (
     Done,
     Idle,
@@ -59,11 +59,13 @@ from poe_proxy.errors import (
 from poe_proxy.gateway import ATTEMPTS, Gateway
 from poe_proxy.menu import Menu
 from poe_proxy.models import Models, Route
+from poe_proxy.net.background import Background
 from poe_proxy.pool.limits import Rest
 from poe_proxy.pool.memory import MemoryLedger
 from poe_proxy.pool.rotator import Lease, Token, TokenRotator
 from poe_proxy.upstreams.base import Abilities, Permit, Upstream
 from poe_proxy.upstreams.catalogue import Catalogue, Model
+from poe_proxy.waiting import Listener
 
 from .fakes import ANSWER, SENDING, Clock, FakeUpstream, Step, ask, at_once
 
@@ -83,6 +85,7 @@ STAYS = (UpstreamUncertain, UpstreamInterrupted, UpstreamTimeout, UpstreamProtoc
 def _short_ticks(monkeypatch: pytest.MonkeyPatch) -> None:
     """The clock here is moved by hand: no test waits for it in real time."""
     monkeypatch.setattr(gateway, "TICK", 0.001)
+    monkeypatch.setattr(waiting, "SHORT", 0.001)
 
 
 class House:
@@ -907,6 +910,75 @@ def test_hanging_up_in_line_leaves_the_line() -> None:
     first.close()
     assert {"free": 1} == house.state()
     assert 1 == len(upstream.asked)
+
+
+def test_a_long_wait_in_line_ends_as_soon_as_there_is_a_token() -> None:
+    """Who is watched need not wake up to be looked after: nothing but its token ends the wait."""
+    house = House(FakeUpstream([Text("one"), Done()], ANSWER), patience=3600.0)
+    listener = Listener()
+    first, second = house.reply(), house.reply(listener=listener)
+    next(first)
+    assert Waiting() == next(second)
+    listener.patience = 3600.0
+
+    waits = Background(lambda: next(second))
+    first.close()
+    assert waits.wait(60.0)
+    assert Idle() == waits.result()
+    assert [*ANSWER] == list(second)
+
+
+def test_a_long_wait_in_line_ends_as_soon_as_the_client_hangs_up() -> None:
+    """The reader of the reply gets its turn, and sees that nobody is there any more; should it go
+    on, the wait goes on."""
+    house = House(FakeUpstream(repeat(Text("on and on"))), patience=3600.0)
+    listener = Listener()
+    first, second = house.reply(), house.reply(listener=listener)
+    next(first)
+    assert Waiting() == next(second)
+    listener.patience = 3600.0
+
+    waits = Background(lambda: next(second))
+    listener.hang_up()
+    assert waits.wait(60.0)
+    assert Waiting() == waits.result()
+    waits = Background(lambda: next(second))
+    assert not waits.wait(0.05)
+    listener.hang_up()
+    assert waits.wait(60.0)
+    second.close()
+
+    assert {"in_use": 1} == house.state()
+
+
+def test_who_has_hung_up_before_does_not_wait_in_line() -> None:
+    """The reader of the reply has its turn at once."""
+    house = House(FakeUpstream(repeat(Text("on and on"))), patience=3600.0)
+    first = house.reply()
+    next(first)
+    gone = Listener()
+    gone.patience = 3600.0
+    gone.hang_up()
+
+    assert Waiting() == next(house.reply(listener=gone))
+
+
+def test_once_it_is_lent_the_wait_in_line_is_not_what_a_hang_up_ends() -> None:
+    """From then on the bot is waited for, by whoever asks it."""
+    woken: list[str] = []
+    listener = Listener()
+    upstream = FakeUpstream(
+        [Text("one"), Done()], [lambda: listener.wakes(lambda: woken.append("bot")), *ANSWER]
+    )
+    house = House(upstream)
+    first, second = house.reply(), house.reply(listener=listener)
+    next(first)
+    assert Waiting() == next(second)
+    first.close()
+    assert [Idle(), Text("Hello")] == [next(second), next(second)]
+    listener.hang_up()
+
+    assert ["bot"] == woken
 
 
 @pytest.mark.parametrize("failure", [ZeroDivisionError("bug"), KeyboardInterrupt()])

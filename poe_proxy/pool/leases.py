@@ -28,7 +28,8 @@ class Lender(Protocol[U]):
         """Let *lease* have a token, or a place in line; raises if there is no hope of any."""
 
     def wait_for(self, lease: Lease[U], called: threading.Event, seconds: float) -> None:
-        """Return once *lease* has its token, or after *seconds*; raises if it is refused."""
+        """Return once *lease* has its token or is woken, or after *seconds*; raises if it is
+        refused."""
 
     def use(self, lease: Lease[U], deadline: float) -> float:
         """Count a use by *lease* from now on and return 0.0, or return the seconds until it may be.
@@ -87,7 +88,7 @@ class Lease(Generic[U]):
         self.joined = self.lent = 0.0
         #: The names of the tokens that fit it.
         self.names: frozenset[str] = frozenset()
-        #: Set once it is served or refused; None unless it has to wait.
+        #: Set once it is served, refused or woken; None unless it has to wait.
         self.called: threading.Event | None = None
         #: Why it was turned away from the line.
         self.refusal: PoeProxyError | None = None
@@ -106,7 +107,7 @@ class Lease(Generic[U]):
         return self
 
     def wait(self, seconds: float) -> Token[U] | None:
-        """Return the token, or None if *seconds* went by without one.
+        """Return the token, or None if *seconds* went by without one, or `wake` ended the wait.
 
         Raises `NoTokenFree` or `NoPointsLeft` once the deadline is over, or as soon as it
         is clear that no token will be free before it; `NoTokenLeft` or `UpstreamBlocked` if Poe
@@ -115,6 +116,11 @@ class Lease(Generic[U]):
         if self.token is None and self.called is not None:
             self._pool.wait_for(self, self.called, seconds)
         return self.token
+
+    def wake(self) -> None:
+        """End the present wait for the token, or the next one, in whatever thread it is."""
+        if self.called is not None:
+            self.called.set()
 
     def may_send(self, seconds: float) -> bool:
         """Return whether a request may be sent now; if not, after *seconds* at most.

@@ -259,9 +259,12 @@ class TokenRotator(Lender[U]):
             # The alarm is late.
             self.serve_due()
         called.wait(max(0.0, min(seconds, lease.deadline - now)))
-        if not called.is_set() and self._clock() >= lease.deadline:
+        if lease.token is None and lease.refusal is None:
             with self._lock:
-                self._queue.give_up(lease, self._clock())
+                if self._clock() >= lease.deadline:
+                    self._queue.give_up(lease, self._clock())
+                if lease.token is None and lease.refusal is None:
+                    called.clear()  # it was only woken, and may wait again
         if lease.refusal is not None:
             raise lease.refusal
 
