@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal, TypeAlias, TypeVar, cast
 
 from poe_proxy.budget import Budget
+from poe_proxy.values import value
 from poe_proxy.waiting import Listener
 
 Role: TypeAlias = Literal["system", "developer", "user", "assistant", "tool", "function"]
@@ -17,7 +18,7 @@ T = TypeVar("T")
 # ---- the request
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class TextPart:
     """A part of a message that is text."""
 
@@ -26,7 +27,7 @@ class TextPart:
     kind: Literal["", "instruction", "result"] = field(default="", compare=False)
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class ImagePart:
     """An image: an https URL or a data URI."""
 
@@ -36,7 +37,7 @@ class ImagePart:
     path: str = field(default="messages", compare=False)
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class FilePart:
     """A file of any kind: an https URL or a data URI, and a name to show."""
 
@@ -49,7 +50,7 @@ class FilePart:
 ContentPart: TypeAlias = TextPart | ImagePart | FilePart
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class ToolCall:
     """One call that the bot made earlier in the conversation."""
 
@@ -61,7 +62,7 @@ class ToolCall:
     extra: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(kw_only=True)
 class Message:
     """One message of the conversation."""
 
@@ -78,7 +79,7 @@ class Message:
         return "\n".join(part.text for part in self.content if isinstance(part, TextPart))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(kw_only=True)
 class Tool:
     """A tool that the bot may call."""
 
@@ -104,7 +105,7 @@ class Tool:
         return {**{name: one for name, one in given.items() if one is not None}, **self.extra}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(kw_only=True)
 class ToolChoice:
     """Whether the bot may, must or must not call a tool."""
 
@@ -115,7 +116,7 @@ class ToolChoice:
     path: str = field(default="tool_choice", compare=False)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(kw_only=True)
 class JsonWanted:
     """The client wants JSON: any object, or a value that fits a schema."""
 
@@ -147,7 +148,7 @@ class Kept:
         return cast("T", found)
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class FileWanted:
     """The client wants the file that the bot makes: the last one that its answer has a link to."""
 
@@ -156,7 +157,7 @@ class FileWanted:
     is_fetched: bool = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value(kw_only=True)
 class ChatRequest:
     """What a client asks for, checked, and in the same shape for every API.
 
@@ -205,7 +206,7 @@ class ChatRequest:
 # ---- the reply
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class Waiting:
     """Still in line for a token. Comes from the gateway, never from an upstream, as soon as there
     is a line; any other event ends it."""
@@ -214,34 +215,34 @@ class Waiting:
     was_asked: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class Idle:
     """Nothing new. Comes after each wait in which there was nothing to say: after
     `Listener.patience` seconds at most, and as soon as the client has hung up."""
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class Text:
     """More of the answer: append it."""
 
     text: str = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class Replaced:
     """The bot rewrote its answer: `text` is all of it so far, and replaces what came before."""
 
     text: str = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class Reasoning:
     """More of what the bot thinks before it answers: append it."""
 
     text: str = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class Refusal:
     """More of the words with which the bot refuses to answer: append it. It is no answer, so nobody
     looks for calls or JSON in it, or asks again because of what is missing."""
@@ -249,7 +250,7 @@ class Refusal:
     text: str = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class ToolCallPart:
     """More of one tool call. The first part of a call has `id` and `name`."""
 
@@ -261,7 +262,7 @@ class ToolCallPart:
     extra: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class Verbatim:
     """What Poe has said in the API that the client speaks, passed on as it is: one event of a
     stream, or the whole answer."""
@@ -271,7 +272,7 @@ class Verbatim:
     size: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class Usage:
     """How many tokens were read and written. Of several in a reply the last one counts."""
 
@@ -290,7 +291,7 @@ class Usage:
         return self.prompt_tokens + self.completion_tokens
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class File:
     """The file that the request wants (`ChatRequest.file`)."""
 
@@ -300,7 +301,7 @@ class File:
     data: bytes = field(default=b"", repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class Done:
     """The reply ended as it should; the last event."""
 

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import mmap
 from contextvars import ContextVar
-from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final
 
 import orjson
 
+from poe_proxy.values import value
 
-@dataclass(frozen=True, slots=True)
+
+@value()
 class Flight:
     """A request, as it is noted."""
 
@@ -31,11 +32,9 @@ class Flight:
 current: Final[ContextVar[Flight | None]] = ContextVar("flight", default=None)
 
 
-class Note(NamedTuple):
-    """What was being computed, and for which request; None for work that belongs to no request.
-
-    A tuple, because it is made at each stretch: a dataclass takes three times as long.
-    """
+@value()
+class Note:
+    """What was being computed, and for which request; None for work that belongs to no request."""
 
     stage: str
     flight: Flight | None
@@ -58,11 +57,11 @@ class Recorder:
         if note is None:
             self._memory[:2] = _NOTHING
             return
-        stage, about = note
+        about = note.flight
         if about is None:
-            text = orjson.dumps((stage,))
+            text = orjson.dumps((note.stage,))
         else:
-            text = orjson.dumps((stage, about.request_id, about.route, about.digest))
+            text = orjson.dumps((note.stage, about.request_id, about.route, about.digest))
         length = len(text)
         if length > self._SIZE - 2:  # no stage or route of ours is that long
             length, text = 0, b""

@@ -21,6 +21,10 @@ _PREFIXES: Final = frozenset(
     }
 )
 _WITH_COLON: Final = frozenset({"poe", "openai"})
+#: The most names that are kept with what they lead to, and their most characters: clients choose
+#: them.
+MAX_KEPT: Final = 1000
+_LONGEST_KEPT: Final = 100
 #: The most slashes of a name behind which a bot's name is looked for.
 _MAX_SLASHES: Final = 4
 
@@ -77,6 +81,8 @@ class _Page:
     entries: Mapping[str, dict[str, Any]] = field(repr=False)
     #: The bots by what is left of their names without signs, and a day; None: it is not certain.
     bare: Mapping[str, Model | None] = field(repr=False)
+    #: What names that were asked for lead to.
+    targets: dict[str, Target | None] = field(default_factory=dict, repr=False)
 
 
 class Menu:
@@ -106,6 +112,16 @@ class Menu:
         bot's handle, without the prefix of a known provider.
         """
         page = self._page()
+        if name in page.targets:
+            return page.targets[name]
+        target = self._resolve(name, page)
+        if len(name) <= _LONGEST_KEPT:
+            if len(page.targets) >= MAX_KEPT:
+                page.targets.clear()
+            page.targets[name] = target
+        return target
+
+    def _resolve(self, name: str, page: _Page) -> Target | None:
         for reading in chain(_readings(name), *map(_anthropics, _readings(name))):
             if self._models.hides(reading):
                 return None

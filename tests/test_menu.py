@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import orjson
 import pytest
 
-from poe_proxy.menu import Menu, Target
+from poe_proxy.menu import MAX_KEPT, Menu, Target
 from poe_proxy.models import Models
 from poe_proxy.upstreams.catalogue import Catalogue, Model
 
@@ -330,3 +330,17 @@ def test_nothing_is_named_that_is_hidden_or_not_certain(make: Make) -> None:
         target = menu.resolve(name)
         assert target is not None
         assert "" == menu.hint(name, target)
+
+
+def test_what_a_name_leads_to_is_kept_for_a_while(make: Make) -> None:
+    """Clients choose the names, so no more are kept than so many, and no long ones."""
+    menu = make()
+    first = menu.resolve("gpt-4")
+    for place in range(MAX_KEPT + 5):
+        assert Target(f"Bot-{place}", f"Bot-{place}") == menu.resolve(f"Bot-{place}")
+    menu.resolve("x" * 10_000)
+
+    assert first is not None
+    assert first == menu.resolve("gpt-4")
+    assert len(menu._newest.targets) <= MAX_KEPT
+    assert max(map(len, menu._newest.targets)) <= 100

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from math import inf
 from typing import Final, Protocol
 
 from poe_proxy.pool.limits import Limit
+from poe_proxy.values import value
 
 #: Seconds after which a request has arrived at Poe, or never will.
 MARGIN: Final = 5.0
@@ -32,7 +33,7 @@ class Standing(StrEnum):
     FIT = "fit"
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class TokenState:
     """What is known of one token at one moment, for one bot or for any."""
 
@@ -55,7 +56,7 @@ class TokenState:
     is_struck: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class Outlook:
     """What decides when a token can be used next, and after that."""
 
@@ -68,7 +69,7 @@ class Outlook:
     bots: Mapping[str, float] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class Want:
     """What a lease in line could be served with."""
 
@@ -83,7 +84,7 @@ class Want:
     probes: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@value()
 class Served:
     """What `Ledger.serve` did."""
 

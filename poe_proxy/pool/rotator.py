@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 
 U = TypeVar("U")
 
+_NONE: Final[frozenset[str]] = frozenset()
 #: Where Poe, and not its own limits, holds back a token that is lent already.
 _HELD_BACK: Final = frozenset(Standing) - {Standing.RESTING, Standing.FIT}
 #: Where only a look brings a token back, if anything does.
@@ -124,7 +125,7 @@ class TokenRotator(Lender[U]):
             self,
             next(self._ids),
             kinds=kinds,
-            avoid=frozenset(token.name for token in avoid),
+            avoid=frozenset(token.name for token in avoid) if avoid else _NONE,
             deadline=self._clock() + self._patience if deadline is None else deadline,
             bot=bot,
             client=client,

@@ -176,6 +176,8 @@ class Health:
 
     def clear(self, bot: str) -> bool:
         """Forget the failures for *bot* and for all; return whether there were any."""
+        if not self.strikes:
+            return False
         known = [self.strikes.pop(about, None) for about in {"", bot}]
         return any(known)
 
