@@ -107,7 +107,9 @@ class _House:
         services = self._services(settings, Models.load(settings.models))
         self.app = Application(services, proxies=settings.forwarded_allow_ips)
         self._watch.start()
-        tokenizer.warm_up()
+        # A key's answers come with their usage: there it waits for the first that does not.
+        if any(token.kind == "cookie" for token in self._tokens):
+            tokenizer.warm_up()
         _warn(settings)
         log.info("serving %s", _counts(self._tokens))
 

@@ -8,24 +8,26 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from functools import cache, partial
+from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
 from poe_proxy.accounts import Account
 from poe_proxy.errors import UpstreamError, UpstreamUnreachable
 from poe_proxy.net.background import Background
-from poe_proxy.net.fetching import Fetcher
 from poe_proxy.pool.limits import Limit, Rest, Within
 from poe_proxy.pool.rotator import Token
 from poe_proxy.pool.store import Renewals
 from poe_proxy.settings import Settings
 from poe_proxy.upstreams.base import Upstream
 from poe_proxy.upstreams.catalogue import Catalogue
-from poe_proxy.upstreams.poe_api import PoeApi, fetch_models
-from poe_proxy.upstreams.poe_web import Credentials, PoeWeb, Site
+from poe_proxy.upstreams.poe_web import Site
 from poe_proxy.upstreams.poe_web.lengths import Lengths
-from poe_proxy.upstreams.poe_web.long_prompts import Fitting, LongPrompts
-from poe_proxy.upstreams.poe_web.prompts import Prompt, RoleMode
 from poe_proxy.upstreams.refusals import Refusals
+
+if TYPE_CHECKING:
+    from poe_proxy.net.fetching import Fetcher
+    from poe_proxy.recipes.by_cookie import ByCookie
+    from poe_proxy.recipes.by_key import ByKey
 
 log = logging.getLogger(__name__)
 
@@ -35,72 +37,12 @@ _LOOKS: Final = 2.0
 _WAYS: Final = 3
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _ByKey:
-    """What decides how the upstream of a key is made: equal ones can stand for each other."""
+@runtime_checkable
+class _Showing(Protocol):
+    """An upstream whose site shows its account bots to choose from."""
 
-    key: str = field(repr=False)
-    label: str
-    proxy: str | None = field(repr=False)
-    api_url: str
-    timeout: float
-    concurrency: int
-    catalogue: Catalogue
-
-    def make(self, refusals: Refusals) -> PoeApi:
-        return PoeApi(
-            self.key,
-            catalogue=self.catalogue,
-            refusals=refusals,
-            api_url=self.api_url,
-            proxy=self.proxy,
-            timeout=self.timeout,
-            concurrency=self.concurrency,
-            label=self.label,
-        )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _ByCookie:
-    """The same for a cookie."""
-
-    credential: str = field(repr=False)
-    label: str
-    proxy: str | None = field(repr=False)
-    site: Site
-    prompt: Prompt
-    web_url: str
-    ws_url: str | None
-    timeout: float
-    delete_chats: bool
-    long_prompts: LongPrompts
-    max_prompt_chars: int
-    reuse_chats: bool
-
-    def make(
-        self,
-        fetcher: Fetcher,
-        lengths: Lengths,
-        renewed: Mapping[str, str],
-        keep_renewed: Callable[[Mapping[str, str]], None],
-    ) -> PoeWeb:
-        return PoeWeb(
-            Credentials.parse(self.credential),
-            site=self.site,
-            to_prompt=self.prompt,
-            web_url=self.web_url,
-            ws_url=self.ws_url,
-            proxy=self.proxy,
-            timeout=self.timeout,
-            delete_chats=self.delete_chats,
-            fitting=Fitting(self.long_prompts, self.max_prompt_chars, self.prompt.transcript),
-            lengths=lengths,
-            reuse_chats=self.reuse_chats,
-            fetch=fetcher.fetch,
-            renewed=renewed,
-            keep_renewed=keep_renewed,
-            label=self.label,
-        )
+    def shown(self, wait: float = 0.0) -> Iterable[str]:
+        """See `PoeWeb.shown`."""
 
 
 @dataclass(eq=False, slots=True)
@@ -108,7 +50,7 @@ class _Open:
     """An upstream that is open."""
 
     id: str
-    recipe: _ByKey | _ByCookie
+    recipe: ByKey | ByCookie
     upstream: Upstream
     #: Its tokens that are in the pool, or whose replies go on.
     tokens: set[Token[Upstream]] = field(default_factory=set)
@@ -155,7 +97,7 @@ class TokenMaker:
         An account that has not changed has the token that it had. Nothing changes if this raises.
         For one caller at a time.
         """
-        site = self._site.load(settings)
+        site = cache(partial(self._site.load, settings))
         source = _source(accounts, settings)
         catalogue = self._catalogue_for(source)
         with self._lock:
@@ -204,7 +146,7 @@ class TokenMaker:
         webs = [
             (token.name, token.upstream)
             for token in self._tokens.values()
-            if isinstance(token.upstream, PoeWeb) and self._may_look
+            if isinstance(token.upstream, _Showing) and self._may_look
         ]
         for _, web in webs:
             web.shown()  # all begin at once
@@ -231,11 +173,11 @@ class TokenMaker:
             self._open.remove(one)
             self._closing.append(Background(one.close, name=f"{one.recipe.label} closing"))
 
-    def _find(self, id: str, recipe: _ByKey | _ByCookie) -> _Open | None:
+    def _find(self, id: str, recipe: ByKey | ByCookie) -> _Open | None:
         return next((one for one in self._open if (one.id, one.recipe) == (id, recipe)), None)
 
-    def _make(self, id: str, recipe: _ByKey | _ByCookie) -> _Open:
-        if isinstance(recipe, _ByKey):
+    def _make(self, id: str, recipe: ByKey | ByCookie) -> _Open:
+        if recipe.kind == "key":
             return _Open(id, recipe, recipe.make(self._refusals))
 
         def keep_renewed(cookies: Mapping[str, str]) -> None:
@@ -244,7 +186,7 @@ class TokenMaker:
 
         # One for each proxy: it reads all certificates of the machine.
         if (fetcher := self._fetchers.get(recipe.proxy)) is None:
-            fetcher = self._fetchers[recipe.proxy] = Fetcher(recipe.proxy)
+            fetcher = self._fetchers[recipe.proxy] = recipe.fetcher()
         renewed = self._renewed.get(id) or self._renewals.renewed(id)
         return _Open(id, recipe, recipe.make(fetcher, self._lengths, renewed, keep_renewed))
 
@@ -266,6 +208,9 @@ class TokenMaker:
 
     def _fetch_models(self, source: str) -> bytes:
         """Fetch the list on the ways that the accounts go, keys first."""
+        # Without keys, this is all that is used of it.
+        from poe_proxy.upstreams.poe_api import fetch_models
+
         accounts = sorted(self._tokens, key=lambda account: account.kind != "key")
         failure: UpstreamError = UpstreamUnreachable("There is no account any more.")
         for proxy in list(dict.fromkeys(account.proxy for account in accounts))[:_WAYS]:
@@ -297,34 +242,16 @@ class _SiteFile:
 
 
 def _recipe(
-    account: Account, settings: Settings, site: Site, catalogue: Catalogue
-) -> _ByKey | _ByCookie:
+    account: Account, settings: Settings, site: Callable[[], Site], catalogue: Catalogue
+) -> ByKey | ByCookie:
+    # Each brings along all that leads to Poe on its way, and the libraries for it.
     if account.kind == "key":
-        return _ByKey(
-            key=account.credential,
-            label=account.label,
-            proxy=account.proxy,
-            api_url=settings.poe_api_url,
-            timeout=settings.timeout,
-            concurrency=account.concurrency,
-            catalogue=catalogue,
-        )
-    return _ByCookie(
-        credential=account.credential,
-        label=account.label,
-        proxy=account.proxy,
-        site=site,
-        prompt=Prompt(
-            RoleMode(settings.simulate_roles), settings.role_pattern, settings.role_labels
-        ),
-        web_url=settings.poe_web_url,
-        ws_url=settings.poe_ws_url,
-        timeout=settings.timeout,
-        delete_chats=settings.delete_chats,
-        long_prompts=LongPrompts(settings.long_prompts),
-        max_prompt_chars=settings.max_prompt_chars,
-        reuse_chats=settings.reuse_chats,
-    )
+        from poe_proxy.recipes.by_key import ByKey
+
+        return ByKey.of(account, settings, catalogue)
+    from poe_proxy.recipes.by_cookie import ByCookie
+
+    return ByCookie.of(account, settings, site())
 
 
 def _token(account: Account, upstream: Upstream) -> Token[Upstream]:

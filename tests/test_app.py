@@ -11,16 +11,16 @@ from typing import Any
 
 import pytest
 
-from poe_proxy import token_maker
 from poe_proxy.app import create_app, read_settings
 from poe_proxy.pool.balances import Balance, PointsWatch
 from poe_proxy.pool.rotator import TokenRotator
 from poe_proxy.pool.store.journal import Journal
+from poe_proxy.recipes import by_cookie
 from poe_proxy.server.application import Application
 from poe_proxy.server.services import Services
 from poe_proxy.settings import EXAMPLE_KEY, BadSettings, Settings
 from poe_proxy.token_maker import TokenMaker
-from poe_proxy.upstreams.poe_web import PoeWeb
+from poe_proxy.upstreams.poe_web.account import PoeWeb
 
 from .fakes import log_lines
 
@@ -214,7 +214,7 @@ def test_what_cannot_be_built_changes_nothing(
     before = house.services
     tokens = before.gateway.tokens.states()
     with monkeypatch.context() as patch:
-        patch.setattr(token_maker, "PoeWeb", lambda *args, **given: [][0])
+        patch.setattr(by_cookie, "PoeWeb", lambda *args, **given: [][0])
         house.reload(auth_keys=("other",), tokens=("b",))
     house.reload(auth_keys=("other",), models=Path("no-such-file"))
 

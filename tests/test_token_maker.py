@@ -15,11 +15,14 @@ from poe_proxy.errors import UpstreamUnreachable
 from poe_proxy.pool.limits import Rest, Within
 from poe_proxy.pool.rotator import Token
 from poe_proxy.pool.store import Forgetful, Renewals
+from poe_proxy.recipes import by_cookie, by_key
 from poe_proxy.settings import Settings
 from poe_proxy.token_maker import TokenMaker
+from poe_proxy.upstreams import poe_api
 from poe_proxy.upstreams.catalogue import Catalogue
 from poe_proxy.upstreams.poe_api import PoeApi
-from poe_proxy.upstreams.poe_web import Credentials, PoeWeb
+from poe_proxy.upstreams.poe_web import Credentials
+from poe_proxy.upstreams.poe_web.account import PoeWeb
 
 from .fakes import log_lines, until
 
@@ -56,10 +59,10 @@ class Pool:
             def stop(self) -> None:
                 listed.append(("stop", self))
 
-        patch.setattr(token_maker, "PoeWeb", Web)
-        patch.setattr(token_maker, "PoeApi", Key)
+        patch.setattr(by_cookie, "PoeWeb", Web)
+        patch.setattr(by_key, "PoeApi", Key)
         patch.setattr(token_maker, "Catalogue", Offered)
-        patch.setattr(token_maker, "fetch_models", fetch)
+        patch.setattr(poe_api, "fetch_models", fetch)
         #: Where lists of models were asked for, and the proxies that lead nowhere.
         self.fetched: list[tuple[str, str | None]] = []
         self.broken: set[str | None] = set()

@@ -10,10 +10,12 @@ import threading
 import time
 from collections.abc import Callable, Collection
 from functools import cached_property
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from poe_proxy.errors import UpstreamProtocolError
-from poe_proxy.net.fetching import Fetched, Fetcher, Fetching, NotFetched
+
+if TYPE_CHECKING:
+    from poe_proxy.net.fetching import Fetched, Fetcher, Fetching
 
 #: Hosts that Poe's files are on, with all hosts beneath them.
 HOSTS: Final = ("poecdn.net",)
@@ -36,7 +38,10 @@ class MediaFetcher:
 
     @cached_property
     def _fetcher(self) -> Fetcher:
-        # Made at the first use: it reads all certificates of the machine.
+        # Made at the first use: it reads all certificates of the machine. What it needs is imported
+        # then, too, if no account has needed it: 6 MB, and up to 40 ms.
+        from poe_proxy.net.fetching import Fetcher
+
         return Fetcher(
             self._proxy, MAX_BYTES, TIMEOUT, hosts=HOSTS, origins=self._origins, max_redirects=0
         )
@@ -87,6 +92,8 @@ class MediaFile:
 
     def result(self) -> Fetched:
         """Return the file, once `wait` has said that it is over; raises `UpstreamProtocolError`."""
+        from poe_proxy.net.fetching import NotFetched
+
         why = f"took longer than {TIMEOUT:g} seconds"
         if self._fetching is not None and self._fetching.wait(0):
             try:

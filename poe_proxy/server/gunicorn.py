@@ -28,7 +28,6 @@ from poe_proxy.server import watchdog
 from poe_proxy.server.allocation import look_for_circles_less, return_memory
 from poe_proxy.server.connection import Connection
 from poe_proxy.server.connections import affordable, raise_descriptors
-from poe_proxy.server.pages import WORKER
 
 #: Seconds for closing the accounts: up to five until their bots are stopped at Poe, and next to
 #: none for the connections.
@@ -39,6 +38,10 @@ CLOSE_TIME: Final = 6.0
 END_TIME: Final = 11
 #: Seconds that an interrupted worker has for its end: more than it takes.
 INTERRUPT_TIME: Final = 14
+
+
+#: Where `post_worker_init` leaves the worker among the app's extensions.
+WORKER: Final = "gunicorn_worker"
 
 
 class Log(Protocol):

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 import pytest
 
-from poe_proxy.server.pages import WORKER
+from poe_proxy.server.gunicorn import WORKER
 
 from .site import KEY, Site
 

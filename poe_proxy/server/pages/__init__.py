@@ -3,22 +3,20 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib import resources
 from typing import Final
 
 import orjson
 from flask import Blueprint, Response, current_app, render_template, request
 
+from poe_proxy.server.gunicorn import WORKER
 from poe_proxy.server.services import services
 
 bp = Blueprint("pages", __name__, template_folder="templates")
 
-#: Where `post_worker_init` leaves gunicorn's worker among the app's extensions.
-WORKER: Final = "gunicorn_worker"
 #: The states in which an account cannot be used, and will not be in a moment.
 _UNUSABLE: Final = ("out_of_points", "suspended", "retired")
-
-_DESCRIPTION: Final = resources.files(__name__).joinpath("openapi.json").read_bytes()
 
 
 @bp.get("/")
@@ -61,4 +59,9 @@ def _is_ending() -> bool:
 @bp.get("/openapi.json")
 def describe() -> Response:
     """Describe the routes, in OpenAPI's form."""
-    return Response(_DESCRIPTION, content_type="application/json")
+    return Response(_description(), content_type="application/json")
+
+
+@cache
+def _description() -> bytes:
+    return resources.files(__name__).joinpath("openapi.json").read_bytes()

@@ -30,7 +30,8 @@ from poe_proxy.chat import (
     TextPart,
 )
 from poe_proxy.upstreams.base import Permit
-from poe_proxy.upstreams.poe_web import Credentials, PoeWeb, Site
+from poe_proxy.upstreams.poe_web import Credentials, Site
+from poe_proxy.upstreams.poe_web.account import PoeWeb
 from poe_proxy.upstreams.poe_web.pages import ChannelData
 from poe_proxy.upstreams.poe_web.websockets import Socket
 

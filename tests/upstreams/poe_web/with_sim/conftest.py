@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from poe_proxy.upstreams.poe_web import PoeWeb
+from poe_proxy.upstreams.poe_web.account import PoeWeb
 
 from ....with_sim.servers import Sim
 from .accounts import Account, Part

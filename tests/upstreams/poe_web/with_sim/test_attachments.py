@@ -11,7 +11,7 @@ import pytest
 
 from poe_proxy import errors
 from poe_proxy.chat import ChatRequest, FilePart, ImagePart, Message, TextPart
-from poe_proxy.upstreams.poe_web import PoeWeb
+from poe_proxy.upstreams.poe_web.account import PoeWeb
 
 from .accounts import PNG, TEXT_URI, URI, Account, Part, ask, chat, failure_of
 

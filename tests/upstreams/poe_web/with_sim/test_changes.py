@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from poe_proxy import errors
-from poe_proxy.upstreams.poe_web import PoeWeb, Site
+from poe_proxy.upstreams.poe_web import Site
+from poe_proxy.upstreams.poe_web.account import PoeWeb
 
 from .accounts import WORDS, Account, ask, failure_of, many, site
 

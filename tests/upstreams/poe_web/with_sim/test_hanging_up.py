@@ -10,7 +10,7 @@ import pytest
 
 from poe_proxy import errors
 from poe_proxy.chat import Idle, Text
-from poe_proxy.upstreams.poe_web import PoeWeb
+from poe_proxy.upstreams.poe_web.account import PoeWeb
 from poe_proxy.upstreams.poe_web.sending import SEND
 
 from ....fakes import at_once, log_lines

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from poe_proxy import errors
-from poe_proxy.upstreams.poe_web import PoeWeb
+from poe_proxy.upstreams.poe_web.account import PoeWeb
 
 from ..fakes import Door
 from .accounts import LIMIT, LIMITS, Account, ask, failure_of, many, site

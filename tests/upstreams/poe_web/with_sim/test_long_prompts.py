@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from poe_proxy import errors
 from poe_proxy.chat import ChatRequest, FilePart, Message, TextPart
-from poe_proxy.upstreams.poe_web import PoeWeb
+from poe_proxy.upstreams.poe_web.account import PoeWeb
 from poe_proxy.upstreams.poe_web.lengths import Lengths
 from poe_proxy.upstreams.poe_web.long_prompts import Fitting, LongPrompts
 from poe_proxy.upstreams.poe_web.prompts import Prompt, RoleMode

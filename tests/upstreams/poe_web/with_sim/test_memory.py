@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from poe_proxy.errors import let_go
-from poe_proxy.upstreams.poe_web import PoeWeb
+from poe_proxy.upstreams.poe_web.account import PoeWeb
 
 from ....garbage import left_behind
 from ....with_sim.servers import until

@@ -13,7 +13,7 @@ import pytest
 from poe_proxy import errors
 from poe_proxy.chat import Idle
 from poe_proxy.upstreams.base import Permit
-from poe_proxy.upstreams.poe_web import PoeWeb
+from poe_proxy.upstreams.poe_web.account import PoeWeb
 
 from ....with_sim.servers import until
 from .accounts import WORDS, Account, Reply, ask, chat, many

@@ -11,7 +11,7 @@ import requests
 
 from poe_proxy import errors
 from poe_proxy.net import dialing
-from poe_proxy.upstreams.poe_web import PoeWeb
+from poe_proxy.upstreams.poe_web.account import PoeWeb
 
 from ....with_sim.servers import Server, until
 from ...poe_api.raw import CERTIFICATE

@@ -6,7 +6,8 @@ import pytest
 
 from poe_proxy import errors
 from poe_proxy.models import Models
-from poe_proxy.upstreams.poe_web import PoeWeb, graphql
+from poe_proxy.upstreams.poe_web import graphql
+from poe_proxy.upstreams.poe_web.account import PoeWeb
 
 from .accounts import WORDS, Account, Part, ask, failure_of
 

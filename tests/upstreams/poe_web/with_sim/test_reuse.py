@@ -7,7 +7,7 @@ from typing import Any
 
 from poe_proxy import errors
 from poe_proxy.chat import ChatRequest, Idle, Kept, Message, Role, Text, TextPart
-from poe_proxy.upstreams.poe_web import PoeWeb
+from poe_proxy.upstreams.poe_web.account import PoeWeb
 from poe_proxy.upstreams.poe_web.bots import Bot
 from poe_proxy.upstreams.poe_web.lengths import Lengths
 from poe_proxy.upstreams.poe_web.open_chats import HOLDS, OpenChat

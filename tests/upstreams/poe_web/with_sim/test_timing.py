@@ -9,7 +9,7 @@ import pytest
 from poe_proxy import errors
 from poe_proxy.chat import Idle
 from poe_proxy.upstreams.base import TICK
-from poe_proxy.upstreams.poe_web import PoeWeb
+from poe_proxy.upstreams.poe_web.account import PoeWeb
 
 from ....fakes import Clock, at_once
 from ....with_sim.servers import until

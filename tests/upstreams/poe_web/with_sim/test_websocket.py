@@ -12,7 +12,7 @@ import pytest
 
 from poe_proxy import errors
 from poe_proxy.net.background import Background
-from poe_proxy.upstreams.poe_web import PoeWeb
+from poe_proxy.upstreams.poe_web.account import PoeWeb
 
 from ....with_sim.servers import Sim, until
 from .accounts import (
