@@ -27,12 +27,12 @@ from gunicorn.workers.ggevent import GeventWorker
 # It may be started anywhere (`gunicorn -c .../gunicorn.conf.py wsgi:app`).
 sys.path.append(str(Path(__file__).resolve().parent))
 
-from poe_proxy.app import read_settings
 from poe_proxy.budget import processor
 from poe_proxy.server import gunicorn as hooks
 from poe_proxy.server.response import Joined
 from poe_proxy.server.worker import Guarded
 from poe_proxy.settings import BadSettings
+from poe_proxy.startup import read_settings
 
 gc.freeze()
 gc.enable()

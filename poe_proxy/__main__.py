@@ -35,9 +35,9 @@ def main() -> NoReturn:
 
 
 def _name_every_mistake() -> None:
-    # Only now: all of the program is imported with it.
-    from poe_proxy.app import read_settings
+    # Only now: half of the program is imported with it.
     from poe_proxy.settings import BadSettings
+    from poe_proxy.startup import read_settings
 
     try:
         read_settings()

@@ -7,7 +7,6 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -33,27 +32,11 @@ from poe_proxy.server.application import Application
 from poe_proxy.server.services import Services
 from poe_proxy.settings import EXAMPLE_KEY, BadSettings, Settings
 from poe_proxy.shaping import files, pictures, schemas, tokenizer
+from poe_proxy.startup import read_settings
 from poe_proxy.token_maker import TokenMaker
 from poe_proxy.upstreams.base import Upstream
-from poe_proxy.upstreams.poe_web import Site
-from poe_proxy.upstreams.poe_web.prompts import check_labels
 
 log = logging.getLogger(__name__)
-
-
-def read_settings(dotenv: Path = Path(".env")) -> Settings:
-    """Return the settings of this process; raises `BadSettings` naming every problem."""
-    return Settings.from_env(
-        dotenv,
-        checks={
-            "TOKENS": accounts.check_cookie,
-            "TOKENS_CONFIG": accounts.check,
-            "ROLE_LABELS": check_labels,
-            "MODELS": Models.load,
-            "POE_SITE": Site.load,
-        },
-        together=accounts.faults,
-    )
 
 
 def create_app(

@@ -25,7 +25,11 @@ from poe_proxy.errors import InternalError, InvalidRequest
 from poe_proxy.net.background import Background
 from poe_proxy.pool.store.holding import StateInUse, hold
 from poe_proxy.server import watchdog
-from poe_proxy.server.allocation import look_for_circles_less, return_memory
+from poe_proxy.server.allocation import (
+    look_for_circles_later,
+    look_for_circles_less,
+    return_memory,
+)
 from poe_proxy.server.connection import Connection
 from poe_proxy.server.connections import affordable, raise_descriptors
 
@@ -258,6 +262,7 @@ def post_fork(server: Arbiter, worker: Worker) -> None:
     gunicorn count the same seconds, and gunicorn would be first.
     """
     worker.cfg.set("graceful_timeout", max(0, worker.cfg.graceful_timeout - END_TIME))
+    look_for_circles_later()
     # Held until `post_worker_init`: the settings may change between being read and then.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
 
