@@ -32,14 +32,15 @@ from poe_proxy.server import gunicorn as hooks
 from poe_proxy.server.response import Joined
 from poe_proxy.server.worker import Guarded
 from poe_proxy.settings import BadSettings
-from poe_proxy.startup import read_settings
+from poe_proxy.startup import check_libraries, read_settings
 
 gc.freeze()
 gc.enable()
 
 try:
+    check_libraries()
     _settings = read_settings()
-except BadSettings as bad:
+except (BadSettings, ImportError) as bad:
     sys.exit(str(bad))  # one message, not a traceback from each worker that could not start
 
 hooks.configured()

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from poe_proxy import accounts, logs
@@ -26,15 +26,17 @@ from poe_proxy.pool.balances import Balance, FirstLooks, PointsWatch
 from poe_proxy.pool.memory import MemoryLedger
 from poe_proxy.pool.rotator import Token, TokenRotator
 from poe_proxy.pool.store import Forgetful
-from poe_proxy.pool.store.journal import Journal
 from poe_proxy.server.admission import Admission
 from poe_proxy.server.application import Application
 from poe_proxy.server.services import Services
 from poe_proxy.settings import EXAMPLE_KEY, BadSettings, Settings
-from poe_proxy.shaping import files, pictures, schemas, tokenizer
+from poe_proxy.shaping import files, pictures, schemas
 from poe_proxy.startup import read_settings
 from poe_proxy.token_maker import TokenMaker
 from poe_proxy.upstreams.base import Upstream
+
+if TYPE_CHECKING:
+    from poe_proxy.pool.store.journal import Journal
 
 log = logging.getLogger(__name__)
 
@@ -90,9 +92,6 @@ class _House:
         services = self._services(settings, Models.load(settings.models))
         self.app = Application(services, proxies=settings.forwarded_allow_ips)
         self._watch.start()
-        # A key's answers come with their usage: there it waits for the first that does not.
-        if any(token.kind == "cookie" for token in self._tokens):
-            tokenizer.warm_up()
         _warn(settings)
         log.info("serving %s", _counts(self._tokens))
 
@@ -210,6 +209,8 @@ class _House:
 def _journal(settings: Settings) -> Journal | None:
     if settings.state_file is None:
         return None
+    from poe_proxy.pool.store.journal import Journal
+
     return Journal(settings.state_file, keeps_renewals=settings.state_cookies)
 
 

@@ -7,13 +7,39 @@ serves.
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Final
 
 from poe_proxy import accounts
 from poe_proxy.models import Models
 from poe_proxy.settings import Settings
 from poe_proxy.upstreams.poe_web import Site
 from poe_proxy.upstreams.poe_web.prompts import check_labels
+
+#: Libraries that are imported when something needs them, if anything does; of each line, one.
+LATER: Final = (
+    ("requests",),
+    ("urllib3",),
+    ("socks",),
+    ("python_socks",),
+    ("websocket",),
+    ("quickjs",),
+    ("jsonschema_rs",),
+    ("sqlite3",),
+    ("rs_bpe", "bpe_openai"),
+)
+
+
+def check_libraries() -> None:
+    """Raise ImportError if a library is missing that is only imported later: no request is to be
+    the first to notice."""
+    for names in LATER:
+        if not any(map(find_spec, names)):
+            raise ImportError(
+                f"{' or '.join(names)} is not installed; `pip install -r requirements.txt` "
+                "installs all that poe-proxy needs."
+            )
 
 
 def read_settings(dotenv: Path = Path(".env")) -> Settings:

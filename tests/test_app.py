@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from poe_proxy.app import create_app, read_settings
+from poe_proxy.app import create_app
 from poe_proxy.pool.balances import Balance, PointsWatch
 from poe_proxy.pool.rotator import TokenRotator
 from poe_proxy.pool.store.journal import Journal
@@ -19,6 +19,7 @@ from poe_proxy.recipes import by_cookie
 from poe_proxy.server.application import Application
 from poe_proxy.server.services import Services
 from poe_proxy.settings import EXAMPLE_KEY, BadSettings, Settings
+from poe_proxy.startup import read_settings
 from poe_proxy.token_maker import TokenMaker
 from poe_proxy.upstreams.poe_web.account import PoeWeb
 

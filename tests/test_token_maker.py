@@ -239,7 +239,7 @@ def test_nothing_changes_if_an_upstream_cannot_be_made(
     """Not even for the accounts before it."""
     before = pool.use(tokens=("a",))
     with monkeypatch.context() as patch:
-        patch.setattr(token_maker, "PoeApi", lambda *args, **given: [][0])
+        patch.setattr(by_key, "PoeApi", lambda *args, **given: [][0])
         with pytest.raises(IndexError):
             pool.use(tokens=("a", "b"), api_keys=("k",), cool_down=1.0)
 

@@ -9,6 +9,7 @@ from typing import Literal, Self
 from poe_proxy.accounts import Account
 from poe_proxy.net.fetching import Fetcher
 from poe_proxy.settings import Settings
+from poe_proxy.shaping import tokenizer
 from poe_proxy.upstreams.poe_web import Credentials, Site
 from poe_proxy.upstreams.poe_web.account import PoeWeb
 from poe_proxy.upstreams.poe_web.lengths import Lengths
@@ -64,6 +65,8 @@ class ByCookie:
         renewed: Mapping[str, str],
         keep_renewed: Callable[[Mapping[str, str]], None],
     ) -> PoeWeb:
+        # Poe counts no tokens on this way, so each answer's are counted here.
+        tokenizer.warm_up()
         return PoeWeb(
             Credentials.parse(self.credential),
             site=self.site,

@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from typing import Any, Final
 
 from poe_proxy.errors import ServerBusy, TooManyStreams
+from poe_proxy.server.allocation import Crowd
 
 #: Seconds after which a request that found no room may come back.
 RETRY_AFTER: Final = 5.0
@@ -75,6 +76,7 @@ class Answers:
         #: The most of them at a time.
         self.most = most
         self.number = 0
+        self._crowd = Crowd()
 
     def begin(self, held: ExitStack) -> None:
         """Count one more, until *held* is closed. Raises `TooManyStreams` if that is too many."""
@@ -89,6 +91,7 @@ class Answers:
 
     def _end(self) -> None:
         self.number -= 1
+        self._crowd.left(self.number)
 
 
 class Admission:

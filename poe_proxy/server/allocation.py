@@ -1,18 +1,23 @@
-"""How the memory of large bodies and answers goes back to the system.
+"""How memory goes back to the system.
 
 glibc gives a large block straight back, until one is freed: from then on blocks of that size, up to
 32 MB, are cut from the heap, where a small one that lives longer keeps all beneath it. A proxy
 whose requests brought a few pictures of 20 MB would keep hundreds of megabytes for good.
+
+Small blocks it keeps until it is told otherwise.
 """
 
 from __future__ import annotations
 
 import ctypes
 import gc
-from typing import Final
+import threading
+from collections.abc import Callable
+from typing import Final, Protocol
 
-#: A parameter of glibc's `mallopt`, from its `malloc.h`.
+#: Parameters of glibc's `mallopt`, from its `malloc.h`.
 _M_MMAP_THRESHOLD: Final = -3
+_M_ARENA_MAX: Final = -8
 #: Bytes from which on a block is the system's own. Each costs some microseconds more.
 LARGE: Final = 262_144
 #: New objects after which Python looks for circles among them, and how often it does that before it
@@ -20,15 +25,72 @@ LARGE: Final = 262_144
 #: 100,000 values would be looked through again and again, up to a tenth of a second each time.
 CIRCLES: Final = 5_000
 OFTEN: Final = 100
+#: Answers at a time that are a crowd: 2 MB at least.
+CROWD: Final = 50
+#: Seconds from when a crowd has left until its memory goes back.
+PAUSE: Final = 5.0
 
 
 def return_memory() -> bool:
     """Let blocks of `LARGE` bytes and more go back as soon as they are freed, in this process;
     return whether that is possible here: only glibc knows how."""
     try:
-        return bool(ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, LARGE))
+        libc = ctypes.CDLL(None)
+        # By itself each thread has a heap of its own, for the few that ever run at a time here.
+        return bool(libc.mallopt(_M_MMAP_THRESHOLD, LARGE) and libc.mallopt(_M_ARENA_MAX, 1))
     except (AttributeError, OSError, TypeError):
         return False
+
+
+def trim() -> bool:
+    """Give back what is free in the heap; return whether that is possible here, as above.
+
+    It takes 2 ms for 15 MB.
+    """
+    try:
+        ctypes.CDLL(None).malloc_trim(0)
+    except (AttributeError, OSError, TypeError):
+        return False
+    return True
+
+
+class _Timer(Protocol):
+    daemon: bool
+
+    def start(self) -> None: ...
+
+
+class Crowd:
+    """The answers under way: when three quarters of many have left, their memory goes back."""
+
+    def __init__(
+        self,
+        give_back: Callable[[], object] = trim,
+        *,
+        timer: Callable[[float, Callable[[], None]], _Timer] = threading.Timer,
+    ) -> None:
+        self._give_back = give_back
+        self._timer = timer
+        #: The most since memory was given back, and how many there are now.
+        self._most = self._now = 0
+        self._is_due = False
+
+    def left(self, now: int) -> None:
+        """Note that an answer is over, and that *now* of them are still under way."""
+        self._now = now
+        if now >= self._most:
+            self._most = now + 1
+        elif now * 4 < self._most >= CROWD and not self._is_due:
+            # Not at once: the others will leave, too.
+            self._is_due = True
+            timer = self._timer(PAUSE, self._end)
+            timer.daemon = True
+            timer.start()
+
+    def _end(self) -> None:
+        self._is_due = False
+        self._most = self._now
+        self._give_back()
 
 
 def look_for_circles_later() -> None:

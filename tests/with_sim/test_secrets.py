@@ -16,8 +16,9 @@ import pytest
 import requests
 from flask.testing import FlaskClient
 
-from poe_proxy.app import create_app, read_settings
+from poe_proxy.app import create_app
 from poe_proxy.server.services import Services
+from poe_proxy.startup import read_settings
 from poe_proxy.upstreams.poe_web.cookies import Cookies
 from poe_proxy.upstreams.poe_web.session import Keys
 
