@@ -42,7 +42,7 @@ from poe_proxy.shaping.pipeline import run
 from poe_proxy.shaping.reasoning import ReasoningParser
 from poe_proxy.upstreams.poe_api import answers, asking, failures, native
 from poe_proxy.upstreams.poe_api.receiving import AT_ONCE
-from poe_proxy.upstreams.poe_web import attachments, graphql, pages, turn
+from poe_proxy.upstreams.poe_web import attachments, frames, graphql, items, pages, turn
 from poe_proxy.upstreams.poe_web.mailbox import Early, Mailbox
 from poe_proxy.upstreams.poe_web.prompts import Prompt, RoleMode
 from poe_proxy.upstreams.poe_web.site import Site
@@ -420,15 +420,19 @@ def _frames(payload: bytes, rng: random.Random) -> None:
         one = turn.Turn("nonce", "nonce", chat_id=7)
         for number, frame in enumerate(payload.split(b"\n", 2000)):
             wait()
-            with suppress(turn.ChannelLost):
-                for item in turn.read_frame(frame)[1]:
+            with suppress(items.ChannelLost):
+                if found := frames.look(frame, {7: mailbox}):
+                    mailbox.put(found[1])
+                    continue
+                for item in items.read_frame(frame)[1]:
                     early.keep(item, item.chat_id or 0, number)
                     mailbox.put(item)
+                    mailbox.known = frames.Known.of(frame, item)
             if number % patience:
                 continue
             for notice in mailbox.wait(0):
                 wait()
-                if isinstance(notice, turn.Item):
+                if isinstance(notice, items.Item | items.Draft):
                     yield from one.feed(notice.name, notice.content(), number)
             if one.is_over:
                 return

@@ -10,7 +10,6 @@ import random
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from poe_proxy.chat import ChatRequest, Idle, Message, ReplyEvent
 from poe_proxy.errors import (
@@ -168,7 +167,7 @@ class PoeWeb:
         try:
             while not is_answered:
                 exchange, form = yield from self._begin(
-                    bot, drafts, files, chat.parameters, own.give, turn, at
+                    chat, bot, drafts, files, own.give, turn, at
                 )
                 events = run(exchange.events(), ReasoningParser(), budget=chat.budget)
                 if conversation is not None:
@@ -193,10 +192,10 @@ class PoeWeb:
 
     def _begin(
         self,
+        chat: ChatRequest,
         name: str,
         drafts: Drafts,
         files: Sequence[Attachment],
-        parameters: Mapping[str, Any],
         give: Callable[[int], None],
         turn: Permit,
         at: OpenChat | None,
@@ -206,13 +205,14 @@ class PoeWeb:
             login = yield from self._logged_in()
             outgoing, form = yield from self._prepare(login.session, name, drafts, files, give)
             exchange = Exchange(
-                replace(outgoing, chat=at, parameters=parameters),
+                replace(outgoing, chat=at, parameters=chat.parameters),
                 login.session,
                 login.channel,
                 permit=turn,
                 site=self._site,
                 tidying=self._tidying,
                 timeout=self._timeout,
+                listener=chat.listener,
                 delete_chats=self._delete_chats,
                 forget_tickets=self._tickets.forget,
                 clock=self._clock,

@@ -14,7 +14,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-import websocket
 from websocket import ABNF
 
 from poe_proxy.errors import (
@@ -26,11 +25,12 @@ from poe_proxy.errors import (
 )
 from poe_proxy.net.cutting import cut
 from poe_proxy.net.pacing import breathe
+from poe_proxy.upstreams.poe_web.frames import Known, look
+from poe_proxy.upstreams.poe_web.items import ChannelLost, Item, read_frame
 from poe_proxy.upstreams.poe_web.mailbox import Early, Mailbox, Notice, Resync
 from poe_proxy.upstreams.poe_web.pages import ChannelData
 from poe_proxy.upstreams.poe_web.site import Site
-from poe_proxy.upstreams.poe_web.turn import ChannelLost, Item, read_frame
-from poe_proxy.upstreams.poe_web.websockets import BROKEN, Socket, Unreadable, hang_up
+from poe_proxy.upstreams.poe_web.websockets import BROKEN, Socket, Unreadable, Wire, hang_up
 
 log = logging.getLogger(__name__)
 
@@ -187,7 +187,7 @@ class Channel:
         finally:
             hang_up(self._wire)
 
-    def _read(self, wire: websocket.WebSocket) -> bool:
+    def _read(self, wire: Wire) -> bool:
         """Read until the websocket breaks; return whether the channel lost its data."""
         limits = self._limits
         heard = time.monotonic()
@@ -205,20 +205,21 @@ class Channel:
                     next_ping = now + limits.ping
                     self._when_pinging()
                 wire.settimeout(max(0.01, min(next_ping, heard + limits.dead) - now))
-                try:
-                    opcode, frame = wire.recv_data(control_frame=True)
-                except websocket.WebSocketTimeoutException:
+                messages = wire.receive()
+                if not messages:
                     continue
                 heard = time.monotonic()
-                if opcode == ABNF.OPCODE_CLOSE:
-                    return False
-                if opcode not in (ABNF.OPCODE_TEXT, ABNF.OPCODE_BINARY):
-                    continue
-                if frame.startswith(b'{"type"'):
-                    if b'"ping"' in frame:
-                        wire.send('{"type":"pong"}')
-                    continue
-                self._take(frame)
+                for opcode, frame in messages:
+                    if opcode == ABNF.OPCODE_CLOSE:
+                        return False
+                    if opcode not in (ABNF.OPCODE_TEXT, ABNF.OPCODE_BINARY):
+                        continue
+                    if frame.startswith(b'{"type"'):
+                        if b'"ping"' in frame:
+                            wire.send('{"type":"pong"}')
+                        continue
+                    self._take(frame)
+                breathe()
         except ChannelLost as lost:
             log.info("%s: the channel has lost messages: %s", self._label, lost)
             return True
@@ -230,25 +231,39 @@ class Channel:
         return False
 
     def _take(self, frame: bytes) -> None:
-        seq, items = read_frame(frame)
-        with self._changed:
-            self._seq = max(self._seq, seq or 0)
+        # Without the lock, which costs more than the look: only what this thread has put into a
+        # mailbox makes anything known there, and a reply that has left takes no harm.
+        found = look(frame, self._by_chat)
+        if found is not None:
+            seq, draft = found
+            self._seq = max(self._seq, seq)
+            mailbox = self._by_chat.get(draft.chat_id)
+            if mailbox is not None:
+                mailbox.put(draft)
+            return
+        number, items = read_frame(frame)
+        self._seq = max(self._seq, number or 0)
         for item in items:
             with self._changed:
-                self._deliver(item)
+                mailbox = self._deliver(item)
+            if mailbox is not None and item.name == "messageAdded":
+                mailbox.known = Known.of(frame, item) if len(items) == 1 else None
             breathe()
 
-    def _deliver(self, item: Item) -> None:
+    def _deliver(self, item: Item) -> Mailbox | None:
+        """Give *item* to the reply that waits for it; return its mailbox, if there is one."""
         if item.chat_id is not None:
             mailbox = self._by_chat.get(item.chat_id) or self._claim(item, item.chat_id)
             if mailbox is not None:
                 mailbox.put(item)
             elif self._unbound:
                 self._early.keep(item, item.chat_id, time.monotonic())
-        elif item.name == "chatAddedV2":
+            return mailbox
+        if item.name == "chatAddedV2":
             match item.content():
                 case {"chat": {"chatId": int(chat_id)}}:
                     self._claim(item, chat_id)
+        return None
 
     def _claim(self, item: Item, chat_id: int) -> Mailbox | None:
         """Return the mailbox whose nonce *item* echoes, tied to the chat; None if there is none."""
@@ -317,7 +332,7 @@ class Channel:
         log.info("%s: a new channel is open", self._label)
         self._put_to_all(Resync())
 
-    def _install(self, wire: websocket.WebSocket, new: ChannelData | None) -> None:
+    def _install(self, wire: Wire, new: ChannelData | None) -> None:
         """Go on with *wire*, the websocket of a *new* channel or of the present one."""
         with self._changed:
             self._wire = wire

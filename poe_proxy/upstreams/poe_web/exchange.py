@@ -8,7 +8,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
+from math import inf
 from typing import assert_never
 
 from poe_proxy.chat import Idle, ReplyEvent
@@ -21,14 +22,16 @@ from poe_proxy.errors import (
     UpstreamUncertain,
     UpstreamUnreachable,
 )
-from poe_proxy.net.pacing import Flood
-from poe_proxy.upstreams.base import TICK, Permit
+from poe_proxy.net.pacing import Flood, breathe
+from poe_proxy.upstreams.base import Permit
 from poe_proxy.upstreams.poe_web import graphql
 from poe_proxy.upstreams.poe_web.channel import Channel
 from poe_proxy.upstreams.poe_web.chats import Chats
 from poe_proxy.upstreams.poe_web.graphql import ServerError
-from poe_proxy.upstreams.poe_web.mailbox import Mailbox, Notice, Resync
+from poe_proxy.upstreams.poe_web.items import Draft, Item
+from poe_proxy.upstreams.poe_web.mailbox import Mailbox, Notice, Resync, size_of
 from poe_proxy.upstreams.poe_web.open_chats import OpenChat
+from poe_proxy.upstreams.poe_web.remains import Remains
 from poe_proxy.upstreams.poe_web.sending import (
     GRACE,
     SEND,
@@ -45,8 +48,9 @@ from poe_proxy.upstreams.poe_web.sending import (
 from poe_proxy.upstreams.poe_web.session import Session
 from poe_proxy.upstreams.poe_web.site import Site
 from poe_proxy.upstreams.poe_web.tidying import Tidying
-from poe_proxy.upstreams.poe_web.turn import Item, Turn
+from poe_proxy.upstreams.poe_web.turn import Turn
 from poe_proxy.upstreams.poe_web.waiting import meanwhile
+from poe_proxy.waiting import Listener
 
 log = logging.getLogger(__name__)
 
@@ -64,13 +68,14 @@ class Exchange:
         site: Site,
         tidying: Tidying,
         timeout: float,
+        listener: Listener | None = None,
         delete_chats: bool = False,
         forget_tickets: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
         label: str = "cookie",
     ) -> None:
         """*tidying* is the account's. *timeout* is the most seconds of silence once the bot has
-        begun.
+        begun. *listener* is who the reply is for.
 
         *forget_tickets* is called when a file's ticket may be why a message failed.
         """
@@ -80,7 +85,7 @@ class Exchange:
         self._site = site
         self._tidying = tidying
         self._timeout = timeout
-        self._delete_chats = delete_chats
+        self._listener = listener or Listener()
         self._forget_tickets = forget_tickets
         self._clock = clock
         self._label = label
@@ -102,8 +107,7 @@ class Exchange:
             label=label,
         )
         self._progress = self._sending.progress
-        #: Whether the chat stays for another turn.
-        self._is_kept = False
+        self._remains = Remains(self._turn, self._chats, tidying, deletes=delete_chats)
         # Whether frames were lost that the history has not been asked for yet.
         self._has_gap = False
         #: What came of the sending, if the reader had hung up by then.
@@ -127,50 +131,90 @@ class Exchange:
         if not self._channel.is_alive or isinstance(self._progress.state, Over):
             # The message may have waited long for its turn, and the account may be closed.
             raise UpstreamUnreachable("Poe's websocket broke before the message was sent.")
-        clock, turn = self._clock, self._turn
+        self._listener.wakes(self._mailbox.wake)
+        try:
+            self._sending.start(when_late=self._answered_late)
+            yield from self._listen()
+        finally:
+            self._listener.wakes(None)
+
+    def _listen(self) -> Generator[ReplyEvent, None, None]:
+        clock, turn, mailbox = self._clock, self._turn, self._mailbox
         heard = clock()
         flood = Flood()
-        self._sending.start(when_late=self._answered_late)
-        while True:
-            is_silent = True
-            for notice in self._mailbox.wait(self._until_due()):
+        notices: list[Notice] = []
+        while not turn.is_over:
+            for notice in notices:
+                # What they said has left by now: a flood holds up nothing but itself.
+                flood.came(size_of(notice))
+            notices = mailbox.wait(self._until_due(heard))
+            if notices:
                 heard = clock()
-                for event in self._open(notice):
-                    is_silent = False
-                    yield event
-                flood.came(len(notice.text) if isinstance(notice, Item) else 0)
-                if turn.is_over:
-                    # What comes after the end, such as the end of the websocket, does not matter.
-                    return
-            self._look()
-            if not self._is_in_doubt() and not turn.is_over:
-                for event in turn.due(clock()):
-                    is_silent = False
-                    yield event
+            is_silent = yield from self._say_all(notices)
             if turn.is_over:
+                # What comes after the end, such as the end of the websocket, does not matter.
+                return
+            self._look()
+            if not self._is_in_doubt() and (last := turn.due(clock())):
+                yield from self._together(last)
                 return
             # The wait for the permit is not the bot's silence.
             news = yield from self._ask_history(clock() - max(heard, self._sending.sent_at))
             if news:
                 heard, is_silent = clock(), False
-                yield from news
-                if turn.is_over:
-                    return
+                yield from self._together(news)
             if is_silent:
                 yield Idle()
 
-    def _until_due(self) -> float:
-        """Return the seconds until there is something to do, unless a notice comes before."""
-        dues = [self._turn.next_due()]
-        if isinstance(doubt := self._progress.state, Doubtful):
-            dues.append(self._shows_until(doubt))
-        now = self._clock()
-        return min([TICK, *(max(0.0, due - now) for due in dues if due is not None)])
+    def _say_all(self, notices: Sequence[Notice]) -> Generator[ReplyEvent, None, bool]:
+        """Yield what *notices* mean, up to the end of the turn; return whether that is nothing.
 
-    def _open(self, notice: Notice) -> Iterable[ReplyEvent]:
+        A failure that they report comes behind what was said before it.
+        """
+        said: list[ReplyEvent] = []
+        try:
+            for notice in notices:
+                said += self._open(notice)
+                if self._turn.is_over:
+                    break
+                breathe()
+        except UpstreamError:
+            yield from self._together(said)
+            raise
+        yield from self._together(said)
+        return not said
+
+    def _together(self, events: Sequence[ReplyEvent]) -> Generator[ReplyEvent, None, None]:
+        """Yield *events*, which are there together."""
+        listener, last = self._listener, len(events) - 1
+        for place, event in enumerate(events):
+            listener.more_follows = place < last
+            yield event
+
+    def _until_due(self, heard: float) -> float:
+        """Return the seconds to wait for a notice: until there is something else to do, or a sign
+        of life is due. *heard* is when the websocket last said something about the chat."""
+        now = self._clock()
+        due = now + self._listener.patience
+        if isinstance(doubt := self._progress.state, Doubtful):
+            due = min(due, self._shows_until(doubt))
+        else:
+            # As long as it is not sent, the bot's silence has not begun.
+            sent_at = self._sending.sent_at
+            due = min(due, self._limit + (now if sent_at == inf else max(heard, sent_at)))
+        if (end := self._turn.next_due()) is not None:
+            due = min(due, end)
+        return max(0.0, due - now)
+
+    @property
+    def _limit(self) -> float:
+        """The most seconds for which the bot may be silent."""
+        return self._timeout if self._turn.has_spoken else self._outgoing.bot.patience
+
+    def _open(self, notice: Notice) -> Sequence[ReplyEvent]:
         """Return what *notice* means for the reply; raises the failure that it reports."""
         match notice:
-            case Item():
+            case Item() | Draft():
                 return self._turn.feed(notice.name, notice.content(), self._clock())
             case Resync():
                 self._has_gap = True
@@ -189,6 +233,8 @@ class Exchange:
         turn = self._turn
         answered = self._progress.look(self._clock())
         match answered:
+            case None:
+                pass
             case Answered(PoeProxyError() as failure, is_certain):
                 if is_certain:
                     raise failure
@@ -233,8 +279,8 @@ class Exchange:
         turn = self._turn
         if turn.is_unfinished(self._clock()):
             return (yield from self._look_at_end())
-        limit = self._timeout if turn.has_spoken else self._outgoing.bot.patience
-        is_late = quiet > limit
+        limit = self._limit
+        is_late = quiet >= limit
         if not is_late and not (self._has_gap and turn.chat_id is not None):
             return []
         self._has_gap = False
@@ -301,7 +347,9 @@ class Exchange:
         chat_id = None
         if isinstance(doubt.failure, UpstreamUncertain):
             try:
-                chat_id = yield from meanwhile(self._find_chat, name=f"{self._label} history")
+                chat_id = yield from meanwhile(
+                    self._remains.find_chat, name=f"{self._label} history"
+                )
             except UpstreamError as failure:
                 raise doubt.failure from failure
         if chat_id is not None:
@@ -319,10 +367,6 @@ class Exchange:
             raise graphql.changed(SEND, self._site, perhaps=True)
         raise doubt.failure
 
-    def _find_chat(self) -> int | None:
-        before = self._outgoing.chat
-        return self._chats.find(self._outgoing.client_nonce, None if before is None else before.id)
-
     # ---- the end
 
     def keep_chat(self) -> OpenChat | None:
@@ -334,7 +378,7 @@ class Exchange:
         turn.chat_id = turn.chat_id or self._mailbox.chat_id
         left = turn.left()
         if left is not None:
-            self._is_kept = True
+            self._remains.is_kept = True
             # What comes from now on is for the next turn, which may begin at once.
             self._channel.detach(self._mailbox)
         return left
@@ -368,8 +412,8 @@ class Exchange:
             case Answered(PoeProxyError() as failure) | Doubtful(failure):
                 outcome = failure
                 self._pass_on(failure)
-        if not is_as_it_was and any(self._remains(outcome)):
-            self._tidying.start(lambda: self._tidy_up(outcome))
+        if not is_as_it_was and self._remains.are_there(outcome):
+            self._tidying.start(lambda: self._remains.tidy_up(outcome))
         return is_as_it_was
 
     def _hang_up(self) -> None:
@@ -396,43 +440,11 @@ class Exchange:
             if not self._is_answered.is_set():
                 turn.chat_id = mailbox.chat_id
                 if not turn.is_over:
-                    self._stop()
+                    self._remains.stop()
                 self._is_answered.wait()
         finally:
             self._channel.detach(mailbox)
         turn.chat_id = turn.chat_id or mailbox.chat_id
         if isinstance(self._late, Mapping):
             turn.accepted(self._late)
-        self._tidy_up(self._late)
-
-    def _remains(self, outcome: Outcome | None) -> tuple[bool, bool]:
-        """Return whether there may be a bot to stop, and a chat to delete, behind *outcome*: that
-        of the sending, if the reader has not acted upon it."""
-        turn = self._turn
-        may_be_there = turn.chat_id is not None or isinstance(outcome, Mapping | UpstreamUncertain)
-        # A chat that there was before does not go on, even if the message is not there.
-        ends = (may_be_there or turn.before is not None) and not self._is_kept
-        return may_be_there and not turn.is_over, ends and self._delete_chats
-
-    def _tidy_up(self, outcome: Outcome | None) -> None:
-        turn = self._turn
-        stops, deletes = self._remains(outcome)
-        if turn.chat_id is None and turn.before is not None:
-            turn.chat_id = turn.before.id
-        if turn.chat_id is None and (stops or deletes):
-            # The chat may exist although the answer did not say so.
-            turn.chat_id = self._tidying.persist(self._find_chat, "looking for a chat")
-        if turn.chat_id is None:
-            return
-        if stops:
-            self._stop()
-        if deletes:
-            self._do(self._chats.delete, "deleting a chat")
-
-    def _stop(self) -> None:
-        self._do(self._chats.stop, "stopping a bot")
-
-    def _do(self, act: Callable[[int], None], what: str) -> None:
-        chat_id = self._turn.chat_id
-        assert chat_id is not None
-        self._tidying.persist(lambda: act(chat_id), what)
+        self._remains.tidy_up(self._late)

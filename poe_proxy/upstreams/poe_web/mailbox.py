@@ -11,14 +11,18 @@ from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 from poe_proxy.errors import UpstreamError
-from poe_proxy.upstreams.poe_web.turn import Item
+from poe_proxy.upstreams.poe_web.frames import Known
+from poe_proxy.upstreams.poe_web.items import Draft, Item
 
 
 class Resync:
     """Frames were lost: what was in them has to be read from the history."""
 
+    #: Characters that it holds.
+    size: Final = 0
 
-Notice: TypeAlias = "Item | Resync | UpstreamError"
+
+Notice: TypeAlias = "Item | Draft | Resync | UpstreamError"
 
 
 class Pile:
@@ -28,6 +32,8 @@ class Pile:
     a slow client cannot make the notices pile up.
     """
 
+    __slots__ = ("_last_key", "notices", "size")
+
     def __init__(self) -> None:
         self.notices: list[Notice] = []
         #: Characters in it.
@@ -36,16 +42,19 @@ class Pile:
 
     def add(self, notice: Notice) -> None:
         """Put *notice* on top, or in place of the one that it outdates."""
-        key = notice.message_key if isinstance(notice, Item) else None
-        if key is not None and key == self._last_key:
-            self.size -= _size(self.notices.pop())
+        key = None
+        if not isinstance(notice, UpstreamError | Resync):
+            key = notice.message_key
+            if key is not None and key == self._last_key:
+                self.size -= size_of(self.notices.pop())
+            self.size += notice.size
         self.notices.append(notice)
-        self.size += _size(notice)
         self._last_key = key
 
 
-def _size(notice: Notice) -> int:
-    return len(notice.text) if isinstance(notice, Item) else 0
+def size_of(notice: Notice) -> int:
+    """Return the characters that *notice* holds."""
+    return 0 if isinstance(notice, UpstreamError) else notice.size
 
 
 class Mailbox:
@@ -58,33 +67,59 @@ class Mailbox:
     NOTICES: Final = 1000
     CHARACTERS: Final = 16_000_000
 
+    __slots__ = (
+        "_bound",
+        "_filled",
+        "_is_settled",
+        "_lock",
+        "_pile",
+        "chat_id",
+        "chat_nonce",
+        "client_nonce",
+        "known",
+    )
+
     def __init__(self, client_nonce: str, chat_nonce: str) -> None:
         self.client_nonce = client_nonce
         self.chat_nonce = chat_nonce
         #: The chat that the notices are about, once Poe has echoed a nonce: then Poe has the
         #: message, whatever else it says.
         self.chat_id: int | None = None
+        #: For the thread that puts notices in: how to tell the next ones without parsing them.
+        self.known: Known | None = None
         self._pile = Pile()
         self._lock = threading.Lock()
         self._filled = threading.Event()
-        self._bound = threading.Event()
+        #: Whether nobody needs to wait for the chat any more, and what they wait for; it is made
+        #: by the first who does so, which is rare.
+        self._is_settled = False
+        self._bound: threading.Event | None = None
 
     def bind(self, chat_id: int) -> None:
         """Note which chat the mailbox is for."""
         self.chat_id = chat_id
-        self._bound.set()
+        self.stop_waiting()
 
     def wait_bound(self, seconds: float | None) -> bool:
         """Wait up to *seconds* until the chat is known; return whether it is.
 
         None waits for as long as it takes, or until `stop_waiting`.
         """
-        self._bound.wait(seconds)
+        with self._lock:
+            if self._bound is None and not self._is_settled:
+                self._bound = threading.Event()
+            bound = self._bound
+        if bound is not None:
+            bound.wait(seconds)
         return self.chat_id is not None
 
     def stop_waiting(self) -> None:
         """End `wait_bound`: there is no need any more to wait for the chat."""
-        self._bound.set()
+        with self._lock:
+            self._is_settled = True
+            bound = self._bound
+        if bound is not None:
+            bound.set()
 
     def put(self, notice: Notice) -> None:
         """Put a notice in."""
@@ -143,7 +178,7 @@ class Early:
         before = pile.size
         pile.add(item)
         if len(pile.notices) > self.ITEMS:
-            pile.size -= _size(pile.notices.pop(0))
+            pile.size -= size_of(pile.notices.pop(0))
         self._size += pile.size - before
         while self._chats and self._is_too_much(now):
             self._size -= self._chats.popitem(last=False)[1].pile.size

@@ -169,6 +169,8 @@ class Progress:
 
     def look(self, now: float) -> Answered | None:
         """Return the answer, once, for the reader; None if there is nothing new."""
+        if not isinstance(self._state, Answered):
+            return None
         with self._lock:
             answered = self._state
             if not isinstance(answered, Answered):
@@ -200,6 +202,8 @@ class Progress:
             return found
 
     def _move(self, start: type[State], end: State) -> None:
+        if not isinstance(self._state, start):
+            return
         with self._lock:
             if isinstance(self._state, start):
                 self._state = end

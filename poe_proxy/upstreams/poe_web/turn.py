@@ -5,15 +5,12 @@ Free of I/O and of threads; time is passed in. Web protocol sheet §12 to §14, 
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from poe_proxy.chat import Done, Replaced, ReplyEvent, Text
 from poe_proxy.errors import BotFailed, UpstreamInterrupted
-from poe_proxy.net.pacing import breathe
-from poe_proxy.upstreams.bulk import TooMuch, loads
 from poe_proxy.upstreams.poe_web.graphql import failed_state
 from poe_proxy.upstreams.poe_web.open_chats import OpenChat
 
@@ -24,8 +21,7 @@ AFTER_JOB: Final = 2.0
 #: How often the history is asked for a message that stays unfinished after its job's end.
 LOOKS: Final = 2
 
-#: The most messages that a frame may have, and that a bot may begin in one turn.
-MAX_ITEMS: Final = 10_000
+#: The most messages that a bot may begin in one turn.
 MAX_MESSAGES: Final = 1000
 #: Characters that are said again because an earlier message of the turn has changed: each time it
 #: is all of the other messages, however little has changed.
@@ -33,90 +29,6 @@ MAX_REPEATED: Final = 64_000_000
 
 _NOT_OF_THE_BOT: Final = frozenset({"human", "chat_break", "pacarana"})
 _JOB_GOES_ON: Final = frozenset({"not_started", "running"})
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """One thing that Poe pushed: which chat it is about, and its JSON text, not yet parsed."""
-
-    name: str
-    #: None if it is not about one chat.
-    chat_id: int | None
-    text: str = field(repr=False)
-
-    def content(self) -> Mapping[str, Any]:
-        """Return the object that was pushed; empty if it is invalid."""
-        try:
-            found = loads(self.text)["payload"]["data"][self.name]
-        except (ValueError, KeyError, TypeError):
-            return {}
-        return found if isinstance(found, dict) else {}
-
-    def nonces(self) -> Iterator[str]:
-        """Yield the nonces that it echoes, in one look through its text."""
-        for found in _NONCE.finditer(self.text):
-            yield found[1]
-
-    @property
-    def message_key(self) -> str | None:
-        """The unfinished message that it is about: a later item with this key has all its text."""
-        if self.name != "messageAdded" or '"state":"incomplete"' not in self.text:
-            return None
-        # Quotes within the message's own text are escaped, so this finds the real field.
-        found = _MESSAGE_ID.search(self.text)
-        return found[1] if found else None
-
-
-_MESSAGE_ID: Final = re.compile(r'"messageId":\s*(\d+)')
-_NONCE: Final = re.compile(r'"(?:clientNonce|chatNonce)":\s*"([\w-]{1,64})"')
-_TYPE: Final = re.compile(r'"message_type":\s*"(\w+)"')
-_CHAT: Final = re.compile(r"[0-9]{1,20}")
-_SCOPE: Final = re.compile(r'"unique_id":\s*"(\w+)(?::([^"]*))?"')
-
-
-class ChannelLost(Exception):
-    """The channel says that it has lost messages (§7.4), or they are too many to be read."""
-
-
-def read_frame(frame: bytes) -> tuple[int | None, list[Item]]:
-    """Return the sequence number and the items of a frame; None and no items if it has none.
-
-    Raises `ChannelLost`.
-    """
-    try:
-        data = loads(frame)
-    except TooMuch:
-        raise ChannelLost("a frame is of too many pieces") from None
-    except ValueError:
-        return None, []
-    if not isinstance(data, dict):
-        return None, []
-    if data.get("error") == "missed_messages":
-        raise ChannelLost("Poe says that it has missed some")
-    seq = data.get("min_seq")
-    texts = data.get("messages")
-    items: list[Item] = []
-    if isinstance(texts, list):
-        if len(texts) > MAX_ITEMS:
-            raise ChannelLost("a frame has too many messages")
-        for text in texts:
-            items += _item(text)
-            breathe()
-    return seq if isinstance(seq, int) else None, items
-
-
-def _item(text: Any) -> Iterator[Item]:
-    # The text of a long reply is not parsed here: it comes again and again, and only its
-    # newest version will be read. Quotes within it are escaped, so these find the real fields.
-    if not isinstance(text, str):
-        return
-    kind = _TYPE.search(text)
-    if kind is not None and kind[1] == "refetchChannel":
-        raise ChannelLost("Poe wants it to be fetched anew")
-    if found := _SCOPE.search(text):
-        name, scope = found[1], found[2] or ""
-        is_chat = name != "jobCostUpdated" and _CHAT.fullmatch(scope) is not None
-        yield Item(name, int(scope) if is_chat else None, text)
 
 
 @dataclass(slots=True)
@@ -180,62 +92,65 @@ class Turn:
             return None
         return OpenChat(self.chat_id, max(self.texts), self.job)
 
-    def feed(self, name: str, content: Mapping[str, Any], now: float) -> Iterator[ReplyEvent]:
-        """Take one pushed object; yield what it means for the reply.
+    def feed(self, name: str, content: Mapping[str, Any], now: float) -> Sequence[ReplyEvent]:
+        """Take one pushed object; return what it means for the reply.
 
         Raises the `UpstreamError` of a message that failed, and `UpstreamInterrupted` for a bot
         that writes without measure.
         """
         if self.is_over:
-            return
+            return ()
         match name:
             case "messageAdded" | "messageTextUpdated":
-                yield from self._message(content, now)
+                return self._message(content, now)
             case "messageCancelled":
-                yield from self._end()
+                return self._end()
             case "jobStarted" | "jobUpdated":
                 state, job = content.get("state"), content.get("jobId")
                 if isinstance(job, int):
                     if self.before is not None and job == self.before.job:
-                        return
+                        return ()
                     self.job = job
                 if state and isinstance(state, str) and state not in _JOB_GOES_ON:
                     self._job_over = True
-                    yield from self._end_if_complete(now)
+                    return self._end_if_complete(now)
+        return ()
 
-    def _message(self, message: Mapping[str, Any], now: float) -> Iterator[ReplyEvent]:
+    def _message(self, message: Mapping[str, Any], now: float) -> Sequence[ReplyEvent]:
         number, author = message.get("messageId"), message.get("author")
         if author == "human" and message.get("clientNonce") == self.client_nonce:
             self.human_id = number if isinstance(number, int) else self.human_id
         if not isinstance(number, int) or not isinstance(author, str | None):
-            return
+            return ()
         if author in _NOT_OF_THE_BOT:
-            return
+            return ()
         if author is None and number not in self.texts:
-            return
+            return ()
         if self.human_id is not None and number <= self.human_id:
-            return
+            return ()
         state, text = message.get("state"), message.get("text")
         if state not in (None, "incomplete", "complete", "cancelled"):
             raise failed_state(str(state), self._complaint(number, message))
         if number not in self.texts and len(self.texts) >= MAX_MESSAGES:
             raise UpstreamInterrupted("The bot began too many messages.")
+        news: Sequence[ReplyEvent] = ()
         if isinstance(text, str):
             known = self.texts.get(number)
             # History and websocket may overtake each other: an older text may come again.
             is_behind = state == "incomplete" and known is not None and known.startswith(text)
             if text != known and not is_behind:
                 self.texts[number] = text
-                yield from self._news(number, known or "", text)
+                news = self._news(number, known or "", text)
         if state == "cancelled":
-            yield from self._end()
-        elif state == "complete":
+            return (*news, *self._end())
+        if state == "complete":
             self.texts.setdefault(number, "")
             self._complete.add(number)
-            yield from self._end_if_complete(now)
-        elif state == "incomplete":
+            return (*news, *self._end_if_complete(now))
+        if state == "incomplete":
             self._complete.discard(number)
             self._ends_at = now + AFTER_JOB if self._job_over else None
+        return news
 
     def _complaint(self, number: int, message: Mapping[str, Any]) -> str:
         """Return what a failed message says about its failure, never what the bot said before."""
@@ -244,46 +159,46 @@ class Turn:
             found = message.get("text")
         return found if isinstance(found, str) else ""
 
-    def _news(self, number: int, known: str, text: str) -> Iterator[ReplyEvent]:
-        """Yield what changes in the whole, now that the *text* of message *number* is no longer
+    def _news(self, number: int, known: str, text: str) -> Sequence[ReplyEvent]:
+        """Return what changes in the whole, now that the *text* of message *number* is no longer
         what was *known*. The whole is only put together where it has to be said again."""
         if text == known:
-            return
+            return ()
         is_last = number == next((one for one in reversed(self.texts) if self.texts[one]), number)
         if is_last and text.startswith(known):
             is_first = number == next(one for one in self.texts if self.texts[one])
             gap = "" if known or is_first else "\n\n"
-            yield Text(gap + text[len(known) :])
-            return
+            return (Text(gap + text[len(known) :]),)
         whole = "\n\n".join(one for one in self.texts.values() if one)
         self._repeated += len(whole) - len(text)
         if self._repeated > MAX_REPEATED:
             raise UpstreamInterrupted("The bot rewrote its messages too often.")
-        yield Replaced(whole)
+        return (Replaced(whole),)
 
     @property
     def _is_complete(self) -> bool:
         return bool(self.texts) and self._complete >= self.texts.keys()
 
-    def _end_if_complete(self, now: float) -> Iterator[ReplyEvent]:
+    def _end_if_complete(self, now: float) -> Sequence[ReplyEvent]:
         if self._is_complete and (self._job_over or not self.jobs_are_reported):
-            yield from self._end()
-        elif self._is_complete:
+            return self._end()
+        if self._is_complete:
             self._ends_at = now + AFTER_MESSAGE
         elif self._job_over:
             self._ends_at = now + AFTER_JOB
+        return ()
 
-    def due(self, now: float) -> Iterator[ReplyEvent]:
+    def due(self, now: float) -> Sequence[ReplyEvent]:
         """End the turn if it was complete a while ago and nothing else came.
 
         Raises `BotFailed` if the bot's job is over but it never said a word.
         """
         if not self._is_due(now) or self.is_unfinished(now):
-            return
+            return ()
         if not self.has_begun:
             self.is_over = True
             raise BotFailed("The bot ended without an answer.")
-        yield from self._end()
+        return self._end()
 
     def _is_due(self, now: float) -> bool:
         return not self.is_over and self._ends_at is not None and now >= self._ends_at
@@ -309,6 +224,6 @@ class Turn:
         """Return when `due` has something to do, or the history; None if it is not known."""
         return None if self.is_over else self._ends_at
 
-    def _end(self) -> Iterator[ReplyEvent]:
+    def _end(self) -> Sequence[ReplyEvent]:
         self.is_over = True
-        yield Done("stop")
+        return (Done("stop"),)

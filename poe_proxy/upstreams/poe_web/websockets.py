@@ -6,15 +6,14 @@ Web protocol sheet §7.3.
 from __future__ import annotations
 
 import random
+import ssl
 import time
-from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Final, cast
+from typing import Any, Final, TypeAlias
 from urllib.parse import urlsplit
 
 import websocket
 from websocket import ABNF
-from websocket._abnf import frame_buffer
 from websocket._handshake import CookieJar
 
 from poe_proxy.errors import UpstreamBlocked, UpstreamProtocolError, UpstreamUnreachable
@@ -38,8 +37,14 @@ _MAX_FRAGMENTS: Final = 10_000
 #: page in its place.
 _MAX_HEAD: Final = 16_384
 _MAX_PAGE: Final = 262_144
-_READ_AT_ONCE: Final = 65_536
 _MAX_CONTROL: Final = 125
+#: Bytes of room to read into, and to which it may grow and stay.
+_ROOM: Final = 65_536
+_MOST_ROOM: Final = 262_144
+#: The most messages that are taken from it at once: however short they are, others have their turn.
+_MOST_AT_ONCE: Final = 256
+#: Its opcode and its data.
+Message: TypeAlias = tuple[int, bytes]
 _DATA: Final = (ABNF.OPCODE_TEXT, ABNF.OPCODE_BINARY, ABNF.OPCODE_CONT)
 
 
@@ -48,97 +53,143 @@ class Unreadable(websocket.WebSocketException):
 
 
 class Wire(websocket.WebSocket):
-    """A websocket whose messages are bounded before their bytes are collected."""
+    """A websocket whose messages are bounded before their bytes are collected.
+
+    websocket-client reads each frame in three pieces or more. Here one read takes what is there,
+    which may be many frames: of a saturated stream that is a third of the work.
+    """
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self._frames = _Frames(self._recv, self._room)
-        self.frame_buffer = self._frames
+        #: What was read, from `_start` to `_end`.
+        self._buffer = bytearray(_ROOM)
+        self._start = self._end = 0
         #: What kind of message the fragments so far are of, and their data.
         self._kind: int | None = None
         self._fragments = bytearray()
         self._number = 0
-
-    def _room(self) -> int:
-        return MAX_MESSAGE - len(self._fragments)
-
-    def recv_data_frame(self, control_frame: bool = False) -> tuple[int, ABNF]:
-        """Return the next message, or control frame if asked for, as websocket-client does.
-
-        It may be called again after a time-out: nothing is lost. Raises `Unreadable`.
-        """
-        while True:
-            frame = self._frames.recv_frame()
-            breathe()
-            if frame.opcode in _DATA:
-                if (frame.opcode == ABNF.OPCODE_CONT) == (self._kind is None):
-                    raise Unreadable("a fragment out of its place")
-                if frame.fin and self._kind is None:
-                    self._frames.is_complete()
-                    return frame.opcode, frame
-                self._kind = frame.opcode if self._kind is None else self._kind
-                self._number += 1
-                if self._number > _MAX_FRAGMENTS:
-                    raise Unreadable("a message of too many fragments")
-                self._fragments += cast("bytes", frame.data)
-                if frame.fin:
-                    kind, frame.data = self._kind, bytes(self._fragments)
-                    self._kind, self._fragments, self._number = None, bytearray(), 0
-                    self._frames.is_complete()
-                    return kind, frame
-                continue
-            if self._kind is None:
-                self._frames.is_complete()
-            if frame.opcode == ABNF.OPCODE_CLOSE:
-                self.send_close()
-                return frame.opcode, frame
-            if frame.opcode == ABNF.OPCODE_PING:
-                self.pong(frame.data)
-            if control_frame:
-                return frame.opcode, frame
-
-
-class _Frames(frame_buffer):
-    """Frames, as websocket-client reads them, but bounded."""
-
-    def __init__(self, recv: Callable[[int], bytes], room: Callable[[], int]) -> None:
-        """*room* says how many bytes a frame of data may have."""
-        super().__init__(recv, skip_utf8_validation=True)
-        self._room = room
-        self._held = bytearray()
         #: When the message began that is under way.
         self._since: float | None = None
 
-    def is_complete(self) -> None:
-        """Note that the message is complete."""
-        self._since = None
+    def receive(self) -> list[Message]:
+        """Return the messages that are there, control frames included, as soon as there are any.
+        None of them come within the time-out: it may be called again, and nothing is lost.
 
-    def recv_length(self) -> None:
-        """Read the length of a frame, before any of its data."""
-        super().recv_length()
-        assert self.header is not None
-        assert self.length is not None
-        is_control = self.header[4] not in _DATA
-        if self.length > (_MAX_CONTROL if is_control else self._room()):
-            raise Unreadable(f"a message of more than {MAX_MESSAGE / 1e6:g} MB")
+        Pings are answered. Raises `Unreadable`, or any of `BROKEN`.
+        """
+        while not (messages := self._take()):
+            try:
+                self._fill()
+            except TimeoutError:
+                break
+            except ssl.SSLError as failure:
+                if "timed out" not in str(failure):
+                    raise
+                break
+        return messages
 
-    def recv_mask(self) -> None:
-        """Refuse a mask, which no server may use: to take it off costs."""
-        if self.has_mask():
+    def _fill(self) -> None:
+        """Read what is there."""
+        if self._start == self._end:
+            self._start = self._end = 0
+            if len(self._buffer) > _MOST_ROOM:
+                self._buffer = bytearray(_ROOM)
+        elif self._end == len(self._buffer):
+            self._make_room()
+        sock: Any = self.sock
+        with memoryview(self._buffer) as view, view[self._end :] as room:
+            size = sock.recv_into(room)
+        if not size:
+            raise websocket.WebSocketConnectionClosedException("It was closed.")
+        self._end += size
+        if self._since is not None and time.monotonic() - self._since > MAX_SECONDS:
+            raise Unreadable(f"a message that took more than {MAX_SECONDS:g} s")
+        breathe()
+
+    def _make_room(self) -> None:
+        """Move what is there to the front; double the room where it takes up the most of it."""
+        held, room = self._end - self._start, len(self._buffer)
+        if 2 * held > room:
+            room *= 2
+        elif room > _MOST_ROOM:
+            room = max(_MOST_ROOM, 2 * held)
+        moved = self._buffer if room == len(self._buffer) else bytearray(room)
+        with memoryview(self._buffer) as old, memoryview(moved) as new:
+            new[:held] = old[self._start : self._end]
+        self._buffer, self._start, self._end = moved, 0, held
+
+    def _take(self) -> list[Message]:
+        """Return the messages that are complete, up to one before which something is to be done,
+        or is wrong: that is seen to when it is the first."""
+        messages: list[Message] = []
+        at, end, is_new = self._start, self._end, False
+        with memoryview(self._buffer) as buffer:
+            while end - at >= 2 and len(messages) < _MOST_AT_ONCE:
+                first, size = buffer[at], buffer[at + 1]
+                data = at + 2
+                if 126 <= size < 128:
+                    data += 2 if size == 126 else 8
+                    if data > end:
+                        break
+                    size = int.from_bytes(buffer[at + 2 : data], "big")
+                opcode = first & 0x0F
+                is_plain = first & 0xF0 == 0x80 and 0 < opcode < 3 and self._kind is None
+                if not is_plain or size > MAX_MESSAGE or buffer[at + 1] >= 128:
+                    if messages:
+                        break
+                    self._check(first, buffer[at + 1], size)
+                if data + size > end:
+                    break
+                payload = buffer[data : data + size].tobytes()
+                at = self._start = data + size
+                if is_plain:
+                    messages.append((opcode, payload))
+                    is_new = True
+                elif (whole := self._unusual(first, payload)) is not None:
+                    messages.append(whole)
+                    is_new = is_new or self._kind is None
+                    break
+        if is_new:
+            self._since = None
+        if self._since is None and (at < end or self._kind is not None):
+            self._since = time.monotonic()
+        return messages
+
+    def _check(self, first: int, second: int, size: int) -> None:
+        """Raise `Unreadable` if a frame with such a head may not come now."""
+        opcode, is_last = first & 0x0F, first & 0x80
+        if second >= 128:
+            # No server may use one, and to take it off costs.
             raise Unreadable("a masked frame")
-        super().recv_mask()
+        if first & 0x70 or opcode not in ABNF.OPCODES:
+            raise Unreadable("a frame of an unknown kind")
+        if opcode in _DATA:
+            if (opcode == ABNF.OPCODE_CONT) == (self._kind is None):
+                raise Unreadable("a fragment out of its place")
+            if size > MAX_MESSAGE - len(self._fragments):
+                raise Unreadable(f"a message of more than {MAX_MESSAGE / 1e6:g} MB")
+        elif size > _MAX_CONTROL or not is_last:
+            raise Unreadable("a control frame that is too long")
 
-    def recv_strict(self, bufsize: int) -> bytes:
-        """Return so many bytes; after a time-out, go on with those that are there."""
-        while (missing := bufsize - len(self._held)) > 0:
-            self._held += self.recv(min(_READ_AT_ONCE, missing))
-            now = time.monotonic()
-            self._since = now if self._since is None else self._since
-            if now - self._since > MAX_SECONDS:
-                raise Unreadable(f"a message that took more than {MAX_SECONDS:g} s")
+    def _unusual(self, first: int, payload: bytes) -> Message | None:
+        """Take a frame that is not a message by itself; return the message that is complete."""
+        opcode, is_last = first & 0x0F, first & 0x80
+        if opcode == ABNF.OPCODE_CLOSE:
+            self.send_close()
+        elif opcode == ABNF.OPCODE_PING:
+            self.pong(payload)
+        if opcode not in _DATA:
+            return opcode, payload
+        self._kind = opcode if self._kind is None else self._kind
+        self._fragments += payload
+        self._number += 1
+        if self._number > _MAX_FRAGMENTS:
+            raise Unreadable("a message of too many fragments")
+        if not is_last:
             breathe()
-        whole = bytes(self._held)
-        self._held.clear()
+            return None
+        whole = self._kind, bytes(self._fragments)
+        self._kind, self._fragments, self._number = None, bytearray(), 0
         return whole
 
 
@@ -173,7 +224,7 @@ class Socket:
         self._ws_url = ws_url
         self._proxy = proxy
 
-    def open(self, data: ChannelData, min_seq: int) -> websocket.WebSocket:
+    def open(self, data: ChannelData, min_seq: int) -> Wire:
         """Open the websocket of a channel, within the site's limit; raises `UpstreamError`."""
         url = self.address(data, min_seq)
         limit = self._site.limits.socket_open
@@ -199,7 +250,7 @@ class Socket:
             raise UpstreamProtocolError("Poe redirects its websocket to somewhere else.")
         return wire
 
-    def _connect(self, url: str, deadline: Deadline) -> websocket.WebSocket:
+    def _connect(self, url: str, deadline: Deadline) -> Wire:
         parts = urlsplit(url)
         is_secure = parts.scheme == "wss"
         greeting = _Greeting(
@@ -212,7 +263,7 @@ class Socket:
             )
         )
         try:
-            wire = websocket.create_connection(
+            wire: Any = websocket.create_connection(
                 url,
                 class_=Wire,
                 timeout=deadline.left(),
@@ -236,6 +287,7 @@ class Socket:
             # All websockets of the process would share its cookies: accounts must not.
             CookieJar.jar.clear()
         wire.sock = greeting.sock
+        assert isinstance(wire, Wire)
         return wire
 
     def address(self, data: ChannelData, min_seq: int) -> str:
@@ -265,10 +317,10 @@ class Socket:
         return url
 
 
-def hang_up(wire: websocket.WebSocket) -> None:
+def hang_up(wire: Wire) -> None:
     """Close a websocket that no other thread uses any more."""
     wire_socket = wire.sock
-    wire.shutdown()
+    wire.shutdown()  # type: ignore[no-untyped-call]
     if wire_socket is not None:
         with suppress(OSError):
             wire_socket.close()

@@ -9,11 +9,11 @@ from typing import Any
 
 from poe_proxy.errors import UpstreamUnreachable
 from poe_proxy.upstreams.poe_web.channel import Opened
+from poe_proxy.upstreams.poe_web.items import Item, read_frame
 from poe_proxy.upstreams.poe_web.mailbox import Mailbox
 from poe_proxy.upstreams.poe_web.session import Keys
-from poe_proxy.upstreams.poe_web.turn import Item
 
-from .test_turn import bot, frame, read_frame
+from .test_turn import bot, frame
 
 
 class FakeSession:

@@ -11,10 +11,10 @@ import websocket
 
 from poe_proxy.errors import UpstreamError, UpstreamUnreachable
 from poe_proxy.upstreams.poe_web.channel import Channel, Opened
+from poe_proxy.upstreams.poe_web.items import Draft, Item
 from poe_proxy.upstreams.poe_web.mailbox import Mailbox, Resync
 from poe_proxy.upstreams.poe_web.pages import ChannelData
 from poe_proxy.upstreams.poe_web.site import Site
-from poe_proxy.upstreams.poe_web.turn import Item
 from poe_proxy.upstreams.poe_web.websockets import Unreadable
 
 from ...fakes import log_lines
@@ -32,13 +32,13 @@ class Wire:
         self.sent: list[Any] = []
         self.sock = None
 
-    def recv_data(self, control_frame: bool = False) -> tuple[int, bytes]:
+    def receive(self) -> list[tuple[int, bytes]]:
         if not self.frames:
             raise websocket.WebSocketConnectionClosedException
         one = self.frames.pop(0)
         if isinstance(one, Exception):
             raise one
-        return websocket.ABNF.OPCODE_TEXT, one
+        return [(websocket.ABNF.OPCODE_TEXT, one)]
 
     def send(self, text: str) -> None:
         self.sent.append(text)
@@ -108,7 +108,7 @@ def added(text: str, chat: int, nonce: str = "", seq: int = 6) -> bytes:
 
 def texts(mailbox: Mailbox) -> list[str]:
     notices = mailbox.wait(0)
-    return [notice.content()["text"] for notice in notices if isinstance(notice, Item)]
+    return [notice.content()["text"] for notice in notices if isinstance(notice, Item | Draft)]
 
 
 def test_items_find_their_reply_by_the_echoed_nonce() -> None:
@@ -124,6 +124,21 @@ def test_items_find_their_reply_by_the_echoed_nonce() -> None:
     assert (11, 22) == (one.chat_id, two.chat_id)
     assert ["q1"] == texts(one)
     assert ["q2", "a2"] == texts(two)
+
+
+def test_a_text_that_grows_reaches_its_reply_unparsed() -> None:
+    """Only the newest of what the reader has not taken, and the last sequence counts."""
+    one, _ = boxes()
+    made = channel(Wires(Wire()), one)
+    made.bind(one, 11)
+    for end in range(1, 6):
+        made._take(frame("messageAdded", bot("hello"[:end]), ":11", seq=100 + end))
+    first, *rest = one.wait(0), one.wait(0)
+
+    assert [[]] == rest
+    assert isinstance(first[0], Draft)
+    assert ["hello"] == [notice.content()["text"] for notice in first]
+    assert 105 == made._seq
 
 
 def test_what_came_before_the_tie_is_delivered_with_it() -> None:

@@ -13,11 +13,13 @@ import pytest
 from poe_proxy import errors
 from poe_proxy.chat import Done, Idle, ReplyEvent, Text
 from poe_proxy.net import pacing
+from poe_proxy.net.background import Background
 from poe_proxy.upstreams.base import Permit
 from poe_proxy.upstreams.poe_web import sending
 from poe_proxy.upstreams.poe_web.bots import Bot
 from poe_proxy.upstreams.poe_web.exchange import Exchange
 from poe_proxy.upstreams.poe_web.graphql import ServerError
+from poe_proxy.upstreams.poe_web.mailbox import Mailbox, Notice
 from poe_proxy.upstreams.poe_web.open_chats import OpenChat
 from poe_proxy.upstreams.poe_web.sending import (
     GRACE,
@@ -30,6 +32,7 @@ from poe_proxy.upstreams.poe_web.sending import (
 )
 from poe_proxy.upstreams.poe_web.site import Site
 from poe_proxy.upstreams.poe_web.tidying import Tidying
+from poe_proxy.waiting import LONG, SHORT, Listener
 
 from ...fakes import AtOnce, Clock, at_once, until
 from .fakes import FakeChannel, FakeSession, failing, say_it_all
@@ -48,6 +51,7 @@ def exchange(
     permit: Permit = at_once,
     tidying: Tidying | None = None,
     chat: OpenChat | None = None,
+    listener: Listener | None = None,
 ) -> Exchange:
     made = Exchange(
         Outgoing(Bot("Assistant", 60.0), "prompt", "device", tickets=tickets, chat=chat),
@@ -57,6 +61,7 @@ def exchange(
         site=site or Site.load(),
         tidying=tidying or Tidying(label="cookie"),
         timeout=60.0,
+        listener=listener,
         delete_chats=delete_chats,
         forget_tickets=forget,
         clock=clock,
@@ -181,6 +186,109 @@ def test_what_comes_behind_the_end_is_of_no_account() -> None:
     assert [Text("hello"), Done("stop")] == list(one.events())
 
 
+# ---- how long it waits
+
+
+def silent() -> FakeSession:
+    """Poe takes the message, and the bot says nothing."""
+    return FakeSession(sendMessageMutation=lambda: {"messageEdgeCreate": {}})
+
+
+def test_a_wait_for_the_bot_ends_with_a_hang_up() -> None:
+    """Whoever hangs up is not waited with, although nothing is due for a long time."""
+    listener = Listener()
+    listener.is_watched()
+    one = exchange(silent(), FakeChannel(), listener=listener)
+    events = one.events()
+    until(lambda: next(events) == Idle() and isinstance(one._progress.state, Taken))
+    waiting = Background(lambda: next(events))
+    assert not waiting.wait(0.1)
+    listener.hang_up()
+
+    assert waiting.wait(60.0)
+    assert Idle() == waiting.result()
+    events.close()
+    assert listener._wake is None
+    one.close()
+
+
+def waits(one: Exchange, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The seconds of each wait from now on, none of which lasts at all."""
+    seconds: list[float] = []
+
+    def wait(mailbox: Mailbox, longest: float) -> list[Notice]:
+        seconds.append(longest)
+        return real(mailbox, 0.0)
+
+    real = Mailbox.wait
+    monkeypatch.setattr(Mailbox, "wait", wait)
+    return seconds
+
+
+def test_a_wait_lasts_until_something_is_due(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sign of life for the client, or the end of the bot's time."""
+    clock, listener = Clock(), Listener()
+    one = exchange(silent(), FakeChannel(), clock=clock, listener=listener)
+    seconds, events = waits(one, monkeypatch), one.events()
+    until(lambda: next(events) == Idle() and isinstance(one._progress.state, Taken))
+    assert {SHORT} == set(seconds)
+    listener.is_watched()
+    next(events)
+    clock.go(50.0)
+    next(events)
+
+    assert [LONG, 10.0] == seconds[-2:]
+    clock.go(10.0)
+    with pytest.raises(errors.UpstreamTimeout):
+        list(events)
+    one.close()
+
+
+def test_a_wait_for_a_message_that_is_not_sent_is_no_longer_than_the_bot_s_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It may be sent in the very next moment, and then the bot has so long."""
+    listener = Listener()
+    listener.patience = 1000.0
+    one = exchange(FakeSession(), FakeChannel(), permit=Waiting(), clock=Clock(), listener=listener)
+    seconds = waits(one, monkeypatch)
+    assert Idle() == next(one.events())
+    one.close()
+
+    assert [60.0] == seconds
+
+
+def test_what_comes_together_is_said_to_be_there_together() -> None:
+    """The last word and the end leave in one write; nothing waits for what may still come."""
+    channel, listener = FakeChannel(), Listener()
+    one = exchange(silent(), channel, listener=listener)
+    channel.say("messageAdded", bot("hel"))
+    events = one.events()
+    assert Text("hel") == next(events)
+    assert not listener.more_follows
+    say_it_all(channel)
+    said = [(event, listener.more_follows) for event in events if event != Idle()]
+
+    assert [(Text("lo"), True), (Done("stop"), False)] == said
+
+
+def test_what_was_said_before_a_failure_comes_before_it() -> None:
+    """Although both were there together."""
+    channel = FakeChannel()
+    one = exchange(silent(), channel)
+    channel.say("messageAdded", bot("hello"))
+    channel.say("messageAdded", bot("hello", "error_x"))
+    events = one.events()
+
+    assert Text("hello") == next(events)
+    with pytest.raises(errors.BotFailed):
+        next(events)
+    one.close()
+
+
+# ---- what it does to others
+
+
 def test_a_bot_that_floods_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     """By all that it says: each notice has the whole text so far."""
     sizes: list[int] = []
@@ -188,8 +296,10 @@ def test_a_bot_that_floods_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     channel = FakeChannel()
     one = exchange(FakeSession(sendMessageMutation=lambda: {"messageEdgeCreate": {}}), channel)
     channel.say("messageAdded", bot("x" * 10_000, "complete"))
+    events = one.events()
+    assert Text("x" * 10_000) == next(events)
     say_it_all(channel)
-    list(one.events())
+    list(events)
 
     assert 10_000 < sizes[0] < 11_000
 

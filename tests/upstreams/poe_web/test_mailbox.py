@@ -8,8 +8,8 @@ import pytest
 
 from poe_proxy.errors import UpstreamInterrupted
 from poe_proxy.net.background import Background
+from poe_proxy.upstreams.poe_web.items import Item
 from poe_proxy.upstreams.poe_web.mailbox import Early, Mailbox, Resync
-from poe_proxy.upstreams.poe_web.turn import Item
 
 
 def item(

@@ -11,17 +11,9 @@ import pytest
 from poe_proxy.chat import Done, Replaced, ReplyEvent, Text
 from poe_proxy.errors import BotFailed, PromptTooLong, TokenExhausted, UpstreamInterrupted
 from poe_proxy.upstreams.poe_web import turn as module
+from poe_proxy.upstreams.poe_web.items import MAX_ITEMS, ChannelLost, Item, read_frame
 from poe_proxy.upstreams.poe_web.open_chats import OpenChat
-from poe_proxy.upstreams.poe_web.turn import (
-    AFTER_JOB,
-    AFTER_MESSAGE,
-    MAX_ITEMS,
-    MAX_MESSAGES,
-    ChannelLost,
-    Item,
-    Turn,
-    read_frame,
-)
+from poe_proxy.upstreams.poe_web.turn import AFTER_JOB, AFTER_MESSAGE, MAX_MESSAGES, Turn
 
 NONCE = "aB3dE5fG7hJ9kL1m"
 HUMAN = (

@@ -16,7 +16,7 @@ from poe_proxy.errors import UpstreamError, UpstreamProtocolError, UpstreamUnrea
 from poe_proxy.upstreams.poe_web import websockets
 from poe_proxy.upstreams.poe_web.pages import ChannelData
 from poe_proxy.upstreams.poe_web.site import Site
-from poe_proxy.upstreams.poe_web.websockets import Socket, Unreadable, hang_up
+from poe_proxy.upstreams.poe_web.websockets import Socket, Unreadable, Wire, hang_up
 
 from ...fakes import Clock, until
 from ..poe_api.raw import Server, Visitor
@@ -108,7 +108,7 @@ def greet(visitor: Visitor, *headers: str) -> bytes:
 
 
 @contextmanager
-def opened(*frames: bytes | Callable[[Visitor], object]) -> Iterator[websocket.WebSocket]:
+def opened(*frames: bytes | Callable[[Visitor], object]) -> Iterator[Wire]:
     """A websocket from which these frames come."""
 
     def serve(visitor: Visitor) -> None:
@@ -129,6 +129,15 @@ def opened(*frames: bytes | Callable[[Visitor], object]) -> Iterator[websocket.W
             hang_up(wire)
 
 
+def messages(wire: Wire, number: int) -> list[tuple[int, bytes]]:
+    """The next messages, however many of them come at once."""
+    got: list[tuple[int, bytes]] = []
+    while len(got) < number:
+        got += wire.receive()
+    assert number == len(got)
+    return got
+
+
 def test_messages_come_as_they_were_sent() -> None:
     """Short, long, in fragments with other things in between, and empty."""
     long = b"x" * 200_000
@@ -142,10 +151,44 @@ def test_messages_come_as_they_were_sent() -> None:
         frame(TEXT, b""),
         frame(CLOSE, b""),
     ) as wire:
-        got = [wire.recv_data(control_frame=True) for _ in range(6)]
+        got = messages(wire, 6)
 
     assert [(TEXT, b"short"), (TEXT, long), (PING, b"!"), (TEXT, b"abc"), (TEXT, b""),
             (CLOSE, b"")] == got  # fmt: skip
+
+
+def test_messages_that_came_together_are_taken_together() -> None:
+    """In one read, and the last of them as soon as the rest of it is there."""
+    rest, go = frame(TEXT, b"c" * 300), threading.Event()
+
+    def later(visitor: Visitor) -> None:
+        go.wait(60)
+        visitor.send(rest[7:])
+
+    with opened(frame(TEXT, b"a") + frame(TEXT, b"b" * 200) + rest[:7], later) as wire:
+        assert [(TEXT, b"a"), (TEXT, b"b" * 200)] == wire.receive()
+        go.set()
+        assert [(TEXT, b"c" * 300)] == wire.receive()
+
+
+@pytest.mark.parametrize("end", [b"\x81\x81mask" + b"x", frame(PING, b"x" * 126)],
+                         ids=["a mask", "a long ping"])  # fmt: skip
+def test_what_came_before_a_break_is_not_lost(end: bytes) -> None:
+    """Though both came together."""
+    with opened(frame(TEXT, b"a") + frame(TEXT, b"b") + end) as wire:
+        assert [(TEXT, b"a"), (TEXT, b"b")] == messages(wire, 2)
+        with pytest.raises(Unreadable):
+            wire.receive()
+
+
+def test_messages_of_all_sizes_come_through_the_same_room() -> None:
+    """Whatever is left of the one before, and however large they are."""
+    sizes = [0, 1, 70_000, 125, 126, 300_000, 5, 65_535, 65_536, 1_000_000, 3, 200_000, 200_000]
+    sent = [frame(TEXT, bytes([number]) * size) for number, size in enumerate(sizes)]
+    with opened(b"".join(sent)) as wire:
+        got = messages(wire, len(sizes))
+
+    assert [bytes([number]) * size for number, size in enumerate(sizes)] == [one for _, one in got]
 
 
 def test_a_message_has_a_size(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,15 +196,15 @@ def test_a_message_has_a_size(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(websockets, "MAX_MESSAGE", 1000)
     many = [frame(TEXT, b"x" * 500, is_last=False), frame(CONT, b"x" * 500)]
     with opened(frame(TEXT, b"x" * 1000), *many, frame(TEXT, b"x" * 1001)) as wire:
-        assert [1000, 1000] == [len(wire.recv_data()[1]) for _ in range(2)]
+        assert [1000, 1000] == [len(data) for _, data in messages(wire, 2)]
         with pytest.raises(Unreadable):
-            wire.recv_data()
+            wire.receive()
 
 
 def test_a_frame_without_an_end_is_refused_by_its_length() -> None:
     """Before any of it comes."""
     with opened(frame(TEXT, b"", length=2**62)) as wire, pytest.raises(Unreadable, match="32 MB"):
-        wire.recv_data()
+        wire.receive()
 
 
 def test_fragments_without_an_end_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -173,7 +216,7 @@ def test_fragments_without_an_end_are_refused(monkeypatch: pytest.MonkeyPatch) -
             visitor.send(frame(CONT, b"x" * 100, is_last=False))
 
     with opened(frame(TEXT, b"x", is_last=False), flood) as wire, pytest.raises(Unreadable):
-        wire.recv_data()
+        wire.receive()
 
 
 def test_a_message_has_so_many_fragments(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -182,9 +225,9 @@ def test_a_message_has_so_many_fragments(monkeypatch: pytest.MonkeyPatch) -> Non
     empty = frame(CONT, b"", is_last=False)
     three = [frame(TEXT, b"a", is_last=False), empty, frame(CONT, b"b")]
     with opened(*three, *three, frame(TEXT, b"a", is_last=False), empty, empty, empty) as wire:
-        assert [b"ab", b"ab"] == [wire.recv_data()[1] for _ in range(2)]
+        assert [b"ab", b"ab"] == [data for _, data in messages(wire, 2)]
         with pytest.raises(Unreadable, match="fragments"):
-            wire.recv_data()
+            wire.receive()
 
 
 @pytest.mark.parametrize("is_fragmented", [False, True])
@@ -214,16 +257,15 @@ def test_a_message_has_a_time(monkeypatch: pytest.MonkeyPatch, is_fragmented: bo
             more.clear()
             wire.settimeout(0.01)
             for _ in range(20):
-                with pytest.raises(websocket.WebSocketTimeoutException):
-                    wire.recv_data()
+                assert [] == wire.receive()
             clock.go(seconds)
             wire.settimeout(60)
             go.set()
             if seconds <= websockets.MAX_SECONDS:
-                assert (TEXT, b"abcd") == wire.recv_data()
+                assert [(TEXT, b"abcd")] == wire.receive()
             else:
                 with pytest.raises(Unreadable, match="60 s"):
-                    wire.recv_data()
+                    wire.receive()
 
 
 @pytest.mark.parametrize(
@@ -239,7 +281,7 @@ def test_a_message_has_a_time(monkeypatch: pytest.MonkeyPatch, is_fragmented: bo
 def test_what_is_against_the_rules_is_not_read(frames: list[bytes]) -> None:
     """It breaks the websocket, like any other trouble."""
     with opened(*frames) as wire, pytest.raises(websocket.WebSocketException):
-        wire.recv_data()
+        wire.receive()
 
 
 # ---- opening
