@@ -19,7 +19,7 @@ from poe_proxy.net.deadline import Deadline
 from poe_proxy.net.pacing import breathe
 
 #: The authorities that requests trusts, too.
-certifi.where(): Final = certifi.where()
+DEFAULT_CA_BUNDLE_PATH: Final = certifi.where()
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
 #: The most bytes that a proxy may send before it lets us through.
 _MAX_ANSWER: Final = 16_384
@@ -156,7 +156,7 @@ def _tunnel(proxy: Any, host: str, port: int, authorization: str | None) -> None
 
 
 def _with_tls(plain: Any, host: str, verify: bool | str) -> Any:
-    context = _context(verify if isinstance(verify, str) else certifi.where(), bool(verify))
+    context = _context(verify if isinstance(verify, str) else DEFAULT_CA_BUNDLE_PATH, bool(verify))
     if isinstance(plain, ssl.SSLSocket):
         # TLS within TLS. Imported here: it takes 24 ms, with all of urllib3.
         from urllib3.util.ssltransport import SSLTransport
