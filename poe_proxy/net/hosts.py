@@ -61,7 +61,7 @@ class Host:
         """Return the exchange of a request for its answer; it begins with the first wait for it.
 
         Only Host, Content-Length and, unless it is given, `Accept-Encoding: identity` are added to
-        the *headers*. Answers to HEAD cannot be read.
+        the *headers*.
         """
         length = None if body is None else len(body)
         request: list[bytes | memoryview] = []  # as it stays if there can be no such request

@@ -19,6 +19,9 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 MAX_HEAD: Final = 65_536
 
 _HAS_LENGTH: Final = frozenset({"POST", "PUT", "PATCH"})
+#: Bytes of the lines of a head besides the words behind its status, and names and values.
+_AROUND_STATUS: Final = len(b"HTTP/1.1 200 \r\n\r\n")
+_AROUND_HEADER: Final = len(b": \r\n")
 #: Statuses of answers that have no body, whatever their headers say.
 _NO_BODY: Final = frozenset({204, 304})
 
@@ -33,8 +36,11 @@ def request_head(
     """Return the head of a request that has a body of *length* bytes, or none.
 
     *lines* are headers in full, each with its CR LF; they come first. Raises ValueError where
-    something would be read as more than it is.
+    something would be read as more than it is, and for HEAD, whose answers are not framed like
+    others.
     """
+    if method == "HEAD":
+        raise ValueError("answers to HEAD are not read")
     given = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
     if length is not None or method in _HAS_LENGTH:
         lines += f"Content-Length: {length or 0}\r\n"
@@ -101,20 +107,22 @@ class AnswerReader:
         #: What llhttp calls; the rest of its calls are the methods of that name. In C.
         self.on_body = self._pieces.append
         self._headers: dict[bytes, list[bytes]] = {}
-        #: Bytes of all headers, and bytes that brought nothing since something of the body came.
-        self._in_headers = 0
+        #: Bytes of all lines, and bytes that brought nothing since something of the body came: the
+        #: second is for lines that have not ended.
+        self._in_lines = 0
         self._in_vain = 0
         self._ends_with_connection = False
         self._parser: HttpResponseParser | None = HttpResponseParser(self)
 
     def feed(self, data: bytes) -> None:
-        """Take what came; nothing once the answer is complete.
+        """Take what came. Where something is behind a complete answer, other than empty lines, the
+        connection is not to be used again.
 
         Raises `ProtocolError`; head and body that came before that may still be taken.
         """
         parser = self._parser
         if parser is None:
-            self.keeps_alive = False
+            self.keeps_alive = self.keeps_alive and not data.strip(b"\r\n")
             return
         try:
             parser.feed_data(data)
@@ -157,14 +165,22 @@ class AnswerReader:
         """Begin; raises behind a complete answer."""
         if self.is_complete:
             raise ProtocolError("more than an answer")
+        self._count(_AROUND_STATUS)
+
+    def on_status(self, reason: bytes) -> None:
+        """Note the words behind the status, or a part of them."""
+        self._count(len(reason))
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Note a header, of the head or behind the body."""
-        self._in_headers += len(name) + len(value) + 4
-        if self._in_headers > MAX_HEAD:
-            raise ProtocolError("a head without an end")
+        self._count(len(name) + len(value) + _AROUND_HEADER)
         if self.head is None:
             self._headers.setdefault(name.lower(), []).append(value.rstrip(b" \t"))
+
+    def _count(self, size: int) -> None:
+        self._in_lines += size
+        if self._in_lines > MAX_HEAD:
+            raise ProtocolError("a head without an end")
 
     def on_headers_complete(self) -> None:
         """Note a head, and how its body is framed; raises if that is not clear."""

@@ -90,10 +90,9 @@ class Transfer:
         request: list[bytes | memoryview],
         when_over: Callable[[Transfer], object],
     ) -> None:
-        """*request* is in pieces, each of which is sent in one go if it can be; nothing is one that
-        cannot be sent. *dial* makes a
-        connection where none is kept. *when_over* is called once the connection is not ours any
-        more."""
+        """*request* is in pieces, each of which leaves in one go if there is room; with none of
+        them it is one that cannot be sent. *dial* makes a connection where none is kept.
+        *when_over* is called once the connection is not ours any more."""
         self._kept = kept
         self._dial = dial
         self._unsent = request
@@ -159,7 +158,7 @@ class Transfer:
         """
         if patience and self._connection is not None:
             until = time.monotonic() + patience
-            while not self._is_over and (left := until - time.monotonic()) > 0:
+            while not (self._is_over or self._is_woken) and (left := until - time.monotonic()) > 0:
                 self.wait(left)
         if not self._is_over:
             self._is_over = True
@@ -277,6 +276,7 @@ class Transfer:
         """Return what *data* brings; nothing in it is the end of the connection."""
         reader = self._reader
         assert reader is not None
+        received: list[Received] = []
         try:
             if data:
                 reader.feed(data)
@@ -284,11 +284,13 @@ class Transfer:
                 self._failure = self._not_taken or ConnectionEnded()
         except ProtocolError as failure:
             self._failure = failure
-        received: list[Received] = []
         if self._stage is Stage.SENT and reader.head is not None:
             self._stage = Stage.HEAD
             received.append(reader.head)
-            self._unpacker = unpacker_of(reader.head)
+            try:
+                self._unpacker = unpacker_of(reader.head)
+            except ProtocolError as failure:
+                return received + self._failed(failure)
         if reader.is_complete:
             self._give_back(reader)
         body = reader.take()
