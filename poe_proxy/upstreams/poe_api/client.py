@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Generator, Mapping
-from contextlib import closing, suppress
+from contextlib import suppress
 from typing import Final
 
 import orjson
@@ -22,22 +22,20 @@ from poe_proxy.errors import (
     UpstreamProtocolError,
     UpstreamTimeout,
 )
+from poe_proxy.net.hosts import Host
+from poe_proxy.net.http1 import Head
 from poe_proxy.upstreams.base import TICK, Abilities, Permit
 from poe_proxy.upstreams.bulk import loads
 from poe_proxy.upstreams.catalogue import FIRST_COPY, UNKNOWN, Catalogue, Model
 from poe_proxy.upstreams.poe_api import asking, native
-from poe_proxy.upstreams.poe_api.receiving import CHAT, MESSAGES, AnswerReader, BodyReader, Route
+from poe_proxy.upstreams.poe_api.receiving import CHAT, MESSAGES, AnswerReader, BodyReader
+from poe_proxy.upstreams.poe_api.silence import FIRST_WORD, Silence
 from poe_proxy.upstreams.poe_api.tool_names import ToolNames
-from poe_proxy.upstreams.poe_api.wire import Head, Wire
 from poe_proxy.upstreams.refusals import Refusals
 
 log = logging.getLogger(__name__)
 
 API_URL: Final = "https://api.poe.com"
-#: Seconds until a bot says its first word: those that think, draw or film are slow (§13).
-FIRST_WORD: Final = 600.0
-#: Seconds without a word after which a bot is given up, whatever signs of life Poe gives.
-NO_WORD: Final = 3600.0
 #: Times that a request is repeated because its bot refuses fields of it. Each is one more
 #: request to Poe, and counts as one.
 REPEATS: Final = 3
@@ -46,10 +44,11 @@ ASIDE: Final = 15.0
 
 #: Seconds that the end of the body may come after the end of the reply.
 _VERY_END: Final = 0.2
-#: The most bytes of a small answer, and the seconds that a refusal may take from its head on.
+#: The most bytes of a small answer.
 _MAX_ASIDE: Final = 16_000_000
-_REFUSAL: Final = 15.0
 
+#: What we call ourselves.
+_NAME: Final = "poe-proxy"
 #: The one refusal that is no reason to leave a field out: tools are then taught instead.
 _TOOLS: Final = "tools"
 
@@ -80,13 +79,15 @@ class PoeApi:
         self._refusals = refusals or Refusals(clock=clock)
         self._clock = clock
         self._label = label
-        self._wire = Wire(
-            api_url,
-            proxy=proxy,
-            connections=concurrency,
-            # Our own limits are shorter, so that silence is always reported in the same words.
-            read_timeout=max(first_byte, timeout) + ASIDE,
-        )
+        self._host = Host(api_url, proxy=proxy, connections=concurrency)
+        headers = {
+            "User-Agent": _NAME,
+            "Authorization": f"Bearer {key}",
+            "Content-Type": "application/json",
+        }
+        #: What goes along with each request, and with those for answers, by their route.
+        self._headers = headers
+        self._headers_to = {one.path: {**headers, **one.headers} for one in (CHAT, MESSAGES)}
 
     def __repr__(self) -> str:
         return f"PoeApi({self._label})"
@@ -127,13 +128,10 @@ class PoeApi:
                 most=model.most_tokens,
                 without=without,
             )
-            has_spoken = False
+            answer = AnswerReader(CHAT, chat.budget)
             yield from turn()
             try:
-                with closing(self._ask(CHAT, orjson.dumps(asked), turn, chat)) as events:
-                    for event in events:
-                        has_spoken = has_spoken or not isinstance(event, Idle)
-                        yield names.restored(event)
+                yield from names.restored(self._ask(answer, orjson.dumps(asked), turn, chat))
                 return
             except ToolsRefused as refusal:
                 if refusal.param == _TOOLS:
@@ -141,7 +139,7 @@ class PoeApi:
                     self._refusals.add(bot, {_TOOLS})
                 raise
             except ParameterRefused as refusal:
-                if model is UNKNOWN and not has_spoken:
+                if model is UNKNOWN and not answer.has_spoken:
                     model = yield from self._listed(bot)
                 fields = asking.droppable(
                     asked,
@@ -149,7 +147,7 @@ class PoeApi:
                     extra=chat.extra,
                     declared=None if model is UNKNOWN else model.parameters,
                 )
-                if not fields or has_spoken or not repeats_left:
+                if not fields or answer.has_spoken or not repeats_left:
                     raise
                 listed = ", ".join(sorted(map(repr, fields)))
                 log.info("%s: %r does not take %.200s; asking again", self._label, bot, listed)
@@ -165,21 +163,18 @@ class PoeApi:
         without = frozenset[str]()
         for repeats_left in reversed(range(1 + REPEATS)):
             asked = native.request(chat.as_messages or {}, bot, chat.budget, without=without)
-            has_spoken = False
+            answer = AnswerReader(MESSAGES, chat.budget)
             yield from turn()
             try:
-                with closing(self._ask(MESSAGES, orjson.dumps(asked), turn, chat)) as events:
-                    for event in events:
-                        has_spoken = has_spoken or not isinstance(event, Idle)
-                        yield event
+                yield from self._ask(answer, orjson.dumps(asked), turn, chat)
                 return
             except BotNotFound:
-                if not has_spoken:
+                if not answer.has_spoken:
                     self._refusals.add(bot, {native.PATH})
                 raise
             except ParameterRefused as refusal:
                 field = native.droppable(asked, refusal)
-                if field is None or has_spoken or not repeats_left:
+                if field is None or answer.has_spoken or not repeats_left:
                     raise
                 log.info("%s: %r does not take %r; asking again", self._label, bot, field)
                 without |= {field}
@@ -200,9 +195,7 @@ class PoeApi:
     def balance(self) -> int:
         """Ask for the points that are left (§8); raises `UpstreamError`."""
         try:
-            answer = _small_answer(
-                self._wire, "/usage/current_balance", self._headers(), self._clock
-            )
+            answer = _small_answer(self._host, "/usage/current_balance", self._headers, self._clock)
         except UpstreamError as failure:
             self._scrub(failure)
             raise
@@ -214,62 +207,53 @@ class PoeApi:
 
     def close(self) -> None:
         """Close all connections. What is under way fails, as if Poe had hung up."""
-        self._wire.close()
-
-    def _headers(self) -> dict[str, str]:
-        return {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"}
+        self._host.close()
 
     def _ask(
-        self, route: Route, body: bytes, turn: Permit, chat: ChatRequest
+        self, answer: AnswerReader, body: bytes, turn: Permit, chat: ChatRequest
     ) -> Generator[ReplyEvent, None, None]:
-        """Yield the events of one transfer, with `Idle` in between."""
-        transfer = self._wire.send("POST", route.path, {**self._headers(), **route.headers}, body)
+        """Yield what comes as *answer*, and `Idle` after each wait in which nothing came."""
+        route, clock, listener = answer.route, self._clock, chat.listener
+        transfer = self._host.send("POST", route.path, self._headers_to[route.path], body)
         del body  # it may have many megabytes, and the reply may take long
-        answer = AnswerReader(route, chat.budget)
-        listener = chat.listener
+        silence = Silence(clock(), first_word=self._first_byte, timeout=self._timeout)
         has_arrived = False
-        # When something came, when the bot said something, and when something was yielded.
-        heard = spoke = yielded = self._clock()
+        listener.wakes(transfer.wake)
         try:
             while not answer.is_over:
-                received = transfer.wait(TICK - (self._clock() - yielded))
-                now = self._clock()
+                received = transfer.wait(silence.ends(listener.patience) - clock())
+                now = clock()
                 if received:
-                    heard = now
+                    silence.heard(now)
                     # The head comes first, if anything comes of Poe.
                     if not has_arrived and isinstance(received[0], Head):
                         has_arrived = True
                         turn.arrived()
-                try:
-                    for one in received:
-                        answer.take(one)
-                except UpstreamError:
-                    yield from answer.said()
-                    raise
-                if events := answer.said():
-                    if len(events) > 1:
+                    try:
+                        for one in received:
+                            answer.take(one)
+                    except UpstreamError:
+                        yield from answer.said()
+                        raise
+                if said := answer.said():
+                    if len(said) > 1:
                         listener.more_follows = True
-                        yield from events[:-1]
+                        yield from said[:-1]
                         listener.more_follows = False
-                    yield events[-1]
-                    spoke = yielded = now
-                if answer.refused_by is None and answer.is_refusal:
-                    answer.refused_by = now + _REFUSAL
-                if answer.refused_by is not None and now > answer.refused_by:
+                    yield said[-1]
+                    silence.spoke(now)
+                    continue
+                if answer.is_refusal and silence.refused(now):
                     answer.refuse()
-                limit = self._timeout if answer.has_spoken else self._first_byte
-                if now - heard > limit:
-                    raise UpstreamTimeout(f"Poe said nothing for {limit:g} s.")
-                if now - spoke > NO_WORD:
-                    raise UpstreamTimeout(f"The bot said no word for {NO_WORD:g} s.")
-                if now - yielded >= TICK or not received:
-                    # Also while only things come that say nothing, such as comments.
+                if silence.is_long(now, listener.patience) or not received:
                     yield Idle()
-                    yielded = now
+                    silence.told(now)
         except UpstreamError as failure:
             self._scrub(failure)
             raise
         finally:
+            listener.wakes(None)
+            listener.more_follows = False
             transfer.close(patience=_VERY_END if answer.is_over else 0.0)
 
     def _scrub(self, failure: UpstreamError) -> None:
@@ -286,18 +270,18 @@ def fetch_models(
     It is public (§2): no key goes along, nor a cookie, so an account that Poe has rejected does not
     keep us from it, and there need not be any.
     """
-    wire = Wire(api_url, proxy=proxy, connections=1, read_timeout=2 * ASIDE)
+    host = Host(api_url, proxy=proxy, connections=1)
     try:
-        return _small_answer(wire, "/v1/models", {}, clock)
+        return _small_answer(host, "/v1/models", {"User-Agent": _NAME}, clock)
     finally:
-        wire.close()
+        host.close()
 
 
 def _small_answer(
-    wire: Wire, path: str, headers: Mapping[str, str], clock: Callable[[], float]
+    host: Host, path: str, headers: Mapping[str, str], clock: Callable[[], float]
 ) -> bytes:
     """Return the body of a small answer, within `ASIDE` seconds."""
-    transfer = wire.send("GET", path, headers)
+    transfer = host.send("GET", path, headers)
     content = BodyReader(_MAX_ASIDE)
     until = clock() + ASIDE
     try:

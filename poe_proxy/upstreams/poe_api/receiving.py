@@ -12,11 +12,12 @@ from typing import Final, Protocol
 from poe_proxy import sse
 from poe_proxy.budget import Budget
 from poe_proxy.chat import Done, ReplyEvent
-from poe_proxy.errors import UpstreamError, UpstreamInterrupted, UpstreamProtocolError
+from poe_proxy.errors import UpstreamInterrupted, UpstreamProtocolError
+from poe_proxy.net.http1 import Head
 from poe_proxy.net.pacing import IN_A_ROW, LARGE, Flood
+from poe_proxy.net.transfer import End, Received, Trouble
 from poe_proxy.upstreams.merging import Together
-from poe_proxy.upstreams.poe_api import answers, failures, native
-from poe_proxy.upstreams.poe_api.wire import End, Head, Received
+from poe_proxy.upstreams.poe_api import answers, failures, native, wire
 
 #: The most bytes of a refusal, of a whole answer, and of one event of a stream.
 _MAX_ERROR: Final = 100_000
@@ -74,12 +75,10 @@ class BodyReader:
             case End():
                 self.is_complete = True
                 self.check()
-            case UpstreamInterrupted():
+            case Trouble():
                 # The same if its explanation broke off.
                 self.check()
-                raise received
-            case UpstreamError():
-                raise received
+                raise wire.failure(received)
 
     @property
     def is_good(self) -> bool:
@@ -96,14 +95,12 @@ class AnswerReader:
     """What is received in, reply events out, whether the answer is streamed or whole."""
 
     def __init__(self, route: Route, budget: Budget) -> None:
-        self._route = route
+        self.route = route
         #: Whether the bot has said anything.
         self.has_spoken = False
         #: Whether `Done` has been returned.
         self.is_over = False
         self._budget = budget
-        #: When a refusal is taken as it is, although it is not complete; None if it is none.
-        self.refused_by: float | None = None
         self._body = BodyReader(_MAX_ANSWER)
         self._decoder = sse.Decoder(at_most=MAX_EVENT)
         self._stream: Stream | None = None
@@ -136,9 +133,9 @@ class AnswerReader:
         else:
             self._body.take(received)
             if isinstance(received, Head) and _is_stream(received):
-                self._stream = self._route.stream(self._budget)
+                self._stream = self.route.stream(self._budget)
             elif isinstance(received, End):
-                self._said.add(self._route.whole(self._body.body, self._budget))
+                self._said.add(self.route.whole(self._body.body, self._budget))
 
     def said(self) -> list[ReplyEvent]:
         """Return what all means that was taken since the last call, up to `Done`; texts in a row

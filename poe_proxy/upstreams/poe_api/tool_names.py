@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import closing
 from dataclasses import replace
 from itertools import count
 from typing import Any, Final
@@ -52,11 +53,21 @@ class ToolNames:
             tool_choice=chat.tool_choice and self._choice(chat.tool_choice),
         )
 
-    def restored(self, event: ReplyEvent) -> ReplyEvent:
-        """Return an event of the answer with the client's own names."""
-        if self._given and isinstance(event, ToolCallPart) and event.name in self._given:
-            return replace(event, name=self._given[event.name])
-        return event
+    def restored(
+        self, events: Generator[ReplyEvent, None, None]
+    ) -> Generator[ReplyEvent, None, None]:
+        """Return the *events* of the answer with the client's own names; themselves if Poe takes
+        all of those."""
+        return self._restored(events) if self._given else events
+
+    def _restored(
+        self, events: Generator[ReplyEvent, None, None]
+    ) -> Generator[ReplyEvent, None, None]:
+        with closing(events):
+            for event in events:
+                if isinstance(event, ToolCallPart) and event.name in self._given:
+                    event = replace(event, name=self._given[event.name])
+                yield event
 
     def _of(self, name: str) -> str:
         return self._safe.get(name, name)

@@ -17,7 +17,7 @@ def make(monkeypatch: pytest.MonkeyPatch) -> Make:
     def make(*scripts: Steps, **options: Any) -> tuple[PoeApi, FakeWire]:
         clock = Clock()
         wire = FakeWire(clock, *scripts)
-        monkeypatch.setattr(client, "Wire", wire)
+        monkeypatch.setattr(client, "Host", wire)
         return PoeApi(KEY, clock=clock, **options), wire
 
     return make

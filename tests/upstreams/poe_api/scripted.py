@@ -6,12 +6,13 @@ from collections.abc import Callable, Generator, Iterable, Mapping
 from typing import Any, TypeAlias
 
 import orjson
-from requests.structures import CaseInsensitiveDict
 
 from poe_proxy.chat import ChatRequest, Idle, ReplyEvent
-from poe_proxy.upstreams.base import TICK, Permit
-from poe_proxy.upstreams.poe_api import PoeApi, client
-from poe_proxy.upstreams.poe_api.wire import End, Head, Received
+from poe_proxy.net.http1 import Head, Headers
+from poe_proxy.net.transfer import End, Received, Stage, Trouble
+from poe_proxy.upstreams.base import Permit
+from poe_proxy.upstreams.poe_api import PoeApi
+from poe_proxy.waiting import LONG
 from tests.fakes import Clock
 
 KEY = "sk-poe-secret"
@@ -30,9 +31,12 @@ class Script:
         self._steps = list(steps)
         self._silence = 0.0
         self.closed: list[float] = []
+        self.is_woken = False
 
     def wait(self, seconds: float) -> list[Received]:
-        assert seconds <= TICK or seconds <= client.ASIDE
+        assert seconds <= LONG
+        if self.is_woken:
+            return []
         while self._steps:
             step = self._steps[0]
             if not isinstance(step, float):
@@ -50,6 +54,9 @@ class Script:
             del self._steps[0]
         self._clock.go(max(0.0, seconds))
         return []
+
+    def wake(self) -> None:
+        self.is_woken = True
 
     def close(self, *, patience: float = 0.0) -> None:
         self.closed.append(patience)
@@ -81,7 +88,8 @@ class FakeWire:
 
 
 def head(status: int = 200, kind: str = "text/event-stream", **headers: str) -> Head:
-    return Head(status, CaseInsensitiveDict({"content-type": kind, **headers}))
+    given = {"content-type": kind, **headers}
+    return Head(status, Headers({name.encode(): [one.encode()] for name, one in given.items()}))
 
 
 def chunk(delta: Any = None, reason: str | None = None, **more: Any) -> bytes:
@@ -100,6 +108,11 @@ def error(status: int, message: str = "No.", **more: Any) -> list[Received | flo
 def unknown(field: str) -> list[Received | float]:
     return error(400, f"Unknown parameter: '{field}' is not declared.", param=field)
 
+
+#: What may become of a connection, by how far it had come.
+REFUSED = Trouble(Stage.NOT_SENT, "ConnectionRefusedError")
+RESET = Trouble(Stage.SENT, "ConnectionResetError", happened="was reset")
+CUT = Trouble(Stage.HEAD, "ConnectionEnded", happened="was closed")
 
 DONE = b"data: [DONE]\n\n"
 ANSWER: list[Received | float] = [

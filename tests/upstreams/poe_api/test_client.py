@@ -32,13 +32,28 @@ from poe_proxy.errors import (
     UpstreamUnreachable,
 )
 from poe_proxy.net import pacing
+from poe_proxy.net.transfer import End, Received
 from poe_proxy.upstreams.base import TICK
 from poe_proxy.upstreams.catalogue import Catalogue
 from poe_proxy.upstreams.poe_api import client, receiving
-from poe_proxy.upstreams.poe_api.wire import End, Received
 from tests.fakes import ask
 
-from .scripted import ANSWER, DONE, KEY, WHOLE, Make, chunk, error, head, reply, spoken, unknown
+from .scripted import (
+    ANSWER,
+    CUT,
+    DONE,
+    KEY,
+    REFUSED,
+    RESET,
+    WHOLE,
+    Make,
+    chunk,
+    error,
+    head,
+    reply,
+    spoken,
+    unknown,
+)
 
 # ---- the way of a request
 
@@ -53,7 +68,11 @@ def test_a_reply(make: Make) -> None:
         (
             "POST",
             "/v1/chat/completions",
-            {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"},
+            {
+                "User-Agent": "poe-proxy",
+                "Authorization": f"Bearer {KEY}",
+                "Content-Type": "application/json",
+            },
             {
                 "model": "GPT-5",
                 "messages": [{"role": "user", "content": "Hi"}],
@@ -150,6 +169,60 @@ def test_a_sign_of_life_at_least_twice_a_second(make: Make) -> None:
     assert 6.0 == pytest.approx(moments[-1] - moments[0])
 
 
+def test_who_is_watched_is_told_seldom_that_nothing_comes(make: Make) -> None:
+    """As often as a keep-alive is due, from the moment on when a hang-up is noticed by itself."""
+    api, _ = make([head(), chunk({"content": "a"}), 40.0, *ANSWER[2:]])
+    chat = ask()
+    events = reply(api, chat, "x")
+    assert Text("a") == next(events)
+    chat.listener.is_watched()
+
+    assert [Idle(), Idle(), Text("Hello")] == [next(events) for _ in range(3)]
+
+
+def test_a_hang_up_ends_the_wait_for_the_bot(make: Make) -> None:
+    """At once, and not when something comes; the exchange is over, and nobody is called later."""
+    api, wire = make([head(), chunk({"content": "a"}), 100.0])
+    chat = ask()
+    events = reply(api, chat, "x")
+    assert Text("a") == next(events)
+    chat.listener.is_watched()
+    chat.listener.hang_up()
+    began = wire.clock.now
+
+    assert Idle() == next(events)
+    assert began == wire.clock.now
+    events.close()
+    assert [0.0] == wire.transfers[0].closed
+    wire.transfers[0].is_woken = False
+    chat.listener.hang_up()
+    assert not wire.transfers[0].is_woken
+
+
+def test_a_client_that_has_hung_up_before_is_not_waited_for(make: Make) -> None:
+    """Nothing is sent for it."""
+    api, wire = make(ANSWER)
+    chat = ask()
+    chat.listener.hang_up()
+    events = reply(api, chat, "x")
+
+    assert Idle() == next(events)
+    assert wire.transfers[0].is_woken
+    events.close()
+
+
+def test_the_limit_of_silence_is_kept_however_long_waits_are(make: Make) -> None:
+    """It ends the wait in which it is reached."""
+    api, wire = make([head(), chunk({"content": "a"}), 1000.0], timeout=20.0)
+    chat = ask()
+    chat.listener.is_watched()
+    began = wire.clock.now
+    with pytest.raises(UpstreamTimeout):
+        list(reply(api, chat, "x"))
+
+    assert 20.0 == pytest.approx(wire.clock.now - began)
+
+
 def test_comments_do_not_replace_signs_of_life(make: Make) -> None:
     """They say that Poe is there; whether the client is there has to be looked after."""
     pings: list[Received | float] = [step for _ in range(50) for step in (0.1, b": ping\n\n")]
@@ -214,7 +287,7 @@ def test_signs_of_life_alone_are_not_waited_for_for_ever(make: Make) -> None:
             UpstreamInterrupted,
         ),
         (
-            [head(), chunk({"content": "a"}), UpstreamInterrupted("cut")],
+            [head(), chunk({"content": "a"}), CUT],
             [Text("a")],
             UpstreamInterrupted,
         ),
@@ -227,16 +300,16 @@ def test_signs_of_life_alone_are_not_waited_for_for_ever(make: Make) -> None:
         ([head(kind="text/html"), b"<html>", End()], [], UpstreamProtocolError),
         ([head(kind="application/json"), End()], [], UpstreamProtocolError),
         (
-            [head(kind="application/json"), WHOLE[:9], UpstreamInterrupted("cut")],
+            [head(kind="application/json"), WHOLE[:9], CUT],
             [],
             UpstreamInterrupted,
         ),
         (error(401), [], TokenRejected),
         (error(402), [], TokenExhausted),
         ([head(502, "text/html"), b"<html>", End()], [], UpstreamOverloaded),
-        ([head(503), b'{"error":', UpstreamInterrupted("cut")], [], UpstreamOverloaded),
-        ([UpstreamUnreachable("x")], [], UpstreamUnreachable),
-        ([UpstreamUncertain("x")], [], UpstreamUncertain),
+        ([head(503), b'{"error":', CUT], [], UpstreamOverloaded),
+        ([REFUSED], [], UpstreamUnreachable),
+        ([RESET], [], UpstreamUncertain),
     ],
 )
 def test_failures_come_after_what_was_said(
@@ -426,8 +499,8 @@ def test_the_balance(make: Make) -> None:
         ([head(), b"[]", End()], UpstreamProtocolError),
         ([head(), b'{"current_point_balance": null}', End()], UpstreamProtocolError),
         (error(401, f"Bad key {KEY}"), TokenRejected),
-        ([UpstreamUnreachable("x")], UpstreamUnreachable),
-        ([head(), b"{", UpstreamInterrupted("x")], UpstreamInterrupted),
+        ([REFUSED], UpstreamUnreachable),
+        ([head(), b"{", CUT], UpstreamInterrupted),
         ([100.0], UpstreamTimeout),
         ([step for _ in range(100) for step in (1.0, b" ")], UpstreamTimeout),
     ],
@@ -451,7 +524,7 @@ def test_the_list_of_models_is_asked_for_without_a_key(make: Make) -> None:
     _, wire = make([head(kind="application/json"), b'{"data"', b":[]}", End()])
 
     assert b'{"data":[]}' == client.fetch_models("https://api.poe.com", clock=wire.clock)
-    assert ("GET", "/v1/models", {}, None) == wire.sent[0]
+    assert ("GET", "/v1/models", {"User-Agent": "poe-proxy"}, None) == wire.sent[0]
 
 
 def test_closing(make: Make) -> None:

@@ -9,8 +9,8 @@ import pytest
 
 from poe_proxy.chat import Done, Idle, Verbatim
 from poe_proxy.errors import BotNotFound, ParameterRefused
+from poe_proxy.net.transfer import End
 from poe_proxy.upstreams.catalogue import Catalogue
-from poe_proxy.upstreams.poe_api.wire import End
 from tests.fakes import ask
 
 from .scripted import KEY, Make, error, head, reply

@@ -14,18 +14,29 @@ from poe_proxy.errors import (
     ParameterRefused,
     ToolsRefused,
     UpstreamError,
-    UpstreamInterrupted,
-    UpstreamUncertain,
-    UpstreamUnreachable,
 )
+from poe_proxy.net.transfer import End, Received
 from poe_proxy.upstreams.base import Abilities
 from poe_proxy.upstreams.catalogue import Catalogue
 from poe_proxy.upstreams.poe_api import PoeApi
-from poe_proxy.upstreams.poe_api.wire import End, Received
 from poe_proxy.upstreams.refusals import Refusals
 from tests.fakes import Clock, ask
 
-from .scripted import ANSWER, DONE, KEY, Make, Turns, chunk, error, head, reply, unknown
+from .scripted import (
+    ANSWER,
+    CUT,
+    DONE,
+    KEY,
+    REFUSED,
+    RESET,
+    Make,
+    Turns,
+    chunk,
+    error,
+    head,
+    reply,
+    unknown,
+)
 
 # ---- fields that a bot does not take
 
@@ -253,9 +264,9 @@ def test_a_turn_that_does_not_come(make: Make) -> None:
         ([ANSWER], 1),
         ([error(503)], 1),
         ([unknown("temperature"), ANSWER], 2),
-        ([[UpstreamUncertain("x")]], 0),
-        ([[UpstreamUnreachable("x")]], 0),
-        ([[3.0, head(), UpstreamInterrupted("x")]], 1),
+        ([[RESET]], 0),
+        ([[REFUSED]], 0),
+        ([[3.0, head(), CUT]], 1),
     ],
 )
 def test_what_was_sent_has_arrived_once_its_answer_begins(

@@ -104,7 +104,19 @@ TEXTS = (
     *("Hello", " ", "", "\n", "五", "🖐", "<think>", "</think>", "<thi", "Thinking...", "\n\n> so"),
     *("*Thinking... (3s elapsed)*\n", "> a\n", "\ud83d", "\udd90", "a" * 5000, "[DONE]"),
 )
-ODD = (None, "", "a", 0, 1.5, True, [], {}, ["a"], {"text": "a"}, [{"type": "text", "text": "a"}])
+ODD: tuple[Any, ...] = (
+    None,
+    "",
+    "a",
+    0,
+    1.5,
+    True,
+    [],
+    {},
+    ["a"],
+    {"text": "a"},
+    [{"type": "text", "text": "a"}],
+)
 
 
 def any_chunk(rng: random.Random) -> bytes:
@@ -115,8 +127,8 @@ def any_chunk(rng: random.Random) -> bytes:
     outer: dict[str, Any] = {"id": "x", "object": "chat.completion.chunk", "choices": [choice]}
     changes: list[Callable[[], object]] = [
         lambda: delta.update(role="assistant"),
-        lambda: (delta.clear(), delta.update(reasoning_content=text)),
-        lambda: (delta.clear(), delta.update(reasoning=text, content="")),
+        lambda: choice.update(delta={"reasoning_content": text}),
+        lambda: choice.update(delta={"reasoning": text, "content": ""}),
         lambda: delta.update({rng.choice(("reasoning_content", "reasoning")): rng.choice(ODD)}),
         lambda: delta.update(content=rng.choice(ODD)),
         lambda: delta.update(refusal=rng.choice(("no", None))),

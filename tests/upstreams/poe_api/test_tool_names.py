@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Generator
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from poe_proxy.chat import (
     ChatRequest,
     Message,
     Reasoning,
+    ReplyEvent,
     TextPart,
     Tool,
     ToolCall,
@@ -36,8 +38,12 @@ def told(*names: str) -> list[str]:
     both = ToolNames(asking(*names))
     safe = [tool.name for tool in both.applied().tools]
     for name, one in zip(names, safe, strict=True):
-        assert ToolCallPart(0, "id", name, "{") == both.restored(ToolCallPart(0, "id", one, "{"))
+        assert [ToolCallPart(0, "id", name, "{")] == restored(both, ToolCallPart(0, "id", one, "{"))
     return safe
+
+
+def restored(names: ToolNames, *events: ReplyEvent) -> list[ReplyEvent]:
+    return list(names.restored(event for event in events))
 
 
 def test_names_that_all_take_stay() -> None:
@@ -102,7 +108,32 @@ def test_what_else_is_said_passes() -> None:
     names = ToolNames(asking("a.b"))
 
     for event in (ToolCallPart(0, "i", "c.d"), ToolCallPart(0, arguments="a_b"), Reasoning("a_b")):
-        assert event is names.restored(event)
+        assert event is restored(names, event)[0]
+
+
+def test_where_all_names_stay_nothing_comes_between() -> None:
+    """The events are the very same, without a look at any."""
+    events: Generator[ReplyEvent, None, None] = (event for event in ())
+
+    assert events is ToolNames(asking("get_weather")).restored(events)
+
+
+def test_hanging_up_reaches_the_bot() -> None:
+    """Also where names are restored on the way."""
+    ends: list[str] = []
+
+    def bot() -> Generator[ReplyEvent, None, None]:
+        try:
+            yield Reasoning("a")
+            yield Reasoning("b")
+        finally:
+            ends.append("hung up")
+
+    events = ToolNames(asking("a.b")).restored(bot())
+    next(events)
+    events.close()
+
+    assert ["hung up"] == ends
 
 
 @pytest.mark.parametrize(

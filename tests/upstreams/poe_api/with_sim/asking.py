@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 from poe_proxy.chat import (
     ChatRequest,
@@ -26,6 +26,9 @@ from tests.fakes import AtOnce
 from tests.with_sim import official
 
 BOT = "GPT-5.1"
+
+#: Makes an upstream, whose connections are gone in the end.
+Key: TypeAlias = Callable[..., PoeApi]
 
 
 def tool(given: Any) -> Tool:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack, closing
 
 import pytest
 import requests
@@ -10,6 +11,8 @@ from poe_proxy.upstreams.catalogue import Catalogue
 from poe_proxy.upstreams.poe_api import PoeApi, fetch_models
 from tests.with_sim.official import ApiSim
 from tests.with_sim.servers import until
+
+from .asking import Key
 
 
 @pytest.fixture(scope="session")
@@ -38,9 +41,14 @@ def catalogue(sim: ApiSim) -> Catalogue:
 
 
 @pytest.fixture
-def api(sim: ApiSim, catalogue: Catalogue) -> Iterator[PoeApi]:
-    """The first key as an upstream; in the end its connections and their threads are gone."""
-    upstream = PoeApi("k1", api_url=sim.url, catalogue=catalogue)
-    yield upstream
-    upstream.close()
-    until(lambda: not [t for t in threading.enumerate() if t.name == "transfer"])
+def key() -> Iterator[Key]:
+    """Makes a key an upstream; in the end its connections, and the threads of those, are gone."""
+    with ExitStack() as made:
+        yield lambda *args, **options: made.enter_context(closing(PoeApi(*args, **options)))
+    until(lambda: not [t for t in threading.enumerate() if t.name == "dialing"])
+
+
+@pytest.fixture
+def api(sim: ApiSim, key: Key, catalogue: Catalogue) -> PoeApi:
+    """The first key as an upstream."""
+    return key("k1", api_url=sim.url, catalogue=catalogue)

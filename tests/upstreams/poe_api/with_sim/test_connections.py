@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 import requests
-import urllib3.util.connection as connecting
 
 from poe_proxy.chat import ChatRequest
 from poe_proxy.errors import BotFailedEarly
@@ -18,7 +18,7 @@ from tests.fakes import at_once
 from tests.with_sim.official import ApiSim
 from tests.with_sim.servers import until
 
-from .asking import BOT, Reply, ask, user
+from .asking import BOT, Key, Reply, ask, user
 
 # ---- the list
 
@@ -65,10 +65,10 @@ def test_many_at_once_and_nothing_stays_behind(sim: ApiSim, api: PoeApi) -> None
     until(lambda: 0 == sim.active())
 
 
-def test_a_restarted_poe_is_found_again(sim: ApiSim) -> None:
+def test_a_restarted_poe_is_found_again(sim: ApiSim, key: Key) -> None:
     """Connections that died meanwhile are not used."""
     with ApiSim((), ("k1",)) as first:
-        api = PoeApi("k1", api_url=first.url)
+        api = key("k1", api_url=first.url)
         assert "stop" == ask(api, "hello").end
         port = first.port
     with ApiSim((), ("k1",), port=port):
@@ -80,14 +80,14 @@ def test_one_connection_serves_one_reply_after_the_other(
 ) -> None:
     """Streamed, whole and refused answers are all read to their end."""
     opened: list[Any] = []
-    create: Callable[..., Any] = connecting.create_connection
+    create: Callable[..., Any] = socket.create_connection
 
     def counted(address: tuple[str, int], *args: Any, **options: Any) -> Any:
         if address[1] == sim.port:
             opened.append(address)
         return create(address, *args, **options)
 
-    monkeypatch.setattr(connecting, "create_connection", counted)
+    monkeypatch.setattr(socket, "create_connection", counted)
     for _ in range(5):
         assert "stop" == ask(api, "!echo hello").end
         assert "stop" == ask(api, "a cat", "Veo-3.1").end

@@ -28,12 +28,12 @@ from poe_proxy.errors import (
 )
 from poe_proxy.upstreams.catalogue import Catalogue
 from poe_proxy.upstreams.poe_api import PoeApi, fetch_models
-from poe_proxy.upstreams.poe_api.client import FIRST_WORD
+from poe_proxy.upstreams.poe_api.silence import FIRST_WORD
 from tests.fakes import Clock
 from tests.with_sim.official import ApiSim
 
 from ..raw import unused_port
-from .asking import BOT, ask
+from .asking import BOT, Key, ask
 
 # ---- failures
 
@@ -150,11 +150,11 @@ def test_a_prompt_that_is_too_long(api: PoeApi) -> None:
      ("hang", UpstreamTimeout)],
 )  # fmt: skip
 def test_poe_is_down(
-    sim: ApiSim, catalogue: Catalogue, down: Any, kind: type[UpstreamError]
+    sim: ApiSim, key: Key, catalogue: Catalogue, down: Any, kind: type[UpstreamError]
 ) -> None:
     """While Poe is down the list of models stays, and afterwards replies come again."""
     clock = Clock()
-    api = PoeApi("k1", api_url=sim.url, catalogue=catalogue, clock=clock)
+    api = key("k1", api_url=sim.url, catalogue=catalogue, clock=clock)
     sim.control_api(down=down)
     try:
         # A host that hangs gives signs of life until the time for the first word is over.
@@ -170,19 +170,19 @@ def test_poe_is_down(
     assert "stop" == ask(api, "hello").end
 
 
-def test_where_nothing_listens() -> None:
+def test_where_nothing_listens(key: Key) -> None:
     """Where nothing listens, nothing is sent."""
     url = f"http://127.0.0.1:{unused_port()}"
 
-    assert UpstreamUnreachable is type(ask(PoeApi("k1", api_url=url), "hello").failure)
+    assert UpstreamUnreachable is type(ask(key("k1", api_url=url), "hello").failure)
 
 
 # ---- keys, points, limits
 
 
-def test_a_key_that_poe_does_not_take(sim: ApiSim) -> None:
+def test_a_key_that_poe_does_not_take(sim: ApiSim, key: Key) -> None:
     """Replies and the balance need a key that Poe accepts, the list does not."""
-    bad = PoeApi("sk-poe-wrong", api_url=sim.url)
+    bad = key("sk-poe-wrong", api_url=sim.url)
     failure = ask(bad, "hello").failure
 
     assert TokenRejected is type(failure)

@@ -14,7 +14,7 @@ from poe_proxy.upstreams.poe_api import PoeApi
 from poe_proxy.upstreams.refusals import Refusals
 from tests.with_sim.official import PIXEL, ApiSim
 
-from .asking import BOT, CLOCK, WEATHER, ask, user
+from .asking import BOT, CLOCK, WEATHER, Key, ask, user
 
 # ---- what is passed on
 
@@ -179,14 +179,14 @@ def test_bots_without_tools(api: PoeApi, bot: str) -> None:
 
 
 def test_undeclared_fields_are_dropped_once_and_for_all_keys(
-    sim: ApiSim, catalogue: Catalogue
+    sim: ApiSim, key: Key, catalogue: Catalogue
 ) -> None:
     """In strict mode the bot's refusals cost a repeated request each, once for each bot: one tells
     of all fields that only the client knows."""
     sim.control_api(strict=True)
     refusals = Refusals()
     first, second = (
-        PoeApi(key, api_url=sim.url, catalogue=catalogue, refusals=refusals) for key in ("k1", "k2")
+        key(name, api_url=sim.url, catalogue=catalogue, refusals=refusals) for name in ("k1", "k2")
     )
     fields: dict[str, Any] = {"reasoning_effort": "low", "extra": {"shape": 1, "colour": "red"}}
     reply = ask(first, "!say-params !chunks=1", "GPT-4o", temperature=0.5, **fields)
