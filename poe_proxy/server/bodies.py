@@ -6,8 +6,6 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from flask import g, request
-
 from poe_proxy.budget import Budget, OutOfBudget, TooBusy
 from poe_proxy.errors import (
     InvalidRequest,
@@ -16,10 +14,10 @@ from poe_proxy.errors import (
     RequestTooLarge,
     ServerBusy,
 )
-from poe_proxy.server.admission import RETRY_AFTER, held
-from poe_proxy.server.client_socket import ClientGone, ClientSocket
+from poe_proxy.server.admission import RETRY_AFTER, Bodies, held
+from poe_proxy.server.asked import Asked
+from poe_proxy.server.client_socket import ClientGone
 from poe_proxy.server.connection import PIECE
-from poe_proxy.server.services import services
 
 #: Seconds that a client may take to send its body.
 BODY_TIMEOUT: Final = 60.0
@@ -54,15 +52,16 @@ class Patience:
             self._due = self._clock() + PACE_TIME
 
 
-def read_body(client: ClientSocket, limit: int, budget: Budget) -> bytearray:
-    """Return the body of the request at hand, *limit* bytes at most; it counts among all bodies
-    until the answer is closed. Reading it costs *budget*.
+def read_body(request: Asked, limit: int, budget: Budget, bodies: Bodies) -> bytes | bytearray:
+    """Return the body of *request*, *limit* bytes at most; it counts among all *bodies* until the
+    answer is closed. Reading it costs *budget*.
 
     Raises `InvalidRequest` for a body that is too large, too costly, compressed or incomplete,
     `ServerBusy` if there is no room for it beside all others, and `ClientGone` if it did not arrive
     in time.
     """
-    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+    environ, client = request.environ, request.client
+    if environ.get("HTTP_CONTENT_ENCODING", "identity").lower() != "identity":
         raise InvalidRequest("The body must not be compressed (Content-Encoding).", param="body")
     length = request.content_length
     if length is not None and length > limit:
@@ -72,7 +71,7 @@ def read_body(client: ClientSocket, limit: int, budget: Budget) -> bytearray:
             client.receiving(budget, Patience(), in_chunks=length is None),
             budget.work("reading the body"),
         ):
-            body = _read(length, limit, budget)
+            body = _read(request, length, limit, budget, bodies)
     except PoeProxyError:
         raise
     except OSError:  # the connection broke, or the body took too long
@@ -92,24 +91,29 @@ def read_body(client: ClientSocket, limit: int, budget: Budget) -> bytearray:
         raise too_large(limit)
     if length is not None and len(body) < length:
         raise InvalidRequest("The body ended before its Content-Length.", param="body")
-    g.has_read_body = True
+    request.has_read_body = True
     return body
 
 
-def _read(length: int | None, limit: int, budget: Budget) -> bytearray:
-    share = services().admission.bodies.share(held(request.environ))
+def _read(
+    request: Asked, length: int | None, limit: int, budget: Budget, bodies: Bodies
+) -> bytes | bytearray:
+    share = bodies.share(held(request.environ))
     # Rather now than when most of it has come.
     share.check(length or 0)
-    body = bytearray()
     # One byte more than is allowed shows that a body is too large.
     end = limit + 1 if length is None else length
-    while len(body) < end:
-        piece = request.stream.read(min(PIECE, end - len(body)))
-        if not piece:
-            break
-        share.grow(len(piece))
+    read = request.stream.read
+    piece: bytes = read(min(PIECE, end))
+    share.grow(len(piece))
+    if len(piece) == length:
+        return piece  # most are read in one go, and need no copy
+    body = bytearray()
+    while piece:
         body += piece
         budget.breathe()
+        piece = read(min(PIECE, end - len(body)))
+        share.grow(len(piece))
     return body
 
 
@@ -128,19 +132,21 @@ def too_large(limit: int) -> RequestTooLarge:
     )
 
 
-def leave_unread() -> bool:
-    """Decide what becomes of a body of the request at hand that was not read; to be called before
-    the answer is sent. Return whether the connection ends with it.
+def leave_unread(request: Asked) -> bool:
+    """Decide what becomes of a body of *request* that was not read; to be called before the answer
+    is sent. Return whether the connection ends with it.
 
     A short one is drained. Of any other nothing more is read: that would cost everybody else's
     time; nor what comes behind it, be it the next request.
     """
+    if request.has_read_body:
+        return False
     environ = request.environ
     length = environ.get("CONTENT_LENGTH") or 0
     is_framed = "HTTP_TRANSFER_ENCODING" not in environ
-    if (is_framed and not length) or getattr(g, "has_read_body", False):
+    if is_framed and not length:
         return False
-    client = ClientSocket(environ)
+    client = request.client
     # What waits for a `100 Continue` may come, or not.
     if is_framed and int(length) <= MAX_UNREAD and not client.awaits_go_on():
         client.leave(int(length))

@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from math import inf
 from typing import Final, TypeAlias, TypeVar, cast
 
-from flask import Response, g, request
+from flask import Response
 
 from poe_proxy.apis.base import Api, Call
 from poe_proxy.budget import Budget, OutOfBudget, TooBusy
@@ -22,10 +22,11 @@ from poe_proxy.errors import (
 )
 from poe_proxy.net.pacing import Flood
 from poe_proxy.server.admission import held
+from poe_proxy.server.asked import Asked, asked
 from poe_proxy.server.bodies import read_body, too_busy
 from poe_proxy.server.client_socket import ClientGone, ClientSocket
 from poe_proxy.server.failures import internal_error
-from poe_proxy.server.services import services
+from poe_proxy.server.services import Services, services
 from poe_proxy.server.watchdog import note_body
 from poe_proxy.waiting import LONG, SHORT, Listener
 
@@ -54,15 +55,17 @@ def deliver(api: Api) -> Response:
 
     Raises `PoeProxyError` for what fails before the answer has begun, and `ClientGone`.
     """
-    g.api = api
-    services().admission.answers.begin(held(request.environ))
-    client, budget = ClientSocket(request.environ), _budget()
-    call = _read(api.call, read_body(client, services().max_body, budget), budget)
-    g.model = call.chat.model
-    events = services().with_files(
-        services().gateway.reply(call.chat, client=g.client, streams=call.streams), call.chat
+    request, house = asked(), services()
+    request.api = api
+    house.admission.answers.begin(held(request.environ))
+    budget = _budget(house)
+    call = _read(api.call, _body(request, house, budget), budget)
+    chat = call.chat
+    request.model = chat.model
+    events = house.with_files(
+        house.gateway.reply(chat, client=request.client_name, streams=call.streams), chat
     )
-    parts = answer(call, events, client)
+    parts = answer(call, events, request.client)
     # What fails before the first part can still be answered with a status code.
     first = next(parts)
     if not call.streams:
@@ -81,14 +84,17 @@ def receive(read: Reader[T]) -> T:
 
     Raises `PoeProxyError`, and `ClientGone`.
     """
-    budget = _budget()
-    return _read(
-        read, read_body(ClientSocket(request.environ), services().max_body, budget), budget
-    )
+    request, house = asked(), services()
+    budget = _budget(house)
+    return _read(read, _body(request, house, budget), budget)
 
 
-def _budget() -> Budget:
-    return Budget(services().max_work, max_reply=services().max_reply)
+def _budget(house: Services) -> Budget:
+    return Budget(house.max_work, max_reply=house.max_reply)
+
+
+def _body(request: Asked, house: Services, budget: Budget) -> bytes | bytearray:
+    return read_body(request, house.max_body, budget, house.admission.bodies)
 
 
 def _read(read: Reader[T], body: bytes | bytearray, budget: Budget) -> T:

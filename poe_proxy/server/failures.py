@@ -7,7 +7,7 @@ import re
 from math import ceil
 from typing import Final
 
-from flask import Response, g, request
+from flask import Response
 from werkzeug.exceptions import HTTPException
 
 from poe_proxy import logs
@@ -20,6 +20,7 @@ from poe_proxy.errors import (
     RouteNotFound,
     let_go,
 )
+from poe_proxy.server.asked import Asked, asked
 from poe_proxy.server.bodies import too_large
 from poe_proxy.server.services import services
 
@@ -59,27 +60,28 @@ _USUAL: Final = (
 )
 
 
-def spoken_api() -> Api:
-    """Return the API of the request at hand: by its route, by its path where there is no such
-    route, or by its headers; chat completions, where nothing tells."""
+def spoken_api(request: Asked) -> Api:
+    """Return the API of *request*: by its route, by its path where there is no such route, or by
+    its headers; chat completions, where nothing tells."""
     apis = services().apis
     name = (request.endpoint or "").rpartition(".")[2]
-    found: Api | None = getattr(g, "api", None) or apis.get(name)
+    found = request.api or apis.get(name)
     if found is None and (_MESSAGES.match(request.path) or _ANTHROPIC in request.headers):
         found = apis.get("messages")
     return found or apis["chat_completions"]
 
 
-def speaks_anthropic() -> bool:
-    """Whether the request at hand is one of Anthropic's API."""
-    return spoken_api() is services().apis.get("messages")
+def speaks_anthropic(request: Asked) -> bool:
+    """Whether *request* is one of Anthropic's API."""
+    return spoken_api(request) is services().apis.get("messages")
 
 
 def error_response(failure: PoeProxyError) -> Response:
     """Return *failure* in the API's own form, with its status."""
-    g.failure_code = failure.code
+    request = asked()
+    request.failure_code = failure.code
     let_go(failure)
-    api = spoken_api()
+    api = spoken_api(request)
     response = Response(api.failure(failure), api.status(failure), content_type="application/json")
     may_retry = failure.client_may_retry
     if failure.retry_after is not None:
@@ -95,13 +97,14 @@ def error_response(failure: PoeProxyError) -> Response:
 def http_error_response(error: HTTPException) -> Response:
     """Return the answer to what Flask itself refuses, such as an unknown path or a wrong method."""
     let_go(error)  # the request knows it, and its frames the request
+    request = asked()
     match error.code:
         case 404:
             path = request.path
             failure: PoeProxyError = RouteNotFound(
                 f"There is no {request.method} {_shown(path)} here. {_why_not(path)}{_USUAL}"
             )
-        case 405 if _wants_websocket():
+        case 405 if _wants_websocket(request):
             failure = MethodNotAllowed("There is no websocket here; send a POST request.")
         case 405:
             failure = MethodNotAllowed(f"{request.method} is not allowed on this path.")
@@ -110,7 +113,7 @@ def http_error_response(error: HTTPException) -> Response:
         case _:
             failure = InvalidRequest(error.description or "The request is invalid.")
     response = error_response(failure)
-    if error.code == 405 and _wants_websocket():
+    if error.code == 405 and _wants_websocket(request):
         # Codex CLI opens a websocket first. After this status it goes over to POST at once; any
         # other one it takes for a reason to try again, for seven seconds.
         response.status_code = 426
@@ -131,7 +134,7 @@ def internal_error(bug: Exception) -> InternalError:
     return InternalError(f"A fault of the proxy; its log has the details under {where}.")
 
 
-def _wants_websocket() -> bool:
+def _wants_websocket(request: Asked) -> bool:
     return request.headers.get("Upgrade", "").lower() == "websocket"
 
 

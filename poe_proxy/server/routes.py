@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import orjson
-from flask import Blueprint, Flask, Response, g, request
+from flask import Blueprint, Flask, Response
 from werkzeug.routing import PathConverter
 
 from poe_proxy.apis import listings
@@ -11,6 +11,7 @@ from poe_proxy.apis.messages import counting, models, parsing
 from poe_proxy.apis.responses import counting as response_counting
 from poe_proxy.errors import BotNotFound
 from poe_proxy.pool.balances import DOLLARS
+from poe_proxy.server.asked import asked
 from poe_proxy.server.delivery import deliver, receive
 from poe_proxy.server.failures import speaks_anthropic
 from poe_proxy.server.forms import by_form
@@ -50,7 +51,7 @@ def responses() -> Response:
 def input_tokens() -> Response:
     """Count the tokens of such a conversation; nobody is asked."""
     chat = receive(response_counting.counted_request)
-    g.model = chat.model
+    asked().model = chat.model
     return _json(response_counting.counted(chat))
 
 
@@ -66,7 +67,7 @@ def messages() -> Response:
 def count_tokens() -> Response:
     """Count the tokens of a conversation; nobody is asked."""
     chat = receive(parsing.counted_request)
-    g.model = chat.model
+    asked().model = chat.model
     if services().gateway.menu.resolve(chat.model) is None:
         raise _not_listed(chat.model)
     return _json(counting.counted(chat))
@@ -90,7 +91,7 @@ def image_generations() -> Response:
 @bp.post("/v1/images/edits")
 def image_edits() -> Response:
     """Answer with a picture that is made from others."""
-    return deliver(by_form(services().apis["image_edits"], request.content_type))
+    return deliver(by_form(services().apis["image_edits"], asked().content_type))
 
 
 @bp.post("/audio/speech")
@@ -105,7 +106,7 @@ def speech() -> Response:
 def list_models() -> Response:
     """List the models that clients may name."""
     entries = services().gateway.menu.entries()
-    return _json((models.model_list if speaks_anthropic() else listings.model_list)(entries))
+    return _json((models.model_list if speaks_anthropic(asked()) else listings.model_list)(entries))
 
 
 @bp.get("/models/<name:name>")
@@ -115,7 +116,7 @@ def show_model(name: str) -> Response:
     entry = services().gateway.menu.entry(name)
     if entry is None:
         raise _not_listed(name)
-    return _json(orjson.dumps(models.entry(entry) if speaks_anthropic() else entry))
+    return _json(orjson.dumps(models.entry(entry) if speaks_anthropic(asked()) else entry))
 
 
 @bp.get("/dashboard/billing/subscription")
