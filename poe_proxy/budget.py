@@ -15,6 +15,7 @@ each of the others have a turn.
 
 from __future__ import annotations
 
+import gc
 import heapq
 import threading
 import time
@@ -128,6 +129,9 @@ class Processor:
         self.lane = Lane()
         #: Seconds that were computed in the lane since others last had their turn.
         self.in_lane = 0.0
+        #: Seconds for which Python has looked for garbage.
+        self.collecting = 0.0
+        self._collects_since = 0.0
         #: Which thread computed last, in which round, and since when, by both clocks: it has waited
         #: for nothing in between as far as is known, because nobody else computed.
         self._thread = self._round = 0
@@ -161,6 +165,13 @@ class Processor:
         wall = self.wall()
         since = wall - self._since_by_wall
         return (self._since + since if since < FREE else self.clock()), wall
+
+    def collects(self, phase: str, info: object) -> None:
+        """Note that Python begins to look for garbage, or has done so: see `gc.callbacks`."""
+        if phase == "start":
+            self._collects_since = self.wall()
+        else:
+            self.collecting += self.wall() - self._collects_since
 
     def _begin(self) -> None:
         self._thread, self._round = threading.get_ident(), self.round()
@@ -207,6 +218,7 @@ class Line:
 
 #: That of this process.
 processor: Final = Processor(wall=time.perf_counter)
+gc.callbacks.append(processor.collects)
 
 
 class Budget:
@@ -232,6 +244,9 @@ class Budget:
         self._stage: str | None = None
         #: When the present stretch of computing was last charged, by both clocks.
         self._charged_at = self._charged_at_by_wall = 0.0
+        #: How much of what was spent went into looking for garbage; and how much of that there was
+        #: for all before the present stretch.
+        self._collecting = self._collecting_before = 0.0
 
     def __repr__(self) -> str:
         return f"Budget({self.left:.3f} s left)"
@@ -271,10 +286,10 @@ class Budget:
             return
         if stage is not None:
             self._count()
-            if self._spent < FREE and not self._is_in_lane:
-                # What held up the others was no stage of it, but what every request costs: on a
-                # slow machine that alone may take as long, and whoever has next to nothing to
-                # compute is not to wait for all that do.
+            if self._spent - self._collecting < FREE and not self._is_in_lane:
+                # What held up the others was no stage of it, but what every request costs, which
+                # may take as long on a slow machine, or garbage, 2 ms of which come upon one of a
+                # hundred. Whoever has next to nothing to compute is not to wait for all that do.
                 return
             self._stage = None
         flight.recorder.write(None)
@@ -338,6 +353,7 @@ class Budget:
     def _enter(self, stage: str) -> None:
         if self._stage is None:
             self._charged_at, self._charged_at_by_wall = self._processor.now()
+            self._collecting_before = self._processor.collecting
         else:
             self._count()
         self._stage = stage
@@ -364,6 +380,8 @@ class Budget:
             now = self._processor.clock()
             computed = min(computed, max(0.0, now - self._charged_at))
             self._charged_at = now
+            before, self._collecting_before = self._collecting_before, self._processor.collecting
+            self._collecting += self._collecting_before - before
         self._spent += computed
         self._charged_at_by_wall = wall
 

@@ -238,6 +238,37 @@ def test_what_every_request_costs_is_no_reason_to_wait(cpu: Machine) -> None:
     assert ([], [LONG_PAUSE]) == (before, cpu.pauses)
 
 
+def test_garbage_is_no_reason_to_wait(cpu: Machine) -> None:
+    """Python looks for it when so much was made, by all requests: that it comes upon one of them
+    is no fault of that one. It counts as computing all the same."""
+    budget = cpu.budget(1.0)
+    with budget.work("reading"):
+        cpu.processor.collects("start", {})
+        cpu.now += FREE * 5
+        cpu.processor.collects("stop", {})
+        budget.breathe()
+        before = list(cpu.pauses)
+        cpu.now += FREE
+        budget.breathe()
+
+    assert ([], [LONG_PAUSE]) == (before, cpu.pauses)
+    assert 1.0 - 6 * FREE == pytest.approx(budget.left)
+
+
+def test_garbage_of_others_is_not_one_s_own(cpu: Machine) -> None:
+    """What was looked for while a request waited lets it compute no longer."""
+    budget = cpu.budget(1.0)
+    for _ in range(2):
+        cpu.processor.collects("start", {})
+        cpu.now += FREE * 5
+        cpu.processor.collects("stop", {})
+        with budget.work("reading"):
+            cpu.now += FREE * 0.6
+            budget.breathe()
+
+    assert [LONG_PAUSE] == cpu.pauses
+
+
 def test_whoever_had_no_turn_in_this_round_has_held_up_nobody(cpu: Machine) -> None:
     """What others computed while it waited is not its own, even if none of them said so."""
     now = [0]
