@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import closing
 from typing import Any
 
 import orjson
@@ -13,7 +13,7 @@ from werkzeug.test import TestResponse
 
 from poe_proxy.chat import Done, Text
 from poe_proxy.errors import ServerBusy, TooManyStreams, UpstreamInterrupted
-from poe_proxy.server.admission import Admission, Answers, Bodies, giving_back, held
+from poe_proxy.server.admission import Admission, Answers, Bodies, Held, giving_back, held
 from poe_proxy.server.client_socket import ClientGone
 
 from ..fakes import Step
@@ -28,7 +28,7 @@ MB = 1_000_000
 def test_all_bodies_together_have_a_limit() -> None:
     """What goes beyond is refused, and does not count."""
     bodies = Bodies(10 * MB)
-    with ExitStack() as held:
+    with closing(Held()) as held:
         for _ in range(10):
             bodies.share(held).grow(MB)
         another = bodies.share(held)
@@ -43,7 +43,7 @@ def test_all_bodies_together_have_a_limit() -> None:
 def test_large_bodies_leave_room_for_small_ones() -> None:
     """A few large ones, finished or not, cannot shut out ordinary chats."""
     bodies = Bodies(28 * MB)
-    with ExitStack() as held:
+    with closing(Held()) as held:
         large = bodies.share(held)
         large.grow(MB)
         for _ in range(6):
@@ -59,7 +59,7 @@ def test_large_bodies_leave_room_for_small_ones() -> None:
 def test_a_body_that_will_not_fit_is_refused_at_once() -> None:
     """By the length that it says, before any of it is read; and that counts for nothing."""
     bodies = Bodies(32 * MB)
-    with ExitStack() as held:
+    with closing(Held()) as held:
         first, second = bodies.share(held), bodies.share(held)
         first.grow(3 * MB)
         with pytest.raises(ServerBusy):
@@ -75,7 +75,7 @@ def test_one_body_of_the_largest_size_always_fits() -> None:
     admission = Admission()
     admission.limit(bodies=MB, largest_body=20 * MB, answers=1)
 
-    with ExitStack() as held:
+    with closing(Held()) as held:
         admission.bodies.share(held).grow(20 * MB)
 
 
@@ -85,9 +85,9 @@ def test_one_body_of_the_largest_size_always_fits() -> None:
 def test_answers_have_a_limit() -> None:
     """The next one is refused, until one is over."""
     answers = Answers(2)
-    with ExitStack() as held:
+    with closing(Held()) as held:
         answers.begin(held)
-        with ExitStack() as soon_over:
+        with closing(Held()) as soon_over:
             answers.begin(soon_over)
             with pytest.raises(TooManyStreams) as refusal:
                 answers.begin(held)
@@ -272,3 +272,17 @@ def test_one_answer_too_many_is_a_429() -> None:
     assert 200 == again.status_code
     again.close()
     assert (0, 0) == site.holds()
+
+
+def test_what_cannot_be_given_back_does_not_keep_the_rest() -> None:
+    """All of it is tried, the last first, and the failure is raised then."""
+    done: list[str] = []
+    held = Held()
+    held.callback(lambda: done.append("first"))
+    held.callback(lambda: [][0])
+    held.callback(lambda: done.append("last"))
+    with pytest.raises(IndexError):
+        held.close()
+    held.close()
+
+    assert ["last", "first"] == done
