@@ -69,15 +69,11 @@ class Decoder:
             self._check_size()
             return []
         whole = b"".join((*self._line, piece)) if self._line else piece
-        if not (self._data or self._is_first_line) and (plain := _plain(whole)):
-            self._line, self._held = [], 0
-            return plain
+        if not self._data and (plain := _plain(whole)):
+            self._is_first_line = False
+            return self._end(*plain)
         *lines, rest = whole.split(b"\n")
-        self._line = [rest] if rest else []
-        events = self._take(lines)
-        self._held = len(rest) + self._size
-        self._check_size()
-        return events
+        return self._end(self._take(lines), rest)
 
     def flush(self) -> list[bytes]:
         """Return the data of a last event that was not followed by an empty line.
@@ -111,21 +107,29 @@ class Decoder:
         self._data.append(line)
         self._size += len(line) + 1
 
+    def _end(self, events: list[bytes], rest: bytes) -> list[bytes]:
+        """Return *events*, and keep *rest*, the beginning of a line."""
+        self._line = [rest] if rest else []
+        self._held = len(rest) + self._size
+        self._check_size()
+        return events
+
     def _check_size(self) -> None:
         if self._held > self._at_most:
             raise ValueError("an event without an end")
 
 
-def _plain(whole: bytes) -> list[bytes] | None:
-    """Return the data of whole events, each of which is one line with data; None if *whole* is
-    anything else.
+def _plain(whole: bytes) -> tuple[list[bytes], bytes] | None:
+    """Return the data of all events, and the beginning of a line behind them; None unless each of
+    them is one line with data.
 
-    Nearly all are of this kind. With 32 at a time this takes 0.2 µs for each, where a look at each
-    line takes 0.4.
+    Nearly all are. With 32 at a time this takes 0.2 µs for each, where a look at each line takes
+    0.4.
     """
-    if not (whole.startswith(b"data: ") and whole.endswith(b"\n\n")):
+    end = whole.rfind(b"\n\n")
+    if end < 0 or not whole.startswith(b"data: "):
         return None
-    events = whole[6:-2].split(b"\n\ndata: ")
+    events = whole[6:end].split(b"\n\ndata: ")
     if whole.count(b"\n") != 2 * len(events) or b"" in events:
         return None
-    return events
+    return events, whole[end + 2 :]

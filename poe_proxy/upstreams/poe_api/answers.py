@@ -233,6 +233,8 @@ class _MessageReader:
 
     def feed(self, said: Mapping[str, Any]) -> list[ReplyEvent]:
         events: list[ReplyEvent] = []
+        if not any(said[name] for name in said if name != "role"):
+            return events  # as the first delta and the last one are
         for one in contents.of(said, breathe):
             match one:
                 case Reasoning(text):

@@ -22,7 +22,7 @@ def piece(data: bytes) -> tuple[str, str] | None:
 
     There are no halves of surrogate pairs in it: orjson refuses them.
     """
-    if len(data) > _LONGEST:
+    if len(data) > _LONGEST or not data.startswith(b"{"):
         return None
     try:
         chunk = orjson.loads(data)

@@ -31,6 +31,8 @@ AT_ONCE: Final = 65_536
 class Stream(Protocol):
     """A streamed answer by one of the routes: the data of SSE events in, reply events out."""
 
+    is_over: bool
+
     def read(self, found: Iterable[bytes], said: Together) -> None: ...
 
     def feed(self, data: bytes) -> list[ReplyEvent]: ...
@@ -122,6 +124,8 @@ class AnswerReader:
         """Take what came; raises the `UpstreamError` that it is or means. What was said before it
         is kept for `said`."""
         stream = self._stream
+        if stream is not None and stream.is_over:
+            return
         if stream is not None and isinstance(received, bytes):
             if len(received) <= AT_ONCE:
                 self._take_apart(stream, received)

@@ -42,7 +42,7 @@ class Script:
             if not isinstance(step, float):
                 received = [self._steps.pop(0)]
                 # What comes together is read together.
-                while self._steps and isinstance(self._steps[0], bytes):
+                while self._steps and not isinstance(self._steps[0], float | Head):
                     received.append(self._steps.pop(0))
                 return received
             if self._silence + seconds < step:
