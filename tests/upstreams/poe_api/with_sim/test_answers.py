@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
@@ -205,3 +206,26 @@ def test_hanging_up_stops_the_bot_at_once(sim: ApiSim, api: PoeApi, bot: str, ho
 
     until(lambda: sim.journal(face="api", event="reply-aborted"))
     assert [] == sim.journal(face="api", event="reply-end")
+
+
+@pytest.mark.parametrize("how", ["!first=3600", "!first-chunk=3600", "!hang"])
+def test_a_hang_up_ends_the_longest_wait(sim: ApiSim, api: PoeApi, how: str) -> None:
+    """Whoever notices it does so in another thread; nobody looks for it in between."""
+    chat = ChatRequest(model=BOT, messages=(user(f"{how} x y z"),))
+    chat.listener.patience = 3600.0
+    events = api.reply(chat, BOT, at_once)
+
+    def listen() -> None:
+        for _ in events:
+            if chat.listener.is_gone:
+                break
+        events.close()
+
+    listening = threading.Thread(target=listen, daemon=True)
+    listening.start()
+    until(lambda: sim.journal(face="api", event="reply-start"))
+    chat.listener.hang_up()
+    listening.join(60)
+
+    assert not listening.is_alive()
+    until(lambda: sim.journal(face="api", event="reply-aborted"))
