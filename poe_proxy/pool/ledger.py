@@ -176,8 +176,9 @@ class Ledger(Protocol):
         before that time is over count as one. *costly* is whether a client lost its request.
         """
 
-    def clear(self, name: str, *, bot: str = "") -> None:
-        """Note that the token answered for *bot*: strikes, also those for all bots, are over."""
+    def clear(self, name: str, *, bot: str = "") -> bool:
+        """Note that the token answered for *bot*: strikes, also those for all bots, are over.
+        Return whether there were any."""
 
     def exhaust(self, name: str, reason: str = "") -> None:
         """Note that the account is out of points: its token rests until `revive`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import suppress
 from math import inf
 from types import SimpleNamespace
@@ -25,6 +26,7 @@ from poe_proxy.errors import (
     UpstreamUnreachable,
 )
 from poe_proxy.pool import leases
+from poe_proxy.pool.ledger import Served, Want
 from poe_proxy.pool.limits import Rest, Within
 from poe_proxy.pool.memory import MemoryLedger
 from poe_proxy.pool.rotator import TokenRotator
@@ -717,3 +719,28 @@ def test_a_second_use_lets_the_line_go_on() -> None:
             assert waiting.wait(0) is None
             assert lease.may_send(0)
             assert waiting.token is not None
+
+
+def test_what_changes_nothing_is_no_reason_to_look_through_the_line() -> None:
+    """Each request sends, arrives and is answered; where no limit counts that, and nothing was held
+    against the token, nobody in line can be served for it."""
+
+    class Counting(MemoryLedger):
+        looks = 0
+
+        def serve(self, line: Iterable[Want]) -> Served:
+            self.looks += 1
+            return super().serve(line)
+
+    clock = Clock()
+    ledger = Counting(clock=clock)
+    tokens = pool("a", clock=clock, ledger=ledger)
+    with tokens.lease() as lease, tokens.lease() as waiting:
+        lend(lease)
+        before = ledger.looks
+        assert sends(lease)
+        lease.worked()
+        assert before == ledger.looks
+        assert waiting.token is None
+        lease.__exit__(None, None, None)
+        assert waiting.token is not None

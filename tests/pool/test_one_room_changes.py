@@ -196,8 +196,9 @@ class Elsewhere(Ledger):
     def reconsider(self, name: str) -> None:
         self._call("reconsider", name)
 
-    def clear(self, name: str, *, bot: str = "") -> None:
-        self._call("clear", name, bot=bot)
+    def clear(self, name: str, *, bot: str = "") -> bool:
+        is_changed: bool = self._call("clear", name, bot=bot)
+        return is_changed
 
     def exhaust(self, name: str, reason: str = "") -> None:
         self._call("exhaust", name, reason)

@@ -158,12 +158,14 @@ class MemoryLedger(Ledger):
         with self._change(name) as (health, now):
             health.strike(reason, handle(bot), now, costly=costly)
 
-    def clear(self, name: str, *, bot: str = "") -> None:
+    def clear(self, name: str, *, bot: str = "") -> bool:
         with self._lock:
             entry = self._entries[name]
             # Called for each answer: nothing is written if there is nothing to forget.
-            if entry.health.clear(handle(bot)):
+            is_changed = entry.health.clear(handle(bot))
+            if is_changed:
                 entry.keep(self._clock())
+            return is_changed
 
     def exhaust(self, name: str, reason: str = "") -> None:
         with self._change(name) as (health, _):
