@@ -77,8 +77,10 @@ def _through(proxy: SplitResult, host: str, port: int, deadline: Deadline) -> An
     plain = dial_proxy(proxy, deadline)
     try:
         _tunnel(plain, host, port, authorization(proxy))
-    except BaseException:
+    except BaseException as failure:
         plain.close()
+        if isinstance(failure, ConnectionError):
+            raise ProxyError("The proxy broke off.") from None
         raise
     return plain
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Sequence
 from typing import Any, Final
@@ -646,6 +647,20 @@ WHOLES: Final[Sequence[bytes]] = _json(
     {"data": None, "errors": [{"message": "Server Error"}], "extensions": {"is_final": True}},
     {"data": {"messageEdgeCreate": {"status": "reached_limit", "statusMessage": "a\nb"}}},
 )
+
+#: Answers as they are on the wire.
+WIRES: Final[Sequence[bytes]] = [
+    b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 13\r\n"
+    b'Set-Cookie: a=b\r\nset-cookie: c=d; Path=/\r\n\r\n{"a": [1, 2]}',
+    b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+    b'd\r\ndata: {"a": 1\r\n004;a=b\r\n}\n\n\n\r\n0\r\nX: y\r\n\r\n',
+    b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n"
+    b"HTTP/1.0 404 \r\nConnection: keep-alive\r\nContent-Length: 1\r\n\r\nx",
+    b"HTTP/1.1 502 Bad Gateway\r\nRetry-After: 5\r\n\r\n<html>",
+    b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nConnection: close\r\n\r\n"
+    + gzip.compress(b"hello " * 20, mtime=0),
+    b"HTTP/1.1 204 No Content\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\none",
+]
 
 _CHANNEL: Final = {
     "minSeq": "4",

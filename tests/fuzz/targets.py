@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
@@ -35,6 +35,7 @@ from poe_proxy.chat import (
 )
 from poe_proxy.checker import repair
 from poe_proxy.errors import PoeProxyError, UpstreamInterrupted
+from poe_proxy.net import http1, transfer, unpacking
 from poe_proxy.server import forms
 from poe_proxy.shaping import files, pictures
 from poe_proxy.shaping.coercion import coerced
@@ -401,6 +402,48 @@ def _decoder(payload: bytes, rng: random.Random) -> None:
     decoder.flush()
 
 
+def _wire(payload: bytes, rng: random.Random) -> None:
+    """An answer as it is on the wire: in pieces it is the same as in one."""
+    in_pieces, in_one = _answer_of(_cut(payload, rng)), _answer_of([payload])
+    # How much of a larger one is read before it is refused depends on the pieces.
+    if len(payload) <= http1.MAX_HEAD and in_pieces != in_one:
+        raise AssertionError("it depends on the pieces")
+
+
+def _answer_of(pieces: Iterable[bytes]) -> object:
+    reader, body, is_broken = http1.AnswerReader(), b"", False
+    try:
+        for piece in pieces:
+            wait()
+            reader.feed(piece)
+            body += reader.take()
+        reader.end()
+    except http1.ProtocolError:
+        is_broken = True
+        body += reader.take()
+    head = reader.head
+    if head is not None:
+        with suppress(http1.ProtocolError):
+            _unpack(transfer.unpacker_of(head), body)
+    said = head and (head.status, [(name, head.headers.all(name)) for name in head.headers])
+    return said, body, reader.is_complete, reader.keeps_alive, is_broken
+
+
+def _unpack(unpacker: unpacking.Unpacker | None, body: bytes) -> None:
+    if unpacker is None:
+        return
+    unpacker.feed(body)
+    for _ in range(_UNPACKED):
+        wait()
+        if len(unpacker.take()) > unpacking.AT_ONCE:
+            raise AssertionError("more than a piece")
+    unpacker.end()
+
+
+#: Pieces of a packed answer that are asked for.
+_UNPACKED: Final = 100
+
+
 # ---- what Poe's site says
 
 
@@ -464,6 +507,7 @@ TARGETS: Final[dict[str, Target]] = {
         Target("wholes", corpus.WHOLES, _whole),
         Target("natives", corpus.NATIVES, _native),
         Target("renderings", corpus.TEXTS, _rendering),
+        Target("wires", corpus.WIRES, _wire),
         Target("sse", corpus.STREAMS, _decoder, (ValueError,)),
         Target("pages", corpus.PAGES, _page),
         Target("frames", corpus.FRAMES, _frames),

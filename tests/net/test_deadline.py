@@ -10,7 +10,7 @@ from contextlib import suppress
 import pytest
 
 from poe_proxy.net.background import Background
-from poe_proxy.net.deadline import Deadline, in_time
+from poe_proxy.net.deadline import Attempt, Deadline, in_time
 from tests.fakes import until
 
 
@@ -99,3 +99,60 @@ def test_the_last_of_two_is_watched(pair: tuple[socket.socket, socket.socket]) -
 
         assert b"" == reading.result()
         assert not deadline.end()
+
+
+# ---- an attempt that is waited for by and by
+
+
+def test_an_attempt_is_waited_for_by_and_by() -> None:
+    """What it returns is there when it is done, and not before."""
+    gate = threading.Event()
+    attempt = Attempt(lambda deadline: gate.wait(60), 60, undo=nothing, name="test")
+
+    assert not attempt.wait(0)
+    assert not attempt.wait(0.01)
+    gate.set()
+    assert attempt.wait(60)
+    assert attempt.result() is True
+
+
+def test_an_attempt_that_is_given_up(pair: tuple[socket.socket, socket.socket]) -> None:
+    """Whoever waits for it waits no more, what it waits for is cut, and its result is undone."""
+    undone: list[bytes] = []
+    is_watched = threading.Event()
+
+    def work(deadline: Deadline) -> bytes:
+        deadline.watch(pair[0])
+        is_watched.set()
+        return pair[0].recv(1)
+
+    attempt = Attempt(work, 3600, undo=undone.append, name="test")
+    waiting = Background(lambda: attempt.wait(3600))
+    assert is_watched.wait(60)
+    attempt.give_up()
+
+    assert waiting.result()
+    with pytest.raises(TimeoutError):
+        attempt.result()
+    until(lambda: undone)
+    assert [b""] == undone
+
+
+def test_giving_up_what_is_done_changes_nothing() -> None:
+    """Its result is there, and is not undone."""
+    attempt = Attempt(lambda deadline: "done", 60, undo=nothing, name="test")
+    assert attempt.wait(60)
+    attempt.give_up()
+
+    assert "done" == attempt.result()
+
+
+def test_an_attempt_has_a_time_of_its_own() -> None:
+    """However patient whoever waits for it is."""
+    gate = threading.Event()
+    attempt = Attempt(lambda deadline: gate.wait(60), 0.05, undo=lambda _: None, name="test")
+
+    assert attempt.wait(3600)
+    with pytest.raises(TimeoutError):
+        attempt.result()
+    gate.set()

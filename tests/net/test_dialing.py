@@ -5,6 +5,7 @@ from __future__ import annotations
 import select
 import socket
 import ssl
+import struct
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -16,7 +17,7 @@ from poe_proxy.net import dialing
 from poe_proxy.net.deadline import in_time
 
 from ..fakes import until
-from ..upstreams.poe_api.raw import CERTIFICATE
+from ..upstreams.poe_api.raw import CERTIFICATE, unused_port
 
 
 def dial(host: str, port: int, *, seconds: float, **options: Any) -> Any:
@@ -164,14 +165,16 @@ def test_a_certificate_that_is_not_trusted_is_refused(
 def test_a_proxy_that_does_not_connect_is_an_error(
     serve: Callable[[Callable[[socket.socket], None]], int], answer: bytes
 ) -> None:
-    """Refusal, nonsense and silence are one failure, without the login in it."""
+    """Refusal, nonsense and a reset are one failure, without the login in it."""
 
     def refuse(client: socket.socket) -> None:
         client.recv(1000)
         client.sendall(answer)
+        if not answer:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
     port = serve(refuse)
-    with pytest.raises(OSError, match="proxy") as raised:
+    with pytest.raises(dialing.ProxyError, match="proxy") as raised:
         dial(
             "x.test",
             80,
@@ -207,3 +210,19 @@ def test_an_answer_that_drips_is_given_up(
         dial("127.0.0.1", port, is_secure=is_secure, proxy=proxy, seconds=0.3)
 
     until(lambda: left)
+
+
+@pytest.mark.parametrize("scheme", ["http", "https", "socks5", "socks5h"])
+def test_a_proxy_that_is_not_there(scheme: str) -> None:
+    """It is told from a host that is not there, and its login from neither."""
+    with pytest.raises(dialing.ProxyError, match="proxy") as raised:
+        dial(
+            "localhost",
+            80,
+            is_secure=False,
+            proxy=f"{scheme}://me:secret@127.0.0.1:{unused_port()}",
+            seconds=60,
+        )
+
+    assert "secret" not in str(raised.value)
+    assert raised.value.__cause__ is None
