@@ -17,7 +17,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .DEFAULT_GOAL := help
 .PHONY: help install run test test-fast check fmt lint types layers compiled clients \
 	independent independent-web independent-api independent-agents bench bench-test soak abuse fuzz \
-	docs lock \
+	bench-peers instructions docs lock \
 	clean \
 	try try-image try-nginx try-systemd
 
@@ -31,7 +31,8 @@ help:
 	@echo "make soak         everything at once for ten minutes: MINUTES=10 SEED=n"
 	@echo "make abuse        200 clients of all abusive kinds at once, and what is left for others: SEED=n"
 	@echo "make fuzz         inputs made worse and worse, for what reads them: MINUTES=5 SEED=n"
-	@echo "make bench        the benchmark; make bench-test checks that it gives its figures"
+	@echo "make bench        the benchmark: ten minutes, and nothing else should run; bench-peers"
+	@echo "                  installs more to compare with; bench-test checks that it gives its figures"
 	@echo "make independent  clients and coding agents that others wrote"
 	@echo "make try          container, nginx and systemd, each tried for real (as root)"
 	@echo "make install      only what make run needs"
@@ -170,7 +171,17 @@ $(VENV)-independent-%/installed: tests/independent/requirements-%.txt
 	@touch $@
 
 bench: $(VENV)/installed-dev
-	@$(BIN)/python -m bench
+	@$(BIN)/python -m bench --output bench
+
+# Gateways that others wrote, for the benchmark to compare with, as of the last results.
+PEERS := bench/.peers
+bench-peers:
+	@test -x $(PEERS)/litellm/bin/python || $(PYTHON) -m venv $(PEERS)/litellm
+	@echo "Installing into $(PEERS) ..."
+	@$(PEERS)/litellm/bin/python -m pip install -q --disable-pip-version-check 'litellm[proxy]==1.108.7'
+	@if command -v npm >/dev/null; then npm install --prefix $(PEERS)/portkey --no-audit --no-fund \
+		--loglevel=error --ignore-scripts @portkey-ai/gateway@1.15.2; \
+	else echo "LEFT OUT: Portkey: there is no npm here"; fi
 
 bench-test: $(VENV)/installed-dev
 	@$(BIN)/python -m pytest bench
@@ -214,5 +225,5 @@ lock:
 			$(CLIENTS)/requirements/$$name.in -o $(CLIENTS)/requirements/$$name.txt; done
 
 clean:
-	rm -rf $(VENV) .venv-independent* .venv-clients-* $(CLIENTS)/node/node_modules \
+	rm -rf $(VENV) $(PEERS) .venv-independent* .venv-clients-* $(CLIENTS)/node/node_modules \
 		$(AGENTS)/node_modules $(CLIENTS)/go/bin $(CLIENTS)/rust/bin $(CLIENTS)/rust/target

@@ -1,1 +1,1 @@
-"""What the proxy costs, compared with a direct connection in the same run. `make bench`."""
+"""What the proxy costs, beside other ways to the same upstream, in one run: `make bench`."""
