@@ -25,7 +25,7 @@ help:
 	@echo "make run          serve your .env; without one, a demo on a stand-in for Poe"
 	@echo "make test         all tests"
 	@echo "make test-fast    those that start no servers and no other clients"
-	@echo "make check        lint, types, layers and tests, as CI runs them"
+	@echo "make check        lint, types, layers, tests and instructions, as CI runs them"
 	@echo "make fmt          formats the code"
 	@echo "make docs         writes .env.example and the table in docs/settings.md"
 	@echo "make soak         everything at once for ten minutes: MINUTES=10 SEED=n"
@@ -33,6 +33,7 @@ help:
 	@echo "make fuzz         inputs made worse and worse, for what reads them: MINUTES=5 SEED=n"
 	@echo "make bench        the benchmark: ten minutes, and nothing else should run; bench-peers"
 	@echo "                  installs more to compare with; bench-test checks that it gives its figures"
+	@echo "make instructions does any hot path take more instructions than on record?"
 	@echo "make independent  clients and coding agents that others wrote"
 	@echo "make try          container, nginx and systemd, each tried for real (as root)"
 	@echo "make install      only what make run needs"
@@ -73,7 +74,7 @@ test: $(VENV)/installed-dev clients compiled
 test-fast: $(VENV)/installed-dev
 	@$(BIN)/python -m pytest $(PARALLEL) $(SLOW)
 
-check: lint types layers compiled test
+check: lint types layers compiled test instructions
 
 fmt: $(VENV)/installed-dev
 	@$(BIN)/ruff format .
@@ -182,6 +183,10 @@ bench-peers:
 	@if command -v npm >/dev/null; then npm install --prefix $(PEERS)/portkey --no-audit --no-fund \
 		--loglevel=error --ignore-scripts @portkey-ai/gateway@1.15.2; \
 	else echo "LEFT OUT: Portkey: there is no npm here"; fi
+
+# A count of instructions is the same on a busy machine: CI can hold us to it.
+instructions: $(VENV)/installed-dev
+	@$(BIN)/python -m bench.instructions
 
 bench-test: $(VENV)/installed-dev
 	@$(BIN)/python -m pytest bench
