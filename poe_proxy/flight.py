@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import mmap
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Final
 
 import orjson
@@ -17,7 +18,7 @@ import orjson
 from poe_proxy.values import value
 
 
-@value()
+@dataclass(slots=True)
 class Flight:
     """A request, as it is noted."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextvars import ContextVar
 from typing import Any, Final, TextIO
@@ -36,6 +37,18 @@ class Formatter(logging.Formatter):
     Its message is one line. Those of a traceback each begin with `CONTINUED`, since the text of an
     exception may have lines of its own.
     """
+
+    #: The last second that was written, and how: a busy server writes hundreds of lines in one.
+    _second, _time = 0, ""
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:
+        """Return when *record* was made; by default to a thousandth of a second."""
+        if datefmt is not None:
+            return super().formatTime(record, datefmt)
+        if (second := int(record.created)) != self._second:
+            self._time = time.strftime(self.default_time_format, self.converter(second))
+            self._second = second
+        return f"{self._time},{int(record.msecs):03d}"
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the entry: a line, and those of its traceback."""

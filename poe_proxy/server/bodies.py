@@ -103,7 +103,9 @@ def _read(
     share.check(length or 0)
     # One byte more than is allowed shows that a body is too large.
     end = limit + 1 if length is None else length
-    read = request.stream.read
+    # gunicorn's own ends by itself; any other is kept from reading on by Flask.
+    is_bounded = request.environ.get("wsgi.input_terminated", False)
+    read = (request.environ["wsgi.input"] if is_bounded else request.stream).read
     piece: bytes = read(min(PIECE, end))
     share.grow(len(piece))
     if len(piece) == length:

@@ -15,7 +15,7 @@ import sys
 import termios
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import TYPE_CHECKING, Final, Protocol, Self
 
 from poe_proxy.budget import Budget
@@ -101,6 +101,20 @@ def limit_writes(sock: socket.socket, seconds: float) -> bool:
     except OSError:
         return False
     return True
+
+
+class _Receiving:
+    """The block in which a body is read."""
+
+    __slots__ = ("_connection",)
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, *failure: object) -> None:
+        self._connection._intake = None
 
 
 class Connection(socket.socket):
@@ -200,10 +214,9 @@ class Connection(socket.socket):
             return False
         return int.from_bytes(waiting, sys.byteorder) > 0
 
-    @contextmanager
     def receiving(
         self, budget: Budget, patience: Patience, *, in_chunks: bool = False
-    ) -> Iterator[None]:
+    ) -> AbstractContextManager[None]:
         """Read a body within the block: what comes costs *budget*, and *patience* must last.
 
         Of one that comes *in_chunks* less is read at a time, unless the size of a chunk is known.
@@ -212,10 +225,7 @@ class Connection(socket.socket):
             self._awaits_go_on = False
             self.sendall(_CONTINUE)
         self._intake = (budget, patience, in_chunks)
-        try:
-            yield
-        finally:
-            self._intake = None
+        return _Receiving(self)
 
     def recv(self, size: int, flags: int = 0, /) -> bytes:
         """Return what is there, *size* bytes at most; wait for the first of it.
@@ -269,7 +279,11 @@ class Connection(socket.socket):
             self._is_ahead = self.has_input()
         try:
             if self._is_limited or self.gettimeout() is not None:
-                super().sendall(data, flags)
+                # Nearly all leaves at once: in a third of the time of `sendall`.
+                view = memoryview(data)
+                sent = super().send(view, flags)
+                if sent < view.nbytes:
+                    super().sendall(view.cast("B")[sent:], flags)
             else:
                 self._send_by_and_by(memoryview(data))
         except OSError as broken:

@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from math import inf
-from typing import Final, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar, cast
 
 from flask import Response
 
@@ -27,8 +27,11 @@ from poe_proxy.server.bodies import read_body, too_busy
 from poe_proxy.server.client_socket import ClientGone, ClientSocket
 from poe_proxy.server.failures import internal_error
 from poe_proxy.server.services import Services, services
-from poe_proxy.server.watchdog import note_body
+from poe_proxy.server.watchdog import AT_ONCE, note_body
 from poe_proxy.waiting import LONG, SHORT, Listener
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +73,7 @@ def deliver(api: Api) -> Response:
     first = next(parts)
     if not call.streams:
         parts.close()
-        response = Response(first, content_type=call.content_type)
+        response: Response = _Answer(first, content_type=call.content_type)
     else:
         response = _stream(parts)
     if budget.unchecked:
@@ -99,6 +102,10 @@ def _body(request: Asked, house: Services, budget: Budget) -> bytes | bytearray:
 
 def _read(read: Reader[T], body: bytes | bytearray, budget: Budget) -> T:
     try:
+        if len(body) <= AT_ONCE:
+            note_body(body)
+            with budget.work("reading a request"):
+                return read(body, budget)
         with budget.work("looking whether a body is known", size=len(body)):
             note_body(body, budget.breathe)
             # Within the other, so that a large body has one turn for both; from now on the flight
@@ -113,11 +120,19 @@ def _read(read: Reader[T], body: bytes | bytearray, budget: Budget) -> T:
         ) from None
 
 
+class _Answer(Response):
+    """An answer to a POST, whose headers are all there, and whose parts are bytes: Flask need not
+    look through them for what to add. Its generator is closed by whoever has it."""
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        start_response(self.status, self.headers.to_wsgi_list())
+        return cast("Iterable[bytes]", self.response)
+
+
 def _stream(parts: Generator[bytes, None, None]) -> Response:
-    response = Response(parts, content_type="text/event-stream; charset=utf-8")
-    response.headers["Cache-Control"] = "no-cache"
-    response.headers["X-Accel-Buffering"] = "no"  # nginx would hold frames back
-    response.call_on_close(parts.close)
+    response = _Answer(parts, content_type="text/event-stream; charset=utf-8")
+    response.headers.add("Cache-Control", "no-cache")
+    response.headers.add("X-Accel-Buffering", "no")  # nginx would hold frames back
     return response
 
 

@@ -60,6 +60,8 @@ def real_callers(app: WsgiApp, proxies: Iterable[str]) -> WsgiApp:
 
 def _unmapped(address: str) -> str:
     """Return 1.2.3.4 for ::ffff:1.2.3.4, which a socket that takes both kinds reports."""
+    if ":" not in address:
+        return address
     with suppress(ValueError):
         inner = getattr(ip_address(address), "ipv4_mapped", None)
         return str(inner) if inner else address

@@ -26,7 +26,7 @@ REFUSED_FOR: Final = 600.0
 MOST: Final = 1_000
 _PACKAGE: Final = "poe_proxy."
 #: Bytes of a body that are looked at at a time: a millisecond or two.
-_AT_ONCE: Final = 1_000_000
+AT_ONCE: Final = 1_000_000
 
 
 class Log(Protocol):
@@ -54,21 +54,23 @@ offenders: Final = Digests(REFUSED_FOR, MOST)
 
 def digest(body: bytes | bytearray, breathe: Callable[[], None] = lambda: None) -> str:
     """Return what a request is known by; *breathe* is called in between."""
+    if len(body) <= AT_ONCE:
+        return blake2b(body, digest_size=16).hexdigest()
     hashing = blake2b(digest_size=16)
     whole = memoryview(body)
-    for start in range(0, len(whole), _AT_ONCE):
-        hashing.update(whole[start : start + _AT_ONCE])
+    for start in range(0, len(whole), AT_ONCE):
+        hashing.update(whole[start : start + AT_ONCE])
         breathe()
     return hashing.hexdigest()
 
 
-def note_body(body: bytes | bytearray, breathe: Callable[[], None]) -> None:
+def note_body(body: bytes | bytearray, breathe: Callable[[], None] = lambda: None) -> None:
     """Note the body of the request at hand; *breathe* is called in between. Raises
     `RequestTooCostly` if it held the worker up lately."""
     noted = flight.current.get()
     known = digest(body, breathe)
     if noted is not None:
-        flight.current.set(flight.Flight(noted.request_id, noted.route, known))
+        noted.digest = known
     if known in offenders:
         raise RequestTooCostly(
             "A request with the same body held up the proxy a moment ago, and is refused for ten "

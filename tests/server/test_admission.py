@@ -113,12 +113,12 @@ def test_what_is_held_is_given_back_when_the_answer_is_closed() -> None:
             raise ZeroDivisionError
 
     def app(environ: dict[str, Any], start: object) -> Parts:
-        held(environ).callback(events.append, "given back")
+        held(environ).callback(lambda: events.append("given back"))
         return Parts()
 
     environ: dict[str, Any] = {}
     parts = giving_back(app)(environ, None)
-    held(environ).callback(events.append, "what was taken later, too")
+    held(environ).callback(lambda: events.append("what was taken later, too"))
     assert [b"part"] == list(parts)
     assert [] == events
 
@@ -132,7 +132,7 @@ def test_what_is_held_is_given_back_if_there_is_no_answer() -> None:
     events: list[str] = []
 
     def app(environ: dict[str, Any], start: object) -> Any:
-        held(environ).callback(events.append, "given back")
+        held(environ).callback(lambda: events.append("given back"))
         raise SystemExit
 
     with pytest.raises(SystemExit):

@@ -21,7 +21,8 @@ from poe_proxy.errors import (
 )
 from poe_proxy.net import troubles
 from poe_proxy.net.background import Background
-from poe_proxy.net.connections import KEEP_IDLE, Adapter, Connection, used_by
+from poe_proxy.net.connections import Adapter, Connection, used_by
+from poe_proxy.net.kept import KEEP_IDLE
 from poe_proxy.net.pacing import breathe
 
 #: The most bytes of an answer, unpacked: the history of a chat with a long reply is the longest.
