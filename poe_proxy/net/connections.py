@@ -19,7 +19,7 @@ from requests.adapters import HTTPAdapter
 
 from poe_proxy.net.cutting import Handle, cut
 from poe_proxy.net.http1 import MAX_HEAD
-from poe_proxy.net.kept import KEEP_IDLE
+from poe_proxy.net.kept import KEEP_IDLE as KEEP_IDLE
 
 if TYPE_CHECKING:
     from urllib3.connection import HTTPConnection as _Urllib3Connection

@@ -119,6 +119,11 @@ class Transfer:
 
     # ---- for the caller
 
+    @property
+    def stage(self) -> Stage:
+        """How far it has come."""
+        return self._stage
+
     def wait(self, seconds: float) -> list[Received]:
         """Return what has been received, as soon as there is something; nothing after *seconds*.
 

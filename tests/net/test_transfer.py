@@ -99,7 +99,7 @@ def test_a_body_that_is_taken_slowly(tls: bool) -> None:
 
     with Server(slowly, tls=tls) as server, to(server) as host:
         transfer = post(host, LARGE)
-        until(lambda: transfer._stage is Stage.SENT or transfer.wait(0.01))
+        until(lambda: transfer.stage is Stage.SENT or transfer.wait(0.01))
         for _ in range(5):
             assert [] == transfer.wait(0.01)
         assert transfer._unsent
@@ -268,6 +268,7 @@ def test_what_is_packed_is_unpacked(framing: str) -> None:
         ("gzip", b"x"),
         ("gzip", gzip.compress(b"x")[:-1]),
     ],
+    ids=["twice", "another", "not at all", "cut off"],
 )
 def test_what_cannot_be_unpacked(coding: str, sent: bytes) -> None:
     """The answer had begun, and broke."""
@@ -489,7 +490,7 @@ def test_who_is_woken_just_before_it_sends_sends_nothing(monkeypatch: pytest.Mon
     with Server(lambda visitor: arrived.append(visitor.request())) as server, to(server) as host:
         transfer = post(host)
         assert [] == transfer.wait(LONG)
-        assert Stage.NOT_SENT is transfer._stage
+        assert Stage.NOT_SENT is transfer.stage
         transfer.close()
         until(lambda: arrived)
 
@@ -585,9 +586,7 @@ def test_closing_the_host_ends_what_is_under_way(begin: Handler) -> None:
         transfer = post(host)
         waiting = Background(lambda: received(transfer))
         assert stay.has_begun.wait(LONG)
-        until(
-            lambda: transfer._stage is Stage.HEAD or begin in (before_the_answer, within_the_head)
-        )
+        until(lambda: transfer.stage is Stage.HEAD or begin in (before_the_answer, within_the_head))
         host.close()
         failure = trouble(waiting.result())
         host.close()
@@ -905,9 +904,14 @@ with Server(stay, tls=tls) as server:
             while not left:
                 gevent.sleep(0.001)
         left.clear()
+def silent(visitor):
+    left.append(visitor.is_left())
+with Server(silent) as server:
     for from_hub in (True, False):
-        # While it connects.
-        transfer = Host("http://192.0.2.1").send("POST", "/", {}, b"{}")
+        # While it connects: nobody answers TLS's greeting.
+        host = Host(server.url.replace("http:", "https:"))
+        transfer = host.send("POST", "/", {}, b"{}")
+        assert [] == transfer.wait(0.01)
         if from_hub:
             gevent.get_hub().loop.run_callback(transfer.wake)
         else:

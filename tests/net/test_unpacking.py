@@ -78,7 +78,7 @@ def test_a_coding_that_is_not_known(coding: str) -> None:
         gzip.compress(TEXT) + gzip.compress(TEXT),
         zlib.compress(TEXT),
     ],
-    ids=["not packed", "cut off", "another sum", "hardly begun", "more", "twice", "another coding"],
+    ids=["not at all", "cut off", "a wrong sum", "a head", "and more", "twice", "in another way"],
 )
 def test_what_is_broken(packed: bytes) -> None:
     """Another packing, one that is cut off or does not add up, or more than one."""
