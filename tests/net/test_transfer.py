@@ -720,6 +720,20 @@ def test_a_reset_is_told_from_an_end() -> None:
     assert (Stage.SENT, "was reset", False) == (failure.stage, failure.words, failure.timed_out)
 
 
+def test_a_reset_while_it_is_sent() -> None:
+    """Some of it may have arrived; nothing came back that says more."""
+
+    def reset(visitor: Visitor) -> None:
+        visitor.sock.recv(100)
+        visitor.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    with Server(reset) as server, to(server) as host:
+        found = received(post(host, LARGE))
+
+    assert 1 == len(found)
+    assert (Stage.SENT, "was reset") == (trouble(found).stage, trouble(found).words)
+
+
 def unused() -> str:
     """A URL at which nothing listens."""
     return f"http://127.0.0.1:{unused_port()}"
