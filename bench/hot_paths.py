@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import cycle, repeat
 from typing import Any, Final
 
@@ -173,13 +173,23 @@ def _delta(text: str) -> bytes:
 def _reads(deltas: int) -> Call:
     """Return what turns one read of an open stream into events."""
     from poe_proxy.budget import Budget
+    from poe_proxy.net.http1 import AnswerReader as Http
     from poe_proxy.upstreams.poe_api.receiving import CHAT, AnswerReader
-    from poe_proxy.upstreams.poe_api.wire import Head
 
+    http = Http()
+    http.feed(_HEAD)
     reader = AnswerReader(CHAT, Budget())
-    list(reader.take(Head(200, {"Content-Type": "text/event-stream"})))
-    data = b"".join(_delta(f"{_TEXT}{number} ") for number in range(deltas))
-    return lambda: list(reader.take(data))
+    assert http.head is not None
+    reader.take(http.head)
+    chunks = [_delta(f"{_TEXT}{number} ") for number in range(deltas)]
+    data = b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks)
+
+    def read() -> object:
+        http.feed(data)
+        reader.take(http.take())
+        return reader.said()
+
+    return read
 
 
 @hot_path
@@ -214,36 +224,63 @@ def _frame(seq: int, text: str, state: str) -> bytes:
     return orjson.dumps({"messages": [orjson.dumps(item).decode()], "min_seq": seq})
 
 
-@hot_path
-def read_frame() -> Call:
-    """A frame of the websocket becomes an event."""
-    from poe_proxy.upstreams.poe_web.turn import Turn, read_frame
+def _frames() -> tuple[Iterator[bytes], Any]:
+    """Return the frames of a message that grows, and the mailbox of who waits for it, which knows
+    how they begin."""
+    from poe_proxy.upstreams.poe_web.frames import Known
+    from poe_proxy.upstreams.poe_web.items import read_frame
+    from poe_proxy.upstreams.poe_web.mailbox import Mailbox
 
-    texts = [_TEXT * 5 + _TEXT[: 1 + number % 19] for number in range(500)]
-    frames = cycle([_frame(number, text, "incomplete") for number, text in enumerate(texts)])
-    turn = Turn("nonce", "nonce", chat_id=1000)
+    texts = (_TEXT * 50)[:1000]
+    frames = [_frame(number, texts[: 200 + number], "incomplete") for number in range(800)]
+    box = Mailbox("nonce", "nonce")
+    item = read_frame(frames[0])[1][0]
+    box.put(item)
+    box.known = Known.of(frames[0], item)
+    return iter(frames[1:]), box
+
+
+@hot_path
+def frame() -> Call:
+    """A frame of the websocket becomes an event."""
+    from poe_proxy.upstreams.poe_web.frames import look
+    from poe_proxy.upstreams.poe_web.turn import Turn
+
+    frames, box = _frames()
+    waiting, turn = {1000: box}, Turn("nonce", "nonce", chat_id=1000)
 
     def take() -> object:
-        _, items = read_frame(next(frames))
-        return [list(turn.feed(item.name, item.content(), 0.0)) for item in items]
+        found = look(next(frames), waiting)
+        assert found is not None
+        box.put(found[1])
+        return [list(turn.feed(one.name, one.content(), 0.0)) for one in box.wait(0)]
 
     return take
 
 
 @hot_path
 def overtaken_frame() -> Call:
-    """A frame that a newer one has overtaken is dropped."""
-    from poe_proxy.upstreams.poe_web.mailbox import Mailbox
-    from poe_proxy.upstreams.poe_web.turn import read_frame
+    """A frame that a newer one overtakes is put aside."""
+    from poe_proxy.upstreams.poe_web.frames import look
 
-    box = Mailbox("nonce", "nonce")
-    frame = _frame(1, _TEXT * 100, "incomplete")
+    frames, box = _frames()
+    waiting = {1000: box}
 
     def take() -> None:
-        for item in read_frame(frame)[1]:
-            box.put(item)
+        found = look(next(frames), waiting)
+        assert found is not None
+        box.put(found[1])
 
     return take
+
+
+@hot_path
+def unknown_frame() -> Call:
+    """A frame of another kind is parsed."""
+    from poe_proxy.upstreams.poe_web.items import read_frame
+
+    complete = _frame(1, _TEXT * 5, "complete")
+    return lambda: [item.content() for item in read_frame(complete)[1]]
 
 
 # ---- around them
@@ -274,7 +311,7 @@ def access() -> Call:
 
     from poe_proxy.server.access import check_key
 
-    keys = ["sk-one", "sk-two"]
+    keys = ("sk-one", "sk-two")
     request = Request({"HTTP_AUTHORIZATION": "Bearer sk-two", "wsgi.input": io.BytesIO()})
     return lambda: check_key(request, keys)
 
