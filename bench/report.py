@@ -123,7 +123,8 @@ def write(results: Results, folder: Path) -> None:
     parts = [
         "# Results",
         f"Written by `make bench`; [README.md](README.md) says what the rows mean. "
-        f"Medians of {results.rounds} interleaved rounds, {results.seconds / 60:.0f} minutes in "
+        f"Medians of {results.rounds} interleaved rounds at scale {results.size.scale:g}, "
+        f"{results.seconds / 60:.0f} minutes in "
         f"all. Everything is on one machine, so read the ratios.",
         _markdown([["machine", ""], *machine()]),
         _markdown([["peer", "what it is", "version"], *_peers(results)]),
