@@ -29,7 +29,7 @@ sys.path.append(str(Path(__file__).resolve().parent))
 
 from poe_proxy.budget import processor
 from poe_proxy.server import gunicorn as hooks
-from poe_proxy.server.response import Joined
+from poe_proxy.server.response import Joined, once_a_second
 from poe_proxy.server.worker import Guarded
 from poe_proxy.settings import BadSettings
 from poe_proxy.startup import check_libraries, read_settings
@@ -150,4 +150,5 @@ child_exit = hooks.child_exit
 worker_exit = hooks.worker_exit
 # There is no setting for these.
 util.write_error = hooks.write_error
+util.http_date = once_a_second(util.http_date)
 wsgi.Response = Response

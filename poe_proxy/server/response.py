@@ -8,6 +8,8 @@ of it.
 from __future__ import annotations
 
 import socket
+import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -31,6 +33,20 @@ else:
 
 #: The most bytes of a first part that leave together with the head: to join them is to copy them.
 JOINED: Final = 65_536
+
+
+def once_a_second(tell: Callable[[], str]) -> Callable[[], str]:
+    """Return *tell*, which tells the time to the second, as it says the same for so long."""
+    told = (0, "")
+
+    def tell_again() -> str:
+        nonlocal told
+        second, words = told
+        if second != (now := int(time.time())):
+            told = (now, words := tell())
+        return words
+
+    return tell_again
 
 
 class Joined(_Response):

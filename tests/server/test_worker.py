@@ -18,7 +18,7 @@ from gunicorn.workers.base_async import AsyncWorker
 from poe_proxy import flight, logs
 from poe_proxy.server import connection
 from poe_proxy.server.connection import Connection, HeadTooLarge
-from poe_proxy.server.worker import Guarded
+from poe_proxy.server.worker import Guarded, settle
 
 from ..garbage import left_behind
 from .connections import Request, pair
@@ -29,6 +29,7 @@ class Played:
 
     def __init__(self, most: int, serve: Callable[[Any, Connection], object]) -> None:
         self.worker_connections = most
+        self.cfg = Config()
         self.sockets: list[socket.socket] = []
         self.errors: list[BaseException] = []
         self._serve = serve
@@ -103,6 +104,18 @@ def test_what_it_listens_on_has_a_limit_for_writes() -> None:
 
         limit = tcp.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
     assert 1000 * connection.WRITE_TIMEOUT == limit
+
+
+def test_settings_are_looked_up_once() -> None:
+    """All of gunicorn's but the grace, which its end changes."""
+    config = Config()
+    config.set("keepalive", 7)
+    settle(config)
+    config.set("graceful_timeout", 3)
+
+    assert (7, 3) == (config.keepalive, config.graceful_timeout)
+    assert {"keepalive", "forwarded_allow_ips"} < vars(config).keys()
+    assert "graceful_timeout" not in vars(config)
 
 
 def test_others_have_their_turn_before_what_was_sent_ahead(pauses: list[float]) -> None:
