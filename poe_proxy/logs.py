@@ -70,9 +70,9 @@ class _Lines(logging.StreamHandler[TextIO]):
     """Writes each entry at once, as one piece: so no lock is held for it, which would be a tenth
     of the cost of a line."""
 
-    def handle(self, record: logging.LogRecord) -> bool | logging.LogRecord:
+    def handle(self, record: logging.LogRecord) -> bool:
         """Write *record*, unless a filter is against it; return whether it was written."""
-        is_kept = self.filter(record)
+        is_kept = bool(self.filter(record))
         if is_kept:
             self.emit(record)
         return is_kept

@@ -42,6 +42,9 @@ def digest(algorithm: str, *pieces: bytes) -> bytes:
     """Return the hash of *pieces*, joined."""
     hashing = hashlib.new(algorithm)
     for piece in pieces:
+        if len(piece) < _BYTES_AT_ONCE:
+            hashing.update(piece)
+            continue
         whole = memoryview(piece)
         for start in range(0, len(whole), _BYTES_AT_ONCE):
             hashing.update(whole[start : start + _BYTES_AT_ONCE])

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import threading
+import weakref
 
 import pytest
 
-from poe_proxy.net.background import Background
+from poe_proxy.net import background
+from poe_proxy.net.background import Background, start
+
+from ..fakes import log_lines, until
 
 
 def test_what_the_call_returns() -> None:
@@ -55,3 +59,77 @@ def test_the_result_is_waited_for() -> None:
     threading.Timer(0.01, gate.set).start()
 
     assert True is call.result()
+
+
+# ---- threads that are kept
+
+
+def done_in(name: str) -> threading.Thread:
+    """The thread in which a work of that *name* was done, once it has nothing more to do."""
+    found: list[tuple[threading.Thread, str]] = []
+    start(lambda: found.append((threading.current_thread(), threading.current_thread().name)), name)
+    until(lambda: found and found[0][0].name == "idle")
+    assert name == found[0][1]
+    return found[0][0]
+
+
+def test_a_thread_is_kept_for_the_next_work() -> None:
+    """It is seen by what it does, and does not keep the process alive."""
+    first = done_in("errand")
+
+    assert first is done_in("another errand")
+    assert first.daemon
+
+
+def test_works_that_last_have_threads_of_their_own() -> None:
+    """None waits for another one."""
+    gate, names = threading.Barrier(4), list[str]()
+
+    def work() -> None:
+        gate.wait(60)
+        names.append(threading.current_thread().name)
+
+    for number in range(3):
+        start(work, f"errand {number}")
+    gate.wait(60)
+    until(lambda: len(names) == 3)
+
+    assert {"errand 0", "errand 1", "errand 2"} == set(names)
+
+
+def test_a_thread_that_has_nothing_to_do_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a while, or at once if there are enough of them."""
+    monkeypatch.setattr(background, "KEPT", 0.01)
+    one = done_in("errand")
+    one.join(60)
+    assert not one.is_alive()
+
+    monkeypatch.setattr(background, "MOST_KEPT", 0)
+    found: list[threading.Thread] = []
+    start(lambda: found.append(threading.current_thread()), "errand")
+    until(lambda: found)
+    found[0].join(60)
+    assert not found[0].is_alive()
+
+
+def test_a_work_that_fails_is_logged() -> None:
+    """Its thread goes on."""
+
+    def fail() -> None:
+        raise ValueError("a fault")
+
+    with log_lines() as lines:
+        start(fail, "errand")
+        until(lambda: "errand failed" in lines.getvalue())
+    assert done_in("another errand").is_alive()
+
+
+def test_what_a_work_holds_is_freed_with_it() -> None:
+    """Though its thread waits for the next one."""
+    held = threading.Event()
+    alive = weakref.ref(held)
+    start(held.set, "errand")
+    assert held.wait(60)
+    del held
+
+    until(lambda: alive() is None)

@@ -9,7 +9,7 @@ import logging
 import random
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from poe_proxy.chat import ChatRequest, Idle, Message, ReplyEvent
 from poe_proxy.errors import (
@@ -203,9 +203,11 @@ class PoeWeb:
         """Do everything that comes before the sending. *at* is the chat that goes on, if any."""
         for is_last in (False, True):
             login = yield from self._logged_in()
-            outgoing, form = yield from self._prepare(login.session, name, drafts, files, give)
+            outgoing, form = yield from self._prepare(
+                login.session, chat, name, drafts, files, give, at
+            )
             exchange = Exchange(
-                replace(outgoing, chat=at, parameters=chat.parameters),
+                outgoing,
                 login.session,
                 login.channel,
                 permit=turn,
@@ -231,10 +233,12 @@ class PoeWeb:
     def _prepare(
         self,
         session: Session,
+        chat: ChatRequest,
         name: str,
         drafts: Drafts,
         files: Sequence[Attachment],
         give: Callable[[int], None],
+        at: OpenChat | None,
     ) -> Generator[Idle, None, tuple[Outgoing, Form]]:
         """Look the bot up, and upload the files where they go ahead of the message (§16).
 
@@ -262,7 +266,10 @@ class PoeWeb:
                 )
         except UpstreamError as failure:
             raise not_ready(failure) from None
-        return Outgoing(bot, form.prompt, self._device, files, tickets, give), form
+        outgoing = Outgoing(
+            bot, form.prompt, self._device, files, tickets, give, at, chat.parameters
+        )
+        return outgoing, form
 
     # ---- chats that go on
 

@@ -78,7 +78,7 @@ class Channel:
         self._when_open = when_open
         self._when_pinging = when_pinging
         self._label = label
-        self._changed = threading.Condition()
+        self._changed = threading.Condition(threading.Lock())
         self._closing = threading.Event()
         self._seq = data.min_seq
         self._by_chat: dict[int, Mailbox] = {}
@@ -120,7 +120,8 @@ class Channel:
         """Forget *mailbox*."""
         with self._changed:
             self._remove_unbound(mailbox)
-            for chat_id in [one for one, box in self._by_chat.items() if box is mailbox]:
+            chat_id = mailbox.chat_id
+            if chat_id is not None and self._by_chat.get(chat_id) is mailbox:
                 del self._by_chat[chat_id]
                 self._early.end(chat_id)
             self._forget_early()

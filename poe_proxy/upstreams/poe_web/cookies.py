@@ -55,6 +55,8 @@ class Cookies:
 
     def take(self, issued: Mapping[str, str]) -> None:
         """Take the cookies that a good answer sets."""
+        if not issued:
+            return
         with self._lock:
             before = self.renewed
             taken = {

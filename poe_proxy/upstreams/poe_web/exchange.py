@@ -23,7 +23,7 @@ from poe_proxy.errors import (
     UpstreamUnreachable,
 )
 from poe_proxy.net.pacing import Flood, breathe
-from poe_proxy.upstreams.base import Permit
+from poe_proxy.upstreams.base import TICK, Permit
 from poe_proxy.upstreams.poe_web import graphql
 from poe_proxy.upstreams.poe_web.channel import Channel
 from poe_proxy.upstreams.poe_web.chats import Chats
@@ -150,6 +150,8 @@ class Exchange:
             notices = mailbox.wait(self._until_due(heard))
             if notices:
                 heard = clock()
+            if self._progress.is_accepted:
+                self._look()  # before what comes behind it
             is_silent = yield from self._say_all(notices)
             if turn.is_over:
                 # What comes after the end, such as the end of the websocket, does not matter.
@@ -204,6 +206,9 @@ class Exchange:
             due = min(due, self._limit + (now if sent_at == inf else max(heard, sent_at)))
         if (end := self._turn.next_due()) is not None:
             due = min(due, end)
+        if self._has_gap:
+            # The history is asked as soon as the chat is known, for which nobody is woken.
+            due = min(due, now + TICK)
         return max(0.0, due - now)
 
     @property
@@ -231,18 +236,13 @@ class Exchange:
         the websocket may show that the message arrived all the same (§25).
         """
         turn = self._turn
-        answered = self._progress.look(self._clock())
-        match answered:
-            case None:
-                pass
+        match self._progress.look(self._clock()):
             case Answered(PoeProxyError() as failure, is_certain):
                 if is_certain:
                     raise failure
                 log.info("%s: %s Watching for the message.", self._label, failure)
             case Answered(Mapping() as edge):
                 turn.accepted(edge)
-                if turn.chat_id is not None:
-                    self._channel.bind(self._mailbox, turn.chat_id)
         turn.chat_id = turn.chat_id or self._mailbox.chat_id
         if turn.chat_id is not None:
             self._progress.show()

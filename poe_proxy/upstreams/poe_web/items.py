@@ -108,19 +108,23 @@ def read_frame(frame: bytes) -> tuple[int | None, list[Item]]:
         if len(texts) > MAX_ITEMS:
             raise ChannelLost("a frame has too many messages")
         for text in texts:
-            items += _item(text)
-            breathe()
+            if (item := _item(text)) is not None:
+                items.append(item)
+            if len(texts) > 1:
+                breathe()
     return seq if isinstance(seq, int) else None, items
 
 
-def _item(text: Any) -> Iterator[Item]:
+def _item(text: Any) -> Item | None:
     # Quotes within an item's own texts are escaped, so these find the real fields.
     if not isinstance(text, str):
-        return
+        return None
     kind = _TYPE.search(text)
     if kind is not None and kind[1] == "refetchChannel":
         raise ChannelLost("Poe wants it to be fetched anew")
-    if found := _SCOPE.search(text):
-        name, scope = found[1], found[2] or ""
-        is_chat = name != "jobCostUpdated" and _CHAT.fullmatch(scope) is not None
-        yield Item(name, int(scope) if is_chat else None, text)
+    found = _SCOPE.search(text)
+    if found is None:
+        return None
+    name, scope = found[1], found[2] or ""
+    is_chat = name != "jobCostUpdated" and _CHAT.fullmatch(scope) is not None
+    return Item(name, int(scope) if is_chat else None, text)

@@ -18,7 +18,7 @@ was `Unsent`, `NotTaken`, or `Answered` with a failure that is certain.
 from __future__ import annotations
 
 import logging
-import secrets
+import os
 import string
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -38,6 +38,7 @@ from poe_proxy.errors import (
     UpstreamUnreachable,
     let_go,
 )
+from poe_proxy.net import background
 from poe_proxy.upstreams.base import TICK, Permit
 from poe_proxy.upstreams.poe_web import graphql
 from poe_proxy.upstreams.poe_web.attachments import Attachment
@@ -47,6 +48,7 @@ from poe_proxy.upstreams.poe_web.graphql import StillRefused
 from poe_proxy.upstreams.poe_web.mailbox import Mailbox
 from poe_proxy.upstreams.poe_web.open_chats import OpenChat
 from poe_proxy.upstreams.poe_web.session import Clearance, Keys, Session
+from poe_proxy.upstreams.poe_web.turn import chat_of
 
 log = logging.getLogger(__name__)
 
@@ -144,6 +146,12 @@ class Progress:
         """Where the message is now."""
         return self._state
 
+    @property
+    def is_accepted(self) -> bool:
+        """Whether the answer is here, and says that Poe has the message."""
+        state = self._state
+        return isinstance(state, Answered) and not isinstance(state.outcome, PoeProxyError)
+
     def begin(self) -> bool:
         """Note that the request goes out. Return whether it may: the reader is still there."""
         with self._lock:
@@ -213,7 +221,13 @@ class Progress:
 
 
 def _nonce() -> str:
-    return "".join(secrets.choice(_NONCE_LETTERS) for _ in range(16))
+    # All its letters from one number: to ask the system for each takes ten times as long.
+    number = int.from_bytes(os.urandom(16), "big")
+    letters = []
+    for _ in range(16):
+        number, place = divmod(number, len(_NONCE_LETTERS))
+        letters.append(_NONCE_LETTERS[place])
+    return "".join(letters)
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,14 +302,13 @@ class Sending:
         self._generation = 0
 
     def start(self, *, when_late: Callable[[Outcome], None] = lambda _: None) -> None:
-        """Send, in a thread of its own. The mailbox wakes its reader when the answer is here.
+        """Send, in another thread. Once the answer is here the chat is bound to the mailbox, or
+        else its reader is woken.
 
         *when_late* is called with the outcome if the reader hung up before it was here. Only the
         thread keeps it: whoever waits for the answer has the sending, and is freed with it.
         """
-        threading.Thread(
-            target=self._run, args=(when_late,), name=f"{self._label} sending", daemon=True
-        ).start()
+        background.start(lambda: self._run(when_late), f"{self._label} sending")
 
     def _run(self, when_late: Callable[[Outcome], None]) -> None:
         try:
@@ -313,9 +326,19 @@ class Sending:
         # A wait that led to no sending is over as well: what still comes is up to the bot.
         self.sent_at = min(self.sent_at, self._clock())
         if self.progress.answer(answered):
-            self._mailbox.wake()
+            self._tell(answered.outcome)
         elif self.progress.was_sent:
             when_late(answered.outcome)
+
+    def _tell(self, outcome: Outcome) -> None:
+        before = self._outgoing.chat
+        chat_id = chat_of(outcome, before) if isinstance(outcome, Mapping) else None
+        if chat_id is None:
+            self._mailbox.wake()
+        else:
+            # The reader looks at it when there is something to read: to wake it for this alone
+            # costs as much as to send the request.
+            self._channel.bind(self._mailbox, chat_id)
 
     def _ask(self) -> Answered:
         try:

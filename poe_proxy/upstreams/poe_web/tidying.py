@@ -21,6 +21,7 @@ from poe_proxy.errors import (
     UpstreamUncertain,
     UpstreamUnreachable,
 )
+from poe_proxy.net import background
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +67,7 @@ class Tidying:
         self._label = label
         self._clock = clock
         self._wait = wait or self._rest
-        self._changed = threading.Condition()
+        self._changed = threading.Condition(threading.Lock())
         self._replies: set[Callable[[], None]] = set()
         self._tasks = 0
         self._waiting = 0
@@ -95,12 +96,10 @@ class Tidying:
     # ---- tasks
 
     def start(self, task: Callable[[], None]) -> None:
-        """Do *task* in a thread of its own, which `close` waits for."""
+        """Do *task* in another thread, which `close` waits for."""
         with self._changed:
             self._tasks += 1
-        threading.Thread(
-            target=self._run, args=(task,), name=f"{self._label} tidying up", daemon=True
-        ).start()
+        background.start(lambda: self._run(task), f"{self._label} tidying up")
 
     def _run(self, task: Callable[[], None]) -> None:
         try:

@@ -5,33 +5,38 @@ Nothing is known of accounts here: their cookies come as a header, and go back w
 
 from __future__ import annotations
 
+import threading
+import time
+import urllib.request
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
-from http.cookiejar import DefaultCookiePolicy
-from typing import Final
-
-import requests
+from email.message import Message
+from http.cookiejar import CookieJar
+from types import SimpleNamespace
+from typing import Any, Final, cast
+from urllib.parse import quote
 
 from poe_proxy.errors import (
     UpstreamError,
     UpstreamTimeout,
     UpstreamUncertain,
     UpstreamUnreachable,
-    let_go,
 )
-from poe_proxy.net import troubles
-from poe_proxy.net.background import Background
-from poe_proxy.net.connections import Adapter, Connection, used_by
-from poe_proxy.net.kept import KEEP_IDLE
+from poe_proxy.net.hosts import Host
+from poe_proxy.net.http1 import Head
 from poe_proxy.net.pacing import breathe
+from poe_proxy.net.transfer import End, Stage, Transfer, Trouble
 
 #: The most bytes of an answer, unpacked: the history of a chat with a long reply is the longest.
 MAX_ANSWER: Final = 32_000_000
-#: Seconds within which a connection must be made.
-_CONNECT: Final = 10.0
 #: Bytes a second at which a request goes out at the slowest; that time is beside its limit.
 _SLOWEST: Final = 250_000
-_READ_AT_ONCE: Final = 65_536
+#: Connections to a host that are kept, and hosts.
+_CONNECTIONS: Final = 64
+_HOSTS: Final = 8
+#: What may stand in an address as it is; anything else is written in percent.
+_PLAIN: Final = "!#$%&'()*+,/:;=?@[]~"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,20 +56,14 @@ class Response:
 
 
 class Transport:
-    """Pooled connections. May be used by several threads at once."""
+    """Kept connections. May be used by several threads at once."""
 
     def __init__(self, headers: Mapping[str, str], *, proxy: str | None) -> None:
-        self._http = requests.Session()
-        self._http.trust_env = False
-        # The cookies of an account are sent by hand, to Poe's own host alone.
-        self._http.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        self._http.headers.clear()
-        self._http.headers.update(headers)
-        adapter = Adapter(KEEP_IDLE, connections=64)
-        self._http.mount("https://", adapter)
-        self._http.mount("http://", adapter)
-        if proxy is not None:
-            self._http.proxies = {"http": proxy, "https": proxy}
+        self._headers = dict(headers)
+        self._proxy = proxy
+        #: By their addresses, without paths.
+        self._hosts: dict[str, Host] = {}
+        self._lock = threading.Lock()
 
     def send(
         self,
@@ -82,130 +81,98 @@ class Transport:
 
         *reading* says that the request changes nothing at Poe. *limit* is how many seconds all of
         it may take: a name to be resolved, connecting, the answer's head and body; there is more
-        for a long payload. *at_most* is how many bytes
-        the response may have. *when_answered* is called, by another thread, as soon as the answer
-        begins: the request has arrived by then.
+        for a long payload. *at_most* is how many bytes the response may have. *when_answered* is
+        called as soon as the answer begins: the request has arrived by then.
 
         Raises `UpstreamUnreachable` if the request was not sent, and `UpstreamUncertain` if its
         response was lost, or not complete in time; if the request only reads, that is an
         `UpstreamTimeout`.
         """
-        request = _Request(reading)
+        until = time.monotonic() + limit + len(payload or b"") / _SLOWEST
+        host, path = self._way_to(url)
+        with closing(host.send(method, path, {**self._headers, **headers}, payload)) as transfer:
+            head: Head | None = None
+            content: list[bytes] = []
+            size = 0
+            while (left := until - time.monotonic()) > 0:
+                for one in transfer.wait(left):
+                    match one:
+                        case Head():
+                            if one.status == 407:
+                                raise UpstreamUnreachable("The proxy wants another login (407).")
+                            head = one
+                            when_answered()
+                        case bytes():
+                            content.append(one)
+                            size += len(one)
+                            if size > at_most:
+                                raise UpstreamUncertain("Poe's answer is too long.")
+                        case Trouble():
+                            raise meaning(one, reading=reading)
+                        case End():
+                            assert head is not None
+                            return _response(url, head, content)
+                breathe()
+            raise too_late(transfer, reading=reading)
 
-        def exchange() -> Response:
-            try:
-                with (
-                    used_by(request),
-                    self._http.request(
-                        method,
-                        url,
-                        headers=dict(headers),
-                        data=payload,
-                        timeout=(min(_CONNECT, limit), limit),
-                        allow_redirects=False,
-                        stream=True,
-                    ) as response,
-                ):
-                    if response.status_code == 407:
-                        raise UpstreamUnreachable("The proxy wants another login (407).")
-                    when_answered()
-                    content = _read_body(response, at_most)
-                    request.is_complete()
-                    return Response(
-                        response.status_code,
-                        response.headers,
-                        content,
-                        {one.name: one.value for one in response.cookies if one.value},
-                    )
-            except requests.RequestException as failure:
-                let_go(failure)  # urllib3 keeps it in a frame that holds the request
-                raise request.meaning(failure) from None
-            finally:
-                request.is_over()
+    def _way_to(self, url: str) -> tuple[Host, str]:
+        """Return the host of an address, and the path there."""
+        end = url.find("/", len("https://"))
+        origin, path = (url, "/") if end < 0 else (url[:end], url[end:])
+        host = self._hosts.get(origin)
+        if host is None:
+            host = self._meet(origin)
+        return host, quote(path.partition("#")[0], safe=_PLAIN)
 
-        # In a thread of its own: no limit of requests is one for a name that is looked up, or for
-        # an answer that drips.
-        exchanging = Background(exchange, name="request")
-        if not exchanging.wait(limit + len(payload or b"") / _SLOWEST):
-            request.give_up()
-            raise request.too_late()
-        return exchanging.result()
+    def _meet(self, origin: str) -> Host:
+        with self._lock:
+            if origin not in self._hosts and len(self._hosts) >= _HOSTS:
+                # Poe's own is the first one; those of its scripts may change.
+                self._hosts.pop(next(reversed(self._hosts))).close()
+            host = Host(origin, proxy=self._proxy, connections=_CONNECTIONS)
+            return self._hosts.setdefault(origin, host)
 
     def close(self) -> None:
-        """Close the connections."""
-        self._http.close()
+        """Close the connections. Requests that are under way fail."""
+        with self._lock:
+            for host in self._hosts.values():
+                host.close()
 
 
-class _GivenUp(Exception):
-    """The answer is not wanted any more."""
+def meaning(trouble: Trouble, *, reading: bool) -> UpstreamError:
+    """Return what *trouble* means for a request."""
+    if trouble.bad_certificate:
+        return UpstreamUnreachable("Poe cannot be reached: its certificate is not accepted.")
+    if trouble.stage is Stage.NOT_SENT:
+        return UpstreamUnreachable(f"Poe cannot be reached ({trouble.name}).")
+    if trouble.timed_out and reading:
+        return UpstreamTimeout("Poe did not answer in time.")
+    return UpstreamUncertain(f"The connection to Poe {trouble.words} before it answered.")
 
 
-class _Request:
-    """How far a request has got. The user of its connection."""
-
-    def __init__(self, reading: bool) -> None:
-        self._reading = reading
-        self._connection: Connection | None = None
-        self._is_sent = False
-        self._is_given_up = False
-
-    def uses(self, connection: Connection) -> None:
-        """Note the *connection*; raises if the answer is not wanted any more."""
-        self._connection = connection
-        if self._is_given_up:
-            raise _GivenUp
-
-    def goes_out(self) -> None:
-        """Note that the request is about to be sent; raises as `uses` does."""
-        # `give_up` sets its flag before it cuts: either it finds the connection, or the flag is
-        # found here.
-        if self._is_given_up:
-            raise _GivenUp
-        self._is_sent = True
-
-    def is_complete(self) -> None:
-        """Note that the answer is complete: its connection lies idle."""
-        if self._connection is not None:
-            self._connection.is_idle()
-
-    def is_over(self) -> None:
-        """Forget the connection: it knows its user, and may never be used again."""
-        self._connection = None
-
-    def give_up(self) -> None:
-        """Cut the connection, and send nothing more."""
-        self._is_given_up = True
-        if connection := self._connection:
-            connection.cut(self)
-
-    def too_late(self) -> UpstreamError:
-        """Return what it means that the time is over."""
-        if not self._is_sent:
-            return UpstreamUnreachable("Poe cannot be reached (it took too long).")
-        if self._reading:
-            return UpstreamTimeout("Poe did not answer in time.")
-        return UpstreamUncertain("Poe's answer was not complete in time.")
-
-    def meaning(self, failure: requests.RequestException) -> UpstreamError:
-        """Return what *failure* means, without its text, which holds addresses."""
-        trouble = troubles.read(failure)
-        if trouble.bad_certificate:
-            return UpstreamUnreachable("Poe cannot be reached: its certificate is not accepted.")
-        if trouble.never_sent or not self._is_sent:
-            return UpstreamUnreachable(f"Poe cannot be reached ({trouble.name}).")
-        if trouble.timed_out and self._reading:
-            return UpstreamTimeout("Poe did not answer in time.")
-        return UpstreamUncertain(f"The connection to Poe {trouble.words} before it answered.")
+def too_late(transfer: Transfer, *, reading: bool) -> UpstreamError:
+    """Return what it means that the time of a request is over."""
+    if transfer.stage is Stage.NOT_SENT:
+        return UpstreamUnreachable("Poe cannot be reached (it took too long).")
+    if reading:
+        return UpstreamTimeout("Poe did not answer in time.")
+    return UpstreamUncertain("Poe's answer was not complete in time.")
 
 
-def _read_body(response: requests.Response, at_most: int) -> bytes:
-    if "," in response.headers.get("Content-Encoding", ""):
-        # Packed twice, a few bytes may hold the work of hours.
-        raise requests.exceptions.ContentDecodingError("packed more than once")
-    body = bytearray()
-    for piece in response.iter_content(_READ_AT_ONCE):
-        body += piece
-        if len(body) > at_most:
-            raise requests.exceptions.ContentDecodingError("too long")
-        breathe()
-    return bytes(body)
+def _response(url: str, head: Head, content: list[bytes]) -> Response:
+    cookies: Mapping[str, str] = {}
+    if issued := head.headers.all("Set-Cookie"):
+        cookies = _cookies(url, issued)
+    body = content[0] if len(content) == 1 else b"".join(content)
+    return Response(head.status, head.headers, body, cookies)
+
+
+def _cookies(url: str, issued: list[str]) -> dict[str, str]:
+    """Return the cookies that the answer from *url* sets, as a browser takes them."""
+    message = Message()
+    for one in issued:
+        message["Set-Cookie"] = one
+    jar = CookieJar()
+    answer = cast("Any", SimpleNamespace(info=lambda: message))
+    jar.extract_cookies(answer, urllib.request.Request(url))
+    return {one.name: one.value for one in jar if one.value}

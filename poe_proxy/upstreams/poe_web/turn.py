@@ -74,11 +74,7 @@ class Turn:
 
     def accepted(self, answer: Mapping[str, Any]) -> None:
         """Note what the answer to the sending says: `messageEdgeCreate` (§10.1)."""
-        match answer:
-            case {"chat": {"chatId": int(number)}}:
-                self.chat_id = number
-            case _ if self.before is not None:
-                self.chat_id = self.before.id
+        self.chat_id = chat_of(answer, self.before) or self.chat_id
         match answer:
             case {"message": {"node": {"messageId": int(number)}}}:
                 self.human_id = number
@@ -227,3 +223,12 @@ class Turn:
     def _end(self) -> Sequence[ReplyEvent]:
         self.is_over = True
         return (Done("stop"),)
+
+
+def chat_of(answer: Mapping[str, Any], before: OpenChat | None) -> int | None:
+    """Return the chat that the answer to a sending is about: the one that it names, or the one that
+    there was *before*."""
+    match answer:
+        case {"chat": {"chatId": int(number)}}:
+            return number
+    return None if before is None else before.id

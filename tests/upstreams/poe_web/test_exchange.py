@@ -526,9 +526,8 @@ MESSAGES = "ChatListPaginationQuery"
 
 def settle() -> None:
     """Wait for what an exchange left under way."""
-    for thread in threading.enumerate():
-        if thread.name in ("cookie sending", "cookie tidying up"):
-            thread.join(60)
+    names = {"cookie sending", "cookie tidying up"}
+    until(lambda: names.isdisjoint(thread.name for thread in threading.enumerate()))
 
 
 class Poe(FakeSession):

@@ -301,9 +301,7 @@ class Gate(AtOnce):
 
 
 def settle() -> None:
-    for thread in threading.enumerate():
-        if thread.name == "test sending":
-            thread.join(60)
+    until(lambda: "test sending" not in {thread.name for thread in threading.enumerate()})
 
 
 def test_a_message_waits_for_its_permit() -> None:
