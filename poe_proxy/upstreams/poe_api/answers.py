@@ -73,6 +73,7 @@ class Stream:
         #: Whether there has been any choice, and a message or a delta in one.
         self._has_choice = self._has_message = False
         self._reader = _MessageReader(budget)
+        self._pieces = plain.Pieces()
         #: Whether a thought, or a text, that comes next is passed on as it is, and at once.
         self._passes_thoughts, self._passes_texts = True, False
 
@@ -83,7 +84,7 @@ class Stream:
         Raises the `UpstreamError` that one reports.
         """
         for data in found:
-            piece = plain.piece(data) if self._passes_thoughts else None
+            piece = self._pieces.read(data) if self._passes_thoughts else None
             if piece is not None and piece[0]:
                 self._has_choice = self._has_message = True
                 said.thought(piece[0])

@@ -7,6 +7,7 @@ import random
 from collections.abc import Callable
 from typing import Any
 
+import orjson
 import pytest
 
 from poe_proxy.budget import Budget
@@ -70,6 +71,66 @@ def test_what_is_plain(data: bytes, piece: tuple[str, str]) -> None:
 def test_what_is_not(data: bytes) -> None:
     """It is left to those who know all kinds of events."""
     assert plain.piece(data) is None
+
+
+# ---- those that differ in their text alone
+
+
+@pytest.mark.parametrize("dump", [json.dumps, orjson.dumps], ids=["json", "orjson"])
+def test_pieces_of_a_stream(dump: Callable[[Any], str | bytes]) -> None:
+    """Each is read as if it were the only one, however much it is like the one before."""
+    pieces = plain.Pieces()
+    texts = ["a", "b", '"', "\\", "五", "\n", "a" * 4000, '","role":"b', "a" * 5000, ""]
+    found = []
+    for text in texts:
+        event = {"id": "x", "choices": [{"delta": {"content": text}, "finish_reason": None}]}
+        written = dump(event)
+        found.append(written if isinstance(written, bytes) else written.encode())
+
+    assert [plain.piece(data) for data in found] == [pieces.read(data) for data in found]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'{"choices":[{"delta":{"content":"b","refusal":"c"}}]}',
+        b'{"choices":[{"delta":{"content":"b","content":"c"}}]}',
+        b'{"choices":[{"delta":{"content":"b"},"error":{"message":"c"}}]}',
+        b'{"choices":[{"delta":{"content":["b"]}}]}',
+        b'{"choices":[{"delta":{"content":"b}}]}',
+        b'{"choices":[{"delta":{"content":b"}}]}',
+        b'{"choices":[{"delta":{"content":"}}]}',
+        b'{"choices":[{"delta":{"content":}}]}',
+        b'{"choices":[{"delta":{"content":null}}]}',
+        b'{"choices":[{"delta":{"content":"\\ud83d"}}]}',
+        b'{"choices":[{"delta":{"content":"b"}}]} ',
+    ],
+)
+def test_what_is_almost_like_the_piece_before(data: bytes) -> None:
+    """A text that only seems to be one is none."""
+    pieces = plain.Pieces()
+    pieces.read(b'{"choices":[{"delta":{"content":"a"}}]}')
+
+    assert plain.piece(data) == pieces.read(data)
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        b'{"note":"\\"content\\":","choices":[{"delta":{"content":"a"}}]}',
+        b'{"x":{"content":"a"},"choices":[{"delta":{"content":"a"}}]}',
+        b'{"choices":[{"delta":{"content":"x","content":"a"}}]}',
+        b'{"choices":[{"delta":{"content":"a","content":"a"}}]}',
+        b'{"choices":[{"delta":{"role":"assistant","content" : "a"}}]}',
+    ],
+)
+def test_a_first_piece_that_leads_astray(first: bytes) -> None:
+    """Not every place that looks like that of the text is it."""
+    pieces = plain.Pieces()
+    pieces.read(first)
+    second = first.replace(b'"a"', b'"b"', 1)
+
+    assert plain.piece(second) == pieces.read(second)
 
 
 # ---- the same answer by both ways
@@ -156,5 +217,18 @@ def test_both_ways_make_the_same_of_a_stream(seed: int) -> None:
     """Whatever is in it, and however much of it comes together."""
     rng = random.Random(seed)
     found = [any_chunk(rng) for _ in range(rng.randrange(1, 60))]
+
+    assert by_one(found) == together(found, rng.choice((1, 3, 100)))
+
+
+@pytest.mark.parametrize("seed", range(100))
+def test_both_ways_make_the_same_of_a_stream_as_poe_writes_it(seed: int) -> None:
+    """The same without spaces, and without halves of a character."""
+    rng = random.Random(seed)
+    chunks = [any_chunk(rng) for _ in range(rng.randrange(1, 60))]
+    found = [
+        orjson.dumps(json.loads(data)) if data.startswith(b'{"id') and b"ud" not in data else data
+        for data in chunks
+    ]
 
     assert by_one(found) == together(found, rng.choice((1, 3, 100)))
