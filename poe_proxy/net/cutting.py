@@ -14,7 +14,8 @@ _RESET: Final = struct.pack("ii", 1, 0)
 
 def beneath(sock: Any) -> socket.socket:
     """Return the real socket beneath TLS within TLS, as through a proxy that is reached by TLS."""
-    while (inner := getattr(sock, "socket", None)) is not None:
+    # A socket itself is asked for nothing: one of gevent's that is closed would raise OSError.
+    while not isinstance(sock, socket.socket) and (inner := getattr(sock, "socket", None)):
         sock = inner
     real: socket.socket = sock
     return real

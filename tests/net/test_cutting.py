@@ -5,6 +5,8 @@ from __future__ import annotations
 import socket
 import ssl
 import struct
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -125,3 +127,18 @@ def test_a_handle_that_is_closed_does_nothing(pair: tuple[socket.socket, socket.
     one.sendall(b"x")
 
     assert b"x" == other.recv(1)
+
+
+def test_a_socket_of_gevent_s_that_is_closed_is_left_alone() -> None:
+    """It may be asked for nothing but whether it is one."""
+    code = (
+        "from gevent import monkey\n"
+        "monkey.patch_all()\n"
+        "import socket\n"
+        "from poe_proxy.net.cutting import cut\n"
+        "one, other = socket.socketpair()\n"
+        "one.close()\n"
+        "cut(one, reset=True)\n"
+        "other.close()\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
