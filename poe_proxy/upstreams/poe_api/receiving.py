@@ -26,6 +26,9 @@ MAX_EVENT: Final = 4_000_000
 
 #: Bytes of a stream that are taken apart in one go: as many lines take a hundredth of a second.
 AT_ONCE: Final = 65_536
+#: Events that are read in one go: as many plain ones take a quarter of a millisecond. With a turn
+#: for the others after each `IN_A_ROW`, one would take 3.3 µs in place of 2.0.
+IN_A_GO: Final = 4 * IN_A_ROW
 
 
 class Stream(Protocol):
@@ -160,17 +163,17 @@ class AnswerReader:
             return
         # Half a megabyte of events that say nothing may come at once.
         self._came += len(piece) // LARGE
-        if len(found) <= IN_A_ROW:
+        if len(found) <= IN_A_GO:
             self._read(stream, found)
             return
-        for at in range(0, len(found), IN_A_ROW):
-            self._read(stream, found[at : at + IN_A_ROW])
+        for at in range(0, len(found), IN_A_GO):
+            self._read(stream, found[at : at + IN_A_GO])
 
     def _read(self, stream: Stream, found: Sequence[bytes]) -> None:
         stream.read(found, self._said)
         self._came += len(found)
-        # Told of each event, it would take a fifth of the time that a plain one takes.
-        if self._came >= IN_A_ROW:
+        # Told of each event, it would take a fifth of the time of a plain one.
+        if self._came >= IN_A_GO:
             self._flood.came((self._came - 1) * LARGE)
             self._came = 0
 
