@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import deque
 from collections.abc import Callable
 from typing import Final, Generic, TypeVar, cast
 
@@ -12,8 +11,7 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-#: Seconds for which a thread is kept that has nothing to do, and how many of them are.
-KEPT: Final = 10.0
+#: The most threads that are kept while they have nothing to do.
 MOST_KEPT: Final = 32
 #: Its name meanwhile.
 _IDLE: Final = "idle"
@@ -68,18 +66,10 @@ class _Worker:
             if len(_idle) >= MOST_KEPT:
                 return False
             _idle.append(self)
-        if self._gate.acquire(timeout=KEPT):
-            return True
-        with _lock:
-            if self in _idle:
-                _idle.remove(self)
-                return False
-        # It was taken in this very moment.
         return self._gate.acquire()
 
 
-#: The one that was used last is used next, so that the others grow old.
-_idle: Final[deque[_Worker]] = deque()
+_idle: Final[list[_Worker]] = []
 _lock: Final = threading.Lock()
 
 

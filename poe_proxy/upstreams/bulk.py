@@ -40,7 +40,7 @@ class TooMuch(ValueError):
 
 def digest(algorithm: str, *pieces: bytes) -> bytes:
     """Return the hash of *pieces*, joined."""
-    hashing = hashlib.new(algorithm)
+    hashing = getattr(hashlib, algorithm)()
     for piece in pieces:
         if len(piece) < _BYTES_AT_ONCE:
             hashing.update(piece)
@@ -49,7 +49,8 @@ def digest(algorithm: str, *pieces: bytes) -> bytes:
         for start in range(0, len(whole), _BYTES_AT_ONCE):
             hashing.update(whole[start : start + _BYTES_AT_ONCE])
             breathe()
-    return hashing.digest()
+    found: bytes = hashing.digest()
+    return found
 
 
 def loads(text: str | bytes | bytearray, *, keep_halves: bool = False) -> Any:

@@ -97,8 +97,7 @@ class Bots:
 
     def known(self, name: str) -> Bot | None:
         """Return what is remembered of the bot; None if there is nothing, or it is too old."""
-        with self._lock:
-            until, bot = self._bots.get(name.lower(), (0.0, None))
+        until, bot = self._bots.get(name.lower(), (0.0, None))
         return bot if bot is not None and self._clock() < until else None
 
     def look_up(self, name: str, session: Session) -> Bot:

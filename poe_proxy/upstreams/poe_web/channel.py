@@ -249,7 +249,8 @@ class Channel:
                 mailbox = self._deliver(item)
             if mailbox is not None and item.name == "messageAdded":
                 mailbox.known = Known.of(frame, item) if len(items) == 1 else None
-            breathe()
+            if len(items) > 1:
+                breathe()
 
     def _deliver(self, item: Item) -> Mailbox | None:
         """Give *item* to the reply that waits for it; return its mailbox, if there is one."""

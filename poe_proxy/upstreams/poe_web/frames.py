@@ -4,7 +4,7 @@ Each frame of such a message has all of its text so far: a reply of 100,000 char
 frames is 250 MB, and to parse them takes longer than to receive them. But a frame is what the last
 one was, with a little more text in it. Where its beginning is byte for byte that of a frame that
 was parsed, all that can be said of that beginning is known; what is left is short, and is read
-here. To compare takes 3 µs for 50 kB, to parse 40.
+here. For 50 kB a look takes 2 µs, and to parse it 31.
 
 Web protocol sheet §7.4 and §7.5. Free of I/O.
 """
@@ -14,6 +14,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from typing import Final, Protocol
+
+from orjson import JSONDecodeError, loads
 
 from poe_proxy.upstreams.poe_web.items import Draft, Item
 
@@ -35,17 +37,15 @@ _LARGEST: Final = 8_000_000
 #: at each frame costs as much as to compare it.
 _FAR: Final = 1024
 
-#: The rest of a frame from a place within its only item on: the rest of a JSON string, and the end
-#: of the frame, where the sequence number is if it does not come first.
-_REST: Final = re.compile(
-    rb'(?:[^"\\\x00-\x1f]++|\\["\\/bfnrt]|\\u[0-9a-fA-F]{4})*+"\]'
-    rb'(?:,"min_seq":(0|[1-9][0-9]{0,17}))?+\}'
-)
+#: How a frame ends: behind its only item, or with the sequence number if that does not come first.
+_END: Final = b'"]}'
+_SEQ: Final = b'"],"min_seq":'
+_NUMBER: Final = re.compile(rb"(0|[1-9][0-9]{0,17})\}")
 #: Characters of a text in an item, up to its end. Escapes are escaped themselves; what begins one
 #: in another way is left to those that parse.
 _CHARACTERS: Final = re.compile(
-    rb'(?:[^"\\\x00-\x1f]++|\\\\(?:\\["\\]|[/bfnrt]|u[0-9a-fA-F]{4})'
-    rb"|\\u(?!00[0-7])[0-9a-fA-F]{4}|\\/)*+"
+    rb'[^"\\\x00-\x1f]*+(?:\\(?:\\(?:\\["\\]|[/bfnrt]|u[0-9a-fA-F]{4})|u(?!00[0-7])[0-9a-fA-F]{4}|/)'
+    rb'[^"\\\x00-\x1f]*+)*+'
 )
 
 
@@ -107,19 +107,22 @@ def look(frame: bytes, waiting: Mapping[int, Knowing]) -> tuple[int, Draft] | No
     if not frame.startswith(known.prefix, start) or len(frame) > _LARGEST:
         return None
     rest = frame[start + len(known.prefix) :]
-    found = _REST.fullmatch(rest)
-    if found is None or (begun[1] is None) == (found[1] is None):
+    if not known.is_incomplete and _INCOMPLETE not in rest:
         return None
-    if not (known.is_incomplete or _INCOMPLETE in rest) or not (rest.isascii() or _is_utf8(rest)):
+    seq, end = begun[1], len(rest) - len(_END)
+    if seq is None:
+        end = rest.rfind(_SEQ)
+        number = _NUMBER.fullmatch(rest, end + len(_SEQ))
+        if end < 0 or number is None:
+            return None
+        seq = number[1]
+    elif not rest.endswith(_END):
+        return None
+    try:
+        # That it is a string to its end, and nothing else, is told faster than by any pattern.
+        loads(b'"%b"' % rest[:end])
+    except JSONDecodeError:
         return None
     if len(rest) > _FAR:
         known.grow(frame, start)
-    return int(begun[1] or found[1]), Draft(known.chat_id, known.message_key, frame)
-
-
-def _is_utf8(text: bytes) -> bool:
-    try:
-        text.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
+    return int(seq), Draft(known.chat_id, known.message_key, frame)

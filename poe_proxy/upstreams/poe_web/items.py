@@ -29,7 +29,8 @@ class ChannelLost(Exception):
     """The channel says that it has lost messages (§7.4), or they are too many to be read."""
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen, which would double what it costs to make one.
+@dataclass(slots=True)
 class Item:
     """One thing that Poe pushed: which chat it is about, and its JSON text, not yet parsed."""
 
@@ -66,7 +67,7 @@ class Item:
         return found[1] if found else None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Draft:
     """A frame with one item, which is about an unfinished message; nothing of it is parsed."""
 

@@ -33,8 +33,7 @@ class Lengths:
     def refused_by(self, bot: str) -> float:
         """Return the characters of the shortest one; `inf` if *bot*, named in any case, has refused
         none lately."""
-        with self._lock:
-            until, length = self._refused.get(bot.lower(), (0.0, 0))
+        until, length = self._refused.get(bot.lower(), (0.0, 0))
         return length if self._clock() < until else inf
 
     def add(self, bot: str, length: int) -> None:

@@ -5,11 +5,11 @@ Nothing is known of accounts here: their cookies come as a header, and go back w
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 import urllib.request
 from collections.abc import Callable, Mapping
-from contextlib import closing
 from dataclasses import dataclass, field
 from email.message import Message
 from http.cookiejar import CookieJar
@@ -35,7 +35,9 @@ _SLOWEST: Final = 250_000
 #: Connections to a host that are kept, and hosts.
 _CONNECTIONS: Final = 64
 _HOSTS: Final = 8
-#: What may stand in an address as it is; anything else is written in percent.
+#: What an address is made of that goes out as it is; and what may stand in any other, where all
+#: else is written in percent.
+_is_plain: Final = re.compile(r"[\w/-]+", re.ASCII).fullmatch
 _PLAIN: Final = "!#$%&'()*+,/:;=?@[]~"
 
 
@@ -90,10 +92,11 @@ class Transport:
         """
         until = time.monotonic() + limit + len(payload or b"") / _SLOWEST
         host, path = self._way_to(url)
-        with closing(host.send(method, path, {**self._headers, **headers}, payload)) as transfer:
-            head: Head | None = None
-            content: list[bytes] = []
-            size = 0
+        transfer = host.send(method, path, {**self._headers, **headers}, payload)
+        head: Head | None = None
+        content: list[bytes] = []
+        size = 0
+        try:
             while (left := until - time.monotonic()) > 0:
                 for one in transfer.wait(left):
                     match one:
@@ -114,6 +117,8 @@ class Transport:
                             return _response(url, head, content)
                 breathe()
             raise too_late(transfer, reading=reading)
+        finally:
+            transfer.close()
 
     def _way_to(self, url: str) -> tuple[Host, str]:
         """Return the host of an address, and the path there."""
@@ -122,7 +127,7 @@ class Transport:
         host = self._hosts.get(origin)
         if host is None:
             host = self._meet(origin)
-        return host, quote(path.partition("#")[0], safe=_PLAIN)
+        return host, path if _is_plain(path) else quote(path.partition("#")[0], safe=_PLAIN)
 
     def _meet(self, origin: str) -> Host:
         with self._lock:
