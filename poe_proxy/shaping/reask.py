@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from poe_proxy.budget import Budget
-from poe_proxy.chat import ChatRequest, Done, Message, ReplyEvent, TextPart, Usage
+from poe_proxy.chat import ChatRequest, Done, Idle, Message, ReplyEvent, TextPart, Usage
 from poe_proxy.errors import AnswerUnusable
 from poe_proxy.shaping.pipeline import Ask, Stage, run
 
@@ -73,12 +73,17 @@ def judged(
 ) -> Generator[ReplyEvent, None, Objection | None]:
     """Yield what *judge*, and the *stages* after it, let through; return the judge's objection.
 
-    After an objection neither `Usage` nor `Done` comes: the reply is not at its end.
+    After an objection neither `Usage` nor `Done` comes: the reply is not at its end. What was said
+    before them must not wait for another reply, so an `Idle` comes behind it.
     """
+    last: ReplyEvent = Idle()
     with closing(run(events, judge, *stages, budget=budget)) as passed:
         for event in passed:
             if judge.objection is None or not isinstance(event, Usage | Done):
                 yield event
+                last = event
+            elif isinstance(event, Done) and not isinstance(last, Idle):
+                yield Idle()
     return judge.objection
 
 
