@@ -464,7 +464,7 @@ def _frames(payload: bytes, rng: random.Random) -> None:
         for number, frame in enumerate(payload.split(b"\n", 2000)):
             wait()
             with suppress(items.ChannelLost):
-                if found := frames.look(frame, {7: mailbox}):
+                if found := frames.look(frame, {7: mailbox}.get):
                     mailbox.put(found[1])
                     continue
                 for item in items.read_frame(frame)[1]:

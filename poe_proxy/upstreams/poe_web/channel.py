@@ -26,8 +26,8 @@ from poe_proxy.errors import (
 from poe_proxy.net.cutting import cut
 from poe_proxy.net.pacing import breathe
 from poe_proxy.upstreams.poe_web.frames import Known, look
-from poe_proxy.upstreams.poe_web.items import ChannelLost, Item, read_frame
-from poe_proxy.upstreams.poe_web.mailbox import Early, Mailbox, Notice, Resync
+from poe_proxy.upstreams.poe_web.items import ChannelLost, Draft, Item, read_frame
+from poe_proxy.upstreams.poe_web.mailbox import Early, Kept, Mailbox, Notice, Resync
 from poe_proxy.upstreams.poe_web.pages import ChannelData
 from poe_proxy.upstreams.poe_web.site import Site
 from poe_proxy.upstreams.poe_web.websockets import BROKEN, Socket, Unreadable, Wire, hang_up
@@ -234,38 +234,48 @@ class Channel:
     def _take(self, frame: bytes) -> None:
         # Without the lock, which costs more than the look: only what this thread has put into a
         # mailbox makes anything known there, and a reply that has left takes no harm.
-        found = look(frame, self._by_chat)
+        found = look(frame, self._waiting)
         if found is not None:
             seq, draft = found
             self._seq = max(self._seq, seq)
             mailbox = self._by_chat.get(draft.chat_id)
             if mailbox is not None:
                 mailbox.put(draft)
+                return
+            with self._changed:
+                self._hand_over(draft, self._by_chat.get(draft.chat_id))
             return
         number, items = read_frame(frame)
         self._seq = max(self._seq, number or 0)
         for item in items:
             with self._changed:
-                mailbox = self._deliver(item)
-            if mailbox is not None and item.name == "messageAdded":
-                mailbox.known = Known.of(frame, item) if len(items) == 1 else None
+                waiting = self._deliver(item)
+            if waiting is not None and item.name == "messageAdded":
+                waiting.known = Known.of(frame, item) if len(items) == 1 else None
             if len(items) > 1:
                 breathe()
 
-    def _deliver(self, item: Item) -> Mailbox | None:
-        """Give *item* to the reply that waits for it; return its mailbox, if there is one."""
+    def _waiting(self, chat_id: int) -> Mailbox | Kept | None:
+        return self._by_chat.get(chat_id) or self._early.kept(chat_id)
+
+    def _deliver(self, item: Item) -> Mailbox | Kept | None:
+        """Give *item* to the reply that waits for it, or may do so later; return where it is."""
         if item.chat_id is not None:
             mailbox = self._by_chat.get(item.chat_id) or self._claim(item, item.chat_id)
-            if mailbox is not None:
-                mailbox.put(item)
-            elif self._unbound:
-                self._early.keep(item, item.chat_id, time.monotonic())
-            return mailbox
+            return self._hand_over(item, mailbox)
         if item.name == "chatAddedV2":
             match item.content():
                 case {"chat": {"chatId": int(chat_id)}}:
                     self._claim(item, chat_id)
         return None
+
+    def _hand_over(self, item: Item | Draft, mailbox: Mailbox | None) -> Mailbox | Kept | None:
+        if mailbox is not None:
+            mailbox.put(item)
+        elif self._unbound and item.chat_id is not None:
+            self._early.keep(item, item.chat_id, time.monotonic())
+            return self._early.kept(item.chat_id)
+        return mailbox
 
     def _claim(self, item: Item, chat_id: int) -> Mailbox | None:
         """Return the mailbox whose nonce *item* echoes, tied to the chat; None if there is none."""
@@ -280,6 +290,8 @@ class Channel:
         if self._remove_unbound(mailbox):
             self._by_chat[chat_id] = mailbox
             mailbox.bind(chat_id)
+            if (kept := self._early.kept(chat_id)) is not None:
+                mailbox.known = kept.known
             for notice in self._early.take(chat_id):
                 mailbox.put(notice)
             self._forget_early()

@@ -12,7 +12,7 @@ Web protocol sheet §7.4 and §7.5. Free of I/O.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable
 from typing import Final, Protocol
 
 from orjson import JSONDecodeError, loads
@@ -27,6 +27,8 @@ _BEGINNING: Final = re.compile(
 )
 _TEXT: Final = rb"\"text\":\""
 _MESSAGE_ID: Final = rb"\"messageId\":"
+#: A nonce that is there: the bots' own messages have an empty one, or none.
+_NONCE: Final = re.compile(rb'Nonce\\":(?!\\"\\"|null)')
 _INCOMPLETE: Final = rb"\"state\":\"incomplete\""
 
 #: The most bytes before the text of an item's message.
@@ -52,7 +54,7 @@ _CHARACTERS: Final = re.compile(
 class Known:
     """What the frames of an unfinished message have in common so far."""
 
-    __slots__ = ("chat_id", "is_incomplete", "message_key", "prefix")
+    __slots__ = ("chat_id", "echoes", "is_incomplete", "message_key", "prefix")
 
     def __init__(self, chat_id: int, message_key: str, prefix: bytes) -> None:
         self.chat_id = chat_id
@@ -61,6 +63,8 @@ class Known:
         self.prefix = prefix
         #: Whether that says that the message is unfinished. If not, the rest has to.
         self.is_incomplete = _INCOMPLETE in prefix[:_MOST_FIELDS]
+        #: Whether that echoes a nonce.
+        self.echoes = _NONCE.search(prefix, 0, _MOST_FIELDS) is not None
 
     @classmethod
     def of(cls, frame: bytes, item: Item) -> Known | None:
@@ -93,21 +97,27 @@ class Knowing(Protocol):
     #: What is known of the message that its bot is writing; None if that is nothing.
     known: Known | None
 
+    #: Whether it is the chat's own, and not one that a nonce may still find.
+    @property
+    def is_bound(self) -> bool: ...
 
-def look(frame: bytes, waiting: Mapping[int, Knowing]) -> tuple[int, Draft] | None:
+
+def look(frame: bytes, waiting: Callable[[int], Knowing | None]) -> tuple[int, Draft] | None:
     """Return the sequence number of *frame* and the one item that it has, if it goes on with an
-    unfinished message that one of those *waiting* by their chats knows; None: it is to be parsed.
+    unfinished message that is known to who is *waiting* for its chat; None: it is to be parsed.
 
     What is returned is what parsing would have found.
     """
     begun = _BEGINNING.match(frame)
-    if begun is None or (one := waiting.get(int(begun[3]))) is None or (known := one.known) is None:
+    if begun is None or (one := waiting(int(begun[3]))) is None or (known := one.known) is None:
         return None
     start = begun.end()
     if not frame.startswith(known.prefix, start) or len(frame) > _LARGEST:
         return None
     rest = frame[start + len(known.prefix) :]
     if not known.is_incomplete and _INCOMPLETE not in rest:
+        return None
+    if not one.is_bound and (known.echoes or _NONCE.search(rest) is not None):
         return None
     seq, end = begun[1], len(rest) - len(_END)
     if seq is None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from typing import Final, TypeAlias
+from typing import ClassVar, Final, TypeAlias
 
 from poe_proxy.errors import UpstreamError
 from poe_proxy.upstreams.poe_web.frames import Known
@@ -20,6 +20,7 @@ class Resync:
 
     #: Characters that it holds.
     size: Final = 0
+    message_key: Final = None
 
 
 Notice: TypeAlias = "Item | Draft | Resync | UpstreamError"
@@ -42,12 +43,10 @@ class Pile:
 
     def add(self, notice: Notice) -> None:
         """Put *notice* on top, or in place of the one that it outdates."""
-        key = None
-        if not isinstance(notice, UpstreamError | Resync):
-            key = notice.message_key
-            if key is not None and key == self._last_key:
-                self.size -= size_of(self.notices.pop())
-            self.size += notice.size
+        key = None if isinstance(notice, UpstreamError) else notice.message_key
+        if key is not None and key == self._last_key:
+            self.size -= size_of(self.notices.pop())
+        self.size += size_of(notice)
         self.notices.append(notice)
         self._last_key = key
 
@@ -66,6 +65,7 @@ class Mailbox:
 
     NOTICES: Final = 1000
     CHARACTERS: Final = 16_000_000
+    is_bound: Final = True
 
     __slots__ = (
         "_bound",
@@ -149,9 +149,14 @@ class Mailbox:
 
 
 @dataclass(slots=True)
-class _Kept:
+class Kept:
+    """Items of one chat."""
+
+    is_bound: ClassVar[bool] = False
     since: float
     pile: Pile = field(default_factory=Pile)
+    #: As for a mailbox.
+    known: Known | None = None
 
 
 class Early:
@@ -164,17 +169,19 @@ class Early:
     SECONDS: Final = 60.0
 
     def __init__(self) -> None:
-        self._chats: OrderedDict[int, _Kept] = OrderedDict()
+        self._chats: OrderedDict[int, Kept] = OrderedDict()
+        #: Returns what is kept of a chat; None if that is nothing.
+        self.kept: Final = self._chats.get
         #: Characters of all that is kept.
         self._size = 0
         #: Chats that are over: what still comes about them is of no use.
         self._over: OrderedDict[int, None] = OrderedDict()
 
-    def keep(self, item: Item, chat_id: int, now: float) -> None:
+    def keep(self, item: Item | Draft, chat_id: int, now: float) -> None:
         """Keep *item* for the reply that turns out to own its chat."""
         if chat_id in self._over:
             return
-        pile = self._chats.setdefault(chat_id, _Kept(now)).pile
+        pile = (self._chats.get(chat_id) or self._chats.setdefault(chat_id, Kept(now))).pile
         before = pile.size
         pile.add(item)
         if len(pile.notices) > self.ITEMS:

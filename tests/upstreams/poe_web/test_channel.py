@@ -141,6 +141,20 @@ def test_a_text_that_grows_reaches_its_reply_unparsed() -> None:
     assert 105 == made._seq
 
 
+def test_a_text_that_grows_before_its_chat_is_known_is_kept_unparsed() -> None:
+    """And what follows the tie goes on from there."""
+    one, _ = boxes()
+    made = channel(Wires(Wire()), one)
+    for end in range(1, 4):
+        made._take(frame("messageAdded", bot("hello"[:end]), ":11"))
+    made.bind(one, 11)
+    made._take(frame("messageAdded", bot("hello"), ":11"))
+    (last,) = one.wait(0)
+
+    assert isinstance(last, Draft)
+    assert "hello" == last.content()["text"]
+
+
 def test_what_came_before_the_tie_is_delivered_with_it() -> None:
     """Frames of an unknown chat are kept until the answer says which reply they belong to."""
     one, two = boxes()

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from poe_proxy.upstreams.poe_web import frames
 from poe_proxy.upstreams.poe_web.frames import Known, look
 from poe_proxy.upstreams.poe_web.items import ChannelLost, Draft, Item, read_frame
-from poe_proxy.upstreams.poe_web.mailbox import Mailbox, Pile
+from poe_proxy.upstreams.poe_web.mailbox import Kept, Mailbox, Pile
 
 from .test_turn import bot, frame
 
@@ -24,15 +24,15 @@ CHAT = 1234567890
 class Channel:
     """Takes frames for one chat, as a channel does."""
 
-    def __init__(self, *, looks: bool = True) -> None:
-        self.mailbox = Mailbox("nonce", "nonce")
+    def __init__(self, *, looks: bool = True, is_bound: bool = True) -> None:
+        self.waiting = Mailbox("nonce", "nonce") if is_bound else Kept(0)
         self.seqs: list[int | None] = []
         #: How many were told without being parsed.
         self.told = 0
         self._looks = looks
 
     def take(self, raw: bytes) -> list[Item | Draft]:
-        if self._looks and (found := look(raw, {CHAT: self.mailbox})):
+        if self._looks and (found := look(raw, {CHAT: self.waiting}.get)):
             self.seqs.append(found[0])
             self.told += 1
             return [found[1]]
@@ -44,7 +44,7 @@ class Channel:
         self.seqs.append(seq)
         for item in read:
             if item.chat_id == CHAT and item.name == "messageAdded":
-                self.mailbox.known = Known.of(raw, item) if len(read) == 1 else None
+                self.waiting.known = Known.of(raw, item) if len(read) == 1 else None
         return list(read)
 
 
@@ -53,12 +53,16 @@ def meaning(item: Item | Draft) -> Any:
 
 
 def same(raws: list[bytes]) -> Channel:
-    """Take the frames with and without a look; what comes of them is the same."""
-    looking, parsing = Channel(), Channel(looks=False)
-    for raw in raws:
-        looked, parsed = looking.take(raw), parsing.take(raw)
-        assert [meaning(one) for one in parsed] == [meaning(one) for one in looked]
-    assert parsing.seqs == looking.seqs
+    """Take the frames with and without a look; what comes of them is the same, and what echoes a
+    nonce is parsed where one may still be looked for."""
+    for is_bound in (False, True):
+        looking, parsing = Channel(is_bound=is_bound), Channel(looks=False)
+        for raw in raws:
+            looked, parsed = looking.take(raw), parsing.take(raw)
+            assert [meaning(one) for one in parsed] == [meaning(one) for one in looked]
+            if looked and isinstance(looked[0], Draft) and not is_bound:
+                assert [] == list(parsed[0].nonces())
+        assert parsing.seqs == looking.seqs
     return looking
 
 
@@ -98,6 +102,18 @@ def test_the_order_of_the_fields_does_not_matter(text: str) -> None:
     assert len(text) == same(raws).told
 
 
+@pytest.mark.parametrize("nonce", [{"clientNonce": "abc"}, {"clientNonce": ""}, {}])
+def test_what_echoes_a_nonce_is_parsed_while_its_chat_is_nobody_s(nonce: dict[str, str]) -> None:
+    """The nonce may say whose it is. An empty one says nothing."""
+    raws = growing("hello", **nonce)
+    looking = Channel(is_bound=False)
+    for raw in raws:
+        looking.take(raw)
+
+    assert (0 if nonce.get("clientNonce") else 5) == looking.told
+    assert 5 == same(raws).told
+
+
 def test_a_long_text_is_told_to_its_end() -> None:
     """What is known of it grows with it."""
     text = "".join(random.Random(1).choices('abc "\\\n漢😀é{}[],:', k=20_000))
@@ -112,6 +128,9 @@ def mischief(raw: bytes) -> Iterator[bytes]:
     yield frame("messageAdded", bot("hello", number=5))
     yield frame("messageAdded", bot("hello"), ":77")
     yield frame("messageAdded", bot("other"))
+    yield frame("messageAdded", bot("hello", clientNonce="abc", chatNonce=None))
+    yield frame("messageAdded", {"clientNonce": "abc", **bot("hello")})
+    yield frame("messageAdded", bot("hello", clientNonce="", chatNonce=None))
     yield frame("jobUpdated", {"state": "completed"})
     two = orjson.loads(raw)["messages"] * 2
     yield orjson.dumps({"min_seq": 9, "messages": two})
