@@ -63,8 +63,8 @@ PLANTS: Final[Mapping[str, Plant]] = {
     # Anthropic's clients wait for an end that does not come.
     "endless": Plant(
         "poe_proxy/apis/messages/rendering.py",
-        "        yield _STOP\n",
-        '        yield b""\n',
+        "        return rest + delta + _STOP\n",
+        "        return rest + delta\n",
     ),
     # The id of the device is another one after each restart.
     "stranger": Plant(

@@ -78,7 +78,7 @@ class Channel:
         self._when_open = when_open
         self._when_pinging = when_pinging
         self._label = label
-        self._changed = threading.Condition(threading.Lock())
+        self._changed = threading.Condition()
         self._closing = threading.Event()
         self._seq = data.min_seq
         self._by_chat: dict[int, Mailbox] = {}

@@ -67,7 +67,7 @@ class Tidying:
         self._label = label
         self._clock = clock
         self._wait = wait or self._rest
-        self._changed = threading.Condition(threading.Lock())
+        self._changed = threading.Condition()
         self._replies: set[Callable[[], None]] = set()
         self._tasks = 0
         self._waiting = 0

@@ -5,6 +5,7 @@ Nothing is known of accounts here: their cookies come as a header, and go back w
 
 from __future__ import annotations
 
+import http.cookiejar
 import re
 import threading
 import time
@@ -12,7 +13,6 @@ import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from email.message import Message
-from http.cookiejar import CookieJar
 from types import SimpleNamespace
 from typing import Any, Final, cast
 from urllib.parse import quote
@@ -37,7 +37,7 @@ _CONNECTIONS: Final = 64
 _HOSTS: Final = 8
 #: What an address is made of that goes out as it is; and what may stand in any other, where all
 #: else is written in percent.
-_is_plain: Final = re.compile(r"[\w/-]+", re.ASCII).fullmatch
+_AS_IT_IS: Final = re.compile(r"[\w/-]+", re.ASCII)
 _PLAIN: Final = "!#$%&'()*+,/:;=?@[]~"
 
 
@@ -127,7 +127,9 @@ class Transport:
         host = self._hosts.get(origin)
         if host is None:
             host = self._meet(origin)
-        return host, path if _is_plain(path) else quote(path.partition("#")[0], safe=_PLAIN)
+        if not _AS_IT_IS.fullmatch(path):
+            path = quote(path.partition("#")[0], safe=_PLAIN)
+        return host, path
 
     def _meet(self, origin: str) -> Host:
         with self._lock:
@@ -177,7 +179,7 @@ def _cookies(url: str, issued: list[str]) -> dict[str, str]:
     message = Message()
     for one in issued:
         message["Set-Cookie"] = one
-    jar = CookieJar()
+    jar = http.cookiejar.CookieJar()
     answer = cast("Any", SimpleNamespace(info=lambda: message))
     jar.extract_cookies(answer, urllib.request.Request(url))
     return {one.name: one.value for one in jar if one.value}

@@ -222,7 +222,7 @@ class Stage:
             for name, value in sorted(response.headers.items(), key=lambda one: one[0].lower())
             if name.lower() in HEADERS or name.lower().startswith("access-control-")
         ]
-        text = "\n".join(head) + "\n\n" + response.content.decode() + "\n"
+        text = "\n".join(head) + "\n\n" + _together(response.content.decode()) + "\n"
         for path, sent in ear.heard[before:]:
             if asked := _asked(path, sent):
                 text += f"---- Poe was asked\n{asked}\n"
@@ -264,6 +264,33 @@ def _asked(path: str, sent: bytes) -> str | None:
             query = call["variables"].pop("query")
             return f"{json.dumps(call['variables'], ensure_ascii=False)}\n{query}"
     return None
+
+
+#: A frame that is a piece of a text.
+_PIECE = re.compile(
+    r'(.*"(?:content|reasoning_content|refusal|delta|text|thinking)":")((?:[^"\\]|\\.)+)("[^"]*.*)',
+    re.S,
+)
+_NUMBER = re.compile(r'(?<="sequence_number":)\d+')
+
+
+def _together(answer: str) -> str:
+    """Return *answer* with pieces of a text that follow each other in one: how many there are
+    depends on what has come together."""
+    if not answer.startswith(("data: ", "event: ")):
+        return answer
+    frames: list[str] = []
+    before: re.Match[str] | None = None
+    for frame in _NUMBER.sub("0", answer).split("\n\n"):
+        piece = _PIECE.fullmatch(frame)
+        if before and piece and (before[1], before[3]) == (piece[1], piece[3]):
+            frame = before[1] + before[2] + piece[2] + piece[3]
+            frames.pop()
+            piece = _PIECE.fullmatch(frame)
+        frames.append(frame)
+        before = piece
+    numbers = count()
+    return _NUMBER.sub(lambda _: str(next(numbers)), "\n\n".join(frames))
 
 
 #: What is made up anew each time. Equal ones stay equal, and different ones different.
