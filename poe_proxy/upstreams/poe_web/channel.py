@@ -78,7 +78,8 @@ class Channel:
         self._when_open = when_open
         self._when_pinging = when_pinging
         self._label = label
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
         self._closing = threading.Event()
         self._seq = data.min_seq
         self._by_chat: dict[int, Mailbox] = {}
@@ -103,7 +104,7 @@ class Channel:
 
         Raises `UpstreamUnreachable` if the channel is dead.
         """
-        with self._changed:
+        with self._lock:
             if not self.is_alive:
                 raise UpstreamUnreachable("Poe's websocket has just broken.")
             if chat_id is not None:
@@ -113,12 +114,12 @@ class Channel:
 
     def bind(self, mailbox: Mailbox, chat_id: int) -> None:
         """Tie *mailbox* to its chat; what came too early is delivered now."""
-        with self._changed:
+        with self._lock:
             self._bind(mailbox, chat_id)
 
     def detach(self, mailbox: Mailbox) -> None:
         """Forget *mailbox*."""
-        with self._changed:
+        with self._lock:
             self._remove_unbound(mailbox)
             chat_id = mailbox.chat_id
             if chat_id is not None and self._by_chat.get(chat_id) is mailbox:
@@ -128,7 +129,7 @@ class Channel:
 
     def opened(self) -> Opened | None:
         """Return what is open now; None while there is no websocket: nothing may be sent then."""
-        with self._changed:
+        with self._lock:
             return self._opened()
 
     def _opened(self) -> Opened | None:
@@ -165,7 +166,7 @@ class Channel:
     def close(self) -> None:
         """Close the websocket. Replies that still wait for it get a failure."""
         self._closing.set()
-        with self._changed:
+        with self._lock:
             cut(self._wire.sock)
         self._die("it was closed")
 
@@ -175,7 +176,7 @@ class Channel:
         try:
             while not self._closing.is_set():
                 lost = self._read(self._wire)
-                with self._changed:
+                with self._lock:
                     self._is_open = False
                 hang_up(self._wire)
                 if not self._closing.is_set():
@@ -242,13 +243,13 @@ class Channel:
             if mailbox is not None:
                 mailbox.put(draft)
                 return
-            with self._changed:
+            with self._lock:
                 self._hand_over(draft, self._by_chat.get(draft.chat_id))
             return
         number, items = read_frame(frame)
         self._seq = max(self._seq, number or 0)
         for item in items:
-            with self._changed:
+            with self._lock:
                 waiting = self._deliver(item)
             if waiting is not None and item.name == "messageAdded":
                 waiting.known = Known.of(frame, item) if len(items) == 1 else None
@@ -366,11 +367,11 @@ class Channel:
         self._closing.wait(_PAUSE * 2**attempt * random.uniform(1.0, 1.5))
 
     def _is_waited_for(self) -> bool:
-        with self._changed:
+        with self._lock:
             return bool(self._by_chat or self._unbound)
 
     def _put_to_all(self, notice: Notice) -> None:
-        with self._changed:
+        with self._lock:
             for mailbox in dict.fromkeys((*self._by_chat.values(), *self._unbound.values())):
                 mailbox.put(notice)
 

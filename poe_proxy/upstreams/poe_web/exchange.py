@@ -244,7 +244,7 @@ class Exchange:
             case Answered(Mapping() as edge):
                 turn.accepted(edge)
         turn.chat_id = turn.chat_id or self._mailbox.chat_id
-        if turn.chat_id is not None:
+        if turn.chat_id is not None and self._is_in_doubt():
             self._progress.show()
 
     def _is_in_doubt(self) -> bool:

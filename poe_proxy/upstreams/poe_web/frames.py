@@ -70,9 +70,11 @@ class Known:
     def of(cls, frame: bytes, item: Item) -> Known | None:
         """Return what the next frame may have in common with *frame*, whose one item is *item*;
         None if that is not about an unfinished message, or of an unusual form."""
-        begun = _BEGINNING.match(frame)
         key = item.message_key
-        if begun is None or key is None or item.chat_id is None or len(frame) > _LARGEST:
+        if key is None or item.chat_id is None or len(frame) > _LARGEST:
+            return None
+        begun = _BEGINNING.match(frame)
+        if begun is None:
             return None
         start = begun.end()
         text = frame.find(_TEXT, start, start + _MOST_FIELDS)

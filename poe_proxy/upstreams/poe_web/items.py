@@ -23,6 +23,10 @@ _NONCE: Final = re.compile(r'"(?:clientNonce|chatNonce)":\s*"([\w-]{1,64})"')
 _TYPE: Final = re.compile(r'"message_type":\s*"(\w+)"')
 _CHAT: Final = re.compile(r"[0-9]{1,20}")
 _SCOPE: Final = re.compile(r'"unique_id":\s*"(\w+)(?::([^"]*))?"')
+#: The beginning of nearly all items. It says what the two say that look for type and scope.
+_USUAL: Final = re.compile(
+    r'\{"message_type":"subscriptionUpdate","payload":\{"unique_id":"(\w+)(?::([^"]*))?"'
+)
 
 
 class ChannelLost(Exception):
@@ -120,12 +124,14 @@ def _item(text: Any) -> Item | None:
     # Quotes within an item's own texts are escaped, so these find the real fields.
     if not isinstance(text, str):
         return None
-    kind = _TYPE.search(text)
-    if kind is not None and kind[1] == "refetchChannel":
-        raise ChannelLost("Poe wants it to be fetched anew")
-    found = _SCOPE.search(text)
+    found = _USUAL.match(text)
     if found is None:
-        return None
+        kind = _TYPE.search(text)
+        if kind is not None and kind[1] == "refetchChannel":
+            raise ChannelLost("Poe wants it to be fetched anew")
+        found = _SCOPE.search(text)
+        if found is None:
+            return None
     name, scope = found[1], found[2] or ""
     is_chat = name != "jobCostUpdated" and _CHAT.fullmatch(scope) is not None
     return Item(name, int(scope) if is_chat else None, text)

@@ -19,8 +19,8 @@ from __future__ import annotations
 
 import logging
 import os
-import string
 import threading
+from binascii import b2a_base64
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf
@@ -56,7 +56,8 @@ SEND: Final = "sendMessageMutation"
 #: Seconds in which the websocket may contradict an answer that says nothing was done.
 GRACE: Final = 0.3
 
-_NONCE_LETTERS: Final = string.ascii_letters + string.digits
+#: What base64 has besides letters and digits becomes letters, too.
+_PLAIN: Final = bytes.maketrans(b"+/", b"aZ")
 
 #: What came of the request: `messageEdgeCreate` of the answer, or a failure.
 Outcome: TypeAlias = Mapping[str, Any] | PoeProxyError
@@ -221,13 +222,9 @@ class Progress:
 
 
 def _nonce() -> str:
-    # All its letters from one number: to ask the system for each takes ten times as long.
-    number = int.from_bytes(os.urandom(16), "big")
-    letters = []
-    for _ in range(16):
-        number, place = divmod(number, len(_NONCE_LETTERS))
-        letters.append(_NONCE_LETTERS[place])
-    return "".join(letters)
+    # Letters and digits from one draw, two of them twice as often as the others: to draw each by
+    # itself takes a hundred times as long.
+    return b2a_base64(os.urandom(12), newline=False).translate(_PLAIN).decode()
 
 
 @dataclass(frozen=True, slots=True)

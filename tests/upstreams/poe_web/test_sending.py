@@ -168,10 +168,16 @@ def sending(
     )
 
 
+def await_told(one: Sending) -> None:
+    """Wait until the reader has been woken, or its mailbox has its chat."""
+    mailbox = one._mailbox
+    until(lambda: mailbox.chat_id is not None or mailbox._filled.is_set())
+
+
 def answered(one: Sending) -> Answered:
-    """What came of the request, once the reader has been woken."""
+    """What came of the request, once the reader can know it."""
     one.start()
-    one._mailbox.wait(60)
+    await_told(one)
     found = one.progress.look(NOW)
     assert found is not None
     return found
@@ -313,7 +319,7 @@ def test_a_message_waits_for_its_permit() -> None:
 
     assert (Unsent(), inf, []) == (one.progress.state, one.sent_at, session.calls)
     permit.open.set()
-    one._mailbox.wait(60)
+    await_told(one)
     assert (1, NOW, 1) == (permit.granted, one.sent_at, len(session.calls))
 
 
@@ -331,7 +337,7 @@ def test_each_request_has_a_permit_of_its_own() -> None:
 
     assert inf == one.sent_at
     permit.open.set()
-    one._mailbox.wait(60)
+    await_told(one)
     assert 2 == permit.granted == len(session.calls)
 
 
@@ -360,7 +366,7 @@ def test_a_repeat_without_a_permit_leaves_a_doubt() -> None:
     until(lambda: session.calls)
     permit.failure = errors.NoTokenFree("429")
     session.go_on.set()
-    one._mailbox.wait(60)
+    await_told(one)
     found = one.progress.look(NOW)
 
     assert found is not None
@@ -404,7 +410,7 @@ def test_keys_that_are_refused_meanwhile_are_not_sent() -> None:
     session.keys = Keys("another form key", None)
     permit.await_asked()
     permit.open.set()
-    one._mailbox.wait(60)
+    await_told(one)
 
     assert 1 == permit.granted
 
@@ -442,7 +448,7 @@ def test_a_message_waits_for_an_open_websocket() -> None:
     one.start()
     assert not permit.asked.acquire(timeout=0.1)
     opened.set()
-    one._mailbox.wait(60)
+    await_told(one)
 
     assert (1, 1) == (permit.granted, len(session.calls))
 
@@ -454,7 +460,7 @@ def test_a_dead_channel_ends_the_wait() -> None:
     one.start()
     permit.await_asked()
     channel.is_alive = False
-    one._mailbox.wait(60)
+    await_told(one)
     found = one.progress.look(NOW)
 
     assert found is not None
@@ -525,3 +531,14 @@ def test_a_message_may_go_on_in_a_chat() -> None:
 
     assert (7, False) == (found["chatId"], found["shouldFetchChat"])
     assert {"useVoiceRecord": False} == found["source"]["chatInputMetadata"]
+
+
+def test_an_answer_that_names_the_chat_wakes_nobody() -> None:
+    """It is bound, and what comes there wakes the reader."""
+    one = sending(FakeSession(sendMessageMutation=edge(**EDGE)))
+    one.start()
+    until(lambda: isinstance(one.progress.state, Answered) and one._mailbox.chat_id)
+
+    assert EDGE["chat"]["chatId"] == one._mailbox.chat_id
+    settle()
+    assert not one._mailbox._filled.is_set()
