@@ -78,8 +78,7 @@ class Channel:
         self._when_open = when_open
         self._when_pinging = when_pinging
         self._label = label
-        self._lock = threading.Lock()
-        self._changed = threading.Condition(self._lock)
+        self._changed = threading.Condition()
         self._closing = threading.Event()
         self._seq = data.min_seq
         self._by_chat: dict[int, Mailbox] = {}
@@ -104,7 +103,7 @@ class Channel:
 
         Raises `UpstreamUnreachable` if the channel is dead.
         """
-        with self._lock:
+        with self._changed:
             if not self.is_alive:
                 raise UpstreamUnreachable("Poe's websocket has just broken.")
             if chat_id is not None:
@@ -114,12 +113,12 @@ class Channel:
 
     def bind(self, mailbox: Mailbox, chat_id: int) -> None:
         """Tie *mailbox* to its chat; what came too early is delivered now."""
-        with self._lock:
+        with self._changed:
             self._bind(mailbox, chat_id)
 
     def detach(self, mailbox: Mailbox) -> None:
         """Forget *mailbox*."""
-        with self._lock:
+        with self._changed:
             self._remove_unbound(mailbox)
             chat_id = mailbox.chat_id
             if chat_id is not None and self._by_chat.get(chat_id) is mailbox:
@@ -129,7 +128,7 @@ class Channel:
 
     def opened(self) -> Opened | None:
         """Return what is open now; None while there is no websocket: nothing may be sent then."""
-        with self._lock:
+        with self._changed:
             return self._opened()
 
     def _opened(self) -> Opened | None:
@@ -166,7 +165,7 @@ class Channel:
     def close(self) -> None:
         """Close the websocket. Replies that still wait for it get a failure."""
         self._closing.set()
-        with self._lock:
+        with self._changed:
             cut(self._wire.sock)
         self._die("it was closed")
 
@@ -176,7 +175,7 @@ class Channel:
         try:
             while not self._closing.is_set():
                 lost = self._read(self._wire)
-                with self._lock:
+                with self._changed:
                     self._is_open = False
                 hang_up(self._wire)
                 if not self._closing.is_set():
@@ -243,13 +242,13 @@ class Channel:
             if mailbox is not None:
                 mailbox.put(draft)
                 return
-            with self._lock:
+            with self._changed:
                 self._hand_over(draft, self._by_chat.get(draft.chat_id))
             return
         number, items = read_frame(frame)
         self._seq = max(self._seq, number or 0)
         for item in items:
-            with self._lock:
+            with self._changed:
                 waiting = self._deliver(item)
             if waiting is not None and item.name == "messageAdded":
                 waiting.known = Known.of(frame, item) if len(items) == 1 else None
@@ -367,11 +366,11 @@ class Channel:
         self._closing.wait(_PAUSE * 2**attempt * random.uniform(1.0, 1.5))
 
     def _is_waited_for(self) -> bool:
-        with self._lock:
+        with self._changed:
             return bool(self._by_chat or self._unbound)
 
     def _put_to_all(self, notice: Notice) -> None:
-        with self._lock:
+        with self._changed:
             for mailbox in dict.fromkeys((*self._by_chat.values(), *self._unbound.values())):
                 mailbox.put(notice)
 
