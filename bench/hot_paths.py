@@ -247,7 +247,7 @@ def frame() -> Call:
     from poe_proxy.upstreams.poe_web.turn import Turn
 
     frames, box = _frames()
-    waiting, turn = {1000: box}, Turn("nonce", "nonce", chat_id=1000)
+    waiting, turn = {1000: box}.get, Turn("nonce", "nonce", chat_id=1000)
 
     def take() -> object:
         found = look(next(frames), waiting)
@@ -264,7 +264,7 @@ def overtaken_frame() -> Call:
     from poe_proxy.upstreams.poe_web.frames import look
 
     frames, box = _frames()
-    waiting = {1000: box}
+    waiting = {1000: box}.get
 
     def take() -> None:
         found = look(next(frames), waiting)
