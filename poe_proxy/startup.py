@@ -19,9 +19,9 @@ from poe_proxy.upstreams.poe_web.prompts import check_labels
 
 #: Libraries that are imported when something needs them, if anything does; of each line, one.
 LATER: Final = (
-    ("requests",),
     ("urllib3",),
     ("socks",),
+    ("idna",),
     ("python_socks",),
     ("websocket",),
     ("quickjs",),

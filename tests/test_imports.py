@@ -18,11 +18,11 @@ PACKAGE = ROOT / "poe_proxy"
 
 #: What only a cookie needs: the site's own protocol, and a tokenizer, as Poe counts nothing there.
 BY_COOKIE = {"poe_proxy.upstreams.poe_web.account", "websocket", "rs_bpe", "bpe_openai"}
-#: What only logins, uploads, and files that bots make need.
-BY_REQUESTS = {"requests", "urllib3", "charset_normalizer", "poe_proxy.net.fetching"}
+#: What only uploads, and files that bots make, need.
+BY_FILES = {"urllib3", "poe_proxy.net.fetching"}
 BY_KEY = {"poe_proxy.recipes.by_key", "poe_proxy.upstreams.poe_api.client"}
-#: What runs in processes of its own, and what only a proxy or a file of the state needs.
-NEVER = {"quickjs", "jsonschema_rs", "sqlite3"}
+#: What runs in processes of its own, what only a file of the state needs, and what only tests do.
+NEVER = {"quickjs", "jsonschema_rs", "sqlite3", "requests", "charset_normalizer"}
 
 KEYS = {"POE_API_KEYS": "k1,k2"}
 COOKIES = {"TOKENS": "a,b"}
@@ -58,7 +58,7 @@ SERVES = "from poe_proxy.app import create_app; create_app()"
 @pytest.mark.parametrize(
     ("settings", "not_needed"),
     [
-        pytest.param(KEYS, BY_COOKIE | BY_REQUESTS | NEVER | {"python_socks"}, id="keys"),
+        pytest.param(KEYS, BY_COOKIE | BY_FILES | NEVER | {"python_socks"}, id="keys"),
         pytest.param({**COOKIES, "CATALOGUE": "0"}, BY_KEY | NEVER, id="cookies"),
         # Poe's list of models is fetched as by key.
         pytest.param(COOKIES, {"poe_proxy.recipes.by_key"} | NEVER, id="cookies, with the list"),
@@ -96,7 +96,7 @@ LATER = {
         *("poe_proxy.recipes.by_cookie", "poe_proxy.recipes.by_key"),
         "poe_proxy.upstreams.poe_api",
     },
-    # Files that bots make are fetched by requests.
+    # Files that bots make.
     "net.media": {"poe_proxy.net.fetching"},
     # Proxies: socks5, and those that are reached by TLS.
     "net.dialing": {"python_socks", "python_socks.sync", "urllib3.util.ssltransport"},

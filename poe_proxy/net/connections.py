@@ -1,25 +1,21 @@
-"""Pooled HTTP connections that can be cut while a request waits on them.
+"""Connections of urllib3 that can be cut while a request waits on them.
 
-requests blocks, and its answer may no longer be wanted. So each connection knows the request that
-uses it, and can be cut from another thread. For a moment it is back in the pool with the request
-still noted: a cut in that moment must not hit the next request.
+urllib3 blocks, and its answer may no longer be wanted. So each connection knows the request that
+uses it, and can be cut from another thread. Back in the pool, it has that request still noted: a
+cut that comes then must not hit the next request.
 """
 
 from __future__ import annotations
 
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPException, HTTPResponse
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from requests.adapters import HTTPAdapter
-
 from poe_proxy.net.cutting import Handle, cut
 from poe_proxy.net.http1 import MAX_HEAD
-from poe_proxy.net.kept import KEEP_IDLE as KEEP_IDLE
 
 if TYPE_CHECKING:
     from urllib3.connection import HTTPConnection as _Urllib3Connection
@@ -89,13 +85,10 @@ class _Answer(HTTPResponse):
 class Connection(_Urllib3Connection):
     """Mixed into urllib3's connections."""
 
-    #: Set by the adapter.
-    keep_idle: float = KEEP_IDLE
     response_class = _Answer
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self._idle_since = time.monotonic()
         self._user: User | None = None
         self._is_cut = False
         #: What it is cut by until it is connected.
@@ -103,11 +96,6 @@ class Connection(_Urllib3Connection):
         #: The same afterwards: an answer that ends with the connection takes `sock` along.
         self._connected: Any = None
         self._lock = threading.Lock()
-
-    @property
-    def is_connected(self) -> bool:
-        """Whether it may be used again; read when it is taken from the pool."""
-        return super().is_connected and time.monotonic() - self._idle_since < self.keep_idle
 
     def connect(self) -> None:
         """Connect, for the user of this thread."""
@@ -143,12 +131,6 @@ class Connection(_Urllib3Connection):
             user.goes_out()
         super().request(*args, **options)
 
-    def is_idle(self) -> None:
-        """Note that it lies idle from now on, and that nobody uses it."""
-        self._idle_since = time.monotonic()
-        with self._lock:
-            self._user = None
-
     def cut(self, user: User) -> None:
         """Cut the connection, if *user* still uses it."""
         with self._lock:
@@ -167,46 +149,13 @@ class Connection(_Urllib3Connection):
         with self._lock:
             self._user = _this_thread.user
             if self._is_cut:
-                # Its last user was given up at the very moment when it went back to the pool.
+                # Its last user cut it when it was in the pool already.
                 self.close()
                 self._is_cut = False
         if self._user is not None:
             self._user.uses(self)
 
 
-class Adapter(HTTPAdapter):
-    """requests' own adapter, with connections that can be cut."""
-
-    def __init__(self, keep_idle: float, connections: int) -> None:
-        """So many *connections* are kept for reuse, *keep_idle* seconds each; more may be open at
-        a time."""
-        self._keep_idle = keep_idle
-        super().__init__(pool_connections=2, pool_maxsize=connections, max_retries=0)
-
-    def init_poolmanager(self, *args: Any, **options: Any) -> None:
-        """Make the manager of direct connections."""
-        super().init_poolmanager(*args, **options)
-        self._adapt(self.poolmanager)
-
-    def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
-        """Return the manager of connections through *proxy*."""
-        is_new = proxy not in self.proxy_manager
-        manager = super().proxy_manager_for(proxy, **options)
-        if is_new:
-            self._adapt(manager)
-        return manager
-
-    def _adapt(self, manager: Any) -> None:
-        # Each kind of proxy has connection classes of its own.
-        manager.pool_classes_by_scheme = {
-            scheme: self._adapted(pool) for scheme, pool in manager.pool_classes_by_scheme.items()
-        }
-
-    def _adapted(self, pool: Any) -> Any:
-        connection = adapted(pool.ConnectionCls, self._keep_idle)
-        return type("Pool", (pool,), {"ConnectionCls": connection})
-
-
-def adapted(connection: Any, keep_idle: float = KEEP_IDLE) -> Any:
-    """Return the class of urllib3's *connection* with what is added here."""
-    return type("Connection", (Connection, connection), {"keep_idle": keep_idle})
+def adapted(connection: Any) -> Any:
+    """Return *connection*, a class of urllib3's, with what is added here."""
+    return type("Connection", (Connection, connection), {})

@@ -18,7 +18,7 @@ import certifi
 from poe_proxy.net.deadline import Deadline
 from poe_proxy.net.pacing import breathe
 
-#: The authorities that requests trusts, too.
+#: The authorities that Mozilla trusts, whatever this computer does.
 DEFAULT_CA_BUNDLE_PATH: Final = certifi.where()
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
 #: The most bytes that a proxy may send before it lets us through.

@@ -1,19 +1,19 @@
-"""Pooled connections that can be cut, against a server on loopback."""
+"""Connections of urllib3 that can be cut, against a server on loopback."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import requests
+import urllib3
+from urllib3.exceptions import HTTPError
 
-from poe_proxy.net import connections
 from poe_proxy.net.background import Background
-from poe_proxy.net.connections import Adapter, Connection, used_by
-from tests.fakes import Clock, until
+from poe_proxy.net.connections import Connection, adapted, used_by
+from poe_proxy.net.http1 import MAX_HEAD
+from tests.fakes import until
 
 from ..upstreams.poe_api.raw import Server, Visitor
 
@@ -45,19 +45,24 @@ class Request:
 
 
 @pytest.fixture
-def adapter() -> Iterator[Adapter]:
-    adapter = Adapter(keep_idle=20.0, connections=5)
-    yield adapter
-    adapter.close()
+def manager() -> Iterator[urllib3.PoolManager]:
+    manager = urllib3.PoolManager()
+    yield manager
+    manager.clear()
 
 
-def get(adapter: Adapter, server: Server, user: Request) -> bytes:
+def get(
+    manager: urllib3.PoolManager, server: Server, user: Request, *, scheme: str = "http"
+) -> bytes:
     """The body of an answer, with *user* as the one for whom it is."""
-    request = requests.Request("GET", server.url).prepare()
-    with used_by(user), adapter.send(request, timeout=10) as answer:
-        if user.connection is not None:
-            user.connection.is_idle()
-        return answer.content
+    pool: Any = manager.connection_from_host("127.0.0.1", server.port, scheme)
+    pool.ConnectionCls = adapted(type(pool).ConnectionCls)
+    with (
+        used_by(user),
+        pool.urlopen("GET", "/", retries=False, preload_content=False, timeout=60) as answer,
+    ):
+        body: bytes = answer.read()
+        return body
 
 
 def echo(visitor: Visitor) -> None:
@@ -65,12 +70,14 @@ def echo(visitor: Visitor) -> None:
         visitor.answer(request)
 
 
-def test_a_user_knows_its_connection_before_anything_goes_out(adapter: Adapter) -> None:
+def test_a_user_knows_its_connection_before_anything_goes_out(
+    manager: urllib3.PoolManager,
+) -> None:
     """A new one as well as one from the pool."""
     first, second = Request(), Request()
     with Server(echo) as server:
-        assert get(adapter, server, first).startswith(b"GET / HTTP/1.1")
-        assert get(adapter, server, second).startswith(b"GET / HTTP/1.1")
+        assert get(manager, server, first).startswith(b"GET / HTTP/1.1")
+        assert get(manager, server, second).startswith(b"GET / HTTP/1.1")
 
     assert "goes out" == first.heard[-1] == second.heard[-1]
     assert {"uses"} == set(first.heard[:-1]) == set(second.heard[:-1])
@@ -79,72 +86,105 @@ def test_a_user_knows_its_connection_before_anything_goes_out(adapter: Adapter) 
 
 
 @pytest.mark.parametrize("when", ["uses", "goes out"])
-def test_a_user_that_objects(adapter: Adapter, when: str) -> None:
+def test_a_user_that_objects(manager: urllib3.PoolManager, when: str) -> None:
     """Nothing is sent for it, and what it raises comes through."""
     arrived: list[Any] = []
     with Server(lambda visitor: arrived.append(visitor.request())) as server:
         with pytest.raises(NotWanted):
-            get(adapter, server, Request(objects_at=when))
-        adapter.close()
+            get(manager, server, Request(objects_at=when))
+        manager.clear()
         # A user that objects to "uses" has no connection yet.
         until(lambda: arrived or when == "uses")
 
     assert not any(arrived)
 
 
-def test_only_its_user_cuts_a_connection(adapter: Adapter) -> None:
+def test_only_its_user_cuts_a_connection(manager: urllib3.PoolManager) -> None:
     """Another one, that used it before, does it no harm."""
-    first, second = Request(), Request()
+    first, second, third = Request(), Request(), Request()
     left: list[bool] = []
 
     def serve(visitor: Visitor) -> None:
         visitor.answer(visitor.request() or b"")
-        visitor.request()
+        asked = visitor.request() or b""
         assert first.connection is not None
         first.connection.cut(first)
-        first.connection.cut(second)
+        visitor.answer(asked)
+        visitor.request()
+        first.connection.cut(third)
         left.append(visitor.is_left())
 
     with Server(serve) as server:
-        get(adapter, server, first)
-        answer = Background(lambda: get(adapter, server, second))
-        with pytest.raises(requests.ConnectionError):
+        get(manager, server, first)
+        assert get(manager, server, second).startswith(b"GET / HTTP/1.1")
+        answer = Background(lambda: get(manager, server, third))
+        with pytest.raises(HTTPError):
             answer.result()
-        assert first.connection is second.connection
+        assert first.connection is second.connection is third.connection
         until(lambda: left or server.failures)
 
     assert [True] == left
     assert [] == server.failures
 
 
-def test_threads_know_only_their_own_user(adapter: Adapter) -> None:
+def test_what_is_cut_in_the_pool_is_not_used_again(manager: urllib3.PoolManager) -> None:
+    """The next request gets its answer on a new connection."""
+    first = Request()
+    with Server(echo) as server:
+        get(manager, server, first)
+        assert first.connection is not None
+        first.connection.cut(first)
+        assert get(manager, server, Request()).startswith(b"GET / HTTP/1.1")
+
+    assert 2 == server.visits
+
+
+def test_a_connection_that_is_cut_as_it_is_taken_is_made_anew(
+    manager: urllib3.PoolManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its last user comes too late to do harm, even if the pool found it open."""
+    first = Request()
+    with Server(echo) as server:
+        get(manager, server, first)
+        assert first.connection is not None
+        first.connection.cut(first)
+        monkeypatch.setattr(Connection, "is_connected", True, raising=False)
+        assert get(manager, server, Request()).startswith(b"GET / HTTP/1.1")
+
+    assert 2 == server.visits
+
+
+def test_threads_know_only_their_own_user(manager: urllib3.PoolManager) -> None:
     """Requests of another thread, and later ones, are not reported to the user."""
     user = Request()
     with Server(echo) as server:
         with used_by(user):
-            Background(lambda: get(adapter, server, Request())).result()
-        get(adapter, server, Request())
+            Background(lambda: get(manager, server, Request())).result()
+        get(manager, server, Request())
 
     assert [] == user.heard
 
 
-def test_a_connection_is_kept_for_some_seconds(
-    adapter: Adapter, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """They count from the end of its last use."""
-    clock = Clock()
-    monkeypatch.setattr(connections, "time", SimpleNamespace(monotonic=clock))
-    with Server(echo) as server:
-        for pause in (0.0, 19.0, 19.0):
-            clock.go(pause)
-            get(adapter, server, Request())
-        assert 1 == server.visits
-        clock.go(20.0)
-        get(adapter, server, Request())
-        assert 2 == server.visits
+@pytest.mark.parametrize(
+    "lines",
+    [
+        pytest.param(b"HTTP/1.1 200 OK\r\n" + b"X: %s\r\n" % (b"x" * 1000) * 70, id="head"),
+        pytest.param(b"HTTP/1.1 100 Continue\r\n\r\n" * 3000, id="heads"),
+    ],
+)
+def test_a_head_without_an_end_is_given_up(manager: urllib3.PoolManager, lines: bytes) -> None:
+    """However many headers it has, and however many heads come."""
+    assert len(lines) > MAX_HEAD
+
+    def serve(visitor: Visitor) -> None:
+        visitor.request()
+        visitor.send(lines)
+
+    with Server(serve) as server, pytest.raises(HTTPError, match="a head without an end"):
+        get(manager, server, Request())
 
 
-def test_a_greeting_is_cut(adapter: Adapter) -> None:
+def test_a_greeting_is_cut(manager: urllib3.PoolManager) -> None:
     """TLS has not begun, and the connection is not known to anybody else."""
     user = Request()
     left: list[bool] = []
@@ -154,18 +194,12 @@ def test_a_greeting_is_cut(adapter: Adapter) -> None:
         left.append(visitor.is_left())
 
     with Server(drip) as server:
-        request = requests.Request("GET", server.url.replace("http:", "https:")).prepare()
-
-        def send() -> None:
-            with used_by(user):
-                adapter.send(request, timeout=60)
-
-        sending = Background(send)
+        sending = Background(lambda: get(manager, server, user, scheme="https"))
         until(lambda: server.visits)
         while not sending.wait(0.01):
             assert user.connection is not None
             user.connection.cut(user)
-        with pytest.raises(requests.ConnectionError):
+        with pytest.raises(HTTPError):
             sending.result()
         until(lambda: left)
 
@@ -173,7 +207,7 @@ def test_a_greeting_is_cut(adapter: Adapter) -> None:
     assert "goes out" not in user.heard
 
 
-def test_who_gives_up_while_it_connects_is_not_greeted(adapter: Adapter) -> None:
+def test_who_gives_up_while_it_connects_is_not_greeted(manager: urllib3.PoolManager) -> None:
     """It is asked once more as soon as the connection is there."""
     greeted: list[bool] = []
 
@@ -185,7 +219,7 @@ def test_who_gives_up_while_it_connects_is_not_greeted(adapter: Adapter) -> None
 
     with Server(lambda visitor: greeted.append(visitor.request() is not None)) as server:
         with pytest.raises(NotWanted):
-            get(adapter, server, Late())
+            get(manager, server, Late())
         until(lambda: greeted)
 
     assert [False] == greeted

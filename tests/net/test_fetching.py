@@ -142,6 +142,18 @@ def test_what_is_no_https_url(url: str) -> None:
     assert not {"127.0.0.1", "::1"} & set(asked)
 
 
+def test_a_name_in_another_script() -> None:
+    """It is looked up in the form that name servers know."""
+    asked: list[str] = []
+
+    def resolve(host: str, port: int) -> list[str]:
+        asked.append(host)
+        return []
+
+    assert "cannot be resolved" in refused(Fetcher(resolve=resolve), "https://bücher.example/")
+    assert ["xn--bcher-kva.example"] == asked
+
+
 @pytest.mark.parametrize("failure", [OSError("10.0.0.1"), UnicodeError("x"), None])
 def test_a_name_that_is_not_to_be_resolved(failure: Exception | None) -> None:
     """A name without an address is refused, with no word about the name server."""
