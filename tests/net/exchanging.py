@@ -10,7 +10,7 @@ from typing import Any
 from poe_proxy.net.hosts import Host
 from poe_proxy.net.transfer import End, Received, Transfer, Trouble
 
-from ..upstreams.poe_api.raw import CERTIFICATE, Server, Visitor
+from .raw import CERTIFICATE, Server, Visitor
 
 #: Seconds after which what never comes has failed.
 LONG = 60.0

@@ -15,7 +15,7 @@ from poe_proxy.net.connections import Connection, adapted, used_by
 from poe_proxy.net.http1 import MAX_HEAD
 from tests.fakes import until
 
-from ..upstreams.poe_api.raw import Server, Visitor
+from .raw import Server, Visitor
 
 
 class NotWanted(Exception):

@@ -16,7 +16,7 @@ from poe_proxy.net.background import Background
 from poe_proxy.net.cutting import Handle, cut
 
 from ..fakes import until
-from ..upstreams.poe_api.raw import CERTIFICATE
+from .raw import CERTIFICATE
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from poe_proxy.net import dialing
 from poe_proxy.net.deadline import in_time
 
 from ..fakes import until
-from ..upstreams.poe_api.raw import CERTIFICATE, unused_port
+from .raw import CERTIFICATE, unused_port
 
 
 def dial(host: str, port: int, *, seconds: float, **options: Any) -> Any:

@@ -14,7 +14,7 @@ import pytest
 from poe_proxy.errors import InvalidRequest
 from poe_proxy.net.fetching import Fetched, Fetcher, is_public
 from tests.fakes import until
-from tests.upstreams.poe_api.raw import CERTIFICATE, Handler, Server, Visitor, unused_port
+from tests.net.raw import CERTIFICATE, Handler, Server, Visitor, unused_port
 
 PUBLIC = "93.184.216.34"
 

@@ -17,9 +17,9 @@ from poe_proxy.net.http1 import Head
 from poe_proxy.net.transfer import End, Stage, Trouble
 from tests.fakes import Clock, until
 
-from ..upstreams.poe_api.raw import CERTIFICATE, Handler, Server, Visitor, unused_port
 from ..with_sim import proxies
 from .exchanging import LONG, body, echo, post, received, to, trouble
+from .raw import CERTIFICATE, Handler, Server, Visitor, unused_port
 
 BOTH = pytest.mark.parametrize("tls", [False, True])
 

@@ -7,7 +7,7 @@ import pytest
 from poe_proxy.errors import UpstreamProtocolError
 from poe_proxy.net.media import AT_A_TIME, TIMEOUT, MediaFetcher, MediaFile
 from tests.fakes import Clock, until
-from tests.upstreams.poe_api.raw import Handler, Server, Visitor
+from tests.net.raw import Handler, Server, Visitor
 
 PICTURE = "https://pfst.cf2.poecdn.net/base/image/ab"
 

@@ -22,8 +22,17 @@ from poe_proxy.net.http1 import Head
 from poe_proxy.net.transfer import End, Stage, Transfer, Trouble
 from tests.fakes import until
 
-from ..upstreams.poe_api.raw import Handler, Server, Visitor, unused_port
 from .exchanging import LONG, PATH, body, echo, post, received, to, trouble
+from .misbehaving import (
+    ends,
+    half_a_body,
+    half_a_head,
+    half_a_stream,
+    no_chunk,
+    nonsense,
+    resets,
+)
+from .raw import Handler, Server, Visitor, unused_port
 
 BOTH = pytest.mark.parametrize("tls", [False, True])
 #: More than the kernel takes for a reader that does not read.
@@ -565,7 +574,8 @@ def test_the_very_end_is_waited_for_a_moment(monkeypatch: pytest.MonkeyPatch) ->
             transfer = post(host)
             while b"[DONE]" not in transfer.wait(LONG):
                 pass
-            transfer.is_done = True  # type: ignore[attr-defined]
+            assert isinstance(transfer, Noted)
+            transfer.is_done = True
             transfer.close(patience=LONG)
         assert 1 == server.visits
         transfer = post(host, b"stay")
@@ -621,42 +631,6 @@ def test_closing_the_host_ends_what_connects(monkeypatch: pytest.MonkeyPatch) ->
 
 
 # ---- failures
-
-
-def ends(visitor: Visitor) -> None:
-    visitor.request()
-
-
-def resets(visitor: Visitor) -> None:
-    """As something on the way does that has forgotten the connection."""
-    visitor.request()
-    visitor.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-
-
-def nonsense(visitor: Visitor) -> None:
-    visitor.request()
-    visitor.send(b"SSH-2.0-OpenSSH\r\n\r\n")
-
-
-def half_a_head(visitor: Visitor) -> None:
-    visitor.request()
-    visitor.send(b"HTTP/1.1 200 OK\r\nContent-")
-
-
-def half_a_body(visitor: Visitor) -> None:
-    visitor.request()
-    visitor.send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
-
-
-def half_a_stream(visitor: Visitor) -> None:
-    visitor.request()
-    visitor.begin()
-    visitor.chunk(b"half")
-
-
-def no_chunk(visitor: Visitor) -> None:
-    half_a_stream(visitor)
-    visitor.send(b"half\r\n")
 
 
 def two_framings(visitor: Visitor) -> None:
@@ -891,7 +865,7 @@ import gevent
 import sys
 from poe_proxy.net.hosts import Host
 from poe_proxy.net.transfer import Head
-from tests.upstreams.poe_api.raw import CERTIFICATE, Server
+from tests.net.raw import CERTIFICATE, Server
 
 tls = sys.argv[1] == "tls"
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import socket
-import struct
 import threading
 import time
 
@@ -21,8 +19,8 @@ from poe_proxy.net.hosts import Host
 from poe_proxy.net.transfer import End, Received, Stage, Transfer, Trouble
 from poe_proxy.upstreams.poe_api import PoeApi, client, wire
 from tests.fakes import ask, at_once, until
-
-from .raw import CERTIFICATE, Handler, Server, Visitor, unused_port
+from tests.net.misbehaving import ends, half_a_body, half_a_stream, no_chunk, nonsense, resets
+from tests.net.raw import CERTIFICATE, Handler, Server, Visitor, unused_port
 
 SECRET = "sk-poe-secret"
 #: Seconds after which what never comes has failed.
@@ -52,47 +50,15 @@ def failure(host: Host) -> UpstreamError:
     return wire.failure(trouble)
 
 
-def reset(visitor: Visitor) -> None:
-    visitor.request()
-
-
-def reset_hard(visitor: Visitor) -> None:
-    """As something on the way does that has forgotten the connection."""
-    visitor.request()
-    visitor.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-
-
-def nonsense(visitor: Visitor) -> None:
-    visitor.request()
-    visitor.send(b"SSH-2.0-OpenSSH\r\n\r\n")
-
-
-def half_a_body(visitor: Visitor) -> None:
-    visitor.request()
-    visitor.send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
-
-
-def half_a_stream(visitor: Visitor) -> None:
-    visitor.request()
-    visitor.begin()
-    visitor.chunk(b"half")
-
-
-def no_chunk(visitor: Visitor) -> None:
-    visitor.request()
-    visitor.begin()
-    visitor.send(b"half\r\n")
-
-
 @pytest.mark.parametrize(
     ("handler", "kind", "words"),
     [
         (
-            reset_hard,
+            resets,
             UpstreamUncertain,
             "The connection to Poe's API was reset before it answered.",
         ),
-        (reset, UpstreamUncertain, "The connection to Poe's API was closed before it answered."),
+        (ends, UpstreamUncertain, "The connection to Poe's API was closed before it answered."),
         (
             nonsense,
             UpstreamUncertain,

@@ -19,9 +19,9 @@ from poe_proxy.upstreams.poe_web.attachments import Attachment
 from poe_proxy.upstreams.poe_web.credentials import Credentials
 from poe_proxy.upstreams.poe_web.session import Clearance, Session
 from poe_proxy.upstreams.poe_web.site import Site
+from tests.net.raw import unused_port
 
 from ...fakes import until
-from ..poe_api.raw import unused_port
 from .fixtures import APP, KEY, REVISION, page
 
 SITE = Site.load()

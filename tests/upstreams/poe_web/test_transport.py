@@ -17,9 +17,9 @@ from poe_proxy.errors import (
     UpstreamUnreachable,
 )
 from poe_proxy.upstreams.poe_web.transport import Response, Transport
+from tests.net.raw import Handler, Server, Visitor
 
 from ...fakes import until
-from ..poe_api.raw import Handler, Server, Visitor
 
 #: Seconds that a request may take here; what drips would take a minute.
 LIMIT = 0.3

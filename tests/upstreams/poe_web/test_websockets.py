@@ -17,9 +17,9 @@ from poe_proxy.upstreams.poe_web import websockets
 from poe_proxy.upstreams.poe_web.pages import ChannelData
 from poe_proxy.upstreams.poe_web.site import Site
 from poe_proxy.upstreams.poe_web.websockets import Socket, Unreadable, Wire, hang_up
+from tests.net.raw import Server, Visitor
 
 from ...fakes import Clock, until
-from ..poe_api.raw import Server, Visitor
 
 
 def data(base_host: str = "poe.com") -> ChannelData:

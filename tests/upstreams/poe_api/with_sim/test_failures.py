@@ -30,9 +30,9 @@ from poe_proxy.upstreams.catalogue import Catalogue
 from poe_proxy.upstreams.poe_api import PoeApi, fetch_models
 from poe_proxy.upstreams.poe_api.silence import FIRST_WORD
 from tests.fakes import Clock
+from tests.net.raw import unused_port
 from tests.with_sim.official import ApiSim
 
-from ..raw import unused_port
 from .asking import BOT, Key, ask
 
 # ---- failures

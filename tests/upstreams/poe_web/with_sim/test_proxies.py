@@ -12,9 +12,9 @@ import requests
 from poe_proxy import errors
 from poe_proxy.net import dialing
 from poe_proxy.upstreams.poe_web.account import PoeWeb
+from tests.net.raw import CERTIFICATE
 
 from ....with_sim.servers import Server, until
-from ...poe_api.raw import CERTIFICATE
 from .accounts import WORDS, Account, ask, failure_of, site
 
 
