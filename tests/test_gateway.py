@@ -912,14 +912,21 @@ def test_hanging_up_in_line_leaves_the_line() -> None:
     assert 1 == len(upstream.asked)
 
 
-def test_a_long_wait_in_line_ends_as_soon_as_there_is_a_token() -> None:
-    """Who is watched need not wake up to be looked after: nothing but its token ends the wait."""
-    house = House(FakeUpstream([Text("one"), Done()], ANSWER), patience=3600.0)
+def one_in_line(house: House) -> tuple[Listener, Any, Any]:
+    """A reply that has the only token, and one that waits for it as long as it takes, with the
+    listener of that one."""
     listener = Listener()
     first, second = house.reply(), house.reply(listener=listener)
     next(first)
     assert Waiting() == next(second)
     listener.patience = 3600.0
+    return listener, first, second
+
+
+def test_a_long_wait_in_line_ends_as_soon_as_there_is_a_token() -> None:
+    """Who is watched need not wake up to be looked after: nothing but its token ends the wait."""
+    house = House(FakeUpstream([Text("one"), Done()], ANSWER), patience=3600.0)
+    _, first, second = one_in_line(house)
 
     waits = Background(lambda: next(second))
     first.close()
@@ -932,11 +939,7 @@ def test_a_long_wait_in_line_ends_as_soon_as_the_client_hangs_up() -> None:
     """The reader of the reply gets its turn, and sees that nobody is there any more; should it go
     on, the wait goes on."""
     house = House(FakeUpstream(repeat(Text("on and on"))), patience=3600.0)
-    listener = Listener()
-    first, second = house.reply(), house.reply(listener=listener)
-    next(first)
-    assert Waiting() == next(second)
-    listener.patience = 3600.0
+    listener, _, second = one_in_line(house)
 
     waits = Background(lambda: next(second))
     listener.hang_up()

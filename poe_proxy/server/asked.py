@@ -11,6 +11,7 @@ from poe_proxy.server.client_socket import ClientSocket
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
+    from werkzeug.local import LocalProxy
 
 
 class Asked(Request):
@@ -36,4 +37,5 @@ class Asked(Request):
 
 def asked() -> Asked:
     """Return the request at hand."""
-    return cast("Asked", request._get_current_object())  # type: ignore[attr-defined]
+    # To Flask's types it is the request itself, and not what stands for it.
+    return cast("LocalProxy[Asked]", request)._get_current_object()

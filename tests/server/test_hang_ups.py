@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
@@ -61,8 +62,7 @@ def test_each_is_told_for_itself(hang_ups: HangUps) -> None:
     told: list[int] = []
     pairs = [socket.socketpair() for _ in range(50)]
     numbers = [
-        hang_ups.watch(ours, lambda place=place: told.append(place))  # type: ignore[misc]
-        for place, (ours, _) in enumerate(pairs)
+        hang_ups.watch(ours, partial(told.append, place)) for place, (ours, _) in enumerate(pairs)
     ]
     for place in (7, 3, 49):
         pairs[place][1].close()

@@ -318,10 +318,10 @@ class Socket:
         return url
 
 
-def hang_up(wire: Wire) -> None:
+def hang_up(wire: websocket.WebSocket) -> None:
     """Close a websocket that no other thread uses any more."""
     wire_socket = wire.sock
-    wire.shutdown()  # type: ignore[no-untyped-call]
+    wire.shutdown()
     if wire_socket is not None:
         with suppress(OSError):
             wire_socket.close()
