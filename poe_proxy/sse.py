@@ -4,9 +4,8 @@ Read: line ends, comments and `data` fields as in the WHATWG HTML standard, "Ser
 The other fields (`event`, `id`, `retry`) mean nothing to the APIs spoken here.
 
 Written: one `data` line for each event, as OpenAI's clients expect, and where an API names its
-events the `event` line before it; nothing else. A comment is
-sound by the standard, but openai-go 1.x and readers that split at empty lines take it for an event
-without data, and fail.
+events the `event` line before it; nothing else. A comment is sound by the standard, but openai-go
+1.x and readers that split at empty lines take it for an event without data, and fail.
 """
 
 from __future__ import annotations

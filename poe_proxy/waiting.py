@@ -7,8 +7,10 @@ hang-up calls it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final, TypeVar
+
+T = TypeVar("T")
 
 #: The most seconds of a wait for the bot, until it is watched whether the client is there: most
 #: requests are over by then, and to watch costs more than to look once.
@@ -28,10 +30,21 @@ class Listener:
         #: The most seconds that whoever yields events to it may wait before an `Idle`.
         self.patience = SHORT
         #: Whether the event behind the present one is there already, so that both may leave in one
-        #: write. Whoever yields events that have come together sets it before all but the last of
-        #: them, and clears it before the last.
+        #: write. See `together`.
         self.more_follows = False
         self._wake: Callable[[], object] | None = None
+
+    def together(self, events: Sequence[T]) -> Iterator[T]:
+        """Yield *events*, which are there together, and say so; behind the last of them is what was
+        behind all of them."""
+        behind = self.more_follows
+        try:
+            for event in events[:-1]:
+                self.more_follows = True
+                yield event
+        finally:
+            self.more_follows = behind
+        yield from events[-1:]
 
     def wakes(self, wake: Callable[[], object] | None) -> None:
         """From now on a hang-up calls *wake*, in whatever thread notices it; at once, if the client

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
 from poe_proxy.net.background import Background
@@ -102,6 +103,13 @@ class Attempt(Generic[T]):
         """End the work, whatever it is doing; from any thread, and a wait for it ends at once."""
         self._deadline.pass_by()
         self._is_settled.set()
+
+    def drop(self) -> None:
+        """Give the work up, and undo what it has returned already. For the thread that waits."""
+        self.give_up()
+        if not self._deadline.is_over:
+            with suppress(Exception):
+                self._undo(self._working.result())
 
     def result(self) -> T:
         """Return what the settled work returned, or raise what it raised: TimeoutError if it has

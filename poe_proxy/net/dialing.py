@@ -36,12 +36,12 @@ def dial(
     is_secure: bool,
     proxy: str | None,
     deadline: Deadline,
-    verify: bool | str = True,
+    authorities: str | None = None,
 ) -> Any:
     """Return a connected socket, with TLS if *is_secure*; raises OSError.
 
-    It is cut at the *deadline*, and has what is left until then as its time-out. *verify* may name
-    a file of certificates that the host is trusted by in place of the usual ones.
+    It is cut at the *deadline*, and has what is left until then as its time-out. *authorities* may
+    name a file of certificates that the host is trusted by in place of the usual ones.
     """
     if proxy is None:
         plain = _connect(host, port, deadline)
@@ -49,7 +49,7 @@ def dial(
         plain = _through(urlsplit(proxy), host, port, deadline)
     try:
         plain.settimeout(deadline.left())
-        return _with_tls(plain, host, verify) if is_secure else plain
+        return _with_tls(plain, host, authorities) if is_secure else plain
     except BaseException:
         plain.close()
         raise
@@ -92,7 +92,7 @@ def dial_proxy(proxy: SplitResult, deadline: Deadline) -> Any:
         plain = _connect(host, _port(proxy), deadline)
         try:
             plain.settimeout(deadline.left())
-            return _with_tls(plain, host, True) if proxy.scheme == "https" else plain
+            return _with_tls(plain, host) if proxy.scheme == "https" else plain
         except BaseException:
             plain.close()
             raise
@@ -157,8 +157,8 @@ def _tunnel(proxy: Any, host: str, port: int, authorization: str | None) -> None
         raise ProxyError(f"The proxy did not connect ({shown}).")
 
 
-def _with_tls(plain: Any, host: str, verify: bool | str) -> Any:
-    context = _context(verify if isinstance(verify, str) else DEFAULT_CA_BUNDLE_PATH, bool(verify))
+def _with_tls(plain: Any, host: str, authorities: str | None = None) -> Any:
+    context = _context(authorities or DEFAULT_CA_BUNDLE_PATH)
     if isinstance(plain, ssl.SSLSocket):
         # TLS within TLS. Imported here: it takes 24 ms, with all of urllib3.
         from urllib3.util.ssltransport import SSLTransport
@@ -169,9 +169,5 @@ def _with_tls(plain: Any, host: str, verify: bool | str) -> Any:
 
 # Made once: it takes 13 ms and a megabyte.
 @lru_cache(maxsize=4)
-def _context(authorities: str, verify: bool) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=authorities)
-    if not verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context
+def _context(authorities: str) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=authorities)

@@ -28,19 +28,19 @@ class Host:
         proxy: str | None = None,
         connections: int = 50,
         keep_idle: float = KEEP_IDLE,
-        verify: bool | str = True,
+        authorities: str | None = None,
     ) -> None:
         """*url* says scheme and host, and may have a path that all requests begin with. So many
         *connections* are kept for reuse, *keep_idle* seconds each; more may be open.
 
-        *verify* may name a file of certificates to trust instead of the usual ones.
+        *authorities* may name a file of certificates to trust in place of the usual ones.
         """
         parts = urlsplit(url)
         self._is_secure = parts.scheme == "https"
         self._name = parts.hostname or ""
         self._port = parts.port or (443 if self._is_secure else 80)
         self._proxy = proxy
-        self._verify = verify
+        self._authorities = authorities
         self._kept = Kept(connections, keep_idle)
         self._under_way: set[Transfer] = set()
         host = parts.netloc.rpartition("@")[2]
@@ -76,7 +76,7 @@ class Host:
 
     def close(self) -> None:
         """Close all connections, and keep none from now on. A transfer that is under way fails, as
-        if the host had hung up."""
+        if the host had hung up; one that is begun later goes out on a connection of its own."""
         self._kept.close()
         for transfer in tuple(self._under_way):
             transfer.cut()
@@ -90,5 +90,5 @@ class Host:
             is_secure=self._is_secure,
             proxy=self._proxy,
             deadline=deadline,
-            verify=self._verify,
+            authorities=self._authorities,
         )

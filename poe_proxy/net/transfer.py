@@ -227,7 +227,7 @@ class Transfer:
                 if not connection.can_pause:
                     raise
                 sent = 0
-            except ConnectionError as failure:
+            except (ConnectionError, ssl.SSLEOFError) as failure:  # TLS says the second
                 # It may have been refused before all of it was there, and the refusal have come.
                 self._not_taken = failure
                 self._unsent = []
@@ -251,8 +251,12 @@ class Transfer:
     # ---- receiving
 
     def _received(self, until: float) -> list[Received]:
-        if self._unpacker is not None and self._unpacker.has_more:
-            return self._unpacked(self._unpacker)
+        if (
+            self._unpacker is not None
+            and self._unpacker.has_more
+            and (received := self._unpacked(self._unpacker))
+        ):
+            return received
         if self._came:
             # Now, and not when it came: then it would have waited for its turn, too.
             if self._flood is None:
@@ -276,6 +280,7 @@ class Transfer:
             received = self._read(data)
             if received or left <= 0:
                 return received
+            breathe()  # what is packed may be of many bytes that bring nothing
 
     def _read(self, data: bytes) -> list[Received]:
         """Return what *data* brings; nothing in it is the end of the connection."""
@@ -368,7 +373,7 @@ class Transfer:
                 connection.cut()
                 connection.close()
         if attempt is not None:
-            attempt.give_up()
+            attempt.drop()
         self._unsent = []
         self._reader = self._unpacker = self._failure = self._not_taken = None
         self._when_over(self)

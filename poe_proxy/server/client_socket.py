@@ -16,7 +16,7 @@ from typing import Any
 from poe_proxy.budget import Budget
 from poe_proxy.net.cutting import cut
 from poe_proxy.server.connection import Connection, Patience
-from poe_proxy.server.hang_ups import hang_ups
+from poe_proxy.server.hang_ups import hang_ups, has_hung_up
 from poe_proxy.waiting import Listener
 
 
@@ -39,18 +39,7 @@ class ClientSocket:
         sock = self._socket
         if sock is None or isinstance(sock, ssl.SSLSocket):
             return False
-        # Rather than ask the kernel by `poll`, which is a turn for all others, too.
-        before = sock.gettimeout()
-        try:
-            sock.settimeout(0.0)
-            try:
-                return sock.recv(1, socket.MSG_PEEK) == b""
-            finally:
-                sock.settimeout(before)
-        except BlockingIOError:
-            return False
-        except OSError:
-            return True
+        return has_hung_up(sock)
 
     def watch(self, listener: Listener) -> bool:
         """Let *listener* know, from now on, as soon as the client hangs up; until `forget`.
@@ -62,7 +51,7 @@ class ClientSocket:
         if sock is not None and not isinstance(sock, ssl.SSLSocket):
             try:
                 self._watched = hang_ups.watch(sock, listener.hang_up)
-            except OSError:  # no descriptor is left for that
+            except (OSError, ValueError):  # no descriptor is left for that
                 return False
         listener.is_watched()
         return True

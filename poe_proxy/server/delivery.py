@@ -204,7 +204,9 @@ def _parts(
                 has_begun = True
                 yield b""
             frame = call.frame(said)
-            if listener.more_follows and size < PART and len(held) < TOGETHER:
+            # Behind the end nothing follows, whatever a stage has made it from.
+            follows = listener.more_follows and type(said) is not Done
+            if follows and size < PART and len(held) < TOGETHER:
                 held.append(frame)
                 size += len(frame)
                 continue

@@ -35,7 +35,7 @@ def native_reply(ask: Ask, chat: ChatRequest) -> Generator[ReplyEvent, None, Non
         if choice is None or choice.mode != "required":
             yield from ask(chat)
             return
-        if (yield from judged(ask(chat), _ChoiceJudge(choice), budget=chat.budget)) is None:
+        if (yield from judged(ask(chat), _ChoiceJudge(choice), chat=chat)) is None:
             return
         log.info("a bot did not call as the tool choice demands; teaching it")
     except ToolsRefused:

@@ -58,7 +58,7 @@ def shown(
     if media == "links" or chat.json is not None or chat.file is not None:
         return events
     if media == "inline":
-        return run(events, Pictures(files), budget=chat.budget)
+        return run(events, Pictures(files), budget=chat.budget, listener=chat.listener)
     return _embedded(events, chat, files)
 
 

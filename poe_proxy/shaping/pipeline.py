@@ -25,6 +25,7 @@ from poe_proxy.chat import (
     Verbatim,
 )
 from poe_proxy.errors import ReplyTooLarge
+from poe_proxy.waiting import Listener
 
 #: Asks a bot, and yields what it replies.
 Ask: TypeAlias = Callable[[ChatRequest], Generator[ReplyEvent, None, None]]
@@ -98,30 +99,33 @@ class Stage(Protocol):
 
 
 def run(
-    events: Generator[ReplyEvent, None, None], *stages: Stage, budget: Budget
+    events: Generator[ReplyEvent, None, None],
+    *stages: Stage,
+    budget: Budget,
+    listener: Listener | None = None,
 ) -> Generator[ReplyEvent, None, None]:
     """Yield what the *stages* make of *events*, the first of them fed first.
 
     `Idle` takes the place of an event that is held back, so that the reader of the reply gets its
-    turn at each event. *events* is closed at the end, whatever ends it: if a stage ended the reply
-    early, that stops the bot.
+    turn at each event; what comes of one event is there together, for the *listener*. *events* is
+    closed at the end, whatever ends it: if a stage ended the reply early, that stops the bot.
 
     What the stages compute counts towards the *budget*. Once that is spent, the rest of the reply
     passes as it comes, and `Budget.unchecked` names what was asked for and not done.
 
     Raises `ReplyTooLarge`.
     """
-    row = Row(stages, budget)
+    row, listener = Row(stages, budget), listener or Listener()
     with closing(events):
         for event in events:
-            if isinstance(event, Done):
-                # It ends by itself: closing it would hang up on a bot that is done.
-                let_end(events)
-            made = row.feed(event)
-            if not made:
-                yield Idle()
-                continue
-            yield from made
+            try:
+                made = row.feed(event) or (Idle(),)
+                yield from listener.together(made) if len(made) > 1 else made
+            finally:
+                if isinstance(event, Done):
+                    # It ends by itself: closing it would hang up on a bot that is done. But what
+                    # was said does not wait for that.
+                    let_end(events)
             if isinstance(made[-1], Done):
                 return
 

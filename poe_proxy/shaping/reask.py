@@ -12,7 +12,6 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from poe_proxy.budget import Budget
 from poe_proxy.chat import ChatRequest, Done, Idle, Message, ReplyEvent, TextPart, Usage
 from poe_proxy.errors import AnswerUnusable
 from poe_proxy.shaping.pipeline import Ask, Stage, run
@@ -58,26 +57,28 @@ def reask(
     Raises what *unusable* returns if there is an objection to the second answer too.
     """
     usage = UsageTotal()
-    first = yield from judged(ask(chat), judge(), usage, budget=chat.budget)
+    first = yield from judged(ask(chat), judge(), usage, chat=chat)
     if first is None:
         return
     log.info("the bot's answer cannot be used (%s); asking once more", first.reason)
     again = replace(chat, messages=corrected(chat.messages, first.answer, first.correction))
-    second = yield from judged(ask(again), judge(), usage, budget=chat.budget)
+    second = yield from judged(ask(again), judge(), usage, chat=again)
     if second is not None:
         raise unusable(second)
 
 
 def judged(
-    events: Generator[ReplyEvent, None, None], judge: Judge, *stages: Stage, budget: Budget
+    events: Generator[ReplyEvent, None, None], judge: Judge, *stages: Stage, chat: ChatRequest
 ) -> Generator[ReplyEvent, None, Objection | None]:
-    """Yield what *judge*, and the *stages* after it, let through; return the judge's objection.
+    """Yield what *judge*, and the *stages* after it, let through of the reply to *chat*; return the
+    judge's objection.
 
     After an objection neither `Usage` nor `Done` comes: the reply is not at its end. What was said
     before them must not wait for another reply, so an `Idle` comes behind it.
     """
     last: ReplyEvent = Idle()
-    with closing(run(events, judge, *stages, budget=budget)) as passed:
+    passed_on = run(events, judge, *stages, budget=chat.budget, listener=chat.listener)
+    with closing(passed_on) as passed:
         for event in passed:
             if judge.objection is None or not isinstance(event, Usage | Done):
                 yield event

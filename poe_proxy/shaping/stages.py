@@ -45,7 +45,9 @@ def reply(
             stages.append(OneCall())
         if asked.max_tokens is not None and not length:
             stages.append(Length(asked.max_tokens, count_text))
-        return run(ask(asked), *stages, budget=chat.budget) if stages else ask(asked)
+        if not stages:
+            return ask(asked)
+        return run(ask(asked), *stages, budget=chat.budget, listener=chat.listener)
 
     answer: Ask = within_limits
     if has_tools(chat):
@@ -53,7 +55,9 @@ def reply(
     if chat.json is not None:
         answer = partial(json_reply, answer, wanted=chat.json)
     events = answer(chat)
-    return run(events, StopWords(chat.stop), budget=chat.budget) if chat.stop else events
+    if not chat.stop:
+        return events
+    return run(events, StopWords(chat.stop), budget=chat.budget, listener=chat.listener)
 
 
 def _passed_on(

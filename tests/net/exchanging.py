@@ -20,7 +20,7 @@ PATH = "/v1/chat"
 @contextmanager
 def to(server: Server, **options: Any) -> Iterator[Host]:
     """The way to *server*, whose certificate is trusted."""
-    host = Host(server.url, **{"verify": str(CERTIFICATE), **options})
+    host = Host(server.url, **{"authorities": str(CERTIFICATE), **options})
     try:
         yield host
     finally:

@@ -234,18 +234,12 @@ def test_a_certificate_of_another_host(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", lambda _, *rest, **more: look_up("localhost", *rest))
     seen: list[bytes | None] = []
     with Server(lambda visitor: seen.append(visitor.request()), tls=True) as server:
-        host = Host(f"https://other.example:{server.port}", verify=str(CERTIFICATE))
+        host = Host(f"https://other.example:{server.port}", authorities=str(CERTIFICATE))
         failure = trouble(received(post(host)))
         until(lambda: seen or server.failures)
 
     assert (Stage.NOT_SENT, True) == (failure.stage, failure.bad_certificate)
     assert not any(seen)
-
-
-def test_certificates_may_be_left_unverified() -> None:
-    """Only if that is said."""
-    with Server(echo, tls=True) as server, to(server, verify=False) as host:
-        assert End() == received(post(host))[-1]
 
 
 def test_what_is_trusted_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import os
 import socket
+import ssl
 import struct
 import subprocess
 import sys
@@ -14,12 +15,12 @@ from typing import Any
 
 import pytest
 
-from poe_proxy.net import hosts, pacing
+from poe_proxy.net import dialing, hosts, pacing, unpacking
 from poe_proxy.net import transfer as transfers
 from poe_proxy.net.background import Background
 from poe_proxy.net.hosts import Host
 from poe_proxy.net.http1 import Head
-from poe_proxy.net.transfer import End, Stage, Transfer, Trouble
+from poe_proxy.net.transfer import End, Received, Stage, Transfer, Trouble
 from tests.fakes import until
 
 from .exchanging import LONG, PATH, body, echo, post, received, to, trouble
@@ -238,6 +239,29 @@ def test_a_flood_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
         assert [End()] == received(transfer)
 
     assert 4000 <= sum(sizes) <= 4020
+
+
+def test_the_end_of_what_is_packed_is_waited_for() -> None:
+    """Also if as much came out of it as may at a time, and nothing more is in it."""
+    gate = threading.Event()
+
+    def serve(visitor: Visitor) -> None:
+        visitor.request()
+        lines = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n"
+        visitor.send(lines, b"Transfer-Encoding: chunked\r\n\r\n")
+        visitor.chunk(gzip.compress(b"0" * unpacking.AT_ONCE))
+        gate.wait(LONG)
+        visitor.chunk(b"")
+
+    with Server(serve) as server, to(server) as host:
+        transfer = post(host)
+        found: list[Received] = []
+        while len(body(found)) < unpacking.AT_ONCE:
+            found += transfer.wait(LONG)
+        waiting = Background(lambda: transfer.wait(LONG))
+        gate.set()
+        assert [End()] == waiting.result()
+        transfer.close()
 
 
 @pytest.mark.parametrize("framing", ["length", "chunked", "none"])
@@ -778,7 +802,8 @@ def test_a_request_that_nobody_takes(tls: bool, monkeypatch: pytest.MonkeyPatch)
     assert [Trouble(Stage.SENT, "TimeoutError", timed_out=True)] == found
 
 
-def test_a_request_that_is_refused_before_it_is_there() -> None:
+@BOTH
+def test_a_request_that_is_refused_before_it_is_there(tls: bool) -> None:
     """The refusal is received, although the rest of the request was not taken."""
 
     def refuse(visitor: Visitor) -> None:
@@ -788,8 +813,29 @@ def test_a_request_that_is_refused_before_it_is_there() -> None:
         visitor.sock.shutdown(socket.SHUT_WR)
         visitor.is_left()
 
-    with Server(refuse) as server, to(server) as host:
+    with Server(refuse, tls=tls) as server, to(server) as host:
         head, *_ = found = received(post(host, LARGE))
+
+    assert isinstance(head, Head)
+    assert (413, b"too large", End()) == (head.status, body(found), found[-1])
+
+
+def test_a_refusal_is_received_though_tls_cannot_send(monkeypatch: pytest.MonkeyPatch) -> None:
+    """TLS has a failure of its own for a connection that the other end has ended."""
+    send = ssl.SSLSocket.send
+
+    def broken(sock: ssl.SSLSocket, data: Any, flags: int = 0) -> int:
+        if sock.server_side:
+            return send(sock, data, flags)
+        raise ssl.SSLEOFError
+
+    def refuse(visitor: Visitor) -> None:
+        visitor.answer(b"too large", "413 Content Too Large")
+        visitor.is_left()
+
+    monkeypatch.setattr(ssl.SSLSocket, "send", broken)
+    with Server(refuse, tls=True) as server, to(server) as host:
+        head, *_ = found = received(post(host))
 
     assert isinstance(head, Head)
     assert (413, b"too large", End()) == (head.status, body(found), found[-1])
@@ -825,6 +871,27 @@ def test_what_cannot_be_sent(method: str, path: str, headers: dict[str, str]) ->
         assert 1 == server.visits
 
     assert [Trouble(Stage.NOT_SENT, "ValueError")] == found
+
+
+def test_a_connection_that_nobody_wants_any_more_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If it was there before that was clear, too."""
+    made: list[socket.socket] = []
+
+    def dial(*args: Any, **options: Any) -> Any:
+        made.append(dialing.dial(*args, **options))
+        return made[0]
+
+    monkeypatch.setattr(hosts, "dial", dial)
+    with Server(echo) as server, to(server) as host:
+        transfer = post(host)
+        transfer.wait(0)
+        attempt = transfer._attempt
+        assert attempt is None or attempt._working.wait(LONG)
+        transfer.wake()
+        transfer.wait(LONG)
+        transfer.close()
+
+    assert [-1] == [sock.fileno() for sock in made]
 
 
 def test_no_socket_stays_open() -> None:
@@ -877,7 +944,7 @@ def stay(visitor):
 
 left = []
 with Server(stay, tls=tls) as server:
-    host = Host(server.url, verify=str(CERTIFICATE))
+    host = Host(server.url, authorities=str(CERTIFICATE))
     for from_hub in (True, False):
         transfer = host.send("POST", "/", {}, b"{}")
         assert isinstance(transfer.wait(60.0)[0], Head)

@@ -602,6 +602,21 @@ def test_what_was_said_leaves_though_nothing_follows(end: Step, said: str) -> No
     assert said == plain(*steps, chat=chat)[1]
 
 
+def test_the_end_waits_for_nothing() -> None:
+    """A stage may make it of what something is said to follow; nothing follows an end."""
+    chat, log = ask(), list[str]()
+
+    def before_the_last() -> None:
+        chat.listener.more_follows = True
+
+    steps = [before_the_last, Text("a"), Done(), lambda: log.append("over")]
+    call = Plain(chat, Form(streams=True))
+    for part in delivery.answer(call, FakeUpstream(steps).play(), Client(), clock=Clock()):
+        log.append(part.decode())
+
+    assert ["", "a(end)", "over"] == log
+
+
 @pytest.mark.parametrize(
     ("text", "most"), [("x", delivery.TOGETHER + 1), ("x" * 20_000, 5)], ids=["events", "bytes"]
 )

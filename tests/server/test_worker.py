@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 import socket
 import ssl
 from collections.abc import Callable
@@ -17,6 +19,7 @@ from gunicorn.workers.base_async import AsyncWorker
 
 from poe_proxy import flight, logs
 from poe_proxy.server import connection
+from poe_proxy.server import gunicorn as gunicorn_hooks
 from poe_proxy.server.connection import Connection, HeadTooLarge
 from poe_proxy.server.worker import Guarded, settle
 
@@ -107,7 +110,8 @@ def test_what_it_listens_on_has_a_limit_for_writes() -> None:
 
 
 def test_settings_are_looked_up_once() -> None:
-    """All of gunicorn's but the grace, which its end changes."""
+    """All of gunicorn's but the grace, which its end changes, and nothing else of a worker's."""
+    hooks = inspect.getsource(gunicorn_hooks)
     config = Config()
     config.set("keepalive", 7)
     settle(config)
@@ -116,6 +120,7 @@ def test_settings_are_looked_up_once() -> None:
     assert (7, 3) == (config.keepalive, config.graceful_timeout)
     assert {"keepalive", "forwarded_allow_ips"} < vars(config).keys()
     assert "graceful_timeout" not in vars(config)
+    assert {"graceful_timeout"} == set(re.findall(r'worker\.cfg\.set\("(\w+)"', hooks))
 
 
 def test_others_have_their_turn_before_what_was_sent_ahead(pauses: list[float]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from itertools import repeat
 
 import pytest
@@ -23,6 +23,7 @@ from poe_proxy.errors import ReplyTooLarge, UpstreamTimeout
 from poe_proxy.shaping.pipeline import SLICE, SMALL, Size, Stage, let_end, run
 from poe_proxy.shaping.reasoning import ReasoningParser
 from poe_proxy.shaping.truncation import Length, StopWords
+from poe_proxy.waiting import Listener
 
 from ..fakes import FakeUpstream, Step, ask
 from .support import affording, content, pieces, stream, through
@@ -150,7 +151,7 @@ def test_a_stage_that_ended_the_reply_is_not_fed_again() -> None:
 
 
 def test_a_source_that_is_done_is_not_hung_up_on() -> None:
-    """It comes to its own end before the stages are fed its `Done`, whatever they make of it."""
+    """It comes to its own end, whatever the stages make of its `Done`, and behind that."""
     log: list[str] = []
     upstream = FakeUpstream([Text("a"), Done(), lambda: log.append("the end of the source")])
 
@@ -159,8 +160,35 @@ def test_a_source_that_is_done_is_not_hung_up_on() -> None:
         return (event,)
 
     assert [Text("a"), Done()] == reply(upstream, Made(note))
-    assert ["Text", "the end of the source", "Done"] == log
+    assert ["Text", "Done", "the end of the source"] == log
     assert (0, 0) == (upstream.open, upstream.hung_up)
+
+
+def test_what_is_said_at_the_end_is_there_before_the_source_has_ended() -> None:
+    """A source may take a while for its own end; hung up on by then, it still comes to it."""
+    ended: list[bool] = []
+    upstream = FakeUpstream([Text("a"), Done(), lambda: ended.append(True)])
+    events = run(upstream.reply(ask(), "bot"), twice(), budget=Budget())
+
+    assert [Text("a"), Text("a"), Done()] == [next(events) for _ in range(3)]
+    assert [] == ended
+    events.close()
+    assert [True] == ended
+    assert (0, 0) == (upstream.open, upstream.hung_up)
+
+
+def test_what_comes_of_one_event_is_there_together() -> None:
+    """And behind the last of it is what was behind the event."""
+    listener = Listener()
+    source = [Text("a"), Text("b"), Done()]
+
+    def told() -> Generator[ReplyEvent, None, None]:
+        yield from listener.together(source)
+
+    events = run(told(), twice(), budget=Budget(), listener=listener)
+    follows = [listener.more_follows for _ in events]
+
+    assert [True, True, True, True, False] == follows
 
 
 def test_a_source_without_an_end_has_none_here() -> None:

@@ -6,7 +6,6 @@ from collections.abc import Generator, Iterable
 
 import pytest
 
-from poe_proxy.budget import Budget
 from poe_proxy.chat import (
     ChatRequest,
     Done,
@@ -179,7 +178,7 @@ def test_a_verdict_needs_no_second_try() -> None:
 
     def listening() -> Generator[ReplyEvent, None, None]:
         events = stream([Text("well"), Usage(1, 1), Done()])
-        objections.append((yield from judged(events, Judge(), budget=Budget())))
+        objections.append((yield from judged(events, Judge(), chat=ask())))
 
     assert [Text("well"), Usage(1, 1), Idle()] == list(listening())
     assert [Objection("there was no yes", "well", "Say yes.")] == objections

@@ -374,7 +374,7 @@ class Journal(Store, Renewals):
             # To carry the log over into the file is what waits for the disk, 4 to 30 ms. By itself
             # SQLite does so every 200 uses; so it is every 800, and half of the time in all.
             db.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES}")
-            # What is deleted may have been a secret.
+            # What is deleted may have been a secret; it is overwritten as the log is carried over.
             db.execute("PRAGMA secure_delete = ON")
             if is_new:
                 db.executescript(_SCHEMA)

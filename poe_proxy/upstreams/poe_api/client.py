@@ -236,11 +236,7 @@ class PoeApi:
                         yield from answer.said()
                         raise
                 if said := answer.said():
-                    if len(said) > 1:
-                        listener.more_follows = True
-                        yield from said[:-1]
-                        listener.more_follows = False
-                    yield said[-1]
+                    yield from listener.together(said)
                     silence.spoke(now)
                     continue
                 if answer.is_refusal and silence.refused(now):
@@ -253,7 +249,6 @@ class PoeApi:
             raise
         finally:
             listener.wakes(None)
-            listener.more_follows = False
             transfer.close(patience=_VERY_END if answer.is_over else 0.0)
 
     def _scrub(self, failure: UpstreamError) -> None:

@@ -232,8 +232,8 @@ class Channel:
         return False
 
     def _take(self, frame: bytes) -> None:
-        # Without the lock, which costs more than the look: only what this thread has put into a
-        # mailbox makes anything known there, and a reply that has left takes no harm.
+        # Without the lock, which costs more than the look: what is known of a frame's beginning is
+        # true whoever has made it known, and a reply that has left takes no harm.
         found = look(frame, self._waiting)
         if found is not None:
             seq, draft = found

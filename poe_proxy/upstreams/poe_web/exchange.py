@@ -142,29 +142,31 @@ class Exchange:
         clock, turn, mailbox = self._clock, self._turn, self._mailbox
         heard = clock()
         flood = Flood()
-        notices: list[Notice] = []
+        sizes: list[int] = []
         while not turn.is_over:
-            for notice in notices:
+            for size in sizes:
                 # What they said has left by now: a flood holds up nothing but itself.
-                flood.came(size_of(notice))
+                flood.came(size)
             notices = mailbox.wait(self._until_due(heard))
             if notices:
                 heard = clock()
             if self._progress.is_accepted:
                 self._look()  # before what comes behind it
             is_silent = yield from self._say_all(notices)
+            sizes = [size_of(notice) for notice in notices]
+            del notices  # each has a whole reply, and the next wait may be long
             if turn.is_over:
                 # What comes after the end, such as the end of the websocket, does not matter.
                 return
             self._look()
             if not self._is_in_doubt() and (last := turn.due(clock())):
-                yield from self._together(last)
+                yield from self._listener.together(last)
                 return
             # The wait for the permit is not the bot's silence.
             news = yield from self._ask_history(clock() - max(heard, self._sending.sent_at))
             if news:
                 heard, is_silent = clock(), False
-                yield from self._together(news)
+                yield from self._listener.together(news)
             if is_silent:
                 yield Idle()
 
@@ -181,17 +183,10 @@ class Exchange:
                     break
                 breathe()
         except UpstreamError:
-            yield from self._together(said)
+            yield from self._listener.together(said)
             raise
-        yield from self._together(said)
+        yield from self._listener.together(said)
         return not said
-
-    def _together(self, events: Sequence[ReplyEvent]) -> Generator[ReplyEvent, None, None]:
-        """Yield *events*, which are there together."""
-        listener, last = self._listener, len(events) - 1
-        for place, event in enumerate(events):
-            listener.more_follows = place < last
-            yield event
 
     def _until_due(self, heard: float) -> float:
         """Return the seconds to wait for a notice: until there is something else to do, or a sign

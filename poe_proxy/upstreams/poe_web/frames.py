@@ -22,8 +22,8 @@ from poe_proxy.upstreams.poe_web.items import Draft, Item
 #: How a frame begins whose first item is about a message: with its sequence number or with its
 #: items. The item is JSON within a JSON string, and the number of its chat comes first.
 _BEGINNING: Final = re.compile(
-    rb'\{(?:"min_seq":(0|[1-9][0-9]{0,17}),)?+"messages":\["(?=(\{\\"message_type\\":'
-    rb'\\"subscriptionUpdate\\",\\"payload\\":\{\\"unique_id\\":\\"messageAdded:)([0-9]{1,20})\\")'
+    rb'\{(?:"min_seq":(0|[1-9][0-9]{0,17}),)?+"messages":\["(?=\{\\"message_type\\":'
+    rb'\\"subscriptionUpdate\\",\\"payload\\":\{\\"unique_id\\":\\"messageAdded:([0-9]{1,20})\\")'
 )
 _TEXT: Final = rb"\"text\":\""
 _MESSAGE_ID: Final = rb"\"messageId\":"
@@ -111,7 +111,7 @@ def look(frame: bytes, waiting: Callable[[int], Knowing | None]) -> tuple[int, D
     What is returned is what parsing would have found.
     """
     begun = _BEGINNING.match(frame)
-    if begun is None or (one := waiting(int(begun[3]))) is None or (known := one.known) is None:
+    if begun is None or (one := waiting(int(begun[2]))) is None or (known := one.known) is None:
         return None
     start = begun.end()
     if not frame.startswith(known.prefix, start) or len(frame) > _LARGEST:

@@ -132,11 +132,14 @@ class Transport:
         return host, path
 
     def _meet(self, origin: str) -> Host:
+        try:
+            host = Host(origin, proxy=self._proxy, connections=_CONNECTIONS)
+        except ValueError:
+            raise UpstreamUnreachable("Poe cannot be reached (no address).") from None
         with self._lock:
             if origin not in self._hosts and len(self._hosts) >= _HOSTS:
                 # Poe's own is the first one; those of its scripts may change.
                 self._hosts.pop(next(reversed(self._hosts))).close()
-            host = Host(origin, proxy=self._proxy, connections=_CONNECTIONS)
             return self._hosts.setdefault(origin, host)
 
     def close(self) -> None:

@@ -172,7 +172,7 @@ def test_who_does_not_read_slows_the_bot_down(tls: bool, monkeypatch: pytest.Mon
         left.append(visitor.is_left())
 
     with Server(flood, tls=tls) as server:
-        host = Host(server.url, verify=str(CERTIFICATE))
+        host = Host(server.url, authorities=str(CERTIFICATE))
         monkeypatch.setattr(client, "Host", lambda *args, **options: host)
         events = PoeApi(SECRET).reply(ask(), "x", at_once)
         until(lambda: isinstance(next(events), Text))

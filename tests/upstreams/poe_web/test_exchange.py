@@ -14,12 +14,12 @@ from poe_proxy import errors
 from poe_proxy.chat import Done, Idle, ReplyEvent, Text
 from poe_proxy.net import pacing
 from poe_proxy.net.background import Background
-from poe_proxy.upstreams.base import Permit
+from poe_proxy.upstreams.base import TICK, Permit
 from poe_proxy.upstreams.poe_web import sending
 from poe_proxy.upstreams.poe_web.bots import Bot
 from poe_proxy.upstreams.poe_web.exchange import Exchange
 from poe_proxy.upstreams.poe_web.graphql import ServerError
-from poe_proxy.upstreams.poe_web.mailbox import Mailbox, Notice
+from poe_proxy.upstreams.poe_web.mailbox import Mailbox, Notice, Resync
 from poe_proxy.upstreams.poe_web.open_chats import OpenChat
 from poe_proxy.upstreams.poe_web.sending import (
     GRACE,
@@ -242,6 +242,54 @@ def test_a_wait_lasts_until_something_is_due(monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(errors.UpstreamTimeout):
         list(events)
     one.close()
+
+
+def test_a_wait_in_doubt_lasts_until_the_message_would_show(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whoever is watched is not woken in between."""
+    listener = Listener()
+    listener.patience = 1000.0
+    session = FakeSession(sendMessageMutation=failing(errors.UpstreamUncertain("reset")))
+    one = exchange(session, FakeChannel(), clock=Clock(), listener=listener)
+    events = one.events()
+    seconds = waits(one, monkeypatch)
+    until(lambda: next(events) == Idle() and isinstance(one._progress.state, Doubtful))
+    next(events)
+    one.close()
+
+    assert Site.load().limits.shows == seconds[-1]
+
+
+def test_a_wait_behind_the_last_message_lasts_until_the_turn_is_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What comes behind it comes soon, or not at all."""
+    listener = Listener()
+    listener.patience = 1000.0
+    one = exchange(silent(), FakeChannel(), clock=Clock(), listener=listener)
+    seconds, events = waits(one, monkeypatch), one.events()
+    until(lambda: next(events) == Idle() and isinstance(one._progress.state, Taken))
+    monkeypatch.setattr(one._turn, "next_due", lambda: one._clock() + 0.25)
+    next(events)
+    one.close()
+
+    assert 0.25 == seconds[-1]
+
+
+def test_a_wait_behind_a_gap_is_short_until_the_chat_is_known(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its history is asked then, and nobody says when that is."""
+    listener = Listener()
+    listener.patience = 1000.0
+    one = exchange(FakeSession(), FakeChannel(), permit=Waiting(), clock=Clock(), listener=listener)
+    one._mailbox.put(Resync())
+    seconds, events = waits(one, monkeypatch), one.events()
+    assert [Idle(), Idle()] == [next(events), next(events)]
+    one.close()
+
+    assert [60.0, TICK] == seconds
 
 
 def test_a_wait_for_a_message_that_is_not_sent_is_no_longer_than_the_bot_s_time(

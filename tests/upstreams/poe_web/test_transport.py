@@ -105,6 +105,13 @@ def test_a_name_that_is_looked_up_for_ever_is_given_up(
     assert [None] == left
 
 
+@pytest.mark.parametrize("url", ["https://host:abc/x.js", "https://host:99999/", "https://[::1/x"])
+def test_what_is_no_address_cannot_be_reached(transport: Transport, url: str) -> None:
+    """A page may name any for its scripts."""
+    with pytest.raises(UpstreamUnreachable, match="no address"):
+        ask(transport, url)
+
+
 def test_an_answer_in_time_is_whole(transport: Transport) -> None:
     """And its connection serves the next request."""
 
