@@ -26,6 +26,8 @@ from poe_proxy.pool.balances import Balance, FirstLooks, PointsWatch
 from poe_proxy.pool.memory import MemoryLedger
 from poe_proxy.pool.rotator import Token, TokenRotator
 from poe_proxy.pool.store import Forgetful
+from poe_proxy.record import Record
+from poe_proxy.server import access_log
 from poe_proxy.server.admission import Admission
 from poe_proxy.server.application import Application
 from poe_proxy.server.services import Services
@@ -89,6 +91,8 @@ class _House:
         self._balance = Balance(self._rotator)
         self._looks = FirstLooks(self._rotator)
         self._admission = Admission()
+        #: Each takes the record of a request that is over.
+        self._tellers: list[Callable[[Record], None]] = [access_log.tell]
         services = self._services(settings, Models.load(settings.models))
         self.app = Application(services, proxies=settings.forwarded_allow_ips)
         self._watch.start()
@@ -136,6 +140,7 @@ class _House:
                 "speech": Speech(menu.parameters),
             },
             look=self._looks.begin,
+            told=self._told,
             reload=self._reload,
             close=self._close,
         )
@@ -145,6 +150,11 @@ class _House:
         accounts = self._rotator.census()
         store = "off" if self._journal is None else self._journal.trouble or "ok"
         return {"waiting": accounts.pop("waiting"), "accounts": accounts, "store": store}
+
+    def _told(self, record: Record) -> None:
+        """See `Services`."""
+        for tell in self._tellers:
+            tell(record)
 
     # ---- reading the settings anew
 

@@ -282,6 +282,8 @@ class Usage:
     details: Mapping[str, Any] = field(default_factory=dict)
     #: Poe's own total, which may be more than the sum; None if it gives none.
     total_tokens: int | None = None
+    #: The points that Poe says it has taken; None if it does not say so with the answer.
+    points: int | None = None
 
     @property
     def total(self) -> int:

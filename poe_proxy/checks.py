@@ -23,6 +23,8 @@ AT_LEAST_ONE: Final = validate.Range(min=1)
 
 #: The key in every example of the Go program, and so the first that a stranger tries.
 EXAMPLE_KEY: Final = "sk-123456"
+#: The fewest characters of a key with which all is seen.
+MIN_KEY: Final = 12
 #: What an address of a proxy may begin with.
 PROXY_SCHEMES: Final = ("http", "https", "socks5", "socks5h")
 
@@ -30,6 +32,14 @@ PROXY_SCHEMES: Final = ("http", "https", "socks5", "socks5h")
 def has_role(pattern: str) -> None:
     if "{role}" not in pattern:
         raise ValidationError("Must contain {role}, which stands for the name of the role.")
+
+
+def is_long(value: str) -> None:
+    """Check for a key that nobody guesses, and that a header takes."""
+    if len(value) < MIN_KEY:
+        raise ValidationError(f"Must have at least {MIN_KEY} characters.")
+    if not value.isascii() or not value.isprintable() or " " in value:
+        raise ValidationError("Must be printable ASCII, without blanks.")
 
 
 def are_networks(items: tuple[str, ...]) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Generator, Iterable
 from contextlib import closing
 from typing import Final
 
-from poe_proxy.chat import ChatRequest, Idle, ReplyEvent, Waiting
+from poe_proxy.chat import ChatRequest, Idle, ReplyEvent, TextPart, Waiting
 from poe_proxy.errors import (
     BotNotFound,
     NoTokenFree,
@@ -19,6 +20,7 @@ from poe_proxy.errors import (
 from poe_proxy.menu import Menu, Target
 from poe_proxy.pool.refusals import blaming
 from poe_proxy.pool.rotator import Lease, Token, TokenRotator
+from poe_proxy.record import Record
 from poe_proxy.shaping import stages
 from poe_proxy.shaping.answers import telling
 from poe_proxy.shaping.pipeline import Size
@@ -56,17 +58,21 @@ class Gateway:
         self._attempts = attempts
 
     def reply(
-        self, chat: ChatRequest, *, client: str = "", streams: bool = False
+        self, chat: ChatRequest, record: Record | None = None
     ) -> Generator[ReplyEvent, None, None]:
         """Yield the reply to *chat*, moving to another token only while nothing has been said.
 
-        *client* names the client, and *streams* says whether it gets the reply as it arrives:
-        its place in line depends on both. Closing the generator hangs up and gives the token back.
+        *record* names the client, and says whether it gets the reply as it arrives: its place in
+        line depends on both. Who answers, what failed before, and what it took is noted there.
+        Closing the generator hangs up and gives the token back.
 
         Raises `BotNotFound`, `NoTokenFree`, `NoTokenLeft`, or the `UpstreamError` that a token met,
         `ReplyTooLarge` among them.
         """
+        record = Record() if record is None else record
         target, kinds = self._route(chat)
+        record.bot = target.bot
+        record.joined = time.monotonic()
         tries = _Tries(
             kinds & self.tokens.kinds,
             self._attempts,
@@ -83,14 +89,15 @@ class Gateway:
                     avoid=tries.tried,
                     deadline=tries.deadline,
                     bot=target.bot,
-                    client=client,
-                    streams=streams,
+                    client=record.client,
+                    streams=record.streams,
                     probes=tries.probes,
                 ) as lease:
                     token = lease.token
                     if waits := token is None:
-                        token = yield from _wait(lease, chat.listener, tries.has_begun)
+                        token = yield from self._wait(lease, chat, record, tries.has_begun)
                     log.debug("%s is lent", token.label)
+                    record.account, record.kind = token.label, token.kind
                     tries.begin(self.tokens.now())
                     if waits:
                         yield Idle()  # its time in line is over
@@ -118,6 +125,7 @@ class Gateway:
                         target.tokens, token, failure, self._all
                     ):
                         let_go(failure)
+                        record.moves += (failure.code or "",)
                         log.info("%s has no such bot; trying an account that has", token.label)
                         continue
                 if token is None or not isinstance(failure, UpstreamError):
@@ -128,8 +136,22 @@ class Gateway:
                 if not tries.go_on(token, failure, self.tokens.now()):
                     raise failure from None
                 let_go(met)  # the tries know it, and it knows them
+                record.moves += (failure.code or "",)
                 how = "asking once more" if failure.once_more else "trying another token"
                 log.info("%s: %s; %s", token.label, failure.code, how)
+            finally:
+                _note(record, chat, size)
+
+    def _wait(
+        self, lease: Lease[Upstream], chat: ChatRequest, record: Record, was_asked: bool
+    ) -> Generator[Waiting, None, Token[Upstream]]:
+        """Return the token of *lease*, and note how long that took."""
+        record.in_line = began = self.tokens.now()
+        try:
+            return (yield from _wait(lease, chat.listener, was_asked))
+        finally:
+            record.in_line = 0.0
+            record.queued += self.tokens.now() - began
 
     def _ask(
         self, lease: Lease[Upstream], token: Token[Upstream], chat: ChatRequest, target: Target
@@ -184,6 +206,24 @@ def _wait(
         return token
     finally:
         listener.wakes(None)
+
+
+def _note(record: Record, chat: ChatRequest, size: Size) -> None:
+    """Note what Poe has counted, or what there is to estimate it by."""
+    record.usage = size.usage
+    record.answer_size = size.bytes
+    if size.usage is None:
+        record.prompt_size = _bytes(chat)
+
+
+def _bytes(chat: ChatRequest) -> int:
+    """Return about how many bytes of text are asked."""
+    return sum(
+        len(text) if (text := part.text).isascii() else 3 * len(text)
+        for message in chat.messages
+        for part in message.content
+        if isinstance(part, TextPart)
+    )
 
 
 class _Permit:

@@ -1,7 +1,7 @@
 """All settings, each declared once: its name in the environment, default, check and meaning.
 
 Here are those of what clients get, of what is asked, and of the way to Poe; `serving` has those of
-the server.
+the server, and `operating` those of whoever runs it for others.
 
 `Settings.from_env` reads what is declared here, and `make docs` writes `.env.example` and the
 table in `docs/settings.md` from it.
@@ -36,14 +36,15 @@ from poe_proxy.environment import (
     text,
     whole_number,
 )
-from poe_proxy.serving import Serving
+from poe_proxy.operating import Operating
 
 __all__ = ["EXAMPLE_KEY", "PROXY_SCHEMES", "BadSettings", "Settings"]
 
 #: What has to be set, each with what is said where nothing of it is.
 NEEDED: Final[Mapping[tuple[str, ...], str]] = {
-    ("AuthKey",): "Set the key that your clients will send, for example AuthKey=sk-something-long; "
-    "several are separated by commas.",
+    ("AuthKey", "CLIENTS"): "Set the key that your clients will send, for example "
+    "AuthKey=sk-something-long; several are separated by commas. Or set CLIENTS to a file of "
+    "clients.",
     ("TOKENS", "POE_API_KEYS", "TOKENS_CONFIG"): "Set TOKENS to the p-b cookie of at least one Poe "
     "account, or POE_API_KEYS to at least one key from poe.com/api/keys, or TOKENS_CONFIG to a "
     "file of accounts.",
@@ -51,7 +52,7 @@ NEEDED: Final[Mapping[tuple[str, ...], str]] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings(Serving):
+class Settings(Operating):
     """Every setting, in the order of the documents: those of the server come first."""
 
     errors_as_text: bool = setting(

@@ -63,6 +63,7 @@ from poe_proxy.net.background import Background
 from poe_proxy.pool.limits import Rest
 from poe_proxy.pool.memory import MemoryLedger
 from poe_proxy.pool.rotator import Lease, Token, TokenRotator
+from poe_proxy.record import Record
 from poe_proxy.upstreams.base import Abilities, Permit, Upstream
 from poe_proxy.upstreams.catalogue import Catalogue, Model
 from poe_proxy.waiting import Listener
@@ -131,7 +132,9 @@ class House:
     def reply(
         self, *, client: str = "", streams: bool = False, **fields: Any
     ) -> Generator[ReplyEvent, None, None]:
-        return self.gateway.reply(ask(**fields), client=client, streams=streams)
+        self.record = Record()
+        self.record.client, self.record.streams = client, streams
+        return self.gateway.reply(ask(**fields), self.record)
 
     def asked(self) -> list[int]:
         """How often each upstream was asked."""

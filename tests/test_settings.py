@@ -81,6 +81,10 @@ def test_a_key_and_a_token_are_enough() -> None:
         "proxy": None, "tokens_config": None,
         "poe_web_url": "https://poe.com", "poe_ws_url": None,
         "poe_api_url": "https://api.poe.com", "log_level": "INFO",
+        "clients": None, "admin_key": None, "root_page": True, "metrics": False,
+        "metrics_port": 0, "log_format": "text", "usage_file": None, "usage_days": 30,
+        "day_starts": "00:00", "alert_url": None, "alert_format": "json", "alert_every": 3600.0,
+        "alert_points": 0,
     } == {
         field.name: getattr(settings, field.name)
         for field in fields(settings)

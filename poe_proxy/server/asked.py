@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 from flask import Request, request
 
 from poe_proxy.apis.base import Api
+from poe_proxy.record import Record
 from poe_proxy.server.client_socket import ClientSocket
 
 if TYPE_CHECKING:
@@ -22,17 +23,11 @@ class Asked(Request):
         super().__init__(environ, *how)
         #: The client's end.
         self.client = ClientSocket(environ)
-        #: A digest of the client's key; empty where none is needed.
-        self.client_name = ""
-        #: When it came, and what it is called.
-        self.began = 0.0
-        self.id = "-"
-        #: The API that is spoken, once that is known, and the model as the client wrote it.
+        #: What is noted of it for those who tell of it later.
+        self.record = Record()
+        #: The API that is spoken, once that is known.
         self.api: Api | None = None
-        self.model = ""
         self.has_read_body = False
-        #: The code of the failure that answers it.
-        self.failure_code: str | None = None
 
 
 def asked() -> Asked:

@@ -21,6 +21,7 @@ from poe_proxy.errors import (
     let_go,
 )
 from poe_proxy.net.pacing import Flood
+from poe_proxy.record import CLIENT_CLOSED, Record
 from poe_proxy.server.admission import held
 from poe_proxy.server.asked import Asked, asked
 from poe_proxy.server.bodies import read_body, too_busy
@@ -64,11 +65,10 @@ def deliver(api: Api) -> Response:
     budget = _budget(house)
     call = _read(api.call, _body(request, house, budget), budget)
     chat = call.chat
-    request.model = chat.model
-    events = house.with_files(
-        house.gateway.reply(chat, client=request.client_name, streams=call.streams), chat
-    )
-    parts = answer(call, events, request.client)
+    record = request.record
+    record.model, record.streams = chat.model, call.streams
+    events = house.with_files(house.gateway.reply(chat, record), chat)
+    parts = answer(call, events, request.client, record)
     # What fails before the first part can still be answered with a status code.
     first = next(parts)
     if not call.streams:
@@ -140,6 +140,7 @@ def answer(
     call: Call,
     events: Generator[ReplyEvent, None, None],
     client: ClientSocket,
+    record: Record | None = None,
     *,
     clock: Callable[[], float] = time.monotonic,
 ) -> Generator[bytes, None, None]:
@@ -149,6 +150,7 @@ def answer(
     A second empty part behind the first one means that there is no frame yet, and that the head
     shall leave without one.
 
+    When the first word came and the end, in how many parts, and how it failed is noted in *record*.
     However it ends, *events* are closed: the bot is stopped, and the token goes back. A failure
     before the first part is raised as a `PoeProxyError`, unless the call opens its stream for it;
     after that, it is the last frame.
@@ -156,16 +158,20 @@ def answer(
     hearing = _Hearing(call.chat.listener, client, clock)
     #: The frames that wait for what is at hand behind them.
     held: list[bytes] = []
+    record = Record() if record is None else record
     try:
         if call.streams:
             yield from _parts(call, events, hearing, held)
         else:
             yield call.body(_told(events, hearing))
     except GeneratorExit:  # the client hung up while a frame was written
+        if call.streams:
+            record.code = CLIENT_CLOSED
         raise
     except BaseException as error:
         has_begun = call.streams and hearing.has_begun
         if isinstance(error, ClientGone):
+            record.code = CLIENT_CLOSED
             if has_begun:  # if raised, it would be logged as a fault
                 return
             raise
@@ -174,12 +180,15 @@ def answer(
             if not (call.streams and call.opens_for(failure)):
                 raise failure from None
             yield b""
+        record.code = failure.code or ""
         log.info("broke off: %s", failure.code)
         let_go(failure)
         yield b"".join((*held, call.failed(failure)))
         if not isinstance(error, Exception):
             raise
     finally:
+        record.first_text, record.done = hearing.first, hearing.done
+        record.pieces = hearing.pieces
         client.forget()
         events.close()
 
@@ -217,6 +226,7 @@ def _parts(
         if not frame and hearing.is_long_silent():
             frame = call.frame(_SILENCE)
         if frame:
+            hearing.pieces += 1
             hearing.sent()
         if frame or not is_open:
             is_open = True
@@ -254,8 +264,8 @@ class _Hearing:
     """What is heard of a reply: what is said in it, since when it is silent, and for whom it is."""
 
     __slots__ = (
-        "_client", "_clock", "_is_done", "_listener", "_now", "_silent_since", "_watch_from",
-        "has_begun", "was_asked",
+        "_client", "_clock", "_listener", "_now", "_silent_since", "_watch_from",
+        "done", "first", "has_begun", "pieces", "was_asked",
     )  # fmt: skip
 
     def __init__(
@@ -269,7 +279,10 @@ class _Hearing:
         self._watch_from = self._now + SHORT
         #: When the silence began; None until Poe has been asked.
         self._silent_since: float | None = None
-        self._is_done = False
+        #: When the first word came, and when the end did; 0.0 until then.
+        self.first = self.done = 0.0
+        #: In how many parts the answer was sent.
+        self.pieces = 0
         #: Whether anything was said, or the silence was long.
         self.has_begun = False
         #: Whether Poe may have been asked: it cannot while the request waits in its first line.
@@ -291,8 +304,10 @@ class _Hearing:
         if now >= self._watch_from:
             self._look()
         self.has_begun = self.was_asked = True
+        if self.first == 0.0:
+            self.first = now
         if kind is Done:
-            self._is_done = True
+            self.done = now
         return cast("Said", event)
 
     def _silence(self, event: ReplyEvent) -> Idle | None:
@@ -318,7 +333,7 @@ class _Hearing:
     def is_long_silent(self) -> bool:
         """Whether a keep-alive is due: be it that the bot says nothing, or that what it says is
         held back, as the second of two calls is. If not, no wait outlasts the time until then."""
-        if self._is_done:
+        if self.done:
             return False
         if self._silent_since is None:
             self._silent_since = self._now
@@ -333,5 +348,5 @@ class _Hearing:
 
     def check_end(self) -> None:
         """Raise `UpstreamInterrupted` if the reply has ended without an end."""
-        if not self._is_done:
+        if not self.done:
             raise UpstreamInterrupted("The reply broke off before its end.")

@@ -79,7 +79,7 @@ def speaks_anthropic(request: Asked) -> bool:
 def error_response(failure: PoeProxyError) -> Response:
     """Return *failure* in the API's own form, with its status."""
     request = asked()
-    request.failure_code = failure.code
+    request.record.code = failure.code or ""
     let_go(failure)
     api = spoken_api(request)
     response = Response(api.failure(failure), api.status(failure), content_type="application/json")

@@ -51,7 +51,7 @@ def responses() -> Response:
 def input_tokens() -> Response:
     """Count the tokens of such a conversation; nobody is asked."""
     chat = receive(response_counting.counted_request)
-    asked().model = chat.model
+    asked().record.model = chat.model
     return _json(response_counting.counted(chat))
 
 
@@ -67,7 +67,7 @@ def messages() -> Response:
 def count_tokens() -> Response:
     """Count the tokens of a conversation; nobody is asked."""
     chat = receive(parsing.counted_request)
-    asked().model = chat.model
+    asked().record.model = chat.model
     if services().gateway.menu.resolve(chat.model) is None:
         raise _not_listed(chat.model)
     return _json(counting.counted(chat))

@@ -13,6 +13,7 @@ from poe_proxy.budget import CHARACTERS, SECONDS
 from poe_proxy.chat import ChatRequest, ReplyEvent
 from poe_proxy.gateway import Gateway
 from poe_proxy.pool.balances import Balance
+from poe_proxy.record import Record
 from poe_proxy.server.admission import Admission
 
 #: A reply as it arrives.
@@ -46,6 +47,8 @@ class Services:
     apis: Mapping[str, Api]
     #: Looks once at each account, without waiting; called once the worker serves.
     look: Callable[[], None] = lambda: None
+    #: Takes the record of each request once its answer is closed; does not wait.
+    told: Callable[[Record], None] = lambda record: None
     #: Reads the settings anew, for the next requests; replies under way go on. A mistake in them
     #: is logged, and changes nothing.
     reload: Callable[[], None] = lambda: None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 from collections.abc import Generator, Iterator
 from itertools import repeat
-from typing import Any
 
 import orjson
 import pytest
@@ -38,6 +37,7 @@ from poe_proxy.errors import (
     UpstreamUnreachable,
 )
 from poe_proxy.gateway import Gateway
+from poe_proxy.record import Record
 from poe_proxy.server import delivery
 from poe_proxy.server.client_socket import ClientGone, ClientSocket
 from poe_proxy.waiting import SHORT
@@ -146,20 +146,22 @@ def test_the_line_knows_the_client_and_whether_it_streams(
     stream: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Never by its key."""
-    asked: list[dict[str, Any]] = []
+    asked: list[Record] = []
     reply = Gateway.reply
 
-    def noted(gateway: Gateway, chat: ChatRequest, **how: Any) -> Generator[ReplyEvent, None, None]:
-        asked.append(how)
-        return reply(gateway, chat, **how)
+    def noted(
+        gateway: Gateway, chat: ChatRequest, record: Record
+    ) -> Generator[ReplyEvent, None, None]:
+        asked.append(record)
+        return reply(gateway, chat, record)
 
     monkeypatch.setattr(Gateway, "reply", noted)
     assert 200 == Site().ask(stream=stream).status_code
 
-    (how,) = asked
-    assert stream == how["streams"]
-    assert how["client"]
-    assert KEY not in how["client"]
+    (record,) = asked
+    assert stream == record.streams
+    assert record.client
+    assert KEY not in record.client
 
 
 @pytest.mark.parametrize("stream", [False, True])

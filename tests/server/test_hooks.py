@@ -53,6 +53,7 @@ def test_every_answer_can_be_read_by_browsers_and_found_in_logs(
     """CORS headers and a request id are on each answer, errors too; the log has the same id."""
     with log_lines() as lines:
         answer = make()
+        answer.close()
 
     assert int(status) == answer.status_code
     assert "*" == answer.headers["Access-Control-Allow-Origin"]
@@ -142,6 +143,7 @@ def test_a_log_line_stays_one_line(make: Callable[[Site], TestResponse]) -> None
     site = Site()
     with log_lines() as lines:
         answer = make(site)
+        answer.close()
     written = lines.getvalue()
 
     assert 1 == written.count("\n")
@@ -182,7 +184,7 @@ def test_a_log_line_names_the_model_and_nothing_of_the_conversation(
 ) -> None:
     """One line tells request, path, status and model; neither key nor text is in it."""
     with caplog.at_level(logging.DEBUG):
-        Site().ask(messages=[{"role": "user", "content": "secret words"}])
+        Site().ask(messages=[{"role": "user", "content": "secret words"}]).close()
 
     assert "model=gpt-4" in caplog.text
     assert f"POST {COMPLETIONS} 200" in caplog.text

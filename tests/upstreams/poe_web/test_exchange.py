@@ -32,6 +32,7 @@ from poe_proxy.upstreams.poe_web.sending import (
 )
 from poe_proxy.upstreams.poe_web.site import Site
 from poe_proxy.upstreams.poe_web.tidying import Tidying
+from poe_proxy.upstreams.poe_web.turn import Turn
 from poe_proxy.waiting import LONG, SHORT, Listener
 
 from ...fakes import AtOnce, Clock, at_once, until
@@ -270,7 +271,7 @@ def test_a_wait_behind_the_last_message_lasts_until_the_turn_is_over(
     one = exchange(silent(), FakeChannel(), clock=Clock(), listener=listener)
     seconds, events = waits(one, monkeypatch), one.events()
     until(lambda: next(events) == Idle() and isinstance(one._progress.state, Taken))
-    monkeypatch.setattr(one._turn, "next_due", lambda: one._clock() + 0.25)
+    monkeypatch.setattr(Turn, "next_due", lambda turn: one._clock() + 0.25)
     next(events)
     one.close()
 

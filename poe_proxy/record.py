@@ -1,0 +1,135 @@
+"""What is noted of one request on its way, for all that tell of it later: the log, metrics, usage
+records, the status page, the budgets of clients.
+
+Of a conversation it has counts and names, and never a text; of an account its label.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+
+from poe_proxy.chat import Usage
+
+#: The bytes of a token as a rule, where nobody counts them: what a text in English, code, or
+#: Chinese has for each of its tokens is between three and five.
+BYTES_OF_TOKEN: Final = 4
+
+#: The code of a request whose client hung up; its status is 499 unless it had one already.
+CLIENT_CLOSED: Final = "client_closed"
+
+
+class Record:
+    """One request: who asked what, what was answered by whom, and how long each part took.
+
+    Times are seconds on a monotonic clock; 0.0 stands for what has not come.
+    """
+
+    __slots__ = (
+        "account", "answer_size", "at", "began", "bot", "client", "code", "done", "ended",
+        "first_text", "id", "in_line", "joined", "kind", "method", "model", "moves", "path",
+        "peer", "pieces", "prompt_size", "queued", "route", "status", "streams", "their_id",
+        "usage",
+    )  # fmt: skip
+
+    def __init__(self, id: str = "-", *, now: float = 0.0, at: float = 0.0) -> None:
+        """It came at *now*, which is *at* in seconds since 1970."""
+        #: What it is called, and what its client calls it (`x-request-id`), if that is sane.
+        self.id = id
+        self.their_id = ""
+        #: When its head had come: on the monotonic clock, and on the wall's.
+        self.began = now
+        self.at = at
+        #: Who asked: the name of a client; empty where no key is needed, or it was wrong.
+        self.client = ""
+        #: From where, as the log shows it.
+        self.peer = ""
+        self.method = ""
+        #: The rule of its route, such as `/v1/models/<name>`; empty: there is none.
+        self.route = ""
+        #: The path as it came.
+        self.path = ""
+        #: The model as the client wrote it; empty if none was asked.
+        self.model = ""
+        #: Whether the answer is streamed.
+        self.streams = False
+
+        #: The status that was sent, and the `code` of the failure that ended the answer, be it
+        #: behind a 200; 499 if the client hung up.
+        self.status = 0
+        self.code = ""
+
+        #: The bot that was asked, as Poe calls it, the account that answered last, and its kind.
+        self.bot = ""
+        self.account = ""
+        self.kind = ""
+        #: The codes of the failures for which another try was made.
+        self.moves: tuple[str, ...] = ()
+        #: When it first asked for an account, and since when it waits in line; and how long it has
+        #: waited in line so far.
+        self.joined = 0.0
+        self.in_line = 0.0
+        self.queued = 0.0
+        #: When the first word went out, when the bot had ended, and when the last byte was sent.
+        self.first_text = 0.0
+        self.done = 0.0
+        self.ended = 0.0
+        #: How many parts the answer was sent in.
+        self.pieces = 0
+
+        #: What Poe counted; None if it counted nothing.
+        self.usage: Usage | None = None
+        #: Bytes of text that were asked, and characters that were answered, for an estimate.
+        self.prompt_size = 0
+        self.answer_size = 0
+
+    @property
+    def was_asked(self) -> bool:
+        """Whether a bot was asked."""
+        return bool(self.account)
+
+    @property
+    def total(self) -> float:
+        """The seconds from its head to the last byte of its answer."""
+        return self.ended - self.began
+
+    @property
+    def first_text_after(self) -> float | None:
+        """The seconds from its head to the first word that went out; None if none did."""
+        return self.first_text - self.began if self.first_text else None
+
+    @property
+    def overhead(self) -> float:
+        """The seconds that it has cost here: what was neither the line nor Poe's."""
+        if not self.joined:
+            return self.total
+        return self.joined - self.began + (self.ended - self.done if self.done else 0.0)
+
+    @property
+    def tokens_in(self) -> int:
+        """How many tokens were read: as Poe counts, or estimated."""
+        if self.usage is not None:
+            return self.usage.prompt_tokens
+        return -(-self.prompt_size // BYTES_OF_TOKEN)
+
+    @property
+    def tokens_out(self) -> int:
+        """How many tokens were written: as Poe counts, or estimated."""
+        if self.usage is not None:
+            return self.usage.completion_tokens
+        return -(-self.answer_size // BYTES_OF_TOKEN)
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether the tokens are Poe's own count."""
+        return self.usage is not None
+
+    @property
+    def points(self) -> int | None:
+        """The points that Poe says it has taken; None if it says nothing with the answer."""
+        return None if self.usage is None else self.usage.points
+
+
+def begun(id: str) -> Record:
+    """Return the record of a request that comes now."""
+    return Record(id, now=time.monotonic(), at=time.time())
