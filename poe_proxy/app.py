@@ -122,6 +122,7 @@ class _House:
             balance=self._balance,
             ready=self._ready,
             auth_keys=settings.auth_keys,
+            admin_key=settings.admin_key,
             max_body=round(settings.max_body_mb * 1_000_000),
             max_work=settings.max_work,
             max_reply=round(settings.max_reply_mb * 1_000_000),

@@ -72,6 +72,7 @@ class Gateway:
         record = Record() if record is None else record
         target, kinds = self._route(chat)
         record.bot = target.bot
+        record.price = self.menu.price(target)
         record.joined = time.monotonic()
         tries = _Tries(
             kinds & self.tokens.kinds,

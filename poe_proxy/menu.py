@@ -9,6 +9,7 @@ from itertools import chain
 from typing import Any, Final
 
 from poe_proxy.models import Models, TokenKind
+from poe_proxy.prices import Price
 from poe_proxy.upstreams.catalogue import UNKNOWN, Catalogue, Model
 
 #: What clients write before the name of a bot, with a slash behind it, or with a colon: who makes
@@ -161,6 +162,10 @@ class Menu:
     def reads_at_most(self, target: Target) -> int | None:
         """Return how many tokens the bot reads at most, None if that is not known."""
         return self._page().bots.get(target.bot.lower(), UNKNOWN).reads_at_most
+
+    def price(self, target: Target) -> Price | None:
+        """Return what the bot costs, None if that is not known."""
+        return self._page().bots.get(target.bot.lower(), UNKNOWN).price
 
     def parameters(self, name: str) -> Mapping[str, Mapping[str, Any]]:
         """Return the parameters that the bot which *name* leads to declares, with the JSON schema

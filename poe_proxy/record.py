@@ -10,10 +10,14 @@ import time
 from typing import Final
 
 from poe_proxy.chat import Usage
+from poe_proxy.prices import Price
 
 #: The bytes of a token as a rule, where nobody counts them: what a text in English, code, or
 #: Chinese has for each of its tokens is between three and five.
 BYTES_OF_TOKEN: Final = 4
+
+#: The most tokens of a request that are believed.
+MOST_TOKENS: Final = 1_000_000_000
 
 #: The code of a request whose client hung up; its status is 499 unless it had one already.
 CLIENT_CLOSED: Final = "client_closed"
@@ -28,8 +32,8 @@ class Record:
     __slots__ = (
         "account", "answer_size", "at", "began", "bot", "client", "code", "done", "ended",
         "first_text", "id", "in_line", "joined", "kind", "method", "model", "moves", "path",
-        "peer", "pieces", "prompt_size", "queued", "route", "status", "streams", "their_id",
-        "usage",
+        "peer", "pieces", "price", "prompt_size", "queued", "route", "status", "streams",
+        "their_id", "usage",
     )  # fmt: skip
 
     def __init__(self, id: str = "-", *, now: float = 0.0, at: float = 0.0) -> None:
@@ -77,6 +81,8 @@ class Record:
         #: How many parts the answer was sent in.
         self.pieces = 0
 
+        #: What the bot costs; None if that is not known.
+        self.price: Price | None = None
         #: What Poe counted; None if it counted nothing.
         self.usage: Usage | None = None
         #: Bytes of text that were asked, and characters that were answered, for an estimate.
@@ -109,14 +115,14 @@ class Record:
     def tokens_in(self) -> int:
         """How many tokens were read: as Poe counts, or estimated."""
         if self.usage is not None:
-            return self.usage.prompt_tokens
+            return _count(self.usage.prompt_tokens)
         return -(-self.prompt_size // BYTES_OF_TOKEN)
 
     @property
     def tokens_out(self) -> int:
         """How many tokens were written: as Poe counts, or estimated."""
         if self.usage is not None:
-            return self.usage.completion_tokens
+            return _count(self.usage.completion_tokens)
         return -(-self.answer_size // BYTES_OF_TOKEN)
 
     @property
@@ -128,6 +134,29 @@ class Record:
     def points(self) -> int | None:
         """The points that Poe says it has taken; None if it says nothing with the answer."""
         return None if self.usage is None else self.usage.points
+
+    @property
+    def estimated_points(self) -> int | None:
+        """What the tokens cost by Poe's list; None where it has no price for the bot. A bot that
+        was not asked, or failed before it said a word, costs nothing."""
+        if not self.was_asked or (self.code and not self.answer_size and self.usage is None):
+            return 0
+        if self.price is None:
+            return None
+        return self.price.points(self.tokens_in, self.tokens_out, self._cached_tokens)
+
+    @property
+    def _cached_tokens(self) -> int:
+        """How many of the tokens that were read Poe calls cached."""
+        if self.usage is None or not self.usage.details:
+            return 0
+        counts = self.usage.details.get("prompt_tokens_details", {})
+        return _count(counts.get("cached_tokens", 0))
+
+
+def _count(given: int) -> int:
+    """Return a count of Poe's as far as it can be one."""
+    return min(max(0, given), MOST_TOKENS)
 
 
 def begun(id: str) -> Record:

@@ -1,161 +1,65 @@
-"""What is noted of a request: who answered, what it took, and how it ended."""
+"""What is noted of one request, and what follows from it."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
-from poe_proxy.chat import Done, Message, Text, TextPart, Usage
-from poe_proxy.errors import TokenRejected, UpstreamInterrupted
-from poe_proxy.record import CLIENT_CLOSED, Record
-from poe_proxy.server.services import Services
+from poe_proxy.chat import Usage
+from poe_proxy.prices import Price
+from poe_proxy.record import MOST_TOKENS, Record
 
-from .fakes import ANSWER, FakeUpstream, Step, log_lines
-from .server.site import COMPLETIONS, HELLO, Site
-from .test_gateway import House
+#: A point for each token that is read, three for each that is written; a third for what is cached.
+PRICE = Price(prompt=30_000_000, completion=90_000_000, cached=10_000_000)
 
 
-def test_the_times_of_a_request_are_its_parts() -> None:
-    """Overhead is what was neither the line nor Poe's: before it asked for an account, and after
-    the bot had ended."""
-    record = Record(now=100.0)
-    record.joined, record.queued, record.first_text = 100.25, 3.0, 104.0
-    record.done, record.ended = 110.0, 110.5
+def record(*, price: Price | None = PRICE, usage: Usage | None = None, **more: object) -> Record:
+    """A request that an account has answered."""
+    made = Record("req_1")
+    made.account, made.price, made.usage = "an account", price, usage
+    for name, value in more.items():
+        setattr(made, name, value)
+    return made
 
-    assert (10.5, 4.0, 0.75) == (record.total, record.first_text_after, record.overhead)
+
+def test_points_are_estimated_by_what_poe_counts() -> None:
+    """What it calls cached costs less."""
+    details = {"prompt_tokens_details": {"cached_tokens": 30}}
+
+    assert 160 == record(usage=Usage(100, 20)).estimated_points
+    assert 140 == record(usage=Usage(100, 20, details)).estimated_points
 
 
-def test_a_request_that_asks_nobody_is_all_overhead() -> None:
-    """There is no first word either."""
-    record = Record(now=100.0)
-    record.ended = 100.5
+def test_points_are_estimated_by_the_length_of_the_text_where_poe_counts_nothing() -> None:
+    """Four bytes are about a token."""
+    assert 2 + 9 == record(prompt_size=8, answer_size=12).estimated_points
 
-    assert (0.5, None, False) == (record.overhead, record.first_text_after, record.was_asked)
+
+def test_a_bot_without_a_price_has_no_estimate() -> None:
+    """Not known is something else than free."""
+    assert record(price=None, usage=Usage(100, 20)).estimated_points is None
 
 
 @pytest.mark.parametrize(
-    ("text", "tokens"), [("", 0), ("a", 1), ("four" * 5, 5), ("你好世界" * 5, 15)], ids=repr
+    "found",
+    [
+        pytest.param(record(account=""), id="nobody was asked"),
+        pytest.param(record(account="", price=None), id="and the price is not known"),
+        pytest.param(record(code="upstream_unreachable", prompt_size=400), id="no word was said"),
+    ],
 )
-def test_without_a_count_tokens_are_estimated_by_bytes(text: str, tokens: int) -> None:
-    """Four bytes make a token: Chinese has about three signs for four tokens."""
-    house = House(FakeUpstream([Text(text), Done()]))
-    list(house.reply(messages=(Message(role="user", content=(TextPart(text),)),)))
-
-    assert (tokens, tokens) == (house.record.tokens_in, house.record.tokens_out)
-    assert not house.record.is_counted
+def test_what_was_not_answered_costs_nothing(found: Record) -> None:
+    """Poe takes nothing for it."""
+    assert 0 == found.estimated_points
 
 
-def test_what_poe_counts_is_its_word() -> None:
-    """Its tokens, and its points where it tells of them with the answer."""
-    house = House(FakeUpstream([Text("Hi"), Usage(7, 9, points=120), Done()]))
-    list(house.reply())
-
-    record = house.record
-    assert (7, 9, True, 120) == (
-        record.tokens_in, record.tokens_out, record.is_counted, record.points,
-    )  # fmt: skip
+def test_an_answer_that_broke_off_costs_what_was_said() -> None:
+    """Whatever ended it."""
+    assert 2 + 9 == record(code="client_closed", prompt_size=8, answer_size=12).estimated_points
 
 
-def test_who_answered_is_noted_and_why_others_did_not() -> None:
-    """The account that answered last, and the code of each failure before."""
-    house = House(FakeUpstream([TokenRejected("Logged out.")]), FakeUpstream())
-    list(house.reply(model="GPT-4"))
+@pytest.mark.parametrize(("said", "believed"), [(-5, 0), (10**30, MOST_TOKENS)])
+def test_a_count_that_can_be_none_is_not_believed(said: int, believed: int) -> None:
+    """Poe's words are foreign."""
+    found = record(usage=Usage(said, said))
 
-    record = house.record
-    assert ("cookie-2", "cookie", ("upstream_auth",)) == (record.account, record.kind, record.moves)
-    assert record.bot
-    assert record.was_asked
-
-
-def test_the_time_in_line_is_that_of_the_pools_clock() -> None:
-    """It is known while the request waits, and stays when it has its token."""
-    house = House(FakeUpstream([Text("one"), Done()], ANSWER))
-    first = house.reply()
-    next(first)
-    second, record = house.reply(), house.record
-    next(second)
-    assert house.clock() == record.in_line
-    house.clock.go(7.0)
-    first.close()
-    list(second)
-
-    assert (7.0, 0.0) == (record.queued, record.in_line)
-
-
-class Told(Site):
-    """A site that keeps the records that it tells."""
-
-    def __init__(self, *script: Step, **how: Any) -> None:
-        super().__init__(*script, **how)
-        self.records: list[Record] = []
-        services: Services = self.client.application.extensions["poe_proxy"]
-        # A frozen value, replaced as a reload does it.
-        object.__setattr__(services, "told", self.records.append)
-
-
-def test_a_record_is_told_once_the_answer_is_closed() -> None:
-    """A stream's with its end, and with all that was noted on its way."""
-    site = Told(Text("Hello"), Text(" there"), Usage(3, 2), Done())
-    answer = site.ask(stream=True)
-    assert [] == site.records
-    answer.get_data()
-    answer.close()
-
-    (record,) = site.records
-    assert (200, "", True) == (record.status, record.code, record.streams)
-    assert (COMPLETIONS, "POST", HELLO["model"]) == (record.route, record.method, record.model)
-    assert (3, 2) == (record.tokens_in, record.tokens_out)
-    assert record.pieces
-    assert record.began <= record.joined <= record.first_text <= record.done <= record.ended
-    assert answer.headers["x-request-id"] == record.id
-
-
-def test_a_failure_behind_the_head_has_its_code() -> None:
-    """The status was sent before."""
-    site = Told(Text("Hel"), UpstreamInterrupted("Cut."))
-    answer = site.ask(stream=True)
-    answer.get_data()
-    answer.close()
-
-    (record,) = site.records
-    assert (200, "upstream_interrupted") == (record.status, record.code)
-
-
-def test_a_client_that_leaves_has_a_code_of_its_own() -> None:
-    """It closed the connection, and nothing has failed."""
-    site = Told(Text("Hel"), Text("lo"), Done())
-    answer = site.ask(stream=True)
-    next(answer.iter_encoded())
-    answer.close()
-
-    (record,) = site.records
-    assert (200, CLIENT_CLOSED) == (record.status, record.code)
-
-
-def test_what_is_refused_is_told_too() -> None:
-    """A wrong key has no client, a wrong path no route."""
-    site = Told()
-    site.get("/v1/models", headers={}).close()
-    site.get("/nothing").close()
-
-    wrong_key, wrong_path = site.records
-    assert (401, "", "invalid_api_key") == (wrong_key.status, wrong_key.client, wrong_key.code)
-    assert (404, "") == (wrong_path.status, wrong_path.route)
-
-
-def test_whoever_tells_cannot_spoil_an_answer() -> None:
-    """What goes wrong there is logged."""
-
-    def told(record: Record) -> None:
-        raise ZeroDivisionError
-
-    site = Told()
-    services: Services = site.client.application.extensions["poe_proxy"]
-    object.__setattr__(services, "told", told)
-    with log_lines() as lines:
-        answer = site.ask()
-        answer.close()
-
-    assert 200 == answer.status_code
-    assert "a request was not recorded" in lines.getvalue()
+    assert (believed, believed) == (found.tokens_in, found.tokens_out)

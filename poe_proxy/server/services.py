@@ -33,6 +33,8 @@ class Services:
     ready: Callable[[], Mapping[str, Any]] = lambda: {"accounts": {}, "waiting": 0, "store": "off"}
     #: The keys that clients may use.
     auth_keys: tuple[str, ...] = field(repr=False)
+    #: The key of whoever runs the server; None: there are no routes for it.
+    admin_key: str | None = field(default=None, repr=False)
     #: The most bytes that a body may have.
     max_body: int
     #: Seconds of computing for one request.

@@ -20,6 +20,7 @@ from typing import Any, Final
 
 from poe_proxy.errors import UpstreamError
 from poe_proxy.net.pacing import breathe
+from poe_proxy.prices import Price
 from poe_proxy.upstreams.bulk import loads
 
 log = logging.getLogger(__name__)
@@ -73,6 +74,8 @@ class Model:
     #: told.
     reads_at_most: int | None = None
     most_tokens: int | None = None
+    #: What it costs; None where that is not told.
+    price: Price | None = None
     #: The last part of its address at poe.com, where that is not the id: the site takes it.
     handle: str = ""
     #: The name that Poe shows, where that is not the id.
@@ -117,6 +120,7 @@ class Model:
             and (not endpoints or _MESSAGES in endpoints),
             reads_at_most=_figure(window.get("context_length")),
             most_tokens=_figure(window.get("max_output_tokens")),
+            price=Price.read(given.get("pricing")),
             handle=others[0] if others and not is_handle else "",
             shown=shown if shown.lower() != id.lower() else "",
         )

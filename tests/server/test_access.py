@@ -7,7 +7,7 @@ import re
 import pytest
 from flask import request
 
-from poe_proxy.server.access import check_key
+from poe_proxy.server.access import check_key, is_admin
 
 from .site import COMPLETIONS, Site, error
 
@@ -99,3 +99,28 @@ def test_a_client_is_known_by_a_digest_of_its_key(site: Site) -> None:
 def test_the_key_is_looked_at_before_the_body(site: Site) -> None:
     """A stranger hears nothing about bodies."""
     assert 401 == site.post(b"x" * 20_000, headers={}).status_code
+
+
+@pytest.mark.parametrize(
+    ("key", "headers", "is_one"),
+    [
+        pytest.param("sk-the-owner", {"Authorization": "Bearer sk-the-owner"}, True, id="bearer"),
+        pytest.param("sk-the-owner", {"x-api-key": "sk-the-owner"}, True, id="x-api-key"),
+        pytest.param(
+            "schlüssel-des-chefs", {"x-api-key": "schlüssel-des-chefs"}, True, id="umlaut"
+        ),
+        pytest.param("sk-the-owner", {"Authorization": "Basic sk-the-owner"}, False, id="basic"),
+        pytest.param("sk-the-owner", {"Authorization": "Bearer sk-test"}, False, id="a client's"),
+        pytest.param("sk-the-owner", {}, False, id="none"),
+        pytest.param(None, {}, False, id="there is no such key"),
+        pytest.param(None, {"Authorization": "Bearer "}, False, id="an empty one for none"),
+        pytest.param("", {"x-api-key": ""}, False, id="both are empty"),
+    ],
+)
+def test_the_owner_is_known_by_its_key(
+    site: Site, key: str | None, headers: dict[str, str], is_one: bool
+) -> None:
+    """Without `ADMIN_KEY` nobody is."""
+    sent = {name: value.encode().decode("latin-1") for name, value in headers.items()}
+    with site.client.application.test_request_context(headers=sent):
+        assert is_one is is_admin(request, key)
