@@ -87,6 +87,8 @@ class _House:
             ledger=MemoryLedger(store=store),
             when_left=self._maker.left,
         )
+        if self._journal is not None:
+            self._rotator.day_uses.begin(self._journal.day_uses())
         self._watch = PointsWatch(self._rotator)
         self._balance = Balance(self._rotator)
         self._looks = FirstLooks(self._rotator)

@@ -268,6 +268,7 @@ class FirstLooks(Generic[A]):
             if not self._stopped.is_set():
                 log.exception("%s: the first look at it failed", token.label)
         else:
+            self._tokens.points.note(token.name, points)
             log.info("%s: logged in, %s points", token.label, f"{points:,}")
 
 
@@ -277,7 +278,9 @@ def _ask(tokens: TokenRotator[A], token: Token[A]) -> int | None:
     A token that Poe refuses is suspended.
     """
     try:
-        return token.upstream.balance()
+        points = token.upstream.balance()
+        tokens.points.note(token.name, points)
+        return points
     except UpstreamError as failure:
         if failure.suspends:
             tokens.suspend(token, failure)

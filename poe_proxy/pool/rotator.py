@@ -9,10 +9,11 @@ import time
 from collections.abc import Callable, Collection, Iterable
 from itertools import count
 from math import ceil, inf
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from poe_proxy.errors import TokenHeldBack, UpstreamError
 from poe_proxy.pool import refusals
+from poe_proxy.pool.known import DayUses, KnownPoints
 from poe_proxy.pool.leases import Lease, Lender
 from poe_proxy.pool.ledger import Ledger, Standing, TokenState
 from poe_proxy.pool.line.alarm import Alarm
@@ -32,6 +33,18 @@ _NONE: Final[frozenset[str]] = frozenset()
 _HELD_BACK: Final = frozenset(Standing) - {Standing.RESTING, Standing.FIT}
 #: Where only a look brings a token back, if anything does.
 _OUT_OF_USE: Final = refusals.SET_ASIDE | {Standing.OUT_OF_POINTS}
+#: How a token can be, in a word: see `condition`.
+CONDITIONS: Final = (
+    "free", "in_use", *(str(one) for one in Standing if one is not Standing.FIT)
+)  # fmt: skip
+
+
+def condition(token: Token[Any], state: TokenState) -> str:
+    """Return how *token* is, in one of the words of `CONDITIONS`."""
+    if state.is_free:
+        return "free"
+    is_full = state.in_use >= token.concurrency or state.standing is Standing.FIT
+    return "in_use" if is_full and state.rest < inf else str(state.standing)
 
 
 class TokenRotator(Lender[U]):
@@ -78,6 +91,9 @@ class TokenRotator(Lender[U]):
         self._doubted: set[str] = set()
         #: Set when a look at a token may be due sooner than was known.
         self.look = threading.Event()
+        #: The points of each account, as Poe said last, and its uses of today; by token name.
+        self.points = KnownPoints()
+        self.day_uses = DayUses()
 
     # ---- the pool
 
@@ -174,22 +190,16 @@ class TokenRotator(Lender[U]):
 
     def census(self) -> dict[str, int]:
         """Return how many tokens are `free`, `in_use`, `resting`, `limited`, `out_of_points`,
-        `suspended` and `retired`; and how many requests are in line: `waiting`."""
-        counts = dict.fromkeys(("free", "in_use", *(one for one in Standing if one != "fit")), 0)
+        `suspended` and `retired`, as `condition` says; and how many requests are in line:
+        `waiting`."""
+        counts = dict.fromkeys(CONDITIONS, 0)
         with self._lock:
             tokens = self._members.tokens
             counts["waiting"] = len(self._queue)
             states = self._ledger.state(tokens)
         for name, state in states.items():
-            if state.is_free:
-                counts["free"] += 1
-            elif state.rest < inf and (
-                state.in_use >= tokens[name].concurrency or state.standing is Standing.FIT
-            ):
-                counts["in_use"] += 1
-            else:
-                counts[state.standing] += 1
-        return {str(name): number for name, number in counts.items()}
+            counts[condition(tokens[name], state)] += 1
+        return counts
 
     def states(self) -> list[tuple[Token[U], TokenState]]:
         """Return all tokens, with what is known of each."""
@@ -279,6 +289,7 @@ class TokenRotator(Lender[U]):
             self._queue.changed(token.name)
             if wait <= 0.0:
                 lease.is_on_its_way = True
+                self.day_uses.add(token.name)
                 if lease.is_held_up:
                     # While it waited, the token was not lent to the line.
                     lease.is_held_up = False

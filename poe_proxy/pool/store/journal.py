@@ -28,6 +28,7 @@ from typing import Any, Final, TypeAlias
 
 from poe_proxy.pool.ledger import MARGIN
 from poe_proxy.pool.store import Note, Remembered, Renewals, Store
+from poe_proxy.pool.store.boots import since_boot, this_boot
 from poe_proxy.pool.store.holding import PATIENCE, hold, is_held, let_go
 
 log = logging.getLogger(__name__)
@@ -79,24 +80,6 @@ _DAYS: Final = 400
 _LOG_PAGES: Final = 4000
 
 _Write: TypeAlias = tuple[str, tuple[Any, ...]]
-
-
-def since_boot() -> float:
-    """Return the seconds since the machine's start, those in which it slept included."""
-    clock: int = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-    return time.clock_gettime(clock)
-
-
-def this_boot() -> str:
-    """Return what names the time since the machine's start; where nothing does, an id that is
-    never used again, so that the next process goes by the wall clock."""
-    found = ""
-    if hasattr(time, "CLOCK_BOOTTIME"):
-        with suppress(OSError):
-            found = Path("/proc/sys/kernel/random/boot_id").read_text("ascii")
-        # A service that sees nothing of /proc but processes is given it (`%b` in its unit).
-        found = found or os.environ.get("BOOT_ID", "")
-    return found.strip().replace("-", "") or uuid.uuid4().hex
 
 
 class Journal(Store, Renewals):
@@ -152,6 +135,15 @@ class Journal(Store, Renewals):
         with self._lock:
             self._catch_up()
             return self._trouble
+
+    def day_uses(self) -> dict[str, int]:
+        """Return how often each account was used today, in UTC."""
+        with self._lock:
+            return dict(
+                self._read(
+                    "SELECT account, uses FROM days WHERE day = date(?, 'unixepoch')", self._wall()
+                )
+            )
 
     def close(self) -> None:
         """Write what waits, and let go of the file. What comes later is forgotten."""

@@ -15,8 +15,9 @@ import pytest
 from poe_proxy.pool.ledger import MARGIN
 from poe_proxy.pool.store import Note, Remembered
 from poe_proxy.pool.store import journal as module
+from poe_proxy.pool.store.boots import since_boot, this_boot
 from poe_proxy.pool.store.holding import StateInUse, is_held
-from poe_proxy.pool.store.journal import RETRY, Journal, since_boot, this_boot
+from poe_proxy.pool.store.journal import RETRY, Journal
 
 from ...fakes import Clock, log_lines
 
@@ -209,8 +210,10 @@ def test_the_uses_of_each_day_are_counted(machine: Machine) -> None:
         machine.use("a")
     machine.use("b")
     machine.start()
+    assert {"a": 3, "b": 1} == machine.journal.day_uses()
     machine.use("a")
     machine.boot(after=86_400.0)
+    assert {} == machine.journal.day_uses()
     machine.use("a")
 
     assert [("a", "2026-08-01", 4), ("a", "2026-08-02", 1), ("b", "2026-08-01", 1)] == machine.rows(
@@ -315,7 +318,7 @@ def test_a_clock_that_goes_back_makes_no_use_younger_than_now(machine: Machine) 
 
 def test_this_machine_has_a_time_since_its_start_and_a_name_for_it() -> None:
     """Two processes find the same."""
-    script = "from poe_proxy.pool.store.journal import *; print(this_boot(), since_boot())"
+    script = "from poe_proxy.pool.store.boots import *; print(this_boot(), since_boot())"
     before = since_boot()
     boot, up = subprocess.check_output([sys.executable, "-c", script], text=True).split()
 
