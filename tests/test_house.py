@@ -58,7 +58,7 @@ def test_every_file_beside_the_code_is_packaged() -> None:
         path for path in PACKAGE.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")
     ]
 
-    assert {"hello.html", "models.toml", "openapi.json", "site.toml"} <= {
+    assert {"try_out.html", "models.toml", "openapi.json", "site.toml"} <= {
         one.name for one in beside
     }
     assert [] == [path for path in beside if not any(path.match(pattern) for pattern in patterns)]

@@ -35,6 +35,8 @@ class Services:
     auth_keys: tuple[str, ...] = field(repr=False)
     #: The key of whoever runs the server; None: there are no routes for it.
     admin_key: str | None = field(default=None, repr=False)
+    #: Whether there is a page at `/`.
+    root_page: bool = True
     #: The most bytes that a body may have.
     max_body: int
     #: Seconds of computing for one request.

@@ -8,9 +8,11 @@ from importlib import resources
 from typing import Final
 
 import orjson
-from flask import Blueprint, Response, current_app, render_template, request
+from flask import Blueprint, Response, abort, current_app
 
+from poe_proxy.server.asked import asked
 from poe_proxy.server.gunicorn import WORKER
+from poe_proxy.server.pages import try_out
 from poe_proxy.server.services import services
 
 bp = Blueprint("pages", __name__, template_folder="templates")
@@ -20,10 +22,11 @@ _UNUSABLE: Final = ("out_of_points", "suspended", "retired")
 
 
 @bp.get("/")
-def hello() -> str:
-    """Say what this is, to people who open the address in a browser."""
-    # Jinja drops the newline at the end of the file.
-    return render_template("hello.html", base=request.host_url.rstrip("/")) + "\n"
+def front() -> Response:
+    """Say what this is, to people who open the address in a browser, and let them try it."""
+    if not services().root_page:
+        abort(404)
+    return try_out.page(asked())
 
 
 @bp.get("/health")

@@ -1,34 +1,8 @@
 // A page of another origin in headless Chromium, calling as programs in a browser do.
-//
-// The browser comes in an npm package, with the libraries it needs; it wants no root and no
-// display. That package is made for Linux on x86-64. CHROMIUM names another browser.
 
-import { mkdirSync } from "node:fs";
 import { createServer } from "node:http";
-import { fileURLToPath } from "node:url";
-import { chromium } from "playwright-core";
+import { launch } from "./chromium.mjs";
 import * as job from "./scenes.mjs";
-
-async function unpacked() {
-  // It unpacks into TMPDIR, and its libraries only where it sees the machines it was made for.
-  process.env.TMPDIR = fileURLToPath(new URL("node_modules/.chromium", import.meta.url));
-  process.env.AWS_EXECUTION_ENV = "AWS_Lambda_nodejs24.x";
-  mkdirSync(process.env.TMPDIR, { recursive: true });
-  return (await import("@sparticuz/chromium")).default.executablePath();
-}
-
-async function launch() {
-  try {
-    const executablePath = process.env.CHROMIUM || (await unpacked());
-    const args = ["--no-sandbox", "--no-zygote", "--disable-dev-shm-usage"];
-    return await chromium.launch({ executablePath, args });
-  } catch (error) {
-    console.error(
-      `No browser starts here: install Chromium and set CHROMIUM to its program.\n${error.stack}`,
-    );
-    process.exit(1);
-  }
-}
 
 /** In the page: ask, and tell all that a script of the page can read of the answer. */
 async function inPage({ url, body, key, headers, method = "POST" }) {

@@ -1,0 +1,35 @@
+// Headless Chromium.
+//
+// The browser comes in an npm package, with the libraries it needs; it wants no root and no
+// display. That package is made for Linux on x86-64. CHROMIUM names another browser.
+
+import { mkdirSync, writeFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { chromium } from "playwright-core";
+
+async function unpacked() {
+  // It unpacks into TMPDIR, and its libraries only where it sees the machines it was made for.
+  process.env.TMPDIR = fileURLToPath(new URL("node_modules/.chromium", import.meta.url));
+  process.env.AWS_EXECUTION_ENV = "AWS_Lambda_nodejs24.x";
+  mkdirSync(process.env.TMPDIR, { recursive: true });
+  // It finds its fonts in /tmp alone, and dies of a password field where there are none.
+  process.env.FONTCONFIG_FILE ||= `${process.env.TMPDIR}/fonts.conf`;
+  const folders = [`${process.env.TMPDIR}/fonts`, "/usr/share/fonts"];
+  const lines = folders.map((folder) => `<dir>${folder}</dir>`);
+  lines.push(`<cachedir>${process.env.TMPDIR}/fonts-cache</cachedir>`);
+  writeFileSync(`${process.env.TMPDIR}/fonts.conf`, `<fontconfig>${lines.join("")}</fontconfig>`);
+  return (await import("@sparticuz/chromium")).default.executablePath();
+}
+
+export async function launch() {
+  try {
+    const executablePath = process.env.CHROMIUM || (await unpacked());
+    const args = ["--no-sandbox", "--no-zygote", "--disable-dev-shm-usage"];
+    return await chromium.launch({ executablePath, args });
+  } catch (error) {
+    console.error(
+      `No browser starts here: install Chromium and set CHROMIUM to its program.\n${error.stack}`,
+    );
+    process.exit(1);
+  }
+}
