@@ -125,6 +125,7 @@ class _House:
             ready=self._ready,
             auth_keys=settings.auth_keys,
             admin_key=settings.admin_key,
+            root_page=settings.root_page,
             max_body=round(settings.max_body_mb * 1_000_000),
             max_work=settings.max_work,
             max_reply=round(settings.max_reply_mb * 1_000_000),

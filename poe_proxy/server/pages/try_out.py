@@ -37,7 +37,8 @@ def page(request: Request) -> Response:
     # The base URL in it is of this request: no cache on the way shall give it to others.
     headers["Cache-Control"] = "private, no-cache"
     response.add_etag()
-    return response.make_conditional(request)
+    response.make_conditional(request)
+    return response
 
 
 @cache
