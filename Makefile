@@ -65,7 +65,7 @@ run: install
 			export STATE_FILE=.state/state.sqlite3; \
 		exec $(BIN)/python -m poe_proxy; \
 	else \
-		exec $(BIN)/python demo.py; \
+		exec $(BIN)/python -m poe_proxy demo; \
 	fi
 
 test: $(VENV)/installed-dev clients compiled

@@ -1,7 +1,5 @@
 """What gunicorn serves: `gunicorn wsgi:app`."""
 
-from poe_proxy.app import create_app
-from poe_proxy.server.gunicorn import check_served
+from poe_proxy.wsgi import app
 
-check_served()
-app = create_app()
+__all__ = ["app"]

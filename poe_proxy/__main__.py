@@ -1,48 +1,24 @@
-"""`python -m poe_proxy`: starts gunicorn with the `gunicorn.conf.py` of this project.
+"""`python -m poe_proxy`: the command; without a sub-command, it serves.
 
-gunicorn reads `FORWARDED_ALLOW_IPS` from the environment before any file of ours, and refuses a
-wrong one with a line of its own: the user would hear of all other mistakes one start later. So that
-one is looked at here; everything else is checked by the configuration, before anything is served.
+So a service starts the server, and whatever follows is gunicorn's. `poe-proxy`, which people type,
+shows its help then.
 """
 
 from __future__ import annotations
 
-import os
 import sys
-from pathlib import Path
-from typing import NoReturn
 
-from environs import ValidationError
-
-from poe_proxy.checks import are_networks
-from poe_proxy.environment import as_list
-
-CONFIGURATION = Path(__file__).resolve().parents[1] / "gunicorn.conf.py"
+from poe_proxy.command import COMMANDS, launching
 
 
-def main() -> NoReturn:
-    """Become gunicorn, with the arguments of the command line behind its own.
+def main() -> None:
+    """Run the sub-command that the command line begins with, or serve."""
+    first = sys.argv[1] if len(sys.argv) > 1 else ""
+    if first in (*COMMANDS, "--version", "--help", "-h"):
+        from poe_proxy.command.main import main as run
 
-    Exits with the one message that names every bad setting if gunicorn would stop at one of them.
-    """
-    try:
-        are_networks(as_list(os.environ.get("FORWARDED_ALLOW_IPS", "")))
-    except ValidationError:
-        _name_every_mistake()
-    # Of the same environment, whatever PATH says.
-    gunicorn = str(Path(sys.executable).with_name("gunicorn"))
-    os.execv(gunicorn, [gunicorn, "-c", str(CONFIGURATION), "wsgi:app", *sys.argv[1:]])
-
-
-def _name_every_mistake() -> None:
-    # Only now: half of the program is imported with it.
-    from poe_proxy.settings import BadSettings
-    from poe_proxy.startup import read_settings
-
-    try:
-        read_settings()
-    except BadSettings as bad:
-        sys.exit(str(bad))
+        run()
+    launching.serve(sys.argv[1:])
 
 
 if __name__ == "__main__":

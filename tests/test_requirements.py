@@ -24,7 +24,7 @@ DEV: Final = [Requirement(one) for one in PROJECT["dependency-groups"]["dev"]]
 #: Declared for another reason than an import.
 NOT_IMPORTED: Final = {
     "pysocks": "urllib3 imports it", "idna": "urllib3 imports it",
-    "jinja2": "a floor", "click": "a floor", "marshmallow": "a floor",
+    "jinja2": "a floor", "marshmallow": "a floor",
     "rs-bpe": "not for every Python", "bpe-openai": "not for every Python",
 }  # fmt: skip
 #: Name, version, perhaps for which Pythons, hashes.

@@ -121,13 +121,15 @@ def _forms(network: str) -> list[str]:
 
 # ---- how it is served
 
-#: The folder of `gunicorn.conf.py` and `wsgi.py`.
+#: In a checkout, the folder of `gunicorn.conf.py` and `wsgi.py`.
 _FOLDER: Final = Path(__file__).resolve().parents[2]
 
 _START_IT: Final = (
     f"Start it with\n  cd {_FOLDER} && gunicorn wsgi:app\n"
     "or, with the .env of the folder where you are, with\n"
     f"  gunicorn -c {_FOLDER}/gunicorn.conf.py wsgi:app"
+    if (_FOLDER / "gunicorn.conf.py").exists()
+    else "Start it with\n  poe-proxy serve"
 )
 
 #: With this status a worker tells gunicorn not to start another one in its place.

@@ -26,7 +26,7 @@ EDITED = {"codex": "width * height", "claude": "width + height"}
 def demo() -> Iterator[tuple[str, str]]:
     """The demo's own address, and that of its stand-in for Poe."""
     port = free_port()
-    with Server([sys.executable, "demo.py"], {"PORT": str(port)}) as running:
+    with Server([sys.executable, "-m", "poe_proxy", "demo"], {"PORT": str(port)}) as running:
         until(lambda: "Ctrl-C" in running.output(), 60)
         (poe,) = re.findall(r"running at (http://\S+),", running.output())
         yield f"127.0.0.1:{port}", poe

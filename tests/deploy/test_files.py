@@ -36,7 +36,7 @@ def number(name: str, pattern: str) -> int:
 )
 def test_what_stops_the_server_waits_for_the_replies_under_way(name: str, pattern: str) -> None:
     """The time until SIGKILL is longer than what gunicorn gives the replies."""
-    graceful = number("gunicorn.conf.py", r"^graceful_timeout = (\d+)$")
+    graceful = number("poe_proxy/gunicorn_conf.py", r"^graceful_timeout = (\d+)$")
 
     assert number(name, pattern) > graceful
 

@@ -1,4 +1,4 @@
-"""poe-proxy without a Poe account: the proxy in front of `poe_sim`, a stand-in for Poe."""
+"""`poe-proxy demo`: the proxy in front of `poe_sim`, a stand-in for Poe; no account is needed."""
 
 from __future__ import annotations
 
@@ -13,25 +13,38 @@ import time
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
-HERE = Path(__file__).resolve().parent
-KEY = "sk-demo"
-TOKENS = "demo-cookie-1,demo-cookie-2"
+import click
+
+from poe_proxy.command import launching
+
+#: Where both packages are.
+HERE: Final = Path(__file__).resolve().parents[2]
+KEY: Final = "sk-demo"
+TOKENS: Final = "demo-cookie-1,demo-cookie-2"
 #: Settings that lead to accounts and what is known of them, or out of this computer: the demo
 #: ignores them.
-NOT_FOR_A_DEMO = (
+NOT_FOR_A_DEMO: Final = (
     *("AUTH_KEY", "AuthKey", "TOKENS", "POE_API_KEYS", "TOKENS_CONFIG"),
     *("PROXY", "MODELS", "POE_SITE", "STATE_FILE"),
 )
 
 
-def main() -> int:
+@click.command()
+def command() -> None:
+    """Try it without an account, on a stand-in for Poe.
+
+    Nothing leaves this computer, and no .env is read. PORT and HOST in the environment say where it
+    listens, AUTH_KEY which key it takes.
+    """
+    sys.exit(run())
+
+
+def run() -> int:
     """Run the demo until Ctrl-C; return the exit status."""
-    if importlib.util.find_spec("aiohttp") is None:
-        print(
-            "The demo needs the packages of the stand-in for Poe, which are not installed: "
-            "`make install` does that, or `pip install -r requirements-demo.txt`."
-        )
+    if importlib.util.find_spec("poe_sim") is None:
+        print("The demo needs poe_sim, the stand-in for Poe, which is not installed here.")
         return 1
     given = (os.environ.get("PORT") or "8080").strip()
     port = int(given) if given.isdecimal() else 0
@@ -60,9 +73,7 @@ def main() -> int:
             "RATE_LIMIT": "0",
             "TOKEN_CONCURRENCY": "3",
         }
-        gunicorn = [sys.executable, "-m", "gunicorn", "--config", str(HERE / "gunicorn.conf.py")]
-        # Not in this folder, which may have a .env.
-        proxy = _start([*gunicorn, "wsgi:app"], settings, Path("/"))
+        proxy = _start(launching.gunicorn(), settings)
         running.append(proxy)
         base = f"http://{_reached_at((os.environ.get('HOST') or '0.0.0.0').strip('[] '))}:{port}"
         if not _answers(f"{base}/health", proxy):
@@ -95,18 +106,16 @@ Try it in another terminal:
     -H "Authorization: Bearer {key}" -H "Content-Type: application/json" \\
     -d '{{"model": "GPT-5.1", "stream": true, "messages": [{{"role": "user", "content": "Hi!"}}]}}'
 
-To use your own Poe account, copy .env.example to .env and fill it in. Ctrl-C ends the demo.
+Your own Poe account goes into a file .env, as the README says. Ctrl-C ends the demo.
 """
 
 
-def _start(
-    command: list[str], settings: Mapping[str, str], folder: Path = HERE
-) -> subprocess.Popen[str]:
+def _start(command: list[str], settings: Mapping[str, str]) -> subprocess.Popen[str]:
     left_out = {name + suffix for name in NOT_FOR_A_DEMO for suffix in ("", "_FILE")}
     environ = {name: value for name, value in os.environ.items() if name not in left_out}
     return subprocess.Popen(
         command,
-        cwd=folder,
+        cwd="/",  # not in a folder that may have a .env
         env={**environ, "PYTHONPATH": str(HERE), **settings},
         text=True,
         stdout=subprocess.PIPE if "poe_sim" in command else None,
@@ -163,7 +172,3 @@ def _end(process: subprocess.Popen[str]) -> None:
             pass
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-
-
-if __name__ == "__main__":
-    sys.exit(main())
