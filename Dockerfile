@@ -28,14 +28,6 @@ RUN python -m venv --without-pip /opt/venv \
         --disable-pip-version-check --only-binary :all: --require-hashes \
         --requirement requirements.txt
 
-# ---- and those of the stand-in for Poe, for the demo alone
-FROM packages AS demo-packages
-ARG PIP_INDEX_URL PIP_EXTRA_INDEX_URL PIP_TRUSTED_HOST PIP_CERT PIP_DEFAULT_TIMEOUT
-COPY requirements-demo.txt .
-RUN python -m pip --python /opt/venv/bin/python install --no-cache-dir \
-        --disable-pip-version-check --only-binary :all: --require-hashes \
-        --requirement requirements-demo.txt
-
 # ---- the image
 FROM ${BASE} AS server
 ARG BASE
@@ -79,10 +71,8 @@ CMD ["python", "-m", "poe_proxy"]
 
 # ---- the image with the stand-in, which plays Poe for a demo
 FROM server AS demo
-COPY --from=demo-packages /opt/venv /opt/venv
-COPY demo.py ./
 COPY poe_sim poe_sim
-CMD ["python", "demo.py"]
+CMD ["python", "-m", "poe_proxy", "demo"]
 
 # ---- without --target, the image
 FROM server

@@ -45,25 +45,20 @@ help:
 	@echo "                try-image try-nginx try-systemd"
 
 install: $(VENV)/installed
-# What the demo needs is all that the server needs, and the stand-in's.
-$(VENV)/installed: requirements-demo.txt
+$(VENV)/installed: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "poe-proxy needs Python 3.11 or newer; set PYTHON=... to one.")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing into $(VENV) ..."
-	@$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements-demo.txt
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements.txt
 	@touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed requirements-dev.txt
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 
-# The limits hold over a restart, unless STATE_FILE is set, in .env too: to nothing, for one.
 run: install
 	@if [ -f .env ] || [ -n "$$TOKENS$$TOKENS_FILE$$POE_API_KEYS$$POE_API_KEYS_FILE$$TOKENS_CONFIG" ]; then \
-		[ -n "$${STATE_FILE+set}$${STATE_FILE_FILE+set}" ] || \
-			grep -Eqs '^ *(export +)?STATE_FILE(_FILE)? *=' .env || \
-			export STATE_FILE=.state/state.sqlite3; \
-		exec $(BIN)/python -m poe_proxy; \
+		exec $(BIN)/python -m poe_proxy serve; \
 	else \
 		exec $(BIN)/python -m poe_proxy demo; \
 	fi
@@ -222,9 +217,7 @@ COMPILE := $(BIN)/uv pip compile -q --universal --no-header --no-emit-index-url 
 lock:
 	@$(BIN)/python -m pip install -q --disable-pip-version-check uv
 	@$(COMPILE) --generate-hashes pyproject.toml -o requirements.txt
-	@$(COMPILE) --generate-hashes pyproject.toml --extra demo -c requirements.txt \
-		-o requirements-demo.txt
-	@$(COMPILE) --generate-hashes --group dev -c requirements-demo.txt -o requirements-dev.txt
+	@$(COMPILE) --generate-hashes --group dev -c requirements.txt -o requirements-dev.txt
 	@for name in newest shell-gpt; do \
 		$(COMPILE) --python-version 3.11 \
 			$(CLIENTS)/requirements/$$name.in -o $(CLIENTS)/requirements/$$name.txt; done

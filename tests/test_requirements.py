@@ -16,10 +16,9 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT: Final = Path(__file__).parents[1]
-FILES: Final = ("requirements.txt", "requirements-demo.txt", "requirements-dev.txt")
+FILES: Final = ("requirements.txt", "requirements-dev.txt")
 PROJECT: Final[Any] = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 SERVER: Final = [Requirement(one) for one in PROJECT["project"]["dependencies"]]
-DEMO: Final = [Requirement(one) for one in PROJECT["project"]["optional-dependencies"]["demo"]]
 DEV: Final = [Requirement(one) for one in PROJECT["dependency-groups"]["dev"]]
 #: Declared for another reason than an import.
 NOT_IMPORTED: Final = {
@@ -66,11 +65,10 @@ def test_no_file_says_where_packages_come_from(name: str) -> None:
 
 def test_no_file_disagrees_with_another() -> None:
     """One environment has all of them."""
-    server, demo, dev = (pins(name) for name in FILES)
+    server, dev = (pins(name) for name in FILES)
 
-    assert server.items() <= demo.items()
     assert {} == {
-        name: pin for name, (pin, _) in dev.items() if demo.get(name, (pin, []))[0] != pin
+        name: pin for name, (pin, _) in dev.items() if server.get(name, (pin, []))[0] != pin
     }
 
 
@@ -78,7 +76,6 @@ def test_no_file_disagrees_with_another() -> None:
     ("declared", "name"),
     [
         *((one, "requirements.txt") for one in SERVER),
-        *((one, "requirements-demo.txt") for one in DEMO),
         *((one, "requirements-dev.txt") for one in DEV),
     ],
     ids=str,
@@ -93,9 +90,7 @@ def test_a_pin_is_no_older_than_its_floor(declared: Requirement, name: str) -> N
 def test_each_dependency_of_the_server_has_a_floor() -> None:
     """Without one, an old version with a known hole would do."""
     assert [] == [
-        one.name
-        for one in (*SERVER, *DEMO)
-        if not any(part.operator == ">=" for part in one.specifier)
+        one.name for one in SERVER if not any(part.operator == ">=" for part in one.specifier)
     ]
 
 
@@ -119,17 +114,10 @@ def imports(path: Path) -> Iterator[str]:
             yield node.module.partition(".")[0]
 
 
-def test_what_the_server_imports_is_declared() -> None:
+def test_what_is_imported_is_declared() -> None:
     """And nothing else is: what another package happens to bring may go with its next version."""
     declared = {canonicalize_name(one.name) for one in SERVER}
-    used = imported("poe_proxy", "gunicorn.conf.py", "wsgi.py")
+    used = imported("poe_proxy", "poe_sim", "gunicorn.conf.py", "wsgi.py")
 
     assert declared - NOT_IMPORTED.keys() == used - NOT_IMPORTED.keys()
     assert NOT_IMPORTED.keys() <= declared
-
-
-def test_what_the_stand_in_imports_is_declared() -> None:
-    """The server has some of it."""
-    declared = {canonicalize_name(one.name) for one in (*SERVER, *DEMO)}
-
-    assert {"aiohttp"} <= imported("poe_sim", "demo.py") <= declared
