@@ -31,6 +31,14 @@ MOST_ITEMS: Final = 5
 #: The end of the name of a variable that names a file with the value.
 FILE: Final = "_FILE"
 
+#: The variable that names another file in place of `.env`: `poe-proxy --env` sets it.
+OTHER_DOTENV: Final = "POE_PROXY_DOTENV"
+
+
+def dotenv() -> Path:
+    """Return the path of `.env`, or of the file that is read in its place."""
+    return Path(os.environ.get(OTHER_DOTENV) or ".env")
+
 
 @dataclass(frozen=True, slots=True)
 class Given:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from poe_proxy import accounts
+from poe_proxy.environment import dotenv
 from poe_proxy.models import Models
 from poe_proxy.settings import Settings
 from poe_proxy.upstreams.poe_web import Site
@@ -42,10 +43,13 @@ def check_libraries() -> None:
             )
 
 
-def read_settings(dotenv: Path = Path(".env")) -> Settings:
-    """Return the settings of this process; raises `BadSettings` naming every problem."""
+def read_settings(path: Path | None = None) -> Settings:
+    """Return the settings of this process; raises `BadSettings` naming every problem.
+
+    *path* is read in place of `.env`.
+    """
     return Settings.from_env(
-        dotenv,
+        path or dotenv(),
         checks={
             "TOKENS": accounts.check_cookie,
             "TOKENS_CONFIG": accounts.check,

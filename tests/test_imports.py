@@ -21,8 +21,9 @@ BY_COOKIE = {"poe_proxy.upstreams.poe_web.account", "websocket", "rs_bpe", "bpe_
 #: What only uploads, and files that bots make, need.
 BY_FILES = {"urllib3", "poe_proxy.net.fetching"}
 BY_KEY = {"poe_proxy.recipes.by_key", "poe_proxy.upstreams.poe_api.client"}
-#: What runs in processes of its own, what only a file of the state needs, and what only tests do.
-NEVER = {"quickjs", "jsonschema_rs", "sqlite3", "requests", "charset_normalizer"}
+#: What runs in processes of its own, what only a file of the state needs, and what only tests and
+#: the demo do.
+NEVER = {"quickjs", "jsonschema_rs", "sqlite3", "requests", "charset_normalizer", "aiohttp"}
 
 KEYS = {"POE_API_KEYS": "k1,k2"}
 COOKIES = {"TOKENS": "a,b"}

@@ -12,4 +12,10 @@ from typing import Final
 COMMANDS: Final = (
     "serve",
     "demo",
+    "check",
+    "models",
+    "chat",
+    "keys",
+    "reload",
+    "doctor",
 )

@@ -75,7 +75,7 @@ def run() -> int:
         }
         proxy = _start(launching.gunicorn(), settings)
         running.append(proxy)
-        base = f"http://{_reached_at((os.environ.get('HOST') or '0.0.0.0').strip('[] '))}:{port}"
+        base = f"http://{launching.reached_at(os.environ.get('HOST') or '0.0.0.0')}:{port}"
         if not _answers(f"{base}/health", proxy):
             return proxy.wait()
         print(
@@ -132,12 +132,6 @@ def _keep_pictures_here(poe: str) -> None:
         "__control_api": {"media_local": True},
     }.items():
         opener.open(f"{poe}/{path}", json.dumps(switches).encode(), timeout=10).close()
-
-
-def _reached_at(host: str) -> str:
-    """Return the address at which this computer reaches a server on *host*, in a URL's form."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-    return f"[{host}]" if ":" in host else host
 
 
 def _is_taken(port: int) -> bool:

@@ -13,12 +13,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NoReturn
 
+from dotenv.parser import parse_stream
 from environs import ValidationError
 
 from poe_proxy.checks import are_networks
-from poe_proxy.environment import as_list
+from poe_proxy.environment import FILE, as_list, dotenv
 
 CONFIGURATION: Final = Path(__file__).resolve().parents[1] / "gunicorn_conf.py"
+#: The setting that lets limits hold over a restart, and the file where the command has it.
+STATE: Final = "STATE_FILE"
+STATE_FILE: Final = ".state/state.sqlite3"
+#: Where a server that listens on all addresses is reached from this computer.
+_EVERYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
 def serve(arguments: Sequence[str] = ()) -> NoReturn:
@@ -34,12 +40,35 @@ def serve(arguments: Sequence[str] = ()) -> NoReturn:
     os.execv(command[0], command)
 
 
+def keep_state() -> None:
+    """Let the limits hold over a restart, unless `STATE_FILE` is set, in `.env` too: to nothing,
+    for one."""
+    names = {STATE, f"{STATE}{FILE}"}
+    if not names & (os.environ.keys() | _set_in(dotenv())):
+        os.environ[STATE] = STATE_FILE
+
+
+def _set_in(path: Path) -> set[str]:
+    try:
+        with path.open(encoding="utf-8-sig") as lines:
+            return {one.key for one in parse_stream(lines) if one.key is not None}
+    except (OSError, ValueError):
+        return set()  # what is wrong with it is said when it is read
+
+
 def gunicorn() -> list[str]:
     """Return the command that serves the app."""
     script = Path(sys.executable).with_name("gunicorn")
     # Of the same environment, whatever PATH says. Scripts may also have been installed elsewhere.
     runs = [str(script)] if script.exists() else [sys.executable, "-P", "-m", "gunicorn"]
     return [*runs, "-c", str(CONFIGURATION), "poe_proxy.wsgi:app"]
+
+
+def reached_at(host: str) -> str:
+    """Return where this computer reaches a server on *host*, in a URL's form."""
+    host = host.strip("[] ")
+    host = _EVERYWHERE.get(host, host)
+    return f"[{host}]" if ":" in host else host
 
 
 def _name_every_mistake() -> None:

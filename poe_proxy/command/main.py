@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import logging
+import os
+import sys
 from importlib import import_module
 
 import click
@@ -26,11 +30,30 @@ class _Commands(click.Group):
 
 
 @click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="poe-proxy")
-def commands() -> None:
-    """Your Poe subscription behind the APIs of OpenAI and Anthropic."""
+@click.version_option(__version__, prog_name="poe-proxy", message="%(prog)s %(version)s")
+@click.pass_context
+def commands(ctx: click.Context) -> None:
+    """Your Poe subscription behind the APIs of OpenAI and Anthropic.
+
+    `poe-proxy demo` shows it without an account. Settings come from the environment and from .env
+    in this folder.
+    """
+    if os.environ.get("NO_COLOR"):
+        ctx.color = False
+    # What is wrong is said once, by the sub-command.
+    package = logging.getLogger("poe_proxy")
+    package.addHandler(logging.NullHandler())
+    package.propagate = False
 
 
 def main() -> None:
-    """Run the command that the command line names."""
+    """Run the sub-command that the command line names."""
+    # Some terminals cannot show what bots write, and some files are no text.
+    for stream, errors in (
+        (sys.stdin, "replace"),
+        (sys.stdout, "backslashreplace"),
+        (sys.stderr, "backslashreplace"),
+    ):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=errors)
     commands(prog_name="poe-proxy")

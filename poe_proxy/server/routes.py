@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
+from typing import Final
+
 import orjson
 from flask import Blueprint, Flask, Response
 from werkzeug.routing import PathConverter
 
+from poe_proxy import sse
 from poe_proxy.apis import listings
 from poe_proxy.apis.messages import counting, models, parsing
 from poe_proxy.apis.responses import counting as response_counting
@@ -16,6 +21,10 @@ from poe_proxy.server.delivery import deliver, receive
 from poe_proxy.server.failures import speaks_anthropic
 from poe_proxy.server.forms import by_form
 from poe_proxy.server.services import services
+
+#: How many events are sent for a check, and in how many seconds.
+EVENTS: Final = 5
+STREAMED: Final = 1.0
 
 bp = Blueprint("apis", __name__)
 
@@ -131,6 +140,24 @@ def show_subscription() -> Response:
 def show_usage() -> Response:
     """Show that nothing is used: the subscription above is what is left."""
     return _json(listings.NO_USAGE)
+
+
+@bp.get("/stream-check")
+@bp.get("/v1/stream-check")
+def check_stream() -> Response:
+    """Answer with a few events, one after the other, for whoever wants to know whether what lies
+    between passes each on at once. No bot is asked."""
+    response = Response(_numbers(), content_type="text/event-stream; charset=utf-8")
+    response.headers.add("Cache-Control", "no-cache")
+    response.headers.add("X-Accel-Buffering", "no")  # as for all streams
+    return response
+
+
+def _numbers() -> Iterator[bytes]:
+    for number in range(EVENTS):
+        if number:
+            time.sleep(STREAMED / (EVENTS - 1))
+        yield sse.data(b"%d" % number)
 
 
 def _not_listed(name: str) -> BotNotFound:

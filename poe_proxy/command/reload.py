@@ -1,0 +1,31 @@
+"""`poe-proxy reload`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+
+import click
+
+from poe_proxy.command import asking, options, screen
+
+
+@click.command()
+@options.env
+@options.server
+def command(url: str | None, key: str | None) -> None:
+    """Let the server that runs read its settings anew. It needs ADMIN_KEY.
+
+    Replies under way go on. A mistake in the settings is told, and changes nothing.
+    """
+    with asking.admin(url, key) as server:
+        told = asking.ask(server, "POST", "/admin/reload")
+    if told.get("outcome") == "reloaded":
+        click.secho("reloaded", fg="green")
+        return
+    screen.fault("not reloaded, the server goes on as before:")
+    problems = told.get("problems")
+    for name, why in problems.items() if isinstance(problems, Mapping) else ():
+        whys = why if isinstance(why, list) else [why]
+        click.echo(f"  {screen.line(str(name))}: {screen.line(' '.join(map(str, whys)), 2000)}")
+    sys.exit(1)
