@@ -5,7 +5,8 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
+from types import FrameType
 from typing import Any, Final, Literal, TypeAlias
 
 import click
@@ -19,7 +20,34 @@ Piece: TypeAlias = tuple[Literal["answer", "thought"], str]
 
 #: The exit status of a program that Ctrl-C has ended.
 _INTERRUPTED: Final = 130
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 _ANSWER: Final = {"content": "answer", "refusal": "answer", "reasoning_content": "thought"}
+
+
+class _CtrlC:
+    """Ctrl-C, and SIGTERM, which ends the bot as well.
+
+    The app in this process makes of it an answer that broke off; so it is noted, too.
+    """
+
+    has_come = False
+
+    @contextmanager
+    def noted(self) -> Iterator[None]:
+        """Note and raise it within a block."""
+        before = {number: signal.signal(number, self._handle) for number in _SIGNALS}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        self.has_come = True
+        raise KeyboardInterrupt
+
+
+_ctrl_c: Final = _CtrlC()
 
 
 @click.command()
@@ -33,11 +61,9 @@ def command(url: str | None, key: str | None, model: str, text: str | None) -> N
     Without TEXT it is read from standard input; at a terminal that is a conversation. The server
     that runs is asked, or else the accounts of the settings. Ctrl-C stops the bot.
     """
-    # Whoever ends us ends the bot, too.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        with asking.someone(url, key) as server:
-            if text is None and sys.stdin.isatty():
+        with _ctrl_c.noted(), asking.someone(url, key) as server:
+            if text is None and _is_at_terminal():
                 _converse(server, model)
                 return
             question = text if text is not None else sys.stdin.read()
@@ -47,6 +73,10 @@ def command(url: str | None, key: str | None, model: str, text: str | None) -> N
     except KeyboardInterrupt:
         click.echo()
         sys.exit(_INTERRUPTED)
+
+
+def _is_at_terminal() -> bool:
+    return sys.stdin.isatty()
 
 
 def _converse(server: Asked, model: str) -> None:
@@ -92,6 +122,7 @@ def _answer(
     """
     body = {"model": model, "messages": messages, "stream": True}
     last, is_at_start = "answer", True
+    _ctrl_c.has_come = False
     with closing(_pieces(server, body)) as pieces:
         try:
             for kind, text in pieces:
@@ -105,6 +136,8 @@ def _answer(
                 if kind == "answer" and said is not None:
                     said.append(text)
         except asking.Trouble:
+            if _ctrl_c.has_come:
+                raise KeyboardInterrupt from None
             if not is_at_start:
                 click.echo()
             raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, Self
@@ -13,8 +14,10 @@ from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 from poe_proxy.app import create_app
 from poe_proxy.command.asking import Answer
+from poe_proxy.errors import PoeProxyError
 from poe_proxy.pool.store.holding import StateInUse, hold
 from poe_proxy.server.application import Application
+from poe_proxy.server.services import Services
 from poe_proxy.settings import Settings
 
 #: What a server does besides answering, and this one does not.
@@ -49,6 +52,8 @@ class Itself:
 
     def request(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Answer:
         """See `Asked`."""
+        if path == "/v1/models":
+            self._log_in()
         builder = EnvironBuilder(
             path,
             method=method,
@@ -57,6 +62,12 @@ class Itself:
         )
         pieces, status, _ = run_wsgi_app(self._app, builder.get_environ())
         return Answer(int(status.partition(" ")[0]), pieces)
+
+    def _log_in(self) -> None:
+        """Log the accounts in: only then does the site show them bots of their own."""
+        with suppress(PoeProxyError):  # what is wrong with one is for `check` to say
+            services: Services = self._app.extensions["poe_proxy"]
+            services.balance.points()
 
     def close(self) -> None:
         """See `Asked`: bots are stopped, and connections closed."""

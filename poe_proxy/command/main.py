@@ -38,12 +38,8 @@ def commands(ctx: click.Context) -> None:
     `poe-proxy demo` shows it without an account. Settings come from the environment and from .env
     in this folder.
     """
-    if os.environ.get("NO_COLOR"):
+    if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
         ctx.color = False
-    # What is wrong is said once, by the sub-command.
-    package = logging.getLogger("poe_proxy")
-    package.addHandler(logging.NullHandler())
-    package.propagate = False
 
 
 def main() -> None:
@@ -56,4 +52,8 @@ def main() -> None:
     ):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors=errors)
+    # What is wrong is said once, by the sub-command.
+    package = logging.getLogger("poe_proxy")
+    package.addHandler(logging.NullHandler())
+    package.propagate = False
     commands(prog_name="poe-proxy")

@@ -19,8 +19,11 @@ def command(url: str | None, key: str | None) -> None:
     Replies under way go on. A mistake in the settings is told, and changes nothing.
     """
     with asking.admin(url, key) as server:
-        told = asking.ask(server, "POST", "/admin/reload")
-    if told.get("outcome") == "reloaded":
+        answer = server.request("POST", "/admin/reload")
+        told = asking.object_of(answer.read())
+    if "outcome" not in told:
+        raise asking.refusal(answer.status, told)
+    if told["outcome"] == "reloaded":
         click.secho("reloaded", fg="green")
         return
     screen.fault("not reloaded, the server goes on as before:")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -202,39 +201,6 @@ def test_a_check_of_the_configuration_may_run_beside_the_server(
         assert 0 == ended.returncode, ended.stderr
         assert "STATE_FILE" not in ended.stderr
     assert not beside.exists()
-
-
-@pytest.mark.parametrize(
-    ("dotenv", "variables", "path"),
-    [
-        ("AuthKey=k\n", {}, ".state/state.sqlite3"),
-        ("#STATE_FILE=\n", {}, ".state/state.sqlite3"),
-        ("AuthKey=k\nSTATE_FILE=mine\n", {}, "unset"),
-        ("export STATE_FILE=mine\n", {}, "unset"),
-        ("STATE_FILE_FILE=/run/secrets/state\n", {}, "unset"),
-        ("STATE_FILE=\n", {}, "unset"),
-        ("AuthKey=k\n", {"STATE_FILE": "other"}, "other"),
-        ("AuthKey=k\n", {"STATE_FILE": ""}, ""),
-        ("STATE_FILE=mine\n", {"STATE_FILE": "other"}, "other"),
-        ("AuthKey=k\n", {"STATE_FILE_FILE": "/run/secrets/state"}, "unset"),
-    ],
-)
-def test_make_run_remembers_unless_something_else_is_set(
-    dotenv: str, variables: dict[str, str], path: str, tmp_path: Path
-) -> None:
-    """What make does, with a look at the variable in place of the server."""
-    (tmp_path / ".env").write_text(dotenv)
-    # Beneath another make it would say which folder it enters.
-    command = ["make", "-n", "--no-print-directory", "-o", "install", "run"]
-    recipe = subprocess.check_output(command, cwd=ROOT, text=True)
-    script, count = re.subn(r"\S+python -m poe_proxy", "echo ${STATE_FILE-unset}", recipe)
-    script = script.replace("exec echo", "echo")
-    environ = {"PATH": os.environ["PATH"], **variables}
-
-    said = subprocess.check_output(["sh", "-euc", script], cwd=tmp_path, env=environ, text=True)
-
-    assert 1 == count
-    assert path == said.strip()
 
 
 # ---- /ready

@@ -1,0 +1,71 @@
+"""How the command becomes gunicorn."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+
+from poe_proxy.command import launching
+
+
+@pytest.mark.parametrize(
+    ("dotenv", "variables", "path"),
+    [
+        ("AuthKey=k\n", {}, ".state/state.sqlite3"),
+        ("#STATE_FILE=\n", {}, ".state/state.sqlite3"),
+        ("AuthKey=k\nSTATE_FILE=mine\n", {}, None),
+        ("export STATE_FILE=mine\n", {}, None),
+        ("STATE_FILE_FILE=/run/secrets/state\n", {}, None),
+        ("STATE_FILE=\n", {}, None),
+        ("AuthKey=k\n", {"STATE_FILE": "other"}, "other"),
+        ("AuthKey=k\n", {"STATE_FILE": ""}, ""),
+        ("STATE_FILE=mine\n", {"STATE_FILE": "other"}, "other"),
+        ("AuthKey=k\n", {"STATE_FILE_FILE": "/run/secrets/state"}, None),
+    ],
+)
+def test_it_remembers_unless_something_else_is_set(
+    dotenv: str, variables: dict[str, str], path: str | None, folder: Path
+) -> None:
+    """Limits hold over a restart of `poe-proxy serve`, and of `make run`, which ends in it."""
+    (folder / ".env").write_text(dotenv)
+    os.environ.update(variables)
+
+    launching.keep_state()
+
+    assert path == os.environ.get("STATE_FILE")
+
+
+def test_another_file_than_env_is_read(
+    run: Callable[..., Result], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server gets its path, and what is behind it."""
+    became = []
+    monkeypatch.setattr(os, "execv", lambda path, command: became.append(command))
+    (folder / "mine.env").write_text("STATE_FILE=mine\n")
+
+    result = run("serve", "--env", "mine.env", "--graceful-timeout", "6")
+
+    assert 0 == result.exit_code, result.output
+    assert [[*launching.gunicorn(), "--graceful-timeout", "6"]] == became
+    assert str(folder / "mine.env") == os.environ["POE_PROXY_DOTENV"]
+    assert "STATE_FILE" not in os.environ
+
+
+def test_a_file_that_is_not_there_is_said_at_once(run: Callable[..., Result]) -> None:
+    """What is missing is not taken for an empty one."""
+    result = run("check", "--env", "none")
+
+    assert 2 == result.exit_code
+    assert "'none' does not exist" in result.output
+
+
+@pytest.mark.parametrize(
+    ("host", "there"),
+    [("0.0.0.0", "127.0.0.1"), ("::", "[::1]"), ("[::1]", "[::1]"), ("nas", "nas")],
+)
+def test_a_server_on_all_addresses_is_reached_on_one(host: str, there: str) -> None:
+    assert there == launching.reached_at(host)

@@ -1,0 +1,179 @@
+"""What the doctor looks at."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator
+from email.utils import formatdate
+from typing import Any
+
+import pytest
+
+from poe_proxy.command import looking
+from poe_proxy.command.looking import Finding, Way
+from poe_proxy.net.http1 import Head, Headers
+from poe_proxy.net.transfer import Stage, Trouble
+from poe_proxy.settings import Settings
+
+from .canned import Canned
+
+NOW = 1_700_000_000.0
+
+
+def way(proxy: str | None = None) -> Way:
+    return Way("https://poe.example", "/login", {}, proxy)
+
+
+def head(status: int = 200, now: float = NOW, **headers: str) -> Head:
+    given = {"date": formatdate(now, usegmt=True), **headers}
+    return Head(
+        status,
+        Headers({name.encode(): [value.encode()] for name, value in given.items()}),
+    )
+
+
+@pytest.fixture
+def look(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Finding]]:
+    """Look at a way on which this comes back."""
+
+    def looked(came: Any, proxy: str | None = None, look_up: Any = None) -> list[Finding]:
+        monkeypatch.setattr(looking, "_first", lambda _: came)
+        look_up = look_up or (lambda _: "192.0.2.1")
+        return list(looking.look_at_way(way(proxy), look_up=look_up, wall=lambda: NOW))
+
+    return looked
+
+
+def marks(findings: list[Finding]) -> list[str]:
+    return [one.mark for one in findings]
+
+
+def test_a_good_way_is_told_step_by_step(look: Callable[..., list[Finding]]) -> None:
+    """Its name has an address, Poe answers, and its clock agrees with ours."""
+    assert [
+        "poe.example is 192.0.2.1",
+        "poe.example answers, in 0.0 s",
+        "the clock is right, to 1 s",
+    ] == [one.text for one in look(head())]
+
+
+@pytest.mark.parametrize(("ahead", "said"), [(300, "300 s ahead"), (-7200, "7200 s behind")])
+def test_a_wrong_clock_is_found(look: Callable[..., list[Finding]], ahead: int, said: str) -> None:
+    found = look(head(now=NOW - ahead))
+
+    assert ["ok", "ok", "wrong"] == marks(found)
+    assert said in found[-1].text
+    assert "timedatectl" in found[-1].remedy
+
+
+@pytest.mark.parametrize("date", ["", "yesterday", "Mon, 99 Foo 2026"])
+def test_a_server_that_tells_no_time_is_no_fault(
+    look: Callable[..., list[Finding]], date: str
+) -> None:
+    assert ["ok", "ok"] == marks(look(head(date=date)))
+
+
+def test_a_name_without_an_address_ends_the_look(look: Callable[..., list[Finding]]) -> None:
+    def nowhere(host: str) -> str:
+        raise socket.gaierror(-2, "Name or service not known")
+
+    (found,) = look(head(), look_up=nowhere)
+
+    assert "poe.example has no address here: Name or service not known." == found.text
+    assert "PROXY" in found.remedy
+
+
+def test_a_proxy_looks_names_up_by_itself(look: Callable[..., list[Finding]]) -> None:
+    """And what is in its address is not told."""
+    found = look(head(), proxy="socks5h://user:SECRET@127.0.0.1:1080")
+
+    assert "poe.example by the proxy answers, in 0.0 s" == found[0].text
+    assert "SECRET" not in repr(marks(found)) + "".join(one.text for one in found)
+
+
+@pytest.mark.parametrize(
+    ("trouble", "said"),
+    [
+        (Trouble(Stage.NOT_SENT, "ProxyError"), "The proxy to poe.example does not connect."),
+        (Trouble(Stage.NOT_SENT, "x", bad_certificate=True), "a certificate that is not Poe's"),
+        (Trouble(Stage.NOT_SENT, "x", timed_out=True), "the connection took too long"),
+        (Trouble(Stage.SENT, "x", happened="was reset"), "the connection was reset"),
+        (None, "has not answered within"),
+    ],
+)
+def test_a_way_that_ends_says_where(
+    look: Callable[..., list[Finding]], trouble: Trouble | None, said: str
+) -> None:
+    found = look(trouble)
+
+    assert ["ok", "wrong"] == marks(found)
+    assert said in found[-1].text
+    assert found[-1].remedy
+
+
+def test_a_challenge_is_a_note(look: Callable[..., list[Finding]]) -> None:
+    """Accounts may be shown one, and need not."""
+    assert ["ok", "note", "ok"] == marks(look(head(403)))
+    assert ["ok", "note", "ok"] == marks(look(head(503)))
+
+
+def test_a_port_is_free_or_taken() -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        port = other.getsockname()[1]
+        settings = Settings(auth_keys=("k",), host="127.0.0.1", port=port)
+        other.listen()
+        (taken,) = looking.look_at_port(settings)
+    (free,) = looking.look_at_port(settings)
+
+    assert ("wrong", "ok") == (taken.mark, free.mark)
+    assert f"Nothing can listen on HOST 127.0.0.1, PORT {port}: " in taken.text
+
+
+class InFront(Canned):
+    """A server behind something."""
+
+    def __init__(self, *, is_ours: bool = True, **answers: tuple[int, Any]) -> None:
+        super().__init__(**answers)
+        self.is_ours = is_ours
+
+    def answers(self) -> bool:
+        return self.is_ours
+
+
+@pytest.fixture
+def in_front(monkeypatch: pytest.MonkeyPatch) -> Callable[[InFront], list[Finding]]:
+    def looked(server: InFront) -> list[Finding]:
+        monkeypatch.setattr(looking.running, "Running", lambda url, key: server)
+        return list(looking.look_at_public("http://x", "k"))
+
+    return looked
+
+
+def times(*seconds: float) -> Callable[[], float]:
+    left: Iterator[float] = iter(seconds)
+    return lambda: next(left)
+
+
+@pytest.mark.parametrize(("arrived", "mark"), [((0.0, 0.5, 1.0), "ok"), ((9.0, 9.0, 9.1), "wrong")])
+def test_a_stream_that_is_held_back_is_found(arrived: tuple[float, ...], mark: str) -> None:
+    server: Any = InFront(stream_check=(200, [b"1", b"2", b"3"]))
+
+    assert mark == looking._streamed(server, times(*arrived)).mark
+
+
+def test_another_server_at_the_address_is_found(
+    in_front: Callable[[InFront], list[Finding]],
+) -> None:
+    (found,) = in_front(InFront(is_ours=False))
+
+    assert "does not lead to poe-proxy" in found.text
+
+
+def test_without_a_key_the_stream_is_not_tried(
+    in_front: Callable[[InFront], list[Finding]],
+) -> None:
+    found = in_front(InFront(stream_check=(401, {})))
+
+    assert ["ok", "note"] == marks(found)
+    assert "--key" in found[-1].remedy

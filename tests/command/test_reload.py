@@ -1,0 +1,69 @@
+"""A server is told to read its settings anew."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from click.testing import Result
+
+from poe_proxy.command import asking
+
+from .canned import Canned
+
+
+@pytest.fixture
+def answers(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Canned]:
+    """Let the server answer so."""
+
+    def answer(status: int, body: object) -> Canned:
+        server = Canned(reload=(status, body))
+        monkeypatch.setattr(asking, "admin", lambda url, key: server)
+        return server
+
+    return answer
+
+
+def test_what_was_reloaded_is_said(
+    run: Callable[..., Result], answers: Callable[..., Canned]
+) -> None:
+    server = answers(200, {"outcome": "reloaded"})
+    result = run("reload")
+
+    assert (0, "reloaded\n") == (result.exit_code, result.output)
+    assert [("POST", "/admin/reload", None)] == server.asked
+
+
+@pytest.mark.parametrize("status", [200, 409])
+def test_what_is_wrong_is_said_by_setting(
+    run: Callable[..., Result], answers: Callable[..., Canned], status: int
+) -> None:
+    problems = {
+        "RATE_LIMIT": ['"no" is not a valid integer.'],
+        "MODELS": "There is\n no such file.",
+    }
+    answers(status, {"outcome": "not reloaded", "problems": problems})
+    result = run("reload")
+
+    assert 1 == result.exit_code
+    assert '  RATE_LIMIT: "no" is not a valid integer.\n' in result.output
+    assert "  MODELS: There is\\n no such file.\n" in result.output
+
+
+def test_an_error_is_said_with_its_code(
+    run: Callable[..., Result], answers: Callable[..., Canned]
+) -> None:
+    answers(401, {"error": {"message": "Wrong key.", "code": "invalid_api_key"}})
+    result = run("reload")
+
+    assert 1 == result.exit_code
+    assert "Wrong key. (401 invalid_api_key)" in result.output
+
+
+def test_without_its_key_it_is_said_what_to_set(
+    run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = run("reload", env={"AuthKey": "sk-client", "POE_API_KEYS": "k"})
+
+    assert 1 == result.exit_code
+    assert "ADMIN_KEY is not set" in result.output
