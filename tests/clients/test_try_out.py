@@ -206,6 +206,14 @@ def test_on_a_phone_nothing_is_wider_than_the_screen(page: Any) -> None:
     assert [False, False] == seen["picker"]
 
 
+def test_a_long_answer_scrolls_within_the_chat(page: Any) -> None:
+    """The field stays where it is, and the end of the answer is in sight."""
+    seen = page["long"]
+
+    assert seen["whole"] > seen["screen"] > seen["height"]
+    assert 2 > seen["left"]
+
+
 def test_without_javascript_it_says_what_it_is(page: Any) -> None:
     """In both languages, with the base URL and a line to paste; there is nothing to press."""
     seen = page["without_javascript"]

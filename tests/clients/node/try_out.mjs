@@ -329,6 +329,17 @@ await job.play({
     return { widths, picker: [folded, closed] };
   }, PHONE),
 
+  long: () => chat(async (page) => {
+    await say(page, `!echo ${"A line.\n\n".repeat(100)}`);
+    await answer(page);
+    return page.locator("#log").evaluate((log) => ({
+      screen: innerHeight,
+      height: log.clientHeight,
+      left: log.scrollHeight - log.clientHeight - log.scrollTop,
+      whole: log.scrollHeight,
+    }));
+  }),
+
   without_javascript: () => visit(async (page) => ({
     text: await page.innerText("body"),
     controls: await page.locator("button:visible, input:visible, textarea:visible").count(),
