@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import count
 from math import isfinite
@@ -17,7 +15,7 @@ from urllib.parse import unquote
 
 from environs import ValidationError
 
-from poe_proxy import lookalikes
+from poe_proxy import lookalikes, tables
 from poe_proxy.checks import is_url
 from poe_proxy.settings import PROXY_SCHEMES, BadSettings, Settings
 from poe_proxy.upstreams.poe_web import Credentials
@@ -90,6 +88,15 @@ def read(settings: Settings, *, labels: Mapping[str, str] = MappingProxyType({})
     return _labelled([_account(one, settings) for one in enabled], labels)
 
 
+def labels(settings: Settings) -> frozenset[str]:
+    """Return what the accounts of *settings* are called, also those that are not enabled; raises
+    `BadSettings` as `read` does."""
+    found = {one.label for one in read(settings)}
+    if settings.tokens_config is not None:
+        found |= {one.fields.get("label", "") for one in _listed_in(settings.tokens_config)}
+    return frozenset(found - {""})
+
+
 def check(path: Path) -> None:
     """Raise ValueError, with a line for each fault, if *path* is not a file of accounts."""
     _listed_in(path)
@@ -120,10 +127,10 @@ def faults(settings: Settings) -> Mapping[str, list[str]]:
 def files(path: Path) -> list[Path]:
     """Return the files of credentials: that of accounts at *path*, and those that it names."""
     try:
-        tables = _tables(path)
+        listed = _tables(path)
     except ValueError:
-        tables = []  # what is wrong with it is said elsewhere
-    names = (table.get(name) for table in tables for name in ("cookie_file", "key_file"))
+        listed = []  # what is wrong with it is said elsewhere
+    names = (table.get(name) for table in listed for name in ("cookie_file", "key_file"))
     return [path, *(path.parent / name for name in names if isinstance(name, str))]
 
 
@@ -190,11 +197,11 @@ def _listed_in(path: Path) -> list[_Listed]:
     faults: list[str] = []
     labels: set[str] = set()
     for place, table in enumerate(_tables(path), 1):
-        found = _Faults()
+        found = tables.Faults()
         if one := _read_table(table, path.parent, place, found):
             listed.append(one)
         label = table.get("label")
-        name = label if isinstance(label, str) and _LABEL.fullmatch(label) else ""
+        name = label if isinstance(label, str) and tables.LABEL.fullmatch(label) else ""
         if name in labels:
             found.append("label: Another account is called that.")
         labels |= {name} - {""}
@@ -205,41 +212,20 @@ def _listed_in(path: Path) -> list[_Listed]:
 
 
 def _tables(path: Path) -> list[Mapping[str, Any]]:
-    try:
-        data = tomllib.loads(path.read_text("utf-8-sig"))
-    except OSError as bad:
-        raise ValueError(f"The file cannot be read ({bad.strerror}).") from None
-    except UnicodeDecodeError:
-        raise ValueError("The file is not UTF-8 text.") from None
-    except tomllib.TOMLDecodeError as bad:
-        # What else is in its message may be a part of the file.
-        where = re.search(r"\((at [^()]*)\)\Z", str(bad))
-        raise ValueError(f"The file is not TOML{f' ({where[1]})' if where else ''}.") from None
+    data = tables.load(path)
     if unknown := data.keys() - {"account"}:
         raise ValueError(
             f"{', '.join(sorted(unknown))}: Only tables [[account]] are known here, one for each "
             "account."
         )
-    tables = data.get("account", [])
-    if not isinstance(tables, list) or not all(isinstance(one, dict) for one in tables):
+    listed = data.get("account", [])
+    if not isinstance(listed, list) or not all(isinstance(one, dict) for one in listed):
         raise ValueError("account: Must be written [[account]], once for each account.")
-    return tables
-
-
-class _Faults(list[str]):
-    """What is wrong with one account: sentences that begin with a field's name."""
-
-    @contextmanager
-    def of(self, name: str) -> Iterator[None]:
-        """Note a ValueError of the block as a fault of the field *name*."""
-        try:
-            yield
-        except ValueError as bad:
-            self.append(f"{name}: {bad}")
+    return listed
 
 
 def _read_table(
-    table: Mapping[str, Any], folder: Path, place: int, faults: _Faults
+    table: Mapping[str, Any], folder: Path, place: int, faults: tables.Faults
 ) -> _Listed | None:
     """Return the account of one table; None if there are *faults*, which are added."""
     if unknown := table.keys() - FIELDS:
@@ -258,7 +244,7 @@ def _read_table(
     for name in given:
         kind: Kind = "cookie" if name.startswith("cookie") else "key"
         with faults.of(name):
-            credential = _text(table[name])
+            credential = tables.text(table[name])
             if name.endswith("_file"):
                 credential = _text_of(credential, folder).strip()
             secret = _checked(kind, credential)
@@ -298,25 +284,11 @@ def _secret(kind: Kind, credential: str) -> str:
 
 # ---- the fields of an account: each reader returns the value, or raises ValueError
 
-_LABEL: Final = re.compile(r"[\w.@+:-]([\w.@+: -]{0,48}[\w.@+:-])?")
-
-
-def _text(given: object) -> str:
-    if not isinstance(given, str) or not given.strip():
-        raise ValueError("Must be a text in quotes.")
-    return given.strip()
-
-
-def _label(given: object) -> str:
-    if not isinstance(given, str) or not _LABEL.fullmatch(given):
-        raise ValueError("Must be a name of at most 50 letters, digits, blanks and . _ @ + : -")
-    return given
-
 
 def _proxy(given: object) -> str:
     if given == "":
         return ""
-    address = _text(given)
+    address = tables.text(given)
     try:
         is_url(*PROXY_SCHEMES)(address)
     except ValidationError as bad:
@@ -324,28 +296,9 @@ def _proxy(given: object) -> str:
     return address
 
 
-def _switch(given: object) -> bool:
-    if not isinstance(given, bool):
-        raise ValueError("Must be true or false.")
-    return given
-
-
-def _whole(given: object) -> int:
-    # For Python, true is a number.
-    if not isinstance(given, int) or isinstance(given, bool):
-        raise ValueError("Must be a whole number.")
-    return given
-
-
 def _number_of_uses(given: object) -> int:
-    if (number := _whole(given)) < 0:
+    if (number := tables.whole_number(given)) < 0:
         raise ValueError("Must be a whole number, 0 or more; 0 means no limit.")
-    return number
-
-
-def _at_least_one(given: object) -> int:
-    if (number := _whole(given)) < 1:
-        raise ValueError("Must be a whole number, 1 or more.")
     return number
 
 
@@ -376,8 +329,8 @@ def _bots(given: object) -> tuple[str, ...]:
 _CREDENTIALS: Final = ("cookie", "cookie_file", "key", "key_file")
 
 _READERS: Final[Mapping[str, Callable[[object], Any]]] = {
-    "label": _label,
-    "enabled": _switch,
+    "label": tables.label,
+    "enabled": tables.switch,
     "proxy": _proxy,
     "rate_limit": _number_of_uses,
     "rate_window": _window,
@@ -385,9 +338,9 @@ _READERS: Final[Mapping[str, Callable[[object], Any]]] = {
     "per_hour": _number_of_uses,
     "per_day": _number_of_uses,
     "jitter": _seconds,
-    "concurrency": _at_least_one,
+    "concurrency": tables.at_least_one,
     "bots": _bots,
-    "rank": _whole,
+    "rank": tables.whole_number,
 }
 
 #: All that a table of the file may have.

@@ -6,6 +6,9 @@ the token, and whether a second try makes sense: all of it is read from the clas
     + RequestTooLarge         413  the body is over the limit
     + RequestTooCostly        400  to read it, or to check its answer, would hold up all others
   x InvalidKey                401  the client's key is not one of ours
+  x ModelNotAllowed           403  the client may not use this model
+  x ClientLimited             429  the client has had its requests for now
+    + ClientOutOfBudget       429  the client has used up its budget
   x RouteNotFound             404  no such path
   x MethodNotAllowed          405  no such method on this path
   x TooManyStreams            429  as many answers are under way as may be
@@ -47,54 +50,11 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal, TypeAlias
 
+from poe_proxy.failure import PoeProxyError as PoeProxyError
+from poe_proxy.failure import let_go as let_go
+
 #: What a failure counts against: the account, or the account together with the bot.
 Scope: TypeAlias = Literal["account", "bot"]
-
-
-class PoeProxyError(Exception):
-    """The base of all failures of a request; never raised itself.
-
-    The message is shown to the client: it never holds a credential, or of the text of a
-    conversation more than the link to a file that would be lost. `param` is the client's own path
-    to a field where the value carries one, otherwise the name of a field of `ChatRequest`.
-    """
-
-    status: ClassVar[int] = 500
-    type: ClassVar[str] = "server_error"
-    code: str | None = None
-    #: Whether clients may send the same request again, or would pay twice; None leaves it to them.
-    client_may_retry: ClassVar[bool | None] = None
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        param: str | None = None,
-        code: str | None = None,
-        retry_after: float | None = None,
-    ) -> None:
-        super().__init__(message)
-        self.message = message
-        self.param = param
-        self.code = code or self.code
-        #: Seconds after which another try makes sense.
-        self.retry_after = retry_after
-
-
-def let_go(failure: BaseException) -> None:
-    """Let go of the frames that *failure* came through, and those of what led to it.
-
-    To be called when nobody wants to know any more where it came from. A frame holds its request,
-    and where it holds the failure too, both would stay until the garbage collector finds them.
-    """
-    left: list[BaseException | None] = [failure]
-    seen: set[int] = set()
-    while left:
-        one = left.pop()
-        if one is not None and id(one) not in seen:
-            seen.add(id(one))
-            one.__traceback__ = None
-            left += (one.__cause__, one.__context__)
 
 
 class InvalidRequest(PoeProxyError):
@@ -125,6 +85,31 @@ class InvalidKey(PoeProxyError):
     status = 401
     type = "authentication_error"
     code = "invalid_api_key"
+    client_may_retry = False
+
+
+class ModelNotAllowed(PoeProxyError):
+    """This client may not use the model: `models` and `not_models` in `CLIENTS` say so."""
+
+    status = 403
+    type = "permission_error"
+    code = "model_not_allowed"
+    client_may_retry = False
+
+
+class ClientLimited(PoeProxyError):
+    """The client has had its requests for now; other clients are served."""
+
+    status = 429
+    type = "rate_limit_error"
+    code = "rate_limit_exceeded"
+
+
+class ClientOutOfBudget(ClientLimited):
+    """The client has used up its budget of tokens or points."""
+
+    type = "insufficient_quota"
+    code = "insufficient_quota"
     client_may_retry = False
 
 

@@ -1,0 +1,62 @@
+"""The keys of all clients, by their digests."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final
+
+from poe_proxy.clients.client import Client
+
+#: What the clients of `AuthKey` are called, with their numbers in it behind that.
+OF_AUTH_KEY: Final = "key-"
+
+
+def digest(key: bytes) -> bytes:
+    """Return what a key is known by."""
+    return hashlib.sha256(key).digest()
+
+
+class Known:
+    """The clients that there are, in their order.
+
+    A key is looked up by its SHA-256 digest, so that a thousand clients take no longer than one.
+    How long that takes says nothing of use about other keys: whoever tries a key cannot choose its
+    digest, and Python scatters digests by a secret of the process. What is found is compared once
+    more, in constant time.
+    """
+
+    def __init__(self, clients: Mapping[bytes, Client]) -> None:
+        """*clients* are given by the digests of their keys."""
+        self._clients = {key: (key, client) for key, client in clients.items()}
+        self._by_name = {client.name: client for client in clients.values()}
+
+    @classmethod
+    def of(cls, keys: Iterable[str]) -> Known:
+        """Return clients without limits: `key-1` and so on, for *keys* such as those of `AuthKey`."""
+        return cls(of_auth_keys(keys))
+
+    def find(self, key: bytes) -> Client | None:
+        """Return the client whose *key* this is; None if it is nobody's."""
+        given = digest(key)
+        known, client = self._clients.get(given, (b"", None))
+        return client if hmac.compare_digest(known, given) else None
+
+    def named(self, name: str) -> Client | None:
+        """Return the client of that name."""
+        return self._by_name.get(name)
+
+    def __iter__(self) -> Iterator[Client]:
+        return iter(self._by_name.values())
+
+    def __len__(self) -> int:
+        return len(self._by_name)
+
+
+def of_auth_keys(keys: Iterable[str]) -> dict[bytes, Client]:
+    """Return the clients of `AuthKey`, by the digests of their *keys*."""
+    return {
+        digest(key.encode()): Client(name=f"{OF_AUTH_KEY}{number}")
+        for number, key in enumerate(keys, 1)
+    }

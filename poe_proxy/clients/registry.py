@@ -1,0 +1,197 @@
+"""Clients as the server sees them: who asks, what each has left, and what is told of them."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from math import ceil, inf
+from typing import Any, Final
+
+from poe_proxy.clients.budgets import BUDGETS, Budgets, Refused, Standing
+from poe_proxy.clients.client import NOBODY, Client
+from poe_proxy.clients.known import Known
+from poe_proxy.clients.memory import MemoryBudgets
+from poe_proxy.clients.windows import shown, stamp
+from poe_proxy.errors import ClientLimited, ClientOutOfBudget, InvalidKey
+from poe_proxy.record import Record
+
+#: What the limits are in sentences.
+_SAID: Final = {
+    "per_minute": "{most:,} requests a minute",
+    "at_a_time": "{most:,} requests at a time",
+    "per_day": "{most:,} requests a day",
+    "tokens_per_day": "{most:,} tokens a day",
+    "points_per_day": "{most:,} points a day",
+    "points_per_month": "{most:,} points a month",
+}
+
+
+class Visit:
+    """One request of a client, from its check to its end."""
+
+    __slots__ = ("_budgets", "_request", "client")
+
+    def __init__(self, client: Client, budgets: Budgets | None = None, request: str = "") -> None:
+        self.client = client
+        self._budgets = budgets
+        self._request = request
+
+    def sent(self) -> None:
+        """Note that it is sent to Poe now: from the first time on it counts."""
+        if self._budgets is not None:
+            self._budgets.charge(self._request)
+            self._budgets = None
+
+
+#: A request that nobody counts.
+UNCOUNTED: Final = Visit(NOBODY)
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What is remembered of a client since the start."""
+
+    at: float = 0.0
+    #: Requests for which nobody was asked, by the code of the failure.
+    refused: Counter[str] = field(default_factory=Counter)
+
+
+class Registry:
+    """All clients. It lives as long as the process; a reload gives it others."""
+
+    def __init__(
+        self,
+        known: Known,
+        *,
+        budgets: Budgets | None = None,
+        begins: float = 0.0,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        """Days begin so many seconds after midnight in UTC."""
+        self._budgets: Budgets = MemoryBudgets(wall=wall) if budgets is None else budgets
+        self._wall = wall
+        self._seen: dict[str, _Seen] = {}
+        self.replace(known, begins=begins)
+
+    def replace(self, known: Known, *, begins: float) -> None:
+        """Know these clients from now on, and no others. What is under way goes on."""
+        self._budgets.replace({client.name: client.limits for client in known}, begins=begins)
+        self._known = known
+
+    def find(self, key: bytes) -> Client | None:
+        """Return the client whose *key* this is; None if it is nobody's. It may be one whose key
+        does not hold: see `check`."""
+        return self._known.find(key)
+
+    def check(self, client: Client) -> None:
+        """Raise `InvalidKey` if the client's key does not hold now."""
+        if not client.enabled:
+            raise InvalidKey(
+                f"The key of client {client.name} is switched off (enabled in CLIENTS)."
+            )
+        if client.until != inf and self._wall() >= client.until:
+            raise InvalidKey(
+                f"The key of client {client.name} is out of date since {shown(client.until)} "
+                "(until in CLIENTS)."
+            )
+
+    def visit(self, client: Client, request: str) -> Visit:
+        """Return what counts the *request*, and hold a place for it, until `told` ends it.
+
+        Raises `ClientLimited`, or `ClientOutOfBudget`.
+        """
+        refused = self._budgets.check(client.name, request)
+        if refused is not None:
+            raise self._refusal(client, refused)
+        return Visit(client, self._budgets, request)
+
+    def wait(self, client: Client, request: str) -> float:
+        """Return the seconds until the client may ask once more, with *request* over."""
+        return self._budgets.wait(client.name, request) if client.limits else 0.0
+
+    def standing(self, client: Client) -> Standing:
+        """Return what the client has used."""
+        return self._budgets.standing(client.name)
+
+    def told(self, record: Record) -> None:
+        """Add what the request of *record* took, which is over."""
+        if not record.client:
+            return
+        seen = self._seen.get(record.client)
+        if seen is None:
+            seen = self._seen[record.client] = _Seen()
+        seen.at = record.at
+        if record.code and record.status >= 400 and not record.was_asked:
+            seen.refused[record.code] += 1
+        # What brought nothing is not paid for, as far as anybody knows.
+        has_answer = record.usage is not None or record.answer_size > 0
+        self._budgets.add(
+            record.id,
+            tokens=record.tokens_in + record.tokens_out if has_answer else 0,
+            points=points_of(record),
+        )
+
+    def overview(self) -> list[dict[str, Any]]:
+        """Return what `GET /admin/clients` shows: an object for each client, in their order. Times
+        are in UTC; what is not limited, or not known, is None."""
+        return [self._shown(client) for client in self._known]
+
+    def close(self) -> None:
+        """Let what is known outlive the process."""
+        self._budgets.close()
+
+    def _shown(self, client: Client) -> dict[str, Any]:
+        now, limits = self._budgets.standing(client.name), client.limits
+        seen = self._seen.get(client.name, _Seen())
+        return {
+            "name": client.name,
+            "enabled": client.enabled,
+            "until": None if client.until == inf else stamp(client.until),
+            "last_seen": stamp(seen.at) if seen.at else None,
+            "under_way": now.under_way,
+            "requests": {"today": now.requests, "limit": limits.per_day or None},
+            "tokens": {"today": now.tokens, "limit": limits.tokens_per_day or None},
+            "points": {
+                "today": now.points,
+                "limit": limits.points_per_day or None,
+                "month": now.points_of_month,
+                "month_limit": limits.points_per_month or None,
+            },
+            "next_day": stamp(now.next_day),
+            "next_month": stamp(now.next_month),
+            "refused": dict(seen.refused),
+            "limits": {
+                name: most for name in _SAID if (most := getattr(limits, name))
+            },
+            "models": list(client.permission.models),
+            "not_models": list(client.permission.not_models),
+            "accounts": sorted(client.accounts),
+            "priority": client.priority,
+        }
+
+    def _refusal(self, client: Client, refused: Refused) -> ClientLimited:
+        """Return what a client is told whose limit stands in the way."""
+        limit = _SAID[refused.limit].format(most=refused.most)
+        whose = f"client {client.name}: {limit} ({refused.limit} in CLIENTS)"
+        if refused.limit in BUDGETS:
+            return ClientOutOfBudget(
+                f"This is the budget of {whose}. It is used up until "
+                f"{shown(self._wall() + refused.seconds)}.",
+                retry_after=refused.seconds,
+            )
+        if refused.limit == "at_a_time":
+            when = "Wait for one of them to end."
+        elif refused.limit == "per_day":
+            when = f"The next day begins at {shown(self._wall() + refused.seconds)}."
+        else:
+            when = f"Try again in {max(1, ceil(refused.seconds))} s."
+        return ClientLimited(
+            f"This is the limit of {whose}. {when}", retry_after=refused.seconds
+        )
+
+
+def points_of(record: Record) -> int:
+    """Return the points that a request took: as Poe says, or as they are estimated."""
+    return record.points or record.estimated_points or 0
