@@ -309,11 +309,12 @@ def access() -> Call:
     """The key of a client is checked."""
     from flask import Request
 
+    from poe_proxy.clients import Known, Registry
     from poe_proxy.server.access import check_key
 
-    keys = ("sk-one", "sk-two")
+    clients = Registry(Known.of(("sk-one", "sk-two")))
     request = Request({"HTTP_AUTHORIZATION": "Bearer sk-two", "wsgi.input": io.BytesIO()})
-    return lambda: check_key(request, keys)
+    return lambda: check_key(request, clients)
 
 
 @hot_path

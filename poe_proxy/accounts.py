@@ -97,6 +97,11 @@ def labels(settings: Settings) -> frozenset[str]:
     return frozenset(found - {""})
 
 
+def secrets(settings: Settings) -> Mapping[str, str]:
+    """Return the credentials of the accounts, as they may be written, with the labels of these."""
+    return {text: one.label for one in read(settings) for text in (one.secret, one.credential)}
+
+
 def check(path: Path) -> None:
     """Raise ValueError, with a line for each fault, if *path* is not a file of accounts."""
     _listed_in(path)

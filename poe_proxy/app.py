@@ -17,6 +17,9 @@ from poe_proxy.apis.completions import Completions
 from poe_proxy.apis.messages import Messages
 from poe_proxy.apis.responses import Responses
 from poe_proxy.apis.speech import Speech
+from poe_proxy.clients import Registry
+from poe_proxy.clients import file as clients
+from poe_proxy.clients.memory import MemoryBudgets
 from poe_proxy.environment import declared, is_open_to_others
 from poe_proxy.gateway import Gateway
 from poe_proxy.menu import Menu
@@ -93,12 +96,18 @@ class _House:
         self._balance = Balance(self._rotator)
         self._looks = FirstLooks(self._rotator)
         self._admission = Admission()
+        self._registry = Registry(
+            clients.read(settings),
+            budgets=MemoryBudgets(store=self._journal),
+            begins=settings.day_begins,
+        )
         #: Each takes the record of a request that is over.
-        self._tellers: list[Callable[[Record], None]] = [access_log.tell]
+        self._tellers: list[Callable[[Record], None]] = [access_log.tell, self._registry.told]
         services = self._services(settings, Models.load(settings.models))
         self.app = Application(services, proxies=settings.forwarded_allow_ips)
         self._watch.start()
         _warn(settings)
+        self._warn_of_clients(services.gateway.menu)
         log.info("serving %s", _counts(self._tokens))
 
     def _make(self, settings: Settings) -> Sequence[Token[Upstream]]:
@@ -123,7 +132,8 @@ class _House:
             ),
             balance=self._balance,
             ready=self._ready,
-            auth_keys=settings.auth_keys,
+            registry=self._registry,
+            clients=self._registry.overview,
             admin_key=settings.admin_key,
             root_page=settings.root_page,
             max_body=round(settings.max_body_mb * 1_000_000),
@@ -149,6 +159,20 @@ class _House:
             close=self._close,
         )
 
+    def _warn_of_clients(self, menu: Menu) -> None:
+        """Log what clients are given that is not there, as far as that is known."""
+        labels = {token.label for token, _ in self._rotator.states()}
+        for client in self._registry.known:
+            permission = client.permission
+            for pattern in menu.unmatched((*permission.models, *permission.not_models)):
+                log.warning(
+                    "CLIENTS: clients.%s names the model %s, and there is none by now that it "
+                    "matches.",
+                    *(client.name, pattern),
+                )
+            if client.accounts and not client.accounts & labels:
+                log.warning("CLIENTS: no account serves clients.%s now.", client.name)
+
     def _ready(self) -> Mapping[str, Any]:
         """See `Services`."""
         accounts = self._rotator.census()
@@ -158,7 +182,10 @@ class _House:
     def _told(self, record: Record) -> None:
         """See `Services`."""
         for tell in self._tellers:
-            tell(record)
+            try:
+                tell(record)
+            except Exception:  # neither the answer nor the others have a part in this
+                log.exception("a request was not recorded")
 
     # ---- reading the settings anew
 
@@ -179,7 +206,7 @@ class _House:
 
     def _replace(self, settings: Settings) -> None:
         """Use *settings* from now on; nothing changes if this raises."""
-        models = Models.load(settings.models)
+        models, known = Models.load(settings.models), clients.read(settings)
         before, tokens = self._tokens, self._make(settings)
         self._rotator.replace(
             tokens,
@@ -187,11 +214,14 @@ class _House:
             places=settings.queue_size,
             points_check=settings.points_check,
         )
+        self._registry.replace(known, begins=settings.day_begins)
+        services = self._services(settings, models)
         # What is under way has its gateway already, and keeps it.
-        self.app.serve(self._services(settings, models))
+        self.app.serve(services)
         if settings.log_level != self._settings.log_level:
             logs.set_up(settings.log_level)
         _warn(settings)
+        self._warn_of_clients(services.gateway.menu)
         self._tokens = tokens
         self._settings = _restart_needed(self._settings, settings)
         self._looks.go_on()
@@ -210,6 +240,7 @@ class _House:
             # The last one comes first, and each of them whatever becomes of the others.
             if self._journal is not None:
                 steps.callback(self._journal.close)
+            steps.callback(self._registry.close)
             steps.callback(schemas.close)
             steps.callback(self._maker.close)
             for token in self._given or ():
@@ -253,6 +284,8 @@ def _warn(settings: Settings) -> None:
     files = [*settings.files]
     if settings.tokens_config is not None:
         files += accounts.files(settings.tokens_config)
+    if settings.clients is not None and clients.holds_keys(settings.clients):
+        files.append(settings.clients)
     for path in dict.fromkeys(files):
         if is_open_to_others(path):
             log.warning(

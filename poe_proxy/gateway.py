@@ -9,6 +9,7 @@ from contextlib import closing
 from typing import Final
 
 from poe_proxy.chat import ChatRequest, Idle, ReplyEvent, TextPart, Waiting
+from poe_proxy.clients import UNCOUNTED, Permission, Visit
 from poe_proxy.errors import (
     BotNotFound,
     NoTokenFree,
@@ -58,19 +59,21 @@ class Gateway:
         self._attempts = attempts
 
     def reply(
-        self, chat: ChatRequest, record: Record | None = None
+        self, chat: ChatRequest, record: Record | None = None, visit: Visit = UNCOUNTED
     ) -> Generator[ReplyEvent, None, None]:
         """Yield the reply to *chat*, moving to another token only while nothing has been said.
 
         *record* names the client, and says whether it gets the reply as it arrives: its place in
         line depends on both. Who answers, what failed before, and what it took is noted there.
-        Closing the generator hangs up and gives the token back.
+        *visit* says what its client may use, and is told when something is sent. Closing the
+        generator hangs up and gives the token back.
 
-        Raises `BotNotFound`, `NoTokenFree`, `NoTokenLeft`, or the `UpstreamError` that a token met,
-        `ReplyTooLarge` among them.
+        Raises `BotNotFound`, `ModelNotAllowed`, `NoTokenFree`, `NoTokenLeft`, or the
+        `UpstreamError` that a token met, `ReplyTooLarge` among them.
         """
         record = Record() if record is None else record
-        target, kinds = self._route(chat)
+        client = visit.client
+        target, kinds = self._route(chat, client.permission)
         record.bot = target.bot
         record.price = self.menu.price(target)
         record.joined = time.monotonic()
@@ -93,6 +96,8 @@ class Gateway:
                     client=record.client,
                     streams=record.streams,
                     probes=tries.probes,
+                    accounts=client.accounts,
+                    priority=client.priority,
                 ) as lease:
                     token = lease.token
                     if waits := token is None:
@@ -102,7 +107,8 @@ class Gateway:
                     tries.begin(self.tokens.now())
                     if waits:
                         yield Idle()  # its time in line is over
-                    with closing(self._ask(lease, token, chat, target)) as events:
+                    permit = _Permit(lease, visit)
+                    with closing(self._ask(permit, token, chat, target)) as events:
                         for event in events:
                             if not said and not isinstance(event, Idle):
                                 said = True
@@ -121,7 +127,7 @@ class Gateway:
                 if said:
                     raise failure from None
                 if isinstance(failure, BotNotFound):
-                    self._explain(failure, chat, target)
+                    self._explain(failure, chat, target, client.permission)
                     if token is not None and tries.turn_to(
                         target.tokens, token, failure, self._all
                     ):
@@ -155,10 +161,10 @@ class Gateway:
             record.queued += self.tokens.now() - began
 
     def _ask(
-        self, lease: Lease[Upstream], token: Token[Upstream], chat: ChatRequest, target: Target
+        self, permit: _Permit, token: Token[Upstream], chat: ChatRequest, target: Target
     ) -> Generator[ReplyEvent, None, None]:
         """Return the reply in its final shape, whatever *token*'s upstream does by itself."""
-        bot, permit = target.spelled(token.kind), _Permit(lease)
+        bot = target.spelled(token.kind)
         able = token.upstream.abilities(bot)
         events = stages.reply(
             lambda asked: token.upstream.reply(asked, bot, permit),
@@ -171,9 +177,11 @@ class Gateway:
             return telling(events, lambda answer: token.upstream.answered(chat, answer))
         return events
 
-    def _route(self, chat: ChatRequest) -> tuple[Target, frozenset[str]]:
+    def _route(self, chat: ChatRequest, permission: Permission) -> tuple[Target, frozenset[str]]:
         """Return the bot that *chat* is for, and the kinds of token that can serve it."""
         target = self.menu.resolve(chat.model)
+        if permission:
+            self.menu.check(chat.model, target, permission)
         if target is None:
             raise BotNotFound(f"The model {chat.model[:100]!r} does not exist.", param="model")
         kinds = self.tokens.kinds if target.kind is None else frozenset({target.kind})
@@ -187,8 +195,11 @@ class Gateway:
     def _all(self) -> Iterable[Token[Upstream]]:
         return (token for token, _ in self.tokens.states())
 
-    def _explain(self, failure: BotNotFound, chat: ChatRequest, target: Target) -> None:
-        if hint := self.menu.hint(chat.model, target):
+    def _explain(
+        self, failure: BotNotFound, chat: ChatRequest, target: Target, permission: Permission
+    ) -> None:
+        # A hint may name what its client may not use.
+        if not permission and (hint := self.menu.hint(chat.model, target)):
             failure.message = f"{failure.message} {hint}"
             failure.args = (failure.message,)
 
@@ -234,14 +245,16 @@ class _Permit:
     that is asked a second time is a second use.
     """
 
-    __slots__ = ("_lease",)
+    __slots__ = ("_lease", "_visit")
 
-    def __init__(self, lease: Lease[Upstream]) -> None:
+    def __init__(self, lease: Lease[Upstream], visit: Visit) -> None:
         self._lease = lease
+        self._visit = visit
 
     def __call__(self) -> Generator[Idle, None, None]:
         while not self._lease.may_send(TICK):
             yield Idle()
+        self._visit.sent()
 
     def arrived(self) -> None:
         self._lease.arrived()

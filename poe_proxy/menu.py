@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from itertools import chain
 from typing import Any, Final
 
+from poe_proxy.clients.client import EVERYTHING, Permission
+from poe_proxy.errors import ModelNotAllowed
 from poe_proxy.models import Models, TokenKind
 from poe_proxy.prices import Price
 from poe_proxy.upstreams.catalogue import UNKNOWN, Catalogue, Model
@@ -61,6 +64,8 @@ class Target:
     #: The tokens whose accounts are shown it, by name, if Poe's list does not have it: a bot of
     #: one's own is for its account alone.
     tokens: frozenset[str] = frozenset()
+    #: What of the client's name led there.
+    name: str = field(default="", compare=False)
 
     def spelled(self, kind: str) -> str:
         """Return what to call the bot when it is asked by a token of that *kind*."""
@@ -84,6 +89,10 @@ class _Page:
     bare: Mapping[str, Model | None] = field(repr=False)
     #: What names that were asked for lead to.
     targets: dict[str, Target | None] = field(default_factory=dict, repr=False)
+    #: What of the entries those may see who may not use all of it.
+    permitted: dict[Permission, Mapping[str, dict[str, Any]]] = field(
+        default_factory=dict, repr=False
+    )
 
 
 class Menu:
@@ -123,7 +132,10 @@ class Menu:
         return target
 
     def _resolve(self, name: str, page: _Page) -> Target | None:
-        for reading in chain(_readings(name), *map(_anthropics, _readings(name))):
+        for reading, said in chain(
+            ((one, one) for one in _readings(name)),
+            ((one, theirs) for theirs in _readings(name) for one in _anthropics(theirs)),
+        ):
             if self._models.hides(reading):
                 return None
             route = self._models.route(reading)
@@ -137,27 +149,54 @@ class Menu:
                 if tokens := page.shown.get(model.id, _NOBODY):
                     # No key leads to a bot that is one account's own.
                     kind = kind or "cookie"
-                return Target(bot, model.handle or bot, kind, tokens)
+                return Target(bot, model.handle or bot, kind, tokens, said)
             if route is not None:
-                return Target(bot, bot, kind)
+                return Target(bot, bot, kind, name=said)
         name = _without_prefixes(name)
         route = self._models.resolve(name)
-        return None if route is None else Target(route.bot, route.bot, route.kind)
+        return None if route is None else Target(route.bot, route.bot, route.kind, name=name)
 
-    def entries(self) -> list[dict[str, Any]]:
-        """Return what can be named, as entries of OpenAI's model list.
+    def entries(self, permission: Permission = EVERYTHING) -> list[dict[str, Any]]:
+        """Return what can be named with that *permission*, as entries of OpenAI's model list.
 
         Waits for the very first copy of Poe's list, a few seconds at most.
         """
-        return list(self._whole_page().entries.values())
+        return list(self._permitted(self._whole_page(), permission).values())
 
-    def entry(self, name: str) -> Mapping[str, Any] | None:
+    def entry(self, name: str, permission: Permission = EVERYTHING) -> Mapping[str, Any] | None:
         """Return the entry for *name*, which may be any name of a bot of the list; None if it is
         not listed. Waits as `entries` does."""
-        page = self._whole_page()
-        if (listed := page.entries.get(name.lower())) or (target := self.resolve(name)) is None:
+        entries = self._permitted(self._whole_page(), permission)
+        if (listed := entries.get(name.lower())) or (target := self.resolve(name)) is None:
             return listed
-        return page.entries.get(target.bot.lower())
+        return entries.get(target.bot.lower())
+
+    def check(self, name: str, target: Target | None, permission: Permission) -> None:
+        """Raise `ModelNotAllowed` unless *permission* allows the model *name*, which leads to
+        *target*: whether there is such a model makes no difference."""
+        if permission and not self._allows(name, target, permission):
+            raise ModelNotAllowed(
+                f"The model {name[:100]!r} is not among those that this key may use; "
+                "GET /v1/models lists them.",
+                param="model",
+            )
+
+    def unmatched(self, patterns: Iterable[str]) -> list[str]:
+        """Return those of *patterns*, which are in lower case, that no name matches which is known
+        by now."""
+        page = self._page()
+        names = {*page.entries, *page.bots, *(name.lower() for name in self._models.names)}
+        return [one for one in patterns if not any(fnmatchcase(name, one) for name in names)]
+
+    def _allows(self, name: str, target: Target | None, permission: Permission) -> bool:
+        if target is None:
+            return permission.allows((name,))
+        # What led there is the client's own choice only as far as that is a name of the bot.
+        if not permission.allows((target.name, target.bot, target.handle), (name,)):
+            return False
+        # Another name of the bot may be written there: it is meant, too.
+        bots = (other.bot.lower() for one in permission.not_models if (other := self.resolve(one)))
+        return target.bot.lower() not in bots
 
     def reads_at_most(self, target: Target) -> int | None:
         """Return how many tokens the bot reads at most, None if that is not known."""
@@ -190,6 +229,18 @@ class Menu:
         return " ".join(said)
 
     # ---- what follows from a copy of Poe's list
+
+    def _permitted(self, page: _Page, permission: Permission) -> Mapping[str, dict[str, Any]]:
+        if not permission:
+            return page.entries
+        found = page.permitted.get(permission)
+        if found is None:
+            found = page.permitted[permission] = {
+                key: entry
+                for key, entry in page.entries.items()
+                if self._allows(entry["id"], self._resolve(entry["id"], page), permission)
+            }
+        return found
 
     def _whole_page(self) -> _Page:
         """Return the page with all that can be had within a few seconds."""

@@ -13,8 +13,9 @@ from typing import Final
 
 from poe_proxy import accounts
 from poe_proxy.environment import dotenv
+from poe_proxy.clients import file as clients
 from poe_proxy.models import Models
-from poe_proxy.settings import Settings
+from poe_proxy.settings import BadSettings, Settings
 from poe_proxy.upstreams.poe_web import Site
 from poe_proxy.upstreams.poe_web.prompts import check_labels
 
@@ -53,9 +54,23 @@ def read_settings(path: Path | None = None) -> Settings:
         checks={
             "TOKENS": accounts.check_cookie,
             "TOKENS_CONFIG": accounts.check,
+            "CLIENTS": clients.check,
             "ROLE_LABELS": check_labels,
             "MODELS": Models.load,
             "POE_SITE": Site.load,
         },
-        together=accounts.faults,
+        together=_faults,
     )
+
+
+def _faults(settings: Settings) -> dict[str, list[str]]:
+    """Return what is wrong with settings of which each is right by itself."""
+    found = dict(accounts.faults(settings))
+    try:
+        labels = accounts.labels(settings)
+        secrets = accounts.secrets(settings)
+    except BadSettings:
+        return found | clients.faults(settings, labels=None, secrets={})
+    for name, why in clients.faults(settings, labels=labels, secrets=secrets).items():
+        found[name] = [*found.get(name, ()), *why]
+    return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import Any
 
 import orjson
 
@@ -13,8 +13,10 @@ def model_list(entries: Iterable[Mapping[str, Any]]) -> bytes:
     return orjson.dumps({"object": "list", "data": list(entries)})
 
 
-#: The body of `GET /dashboard/billing/usage`, in US cents.
-NO_USAGE: Final = b'{"object":"list","total_usage":0}'
+def usage(dollars: float) -> bytes:
+    """Return the body of `GET /dashboard/billing/usage`, for *dollars* that are used: it has
+    cents."""
+    return orjson.dumps({"object": "list", "total_usage": round(100 * dollars, 4) or 0})
 
 
 def subscription(dollars: float) -> bytes:

@@ -2,6 +2,15 @@
 
 from poe_proxy.clients.client import NOBODY, Client, Limits, Permission
 from poe_proxy.clients.known import Known
-from poe_proxy.clients.registry import Registry, Visit
+from poe_proxy.clients.registry import UNCOUNTED, Registry, Visit
 
-__all__ = ["NOBODY", "Client", "Known", "Limits", "Permission", "Registry", "Visit"]
+__all__ = [
+    "NOBODY",
+    "UNCOUNTED",
+    "Client",
+    "Known",
+    "Limits",
+    "Permission",
+    "Registry",
+    "Visit",
+]

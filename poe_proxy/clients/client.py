@@ -52,8 +52,8 @@ class Permission:
     def allows(self, names: Iterable[str], others: Iterable[str] = ()) -> bool:
         """Return whether a model of these *names* may be used.
 
-        *others* are what it was called by whoever asked: they can only stand against it, as anything
-        may be written before a name.
+        *others* are what it was called by whoever asked: they can only stand against it, as
+        anything may be written before a name.
         """
         called = [name.lower() for name in names]
         if self.models and not _any_matches(called, self.models):

@@ -34,7 +34,7 @@ class Known:
 
     @classmethod
     def of(cls, keys: Iterable[str]) -> Known:
-        """Return clients without limits: `key-1` and so on, for *keys* such as those of `AuthKey`."""
+        """Return clients without limits, `key-1` and so on, for *keys* as `AuthKey` has them."""
         return cls(of_auth_keys(keys))
 
     def find(self, key: bytes) -> Client | None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from math import ceil, inf
 from typing import Any, Final
 
-from poe_proxy.clients.budgets import BUDGETS, Budgets, Refused, Standing
+from poe_proxy.clients.budgets import BUDGETS, Budgets, Refused, Share, Standing
 from poe_proxy.clients.client import NOBODY, Client
 from poe_proxy.clients.known import Known
 from poe_proxy.clients.memory import MemoryBudgets
@@ -73,17 +73,19 @@ class Registry:
         self._budgets: Budgets = MemoryBudgets(wall=wall) if budgets is None else budgets
         self._wall = wall
         self._seen: dict[str, _Seen] = {}
+        #: Those that there are now.
+        self.known = known
         self.replace(known, begins=begins)
 
     def replace(self, known: Known, *, begins: float) -> None:
         """Know these clients from now on, and no others. What is under way goes on."""
         self._budgets.replace({client.name: client.limits for client in known}, begins=begins)
-        self._known = known
+        self.known = known
 
     def find(self, key: bytes) -> Client | None:
         """Return the client whose *key* this is; None if it is nobody's. It may be one whose key
         does not hold: see `check`."""
-        return self._known.find(key)
+        return self.known.find(key)
 
     def check(self, client: Client) -> None:
         """Raise `InvalidKey` if the client's key does not hold now."""
@@ -115,6 +117,26 @@ class Registry:
         """Return what the client has used."""
         return self._budgets.standing(client.name)
 
+    def budget(self, client: Client) -> Share | None:
+        """Return the client's budget of points, of several the one with the least left; None if it
+        has none."""
+        limits = client.limits
+        if not (limits.points_per_day or limits.points_per_month):
+            return None
+        now = self.standing(client)
+        budgets = (
+            (limits.points_per_day, now.points, now.next_day),
+            (limits.points_per_month, now.points_of_month, now.next_month),
+        )
+        return min(
+            (
+                Share(most=most, left=most - min(used, most), seconds=until - self._wall())
+                for most, used, until in budgets
+                if most
+            ),
+            key=lambda one: one.left,
+        )
+
     def told(self, record: Record) -> None:
         """Add what the request of *record* took, which is over."""
         if not record.client:
@@ -136,7 +158,7 @@ class Registry:
     def overview(self) -> list[dict[str, Any]]:
         """Return what `GET /admin/clients` shows: an object for each client, in their order. Times
         are in UTC; what is not limited, or not known, is None."""
-        return [self._shown(client) for client in self._known]
+        return [self._shown(client) for client in self.known]
 
     def close(self) -> None:
         """Let what is known outlive the process."""
@@ -162,9 +184,7 @@ class Registry:
             "next_day": stamp(now.next_day),
             "next_month": stamp(now.next_month),
             "refused": dict(seen.refused),
-            "limits": {
-                name: most for name in _SAID if (most := getattr(limits, name))
-            },
+            "limits": {name: most for name in _SAID if (most := getattr(limits, name))},
             "models": list(client.permission.models),
             "not_models": list(client.permission.not_models),
             "accounts": sorted(client.accounts),
@@ -187,11 +207,10 @@ class Registry:
             when = f"The next day begins at {shown(self._wall() + refused.seconds)}."
         else:
             when = f"Try again in {max(1, ceil(refused.seconds))} s."
-        return ClientLimited(
-            f"This is the limit of {whose}. {when}", retry_after=refused.seconds
-        )
+        return ClientLimited(f"This is the limit of {whose}. {when}", retry_after=refused.seconds)
 
 
 def points_of(record: Record) -> int:
     """Return the points that a request took: as Poe says, or as they are estimated."""
-    return record.points or record.estimated_points or 0
+    exact = record.points
+    return (record.estimated_points or 0) if exact is None else exact

@@ -68,6 +68,8 @@ class Lease(Generic[U]):
         client: str,
         streams: bool,
         probes: bool,
+        accounts: frozenset[str],
+        priority: int,
     ) -> None:
         #: Its name in the ledger.
         self.id = id
@@ -81,6 +83,9 @@ class Lease(Generic[U]):
         self.client = client
         self.streams = streams
         self.probes = probes
+        #: The labels of the tokens that will do; empty: any.
+        self.accounts = accounts
+        self.priority = priority
         self.token: Token[U] | None = None
         #: The token that it gave back.
         self.returned: Token[U] | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, TypeAlias, TypeVar
 
 from poe_proxy.pool.ledger import Ledger
 from poe_proxy.pool.tokens import Token
@@ -12,6 +12,9 @@ U = TypeVar("U")
 
 #: The most answers to keep: clients choose the names of bots.
 MOST_KEPT: Final = 1000
+
+_ALL: Final[frozenset[str]] = frozenset()
+_Wanted: TypeAlias = tuple[frozenset[str] | None, frozenset[str], str, frozenset[str]]
 
 
 class Members(Generic[U]):
@@ -29,7 +32,7 @@ class Members(Generic[U]):
         #: Which number its last loan had among all loans, by name.
         self._turns: dict[str, int] = {}
         self._loans = 0
-        self._fitting: dict[tuple[frozenset[str] | None, frozenset[str], str], frozenset[str]] = {}
+        self._fitting: dict[_Wanted, frozenset[str]] = {}
 
     def __contains__(self, token: Token[U]) -> bool:
         return self.tokens.get(token.name) is token
@@ -53,11 +56,15 @@ class Members(Generic[U]):
         return [token for token in before.values() if self._forget(token)]
 
     def fitting(
-        self, kinds: frozenset[str] | None, avoid: frozenset[str], bot: str
+        self,
+        kinds: frozenset[str] | None,
+        avoid: frozenset[str],
+        bot: str,
+        accounts: frozenset[str] = _ALL,
     ) -> frozenset[str]:
         """Return the names of the tokens that are of one of *kinds*, not among the names in
-        *avoid*, and may serve *bot*."""
-        wanted = (kinds, avoid, bot)
+        *avoid*, may serve *bot*, and have one of the labels *accounts*, if there are any."""
+        wanted = (kinds, avoid, bot, accounts)
         names = self._fitting.get(wanted)
         if names is None:
             if len(self._fitting) >= MOST_KEPT:
@@ -67,6 +74,7 @@ class Members(Generic[U]):
                 for name, token in self.tokens.items()
                 if name not in avoid
                 and (kinds is None or token.kind in kinds)
+                and (not accounts or token.label in accounts)
                 and token.serves(bot)
             )
         return names

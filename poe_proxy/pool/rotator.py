@@ -17,6 +17,7 @@ from poe_proxy.pool.known import DayUses, KnownPoints
 from poe_proxy.pool.leases import Lease, Lender
 from poe_proxy.pool.ledger import Ledger, Standing, TokenState
 from poe_proxy.pool.line.alarm import Alarm
+from poe_proxy.pool.line.order import USUAL
 from poe_proxy.pool.line.queue import Queue
 from poe_proxy.pool.members import Members, by_name
 from poe_proxy.pool.memory import MemoryLedger
@@ -126,6 +127,8 @@ class TokenRotator(Lender[U]):
         client: str = "",
         streams: bool = False,
         probes: bool = True,
+        accounts: frozenset[str] = _NONE,
+        priority: int = USUAL,
     ) -> Lease[U]:
         """Return a place in line for a token of one of *kinds* (None: of any); a context manager.
 
@@ -135,7 +138,9 @@ class TokenRotator(Lender[U]):
         request; *deadline*, on the rotator's clock, ends a wait that began before; *bot* is the
         handle of the bot that will be asked. Of one *client*, requests whose answer *streams* go
         before the others. Without *probes* a token that failed a moment ago is not lent if
-        another one can serve in time.
+        another one can serve in time. *accounts* are the labels of the tokens that will do, if
+        not all; of two that wait for the same tokens, the one of the higher *priority* goes first,
+        as `Line` says.
         """
         return Lease(
             self,
@@ -147,6 +152,8 @@ class TokenRotator(Lender[U]):
             client=client,
             streams=streams,
             probes=probes,
+            accounts=accounts,
+            priority=priority,
         )
 
     def replace(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 from flask import Request, request
 
 from poe_proxy.apis.base import Api
+from poe_proxy.clients import NOBODY, Client
 from poe_proxy.record import Record
 from poe_proxy.server.client_socket import ClientSocket
 
@@ -25,6 +26,8 @@ class Asked(Request):
         self.client = ClientSocket(environ)
         #: What is noted of it for those who tell of it later.
         self.record = Record()
+        #: Who asks.
+        self.asker: Client = NOBODY
         #: The API that is spoken, once that is known.
         self.api: Api | None = None
         self.has_read_body = False

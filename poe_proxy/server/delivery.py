@@ -62,12 +62,13 @@ def deliver(api: Api) -> Response:
     request, house = asked(), services()
     request.api = api
     house.admission.answers.begin(held(request.environ))
+    visit = house.registry.visit(request.asker, request.record.id)
     budget = _budget(house)
     call = _read(api.call, _body(request, house, budget), budget)
     chat = call.chat
     record = request.record
     record.model, record.streams = chat.model, call.streams
-    events = house.with_files(house.gateway.reply(chat, record), chat)
+    events = house.with_files(house.gateway.reply(chat, record, visit), chat)
     parts = answer(call, events, request.client, record)
     # What fails before the first part can still be answered with a status code.
     first = next(parts)

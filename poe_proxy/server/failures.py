@@ -85,7 +85,9 @@ def error_response(failure: PoeProxyError) -> Response:
     response = Response(api.failure(failure), api.status(failure), content_type="application/json")
     may_retry = failure.client_may_retry
     if failure.retry_after is not None:
-        seconds = max(1, ceil(failure.retry_after))
+        # The client may come again once neither the accounts nor its own limits stand in the way.
+        own = services().registry.wait(request.asker, request.record.id)
+        seconds = max(1, ceil(failure.retry_after), ceil(own))
         if seconds > MAX_RETRY_AFTER:
             may_retry = False
         response.headers["Retry-After"] = str(seconds)

@@ -16,7 +16,7 @@ from werkzeug.exceptions import HTTPException
 from poe_proxy import flight, logs
 from poe_proxy.errors import PoeProxyError
 from poe_proxy.record import CLIENT_CLOSED, Record, begun
-from poe_proxy.server import failures
+from poe_proxy.server import failures, rate_limits
 from poe_proxy.server.access import check_key
 from poe_proxy.server.admission import held
 from poe_proxy.server.asked import Asked, asked
@@ -31,15 +31,10 @@ OPEN: Final = "pages."
 
 _EXPOSED: Final = ", ".join(
     [
-        "x-request-id", "retry-after", "x-should-retry", "x-unchecked",
-        *(
-            f"x-ratelimit-{what}-{of}"
-            for what in ("limit", "remaining", "reset")
-            for of in ("requests", "tokens")
-        ),
+        "x-request-id", "retry-after", "x-should-retry", "x-unchecked", *rate_limits.NAMES,
     ]
 )  # fmt: skip
-_EXPOSED_TO_ANTHROPIC: Final = f"{_EXPOSED}, request-id"
+_EXPOSED_TO_ANTHROPIC: Final = ", ".join((_EXPOSED, "request-id", *rate_limits.ANTHROPIC_NAMES))
 _HEADER_NAMES: Final = re.compile(r"[\w\-, ]{1,2000}", re.ASCII)
 
 
@@ -73,7 +68,10 @@ def begin(request: Asked) -> Response | None:
         del nothing.headers["Content-Type"]  # Flask would call it HTML
         return nothing
     if rule is not None and not rule.endpoint.startswith(OPEN):
-        record.client = check_key(request, house.auth_keys)
+        asker = check_key(request, house.registry)
+        record.client = asker.name
+        house.registry.check(asker)
+        request.asker = asker
         request.client.has_key()
     return None
 
@@ -88,7 +86,11 @@ def finish(request: Asked, response: Response) -> Response:
     headers = response.headers
     headers.add("x-request-id", request.record.id)
     headers.add("Access-Control-Allow-Origin", "*")
-    if failures.speaks_anthropic(request):
+    speaks_anthropic = failures.speaks_anthropic(request)
+    if request.asker.limits:
+        standing = services().registry.standing(request.asker)
+        rate_limits.add(headers, standing, anthropic=speaks_anthropic)
+    if speaks_anthropic:
         headers.add("request-id", request.record.id)  # the name that its clients know
         headers.add("Access-Control-Expose-Headers", _EXPOSED_TO_ANTHROPIC)
     else:

@@ -77,7 +77,10 @@ def count_tokens() -> Response:
     """Count the tokens of a conversation; nobody is asked."""
     chat = receive(parsing.counted_request)
     asked().record.model = chat.model
-    if services().gateway.menu.resolve(chat.model) is None:
+    menu = services().gateway.menu
+    target = menu.resolve(chat.model)
+    menu.check(chat.model, target, asked().asker.permission)
+    if target is None:
         raise _not_listed(chat.model)
     return _json(counting.counted(chat))
 
@@ -114,7 +117,7 @@ def speech() -> Response:
 @bp.get("/v1/models")
 def list_models() -> Response:
     """List the models that clients may name."""
-    entries = services().gateway.menu.entries()
+    entries = services().gateway.menu.entries(asked().asker.permission)
     return _json((models.model_list if speaks_anthropic(asked()) else listings.model_list)(entries))
 
 
@@ -122,7 +125,7 @@ def list_models() -> Response:
 @bp.get("/v1/models/<name:name>")
 def show_model(name: str) -> Response:
     """Show one model of the list."""
-    entry = services().gateway.menu.entry(name)
+    entry = services().gateway.menu.entry(name, asked().asker.permission)
     if entry is None:
         raise _not_listed(name)
     return _json(orjson.dumps(models.entry(entry) if speaks_anthropic(asked()) else entry))
@@ -131,15 +134,21 @@ def show_model(name: str) -> Response:
 @bp.get("/dashboard/billing/subscription")
 @bp.get("/v1/dashboard/billing/subscription")
 def show_subscription() -> Response:
-    """Show what the accounts have left, in the form in which some clients show it."""
-    return _json(listings.subscription(services().balance.points() * DOLLARS))
+    """Show what the accounts have left, in the form in which some clients show it; or the client's
+    own budget, if it has one."""
+    budget = services().registry.budget(asked().asker)
+    points = services().balance.points() if budget is None else budget.most
+    return _json(listings.subscription(points * DOLLARS))
 
 
 @bp.get("/dashboard/billing/usage")
 @bp.get("/v1/dashboard/billing/usage")
 def show_usage() -> Response:
-    """Show that nothing is used: the subscription above is what is left."""
-    return _json(listings.NO_USAGE)
+    """Show what the client has used of its budget. Where it has none, nothing is used: the
+    subscription above is what is left."""
+    budget = services().registry.budget(asked().asker)
+    used = 0 if budget is None else budget.most - budget.left
+    return _json(listings.usage(used * DOLLARS))
 
 
 @bp.get("/stream-check")

@@ -11,6 +11,7 @@ from flask import current_app
 from poe_proxy.apis.base import Api
 from poe_proxy.budget import CHARACTERS, SECONDS
 from poe_proxy.chat import ChatRequest, ReplyEvent
+from poe_proxy.clients import Registry
 from poe_proxy.gateway import Gateway
 from poe_proxy.pool.balances import Balance
 from poe_proxy.record import Record
@@ -31,8 +32,8 @@ class Services:
     #: counts them, the requests `waiting` in line, and whether the `store` is "ok", "off", or else
     #: what is wrong with it.
     ready: Callable[[], Mapping[str, Any]] = lambda: {"accounts": {}, "waiting": 0, "store": "off"}
-    #: The keys that clients may use.
-    auth_keys: tuple[str, ...] = field(repr=False)
+    #: Who may ask, and what each has left.
+    registry: Registry
     #: The key of whoever runs the server; None: there are no routes for it.
     admin_key: str | None = field(default=None, repr=False)
     #: Whether there is a page at `/`.
@@ -49,6 +50,8 @@ class Services:
     admission: Admission = field(default_factory=Admission)
     #: The APIs by the names of their views; `chat_completions` is used for all other routes.
     apis: Mapping[str, Api]
+    #: What `GET /admin/clients` shows: an object for each client, see `Registry.overview`.
+    clients: Callable[[], list[dict[str, Any]]] = list
     #: Looks once at each account, without waiting; called once the worker serves.
     look: Callable[[], None] = lambda: None
     #: Takes the record of each request once its answer is closed; does not wait.

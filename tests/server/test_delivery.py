@@ -23,6 +23,7 @@ from poe_proxy.chat import (
     Usage,
     Waiting,
 )
+from poe_proxy.clients import Visit
 from poe_proxy.errors import (
     BotNotFound,
     PoeProxyError,
@@ -150,10 +151,10 @@ def test_the_line_knows_the_client_and_whether_it_streams(
     reply = Gateway.reply
 
     def noted(
-        gateway: Gateway, chat: ChatRequest, record: Record
+        gateway: Gateway, chat: ChatRequest, record: Record, visit: Visit
     ) -> Generator[ReplyEvent, None, None]:
         asked.append(record)
-        return reply(gateway, chat, record)
+        return reply(gateway, chat, record, visit)
 
     monkeypatch.setattr(Gateway, "reply", noted)
     assert 200 == Site().ask(stream=stream).status_code

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final, Generic, Protocol, TypeVar
 
 #: Seconds by which a streamed answer is taken to have come earlier than it did, where it is to be
 #: served before or after a whole one of its own client: no whole answer is overtaken for longer.
 HEAD_START: Final = 5.0
+#: Seconds of waiting that make up for a step of priority.
+STEP: Final = 10.0
+#: The priority of those that have none of their own.
+USUAL: Final = 5
 
 
 class Place(Protocol):
@@ -31,30 +35,39 @@ class Place(Protocol):
         """Whether its client reads the answer as it is written, and so is waiting for it."""
 
     @property
+    def priority(self) -> int:
+        """How much it is preferred to others: the higher, the more."""
+
+    @property
     def joined(self) -> float:
         """When it came."""
 
 
 P = TypeVar("P", bound=Place)
+K = TypeVar("K")
 
 
 class Line(Generic[P]):
-    """Requests in the order in which they came, but for this: of one client, and for the same
-    tokens, streamed answers go before whole ones, in the places that these requests hold.
+    """Requests in the order in which they came, but for this: of those that want the same tokens,
+    a higher priority goes before a lower one; and of one client, streamed answers go before whole
+    ones, in the places that its requests hold.
 
-    So a chat does not wait for the title and the tags that its own client asked for just before
-    it, and no other client loses anything. A whole answer that has waited for `HEAD_START` seconds
-    is overtaken by no stream that comes then. The order of two requests never changes.
+    Each step of priority counts as `STEP` seconds of waiting: what has waited for longer than that
+    is not overtaken. A chat does not wait for the title and the tags that its own client asked for
+    just before it, and no other client loses anything by that; a whole answer that has waited for
+    `HEAD_START` seconds is overtaken by no stream that comes then. What waits for other tokens is
+    never overtaken. The order of two requests changes no more once both are in line.
     """
 
     def __init__(self) -> None:
-        #: What came, by number, in rising order. What is served, or leaves, takes the number with
-        #: it that it was to be served by; those of its client keep the order in which they came.
+        #: What came, by number, in the order of serving. Whoever overtakes others has the number
+        #: of the first of them, each of these that of the next one, and the last one the newest:
+        #: the numbers of all others stay as they are.
         self._places: dict[int, P] = {}
         self._numbers: dict[str, int] = {}
         self._next = 0
-        self._streamed: Counter[str] = Counter()
         self._whole: Counter[str] = Counter()
+        self._priorities: Counter[int] = Counter()
 
     def __len__(self) -> int:
         return len(self._places)
@@ -64,63 +77,78 @@ class Line(Generic[P]):
 
     def add(self, place: P) -> None:
         """Let *place* join the line."""
+        overtakes = self.would_overtake(place)
         self._next += 1
-        self._places[self._next] = place
-        self._numbers[place.id] = self._next
-        if place.client:
-            (self._streamed if place.streams else self._whole)[place.client] += 1
+        self._put(place, self._next)
+        self._priorities[place.priority] += 1
+        if place.client and not place.streams:
+            self._whole[place.client] += 1
+        if overtakes:
+            self._overtake(place)
 
     def remove(self, place: P) -> bool:
         """Let *place* leave the line; return whether it was there."""
-        if place.id not in self._numbers:
+        number = self._numbers.pop(place.id, None)
+        if number is None:
             return False
-        if self._is_mixed(place.client):
-            self._move_up(place)
-        del self._places[self._numbers.pop(place.id)]
-        if place.client:
-            count = self._streamed if place.streams else self._whole
-            count[place.client] -= 1
-            if not count[place.client]:
-                del count[place.client]
+        del self._places[number]
+        _count_down(self._priorities, place.priority)
+        if place.client and not place.streams:
+            _count_down(self._whole, place.client)
         return True
 
     def would_overtake(self, place: P) -> bool:
         """Return whether *place* might go before others that came earlier."""
-        return place.streams and place.client in self._whole
+        if place.streams and place.client in self._whole:
+            return True
+        mine = place.priority
+        return any(mine > priority for priority in self._priorities)
 
     def in_order(self) -> Sequence[P]:
         """Return the places in the order in which they are served."""
-        if not self._streamed.keys() & self._whole.keys():
-            return list(self._places.values())
-        held: dict[tuple[str, frozenset[str]], list[int]] = {}
-        for number, place in self._places.items():
-            if self._is_mixed(place.client):
-                held.setdefault((place.client, place.names), []).append(number)
-        ordered = self._places.copy()
-        for numbers in held.values():
-            requests = _streamed_first([self._places[number] for number in numbers])
-            ordered.update(zip(numbers, requests, strict=True))
-        return list(ordered.values())
+        return list(self._places.values())
 
-    def _is_mixed(self, client: str) -> bool:
-        return client in self._streamed and client in self._whole
+    def _overtake(self, place: P) -> None:
+        """Let *place*, which came last, go before those that it overtakes."""
+        alike = [number for number, one in self._places.items() if one.names == place.names]
+        came = _since(place)
+        # The requests of one client have one priority, but for a reload; their order stays.
+        self._move_up(place, alike, lambda one: _since(one) > came and not _are_of_one(one, place))
+        if place.streams and place.client:
+            own = [number for number in alike if self._places[number].client == place.client]
+            latest = place.joined - HEAD_START
+            self._move_up(place, own, lambda one: not one.streams and one.joined > latest)
 
-    def _move_up(self, place: P) -> None:
-        """Let *place* have the number that it is to be served by; others may get other ones."""
-        numbers = [
-            number
-            for number, other in self._places.items()
-            if other.client == place.client and other.names == place.names
-        ]
-        came = [self._places[number] for number in numbers]
-        at = _streamed_first(came).index(place)
-        came.remove(place)
-        came.insert(at, place)
-        for number, other in zip(numbers, came, strict=True):
-            self._places[number] = other
-            self._numbers[other.id] = number
+    def _move_up(self, place: P, numbers: Sequence[int], yields: Callable[[P], bool]) -> None:
+        """Let *place* go before those right before it that yield, among those of these *numbers*;
+        one that does not yield ends it."""
+        at = self._numbers[place.id]
+        for number in reversed(numbers):
+            if number >= at:
+                continue
+            other = self._places[number]
+            if not yields(other):
+                break
+            self._put(other, at)
+            at = number
+        self._put(place, at)
+
+    def _put(self, place: P, number: int) -> None:
+        self._places[number] = place
+        self._numbers[place.id] = number
 
 
-def _streamed_first(requests: Sequence[P]) -> list[P]:
-    """Return the requests of one client, given as they came, in the order of serving."""
-    return sorted(requests, key=lambda one: one.joined - HEAD_START * one.streams)
+def _since(place: Place) -> float:
+    """Return since when a place counts as waiting: its priority puts that back."""
+    return place.joined - STEP * place.priority
+
+
+def _are_of_one(one: Place, other: Place) -> bool:
+    """Whether both are of one client."""
+    return one.client == other.client != ""
+
+
+def _count_down(counts: Counter[K], key: K) -> None:
+    counts[key] -= 1
+    if not counts[key]:
+        del counts[key]

@@ -53,7 +53,7 @@ class Queue(Generic[U]):
     def join(self, lease: Lease[U], now: float) -> None:
         """Let *lease* have a token or a place in line; raises if it would not be served in time."""
         self.serve_due(now)
-        lease.names = self._members.fitting(lease.kinds, lease.avoid, lease.bot)
+        lease.names = self._fitting(lease, lease.avoid)
         # A token that is free fits no request in line, so the newcomer may have it.
         served = self._ledger.serve((_want(lease, now),))
         if lease.id not in served.lent:
@@ -153,9 +153,12 @@ class Queue(Generic[U]):
         """Note that there are other tokens, or that they have other limits."""
         self._prospects.forget()
         for lease in self._line:
-            lease.names = self._members.fitting(lease.kinds, lease.avoid, lease.bot)
+            lease.names = self._fitting(lease, lease.avoid)
         self.serve(now)
         self.refuse_hopeless(now)
+
+    def _fitting(self, lease: Lease[U], avoid: frozenset[str]) -> frozenset[str]:
+        return self._members.fitting(lease.kinds, avoid, lease.bot, lease.accounts)
 
     def _grant(self, lease: Lease[U], name: str, now: float) -> None:
         lease.token = token = self._members.tokens[name]
@@ -175,7 +178,7 @@ class Queue(Generic[U]):
         if lease.avoid:
             # The tokens that it was tried on rest by now, or are set aside. They are a part of the
             # reason too, and one of them may serve it when it comes again.
-            tried = self._members.fitting(lease.kinds, frozenset(), lease.bot) - lease.names
+            tried = self._fitting(lease, frozenset()) - lease.names
             states = self._ledger.state(tried, bot=lease.bot)
             lease.names |= {name for name in tried if states[name].standing is not Standing.FIT}
         if lease.names and not self._prospects.is_held(lease, now):

@@ -30,37 +30,10 @@ from poe_proxy.pool.ledger import MARGIN
 from poe_proxy.pool.store import Note, Remembered, Renewals, Store
 from poe_proxy.pool.store.boots import since_boot, this_boot
 from poe_proxy.pool.store.holding import PATIENCE, hold, is_held, let_go
+from poe_proxy.pool.store.schema import ADDED, SCHEMA, VERSION
+from poe_proxy.pool.store.tallies import Tallies, Tally
 
 log = logging.getLogger(__name__)
-
-#: Counted up when an older program could not use the file any more.
-_VERSION: Final = 1
-_SCHEMA: Final = f"""
-    BEGIN;
-    -- When something was sent; once it had arrived, the time by which it had.
-    CREATE TABLE uses (
-        id INTEGER PRIMARY KEY, account TEXT NOT NULL,
-        boot TEXT NOT NULL, up REAL NOT NULL, wall REAL NOT NULL, arrived INTEGER NOT NULL
-    );
-    CREATE INDEX uses_in_time ON uses (account, boot, up);
-    CREATE TABLE notes (
-        account TEXT PRIMARY KEY,
-        boot TEXT NOT NULL, up REAL NOT NULL, wall REAL NOT NULL, notes TEXT NOT NULL
-    );
-    CREATE TABLE renewals (account TEXT PRIMARY KEY, wall REAL NOT NULL, cookies TEXT NOT NULL);
-    -- The uses of each day (UTC), to be looked at.
-    CREATE TABLE days (
-        account TEXT NOT NULL, day TEXT NOT NULL, uses INTEGER NOT NULL,
-        PRIMARY KEY (account, day)
-    ) WITHOUT ROWID;
-    CREATE TRIGGER counted AFTER INSERT ON uses BEGIN
-        INSERT OR IGNORE INTO days VALUES (new.account, date(new.wall, 'unixepoch'), 0);
-        UPDATE days SET uses = uses + 1
-            WHERE account = new.account AND day = date(new.wall, 'unixepoch');
-    END;
-    PRAGMA user_version = {_VERSION};
-    COMMIT;
-"""
 
 #: Seconds between two tries to write what waits, and between two log lines about a failure.
 RETRY: Final = 2.0
@@ -82,7 +55,7 @@ _LOG_PAGES: Final = 4000
 _Write: TypeAlias = tuple[str, tuple[Any, ...]]
 
 
-class Journal(Store, Renewals):
+class Journal(Store, Renewals, Tallies):
     """Keeps what it is given in the file at *path*, which only its owner may read.
 
     *keeps_renewals* is whether renewed cookies are kept; if not, those in the file are deleted.
@@ -233,6 +206,43 @@ class Journal(Store, Renewals):
                 name, self._wall(), json.dumps(dict(cookies)),
             )  # fmt: skip
 
+    # ---- Tallies
+
+    def tally(self, name: str, first: int, last: int) -> Tally:
+        with self._lock:
+            rows = self._read(
+                "SELECT total(requests), total(tokens), total(points) FROM tallies "
+                "WHERE client = ? AND day BETWEEN ? AND ?", name, first, last,
+            )  # fmt: skip
+        return Tally(*map(int, rows[0])) if rows else Tally()
+
+    def keep_tally(self, name: str, day: int, tally: Tally) -> None:
+        with self._lock:
+            self._write(
+                "INSERT OR REPLACE INTO tallies VALUES (?, ?, ?, ?, ?)",
+                name, day, tally.requests, tally.tokens, tally.points,
+            )  # fmt: skip
+
+    def asked(self, name: str, window: float) -> Sequence[float]:
+        with self._lock:
+            rows = self._read("SELECT boot, up, wall FROM asked WHERE client = ?", name)
+            ages = (self._age(*row) for row in rows)
+            return sorted((age for age in ages if age <= window), reverse=True)
+
+    def add_asked(self, name: str) -> None:
+        with self._lock:
+            self._write(
+                "INSERT OR IGNORE INTO asked VALUES (?, ?, ?, ?, ?)",
+                self._next_id, name, self._boot, self._up(), self._wall(),
+            )  # fmt: skip
+            self._next_id += 1
+            if self._next_id % _TIDIED == 0:
+                self._write(
+                    "DELETE FROM asked WHERE id IN (SELECT id FROM asked WHERE boot <> ? AND "
+                    "wall < ? OR boot = ? AND up < ? LIMIT ?)",
+                    self._boot, self._wall() - _KEPT, self._boot, self._up() - _KEPT, 4 * _TIDIED,
+                )  # fmt: skip
+
     # ---- within the lock
 
     def _age(self, boot: str, up: float, wall: float) -> float:
@@ -259,6 +269,7 @@ class Journal(Store, Renewals):
                 *(now - _FORGOTTEN * 86400, *self._kept),
             )
         self._write("DELETE FROM days WHERE day < date(?, 'unixepoch')", now - _DAYS * 86400)
+        self._write("DELETE FROM tallies WHERE day < ?", now // 86400 - _DAYS)
 
     def _tidy(self, name: str) -> None:
         """Delete uses that no limit remembers: now and then, and few at a time."""
@@ -357,8 +368,8 @@ class Journal(Store, Renewals):
             db.execute("PRAGMA locking_mode = EXCLUSIVE")
             (version,) = db.execute("PRAGMA user_version").fetchone()
             is_new = not db.execute("SELECT 1 FROM sqlite_master").fetchone()
-            if not is_new and version != _VERSION:
-                raise sqlite3.DatabaseError(f"version {version}, not {_VERSION}")
+            if not is_new and version != VERSION:
+                raise sqlite3.DatabaseError(f"version {version}, not {VERSION}")
             if (found := db.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
                 raise sqlite3.DatabaseError(found)
             db.execute("PRAGMA journal_mode = WAL")
@@ -369,7 +380,8 @@ class Journal(Store, Renewals):
             # What is deleted may have been a secret; it is overwritten as the log is carried over.
             db.execute("PRAGMA secure_delete = ON")
             if is_new:
-                db.executescript(_SCHEMA)
+                db.executescript(SCHEMA)
+            db.executescript(ADDED)
         except BaseException:
             db.close()
             raise

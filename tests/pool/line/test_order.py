@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from poe_proxy.pool.line.order import Line
+from poe_proxy.pool.line.order import USUAL, Line
 
 ANY = frozenset({"a", "b"})
 
@@ -20,6 +20,7 @@ class Request:
     streams: bool = False
     joined: float = 0.0
     names: frozenset[str] = ANY
+    priority: int = USUAL
 
 
 def line(*requests: Request) -> Line[Request]:
