@@ -24,6 +24,7 @@ from docs import write_settings
 from poe_proxy import __version__, accounts, errors, menu
 from poe_proxy.apis.chat_completions.parsing import chat_request
 from poe_proxy.chat import Message, TextPart
+from poe_proxy.clients import file as clients
 from poe_proxy.environment import declared
 from poe_proxy.menu import Menu
 from poe_proxy.models import Models
@@ -334,6 +335,37 @@ def test_the_example_of_a_file_of_accounts_loads(tmp_path: Path) -> None:
     assert ("p-b=my-cookie; p-lat=my-other-cookie", "bens-cookie", "my-key") == tuple(
         one.credential for one in found
     )
+
+
+def test_the_example_of_a_file_of_clients_loads(tmp_path: Path) -> None:
+    """docs/clients.example.toml shows every field, and means what its comments say, once its
+    placeholder is filled in; as it is, nobody can use the key in it."""
+    example = text_of("docs/clients.example.toml")
+    path = tmp_path / "clients.toml"
+    path.write_text(example, "utf-8")
+    with pytest.raises(ValueError, match=r"clients\.alice, key: It looks like a placeholder"):
+        clients.check(path)
+    path.write_text(example.replace("your-", "my-"), "utf-8")
+    tables = tomllib.loads(path.read_text("utf-8"))["clients"].values()
+
+    found = {one.name: one for one in clients.read(Settings(auth_keys=(), clients=path))}
+
+    assert clients.FIELDS == {name for table in tables for name in table}
+    assert ["alice", "ci"] == list(found)
+    alice, ci = found.values()
+    assert alice.permission.allows(("GPT-5.1",))
+    assert not alice.permission.allows(("Claude-Opus-4.5",))
+    assert (2, False, {"anna", "key-1"}) == (ci.priority, ci.enabled, ci.accounts)
+
+
+def test_the_clients_in_the_page_of_keys_are_a_file_of_clients(tmp_path: Path) -> None:
+    """The examples can be pasted, and their placeholders filled in."""
+    for place, example in enumerate(blocks("docs/keys.md", "toml")):
+        path = tmp_path / f"{place}.toml"
+        path.write_text(example.replace("your-", "my-"), "utf-8")
+        clients.check(path)
+
+    assert blocks("docs/keys.md", "toml")
 
 
 def test_the_accounts_in_the_settings_page_are_a_file_of_accounts(tmp_path: Path) -> None:

@@ -84,8 +84,8 @@ class Budgets(Protocol):
     def wait(self, name: str, request: str = "") -> float:
         """Return the seconds until `check` would hold a place, as if *request* were over."""
 
-    def standing(self, name: str) -> Standing:
-        """Return what the client has used."""
+    def standing(self, name: str, request: str = "") -> Standing:
+        """Return what the client has used; a place that *request* holds is left out."""
 
     def close(self) -> None:
         """Let all that is known outlive the process, as far as it may."""

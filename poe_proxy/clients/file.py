@@ -9,7 +9,9 @@ from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from poe_proxy import slips, tables
+from environs import ValidationError
+
+from poe_proxy import lookalikes, slips, tables
 from poe_proxy.checks import is_long
 from poe_proxy.clients.client import Client, Limits, Permission
 from poe_proxy.clients.known import OF_AUTH_KEY, Known, digest, of_auth_keys
@@ -184,7 +186,12 @@ def _faults_of(
 
 def _key(given: object) -> bytes:
     key = tables.text(given)
-    is_long(key)
+    if why := lookalikes.no_key(key):
+        raise ValueError(why)
+    try:
+        is_long(key)
+    except ValidationError as bad:
+        raise ValueError(str(bad)) from None
     return digest(key.encode())
 
 

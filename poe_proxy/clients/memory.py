@@ -121,7 +121,7 @@ class MemoryBudgets(Budgets):
             refused = self._refused(entry, besides=request)
             return refused.seconds if refused else 0.0
 
-    def standing(self, name: str) -> Standing:
+    def standing(self, name: str, request: str = "") -> Standing:
         with self._lock:
             entry = self._entries[name]
             self._turn(entry)
@@ -133,7 +133,7 @@ class MemoryBudgets(Budgets):
                 tokens=today.tokens,
                 points=today.points,
                 points_of_month=entry.before + today.points,
-                of_requests=self._of_requests(entry, next_day),
+                of_requests=self._of_requests(entry, next_day, request),
                 of_tokens=Share(
                     most=limits.tokens_per_day,
                     left=max(0, limits.tokens_per_day - today.tokens),
@@ -214,8 +214,8 @@ class MemoryBudgets(Budgets):
         while entry.recent and entry.recent[0] + MINUTE <= now:
             entry.recent.popleft()
 
-    def _of_requests(self, entry: _Entry, next_day: float) -> Share | None:
-        limits, held = entry.limits, len(entry.held)
+    def _of_requests(self, entry: _Entry, next_day: float, besides: str) -> Share | None:
+        limits, held = entry.limits, len(entry.held) - (besides in entry.held)
         found = []
         if limits.per_minute:
             now = self._clock()

@@ -113,9 +113,9 @@ class Registry:
         """Return the seconds until the client may ask once more, with *request* over."""
         return self._budgets.wait(client.name, request) if client.limits else 0.0
 
-    def standing(self, client: Client) -> Standing:
-        """Return what the client has used."""
-        return self._budgets.standing(client.name)
+    def standing(self, client: Client, request: str = "") -> Standing:
+        """Return what the client has used; *request* counts only if it was sent."""
+        return self._budgets.standing(client.name, request)
 
     def budget(self, client: Client) -> Share | None:
         """Return the client's budget of points, of several the one with the least left; None if it

@@ -88,7 +88,7 @@ def finish(request: Asked, response: Response) -> Response:
     headers.add("Access-Control-Allow-Origin", "*")
     speaks_anthropic = failures.speaks_anthropic(request)
     if request.asker.limits:
-        standing = services().registry.standing(request.asker)
+        standing = services().registry.standing(request.asker, request.record.id)
         rate_limits.add(headers, standing, anthropic=speaks_anthropic)
     if speaks_anthropic:
         headers.add("request-id", request.record.id)  # the name that its clients know

@@ -66,6 +66,8 @@ wishes = st.fixed_dictionaries(
         "client": st.sampled_from(["", "me", "you"]),
         "streams": st.booleans(),
         "probes": st.sampled_from([True, True, False]),
+        "accounts": st.sampled_from([frozenset[str]()] * 3 + [frozenset({"a", "k"})]),
+        "priority": st.sampled_from([5, 5, 5, 4, 6, 9]),
     }
 )
 crowds = st.lists(wishes, max_size=4) | st.builds(lambda one: [one] * 4, wishes)
@@ -92,6 +94,11 @@ class Request:
     last: Sending | None = None
     #: The tokens that fitted it when it was looked at last.
     names: frozenset[str] = field(default_factory=frozenset)
+
+    @property
+    def since(self) -> float:
+        """When it came, put back by ten seconds for each step of its priority."""
+        return self.came - 10 * self.lease.priority
 
 
 @dataclass(eq=False)
@@ -483,7 +490,9 @@ class House(RuleBasedStateMachine):
         names = [
             token.name
             for token in self.tokens
-            if (lease.kinds is None or token.kind in lease.kinds) and token.serves(lease.bot)
+            if (lease.kinds is None or token.kind in lease.kinds)
+            and (not lease.accounts or token.label in lease.accounts)
+            and token.serves(lease.bot)
         ]
         return self.ledger.state(names, bot=lease.bot)
 
@@ -506,7 +515,8 @@ class House(RuleBasedStateMachine):
         assert len(others) <= lease.token.concurrency
 
     def see_who_was_served(self) -> None:
-        """In the order in which they came; in the places of their client for streams."""
+        """In the order in which they came, but for priority; in the places of their client for
+        streams."""
         lucky = [one for one in self.waiting if one.lease.token is not None]
         self.waiting = [one for one in self.waiting if one.lease.token is None]
         for request in lucky:
@@ -515,8 +525,8 @@ class House(RuleBasedStateMachine):
             self.see_that_nobody_was_first(request)
 
     def see_that_nobody_was_first(self, request: Request) -> None:
-        """Without a client's key, requests are served as they came; with one, no other client is
-        served later than it would have been."""
+        """Without a client's key, requests are served as they came, but for their priority; with
+        one, no other client is served later than it would have been."""
         token = request.lease.token
         assert token is not None
         if self.ledger.state([token.name], bot=request.lease.bot)[token.name].is_struck:
@@ -527,7 +537,8 @@ class House(RuleBasedStateMachine):
                 other.ahead -= 1
                 assert other.ahead >= 0, "overtaken"
                 if not other.lease.client and not request.lease.client:
-                    assert other.number > request.number, "out of order"
+                    is_first = other.number > request.number or request.since < other.since
+                    assert is_first, "out of order"
 
     def wants_the_same(self, one: Request, other: Request) -> bool:
         return (
@@ -540,6 +551,8 @@ class House(RuleBasedStateMachine):
         for other in self.waiting:
             if other.lease.token is None and other.lease.names == request.lease.names:
                 request.ahead += 1
+                if request.since < other.since:
+                    other.ahead += 1
             if (
                 request.lease.streams
                 and request.lease.client == other.lease.client != ""

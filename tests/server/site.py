@@ -37,6 +37,7 @@ class Site:
         errors_as_text: bool = False,
         max_bodies: float = 200.0,
         max_streams: int = 2000,
+        clients: Path | None = None,
     ) -> None:
         self.upstream = FakeUpstream(script or ANSWER)
         settings = Settings(
@@ -49,6 +50,7 @@ class Site:
             models=models,
             max_bodies_mb=max_bodies,
             max_streams=max_streams,
+            clients=clients,
         )
         app = create_app(settings, upstreams=[Token("cookie-1", self.upstream)])
         services: Services = app.extensions["poe_proxy"]

@@ -56,7 +56,8 @@ class Line(Generic[P]):
     is not overtaken. A chat does not wait for the title and the tags that its own client asked for
     just before it, and no other client loses anything by that; a whole answer that has waited for
     `HEAD_START` seconds is overtaken by no stream that comes then. What waits for other tokens is
-    never overtaken. The order of two requests changes no more once both are in line.
+    never overtaken. All that is decided when a request comes: whoever is served, or leaves, changes
+    nothing for the others.
     """
 
     def __init__(self) -> None:

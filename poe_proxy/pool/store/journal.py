@@ -381,7 +381,8 @@ class Journal(Store, Renewals, Tallies):
             db.execute("PRAGMA secure_delete = ON")
             if is_new:
                 db.executescript(SCHEMA)
-            db.executescript(ADDED)
+            with suppress(sqlite3.OperationalError):  # what is there can still be read
+                db.executescript(ADDED)
         except BaseException:
             db.close()
             raise

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from poe_proxy.pool.line.order import USUAL, Line
 
@@ -146,3 +148,111 @@ def test_only_a_stream_may_overtake() -> None:
     assert not ahead.would_overtake(Request("2", "you", streams=True))
     ahead.remove(next(iter(ahead)))
     assert not ahead.would_overtake(mine("2", streams=True))
+
+
+# ---- priority
+
+
+@pytest.mark.parametrize(
+    ("comes", "priority", "expected"),
+    [
+        pytest.param(0.0, 6, "hw", id="at once"),
+        pytest.param(9.9, 6, "hw", id="within ten seconds for a step"),
+        pytest.param(10.0, 6, "wh", id="ten seconds make up for a step"),
+        pytest.param(39.9, 9, "hw", id="four steps"),
+        pytest.param(40.0, 9, "wh", id="and forty seconds"),
+        pytest.param(0.0, 5, "wh", id="the same"),
+        pytest.param(0.0, 0, "wh", id="a lower one never goes before"),
+    ],
+)
+def test_a_higher_priority_goes_first(comes: float, priority: int, expected: str) -> None:
+    """But what has waited for ten seconds for each step between the two stays before it."""
+    high = Request("h", "you", joined=comes, priority=priority)
+
+    assert expected == order(line(mine("w"), high))
+
+
+def test_priority_counts_between_equal_fits() -> None:
+    """What waits for other tokens keeps its place, and so do those between the two."""
+    other = frozenset("x")
+    requests = [
+        Request("1", "a"),
+        Request("2", "b", names=other),
+        Request("3", "c"),
+        Request("4", "d", names=other, priority=9),
+        Request("5", "e", priority=9),
+    ]
+
+    assert "54123" == order(line(*requests))
+
+
+def test_a_chat_goes_before_the_title_of_its_client_at_any_priority() -> None:
+    """In the places that this client has."""
+    requests = [
+        Request("f", "you"),
+        Request("t", "me", priority=7),
+        Request("s", "me", streams=True, priority=7),
+    ]
+
+    assert "stf" == order(line(*requests))
+
+
+def test_the_order_of_a_client_stays_when_its_priority_is_raised() -> None:
+    """Those that came before the reload have the lower one."""
+    assert "12" == order(line(mine("1"), replace(mine("2"), priority=9)))
+
+
+def test_at_one_priority_nobody_looks_through_the_line() -> None:
+    """As long as all have the same, nothing is as it was without."""
+    ahead = line(*(Request(str(number), "x", priority=5) for number in range(9)))
+
+    assert not ahead.would_overtake(Request("n", "y", priority=5))
+    assert ahead.would_overtake(Request("n", "y", priority=6))
+    assert not ahead.would_overtake(Request("n", "y", priority=4))
+
+
+requests = st.lists(
+    st.tuples(
+        st.sampled_from(["", "a", "b", "c"]),
+        st.booleans(),
+        st.integers(0, 9),
+        st.sampled_from([ANY, frozenset("x")]),
+        st.integers(0, 25),
+        st.integers(0, 3),
+    ),
+    max_size=12,
+)
+
+
+@given(requests)
+def test_whoever_is_overtaken_is_so_by_right(
+    crowd: list[tuple[str, bool, int, frozenset[str], int, int]],
+) -> None:
+    """Whatever comes and is served: one goes before another that came earlier only for its
+    priority, or as a stream of the same client; what waits for other tokens keeps its order; and
+    whoever is served changes nothing for the others. A client has one priority."""
+    ahead: Line[Request] = Line()
+    priorities = {client: priority for client, _, priority, *_ in crowd if client}
+    now = 0.0
+    for number, (client, streams, priority, names, pause, served) in enumerate(crowd):
+        now += pause
+        new = Request(str(number), client, streams, now, names, priorities.get(client, priority))
+        before = list(ahead.in_order())
+        ahead.add(new)
+        after = list(ahead.in_order())
+        same = [one for one in after if one.names == names]
+        behind = same[same.index(new) + 1 :]
+        for one in behind:
+            is_own_title = one.client == client != "" and streams and not one.streams
+            since, theirs = (it.joined - 10 * it.priority for it in (new, one))
+            assert is_own_title or since < theirs
+        others = [one for one in after if one is not new and one.names != names]
+        assert others == [one for one in before if one.names != names]
+        if not streams:
+            assert [one for one in same if one is not new] == [
+                one for one in before if one.names == names
+            ]
+        for one in after[:served]:
+            rest = [it for it in ahead.in_order() if it is not one]
+            ahead.remove(one)
+            assert rest == list(ahead.in_order())
