@@ -432,3 +432,25 @@ def test_the_level_of_the_log_changes(sim: Sim, tmp_path: Path) -> None:
         proxy.write(LOG_LEVEL="DEBUG")
         proxy.hang_up()
         until(lambda: proxy.post(ask("Hello!")).ok and "cookie-1 is lent" in proxy.output())
+
+
+# ---- keys of people
+
+
+def test_a_key_is_revoked_within_a_second(sim: ApiSim, tmp_path: Path) -> None:
+    """From the reload on it opens nothing; the answer that is under way is given to its end."""
+    path = tmp_path / "clients.toml"
+    path.write_text('[clients.alice]\nkey = "sk-alice-123456"\n')
+    with Gate(sim) as gate, serve(sim, tmp_path, POE_WS_URL=gate.url, CLIENTS=str(path)) as proxy:
+        assert 200 == listed(proxy, "sk-alice-123456")
+        theirs = {**proxy.headers, "Authorization": "Bearer sk-alice-123456"}
+        proxy.headers, ours = theirs, proxy.headers
+        stream = Stream(proxy, gate)
+        proxy.headers = ours
+        path.write_text('[clients.alice]\nkey = "sk-alice-123456"\nenabled = false\n')
+        proxy.hang_up()
+        until(lambda: listed(proxy, "sk-alice-123456") == 401)
+
+        assert 200 == listed(proxy, KEY)
+        assert "[DONE]" in stream.rest()
+        stream.answer.close()
