@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Final
 
 from poe_proxy import accounts
-from poe_proxy.environment import dotenv
 from poe_proxy.clients import file as clients
+from poe_proxy.environment import dotenv
 from poe_proxy.models import Models
 from poe_proxy.settings import BadSettings, Settings
 from poe_proxy.upstreams.poe_web import Site
