@@ -148,6 +148,24 @@ class Kept:
         return cast("T", found)
 
 
+class Charges:
+    """The points that Poe says a request has taken: it may say so after the reply has ended."""
+
+    __slots__ = ("_by_job",)
+
+    def __init__(self) -> None:
+        self._by_job: dict[int, int] = {}
+
+    def note(self, job: int, points: int) -> None:
+        """Note what Poe takes for one of the replies to the request; its last word counts."""
+        self._by_job[job] = points
+
+    @property
+    def points(self) -> int | None:
+        """What Poe has taken so far; None if it has not said."""
+        return sum(self._by_job.values()) if self._by_job else None
+
+
 @value()
 class FileWanted:
     """The client wants the file that the bot makes: the last one that its answer has a link to."""
@@ -282,8 +300,6 @@ class Usage:
     details: Mapping[str, Any] = field(default_factory=dict)
     #: Poe's own total, which may be more than the sum; None if it gives none.
     total_tokens: int | None = None
-    #: The points that Poe says it has taken; None if it does not say so with the answer.
-    points: int | None = None
 
     @property
     def total(self) -> int:

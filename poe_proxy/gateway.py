@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Iterable
 from contextlib import closing
 from typing import Final
 
-from poe_proxy.chat import ChatRequest, Idle, ReplyEvent, TextPart, Waiting
+from poe_proxy.chat import Charges, ChatRequest, Idle, ReplyEvent, TextPart, Waiting
 from poe_proxy.clients import UNCOUNTED, Permission, Visit
 from poe_proxy.errors import (
     BotNotFound,
@@ -76,6 +76,7 @@ class Gateway:
         target, kinds = self._route(chat, client.permission)
         record.bot = target.bot
         record.price = self.menu.price(target)
+        record.charges = chat.kept.get(Charges)
         record.joined = time.monotonic()
         tries = _Tries(
             kinds & self.tokens.kinds,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from typing import Final
 
-from poe_proxy.chat import Usage
+from poe_proxy.chat import Charges, Usage
 from poe_proxy.prices import Price
 
 #: The bytes of a token as a rule, where nobody counts them: what a text in English, code, or
@@ -30,9 +30,9 @@ class Record:
     """
 
     __slots__ = (
-        "account", "answer_size", "at", "began", "bot", "client", "code", "done", "ended",
-        "first_text", "id", "in_line", "joined", "kind", "method", "model", "moves", "path",
-        "peer", "pieces", "price", "prompt_size", "queued", "route", "status", "streams",
+        "account", "answer_size", "at", "began", "bot", "charges", "client", "code", "done",
+        "ended", "first_text", "id", "in_line", "joined", "kind", "method", "model", "moves",
+        "path", "peer", "pieces", "price", "prompt_size", "queued", "route", "status", "streams",
         "their_id", "usage",
     )  # fmt: skip
 
@@ -85,6 +85,8 @@ class Record:
         self.price: Price | None = None
         #: What Poe counted; None if it counted nothing.
         self.usage: Usage | None = None
+        #: What Poe says it takes; None if no bot was asked.
+        self.charges: Charges | None = None
         #: Bytes of text that were asked, and characters that were answered, for an estimate.
         self.prompt_size = 0
         self.answer_size = 0
@@ -132,8 +134,9 @@ class Record:
 
     @property
     def points(self) -> int | None:
-        """The points that Poe says it has taken; None if it says nothing with the answer."""
-        return None if self.usage is None else self.usage.points
+        """The points that Poe says it has taken; None if it has not said so. It may do so shortly
+        after the answer."""
+        return None if self.charges is None else self.charges.points
 
     @property
     def estimated_points(self) -> int | None:

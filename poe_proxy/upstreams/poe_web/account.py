@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 
-from poe_proxy.chat import ChatRequest, Idle, Message, ReplyEvent
+from poe_proxy.chat import Charges, ChatRequest, Idle, Message, ReplyEvent
 from poe_proxy.errors import (
     ParameterRefused,
     TokenRejected,
@@ -215,6 +215,7 @@ class PoeWeb:
                 tidying=self._tidying,
                 timeout=self._timeout,
                 listener=chat.listener,
+                charges=chat.kept.get(Charges),
                 delete_chats=self._delete_chats,
                 forget_tickets=self._tickets.forget,
                 clock=self._clock,

@@ -25,6 +25,7 @@ from poe_proxy.errors import (
 )
 from poe_proxy.net.cutting import cut
 from poe_proxy.net.pacing import breathe
+from poe_proxy.upstreams.poe_web.costs import Costs
 from poe_proxy.upstreams.poe_web.frames import Known, look
 from poe_proxy.upstreams.poe_web.items import ChannelLost, Draft, Item, read_frame
 from poe_proxy.upstreams.poe_web.mailbox import Early, Kept, Mailbox, Notice, Resync
@@ -85,6 +86,8 @@ class Channel:
         #: Those that are in no chat yet, by each of their nonces.
         self._unbound: dict[str, Mailbox] = {}
         self._early = Early()
+        #: What the replies have cost.
+        self.costs = Costs()
         self._mended_at = -_SOON
         self._breaks = 0
         self._is_unwanted = False
@@ -267,6 +270,8 @@ class Channel:
             match item.content():
                 case {"chat": {"chatId": int(chat_id)}}:
                     self._claim(item, chat_id)
+        elif item.name == "jobCostUpdated":
+            self.costs.tell(item)
         return None
 
     def _hand_over(self, item: Item | Draft, mailbox: Mailbox | None) -> Mailbox | Kept | None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from math import inf
 from typing import assert_never
 
-from poe_proxy.chat import Idle, ReplyEvent
+from poe_proxy.chat import Charges, Idle, ReplyEvent
 from poe_proxy.errors import (
     BotFailed,
     PoeProxyError,
@@ -69,13 +69,14 @@ class Exchange:
         tidying: Tidying,
         timeout: float,
         listener: Listener | None = None,
+        charges: Charges | None = None,
         delete_chats: bool = False,
         forget_tickets: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
         label: str = "cookie",
     ) -> None:
         """*tidying* is the account's. *timeout* is the most seconds of silence once the bot has
-        begun. *listener* is who the reply is for.
+        begun. *listener* is who the reply is for; what it costs is noted in *charges*.
 
         *forget_tickets* is called when a file's ticket may be why a message failed.
         """
@@ -86,6 +87,7 @@ class Exchange:
         self._tidying = tidying
         self._timeout = timeout
         self._listener = listener or Listener()
+        self._charges = charges or Charges()
         self._forget_tickets = forget_tickets
         self._clock = clock
         self._label = label
@@ -387,6 +389,8 @@ class Exchange:
         message: such a chat is left alone.
         """
         self._tidying.withdraw(self._hang_up)
+        if (job := self._turn.job) is not None:
+            self._channel.costs.want(job, self._charges)  # Poe may not have told it yet
         found = self._progress.abandon()
         if isinstance(found, UnderWay):
             # The websocket may still say which chat it is, before the answer does.

@@ -9,6 +9,7 @@ from typing import Any
 
 from poe_proxy.errors import UpstreamUnreachable
 from poe_proxy.upstreams.poe_web.channel import Opened
+from poe_proxy.upstreams.poe_web.costs import Costs
 from poe_proxy.upstreams.poe_web.items import Item, read_frame
 from poe_proxy.upstreams.poe_web.mailbox import Mailbox
 from poe_proxy.upstreams.poe_web.session import Keys
@@ -44,6 +45,7 @@ class FakeChannel:
         self.generation = 0
         self.is_alive = True
         self.mailbox: Mailbox | None = None
+        self.costs = Costs()
         #: Whether an exchange looks out for what comes, and in which chat, if that goes on.
         self.is_watched = False
         self.chat_id: int | None = None

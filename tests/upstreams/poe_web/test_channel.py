@@ -9,6 +9,7 @@ import orjson
 import pytest
 import websocket
 
+from poe_proxy.chat import Charges
 from poe_proxy.errors import UpstreamError, UpstreamUnreachable
 from poe_proxy.upstreams.poe_web.channel import Channel, Opened
 from poe_proxy.upstreams.poe_web.items import Draft, Item
@@ -369,3 +370,14 @@ def test_a_websocket_that_is_unreadable_is_mended_like_a_broken_one() -> None:
     assert ["q1", "a1"] == texts(one)[:2]
     assert [data()] * 2 == [opened for opened, _ in wires.opened[:2]]
     assert "more than 32 MB" in lines.getvalue()
+
+
+def test_costs_find_their_reply_by_its_job() -> None:
+    """They are about no chat."""
+    charges = Charges()
+    cost = {"jobId": 555, "state": "completed", "totalCostPoints": 15}
+    made = channel(Wires(Wire(frame("jobCostUpdated", cost, ":555"))))
+    made.costs.want(555, charges)
+    made._run()
+
+    assert 15 == charges.points

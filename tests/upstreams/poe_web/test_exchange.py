@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from poe_proxy import errors
-from poe_proxy.chat import Done, Idle, ReplyEvent, Text
+from poe_proxy.chat import Charges, Done, Idle, ReplyEvent, Text
 from poe_proxy.net import pacing
 from poe_proxy.net.background import Background
 from poe_proxy.upstreams.base import TICK, Permit
@@ -37,6 +37,7 @@ from poe_proxy.waiting import LONG, SHORT, Listener
 
 from ...fakes import AtOnce, Clock, at_once, until
 from .fakes import FakeChannel, FakeSession, failing, say_it_all
+from .test_costs import told
 from .test_turn import bot
 
 
@@ -53,6 +54,7 @@ def exchange(
     tidying: Tidying | None = None,
     chat: OpenChat | None = None,
     listener: Listener | None = None,
+    charges: Charges | None = None,
 ) -> Exchange:
     made = Exchange(
         Outgoing(Bot("Assistant", 60.0), "prompt", "device", tickets=tickets, chat=chat),
@@ -63,6 +65,7 @@ def exchange(
         tidying=tidying or Tidying(label="cookie"),
         timeout=60.0,
         listener=listener,
+        charges=charges,
         delete_chats=delete_chats,
         forget_tickets=forget,
         clock=clock,
@@ -990,3 +993,24 @@ def test_a_chat_is_as_it_was_until_the_message_goes_out() -> None:
     assert other.close()
     assert not one._progress.begin()
     assert [] == poe.calls
+
+
+@pytest.mark.parametrize("is_late", [False, True])
+def test_the_reply_does_not_wait_for_its_cost(is_late: bool) -> None:
+    """It is noted all the same, also if Poe tells it when the reply is over."""
+    channel, charges = FakeChannel(), Charges()
+    one = exchange(FakeSession(), channel, charges=charges)
+    events = one.events()
+    await_sending(one, events)
+    if not is_late:
+        channel.costs.tell(told())
+    channel.say("messageAdded", bot("hello", "complete"))
+    channel.say("jobUpdated", {"jobId": 555, "state": "completed"})
+    said = [*events]
+    one.close()
+    assert Done("stop") == said[-1]
+    if is_late:
+        assert charges.points is None
+        channel.costs.tell(told())
+
+    assert 15 == charges.points
