@@ -39,9 +39,12 @@ from poe_proxy.shaping import files, pictures, schemas
 from poe_proxy.startup import read_settings
 from poe_proxy.token_maker import TokenMaker
 from poe_proxy.upstreams.base import Upstream
+from poe_proxy.usage import matching
+from poe_proxy.usage.wanted import Days
 
 if TYPE_CHECKING:
     from poe_proxy.pool.store.journal import Journal
+    from poe_proxy.usage.keeping import Keeping
 
 log = logging.getLogger(__name__)
 
@@ -103,9 +106,14 @@ class _House:
         )
         #: Each takes the record of a request that is over.
         self._tellers: list[Callable[[Record], None]] = [access_log.tell, self._registry.told]
+        self._usage = _usage(settings, self._rotator, self._maker)
+        if self._usage is not None:
+            self._tellers.append(self._usage.tell)
         services = self._services(settings, Models.load(settings.models))
         self.app = Application(services, proxies=settings.forwarded_allow_ips)
         self._watch.start()
+        if self._usage is not None:
+            self._usage.start()
         _warn(settings)
         self._warn_of_clients(services.gateway.menu)
         log.info("serving %s", _counts(self._tokens))
@@ -154,6 +162,8 @@ class _House:
                 "speech": Speech(menu.parameters),
             },
             look=self._looks.begin,
+            usage=None if self._usage is None else self._usage.report,
+            days=Days(settings.day_begins),
             told=self._told,
             reload=self._reload,
             close=self._close,
@@ -241,6 +251,8 @@ class _House:
             if self._journal is not None:
                 steps.callback(self._journal.close)
             steps.callback(self._registry.close)
+            if self._usage is not None:
+                steps.callback(self._usage.close)
             steps.callback(schemas.close)
             steps.callback(self._maker.close)
             for token in self._given or ():
@@ -249,6 +261,8 @@ class _House:
             steps.callback(self._looks.stop)
             steps.callback(self._balance.stop)
             steps.callback(self._watch.stop)
+            if self._usage is not None:
+                steps.callback(self._usage.stop)
 
 
 def _journal(settings: Settings) -> Journal | None:
@@ -257,6 +271,23 @@ def _journal(settings: Settings) -> Journal | None:
     from poe_proxy.pool.store.journal import Journal
 
     return Journal(settings.state_file, keeps_renewals=settings.state_cookies)
+
+
+def _usage(
+    settings: Settings, rotator: TokenRotator[Upstream], maker: TokenMaker
+) -> Keeping | None:
+    if settings.usage_at is None:
+        return None
+    from poe_proxy.usage.keeping import Keeping
+
+    return Keeping(
+        settings.usage_at,
+        days=settings.usage_days,
+        accounts=lambda: [(token.label, token.upstream) for token, _ in rotator.states()],
+        bots=lambda: matching.names(
+            (one.id, one.handle, one.shown) for one in maker.catalogue.models.values()
+        ),
+    )
 
 
 def _origins(settings: Settings) -> list[str]:

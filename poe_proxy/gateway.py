@@ -105,10 +105,11 @@ class Gateway:
                         token = yield from self._wait(lease, chat, record, tries.has_begun)
                     log.debug("%s is lent", token.label)
                     record.account, record.kind = token.label, token.kind
+                    record.sends, record.sent = 0, 0.0
                     tries.begin(self.tokens.now())
                     if waits:
                         yield Idle()  # its time in line is over
-                    permit = _Permit(lease, visit)
+                    permit = _Permit(lease, visit, record)
                     with closing(self._ask(permit, token, chat, target)) as events:
                         for event in events:
                             if not said and not isinstance(event, Idle):
@@ -246,16 +247,19 @@ class _Permit:
     that is asked a second time is a second use.
     """
 
-    __slots__ = ("_lease", "_visit")
+    __slots__ = ("_lease", "_record", "_visit")
 
-    def __init__(self, lease: Lease[Upstream], visit: Visit) -> None:
+    def __init__(self, lease: Lease[Upstream], visit: Visit, record: Record) -> None:
         self._lease = lease
         self._visit = visit
+        self._record = record
 
     def __call__(self) -> Generator[Idle, None, None]:
         while not self._lease.may_send(TICK):
             yield Idle()
         self._visit.sent()
+        self._record.sends += 1
+        self._record.sent = self._record.sent or time.monotonic()
 
     def arrived(self) -> None:
         self._lease.arrived()

@@ -32,8 +32,8 @@ class Record:
     __slots__ = (
         "account", "answer_size", "at", "began", "bot", "charges", "client", "code", "done",
         "ended", "first_text", "id", "in_line", "joined", "kind", "method", "model", "moves",
-        "path", "peer", "pieces", "price", "prompt_size", "queued", "route", "status", "streams",
-        "their_id", "usage",
+        "path", "peer", "pieces", "price", "prompt_size", "queued", "route", "sends", "sent",
+        "status", "streams", "their_id", "usage",
     )  # fmt: skip
 
     def __init__(self, id: str = "-", *, now: float = 0.0, at: float = 0.0) -> None:
@@ -78,6 +78,9 @@ class Record:
         self.first_text = 0.0
         self.done = 0.0
         self.ended = 0.0
+        #: When that account was first asked, and how often.
+        self.sent = 0.0
+        self.sends = 0
         #: How many parts the answer was sent in.
         self.pieces = 0
 

@@ -89,7 +89,7 @@ def test_gunicorn_itself_imports_nothing_that_serves() -> None:
 #: By module. In each case a configuration, or most requests, can do without.
 LATER = {
     # Only with `STATE_FILE`.
-    "app": {"poe_proxy.pool.store.journal"},
+    "app": {"poe_proxy.pool.store.journal", "poe_proxy.usage.keeping"},
     # Each way to Poe; and the list of models goes the way of keys.
     "token_maker": {
         *("poe_proxy.recipes.by_cookie", "poe_proxy.recipes.by_key"),

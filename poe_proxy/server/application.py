@@ -9,7 +9,7 @@ from flask import Flask, Request, Response
 from flask.sessions import NullSession, SessionInterface
 from werkzeug.routing import MapAdapter
 
-from poe_proxy.server import hooks, pages, routes
+from poe_proxy.server import hooks, pages, routes, usage
 from poe_proxy.server.admission import giving_back
 from poe_proxy.server.asked import Asked, asked
 from poe_proxy.server.middleware import real_callers, tidy_paths
@@ -42,6 +42,7 @@ class Application(Flask):
         super().__init__("poe_proxy")
         self.serve(services)
         routes.register(self)
+        self.register_blueprint(usage.bp)
         self.register_blueprint(pages.bp)
         hooks.register(self)
         beneath = real_callers(tidy_paths(super().wsgi_app), proxies)

@@ -31,6 +31,8 @@ class Asked(Request):
         #: The API that is spoken, once that is known.
         self.api: Api | None = None
         self.has_read_body = False
+        #: Whether it brings the key of whoever runs the server, on a route for both.
+        self.is_admin = False
 
 
 def asked() -> Asked:

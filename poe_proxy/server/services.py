@@ -16,6 +16,8 @@ from poe_proxy.gateway import Gateway
 from poe_proxy.pool.balances import Balance
 from poe_proxy.record import Record
 from poe_proxy.server.admission import Admission
+from poe_proxy.usage.report import Report
+from poe_proxy.usage.wanted import Days, Wanted
 
 #: A reply as it arrives.
 Events: TypeAlias = Generator[ReplyEvent, None, None]
@@ -54,6 +56,10 @@ class Services:
     clients: Callable[[], list[dict[str, Any]]] = list
     #: Looks once at each account, without waiting; called once the worker serves.
     look: Callable[[], None] = lambda: None
+    #: Makes reports of what was used; None if no records of it are kept.
+    usage: Callable[[Wanted], Report] | None = None
+    #: How the days of such reports begin.
+    days: Days = field(default_factory=Days)
     #: Takes the record of each request once its answer is closed; does not wait.
     told: Callable[[Record], None] = lambda record: None
     #: Reads the settings anew, for the next requests; replies under way go on. A mistake in them

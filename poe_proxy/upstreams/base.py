@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 from poe_proxy.chat import ChatRequest, Idle, Message, ReplyEvent
 from poe_proxy.errors import UpstreamError
@@ -55,6 +55,37 @@ class Abilities:
     messages: bool = False
     #: It wants to know what answer the client was given in the end.
     remembers: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """What Poe has taken from an account for one request, as its history tells it."""
+
+    id: str
+    #: The bot, as Poe calls it.
+    bot: str
+    #: In microseconds since 1970.
+    at: int
+    points: int
+    #: Whether it was asked by the API, and not on the site.
+    is_api: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ChargesPage:
+    """A page of an account's history, the newest first."""
+
+    charges: Sequence[Charge]
+    has_more: bool = False
+
+
+@runtime_checkable
+class HasCharges(Protocol):
+    """An account whose history can be read."""
+
+    def charges(self, after: str = "") -> ChargesPage:
+        """Ask Poe for the charges before the one of that id, or for the newest; raises
+        `UpstreamError`."""
 
 
 class Upstream(Protocol):

@@ -47,11 +47,14 @@ def test_without_a_count_tokens_are_estimated_by_bytes(text: str, tokens: int) -
 
 
 def test_what_poe_counts_is_its_word() -> None:
-    """Its tokens, and its points where it tells of them with the answer."""
-    house = House(FakeUpstream([Text("Hi"), Usage(7, 9, points=120), Done()]))
+    """Its tokens, and its points where it tells of them, which may be after the answer."""
+    house = House(FakeUpstream([Text("Hi"), Usage(7, 9), Done()]))
     list(house.reply())
 
     record = house.record
+    assert record.points is None
+    assert record.charges is not None
+    record.charges.note(555, 120)
     assert (7, 9, True, 120) == (
         record.tokens_in, record.tokens_out, record.is_counted, record.points,
     )  # fmt: skip

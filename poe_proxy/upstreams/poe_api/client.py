@@ -24,10 +24,10 @@ from poe_proxy.errors import (
 )
 from poe_proxy.net.hosts import Host
 from poe_proxy.net.http1 import Head
-from poe_proxy.upstreams.base import TICK, Abilities, Permit
+from poe_proxy.upstreams.base import TICK, Abilities, ChargesPage, Permit
 from poe_proxy.upstreams.bulk import loads
 from poe_proxy.upstreams.catalogue import FIRST_COPY, UNKNOWN, Catalogue, Model
-from poe_proxy.upstreams.poe_api import asking, native
+from poe_proxy.upstreams.poe_api import asking, history, native
 from poe_proxy.upstreams.poe_api.receiving import CHAT, MESSAGES, AnswerReader, BodyReader
 from poe_proxy.upstreams.poe_api.silence import FIRST_WORD, Silence
 from poe_proxy.upstreams.poe_api.tool_names import ToolNames
@@ -194,16 +194,16 @@ class PoeApi:
 
     def balance(self) -> int:
         """Ask for the points that are left (§8); raises `UpstreamError`."""
-        try:
-            answer = _small_answer(self._host, "/usage/current_balance", self._headers, self._clock)
-        except UpstreamError as failure:
-            self._scrub(failure)
-            raise
+        answer = self._aside("/usage/current_balance")
         with suppress(ValueError):
             match loads(answer):
                 case {"current_point_balance": int(points)}:
                     return points
         raise UpstreamProtocolError("Poe did not report the balance of points.")
+
+    def charges(self, after: str = "") -> ChargesPage:
+        """Ask for what was charged before the charge of that id, or last; see `HasCharges`."""
+        return history.page(self._aside(history.path(after)))
 
     def close(self) -> None:
         """Close all connections. What is under way fails, as if Poe had hung up."""
@@ -250,6 +250,14 @@ class PoeApi:
         finally:
             listener.wakes(None)
             transfer.close(patience=_VERY_END if answer.is_over else 0.0)
+
+    def _aside(self, path: str) -> bytes:
+        """Return a small answer; raises `UpstreamError`."""
+        try:
+            return _small_answer(self._host, path, self._headers, self._clock)
+        except UpstreamError as failure:
+            self._scrub(failure)
+            raise
 
     def _scrub(self, failure: UpstreamError) -> None:
         """Take our key out of what Poe said: it should not be in there, and is never shown."""

@@ -18,6 +18,8 @@ T = TypeVar("T")
 #: The newest costs that are kept until their reply has ended, and the newest replies that are kept
 #: until their cost is told.
 MOST: Final = 256
+#: The most points of a reply that are believed.
+MOST_POINTS: Final = 1_000_000_000
 
 
 class Costs:
@@ -32,7 +34,7 @@ class Costs:
     def tell(self, item: Item) -> None:
         """Take what Poe has pushed about the cost of a job."""
         match item.content():
-            case {"jobId": int(job), "totalCostPoints": int(points)} if points >= 0:
+            case {"jobId": int(job), "totalCostPoints": int(points)} if 0 <= points <= MOST_POINTS:
                 with self._lock:
                     _keep(self._told, job, points)
                     charges = self._wanted.get(job)

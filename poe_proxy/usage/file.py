@@ -1,0 +1,232 @@
+"""The file of usage records.
+
+SQLite has a write-ahead log for it: readers hold up nobody, and what was written is there however
+the process ends. Several servers may write the same file, and other programs read it meanwhile.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final, TypeVar
+from urllib.parse import quote
+
+from poe_proxy.usage.rows import COLUMNS, Row
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+#: Counted up when an older program could not use the file any more.
+_VERSION: Final = 1
+_SCHEMA: Final = (
+    f"""
+    CREATE TABLE requests (
+        id INTEGER PRIMARY KEY, {", ".join(f"{name} {kind}" for name, kind in COLUMNS.items())}
+    )
+    """,
+    "CREATE INDEX requests_in_time ON requests (at)",
+    """
+    CREATE INDEX requests_unsettled ON requests (account, sent)
+        WHERE points IS NULL AND sent IS NOT NULL
+    """,
+    # What Poe's own history says that an account was charged with by its API.
+    """
+    CREATE TABLE charges (
+        account TEXT NOT NULL, id TEXT NOT NULL, at INTEGER NOT NULL, bot TEXT NOT NULL,
+        points INTEGER NOT NULL, request INTEGER, PRIMARY KEY (account, id)
+    ) WITHOUT ROWID
+    """,
+    "CREATE INDEX charges_in_time ON charges (at)",
+    # Up to when it was read.
+    "CREATE TABLE readings (account TEXT PRIMARY KEY, until INTEGER NOT NULL) WITHOUT ROWID",
+    f"PRAGMA user_version = {_VERSION}",
+)
+_INSERT: Final = (
+    f"INSERT INTO requests ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"
+)
+
+#: Rows that are written or deleted at once, about a millisecond's worth.
+BITE: Final = 500
+#: How often a file that another process is writing is tried again, and the seconds between.
+_TRIES: Final = 50
+_PAUSE: Final = 0.02
+
+
+class UsageFile:
+    """The file at *path*, which only its owner may read. What fails is raised as `sqlite3.Error`
+    or `OSError`; a file that is broken is put aside, and a new one begins."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        wall: Callable[[], float] = time.time,
+        connect: Callable[[Path], sqlite3.Connection] | None = None,
+    ) -> None:
+        self.path = path.absolute()
+        self._wall = wall
+        self._connect = connect or _connected
+        self._lock = threading.Lock()
+        self._db: sqlite3.Connection | None = None
+
+    def open(self) -> None:
+        """Make sure that the file is there, and can be written."""
+        self._do(lambda db: None)
+
+    def add(self, rows: Sequence[Row]) -> None:
+        """Write *rows*, all of them or none."""
+        self.write(lambda db: db.executemany(_INSERT, rows))
+
+    def delete(self, before: int) -> int:
+        """Delete a bite of what is older than *before*; return how much that was."""
+
+        def bite(db: sqlite3.Connection) -> int:
+            rows = db.execute(
+                "DELETE FROM requests WHERE id IN "
+                "(SELECT id FROM requests WHERE at < ? ORDER BY at LIMIT ?)",
+                (before, BITE),
+            )
+            charges = db.execute(
+                "DELETE FROM charges WHERE (account, id) IN "
+                "(SELECT account, id FROM charges WHERE at < ? ORDER BY at LIMIT ?)",
+                (before, BITE),
+            )
+            return rows.rowcount + charges.rowcount
+
+        return self.write(bite)
+
+    def write(self, act: Callable[[sqlite3.Connection], T]) -> T:
+        """Do *act*, which takes a few milliseconds at most, in a transaction; return its result."""
+
+        def whole(db: sqlite3.Connection) -> T:
+            # If this fails, the connection is closed, which undoes it.
+            db.execute("BEGIN IMMEDIATE")
+            result = act(db)
+            db.execute("COMMIT")
+            return result
+
+        return self._do(whole)
+
+    def read(self, query: str, *values: object) -> list[Any]:
+        """Return the rows of a query that takes a few milliseconds at most."""
+        return self._do(lambda db: db.execute(query, values).fetchall())
+
+    def close(self) -> None:
+        """Let go of the file; it is opened again if it is needed."""
+        with self._lock:
+            self._disconnect()
+
+    # ---- within the lock
+
+    def _do(self, step: Callable[[sqlite3.Connection], T]) -> T:
+        with self._lock:
+            try:
+                return self._patiently(step)
+            except sqlite3.DatabaseError as failure:
+                if not _is_broken(failure):
+                    raise
+                self._put_aside(failure)
+                return self._patiently(step)
+
+    def _patiently(self, step: Callable[[sqlite3.Connection], T]) -> T:
+        """Do *step*, again and again while another process is writing. SQLite's own patience would
+        hold up all of this one."""
+        for _ in range(_TRIES):
+            try:
+                return self._attempt(step)
+            except sqlite3.OperationalError as failure:
+                if getattr(failure, "sqlite_errorcode", 0) & 0xFF != sqlite3.SQLITE_BUSY:
+                    raise
+            time.sleep(_PAUSE)
+        return self._attempt(step)
+
+    def _attempt(self, step: Callable[[sqlite3.Connection], T]) -> T:
+        try:
+            if self._db is None:
+                self._db = self._open()
+            return step(self._db)
+        except BaseException:
+            self._disconnect()
+            raise
+
+    def _open(self) -> sqlite3.Connection:
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with suppress(FileExistsError):
+            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+        if self.path.stat().st_mode & 0o077:
+            self.path.chmod(0o600)
+        db = self._connect(self.path)
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+            db.execute("PRAGMA synchronous = NORMAL")
+            if not db.execute("SELECT 1 FROM sqlite_master").fetchone():
+                _begin(db)
+            (version,) = db.execute("PRAGMA user_version").fetchone()
+            if version != _VERSION:
+                raise sqlite3.DatabaseError(f"version {version}, not {_VERSION}")
+        except BaseException:
+            db.close()
+            raise
+        return db
+
+    def _disconnect(self) -> None:
+        if self._db is not None:
+            with suppress(sqlite3.Error):
+                self._db.close()
+            self._db = None
+
+    def _put_aside(self, failure: Exception) -> None:
+        """Rename the file and its log, as SQLite would look for both under the new name."""
+        self._disconnect()
+        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(self._wall()))
+        aside = self.path.with_name(f"{self.path.name}.broken-{stamp}")
+        for ending in ("-wal", "-shm", "-journal", ""):
+            with suppress(FileNotFoundError):
+                os.replace(f"{self.path}{ending}", f"{aside}{ending}")
+        log.error(
+            "USAGE_FILE %s is broken (%s). It is now %s, and a new one begins.",
+            *(self.path, " ".join(str(failure).split()), aside.name),
+        )
+
+
+def _begin(db: sqlite3.Connection) -> None:
+    """Make the tables, unless another process does so at the same time."""
+    db.execute("BEGIN IMMEDIATE")
+    if not db.execute("SELECT 1 FROM sqlite_master").fetchone():
+        for command in _SCHEMA:
+            db.execute(command)
+    db.execute("COMMIT")
+
+
+def opened(path: Path) -> sqlite3.Connection:
+    """Return a connection that only reads the file at *path*; raises `sqlite3.Error`."""
+    # Its own patience is for the moment in which another process carries the log over.
+    return sqlite3.connect(
+        f"file:{quote(str(path.absolute()))}?mode=ro",
+        uri=True,
+        timeout=0.05,
+        isolation_level=None,
+        check_same_thread=False,
+    )
+
+
+def said(failure: Exception) -> str:
+    """Return what is wrong, in a few words without the file's name."""
+    return getattr(failure, "strerror", None) or " ".join(str(failure).split())
+
+
+def _connected(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(path, timeout=0.0, isolation_level=None, check_same_thread=False)
+
+
+def _is_broken(failure: sqlite3.DatabaseError) -> bool:
+    """Whether the file is at fault: it is no database, or a damaged one, or of another program."""
+    # SQLite's other failures are subclasses: a full disk, a file that is locked or read-only.
+    return type(failure) is sqlite3.DatabaseError

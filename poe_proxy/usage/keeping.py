@@ -1,0 +1,81 @@
+"""All that keeps usage records, joined."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Final
+
+from poe_proxy.errors import ServerBusy
+from poe_proxy.record import Record
+from poe_proxy.usage import sums
+from poe_proxy.usage.file import UsageFile, said
+from poe_proxy.usage.history import History
+from poe_proxy.usage.recorder import Recorder
+from poe_proxy.usage.report import Report
+from poe_proxy.usage.wanted import Wanted
+
+log = logging.getLogger(__name__)
+
+#: The most seconds that a report waits for those before it: one at a time is made.
+_PATIENCE: Final = 10.0
+
+
+class Keeping:
+    """Keeps the file at *path*, with the rows of so many days."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        days: int,
+        accounts: Callable[[], Iterable[tuple[str, object]]] = tuple,
+        bots: Callable[[], Mapping[str, str]] = dict,
+    ) -> None:
+        """*accounts* and *bots* are as for `History`."""
+        self._path = path
+        file = UsageFile(path)
+        self._recorder = Recorder(file, days=days)
+        self._history = History(file, accounts, bots=bots)
+        self._reporting = threading.Lock()
+
+    def start(self) -> None:
+        """Begin; to be called once."""
+        self._recorder.start()
+        self._history.start()
+
+    def tell(self, record: Record) -> None:
+        """Take the record of a request that is over. Does not wait."""
+        self._recorder.tell(record)
+
+    def report(self, wanted: Wanted) -> Report:
+        """Return the report that is *wanted*, with all that was told before.
+
+        Raises `InvalidRequest` if it would be too long, and `ServerBusy` if too many are asked for
+        or the file cannot be read.
+        """
+        if not self._reporting.acquire(timeout=_PATIENCE):
+            raise ServerBusy("Too many reports are being made.", retry_after=_PATIENCE)
+        try:
+            self._recorder.flush()
+            return sums.made(self._path, wanted)
+        except sqlite3.Error as failure:
+            log.warning("USAGE_FILE %s cannot be read: %s.", self._path, said(failure))
+            raise ServerBusy(
+                "The usage records cannot be read at the moment; the log says why.",
+                retry_after=_PATIENCE,
+            ) from None
+        finally:
+            self._reporting.release()
+
+    def stop(self) -> None:
+        """Ask Poe for nothing any more."""
+        self._history.stop()
+
+    def close(self) -> None:
+        """Write what waits, within a few seconds; what comes later is forgotten."""
+        self.stop()
+        self._recorder.close()
