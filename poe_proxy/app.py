@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from poe_proxy.usage.keeping import Keeping
 
 log = logging.getLogger(__name__)
+audit = logging.getLogger(logs.AUDIT)
 
 
 def create_app(
@@ -62,7 +63,7 @@ def create_app(
     """
     if settings is None:
         settings = read()
-        logs.set_up(settings.log_level)
+        logs.set_up(settings.log_level, settings.log_format)
     return _House(settings, upstreams, read).app
 
 
@@ -210,9 +211,9 @@ class _House:
                 for name, why in bad.problems.items():
                     for line in " ".join(why).splitlines():
                         log.error("wrong setting %s: %s", name, line.strip())
-                log.error("Not reloaded, going on as before.")
+                audit.error("Not reloaded, going on as before.")
             except Exception:
-                log.exception("Not reloaded, going on as before.")
+                audit.exception("Not reloaded, going on as before.")
 
     def _replace(self, settings: Settings) -> None:
         """Use *settings* from now on; nothing changes if this raises."""
@@ -228,15 +229,18 @@ class _House:
         services = self._services(settings, models)
         # What is under way has its gateway already, and keeps it.
         self.app.serve(services)
-        if settings.log_level != self._settings.log_level:
-            logs.set_up(settings.log_level)
+        if _changed(self._settings, settings) & {"LOG_LEVEL", "LOG_FORMAT"}:
+            logs.set_up(settings.log_level, settings.log_format)
         _warn(settings)
         self._warn_of_clients(services.gateway.menu)
         self._tokens = tokens
-        self._settings = _restart_needed(self._settings, settings)
+        settings = _restart_needed(self._settings, settings)
+        if changed := sorted(_changed(self._settings, settings)):
+            audit.info("settings that changed: %s", ", ".join(changed))
+        self._settings = settings
         self._looks.go_on()
         # The last word: whoever waits for it has read all that there is to say.
-        log.info("reloaded, serving %s%s", _counts(tokens), _changes(before, tokens))
+        audit.info("reloaded, serving %s%s", _counts(tokens), _changes(before, tokens))
 
     # ---- the end
 
@@ -328,15 +332,25 @@ def _warn(settings: Settings) -> None:
 
 def _restart_needed(before: Settings, now: Settings) -> Settings:
     """Return *now* with what only a restart can change as it was *before*; the log names it."""
+    changed = _changed(before, now)
     kept = {
         field.name: getattr(before, field.name)
         for field, one in declared(Settings)
-        if one.needs_restart and getattr(before, field.name) != getattr(now, field.name)
+        if one.needs_restart and one.name in changed
     }
     if kept:
         names = [one.name for field, one in declared(Settings) if field.name in kept]
         log.warning("Only a restart can change %s: still as before.", ", ".join(names))
     return replace(now, **kept)
+
+
+def _changed(before: Settings, now: Settings) -> set[str]:
+    """Return the names of the settings that differ."""
+    return {
+        one.name
+        for field, one in declared(Settings)
+        if getattr(before, field.name) != getattr(now, field.name)
+    }
 
 
 def _counts(tokens: Iterable[Token[Upstream]]) -> str:

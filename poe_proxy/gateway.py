@@ -145,7 +145,7 @@ class Gateway:
                 if not tries.go_on(token, failure, self.tokens.now()):
                     raise failure from None
                 let_go(met)  # the tries know it, and it knows them
-                record.moves += (failure.code or "",)
+                _note_move(record, token, failure)
                 how = "asking once more" if failure.once_more else "trying another token"
                 log.info("%s: %s; %s", token.label, failure.code, how)
             finally:
@@ -220,6 +220,12 @@ def _wait(
         return token
     finally:
         listener.wakes(None)
+
+
+def _note_move(record: Record, token: Token[Upstream], failure: UpstreamError) -> None:
+    """Note that another try is made because of *failure*, which *token* met."""
+    record.moves += (failure.code or "",)
+    record.moved_from += (token.label,)
 
 
 def _note(record: Record, chat: ChatRequest, size: Size) -> None:

@@ -20,13 +20,14 @@ from pathlib import Path
 
 import gevent
 from gevent.server import StreamServer
-from gunicorn import util
+from gunicorn import glogging, util
 from gunicorn.http import wsgi
 from gunicorn.workers.ggevent import GeventWorker
 
 # gunicorn reads this as a file, wherever it is started; the package may not be installed.
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 
+from poe_proxy import logs
 from poe_proxy.budget import processor
 from poe_proxy.server import gunicorn as hooks
 from poe_proxy.server.response import Joined, once_a_second
@@ -104,6 +105,15 @@ class Response(Joined, wsgi.Response):
     """gunicorn's response, in fewer writes."""
 
 
+class Log(glogging.Logger):
+    """gunicorn's log, which repeats what is wrong with a request: written as ours."""
+
+    def setup(self, cfg):
+        super().setup(cfg)
+        logs.adopt_gunicorn(_settings.log_format)
+
+
+logger_class = Log
 worker_class = Worker
 # `workers` is what WEB_CONCURRENCY, GUNICORN_CMD_ARGS or -w say, otherwise 1: more are refused.
 # Connections, not requests: idle ones count too. When nearly all are taken, those without a key

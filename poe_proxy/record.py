@@ -31,9 +31,9 @@ class Record:
 
     __slots__ = (
         "account", "answer_size", "at", "began", "bot", "charges", "client", "code", "done",
-        "ended", "first_text", "id", "in_line", "joined", "kind", "method", "model", "moves",
-        "path", "peer", "pieces", "price", "prompt_size", "queued", "route", "sends", "sent",
-        "status", "streams", "their_id", "usage",
+        "ended", "first_text", "id", "in_line", "joined", "kind", "method", "model", "moved_from",
+        "moves", "path", "peer", "pieces", "price", "prompt_size", "queued", "route", "sends",
+        "sent", "status", "streams", "their_id", "trace_id", "usage",
     )  # fmt: skip
 
     def __init__(self, id: str = "-", *, now: float = 0.0, at: float = 0.0) -> None:
@@ -41,6 +41,8 @@ class Record:
         #: What it is called, and what its client calls it (`x-request-id`), if that is sane.
         self.id = id
         self.their_id = ""
+        #: The trace that it is a part of (`traceparent`); empty if it says none.
+        self.trace_id = ""
         #: When its head had come: on the monotonic clock, and on the wall's.
         self.began = now
         self.at = at
@@ -67,8 +69,10 @@ class Record:
         self.bot = ""
         self.account = ""
         self.kind = ""
-        #: The codes of the failures for which another try was made.
+        #: The codes of the failures for which another try was made, and the accounts that had
+        #: them.
         self.moves: tuple[str, ...] = ()
+        self.moved_from: tuple[str, ...] = ()
         #: When it first asked for an account, and since when it waits in line; and how long it has
         #: waited in line so far.
         self.joined = 0.0

@@ -269,7 +269,7 @@ def test_what_is_unwise_is_warned_about_each_time(house: House, tmp_path: Path) 
             assert 1 == one.count(
                 f"{file} holds secrets, and others on this machine can read it: chmod 600 {file} "
             )
-    assert not any(said in quiet for said in ("AuthKey", "chmod"))
+    assert not any(said in quiet for said in (EXAMPLE_KEY, "chmod"))
 
 
 def test_two_reloads_are_one_after_the_other(house: House, monkeypatch: pytest.MonkeyPatch) -> None:

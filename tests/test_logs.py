@@ -199,6 +199,76 @@ class Json(logging.Formatter):
         return json.dumps({"message": record.getMessage()})
 
 
+# ---- objects
+
+
+def objects(message: str = "it failed", failure: BaseException | None = None) -> Any:
+    exc_info: Any = (type(failure), failure, failure.__traceback__) if failure else None
+    record = logging.LogRecord("poe_proxy.audit", 40, __file__, 1, message, (), exc_info)
+    line = logs.Objects().format(record)
+    assert line.isprintable()
+    return json.loads(line)
+
+
+def test_an_entry_can_be_an_object() -> None:
+    """The audit log is told from others by its logger."""
+    before = logs.request_id.set("req_1")
+    entry = objects("a\nb\ud800")
+    logs.request_id.reset(before)
+
+    assert re.fullmatch(r"[\d-]{10}T[\d:]{8}\.\d{3}Z", entry.pop("time"))
+    assert {
+        "level": "ERROR", "logger": "audit", "message": r"a\nb\ud800", "request_id": "req_1",
+    } == entry  # fmt: skip
+    assert Context().run(objects)["request_id"] is None
+
+
+def test_an_object_has_its_traceback_in_a_field() -> None:
+    """And so it is one line, too."""
+    found = objects(failure=raised(ValueError("why\x1b[2J")))["traceback"].split("\n")
+
+    assert "Traceback (most recent call last):" == found[0]
+    assert r"ValueError: why\x1b[2J" == found[-1]
+
+
+def test_gunicorn_writes_objects_too_and_lines_again() -> None:
+    """In the form that it had."""
+    other, lines = logging.getLogger("other"), io.StringIO()
+    one = logging.StreamHandler(lines)
+    one.setFormatter(logging.Formatter("[%(levelname)s] %(message)s"))
+    other.addHandler(one)
+    for form in ("text", "json", "text"):
+        logs.adopt(other, form)
+        other.warning("a")
+    other.handlers.clear()
+    first, entry, last = lines.getvalue().splitlines()
+
+    assert "[WARNING] a" == first == last
+    assert ("other", "a") == (json.loads(entry)["logger"], json.loads(entry)["message"])
+
+
+# ---- colours
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(("no_color", "coloured"), [("", True), ("1", False)])
+def test_a_terminal_has_colours_unless_nobody_wants_them(
+    no_color: str, coloured: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """See no-color.org."""
+    monkeypatch.setenv("NO_COLOR", no_color)
+    terminal = Terminal()
+    handler = logs.handler(terminal)
+    handler.handle(logging.LogRecord("x", logging.ERROR, __file__, 1, "\x1b[2J", (), None))
+
+    assert coloured is ("\x1b[31m" in terminal.getvalue())
+    assert "\x1b[2J" not in terminal.getvalue()
+
+
 # ---- in a process of its own
 
 
@@ -206,7 +276,8 @@ ALL_THE_REST = """
 import logging, sys, threading, warnings
 from poe_proxy import logs
 logs.set_up("INFO")
-logs.set_up("INFO")
+logs.set_up("INFO", "json")
+logs.set_up("INFO", "text")
 forged = "a\\n2026-01-01 ERROR forged"
 logging.getLogger("urllib3.connectionpool").warning("Retrying: %s", forged)
 warnings.warn(forged)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from math import ceil, inf
 from typing import Any, Final, TypeAlias
 
+from poe_proxy import logs
 from poe_proxy.errors import (
     NoPointsLeft,
     NoTokenFree,
@@ -27,6 +28,7 @@ from poe_proxy.pool.ledger import Ledger, Standing, TokenState
 from poe_proxy.pool.tokens import Token
 
 log = logging.getLogger(__name__)
+audit = logging.getLogger(logs.AUDIT)
 
 #: The fewest seconds that a token rests, whatever Poe says, so that no request is repeated in
 #: a tight loop.
@@ -190,7 +192,7 @@ def suspend(ledger: Ledger, token: Token[Any], failure: UpstreamError) -> None:
     ledger.suspend(token.name, failure.message, failure.code or "")
     after = _standing(ledger, token)
     if after != before:
-        log.warning("%s is %s: %s", token.label, after, failure.message)
+        audit.warning("%s is %s: %s", token.label, after, failure.message)
 
 
 def _standing(ledger: Ledger, token: Token[Any]) -> Standing:

@@ -11,6 +11,7 @@ from itertools import count
 from math import ceil, inf
 from typing import Any, Final, TypeVar
 
+from poe_proxy import logs
 from poe_proxy.errors import TokenHeldBack, UpstreamError
 from poe_proxy.pool import refusals
 from poe_proxy.pool.known import DayUses, KnownPoints
@@ -26,6 +27,7 @@ from poe_proxy.pool.tokens import Token
 __all__ = ["Lease", "Token", "TokenRotator"]
 
 log = logging.getLogger(__name__)
+audit = logging.getLogger(logs.AUDIT)
 
 U = TypeVar("U")
 
@@ -239,7 +241,7 @@ class TokenRotator(Lender[U]):
             self._doubted.discard(token.name)
             self._ledger.exhaust(token.name, reason)
             self._queue.lost(token.name, self._clock())
-        log.warning("%s rests until it has points again: %s", token.label, reason)
+        audit.warning("%s rests until it has points again: %s", token.label, reason)
 
     def revive(self, token: Token[U]) -> None:
         """Lend a token again: Poe accepts it, and its account has points. What else holds it back
@@ -249,7 +251,7 @@ class TokenRotator(Lender[U]):
             self._ledger.revive(token.name)
             self._queue.changed(token.name)
             self._queue.serve(self._clock())
-        log.info("%s is lent again", token.label)
+        audit.info("%s is lent again", token.label)
 
     def suspend(self, token: Token[U], refusal: UpstreamError) -> None:
         """Suspend a token that Poe refused."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import _thread
 import errno
-import logging
 import os
 import secrets
 import signal
@@ -19,7 +18,6 @@ from pathlib import Path
 from types import FrameType
 from typing import Final, Protocol
 
-from poe_proxy import logs
 from poe_proxy.apis.openai_error import error_body
 from poe_proxy.errors import InternalError, InvalidRequest
 from poe_proxy.net.background import Background
@@ -186,12 +184,7 @@ def check_worker(server: Arbiter, wanted: type) -> None:
 
 
 def on_starting(server: Arbiter) -> None:
-    """Exit with one line if something would go wrong later.
-
-    gunicorn's log, which repeats what is wrong with a request, is written as ours from now on.
-    """
-    for name in ("gunicorn.error", "gunicorn.access"):
-        logs.adopt(logging.getLogger(name))
+    """Exit with one line if something would go wrong later."""
     if server.cfg.workers > 1:
         sys.exit(
             f"poe-proxy serves with one worker, and {server.cfg.workers} were asked for "

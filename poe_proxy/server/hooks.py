@@ -14,12 +14,13 @@ from flask import Flask, Response
 from werkzeug.exceptions import HTTPException
 
 from poe_proxy import flight, logs
-from poe_proxy.errors import PoeProxyError
+from poe_proxy.errors import InvalidKey, PoeProxyError
 from poe_proxy.record import CLIENT_CLOSED, Record, begun
 from poe_proxy.server import failures, rate_limits
 from poe_proxy.server.access import check_key, is_admin
 from poe_proxy.server.admission import held
 from poe_proxy.server.asked import Asked, asked
+from poe_proxy.server.audit import refused_keys
 from poe_proxy.server.bodies import leave_unread
 from poe_proxy.server.client_socket import ClientGone
 from poe_proxy.server.services import services
@@ -37,6 +38,10 @@ _EXPOSED: Final = ", ".join(
     ]
 )  # fmt: skip
 _EXPOSED_TO_ANTHROPIC: Final = ", ".join((_EXPOSED, "request-id", *rate_limits.ANTHROPIC_NAMES))
+#: What a client may call a request: an id, and nothing that could be more than that.
+_THEIR_ID: Final = re.compile(r"[\w.:/+=@-]{1,100}", re.ASCII)
+#: See https://www.w3.org/TR/trace-context/#traceparent-header.
+_TRACE: Final = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:-.{0,100})?")
 _HEADER_NAMES: Final = re.compile(r"[\w\-, ]{1,2000}", re.ASCII)
 
 
@@ -44,6 +49,7 @@ def register(app: Flask) -> None:
     """Let *app* answer failures as its clients expect it."""
     app.register_error_handler(ClientGone, _client_closed)
     app.register_error_handler(HTTPException, failures.http_error_response)
+    app.register_error_handler(InvalidKey, _key_refused)
     app.register_error_handler(PoeProxyError, failures.error_response)
     app.register_error_handler(Exception, failures.bug_response)
 
@@ -63,6 +69,7 @@ def begin(request: Asked) -> Response | None:
     rule = request.url_rule
     if rule is not None:
         record.route = rule.rule
+    _note_ids(request, record)
     route = record.route or "an unknown path"
     flight.current.set(flight.Flight(record.id, f"{request.method} {route}"))
     if request.method == "OPTIONS":
@@ -80,6 +87,21 @@ def begin(request: Asked) -> Response | None:
         request.asker = asker
         request.client.has_key()
     return None
+
+
+def _note_ids(request: Asked, record: Record) -> None:
+    """Note what others call the request, if it looks like an id."""
+    theirs = request.environ.get("HTTP_X_REQUEST_ID")
+    if theirs and _THEIR_ID.fullmatch(theirs):
+        record.their_id = theirs
+    trace = request.environ.get("HTTP_TRACEPARENT")
+    if trace and (found := _TRACE.fullmatch(trace)):
+        record.trace_id = found[1]
+
+
+def _key_refused(failure: InvalidKey) -> Response:
+    refused_keys.tell(asked())
+    return failures.error_response(failure)
 
 
 def _client_closed(gone: ClientGone) -> Response:

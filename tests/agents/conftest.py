@@ -107,7 +107,7 @@ class Way:
 
     def statuses(self, path: str, model: str) -> list[int]:
         """What the proxy answered to each POST to *path* for *model*, in turn."""
-        pattern = rf"POST {path} (\d+) .* model={re.escape(model)}(?: code=.*)?$"
+        pattern = rf"^\S+ \S+ INFO +(\d+) (?:\(\w+\) )?{re.escape(model)}[ :].*  POST {path} "
         return [int(found) for found in re.findall(pattern, self.proxy.output(), re.MULTILINE)]
 
     def line(self, name: str, arguments: Mapping[str, Any], text: str = "") -> Any:

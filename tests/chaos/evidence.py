@@ -21,7 +21,8 @@ _TRACEBACK: Final = re.compile(r"^Traceback .*\n(?:[ +].*\n)*(\S.*)$", re.MULTIL
 #: A line of the server's log that tells the code with which a request failed, before its answer
 #: or within.
 _FAILED: Final = re.compile(
-    r"^\S+ \S+ [A-Z]+ +(req_\w+) (?:.* code=|broke off: )(\S+)$", re.MULTILINE
+    r"^\S+ \S+ [A-Z]+ +(?:(req_\w+) broke off: (\S+)|.*\b\d{3} \((\w+)\) .*  .*(req_\w+).*)$",
+    re.MULTILINE,
 )
 #: Seconds within which Poe notes a request that it is given, however busy the machine is.
 _PROMPT: Final = 30.0
@@ -126,7 +127,10 @@ def read(journal: Sequence[Entry], passages: Sequence[Passage], log: str = "") -
             (entry["t"], entry["account"]) for entry in journal if entry.get("event") == "mischief"
         ],
         bugs=_TRACEBACK.findall(_CONTINUED.sub("", log)),
-        codes=dict(_FAILED.findall(log)),
+        codes={
+            id or other_id: code or other_code
+            for id, code, other_code, other_id in _FAILED.findall(log)
+        },
     )
 
 

@@ -268,8 +268,8 @@ def test_an_error_that_a_fault_explains_is_none() -> None:
     )
 
 
-LINE = "2026-11-29 10:00:00,000 INFO    req_1 127.0.0.1 POST /v1/messages 503 9 ms model=x code="
-BROKE_OFF = "2026-11-29 10:00:00,000 INFO    req_1 broke off: "
+LINE = "2026-11-29 10:00:00,000 INFO    503 ({}) x: total 0.01 s  POST /v1/messages ::1 req_1"
+BROKE_OFF = "2026-11-29 10:00:00,000 INFO    req_1 broke off: {}"
 
 
 @pytest.mark.parametrize("line", [LINE, BROKE_OFF], ids=["status", "stream"])
@@ -278,12 +278,12 @@ def test_a_failure_without_a_code_has_that_of_the_log(line: str) -> None:
     told = frozenset({"upstream_overloaded"})
     failed = attempt(api="messages", outcome="error", text="", request_id="req_1", explains=told)
 
-    assert set() == broken(attempts=[replace(failed)], log=f"{line}upstream_overloaded\n")
+    assert set() == broken(attempts=[replace(failed)], log=line.format("upstream_overloaded"))
     assert {"errors have causes"} == broken(
-        attempts=[replace(failed)], log=f"{line}upstream_protocol\n"
+        attempts=[replace(failed)], log=line.format("upstream_protocol")
     )
     assert {"errors have causes", "a failure is told as it is logged"} == broken(
-        attempts=[replace(failed)], log=line.replace("req_1", "req_2") + "upstream_overloaded\n"
+        attempts=[replace(failed)], log=line.replace("req_1", "req_2").format("upstream_overloaded")
     )
 
 
@@ -294,9 +294,9 @@ def test_a_code_that_is_not_the_log_s_is_seen() -> None:
         outcome="error", text="", request_id="req_1", code=code, explains=frozenset({code})
     )
 
-    assert set() == broken(attempts=[failed], log=f"{LINE}{code}\n")
+    assert set() == broken(attempts=[failed], log=LINE.format(code))
     assert {"a failure is told as it is logged"} == broken(
-        attempts=[failed], log=f"{LINE}bot_failed\n"
+        attempts=[failed], log=LINE.format("bot_failed")
     )
 
 
@@ -307,10 +307,10 @@ def test_only_what_is_refused_for_a_while_counts_as_refused() -> None:
     )
 
     assert {"no client is refused while an account is free"} == broken(
-        attempts=[replace(refused)], log=f"{LINE}rate_limit_exceeded\n"
+        attempts=[replace(refused)], log=LINE.format("rate_limit_exceeded")
     )
     assert {"errors have causes"} == broken(
-        attempts=[replace(refused)], log=f"{LINE}insufficient_quota\n"
+        attempts=[replace(refused)], log=LINE.format("insufficient_quota")
     )
 
 

@@ -22,6 +22,7 @@ from gunicorn.config import Config as RealConfig
 from gunicorn.glogging import Logger as RealLog
 from gunicorn.workers.base import Worker as RealWorker
 
+from poe_proxy import logs
 from poe_proxy.pool.store.holding import StateInUse, is_held, let_go
 from poe_proxy.server import gunicorn
 from poe_proxy.upstreams.poe_web import tidying
@@ -218,7 +219,7 @@ def test_its_log_is_written_as_ours() -> None:
     log.handlers[:] = [handler := logging.StreamHandler(lines)]
     handler.setFormatter(before[-1].formatter)
     try:
-        gunicorn.on_starting(Arbiter())
+        logs.adopt_gunicorn()
         log.warning("Invalid request: a\n[2026-01-01] [ERROR] forged\x1b[2J")
     finally:
         log.handlers[:] = before

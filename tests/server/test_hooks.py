@@ -186,7 +186,7 @@ def test_a_log_line_names_the_model_and_nothing_of_the_conversation(
     with caplog.at_level(logging.DEBUG):
         Site().ask(messages=[{"role": "user", "content": "secret words"}]).close()
 
-    assert "model=gpt-4" in caplog.text
-    assert f"POST {COMPLETIONS} 200" in caplog.text
+    assert " 200 gpt-4 → GPT-4 cookie-1: " in caplog.text
+    assert f"  POST {COMPLETIONS} " in caplog.text
     assert "secret" not in caplog.text
     assert KEY not in caplog.text
