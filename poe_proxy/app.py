@@ -26,6 +26,7 @@ from poe_proxy.menu import Menu
 from poe_proxy.models import Models
 from poe_proxy.net.media import MediaFetcher
 from poe_proxy.pool.balances import Balance, FirstLooks, PointsWatch
+from poe_proxy.pool.facts import Facts
 from poe_proxy.pool.memory import MemoryLedger
 from poe_proxy.pool.rotator import Token, TokenRotator
 from poe_proxy.pool.store import Forgetful
@@ -37,12 +38,14 @@ from poe_proxy.server.services import Services
 from poe_proxy.settings import EXAMPLE_KEY, BadSettings, Settings
 from poe_proxy.shaping import files, pictures, schemas
 from poe_proxy.startup import read_settings
+from poe_proxy.tallies import RELOADS
 from poe_proxy.token_maker import TokenMaker
 from poe_proxy.upstreams.base import Upstream
 from poe_proxy.usage import matching
 from poe_proxy.usage.wanted import Days
 
 if TYPE_CHECKING:
+    from poe_proxy.metrics import Listener, Metrics
     from poe_proxy.pool.store.journal import Journal
     from poe_proxy.usage.keeping import Keeping
 
@@ -99,6 +102,7 @@ class _House:
         self._watch = PointsWatch(self._rotator)
         self._balance = Balance(self._rotator)
         self._looks = FirstLooks(self._rotator)
+        self._facts = Facts(self._rotator, store=self._store_state)
         self._admission = Admission()
         self._registry = Registry(
             clients.read(settings),
@@ -110,6 +114,7 @@ class _House:
         self._usage = _usage(settings, self._rotator, self._maker)
         if self._usage is not None:
             self._tellers.append(self._usage.tell)
+        self._metrics, self._listener = self._made_metrics(settings)
         services = self._services(settings, Models.load(settings.models))
         self.app = Application(services, proxies=settings.forwarded_allow_ips)
         self._watch.start()
@@ -118,6 +123,26 @@ class _House:
         _warn(settings)
         self._warn_of_clients(services.gateway.menu)
         log.info("serving %s", _counts(self._tokens))
+
+    def _made_metrics(self, settings: Settings) -> tuple[Metrics | None, Listener | None]:
+        """Return what counts, and what listens at a port of its own; None where the settings ask
+        for none."""
+        if not settings.has_metrics:
+            return None, None
+        from poe_proxy.metrics import Listener, Looks, Metrics
+
+        looks = Looks(
+            self._facts.newest,
+            self._rotator.points,
+            self._rotator.day_uses,
+            lambda: self._admission.under_way,
+        )
+        metrics = Metrics(looks, lambda bot: self._menu.listed(bot))
+        self._tellers.append(metrics.told)
+        if self._journal is not None:
+            self._journal.timed = metrics.store_took
+        port = settings.metrics_port
+        return metrics, Listener(port, metrics.text) if port else None
 
     def _make(self, settings: Settings) -> Sequence[Token[Upstream]]:
         if self._given is not None:
@@ -132,7 +157,7 @@ class _House:
             largest_body=round(settings.max_body_mb * 1_000_000),
             answers=settings.max_streams,
         )
-        menu = Menu(models, self._maker.catalogue, shown=self._maker.shown)
+        menu = self._menu = Menu(models, self._maker.catalogue, shown=self._maker.shown)
         media = MediaFetcher(settings.proxy, _origins(settings))
         return Services(
             gateway=Gateway(self._rotator, menu, attempts=settings.attempts),
@@ -141,6 +166,7 @@ class _House:
             ),
             balance=self._balance,
             ready=self._ready,
+            metrics=None if self._metrics is None else self._metrics.text,
             registry=self._registry,
             clients=self._registry.overview,
             admin_key=settings.admin_key,
@@ -162,7 +188,7 @@ class _House:
                 "image_edits": images.Edits(menu.parameters),
                 "speech": Speech(menu.parameters),
             },
-            look=self._looks.begin,
+            look=self._look,
             usage=None if self._usage is None else self._usage.report,
             days=Days(settings.day_begins),
             told=self._told,
@@ -186,9 +212,18 @@ class _House:
 
     def _ready(self) -> Mapping[str, Any]:
         """See `Services`."""
-        accounts = self._rotator.census()
-        store = "off" if self._journal is None else self._journal.trouble or "ok"
-        return {"waiting": accounts.pop("waiting"), "accounts": accounts, "store": store}
+        fact = self._facts.newest()
+        return {"waiting": fact.waiting, "accounts": fact.counts, "store": fact.store}
+
+    def _store_state(self) -> str:
+        return "off" if self._journal is None else self._journal.trouble or "ok"
+
+    def _look(self) -> None:
+        """See `Services`."""
+        self._looks.begin()
+        self._facts.start()
+        if self._listener is not None:
+            self._listener.start()
 
     def _told(self, record: Record) -> None:
         """See `Services`."""
@@ -212,8 +247,10 @@ class _House:
                     for line in " ".join(why).splitlines():
                         log.error("wrong setting %s: %s", name, line.strip())
                 audit.error("Not reloaded, going on as before.")
+                RELOADS.add("wrong_settings")
             except Exception:
                 audit.exception("Not reloaded, going on as before.")
+                RELOADS.add("failed")
 
     def _replace(self, settings: Settings) -> None:
         """Use *settings* from now on; nothing changes if this raises."""
@@ -239,6 +276,8 @@ class _House:
             audit.info("settings that changed: %s", ", ".join(changed))
         self._settings = settings
         self._looks.go_on()
+        self._facts.refresh()
+        RELOADS.add("ok")
         # The last word: whoever waits for it has read all that there is to say.
         audit.info("reloaded, serving %s%s", _counts(tokens), _changes(before, tokens))
 
@@ -262,6 +301,9 @@ class _House:
             for token in self._given or ():
                 steps.callback(token.upstream.close)
             steps.callback(self._rotator.close)
+            if self._listener is not None:
+                steps.callback(self._listener.close)
+            steps.callback(self._facts.stop)
             steps.callback(self._looks.stop)
             steps.callback(self._balance.stop)
             steps.callback(self._watch.stop)

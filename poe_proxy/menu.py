@@ -202,6 +202,11 @@ class Menu:
         """Return how many tokens the bot reads at most, None if that is not known."""
         return self._page().bots.get(target.bot.lower(), UNKNOWN).reads_at_most
 
+    def listed(self, bot: str) -> str | None:
+        """Return *bot*, in any case, as Poe's list spells it; None if the list does not have it.
+        Does not wait."""
+        return self._page().bots.get(bot.lower(), UNKNOWN).id or None
+
     def price(self, target: Target) -> Price | None:
         """Return what the bot costs, None if that is not known."""
         return self._page().bots.get(target.bot.lower(), UNKNOWN).price

@@ -29,6 +29,7 @@ LATER: Final = (
     ("quickjs",),
     ("jsonschema_rs",),
     ("sqlite3",),
+    ("prometheus_client",),
     ("rs_bpe", "bpe_openai"),
 )
 

@@ -23,7 +23,10 @@ BY_FILES = {"urllib3", "poe_proxy.net.fetching"}
 BY_KEY = {"poe_proxy.recipes.by_key", "poe_proxy.upstreams.poe_api.client"}
 #: What runs in processes of its own, what only a file of the state needs, and what only tests and
 #: the demo do.
-NEVER = {"quickjs", "jsonschema_rs", "sqlite3", "requests", "charset_normalizer", "aiohttp"}
+NEVER = {
+    *("quickjs", "jsonschema_rs", "sqlite3", "requests", "charset_normalizer", "aiohttp"),
+    *("prometheus_client", "poe_proxy.metrics"),
+}
 
 KEYS = {"POE_API_KEYS": "k1,k2"}
 COOKIES = {"TOKENS": "a,b"}
@@ -80,7 +83,12 @@ def test_gunicorn_itself_imports_nothing_that_serves() -> None:
     assert "poe_proxy.startup" in found
     assert set() == found & {
         *("flask", "werkzeug", "jinja2", "requests", "urllib3", "websocket", "sqlite3", "rs_bpe"),
-        *("poe_proxy.app", "poe_proxy.gateway", "poe_proxy.server.application"),
+        *(
+            "prometheus_client",
+            "poe_proxy.app",
+            "poe_proxy.gateway",
+            "poe_proxy.server.application",
+        ),
     }
 
 
@@ -88,8 +96,11 @@ def test_gunicorn_itself_imports_nothing_that_serves() -> None:
 
 #: By module. In each case a configuration, or most requests, can do without.
 LATER = {
-    # Only with `STATE_FILE`.
-    "app": {"poe_proxy.pool.store.journal", "poe_proxy.usage.keeping"},
+    # Only with `STATE_FILE`, and with `METRICS`.
+    "app": {
+        *("poe_proxy.pool.store.journal", "poe_proxy.usage.keeping"),
+        "poe_proxy.metrics",
+    },
     # Each way to Poe; and the list of models goes the way of keys.
     "token_maker": {
         *("poe_proxy.recipes.by_cookie", "poe_proxy.recipes.by_key"),

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from poe_proxy.errors import ServerBusy, TooManyStreams
+from poe_proxy.record import Record
 from poe_proxy.server.allocation import Crowd
 
 #: Seconds after which a request that found no room may come back.
@@ -120,6 +121,8 @@ class Admission:
     def __init__(self) -> None:
         self.bodies = Bodies(200_000_000)
         self.answers = Answers(2000)
+        #: The records of all requests that are not over.
+        self.under_way: set[Record] = set()
 
     def limit(self, *, bodies: int, largest_body: int, answers: int) -> None:
         """Admit so many bytes of *bodies*, and so many *answers*, from the next request on.

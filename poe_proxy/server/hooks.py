@@ -6,7 +6,6 @@ import logging
 import os
 import re
 import time
-from collections.abc import Callable
 from functools import partial
 from typing import Final
 
@@ -23,7 +22,7 @@ from poe_proxy.server.asked import Asked, asked
 from poe_proxy.server.audit import refused_keys
 from poe_proxy.server.bodies import leave_unread
 from poe_proxy.server.client_socket import ClientGone
-from poe_proxy.server.services import services
+from poe_proxy.server.services import Services, services
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +61,8 @@ def begin(request: Asked) -> Response | None:
     record = request.record = begun(f"req_{os.urandom(12).hex()}")
     logs.request_id.set(record.id)
     house = services()
-    held(request.environ).callback(partial(_end, record, house.told))
+    held(request.environ).callback(partial(_end, record, house))
+    house.admission.under_way.add(record)
     record.peer = request.remote_addr or "-"
     record.method = request.method
     record.path = request.path
@@ -136,10 +136,11 @@ def finish(request: Asked, response: Response) -> Response:
     return response
 
 
-def _end(record: Record, told: Callable[[Record], None]) -> None:
+def _end(record: Record, house: Services) -> None:
     """Finish the *record* of a request whose answer is closed; hand it to all who tell of it."""
     record.ended = time.monotonic()
+    house.admission.under_way.discard(record)
     try:
-        told(record)
+        house.told(record)
     except Exception:  # the answer has no part in this
         log.exception("a request was not recorded")

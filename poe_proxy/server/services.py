@@ -34,6 +34,9 @@ class Services:
     #: counts them, the requests `waiting` in line, and whether the `store` is "ok", "off", or else
     #: what is wrong with it.
     ready: Callable[[], Mapping[str, Any]] = lambda: {"accounts": {}, "waiting": 0, "store": "off"}
+    #: Returns the metrics in the form that an `Accept` asks for, and their content type; None: none
+    #: are kept.
+    metrics: Callable[[str], tuple[bytes, str]] | None = None
     #: Who may ask, and what each has left.
     registry: Registry
     #: The key of whoever runs the server; None: there are no routes for it.

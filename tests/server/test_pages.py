@@ -78,3 +78,33 @@ def test_a_worker_that_is_ending_is_not_ready(
     found, body = ready(site, alive=alive, accounts={"free": 1}, waiting=0, store="off")
 
     assert (status, reason) == (found, body["reason"])
+
+
+# ---- /metrics
+
+
+@pytest.mark.parametrize(
+    ("admin_key", "kept", "headers", "status"),
+    [
+        pytest.param("sk-the-owner", True, {"Authorization": "Bearer sk-the-owner"}, 200, id="ok"),
+        pytest.param("sk-the-owner", True, {"Authorization": f"Bearer {KEY}"}, 401, id="client"),
+        pytest.param("sk-the-owner", True, {}, 401, id="no key"),
+        pytest.param("sk-the-owner", False, {"x-api-key": "sk-the-owner"}, 404, id="off"),
+        pytest.param(None, True, {"Authorization": f"Bearer {KEY}"}, 404, id="no admin"),
+    ],
+)
+def test_metrics_are_for_whoever_runs_the_server(
+    site: Site, admin_key: str | None, kept: bool, headers: dict[str, str], status: int
+) -> None:
+    """Without `ADMIN_KEY`, or where none are kept, there is no such route."""
+    extensions = site.client.application.extensions
+    extensions["poe_proxy"] = replace(
+        extensions["poe_proxy"],
+        admin_key=admin_key,
+        metrics=(lambda accept: (b"up 1\n", "text/plain; version=0.0.4")) if kept else None,
+    )
+    answer = site.get("/metrics", headers=headers)
+
+    assert status == answer.status_code
+    if status == 200:
+        assert (b"up 1\n", "text/plain; version=0.0.4") == (answer.data, answer.content_type)

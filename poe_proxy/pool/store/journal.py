@@ -79,6 +79,8 @@ class Journal(Store, Renewals, Tallies):
         self._wall, self._up = wall, boot
         self._boot = this_boot() if boot_id is None else boot_id
         self._connect = connect or _connected
+        #: Is told how many seconds each reading and each writing took; it must not wait.
+        self.timed: Callable[[str, float], None] | None = None
         self._lock = threading.Lock()
         self._db: sqlite3.Connection | None = None
         self._is_closed = False
@@ -290,7 +292,7 @@ class Journal(Store, Renewals, Tallies):
             if not self._is_closed:
                 rows[:] = self._connection().execute(query, values).fetchall()
 
-        self._attempt(read)
+        self._attempt(read, "read")
         return rows
 
     def _write(self, command: str, *values: object) -> None:
@@ -302,7 +304,7 @@ class Journal(Store, Renewals, Tallies):
         if self._is_closed:
             self._waiting.clear()
         elif (self._waiting or self._trouble) and self._up() >= self._tries_at:
-            self._attempt(self._write_all)
+            self._attempt(self._write_all, "write")
 
     def _write_all(self) -> None:
         db = self._connection()
@@ -321,7 +323,16 @@ class Journal(Store, Renewals, Tallies):
                 self._has_complained = False
                 log.warning("STATE_FILE %s is written again.", self._path)
 
-    def _attempt(self, step: Callable[[], None]) -> None:
+    def _attempt(self, step: Callable[[], None], act: str) -> None:
+        """Do *step*, which is an *act*, and tell how long it took."""
+        if (timed := self.timed) is None:
+            self._try(step)
+            return
+        began = time.perf_counter()
+        self._try(step)
+        timed(act, time.perf_counter() - began)
+
+    def _try(self, step: Callable[[], None]) -> None:
         """Do *step*. A broken file is put aside, and it is done once more with a fresh one."""
         try:
             try:

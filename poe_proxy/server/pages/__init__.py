@@ -1,5 +1,5 @@
-"""What a browser or a monitor opens, without a key: `/`, `/health`, `/ready`,
-`/openapi.json`."""
+"""What a browser or a monitor opens, without a client's key: `/`, `/health`, `/ready`,
+`/metrics`, `/openapi.json`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import Final
 import orjson
 from flask import Blueprint, Response, abort, current_app
 
+from poe_proxy.errors import InvalidKey
+from poe_proxy.server.access import is_admin
 from poe_proxy.server.asked import asked
 from poe_proxy.server.gunicorn import WORKER
 from poe_proxy.server.pages import try_out
@@ -57,6 +59,18 @@ def ready() -> Response:
 def _is_ending() -> bool:
     worker = current_app.extensions.get(WORKER)
     return worker is not None and not worker.alive
+
+
+@bp.get("/metrics")
+def metrics() -> Response:
+    """Show the metrics to whoever runs the server; without `ADMIN_KEY` there are none here."""
+    house, request = services(), asked()
+    if house.metrics is None or not house.admin_key:
+        abort(404)
+    if not is_admin(request, house.admin_key):
+        raise InvalidKey("Send ADMIN_KEY as 'Authorization: Bearer <key>'.")
+    body, content_type = house.metrics(request.headers.get("Accept", ""))
+    return Response(body, content_type=content_type)
 
 
 @bp.get("/openapi.json")

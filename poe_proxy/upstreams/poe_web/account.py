@@ -23,6 +23,7 @@ from poe_proxy.errors import (
 )
 from poe_proxy.shaping.pipeline import run
 from poe_proxy.shaping.reasoning import ReasoningParser
+from poe_proxy.tallies import LOGINS
 from poe_proxy.upstreams.base import Abilities, Permit
 from poe_proxy.upstreams.poe_web import attachments
 from poe_proxy.upstreams.poe_web.attachments import Attachment, Fetch, Files, Tickets
@@ -368,7 +369,9 @@ class PoeWeb:
             try:
                 channel = self._open_channel()
             except UpstreamError as failure:
+                LOGINS.add(self._label, failure.code or "failed")
                 raise not_ready(failure) from None
+            LOGINS.add(self._label, "ok")
             self._channel = channel
             return Login(self._session, channel)
 

@@ -26,6 +26,7 @@ from poe_proxy.errors import (
 from poe_proxy.net.cutting import cut
 from poe_proxy.net.pacing import breathe
 from poe_proxy.upstreams.poe_web.costs import Costs
+from poe_proxy.tallies import RECONNECTS
 from poe_proxy.upstreams.poe_web.frames import Known, look
 from poe_proxy.upstreams.poe_web.items import ChannelLost, Draft, Item, read_frame
 from poe_proxy.upstreams.poe_web.mailbox import Early, Kept, Mailbox, Notice, Resync
@@ -193,6 +194,7 @@ class Channel:
 
     def _read(self, wire: Wire) -> bool:
         """Read until the websocket breaks; return whether the channel lost its data."""
+        self._why = "broken"
         limits = self._limits
         heard = time.monotonic()
         next_ping = heard + limits.ping
@@ -201,6 +203,7 @@ class Channel:
                 now = time.monotonic()
                 if now - heard >= limits.dead:
                     log.info("%s: the websocket is silent", self._label)
+                    self._why = "silent"
                     return False
                 if now >= next_ping:
                     # The site's own ping and the protocol's: either may be what keeps it open.
@@ -226,9 +229,11 @@ class Channel:
                 breathe()
         except ChannelLost as lost:
             log.info("%s: the channel has lost messages: %s", self._label, lost)
+            self._why = "lost_messages"
             return True
         except Unreadable as unreadable:
             log.warning("%s: the websocket is given up: %s", self._label, unreadable)
+            self._why = "unreadable"
         except (*BROKEN, AttributeError):
             # When another thread cuts it, its socket may be gone from one line to the next.
             pass
@@ -353,6 +358,7 @@ class Channel:
 
     def _install(self, wire: Wire, new: ChannelData | None) -> None:
         """Go on with *wire*, the websocket of a *new* channel or of the present one."""
+        RECONNECTS.add(self._label, "asked_for" if self._is_unwanted else self._why)
         with self._changed:
             self._wire = wire
             self._mended_at = time.monotonic()

@@ -1,0 +1,131 @@
+"""All metrics: what a finished request adds to them, and how they are told."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable
+from typing import Final
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+)
+from prometheus_client.exposition import choose_encoder
+
+from poe_proxy import __version__
+from poe_proxy.metrics.children import Children
+from poe_proxy.metrics.collected import Collected, Looks
+from poe_proxy.metrics.models import ModelNames
+from poe_proxy.record import Record
+
+_SECONDS: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
+_OVERHEAD: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5)
+#: A row of the store is written in some microseconds, if the disk has nothing else to do.
+_STORE: Final = (0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5)
+
+#: What stands for no route at all.
+NO_ROUTE: Final = "none"
+
+
+class Metrics:
+    """The metrics of this server."""
+
+    def __init__(self, looks: Looks, listed: Callable[[str], str | None]) -> None:
+        """*looks* is what is read off at a scrape; *listed* is as `ModelNames` has it."""
+        # When a series began, as a series of its own: half of all lines, and nobody asks.
+        disable_created_metrics()
+        self._registry = registry = CollectorRegistry()
+        self._models = ModelNames(listed)
+
+        def counter(name: str, meaning: str, *labels: str) -> Children[Counter]:
+            return Children(Counter(f"poe_proxy_{name}", meaning, labels, registry=registry))
+
+        def histogram(
+            name: str, meaning: str, *labels: str, buckets: tuple[float, ...] = _SECONDS
+        ) -> Children[Histogram]:
+            full = f"poe_proxy_{name}"
+            return Children(Histogram(full, meaning, labels, registry=registry, buckets=buckets))
+
+        self._requests = counter(
+            "requests_total", "Answers given", "route", "status", "code", "client"
+        )
+        self._seconds = histogram(
+            "request_seconds", "From the head of a request to its last byte", "route", "stream"
+        )
+        self._first_text = histogram(
+            "first_text_seconds",
+            "From the head of a request to the first text that went out",
+            *("kind", "model"),
+        )
+        self._queue = histogram("queue_seconds", "In line for an account, 0 too", "class")
+        self._overhead = Histogram(
+            "poe_proxy_overhead_seconds",
+            "Time of a request that was neither the line nor Poe",
+            registry=registry,
+            buckets=_OVERHEAD,
+        )
+        self._uses = counter(
+            "account_uses_total",
+            "Requests that an account had: ok, or the code of the failure",
+            *("account", "outcome"),
+        )
+        self._moves = counter(
+            "moves_total", "Second tries on another account, by the code of the failure", "code"
+        )
+        self._tokens = counter(
+            "tokens_total",
+            "Tokens of answers, as Poe counts or estimated",
+            *("client", "model", "direction"),
+        )
+        self._points = counter(
+            "points_total",
+            "Points, as Poe says with an answer, or estimated by its list of prices",
+            *("client", "model"),
+        )
+        self._store = histogram(
+            "store_seconds", "Work of the store of the pool, by act", "act", buckets=_STORE
+        )
+        build = Gauge("poe_proxy_build_info", "What runs", ("version", "python"), registry=registry)
+        build.labels(__version__, platform.python_version()).set(1)
+        registry.register(Collected(looks))
+        ProcessCollector(registry=registry)
+
+    def told(self, record: Record) -> None:
+        """Count a request whose answer is closed."""
+        stream = "true" if record.streams else "false"
+        route, code, client = record.route or NO_ROUTE, record.code, record.client
+        self._requests.of(route, record.status, code, client).inc()
+        self._seconds.of(route, stream).observe(record.total)
+        if not record.joined:
+            return
+        self._queue.of("stream" if record.streams else "whole").observe(record.queued)
+        for account, failed in zip(record.moved_from, record.moves, strict=False):
+            self._uses.of(account, failed).inc()
+            self._moves.of(failed).inc()
+        has_answered = bool(record.first_text)
+        if not record.was_asked or (record.moved_from and code and not has_answered):
+            return  # no account had it, or the last one that did is counted
+        self._overhead.observe(record.overhead)
+        self._uses.of(record.account, code or "ok").inc()
+        if not has_answered:
+            return
+        model = self._models.of(record.bot, has_answered=True)
+        self._first_text.of(record.kind, model).observe(record.first_text - record.began)
+        self._tokens.of(client, model, "input").inc(record.tokens_in)
+        self._tokens.of(client, model, "output").inc(record.tokens_out)
+        points = record.points if record.points is not None else record.estimated_points
+        if points:
+            self._points.of(client, model).inc(points)
+
+    def store_took(self, act: str, seconds: float) -> None:
+        """Count an *act* of the store."""
+        self._store.of(act).observe(seconds)
+
+    def text(self, accept: str = "") -> tuple[bytes, str]:
+        """Return all metrics in the form that *accept* asks for, and its content type."""
+        encode, content_type = choose_encoder(accept)
+        return encode(self._registry), content_type
