@@ -11,7 +11,7 @@ import pytest
 
 from poe_proxy.server.gunicorn import WORKER
 
-from .site import Site
+from .site import KEY, Site
 
 
 def test_health_needs_no_key(site: Site) -> None:

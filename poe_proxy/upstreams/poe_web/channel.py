@@ -25,8 +25,8 @@ from poe_proxy.errors import (
 )
 from poe_proxy.net.cutting import cut
 from poe_proxy.net.pacing import breathe
-from poe_proxy.upstreams.poe_web.costs import Costs
 from poe_proxy.tallies import RECONNECTS
+from poe_proxy.upstreams.poe_web.costs import Costs
 from poe_proxy.upstreams.poe_web.frames import Known, look
 from poe_proxy.upstreams.poe_web.items import ChannelLost, Draft, Item, read_frame
 from poe_proxy.upstreams.poe_web.mailbox import Early, Kept, Mailbox, Notice, Resync
