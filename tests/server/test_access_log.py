@@ -38,9 +38,12 @@ def written(told: Record, form: str = "text") -> str:
     before = package.level
     package.addHandler(handler)
     package.setLevel("INFO")
+    # What pytest captures as well it hands to another process, which takes no lone surrogate.
+    package.propagate = False
     try:
         access_log.tell(told)
     finally:
+        package.propagate = True
         package.removeHandler(handler)
         package.setLevel(before)
     return lines.getvalue().removesuffix("\n")
