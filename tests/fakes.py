@@ -11,7 +11,7 @@ from typing import Any, Final, TypeAlias
 
 from poe_proxy import logs
 from poe_proxy.budget import Budget
-from poe_proxy.chat import ChatRequest, Done, Idle, Message, ReplyEvent, Text, TextPart
+from poe_proxy.chat import Charges, ChatRequest, Done, Idle, Message, ReplyEvent, Text, TextPart
 from poe_proxy.errors import UpstreamError
 from poe_proxy.upstreams.base import Abilities, Permit
 
@@ -76,6 +76,8 @@ class FakeUpstream:
         self.open = 0
         self.hung_up = 0
         self.points = 100_000
+        #: What Poe says a reply has cost; None if it says nothing.
+        self.charges: int | None = None
         #: What it was told that clients were given.
         self.given: list[tuple[ChatRequest, Message]] = []
         self.able = abilities or Abilities()
@@ -89,6 +91,8 @@ class FakeUpstream:
         self, chat: ChatRequest, bot: str, turn: Permit = at_once
     ) -> Generator[ReplyEvent, None, None]:
         self.asked.append((chat, bot))
+        if self.charges is not None:
+            chat.kept.get(Charges).note(len(self.asked), self.charges)
         # Kept, so that a reply is over because it was closed, not because Python did it.
         self._replies.append(self.play(turn))
         return self._replies[-1]

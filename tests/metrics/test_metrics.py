@@ -12,7 +12,7 @@ from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
 from poe_proxy import tallies
-from poe_proxy.chat import Usage
+from poe_proxy.chat import Charges, Usage
 from poe_proxy.errors import TokenRejected, UpstreamUnreachable
 from poe_proxy.metrics import Looks, Metrics
 from poe_proxy.metrics.children import MOST, MOST_MODELS
@@ -182,7 +182,9 @@ def test_points_are_poes_own_or_estimated(watched: Watched) -> None:
     """As far as they are known."""
     watched.tell(price=Price(prompt=30_000_000))
     assert 10 == watched.of("points_total", client="alice", model="GPT-4o")
-    watched.tell(price=Price(prompt=30_000_000), usage=Usage(10, 20, points=7))
+    charges = Charges()
+    charges.note(1, 7)
+    watched.tell(price=Price(prompt=30_000_000), charges=charges)
     assert 17 == watched.of("points_total", client="alice", model="GPT-4o")
 
 

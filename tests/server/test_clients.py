@@ -188,8 +188,9 @@ def test_of_two_waits_the_longer_one_is_told(make: Make) -> None:
 @pytest.mark.parametrize("lines", ["tokens_per_day = 10", "points_per_day = 3"])
 def test_a_budget_that_is_used_up_says_until_when(make: Make, lines: str) -> None:
     """It is of no use to try again before; what is under way may go beyond it."""
-    usage = Usage(prompt_tokens=8, completion_tokens=8, points=4)
+    usage = Usage(prompt_tokens=8, completion_tokens=8)
     site = make(f"{lines}\n", SENDING, Text("Hello"), usage, Done())
+    site.upstream.charges = 4
     assert 200 == site.ask().status_code
 
     refused = site.ask()
@@ -221,10 +222,8 @@ def test_anthropic_s_clients_hear_of_a_budget_in_their_form(make: Make) -> None:
 
 def test_the_billing_routes_tell_a_client_its_own_budget(make: Make) -> None:
     """In dollars, and what is used of it in cents; others are told of all accounts."""
-    usage = Usage(prompt_tokens=8, completion_tokens=8, points=1000)
-    site = make(
-        "points_per_day = 10_000\npoints_per_month = 2000000\n", SENDING, Text("Hi"), usage, Done()
-    )
+    site = make("points_per_day = 10_000\npoints_per_month = 2000000\n")
+    site.upstream.charges = 1000
     assert 200 == site.ask().status_code
 
     def told(key: str) -> tuple[float, float]:
@@ -298,8 +297,9 @@ def test_a_key_that_does_not_hold_opens_nothing(make: Make, lines: str, said: st
 
 def test_the_owner_sees_who_used_what(make: Make) -> None:
     """By name, with what is left of what; never a key, nor a digest of one."""
-    usage = Usage(prompt_tokens=5, completion_tokens=6, points=7)
+    usage = Usage(prompt_tokens=5, completion_tokens=6)
     site = make("per_day = 2\npoints_per_month = 100\n", SENDING, Text("Hello"), usage, Done())
+    site.upstream.charges = 7
     assert [200, 200, 429] == [site.ask().status_code for _ in range(3)]
 
     shown = site.overview()

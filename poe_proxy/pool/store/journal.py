@@ -21,7 +21,6 @@ import uuid
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict
 from math import inf
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -30,6 +29,7 @@ from poe_proxy.pool.ledger import MARGIN
 from poe_proxy.pool.store import Note, Remembered, Renewals, Store
 from poe_proxy.pool.store.boots import since_boot, this_boot
 from poe_proxy.pool.store.holding import PATIENCE, hold, is_held, let_go
+from poe_proxy.pool.store.noted import as_text, from_text, parsed
 from poe_proxy.pool.store.schema import ADDED, SCHEMA, VERSION
 from poe_proxy.pool.store.tallies import Tallies, Tally
 
@@ -156,7 +156,7 @@ class Journal(Store, Renewals, Tallies):
                 notes=[
                     note
                     for boot, up, wall, text in notes
-                    for note in _notes(text, self._age(boot, up, wall))
+                    for note in from_text(text, self._age(boot, up, wall))
                 ],
             )
 
@@ -184,7 +184,7 @@ class Journal(Store, Renewals, Tallies):
             if notes:
                 self._write(
                     "INSERT OR REPLACE INTO notes VALUES (?, ?, ?, ?, ?)",
-                    name, self._boot, self._up(), self._wall(), _text(notes),
+                    name, self._boot, self._up(), self._wall(), as_text(notes),
                 )  # fmt: skip
             else:
                 self._write("DELETE FROM notes WHERE account = ?", name)
@@ -197,7 +197,7 @@ class Journal(Store, Renewals, Tallies):
         with self._lock:
             self._kept.setdefault(name, _KEPT)
             rows = self._read("SELECT cookies FROM renewals WHERE account = ?", name)
-        return {str(key): str(value) for row in rows for key, value in _parsed(row[0], {}).items()}
+        return {str(key): str(value) for row in rows for key, value in parsed(row[0], {}).items()}
 
     def keep_renewed(self, name: str, cookies: Mapping[str, str]) -> None:
         if not self._keeps_renewals:
@@ -430,29 +430,3 @@ def _is_broken(failure: sqlite3.DatabaseError) -> bool:
     """Whether the file is at fault: it is no database, or a damaged one, or of another program."""
     # SQLite's other failures are subclasses: a full disk, a file that is locked or read-only.
     return type(failure) is sqlite3.DatabaseError
-
-
-def _text(notes: Sequence[Note]) -> str:
-    # JSON has no infinity.
-    return json.dumps(
-        [
-            {**asdict(note), "seconds": None if note.seconds == inf else note.seconds}
-            for note in notes
-        ]
-    )
-
-
-def _notes(text: str, age: float) -> list[Note]:
-    """Return the notes that were written *age* seconds ago, but for rests that are over."""
-    notes = [
-        Note(**{**note, "seconds": inf if note["seconds"] is None else note["seconds"] - age})
-        for note in _parsed(text, [])
-    ]
-    return [note for note in notes if note.cause != "rest" or note.seconds > 0.0]
-
-
-def _parsed(text: str, otherwise: Any) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return otherwise  # changed by hand
