@@ -14,11 +14,10 @@ from environs import ValidationError
 from poe_proxy import lookalikes, slips, tables
 from poe_proxy.checks import is_long
 from poe_proxy.clients.client import Client, Limits, Permission
-from poe_proxy.clients.known import OF_AUTH_KEY, Known, digest, of_auth_keys
+from poe_proxy.clients.known import OF_AUTH_KEY_NAME, Known, digest, of_auth_keys
 from poe_proxy.settings import BadSettings, Settings
 
 _SHA256: Final = re.compile(r"[0-9A-Fa-f]{64}")
-_OF_AUTH_KEY: Final = re.compile(rf"{OF_AUTH_KEY}\d+", re.ASCII)
 
 
 def read(settings: Settings) -> Known:
@@ -131,7 +130,7 @@ def _read_table(name: str, table: Mapping[str, Any], faults: tables.Faults) -> _
     """Return the client of one table; None if there are *faults*, which are added."""
     with faults.of("name"):
         tables.label(name)
-    if _OF_AUTH_KEY.fullmatch(name):
+    if OF_AUTH_KEY_NAME.fullmatch(name):
         faults.append("name: The keys in AuthKey are called so. Choose another one.")
     faults += _unknown(table)
     fields: dict[str, Any] = {}

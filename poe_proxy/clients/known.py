@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 from poe_proxy.clients.client import Client
 
-#: What the clients of `AuthKey` are called, with their numbers in it behind that.
+#: What the clients of `AuthKey` are called, with their numbers behind that.
 OF_AUTH_KEY: Final = "key-"
+OF_AUTH_KEY_NAME: Final = re.compile(r"key-\d+", re.ASCII)
+#: The settings with clients, by whether these have only numbers.
+_SETTINGS: Final = {True: "AuthKey", False: "CLIENTS"}
 
 
 def digest(key: bytes) -> bytes:
@@ -36,6 +40,14 @@ class Known:
     def of(cls, keys: Iterable[str]) -> Known:
         """Return clients without limits, `key-1` and so on, for *keys* as `AuthKey` has them."""
         return cls(of_auth_keys(keys))
+
+    @property
+    def settings(self) -> str:
+        """The settings that have them, for sentences."""
+        is_numbered = {OF_AUTH_KEY_NAME.fullmatch(name) is not None for name in self._by_name}
+        return " or ".join(
+            setting for numbered, setting in _SETTINGS.items() if numbered in is_numbered
+        )
 
     def find(self, key: bytes) -> Client | None:
         """Return the client whose *key* this is; None if it is nobody's."""

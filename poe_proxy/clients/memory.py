@@ -15,7 +15,7 @@ from poe_proxy.clients.client import NO_LIMITS, Limits
 from poe_proxy.clients.windows import MINUTE, Calendar, wait
 from poe_proxy.pool.store.tallies import Passing, Tallies, Tally
 
-#: Seconds between two writes of what a client without limits has used.
+#: Seconds between two writes of what no limit of a client has to know.
 LAZY: Final = 2.0
 #: The part of a new request in the mean of how long they last.
 _SHARE: Final = 0.125
@@ -95,7 +95,7 @@ class MemoryBudgets(Budgets):
             if entry.limits.per_minute:
                 entry.recent.append(self._clock())
                 self._store.add_asked(entry.name)
-            self._keep(entry)
+            self._keep(entry, at_once=entry.limits.per_day > 0)
 
     def add(self, request: str, *, tokens: int = 0, points: int = 0) -> None:
         with self._lock:
@@ -111,7 +111,7 @@ class MemoryBudgets(Budgets):
                 self._turn(entry)
                 entry.today.tokens += tokens
                 entry.today.points += points
-                self._keep(entry)
+                self._keep(entry, at_once=entry.limits.has_budget)
 
     def wait(self, name: str, request: str = "") -> float:
         with self._lock:
@@ -168,9 +168,10 @@ class MemoryBudgets(Budgets):
         first = self._calendar.first(day)
         entry.before = self._store.tally(entry.name, first, day - 1).points
 
-    def _keep(self, entry: _Entry) -> None:
+    def _keep(self, entry: _Entry, *, at_once: bool) -> None:
+        """Let the store know what today has; not *at_once*: now and then, and at the end."""
         now = self._clock()
-        if entry.limits or now >= entry.written + LAZY:
+        if at_once or now >= entry.written + LAZY:
             entry.written = now
             entry.is_changed = False
             self._store.keep_tally(entry.name, entry.day, entry.today)

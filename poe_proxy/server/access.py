@@ -29,7 +29,7 @@ def check_key(request: Request, clients: Registry) -> Client:
             return found
     raise InvalidKey(
         # Claude Code takes a sentence with the name of Anthropic's header for its own login's.
-        "The API key is missing or wrong. Send one of the keys in AuthKey as "
+        f"The API key is missing or wrong. Send one of the keys in {clients.known.settings} as "
         "'Authorization: Bearer <key>'."
     )
 
