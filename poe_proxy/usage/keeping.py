@@ -37,7 +37,7 @@ class Keeping:
     ) -> None:
         """*accounts* and *bots* are as for `History`."""
         self._path = path
-        file = UsageFile(path)
+        self._file = file = UsageFile(path)
         self._recorder = Recorder(file, days=days)
         self._history = History(file, accounts, bots=bots)
         self._reporting = threading.Lock()
@@ -60,9 +60,10 @@ class Keeping:
         if not self._reporting.acquire(timeout=_PATIENCE):
             raise ServerBusy("Too many reports are being made.", retry_after=_PATIENCE)
         try:
+            self._file.open()
             self._recorder.flush()
             return sums.made(self._path, wanted)
-        except sqlite3.Error as failure:
+        except (OSError, sqlite3.Error) as failure:
             log.warning("USAGE_FILE %s cannot be read: %s.", self._path, said(failure))
             raise ServerBusy(
                 "The usage records cannot be read at the moment; the log says why.",

@@ -80,11 +80,8 @@ class Recorder:
                     self._put_back(batch)
                     self._failed(failure)
                     return False
+                self._succeeded()
                 breathe()
-            if self._has_complained:
-                self._has_complained = False
-                self._complains_at = -inf
-                log.warning("USAGE_FILE %s is written again.", self._file.path)
         return True
 
     def tidy(self) -> None:
@@ -132,6 +129,12 @@ class Recorder:
         oldest."""
         room = MOST_WAITING - len(self._waiting)
         self._waiting.extendleft(reversed(batch[max(0, len(batch) - room) :]))
+
+    def _succeeded(self) -> None:
+        if self._has_complained:
+            self._has_complained = False
+            self._complains_at = -inf
+            log.warning("USAGE_FILE %s is written again.", self._file.path)
 
     def _failed(self, failure: Exception) -> None:
         if (now := self._clock()) >= self._complains_at:

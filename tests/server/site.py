@@ -38,7 +38,9 @@ class Site:
         max_bodies: float = 200.0,
         max_streams: int = 2000,
         clients: Path | None = None,
+        **more: Any,
     ) -> None:
+        """*more* are further settings."""
         self.upstream = FakeUpstream(script or ANSWER)
         settings = Settings(
             auth_keys=keys,
@@ -51,6 +53,7 @@ class Site:
             max_bodies_mb=max_bodies,
             max_streams=max_streams,
             clients=clients,
+            **more,
         )
         app = create_app(settings, upstreams=[Token("cookie-1", self.upstream)])
         services: Services = app.extensions["poe_proxy"]

@@ -33,7 +33,7 @@ from poe_proxy.errors import (
 )
 from poe_proxy.net import pacing
 from poe_proxy.net.transfer import End, Received
-from poe_proxy.upstreams.base import TICK
+from poe_proxy.upstreams.base import TICK, HasCharges
 from poe_proxy.upstreams.catalogue import Catalogue
 from poe_proxy.upstreams.poe_api import client, receiving
 from tests.fakes import ask
@@ -541,3 +541,21 @@ def test_one_message_of_text_is_what_the_tests_here_ask() -> None:
     """The helper makes what these tests rely on."""
     assert (Message(role="user", content=(TextPart("Hi"),)),) == ask("Hi").messages
     assert ChatRequest is type(ask())
+
+
+def test_the_history_of_points(make: Make) -> None:
+    """Asked with the key, a page at a time; a failure does not show it."""
+    row = b'{"query_id":"q1","bot_name":"GPT-4o","creation_time":1764000000000000,"cost_points":3}'
+    api, wire = make([head(kind="application/json"), b'{"data":[' + row + b"]}", End()])
+    page = api.charges("q0")
+
+    assert isinstance(api, HasCharges)
+    assert [("q1", 3)] == [(one.id, one.points) for one in page.charges]
+    sent = ("GET", "/usage/points_history?limit=100&starting_after=q0", None)
+    assert sent == (*wire.sent[0][:2], wire.sent[0][3])
+    assert f"Bearer {KEY}" == wire.sent[0][2]["Authorization"]
+
+    api, _ = make(error(401, f"Bad key {KEY}"))
+    with pytest.raises(TokenRejected) as failed:
+        api.charges()
+    assert KEY not in str(failed.value)

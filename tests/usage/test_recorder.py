@@ -1,0 +1,272 @@
+"""What is written down, when, and what becomes of it when the disk fails."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from poe_proxy.usage import recorder as module
+from poe_proxy.usage.file import BITE, UsageFile, opened
+from poe_proxy.usage.recorder import Recorder
+
+from ..fakes import Clock, log_lines, until
+from .fixtures import NOON, micro, record, seconds
+
+FULL = sqlite3.OperationalError("database or disk is full")
+
+
+class Disk:
+    """Fails while it has a failure."""
+
+    def __init__(self) -> None:
+        self.failure: sqlite3.Error | None = None
+
+    def connect(self, path: Path) -> sqlite3.Connection:
+        disk = self
+
+        class Connection(sqlite3.Connection):
+            def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
+                if disk.failure:
+                    raise disk.failure
+                return super().execute(sql, parameters)
+
+        return sqlite3.connect(
+            path, timeout=0.0, isolation_level=None, check_same_thread=False, factory=Connection
+        )
+
+
+@pytest.fixture
+def disk() -> Disk:
+    return Disk()
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def make(tmp_path: Path, disk: Disk, clock: Clock) -> Iterator[Callable[..., Recorder]]:
+    """Makes a recorder whose thread does not run; it is noon."""
+    made: list[UsageFile] = []
+
+    def make(days: int = 30, name: str = "usage.sqlite3") -> Recorder:
+        file = UsageFile(tmp_path / "state" / name, connect=disk.connect)
+        made.append(file)
+        return Recorder(file, days=days, gather=0.0, clock=clock, wall=lambda: seconds(NOON))
+
+    yield make
+    for file in made:
+        file.close()
+
+
+def rows(path: Path, columns: str = "client") -> list[Any]:
+    """What is in the file."""
+    with closing(opened(path)) as db:
+        return [*db.execute(f"SELECT {columns} FROM requests ORDER BY id")]
+
+
+def test_a_request_is_a_row(make: Callable[..., Recorder], tmp_path: Path) -> None:
+    """With all that is known of it."""
+    usage = make()
+    one = record(
+        streams=True, queued=0.25, first_text=100.75, model="x" * 500, code="upstream_timeout"
+    )
+    usage.tell(one)
+    usage.flush()
+
+    path = tmp_path / "state" / "usage.sqlite3"
+    with closing(opened(path)) as db:
+        db.row_factory = sqlite3.Row
+        (row,) = db.execute("SELECT * FROM requests")
+    assert {
+        "id": 1, "at": micro(NOON), "request": "req_1", "client": "alice",
+        "route": "/v1/chat/completions", "model": "x" * 100, "bot": "Claude-Sonnet-4.5",
+        "account": "key 1", "kind": "key", "streams": 1, "status": 200,
+        "code": "upstream_timeout", "tokens_in": 10, "tokens_out": 5, "counted": 1,
+        "estimate": 15, "points": None, "queued": 0.25, "first_text": 0.75, "seconds": 2.0,
+        "sent": micro(NOON) + 100_000, "sends": 1, "ended": micro(NOON) + 2_000_000,
+    } == dict(row)  # fmt: skip
+
+
+def test_a_row_may_lack_what_is_not_known(make: Callable[..., Recorder], tmp_path: Path) -> None:
+    """A price, a first word, a sending: not known is not 0."""
+    usage = make()
+    usage.tell(record(price=None, tokens=None, sent=0.0, sends=0))
+    usage.tell(record(points=12, model="half \ud83d"))
+    usage.flush()
+
+    columns = "estimate, points, first_text, sent, counted, model"
+    assert [
+        (None, None, None, None, 0, "claude"),
+        (15, 12, None, micro(NOON) + 100_000, 1, "half ?"),
+    ] == rows(tmp_path / "state" / "usage.sqlite3", columns)
+
+
+def test_a_request_that_asked_for_no_account_is_no_row(
+    make: Callable[..., Recorder], tmp_path: Path
+) -> None:
+    """A list of models, a wrong key."""
+    usage = make()
+    usage.tell(record(joined=0.0))
+    usage.flush()
+    usage.tell(record())
+    usage.flush()
+
+    assert 1 == len(rows(tmp_path / "state" / "usage.sqlite3"))
+
+
+def test_only_its_owner_may_read_the_file(make: Callable[..., Recorder], tmp_path: Path) -> None:
+    """Whatever the process's mask is; a file that was open to others is closed."""
+    path = tmp_path / "state" / "usage.sqlite3"
+    path.parent.mkdir(mode=0o700)
+    path.touch(mode=0o644)
+    usage = make()
+    usage.tell(record())
+    usage.flush()
+
+    assert {0o600} == {one.stat().st_mode & 0o777 for one in path.parent.iterdir()}
+
+
+def test_what_poe_tells_a_moment_later_is_in_the_row(
+    make: Callable[..., Recorder], tmp_path: Path
+) -> None:
+    """A row is made when it is written."""
+    usage, one = make(), record(points=0)
+    usage.tell(one)
+    assert one.charges is not None
+    one.charges.note(1, 33)
+    usage.flush()
+
+    assert [(33,)] == rows(tmp_path / "state" / "usage.sqlite3", "points")
+
+
+def test_a_crowd_is_written_in_its_order(make: Callable[..., Recorder], tmp_path: Path) -> None:
+    """A bite at a time."""
+    usage = make()
+    for number in range(3 * BITE + 7):
+        usage.tell(record(client=f"c{number}"))
+    usage.flush()
+
+    assert [(f"c{number}",) for number in range(3 * BITE + 7)] == rows(
+        tmp_path / "state" / "usage.sqlite3"
+    )
+
+
+def test_a_full_disk_is_no_trouble_for_requests(
+    make: Callable[..., Recorder], disk: Disk, clock: Clock, tmp_path: Path
+) -> None:
+    """What it cannot take waits, and is written when it can; the log says both once."""
+    usage = make()
+    usage.tell(record(client="a"))
+    usage.flush()
+    with log_lines() as log:
+        disk.failure = FULL
+        for client in "bcd":
+            usage.tell(record(client=client))
+            assert not usage.flush()
+            clock.go(5.0)
+        disk.failure = None
+        assert usage.flush()
+
+    assert [(one,) for one in "abcd"] == rows(tmp_path / "state" / "usage.sqlite3")
+    assert 1 == log.getvalue().count("database or disk is full. Going on without it")
+    assert 1 == log.getvalue().count("is written again")
+
+
+def test_of_what_waits_too_long_the_oldest_is_forgotten(
+    make: Callable[..., Recorder], disk: Disk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Memory is bounded."""
+    monkeypatch.setattr(module, "MOST_WAITING", 3)
+    usage = make()
+    disk.failure = FULL
+    for client in "abcde":
+        usage.tell(record(client=client))
+        usage.flush()
+    disk.failure = None
+    usage.flush()
+
+    assert [(one,) for one in "cde"] == rows(tmp_path / "state" / "usage.sqlite3")
+
+
+@pytest.mark.parametrize(
+    "content", [pytest.param(b"no database" * 1000, id="no database"), None], ids=str
+)
+def test_a_file_that_is_broken_is_put_aside(
+    make: Callable[..., Recorder], tmp_path: Path, content: bytes | None
+) -> None:
+    """A new one begins, and the log says what the old one is called now; so it is with one of a
+    later version."""
+    path = tmp_path / "state" / "usage.sqlite3"
+    path.parent.mkdir(mode=0o700)
+    if content is not None:
+        path.write_bytes(content)
+    else:
+        with closing(sqlite3.connect(path)) as db:
+            db.execute("CREATE TABLE requests (other TEXT)")
+            db.execute("PRAGMA user_version = 99")
+    with log_lines() as log:
+        usage = make()
+        usage.tell(record())
+        assert usage.flush()
+
+    assert [("alice",)] == rows(path)
+    (aside,) = path.parent.glob("usage.sqlite3.broken-*Z")
+    assert aside.name in log.getvalue()
+
+
+def test_two_servers_may_write_the_same_file(make: Callable[..., Recorder], tmp_path: Path) -> None:
+    """One waits while the other one writes, and neither loses a row."""
+    one, other = make(), make()
+    threads = [
+        threading.Thread(target=_tell_many, args=(usage, client))
+        for usage, client in ((one, "a"), (other, "b"))
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    found = rows(tmp_path / "state" / "usage.sqlite3")
+    assert (100, 100) == (found.count(("a",)), found.count(("b",)))
+
+
+def _tell_many(usage: Recorder, client: str) -> None:
+    for _ in range(100):
+        usage.tell(record(client=client))
+        until(usage.flush)
+
+
+def test_what_is_too_old_is_deleted(make: Callable[..., Recorder], tmp_path: Path) -> None:
+    """After so many days, and nothing else is."""
+    usage = make(days=2)
+    for _ in range(BITE + 5):
+        usage.tell(record("2026-11-26T11:59:59+00:00", client="old"))
+    usage.tell(record("2026-11-26T12:00:01+00:00", client="new"))
+    usage.flush()
+    usage.tidy()
+
+    assert [("new",)] == rows(tmp_path / "state" / "usage.sqlite3")
+
+
+def test_the_thread_writes_by_itself_and_at_the_end(
+    make: Callable[..., Recorder], tmp_path: Path
+) -> None:
+    """Nobody waits for it; the end waits for what is left."""
+    path = tmp_path / "state" / "usage.sqlite3"
+    usage = make()
+    usage.start()
+    usage.tell(record(client="a"))
+    until(lambda: not usage._waiting and not usage._writing.locked())
+    assert [("a",)] == rows(path)
+    usage.tell(record(client="b"))
+    usage.close()
+
+    assert [("a",), ("b",)] == rows(path)
