@@ -21,6 +21,8 @@ from bench.processes import OTHERS, ROOT, SERVER, Process, accepts, free_port
 from bench.texts import Wanted, content
 
 KEY: Final = "sk-bench"
+#: The key of whoever runs the server.
+ADMIN_KEY: Final = "sk-bench-the-owner"
 _BIN: Final = Path(sys.executable).parent
 _COOKIES: Final = ",".join(f"p-b=bench{n:04d}==; formkey={n + 1:032x}" for n in range(4))
 #: Where `make bench-peers` puts those that others wrote.
@@ -96,6 +98,18 @@ def _ours(credentials: Mapping[str, str]) -> Callable[[int, int, Path], Start]:
         return Start([str(_BIN / "gunicorn"), "wsgi:app"], environ, Target(port, KEY))
 
     return start
+
+
+def _noted(port: int, upstream: int, folder: Path) -> Start:
+    """All that is noted of a request is on."""
+    settings = {
+        "POE_API_KEYS": "k1,k2",
+        "USAGE_FILE": str(folder / "usage.sqlite3"),
+        "METRICS": "1",
+        "LOG_FORMAT": "json",
+        "ADMIN_KEY": ADMIN_KEY,
+    }
+    return _ours(settings)(port, upstream, folder)
 
 
 def _our_version() -> str:
@@ -225,6 +239,12 @@ PEERS: Final[Mapping[str, Peer]] = {
     ),
     "cookies": Peer(
         "by cookie", "the same on four accounts", _ours({"TOKENS": _COOKIES}), _our_version
+    ),
+    "noted": Peer(
+        "by key, noted",
+        "the same as by key with all that is noted of requests: metrics, usage, log as JSON",
+        _noted,
+        _our_version,
     ),
     "bare": Peer(
         "bare Flask + socket",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from typing import Final
 
 from bench import load
 from bench.load import Failed, Target
-from bench.peers import Running
+from bench.peers import ADMIN_KEY, Running
 from bench.processes import ROOT, SERVER
 from bench.texts import EACH, GATED, PLAIN, SILENT, Wanted, content
 
@@ -241,6 +242,43 @@ def many(it: Running, size: Size) -> Figures:
     return {"at_once": most, "right": right}
 
 
+#: What whoever runs the server looks at while it serves.
+_LOOKS: Final = ("health", "ready", "metrics")
+
+
+def looks(it: Running, size: Size) -> Figures:
+    """How long it takes to look at the server while many streams are open."""
+    wanted = [Wanted(1, 60_000, form=SILENT)] * size.many
+    held = load.hold(it.target, wanted, 60)
+    try:
+        if held.failures:
+            raise Failed(f"{len(held.failures)} streams failed, the first: {held.failures[0]}")
+        figures = {"open": float(size.many)}
+        for path in _LOOKS:
+            took = []
+            for _ in range(20):
+                began = time.monotonic()
+                _look(it.target.port, f"/{path}")
+                took.append(time.monotonic() - began)
+            figures[f"{path}_p50"] = load.median(took) * 1000
+            figures[f"{path}_max"] = max(took) * 1000
+        return figures
+    finally:
+        held.close()
+
+
+def _look(port: int, path: str) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        connection.request("GET", path, headers={"Authorization": f"Bearer {ADMIN_KEY}"})
+        answer = connection.getresponse()
+        answer.read()
+    finally:
+        connection.close()
+    if answer.status != 200:
+        raise Failed(f"{path}: {answer.status}")
+
+
 ROWS: Final[Mapping[str, Row]] = {
     "start": Row(
         start,
@@ -325,6 +363,19 @@ ROWS: Final[Mapping[str, Row]] = {
             "kept": ("memory that is not given back once they have left", "MB"),
         },
         once=True,
+    ),
+    "looks": Row(
+        looks,
+        {
+            "open": ("streams open while the server is looked at", ""),
+            **{
+                f"{path}_{which}": (f"`GET /{path}` then, {which}", "ms")
+                for path in _LOOKS
+                for which in ("p50", "max")
+            },
+        },
+        once=True,
+        only=("noted",),
     ),
     "many": Row(
         many,

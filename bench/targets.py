@@ -21,6 +21,8 @@ class Target:
     #: The peer and the figure that it is compared with; none: the limit is the figure's own.
     to: tuple[str, str] | None = None
     unit: str = ""
+    #: Whether it is compared by how much more it is, in place of how many times.
+    is_difference: bool = False
     #: Whether it is the least that it may be, in place of the most.
     is_least: bool = False
 
@@ -30,6 +32,8 @@ class Target:
         if found is None or self.to is None:
             return found
         base = medians.get(self.to[0], {}).get(self.to[1])
+        if self.is_difference:
+            return None if base is None else found - base
         return found / base if base else None
 
     def is_met(self, value: float) -> bool:
@@ -109,6 +113,21 @@ TARGETS: Final = (
             Target(f"CPU of 1,000 silent streams {way}", peer, "silent.cores", 0.02, unit="cores"),
             Target(f"start to first answer, {way}", peer, "start.seconds", 0.7, unit="s"),
         )
+    ),
+    Target(
+        "all that is noted of a whole answer by key",
+        "noted",
+        "whole.cpu",
+        50,
+        ("keys", "whole.cpu"),
+        unit="µs",
+        is_difference=True,
+    ),
+    *(
+        Target(
+            f"`GET /{path}` with 2,000 streams open", "noted", f"looks.{path}_max", 50, unit="ms"
+        )
+        for path in ("health", "ready", "metrics")
     ),
     Target("100 KB by cookie, to receiving and dropping it", "cookies", "flood.times", 2, unit="x"),
     Target("another request meanwhile, p99", "cookies", "flood.other_p99", 20, unit="ms"),

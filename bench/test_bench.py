@@ -17,7 +17,7 @@ from bench.targets import TARGETS
 
 ROOT = Path(__file__).parents[1]
 #: Those that are there wherever the project is installed.
-PEERS = ("keys", "cookies", "bare", "direct")
+PEERS = ("keys", "cookies", "noted", "bare", "direct")
 #: Rows that are about a server, of which the mock is none.
 SERVERS_ONLY = ("start", "silent")
 

@@ -146,6 +146,7 @@ def on_starting(server: hooks.Arbiter) -> None:
     hooks.check_folder(_folder, _are_the_same)
     hooks.check_worker(server, Worker)
     hooks.on_starting(server)
+    hooks.check_metrics_port(_settings.metrics_port)
     hooks.hold_state(_settings.state_file)
 
 

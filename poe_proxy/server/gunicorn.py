@@ -216,6 +216,12 @@ def _fit_connections(server: Arbiter) -> None:
         )
 
 
+def check_metrics_port(port: int) -> None:
+    """Exit with one line if something listens at METRICS_PORT already; 0 stands for none."""
+    if port and _is_taken("127.0.0.1", port):
+        sys.exit(f"Port {port} is taken; stop what listens there, or set METRICS_PORT to another.")
+
+
 def hold_state(path: Path | None) -> None:
     """Hold the state file for as long as this process or its worker lives.
 

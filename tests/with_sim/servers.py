@@ -256,7 +256,7 @@ class Reloading(Proxy):
     def reloads(self) -> int:
         """How often it has read its settings anew, or has refused to."""
         said = self.output()
-        return said.count(" reloaded, ") + said.count("Not reloaded, ")
+        return said.count("reloaded, serving") + said.count("Not reloaded, ")
 
     def hang_up(self) -> None:
         self.process.send_signal(signal.SIGHUP)

@@ -1,0 +1,137 @@
+"""What Grafana and Prometheus are given: it can be read, and asks only for what there is."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from poe_proxy import errors
+from poe_proxy.metrics.collected import STATES
+
+from ..metrics.test_metrics import NAMES
+
+DEPLOY = Path(__file__).parents[2] / "deploy"
+RULES = DEPLOY / "prometheus-rules.yaml"
+#: Of Prometheus's own tools, if it is installed.
+PROMTOOL = shutil.which("promtool")
+
+#: All names that may be asked for.
+SERIES = {
+    *(f"poe_proxy_{name}" for name in NAMES),
+    *(
+        f"poe_proxy_{name}_{part}"
+        for name, (kind, _) in NAMES.items()
+        if kind == "histogram"
+        for part in ("bucket", "sum", "count")
+    ),
+    *("process_resident_memory_bytes", "process_open_fds", "up"),
+}
+
+
+def dashboard() -> Any:
+    return json.loads((DEPLOY / "grafana.json").read_text("utf-8"))
+
+
+def rules() -> list[dict[str, Any]]:
+    """All rules of the file."""
+    groups = yaml.safe_load(RULES.read_text("utf-8"))["groups"]
+    return [rule for group in groups for rule in group["rules"]]
+
+
+def asked() -> Iterator[tuple[str, str]]:
+    """All that is asked for: where, and the expression."""
+    for rule in rules():
+        yield rule["alert"], rule["expr"]
+    for panel in dashboard()["panels"]:
+        for target in panel["targets"]:
+            yield panel["title"], target["expr"]
+    for note in dashboard()["annotations"]["list"]:
+        yield note["name"], note["expr"]
+
+
+@pytest.mark.parametrize(("where", "expression"), list(asked()))
+def test_only_series_that_there_are_are_asked_for(where: str, expression: str) -> None:
+    """With labels that they have; a panel of another name would stay empty, and no alarm ring."""
+    names = re.findall(r"\b(?:poe_proxy|process|up)(?:_\w+)*\b(?=[{\[ ]|$)", expression)
+    values = dict(re.findall(r'(\w+)=~?"([^"]*)"', expression))
+
+    assert names
+    assert {*names} <= SERIES, where
+    for name in names:
+        if name.startswith("poe_proxy_"):
+            bare = re.sub(r"_(bucket|sum|count)$", "", name.removeprefix("poe_proxy_"))
+            known = NAMES.get(name.removeprefix("poe_proxy_")) or NAMES[bare]
+            inside = re.findall(rf"{name}{{([^}}]*)}}", expression)
+            used = {label for one in inside for label in re.findall(r"(\w+)[!=]?[=~]", one)}
+            assert used <= {*known[1], "instance", "job"}, where
+    assert {*values.get("state", "free").split("|")} <= STATES.keys()
+
+
+def test_the_code_of_an_alarm_is_one_that_there_is() -> None:
+    """It is not renamed without the rule."""
+    used = set(re.findall(r'code="(\w+)"', RULES.read_text("utf-8")))
+    codes = {getattr(one, "code", None) for one in vars(errors).values()}
+
+    assert used
+    assert used <= codes
+
+
+def test_each_rule_says_what_is_wrong() -> None:
+    """In a line, and in a sentence."""
+    for rule in rules():
+        assert rule["labels"]["severity"] in ("warning", "critical")
+        assert {"summary", "description"} == rule["annotations"].keys()
+
+
+def test_the_dashboard_is_one_that_grafana_takes() -> None:
+    """Each panel has a place of its own on the 24 columns, and asks the chosen Prometheus."""
+    board = dashboard()
+    chosen = {"type": "prometheus", "uid": "${datasource}"}
+    places = [panel["gridPos"] for panel in board["panels"]]
+    cells = [
+        (x, y)
+        for one in places
+        for x in range(one["x"], one["x"] + one["w"])
+        for y in range(one["y"], one["y"] + one["h"])
+    ]
+
+    assert {"datasource", "instance"} == {one["name"] for one in board["templating"]["list"]}
+    assert len({panel["id"] for panel in board["panels"]}) == len(places)
+    assert len(cells) == len(set(cells))
+    assert all(x < 24 for x, _ in cells)
+    for panel in board["panels"]:
+        assert panel["title"]
+        assert chosen == panel["datasource"]
+        assert all(chosen == target["datasource"] for target in panel["targets"])
+
+
+def test_prometheus_is_told_where_the_rules_are() -> None:
+    config = yaml.safe_load((DEPLOY / "prometheus.yaml").read_text("utf-8"))
+
+    assert [RULES.name] == config["rule_files"]
+    assert ["poe-proxy"] == [job["job_name"] for job in config["scrape_configs"]]
+
+
+@pytest.mark.skipif(PROMTOOL is None, reason="there is no promtool here")
+def test_prometheus_can_read_all_of_it(tmp_path: Path) -> None:
+    """By its own parser: the rules, the configuration, and what each panel asks for."""
+    panels = [
+        {"record": f"x{number}", "expr": re.sub(r"\$__rate_interval", "5m", expression)}
+        for number, (_, expression) in enumerate(asked())
+    ]
+    asks = tmp_path / "asks.yaml"
+    asks.write_text(yaml.safe_dump({"groups": [{"name": "all", "rules": panels}]}))
+
+    for what, path in (("rules", asks), ("config", DEPLOY / "prometheus.yaml")):
+        done = subprocess.run(
+            [str(PROMTOOL), "check", what, str(path)], capture_output=True, text=True, timeout=60
+        )
+        assert 0 == done.returncode, done.stdout + done.stderr
