@@ -26,6 +26,8 @@ class Standing(StrEnum):
     RETIRED = "retired"
     SUSPENDED = "suspended"
     OUT_OF_POINTS = "out_of_points"
+    #: The operator lets it rest.
+    PAUSED = "paused"
     #: Poe said that it has to rest, for one bot or for all.
     LIMITED = "limited"
     #: Its own limits.
@@ -196,6 +198,14 @@ class Ledger(Protocol):
     def revive(self, name: str) -> None:
         """End what `exhaust` and `suspend` began, and each `rest` for want of points, as its code
         says. What Poe said of its pace stays, and what failed, and retirement."""
+
+    def pause(self, name: str, seconds: float) -> None:
+        """Hold the token back for *seconds*, because the operator says so; `inf`: until
+        `bring_back`. What was said of it before holds no longer."""
+
+    def bring_back(self, name: str) -> None:
+        """End all that holds the token back but its own limits, and forget what failed: the
+        operator says so. What Poe still has against it, it will say again."""
 
     def retire(self, name: str, reason: str) -> None:
         """Set the token aside for good. *reason* is for the operator to read."""

@@ -88,6 +88,10 @@ def held_back(
     alive = [(token, state) for token, state in known if state.standing not in SET_ASIDE]
     if not alive:
         return no_token_left(known)
+    paused = [(token, state) for token, state in alive if state.standing is Standing.PAUSED]
+    if len(paused) == len(alive):
+        return _paused(paused)
+    alive = [one for one in alive if one not in paused]
     limited = [(token, state) for token, state in alive if state.standing is Standing.LIMITED]
     if all(state.code == TokenExhausted.code for _, state in limited):
         return _no_points_left(alive)
@@ -120,6 +124,14 @@ def no_token_left(known: Known) -> NoTokenLeft | UpstreamBlocked:
         "Poe accepts none of the tokens that could serve this request; "
         f"the operator has to renew them: {_listed(refused)}.{_words(known)}",
         retry_after=retry_after,
+    )
+
+
+def _paused(known: Known) -> NoTokenFree:
+    rest = min(state.rest for _, state in known)
+    return NoTokenFree(
+        f"The operator lets each Poe account rest that could serve this request: {_names(known)}.",
+        retry_after=None if rest == inf else max(1, ceil(rest)),
     )
 
 

@@ -23,6 +23,7 @@ from poe_proxy.pool.line.queue import Queue
 from poe_proxy.pool.members import Members, by_name
 from poe_proxy.pool.memory import MemoryLedger
 from poe_proxy.pool.tokens import Token
+from poe_proxy.values import value
 
 __all__ = ["Lease", "Token", "TokenRotator"]
 
@@ -32,7 +33,7 @@ audit = logging.getLogger(logs.AUDIT)
 U = TypeVar("U")
 
 _NONE: Final[frozenset[str]] = frozenset()
-#: Where Poe, and not its own limits, holds back a token that is lent already.
+#: Where Poe or the operator, and not its own limits, holds back a token that is lent already.
 _HELD_BACK: Final = frozenset(Standing) - {Standing.RESTING, Standing.FIT}
 #: Where only a look brings a token back, if anything does.
 _OUT_OF_USE: Final = refusals.SET_ASIDE | {Standing.OUT_OF_POINTS}
@@ -48,6 +49,17 @@ def condition(token: Token[Any], state: TokenState) -> str:
         return "free"
     is_full = state.in_use >= token.concurrency or state.standing is Standing.FIT
     return "in_use" if is_full and state.rest < inf else str(state.standing)
+
+
+@value()
+class LineState:
+    """The line at one moment."""
+
+    #: The requests that wait, and how many may.
+    waiting: int
+    places: int
+    #: The seconds for which the first of them has waited; 0.0 if none does.
+    longest: float
 
 
 class TokenRotator(Lender[U]):
@@ -198,9 +210,9 @@ class TokenRotator(Lender[U]):
     # ---- what is known
 
     def census(self) -> dict[str, int]:
-        """Return how many tokens are `free`, `in_use`, `resting`, `limited`, `out_of_points`,
-        `suspended` and `retired`, as `condition` says; and how many requests are in line:
-        `waiting`."""
+        """Return how many tokens are `free`, `in_use`, `resting`, `limited`, `paused`,
+        `out_of_points`, `suspended` and `retired`, as `condition` says; and how many requests are
+        in line: `waiting`."""
         counts = dict.fromkeys(CONDITIONS, 0)
         with self._lock:
             tokens = self._members.tokens
@@ -209,6 +221,13 @@ class TokenRotator(Lender[U]):
         for name, state in states.items():
             counts[condition(tokens[name], state)] += 1
         return counts
+
+    def line(self) -> LineState:
+        """Return how many requests are in line, and how long they have waited."""
+        with self._lock:
+            waiting, since = len(self._queue), self._queue.since()
+        longest = 0.0 if since is None else max(0.0, self._clock() - since)
+        return LineState(waiting, self._queue.places, longest)
 
     def states(self) -> list[tuple[Token[U], TokenState]]:
         """Return all tokens, with what is known of each."""
@@ -259,6 +278,27 @@ class TokenRotator(Lender[U]):
             refusals.suspend(self._ledger, token, refusal)
             self._queue.lost(token.name, self._clock())
         self.look.set()
+
+    # ---- what the operator says
+
+    def pause(self, token: Token[U], seconds: float) -> None:
+        """Let a token rest for *seconds*, or with `inf` until `bring_back`; its leases go on."""
+        with self._lock:
+            self._ledger.pause(token.name, seconds)
+            self._queue.lost(token.name, self._clock())
+            self._queue.serve(self._clock())
+        end = "until it is brought back" if seconds == inf else f"for {seconds:.0f} s"
+        log.info("%s rests %s: the operator says so", token.label, end)
+
+    def bring_back(self, token: Token[U]) -> None:
+        """Lend a token again, whatever Poe or the operator said of it; its own limits hold."""
+        with self._lock:
+            self._doubted.discard(token.name)
+            self._ledger.bring_back(token.name)
+            self._queue.changed(token.name)
+            self._queue.serve(self._clock())
+        self.look.set()
+        log.info("%s is lent again: the operator says so", token.label)
 
     # ---- the line
 

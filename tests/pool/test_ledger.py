@@ -87,6 +87,8 @@ def test_a_new_token_is_free(ledger: Ledger) -> None:
         pytest.param(lambda ledger: ledger.suspend("b", "Who are you?"), id="suspend"),
         pytest.param(lambda ledger: ledger.reconsider("b"), id="reconsider"),
         pytest.param(lambda ledger: ledger.revive("b"), id="revive"),
+        pytest.param(lambda ledger: ledger.pause("b", 1.0), id="pause"),
+        pytest.param(lambda ledger: ledger.bring_back("b"), id="bring back"),
         pytest.param(lambda ledger: ledger.retire("b", "Logged out."), id="retire"),
         pytest.param(lambda ledger: ledger.state(["a", "b"]), id="state"),
         pytest.param(lambda ledger: ledger.outlook(["a", "b"]), id="outlook"),
@@ -451,6 +453,7 @@ def test_a_rest_that_poe_asks_for_holds_back_what_was_lent(ledger: Ledger, clock
     "verdict",
     [
         pytest.param(lambda ledger: ledger.exhaust("a"), id="out of points"),
+        pytest.param(lambda ledger: ledger.pause("a", inf), id="paused"),
         pytest.param(lambda ledger: ledger.suspend("a", "Who are you?"), id="suspended"),
         pytest.param(lambda ledger: ledger.retire("a", "Logged out."), id="retired"),
     ],
@@ -731,6 +734,7 @@ def test_the_gravest_standing_is_the_one_that_is_named(ledger: Ledger) -> None:
     told = [(state(ledger).standing, state(ledger).reason)]
     for verb in (
         lambda: ledger.rest("a", 5.0, "Slow down."),
+        lambda: ledger.pause("a", 1.0),
         lambda: ledger.exhaust("a", "No points."),
         lambda: ledger.suspend("a", "Who are you?"),
         lambda: ledger.retire("a", "Logged out."),
@@ -741,10 +745,61 @@ def test_the_gravest_standing_is_the_one_that_is_named(ledger: Ledger) -> None:
     assert [
         (Standing.RESTING, ""),
         (Standing.LIMITED, "Slow down."),
+        (Standing.PAUSED, ""),
         (Standing.OUT_OF_POINTS, "No points."),
         (Standing.SUSPENDED, "Who are you?"),
         (Standing.RETIRED, "Logged out."),
     ] == told
+
+
+# ---- what the operator says
+
+
+def test_the_operator_lets_a_token_rest(ledger: Ledger, clock: Clock) -> None:
+    """For a time; of two such rests the later word counts, and a rest of Poe's goes on."""
+    ledger.enlist("a")
+    ledger.pause("a", inf)
+    clock.go(1e9)
+    assert state(ledger) == TokenState(
+        is_free=False, in_use=0, rest=inf, standing=Standing.PAUSED, code="paused"
+    )
+    ledger.pause("a", 600.0)
+    ledger.rest("a", 900.0, "Slow down.")
+    assert (Standing.PAUSED, 900.0) == (state(ledger).standing, state(ledger).rest)
+    clock.go(600.0)
+    assert (Standing.LIMITED, 300.0) == (state(ledger).standing, state(ledger).rest)
+    clock.go(300.0)
+    assert state(ledger).is_free
+
+
+def test_a_look_ends_no_rest_of_the_operators(ledger: Ledger) -> None:
+    """That Poe accepts the account says nothing of why the operator has set it aside."""
+    ledger.enlist("a")
+    ledger.pause("a", inf)
+    ledger.exhaust("a")
+    ledger.revive("a")
+
+    assert Standing.PAUSED == state(ledger).standing
+
+
+def test_the_operator_brings_a_token_back_from_everything(ledger: Ledger) -> None:
+    """What Poe said, what failed, and the operator's own word: only the limits hold on."""
+    ledger.enlist("a", limits=[Rest(10.0)])
+    ledger.enlist("b", rank=1)
+    spend(ledger)
+    ledger.strike("a", "Overloaded.")
+    ledger.rest("a", 100.0, bot="Veo-3")
+    ledger.rest("a", 30.0, "Too many requests.")
+    ledger.pause("a", inf)
+    ledger.exhaust("a", "No points.")
+    ledger.suspend("a", "Who are you?")
+    ledger.retire("a", "Logged out.")
+    ledger.bring_back("a")
+
+    for bot in ("", "Veo-3"):
+        assert state(ledger, bot=bot) == TokenState(
+            is_free=False, in_use=0, rest=10.0, standing=Standing.RESTING
+        )
 
 
 # ---- suspend

@@ -48,7 +48,9 @@ terms = st.fixed_dictionaries(
     }
 )
 #: The graver, the rarer: what is set aside is of no use to the other rules.
-verdicts = weighed(strike=6, rest=3, revive=3, clear=2, suspend=2, exhaust=1, retire=1)
+verdicts = weighed(
+    strike=6, rest=3, revive=3, clear=2, suspend=2, pause=1, bring_back=2, exhaust=1, retire=1
+)
 #: What a request, or one of the leases that have a token, does next.
 deeds = weighed(
     join=3, hang_up=1, use=3, arrive=1, give_back=2, use_and_give_back=2, use_arrive_and_give_back=3
@@ -209,9 +211,20 @@ class Pool(RuleBasedStateMachine):
                 self.ledger.exhaust(name, "No points.")
             case "revive":
                 self.ledger.revive(name)
+            case "pause":
+                self.ledger.pause(name, inf if bot else seconds)
+            case "bring_back":
+                self.ledger.bring_back(name)
+                self.see_that_only_limits_hold(name)
             case "retire":
                 self.ledger.retire(name, "Logged out.")
         self.serve()
+
+    def see_that_only_limits_hold(self, name: str) -> None:
+        """Whatever was said of it before, and for whichever bot."""
+        states = [self.ledger.state([name], bot=bot)[name] for bot in BOTS]
+        assert {Standing.RESTING, Standing.FIT} >= {state.standing for state in states}
+        assert not any(state.is_struck for state in states)
 
     # ---- leases
 

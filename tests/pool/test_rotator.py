@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from math import inf
 from typing import Any
 
 import pytest
@@ -20,7 +21,7 @@ from poe_proxy.errors import (
 from poe_proxy.pool.ledger import Served, Want
 from poe_proxy.pool.limits import Rest
 from poe_proxy.pool.memory import MemoryLedger
-from poe_proxy.pool.rotator import Token, TokenRotator
+from poe_proxy.pool.rotator import LineState, Token, TokenRotator
 
 from ..fakes import Clock
 from .fixtures import labels, lend, only, out_of_points, pool, state, token, use
@@ -327,11 +328,67 @@ def test_the_census_has_a_word_for_each_standing() -> None:
         "in_use": 0,
         "resting": 0,
         "limited": 1,
+        "paused": 0,
         "out_of_points": 2,
         "suspended": 0,
         "retired": 0,
         "waiting": 0,
     } == tokens.census()
+
+
+def test_the_line_says_how_long_it_is_and_since_when() -> None:
+    """How many wait, how many may, and how long the first of them has waited."""
+    clock = Clock()
+    tokens = pool("a", clock=clock, places=5)
+    assert LineState(0, 5, 0.0) == tokens.line()
+
+    with tokens.lease(), tokens.lease():
+        clock.go(7.0)
+        with tokens.lease():
+            clock.go(1.0)
+            assert LineState(2, 5, 8.0) == tokens.line()
+
+
+def test_the_operator_lets_a_token_rest_and_brings_it_back() -> None:
+    """Nobody is lent it meanwhile; who waits in line for it is served once it is back."""
+    clock = Clock()
+    tokens = pool("a", clock=clock)
+    tokens.pause(only(tokens), 20.0)
+
+    assert {"paused": 1} == state(tokens)
+    with tokens.lease() as lease:
+        assert lease.wait(0) is None
+        tokens.bring_back(only(tokens))
+        assert "a" == lend(lease).label
+
+
+def test_who_waits_for_a_token_that_the_operator_sets_aside_is_told() -> None:
+    """At once, and by whom: Poe has said nothing, and when it ends is not known."""
+    tokens = pool("a")
+    with tokens.lease(), tokens.lease() as lease:
+        tokens.pause(only(tokens), inf)
+        with pytest.raises(NoTokenFree, match=r"The operator lets each .* rest") as refused:
+            lease.wait(0)
+
+    assert refused.value.retry_after is None
+    tokens.pause(only(tokens), 90.0)
+    with pytest.raises(NoTokenFree, match="cookie a") as refused:
+        use(tokens)
+    assert 90 == refused.value.retry_after
+
+
+def test_a_shorter_rest_takes_the_place_of_a_longer_one() -> None:
+    """The line knows when it is due."""
+    clock = Clock()
+    tokens = pool("a", "b", clock=clock)
+    first, second = (one for one, _ in tokens.states())
+    tokens.pause(first, inf)
+    tokens.pause(second, 25.0)
+    with tokens.lease() as lease:
+        tokens.pause(first, 10.0)
+        clock.go(10.0)
+        tokens.serve_due()
+        assert "a" == lend(lease).label
 
 
 def test_a_token_may_be_set_aside_while_it_rests() -> None:

@@ -48,6 +48,10 @@ class Queue(Generic[U]):
     def __len__(self) -> int:
         return len(self._line)
 
+    def since(self) -> float | None:
+        """Return since when the request waits that has waited for longest; None: none waits."""
+        return min((lease.joined for lease in self._line), default=None)
+
     # ---- one request
 
     def join(self, lease: Lease[U], now: float) -> None:

@@ -99,21 +99,25 @@ class Health:
     strikes: dict[str, Strike] = field(default_factory=dict)
     #: Why there are no points; None if there are some.
     no_points: str | None = None
+    #: Until when the operator lets it rest.
+    paused_until: float = -inf
     suspension: Suspension | None = None
     retirement: Verdict | None = None
 
     # ---- how it is
 
     def rest(self, now: float, bot: str = "") -> float:
-        """Return the seconds until Poe lets it go on; `inf` if time alone does not help.
+        """Return the seconds until Poe and the operator let it go on; `inf` if time alone does not
+        help.
 
         Less than nothing if that was so long ago.
         """
         if self.retirement or self.suspension or self.no_points is not None:
             return inf
+        paused = self.paused_until - now
         if not self.rests:
-            return 0.0
-        return max((rest.until - now for rest in self._rests_for(bot)), default=0.0)
+            return max(0.0, paused)
+        return max(paused, max((rest.until - now for rest in self._rests_for(bot)), default=0.0))
 
     def verdict(self, now: float, bot: str) -> Verdict | None:
         """Return the gravest of what holds it back for *bot*; None if nothing does."""
@@ -123,6 +127,8 @@ class Health:
             return Verdict(Standing.SUSPENDED, self.suspension.reason, self.suspension.code)
         if self.no_points is not None:
             return Verdict(Standing.OUT_OF_POINTS, self.no_points)
+        if self.paused_until > now:
+            return Verdict(Standing.PAUSED, code=Standing.PAUSED)
         last = max(self._rests_for(bot), key=lambda rest: rest.until, default=None)
         if last and last.until > now:
             return Verdict(Standing.LIMITED, last.reason, last.code)
@@ -213,6 +219,12 @@ class Health:
             bot: rest for bot, rest in self.rests.items() if rest.code != TokenExhausted.code
         }
 
+    def forget(self) -> None:
+        """Forget all that holds it back, and its failures."""
+        self.rests, self.strikes = {}, {}
+        self.no_points = self.suspension = self.retirement = None
+        self.paused_until = -inf
+
     def retire(self, reason: str, code: str = "") -> None:
         """Note that nothing brings it back."""
         self.retirement = Verdict(Standing.RETIRED, reason, code)
@@ -235,6 +247,8 @@ class Health:
             yield Note("strike", bot, strike.until - now, strike.reason, count=strike.count)
         if self.no_points is not None:
             yield Note("points", reason=self.no_points)
+        if self.paused_until > now:
+            yield Note("paused", seconds=self.paused_until - now)
         if refused := self.suspension:
             seconds = refused.due - now
             yield Note("suspended", "", seconds, refused.reason, refused.code, refused.count)
@@ -251,6 +265,8 @@ class Health:
                 self.strikes[note.bot] = Strike(note.count, until, note.reason)
             case "points":
                 self.no_points = note.reason
+            case "paused":
+                self.paused_until = until
             case "suspended":
                 self.suspension = Suspension(note.count, until, until, note.reason, note.code)
             case "retired":

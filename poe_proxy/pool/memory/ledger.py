@@ -183,6 +183,14 @@ class MemoryLedger(Ledger):
         with self._change(name) as (health, _):
             health.revive()
 
+    def pause(self, name: str, seconds: float) -> None:
+        with self._change(name) as (health, now):
+            health.paused_until = now + seconds
+
+    def bring_back(self, name: str) -> None:
+        with self._change(name) as (health, _):
+            health.forget()
+
     def retire(self, name: str, reason: str) -> None:
         with self._change(name) as (health, _):
             health.retire(reason)

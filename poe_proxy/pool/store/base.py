@@ -8,7 +8,7 @@ from math import inf
 from typing import Literal, Protocol, TypeAlias
 
 #: What holds a token back, beside its limits.
-Cause: TypeAlias = Literal["rest", "strike", "points", "suspended", "retired"]
+Cause: TypeAlias = Literal["rest", "strike", "points", "paused", "suspended", "retired"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from poe_proxy.server.services import services
 bp = Blueprint("pages", __name__, template_folder="templates")
 
 #: The states in which an account cannot be used, and will not be in a moment.
-_UNUSABLE: Final = ("out_of_points", "suspended", "retired")
+_UNUSABLE: Final = ("paused", "out_of_points", "suspended", "retired")
 
 
 @bp.get("/")

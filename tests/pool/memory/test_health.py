@@ -35,12 +35,16 @@ NOTES = [
     Note("strike", "", 10.0, "Unreachable.", count=2),
     Note("strike", "gpt-5", -100.0, "Overloaded.", count=3),
     Note("points", reason="No points."),
+    Note("paused", seconds=600.0),
+    Note("paused"),
     Note("suspended", "", -10.0, "Who are you?", "upstream_auth", 4),
     Note("retired", reason="Logged out.", code="upstream_auth"),
 ]
 
 
-@pytest.mark.parametrize("note", NOTES, ids=[f"{note.cause} {note.bot}" for note in NOTES])
+@pytest.mark.parametrize(
+    "note", NOTES, ids=[f"{note.cause} {note.bot} {note.seconds}" for note in NOTES]
+)
 def test_each_note_is_taken_as_it_was_written(note: Note) -> None:
     """What is over is written too, if more of the same would be counted on."""
     health = Health()

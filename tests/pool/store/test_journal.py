@@ -229,6 +229,7 @@ NOTES = [
     Note("suspended", seconds=15.0, reason="Log in.", code="token_rejected", count=2),
     Note("points", reason="None left."),
     Note("strike", "gpt-4", 5.0, "503", count=3),
+    Note("paused"),
     Note("retired", reason="\ud800 Poe’s words"),
 ]
 
@@ -238,11 +239,11 @@ def test_notes_are_remembered_with_what_is_left_of_their_time(machine: Machine) 
     machine.journal.keep_notes("a", NOTES)
     machine.go(15.0)
 
-    rest, suspended, points, strike, retired = machine.start().recall("a", 60.0).notes
+    rest, suspended, points, strike, paused, retired = machine.start().recall("a", 60.0).notes
 
     assert Note("rest", "gpt-4", 5.0, "Slow down.", "rate_limited") == rest
     assert Note("suspended", "", 0.0, "Log in.", "token_rejected", 2) == suspended
-    assert (NOTES[2], NOTES[4]) == (points, retired)
+    assert (NOTES[2], NOTES[4], NOTES[5]) == (points, paused, retired)
     assert Note("strike", "gpt-4", -10.0, "503", count=3) == strike
 
 
@@ -253,7 +254,7 @@ def test_a_rest_that_is_over_is_not_recalled(machine: Machine) -> None:
 
     notes = machine.start().recall("a", 60.0).notes
 
-    assert ["suspended", "points", "strike", "retired"] == [note.cause for note in notes]
+    assert ["suspended", "points", "strike", "paused", "retired"] == [note.cause for note in notes]
 
 
 def test_notes_take_the_place_of_those_before(machine: Machine) -> None:
