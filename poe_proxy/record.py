@@ -31,9 +31,9 @@ class Record:
 
     __slots__ = (
         "account", "answer_size", "at", "began", "bot", "charges", "client", "code", "done",
-        "ended", "first_text", "id", "in_line", "joined", "kind", "method", "model", "moved_from",
-        "moves", "path", "peer", "pieces", "price", "prompt_size", "queued", "route", "sends",
-        "sent", "status", "streams", "their_id", "trace_id", "usage",
+        "ended", "first_text", "id", "in_line", "joined", "kind", "message", "method", "model",
+        "moved_from", "moves", "path", "peer", "pieces", "price", "prompt_size", "queued", "route",
+        "sends", "sent", "status", "streams", "their_id", "trace_id", "usage",
     )  # fmt: skip
 
     def __init__(self, id: str = "-", *, now: float = 0.0, at: float = 0.0) -> None:
@@ -64,6 +64,8 @@ class Record:
         #: behind a 200; 499 if the client hung up.
         self.status = 0
         self.code = ""
+        #: What is said of that failure, cut, without what may be words of the conversation.
+        self.message = ""
 
         #: The bot that was asked, as Poe calls it, the account that answered last, and its kind.
         self.bot = ""

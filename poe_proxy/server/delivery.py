@@ -26,7 +26,7 @@ from poe_proxy.server.admission import held
 from poe_proxy.server.asked import Asked, asked
 from poe_proxy.server.bodies import read_body, too_busy
 from poe_proxy.server.client_socket import ClientGone, ClientSocket
-from poe_proxy.server.failures import internal_error
+from poe_proxy.server.failures import internal_error, note
 from poe_proxy.server.services import Services, services
 from poe_proxy.server.watchdog import AT_ONCE, note_body
 from poe_proxy.waiting import LONG, SHORT, Listener
@@ -181,7 +181,7 @@ def answer(
             if not (call.streams and call.opens_for(failure)):
                 raise failure from None
             yield b""
-        record.code = failure.code or ""
+        note(record, failure)
         log.info("broke off: %s", failure.code)
         let_go(failure)
         yield b"".join((*held, call.failed(failure)))

@@ -13,13 +13,16 @@ from werkzeug.exceptions import HTTPException
 from poe_proxy import logs
 from poe_proxy.apis.base import Api
 from poe_proxy.errors import (
+    BotFailed,
     InternalError,
     InvalidRequest,
     MethodNotAllowed,
     PoeProxyError,
+    PromptRefused,
     RouteNotFound,
     let_go,
 )
+from poe_proxy.record import Record
 from poe_proxy.server.asked import Asked, asked
 from poe_proxy.server.bodies import too_large
 from poe_proxy.server.services import services
@@ -29,7 +32,8 @@ log = logging.getLogger(__name__)
 #: The longest `Retry-After` in seconds that the openai packages wait for. At longer ones they
 #: would try again at a time of their own, and be refused again.
 MAX_RETRY_AFTER: Final = 60
-
+#: The most characters of a failure's message that are noted for those who tell of it later.
+MOST_NOTED: Final = 200
 
 #: Headers that programs send which know Anthropic's API, and no others.
 _ANTHROPIC: Final = "anthropic-version"
@@ -79,7 +83,7 @@ def speaks_anthropic(request: Asked) -> bool:
 def error_response(failure: PoeProxyError) -> Response:
     """Return *failure* in the API's own form, with its status."""
     request = asked()
-    request.record.code = failure.code or ""
+    note(request.record, failure)
     let_go(failure)
     api = spoken_api(request)
     response = Response(api.failure(failure), api.status(failure), content_type="application/json")
@@ -94,6 +98,19 @@ def error_response(failure: PoeProxyError) -> Response:
     if may_retry is not None:
         response.headers["x-should-retry"] = "true" if may_retry else "false"
     return response
+
+
+def note(record: Record, failure: PoeProxyError) -> None:
+    """Note in *record* what ended its request.
+
+    What a bot or a moderator says may quote the conversation, and so may a link: of those there is
+    only the code.
+    """
+    record.code = failure.code or ""
+    if not isinstance(failure, BotFailed | PromptRefused):
+        words = failure.message[: 2 * MOST_NOTED].split()
+        plain = " ".join("(a link)" if "://" in word else word for word in words)
+        record.message = plain[:MOST_NOTED]
 
 
 def http_error_response(error: HTTPException) -> Response:

@@ -1,0 +1,319 @@
+"""Tells whoever runs the server of trouble: one message to one address, and not twice.
+
+What is known of the accounts is looked at once in a second. So it does not matter who has found out
+what, nor how often; and an account that is refused and accepted again within that second is none of
+the operator's business.
+"""
+
+from __future__ import annotations
+
+import logging
+import platform
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from math import inf
+from typing import Any, Final
+
+import orjson
+
+from poe_proxy import __version__, logs
+from poe_proxy.errors import UpstreamBlocked, UpstreamChanged
+from poe_proxy.net.posting import post
+from poe_proxy.pool.ledger import Standing, TokenState
+from poe_proxy.pool.rotator import Token, TokenRotator
+from poe_proxy.record import Record
+from poe_proxy.settings import Settings
+from poe_proxy.values import value
+
+log = logging.getLogger(__name__)
+
+#: Seconds from one look to the next, and from the first thing to tell until it is told: what comes
+#: meanwhile goes into the same message.
+PACE: Final = 1.0
+GATHERED: Final = 3.0
+#: Seconds that an address has for its answer, the tries, and the seconds after each that failed.
+PATIENCE: Final = 5.0
+PAUSES: Final = (2.0, 10.0)
+#: Seconds for which the store must be away.
+STORE_AWAY: Final = 60.0
+#: The most events in one message, and characters of a reason.
+MOST_TOLD: Final = 20
+MOST_WORDS: Final = 300
+
+#: How an account is, as far as it is told.
+_WORDS: Final[Mapping[Standing, str]] = {
+    Standing.RETIRED: "suspended",
+    Standing.SUSPENDED: "suspended",
+    Standing.OUT_OF_POINTS: "out_of_points",
+}
+_WELL: Final = "back"
+#: What stands for no account in what was told.
+_STORE: Final = "the store"
+
+
+@value()
+class Event:
+    """One thing to tell."""
+
+    event: str
+    #: The label of the account; empty if it is about none in particular.
+    account: str
+    #: The sentence that says it.
+    reason: str
+    #: When it is over, or looked at again, in seconds since 1970; None if that is not known.
+    until: float | None
+    at: float
+
+
+class Alerts:
+    """Looks at the pool, and tells what has changed for the worse, or for the better again.
+
+    The same event of the same account is told once in `ALERT_EVERY` seconds; what was left out, and
+    is still so then, is told then.
+    """
+
+    def __init__(
+        self,
+        tokens: TokenRotator[Any],
+        *,
+        trouble: Callable[[], str | None] = lambda: None,
+        send: Callable[[str, bytes, Mapping[str, str], float], str] = post,
+        pauses: Sequence[float] = PAUSES,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        """*trouble* says what is wrong with the store, None if nothing is; *pauses* are the seconds
+        after each try that failed, but for the last."""
+        self._tokens = tokens
+        self._trouble = trouble
+        self._send = send
+        self._pauses = pauses
+        self._clock, self._wall = clock, wall
+        self._url: str | None = None
+        self._format, self._every, self._points = "json", 0.0, 0
+        #: The last event that was told of each account, by its name, and of each kind.
+        self._told: dict[str, str] = {}
+        #: When each event of each was told.
+        self._told_at: dict[tuple[str, str], float] = {}
+        self._store_away_at: float | None = None
+        self._has_changed = False
+        self._waiting: list[Event] = []
+        self._send_at = inf
+        self._stopped = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def use(self, settings: Settings) -> None:
+        """Tell what, where and how often *settings* say, from now on."""
+        self._url, self._format = settings.alert_url, settings.alert_format
+        self._every, self._points = settings.alert_every, settings.alert_points
+
+    def start(self) -> None:
+        """Begin to look, in a thread of its own, if there is an address and it has not begun."""
+        if self._url is not None and self._thread is None and not self._stopped.is_set():
+            self.begin()
+            self._thread = threading.Thread(target=self._run, name="alerts", daemon=True)
+            self._thread.start()
+
+    def begin(self) -> None:
+        """Take what holds an account back by now as known to the operator."""
+        self._told = {name: word for name, word, _, _ in self._accounts()}
+        self._told |= dict(self._kinds())
+
+    def tell(self, record: Record) -> None:
+        """Take up the record of a request whose answer is closed."""
+        if record.code == UpstreamChanged.code or UpstreamChanged.code in record.moves:
+            self._has_changed = True
+
+    def stop(self) -> None:
+        """Look no further, and tell nothing more."""
+        self._stopped.set()
+
+    def _run(self) -> None:
+        while not self._stopped.wait(PACE):
+            try:
+                self.look()
+            except Exception:  # the next look may be better
+                log.exception("the look for alerts failed")
+
+    def look(self) -> None:
+        """See what has changed, and send what is due."""
+        now = self._clock()
+        for event in self._found(now):
+            self._waiting.append(event)
+            self._send_at = min(self._send_at, now + GATHERED)
+        if now >= self._send_at:
+            events, self._waiting, self._send_at = self._waiting, [], inf
+            self._deliver(events)
+
+    # ---- what there is to tell
+
+    def _found(self, now: float) -> Iterator[Event]:
+        present = set()
+        for name, word, token, state in self._accounts():
+            present.add(name)
+            if self._is_news(name, word, now):
+                yield self._of_account(word, token, state)
+            elif self._is_low(name, word, now):
+                yield self._low(token)
+        for kind, word in self._kinds():
+            present.add(kind)
+            if self._is_news(kind, word, now):
+                reason = (
+                    f"No {kind} account can be used."
+                    if word == "unusable"
+                    else f"There are {kind} accounts again that can be used."
+                )
+                yield Event(word, "", reason, None, self._wall())
+        yield from self._of_store(now)
+        if self._has_changed:
+            self._has_changed = False
+            if self._may_tell("", UpstreamChanged.code, now):
+                reason = "Poe has changed its site: requests by cookie fail (upstream_changed)."
+                yield Event(UpstreamChanged.code, "", reason, None, self._wall())
+        self._forget(present)
+
+    def _accounts(self) -> Iterator[tuple[str, str, Token[Any], TokenState]]:
+        """Yield each account by its name, with the word for how it is."""
+        for token, state in self._tokens.states():
+            yield token.name, _WORDS.get(state.standing, _WELL), token, state
+
+    def _kinds(self) -> Iterator[tuple[str, str]]:
+        words: dict[str, set[str]] = {}
+        for _, word, token, _ in self._accounts():
+            words.setdefault(token.kind, set()).add(word)
+        for kind, found in words.items():
+            yield kind, _WELL if _WELL in found else "unusable"
+
+    def _is_news(self, name: str, word: str, now: float) -> bool:
+        """Whether it is to be told now that *name* is so; it counts as told."""
+        if self._told.get(name, _WELL) == word or not self._may_tell(name, word, now):
+            return False
+        self._told[name] = word
+        return True
+
+    def _may_tell(self, name: str, event: str, now: float) -> bool:
+        """Whether that event was not told within `ALERT_EVERY`; it counts as told."""
+        if now < self._told_at.get((name, event), -inf) + self._every:
+            return False
+        self._told_at[name, event] = now
+        return True
+
+    def _is_low(self, name: str, word: str, now: float) -> bool:
+        points = self._tokens.points.of(name)
+        if points is None or word != _WELL:
+            return False
+        key, is_low = f"points of {name}", points.number < self._points
+        if not is_low:
+            self._told.pop(key, None)
+            return False
+        return self._is_news(key, "low_points", now)
+
+    def _of_store(self, now: float) -> Iterator[Event]:
+        trouble = self._trouble()
+        if trouble is None:
+            self._store_away_at = None
+            if self._is_news(_STORE, _WELL, now):
+                yield Event(_WELL, "", "STATE_FILE is written again.", None, self._wall())
+            return
+        if self._store_away_at is None:
+            self._store_away_at = now
+        if now >= self._store_away_at + STORE_AWAY and self._is_news(_STORE, "store_away", now):
+            reason = f"STATE_FILE has not been written for a minute: {_words(trouble)}."
+            yield Event("store_away", "", reason, None, self._wall())
+
+    def _of_account(self, word: str, token: Token[Any], state: TokenState) -> Event:
+        now = self._wall()
+        words = f" Poe said: {_words(state.reason)}" if state.reason else ""
+        until = None
+        if word == _WELL:
+            reason = f"{token.label} is back."
+        elif word == "out_of_points":
+            reason = f"{token.label} is out of points.{words}"
+        else:
+            blame = "is shown a challenge page" if _is_blocked(state) else "is refused"
+            reason = f"{token.label} is suspended: it {blame}.{words}"
+            until = None if state.next_look == inf else now + state.next_look
+        return Event(word, token.label, reason, until, now)
+
+    def _low(self, token: Token[Any]) -> Event:
+        points = self._tokens.points.of(token.name)
+        number = 0 if points is None else points.number
+        reason = f"{token.label} has {number:,} points left, fewer than {self._points:,}."
+        return Event("low_points", token.label, reason, None, self._wall())
+
+    def _forget(self, present: set[str]) -> None:
+        """Forget accounts that have left the pool."""
+        present |= {f"points of {name}" for name in present} | {_STORE, ""}
+        self._told = {name: word for name, word in self._told.items() if name in present}
+        self._told_at = {key: at for key, at in self._told_at.items() if key[0] in present}
+
+    # ---- telling it
+
+    def _deliver(self, events: Sequence[Event]) -> None:
+        """Send a message, three times if need be."""
+        if self._url is None:
+            return
+        body, kind = message(events, self._format)
+        for pause in (*self._pauses, None):
+            why = self._send(self._url, body, {"Content-Type": kind}, PATIENCE)
+            if not why:
+                log.info("alerts sent: %s", ", ".join(_named(events)))
+                return
+            if pause is None or self._stopped.wait(pause):
+                break
+        # The address may be a secret.
+        log.warning("an alert was not delivered (%s): %s", why, ", ".join(_named(events)))
+
+
+def message(events: Sequence[Event], form: str) -> tuple[bytes, str]:
+    """Return the body that tells *events* in the *form* of `ALERT_FORMAT`, and its media type."""
+    told, left_out = events[:MOST_TOLD], len(events) - MOST_TOLD
+    lines = [one.reason for one in told]
+    if left_out > 0:
+        lines.append(f"{left_out} more events.")
+    if form == "json":
+        return orjson.dumps(_as_json(told, lines)), "application/json"
+    text = "\n".join(lines)
+    if form == "slack":
+        # What Poe says must neither call people nor be a link.
+        for sign, entity in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
+            text = text.replace(sign, entity)
+        return orjson.dumps({"text": text}), "application/json"
+    return text.encode(), "text/plain; charset=utf-8"
+
+
+def _as_json(events: Sequence[Event], lines: Iterable[str]) -> dict[str, Any]:
+    told: list[dict[str, Any]] = [
+        {
+            "event": one.event,
+            "account": one.account,
+            "reason": one.reason,
+            "until": None if one.until is None else _time(one.until),
+            "at": _time(one.at),
+        }
+        for one in events
+    ]
+    first = told[0]
+    if len(told) > 1:
+        first = {**first, "event": "summary", "account": "", "reason": " ".join(lines)}
+        first |= {"until": None, "events": told}
+    return {**first, "host": platform.node(), "version": __version__}
+
+
+def _named(events: Iterable[Event]) -> list[str]:
+    return [f"{one.event} {one.account}".strip() for one in list(events)[:MOST_TOLD]]
+
+
+def _is_blocked(state: TokenState) -> bool:
+    return state.code == UpstreamBlocked.code
+
+
+def _words(text: str) -> str:
+    """Return words from outside, cut and as one line."""
+    return logs.escape(text[:MOST_WORDS])
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,269 @@
+"""What whoever runs the server is told, when, and how often."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import orjson
+import pytest
+
+from poe_proxy.alerts import GATHERED, STORE_AWAY, Alerts, Event, message
+from poe_proxy.errors import TokenRejected, UpstreamBlocked
+from poe_proxy.pool.rotator import TokenRotator
+from poe_proxy.record import Record
+from poe_proxy.settings import Settings
+
+from .fakes import Clock, log_lines
+from .pool.fixtures import token
+
+SECRET = "https://hooks.test/T0/secret"
+
+
+class Watched:
+    """A pool of two cookies and a key, and the messages about it."""
+
+    def __init__(self, **settings: Any) -> None:
+        self.clock = Clock()
+        self.cookie, self.other = token("cookie-1"), token("cookie-2")
+        self.key = token("key-1", kind="key")
+        self.pool: TokenRotator[Any] = TokenRotator(
+            [self.cookie, self.other, self.key], clock=self.clock
+        )
+        self.trouble: str | None = None
+        self.answers: list[str] = []
+        self.sent: list[tuple[str, bytes, Mapping[str, str]]] = []
+        self.settings = replace(Settings(auth_keys=("sk",), alert_url=SECRET), **settings)
+        self.alerts = Alerts(
+            self.pool,
+            trouble=lambda: self.trouble,
+            send=self._send,
+            pauses=(0.0, 0.0),
+            clock=self.clock,
+            wall=lambda: self.clock() + 1_800_000_000.0,
+        )
+        self.alerts.use(self.settings)
+        self.alerts.begin()
+
+    def _send(self, url: str, body: bytes, headers: Mapping[str, str], seconds: float) -> str:
+        self.sent.append((url, body, headers))
+        return self.answers.pop(0) if self.answers else ""
+
+    def told(self, seconds: float = 10.0) -> list[dict[str, Any]]:
+        """The messages that come within so many seconds."""
+        before = len(self.sent)
+        for _ in range(round(seconds)):
+            self.alerts.look()
+            self.clock.go(1.0)
+        return [orjson.loads(body) for _, body, _ in self.sent[before:]]
+
+    def events(self, seconds: float = 10.0) -> list[tuple[str, str]]:
+        """What they tell."""
+        return [
+            (one["event"], one["account"])
+            for told in self.told(seconds)
+            for one in told.get("events", [told])
+        ]
+
+
+@pytest.fixture
+def watched() -> Watched:
+    return Watched()
+
+
+Change = Callable[[Watched], object]
+
+
+@pytest.mark.parametrize(
+    ("change", "event", "words"),
+    [
+        (
+            lambda it: it.pool.suspend(it.cookie, UpstreamBlocked("Are you human?")),
+            "suspended",
+            "cookie-1 is suspended: it is shown a challenge page. Poe said: Are you human?",
+        ),
+        (
+            lambda it: it.pool.suspend(it.cookie, TokenRejected("Log in.")),
+            "suspended",
+            "cookie-1 is suspended: it is refused. Poe said: Log in.",
+        ),
+        (
+            lambda it: it.pool.exhaust(it.cookie, "You have no points."),
+            "out_of_points",
+            "cookie-1 is out of points. Poe said: You have no points.",
+        ),
+    ],
+    ids=["challenged", "rejected", "run dry"],
+)
+def test_an_account_that_is_lost_is_told_once_and_so_is_that_it_is_back(
+    watched: Watched, change: Change, event: str, words: str
+) -> None:
+    """With why, when it is looked at again, from where; however often it fails meanwhile."""
+    change(watched)
+    (told,) = watched.told()
+
+    assert (event, "cookie-1", words) == (told["event"], told["account"], told["reason"])
+    assert {"event", "account", "reason", "until", "at", "host", "version"} == told.keys()
+    assert ("2027-01-15T08:17:40Z" if event == "suspended" else None) == told["until"]
+    change(watched)
+    assert [] == watched.events(7200)
+    watched.pool.revive(watched.cookie)
+    assert [("back", "cookie-1")] == watched.events()
+    change(watched)
+    assert [(event, "cookie-1")] == watched.events()
+
+
+def test_the_same_again_is_told_once_in_an_hour(watched: Watched) -> None:
+    """An account that comes and goes fills no telephone; what is still so after that is told."""
+    for _ in range(20):
+        watched.pool.exhaust(watched.cookie, "Empty.")
+        events = watched.events(20)
+        watched.pool.revive(watched.cookie)
+        watched.events(20)
+    assert [] == events
+    watched.pool.exhaust(watched.cookie, "Empty.")
+
+    assert [] == watched.events(2700)
+    assert [("out_of_points", "cookie-1")] == watched.events(200)
+
+
+def test_it_is_told_each_time_if_the_operator_wants_that() -> None:
+    """ALERT_EVERY=0."""
+    watched = Watched(alert_every=0.0)
+    for _ in range(3):
+        watched.pool.exhaust(watched.cookie, "Empty.")
+        assert [("out_of_points", "cookie-1")] == watched.events()
+        watched.pool.revive(watched.cookie)
+        assert [("back", "cookie-1")] == watched.events()
+
+
+def test_what_comes_together_is_one_message(watched: Watched) -> None:
+    """A summary, which has each of them, and that no cookie is left."""
+    watched.pool.suspend(watched.cookie, UpstreamBlocked("Are you human?"))
+    watched.alerts.look()
+    watched.clock.go(GATHERED - 1.0)
+    watched.pool.suspend(watched.other, UpstreamBlocked("Are you human?"))
+    (told,) = watched.told()
+
+    assert ("summary", "") == (told["event"], told["account"])
+    assert [("suspended", "cookie-1"), ("suspended", "cookie-2"), ("unusable", "")] == [
+        (one["event"], one["account"]) for one in told["events"]
+    ]
+    assert told["reason"].endswith("No cookie account can be used.")
+    watched.pool.revive(watched.other)
+    assert [("back", "cookie-2"), ("back", "")] == watched.events()
+
+
+def test_what_was_so_at_the_start_is_known() -> None:
+    """A restart tells nothing anew."""
+    watched = Watched()
+    watched.pool.exhaust(watched.cookie, "Empty.")
+    watched.alerts.begin()
+
+    assert [] == watched.events()
+
+
+def test_a_rest_is_no_event(watched: Watched) -> None:
+    """Poe's pace and the operator's own word are no trouble."""
+    watched.pool.pause(watched.key, 600.0)
+
+    assert [] == watched.events()
+
+
+def test_poe_has_changed_its_site(watched: Watched) -> None:
+    """Told once, be it that a key answered in place of the cookie."""
+    for code, moves in (("upstream_changed", ()), ("", ("upstream_changed",)), ("", ())):
+        record = Record()
+        record.code, record.moves = code, moves
+        watched.alerts.tell(record)
+
+    assert [("upstream_changed", "")] == watched.events()
+    watched.alerts.tell(record)
+    assert [] == watched.events()
+
+
+def test_a_store_that_is_away_for_a_minute_is_told(watched: Watched) -> None:
+    """One that fails for a moment is not; and it is told when it is back."""
+    watched.trouble = "No space left on device"
+    assert [] == watched.events(STORE_AWAY - 1)
+    watched.trouble = None
+    assert [] == watched.events()
+    watched.trouble = "No space left on device"
+    assert [("store_away", "")] == watched.events(STORE_AWAY + 10)
+    watched.trouble = None
+    assert [("back", "")] == watched.events()
+
+
+def test_few_points_are_told_once_until_there_are_more() -> None:
+    """By what Poe said last; nothing is asked for it."""
+    watched = Watched(alert_points=100, alert_every=0.0)
+    for points, events in (
+        (100, []),
+        (99, [("low_points", "key-1")]),
+        (50, []),
+        (500, []),
+        (20, [("low_points", "key-1")]),
+    ):
+        watched.pool.points.note("key-1", points)
+        assert events == watched.events()
+
+
+def test_a_message_that_is_not_taken_is_sent_three_times(
+    watched: Watched, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Then it is logged, without the address, which may be a secret."""
+    watched.answers = ["no answer within 5 s", "its answer was 500"]
+    watched.pool.exhaust(watched.cookie, "Empty.")
+    with log_lines() as lines:
+        watched.told()
+        assert 3 == len(watched.sent)
+        watched.answers = ["its answer was 404"] * 3
+        watched.pool.revive(watched.cookie)
+        watched.told()
+
+    assert 6 == len(watched.sent)
+    assert (
+        "an alert was not delivered (its answer was 404): back cookie-1"
+        in lines.getvalue().splitlines()[-1]
+    )
+    assert "secret" not in lines.getvalue()
+
+
+def test_an_account_that_leaves_the_pool_is_forgotten(watched: Watched) -> None:
+    """It is not back, nor is anything kept of it."""
+    watched.pool.exhaust(watched.cookie, "Empty.")
+    watched.told()
+    watched.pool.replace([watched.other, watched.key])
+
+    assert [] == watched.events()
+
+
+def event(reason: str) -> Event:
+    return Event("suspended", "cookie-1", reason, None, 1_800_000_000.0)
+
+
+def test_a_text_is_a_sentence() -> None:
+    """As ntfy takes it; of several, each is a line."""
+    assert (b"One.\nTwo.", "text/plain; charset=utf-8") == message(
+        [event("One."), event("Two.")], "text"
+    )
+
+
+def test_slack_takes_no_order_from_poe() -> None:
+    """What Poe says calls nobody, and is no link."""
+    body, kind = message([event("Poe said: <!channel> & <http://evil|here>")], "slack")
+
+    assert "application/json" == kind
+    assert {"text": "Poe said: &lt;!channel&gt; &amp; &lt;http://evil|here&gt;"} == orjson.loads(
+        body
+    )
+
+
+def test_a_message_is_no_longer_than_it_may_be() -> None:
+    """Twenty events, and how many more there were."""
+    body, _ = message([event(f"No. {number}.") for number in range(500)], "json")
+
+    told = orjson.loads(body)
+    assert 20 == len(told["events"])
+    assert told["reason"].endswith("480 more events.")
