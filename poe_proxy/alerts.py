@@ -78,16 +78,16 @@ class Alerts:
         self,
         tokens: TokenRotator[Any],
         *,
-        trouble: Callable[[], str | None] = lambda: None,
+        store: Callable[[], str] = lambda: "off",
         send: Callable[[str, bytes, Mapping[str, str], float], str] = post,
         pauses: Sequence[float] = PAUSES,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
-        """*trouble* says what is wrong with the store, None if nothing is; *pauses* are the seconds
+        """*store* says whether the store answers, as `Fact.store` has it; *pauses* are the seconds
         after each try that failed, but for the last."""
         self._tokens = tokens
-        self._trouble = trouble
+        self._store = store
         self._send = send
         self._pauses = pauses
         self._clock, self._wall = clock, wall
@@ -211,8 +211,8 @@ class Alerts:
         return self._is_news(key, "low_points", now)
 
     def _of_store(self, now: float) -> Iterator[Event]:
-        trouble = self._trouble()
-        if trouble is None:
+        found = self._store()
+        if found in ("off", "ok"):
             self._store_away_at = None
             if self._is_news(_STORE, _WELL, now):
                 yield Event(_WELL, "", "STATE_FILE is written again.", None, self._wall())
@@ -220,7 +220,7 @@ class Alerts:
         if self._store_away_at is None:
             self._store_away_at = now
         if now >= self._store_away_at + STORE_AWAY and self._is_news(_STORE, "store_away", now):
-            reason = f"STATE_FILE has not been written for a minute: {_words(trouble)}."
+            reason = f"STATE_FILE has not been written for a minute: {_words(found)}."
             yield Event("store_away", "", reason, None, self._wall())
 
     def _of_account(self, word: str, token: Token[Any], state: TokenState) -> Event:

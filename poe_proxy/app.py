@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from poe_proxy import accounts, logs
+from poe_proxy.alerts import Alerts
 from poe_proxy.apis import images
 from poe_proxy.apis.chat_completions import ChatCompletions
 from poe_proxy.apis.completions import Completions
@@ -22,9 +23,12 @@ from poe_proxy.clients import file as clients
 from poe_proxy.clients.memory import MemoryBudgets
 from poe_proxy.environment import declared, is_open_to_others
 from poe_proxy.gateway import Gateway
+from poe_proxy.history import History
 from poe_proxy.menu import Menu
 from poe_proxy.models import Models
 from poe_proxy.net.media import MediaFetcher
+from poe_proxy.overview import NOT_RELOADED, RELOADED, Overview
+from poe_proxy.pool.asking import Asking
 from poe_proxy.pool.balances import Balance, FirstLooks, PointsWatch
 from poe_proxy.pool.facts import Facts
 from poe_proxy.pool.memory import MemoryLedger
@@ -115,11 +119,24 @@ class _House:
         if self._usage is not None:
             self._tellers.append(self._usage.tell)
         self._metrics, self._listener = self._made_metrics(settings)
+        self._history = History()
+        self._overview = Overview(
+            self._rotator,
+            self._history,
+            store=lambda: self._facts.newest().store,
+            clients=self._registry.overview,
+        )
+        self._overview.read_settings()
+        self._asking = Asking(self._rotator)
+        self._alerts = Alerts(self._rotator, store=lambda: self._facts.newest().store)
+        self._alerts.use(settings)
+        self._tellers += [self._history.tell, self._alerts.tell]
         services = self._services(settings, Models.load(settings.models))
         self.app = Application(services, proxies=settings.forwarded_allow_ips)
         self._watch.start()
         if self._usage is not None:
             self._usage.start()
+        self._alerts.start()
         _warn(settings)
         self._warn_of_clients(services.gateway.menu)
         log.info("serving %s", _counts(self._tokens))
@@ -192,6 +209,8 @@ class _House:
             usage=None if self._usage is None else self._usage.report,
             days=Days(settings.day_begins),
             told=self._told,
+            overview=self._overview,
+            asking=self._asking,
             reload=self._reload,
             close=self._close,
         )
@@ -235,14 +254,16 @@ class _House:
 
     # ---- reading the settings anew
 
-    def _reload(self) -> None:
+    def _reload(self) -> Mapping[str, Any]:
         """See `Services`."""
+        problems: Mapping[str, list[str]] = {}
         with self._changing:
             if self._is_closed:
-                return
+                return {"outcome": NOT_RELOADED, "problems": {"poe-proxy": ["It is ending."]}}
             try:
                 self._replace(self._read())
             except BadSettings as bad:
+                problems = bad.problems
                 for name, why in bad.problems.items():
                     for line in " ".join(why).splitlines():
                         log.error("wrong setting %s: %s", name, line.strip())
@@ -251,6 +272,10 @@ class _House:
             except Exception:
                 audit.exception("Not reloaded, going on as before.")
                 RELOADS.add("failed")
+                problems = {"poe-proxy": ["A fault of its own; the log has the details."]}
+        outcome = {"outcome": NOT_RELOADED if problems else RELOADED, "problems": problems}
+        self._overview.reloaded(outcome)
+        return outcome
 
     def _replace(self, settings: Settings) -> None:
         """Use *settings* from now on; nothing changes if this raises."""
@@ -275,6 +300,9 @@ class _House:
         if changed := sorted(_changed(self._settings, settings)):
             audit.info("settings that changed: %s", ", ".join(changed))
         self._settings = settings
+        self._overview.read_settings()
+        self._alerts.use(settings)
+        self._alerts.start()
         self._looks.go_on()
         self._facts.refresh()
         RELOADS.add("ok")
@@ -309,6 +337,7 @@ class _House:
             steps.callback(self._watch.stop)
             if self._usage is not None:
                 steps.callback(self._usage.stop)
+            steps.callback(self._alerts.stop)
 
 
 def _journal(settings: Settings) -> Journal | None:

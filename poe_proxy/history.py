@@ -1,13 +1,14 @@
 """What the requests of late were like: counts and times for the status page, in bounded memory.
 
-Of a conversation there is nothing in it; of an account its label, of a client its name.
+Of a conversation there is nothing in it; of an account its label, of a client its name. What each
+client may use and has used is in `clients`.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
@@ -22,13 +23,12 @@ QUARTER: Final = 900.0
 DAY: Final = 86400.0
 
 #: The most that is kept of each: waits, failures, first words of a model or an account, models,
-#: clients and accounts by name, codes of refusals of one client.
+#: accounts.
 MOST_WAITS: Final = 5000
 MOST_FAILURES: Final = 50
 MOST_FIRST_TEXTS: Final = 50
 MOST_MODELS: Final = 200
-MOST_NAMES: Final = 1000
-MOST_CODES: Final = 20
+MOST_ACCOUNTS: Final = 1000
 #: What counts together, beyond that many.
 OTHER: Final = "other"
 #: The most characters of a name that a client has chosen.
@@ -73,20 +73,6 @@ class AccountHistory:
     def first_text(self) -> float | None:
         """The seconds to the first word, as a median; None if there was none."""
         return median(self.first_texts) if self.first_texts else None
-
-
-@dataclass(slots=True)
-class ClientHistory:
-    """What one client did today."""
-
-    seen_at: float
-    requests: int = 0
-    tokens_in: int = 0
-    tokens_out: int = 0
-    #: What Poe says, and what its list says where Poe says nothing.
-    points: int = 0
-    #: How often it was refused, by code.
-    refused: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(slots=True)
@@ -140,17 +126,13 @@ class Failure:
 class History:
     """Takes the record of each request that is over, and keeps what the status page shows."""
 
-    def __init__(self, *, day_begins: float = 0.0, wall: Callable[[], float] = time.time) -> None:
-        """The day of a client begins so many seconds after midnight in UTC, on *wall*."""
-        self.day_begins = day_begins
+    def __init__(self, wall: Callable[[], float] = time.time) -> None:
         self._wall = wall
         self._lock = threading.Lock()
         self._minutes: deque[list[int]] = deque(maxlen=round(HOUR / 60))
         #: When a request had waited, and for how long.
         self._waits: deque[tuple[float, float]] = deque(maxlen=MOST_WAITS)
         self._accounts: dict[str, AccountHistory] = {}
-        self._clients: dict[str, ClientHistory] = {}
-        self._day = self._today(wall())
         self._models: dict[tuple[str, str], ModelHistory] = {}
         self._failures: deque[Failure] = deque(maxlen=MOST_FAILURES)
 
@@ -166,8 +148,6 @@ class History:
             if record.joined:
                 self._waits.append((now, record.queued))
             self._note_accounts(record, now, failed)
-            if record.client:
-                self._note_client(record, now, failed)
             if record.was_asked:
                 self._note_model(record, now, failed)
             if failed:
@@ -199,30 +179,10 @@ class History:
 
     def _account(self, label: str) -> AccountHistory:
         if label not in self._accounts:
-            _make_room(self._accounts, MOST_NAMES)
+            if len(self._accounts) >= MOST_ACCOUNTS:
+                del self._accounts[next(iter(self._accounts))]  # its label is no longer there
             self._accounts[label] = AccountHistory()
         return self._accounts[label]
-
-    def _note_client(self, record: Record, now: float, failed: bool) -> None:
-        if (day := self._today(now)) != self._day:
-            self._day = day
-            self._clients.clear()
-        one = self._clients.get(record.client)
-        if one is None:
-            _make_room(self._clients, MOST_NAMES)
-            one = self._clients[record.client] = ClientHistory(now)
-        one.seen_at = now
-        one.requests += 1
-        if record.was_asked:
-            one.tokens_in += record.tokens_in
-            one.tokens_out += record.tokens_out
-            points = record.points
-            one.points += (record.estimated_points or 0) if points is None else points
-        if failed:
-            code = record.code
-            if code not in one.refused and len(one.refused) >= MOST_CODES:
-                code = OTHER
-            one.refused[code] += 1
 
     def _note_model(self, record: Record, now: float, failed: bool) -> None:
         name = record.model[:MOST_CHARACTERS]
@@ -265,9 +225,6 @@ class History:
             self._failures.pop()
         self._failures.append(made)
 
-    def _today(self, now: float) -> int:
-        return int((now - self.day_begins) // DAY)
-
     # ---- what is shown
 
     def minutes(self) -> list[Minute]:
@@ -292,11 +249,6 @@ class History:
         with self._lock:
             return dict(self._accounts)
 
-    def clients(self) -> Mapping[str, ClientHistory]:
-        """Return what each client did today, by its name."""
-        with self._lock:
-            return dict(self._clients) if self._today(self._wall()) == self._day else {}
-
     def models(self) -> Sequence[ModelHistory]:
         """Return the models of the last 24 hours, those that were asked most first."""
         with self._lock:
@@ -311,9 +263,3 @@ class History:
 
 def _kind(failure: Failure) -> Iterable[str]:
     return failure.client, failure.model, failure.account, failure.code, failure.message
-
-
-def _make_room(names: dict[str, AccountHistory] | dict[str, ClientHistory], most: int) -> None:
-    """Forget the oldest of *names* where there are as many as may be."""
-    if len(names) >= most:
-        del names[next(iter(names))]

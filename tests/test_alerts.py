@@ -31,13 +31,13 @@ class Watched:
         self.pool: TokenRotator[Any] = TokenRotator(
             [self.cookie, self.other, self.key], clock=self.clock
         )
-        self.trouble: str | None = None
+        self.store = "ok"
         self.answers: list[str] = []
         self.sent: list[tuple[str, bytes, Mapping[str, str]]] = []
         self.settings = replace(Settings(auth_keys=("sk",), alert_url=SECRET), **settings)
         self.alerts = Alerts(
             self.pool,
-            trouble=lambda: self.trouble,
+            store=lambda: self.store,
             send=self._send,
             pauses=(0.0, 0.0),
             clock=self.clock,
@@ -185,13 +185,13 @@ def test_poe_has_changed_its_site(watched: Watched) -> None:
 
 def test_a_store_that_is_away_for_a_minute_is_told(watched: Watched) -> None:
     """One that fails for a moment is not; and it is told when it is back."""
-    watched.trouble = "No space left on device"
+    watched.store = "No space left on device"
     assert [] == watched.events(STORE_AWAY - 1)
-    watched.trouble = None
+    watched.store = "ok"
     assert [] == watched.events()
-    watched.trouble = "No space left on device"
+    watched.store = "No space left on device"
     assert [("store_away", "")] == watched.events(STORE_AWAY + 10)
-    watched.trouble = None
+    watched.store = "ok"
     assert [("back", "")] == watched.events()
 
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from poe_proxy.chat import Usage
 from poe_proxy.history import History, Minute, Waits
 from poe_proxy.record import Record
 
@@ -25,7 +24,7 @@ def wall() -> Clock:
 
 @pytest.fixture
 def history(wall: Clock) -> History:
-    return History(wall=wall)
+    return History(wall)
 
 
 def record(**noted: object) -> Record:
@@ -76,7 +75,7 @@ def test_what_asks_no_bot_is_not_counted(history: History, noted: dict[str, Any]
     """Lists, unknown paths, and whatever the operator does."""
     history.tell(failed(**noted))
 
-    assert (0, [], {}) == (history.minutes()[-1].requests, history.failures(), history.clients())
+    assert (0, []) == (history.minutes()[-1].requests, history.failures())
 
 
 def test_waits_are_those_of_the_last_quarter_of_an_hour(history: History, wall: Clock) -> None:
@@ -126,33 +125,6 @@ def test_an_account_that_a_request_has_left_has_failed(history: History) -> None
         accounts["cookie-1"].succeeded_at,
     )
     assert MIDNIGHT == accounts["key-1"].succeeded_at
-
-
-# ---- clients
-
-
-def test_a_client_has_its_day(history: History, wall: Clock) -> None:
-    """Requests, tokens, points, and why it was refused; the next day begins with nothing."""
-    history.tell(record(usage=Usage(10, 5, points=7)))
-    wall.go(60.0)
-    history.tell(failed("rate_limit_exceeded", account="", status=429))
-
-    one = history.clients()["alice"]
-    assert (2, 10, 5, 7) == (one.requests, one.tokens_in, one.tokens_out, one.points)
-    assert (MIDNIGHT + 60.0, {"rate_limit_exceeded": 1}) == (one.seen_at, dict(one.refused))
-    wall.go(86400.0)
-    assert {} == history.clients()
-
-
-def test_a_day_begins_when_the_operator_says(history: History, wall: Clock) -> None:
-    """At one o'clock here: midnight changes nothing."""
-    history.day_begins = 3600.0
-    wall.go(-10.0)
-    history.tell(record())
-    wall.go(20.0)
-    history.tell(record())
-
-    assert 2 == history.clients()["alice"].requests
 
 
 # ---- models

@@ -102,15 +102,8 @@ class PointsWatch(Generic[A]):
     def _look_at(self, token: Token[A]) -> None:
         self._looked_at[token.name] = self._tokens.now()
         points = _ask(self._tokens, token)
-        if points is None:
-            return
-        standing = next(state.standing for one, state in self._tokens.states() if one is token)
-        if standing is Standing.SUSPENDED or (points > 0 and standing is Standing.OUT_OF_POINTS):
-            self._tokens.revive(token)
-        if points > 0:
-            self._tokens.trust(token)
-        elif standing is not Standing.OUT_OF_POINTS:
-            self._tokens.exhaust(token, "The account has no points left.")
+        if points is not None:
+            settle(self._tokens, token, points)
 
 
 class Balance(Generic[A]):
@@ -270,6 +263,19 @@ class FirstLooks(Generic[A]):
         else:
             self._tokens.points.note(token.name, points)
             log.info("%s: logged in, %s points", token.label, f"{points:,}")
+
+
+def settle(tokens: TokenRotator[A], token: Token[A], points: int) -> None:
+    """Let *token* be lent or not, now that Poe accepts it and says that it has *points*."""
+    standing = next((state.standing for one, state in tokens.states() if one is token), None)
+    if standing is None:
+        return  # it has left the pool
+    if standing is Standing.SUSPENDED or (points > 0 and standing is Standing.OUT_OF_POINTS):
+        tokens.revive(token)
+    if points > 0:
+        tokens.trust(token)
+    elif standing is not Standing.OUT_OF_POINTS:
+        tokens.exhaust(token, "The account has no points left.")
 
 
 def _ask(tokens: TokenRotator[A], token: Token[A]) -> int | None:

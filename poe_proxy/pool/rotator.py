@@ -6,7 +6,7 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import count
 from math import ceil, inf
 from typing import Any, Final, TypeVar
@@ -234,6 +234,12 @@ class TokenRotator(Lender[U]):
         tokens = self._members.tokens
         states = self._ledger.state(tokens)
         return [(token, states[name]) for name, token in tokens.items()]
+
+    def uses(self) -> Mapping[str, Sequence[float]]:
+        """Return how many seconds ago each use was that the limits of a token remember, by its
+        name."""
+        outlooks = self._ledger.outlook(self._members.tokens)
+        return {name: outlook.uses for name, outlook in outlooks.items()}
 
     def accepted(self) -> list[Token[U]]:
         """Return all tokens but those that are set aside."""

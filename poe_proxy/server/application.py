@@ -10,6 +10,7 @@ from flask.sessions import NullSession, SessionInterface
 from werkzeug.routing import MapAdapter
 
 from poe_proxy.server import hooks, pages, routes, usage
+from poe_proxy.server.admin import routes as admin
 from poe_proxy.server.admission import giving_back
 from poe_proxy.server.asked import Asked, asked
 from poe_proxy.server.middleware import real_callers, tidy_paths
@@ -44,6 +45,7 @@ class Application(Flask):
         routes.register(self)
         self.register_blueprint(usage.bp)
         self.register_blueprint(pages.bp)
+        self.register_blueprint(admin.bp)
         hooks.register(self)
         beneath = real_callers(tidy_paths(super().wsgi_app), proxies)
         self._served: WSGIApplication = giving_back(beneath)

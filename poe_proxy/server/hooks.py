@@ -10,6 +10,7 @@ from functools import partial
 from typing import Final
 
 from flask import Flask, Response
+from werkzeug.datastructures import Headers
 from werkzeug.exceptions import HTTPException
 
 from poe_proxy import flight, logs
@@ -26,8 +27,10 @@ from poe_proxy.server.services import Services, services
 
 log = logging.getLogger(__name__)
 
-#: What the endpoints begin with that need no key: those of one blueprint.
-OPEN: Final = "pages."
+#: What the endpoints begin with that are for whoever runs the server, on pages of our own.
+OWN: Final = "admin."
+#: What the endpoints begin with that need no client's key.
+OPEN: Final = ("pages.", OWN)
 #: And those that the key of whoever runs the server opens, too.
 FOR_BOTH: Final = "usage."
 
@@ -113,6 +116,15 @@ def finish(request: Asked, response: Response) -> Response:
     """Finish the *response* to a request: it gets the headers that all have."""
     headers = response.headers
     headers.add("x-request-id", request.record.id)
+    if not (request.endpoint or "").startswith(OWN):
+        _allow_all_origins(request, headers)
+    if leave_unread(request):
+        headers["Connection"] = "close"  # gunicorn says it by itself, and drops ours
+    request.record.status = response.status_code
+    return response
+
+
+def _allow_all_origins(request: Asked, headers: Headers) -> None:
     headers.add("Access-Control-Allow-Origin", "*")
     speaks_anthropic = failures.speaks_anthropic(request)
     if request.asker.limits:
@@ -130,10 +142,6 @@ def finish(request: Asked, response: Response) -> Response:
         headers.add("Access-Control-Allow-Methods", "GET, HEAD, POST, OPTIONS")
         headers.add("Access-Control-Allow-Headers", wanted)
         headers.add("Access-Control-Max-Age", "86400")
-    if leave_unread(request):
-        headers["Connection"] = "close"  # gunicorn says it by itself, and drops ours
-    request.record.status = response.status_code
-    return response
 
 
 def _end(record: Record, house: Services) -> None:

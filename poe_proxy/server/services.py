@@ -13,6 +13,8 @@ from poe_proxy.budget import CHARACTERS, SECONDS
 from poe_proxy.chat import ChatRequest, ReplyEvent
 from poe_proxy.clients import Registry
 from poe_proxy.gateway import Gateway
+from poe_proxy.overview import Overview
+from poe_proxy.pool.asking import Asking
 from poe_proxy.pool.balances import Balance
 from poe_proxy.record import Record
 from poe_proxy.server.admission import Admission
@@ -65,9 +67,14 @@ class Services:
     days: Days = field(default_factory=Days)
     #: Takes the record of each request once its answer is closed; does not wait.
     told: Callable[[Record], None] = lambda record: None
+    #: What `/status.json` tells.
+    overview: Overview
+    #: Asks Poe about one account, for whoever runs the server.
+    asking: Asking[Any]
     #: Reads the settings anew, for the next requests; replies under way go on. A mistake in them
-    #: is logged, and changes nothing.
-    reload: Callable[[], None] = lambda: None
+    #: is logged, and changes nothing. Returns the `outcome`, "reloaded" or "not reloaded", and by
+    #: the names of settings the `problems`.
+    reload: Callable[[], Mapping[str, Any]]
     #: Gives back what is kept between requests; called once, when the worker ends.
     close: Callable[[], None] = lambda: None
 

@@ -1,0 +1,226 @@
+"""The status page: the numbers as words, for the browser to show.
+
+The page and its JavaScript get the same words, so that what a reload shows is what was there
+before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from poe_proxy.overview import RELOADED
+from poe_proxy.server.admin import curve
+from poe_proxy.server.admin.words import Words, clock
+
+#: The most rows of each table on the page, which is to stay small.
+MOST_ROWS: Final = 40
+#: The most characters of a cell.
+MOST_CELL: Final = 200
+
+#: How grave each state is: what the page colours.
+_LEVELS: Final = {
+    "free": "well",
+    "in_use": "well",
+    "resting": "calm",
+    "limited": "calm",
+    "paused": "calm",
+    "out_of_points": "poor",
+    "suspended": "bad",
+    "retired": "bad",
+}
+
+
+def shown(told: Mapping[str, Any], words: Words) -> dict[str, Any]:
+    """Return what the page shows of the numbers *told*:
+
+    * `cells`, texts by their places; a cell of an account has its label in front
+    * `levels`, how grave some of them are
+    * `tables`, rows of texts
+    * `curve`, the paths of a picture
+    * `accounts`, whose rows there are
+    """
+    accounts = told["accounts"]
+    cells, levels = _head(told, words), {}
+    facts = told["facts"]
+    levels["sentence"] = facts[0]["level"] if facts else "well"
+    for one in accounts:
+        for name, text in _account(one, told["now"], words):
+            cells[f"{one['label']} {name}"] = text
+        levels[f"{one['label']} state"] = _LEVELS[one["state"]]
+    return {
+        "cells": {name: text[: 4 * MOST_CELL] for name, text in cells.items()},
+        "levels": levels,
+        "tables": {
+            name: [[text[:MOST_CELL] for text in row] for row in rows]
+            for name, rows in _tables(told, words).items()
+        },
+        "curve": curve.paths(told["line"]["minutes"]),
+        "accounts": [one["label"] for one in accounts],
+    }
+
+
+def _head(told: Mapping[str, Any], words: Words) -> dict[str, str]:
+    now, line, facts = told["now"], told["line"], told["facts"]
+    most = max((one for one, _ in line["minutes"]), default=0)
+    store, reload = told["store"], told["reload"]
+    state = f"store_{store['kind']}" if store["up"] else "store_away"
+    head = [
+        words("since", for_=words.between(told["since"], now)),
+        words("workers"),
+        words(state, why=store["trouble"]),
+    ]
+    if reload is not None:
+        name = "reloaded" if reload["outcome"] == RELOADED else "not_reloaded_at"
+        head.append(words(name, ago=words.ago(reload["at"], now)))
+    return {
+        "sentence": words.sentence(facts),
+        "others": " ".join(words.fact(one) for one in facts[1:]),
+        "head": " · ".join(head),
+        "as_of": words("as_of", at=now[11:19]),
+        "waiting": words.number(line["waiting"]),
+        "places": words("places", n=words.number(line["places"])),
+        "longest": words.lasting(line["longest_seconds"]),
+        "waits": words(
+            "median_p95",
+            median=words.lasting(line["median_seconds"]),
+            most=words.lasting(line["p95_seconds"]),
+        )
+        if line["median_seconds"] is not None
+        else words("nothing"),
+        "requests": words.number(line["requests_of_hour"]),
+        "refused": words.number(line["refused_of_hour"]),
+        "curve": words("curve", n=words.number(most)),
+    }
+
+
+# ---- accounts
+
+
+def _account(one: Mapping[str, Any], now: str, words: Words) -> Iterator[tuple[str, str]]:
+    yield "state", words(one["state"])
+    yield "until", _until(one, now, words)
+    yield "why", _why(one, words)
+    yield "use", "\n".join(_use(one, words))
+    yield (
+        "points",
+        words.number(one["points"]) if one["points"] is not None else words("points_unknown"),
+    )
+    yield (
+        "points_at",
+        (words("points_at", ago=words.ago(one["points_at"], now)) if one["points_at"] else ""),
+    )
+    yield "last", "\n".join(_last(one, now, words))
+
+
+def _until(one: Mapping[str, Any], now: str, words: Words) -> str:
+    at, state = one["until"], one["state"]
+    if at is not None:
+        name = "looked_at" if state == "suspended" else "until"
+        return words(name, at=clock(at, now), in_=words.ahead(at, now))
+    return {
+        "paused": words("until_you"),
+        "out_of_points": words("until_points"),
+        "retired": words("until_renewed"),
+    }.get(state, "")
+
+
+def _why(one: Mapping[str, Any], words: Words) -> str:
+    said = []
+    if one["state"] in ("suspended", "retired"):
+        is_challenge = one["code"] == "upstream_blocked"
+        said.append(words("is_challenged" if is_challenge else "is_refused"))
+    if one["reason"]:
+        said.append(words("poe_said", words=one["reason"]))
+    return " ".join(said)
+
+
+def _use(one: Mapping[str, Any], words: Words) -> Iterator[str]:
+    yield words("running", n=one["in_use"], most=one["at_a_time"])
+    day = None
+    for window in one["windows"]:
+        if window["is_day"]:
+            day = window
+            continue
+        yield words(
+            "window",
+            n=window["used"],
+            most=window["limit"],
+            for_=words.lasting(window["seconds"]),
+        )
+    if day is None:
+        yield words("today_n", n=words.number(one["today"]))
+    else:
+        yield words("today_of", n=one["today"], used=day["used"], most=day["limit"])
+
+
+def _last(one: Mapping[str, Any], now: str, words: Words) -> Iterator[str]:
+    if one["succeeded_at"]:
+        yield words("succeeded", ago=words.ago(one["succeeded_at"], now))
+    if one["failed_at"]:
+        yield words("failed_at", ago=words.ago(one["failed_at"], now), code=one["failure"])
+    if one["first_text_seconds"] is not None:
+        yield words("first_after", for_=words.lasting(one["first_text_seconds"]))
+    if not one["succeeded_at"] and not one["failed_at"]:
+        yield words("never")
+
+
+# ---- tables
+
+#: By table: the words above its columns.
+COLUMNS: Final[Mapping[str, Sequence[str]]] = {
+    "clients": ("client", "seen", "today", "tokens", "points_today", "refused"),
+    "models": ("model", "bot", "count", "first_text", "failed"),
+    "failures": ("time", "request", "client", "model", "account", "code", "message"),
+}
+
+
+def _tables(told: Mapping[str, Any], words: Words) -> dict[str, list[list[str]]]:
+    now = told["now"]
+    rows: Mapping[str, Callable[[Mapping[str, Any]], list[str]]] = {
+        "clients": lambda one: _client(one, now, words),
+        "models": lambda one: _model(one, words),
+        "failures": lambda one: _failure(one, now),
+    }
+    return {name: [row(one) for one in told[name][:MOST_ROWS]] for name, row in rows.items()}
+
+
+def _client(one: Mapping[str, Any], now: str, words: Words) -> list[str]:
+    def of(what: Mapping[str, Any]) -> str:
+        limit = "" if what["limit"] is None else f" / {words.number(what['limit'])}"
+        return words.number(what["today"]) + limit
+
+    refused = ", ".join(f"{code} {number}" for code, number in one["refused"].items())
+    return [
+        one["name"],
+        words.ago(one["last_seen"], now),
+        of(one["requests"]),
+        of(one["tokens"]),
+        of(one["points"]),
+        refused or words("nothing"),
+    ]
+
+
+def _model(one: Mapping[str, Any], words: Words) -> list[str]:
+    share = one["failures"] / max(1, one["requests"])
+    return [
+        one["name"],
+        one["bot"],
+        words.number(one["requests"]),
+        words.lasting(one["first_text_seconds"]),
+        f"{100 * share:.0f} %",
+    ]
+
+
+def _failure(one: Mapping[str, Any], now: str) -> list[str]:
+    time = one["at"][11:19] if one["at"][:10] == now[:10] else one["at"][5:16].replace("T", " ")
+    times = f" ×{one['times']}" if one["times"] > 1 else ""
+    return [
+        time + times,
+        one["request"],
+        one["client"],
+        one["model"],
+        one["account"],
+        one["code"],
+        one["message"],
+    ]

@@ -1,0 +1,60 @@
+"use strict";
+const page = document.documentElement;
+const notice = document.getElementById("notice");
+const cells = new Map([...document.querySelectorAll("[data-cell]")].map((it) => [it.dataset.cell, it]));
+
+function row(texts, heads) {
+  const made = document.createElement("tr");
+  texts.forEach((text, place) => {
+    const cell = made.insertCell();
+    cell.textContent = text;
+    cell.dataset.head = heads[place].textContent;
+  });
+  return made;
+}
+
+function fill(told) {
+  if (JSON.stringify(told.accounts) !== page.dataset.accounts) return location.reload();
+  for (const [name, text] of Object.entries(told.cells)) {
+    const cell = cells.get(name);
+    if (cell && cell.textContent !== text) cell.textContent = text;
+  }
+  for (const [name, level] of Object.entries(told.levels)) cells.get(name).dataset.level = level;
+  for (const [name, rows] of Object.entries(told.tables)) {
+    const table = document.getElementById(name);
+    table.tBodies[0].replaceChildren(...rows.map((texts) => row(texts, table.tHead.rows[0].cells)));
+  }
+  for (const [name, path] of Object.entries(told.curve))
+    document.getElementById(`curve-${name}`).setAttribute("d", path);
+}
+
+async function look() {
+  if (document.hidden) return;
+  try {
+    const answer = await fetch(`status.json?page=${page.dataset.language}`, { signal: AbortSignal.timeout(4000) });
+    if (answer.status === 401) return location.reload();
+    fill(await answer.json());
+    delete page.dataset.stale;
+  } catch {
+    page.dataset.stale = "";
+  }
+}
+
+document.addEventListener("submit", async (event) => {
+  const button = event.submitter;
+  if (!button.hasAttribute("formaction")) return;
+  event.preventDefault();
+  button.disabled = true;
+  try {
+    const body = new URLSearchParams(new FormData(event.target, button));
+    const answer = await fetch(button.formAction, { method: "POST", body, headers: { Accept: "application/json" } });
+    const told = await answer.json();
+    notice.textContent = told.said ?? told.error.message;
+  } catch (error) {
+    notice.textContent = `${error}`;
+  }
+  button.disabled = false;
+  look();
+});
+setInterval(look, 5000);
+document.addEventListener("visibilitychange", look);
