@@ -7,15 +7,21 @@ import re
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from poe_proxy.record import Record
+from poe_proxy.server import hooks
 from poe_proxy.server.audit import MOST_REFUSED, RefusedKeys
 
 from ..fakes import Clock, log_lines
 from .site import Site
 
 
-def test_a_refused_key_is_known_by_the_beginning_of_its_digest() -> None:
+def test_a_refused_key_is_known_by_the_beginning_of_its_digest(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Enough to see that it is the same one again, and never the key."""
+    monkeypatch.setattr(hooks, "refused_keys", RefusedKeys())
     with log_lines() as lines:
         Site().get("/v1/models", headers={"Authorization": "Bearer sk-an-old-key"})
         Site().get("/v1/models", headers={})
