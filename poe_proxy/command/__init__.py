@@ -16,6 +16,7 @@ COMMANDS: Final = (
     "models",
     "chat",
     "keys",
+    "usage",
     "reload",
     "doctor",
 )

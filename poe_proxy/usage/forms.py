@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -34,7 +34,7 @@ def as_json(report: Report) -> bytes:
     return orjson.dumps(body)
 
 
-def as_csv(by: tuple[str, ...], rows: list[dict[str, Any]]) -> str:
+def as_csv(by: Iterable[str], rows: Iterable[Mapping[str, Any]]) -> str:
     """Return the *rows* of a report as a table, with a line of names above it; what is not known
     is empty."""
     out = io.StringIO()
@@ -42,47 +42,10 @@ def as_csv(by: tuple[str, ...], rows: list[dict[str, Any]]) -> str:
     names = (*by, *NUMBERS)
     writer.writerow(names)
     for place, row in enumerate(rows, 1):
-        writer.writerow([_cell(row[name]) for name in names])
+        writer.writerow([_cell(row.get(name)) for name in names])
         if place % 200 == 0:
             breathe()
     return out.getvalue()
-
-
-def as_table(by: tuple[str, ...], report: Mapping[str, Any]) -> str:
-    """Return what `as_json` makes of a report as lines for people, the sums below."""
-    rows = [_shown(by, row) for row in report["data"]]
-    if not rows:
-        return "Nothing was used."
-    if by:
-        rows.append([*("total", *[""] * len(by))[: len(by)], *_shown((), report["total"])])
-    head = [*by, "requests", "failed", "tokens in", "tokens out", "points", "hours"]
-    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-    lines = [
-        "  ".join(
-            cell.ljust(width) if place < len(by) else cell.rjust(width)
-            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in (head, *rows)
-    ]
-    if any("~" in row[-2] for row in rows):
-        lines += ["", "~ is an estimate, in part at least: Poe's list of prices times the tokens."]
-    return "\n".join(lines)
-
-
-def _shown(by: tuple[str, ...], row: Mapping[str, Any]) -> list[str]:
-    """Return the cells of a line for people."""
-    points = row["points"]
-    sign = "" if row["requests_exact"] == row["requests"] else "~"
-    return [
-        *(_printable(row[name]) or "-" for name in by),
-        *(f"{row[name]:,}" for name in ("requests", "failed", "tokens_in", "tokens_out")),
-        "?" if points is None else f"{sign}{points:,}",
-        f"{row['seconds'] / 3600:.1f}",
-    ]
-
-
-def _printable(name: str) -> str:
-    return "".join(one if one.isprintable() else "?" for one in name)
 
 
 def _cell(one: Any) -> Any:

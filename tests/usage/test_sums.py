@@ -177,25 +177,3 @@ def test_a_table_for_spreadsheets_is_read_by_them(file: UsageFile) -> None:
         first["model"], first["day"], first["points"], first["points_estimated"],
     )  # fmt: skip
     assert ('\'=HYPERLINK("http://x")', "") == (second["model"], second["points"])
-
-
-def test_a_table_for_people_says_what_is_an_estimate(file: UsageFile) -> None:
-    """Columns under each other, the sum below, and no control characters from outside."""
-    add(
-        file,
-        record("2026-11-02T00:00:00+00:00", client="alice", points=1200),
-        record("2026-11-02T00:00:00+00:00", client="bob\x1b[31m"),
-    )
-    shown = forms.as_table(("client",), orjson.loads(forms.as_json(made(file, "client"))))
-
-    assert [
-        "client    requests  failed  tokens in  tokens out  points  hours",
-        "alice            1       0         10           5   1,200    0.0",
-        "bob?[31m         1       0         10           5     ~15    0.0",
-        "total            2       0         20          10  ~1,215    0.0",
-        "",
-        "~ is an estimate, in part at least: Poe's list of prices times the tokens.",
-    ] == shown.splitlines()
-    assert "Nothing was used." == forms.as_table(
-        ("client",), orjson.loads(forms.as_json(made(file, "client", client="eve")))
-    )
