@@ -19,7 +19,7 @@ from poe_proxy.usage.wanted import Wanted
 #: The most groups of a report.
 MOST_GROUPS: Final = 5000
 #: Rows that are read at a time.
-_ROWS: Final = 2000
+_ROWS: Final = 1000
 #: Sums that are added up between two turns for others.
 _SUMS: Final = 200
 

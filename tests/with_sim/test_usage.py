@@ -63,8 +63,8 @@ def test_both_kinds_of_token_have_their_tokens_and_points(sim: ApiSim, path: Pat
     """By cookie Poe says what it has taken; by key it counts tokens, and its list has a price. Each
     client sees its own, and whoever runs the server all of it, as JSON or as a table."""
     with serve(sim, path, POE_API_KEYS="") as proxy:
-        streamed = proxy.post(ask("!cost=42 !echo secret words", "GPT-4o", stream=True))
-        assert b"words" in streamed.content
+        streamed = ask("!cost=42 !echo secret words", "GPT-4o", stream=True)
+        assert b"words" in proxy.post(streamed).content
         assert proxy.post(ask("!echo Hi", "GPT-4o")).ok
         # Poe says it just behind the answer.
         until(lambda: report(proxy)["total"]["requests_exact"] == 2)
@@ -76,8 +76,7 @@ def test_both_kinds_of_token_have_their_tokens_and_points(sim: ApiSim, path: Pat
         assert row["tokens_out"] > 0
     with serve(sim, path, TOKENS="", POE_API_KEYS=POE_KEY) as proxy:
         headers = {"Authorization": "Bearer sk-other-client"}
-        answer = proxy.post(ask("!echo secret words", BOT), headers=headers)
-        usage = answer.json()["usage"]
+        usage = proxy.post(ask("!echo secret words", BOT), headers=headers).json()["usage"]
         (row,) = report(proxy, "sk-other-client", group_by="client,kind")["data"]
 
         assert ("key-2", "key", 1, 0) == tuple(
@@ -94,8 +93,8 @@ def test_both_kinds_of_token_have_their_tokens_and_points(sim: ApiSim, path: Pat
             f"{proxy.url}/v1/usage?group_by=model",
             headers={"Authorization": f"Bearer {ADMIN}", "Accept": "text/csv"},
             timeout=60,
-        )
-        rows = csv.DictReader(io.StringIO(table.text))
+        ).text
+        rows = csv.DictReader(io.StringIO(table))
         assert {"GPT-4o": "2", BOT: "1"} == {one["model"]: one["requests"] for one in rows}
     written = b"".join(one.read_bytes() for one in path.parent.glob("usage.sqlite3*"))
     assert b"GPT-4o" in written
