@@ -166,10 +166,12 @@ class Menu:
     def entry(self, name: str, permission: Permission = EVERYTHING) -> Mapping[str, Any] | None:
         """Return the entry for *name*, which may be any name of a bot of the list; None if it is
         not listed. Waits as `entries` does."""
-        entries = self._permitted(self._whole_page(), permission)
-        if (listed := entries.get(name.lower())) or (target := self.resolve(name)) is None:
+        page, target = self._whole_page(), self.resolve(name)
+        if permission and not self._allows(name, target, permission):
+            return None
+        if (listed := page.entries.get(name.lower())) or target is None:
             return listed
-        return entries.get(target.bot.lower())
+        return page.entries.get(target.bot.lower())
 
     def check(self, name: str, target: Target | None, permission: Permission) -> None:
         """Raise `ModelNotAllowed` unless *permission* allows the model *name*, which leads to
@@ -191,12 +193,15 @@ class Menu:
     def _allows(self, name: str, target: Target | None, permission: Permission) -> bool:
         if target is None:
             return permission.allows((name,))
-        # What led there is the client's own choice only as far as that is a name of the bot.
-        if not permission.allows((target.name, target.bot, target.handle), (name,)):
-            return False
-        # Another name of the bot may be written there: it is meant, too.
-        bots = (other.bot.lower() for one in permission.not_models if (other := self.resolve(one)))
-        return target.bot.lower() not in bots
+        # What led there is the client's own choice only as far as that is a name of the bot. Any
+        # other name of it may be written there: it is meant, too.
+        bot = target.bot.lower()
+        same = (
+            one
+            for one in (*permission.models, *permission.not_models)
+            if (other := self.resolve(one)) is not None and other.bot.lower() == bot
+        )
+        return permission.allows((target.name, target.bot, target.handle, *same), (name,))
 
     def reads_at_most(self, target: Target) -> int | None:
         """Return how many tokens the bot reads at most, None if that is not known."""

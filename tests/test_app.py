@@ -367,3 +367,45 @@ def test_readiness_is_that_of_the_pool_and_its_file(tmp_path: Path) -> None:
         assert ("off", "ok") == (without.ready()["store"], one.ready()["store"])
         assert (2, 0) == (one.ready()["accounts"]["free"], one.ready()["waiting"])
         assert "waiting" not in one.ready()["accounts"]
+
+
+# ---- keys for people
+
+
+@pytest.mark.usefixtures("_bare_environment")
+def test_what_is_wrong_with_clients_is_named_at_the_start(tmp_path: Path) -> None:
+    """In the file, and beside the other settings."""
+    dotenv, path = tmp_path / ".env", tmp_path / "clients.toml"
+    path.write_text("[clients.alice]\nkey = 'sk-the-owners-key'\naccounts = ['cookie-7']\n")
+    dotenv.write_text(f"CLIENTS={path}\nTOKENS=a,b\nADMIN_KEY=sk-the-owners-key\n")
+
+    with pytest.raises(BadSettings) as refusal:
+        read_settings(dotenv)
+
+    assert ["CLIENTS", "ADMIN_KEY"] == list(refusal.value.problems)
+    said = str(refusal.value)
+    assert "clients.alice, accounts: No account is called cookie-7" in said
+    assert "It is the key of alice in CLIENTS" in said
+    assert "sk-the-owners-key" not in said
+
+
+def test_a_reload_says_what_is_odd_about_clients_and_who_changed(tmp_path: Path) -> None:
+    """A file that others can read; a model that is not there; names, and no keys."""
+    path = tmp_path / "clients.toml"
+    path.write_text(
+        "[clients.alice]\nkey = 'sk-alice-123456'\n[clients.ben]\nkey = 'sk-ben-12345678'\n"
+    )
+    path.chmod(0o644)
+    house = House(clients=path)
+    path.write_text(
+        "[clients.alice]\nkey = 'sk-alice-123456'\nmodels = ['no-such-*']\n"
+        "[clients.zoe]\nkey = 'sk-zoe-12345678'\n"
+    )
+
+    said = house.reload(clients=path)
+    house.services.close()
+
+    assert f"{path} holds secrets, and others on this machine can read it" in said
+    assert "CLIENTS: clients.alice names the model no-such-*" in said
+    assert "clients that changed: new: zoe; changed: alice; gone: ben\n" in said
+    assert "sk-" not in said

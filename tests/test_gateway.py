@@ -23,6 +23,8 @@ from poe_proxy.chat import (
     Usage,
     Waiting,
 )
+from poe_proxy.clients import Client, Limits, Visit
+from poe_proxy.clients.memory import MemoryBudgets
 from poe_proxy.errors import (
     AnswerUnusable,
     BotFailed,
@@ -1078,3 +1080,35 @@ def test_who_asks_for_a_bot_that_is_gone_hears_more(asked: str, said: str) -> No
         list(house.reply(model=asked))
 
     assert (said, said) == (failed.value.message, str(failed.value))
+
+
+# ---- keys for people
+
+
+def test_a_client_is_served_by_its_own_accounts() -> None:
+    """However many others are free; if all of its own are busy, it waits."""
+    house = House(FakeUpstream(), FakeUpstream(), keys=[FakeUpstream()])
+    client = Client(name="alice", accounts=frozenset({"cookie-2"}))
+
+    for _ in range(2):
+        list(house.gateway.reply(ask(), visit=Visit(client)))
+
+    assert [0, 2, 0] == house.asked()
+
+
+def test_a_request_is_charged_when_it_is_sent_and_once() -> None:
+    """A login before it, or another try behind it, costs its client nothing."""
+    budgets = MemoryBudgets()
+    budgets.replace({"alice": Limits(per_day=9)}, begins=0.0)
+    assert budgets.check("alice", "1") is None
+    visit = Visit(Client(name="alice"), budgets, "1")
+    charged: list[int] = []
+
+    def note() -> None:
+        charged.append(budgets.standing("alice").requests)
+
+    first = FakeUpstream([note, SENDING, note, UpstreamOverloaded("Busy.")])
+    second = FakeUpstream([note, SENDING, note, Text("Hello"), Done()])
+    list(House(first, second).gateway.reply(ask(), visit=visit))
+
+    assert [0, 1, 1, 1] == charged

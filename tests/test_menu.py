@@ -9,6 +9,8 @@ from typing import Any, TypeAlias
 import orjson
 import pytest
 
+from poe_proxy.clients import Permission
+from poe_proxy.errors import ModelNotAllowed
 from poe_proxy.menu import MAX_KEPT, Menu, Target
 from poe_proxy.models import Models
 from poe_proxy.upstreams.catalogue import Catalogue, Model
@@ -344,3 +346,57 @@ def test_what_a_name_leads_to_is_kept_for_a_while(make: Make) -> None:
     assert first == menu.resolve("gpt-4")
     assert len(menu._newest.targets) <= MAX_KEPT
     assert max(map(len, menu._newest.targets)) <= 100
+
+
+# ---- what a client may use
+
+
+@pytest.mark.parametrize(
+    ("name", "models", "not_models", "is_allowed"),
+    [
+        pytest.param("GPT-5.1", (), (), True, id="everything"),
+        pytest.param("gpt-5.1", ("gpt-*",), (), True, id="a pattern"),
+        pytest.param("openai/GPT-5.1", ("gpt-*",), (), True, id="behind a prefix"),
+        pytest.param("Claude-Opus-4.5", ("gpt-*",), (), False, id="another one"),
+        pytest.param("gpt-x/Claude-Opus-4.5", ("gpt-*",), (), False, id="a prefix is no name"),
+        pytest.param("gpt-4", ("gpt-4",), (), True, id="a name of the table"),
+        pytest.param("mine", ("gpt-5*",), (), True, id="a name by its bot"),
+        pytest.param("mine", (), ("gpt-5*",), False, id="against a name by its bot"),
+        pytest.param("GPT-5.1", (), ("mine",), False, id="against a bot by its name"),
+        pytest.param("claude-opus-4-5-20251101", (), ("claude-opus-4.5",), False, id="a maker's"),
+        pytest.param("claude-opus-4-5", ("claude-opus-4-5",), (), True, id="a maker's own name"),
+        pytest.param("poe/claude-opus-4.5", (), ("poe/*",), False, id="against what was written"),
+        pytest.param("No-Such-Bot", ("gpt-*",), (), False, id="whether or not it is there"),
+        pytest.param("No-Such-Bot", (), ("gpt-*",), True, id="it may be there"),
+        pytest.param("a b/c", ("gpt-*",), (), False, id="no name at all"),
+    ],
+)
+def test_a_permission_holds_for_a_model_by_all_of_its_names(
+    tmp_path: Path,
+    name: str,
+    models: tuple[str, ...],
+    not_models: tuple[str, ...],
+    is_allowed: bool,
+) -> None:
+    """No second name gets around it, and what stands before a name is none."""
+    table = tmp_path / "models.toml"
+    table.write_text('[names]\n"mine" = "GPT-5.1"\n"gpt-4" = "GPT-4o"\n')
+    menu = Menu(Models.load(table), living(*map(bot, ("gpt-5.1", "gpt-4o", "claude-opus-4.5"))))
+    permission = Permission(models, not_models)
+
+    if is_allowed:
+        menu.check(name, menu.resolve(name), permission)
+    else:
+        with pytest.raises(ModelNotAllowed):
+            menu.check(name, menu.resolve(name), permission)
+    if entry := menu.entry(name):
+        assert is_allowed is (menu.entry(name, permission) is not None)
+        if not name.startswith("poe/"):
+            assert is_allowed is (entry["id"] in {one["id"] for one in menu.entries(permission)})
+
+
+def test_patterns_that_match_nothing_are_found() -> None:
+    """Of names, bots and patterns: those that are known by now."""
+    menu = Menu(Models.load(), living(bot("gpt-5.1")))
+
+    assert ["gpt-6*", "nobody"] == menu.unmatched(("gpt-5*", "gpt-6*", "gpt-4", "nobody"))

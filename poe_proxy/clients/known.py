@@ -55,9 +55,18 @@ class Known:
         known, client = self._clients.get(given, (b"", None))
         return client if hmac.compare_digest(known, given) else None
 
-    def named(self, name: str) -> Client | None:
-        """Return the client of that name."""
-        return self._by_name.get(name)
+    def changes(self, before: Known) -> str:
+        """Return who is new, another one than *before*, or gone, by name; empty if nobody is."""
+        old, new = before._listed(), self._listed()
+        changes = {
+            "new": [name for name in new if name not in old],
+            "changed": [name for name, one in new.items() if old.get(name, one) != one],
+            "gone": [name for name in old if name not in new],
+        }
+        return "; ".join(f"{what}: {', '.join(names)}" for what, names in changes.items() if names)
+
+    def _listed(self) -> dict[str, tuple[bytes, Client]]:
+        return {client.name: (key, client) for key, client in self._clients.values()}
 
     def __iter__(self) -> Iterator[Client]:
         return iter(self._by_name.values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from dataclasses import dataclass, field
 from math import ceil, inf
 from typing import Any, Final
 
+from poe_proxy import logs
 from poe_proxy.clients.budgets import BUDGETS, Budgets, Refused, Share, Standing
 from poe_proxy.clients.client import NOBODY, Client
 from poe_proxy.clients.known import Known
@@ -16,6 +18,8 @@ from poe_proxy.clients.memory import MemoryBudgets
 from poe_proxy.clients.windows import shown, stamp
 from poe_proxy.errors import ClientLimited, ClientOutOfBudget, InvalidKey
 from poe_proxy.record import Record
+
+audit = logging.getLogger(logs.AUDIT)
 
 #: What the limits are in sentences.
 _SAID: Final = {
@@ -79,6 +83,8 @@ class Registry:
 
     def replace(self, known: Known, *, begins: float) -> None:
         """Know these clients from now on, and no others. What is under way goes on."""
+        if changes := known.changes(self.known):
+            audit.info("clients that changed: %s", changes)
         self._budgets.replace({client.name: client.limits for client in known}, begins=begins)
         self.known = known
 
