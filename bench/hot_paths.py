@@ -336,6 +336,40 @@ def log_line() -> Call:
 
 
 @hot_path
+def end_of_a_request() -> Call:
+    """The end of a request: its line as JSON, and metrics."""
+    from poe_proxy import logs
+    from poe_proxy.metrics import Looks, Metrics
+    from poe_proxy.pool.facts import Facts
+    from poe_proxy.pool.rotator import Token, TokenRotator
+    from poe_proxy.record import Record
+    from poe_proxy.server import access_log
+
+    rotator = TokenRotator([Token("key-1", object())])
+    facts = Facts(rotator)
+    looks = Looks(facts.newest, rotator.points, rotator.day_uses, lambda: ())
+    metrics = Metrics(looks, lambda bot: bot)
+    record = Record("req_1", now=100.0, at=1_785_542_400.0)
+    record.route = record.path = "/v1/chat/completions"
+    record.method, record.peer, record.client = "POST", "127.0.0.1", "alice"
+    record.model, record.bot, record.account, record.kind = "gpt-4", "GPT-4", "key-1", "key"
+    record.status, record.joined, record.first_text = 200, 100.1, 101.0
+    record.done, record.ended = 103.0, 103.1
+    log = logging.getLogger("poe_proxy.server.access_log")
+    log.setLevel("INFO")
+    log.propagate = False
+    sink = io.StringIO()
+    log.addHandler(logs.handler(sink, "json"))
+
+    def tell() -> None:
+        access_log.tell(record)
+        metrics.told(record)
+        sink.seek(0)
+
+    return tell
+
+
+@hot_path
 def work() -> Call:
     """A block counts what it computes."""
     from poe_proxy.budget import Budget

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from math import inf
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -129,6 +130,16 @@ def test_all_series_have_their_names_types_and_labels() -> None:
     assert {f"poe_proxy_{name}": one for name, one in NAMES.items()} == ours
     assert {name.partition("_")[0] for name in found} == {"poe", "process"}
     assert {"process_resident_memory_bytes", "process_open_fds"} <= found.keys()
+
+
+def test_the_page_for_those_who_run_it_has_each_of_them() -> None:
+    """And no other."""
+    page = (Path(__file__).parents[2] / "docs" / "operate.md").read_text("utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| (counter|gauge|histogram) \|(.*?)\|", page, re.MULTILINE)
+
+    assert NAMES == {
+        name: (kind, set(re.findall(r"`(\w+)`", labels))) for name, kind, labels in rows
+    }
 
 
 @pytest.mark.parametrize(

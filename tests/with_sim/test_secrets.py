@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import functools
 import gc
+import hashlib
+import io
+import logging
 import os
 import sys
 import threading
@@ -16,6 +19,7 @@ import pytest
 import requests
 from flask.testing import FlaskClient
 
+from poe_proxy import logs
 from poe_proxy.app import create_app
 from poe_proxy.server.services import Services
 from poe_proxy.startup import read_settings
@@ -33,6 +37,7 @@ SECRETS = {
     "an API key": "secret-api-key-1",
     "an API key of the file": "secret-api-key-2",
     "a client's key": "secret-client-key",
+    "the owner's key": "secret-owner-key",
     "a wrong key": "secret-wrong-key",
     "the password of a proxy": "secret-password",
 }
@@ -160,6 +165,9 @@ def dotenv(sim: Sim, way_out: int, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     path.write_text(
         f"""
         AuthKey={SECRETS["a client's key"]}
+        ADMIN_KEY={SECRETS["the owner's key"]}
+        METRICS=1
+        USAGE_FILE={tmp_path / "usage"}
         TOKENS=p-b={SECRETS["a cookie"]}; p-lat={SECRETS["a cookie beside it"]}
         POE_API_KEYS={SECRETS["an API key"]}
         TOKENS_CONFIG={accounts}
@@ -189,21 +197,45 @@ def use(client: FlaskClient) -> list[int]:
                 headers={"Authorization": f"Bearer {SECRETS[key]}"},
             )
             answer.get_data()
+            answer.close()
             statuses.append(answer.status_code)
         client.get("/v1/models", headers={"x-api-key": SECRETS[key]})
         client.get("/ready")
     return statuses
 
 
-def test_no_repr_has_a_secret(sim: Sim, dotenv: Path, caplog: pytest.LogCaptureFixture) -> None:
+def shown(client: FlaskClient) -> str:
+    """All that whoever runs the server is shown."""
+    owner = {"Authorization": "Bearer " + SECRETS["the owner's key"]}
+    return "".join(
+        client.get(path, headers=owner).get_data(as_text=True)
+        for path in ("/metrics", "/ready", "/v1/usage", "/status.json", "/status")
+    )
+
+
+@pytest.fixture
+def objects() -> Iterator[io.StringIO]:
+    """The log for programs."""
+    package, lines = logging.getLogger("poe_proxy"), io.StringIO()
+    handler = logs.handler(lines, "json")
+    package.addHandler(handler)
+    yield lines
+    package.removeHandler(handler)
+
+
+def test_no_repr_has_a_secret(
+    sim: Sim, dotenv: Path, caplog: pytest.LogCaptureFixture, objects: io.StringIO
+) -> None:
     """Whatever lives or passes by, exceptions of others too: a debugger, a traceback with locals or
-    a careless `%r` would write it down. The log has none either."""
+    a careless `%r` would write it down. The log has none either, in both its forms, nor what the
+    owner is shown; and no digest of a key is there by which it could be tried."""
     requests.post(f"{sim.url}/__control", json={"set_cookie": "new"}, timeout=60).raise_for_status()
     caplog.set_level("DEBUG", "poe_proxy")
     with Watch(SECRETS) as watch:
         app = create_app(read_settings(dotenv), read=lambda: read_settings(dotenv))
         services: Services = app.extensions["poe_proxy"]
         statuses = use(app.test_client())
+        seen = shown(app.test_client())
         watch.look_at_all_there_is()
         services.reload()
         dotenv.write_text(dotenv.read_text().replace("TOKENS=", "TOKENS=formkey="))
@@ -212,7 +244,12 @@ def test_no_repr_has_a_secret(sim: Sim, dotenv: Path, caplog: pytest.LogCaptureF
 
     assert {200, 401, 502} <= {*statuses}
     assert set() == watch.found
-    assert [] == [name for name, secret in watch.secrets.items() if secret in caplog.text]
+    written = f"{caplog.text}{objects.getvalue()}{seen}"
+    assert '"first_text_ms":' in written
+    assert "poe_proxy_requests_total{" in written
+    assert [] == [name for name, secret in watch.secrets.items() if secret in written]
+    digests = {name: hashlib.sha256(one.encode()).hexdigest() for name, one in SECRETS.items()}
+    assert [] == [name for name, digest in digests.items() if digest[:8] in written]
     # Poe has issued some of its own.
     assert {"form", "renewed"} <= {name.split()[1] for name in watch.secrets}
     # What is known to hold a secret was there to be looked at.
