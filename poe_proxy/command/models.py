@@ -41,7 +41,7 @@ def command(url: str | None, key: str | None, as_json: bool, filter: str) -> Non
     elif entries:
         click.echo(screen.table(_HEAD, map(_row, entries), right=(2, 3, 4, 5)))
         if screen.is_terminal():
-            screen.note(f"{len(entries)} models, as {server.name} lists them")
+            screen.note(f"{len(entries)} models, by {server.name}")
     else:
         raise asking.Trouble(f"No model's name has {filter!r} in it.")
 
