@@ -41,6 +41,7 @@ def test_each_setting_has_an_origin(dotenv: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_no_secret_is_in_it(dotenv: Path) -> None:
+    """Not even one in the wrong place."""
     assert "SECRET" not in repr(origins(Settings, dotenv))
 
 

@@ -120,7 +120,10 @@ def admin(url: str | None, key: str | None) -> Asked:
     """
     from poe_proxy.command import options
 
-    settings = None if url is not None and key is not None else options.settings()
+    settings = None
+    if url is None or key is None:
+        # What is wrong with them is for that server to say, which may run with others.
+        settings, _ = options.settings_that_are_right()
     if settings is not None:
         key = key or settings.admin_key
     if not key:

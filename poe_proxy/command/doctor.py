@@ -59,7 +59,7 @@ def _sections(
 ) -> Iterator[tuple[str, Iterator[Finding]]]:
     from poe_proxy.command import looking
 
-    settings, problems = _settings()
+    settings, problems = options.settings_that_are_right()
     yield "Settings", _look_at_settings(problems, with_defaults)
     for way in _ways(settings):
         yield f"The way to {way.name}", looking.look_at_way(way)
@@ -67,23 +67,6 @@ def _sections(
     if url is not None:
         first = next(iter(settings.auth_keys), None)
         yield "What is in front", looking.look_at_public(url, key or first)
-
-
-def _settings() -> tuple[Settings, dict[str, list[str]]]:
-    """Return the settings, with defaults for those that are wrong, and what is wrong with them."""
-    from poe_proxy import configuration
-    from poe_proxy.settings import BadSettings, Settings
-    from poe_proxy.startup import read_settings
-
-    try:
-        return read_settings(), {}
-    except BadSettings as bad:
-        problems = dict(bad.problems)
-    try:
-        found = configuration.read(Settings, dotenv(), needed={}, checks={})
-    except BadSettings:
-        return Settings(auth_keys=()), problems
-    return Settings(**{"auth_keys": (), **found.values}), problems
 
 
 def _look_at_settings(problems: dict[str, list[str]], with_defaults: bool) -> Iterator[Finding]:

@@ -10,9 +10,11 @@ from typing import Final
 
 import click
 
-#: A name that a table of TOML may have without quotes; and any that is printable.
+from poe_proxy import tables
+from poe_proxy.clients.known import OF_AUTH_KEY_NAME
+
+#: A name that a table of TOML may have without quotes.
 _BARE: Final = re.compile(r"[A-Za-z0-9_-]{1,50}")
-_NAME: Final = re.compile(r"[\w.@+:-]([\w.@+: -]{0,48}[\w.@+:-])?")
 #: Bytes of a key that come from chance.
 _CHANCE: Final = 32
 
@@ -29,11 +31,12 @@ def new(name: str) -> None:
 
     The key is kept nowhere: give it to whoever it is for. The file needs only its digest.
     """
-    if not _NAME.fullmatch(name):
-        raise click.BadParameter(
-            "Must be a name of at most 50 letters, digits, blanks and . _ @ + : -",
-            param_hint="NAME",
-        )
+    try:
+        tables.label(name)
+    except ValueError as bad:
+        raise click.BadParameter(str(bad), param_hint="NAME") from None
+    if OF_AUTH_KEY_NAME.fullmatch(name):
+        raise click.BadParameter("The keys in AuthKey are called so.", param_hint="NAME")
     key = f"sk-{secrets.token_urlsafe(_CHANCE)}"
     digest = hashlib.sha256(key.encode()).hexdigest()
     # A quoted key of TOML is written like a string of JSON.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from poe_proxy.command import launching
-from poe_proxy.environment import OTHER_DOTENV
+from poe_proxy.environment import OTHER_DOTENV, dotenv
 
 if TYPE_CHECKING:
     from poe_proxy.settings import Settings
@@ -56,3 +56,20 @@ def settings() -> Settings:
         return read_settings()
     except BadSettings as bad:
         sys.exit(str(bad))
+
+
+def settings_that_are_right() -> tuple[Settings, dict[str, list[str]]]:
+    """Return the settings, with defaults for those that are wrong, and what is wrong with them."""
+    from poe_proxy import configuration
+    from poe_proxy.settings import BadSettings, Settings
+    from poe_proxy.startup import read_settings
+
+    try:
+        return read_settings(), {}
+    except BadSettings as bad:
+        problems = dict(bad.problems)
+    try:
+        found = configuration.read(Settings, dotenv(), needed={}, checks={})
+    except BadSettings:
+        return Settings(auth_keys=()), problems
+    return Settings(**{"auth_keys": (), **found.values}), problems

@@ -34,6 +34,7 @@ def asked(server: Canned) -> list[Any]:
 def test_an_answer_is_printed_as_it_comes(
     run: Callable[..., Result], answers: Callable[..., Canned]
 ) -> None:
+    """The stream is read to its end, and closed."""
     server = answers(200, [*HELLO, DONE])
     result = run("chat", "GPT-5.1", "Hi!")
 
@@ -46,6 +47,7 @@ def test_an_answer_is_printed_as_it_comes(
 def test_a_question_may_come_from_another_program(
     run: Callable[..., Result], answers: Callable[..., Canned]
 ) -> None:
+    """As it is, with its lines."""
     server = answers(200, [*HELLO, DONE])
     run("chat", "GPT-5.1", input="a long\ntext\n")
 
@@ -55,6 +57,7 @@ def test_a_question_may_come_from_another_program(
 def test_nothing_to_ask_is_not_asked(
     run: Callable[..., Result], answers: Callable[..., Canned]
 ) -> None:
+    """It would cost points all the same."""
     server = answers(200, [])
     result = run("chat", "GPT-5.1", input=" \n")
 
@@ -90,6 +93,7 @@ def test_no_colour_is_no_colour(
 def test_a_bot_cannot_command_the_terminal(
     run: Callable[..., Result], answers: Callable[..., Canned]
 ) -> None:
+    """What it writes is shown."""
     answers(200, [chunk(content="\x1b]0;mine\x07\nnext"), DONE])
 
     assert "\\x1b]0;mine\\x07\nnext\n" == run("chat", "x", "Hi!").output

@@ -42,6 +42,7 @@ def token(says: int | Exception | Callable[[], int], kind: str = "cookie") -> To
 
 
 def test_an_account_with_points_is_well() -> None:
+    """Its line has how many."""
     assert Finding("cookie-1", "cookie", 1_234_567) == ask(token(1_234_567))
     assert "1,234,567 points" == ask(token(1_234_567)).line
 
@@ -66,10 +67,12 @@ def test_what_is_wrong_comes_with_what_to_do(kind: str, failure: UpstreamError, 
 
 
 def test_an_account_without_points_cannot_be_used() -> None:
+    """It is no fault of its credential."""
     assert "0 points: It is out of points. It is not used until" in ask(token(0)).line
 
 
 def test_a_fault_of_our_own_is_no_reason_to_ask_no_further() -> None:
+    """It is named by its class, as its message may hold anything."""
     found = list(ask_all([token(ZeroDivisionError("sk-secret")), token(5)]))
 
     assert ["It could not be asked (ZeroDivisionError).", "5 points"] == [one.line for one in found]
@@ -101,6 +104,7 @@ def test_a_few_are_asked_at_a_time() -> None:
 
 
 def test_an_account_that_does_not_answer_is_not_waited_for() -> None:
+    """Its line says so, and the next one is told."""
     gate = threading.Event()
     silent = token(lambda: int(gate.wait()))
     found = list(ask_all([silent], patience=0.0))

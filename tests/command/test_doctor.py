@@ -54,12 +54,14 @@ def test_what_is_wrong_with_the_settings_does_not_end_the_look(
 def test_only_ways_that_accounts_go_are_looked_at(
     run: Callable[..., Result], ways: list[Way]
 ) -> None:
+    """Whoever has keys alone need not reach the site."""
     run("doctor", env={"AuthKey": "k", "POE_API_KEYS": "a,b"})
 
     assert ["https://api.poe.com"] == [way.url for way in ways]
 
 
 def test_a_file_that_cannot_be_read_is_named(run: Callable[..., Result], folder: Path) -> None:
+    """And the look goes on."""
     (folder / ".env").write_bytes(b"\xff\xfe")
     result = run("doctor")
 

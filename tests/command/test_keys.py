@@ -27,11 +27,13 @@ def test_a_new_key_comes_with_the_lines_for_the_file(
 
 
 def test_two_keys_differ(run: Callable[..., Result]) -> None:
+    """Even for one name."""
     assert run("keys", "new", "a").output != run("keys", "new", "a").output
 
 
-@pytest.mark.parametrize("name", ["", " ", "a\nb", 'a"b', "x" * 60, "\x1b[2J"])
+@pytest.mark.parametrize("name", ["", " ", "a\nb", 'a"b', "x" * 60, "\x1b[2J", "key-1"])
 def test_a_name_that_is_none_is_refused(run: Callable[..., Result], name: str) -> None:
+    """Before there is a key; a name has what the file of clients takes."""
     result = run("keys", "new", name)
 
     assert 2 == result.exit_code

@@ -68,4 +68,5 @@ def test_a_file_that_is_not_there_is_said_at_once(run: Callable[..., Result]) ->
     [("0.0.0.0", "127.0.0.1"), ("::", "[::1]"), ("[::1]", "[::1]"), ("nas", "nas")],
 )
 def test_a_server_on_all_addresses_is_reached_on_one(host: str, there: str) -> None:
+    """No program can connect to an address that stands for all of them everywhere."""
     assert there == launching.reached_at(host)

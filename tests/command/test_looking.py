@@ -59,6 +59,7 @@ def test_a_good_way_is_told_step_by_step(look: Callable[..., list[Finding]]) -> 
 
 @pytest.mark.parametrize(("ahead", "said"), [(300, "300 s ahead"), (-7200, "7200 s behind")])
 def test_a_wrong_clock_is_found(look: Callable[..., list[Finding]], ahead: int, said: str) -> None:
+    """By Poe's own, and with how to set it."""
     found = look(head(now=NOW - ahead))
 
     assert ["ok", "ok", "wrong"] == marks(found)
@@ -70,10 +71,13 @@ def test_a_wrong_clock_is_found(look: Callable[..., list[Finding]], ahead: int, 
 def test_a_server_that_tells_no_time_is_no_fault(
     look: Callable[..., list[Finding]], date: str
 ) -> None:
+    """Or one that makes no sense."""
     assert ["ok", "ok"] == marks(look(head(date=date)))
 
 
 def test_a_name_without_an_address_ends_the_look(look: Callable[..., list[Finding]]) -> None:
+    """Nobody can be asked then."""
+
     def nowhere(host: str) -> str:
         raise socket.gaierror(-2, "Name or service not known")
 
@@ -104,6 +108,7 @@ def test_a_proxy_looks_names_up_by_itself(look: Callable[..., list[Finding]]) ->
 def test_a_way_that_ends_says_where(
     look: Callable[..., list[Finding]], trouble: Trouble | None, said: str
 ) -> None:
+    """With what to do about it."""
     found = look(trouble)
 
     assert ["ok", "wrong"] == marks(found)
@@ -118,6 +123,7 @@ def test_a_challenge_is_a_note(look: Callable[..., list[Finding]]) -> None:
 
 
 def test_a_port_is_free_or_taken() -> None:
+    """Whoever has it, if it is no server of ours."""
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         port = other.getsockname()[1]
@@ -157,6 +163,7 @@ def times(*seconds: float) -> Callable[[], float]:
 
 @pytest.mark.parametrize(("arrived", "mark"), [((0.0, 0.5, 1.0), "ok"), ((9.0, 9.0, 9.1), "wrong")])
 def test_a_stream_that_is_held_back_is_found(arrived: tuple[float, ...], mark: str) -> None:
+    """It comes at once, at the end."""
     server: Any = InFront(stream_check=(200, [b"1", b"2", b"3"]))
 
     assert mark == looking._streamed(server, times(*arrived)).mark
@@ -165,6 +172,7 @@ def test_a_stream_that_is_held_back_is_found(arrived: tuple[float, ...], mark: s
 def test_another_server_at_the_address_is_found(
     in_front: Callable[[InFront], list[Finding]],
 ) -> None:
+    """Its answers are not ours."""
     (found,) = in_front(InFront(is_ours=False))
 
     assert "does not lead to poe-proxy" in found.text
@@ -173,6 +181,7 @@ def test_another_server_at_the_address_is_found(
 def test_without_a_key_the_stream_is_not_tried(
     in_front: Callable[[InFront], list[Finding]],
 ) -> None:
+    """That is no fault."""
     found = in_front(InFront(stream_check=(401, {})))
 
     assert ["ok", "note"] == marks(found)

@@ -38,10 +38,12 @@ def test_by_itself_it_shows_its_help(run: Callable[..., Result], arguments: tupl
 
 
 def test_it_tells_its_version(run: Callable[..., Result]) -> None:
+    """The one of the package."""
     assert f"poe-proxy {__version__}\n" == run("--version").output
 
 
 def test_a_sub_command_that_there_is_not_is_one_line(run: Callable[..., Result]) -> None:
+    """And the status is that of a wrong command line."""
     result = run("sevre")
 
     assert 2 == result.exit_code

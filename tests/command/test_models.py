@@ -49,14 +49,17 @@ def test_a_name_cannot_command_the_terminal(run: Callable[..., Result]) -> None:
 def test_a_filter_is_a_part_of_the_name_or_the_maker_s(
     run: Callable[..., Result], word: str
 ) -> None:
+    """In upper or lower case."""
     assert ["GPT-5.1"] == [line.split()[0] for line in run("models", word).output.splitlines()[1:]]
 
 
 def test_json_is_what_the_server_said(run: Callable[..., Result]) -> None:
+    """With all fields, for programs."""
     assert [GPT] == json.loads(run("models", "--json", "gpt").output)
 
 
 def test_nothing_found_is_an_error(run: Callable[..., Result]) -> None:
+    """A script need not count lines."""
     result = run("models", "nope")
 
     assert 1 == result.exit_code

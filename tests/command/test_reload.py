@@ -27,6 +27,7 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Canned]:
 def test_what_was_reloaded_is_said(
     run: Callable[..., Result], answers: Callable[..., Canned]
 ) -> None:
+    """It is one POST, and one word."""
     server = answers(200, {"outcome": "reloaded"})
     result = run("reload")
 
@@ -38,6 +39,7 @@ def test_what_was_reloaded_is_said(
 def test_what_is_wrong_is_said_by_setting(
     run: Callable[..., Result], answers: Callable[..., Canned], status: int
 ) -> None:
+    """Whatever the status of the answer; each on a line of its own."""
     problems = {
         "RATE_LIMIT": ['"no" is not a valid integer.'],
         "MODELS": "There is\n no such file.",
@@ -53,6 +55,7 @@ def test_what_is_wrong_is_said_by_setting(
 def test_an_error_is_said_with_its_code(
     run: Callable[..., Result], answers: Callable[..., Canned]
 ) -> None:
+    """As for all that a server refuses."""
     answers(401, {"error": {"message": "Wrong key.", "code": "invalid_api_key"}})
     result = run("reload")
 
@@ -63,6 +66,7 @@ def test_an_error_is_said_with_its_code(
 def test_without_its_key_it_is_said_what_to_set(
     run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A server without it has no such route."""
     result = run("reload", env={"AuthKey": "sk-client", "POE_API_KEYS": "k"})
 
     assert 1 == result.exit_code

@@ -14,6 +14,7 @@ def test_nothing_that_comes_from_outside_commands_the_terminal() -> None:
 
 
 def test_a_line_is_one_line_and_not_endless() -> None:
+    """Whatever ends a line is shown, and what is long is cut."""
     assert "a\\nb..." == screen.line("a\nbcdef", 4)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from .servers import KEY, ROOT, Proxy, Server, Sim, free_port, until
+from .servers import KEY, ROOT, Proxy, Reloading, Server, Sim, free_port, until
 
 #: Kinds of account, and how the settings name them.
 KINDS = {"cookie": {"POE_API_KEYS": ""}, "key": {"TOKENS": ""}}
@@ -130,6 +130,7 @@ def test_chat_asks_the_server_that_runs(run: Run, poe: Sim, server: Proxy, tmp_p
 
 
 def test_an_error_of_a_bot_is_said_with_its_code(run: Run, poe: Sim) -> None:
+    """Standard output has nothing of it."""
     ended = run(settings(poe), "chat", "No-Such-Bot-At-All", "Hi!")
 
     assert (1, "") == (ended.returncode, ended.stdout)
@@ -175,6 +176,25 @@ def test_models_are_those_of_the_accounts_or_the_server(
     ]
 
 
+def test_reload_says_what_became_of_it(run: Run, poe: Sim, tmp_path: Path) -> None:
+    """A mistake in the settings is named, and the server goes on as before."""
+    folder = tmp_path / "server"
+    folder.mkdir()
+    environ = {"PYTHONPATH": str(ROOT)}
+    with Reloading(poe, folder, ADMIN_KEY="sk-of-the-owner") as server:
+        reload = ("reload", "--env", str(folder / ".env"))
+        good = run(environ, *reload)
+        stranger = run(environ, *reload, "--key", KEY)
+        server.write(QUEUE_SIZE="many")
+        bad = run(environ, *reload)
+
+    assert (0, "reloaded\n") == (good.returncode, good.stdout), good.stderr
+    assert (1, "") == (stranger.returncode, stranger.stdout)
+    assert 1 == bad.returncode
+    assert '  QUEUE_SIZE: "many" is not a valid integer ' in bad.stdout
+    assert "not reloaded" in bad.stderr
+
+
 def test_the_doctor_sees_server_way_and_clock(
     run: Run, poe: Sim, server: Proxy, tmp_path: Path
 ) -> None:
@@ -190,6 +210,7 @@ def test_the_doctor_sees_server_way_and_clock(
 
 
 def test_the_doctor_sees_what_is_not_there(run: Run, poe: Sim) -> None:
+    """Poe behind a proxy that is away, and an address that leads nowhere."""
     nowhere = f"http://127.0.0.1:{free_port()}"
     ended = run(settings(poe, POE_API_URL=nowhere, PROXY=nowhere), "doctor", "--url", nowhere)
 
