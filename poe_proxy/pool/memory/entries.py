@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import inf
 
@@ -34,13 +34,16 @@ class Entry:
     def __post_init__(self) -> None:
         self.uses = Uses(self.name, self.store)
 
-    def set_limits(self, limits: Sequence[Limit], now: float) -> None:
+    def set_limits(self, limits: Sequence[Limit], clock: Callable[[], float]) -> None:
         """Change the limits; what the new ones have to know of comes from the store."""
         known_for = self.uses.window
-        self.uses.set_limits(limits, now)
+        self.uses.set_limits(limits, clock())
         if self.uses.window <= known_for:
             return
         remembered = self.store.recall(self.name, self.uses.window)
+        # Only now: ages are those at the moment of reading, and a file takes its time. With an
+        # earlier one each use would be older than it is, and the next pause too short.
+        now = clock()
         self.uses.remember([age for age in remembered.uses if age > known_for], now)
         if known_for < 0.0:
             for note in remembered.notes:

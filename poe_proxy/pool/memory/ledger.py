@@ -57,7 +57,7 @@ class MemoryLedger(Ledger):
             entry = self._entries.get(name)
             if entry is None:
                 entry = self._entries[name] = Entry(name, self._store)
-            entry.set_limits(limits, self._clock())
+            entry.set_limits(limits, self._clock)
             entry.concurrency = concurrency
             if not entry.is_enlisted or entry.rank != rank:
                 self._drop(entry)

@@ -9,7 +9,7 @@ from math import inf
 from poe_proxy.pool.ledger import Served, Standing, Want
 from poe_proxy.pool.limits import Rest, Within
 from poe_proxy.pool.memory import MemoryLedger
-from poe_proxy.pool.store import Note, Remembered, Store
+from poe_proxy.pool.store import Forgetful, Note, Remembered, Store
 
 from ...fakes import Clock
 
@@ -327,3 +327,18 @@ def test_a_place_that_was_forgotten_frees_no_use() -> None:
     ledger.enlist("a", limits=[Within(1, 60.0)])
 
     assert 30.0 == ledger.use("one")
+
+
+def test_a_use_that_is_recalled_slowly_is_no_older_for_that() -> None:
+    """A store on a disk takes its time, and says how old a use is when it has read that."""
+    clock = Clock()
+
+    class Slow(Forgetful):
+        def recall(self, name: str, window: float) -> Remembered:
+            clock.go(0.5)
+            return Remembered(uses=[1.0])
+
+    ledger = MemoryLedger(clock=clock, store=Slow())
+    ledger.enlist("a", limits=(Rest(4.0),))
+
+    assert 3.0 == ledger.state(["a"])["a"].rest
