@@ -20,7 +20,7 @@ _DAY_STARTS: Final = re.compile(r"([01]\d|2[0-3]):([0-5]\d)(?:([+-])(0\d|1[0-4])
 
 def day_start(given: str) -> float:
     """Return a time of day such as `09:00+08:00`, or `09:00` in UTC, as seconds after midnight in
-    UTC: from 0.0 to less than a day."""
+    UTC of the same date: fewer than none if it is on the day before there."""
     found = _DAY_STARTS.fullmatch(given.strip())
     if found is None:
         raise ValidationError("Must be a time of day such as 09:00+08:00, or 09:00 for UTC.")
@@ -29,7 +29,7 @@ def day_start(given: str) -> float:
     if sign:
         ahead = 3600 * int(ahead_hours) + 60 * int(ahead_minutes)
         seconds += ahead if sign == "-" else -ahead
-    return float(seconds % 86400)
+    return float(seconds)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,7 +153,8 @@ class Operating(Serving):
 
     @property
     def day_begins(self) -> float:
-        """When a day of the clients' budgets begins: seconds after midnight in UTC."""
+        """When a day of the clients' budgets begins: seconds after midnight in UTC of its date, fewer
+        than none if that is on the day before."""
         return day_start(self.day_starts)
 
     @property

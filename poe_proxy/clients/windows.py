@@ -31,11 +31,11 @@ def wait(used_at: Sequence[float], held: int, most: int, now: float) -> float:
 class Calendar:
     """Days that begin at a time of their own; times are seconds since 1970.
 
-    A day has the number of the date (UTC) on which it begins, from 1970-01-01 on; a month begins on
-    the first, at the same time.
+    A day has the number of its date, from 1970-01-01 on; a month begins on the first, at the same
+    time.
     """
 
-    #: Seconds after midnight in UTC.
+    #: Seconds after midnight in UTC of that date; fewer than none where that is on the day before.
     begins: float = 0.0
 
     def day(self, at: float) -> int:

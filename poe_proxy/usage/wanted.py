@@ -30,8 +30,9 @@ class Days:
     @property
     def shift(self) -> int:
         """What is added to a time, so that its whole days since 1970 are those of its day."""
-        late = self.begins > 43_200
-        return (DAY if late else 0) - round(self.begins * MICROSECONDS)
+        begins = self.begins % 86_400
+        late = begins > 43_200
+        return (DAY if late else 0) - round(begins * MICROSECONDS)
 
     def start(self, day: date) -> int:
         """Return when *day* begins, in microseconds since 1970."""
