@@ -20,7 +20,7 @@ from bench.load import Failed, Target
 from bench.processes import OTHERS, ROOT, SERVER, Process, accepts, free_port
 from bench.texts import Wanted, content
 
-KEY: Final = "sk-bench"
+KEY: Final = "sk-bench-the-load"
 #: The key of whoever runs the server.
 ADMIN_KEY: Final = "sk-bench-the-owner"
 _BIN: Final = Path(sys.executable).parent
@@ -102,7 +102,20 @@ def _ours(credentials: Mapping[str, str]) -> Callable[[int, int, Path], Start]:
 
 def _noted(port: int, upstream: int, folder: Path) -> Start:
     """All that is noted of a request is on."""
+    clients = folder / "clients.toml"
+    clients.write_text(
+        f"""
+        [clients.bench]
+        key = "{KEY}"
+        per_minute = 1000000
+        per_day = 1000000000
+        tokens_per_day = 1000000000000
+        """
+    )
+    clients.chmod(0o600)
     settings = {
+        "AuthKey": f"{KEY}-of-another",
+        "CLIENTS": str(clients),
         "POE_API_KEYS": "k1,k2",
         "USAGE_FILE": str(folder / "usage.sqlite3"),
         "METRICS": "1",
@@ -242,7 +255,8 @@ PEERS: Final[Mapping[str, Peer]] = {
     ),
     "noted": Peer(
         "by key, noted",
-        "the same as by key with all that is noted of requests: metrics, usage, log as JSON",
+        "the same as by key with all that is noted of requests: metrics, usage, a client with "
+        "limits, and the log as JSON",
         _noted,
         _our_version,
     ),

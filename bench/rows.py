@@ -243,7 +243,7 @@ def many(it: Running, size: Size) -> Figures:
 
 
 #: What whoever runs the server looks at while it serves.
-_LOOKS: Final = ("health", "ready", "metrics")
+_LOOKS: Final = ("health", "ready", "metrics", "status", "status.json")
 
 
 def looks(it: Running, size: Size) -> Figures:

@@ -127,7 +127,7 @@ TARGETS: Final = (
         Target(
             f"`GET /{path}` with 2,000 streams open", "noted", f"looks.{path}_max", 50, unit="ms"
         )
-        for path in ("health", "ready", "metrics")
+        for path in ("health", "ready", "metrics", "status", "status.json")
     ),
     Target("100 KB by cookie, to receiving and dropping it", "cookies", "flood.times", 2, unit="x"),
     Target("another request meanwhile, p99", "cookies", "flood.other_p99", 20, unit="ms"),

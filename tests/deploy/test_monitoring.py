@@ -135,3 +135,16 @@ def test_prometheus_can_read_all_of_it(tmp_path: Path) -> None:
             [str(PROMTOOL), "check", what, str(path)], capture_output=True, text=True, timeout=60
         )
         assert 0 == done.returncode, done.stdout + done.stderr
+
+
+@pytest.mark.skipif(PROMTOOL is None, reason="there is no promtool here")
+def test_the_alarms_ring_when_they_should() -> None:
+    """At the first failure of a kind, too, which begins a series; and not before, nor for ever."""
+    done = subprocess.run(
+        [str(PROMTOOL), "test", "rules", str(Path(__file__).with_name("alarms.yaml"))],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert 0 == done.returncode, done.stdout + done.stderr
