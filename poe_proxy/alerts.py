@@ -225,7 +225,7 @@ class Alerts:
 
     def _of_account(self, word: str, token: Token[Any], state: TokenState) -> Event:
         now = self._wall()
-        words = f" Poe said: {_words(state.reason)}" if state.reason else ""
+        words = f" {_words(state.reason)}" if state.reason else ""
         until = None
         if word == _WELL:
             reason = f"{token.label} is back."

@@ -81,17 +81,17 @@ Change = Callable[[Watched], object]
         (
             lambda it: it.pool.suspend(it.cookie, UpstreamBlocked("Are you human?")),
             "suspended",
-            "cookie-1 is suspended: it is shown a challenge page. Poe said: Are you human?",
+            "cookie-1 is suspended: it is shown a challenge page. Are you human?",
         ),
         (
             lambda it: it.pool.suspend(it.cookie, TokenRejected("Log in.")),
             "suspended",
-            "cookie-1 is suspended: it is refused. Poe said: Log in.",
+            "cookie-1 is suspended: it is refused. Log in.",
         ),
         (
             lambda it: it.pool.exhaust(it.cookie, "You have no points."),
             "out_of_points",
-            "cookie-1 is out of points. Poe said: You have no points.",
+            "cookie-1 is out of points. You have no points.",
         ),
     ],
     ids=["challenged", "rejected", "run dry"],

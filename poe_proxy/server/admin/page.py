@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from poe_proxy import logs
 from poe_proxy.overview import RELOADED
 from poe_proxy.server.admin import curve
 from poe_proxy.server.admin.words import Words, clock
@@ -52,7 +53,8 @@ def shown(told: Mapping[str, Any], words: Words) -> dict[str, Any]:
         "cells": {name: text[: 4 * MOST_CELL] for name, text in cells.items()},
         "levels": levels,
         "tables": {
-            name: [[text[:MOST_CELL] for text in row] for row in rows]
+            # Clients choose names: none of them shall turn a line around.
+            name: [[logs.escape(text[:MOST_CELL]) for text in row] for row in rows]
             for name, rows in _tables(told, words).items()
         },
         "curve": curve.paths(told["line"]["minutes"]),
@@ -89,7 +91,7 @@ def _head(told: Mapping[str, Any], words: Words) -> dict[str, str]:
         if line["median_seconds"] is not None
         else words("nothing"),
         "requests": words.number(line["requests_of_hour"]),
-        "refused": words.number(line["refused_of_hour"]),
+        "refused": words("refused_429", n=words.number(line["refused_of_hour"])),
         "curve": words("curve", n=words.number(most)),
     }
 
@@ -100,7 +102,7 @@ def _head(told: Mapping[str, Any], words: Words) -> dict[str, str]:
 def _account(one: Mapping[str, Any], now: str, words: Words) -> Iterator[tuple[str, str]]:
     yield "state", words(one["state"])
     yield "until", _until(one, now, words)
-    yield "why", _why(one, words)
+    yield "why", logs.escape(one["reason"])
     yield "use", "\n".join(_use(one, words))
     yield (
         "points",
@@ -123,16 +125,6 @@ def _until(one: Mapping[str, Any], now: str, words: Words) -> str:
         "out_of_points": words("until_points"),
         "retired": words("until_renewed"),
     }.get(state, "")
-
-
-def _why(one: Mapping[str, Any], words: Words) -> str:
-    said = []
-    if one["state"] in ("suspended", "retired"):
-        is_challenge = one["code"] == "upstream_blocked"
-        said.append(words("is_challenged" if is_challenge else "is_refused"))
-    if one["reason"]:
-        said.append(words("poe_said", words=one["reason"]))
-    return " ".join(said)
 
 
 def _use(one: Mapping[str, Any], words: Words) -> Iterator[str]:

@@ -30,7 +30,7 @@ _WORDS: Final[Mapping[str, tuple[str, str]]] = {
     "workers": ("one worker, one host", "一个进程，一台主机"),
     "as_of": ("as of {at} UTC", "截至 {at} UTC"),
     "log_out": ("Log out", "退出"),
-    "reload": ("Read the settings anew", "重新读取设置"),
+    "reload": ("Reload settings", "重新读取设置"),
     # ---- the line
     "waiting": ("in line now", "正在排队"),
     "places": ("of {n} places", "共 {n} 个位置"),
@@ -38,7 +38,7 @@ _WORDS: Final[Mapping[str, tuple[str, str]]] = {
     "waits": ("wait, last 15 min", "等待（最近 15 分钟）"),
     "median_p95": ("median {median}, 95 % {most}", "中位数 {median}，95% {most}"),
     "requests": ("requests, last hour", "请求（最近一小时）"),
-    "refused_429": ("refused with 429", "以 429 拒绝"),
+    "refused_429": ("{n} refused with 429", "以 429 拒绝 {n}"),
     "curve": (
         "Requests of the last hour, minute by minute; at most {n} in one.",
         "最近一小时每分钟的请求数，最多 {n} 个。",
@@ -84,9 +84,6 @@ _WORDS: Final[Mapping[str, tuple[str, str]]] = {
     "until_you": ("until you bring it back", "直到您恢复它"),
     "until_points": ("until it has points again", "直到有点数"),
     "until_renewed": ("until its credential is renewed", "直到更换凭据"),
-    "is_refused": ("Poe refuses it.", "Poe 拒绝了它。"),
-    "is_challenged": ("Poe shows it a challenge page.", "Poe 要求人机验证。"),
-    "poe_said": ("Poe: {words}", "Poe：{words}"),
     "running": ("{n} of {most} at a time", "同时 {n} / {most}"),
     "window": ("{n} of {most} in {for_}", "{for_}内 {n} / {most}"),
     "today_of": ("{n} today, {used} of {most} in 24 h", "今日 {n}，24 小时内 {used} / {most}"),
@@ -152,6 +149,7 @@ _WORDS: Final[Mapping[str, tuple[str, str]]] = {
     "ago": ("{for_} ago", "{for_}前"),
     "in": ("in {for_}", "{for_}后"),
     "now": ("just now", "刚刚"),
+    "milliseconds": ("{n} ms", "{n} 毫秒"),
     "seconds": ("{n} s", "{n} 秒"),
     "minutes": ("{n} min", "{n} 分钟"),
     "hours": ("{n} h", "{n} 小时"),
@@ -204,6 +202,8 @@ class Words:
         """Return how long something takes, in one or two units; a dash if it is not known."""
         if seconds is None:
             return self("nothing")
+        if 0 < seconds < 1:
+            return self("milliseconds", n=max(1, round(1000 * seconds)))
         if seconds < 10:
             return self("seconds", n=f"{seconds:.1f}" if seconds % 1 else f"{seconds:.0f}")
         if seconds < 60:

@@ -1,0 +1,80 @@
+"""Poe is asked about one account, because the operator wants to know."""
+
+from __future__ import annotations
+
+import threading
+
+from poe_proxy.errors import TokenRejected
+from poe_proxy.pool.asking import Answer, Asking
+from poe_proxy.pool.rotator import Token, TokenRotator
+
+from ..fakes import until
+from .test_balances import Account
+
+
+def state(tokens: TokenRotator[Account]) -> dict[str, int]:
+    """The census without its zeros."""
+    return {name: count for name, count in tokens.census().items() if count}
+
+
+def test_a_late_answer_counts_all_the_same() -> None:
+    """The operator is told that Poe is still being asked; what it says then decides."""
+    goes_on = threading.Event()
+
+    class Slow(Account):
+        def balance(self) -> int:
+            assert goes_on.wait(60)
+            return 5
+
+    token = Token("a", Slow())
+    tokens: TokenRotator[Account] = TokenRotator([token])
+    tokens.exhaust(token, "Empty.")
+    asking = Asking(tokens, patience=0.0)
+
+    assert Answer(is_late=True) == asking.ask(token)
+    assert {"out_of_points": 1} == state(tokens)
+    goes_on.set()
+    until(lambda: {"free": 1} == state(tokens))  # type: ignore[arg-type]
+
+
+def test_a_fault_of_our_own_is_an_answer() -> None:
+    """Whoever asks is not left waiting, and may ask again."""
+
+    class Broken(Account):
+        def balance(self) -> int:
+            raise RuntimeError("a secret")
+
+    token = Token("a", Broken())
+    asking: Asking[Account] = Asking(TokenRotator([token]))
+
+    for _ in range(2):
+        answer = asking.ask(token)
+        assert "internal_error" == answer.code
+        assert "secret" not in answer.reason
+
+
+def test_an_account_that_was_given_up_comes_back_if_poe_accepts_it() -> None:
+    """Nobody else looks at it."""
+    account = Account()
+    account.points = 7
+    token = Token("a", account)
+    tokens: TokenRotator[Account] = TokenRotator([token])
+    tokens._ledger.retire("a", "Logged out.")
+    asking = Asking(tokens)
+    account.is_rejected = True
+    assert TokenRejected.code == asking.ask(token).code
+    account.is_rejected = False
+
+    assert Answer(7) == asking.ask(token)
+    assert {"free": 1} == state(tokens)
+
+
+def test_an_account_that_has_left_meanwhile_is_no_mistake() -> None:
+    """A reload may come while Poe is asked."""
+    account = Account()
+    account.points = 7
+    token, other = Token("a", account), Token("b", Account())
+    tokens: TokenRotator[Account] = TokenRotator([token])
+    tokens.replace([other])
+
+    assert Answer(7) == Asking(tokens).ask(token)

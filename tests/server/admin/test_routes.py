@@ -1,0 +1,448 @@
+"""The status page and its buttons, as a browser and as a program use them."""
+
+from __future__ import annotations
+
+import re
+import threading
+from typing import Any
+from urllib.parse import urljoin
+
+import orjson
+import pytest
+from werkzeug.test import TestResponse
+
+from poe_proxy.errors import TokenRejected, UpstreamBlocked, UpstreamTimeout
+from poe_proxy.server.admin import sessions
+
+from ...fakes import log_lines
+from ..site import HELLO, error
+from .owner import ACCOUNT, ADMIN_KEY, BEARER, KEY, Owner
+
+ROUTES = [
+    ("GET", "/status"),
+    ("GET", "/status.json"),
+    ("POST", "/status/login"),
+    ("POST", "/status/logout"),
+    ("GET", "/admin/clients"),
+    ("POST", "/admin/reload"),
+    ("POST", f"{ACCOUNT}/rest"),
+    ("POST", f"{ACCOUNT}/revive"),
+    ("POST", f"{ACCOUNT}/check"),
+]
+#: Those that a key or a cookie is needed for.
+GUARDED = ROUTES[1:2] + ROUTES[4:]
+
+
+# ---- who may
+
+
+@pytest.mark.parametrize(("method", "path"), ROUTES)
+def test_without_a_key_for_it_there_is_nothing(method: str, path: str) -> None:
+    """It is answered as any unknown path is, in the form of the API."""
+    owner = Owner(admin_key=None)
+    answer = owner.open(path, method=method, headers=BEARER)
+
+    assert (404, "not_found") == (answer.status_code, error(answer)["code"])
+    owner.close()
+
+
+@pytest.mark.parametrize(("method", "path"), GUARDED)
+@pytest.mark.parametrize("key", ["", "sk-wrong-for-sure", KEY, f"{ADMIN_KEY}x"])
+def test_another_key_is_refused(owner: Owner, method: str, path: str, key: str) -> None:
+    """A client's, too; and it says what to send."""
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    answer = owner.open(path, method=method, headers=headers)
+
+    assert (401, "invalid_api_key") == (answer.status_code, error(answer)["code"])
+    assert "ADMIN_KEY" in error(answer)["message"]
+    assert "fit" == owner.standing()
+
+
+def test_keys_are_not_looked_at_without_end(owner: Owner) -> None:
+    """After ten wrong ones the right one waits too, at the form as well."""
+    for _ in range(10):
+        owner.open("/status.json", headers={"x-api-key": "sk-wrong-for-sure"})
+
+    for answer in (owner.open("/status.json", headers=BEARER), owner.log_in()):
+        assert (429, "rate_limit_exceeded") == (answer.status_code, error(answer)["code"])
+        assert 0 < int(answer.headers["Retry-After"]) <= 60
+
+
+def test_a_browser_logs_in_and_out(owner: Owner) -> None:
+    """It is asked for the key, gets a cookie that no script reads, and may look."""
+    assert 'type="password"' in owner.page()
+    answer = owner.log_in()
+
+    assert (303, "../status") == (answer.status_code, answer.headers["Location"])
+    cookie = answer.headers["Set-Cookie"]
+    assert re.fullmatch(
+        r"poe_proxy_admin=\S+; Expires=[^;]+; Max-Age=43200; HttpOnly; Path=/; SameSite=Strict",
+        cookie,
+    )
+    assert ADMIN_KEY not in cookie
+    assert "cookie-1" in owner.page()
+    assert 200 == owner.open("/status.json").status_code
+    assert 303 == owner.open("/status/logout", method="POST").status_code
+    assert 'type="password"' in owner.page()
+
+
+def test_the_cookie_goes_by_https_alone_where_there_is_https(owner: Owner) -> None:
+    """As behind nginx."""
+    assert "; Secure;" in owner.log_in(base_url="https://poe.test").headers["Set-Cookie"]
+
+
+def test_a_wrong_key_is_told_and_noted(owner: Owner) -> None:
+    """401, the form again, a line in the audit log; and nothing of what was typed."""
+    with log_lines() as lines:
+        answer = owner.log_in("sk-wrong-for-sure")
+
+    assert 401 == answer.status_code
+    assert "That is not the key." in answer.get_data(as_text=True)
+    assert "Set-Cookie" not in answer.headers
+    assert "a wrong key at /status" in lines.getvalue()
+    assert "sk-wrong" not in lines.getvalue() + answer.get_data(as_text=True)
+
+
+# ---- the page
+
+
+def test_a_page_may_do_nothing_but_what_it_brings(owner: Owner) -> None:
+    """No script, style or address but its own; not in a frame, not in a cache, not by CORS."""
+    owner.log_in()
+    for path in ("/status", "/status.json"):
+        answer = owner.open(path, headers={"Origin": "https://evil.test"})
+        assert "no-store" == answer.headers["Cache-Control"]
+        assert not [name for name, _ in answer.headers if name.startswith("Access-Control")]
+    policy = owner.open("/status").headers["Content-Security-Policy"]
+
+    assert policy.startswith("default-src 'none'; script-src 'sha256-")
+    assert "unsafe" not in policy
+    assert "frame-ancestors 'none'" in policy
+    addresses = re.findall(r'(?:src|href|action|formaction)="([^"]+)"', owner.page())
+    assert {"status?lang=zh", "admin/reload", "status/logout"} < set(addresses)
+    assert not [one for one in addresses if one.startswith(("/", "http"))]
+
+
+def test_a_page_is_small(owner: Owner) -> None:
+    """Under 60 KB, however much has happened."""
+    for number in range(300):
+        owner.open(
+            "/v1/chat/completions",
+            method="POST",
+            json={**HELLO, "model": f"Bot-{number}-" + "é" * 300},
+            headers={"Authorization": f"Bearer {KEY}"},
+        )
+    owner.log_in()
+
+    assert 60_000 > len(owner.page().encode())
+
+
+@pytest.mark.parametrize(
+    ("wanted", "said"),
+    [
+        ({"headers": {"Accept-Language": "de, en;q=0.8"}}, "All well."),
+        ({"headers": {"Accept-Language": "zh-CN,zh;q=0.9"}}, "一切正常。"),
+        ({"query_string": {"lang": "zh"}}, "一切正常。"),
+        ({}, "All well."),
+    ],
+    ids=["German", "Chinese", "chosen", "nothing"],
+)
+def test_a_page_speaks_the_language_of_the_browser(
+    owner: Owner, wanted: dict[str, Any], said: str
+) -> None:
+    """Or the one that was chosen on it, from then on."""
+    owner.log_in()
+
+    assert said in owner.page(**wanted)
+    if "query_string" in wanted:
+        assert said in owner.page()
+
+
+def test_looking_wakes_no_account(owner: Owner) -> None:
+    """No login, no balance; the pool is asked once a second at most."""
+    owner.log_in()
+    for _ in range(20):
+        owner.page()
+        owner.open("/status.json")
+
+    assert 0 == owner.account.asked_for_points
+    assert [] == owner.account.asked
+
+
+def test_what_clients_and_poe_write_is_text(owner: Owner) -> None:
+    """A model's name, an account's reason: shown as it is, and never markup."""
+    evil = "<script>alert(1)</script>\u202e\"'><img src=x>"
+    owner.open(
+        "/v1/chat/completions",
+        method="POST",
+        json={**HELLO, "model": evil},
+        headers={"Authorization": f"Bearer {KEY}"},
+    )
+    owner.tokens.suspend(owner.token, TokenRejected(evil))
+    owner.log_in()
+    page = owner.page()
+
+    assert 1 == page.count("<script>")
+    assert "<img" not in page
+    assert "\u202e" not in page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;\\u202e" in page
+
+
+# ---- the numbers
+
+
+def test_the_numbers_are_those_of_the_page(owner: Owner) -> None:
+    """For programs as numbers; for the page's script as its texts."""
+    owner.tokens.exhaust(owner.token, "You have no points.")
+    told = owner.ask("/status.json")
+
+    assert {
+        "sentence", "facts", "version", "now", "since", "workers", "hosts", "store", "reload",
+        "line", "accounts", "clients", "models", "failures", "settings",
+    } == told.keys()  # fmt: skip
+    assert "1 of 2 accounts is out of points." == told["sentence"]
+    shown = owner.ask("/status.json?page=en")
+    assert {"cells", "levels", "tables", "curve", "accounts"} == shown.keys()
+    assert told["sentence"] == shown["cells"]["sentence"]
+    owner.log_in()
+    page = owner.page()
+    for text in ("out of points", "You have no points.", told["sentence"]):
+        assert text in page
+        assert text in shown["cells"].values()
+
+
+def test_an_account_is_told_as_it_is(owner: Owner) -> None:
+    """What it is, how it stands, until when and why, and what it was used for."""
+    owner.tokens.pause(owner.others[0], 600.0)
+    owner.open(
+        "/v1/chat/completions", method="POST", json=HELLO, headers={"x-api-key": KEY}
+    ).close()
+    owner.tokens.suspend(owner.token, UpstreamBlocked("Are you human?"))
+    owner.tokens.points.note("cookie-1", 7)
+    cookie, key = owner.ask("/status.json")["accounts"]
+
+    assert ("cookie-1", "cookie", "suspended", "Are you human?", "upstream_blocked") == (
+        cookie["label"],
+        cookie["kind"],
+        cookie["state"],
+        cookie["reason"],
+        cookie["code"],
+    )
+    assert cookie["until"]
+    assert 7 == cookie["points"]
+    assert [(20, 60.0), (100, 86400.0)] == [
+        (one["limit"], one["seconds"]) for one in cookie["windows"]
+    ]
+    assert cookie["succeeded_at"]
+    assert cookie["first_text_seconds"] is not None
+    assert ("key-1", "paused", None, None) == (
+        key["label"],
+        key["state"],
+        key["points"],
+        key["succeeded_at"],
+    )
+
+
+# ---- buttons
+
+
+def test_the_operator_lets_an_account_rest_and_brings_it_back(owner: Owner) -> None:
+    """With JavaScript the page hears what was done; the audit log has it and from where."""
+    owner.log_in()
+    with log_lines() as lines:
+        told = orjson.loads(
+            owner.press(
+                f"{ACCOUNT}/rest", seconds="600", headers={"Accept": "application/json"}
+            ).data
+        )
+        assert ("cookie-1", "resting", "paused") == (
+            told["account"],
+            told["outcome"],
+            owner.standing(),
+        )
+        assert re.fullmatch(r"cookie-1 rests, until \d\d:\d\d UTC, in 10 min\.", told["said"])
+        owner.press(f"{ACCOUNT}/rest", seconds="")
+        assert "until you bring it back" in owner.page()
+        owner.press(f"{ACCOUNT}/revive")
+
+    assert "fit" == owner.standing()
+    noted = re.findall(r"cookie-1 .* asked for from 127\.0\.0\.1", lines.getvalue())
+    assert 3 == len(noted)
+
+
+def test_without_javascript_a_button_leads_back_to_the_page(owner: Owner) -> None:
+    """Which says what was done, from beneath whatever path nginx has it."""
+    owner.log_in()
+    answer = owner.press(f"{ACCOUNT}/rest", seconds="3600")
+
+    assert 303 == answer.status_code
+    beneath = "https://nas.test/poe"
+    assert f"{beneath}/status" == urljoin(f"{beneath}{ACCOUNT}/rest", answer.headers["Location"])
+    assert "cookie-1 rests, until" in owner.page()
+
+
+@pytest.mark.parametrize(
+    ("points", "failure", "told", "standing"),
+    [
+        (5, None, {"outcome": "accepted", "points": 5}, "fit"),
+        (0, None, {"outcome": "accepted", "points": 0}, "out_of_points"),
+        (
+            5,
+            TokenRejected("Log in."),
+            {"outcome": "failed", "code": "upstream_auth", "reason": "Log in.", "points": None},
+            "suspended",
+        ),
+        (
+            5,
+            UpstreamTimeout("Nothing came."),
+            {"outcome": "failed", "code": "upstream_timeout", "points": None},
+            "fit",
+        ),
+    ],
+    ids=["accepted", "empty", "refused", "no answer"],
+)
+def test_poe_is_asked_on_demand(
+    owner: Owner, points: int, failure: Any, told: dict[str, Any], standing: str
+) -> None:
+    """What it says is shown, and decides whether the account is lent; no bot is asked."""
+    owner.account.points, owner.account.failure = points, failure
+    answer = owner.ask(f"{ACCOUNT}/check", "POST")
+
+    assert told.items() <= answer.items()
+    assert (standing, 1, []) == (
+        owner.standing(),
+        owner.account.asked_for_points,
+        owner.account.asked,
+    )
+
+
+def test_an_account_that_is_accepted_again_is_back(owner: Owner) -> None:
+    """Suspended before, or out of points."""
+    for verb in (
+        lambda: owner.tokens.suspend(owner.token, TokenRejected("Log in.")),
+        lambda: owner.tokens.exhaust(owner.token, "Empty."),
+    ):
+        verb()
+        owner.ask(f"{ACCOUNT}/check", "POST")
+        assert "fit" == owner.standing()
+
+
+def test_a_reload_tells_how_it_ended(owner: Owner) -> None:
+    """A mistake by the name of its setting; the page shows the last one."""
+    assert {"outcome": "reloaded", "problems": {}} == {
+        name: one for name, one in owner.ask("/admin/reload", "POST").items() if name != "said"
+    }
+    owner.problems = {"COOL_DOWN": ["Must be a number."]}
+    told = owner.ask("/admin/reload", "POST")
+    assert ("not reloaded", owner.problems) == (told["outcome"], told["problems"])
+    owner.log_in()
+    assert "The last reload was refused" in owner.page()
+    answer = owner.press("/admin/reload")
+    assert "../status" == answer.headers["Location"]
+    assert "COOL_DOWN: Must be a number." in owner.page()
+
+
+def test_a_program_says_how_long_in_json(owner: Owner) -> None:
+    """A number of seconds, or none: until it is brought back."""
+    assert owner.ask(f"{ACCOUNT}/rest", "POST", json={"seconds": 60})["until"]
+    assert owner.ask(f"{ACCOUNT}/rest", "POST")["until"] is None
+    for wrong in ({"seconds": -1}, {"seconds": "nan"}, {"seconds": 1e300}, [1]):
+        answer = owner.open(f"{ACCOUNT}/rest", method="POST", json=wrong, headers=BEARER)
+        assert (400, "invalid_value") == (answer.status_code, error(answer)["code"])
+
+
+def test_an_account_that_is_not_there_is_not_found(owner: Owner) -> None:
+    """Its name is not repeated."""
+    answer = owner.open("/admin/accounts/nobody/rest", method="POST", headers=BEARER)
+
+    assert 404 == answer.status_code
+    assert "nobody" not in error(answer)["message"]
+
+
+def refused(answer: TestResponse, owner: Owner) -> bool:
+    assert "fit" == owner.standing()
+    return (answer.status_code, error(answer)["code"]) == (403, "forbidden")
+
+
+def test_a_button_needs_the_token_of_its_page(owner: Owner) -> None:
+    """Not that of another session, nor none."""
+    owner.log_in()
+    for form in ({}, {"csrf": ""}, {"csrf": sessions.token_of("another", ADMIN_KEY)}):
+        assert refused(owner.open(f"{ACCOUNT}/rest", method="POST", data=form), owner)
+
+
+@pytest.mark.parametrize(
+    ("headers", "is_ours"),
+    [
+        ({"Sec-Fetch-Site": "same-origin"}, True),
+        ({"Sec-Fetch-Site": "none"}, True),
+        ({"Sec-Fetch-Site": "cross-site"}, False),
+        ({"Sec-Fetch-Site": "same-site", "Origin": "http://localhost"}, False),
+        ({"Origin": "http://localhost"}, True),
+        ({"Origin": "http://evil.test"}, False),
+        ({"Origin": "null"}, False),
+    ],
+)
+def test_a_button_of_another_site_does_nothing(
+    owner: Owner, headers: dict[str, str], is_ours: bool
+) -> None:
+    """Although it had the token."""
+    owner.log_in()
+    answer = owner.press(f"{ACCOUNT}/revive", headers=headers)
+
+    assert is_ours or refused(answer, owner)
+    assert is_ours == (answer.status_code == 303)
+
+
+def test_a_large_form_is_refused(owner: Owner) -> None:
+    """Nobody fills the memory at the door."""
+    assert 413 == owner.log_in("x" * 5000).status_code
+
+
+def test_the_clients_are_shown(owner: Owner) -> None:
+    """As the page has them, and more."""
+    (client,) = owner.ask("/admin/clients")["clients"]
+
+    assert "key-1" == client["name"]
+
+
+def test_who_asks_twice_gets_one_answer(owner: Owner) -> None:
+    """Poe is asked about an account once at a time."""
+    begun, goes_on = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        begun.set()
+        assert goes_on.wait(60)
+
+    owner.account.points, owner.account.before = 7, wait
+    answers: list[Any] = []
+    threads = [
+        threading.Thread(target=lambda: answers.append(owner.ask(f"{ACCOUNT}/check", "POST")))
+        for _ in range(2)
+    ]
+    for thread in threads:
+        thread.start()
+    assert begun.wait(60)
+    goes_on.set()
+    for thread in threads:
+        thread.join(60)
+
+    assert [7, 7] == [one["points"] for one in answers]
+    assert owner.account.asked_for_points in (1, 2)
+
+
+def test_no_secret_is_on_the_page(owner: Owner, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings are shown with where each came from, and secrets as set."""
+    monkeypatch.setenv("TOKENS", "a-cookie-of-poe")
+    monkeypatch.setenv("ADMIN_KEY", ADMIN_KEY)
+    monkeypatch.setenv("COOL_DOWN", "3.5")
+    owner.ask("/admin/reload", "POST")
+    told = owner.ask("/status.json")
+    owner.log_in()
+
+    by_name = {one["name"]: (one["value"], one["from"]) for one in told["settings"]}
+    assert ("set", "environment") == by_name["TOKENS"] == by_name["ADMIN_KEY"]
+    assert ("3.5", "environment") == by_name["COOL_DOWN"]
+    assert "default" == by_name["QUEUE_SIZE"][1]
+    for text in (owner.page(), orjson.dumps(told).decode()):
+        assert not [one for one in ("a-cookie-of-poe", ADMIN_KEY, KEY + '"') if one in text]

@@ -1,0 +1,169 @@
+"""How things are, in numbers, and in one fact."""
+
+from __future__ import annotations
+
+from math import inf
+from typing import Any
+
+import pytest
+
+from poe_proxy.errors import TokenLimited, TokenRejected
+from poe_proxy.history import History
+from poe_proxy.overview import NOT_RELOADED, Overview
+from poe_proxy.pool.limits import Rest, Within
+from poe_proxy.pool.rotator import TokenRotator
+from poe_proxy.record import Record
+
+from .fakes import Clock
+from .pool.fixtures import token, use
+
+START = 1_800_000_000.0
+
+
+class Looked:
+    """A pool of three, and what is told of it."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        limits = (Within(5, 60.0), Within(50, 86400.0), Rest(10.0))
+        self.a, self.b = token("a", limits=limits), token("b")
+        self.key = token("key", kind="key", rank=9)
+        self.pool: TokenRotator[Any] = TokenRotator(
+            [self.a, self.b, self.key], clock=self.clock, patience=30.0, places=7
+        )
+        self.store = "ok"
+        self.history = History(self.wall)
+        self.overview = Overview(
+            self.pool,
+            self.history,
+            store=lambda: self.store,
+            clock=self.clock,
+            wall=self.wall,
+        )
+
+    def wall(self) -> float:
+        return START + self.clock()
+
+    def told(self) -> Any:
+        self.clock.go(1.0)
+        return self.overview.numbers()
+
+    def facts(self) -> list[tuple[str, str]]:
+        return [(one["level"], one["fact"]) for one in self.told()["facts"]]
+
+    def tell(self, number: int, **noted: object) -> None:
+        for _ in range(number):
+            record = Record()
+            record.method, record.route, record.status = "POST", "/v1/chat/completions", 200
+            for name, value in noted.items():
+                setattr(record, name, value)
+            self.history.tell(record)
+
+
+@pytest.fixture
+def looked() -> Looked:
+    return Looked()
+
+
+def test_an_account_is_told_with_its_uses(looked: Looked) -> None:
+    """In each of its windows, and why it is not free; what is not known is None."""
+    use(looked.pool)
+    a, b, _ = looked.told()["accounts"]
+
+    assert ("a", "resting", "2027-01-15T08:16:50Z") == (a["label"], a["state"], a["until"])
+    assert [
+        {"used": 1, "limit": 5, "seconds": 60.0, "is_day": False},
+        {"used": 1, "limit": 50, "seconds": 86400.0, "is_day": True},
+    ] == a["windows"]
+    assert ("free", None, [], None, None) == (
+        b["state"],
+        b["until"],
+        b["windows"],
+        b["points"],
+        b["succeeded_at"],
+    )
+
+
+@pytest.mark.parametrize(
+    ("seconds", "until"), [(600.0, "2027-01-15T08:26:40Z"), (inf, None)], ids=["a while", "ever"]
+)
+def test_a_rest_is_told_with_its_end(looked: Looked, seconds: float, until: str | None) -> None:
+    """If it has one."""
+    looked.pool.pause(looked.a, seconds)
+    account = looked.told()["accounts"][0]
+
+    assert ("paused", "paused", until) == (account["state"], account["code"], account["until"])
+
+
+def test_the_numbers_are_put_together_once_a_second(looked: Looked) -> None:
+    """However many look; sooner only when something was done."""
+    before = looked.told()
+    looked.pool.exhaust(looked.a, "Empty.")
+    assert looked.overview.numbers() is before
+    looked.overview.forget()
+    assert "out_of_points" == looked.overview.numbers()["accounts"][0]["state"]
+
+
+# ---- facts
+
+
+def test_nothing_is_wrong_where_all_is_well(looked: Looked) -> None:
+    """Accounts that are used, or rest for a while, are no trouble."""
+    use(looked.pool)
+    use(looked.pool, TokenLimited("Slow down."))
+
+    assert [] == looked.facts()
+
+
+def test_the_worst_comes_first(looked: Looked) -> None:
+    """No account at all, then what else there is."""
+    looked.pool.suspend(looked.a, TokenRejected("Log in."))
+    looked.pool.exhaust(looked.b, "Empty.")
+    assert [("poor", "suspended"), ("poor", "out_of_points")] == looked.facts()
+    looked.pool.pause(looked.key, inf)
+    looked.store = "No space left on device"
+
+    assert [
+        ("bad", "none_usable"),
+        ("bad", "store_away"),
+        ("poor", "suspended"),
+        ("poor", "out_of_points"),
+    ] == looked.facts()
+
+
+def test_a_site_that_has_changed_is_news_for_a_quarter_of_an_hour(looked: Looked) -> None:
+    """After that it would have failed again."""
+    looked.tell(1, code="upstream_changed", status=502)
+    assert [("bad", "upstream_changed")] == looked.facts()
+    looked.clock.go(900.0)
+    assert [] == looked.facts()
+
+
+def test_many_refusals_are_a_fact(looked: Looked) -> None:
+    """More than one of twenty in ten minutes; one of two says nothing."""
+    looked.tell(1, status=429, code="rate_limit_exceeded")
+    assert [] == looked.facts()
+    looked.tell(20)
+    assert [] == looked.facts()
+    looked.tell(1, status=429, code="rate_limit_exceeded")
+    assert [("poor", "many_refused")] == looked.facts()
+
+
+def test_a_long_wait_is_a_fact(looked: Looked) -> None:
+    """More than half of what a request may wait; and the line is told."""
+    looked.pool.replace([looked.b])
+    with looked.pool.lease(), looked.pool.lease():
+        looked.clock.go(15.0)
+        line = looked.told()["line"]
+
+        assert (1, 7, 16.0) == (line["waiting"], line["places"], line["longest_seconds"])
+        assert [("poor", "long_line")] == looked.facts()
+
+
+def test_a_reload_that_was_refused_is_a_fact(looked: Looked) -> None:
+    """Until one succeeds."""
+    looked.overview.reloaded({"outcome": NOT_RELOADED, "problems": {"PORT": ["No."]}})
+    assert [("poor", "not_reloaded")] == looked.facts()
+    assert {"PORT": ["No."]} == looked.told()["reload"]["problems"]
+    looked.overview.reloaded({"outcome": "reloaded", "problems": {}})
+    assert [] == looked.facts()
