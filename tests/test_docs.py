@@ -39,7 +39,7 @@ ROOT = Path(__file__).parents[1]
 READMES = ("README.md", "README.zh-CN.md")
 #: What each page of docs/ is about.
 CLIENTS, SETTINGS, MODELS = "docs/clients.md", "docs/settings.md", "docs/models.md"
-ERRORS, DESIGN = "docs/errors.md", "docs/design.md"
+ERRORS, DESIGN, STATUS = "docs/errors.md", "docs/design.md", "docs/status.md"
 
 
 def _documents() -> Iterator[str]:
@@ -411,7 +411,8 @@ def test_toml_examples_are_model_files(tmp_path: Path) -> None:
 
 
 def test_every_route_is_described() -> None:
-    """The table in docs/clients.md has each route of the blueprints."""
+    """The table in docs/clients.md has each route of the blueprints; that in docs/status.md has
+    those of whoever runs the server."""
     routes = [
         route
         for path in (ROOT / "poe_proxy" / "server").rglob("*.py")
@@ -419,7 +420,7 @@ def test_every_route_is_described() -> None:
             r'^@bp\.(get|post)\("([^"]+)"\)', path.read_text("utf-8"), re.MULTILINE
         )
     ]
-    described = {code(row[0]) for row in rows(CLIENTS)}
+    described = {code(row[0]) for name in (CLIENTS, STATUS) for row in rows(name)}
     both_ways = {route.replace(" /v1/", " /") for route in described}
 
     assert routes

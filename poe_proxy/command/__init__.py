@@ -18,5 +18,6 @@ COMMANDS: Final = (
     "keys",
     "usage",
     "reload",
+    "status",
     "doctor",
 )

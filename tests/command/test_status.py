@@ -1,0 +1,67 @@
+"""How a server is, in a terminal."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from click.testing import Result
+
+from poe_proxy.command import asking
+from poe_proxy.errors import TokenRejected
+
+from ..server.admin.owner import Owner
+from .canned import Canned
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """What a server with an account that is refused tells."""
+    owner = Owner()
+    owner.tokens.suspend(owner.token, TokenRejected("Log in.\x1b[2J"))
+    owner.tokens.pause(owner.others[0], 600.0)
+    said = owner.ask("/status.json")
+    owner.close()
+    monkeypatch.setattr(asking, "admin", lambda url, key: Canned(**{"status.json": (200, said)}))
+    return said
+
+
+def test_the_table_of_the_page_is_shown(told: Any, run: Callable[..., Result]) -> None:
+    """One sentence, then each account: how it stands, until when and why. What Poe says commands
+    no terminal."""
+    result = run("status")
+    lines = result.output.splitlines()
+
+    assert 0 == result.exit_code, result.output
+    assert "No account can be used." == lines[0]
+    assert "1 of 2 accounts is suspended." == lines[1]
+    (place,) = [number for number, line in enumerate(lines) if line.startswith("cookie-1")]
+    assert "suspended" in lines[place]
+    assert lines[place + 1].startswith("    looked at again at ")
+    assert lines[place + 1].endswith("Log in.\\x1b[2J")
+    assert "set aside by you" in lines[place + 2]
+    assert "\x1b" not in result.output
+
+
+def test_numbers_are_shown_as_they_are(told: Any, run: Callable[..., Result]) -> None:
+    """For programs."""
+    assert told == json.loads(run("status", "--json").output)
+
+
+def test_it_is_chinese_where_the_terminal_is(told: Any, run: Callable[..., Result]) -> None:
+    """As the page is."""
+    assert run("status", env={"LANG": "zh_CN.UTF-8"}).output.startswith("没有可用的账号。")
+
+
+def test_a_server_of_another_version_is_said(
+    monkeypatch: pytest.MonkeyPatch, run: Callable[..., Result]
+) -> None:
+    """No traceback."""
+    canned = Canned(**{"status.json": (200, {"sentence": "All well."})})
+    monkeypatch.setattr(asking, "admin", lambda url, key: canned)
+    result = run("status")
+
+    assert 1 == result.exit_code
+    assert "it is not of this version" in result.output
