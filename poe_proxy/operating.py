@@ -153,8 +153,8 @@ class Operating(Serving):
 
     @property
     def day_begins(self) -> float:
-        """When a day of the clients' budgets begins: seconds after midnight in UTC of its date, fewer
-        than none if that is on the day before."""
+        """When a day of the clients' budgets begins: seconds after midnight in UTC of its date;
+        fewer than none if that is on the day before."""
         return day_start(self.day_starts)
 
     @property
