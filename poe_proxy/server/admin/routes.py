@@ -93,6 +93,8 @@ def show() -> Response:
             told=told,
             shown=shown(told, words),
             columns=COLUMNS,
+            # As the script writes it.
+            accounts=orjson.dumps([one["label"] for one in told["accounts"]]).decode(),
             token=sessions.token_of(session, admin_key),
             notice=notices.of(session),
             width=curve.WIDTH,

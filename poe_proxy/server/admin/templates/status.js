@@ -44,9 +44,9 @@ document.addEventListener("submit", async (event) => {
   const button = event.submitter;
   if (!button.hasAttribute("formaction")) return;
   event.preventDefault();
+  const body = new URLSearchParams(new FormData(event.target, button)); // has nothing of what is disabled
   button.disabled = true;
   try {
-    const body = new URLSearchParams(new FormData(event.target, button));
     const answer = await fetch(button.formAction, { method: "POST", body, headers: { Accept: "application/json" } });
     const told = await answer.json();
     notice.textContent = told.said ?? told.error.message;
