@@ -17,7 +17,7 @@ from .servers import Proxy, Sim, ask, until
 def test_a_failure_has_its_reason_in_the_log(proxy: Proxy, words: str, code: str) -> None:
     """The line of the request names the code that the client got."""
     answer = proxy.post(ask(f"{words} hello"))
-    line = f"{answer.headers['x-request-id']} .* {answer.status_code} .* code={code}$"
+    line = rf" {answer.status_code} \({code}\) .* {answer.headers['x-request-id']}$"
 
     assert code == answer.json()["error"]["code"]
     until(lambda: re.search(line, proxy.output(), re.MULTILINE))

@@ -205,12 +205,15 @@ def test_the_log_says_for_which_request_a_token_was_tried(sim: ApiSim, proxy: Pr
     with ThreadPoolExecutor(4) as clients:
         bodies = [ask(f"!echo {n}", BOT, stream=True) for n in range(4)]
         ids = {answer.headers["x-request-id"] for answer in clients.map(proxy.post, bodies)}
-    moved = set(re.findall(r"(\S+) key-\d: insufficient_quota; trying another", proxy.output()))
-    served = set(re.findall(r"(\S+) 127\.0\.0\.1 POST /v1/chat/completions", proxy.output()))
 
-    assert ids <= served
+    def served() -> set[str]:
+        return set(re.findall(r"(?m) POST /v1/chat/completions .* (\S+)$", proxy.output()))
+
+    until(lambda: ids <= served())
+    moved = set(re.findall(r"(\S+) key-\d: insufficient_quota; trying another", proxy.output()))
+
     assert moved & ids
-    assert "-" not in moved | served
+    assert "-" not in moved | served()
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])

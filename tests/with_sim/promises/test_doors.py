@@ -99,7 +99,7 @@ def test_the_front_page_says_what_this_is(way: Way, method: str) -> None:
 
     assert 200 == answer.status_code
     assert answer.headers["content-type"].startswith("text/html")
-    assert ("OpenAI-compatible" in answer.text) == (method == "GET")
+    assert ("<title>poe-proxy</title>" in answer.text) == (method == "GET")
 
 
 # ---- keys

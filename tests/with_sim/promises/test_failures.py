@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -180,7 +181,7 @@ def test_a_pool_without_points_says_not_to_try_again(poe: Sim, kind: str) -> Non
         answers = [way.ask(f"{how} hi", stream) for stream in (False, True, False)]
 
         def refused() -> int:
-            return proxy.output().count("POST /v1/chat/completions 429")
+            return len(re.findall(r" 429 .* POST /v1/chat/completions ", proxy.output()))
 
         until(lambda: 3 <= refused())
         asked = refused()
