@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Final
 
 from poe_proxy import logs
+from poe_proxy.server.access import keys_in
 from poe_proxy.server.asked import Asked
 
 log = logging.getLogger(logs.AUDIT)
@@ -31,8 +32,8 @@ class RefusedKeys:
 
     def tell(self, request: Asked) -> None:
         """Log the refusal of *request*, unless it brought no key at all."""
-        key = _key(request)
-        if not key:
+        key = next(keys_in(request), None)
+        if key is None:
             return
         with self._lock:
             now = self._clock()
@@ -45,7 +46,7 @@ class RefusedKeys:
             left_out, self._left_out = self._left_out, 0
         log.warning(
             "key refused: %s... from %.50s%s",
-            hashlib.sha256(key.encode("latin-1", "replace")).hexdigest()[:6],
+            hashlib.sha256(key).hexdigest()[:6],
             request.record.peer,
             f" ({left_out} more were not logged)" if left_out else "",
         )
@@ -53,10 +54,3 @@ class RefusedKeys:
 
 #: Those of this process.
 refused_keys: Final = RefusedKeys()
-
-
-def _key(request: Asked) -> str:
-    environ = request.environ
-    scheme, _, bearer = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
-    given = bearer.strip() if scheme.lower() == "bearer" else ""
-    return str(given or environ.get("HTTP_X_API_KEY", "") or environ.get("HTTP_API_KEY", ""))

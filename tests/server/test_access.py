@@ -6,7 +6,9 @@ import pytest
 from flask import request
 
 from poe_proxy.clients import Known, Registry
-from poe_proxy.server.access import check_key, is_admin
+from poe_proxy.server.access import check_key
+from poe_proxy.server.asked import asked
+from poe_proxy.server.guesses import is_admin
 
 from .site import COMPLETIONS, Site, error
 
@@ -119,4 +121,4 @@ def test_the_owner_is_known_by_its_key(
     """Without `ADMIN_KEY` nobody is."""
     sent = {name: value.encode().decode("latin-1") for name, value in headers.items()}
     with site.client.application.test_request_context(headers=sent):
-        assert is_one is is_admin(request, key)
+        assert is_one is is_admin(asked(), key)

@@ -32,6 +32,7 @@ from poe_proxy.server.admin.page import COLUMNS, shown
 from poe_proxy.server.admin.words import LANGUAGES, Words
 from poe_proxy.server.asked import Asked, asked
 from poe_proxy.server.bodies import read_body
+from poe_proxy.server.guesses import is_right
 from poe_proxy.server.services import Services, services
 
 bp = Blueprint("admin", __name__, template_folder="templates")
@@ -124,7 +125,7 @@ def log_in() -> Response:
     request, house, admin_key = _begun()
     sessions.check_origin(request)
     form = _form(request, house)
-    if not sessions.is_right(request, form.get("key", ""), admin_key):
+    if not is_right(request, form.get("key", ""), admin_key):
         audit.warning("a wrong key at /status, from %.50s", request.record.peer)
         return _login(_words(request), "login", "../status", is_wrong=True)
     audit.info("logged in at /status, from %.50s", request.record.peer)

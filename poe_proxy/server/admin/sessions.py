@@ -9,35 +9,15 @@ from __future__ import annotations
 import base64
 import hmac
 import os
-import threading
-import time
-from collections import Counter
-from collections.abc import Callable
 from typing import Final
 
 from poe_proxy.errors import InvalidKey, PoeProxyError
-from poe_proxy.server.access import is_admin
 from poe_proxy.server.asked import Asked
+from poe_proxy.server.guesses import is_admin
 
 #: The cookie, and the seconds for which it is good.
 COOKIE: Final = "poe_proxy_admin"
 LASTS: Final = 12 * 3600
-
-#: Wrong keys in a minute from one address, and from all: after them none is looked at.
-MOST_GUESSES: Final = 10
-MOST_GUESSES_OF_ALL: Final = 200
-_MINUTE: Final = 60.0
-#: What stands for all addresses.
-_ALL: Final = ""
-
-
-class TooManyGuesses(PoeProxyError):
-    """Too many wrong keys have come; even the right one is not looked at for a moment."""
-
-    status = 429
-    type = "rate_limit_error"
-    code = "rate_limit_exceeded"
-    client_may_retry = False
 
 
 class NotAllowed(PoeProxyError):
@@ -82,51 +62,7 @@ def _are_equal(given: str, wanted: str) -> bool:
     return hmac.compare_digest(given.encode("utf-8", "replace"), wanted.encode())
 
 
-# ---- guesses
-
-
-class Guesses:
-    """How many wrong keys have come in this minute."""
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._since = clock()
-        self._wrong: Counter[str] = Counter()
-
-    def check(self, peer: str) -> None:
-        """Raise `TooManyGuesses` if no further key of *peer* is looked at."""
-        with self._lock:
-            left = self._since + _MINUTE - self._clock()
-            if left <= 0.0:
-                self._since, left = self._clock(), _MINUTE
-                self._wrong.clear()
-            is_over = self._wrong[peer] >= MOST_GUESSES
-            if is_over or self._wrong[_ALL] >= MOST_GUESSES_OF_ALL:
-                raise TooManyGuesses(
-                    "Too many wrong keys have come; try again in a minute.", retry_after=left
-                )
-
-    def wrong(self, peer: str) -> None:
-        """Count a wrong key of *peer*."""
-        with self._lock:
-            # There are no more addresses than guesses.
-            self._wrong.update((peer, _ALL))
-
-
-guesses: Final = Guesses()
-
-
-def is_right(request: Asked, key: str, admin_key: str) -> bool:
-    """Whether *key*, which *request* brings in a form, is the one of whoever runs the server.
-
-    Raises `TooManyGuesses`.
-    """
-    guesses.check(request.record.peer)
-    if _are_equal(_signed(key, "login", ""), _signed(admin_key, "login", "")):
-        return True
-    guesses.wrong(request.record.peer)
-    return False
+# ---- requests
 
 
 def check(request: Asked, admin_key: str, now: float) -> str | None:
@@ -136,12 +72,8 @@ def check(request: Asked, admin_key: str, now: float) -> str | None:
     """
     if session := session_in(request, admin_key, now):
         return session
-    environ = request.environ
-    if "HTTP_AUTHORIZATION" in environ or "HTTP_X_API_KEY" in environ:
-        guesses.check(request.record.peer)
-        if is_admin(request, admin_key):
-            return None
-        guesses.wrong(request.record.peer)
+    if is_admin(request, admin_key):
+        return None
     raise InvalidKey(
         "This is for whoever runs the server: send ADMIN_KEY as 'Authorization: Bearer <key>', or "
         "log in at /status."

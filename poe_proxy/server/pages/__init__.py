@@ -11,8 +11,8 @@ import orjson
 from flask import Blueprint, Response, abort, current_app
 
 from poe_proxy.errors import InvalidKey
-from poe_proxy.server.access import is_admin
 from poe_proxy.server.asked import asked
+from poe_proxy.server.guesses import is_admin
 from poe_proxy.server.gunicorn import WORKER
 from poe_proxy.server.pages import try_out
 from poe_proxy.server.services import services

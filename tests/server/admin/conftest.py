@@ -4,15 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from poe_proxy.server.admin import sessions
-
 from .owner import Owner
-
-
-@pytest.fixture(autouse=True)
-def no_guesses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody has tried a key yet."""
-    monkeypatch.setattr(sessions, "guesses", sessions.Guesses())
 
 
 @pytest.fixture

@@ -6,16 +6,10 @@ import pytest
 
 from poe_proxy.server.admin.sessions import (
     LASTS,
-    MOST_GUESSES,
-    MOST_GUESSES_OF_ALL,
-    Guesses,
-    TooManyGuesses,
     issued,
     session_of,
     token_of,
 )
-
-from ...fakes import Clock
 
 KEY = "sk-the-owner-of-it"
 
@@ -57,29 +51,3 @@ def test_the_token_of_a_page_is_that_of_its_session() -> None:
     """Another page has another one."""
     assert token_of("a", KEY) != token_of("b", KEY)
     assert token_of("a", KEY) != token_of("a", "sk-another-owner")
-
-
-def test_keys_cannot_be_tried_without_end() -> None:
-    """Ten wrong ones in a minute from one address; others may still come."""
-    clock = Clock()
-    guesses = Guesses(clock)
-    for _ in range(MOST_GUESSES):
-        guesses.check("10.0.0.1")
-        guesses.wrong("10.0.0.1")
-
-    with pytest.raises(TooManyGuesses) as refused:
-        guesses.check("10.0.0.1")
-    assert 60.0 == refused.value.retry_after
-    guesses.check("10.0.0.2")
-    clock.go(60.0)
-    guesses.check("10.0.0.1")
-
-
-def test_nor_from_many_addresses() -> None:
-    """Two hundred in a minute from all of them."""
-    guesses = Guesses(Clock())
-    for number in range(MOST_GUESSES_OF_ALL):
-        guesses.wrong(f"10.0.0.{number}")
-
-    with pytest.raises(TooManyGuesses):
-        guesses.check("10.0.1.1")
