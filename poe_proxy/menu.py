@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -191,8 +192,9 @@ class Menu:
         return [one for one in patterns if not any(fnmatchcase(name, one) for name in names)]
 
     def _allows(self, name: str, target: Target | None, permission: Permission) -> bool:
+        page = self._page()
         if target is None:
-            return permission.allows((name,))
+            return permission.allows((name,), self._likely(name, page))
         # What led there is the client's own choice only as far as that is a name of the bot. Any
         # other name of it may be written there: it is meant, too.
         bot = target.bot.lower()
@@ -201,7 +203,15 @@ class Menu:
             for one in (*permission.models, *permission.not_models)
             if (other := self.resolve(one)) is not None and other.bot.lower() == bot
         )
-        return permission.allows((target.name, target.bot, target.handle, *same), (name,))
+        called = (target.name, target.bot, target.handle, *same)
+        likely = () if bot in page.bots else self._likely(target.bot, page)
+        return permission.allows(called, (name, *likely))
+
+    def _likely(self, name: str, page: _Page) -> tuple[str, ...]:
+        """Return the names of the bot that Poe may take *name* for, which is in no list: one that
+        differs in signs alone."""
+        near = page.bare.get(_bare(unicodedata.normalize("NFKC", name).casefold()))
+        return () if near is None else (near.id, near.handle)
 
     def reads_at_most(self, target: Target) -> int | None:
         """Return how many tokens the bot reads at most, None if that is not known."""

@@ -368,6 +368,10 @@ def test_what_a_name_leads_to_is_kept_for_a_while(make: Make) -> None:
         pytest.param("poe/claude-opus-4.5", (), ("poe/*",), False, id="against what was written"),
         pytest.param("No-Such-Bot", ("gpt-*",), (), False, id="whether or not it is there"),
         pytest.param("No-Such-Bot", (), ("gpt-*",), True, id="it may be there"),
+        pytest.param("Claude Opus 4.5", (), ("claude-opus-4.5",), False, id="other signs"),
+        pytest.param("@claude_opus_45", (), ("claude-opus*",), False, id="other signs, a pattern"),
+        pytest.param("Ｃlaude-Opuſ-4.5", (), ("claude-opus*",), False, id="letters"),
+        pytest.param("Claude Opus 4.5", ("claude-opus-4.5",), (), False, id="what is none"),
         pytest.param("a b/c", ("gpt-*",), (), False, id="no name at all"),
     ],
 )
