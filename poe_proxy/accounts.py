@@ -210,7 +210,10 @@ def _listed_in(path: Path) -> list[_Listed]:
         if name in labels:
             found.append("label: Another account is called that.")
         labels |= {name} - {""}
-        faults += [f"account {place}{f' ({name})' if name else ''}, {fault}" for fault in found]
+        faults += [
+            f"account {place}{f' ({tables.shown((name,))})' if name else ''}, {fault}"
+            for fault in found
+        ]
     if faults:
         raise ValueError("\n    ".join(faults))
     return listed
@@ -220,7 +223,7 @@ def _tables(path: Path) -> list[Mapping[str, Any]]:
     data = tables.load(path)
     if unknown := data.keys() - {"account"}:
         raise ValueError(
-            f"{', '.join(sorted(unknown))}: Only tables [[account]] are known here, one for each "
+            f"{tables.shown(unknown)}: Only tables [[account]] are known here, one for each "
             "account."
         )
     listed = data.get("account", [])
@@ -234,7 +237,7 @@ def _read_table(
 ) -> _Listed | None:
     """Return the account of one table; None if there are *faults*, which are added."""
     if unknown := table.keys() - FIELDS:
-        faults.append(f"{', '.join(sorted(unknown))}: No account has such a field.")
+        faults.append(f"{tables.shown(unknown)}: No account has such a field.")
     fields: dict[str, Any] = {}
     for name, reader in _READERS.items():
         if name in table:

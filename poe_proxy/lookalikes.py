@@ -59,6 +59,11 @@ def is_secret(text: str, known: Iterable[str] = ()) -> bool:
     )
 
 
+def may_be_key(name: str) -> bool:
+    """Whether a *name* looks like a key in the wrong place; an address of mail does not."""
+    return name.lower().startswith("sk-") or _is_opaque(name)
+
+
 def _is_opaque(text: str) -> bool:
     return "/" not in text and any(
         re.search(r"\d", run) and re.search(r"[A-Za-z]", run) for run in _OPAQUE.findall(text)

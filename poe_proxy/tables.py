@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
+
+from poe_proxy.lookalikes import may_be_key
 
 #: Where the parser stopped, at the end of its message.
 _WHERE: Final = re.compile(r"\((at [^()]*)\)\Z")
@@ -26,6 +28,14 @@ def load(path: Path) -> dict[str, Any]:
         # What else is in its message may be a part of the file.
         where = _WHERE.search(str(bad))
         raise ValueError(f"The file is not TOML{f' ({where[1]})' if where else ''}.") from None
+
+
+def shown(names: Iterable[str]) -> str:
+    """Return *names* that the file has, for a message: those that may be secrets in the wrong place
+    as `?`."""
+    return ", ".join(
+        one if LABEL.fullmatch(one) and not may_be_key(one) else "?" for one in sorted(names)
+    )
 
 
 class Faults(list[str]):
@@ -54,6 +64,8 @@ def text(given: object) -> str:
 def label(given: object) -> str:
     if not isinstance(given, str) or not LABEL.fullmatch(given):
         raise ValueError("Must be a name of at most 50 letters, digits, blanks and . _ @ + : -")
+    if given.lower().startswith("sk-"):
+        raise ValueError("It looks like a key, and must be a name, which everybody may see.")
     return given
 
 

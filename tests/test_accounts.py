@@ -38,7 +38,7 @@ def read(path: Path | None = None, **given: Any) -> list[Account]:
 
 def fault(path: Path) -> str:
     """What is said about the file, the same by whichever way it is read."""
-    with pytest.raises(ValueError, match=r"\A(account|The file|[a-z]+: )") as seen:
+    with pytest.raises(ValueError, match=r"\A(account|The file|[a-z?]+: )") as seen:
         accounts.check(path)
     with pytest.raises(BadSettings) as raised:
         read(path, tokens=("a",))
@@ -243,6 +243,8 @@ def test_an_account_keeps_the_label_that_it_had(write: Write) -> None:
         ("cookie = 'a'\nrank = 1.0", "rank: Must be a whole number."),
         ("cookie = 'a'\nenabled = 1", "enabled: Must be true or false."),
         ("cookie = 'a'\ncolour = 1\nsize = 2", "colour, size: No account has such a field."),
+        ("cookie = 'a'\nsk-poe-abc = 1", "?: No account has such a field."),
+        ("cookie = 'a'\nlabel = 'sk-poe-abc'", "label: It looks like a key, and must be a name"),
         ("label = 'x'", "cookie, cookie_file, key, key_file: One of cookie, cookie_file, key,"),
         ("cookie = 'a'\nkey = 'k'", "cookie, key: One of cookie, cookie_file, key, key_file is"),
         ("cookie = 1", "cookie: Must be a text in quotes."),
@@ -310,6 +312,7 @@ def test_every_fault_stands_in_one_message(write: Write) -> None:
         ("[account]\ncookie = 'a'", "account: Must be written [[account]], once for each account."),
         ("account = ['a']", "account: Must be written [[account]]"),
         ("[[accounts]]\ncookie = 'a'", "accounts: Only tables [[account]] are known here,"),
+        ("sk-poe-abc = 'a'", "?: Only tables [[account]] are known here,"),
         ("cookie = 'a'", "cookie: Only tables [[account]] are known here,"),
     ],
 )

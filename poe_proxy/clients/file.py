@@ -103,11 +103,10 @@ def _listed_in(path: Path) -> list[_Listed]:
         if one := _read_table(name, table, found):
             listed.append(one)
             if same := known.get(one.digest):
-                found.append(f"key: It is that of {same}, too.")
+                found.append(f"key: It is that of {tables.shown((same,))}, too.")
             known[one.digest] = name
         # What is no name may be a key that stands in the wrong place.
-        shown = name if tables.LABEL.fullmatch(name) and not _SHA256.fullmatch(name) else "?"
-        wrong += [f"clients.{shown}, {fault}" for fault in found]
+        wrong += [f"clients.{tables.shown((name,))}, {fault}" for fault in found]
     if wrong:
         raise ValueError("\n    ".join(wrong))
     return listed
@@ -117,7 +116,7 @@ def _tables(path: Path) -> Mapping[str, Mapping[str, Any]]:
     data = tables.load(path)
     if unknown := data.keys() - {"clients"}:
         raise ValueError(
-            f"{', '.join(sorted(unknown))}: Only tables such as [clients.alice] are known here, "
+            f"{tables.shown(unknown)}: Only tables such as [clients.alice] are known here, "
             "one for each client."
         )
     found = data.get("clients", {})
@@ -154,8 +153,8 @@ def _read_table(name: str, table: Mapping[str, Any], faults: tables.Faults) -> _
 
 def _unknown(table: Mapping[str, Any]) -> Iterator[str]:
     for field in sorted(table.keys() - FIELDS):
-        shown = field if tables.LABEL.fullmatch(field) else "?"
         meant = slips.meant(field, sorted(FIELDS))
+        shown = tables.shown((field,))
         yield f"{shown}: No client has such a field{f'; is {meant} meant?' if meant else '.'}"
 
 

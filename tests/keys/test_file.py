@@ -19,6 +19,8 @@ Write: TypeAlias = Callable[[str], Path]
 
 KEY = "sk-alice-123456"
 ALICE = f'[clients.alice]\nkey = "{KEY}"\n'
+#: A key without anything in front.
+OPAQUE = "Zm9vYmFyYmF6cXV4cXV1eGNvcmdl7"
 BOB = '[clients.bob]\nkey = "sk-bob-12345678"\n'
 
 
@@ -38,12 +40,13 @@ def settings(path: Path | None, **given: Any) -> Settings:
 
 def fault(path: Path) -> str:
     """What is said about the file, the same by whichever way it is read."""
-    with pytest.raises(ValueError, match=r"\A(clients|The file|[a-z]+: )") as seen:
+    with pytest.raises(ValueError, match=r"\A(clients|The file|[a-z?]+: )") as seen:
         clients.check(path)
     with pytest.raises(BadSettings) as raised:
         clients.read(settings(path))
     assert {"CLIENTS": [str(seen.value)]} == raised.value.problems
     assert KEY not in str(seen.value)
+    assert OPAQUE not in str(seen.value)
     return str(seen.value)
 
 
@@ -139,6 +142,11 @@ def test_what_is_wrong_is_said_by_client_and_field(write: Write, line: str, said
         ("[clients.key-1]\nkey = 'sk-12345678901'\n", "clients.key-1, name: The keys in AuthKey"),
         ("[clients.'a/b']\nkey = 'sk-12345678901'\n", "clients.?, name: Must be a name"),
         (ALICE + f"[clients.bob]\nkey = '{KEY}'\n", "clients.bob, key: It is that of alice, too."),
+        (f"[clients.{KEY}]\nkey = 'sk-12345678901'\n", "clients.?, name: It looks like a key"),
+        (f"{KEY} = 'alice'\n", "?: Only tables such as [clients.alice]"),
+        (f"[clients.{OPAQUE}]\nfoo = 1\n", "clients.?, foo: No client has such a field"),
+        (f"[clients.a]\n{OPAQUE} = 1\n", "clients.a, ?: No client has such a field"),
+        (f"[clients.a]\n{KEY} = 1\n", "clients.a, ?: No client has such a field"),
         ("[client.a]\n", "client: Only tables such as [clients.alice]"),
         ("[[clients]]\n", "clients: Must be written [clients.alice]"),
         ("clients = 1\n", "clients: Must be written [clients.alice]"),
