@@ -44,7 +44,7 @@ class _Line(logs.Event):
             ids = f"{of.client} {ids}"
         code = f" ({of.code})" if of.code else ""
         if not of.model:
-            asked = f"{of.method[:_MOST_METHOD]} {of.path[:_MOST]}"
+            asked = f"{of.method[:_MOST_METHOD]} {_word(of.path)}"
             return f"{asked} {of.status}{code} {1000 * of.total:.0f} ms  {ids}"
         said = f"{of.status}{code} {_word(of.model)}"
         if of.account:
@@ -63,11 +63,11 @@ class _Line(logs.Event):
         said = f"{said}{comma} total {of.total:.2f} s"
         if of.streams and of.first_text:
             said = f"{said}, {of.pieces} pieces"
-        return f"{said}  {of.method[:_MOST_METHOD]} {of.path[:_MOST]} {ids}"
+        return f"{said}  {of.method[:_MOST_METHOD]} {_word(of.path)} {ids}"
 
     def summary(self) -> str:
         of = self._of
-        return f"{of.method[:_MOST_METHOD]} {of.path[:_MOST]} {of.status}"
+        return f"{of.method[:_MOST_METHOD]} {_word(of.path)} {of.status}"
 
     def fields(self) -> Mapping[str, object]:
         of = self._of

@@ -108,6 +108,9 @@ def test_a_name_that_a_client_chose_is_one_word() -> None:
 
     assert "200 x_→_GPT-4_key-9:_waited → y_z key-1: waited 1.50 s" in line
 
+    line = written(record(model="", path="/a 200 3 ms  key-9 1.2.3.4", status=404))
+    assert "POST /a_200_3_ms__key-9_1.2.3.4 404 " in line
+
 
 def test_for_programs_it_is_an_object() -> None:
     """With all that is known, by the same names for all requests."""
