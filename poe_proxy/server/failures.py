@@ -58,6 +58,8 @@ _NOT_AT_POE: Final = {
     "responses": "Responses are not kept: send the whole conversation to POST /v1/responses.",
 }
 _OPENAI: Final = re.compile(rf"/(?:v1/)?({'|'.join(_NOT_AT_POE)})(?:/|\Z)")
+#: What the routes for whoever runs the server begin with.
+_OWN: Final = ("/status", "/admin/")
 #: What is here.
 _USUAL: Final = (
     "Chat is POST /v1/chat/completions, /v1/responses or /v1/messages; models are GET /v1/models."
@@ -117,7 +119,8 @@ def http_error_response(error: HTTPException) -> Response:
     """Return the answer to what Flask itself refuses, such as an unknown path or a wrong method."""
     let_go(error)  # the request knows it, and its frames the request
     request = asked()
-    match error.code:
+    code = 404 if error.code == 405 and _is_hidden(request.path) else error.code
+    match code:
         case 404:
             path = request.path
             failure: PoeProxyError = RouteNotFound(
@@ -132,11 +135,11 @@ def http_error_response(error: HTTPException) -> Response:
         case _:
             failure = InvalidRequest(error.description or "The request is invalid.")
     response = error_response(failure)
-    if error.code == 405 and _wants_websocket(request):
+    if code == 405 and _wants_websocket(request):
         # Codex CLI opens a websocket first. After this status it goes over to POST at once; any
         # other one it takes for a reason to try again, for seven seconds.
         response.status_code = 426
-    if error.code == 405 and (allowed := getattr(error, "valid_methods", None)):
+    if code == 405 and (allowed := getattr(error, "valid_methods", None)):
         response.headers["Allow"] = ", ".join(sorted(allowed))
     return response
 
@@ -151,6 +154,15 @@ def internal_error(bug: Exception) -> InternalError:
     log.error("failed", exc_info=bug)
     where = logs.request_id.get()
     return InternalError(f"A fault of the proxy; its log has the details under {where}.")
+
+
+def _is_hidden(path: str) -> bool:
+    """Whether *path* is one of the routes for whoever runs the server, which are not there without
+    its key."""
+    house = services()
+    if path == "/metrics":
+        return house.metrics is None or not house.admin_key
+    return not house.admin_key and path.startswith(_OWN)
 
 
 def _wants_websocket(request: Asked) -> bool:

@@ -10,6 +10,8 @@ from typing import Any, Final, TypeAlias
 
 WsgiApp: TypeAlias = Callable[..., Any]
 
+#: Where the path stands as it came, if it was another one.
+UNTIDY: Final = "poe_proxy.untidy_path"
 #: The most addresses of X-Forwarded-For that are looked at.
 MAX_HOPS: Final = 32
 
@@ -21,6 +23,7 @@ def tidy_paths(app: WsgiApp) -> WsgiApp:
     def tidied(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
         path = environ.get("PATH_INFO", "")
         if "//" in path or (path.endswith("/") and path != "/"):
+            environ[UNTIDY] = path
             path = re.sub("/{2,}", "/", path).rstrip("/") or "/"
         environ["PATH_INFO"] = path.removeprefix("/v1") if path.startswith("/v1/v1/") else path
         return app(environ, start_response)

@@ -24,7 +24,7 @@ from markupsafe import Markup
 
 from poe_proxy import logs
 from poe_proxy.budget import Budget
-from poe_proxy.errors import InvalidRequest, RouteNotFound
+from poe_proxy.errors import InvalidRequest, RequestTooLarge, RouteNotFound
 from poe_proxy.overview import RELOADED, stamp
 from poe_proxy.pool.rotator import Token
 from poe_proxy.server.admin import curve, sessions
@@ -33,6 +33,7 @@ from poe_proxy.server.admin.words import LANGUAGES, Words
 from poe_proxy.server.asked import Asked, asked
 from poe_proxy.server.bodies import read_body
 from poe_proxy.server.guesses import is_right
+from poe_proxy.server.middleware import UNTIDY
 from poe_proxy.server.services import Services, services
 
 bp = Blueprint("admin", __name__, template_folder="templates")
@@ -82,6 +83,8 @@ notices: Final = Notices()
 def show() -> Response:
     """Show how things are, or ask for the key."""
     request, house, admin_key = _begun()
+    if request.environ.get(UNTIDY, "").endswith("/"):
+        return _back("../status")  # the addresses on the page begin where it is
     words = _words(request)
     session = sessions.session_in(request, admin_key, time.time())
     if session is None:
@@ -255,7 +258,10 @@ def _pressed(request: Asked, house: Services, admin_key: str) -> tuple[str | Non
 
 def _form(request: Asked, house: Services) -> dict[str, str]:
     """Return the fields of the body: of a form, or of an object of JSON."""
-    body = read_body(request, MOST_BYTES, Budget(house.max_work), house.admission.bodies)
+    try:
+        body = read_body(request, MOST_BYTES, Budget(house.max_work), house.admission.bodies)
+    except RequestTooLarge:
+        raise RequestTooLarge(f"A form has at most {MOST_BYTES:,} bytes.", param="body") from None
     if request.mimetype == "application/json":
         try:
             given = orjson.loads(body or b"{}")

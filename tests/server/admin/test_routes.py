@@ -46,6 +46,19 @@ def test_without_a_key_for_it_there_is_nothing(method: str, path: str) -> None:
     owner.close()
 
 
+@pytest.mark.parametrize("path", [*dict.fromkeys(path for _, path in ROUTES), "/metrics"])
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "DELETE"])
+@pytest.mark.parametrize("end", ["", "/"])
+def test_nor_is_there_by_another_method(method: str, path: str, end: str) -> None:
+    """Nothing tells that there could be a route."""
+    owner = Owner(admin_key=None)
+    answer = owner.open(path + end, method=method, headers=BEARER)
+
+    assert 404 == answer.status_code
+    assert "Allow" not in answer.headers
+    owner.close()
+
+
 @pytest.mark.parametrize(("method", "path"), GUARDED)
 @pytest.mark.parametrize("key", ["", "sk-wrong-for-sure", KEY, f"{ADMIN_KEY}x"])
 def test_another_key_is_refused(owner: Owner, method: str, path: str, key: str) -> None:
@@ -84,6 +97,14 @@ def test_a_browser_logs_in_and_out(owner: Owner) -> None:
     assert 200 == owner.open("/status.json").status_code
     assert 303 == owner.open("/status/logout", method="POST").status_code
     assert 'type="password"' in owner.page()
+
+
+@pytest.mark.parametrize("path", ["/status/", "/status//", "/status/?lang=zh"])
+def test_a_slash_behind_the_address_leads_to_the_page(owner: Owner, path: str) -> None:
+    """Its form would lead elsewhere from there."""
+    answer = owner.open(path)
+
+    assert (303, "../status") == (answer.status_code, answer.headers["Location"])
 
 
 def test_the_cookie_goes_by_https_alone_where_there_is_https(owner: Owner) -> None:
@@ -396,7 +417,11 @@ def test_a_button_of_another_site_does_nothing(
 
 def test_a_large_form_is_refused(owner: Owner) -> None:
     """Nobody fills the memory at the door."""
-    assert 413 == owner.log_in("x" * 5000).status_code
+    answer = owner.log_in("x" * 5000)
+    assert (413, "A form has at most 4,096 bytes.") == (
+        answer.status_code,
+        error(answer)["message"],
+    )
 
 
 def test_the_clients_are_shown(owner: Owner) -> None:
