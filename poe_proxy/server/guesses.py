@@ -23,8 +23,9 @@ MOST_GUESSES_OF_ALL: Final = 200
 #: The most addresses that are remembered because the right key has come from them.
 MOST_KNOWN: Final = 100
 _MINUTE: Final = 60.0
-#: What stands for all addresses.
+#: What stands for all addresses, and for those of this machine, of which there are millions.
 _ALL: Final = "*"
+_HERE: Final = "127.0.0.1"
 
 
 class TooManyGuesses(PoeProxyError):
@@ -120,7 +121,8 @@ def _place(peer: str) -> tuple[str, bool]:
     64 bits, all addresses of which one house may have."""
     with suppress(ValueError):
         address = ip_address(peer)
-        if isinstance(address, IPv6Address) and not address.is_loopback:
+        if address.is_loopback:
+            return _HERE, True
+        if isinstance(address, IPv6Address):
             return address.exploded[:19], False
-        return peer, address.is_loopback
     return peer, False

@@ -74,15 +74,25 @@ def test_of_the_addresses_of_owners_the_last_ones_are_remembered() -> None:
         guesses.check("10.1.0.0")
 
 
-def test_the_addresses_of_one_network_of_ipv6_count_as_one() -> None:
-    """A house has more of them than anybody could count."""
+@pytest.mark.parametrize(
+    ("one_of_them", "another", "of_others"),
+    [
+        ("2001:db8:0:1::{:x}", "2001:db8:0:1:ffff::1", "2001:db8:0:2::1"),
+        ("127.0.0.{}", "127.9.9.9", "10.0.0.1"),
+        ("127.0.0.{}", "::1", "10.0.0.1"),
+    ],
+)
+def test_addresses_of_one_house_count_as_one(
+    one_of_them: str, another: str, of_others: str
+) -> None:
+    """It has more of IPv6 than anybody could count, and so has each machine of its own ones."""
     guesses = Guesses(Clock())
     for number in range(MOST_GUESSES):
-        guesses.wrong(f"2001:db8:0:1::{number:x}")
+        guesses.wrong(one_of_them.format(number))
 
-    guesses.check("2001:db8:0:2::1")
+    guesses.check(of_others)
     with pytest.raises(TooManyGuesses):
-        guesses.check("2001:db8:0:1:ffff::1")
+        guesses.check(another)
 
 
 @pytest.mark.parametrize("path", ["/metrics", "/v1/usage", "/status.json", "/admin/clients"])
