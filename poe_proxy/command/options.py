@@ -37,7 +37,11 @@ env = click.option(
 
 def server(command: F) -> F:
     """Give *command* the options `--url` and `--key`."""
-    with_key = click.option("--key", help="A key of that server; by default one of the settings.")
+    with_key = click.option(
+        "--key",
+        help="A key of that server; by default one of the settings, which nobody sees in the list "
+        "of processes.",
+    )
     with_url = click.option(
         "--url", help="A server that runs, such as http://nas:8080; by default the settings'."
     )

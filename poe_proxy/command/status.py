@@ -54,7 +54,7 @@ def _lines(told: Mapping[str, Any]) -> Iterator[str]:
     yield click.style(screen.line(cells["sentence"]), bold=True, fg=_COLOURS[levels["sentence"]])
     if cells["others"]:
         yield screen.line(cells["others"])
-    yield click.style(f"{told['version']} · {screen.line(cells['head'])}", dim=True)
+    yield click.style(screen.line(f"{told['version']} · {cells['head']}"), dim=True)
     yield (
         f"{words('waiting')} {cells['waiting']} {cells['places']}; {words('longest')} "
         f"{cells['longest']}; {words('requests')}: {cells['requests']}, {cells['refused']}"

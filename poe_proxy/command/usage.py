@@ -57,11 +57,13 @@ def command(
     if form == "json":
         click.echo(json.dumps(told, indent=2))
     elif form == "csv":
-        click.echo(forms.as_csv(by, rows), nl=False)
+        table = forms.as_csv(by, rows)
+        # In a file a name stands as it is; a terminal would obey what is in it.
+        click.echo(screen.plain(table) if screen.is_terminal() else table, nl=False)
     else:
         _show(by, rows, told.get("total"))
         if screen.is_terminal():
-            screen.note(f"{told.get('from')} to {told.get('to')}, {whose}")
+            screen.note(screen.line(f"{told.get('from')} to {told.get('to')}, {whose}"))
 
 
 def _told(

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import Result
 
-from poe_proxy.command import asking
+from poe_proxy.command import asking, screen
 from poe_proxy.usage.file import UsageFile
 from poe_proxy.usage.rows import row
 
@@ -83,6 +83,17 @@ def test_programs_get_json_or_csv(run: Callable[..., Result], server: Answering)
     assert TOLD == json.loads(run("usage", "--json").stdout)
     rows = [*csv.DictReader(io.StringIO(run("usage", "--csv").stdout))]
     assert ["800", "", "800"] == [one["points"] for one in rows]
+
+
+def test_a_name_does_not_command_the_terminal_in_a_table_for_spreadsheets(
+    run: Callable[..., Result], server: Answering, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a file it stands as it is."""
+    assert "bob\x1b[31m" in run("usage", "--csv", color=True).stdout
+    monkeypatch.setattr(screen, "is_terminal", lambda: True)
+    shown = run("usage", "--csv", color=True).stdout
+    assert "\x1b" not in shown
+    assert "bob\\x1b[31m" in shown
 
 
 def test_without_a_server_the_file_is_read(
