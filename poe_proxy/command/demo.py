@@ -23,11 +23,11 @@ from poe_proxy.command import launching
 HERE: Final = Path(__file__).resolve().parents[2]
 KEY: Final = "sk-demo"
 TOKENS: Final = "demo-cookie-1,demo-cookie-2"
-#: Settings that lead to accounts and what is known of them, or out of this computer: the demo
-#: ignores them.
+#: Settings that lead to accounts and clients and what is known of them, or out of this computer:
+#: the demo ignores them.
 NOT_FOR_A_DEMO: Final = (
     *("AUTH_KEY", "AuthKey", "TOKENS", "POE_API_KEYS", "TOKENS_CONFIG"),
-    *("PROXY", "MODELS", "POE_SITE", "STATE_FILE"),
+    *("CLIENTS", "USAGE_FILE", "ALERT_URL", "PROXY", "MODELS", "POE_SITE", "STATE_FILE"),
 )
 
 
