@@ -156,6 +156,17 @@ def test_histograms_have_their_buckets(name: str, buckets: tuple[float, ...]) ->
     assert sorted(buckets) == sorted(set(found))
 
 
+@pytest.mark.parametrize("version", ["abc", "1.x", "", "-1", "99.9", "1.0.0;escaping=x"])
+def test_whoever_asks_for_a_version_that_is_none_gets_metrics_too(version: str) -> None:
+    """In a form that there is, and no fault of ours."""
+    text, content_type = everything().metrics.text(
+        f"application/openmetrics-text;version={version}"
+    )
+
+    assert b"poe_proxy_requests_total" in text
+    assert "version=" in content_type
+
+
 def test_both_forms_of_text_are_what_parsers_read() -> None:
     """The strict parser of OpenMetrics checks order, types, suffixes and counts."""
     metrics = everything().metrics
