@@ -138,6 +138,14 @@ def log_in() -> Response:
     return response
 
 
+@bp.get("/status/login")
+@bp.get("/status/logout")
+def lead_back() -> Response:
+    """Lead whoever loads the address of a form again to the page."""
+    _begun()
+    return _back("../status")
+
+
 @bp.post("/status/logout")
 def log_out() -> Response:
     """Take the cookie back."""

@@ -107,6 +107,16 @@ def test_a_slash_behind_the_address_leads_to_the_page(owner: Owner, path: str) -
     assert (303, "../status") == (answer.status_code, answer.headers["Location"])
 
 
+@pytest.mark.parametrize("path", ["/status/login", "/status/logout"])
+def test_the_address_of_a_form_leads_to_the_page(owner: Owner, path: str) -> None:
+    """A browser shows it after a wrong key, and may load it again; nobody is logged out by that."""
+    owner.log_in()
+    answer = owner.open(path)
+
+    assert (303, "../status") == (answer.status_code, answer.headers["Location"])
+    assert "cookie-1" in owner.page()
+
+
 def test_the_cookie_goes_by_https_alone_where_there_is_https(owner: Owner) -> None:
     """As behind nginx."""
     assert "; Secure;" in owner.log_in(base_url="https://poe.test").headers["Set-Cookie"]
