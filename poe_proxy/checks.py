@@ -14,6 +14,8 @@ from urllib.parse import urlsplit
 
 from environs import ValidationError, validate
 
+from poe_proxy.lookalikes import no_key
+
 #: Raises `environs.ValidationError` about a value that is not allowed.
 Check: TypeAlias = Callable[[Any], object]
 
@@ -34,8 +36,11 @@ def has_role(pattern: str) -> None:
         raise ValidationError("Must contain {role}, which stands for the name of the role.")
 
 
-def is_long(value: str) -> None:
-    """Check for a key that nobody guesses, and that a header takes."""
+def is_key(value: str) -> None:
+    """Check for a key of this server that nobody guesses, and that a header takes; it is none of
+    another service, nor an example."""
+    if why := no_key(value):
+        raise ValidationError(why)
     if len(value) < MIN_KEY:
         raise ValidationError(f"Must have at least {MIN_KEY} characters.")
     if not value.isascii() or not value.isprintable() or " " in value:

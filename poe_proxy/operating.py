@@ -10,7 +10,7 @@ from typing import Final
 
 from environs import ValidationError, validate
 
-from poe_proxy.checks import NOT_NEGATIVE, is_file, is_long, is_no_folder, is_url
+from poe_proxy.checks import NOT_NEGATIVE, is_file, is_key, is_no_folder, is_url
 from poe_proxy.environment import number, path, setting, switch, text, whole_number
 from poe_proxy.serving import Serving
 
@@ -49,7 +49,7 @@ class Operating(Serving):
     admin_key: str | None = setting(
         "ADMIN_KEY",
         text,
-        check=is_long,
+        check=is_key,
         default=None,
         secret=True,
         meaning="The key of whoever runs the server, for `/status`, `/admin/...`, `/metrics` and "

@@ -11,8 +11,8 @@ from typing import Any, Final
 
 from environs import ValidationError
 
-from poe_proxy import lookalikes, slips, tables
-from poe_proxy.checks import is_long
+from poe_proxy import slips, tables
+from poe_proxy.checks import is_key
 from poe_proxy.clients.client import Client, Limits, Permission
 from poe_proxy.clients.known import OF_AUTH_KEY_NAME, Known, digest, of_auth_keys
 from poe_proxy.settings import BadSettings, Settings
@@ -66,11 +66,14 @@ def faults(
         ]
     if settings.admin_key:
         named |= {one.digest: f"the key of {one.client.name} in CLIENTS" for one in listed}
-        if same := named.get(digest(settings.admin_key.encode())):
+        key = digest(settings.admin_key.encode())
+        if same := named.get(key):
             found["ADMIN_KEY"] = [
                 f"It is {same}: whoever has that could do all that the owner can. Choose another "
                 "one."
             ]
+        elif label := at_poe.get(key):
+            found["ADMIN_KEY"] = [f"It is the credential of {label} at Poe. Choose another one."]
     return {name: ["\n    ".join(why)] for name, why in found.items() if why}
 
 
@@ -184,10 +187,8 @@ def _faults_of(
 
 def _key(given: object) -> bytes:
     key = tables.text(given)
-    if why := lookalikes.no_key(key):
-        raise ValueError(why)
     try:
-        is_long(key)
+        is_key(key)
     except ValidationError as bad:
         raise ValueError(str(bad)) from None
     return digest(key.encode())

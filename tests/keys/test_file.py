@@ -172,6 +172,7 @@ def test_all_faults_are_named_at_once(write: Write) -> None:
     [
         ({"auth_keys": (KEY,)}, "CLIENTS", "clients.alice, key: It is item 1 of AuthKey, too."),
         ({"admin_key": KEY}, "ADMIN_KEY", "It is the key of alice in CLIENTS"),
+        ({"admin_key": "poe-credential"}, "ADMIN_KEY", "It is the credential of anna at Poe."),
         (
             {"auth_keys": ("k", "the-owners-key"), "admin_key": "the-owners-key"},
             "ADMIN_KEY",

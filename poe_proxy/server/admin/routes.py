@@ -139,9 +139,8 @@ def log_in() -> Response:
 
 
 @bp.get("/status/login")
-@bp.get("/status/logout")
 def lead_back() -> Response:
-    """Lead whoever loads the address of a form again to the page."""
+    """Lead whoever loads the answer to a wrong key again to the page."""
     _begun()
     return _back("../status")
 
