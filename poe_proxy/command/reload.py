@@ -29,6 +29,8 @@ def command(url: str | None, key: str | None) -> None:
     screen.fault("not reloaded, the server goes on as before:")
     problems = told.get("problems")
     for name, why in problems.items() if isinstance(problems, Mapping) else ():
-        whys = why if isinstance(why, list) else [why]
-        click.echo(f"  {screen.line(str(name))}: {screen.line(' '.join(map(str, whys)), 2000)}")
+        # A file may have several faults, a line each.
+        said = "\n".join(map(str, why if isinstance(why, list) else [why]))
+        first, *others = (screen.line(one.strip(), 2000) for one in said.split("\n"))
+        click.echo("\n    ".join([f"  {screen.line(str(name))}: {first}", *others]))
     sys.exit(1)

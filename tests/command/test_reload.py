@@ -39,17 +39,19 @@ def test_what_was_reloaded_is_said(
 def test_what_is_wrong_is_said_by_setting(
     run: Callable[..., Result], answers: Callable[..., Canned], status: int
 ) -> None:
-    """Whatever the status of the answer; each on a line of its own."""
+    """Whatever the status of the answer; each on a line of its own, and so each fault in a file."""
     problems = {
         "RATE_LIMIT": ['"no" is not a valid integer.'],
-        "MODELS": "There is\n no such file.",
+        "CLIENTS": ["x.toml: clients.a, kay: No.\n    clients.b, key: \x1b Needed."],
+        "MODELS": "There is no such file.",
     }
     answers(status, {"outcome": "not reloaded", "problems": problems})
     result = run("reload")
 
     assert 1 == result.exit_code
     assert '  RATE_LIMIT: "no" is not a valid integer.\n' in result.output
-    assert "  MODELS: There is\\n no such file.\n" in result.output
+    clients = "  CLIENTS: x.toml: clients.a, kay: No.\n    clients.b, key: \\x1b Needed.\n"
+    assert f"{clients}  MODELS: There is no such file.\n" in result.output
 
 
 def test_an_error_is_said_with_its_code(
