@@ -74,7 +74,8 @@ class Gateway:
         record = Record() if record is None else record
         client = visit.client
         target, kinds = self._route(chat, client.permission)
-        record.bot = target.bot
+        # Whoever asks may spell it in another way: all that it is asked counts together.
+        record.bot = self.menu.listed(target.bot) or target.bot
         record.price = self.menu.price(target)
         record.charges = chat.kept.get(Charges)
         record.joined = time.monotonic()

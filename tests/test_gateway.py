@@ -165,6 +165,17 @@ def test_the_answer_comes_through_event_by_event() -> None:
     assert 0 == upstream.open
 
 
+@pytest.mark.parametrize(("model", "bot"), [("gpt-5.1", "GPT-5.1"), ("My-bot", "My-bot")])
+def test_a_bot_is_noted_as_poe_spells_it(model: str, bot: str) -> None:
+    """All that it is asked counts together, however its name is written; one that Poe's list does
+    not have is noted as it was asked for."""
+    catalogue = Catalogue(built_in={"gpt-5.1": Model.read({"id": "GPT-5.1"})})
+    house = House(FakeUpstream(ANSWER), catalogue=catalogue)
+
+    list(house.reply(model=model))
+    assert bot == house.record.bot
+
+
 def test_each_event_is_passed_on_before_the_next_is_asked_for() -> None:
     """Nothing is collected: an event is out before the upstream works on the next one."""
     log: list[str] = []
