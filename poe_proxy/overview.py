@@ -192,6 +192,8 @@ class Overview:
                 "kind": token.kind,
                 "state": word,
                 "until": _until(word, state, now),
+                # Nobody knows when there are points again; this is how soon it is seen here.
+                "points_check_seconds": self._tokens.points_check,
                 "reason": state.reason,
                 "code": state.code,
                 "in_use": state.in_use,

@@ -122,7 +122,7 @@ def _until(one: Mapping[str, Any], now: str, words: Words) -> str:
         return words(name, at=clock(at, now), in_=words.ahead(at, now))
     return {
         "paused": words("until_you"),
-        "out_of_points": words("until_points"),
+        "out_of_points": words("until_points", for_=words.lasting(one["points_check_seconds"])),
         "retired": words("until_renewed"),
     }.get(state, "")
 

@@ -82,7 +82,10 @@ _WORDS: Final[Mapping[str, tuple[str, str]]] = {
     "until": ("until {at} UTC, {in_}", "至 {at} UTC，{in_}"),
     "looked_at": ("looked at again at {at} UTC, {in_}", "{at} UTC 再次检查，{in_}"),
     "until_you": ("until you bring it back", "直到您恢复它"),
-    "until_points": ("until it has points again", "直到有点数"),
+    "until_points": (
+        "until it has points again; Poe is asked every {for_}",
+        "直到有点数；每 {for_}询问一次 Poe",
+    ),
     "until_renewed": ("until its credential is renewed", "直到更换凭据"),
     "running": ("{n} of {most} at a time", "同时 {n} / {most}"),
     "window": ("{n} of {most} in {for_}", "{for_}内 {n} / {most}"),

@@ -236,7 +236,8 @@ def test_the_numbers_are_those_of_the_page(owner: Owner) -> None:
     assert told["sentence"] == shown["cells"]["sentence"]
     owner.log_in()
     page = owner.page()
-    for text in ("out of points", "You have no points.", told["sentence"]):
+    again = "until it has points again; Poe is asked every 5 min"
+    for text in ("out of points", again, "You have no points.", told["sentence"]):
         assert text in page
         assert text in shown["cells"].values()
 
