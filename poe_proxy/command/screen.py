@@ -5,8 +5,11 @@ Nothing that comes from outside commands the terminal: it passes `plain` or `lin
 
 from __future__ import annotations
 
+import shutil
 import sys
+import textwrap
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import zip_longest
 from typing import Final
 
 import click
@@ -15,6 +18,8 @@ from poe_proxy import logs
 
 #: The most characters of a cell of a table.
 _WIDEST: Final = 60
+#: What a column keeps however narrow the terminal is.
+_NARROWEST: Final = 10
 
 
 def plain(text: str) -> str:
@@ -31,19 +36,41 @@ def line(text: str, most: int = 400) -> str:
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[int] = ()) -> str:
     """Return a table; the columns *right* are numbers."""
-    lines = [list(head), *([line(cell, _WIDEST) for cell in row] for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(drawn(head, rows, right))
 
-    def drawn() -> Iterator[str]:
-        for cells in lines:
-            placed = (
-                cell.rjust(width) if place in right else cell.ljust(width)
-                for place, (cell, width) in enumerate(zip(cells, widths, strict=True))
-            )
-            yield "  ".join(placed).rstrip()
 
-    first, *others = drawn()
-    return "\n".join([click.style(first, bold=True), *others])
+def drawn(
+    head: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[int] = ()
+) -> Iterator[str]:
+    """Yield the head of such a table, and then each row: as several lines where one is too wide for
+    the terminal."""
+    cells = [list(head), *([line(cell, _WIDEST) for cell in row] for row in rows)]
+    widths = _fitting([max(map(len, column)) for column in zip(*cells, strict=True)])
+
+    def placed(parts: Sequence[str]) -> str:
+        both = enumerate(zip(parts, widths, strict=True))
+        return "  ".join(
+            part.rjust(width) if place in right else part.ljust(width)
+            for place, (part, width) in both
+        ).rstrip()
+
+    for number, row in enumerate(cells):
+        broken = [_broken(cell, width) for cell, width in zip(row, widths, strict=True)]
+        text = "\n".join(map(placed, zip_longest(*broken, fillvalue="")))
+        yield text if number else click.style(text, bold=True)
+
+
+def _fitting(widths: list[int]) -> list[int]:
+    """Return *widths*, the widest ones narrower as far as the terminal wants it."""
+    if is_terminal():
+        room = shutil.get_terminal_size().columns - 2 * (len(widths) - 1)
+        while sum(widths) > room and (most := max(widths)) > _NARROWEST:
+            widths[widths.index(most)] -= 1
+    return widths
+
+
+def _broken(cell: str, width: int) -> list[str]:
+    return [cell] if len(cell) <= width else textwrap.wrap(cell, width, break_on_hyphens=False)
 
 
 def is_terminal() -> bool:

@@ -83,9 +83,7 @@ def _accounts(page: Mapping[str, Any], words: Any) -> str:
         colours.append(_COLOURS[page["levels"][f"{label} state"]])
         said = [page["cells"][f"{label} {name}"] for name in ("until", "why")]
         notes.append(" · ".join(filter(None, said)))
-    head, *drawn = screen.table(
-        [words(one) for one in ("account", "state", *_COLUMNS)], rows
-    ).split("\n")
+    head, *drawn = screen.drawn([words(one) for one in ("account", "state", *_COLUMNS)], rows)
     lines = [head]
     for line, colour, note in zip(drawn, colours, notes, strict=True):
         lines.append(click.style(line, fg=colour) if colour else line)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from poe_proxy.command import screen
 
 
@@ -26,3 +28,20 @@ def test_a_table_has_columns() -> None:
         "a               1",
         "bcdef\\x1b     200",
     ] == table.splitlines()[1:]
+
+
+def test_a_row_that_is_too_wide_for_the_terminal_has_several_lines(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nothing of it is left out, and no line is broken by the terminal; a file has one line."""
+    rows = [["cookie-1", "0 of 1 at a time, 0 of 60 in 1 min", "1,000"], ["b", "none", "2"]]
+    monkeypatch.setenv("COLUMNS", "37")
+    assert 3 == len(screen.table(["name", "use", "points"], rows, right=[2]).splitlines())
+    monkeypatch.setattr(screen, "is_terminal", lambda: True)
+
+    assert [
+        "cookie-1  0 of 1 at a time, 0   1,000",
+        "          of 60 in 1 min",
+        "b         none                      2",
+    ] == screen.table(["name", "use", "points"], rows, right=[2]).splitlines()[1:]
+    assert 3 == len(list(screen.drawn(["name", "use", "points"], rows)))
