@@ -25,6 +25,7 @@ from poe_proxy import __version__, accounts, errors, menu
 from poe_proxy.apis.chat_completions.parsing import chat_request
 from poe_proxy.chat import Message, TextPart
 from poe_proxy.clients import file as clients
+from poe_proxy.command import COMMANDS
 from poe_proxy.environment import declared
 from poe_proxy.menu import Menu
 from poe_proxy.models import Models
@@ -408,6 +409,13 @@ def test_toml_examples_are_model_files(tmp_path: Path) -> None:
         Models.load(path)
 
     assert blocks(MODELS, "toml")
+
+
+def test_every_sub_command_is_described() -> None:
+    """docs/command.md has a section for each, in the order of the help."""
+    sections = re.findall(r"^## (.*)$", text_of("docs/command.md"), re.MULTILINE)
+
+    assert ["Getting it", *COMMANDS] == sections
 
 
 def test_every_route_is_described() -> None:
