@@ -51,8 +51,6 @@ class PointsWatch(Generic[A]):
 
     def __init__(self, tokens: TokenRotator[A]) -> None:
         self._tokens = tokens
-        #: When each token was last looked at, on the rotator's clock; by name.
-        self._looked_at: dict[str, float] = {}
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="points", daemon=True)
 
@@ -95,12 +93,12 @@ class PointsWatch(Generic[A]):
                 pause = min(pause, AGAIN)
             seconds = 0.0 if token in doubted else state.next_look
             if seconds < inf:
-                again = self._looked_at.get(token.name, -inf) + pause - now
+                again = self._tokens.looked_at.get(token.name, -inf) + pause - now
                 due.append((token, max(0.0, seconds, again)))
         return due
 
     def _look_at(self, token: Token[A]) -> None:
-        self._looked_at[token.name] = self._tokens.now()
+        self._tokens.looked_at[token.name] = self._tokens.now()
         points = _ask(self._tokens, token)
         if points is not None:
             settle(self._tokens, token, points)
@@ -177,8 +175,8 @@ class FirstLooks(Generic[A]):
     """One look at each account once the server has started, for a line in the log: is it logged in,
     and with how many points?
 
-    A few accounts at a time are asked, in the background. A look is no use of a bot, and one that
-    fails holds back only what Poe refuses.
+    A few accounts at a time are asked, in the background. A look is no use of a bot. It holds back
+    what Poe refuses, and what has no points; one that fails in another way holds back nothing.
     """
 
     def __init__(self, tokens: TokenRotator[A], *, pause: float = PAUSE) -> None:
@@ -263,6 +261,8 @@ class FirstLooks(Generic[A]):
         else:
             self._tokens.points.note(token.name, points)
             log.info("%s: logged in, %s points", token.label, f"{points:,}")
+            if points <= 0:
+                settle(self._tokens, token, points)
 
 
 def settle(tokens: TokenRotator[A], token: Token[A], points: int) -> None:
@@ -270,6 +270,7 @@ def settle(tokens: TokenRotator[A], token: Token[A], points: int) -> None:
     standing = next((state.standing for one, state in tokens.states() if one is token), None)
     if standing is None:
         return  # it has left the pool
+    tokens.looked_at[token.name] = tokens.now()
     if standing is Standing.SUSPENDED or (points > 0 and standing is Standing.OUT_OF_POINTS):
         tokens.revive(token)
     if points > 0:

@@ -108,6 +108,8 @@ class TokenRotator(Lender[U]):
         self.look = threading.Event()
         #: The points of each account, as Poe said last, and its uses of today; by token name.
         self.points = KnownPoints()
+        #: When each account was last asked for its points, on the rotator's clock; by name.
+        self.looked_at: dict[str, float] = {}
         self.day_uses = DayUses()
 
     # ---- the pool
@@ -267,6 +269,7 @@ class TokenRotator(Lender[U]):
             self._ledger.exhaust(token.name, reason)
             self._queue.lost(token.name, self._clock())
         audit.warning("%s rests until it has points again: %s", token.label, reason)
+        self.look.set()
 
     def revive(self, token: Token[U]) -> None:
         """Lend a token again: Poe accepts it, and its account has points. What else holds it back

@@ -190,6 +190,19 @@ def test_a_fault_with_one_account_does_not_end_the_watch() -> None:
     assert {"out_of_points": 1, "free": 1} == watched.state
 
 
+def test_the_watch_is_woken_for_an_account_that_somebody_else_found_empty() -> None:
+    """It may sleep for an hour where there is nothing to look at."""
+    account = Account()
+    account.points = 0
+    watched = Watched(account)
+    watched.rotator.look.clear()
+    ((token, _),) = watched.rotator.states()
+    watched.rotator.exhaust(token, "Empty.")
+
+    assert watched.rotator.look.is_set()
+    assert 300.0 == watched.watch.look()
+
+
 def test_an_account_that_has_points_is_not_asked() -> None:
     """The balance of a token that works is never asked for."""
     account = Account()
@@ -566,12 +579,15 @@ def test_each_account_is_looked_at_once_and_told_in_a_line() -> None:
     assert [
         "INFO    - key-1: logged in, 98,765 points",
         "INFO    - key-2: logged in, 0 points",
+        "WARNING - key-2 rests until it has points again: The account has no points left.",
         "WARNING - key-3: not known whether it is logged in (upstream_unreachable): Poe is away.",
         "WARNING - key-4 is suspended: No such key.",
         "WARNING - key-4: not logged in, Poe refuses it (upstream_auth)",
     ] == lines
-    # Only a refusal holds anything back.
-    assert (3, 1) == tuple(started.rotator.census()[one] for one in ("free", "suspended"))
+    # Only a refusal and want of points hold anything back.
+    assert {"free": 2, "suspended": 1, "out_of_points": 1} == {
+        name: count for name, count in started.rotator.census().items() if count
+    }
 
 
 def test_only_what_is_new_is_looked_at_later() -> None:
