@@ -321,7 +321,6 @@ class _House:
             # The last one comes first, and each of them whatever becomes of the others.
             if self._journal is not None:
                 steps.callback(self._journal.close)
-            steps.callback(self._registry.close)
             if self._usage is not None:
                 steps.callback(self._usage.close)
             steps.callback(schemas.close)

@@ -86,6 +86,3 @@ class Budgets(Protocol):
 
     def standing(self, name: str, request: str = "") -> Standing:
         """Return what the client has used; a place that *request* holds is left out."""
-
-    def close(self) -> None:
-        """Let all that is known outlive the process, as far as it may."""

@@ -30,11 +30,6 @@ class Limits:
         """Whether there is any."""
         return self != NO_LIMITS
 
-    @property
-    def has_budget(self) -> bool:
-        """Whether there is one on tokens or points."""
-        return bool(self.tokens_per_day or self.points_per_day or self.points_per_month)
-
 
 NO_LIMITS: Final = Limits()
 

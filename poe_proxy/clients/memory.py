@@ -7,7 +7,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from math import inf
 from typing import Final
 
 from poe_proxy.clients.budgets import Budgets, Name, Refused, Share, Standing
@@ -15,8 +14,6 @@ from poe_proxy.clients.client import NO_LIMITS, Limits
 from poe_proxy.clients.windows import MINUTE, Calendar, wait
 from poe_proxy.pool.store.tallies import Passing, Tallies, Tally
 
-#: Seconds between two writes of what no limit of a client has to know.
-LAZY: Final = 2.0
 #: The part of a new request in the mean of how long they last.
 _SHARE: Final = 0.125
 
@@ -38,9 +35,6 @@ class _Entry:
     held: set[str] = field(default_factory=set)
     #: Seconds that its requests take.
     lasts: float = 0.0
-    #: When it was written last, if it has changed since.
-    written: float = -inf
-    is_changed: bool = False
 
 
 class MemoryBudgets(Budgets):
@@ -95,7 +89,9 @@ class MemoryBudgets(Budgets):
             if entry.limits.per_minute:
                 entry.recent.append(self._clock())
                 self._store.add_asked(entry.name)
-            self._keep(entry, at_once=entry.limits.per_day > 0)
+            # No request is sent twice because the process was killed.
+            at_once = bool(entry.limits.per_minute or entry.limits.per_day)
+            self._store.keep_tally(entry.name, entry.day, entry.today, at_once=at_once)
 
     def add(self, request: str, *, tokens: int = 0, points: int = 0) -> None:
         with self._lock:
@@ -111,7 +107,7 @@ class MemoryBudgets(Budgets):
                 self._turn(entry)
                 entry.today.tokens += tokens
                 entry.today.points += points
-                self._keep(entry, at_once=entry.limits.has_budget)
+                self._store.keep_tally(entry.name, entry.day, entry.today, at_once=False)
 
     def wait(self, name: str, request: str = "") -> float:
         with self._lock:
@@ -145,13 +141,6 @@ class MemoryBudgets(Budgets):
                 next_month=calendar.start(calendar.next_first(entry.day)),
             )
 
-    def close(self) -> None:
-        with self._lock:
-            for entry in self._entries.values():
-                if entry.is_changed:
-                    self._store.keep_tally(entry.name, entry.day, entry.today)
-                    entry.is_changed = False
-
     # ---- within the lock
 
     def _turn(self, entry: _Entry) -> None:
@@ -159,24 +148,11 @@ class MemoryBudgets(Budgets):
         day = self._calendar.day(self._wall())
         if day == entry.day:
             return
-        if entry.is_changed:
-            self._store.keep_tally(entry.name, entry.day, entry.today)
-            entry.is_changed = False
         entry.day = day
         # After a clock that was set back, what that day had is known, too.
         entry.today = self._store.tally(entry.name, day, day)
         first = self._calendar.first(day)
         entry.before = self._store.tally(entry.name, first, day - 1).points
-
-    def _keep(self, entry: _Entry, *, at_once: bool) -> None:
-        """Let the store know what today has; not *at_once*: now and then, and at the end."""
-        now = self._clock()
-        if at_once or now >= entry.written + LAZY:
-            entry.written = now
-            entry.is_changed = False
-            self._store.keep_tally(entry.name, entry.day, entry.today)
-        else:
-            entry.is_changed = True
 
     def _refused(self, entry: _Entry, besides: str = "") -> Refused | None:
         """Return what stands in the way of one more request for longest."""

@@ -166,10 +166,6 @@ class Registry:
         are in UTC; what is not limited, or not known, is None."""
         return [self._shown(client) for client in self.known]
 
-    def close(self) -> None:
-        """Let what is known outlive the process."""
-        self._budgets.close()
-
     def _shown(self, client: Client) -> dict[str, Any]:
         now, limits = self._budgets.standing(client.name), client.limits
         seen = self._seen.get(client.name, _Seen())

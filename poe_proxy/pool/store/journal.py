@@ -2,7 +2,8 @@
 
 *Written in place*: a row costs some microseconds, less than handing it to another thread. SQLite
 has a write-ahead log for it, which the system keeps when the process is killed; only when the
-machine itself fails may the last moments be missing.
+machine itself fails may the last moments be missing. What may be written a little later goes along
+with the next row, or when somebody asks for `trouble`, which is done once a second.
 *Clocks*: rows hold the time since the machine's start as well as that of its wall clock. The first
 one counts as long as the machine runs, so that a wall clock that is set does no harm. After its
 next start there is only the wall clock.
@@ -18,7 +19,7 @@ import sqlite3
 import threading
 import time
 import uuid
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from math import inf
@@ -30,8 +31,8 @@ from poe_proxy.pool.store import Note, Remembered, Renewals, Store
 from poe_proxy.pool.store.boots import since_boot, this_boot
 from poe_proxy.pool.store.holding import PATIENCE, hold, is_held, let_go
 from poe_proxy.pool.store.noted import as_text, from_text, parsed
-from poe_proxy.pool.store.schema import ADDED, SCHEMA, VERSION
-from poe_proxy.pool.store.tallies import Tallies, Tally
+from poe_proxy.pool.store.schema import ADDED, PRUNE, SCHEMA, VERSION
+from poe_proxy.pool.store.tallies import Tallies, Tally, total
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +45,8 @@ _KEPT: Final = 3600.0
 _TIDIED: Final = 64
 #: Writes that wait, at most: then the oldest are forgotten.
 _MOST_WAITING: Final = 50_000
+#: Seconds for which the sendings of clients are kept: more than any of their limits looks back.
+_SENDINGS_KEPT: Final = 300.0
 #: Days after which an account that is no longer in the settings is forgotten, and what was
 #: counted on a day.
 _FORGOTTEN: Final = 60
@@ -92,6 +95,10 @@ class Journal(Store, Renewals, Tallies):
         self._kept: dict[str, float] = {}
         self._untidied: dict[str, int] = {}
         self._waiting: deque[_Write] = deque(maxlen=_MOST_WAITING)
+        #: What clients have used on a day, as it is to be written: only the newest of it counts.
+        self._tallies: dict[tuple[str, int], tuple[int, int, int]] = {}
+        #: By client: how many sendings came since old ones went.
+        self._unpruned: Counter[str] = Counter()
         self._trouble: str | None = None
         self._tries_at = self._complains_at = -inf
         self._has_complained = False
@@ -105,7 +112,7 @@ class Journal(Store, Renewals, Tallies):
     def trouble(self) -> str | None:
         """What is wrong with the file, in a few words without its name; None if nothing is.
 
-        Asking is a reason to try again, once in a while.
+        Asking is a reason to write what waits, and to try again, once in a while.
         """
         with self._lock:
             self._catch_up()
@@ -213,37 +220,40 @@ class Journal(Store, Renewals, Tallies):
     def tally(self, name: str, first: int, last: int) -> Tally:
         with self._lock:
             rows = self._read(
-                "SELECT total(requests), total(tokens), total(points) FROM tallies "
+                "SELECT day, requests, tokens, points FROM tallies "
                 "WHERE client = ? AND day BETWEEN ? AND ?", name, first, last,
             )  # fmt: skip
-        return Tally(*map(int, rows[0])) if rows else Tally()
+            days = {day: counts for day, *counts in rows}
+            # What is not written yet is newer.
+            for (client, day), counts in self._tallies.items():
+                if client == name and first <= day <= last:
+                    days[day] = [*counts]
+        return total([Tally(*counts) for counts in days.values()])
 
-    def keep_tally(self, name: str, day: int, tally: Tally) -> None:
+    def keep_tally(self, name: str, day: int, tally: Tally, *, at_once: bool) -> None:
         with self._lock:
-            self._write(
-                "INSERT OR REPLACE INTO tallies VALUES (?, ?, ?, ?, ?)",
-                name, day, tally.requests, tally.tokens, tally.points,
-            )  # fmt: skip
+            self._tallies[name, day] = (tally.requests, tally.tokens, tally.points)
+            if at_once:
+                self._catch_up()
 
     def asked(self, name: str, window: float) -> Sequence[float]:
         with self._lock:
-            rows = self._read("SELECT boot, up, wall FROM asked WHERE client = ?", name)
+            self._catch_up()
+            rows = self._read("SELECT boot, up, wall FROM sendings WHERE client = ?", name)
             ages = (self._age(*row) for row in rows)
             return sorted((age for age in ages if age <= window), reverse=True)
 
     def add_asked(self, name: str) -> None:
         with self._lock:
-            self._write(
-                "INSERT OR IGNORE INTO asked VALUES (?, ?, ?, ?, ?)",
-                self._next_id, name, self._boot, self._up(), self._wall(),
-            )  # fmt: skip
+            up = self._up()
+            row = (name, up, self._next_id, self._boot, self._wall())
+            self._waiting.append(("INSERT OR IGNORE INTO sendings VALUES (?, ?, ?, ?, ?)", row))
             self._next_id += 1
-            if self._next_id % _TIDIED == 0:
-                self._write(
-                    "DELETE FROM asked WHERE id IN (SELECT id FROM asked WHERE boot <> ? AND "
-                    "wall < ? OR boot = ? AND up < ? LIMIT ?)",
-                    self._boot, self._wall() - _KEPT, self._boot, self._up() - _KEPT, 4 * _TIDIED,
-                )  # fmt: skip
+            self._unpruned[name] += 1
+            if self._unpruned[name] >= _TIDIED:
+                self._unpruned[name] = 0
+                old = (name, up - _SENDINGS_KEPT, self._boot, 4 * _TIDIED)
+                self._waiting.append((PRUNE, old))
 
     # ---- within the lock
 
@@ -271,6 +281,7 @@ class Journal(Store, Renewals, Tallies):
                 *(now - _FORGOTTEN * 86400, *self._kept),
             )
         self._write("DELETE FROM days WHERE day < date(?, 'unixepoch')", now - _DAYS * 86400)
+        self._write("DELETE FROM sendings WHERE wall < ?", now - _SENDINGS_KEPT)
         self._write("DELETE FROM tallies WHERE day < ?", now // 86400 - _DAYS)
 
     def _tidy(self, name: str) -> None:
@@ -303,20 +314,27 @@ class Journal(Store, Renewals, Tallies):
         """Write what waits, unless that failed a moment ago."""
         if self._is_closed:
             self._waiting.clear()
-        elif (self._waiting or self._trouble) and self._up() >= self._tries_at:
+            self._tallies.clear()
+        elif (self._waiting or self._tallies or self._trouble) and self._up() >= self._tries_at:
             self._attempt(self._write_all, "write")
 
     def _write_all(self) -> None:
         db = self._connection()
-        if len(self._waiting) == 1:
-            db.execute(*self._waiting[0])
+        writes: list[_Write] = [*self._waiting]
+        writes += [
+            ("INSERT OR REPLACE INTO tallies VALUES (?, ?, ?, ?, ?)", (*key, *counts))
+            for key, counts in self._tallies.items()
+        ]
+        if len(writes) == 1:
+            db.execute(*writes[0])
         else:
             # If this fails, the connection is closed, which undoes it.
             db.execute("BEGIN IMMEDIATE")
-            for command, values in self._waiting:
+            for command, values in writes:
                 db.execute(command, values)
             db.execute("COMMIT")
         self._waiting.clear()
+        self._tallies.clear()
         if self._trouble:
             self._trouble, self._tries_at = None, -inf
             if self._has_complained:

@@ -42,9 +42,16 @@ ADDED: Final = """
         PRIMARY KEY (client, day)
     ) WITHOUT ROWID;
     -- When requests of clients were sent that may send so many a minute.
-    CREATE TABLE IF NOT EXISTS asked (
-        id INTEGER PRIMARY KEY, client TEXT NOT NULL,
-        boot TEXT NOT NULL, up REAL NOT NULL, wall REAL NOT NULL
-    );
-    CREATE INDEX IF NOT EXISTS asked_by ON asked (client);
+    CREATE TABLE IF NOT EXISTS sendings (
+        client TEXT NOT NULL, up REAL NOT NULL, id INTEGER NOT NULL,
+        boot TEXT NOT NULL, wall REAL NOT NULL,
+        PRIMARY KEY (client, up, id)
+    ) WITHOUT ROWID;
+"""
+
+#: Deletes a client's sendings that came before, of this boot, so many at most.
+PRUNE: Final = """
+    DELETE FROM sendings WHERE (client, up, id) IN (
+        SELECT client, up, id FROM sendings WHERE client = ? AND up < ? AND boot = ? LIMIT ?
+    )
 """

@@ -23,13 +23,14 @@ class Tallies(Protocol):
     """Remembers what clients have used by their names, and the numbers of days.
 
     Called in the lock of the budgets: nothing here waits longer than a local disk does. One that
-    fails says so in the log, and goes on; it never raises.
+    fails says so in the log, and goes on; it never raises. What is not written *at once* is known
+    here all the same, and outlives all but a kill within a second or so.
     """
 
     def tally(self, name: str, first: int, last: int) -> Tally:
         """Return what the client has used from the day *first* to the day *last*."""
 
-    def keep_tally(self, name: str, day: int, tally: Tally) -> None:
+    def keep_tally(self, name: str, day: int, tally: Tally, *, at_once: bool) -> None:
         """Remember that this is all that the client has used on that *day*."""
 
     def asked(self, name: str, window: float) -> Sequence[float]:
@@ -37,7 +38,8 @@ class Tallies(Protocol):
         first."""
 
     def add_asked(self, name: str) -> None:
-        """Remember that the client's request is sent now."""
+        """Remember that the client's request is sent now; it is written no later than the next
+        tally."""
 
 
 class Passing(Tallies):
@@ -50,7 +52,7 @@ class Passing(Tallies):
         days = [self._days.get((name, day), Tally()) for day in range(first, last + 1)]
         return total(days)
 
-    def keep_tally(self, name: str, day: int, tally: Tally) -> None:
+    def keep_tally(self, name: str, day: int, tally: Tally, *, at_once: bool) -> None:
         if (name, day) not in self._days:
             self._days = {key: one for key, one in self._days.items() if key[1] > day - KEPT}
         self._days[name, day] = replace(tally)
