@@ -39,20 +39,18 @@ log = logging.getLogger(__name__)
 #: Seconds between two tries to write what waits, and between two log lines about a failure.
 RETRY: Final = 2.0
 _COMPLAINT: Final = 60.0
-#: Seconds for which uses are kept at least, whatever the limits remember.
+#: Seconds for which uses are kept at least, whatever the limits remember; and sendings of clients.
 _KEPT: Final = 3600.0
+_SENDINGS_KEPT: Final = 300.0
 #: After so many uses of an account, those that no limit remembers are deleted, at most so many.
 _TIDIED: Final = 64
 #: Writes that wait, at most: then the oldest are forgotten.
 _MOST_WAITING: Final = 50_000
-#: Seconds for which the sendings of clients are kept: more than any of their limits looks back.
-_SENDINGS_KEPT: Final = 300.0
-#: Days after which an account that is no longer in the settings is forgotten, and what was
-#: counted on a day.
+#: Days after which an account that has left the settings is forgotten, and what a day has counted.
 _FORGOTTEN: Final = 60
 _DAYS: Final = 400
-
-#: Pages of the log, of 4 KB, from which on it is carried over into the file.
+#: Bytes of a page of a new file, and pages of the log from which on it is carried over into it.
+_PAGE: Final = 1024
 _LOG_PAGES: Final = 4000
 
 _Write: TypeAlias = tuple[str, tuple[Any, ...]]
@@ -342,7 +340,7 @@ class Journal(Store, Renewals, Tallies):
                 log.warning("STATE_FILE %s is written again.", self._path)
 
     def _attempt(self, step: Callable[[], None], act: str) -> None:
-        """Do *step*, which is an *act*, and tell how long it took."""
+        """Do *step*, and tell how long the *act* took."""
         if (timed := self.timed) is None:
             self._try(step)
             return
@@ -401,6 +399,8 @@ class Journal(Store, Renewals, Tallies):
                 raise sqlite3.DatabaseError(f"version {version}, not {VERSION}")
             if (found := db.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
                 raise sqlite3.DatabaseError(found)
+            # A row costs its whole page, and none is large.
+            db.execute(f"PRAGMA page_size = {_PAGE}")
             db.execute("PRAGMA journal_mode = WAL")
             db.execute("PRAGMA synchronous = NORMAL")
             # To carry the log over into the file is what waits for the disk, 4 to 30 ms. By itself
