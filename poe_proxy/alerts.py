@@ -36,6 +36,8 @@ GATHERED: Final = 3.0
 #: Seconds that an address has for its answer, the tries, and the seconds after each that failed.
 PATIENCE: Final = 5.0
 PAUSES: Final = (2.0, 10.0)
+#: The most seconds that the end waits for what is still to be told.
+LAST: Final = 2.0
 #: Seconds for which the store must be away.
 STORE_AWAY: Final = 60.0
 #: The most events in one message, and characters of a reason.
@@ -127,8 +129,14 @@ class Alerts:
             self._has_changed = True
 
     def stop(self) -> None:
-        """Look no further, and tell nothing more."""
+        """Look no further; what was found is told at once, by one try."""
         self._stopped.set()
+
+    def close(self) -> None:
+        """Wait until that is told, if it can be done in a moment."""
+        self.stop()
+        if self._thread is not None:
+            self._thread.join(LAST)
 
     def _run(self) -> None:
         while not self._stopped.wait(PACE):
@@ -136,6 +144,7 @@ class Alerts:
                 self.look()
             except Exception:  # the next look may be better
                 log.exception("the look for alerts failed")
+        self.tell_rest()  # the next process would take it as known
 
     def look(self) -> None:
         """See what has changed, and send what is due."""
@@ -144,7 +153,12 @@ class Alerts:
             self._waiting.append(event)
             self._send_at = min(self._send_at, now + GATHERED)
         if now >= self._send_at:
-            events, self._waiting, self._send_at = self._waiting, [], inf
+            self.tell_rest()
+
+    def tell_rest(self) -> None:
+        """Send what waits to be sent."""
+        events, self._waiting, self._send_at = self._waiting, [], inf
+        if events:
             self._deliver(events)
 
     # ---- what there is to tell

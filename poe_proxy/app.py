@@ -319,6 +319,7 @@ class _House:
             self._is_closed = True
         with ExitStack() as steps:
             # The last one comes first, and each of them whatever becomes of the others.
+            steps.callback(self._alerts.close)
             if self._journal is not None:
                 steps.callback(self._journal.close)
             if self._usage is not None:

@@ -135,6 +135,8 @@ class History:
         self._accounts: dict[str, AccountHistory] = {}
         self._models: dict[tuple[str, str], ModelHistory] = {}
         self._failures: deque[Failure] = deque(maxlen=MOST_FAILURES)
+        #: The hour in which it was looked last whether models can be forgotten.
+        self._looked_in = -1
 
     def tell(self, record: Record) -> None:
         """Take up the record of a request whose answer is closed."""
@@ -197,7 +199,10 @@ class History:
             one.first_texts.append(seconds - record.queued)
 
     def _new_model(self, name: str, bot: str, now: float) -> ModelHistory:
-        if len(self._models) >= MOST_MODELS:
+        hour = int(now // HOUR)
+        # All of them are looked through, and none is forgotten before the next hour.
+        if len(self._models) >= MOST_MODELS and hour != self._looked_in:
+            self._looked_in = hour
             self._forget_models(now)
         if len(self._models) >= MOST_MODELS:
             name, bot = OTHER, ""
@@ -242,7 +247,7 @@ class History:
             seconds = sorted(seconds for at, seconds in self._waits if at >= since)
         if not seconds:
             return None
-        return Waits(median(seconds), seconds[min(len(seconds) - 1, int(0.95 * len(seconds)))])
+        return Waits(median(seconds), seconds[-(-95 * len(seconds) // 100) - 1])
 
     def accounts(self) -> Mapping[str, AccountHistory]:
         """Return what became of the requests of each account, by its label."""

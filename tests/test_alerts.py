@@ -230,6 +230,18 @@ def test_a_message_that_is_not_taken_is_sent_three_times(
     assert "secret" not in lines.getvalue()
 
 
+def test_what_was_found_is_told_at_the_end(watched: Watched) -> None:
+    """The next process would take it as known. There is one try, and no wait after it."""
+    watched.answers = ["its answer was 500"]
+    watched.pool.suspend(watched.cookie, TokenRejected("It is refused."))
+    assert not watched.told(1)
+    watched.alerts.close()
+    watched.alerts.tell_rest()
+    watched.alerts.tell_rest()
+
+    assert ["suspended"] == [orjson.loads(body)["event"] for _, body, _ in watched.sent]
+
+
 def test_an_account_that_leaves_the_pool_is_forgotten(watched: Watched) -> None:
     """It is not back, nor is anything kept of it."""
     watched.pool.exhaust(watched.cookie, "Empty.")

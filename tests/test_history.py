@@ -90,6 +90,23 @@ def test_waits_are_those_of_the_last_quarter_of_an_hour(history: History, wall: 
     assert Waits(1.0, 30.0) == history.waits()
 
 
+@pytest.mark.parametrize("number", [1, 19, 20, 21, 100, 101])
+def test_of_a_hundred_ninety_five_have_waited_no_longer(history: History, number: int) -> None:
+    """And there is no shorter wait of which that is true."""
+    for seconds in range(number):
+        history.tell(record(queued=float(seconds)))
+    waits = history.waits()
+
+    assert waits is not None
+    enough = [
+        most
+        for most in range(number)
+        if 100 * sum(one <= most for one in range(number)) >= 95 * number
+    ]
+    assert (number - 1) / 2 == waits.median
+    assert min(enough) == waits.most
+
+
 # ---- accounts
 
 
