@@ -22,17 +22,15 @@ _MOST: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class Days:
-    """Days that begin so many seconds after midnight in UTC. A day is called after the date that
-    most of it has there."""
+    """Days that begin so many seconds after midnight in UTC of their date, as those of budgets do:
+    fewer than none where that is on the day before."""
 
     begins: float = 0.0
 
     @property
     def shift(self) -> int:
         """What is added to a time, so that its whole days since 1970 are those of its day."""
-        begins = self.begins % 86_400
-        late = begins > 43_200
-        return (DAY if late else 0) - round(begins * MICROSECONDS)
+        return -round(self.begins * MICROSECONDS)
 
     def start(self, day: date) -> int:
         """Return when *day* begins, in microseconds since 1970."""

@@ -96,7 +96,7 @@ def test_days_begin_as_the_settings_say(file: UsageFile) -> None:
     add(file, record("2026-11-01T15:59:59+00:00"), record("2026-11-01T16:00:00+00:00"))
 
     assert ["2026-11-01", "2026-11-02"] == [
-        one["day"] for one in made(file, "day", begins=57600.0).rows
+        one["day"] for one in made(file, "day", begins=-28800.0).rows
     ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from poe_proxy.clients.windows import Calendar
 from poe_proxy.errors import InvalidRequest
 from poe_proxy.usage.wanted import Days, Wanted, read
 
@@ -51,18 +52,21 @@ def test_a_day_at_the_end_is_part_of_it() -> None:
     ("begins", "start"),
     [
         pytest.param(3600.0, "2026-11-01T01:00:00+00:00", id="09:00 in China"),
-        pytest.param(57600.0, "2026-10-31T16:00:00+00:00", id="midnight in China"),
+        pytest.param(-28800.0, "2026-10-31T16:00:00+00:00", id="midnight in China"),
+        pytest.param(-46800.0, "2026-10-31T11:00:00+00:00", id="midnight in Samoa"),
+        pytest.param(64800.0, "2026-11-01T18:00:00+00:00", id="13:00 in New York"),
         pytest.param(18000.0, "2026-11-01T05:00:00+00:00", id="midnight in New York"),
     ],
 )
 def test_days_begin_as_the_settings_say(begins: float, start: str) -> None:
-    """And are called after the date that most of them has."""
+    """And are called after the date that they begin on there, as those of budgets are."""
     days = Days(begins)
 
     assert micro(start) == asked(days, from_="2026-11-01").begin
     number = (micro(start) + days.shift) // 86_400_000_000
     assert "2026-11-01" == days.name(number)
     assert "2026-10-31" == days.name((micro(start) - 1 + days.shift) // 86_400_000_000)
+    assert number == Calendar(begins).day(micro(start) / 1_000_000)
 
 
 def test_several_groups_are_named_with_commas() -> None:
