@@ -88,18 +88,18 @@ def held_back(
     alive = [(token, state) for token, state in known if state.standing not in SET_ASIDE]
     if not alive:
         return no_token_left(known)
-    paused = [(token, state) for token, state in alive if state.standing is Standing.PAUSED]
-    if len(paused) == len(alive):
-        return _paused(paused)
-    alive = [one for one in alive if one not in paused]
-    limited = [(token, state) for token, state in alive if state.standing is Standing.LIMITED]
+    wait = seconds()
+    paused = [one for one in alive if one[1].standing is Standing.PAUSED]
+    others = [one for one in alive if one[1].standing is not Standing.PAUSED]
+    limited = [one for one in others if one[1].standing is Standing.LIMITED]
     if all(state.code == TokenExhausted.code for _, state in limited):
-        return _no_points_left(alive)
-    wait = max(1, ceil(seconds()))
+        # A pause may be over before there are points again.
+        is_pause = not others or _rest(paused) < _rest(others)
+        return _paused(paused, wait) if is_pause else _no_points_left(others, wait)
     return NoTokenFree(
-        f"Poe holds back each account that could serve this request, {_names(alive)}; "
-        f"one will be free in about {wait} s.{_words(limited)}",
-        retry_after=wait,
+        f"Poe holds back each account that could serve this request, {_names(others)}; "
+        f"one will be free in about {_whole(wait)} s.{_words(limited)}",
+        retry_after=_whole(wait),
     )
 
 
@@ -108,7 +108,7 @@ def no_token_left(known: Known) -> NoTokenLeft | UpstreamBlocked:
     if not known:
         return NoTokenLeft("There is no Poe account that could serve this request.")
     look = min(state.next_look for _, state in known)
-    retry_after = None if look == inf else max(1, ceil(look))
+    retry_after = _whole(look)
     if all(state.code == UpstreamBlocked.code for _, state in known):
         return UpstreamBlocked(
             "Poe answers each account that could serve this request with a challenge, "
@@ -127,21 +127,29 @@ def no_token_left(known: Known) -> NoTokenLeft | UpstreamBlocked:
     )
 
 
-def _paused(known: Known) -> NoTokenFree:
-    rest = min(state.rest for _, state in known)
+def _paused(known: Known, wait: float) -> NoTokenFree:
     return NoTokenFree(
         f"The operator lets each Poe account rest that could serve this request: {_names(known)}.",
-        retry_after=None if rest == inf else max(1, ceil(rest)),
+        retry_after=_whole(wait),
     )
 
 
-def _no_points_left(known: Known) -> NoPointsLeft:
-    rest = min(state.rest for _, state in known)
+def _no_points_left(known: Known, wait: float) -> NoPointsLeft:
     return NoPointsLeft(
         "Every Poe account that could serve this request is out of points: "
         f"{_names(known)}.{_words(known)}",
-        retry_after=None if rest == inf else max(1, ceil(rest)),
+        retry_after=_whole(wait),
     )
+
+
+def _rest(known: Known) -> float:
+    """Return the seconds until the first of them may be lent; `inf` if time does not help."""
+    return min((state.rest for _, state in known), default=inf)
+
+
+def _whole(seconds: float) -> int | None:
+    """Return *seconds* as clients are told of them; None if time does not help."""
+    return None if seconds == inf else max(1, ceil(seconds))
 
 
 def _words(known: Known) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from poe_proxy.errors import (
+    NoPointsLeft,
     NoTokenFree,
     NoTokenLeft,
     TokenExhausted,
@@ -375,6 +376,35 @@ def test_who_waits_for_a_token_that_the_operator_sets_aside_is_told() -> None:
     with pytest.raises(NoTokenFree, match="cookie a") as refused:
         use(tokens)
     assert 90 == refused.value.retry_after
+
+
+def test_a_pause_that_ends_counts_where_the_other_tokens_are_out_of_points() -> None:
+    """A request may come again when it is over; one that has no end counts for nothing."""
+    tokens = pool("a", "b")
+    first, second = (one for one, _ in tokens.states())
+    tokens.exhaust(second, "Empty.")
+    tokens.pause(first, 90.0)
+    with pytest.raises(NoTokenFree, match="cookie a") as refused:
+        use(tokens)
+
+    assert 90 == refused.value.retry_after
+    tokens.pause(first, inf)
+    with pytest.raises(NoPointsLeft, match="cookie b") as empty:
+        use(tokens)
+    assert empty.value.retry_after is None
+
+
+def test_requests_that_come_again_after_a_pause_are_told_different_times() -> None:
+    """Each of them is promised a time of its own, which the limits allow."""
+    tokens = pool("a", limits=(Rest(45.0),), patience=5.0)
+    tokens.pause(only(tokens), 90.0)
+    told = []
+    for _ in range(2):
+        with pytest.raises(NoTokenFree, match="The operator") as refused:
+            use(tokens)
+        told.append(refused.value.retry_after)
+
+    assert [90, 135] == told
 
 
 def test_a_shorter_rest_takes_the_place_of_a_longer_one() -> None:
