@@ -46,6 +46,8 @@ class Standing:
     under_way: int = 0
     tokens: int = 0
     points: int = 0
+    #: How many of this day's points Poe itself told of; the others are estimated.
+    exact_points: int = 0
     points_of_month: int = 0
     #: Of its limits on requests the one with the least left; and its budget of tokens.
     of_requests: Share | None = None
@@ -78,8 +80,11 @@ class Budgets(Protocol):
     def charge(self, request: str) -> None:
         """Note that *request* is sent now; only the first time counts."""
 
-    def add(self, request: str, *, tokens: int = 0, points: int = 0) -> None:
-        """End *request*, and add what it took. A place that was never charged is given back."""
+    def add(
+        self, request: str, *, tokens: int = 0, points: int = 0, is_exact: bool = False
+    ) -> None:
+        """End *request*, and add what it took; *is_exact* says whether Poe told of the points. A
+        place that was never charged is given back."""
 
     def wait(self, name: str, request: str = "") -> float:
         """Return the seconds until `check` would hold a place, as if *request* were over."""

@@ -93,7 +93,9 @@ class MemoryBudgets(Budgets):
             at_once = bool(entry.limits.per_minute or entry.limits.per_day)
             self._store.keep_tally(entry.name, entry.day, entry.today, at_once=at_once)
 
-    def add(self, request: str, *, tokens: int = 0, points: int = 0) -> None:
+    def add(
+        self, request: str, *, tokens: int = 0, points: int = 0, is_exact: bool = False
+    ) -> None:
         with self._lock:
             entry = self._requests.pop(request, None)
             if entry is None:
@@ -107,6 +109,7 @@ class MemoryBudgets(Budgets):
                 self._turn(entry)
                 entry.today.tokens += tokens
                 entry.today.points += points
+                entry.today.exact += points if is_exact else 0
                 self._store.keep_tally(entry.name, entry.day, entry.today, at_once=False)
 
     def wait(self, name: str, request: str = "") -> float:
@@ -128,6 +131,7 @@ class MemoryBudgets(Budgets):
                 under_way=len(entry.under_way),
                 tokens=today.tokens,
                 points=today.points,
+                exact_points=today.exact,
                 points_of_month=entry.before + today.points,
                 of_requests=self._of_requests(entry, next_day, request),
                 of_tokens=Share(

@@ -159,6 +159,7 @@ class Registry:
             record.id,
             tokens=record.tokens_in + record.tokens_out if has_answer else 0,
             points=points_of(record),
+            is_exact=record.points is not None,
         )
 
     def overview(self) -> list[dict[str, Any]]:
@@ -179,6 +180,8 @@ class Registry:
             "tokens": {"today": now.tokens, "limit": limits.tokens_per_day or None},
             "points": {
                 "today": now.points,
+                "exact": now.exact_points,
+                "estimated": now.points - now.exact_points,
                 "limit": limits.points_per_day or None,
                 "month": now.points_of_month,
                 "month_limit": limits.points_per_month or None,

@@ -56,10 +56,10 @@ class Desk:
         self.budgets.charge(str(self.number))
         return True
 
-    def ask(self, tokens: int = 0, points: int = 0) -> bool:
+    def ask(self, tokens: int = 0, points: int = 0, *, is_exact: bool = False) -> bool:
         """Send a request if it may be, and have it answered."""
         is_sent = self.send()
-        self.budgets.add(str(self.number), tokens=tokens, points=points)
+        self.budgets.add(str(self.number), tokens=tokens, points=points, is_exact=is_exact)
         return is_sent
 
 
@@ -178,6 +178,22 @@ def test_a_budget_of_a_day_is_used_up(limit: str, spend: dict[str, int]) -> None
     assert 120 == sum(asdict(desk.budgets.standing("alice"))[name] for name in spend)
     desk.go(18 * HOUR)
     assert desk.ask(**spend)
+
+
+def test_points_that_poe_told_of_are_known_apart(store: Tallies | None) -> None:
+    """Those of a day, also after a restart where there is a file."""
+    desk = Desk(store)
+    desk.ask(points=60, is_exact=True)
+    desk.ask(points=7)
+    if store is not None:
+        desk.budgets.close()
+        desk.start()
+    desk.ask(points=30, is_exact=True)
+    now = desk.budgets.standing("alice")
+
+    assert (97, 90) == (now.points, now.exact_points)
+    desk.go(18 * HOUR)
+    assert 0 == desk.budgets.standing("alice").exact_points
 
 
 def test_a_budget_of_a_month_outlasts_its_days(store: Tallies | None) -> None:

@@ -306,7 +306,14 @@ def test_the_owner_sees_who_used_what(make: Make) -> None:
 
     assert {"today": 2, "limit": 2} == shown["requests"]
     assert {"today": 22, "limit": None} == shown["tokens"]
-    assert {"today": 14, "limit": None, "month": 14, "month_limit": 100} == shown["points"]
+    assert {
+        "today": 14,
+        "exact": 14,
+        "estimated": 0,
+        "limit": None,
+        "month": 14,
+        "month_limit": 100,
+    } == shown["points"]
     assert {"rate_limit_exceeded": 1} == shown["refused"]
     assert {"per_day": 2, "points_per_month": 100} == shown["limits"]
     assert (0, True, None) == (shown["under_way"], shown["enabled"], shown["until"])

@@ -94,7 +94,7 @@ class Journal(Store, Renewals, Tallies):
         self._untidied: dict[str, int] = {}
         self._waiting: deque[_Write] = deque(maxlen=_MOST_WAITING)
         #: What clients have used on a day, as it is to be written: only the newest of it counts.
-        self._tallies: dict[tuple[str, int], tuple[int, int, int]] = {}
+        self._tallies: dict[tuple[str, int], tuple[int, int, int, int]] = {}
         #: By client: how many sendings came since old ones went.
         self._unpruned: Counter[str] = Counter()
         self._trouble: str | None = None
@@ -218,7 +218,7 @@ class Journal(Store, Renewals, Tallies):
     def tally(self, name: str, first: int, last: int) -> Tally:
         with self._lock:
             rows = self._read(
-                "SELECT day, requests, tokens, points FROM tallies "
+                "SELECT day, requests, tokens, points, exact FROM tallies "
                 "WHERE client = ? AND day BETWEEN ? AND ?", name, first, last,
             )  # fmt: skip
             days = {day: counts for day, *counts in rows}
@@ -230,7 +230,7 @@ class Journal(Store, Renewals, Tallies):
 
     def keep_tally(self, name: str, day: int, tally: Tally, *, at_once: bool) -> None:
         with self._lock:
-            self._tallies[name, day] = (tally.requests, tally.tokens, tally.points)
+            self._tallies[name, day] = (tally.requests, tally.tokens, tally.points, tally.exact)
             if at_once:
                 self._catch_up()
 
@@ -320,7 +320,7 @@ class Journal(Store, Renewals, Tallies):
         db = self._connection()
         writes: list[_Write] = [*self._waiting]
         writes += [
-            ("INSERT OR REPLACE INTO tallies VALUES (?, ?, ?, ?, ?)", (*key, *counts))
+            ("INSERT OR REPLACE INTO tallies VALUES (?, ?, ?, ?, ?, ?)", (*key, *counts))
             for key, counts in self._tallies.items()
         ]
         if len(writes) == 1:

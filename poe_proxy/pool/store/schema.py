@@ -38,7 +38,8 @@ ADDED: Final = """
     -- What each client has used on each day of its own.
     CREATE TABLE IF NOT EXISTS tallies (
         client TEXT NOT NULL, day INTEGER NOT NULL,
-        requests INTEGER NOT NULL, tokens INTEGER NOT NULL, points INTEGER NOT NULL,
+        requests INTEGER NOT NULL, tokens INTEGER NOT NULL,
+        points INTEGER NOT NULL, exact INTEGER NOT NULL,
         PRIMARY KEY (client, day)
     ) WITHOUT ROWID;
     -- When requests of clients were sent that may send so many a minute.

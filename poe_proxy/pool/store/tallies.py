@@ -17,6 +17,8 @@ class Tally:
     requests: int = 0
     tokens: int = 0
     points: int = 0
+    #: How many of the points Poe itself told of; the others are estimated.
+    exact: int = 0
 
 
 class Tallies(Protocol):
@@ -70,4 +72,5 @@ def total(days: Sequence[Tally]) -> Tally:
         sum(one.requests for one in days),
         sum(one.tokens for one in days),
         sum(one.points for one in days),
+        sum(one.exact for one in days),
     )

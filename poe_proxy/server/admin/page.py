@@ -182,13 +182,19 @@ def _client(one: Mapping[str, Any], now: str, words: Words) -> list[str]:
         limit = "" if what["limit"] is None else f" / {words.number(what['limit'])}"
         return words.number(what["today"]) + limit
 
+    points = one["points"]
+    split = words(
+        "points_split",
+        exact=words.number(points["exact"]),
+        estimated=words.number(points["estimated"]),
+    )
     refused = ", ".join(f"{code} {number}" for code, number in one["refused"].items())
     return [
         one["name"],
         words.ago(one["last_seen"], now),
         of(one["requests"]),
         of(one["tokens"]),
-        of(one["points"]),
+        f"{of(points)} ({split})" if points["today"] else of(points),
         refused or words("nothing"),
     ]
 

@@ -55,6 +55,7 @@ _WORDS: Final[Mapping[str, tuple[str, str]]] = {
     "today": ("Requests today", "今日请求"),
     "tokens": ("Tokens", "令牌"),
     "points_today": ("Points", "点数"),
+    "points_split": ("{exact} exact, {estimated} estimated", "精确 {exact}，估算 {estimated}"),
     "refused": ("Refused", "被拒绝"),
     "model": ("Model", "模型"),
     "bot": ("Bot", "机器人"),

@@ -17,7 +17,7 @@ from poe_proxy.pool.rotator import Token, TokenRotator
 from poe_proxy.server.services import Services
 from poe_proxy.settings import BadSettings, Settings
 
-from ...fakes import ANSWER, FakeUpstream
+from ...fakes import ANSWER, SENDING, FakeUpstream
 
 KEY = "sk-test"
 ADMIN_KEY = "sk-the-owner-of-it"
@@ -29,7 +29,7 @@ class Account(FakeUpstream):
     """An account whose balance a test sets."""
 
     def __init__(self) -> None:
-        super().__init__(ANSWER)
+        super().__init__((SENDING, *ANSWER))
         self.failure: UpstreamError | None = None
         self.asked_for_points = 0
         #: Called before it answers.

@@ -441,6 +441,21 @@ def test_the_clients_are_shown(owner: Owner) -> None:
     assert "key-1" == client["name"]
 
 
+def test_points_that_poe_told_of_are_shown_apart_from_estimates(owner: Owner) -> None:
+    """Of each client, as numbers and on the page."""
+    owner.account.charges = 1200
+    key = {"Authorization": f"Bearer {KEY}"}
+    assert owner.open(
+        "/v1/chat/completions", method="POST", json=HELLO, headers=key, buffered=True
+    ).data
+    (client,) = owner.ask("/status.json")["clients"]
+    told = client["points"]
+
+    assert (1200, 1200, 0) == (told["today"], told["exact"], told["estimated"])
+    owner.log_in()
+    assert "1,200 (1,200 exact, 0 estimated)" in owner.page()
+
+
 def test_who_asks_twice_gets_one_answer(owner: Owner) -> None:
     """Poe is asked about an account once at a time."""
     begun, goes_on = threading.Event(), threading.Event()
