@@ -138,6 +138,8 @@ class House(RuleBasedStateMachine):
         self.calm_until = 5
         #: Whether it is past the time at which the line was to be served.
         self.is_late = False
+        #: The last time at which a request that was refused may come again.
+        self.promised = 0.0
 
     @initialize(
         terms=pools,
@@ -195,6 +197,7 @@ class House(RuleBasedStateMachine):
             self.see_who_was_served()
             assert not free, f"refused although {free} are free"
             self.see_that_it_had_to_be_refused(lease, refusal)
+            self.heed_promise(refusal)
             # Where no time helps, what is said is when it will be looked at.
             is_hopeless = all(state.rest == inf for state in self.states(lease).values())
             return inf if is_hopeless else refusal.retry_after or inf
@@ -214,6 +217,9 @@ class House(RuleBasedStateMachine):
             self.see_that_nobody_was_first(request)
         self.see_who_was_served()
         return request
+
+    def heed_promise(self, refusal: PoeProxyError) -> None:
+        self.promised = max(self.promised, self.clock() + (refusal.retry_after or 0.0))
 
     def see_that_it_had_to_be_refused(self, lease: Lease[None], refusal: PoeProxyError) -> None:
         """Without anyone else, it is enough that one token will be free in time."""
@@ -235,8 +241,9 @@ class House(RuleBasedStateMachine):
         lease = request.lease
         try:
             token = lease.wait(0)
-        except PoeProxyError:
+        except PoeProxyError as refusal:
             assert lease.token is None
+            self.heed_promise(refusal)
             self.waiting.remove(request)
             lease.__exit__(None, None, None)
         else:
@@ -356,6 +363,23 @@ class House(RuleBasedStateMachine):
         self.see_who_was_served()
 
     @precondition(lambda self: self.requests >= self.calm_until)
+    @rule(data=st.data(), seconds=st.sampled_from([10.0, 60.0, 3600.0, inf]))
+    def pause(self, data: st.DataObject, seconds: float) -> None:
+        """The operator lets an account rest."""
+        self.calm_until = self.requests + 3
+        self.rotator.pause(data.draw(st.sampled_from(self.tokens)), seconds)
+        self.see_who_was_served()
+
+    @precondition(lambda self: self.requests >= self.calm_until)
+    @rule(data=st.data())
+    def bring_back(self, data: st.DataObject) -> None:
+        """The operator lends an account again, whatever Poe said of it."""
+        token = data.draw(st.sampled_from(self.tokens))
+        self.rested.pop(token.name, None)
+        self.rotator.bring_back(token)
+        self.see_who_was_served()
+
+    @precondition(lambda self: self.requests >= self.calm_until)
     @rule(terms=pools, keeps=st.booleans(), places=st.sampled_from([1, 3, 20]))
     def reload(self, terms: dict[str, dict[str, Any]], keeps: bool, places: int) -> None:
         self.calm_until = self.requests + 5
@@ -435,9 +459,16 @@ class House(RuleBasedStateMachine):
     @rule(wish=wishes, count=st.integers(1, 6))
     def come_back(self, wish: dict[str, Any], count: int) -> None:
         """A request that may wait is served in time, and so is one that was refused and comes back
-        when it may, if no other comes and each reply is given at once."""
+        when it may, if no other comes and each reply is given at once.
+
+        Those that were refused before do not come back. Each was to have a token of its own, which
+        the next one may get in its place, and its own one is then free at another time; so what was
+        promised to them has to be over.
+        """
         self.calm_until = self.requests + 5
+        # Those in line may be refused meanwhile.
         self.live_until(self.clock() + self.patience)
+        self.live_until(max(self.promised, self.clock()))
         # What is on its way may arrive later than it is reckoned.
         self.clock.go(MARGIN)
         self.be_in_time()
