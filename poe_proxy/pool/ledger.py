@@ -69,6 +69,9 @@ class Outlook:
     in_use: int
     #: Seconds until the rests for single bots are over.
     bots: Mapping[str, float] = field(default_factory=dict)
+    #: Seconds until all that was sent has arrived at the latest. What is on its way counts among
+    #: the uses as if it were sent this moment, and by then as one of that time.
+    settles: float = 0.0
 
 
 @value()

@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from math import inf
 from typing import Any
 
@@ -19,7 +20,7 @@ from poe_proxy.errors import (
     TokenLimited,
     TokenRejected,
 )
-from poe_proxy.pool.ledger import Served, Want
+from poe_proxy.pool.ledger import MARGIN, Served, Want
 from poe_proxy.pool.limits import Rest
 from poe_proxy.pool.memory import MemoryLedger
 from poe_proxy.pool.rotator import LineState, Token, TokenRotator
@@ -405,6 +406,24 @@ def test_requests_that_come_again_after_a_pause_are_told_different_times() -> No
         told.append(refused.value.retry_after)
 
     assert [90, 135] == told
+
+
+def test_what_never_arrived_is_reckoned_from_when_it_had_to() -> None:
+    """Also where nothing has happened since: no request waits for what comes too late."""
+    clock = Clock()
+    tokens = pool("a", clock=clock, limits=(Rest(45.0),), patience=40.0)
+    with suppress(GeneratorExit), tokens.lease() as lease:
+        assert lend(lease)
+        assert lease.may_send(0)
+        raise GeneratorExit
+    for seconds in (0.0, MARGIN):
+        clock.go(seconds)
+        with pytest.raises(NoTokenFree), tokens.lease():
+            pass
+    clock.go(5.0)
+    with tokens.lease() as lease:
+        clock.go(40.0)
+        assert lend(lease)
 
 
 def test_a_shorter_rest_takes_the_place_of_a_longer_one() -> None:

@@ -62,6 +62,9 @@ class Prospects:
         self._futures: dict[str, Future] = {}
         #: What has changed since it was read.
         self._stale = set(members.tokens)
+        #: When what was on its way has arrived at the latest, by token; and the first of these.
+        self._settles: dict[str, float] = {}
+        self._settles_at = inf
         #: The tokens after the whole line was served.
         self._line: Forecast | None = None
         #: The same, after each promised slot was used.
@@ -78,7 +81,7 @@ class Prospects:
 
     def forget(self) -> None:
         """Read all tokens anew: there are others, or they have other limits."""
-        self._futures = {}
+        self._futures, self._settles, self._settles_at = {}, {}, inf
         self._stale = set(self._members.tokens)
         self._promised = {
             name: slots for name, slots in self._promised.items() if name in self._stale
@@ -98,6 +101,7 @@ class Prospects:
 
     def at_end(self, line: Callable[[], Sequence[Hopeful]], place: Hopeful, now: float) -> float:
         """Return when *place* would be served behind the whole *line*."""
+        self._settle(now)
         return max(now, self._after(line, now).first(place.names, place.bot)[0])
 
     def joined(self, place: Hopeful, now: float) -> None:
@@ -108,6 +112,7 @@ class Prospects:
 
     def within(self, line: Sequence[Hopeful], place: Hopeful, now: float) -> float:
         """Return when *place* will be served, which is somewhere in *line*."""
+        self._settle(now)
         forecast = Forecast(self._known(now), now)
         for one in line:
             at = forecast.serve(one.names, one.bot)
@@ -118,6 +123,7 @@ class Prospects:
     def hopeless(self, line: Sequence[Hopeful], now: float) -> list[int]:
         """Return which places in *line* will not be served in time, by limits and rests alone:
         how long a reply takes is not known, so nothing that waits is refused for it."""
+        self._settle(now)
         futures = {name: one.certain() for name, one in self._known(now).items()}
         forecast = Forecast(futures, now)
         late = []
@@ -136,6 +142,7 @@ class Prospects:
     def promise(self, line: Callable[[], Sequence[Hopeful]], place: Hopeful, now: float) -> float:
         """Return when *place* may come again: the first time after all those in *line*, and after
         all times that were promised before. `inf` if time alone does not help."""
+        self._settle(now)
         if self._book is None:
             self._forget_past(now)
             futures = self._after(line, now).futures
@@ -159,6 +166,15 @@ class Prospects:
         }
         self._promises = sum(map(len, self._promised.values()))
 
+    def _settle(self, now: float) -> None:
+        """Read those tokens anew whose uses were on their way, and have arrived by now."""
+        if now < self._settles_at:
+            return
+        for name in [name for name, at in self._settles.items() if at <= now]:
+            del self._settles[name]
+            self.changed(name)
+        self._settles_at = min(self._settles.values(), default=inf)
+
     def _known(self, now: float) -> Mapping[str, Future]:
         """Return what is to be expected of each token of the pool."""
         if self._stale:
@@ -167,6 +183,9 @@ class Prospects:
             for name, outlook in self._ledger.outlook(names).items():
                 token = self._members.tokens[name]
                 habits = self._habits[token.kind]
+                self._settles.pop(name, None)
+                if outlook.settles > 0.0:
+                    self._settles[name] = now + outlook.settles
                 self._futures[name] = Future.read(
                     outlook,
                     now,
@@ -178,6 +197,7 @@ class Prospects:
                     lag=habits.lag.at_least,
                     lasts=habits.lasts.at_least,
                 )
+            self._settles_at = min(self._settles.values(), default=inf)
         return self._futures
 
     def _after(self, line: Callable[[], Sequence[Hopeful]], now: float) -> Forecast:

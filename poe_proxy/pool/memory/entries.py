@@ -138,4 +138,5 @@ class Entry:
             rest=max(0.0, self.health.rest(now)),
             in_use=self.in_use,
             bots=self.health.rests_of_bots(now),
+            settles=self.uses.unsettled_for(now),
         )
