@@ -244,7 +244,11 @@ class Alerts:
         if word == _WELL:
             reason = f"{token.label} is back."
         elif word == "out_of_points":
-            reason = f"{token.label} is out of points.{words}"
+            points = self._tokens.points.of(token.name)
+            grant = None if points is None else points.grant_after(now)
+            until = None if grant is None else grant.at
+            ahead = "" if until is None else f" until {_time(until)}"
+            reason = f"{token.label} is out of points{ahead}.{words}"
         else:
             blame = "is shown a challenge page" if _is_blocked(state) else "is refused"
             reason = f"{token.label} is suspended: it {blame}.{words}"

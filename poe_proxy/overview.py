@@ -185,6 +185,7 @@ class Overview:
         for token, state in self._tokens.states():
             word = condition(token, state)
             points = self._tokens.points.of(token.name)
+            grant = None if points is None else points.grant_after(now)
             history = histories.get(token.label)
             ages = uses.get(token.name, ())
             yield {
@@ -202,6 +203,8 @@ class Overview:
                 "today": self._tokens.day_uses.of(token.name),
                 "points": None if points is None else points.number,
                 "points_at": None if points is None else stamp(points.at),
+                "next_grant_at": None if grant is None else stamp(grant.at),
+                "next_grant_points": None if grant is None else grant.number,
                 "succeeded_at": _stamp(history.succeeded_at if history else None),
                 "failed_at": _stamp(history.failed_at if history else None),
                 "failure": history.code if history else "",
@@ -215,9 +218,9 @@ def facts(told: Mapping[str, Any], *, has_changed: bool = False) -> Iterator[dic
     Each has a `level`, "bad" or "poor", a name, `fact`, and the figures that belong to it.
     """
     accounts = told["accounts"]
-    by_state: dict[str, list[str]] = {}
+    by_state: dict[str, list[Mapping[str, Any]]] = {}
     for one in accounts:
-        by_state.setdefault(one["state"], []).append(one["label"])
+        by_state.setdefault(one["state"], []).append(one)
     of = len(accounts)
     if sum(len(by_state.get(state, ())) for state in HELD) == of:
         yield {"level": "bad", "fact": "none_usable", "of": of}
@@ -226,8 +229,12 @@ def facts(told: Mapping[str, Any], *, has_changed: bool = False) -> Iterator[dic
     if has_changed:
         yield {"level": "bad", "fact": "upstream_changed"}
     for state in ("suspended", "retired", "out_of_points"):
-        if labels := by_state.get(state):
-            yield {"level": "poor", "fact": state, "number": len(labels), "of": of}
+        if found := by_state.get(state):
+            fact: dict[str, Any] = {"level": "poor", "fact": state, "number": len(found), "of": of}
+            if state == "out_of_points":
+                grants = [at for one in found if (at := one["next_grant_at"])]
+                fact["next_grant_at"] = min(grants, default=None)
+            yield fact
     line = told["line"]
     if line["longest_seconds"] > line["patience_seconds"] / 2:
         yield {"level": "poor", "fact": "long_line", "seconds": line["longest_seconds"]}

@@ -13,6 +13,7 @@ from poe_proxy import logs
 from poe_proxy.budget import Budget
 from poe_proxy.chat import Charges, ChatRequest, Done, Idle, Message, ReplyEvent, Text, TextPart
 from poe_proxy.errors import UpstreamError
+from poe_proxy.pool.known import Funds, Grant
 from poe_proxy.upstreams.base import Abilities, Permit
 
 #: What happens next in a reply: an event is said, a failure is raised, a function is called.
@@ -76,6 +77,7 @@ class FakeUpstream:
         self.open = 0
         self.hung_up = 0
         self.points = 100_000
+        self.next_grant: Grant | None = None
         #: What Poe says a reply has cost; None if it says nothing.
         self.charges: int | None = None
         #: What it was told that clients were given.
@@ -122,8 +124,8 @@ class FakeUpstream:
     def answered(self, chat: ChatRequest, answer: Message) -> None:
         self.given.append((chat, answer))
 
-    def balance(self) -> int:
-        return self.points
+    def balance(self) -> Funds:
+        return Funds(self.points, self.next_grant)
 
     def close(self) -> None:
         """There is nothing to give back."""

@@ -11,6 +11,7 @@ import pytest
 
 from poe_proxy.alerts import GATHERED, STORE_AWAY, Alerts, Event, message
 from poe_proxy.errors import TokenRejected, UpstreamBlocked
+from poe_proxy.pool.known import Funds, Grant
 from poe_proxy.pool.rotator import TokenRotator
 from poe_proxy.record import Record
 from poe_proxy.settings import Settings
@@ -195,6 +196,18 @@ def test_a_store_that_is_away_for_a_minute_is_told(watched: Watched) -> None:
     assert [("back", "")] == watched.events()
 
 
+def test_an_account_without_points_is_told_with_its_next_grant(watched: Watched) -> None:
+    """If Poe tells of one that is to come."""
+    at = watched.clock() + 1_800_000_000.0 + 3600.0
+    watched.pool.points.note(watched.key.name, Funds(0, Grant(at, 300)))
+    watched.pool.exhaust(watched.key, "Empty.")
+    (told,) = watched.told()
+    told = next(one for one in told["events"] if one["event"] == "out_of_points")
+
+    assert told["until"]
+    assert f"key-1 is out of points until {told['until']}. Empty." == told["reason"]
+
+
 def test_few_points_are_told_once_until_there_are_more() -> None:
     """By what Poe said last; nothing is asked for it."""
     watched = Watched(alert_points=100, alert_every=0.0)
@@ -205,7 +218,7 @@ def test_few_points_are_told_once_until_there_are_more() -> None:
         (500, []),
         (20, [("low_points", "key-1")]),
     ):
-        watched.pool.points.note("key-1", points)
+        watched.pool.points.note("key-1", Funds(points))
         assert events == watched.events()
 
 

@@ -10,6 +10,7 @@ import pytest
 from poe_proxy.errors import TokenLimited, TokenRejected
 from poe_proxy.history import History
 from poe_proxy.overview import NOT_RELOADED, Overview
+from poe_proxy.pool.known import Funds, Grant
 from poe_proxy.pool.limits import Rest, Within
 from poe_proxy.pool.rotator import TokenRotator
 from poe_proxy.record import Record
@@ -102,6 +103,24 @@ def test_the_numbers_are_put_together_once_a_second(looked: Looked) -> None:
     assert looked.overview.numbers() is before
     looked.overview.forget()
     assert "out_of_points" == looked.overview.numbers()["accounts"][0]["state"]
+
+
+def test_the_next_grant_is_told_until_it_comes(looked: Looked) -> None:
+    """In the row of the account, and where accounts are out of points the first one of these."""
+    now = looked.wall()
+    for one, seconds in ((looked.a, 60.0), (looked.b, 30.0)):
+        looked.pool.points.note(one.name, Funds(0, Grant(now + seconds, 300)))
+    looked.pool.exhaust(looked.a, "Empty.")
+    told = looked.told()
+    a, _, c = told["accounts"]
+
+    assert ("2027-01-15T08:17:40Z", 300) == (a["next_grant_at"], a["next_grant_points"])
+    assert (None, None) == (c["next_grant_at"], c["next_grant_points"])
+    assert a["next_grant_at"] == told["facts"][0]["next_grant_at"]
+    looked.clock.go(60.0)
+    told = looked.told()
+    assert told["accounts"][0]["next_grant_at"] is None
+    assert told["facts"][0]["next_grant_at"] is None
 
 
 # ---- facts

@@ -175,7 +175,7 @@ def ask(token: Token[Upstream]) -> Finding:
     from poe_proxy.errors import UpstreamError
 
     try:
-        points = token.upstream.balance()
+        points = token.upstream.balance().points
     except UpstreamError as failure:
         return Finding(
             token.label, token.kind, None, _said_of(failure), _remedy(token.kind, failure)

@@ -75,13 +75,13 @@ def _columns(name: str) -> tuple[str, ...]:
 
 def _accounts(page: Mapping[str, Any], words: Any) -> str:
     """Return the table of accounts; beneath the name of one that is held back, until when and
-    why."""
+    why, and beneath any when it gets points, if Poe tells."""
     rows, colours, notes = [], [], []
     for label in page["accounts"]:
         cell = {name: page["cells"][f"{label} {name}"] for name in ("state", *_COLUMNS)}
         rows.append([label, *(", ".join(text.split("\n")) for text in cell.values())])
         colours.append(_COLOURS[page["levels"][f"{label} state"]])
-        said = [page["cells"][f"{label} {name}"] for name in ("until", "why")]
+        said = [page["cells"][f"{label} {name}"] for name in ("until", "why", "grant")]
         notes.append(" · ".join(filter(None, said)))
     head, *drawn = screen.drawn([words(one) for one in ("account", "state", *_COLUMNS)], rows)
     lines = [head]

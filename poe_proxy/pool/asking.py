@@ -78,16 +78,16 @@ class Asking(Generic[A]):
 
     def _asked(self, token: Token[A]) -> Answer:
         try:
-            points = token.upstream.balance()
+            funds = token.upstream.balance()
         except UpstreamError as failure:
             if failure.suspends:
                 self._tokens.suspend(token, failure)
             return Answer(code=failure.code or "", reason=failure.message)
-        self._tokens.points.note(token.name, points)
+        self._tokens.points.note(token.name, funds)
         if any(
             one is token and it.standing is Standing.RETIRED for one, it in self._tokens.states()
         ):
             # Nobody looks at it any more, so this is the only word for it.
             self._tokens.bring_back(token)
-        settle(self._tokens, token, points)
-        return Answer(points)
+        settle(self._tokens, token, funds.points)
+        return Answer(funds.points)

@@ -12,6 +12,7 @@ from typing import Final, Generic, Protocol, TypeVar
 
 from poe_proxy.errors import UpstreamError, UpstreamTimeout
 from poe_proxy.pool import refusals
+from poe_proxy.pool.known import Funds
 from poe_proxy.pool.ledger import Standing
 from poe_proxy.pool.rotator import Token, TokenRotator
 
@@ -21,7 +22,7 @@ log = logging.getLogger(__name__)
 class HasBalance(Protocol):
     """An account that can say how many points it has."""
 
-    def balance(self) -> int:
+    def balance(self) -> Funds:
         """Ask Poe for the points that are left; raises `UpstreamError`."""
 
 
@@ -243,7 +244,7 @@ class FirstLooks(Generic[A]):
             log.warning("%s: %s already: %s", token.label, state.standing, state.reason)
             return
         try:
-            points = token.upstream.balance()
+            funds = token.upstream.balance()
         except UpstreamError as failure:
             if self._stopped.is_set():
                 return  # it was cut off
@@ -259,10 +260,10 @@ class FirstLooks(Generic[A]):
             if not self._stopped.is_set():
                 log.exception("%s: the first look at it failed", token.label)
         else:
-            self._tokens.points.note(token.name, points)
-            log.info("%s: logged in, %s points", token.label, f"{points:,}")
-            if points <= 0:
-                settle(self._tokens, token, points)
+            self._tokens.points.note(token.name, funds)
+            log.info("%s: logged in, %s points", token.label, f"{funds.points:,}")
+            if funds.points <= 0:
+                settle(self._tokens, token, funds.points)
 
 
 def settle(tokens: TokenRotator[A], token: Token[A], points: int) -> None:
@@ -285,9 +286,9 @@ def _ask(tokens: TokenRotator[A], token: Token[A]) -> int | None:
     A token that Poe refuses is suspended.
     """
     try:
-        points = token.upstream.balance()
-        tokens.points.note(token.name, points)
-        return points
+        funds = token.upstream.balance()
+        tokens.points.note(token.name, funds)
+        return funds.points
     except UpstreamError as failure:
         if failure.suspends:
             tokens.suspend(token, failure)

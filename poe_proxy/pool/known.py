@@ -9,12 +9,38 @@ from poe_proxy.values import value
 
 
 @value()
+class Grant:
+    """Points that Poe is going to give to an account."""
+
+    #: When, in seconds since 1970.
+    at: float
+    #: How many; None if it does not say.
+    number: int | None = None
+
+
+@value()
+class Funds:
+    """What Poe answers whoever asks for the balance of an account."""
+
+    points: int
+    #: The next points that it gets, if Poe tells of them.
+    next_grant: Grant | None = None
+
+
+@value()
 class Points:
     """What Poe said that an account has left."""
 
     number: int
     #: When it said so, in seconds since 1970.
     at: float
+    #: The next points that it gets, as far as is known; that may be over.
+    next_grant: Grant | None = None
+
+    def grant_after(self, now: float) -> Grant | None:
+        """Return the next points that it gets if they are still to come."""
+        grant = self.next_grant
+        return grant if grant is not None and grant.at > now else None
 
 
 class KnownPoints:
@@ -24,9 +50,9 @@ class KnownPoints:
         self._wall = wall
         self._points: dict[str, Points] = {}
 
-    def note(self, name: str, number: int) -> None:
-        """Note that Poe says now that *name* has *number* points."""
-        self._points[name] = Points(number, self._wall())
+    def note(self, name: str, funds: Funds) -> None:
+        """Note that Poe says now that *name* has these *funds*."""
+        self._points[name] = Points(funds.points, self._wall(), funds.next_grant)
 
     def of(self, name: str) -> Points | None:
         """Return the points of *name*; None while Poe has said nothing."""

@@ -8,6 +8,7 @@ from typing import Final, Protocol, runtime_checkable
 
 from poe_proxy.chat import ChatRequest, Idle, Message, ReplyEvent
 from poe_proxy.errors import UpstreamError
+from poe_proxy.pool.known import Funds
 
 #: The most seconds of a wait that a hang-up does not end.
 TICK: Final = 0.5
@@ -110,7 +111,7 @@ class Upstream(Protocol):
         """Note that the client was given *answer*, whole, for *chat*: called before the `Done` of
         its reply passes, and only if this upstream remembers. Does not wait."""
 
-    def balance(self) -> int:
+    def balance(self) -> Funds:
         """Ask Poe for the points that are left; raises `UpstreamError`."""
 
     def close(self) -> None:

@@ -19,6 +19,7 @@ from poe_proxy.errors import (
     UpstreamError,
     UpstreamUnreachable,
 )
+from poe_proxy.pool.known import Funds
 from poe_proxy.pool.rotator import Token
 
 from ..fakes import FakeUpstream, until
@@ -31,10 +32,10 @@ class Account(FakeUpstream):
         super().__init__()
         self.says = points
 
-    def balance(self) -> int:
+    def balance(self) -> Funds:
         if isinstance(self.says, Exception):
             raise self.says
-        return self.says() if callable(self.says) else self.says
+        return Funds(self.says() if callable(self.says) else self.says)
 
 
 def token(says: int | Exception | Callable[[], int], kind: str = "cookie") -> Token[Account]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +13,7 @@ from click.testing import Result
 
 from poe_proxy.command import asking
 from poe_proxy.errors import TokenRejected
+from poe_proxy.pool.known import Funds, Grant
 
 from ..server.admin.owner import Owner
 from .canned import Canned
@@ -22,6 +25,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Any:
     owner = Owner()
     owner.tokens.suspend(owner.token, TokenRejected("Log in.\x1b[2J"))
     owner.tokens.pause(owner.others[0], 600.0)
+    owner.tokens.points.note("key-1", Funds(5, Grant(time.time() + 86400.0, 300)))
     said = owner.ask("/status.json")
     owner.close()
     monkeypatch.setattr(asking, "admin", lambda url, key: Canned(**{"status.json": (200, said)}))
@@ -42,6 +46,7 @@ def test_the_table_of_the_page_is_shown(told: Any, run: Callable[..., Result]) -
     assert lines[place + 1].startswith("    looked at again at ")
     assert lines[place + 1].endswith("Log in.\\x1b[2J")
     assert "set aside by you" in lines[place + 2]
+    assert re.search(r"next grant \d{4}-\d\d-\d\d \d\d:\d\d UTC, \+300$", lines[place + 3])
     assert "\x1b" not in result.output
 
 

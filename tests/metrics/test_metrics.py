@@ -18,6 +18,7 @@ from poe_proxy.errors import TokenRejected, UpstreamUnreachable
 from poe_proxy.metrics import Looks, Metrics
 from poe_proxy.metrics.children import MOST, MOST_MODELS
 from poe_proxy.pool.facts import Facts
+from poe_proxy.pool.known import Funds
 from poe_proxy.pool.rotator import Token, TokenRotator
 from poe_proxy.prices import Price
 from poe_proxy.record import CLIENT_CLOSED, Record
@@ -110,7 +111,7 @@ def everything() -> Watched:
         moves=("upstream_auth",), moved_from=("cookie-1",), price=Price(request=30_000_000)
     )
     watched.metrics.store_took("write", 0.0001)
-    watched.rotator.points.note("key-1", 5)
+    watched.rotator.points.note("key-1", Funds(5))
     tallies.LOGINS.add("cookie-1", "ok")
     tallies.RECONNECTS.add("cookie-1", "silent")
     tallies.RELOADS.add("ok")
@@ -319,7 +320,7 @@ def test_the_pool_is_read_at_the_scrape(watched: Watched) -> None:
 def test_unknown_points_are_no_points_at_all(watched: Watched) -> None:
     """0 would be an alarm."""
     assert None is watched.of("account_points", account="key-1")
-    watched.rotator.points.note("key-1", 0)
+    watched.rotator.points.note("key-1", Funds(0))
     assert 0 == watched.of("account_points", account="key-1")
 
 

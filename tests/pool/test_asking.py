@@ -6,6 +6,7 @@ import threading
 
 from poe_proxy.errors import TokenRejected
 from poe_proxy.pool.asking import Answer, Asking
+from poe_proxy.pool.known import Funds
 from poe_proxy.pool.rotator import Token, TokenRotator
 
 from ..fakes import until
@@ -22,9 +23,9 @@ def test_a_late_answer_counts_all_the_same() -> None:
     goes_on = threading.Event()
 
     class Slow(Account):
-        def balance(self) -> int:
+        def balance(self) -> Funds:
             assert goes_on.wait(60)
-            return 5
+            return Funds(5)
 
     token = Token("a", Slow())
     tokens: TokenRotator[Account] = TokenRotator([token])
@@ -41,7 +42,7 @@ def test_a_fault_of_our_own_is_an_answer() -> None:
     """Whoever asks is not left waiting, and may ask again."""
 
     class Broken(Account):
-        def balance(self) -> int:
+        def balance(self) -> Funds:
             raise RuntimeError("a secret")
 
     token = Token("a", Broken())

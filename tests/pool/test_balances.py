@@ -20,6 +20,7 @@ from poe_proxy.errors import (
     UpstreamUnreachable,
 )
 from poe_proxy.pool.balances import AT_A_TIME, Balance, FirstLooks, PointsWatch
+from poe_proxy.pool.known import Funds
 from poe_proxy.pool.rotator import Token, TokenRotator
 
 from ..fakes import Clock, log_lines, until
@@ -33,13 +34,13 @@ class Account:
         self.is_rejected = False
         self.asked = 0
 
-    def balance(self) -> int:
+    def balance(self) -> Funds:
         self.asked += 1
         if self.is_rejected:
             raise TokenRejected("No such key.")
         if self.points is None:
             raise UpstreamUnreachable("Poe is away.")
-        return self.points
+        return Funds(self.points)
 
 
 def fail(rotator: TokenRotator[Account], failure: UpstreamError, bot: str = "") -> None:
@@ -176,7 +177,7 @@ def test_a_fault_with_one_account_does_not_end_the_watch() -> None:
     """What was not foreseen is logged, and the next account is asked all the same."""
 
     class Broken(Account):
-        def balance(self) -> int:
+        def balance(self) -> Funds:
             raise RuntimeError("a bug")
 
     account = Account()
@@ -311,7 +312,7 @@ class Slow(Account):
         self.is_asked = threading.Event()
         self.may_answer = threading.Event()
 
-    def balance(self) -> int:
+    def balance(self) -> Funds:
         self.is_asked.set()
         self.may_answer.wait(60)
         return super().balance()
@@ -502,9 +503,9 @@ def test_an_account_that_hangs_does_not_keep_the_others() -> None:
     is_over = threading.Event()
 
     class Hangs(Account):
-        def balance(self) -> int:
+        def balance(self) -> Funds:
             is_over.wait(60)
-            return 5
+            return Funds(5)
 
     hanging = TokenRotator([Token("a", Hangs()), Token("b", pool.accounts[1])])
 
@@ -516,7 +517,7 @@ def test_a_fault_with_one_account_does_not_keep_the_others() -> None:
     """What was not foreseen is logged; the others are added up."""
 
     class Broken(Account):
-        def balance(self) -> int:
+        def balance(self) -> Funds:
             raise RuntimeError("a bug")
 
     accounts: list[Account] = [Broken(), Account()]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from poe_proxy.errors import UpstreamUnreachable
 from poe_proxy.pool.balances import Balance, FirstLooks, PointsWatch
-from poe_proxy.pool.known import DayUses, KnownPoints, Points
+from poe_proxy.pool.known import DayUses, Funds, KnownPoints, Points
 from poe_proxy.pool.rotator import Token, TokenRotator
 
 from ..fakes import Clock
@@ -17,10 +17,10 @@ def test_the_points_are_what_poe_said_last_and_when() -> None:
     known = KnownPoints(clock)
 
     assert known.of("a") is None
-    known.note("a", 1000)
+    known.note("a", Funds(1000))
     clock.go(60)
     assert Points(1000, clock() - 60) == known.of("a")
-    known.note("a", 0)
+    known.note("a", Funds(0))
     assert Points(0, clock()) == known.of("a")
 
 

@@ -76,8 +76,8 @@ def _head(told: Mapping[str, Any], words: Words) -> dict[str, str]:
         name = "reloaded" if reload["outcome"] == RELOADED else "not_reloaded_at"
         head.append(words(name, ago=words.ago(reload["at"], now)))
     return {
-        "sentence": words.sentence(facts),
-        "others": " ".join(words.fact(one) for one in facts[1:]),
+        "sentence": words.sentence(facts, now),
+        "others": " ".join(words.fact(one, now) for one in facts[1:]),
         "head": " · ".join(head),
         "as_of": words("as_of", at=now[11:19]),
         "waiting": words.number(line["waiting"]),
@@ -112,7 +112,16 @@ def _account(one: Mapping[str, Any], now: str, words: Words) -> Iterator[tuple[s
         "points_at",
         (words("points_at", ago=words.ago(one["points_at"], now)) if one["points_at"] else ""),
     )
+    yield "grant", _grant(one, now, words)
     yield "last", "\n".join(_last(one, now, words))
+
+
+def _grant(one: Mapping[str, Any], now: str, words: Words) -> str:
+    at, number = one["next_grant_at"], one["next_grant_points"]
+    if at is None:
+        return ""
+    name = "next_grant" if number is None else "next_grant_of"
+    return words(name, at=clock(at, now), n=words.number(number))
 
 
 def _until(one: Mapping[str, Any], now: str, words: Words) -> str:

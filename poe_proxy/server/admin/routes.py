@@ -118,7 +118,7 @@ def numbers() -> Response:
     told = house.overview.numbers()
     language = request.args.get("page")
     if language is None:
-        return _json({"sentence": Words("en").sentence(told["facts"]), **told})
+        return _json({"sentence": Words("en").sentence(told["facts"], told["now"]), **told})
     return _json(shown(told, Words(language if language in LANGUAGES else "en")))
 
 

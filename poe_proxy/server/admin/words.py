@@ -94,6 +94,8 @@ _WORDS: Final[Mapping[str, tuple[str, str]]] = {
     "today_n": ("{n} today", "今日 {n}"),
     "points_unknown": ("not known", "未知"),
     "points_at": ("Poe said so {ago}", "{ago}由 Poe 告知"),
+    "next_grant": ("next grant {at} UTC", "下次发放 {at} UTC"),
+    "next_grant_of": ("next grant {at} UTC, +{n}", "下次发放 {at} UTC，+{n}"),
     "succeeded": ("answered {ago}", "{ago}成功"),
     "never": ("not asked yet", "尚未使用"),
     "failed_at": ("failed {ago}: {code}", "{ago}失败：{code}"),
@@ -140,6 +142,10 @@ _WORDS: Final[Mapping[str, tuple[str, str]]] = {
         "{number} of {of} accounts {is_} out of points.",
         "{of} 个账号中 {number} 个点数用完。",
     ),
+    "fact_out_of_points_until": (
+        "{number} of {of} accounts {is_} out of points; the next grant is at {at} UTC.",
+        "{of} 个账号中 {number} 个点数用完，下次发放于 {at} UTC。",
+    ),
     "fact_long_line": ("A request has waited for {for_}.", "有请求已等待 {for_}。"),
     "fact_many_refused": (
         "{percent} % of the requests of the last 10 minutes were refused with 429.",
@@ -183,18 +189,21 @@ class Words:
         """The other language."""
         return LANGUAGES[1 - self._place]
 
-    def fact(self, fact: Mapping[str, Any]) -> str:
-        """Return the sentence that says a fact of `overview.facts`."""
+    def fact(self, fact: Mapping[str, Any], now: str) -> str:
+        """Return the sentence that says *now* a fact of `overview.facts`."""
         values = {name: one for name, one in fact.items() if name not in ("level", "fact")}
         values["is_"] = "is" if values.get("number") == 1 else "are"
         if "seconds" in values:
             values["for_"] = self.lasting(values["seconds"])
-        return self(f"fact_{fact['fact']}", **values)
+        name = f"fact_{fact['fact']}"
+        if at := values.get("next_grant_at"):
+            name, values["at"] = f"{name}_until", clock(at, now)
+        return self(name, **values)
 
-    def sentence(self, facts: Iterable[Mapping[str, Any]]) -> str:
-        """Return the sentence that says how things are: the worst of *facts*."""
+    def sentence(self, facts: Iterable[Mapping[str, Any]], now: str) -> str:
+        """Return the sentence that says how things are *now*: the worst of *facts*."""
         worst = next(iter(facts), None)
-        return self("well") if worst is None else self.fact(worst)
+        return self("well") if worst is None else self.fact(worst, now)
 
     # ---- figures
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Generator, Mapping
-from contextlib import suppress
 from typing import Final
 
 import orjson
@@ -19,15 +18,14 @@ from poe_proxy.errors import (
     ParameterRefused,
     ToolsRefused,
     UpstreamError,
-    UpstreamProtocolError,
     UpstreamTimeout,
 )
 from poe_proxy.net.hosts import Host
 from poe_proxy.net.http1 import Head
+from poe_proxy.pool.known import Funds
 from poe_proxy.upstreams.base import TICK, Abilities, ChargesPage, Permit
-from poe_proxy.upstreams.bulk import loads
 from poe_proxy.upstreams.catalogue import FIRST_COPY, UNKNOWN, Catalogue, Model
-from poe_proxy.upstreams.poe_api import asking, history, native
+from poe_proxy.upstreams.poe_api import asking, funds, history, native
 from poe_proxy.upstreams.poe_api.receiving import CHAT, MESSAGES, AnswerReader, BodyReader
 from poe_proxy.upstreams.poe_api.silence import FIRST_WORD, Silence
 from poe_proxy.upstreams.poe_api.tool_names import ToolNames
@@ -192,14 +190,9 @@ class PoeApi:
     def answered(self, chat: ChatRequest, answer: Message) -> None:
         """Do nothing: the API has no memory."""
 
-    def balance(self) -> int:
+    def balance(self) -> Funds:
         """Ask for the points that are left (§8); raises `UpstreamError`."""
-        answer = self._aside("/usage/current_balance")
-        with suppress(ValueError):
-            match loads(answer):
-                case {"current_point_balance": int(points)}:
-                    return points
-        raise UpstreamProtocolError("Poe did not report the balance of points.")
+        return funds.read(self._aside(funds.PATH))
 
     def charges(self, after: str = "") -> ChargesPage:
         """Ask for what was charged before the charge of that id, or last; see `HasCharges`."""

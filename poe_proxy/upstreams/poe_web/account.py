@@ -21,6 +21,7 @@ from poe_proxy.errors import (
     UpstreamUnreachable,
     let_go,
 )
+from poe_proxy.pool.known import Funds
 from poe_proxy.shaping.pipeline import run
 from poe_proxy.shaping.reasoning import ReasoningParser
 from poe_proxy.tallies import LOGINS
@@ -317,11 +318,11 @@ class PoeWeb:
 
         self._tidying.start(delete)
 
-    def balance(self) -> int:
+    def balance(self) -> Funds:
         """Return the points that the account has left; raises `UpstreamError`."""
         match self._log_in().session.call("settingsPageQuery", {}):
             case {"viewer": {"messagePointInfo": {"messagePointBalance": int(points)}}}:
-                return points
+                return Funds(points)
         raise UpstreamProtocolError("Poe did not report the balance of points.")
 
     def shown(self, wait: float = 0.0) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from werkzeug.test import TestResponse
 
 from poe_proxy.app import create_app
 from poe_proxy.errors import UpstreamError
+from poe_proxy.pool.known import Funds
 from poe_proxy.pool.limits import Within
 from poe_proxy.pool.rotator import Token, TokenRotator
 from poe_proxy.server.services import Services
@@ -35,12 +36,12 @@ class Account(FakeUpstream):
         #: Called before it answers.
         self.before: Callable[[], object] = lambda: None
 
-    def balance(self) -> int:
+    def balance(self) -> Funds:
         self.asked_for_points += 1
         self.before()
         if self.failure is not None:
             raise self.failure
-        return self.points
+        return super().balance()
 
 
 class Owner:

@@ -12,6 +12,7 @@ import pytest
 from werkzeug.test import TestResponse
 
 from poe_proxy.errors import TokenRejected, UpstreamBlocked, UpstreamTimeout
+from poe_proxy.pool.known import Funds
 from poe_proxy.server.admin import sessions
 
 from ...fakes import log_lines
@@ -249,7 +250,7 @@ def test_an_account_is_told_as_it_is(owner: Owner) -> None:
         "/v1/chat/completions", method="POST", json=HELLO, headers={"x-api-key": KEY}
     ).close()
     owner.tokens.suspend(owner.token, UpstreamBlocked("Are you human?"))
-    owner.tokens.points.note("cookie-1", 7)
+    owner.tokens.points.note("cookie-1", Funds(7))
     cookie, key = owner.ask("/status.json")["accounts"]
 
     assert ("cookie-1", "cookie", "suspended", "Are you human?", "upstream_blocked") == (

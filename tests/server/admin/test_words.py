@@ -73,13 +73,23 @@ def test_times_are_told_from_now() -> None:
             {"fact": "out_of_points", "number": 2, "of": 5},
             "2 of 5 accounts are out of points.",
         ),
+        (
+            {
+                "fact": "out_of_points",
+                "number": 1,
+                "of": 2,
+                "next_grant_at": "2026-12-01T09:00:00Z",
+            },
+            "1 of 2 accounts is out of points; the next grant is at 2026-12-01 09:00 UTC.",
+        ),
         ({"fact": "suspended", "number": 1, "of": 5}, "1 of 5 accounts is suspended."),
         ({"fact": "long_line", "seconds": 90.0}, "A request has waited for 1 min."),
     ],
 )
 def test_one_sentence_says_how_things_are(fact: dict[str, Any], said: str) -> None:
     """The worst fact, or that all is well."""
-    well = Words("en").sentence([])
+    well = Words("en").sentence([], NOW)
 
-    assert ("All well.", said) == (well, Words("en").sentence([fact, {"fact": "not_reloaded"}]))
-    assert Words("zh").sentence([fact])
+    facts = [fact, {"fact": "not_reloaded"}]
+    assert ("All well.", said) == (well, Words("en").sentence(facts, NOW))
+    assert Words("zh").sentence([fact], NOW)

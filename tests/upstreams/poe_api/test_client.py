@@ -33,6 +33,7 @@ from poe_proxy.errors import (
 )
 from poe_proxy.net import pacing
 from poe_proxy.net.transfer import End, Received
+from poe_proxy.pool.known import Funds
 from poe_proxy.upstreams.base import TICK, HasCharges
 from poe_proxy.upstreams.catalogue import Catalogue
 from poe_proxy.upstreams.poe_api import client, receiving
@@ -488,7 +489,7 @@ def test_the_balance(make: Make) -> None:
     answer = b'{"current_point_balance": 1234, "plan_points_balance": 5}'
     api, wire = make([head(kind="application/json"), answer, End()])
 
-    assert 1234 == api.balance()
+    assert Funds(1234) == api.balance()
     assert ("GET", "/usage/current_balance", None) == (*wire.sent[0][:2], wire.sent[0][3])
     assert f"Bearer {KEY}" == wire.sent[0][2]["Authorization"]
 

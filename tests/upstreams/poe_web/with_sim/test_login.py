@@ -273,4 +273,4 @@ def test_the_balance_is_that_of_the_account(account: Account, web: PoeWeb) -> No
     """The points that are left are those that Poe names."""
     account.sim.control(points={account.label: 1234})
 
-    assert 1234 == web.balance()
+    assert 1234 == web.balance().points
