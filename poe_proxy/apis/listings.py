@@ -21,5 +21,6 @@ def usage(dollars: float) -> bytes:
 
 def subscription(dollars: float) -> bytes:
     """Return the body of `GET /dashboard/billing/subscription`, for *dollars* that are left."""
-    limits = dict.fromkeys(("soft_limit_usd", "hard_limit_usd", "system_hard_limit_usd"), dollars)
+    names = ("soft_limit_usd", "hard_limit_usd", "system_hard_limit_usd")
+    limits = dict.fromkeys(names, round(dollars, 6))
     return orjson.dumps({"object": "billing_subscription", "has_payment_method": True, **limits})

@@ -186,7 +186,6 @@ def test_points_that_poe_told_of_are_known_apart(store: Tallies | None) -> None:
     desk.ask(points=60, is_exact=True)
     desk.ask(points=7)
     if store is not None:
-        desk.budgets.close()
         desk.start()
     desk.ask(points=30, is_exact=True)
     now = desk.budgets.standing("alice")
