@@ -491,9 +491,14 @@ class House(RuleBasedStateMachine):
     def live_until(self, time: float) -> None:
         """Let time pass; each reply that can be given is given at once."""
         for _ in range(1000):
+            self.rotator.serve_due()
+            self.see_who_was_served()
+            if self.served:
+                # Before the time of those is over that may still be served at this moment.
+                for request in list(self.served):
+                    self.answer(request)
+                continue
             self.be_in_time()
-            for request in list(self.served):
-                self.answer(request)
             if self.served:
                 continue
             if self.clock() >= time:
