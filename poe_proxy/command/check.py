@@ -68,9 +68,9 @@ class Finding:
 @click.command()
 @options.env
 def command() -> None:
-    """Ask each account for its balance: a line each, with what is wrong and what to do.
+    """Say which account works, and what is wrong with the others.
 
-    Nothing is charged, and a server may run meanwhile. The exit status is 1 if an account cannot
+    Each is asked for its balance, and has a line. Nothing is charged, and a server may run meanwhile. The exit status is 1 if an account cannot
     be used.
     """
     settings = options.settings()

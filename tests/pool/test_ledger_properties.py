@@ -278,7 +278,12 @@ class Pool(RuleBasedStateMachine):
         outlook = self.ledger.outlook([borrower.name])[borrower.name]
         now = self.clock()
         used_at = [now - age for age in outlook.uses]
-        if borrower.held_at in used_at:
+        # Where nothing was limited, the place may be forgotten by now: then all that is noted for
+        # that moment was sent.
+        sent = sum(
+            one.name == borrower.name and one.there_by == borrower.held_at for one in self.sendings
+        )
+        if borrower.held_at is not None and used_at.count(borrower.held_at) > sent:
             used_at.remove(borrower.held_at)
         limits = self.limits[borrower.name]
         return max(
