@@ -70,8 +70,8 @@ class Finding:
 def command() -> None:
     """Say which account works, and what is wrong with the others.
 
-    Each is asked for its balance, and has a line. Nothing is charged, and a server may run meanwhile. The exit status is 1 if an account cannot
-    be used.
+    Each is asked for its balance, and has a line. Nothing is charged, and a server may run
+    meanwhile. The exit status is 1 if an account cannot be used.
     """
     settings = options.settings()
     findings = []

@@ -7,7 +7,6 @@ the process ends. Several servers may write the same file, and other programs re
 from __future__ import annotations
 
 import logging
-import os
 import sqlite3
 import threading
 import time
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
+from poe_proxy import databases
 from poe_proxy.usage.rows import COLUMNS, Row
 
 log = logging.getLogger(__name__)
@@ -130,7 +130,7 @@ class UsageFile:
             try:
                 return self._patiently(step)
             except sqlite3.DatabaseError as failure:
-                if not _is_broken(failure):
+                if not databases.is_broken(failure):
                     raise
                 self._put_aside(failure)
                 return self._patiently(step)
@@ -157,11 +157,7 @@ class UsageFile:
             raise
 
     def _open(self) -> sqlite3.Connection:
-        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with suppress(FileExistsError):
-            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
-        if self.path.stat().st_mode & 0o077:
-            self.path.chmod(0o600)
+        databases.make_private(self.path)
         db = self._connect(self.path)
         try:
             db.execute("PRAGMA journal_mode = WAL")
@@ -183,16 +179,11 @@ class UsageFile:
             self._db = None
 
     def _put_aside(self, failure: Exception) -> None:
-        """Rename the file and its log, as SQLite would look for both under the new name."""
         self._disconnect()
-        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(self._wall()))
-        aside = self.path.with_name(f"{self.path.name}.broken-{stamp}")
-        for ending in ("-wal", "-shm", "-journal", ""):
-            with suppress(FileNotFoundError):
-                os.replace(f"{self.path}{ending}", f"{aside}{ending}")
+        aside = databases.put_aside(self.path, self._wall())
         log.error(
             "USAGE_FILE %s is broken (%s). It is now %s, and a new one begins.",
-            *(self.path, " ".join(str(failure).split()), aside.name),
+            *(self.path, databases.said(failure), aside),
         )
 
 
@@ -224,9 +215,3 @@ def said(failure: Exception) -> str:
 
 def _connected(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(path, timeout=0.0, isolation_level=None, check_same_thread=False)
-
-
-def _is_broken(failure: sqlite3.DatabaseError) -> bool:
-    """Whether the file is at fault: it is no database, or a damaged one, or of another program."""
-    # SQLite's other failures are subclasses: a full disk, a file that is locked or read-only.
-    return type(failure) is sqlite3.DatabaseError

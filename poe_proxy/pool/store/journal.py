@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import sqlite3
 import threading
 import time
@@ -26,6 +25,7 @@ from math import inf
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
+from poe_proxy import databases
 from poe_proxy.pool.ledger import MARGIN
 from poe_proxy.pool.store import Note, Remembered, Renewals, Store
 from poe_proxy.pool.store.boots import since_boot, this_boot
@@ -354,7 +354,7 @@ class Journal(Store, Renewals, Tallies):
             try:
                 step()
             except sqlite3.DatabaseError as failure:
-                if not _is_broken(failure):
+                if not databases.is_broken(failure):
                     raise
                 self._put_aside(failure)
                 step()
@@ -383,11 +383,7 @@ class Journal(Store, Renewals, Tallies):
         return self._db
 
     def _open(self) -> sqlite3.Connection:
-        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with suppress(FileExistsError):
-            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
-        if self._path.stat().st_mode & 0o077:
-            self._path.chmod(0o600)
+        databases.make_private(self._path)
         db = self._connect(self._path)
         try:
             # No other process uses the file, so that none of what SQLite shares with others is
@@ -424,27 +420,16 @@ class Journal(Store, Renewals, Tallies):
             self._db = None
 
     def _put_aside(self, failure: Exception) -> None:
-        """Rename the file and its log, as SQLite would look for both under the new name."""
         self._disconnect()
-        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(self._wall()))
-        aside = self._path.with_name(f"{self._path.name}.broken-{stamp}")
-        for ending in ("-wal", "-shm", "-journal", ""):
-            with suppress(FileNotFoundError):
-                os.replace(f"{self._path}{ending}", f"{aside}{ending}")
+        aside = databases.put_aside(self._path, self._wall())
         log.error(
             "STATE_FILE %s is broken (%s). It is now %s, and a new one begins: what it held is "
             "forgotten.",
             self._path,
-            " ".join(str(failure).split()),  # SQLite may say it in several lines
-            aside.name,
+            databases.said(failure),
+            aside,
         )
 
 
 def _connected(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(path, timeout=0.1, isolation_level=None, check_same_thread=False)
-
-
-def _is_broken(failure: sqlite3.DatabaseError) -> bool:
-    """Whether the file is at fault: it is no database, or a damaged one, or of another program."""
-    # SQLite's other failures are subclasses: a full disk, a file that is locked or read-only.
-    return type(failure) is sqlite3.DatabaseError

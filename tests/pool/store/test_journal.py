@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import subprocess
 import sys
@@ -397,7 +398,7 @@ def test_only_its_owner_may_read_the_file(
 ) -> None:
     """Nor the log beside it, nor a folder that was made for it; a file that was open is closed."""
     path = tmp_path / "new" / "state.sqlite3"
-    before = module.os.umask(umask)
+    before = os.umask(umask)
     try:
         for _ in range(2):
             journal = Journal(path)
@@ -406,7 +407,7 @@ def test_only_its_owner_may_read_the_file(
             journal.close()
             path.chmod(0o644)
     finally:
-        module.os.umask(before)
+        os.umask(before)
 
     assert {path.name, f"{path.name}-wal", f"{path.name}.lock"} == modes.keys()
     assert {0o600} == set(modes.values())

@@ -1,0 +1,41 @@
+"""Files of SQLite's that are the proxy's own: only their owner may read them, and one that is
+broken is put aside."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from contextlib import suppress
+from pathlib import Path
+
+
+def make_private(path: Path) -> None:
+    """Make the file, if it is not there, and its folder; let only its owner read it."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    if path.stat().st_mode & 0o077:
+        path.chmod(0o600)
+
+
+def is_broken(failure: sqlite3.DatabaseError) -> bool:
+    """Whether the file is at fault: it is no database, or a damaged one, or of another program."""
+    # SQLite's other failures are subclasses: a full disk, a file that is locked or read-only.
+    return type(failure) is sqlite3.DatabaseError
+
+
+def put_aside(path: Path, now: float) -> str:
+    """Rename the file and its log, as SQLite would look for both under the new name; return that
+    one. *now* is in seconds since 1970."""
+    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now))
+    aside = path.with_name(f"{path.name}.broken-{stamp}")
+    for ending in ("-wal", "-shm", "-journal", ""):
+        with suppress(FileNotFoundError):
+            os.replace(f"{path}{ending}", f"{aside}{ending}")
+    return aside.name
+
+
+def said(failure: Exception) -> str:
+    """Return what SQLite says, which may be several lines, as one."""
+    return " ".join(str(failure).split())
