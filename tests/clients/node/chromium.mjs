@@ -33,3 +33,30 @@ export async function launch() {
     process.exit(1);
   }
 }
+
+export const DESKTOP = { viewport: { width: 1200, height: 900 }, locale: "en-GB" };
+export const PHONE = { viewport: { width: 360, height: 740 }, isMobile: true, hasTouch: true };
+
+/**
+ * Plays a scene on a page of the browser at the URL, which is gone when the scene is over. What a
+ * policy forbids, and errors of scripts, are added to the complaints.
+ */
+export async function visited(browser, complaints, url, scene, options = {}) {
+  const context = await browser.newContext({ ...DESKTOP, ...options });
+  try {
+    if (options.javaScriptEnabled !== false) {
+      await context.exposeBinding("complain", (_, text) => void complaints.push(text));
+      await context.addInitScript(() => {
+        addEventListener("securitypolicyviolation", (event) =>
+          window.complain(`${event.violatedDirective} ${event.blockedURI} ${event.sample}`));
+      });
+    }
+    const page = await context.newPage();
+    page.setDefaultTimeout(20_000);
+    page.on("pageerror", (error) => complaints.push(error.stack));
+    await page.goto(url);
+    return await scene(page, context);
+  } finally {
+    await context.close();
+  }
+}

@@ -1,39 +1,17 @@
 // The page at /status, used as whoever runs the server uses it, in headless Chromium.
 
-import { launch } from "./chromium.mjs";
+import { PHONE, launch, visited } from "./chromium.mjs";
 import * as job from "./scenes.mjs";
 
 const URL = job.URL_V1.replace(/\/v1$/, "/status");
 const ADMIN_KEY = process.env.CLIENT_ADMIN_KEY;
 /** What would show that a text from outside was run. */
 const HOSTILE = `<img src=x onerror="run=1"><script>run=1</script>\u202e`;
-const DESKTOP = { viewport: { width: 1200, height: 900 }, locale: "en-GB" };
-const PHONE = { viewport: { width: 360, height: 740 }, isMobile: true, hasTouch: true };
-
 const browser = await launch();
 /** All that the policy forbade, and all errors of scripts. */
 const complaints = [];
 
-/** A page that is gone when the scene is over. */
-async function visit(scene, options = {}) {
-  const context = await browser.newContext({ ...DESKTOP, ...options });
-  try {
-    if (options.javaScriptEnabled !== false) {
-      await context.exposeBinding("complain", (_, text) => void complaints.push(text));
-      await context.addInitScript(() => {
-        addEventListener("securitypolicyviolation", (event) =>
-          window.complain(`${event.violatedDirective} ${event.blockedURI} ${event.sample}`));
-      });
-    }
-    const page = await context.newPage();
-    page.setDefaultTimeout(20_000);
-    page.on("pageerror", (error) => complaints.push(error.stack));
-    await page.goto(URL);
-    return await scene(page, context);
-  } finally {
-    await context.close();
-  }
-}
+const visit = (scene, options) => visited(browser, complaints, URL, scene, options);
 
 async function enter(page, key = ADMIN_KEY) {
   await page.fill("input[name=key]", key);

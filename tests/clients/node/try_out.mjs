@@ -1,37 +1,17 @@
 // The page at /, used as people use it, in headless Chromium.
 
 import { createServer, request as ask } from "node:http";
-import { launch } from "./chromium.mjs";
+import { PHONE, launch, visited } from "./chromium.mjs";
 import * as job from "./scenes.mjs";
 
 const URL = job.URL_V1.replace(/\/v1$/, "/");
 /** What would show that a text from outside was run. */
 const HOSTILE = '<img src=x onerror="run=1"><script>run=1</script>';
-const DESKTOP = { viewport: { width: 1200, height: 900 }, locale: "en-GB" };
-const PHONE = { viewport: { width: 360, height: 740 }, isMobile: true, hasTouch: true };
-
 const browser = await launch();
 /** All that the policies forbade, and all errors of scripts. */
 const complaints = [];
 
-/** A page that is gone when the scene is over. */
-async function visit(scene, options = {}, url = URL) {
-  const context = await browser.newContext({ ...DESKTOP, ...options });
-  try {
-    await context.exposeBinding("complain", (_, text) => void complaints.push(text));
-    await context.addInitScript(() => {
-      addEventListener("securitypolicyviolation", (event) =>
-        window.complain(`${event.violatedDirective} ${event.blockedURI} ${event.sample}`));
-    });
-    const page = await context.newPage();
-    page.setDefaultTimeout(20_000);
-    page.on("pageerror", (error) => complaints.push(error.stack));
-    await page.goto(url);
-    return await scene(page, context);
-  } finally {
-    await context.close();
-  }
-}
+const visit = (scene, options, url = URL) => visited(browser, complaints, url, scene, options);
 
 const chat = (scene, options, url) => visit(async (page, context) => {
   await enter(page);
