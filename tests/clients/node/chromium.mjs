@@ -21,6 +21,9 @@ async function unpacked() {
   return (await import("@sparticuz/chromium")).default.executablePath();
 }
 
+// `node chromium.mjs`: of two that unpack it at the same time, one starts what the other still writes.
+if (process.argv[1] === fileURLToPath(import.meta.url) && !process.env.CHROMIUM) await unpacked();
+
 export async function launch() {
   try {
     const executablePath = process.env.CHROMIUM || (await unpacked());

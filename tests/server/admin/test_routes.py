@@ -224,6 +224,7 @@ def test_what_clients_and_poe_write_is_text(owner: Owner) -> None:
 
 def test_the_numbers_are_those_of_the_page(owner: Owner) -> None:
     """For programs as numbers; for the page's script as its texts."""
+    owner.account.points = 0  # Poe is asked as soon as an account is out of points
     owner.tokens.exhaust(owner.token, "You have no points.")
     told = owner.ask("/status.json")
 
