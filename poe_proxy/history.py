@@ -191,10 +191,13 @@ class History:
         one = self._models.get((name, record.bot))
         if one is None:
             one = self._new_model(name, record.bot, now)
-        counts = one.hours.setdefault(int(now // HOUR), [0, 0])
+        hour = int(now // HOUR)
+        counts = one.hours.get(hour)
+        if counts is None:
+            counts = one.hours[hour] = [0, 0]
+            one.forget(now)
         counts[0] += 1
         counts[1] += failed
-        one.forget(now)
         if not record.code and (seconds := record.first_text_after) is not None:
             one.first_texts.append(seconds - record.queued)
 

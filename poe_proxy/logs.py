@@ -12,7 +12,6 @@ import os
 import sys
 import threading
 import time
-from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from typing import Any, Final, TextIO
@@ -42,26 +41,28 @@ request_id: Final = ContextVar("request_id", default="-")
 log = logging.getLogger(__name__)
 
 
-class Event(ABC):
+class Event:
     """A message that is a line for people, its `str`, and for programs an object.
 
     In the line, what stands behind the last two spaces matters least.
     """
 
+    # No abstract base class: whether a message is one is asked for each line, and would cost ten
+    # times as much.
     __slots__ = ()
 
     @property
-    @abstractmethod
     def status(self) -> int:
         """How it went, as HTTP says it."""
+        raise NotImplementedError
 
-    @abstractmethod
     def summary(self) -> str:
         """Return the `message` for programs."""
+        raise NotImplementedError
 
-    @abstractmethod
     def fields(self) -> Mapping[str, object]:
         """Return what stands beside it; of texts that are foreign, what `clean` makes of them."""
+        raise NotImplementedError
 
 
 class Formatter(logging.Formatter):
@@ -88,9 +89,10 @@ class Formatter(logging.Formatter):
         record.message = clean(record.getMessage(), MAX_MESSAGE)
         if self.usesTime():
             record.asctime = self.formatTime(record, self.datefmt)
-        lines = [self.formatMessage(record)]
-        lines += (CONTINUED + line for line in self._traceback(record))
-        return "\n".join(lines)
+        line = self.formatMessage(record)
+        if not (record.exc_info or record.exc_text or record.stack_info):
+            return line
+        return "\n".join((line, *(CONTINUED + more for more in self._traceback(record))))
 
     def _traceback(self, record: logging.LogRecord) -> Iterator[str]:
         # What another formatter has left in `exc_text` is not ours.

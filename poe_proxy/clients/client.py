@@ -28,7 +28,8 @@ class Limits:
 
     def __bool__(self) -> bool:
         """Whether there is any."""
-        return self != NO_LIMITS
+        # Most have none, and are asked thrice in a request.
+        return self is not NO_LIMITS and self != NO_LIMITS
 
 
 NO_LIMITS: Final = Limits()

@@ -89,9 +89,9 @@ class MemoryBudgets(Budgets):
             if entry.limits.per_minute:
                 entry.recent.append(self._clock())
                 self._store.add_asked(entry.name)
-            # No request is sent twice because the process was killed.
-            at_once = bool(entry.limits.per_minute or entry.limits.per_day)
-            self._store.keep_tally(entry.name, entry.day, entry.today, at_once=at_once)
+            if entry.limits.per_minute or entry.limits.per_day:
+                # No request is sent twice because the process was killed.
+                self._store.keep_tally(entry.name, entry.day, entry.today, at_once=True)
 
     def add(
         self, request: str, *, tokens: int = 0, points: int = 0, is_exact: bool = False
@@ -105,12 +105,12 @@ class MemoryBudgets(Budgets):
                 entry.held.discard(request)
                 return
             entry.lasts += (lasted - entry.lasts) * (_SHARE if entry.lasts else 1.0)
-            if tokens or points:
-                self._turn(entry)
-                entry.today.tokens += tokens
-                entry.today.points += points
-                entry.today.exact += points if is_exact else 0
-                self._store.keep_tally(entry.name, entry.day, entry.today, at_once=False)
+            self._turn(entry)
+            today = entry.today
+            today.tokens += tokens
+            today.points += points
+            today.exact += points if is_exact else 0
+            self._store.keep_tally(entry.name, entry.day, today, at_once=False)
 
     def wait(self, name: str, request: str = "") -> float:
         with self._lock:

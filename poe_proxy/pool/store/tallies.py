@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 #: Days for which this process remembers what nobody else does: two months, as budgets go by them.
@@ -57,7 +57,8 @@ class Passing(Tallies):
     def keep_tally(self, name: str, day: int, tally: Tally, *, at_once: bool) -> None:
         if (name, day) not in self._days:
             self._days = {key: one for key, one in self._days.items() if key[1] > day - KEPT}
-        self._days[name, day] = replace(tally)
+        # `dataclasses.replace` takes ten times as long.
+        self._days[name, day] = Tally(tally.requests, tally.tokens, tally.points, tally.exact)
 
     def asked(self, name: str, window: float) -> Sequence[float]:
         return ()
