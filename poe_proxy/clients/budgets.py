@@ -38,6 +38,15 @@ class Share:
 
 
 @value(kw_only=True)
+class Left:
+    """What is left to a client of what is counted: of its limits on requests the one with the least
+    left, and its budget of tokens; None where it has no such limit."""
+
+    of_requests: Share | None = None
+    of_tokens: Share | None = None
+
+
+@value(kw_only=True)
 class Standing:
     """What a client has used."""
 
@@ -49,9 +58,6 @@ class Standing:
     #: How many of this day's points Poe itself told of; the others are estimated.
     exact_points: int = 0
     points_of_month: int = 0
-    #: Of its limits on requests the one with the least left; and its budget of tokens.
-    of_requests: Share | None = None
-    of_tokens: Share | None = None
     #: When its next day and its next month begin, in seconds since 1970.
     next_day: float = 0.0
     next_month: float = 0.0
@@ -89,5 +95,8 @@ class Budgets(Protocol):
     def wait(self, name: str, request: str = "") -> float:
         """Return the seconds until `check` would hold a place, as if *request* were over."""
 
-    def standing(self, name: str, request: str = "") -> Standing:
-        """Return what the client has used; a place that *request* holds is left out."""
+    def left(self, name: str, request: str = "") -> Left:
+        """Return what is left to the client; a place that *request* holds is left out."""
+
+    def standing(self, name: str) -> Standing:
+        """Return what the client has used."""

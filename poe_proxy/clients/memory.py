@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from poe_proxy.clients.budgets import Budgets, Name, Refused, Share, Standing
+from poe_proxy.clients.budgets import Budgets, Left, Name, Refused, Share, Standing
 from poe_proxy.clients.client import NO_LIMITS, Limits
 from poe_proxy.clients.windows import MINUTE, Calendar, wait
 from poe_proxy.pool.store.tallies import Passing, Tallies, Tally
@@ -120,12 +120,23 @@ class MemoryBudgets(Budgets):
             refused = self._refused(entry, besides=request)
             return refused.seconds if refused else 0.0
 
-    def standing(self, name: str, request: str = "") -> Standing:
+    def left(self, name: str, request: str = "") -> Left:
         with self._lock:
             entry = self._entries[name]
             self._turn(entry)
-            today, limits, calendar = entry.today, entry.limits, self._calendar
-            next_day = calendar.start(entry.day + 1)
+            next_day = self._calendar.start(entry.day + 1)
+            of_tokens = None
+            if most := entry.limits.tokens_per_day:
+                left, seconds = max(0, most - entry.today.tokens), next_day - self._wall()
+                of_tokens = Share(most=most, left=left, seconds=seconds)
+            of_requests = self._of_requests(entry, next_day, request)
+            return Left(of_requests=of_requests, of_tokens=of_tokens)
+
+    def standing(self, name: str) -> Standing:
+        with self._lock:
+            entry = self._entries[name]
+            self._turn(entry)
+            today, calendar = entry.today, self._calendar
             return Standing(
                 requests=today.requests,
                 under_way=len(entry.under_way),
@@ -133,15 +144,7 @@ class MemoryBudgets(Budgets):
                 points=today.points,
                 exact_points=today.exact,
                 points_of_month=entry.before + today.points,
-                of_requests=self._of_requests(entry, next_day, request),
-                of_tokens=Share(
-                    most=limits.tokens_per_day,
-                    left=max(0, limits.tokens_per_day - today.tokens),
-                    seconds=next_day - self._wall(),
-                )
-                if limits.tokens_per_day
-                else None,
-                next_day=next_day,
+                next_day=calendar.start(entry.day + 1),
                 next_month=calendar.start(calendar.next_first(entry.day)),
             )
 
@@ -176,8 +179,8 @@ class MemoryBudgets(Budgets):
                 yield Refused("at_a_time", limits.at_a_time, seconds)
         if limits.per_minute:
             self._forget(entry, now)
-            seconds = wait(entry.recent, held, limits.per_minute, now)
-            yield Refused("per_minute", limits.per_minute, seconds)
+            if (seconds := wait(entry.recent, held, limits.per_minute, now)) > 0.0:
+                yield Refused("per_minute", limits.per_minute, seconds)
         left = calendar.start(entry.day + 1) - self._wall()
         daily: tuple[tuple[Name, int, int], ...] = (
             ("per_day", limits.per_day, today.requests + held),

@@ -11,7 +11,7 @@ from math import ceil, inf
 from typing import Any, Final
 
 from poe_proxy import logs
-from poe_proxy.clients.budgets import BUDGETS, Budgets, Refused, Share, Standing
+from poe_proxy.clients.budgets import BUDGETS, Budgets, Left, Refused, Share
 from poe_proxy.clients.client import NOBODY, Client
 from poe_proxy.clients.known import Known
 from poe_proxy.clients.memory import MemoryBudgets
@@ -119,9 +119,9 @@ class Registry:
         """Return the seconds until the client may ask once more, with *request* over."""
         return self._budgets.wait(client.name, request) if client.limits else 0.0
 
-    def standing(self, client: Client, request: str = "") -> Standing:
-        """Return what the client has used; *request* counts only if it was sent."""
-        return self._budgets.standing(client.name, request)
+    def left(self, client: Client, request: str) -> Left:
+        """Return what is left to the client; *request* counts only if it was sent."""
+        return self._budgets.left(client.name, request)
 
     def budget(self, client: Client) -> Share | None:
         """Return the client's budget of points, of several the one with the least left; None if it
@@ -129,7 +129,7 @@ class Registry:
         limits = client.limits
         if not (limits.points_per_day or limits.points_per_month):
             return None
-        now = self.standing(client)
+        now = self._budgets.standing(client.name)
         budgets = (
             (limits.points_per_day, now.points, now.next_day),
             (limits.points_per_month, now.points_of_month, now.next_month),

@@ -133,8 +133,8 @@ def _allow_all_origins(request: Asked, headers: Headers) -> None:
     headers.add("Access-Control-Allow-Origin", "*")
     speaks_anthropic = failures.speaks_anthropic(request)
     if request.asker.limits:
-        standing = services().registry.standing(request.asker, request.record.id)
-        rate_limits.add(headers, standing, anthropic=speaks_anthropic)
+        left = services().registry.left(request.asker, request.record.id)
+        rate_limits.add(headers, left, anthropic=speaks_anthropic)
     if speaks_anthropic:
         headers.add("request-id", request.record.id)  # the name that its clients know
         headers.add("Access-Control-Expose-Headers", _EXPOSED_TO_ANTHROPIC)

@@ -8,39 +8,28 @@ from typing import Final
 
 from werkzeug.datastructures import Headers
 
-from poe_proxy.clients.budgets import Share, Standing
+from poe_proxy.clients.budgets import Left
 from poe_proxy.clients.windows import stamp
 
+_WHAT: Final = ("limit", "remaining", "reset")
+_OPENAI: Final = {
+    of: [f"x-ratelimit-{what}-{of}" for what in _WHAT] for of in ("requests", "tokens")
+}
+_ANTHROPIC: Final = {of: [f"anthropic-ratelimit-{of}-{what}" for what in _WHAT] for of in _OPENAI}
 #: As OpenAI's clients know them, and as Anthropic's do (official API sheet §7).
-NAMES: Final = tuple(
-    f"x-ratelimit-{what}-{of}"
-    for what in ("limit", "remaining", "reset")
-    for of in ("requests", "tokens")
-)
-ANTHROPIC_NAMES: Final = tuple(
-    f"anthropic-ratelimit-{of}-{what}"
-    for of in ("requests", "tokens")
-    for what in ("limit", "remaining", "reset")
-)
+NAMES: Final = tuple(name for pair in zip(*_OPENAI.values(), strict=True) for name in pair)
+ANTHROPIC_NAMES: Final = tuple(name for names in _ANTHROPIC.values() for name in names)
 
 
-def add(headers: Headers, standing: Standing, *, anthropic: bool) -> None:
-    """Add to *headers* what *standing* says of the limits that there are."""
-    for of, share in (("requests", standing.of_requests), ("tokens", standing.of_tokens)):
+def add(headers: Headers, left: Left, *, anthropic: bool) -> None:
+    """Add to *headers* what is *left* of the limits that there are."""
+    for of, share in (("requests", left.of_requests), ("tokens", left.of_tokens)):
         if share is not None:
-            _add(headers, of, share, anthropic=anthropic)
-
-
-def _add(headers: Headers, of: str, share: Share, *, anthropic: bool) -> None:
-    if anthropic:
-        name = f"anthropic-ratelimit-{of}-{{}}"
-        reset = stamp(ceil(time.time() + share.seconds))
-    else:
-        name = f"x-ratelimit-{{}}-{of}"
-        reset = duration(share.seconds)
-    headers[name.format("limit")] = str(share.most)
-    headers[name.format("remaining")] = str(share.left)
-    headers[name.format("reset")] = reset
+            reset = stamp(ceil(time.time() + share.seconds)) if anthropic else None
+            values = (str(share.most), str(share.left), reset or duration(share.seconds))
+            names = (_ANTHROPIC if anthropic else _OPENAI)[of]
+            for name, value in zip(names, values, strict=True):
+                headers.add(name, value)
 
 
 def duration(seconds: float) -> str:

@@ -112,7 +112,7 @@ def test_a_second_try_is_no_second_request() -> None:
         desk.budgets.standing("alice").requests,
         desk.budgets.standing("alice").under_way,
     )
-    assert Share(most=5, left=4, seconds=60.0) == desk.budgets.standing("alice").of_requests
+    assert Share(most=5, left=4, seconds=60.0) == desk.budgets.left("alice").of_requests
 
 
 def test_so_many_are_under_way_at_a_time() -> None:
@@ -418,4 +418,4 @@ def test_of_several_limits_the_tightest_is_told(
     desk = Desk(**limits)
     act(desk)
 
-    assert expected == desk.budgets.standing("alice").of_requests
+    assert expected == desk.budgets.left("alice").of_requests
