@@ -86,4 +86,5 @@ def _since(record: Record, then: float) -> int:
 
 def _text(given: str) -> str:
     """Return a name as SQLite takes it, which knows no halves of characters."""
-    return given[:MOST_CHARACTERS].encode("utf-8", "replace").decode("utf-8")
+    text = given[:MOST_CHARACTERS]
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
