@@ -43,7 +43,9 @@ async function buttons(page) {
     seen[`rest_${place}`] = await press(page, rests.nth(place), says);
     await state(page, "cookie-1").and(page.getByText("set aside by you")).waitFor();
   }
-  seen.until = await row(page, "cookie-1").locator('[data-cell$=" until"]').innerText();
+  const until = row(page, "cookie-1").locator('[data-cell$=" until"]');
+  await until.and(page.getByText("until you bring it back")).waitFor();
+  seen.until = await until.innerText();
   seen.back = await press(page, button(page, "cookie-1", "revive"), "is lent again");
   await state(page, "cookie-1").and(page.getByText("free")).waitFor();
   seen.reload = await press(page, page.locator('button[formaction="admin/reload"]'), "read anew");

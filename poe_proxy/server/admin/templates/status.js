@@ -28,12 +28,18 @@ function fill(told) {
     document.getElementById(`curve-${name}`).setAttribute("d", path);
 }
 
+// An answer that comes late does not overwrite a newer one: a button may have been pressed meanwhile.
+let looks = 0, shown = 0;
 async function look() {
   if (document.hidden) return;
+  const number = ++looks;
   try {
     const answer = await fetch(`status.json?page=${page.dataset.language}`, { signal: AbortSignal.timeout(4000) });
     if (answer.status === 401) return location.reload();
-    fill(await answer.json());
+    const told = await answer.json();
+    if (number < shown) return;
+    shown = number;
+    fill(told);
     delete page.dataset.stale;
   } catch {
     page.dataset.stale = "";
