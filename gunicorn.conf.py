@@ -6,4 +6,5 @@ from pathlib import Path
 # It may be started anywhere (`gunicorn -c .../gunicorn.conf.py wsgi:app`).
 sys.path.append(str(Path(__file__).resolve().parent))
 
-from poe_proxy.gunicorn_conf import *  # noqa: F403
+# gunicorn takes each name for a setting.
+from poe_proxy.gunicorn_conf import *

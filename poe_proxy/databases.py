@@ -6,11 +6,29 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 
-def make_private(path: Path) -> None:
+def opened(
+    path: Path,
+    connect: Callable[[Path], sqlite3.Connection],
+    prepare: Callable[[sqlite3.Connection], object],
+) -> sqlite3.Connection:
+    """Return what *connect* makes of the file, once *prepare* is done with it; the file is made if
+    it is not there. Raises what either raises, and nothing is left open then."""
+    _make_private(path)
+    db = connect(path)
+    try:
+        prepare(db)
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _make_private(path: Path) -> None:
     """Make the file, if it is not there, and its folder; let only its owner read it."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with suppress(FileExistsError):

@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
+from importlib import import_module
 from types import FrameType
 from typing import Any, Final, Literal, TypeAlias
 
@@ -82,7 +83,7 @@ def _is_at_terminal() -> bool:
 def _converse(server: Asked, model: str) -> None:
     """Lead a conversation until the end of the input, or Ctrl-C at its prompt."""
     with suppress(ImportError):
-        import readline  # noqa: F401  # lets input() be edited
+        import_module("readline")  # lets what is typed at `input` be edited
 
     screen.note(f"{screen.line(model)}, by {server.name}. Ctrl-C stops an answer, Ctrl-D ends.")
     messages: list[Mapping[str, str]] = []

@@ -96,6 +96,7 @@ _WELCOME = """
 A demo of poe-proxy: a stand-in for Poe is running at {poe},
 and the proxy in front of it. Nothing leaves this computer.
 
+  page       {base}/, to chat in a browser, with ready lines for programs
   base URL   {base}/v1, or {base} for Claude Code
   API key    {key}
   model      Claude-Sonnet-4.5, GPT-5.1, Gemini-2.5-Pro, and a few dozen more

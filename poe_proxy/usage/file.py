@@ -150,27 +150,11 @@ class UsageFile:
     def _attempt(self, step: Callable[[sqlite3.Connection], T]) -> T:
         try:
             if self._db is None:
-                self._db = self._open()
+                self._db = databases.opened(self.path, self._connect, _prepare)
             return step(self._db)
         except BaseException:
             self._disconnect()
             raise
-
-    def _open(self) -> sqlite3.Connection:
-        databases.make_private(self.path)
-        db = self._connect(self.path)
-        try:
-            db.execute("PRAGMA journal_mode = WAL")
-            db.execute("PRAGMA synchronous = NORMAL")
-            if not db.execute("SELECT 1 FROM sqlite_master").fetchone():
-                _begin(db)
-            (version,) = db.execute("PRAGMA user_version").fetchone()
-            if version != _VERSION:
-                raise sqlite3.DatabaseError(f"version {version}, not {_VERSION}")
-        except BaseException:
-            db.close()
-            raise
-        return db
 
     def _disconnect(self) -> None:
         if self._db is not None:
@@ -185,6 +169,16 @@ class UsageFile:
             "USAGE_FILE %s is broken (%s). It is now %s, and a new one begins.",
             *(self.path, databases.said(failure), aside),
         )
+
+
+def _prepare(db: sqlite3.Connection) -> None:
+    db.execute("PRAGMA journal_mode = WAL")
+    db.execute("PRAGMA synchronous = NORMAL")
+    if not db.execute("SELECT 1 FROM sqlite_master").fetchone():
+        _begin(db)
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    if version != _VERSION:
+        raise sqlite3.DatabaseError(f"version {version}, not {_VERSION}")
 
 
 def _begin(db: sqlite3.Connection) -> None:

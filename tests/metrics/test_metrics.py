@@ -375,8 +375,11 @@ def test_a_look_that_fails_is_not_the_last(monkeypatch: pytest.MonkeyPatch) -> N
     """And nobody who asks waits for one, once the thread looks."""
     monkeypatch.setattr("poe_proxy.pool.facts.EVERY", 0.001)
     stores: Iterator[Callable[[], str]] = iter([lambda: "ok", lambda: fail(), lambda: "broken"])
-    last: Callable[[], str] = lambda: "broken"  # noqa: E731
-    facts = Facts(TokenRotator([Token("key-1", object())]), store=lambda: next(stores, last)())
+
+    def store() -> str:
+        return next(stores, lambda: "broken")()
+
+    facts = Facts(TokenRotator([Token("key-1", object())]), store=store)
     facts.start()
     try:
         until(lambda: facts.newest().store == "broken")

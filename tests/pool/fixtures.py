@@ -70,7 +70,7 @@ def only(tokens: TokenRotator[None]) -> Token[None]:
     return one
 
 
-def state(tokens: TokenRotator[None]) -> dict[str, int]:
+def state(tokens: TokenRotator[Any]) -> dict[str, int]:
     """The census without its zeros."""
     return {name: count for name, count in tokens.census().items() if count}
 

@@ -10,12 +10,8 @@ from poe_proxy.pool.known import Funds
 from poe_proxy.pool.rotator import Token, TokenRotator
 
 from ..fakes import until
+from .fixtures import state
 from .test_balances import Account
-
-
-def state(tokens: TokenRotator[Account]) -> dict[str, int]:
-    """The census without its zeros."""
-    return {name: count for name, count in tokens.census().items() if count}
 
 
 def test_a_late_answer_counts_all_the_same() -> None:
@@ -35,7 +31,7 @@ def test_a_late_answer_counts_all_the_same() -> None:
     assert Answer(is_late=True) == asking.ask(token)
     assert {"out_of_points": 1} == state(tokens)
     goes_on.set()
-    until(lambda: {"free": 1} == state(tokens))  # type: ignore[arg-type]
+    until(lambda: {"free": 1} == state(tokens))
 
 
 def test_a_fault_of_our_own_is_an_answer() -> None:

@@ -379,39 +379,8 @@ class Journal(Store, Renewals, Tallies):
 
     def _connection(self) -> sqlite3.Connection:
         if self._db is None:
-            self._db = self._open()
+            self._db = databases.opened(self._path, self._connect, _prepare)
         return self._db
-
-    def _open(self) -> sqlite3.Connection:
-        databases.make_private(self._path)
-        db = self._connect(self._path)
-        try:
-            # No other process uses the file, so that none of what SQLite shares with others is
-            # needed: not even a file beside it, for which a full disk has no room.
-            db.execute("PRAGMA locking_mode = EXCLUSIVE")
-            (version,) = db.execute("PRAGMA user_version").fetchone()
-            is_new = not db.execute("SELECT 1 FROM sqlite_master").fetchone()
-            if not is_new and version != VERSION:
-                raise sqlite3.DatabaseError(f"version {version}, not {VERSION}")
-            if (found := db.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
-                raise sqlite3.DatabaseError(found)
-            # A row costs its whole page, and none is large.
-            db.execute(f"PRAGMA page_size = {_PAGE}")
-            db.execute("PRAGMA journal_mode = WAL")
-            db.execute("PRAGMA synchronous = NORMAL")
-            # To carry the log over into the file is what waits for the disk, 4 to 30 ms. By itself
-            # SQLite does so every 200 uses; so it is every 800, and half of the time in all.
-            db.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES}")
-            # What is deleted may have been a secret; it is overwritten as the log is carried over.
-            db.execute("PRAGMA secure_delete = ON")
-            if is_new:
-                db.executescript(SCHEMA)
-            with suppress(sqlite3.OperationalError):  # what is there can still be read
-                db.executescript(ADDED)
-        except BaseException:
-            db.close()
-            raise
-        return db
 
     def _disconnect(self) -> None:
         if self._db is not None:
@@ -429,6 +398,31 @@ class Journal(Store, Renewals, Tallies):
             databases.said(failure),
             aside,
         )
+
+
+def _prepare(db: sqlite3.Connection) -> None:
+    # No other process uses the file, so that none of what SQLite shares with others is
+    # needed: not even a file beside it, for which a full disk has no room.
+    db.execute("PRAGMA locking_mode = EXCLUSIVE")
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    is_new = not db.execute("SELECT 1 FROM sqlite_master").fetchone()
+    if not is_new and version != VERSION:
+        raise sqlite3.DatabaseError(f"version {version}, not {VERSION}")
+    if (found := db.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
+        raise sqlite3.DatabaseError(found)
+    # A row costs its whole page, and none is large.
+    db.execute(f"PRAGMA page_size = {_PAGE}")
+    db.execute("PRAGMA journal_mode = WAL")
+    db.execute("PRAGMA synchronous = NORMAL")
+    # To carry the log over into the file is what waits for the disk, 4 to 30 ms. By itself
+    # SQLite does so every 200 uses; so it is every 800, and half of the time in all.
+    db.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES}")
+    # What is deleted may have been a secret; it is overwritten as the log is carried over.
+    db.execute("PRAGMA secure_delete = ON")
+    if is_new:
+        db.executescript(SCHEMA)
+    with suppress(sqlite3.OperationalError):  # what is there can still be read
+        db.executescript(ADDED)
 
 
 def _connected(path: Path) -> sqlite3.Connection:
