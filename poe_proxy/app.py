@@ -185,7 +185,6 @@ class _House:
             ready=self._ready,
             metrics=None if self._metrics is None else self._metrics.text,
             registry=self._registry,
-            clients=self._registry.overview,
             admin_key=settings.admin_key,
             root_page=settings.root_page,
             max_body=round(settings.max_body_mb * 1_000_000),

@@ -33,6 +33,8 @@ FILE: Final = "_FILE"
 
 #: The variable that names another file in place of `.env`: `poe-proxy --env` sets it.
 OTHER_DOTENV: Final = "POE_PROXY_DOTENV"
+#: Names the one that the command itself has set, where nobody else did.
+CHOSEN: Final = "POE_PROXY_CHOSEN"
 
 
 def dotenv() -> Path:

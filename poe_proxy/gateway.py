@@ -135,7 +135,7 @@ class Gateway:
                         target.tokens, token, failure, self._all
                     ):
                         let_go(failure)
-                        record.moves += (failure.code or "",)
+                        _note_move(record, token, failure)
                         log.info("%s has no such bot; trying an account that has", token.label)
                         continue
                 if token is None or not isinstance(failure, UpstreamError):

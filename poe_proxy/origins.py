@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from poe_proxy.environment import Environment, Given, Setting, declared
+from poe_proxy.environment import CHOSEN, Environment, Given, Setting, declared
 from poe_proxy.lookalikes import is_secret, shown
 
 #: What is shown of a secret: that it is set.
 SET: Final = "set"
 DEFAULT: Final = "default"
+BY_COMMAND: Final = "poe-proxy serve"
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +23,8 @@ class Origin:
     name: str
     #: Its value as it was given, `SET` for a secret, and nothing for a default.
     shown: str
-    #: `environment`, `.env, line 3`, or a file of its own; `DEFAULT` if it is not set.
+    #: `environment`, `.env, line 3`, or a file of its own; `BY_COMMAND` if `serve` has set it, as
+    #: nobody else did; `DEFAULT` if it is not set.
     where: str
     setting: Setting = field(repr=False)
 
@@ -58,5 +61,7 @@ def _shown(given: Given, one: Setting, is_plain: bool) -> str:
 
 
 def _where(given: Given, one: Setting) -> str:
+    if given.name == os.environ.get(CHOSEN):
+        return BY_COMMAND
     where = given.line or "environment"
     return where if given.name in one.names else f"the file of {given.name}, {where}"

@@ -6,7 +6,6 @@ Both speak HTTP, so that an answer is read in one way.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
@@ -151,8 +150,8 @@ def _found(settings: Settings, key: str | None) -> Asked | None:
 
 
 def _first_key() -> str | None:
-    """Return a key of the settings, if there are any; or that of OpenAI's variable."""
+    """Return a key of the settings, if there are any. None of another program."""
     try:
         return next(iter(read_settings().auth_keys), None)
     except BadSettings:
-        return os.environ.get("OPENAI_API_KEY")
+        return None

@@ -18,6 +18,7 @@ from typing import Final
 import click
 
 from poe_proxy.command import launching
+from poe_proxy.environment import OTHER_DOTENV
 
 #: Where both packages are.
 HERE: Final = Path(__file__).resolve().parents[2]
@@ -113,6 +114,7 @@ Your own Poe account goes into a file .env, as the README says. Ctrl-C ends the 
 
 def _start(command: list[str], settings: Mapping[str, str]) -> subprocess.Popen[str]:
     left_out = {name + suffix for name in NOT_FOR_A_DEMO for suffix in ("", "_FILE")}
+    left_out.add(OTHER_DOTENV)
     environ = {name: value for name, value in os.environ.items() if name not in left_out}
     return subprocess.Popen(
         command,

@@ -27,6 +27,8 @@ _NOTHING_ELSE: Final[Mapping[str, Any]] = {
     "metrics": False,
     "metrics_port": 0,
     "alert_url": None,
+    # Whoever asks here is none of the server's clients.
+    "usage_days": 0,
 }
 
 

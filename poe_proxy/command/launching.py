@@ -17,7 +17,7 @@ from dotenv.parser import parse_stream
 from environs import ValidationError
 
 from poe_proxy.checks import are_networks
-from poe_proxy.environment import FILE, as_list, dotenv
+from poe_proxy.environment import CHOSEN, FILE, as_list, dotenv
 
 CONFIGURATION: Final = Path(__file__).resolve().parents[1] / "gunicorn_conf.py"
 #: The setting that lets limits hold over a restart, and the file where the command has it.
@@ -45,7 +45,7 @@ def keep_state() -> None:
     for one."""
     names = {STATE, f"{STATE}{FILE}"}
     if not names & (os.environ.keys() | _set_in(dotenv())):
-        os.environ[STATE] = STATE_FILE
+        os.environ |= {STATE: STATE_FILE, CHOSEN: STATE}
 
 
 def _set_in(path: Path) -> set[str]:

@@ -51,9 +51,14 @@ class Way:
     proxy: str | None
 
     @property
+    def host(self) -> str:
+        """Its host and port, without a user and a password."""
+        return urlsplit(self.url).netloc.rpartition("@")[2]
+
+    @property
     def name(self) -> str:
         """Its host, and how it is reached."""
-        return f"{urlsplit(self.url).netloc}{'' if self.proxy is None else ' by the proxy'}"
+        return f"{self.host}{'' if self.proxy is None else ' by the proxy'}"
 
 
 # ---- the way to Poe
@@ -71,10 +76,11 @@ def look_at_way(
     if way.proxy is None or way.proxy.startswith("socks5:"):
         try:
             yield Finding("ok", f"{host} is {look_up(host)}")
-        except OSError as failure:
+        except (OSError, UnicodeError) as failure:
+            why = getattr(failure, "strerror", None) or failure
             yield Finding(
                 "wrong",
-                f"{host} has no address here: {failure.strerror or failure}.",
+                f"{host} has no address here: {why}.",
                 "Is this computer online? Look at its DNS, or set PROXY=socks5h://..., which "
                 "leaves names to the proxy.",
             )
@@ -119,7 +125,7 @@ def _broken(way: Way, failure: Broken) -> Finding:
     if failure.name == "ProxyError":
         return Finding(
             "wrong",
-            f"The proxy to {urlsplit(way.url).netloc} does not connect.",
+            f"The proxy to {way.host} does not connect.",
             "Does it run, and are address, user and password in PROXY right?",
         )
     if failure.bad_certificate:
@@ -172,7 +178,10 @@ def look_at_port(settings: Settings) -> Iterator[Finding]:
     server = running.Running(running.address_of(settings), None)
     if server.answers():
         yield Finding("ok", f"poe-proxy answers at {server.name}")
-        yield _ready(server.request("GET", "/ready"))
+        try:
+            yield _ready(server.request("GET", "/ready"))
+        except Trouble as trouble:
+            yield Finding("wrong", trouble.message)
         return
     try:
         with closing(_bound(settings.host.strip("[] "), settings.port)):

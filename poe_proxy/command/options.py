@@ -68,6 +68,7 @@ def settings_that_are_right() -> tuple[Settings, dict[str, list[str]]]:
     from poe_proxy.settings import BadSettings, Settings
     from poe_proxy.startup import read_settings
 
+    launching.keep_state()
     try:
         return read_settings(), {}
     except BadSettings as bad:

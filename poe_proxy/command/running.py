@@ -18,8 +18,11 @@ from poe_proxy.settings import Settings
 
 #: Seconds until a server that is there has answered whether it is.
 LOOK: Final = 3.0
-#: Seconds of silence after which a server is gone: it gives a sign of life four times in them.
+#: Seconds of silence after which a server is gone: while a bot is asked, it gives a sign of life
+#: four times in them.
 SILENCE: Final = 60.0
+#: How asking it can fail: of a name that is none Python says that by a UnicodeError.
+_FAILURES: Final = (OSError, HTTPException, UnicodeError)
 #: The most bytes that are read of an answer at once.
 _AT_ONCE: Final = 65_536
 
@@ -33,7 +36,8 @@ class Running:
     """A server that runs, as one who has *key* sees it. No proxy of the environment is used."""
 
     def __init__(self, url: str, key: str | None) -> None:
-        """*url* may end in `/v1`, as clients know it. Raises `Trouble` if it is no address."""
+        """*url* may end in `/v1`, as clients know it. Raises `Trouble` if it is no address, or
+        if no header can have the *key*."""
         url = url if "://" in url else f"http://{url}"
         try:
             parts = urlsplit(url.rstrip("/").removesuffix("/v1"))
@@ -45,7 +49,10 @@ class Running:
         self._host: str = parts.hostname
         self._is_secure = parts.scheme == "https"
         self._path = parts.path.rstrip("/")
-        self._key = key
+        # What is read of a file may have a line end; anything else `http.client` would repeat.
+        self._key = None if key is None else key.strip()
+        if self._key is not None and not (self._key.isascii() and self._key.isprintable()):
+            raise Trouble("--key must be printable ASCII.")
         host = parts.netloc.rpartition("@")[2]
         self.name = f"{parts.scheme}://{host}{self._path}"
 
@@ -56,14 +63,14 @@ class Running:
             with closing(response):
                 is_ours = response.getheader("x-request-id", "").startswith("req_")
                 return response.status == 200 and is_ours
-        except (OSError, HTTPException):
+        except _FAILURES:
             return False
 
     def request(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Answer:
         """See `Asked`."""
         try:
             response = self._send(method, path, body, SILENCE)
-        except (OSError, HTTPException) as failure:
+        except _FAILURES as failure:
             raise self._trouble(failure) from None
         return Answer(response.status, self._pieces(response))
 
@@ -96,7 +103,7 @@ class Running:
             try:
                 while piece := response.read1(_AT_ONCE):
                     yield piece
-            except (OSError, HTTPException) as failure:
+            except _FAILURES as failure:
                 raise self._trouble(failure) from None
 
     def _trouble(self, failure: Exception) -> Trouble:

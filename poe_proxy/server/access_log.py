@@ -57,8 +57,8 @@ class _Line(logs.Event):
             said = f"{said}: waited {of.queued:.2f} s"
         else:
             said = f"{said}:"
-        if of.first_text:
-            said = f"{said}, first word {of.first_text - of.began:.2f} s"
+        if (first := of.first_text_after) is not None:
+            said = f"{said}, first word {first:.2f} s"
         comma = "" if said[-1] == ":" else ","
         said = f"{said}{comma} total {of.total:.2f} s"
         if of.streams and of.first_text:

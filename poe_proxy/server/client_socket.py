@@ -51,7 +51,7 @@ class ClientSocket:
         if sock is not None and not isinstance(sock, ssl.SSLSocket):
             try:
                 self._watched = hang_ups.watch(sock, listener.hang_up)
-            except (OSError, ValueError):  # no descriptor is left for that
+            except (OSError, ValueError):  # no descriptor is left for that, or the socket is closed
                 return False
         listener.is_watched()
         return True

@@ -305,10 +305,10 @@ class _Hearing:
         if now >= self._watch_from:
             self._look()
         self.has_begun = self.was_asked = True
-        if self.first == 0.0:
-            self.first = now
         if kind is Done:
             self.done = now
+        elif self.first == 0.0:
+            self.first = now
         return cast("Said", event)
 
     def _silence(self, event: ReplyEvent) -> Idle | None:

@@ -57,8 +57,6 @@ class Services:
     admission: Admission = field(default_factory=Admission)
     #: The APIs by the names of their views; `chat_completions` is used for all other routes.
     apis: Mapping[str, Api]
-    #: What `GET /admin/clients` shows: an object for each client, see `Registry.overview`.
-    clients: Callable[[], list[dict[str, Any]]] = list
     #: Looks once at each account, without waiting; called once the worker serves.
     look: Callable[[], None] = lambda: None
     #: Makes reports of what was used; None if no records of it are kept.

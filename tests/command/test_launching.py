@@ -10,6 +10,8 @@ import pytest
 from click.testing import Result
 
 from poe_proxy.command import launching
+from poe_proxy.origins import origins
+from poe_proxy.settings import Settings
 
 
 @pytest.mark.parametrize(
@@ -70,3 +72,12 @@ def test_a_file_that_is_not_there_is_said_at_once(run: Callable[..., Result]) ->
 def test_a_server_on_all_addresses_is_reached_on_one(host: str, there: str) -> None:
     """No program can connect to an address that stands for all of them everywhere."""
     assert there == launching.reached_at(host)
+
+
+def test_what_the_command_has_chosen_is_not_taken_for_the_owners_word(folder: Path) -> None:
+    """Neither on the status page nor by `doctor`."""
+    (folder / ".env").write_text("AuthKey=k\n")
+    launching.keep_state()
+
+    (state,) = (one for one in origins(Settings, folder / ".env") if one.name == "STATE_FILE")
+    assert (".state/state.sqlite3", "poe-proxy serve") == (state.shown, state.where)

@@ -186,3 +186,10 @@ def test_without_a_key_the_stream_is_not_tried(
 
     assert ["ok", "note"] == marks(found)
     assert "--key" in found[-1].remedy
+
+
+def test_a_user_and_a_password_in_an_address_are_not_shown() -> None:
+    """All that is said of the way has this name."""
+    secret = Way("https://user:hunter2@poe.example:8443", "/", {}, None)
+
+    assert "poe.example:8443" == secret.host == secret.name

@@ -44,7 +44,7 @@ class Alices(Site):
     def overview(self) -> dict[str, Any]:
         """What the owner is shown of her."""
         services: Services = self.client.application.extensions["poe_proxy"]
-        return {one["name"]: one for one in services.clients()}["alice"]
+        return {one["name"]: one for one in services.registry.overview()}["alice"]
 
 
 def over(answer: TestResponse) -> TestResponse:

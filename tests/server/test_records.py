@@ -9,6 +9,7 @@ import pytest
 from poe_proxy.chat import Done, Message, Text, TextPart, Usage
 from poe_proxy.errors import TokenRejected, UpstreamInterrupted
 from poe_proxy.record import CLIENT_CLOSED, Record
+from poe_proxy.server import access_log
 from poe_proxy.server.services import Services
 
 from ..fakes import ANSWER, FakeUpstream, Step, log_lines
@@ -147,18 +148,20 @@ def test_what_is_refused_is_told_too() -> None:
     assert (404, "") == (wrong_path.status, wrong_path.route)
 
 
-def test_whoever_tells_cannot_spoil_an_answer() -> None:
-    """What goes wrong there is logged."""
+def test_whoever_tells_cannot_spoil_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor what the others tell; what goes wrong there is logged."""
 
-    def told(record: Record) -> None:
+    def tell(record: Record) -> None:
         raise ZeroDivisionError
 
-    site = Told()
-    services: Services = site.client.application.extensions["poe_proxy"]
-    object.__setattr__(services, "told", told)
+    monkeypatch.setattr(access_log, "tell", tell)
+    site = Site()
     with log_lines() as lines:
         answer = site.ask()
         answer.close()
 
     assert 200 == answer.status_code
     assert "a request was not recorded" in lines.getvalue()
+    services: Services = site.client.application.extensions["poe_proxy"]
+    (client,) = services.registry.overview()
+    assert client["last_seen"]

@@ -238,7 +238,7 @@ def clients() -> Response:
     """Show the clients, what each may use, and what it has used."""
     request, house, admin_key = _begun()
     sessions.check(request, admin_key, time.time())
-    return _json({"clients": house.clients()})
+    return _json({"clients": house.registry.overview()})
 
 
 # ---- what they share
