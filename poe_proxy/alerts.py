@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from math import inf
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import orjson
 
@@ -51,6 +51,9 @@ _WORDS: Final[Mapping[Standing, str]] = {
     Standing.OUT_OF_POINTS: "out_of_points",
 }
 _WELL: Final = "back"
+
+#: An account: its name, the word for how it is, its token and what is known of it.
+_Account: TypeAlias = tuple[str, str, Token[Any], TokenState]
 #: What stands for no account in what was told.
 _STORE: Final = "the store"
 
@@ -121,7 +124,7 @@ class Alerts:
     def begin(self) -> None:
         """Take what holds an account back by now as known to the operator."""
         self._told = {name: word for name, word, _, _ in self._accounts()}
-        self._told |= dict(self._kinds())
+        self._told |= dict(_kinds(self._accounts()))
 
     def tell(self, record: Record) -> None:
         """Take up the record of a request whose answer is closed."""
@@ -165,13 +168,14 @@ class Alerts:
 
     def _found(self, now: float) -> Iterator[Event]:
         present = set()
-        for name, word, token, state in self._accounts():
+        accounts = self._accounts()
+        for name, word, token, state in accounts:
             present.add(name)
             if self._is_news(name, word, now):
                 yield self._of_account(word, token, state)
             elif self._is_low(name, word, now):
                 yield self._low(token)
-        for kind, word in self._kinds():
+        for kind, word in _kinds(accounts):
             present.add(kind)
             if self._is_news(kind, word, now):
                 reason = (
@@ -188,17 +192,12 @@ class Alerts:
                 yield Event(UpstreamChanged.code, "", reason, None, self._wall())
         self._forget(present)
 
-    def _accounts(self) -> Iterator[tuple[str, str, Token[Any], TokenState]]:
-        """Yield each account by its name, with the word for how it is."""
-        for token, state in self._tokens.states():
-            yield token.name, _WORDS.get(state.standing, _WELL), token, state
-
-    def _kinds(self) -> Iterator[tuple[str, str]]:
-        words: dict[str, set[str]] = {}
-        for _, word, token, _ in self._accounts():
-            words.setdefault(token.kind, set()).add(word)
-        for kind, found in words.items():
-            yield kind, _WELL if _WELL in found else "unusable"
+    def _accounts(self) -> list[_Account]:
+        """Return each account by its name, with the word for how it is, all at one moment."""
+        return [
+            (token.name, _WORDS.get(state.standing, _WELL), token, state)
+            for token, state in self._tokens.states()
+        ]
 
     def _is_news(self, name: str, word: str, now: float) -> bool:
         """Whether it is to be told now that *name* is so; it counts as told."""
@@ -335,3 +334,12 @@ def _words(text: str) -> str:
 
 def _time(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _kinds(accounts: Iterable[_Account]) -> Iterator[tuple[str, str]]:
+    """Yield each kind of account, and the word for how its accounts are together."""
+    words: dict[str, set[str]] = {}
+    for _, word, token, _ in accounts:
+        words.setdefault(token.kind, set()).add(word)
+    for kind, found in words.items():
+        yield kind, _WELL if _WELL in found else "unusable"

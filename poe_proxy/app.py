@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from math import inf
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -29,7 +30,7 @@ from poe_proxy.models import Models
 from poe_proxy.net.media import MediaFetcher
 from poe_proxy.overview import NOT_RELOADED, RELOADED, Overview
 from poe_proxy.pool.asking import Asking
-from poe_proxy.pool.balances import Balance, FirstLooks, PointsWatch
+from poe_proxy.pool.balances import EVERY, Balance, FirstLooks, PointsWatch
 from poe_proxy.pool.facts import Facts
 from poe_proxy.pool.memory import MemoryLedger
 from poe_proxy.pool.rotator import Token, TokenRotator
@@ -129,7 +130,7 @@ class _House:
         self._overview.read_settings()
         self._asking = Asking(self._rotator)
         self._alerts = Alerts(self._rotator, store=lambda: self._facts.newest().store)
-        self._alerts.use(settings)
+        self._watch_points(settings)
         self._tellers += [self._history.tell, self._alerts.tell]
         services = self._services(settings, Models.load(settings.models))
         self.app = Application(services, proxies=settings.forwarded_allow_ips)
@@ -233,6 +234,13 @@ class _House:
         fact = self._facts.newest()
         return {"waiting": fact.waiting, "accounts": fact.counts, "store": fact.store}
 
+    def _watch_points(self, settings: Settings) -> None:
+        self._alerts.use(settings)
+        # Few points can only be told if somebody asks for them.
+        is_watched = settings.alert_url is not None and settings.alert_points > 0
+        self._watch.every = EVERY if is_watched else inf
+        self._rotator.look.set()
+
     def _store_state(self) -> str:
         return "off" if self._journal is None else self._journal.trouble or "ok"
 
@@ -300,7 +308,7 @@ class _House:
             audit.info("settings that changed: %s", ", ".join(changed))
         self._settings = settings
         self._overview.read_settings()
-        self._alerts.use(settings)
+        self._watch_points(settings)
         self._alerts.start()
         self._looks.go_on()
         self._facts.refresh()

@@ -1058,6 +1058,7 @@ def test_a_bot_of_an_account_s_own_is_asked_for_there() -> None:
 
     assert list(ANSWER) == said
     assert [1, 0, 0, 1, 0] == house.asked()
+    assert (("model_not_found",), ("cookie-1",)) == (house.record.moves, house.record.moved_from)
 
 
 def test_a_bot_that_its_own_account_has_lost_is_gone() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from typing import Final
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -24,6 +25,7 @@ STATES: Final = {
     "resting": ("resting", "limited"),
     "exhausted": ("out_of_points",),
     "suspended": ("suspended", "retired"),
+    "paused": ("paused",),
 }
 _STATE_OF: Final = {one: state for state, names in STATES.items() for one in names}
 
@@ -48,7 +50,7 @@ class Collected(Collector):
 
     def collect(self) -> Iterable[Metric]:
         """Yield each metric; between two of them others have their turn."""
-        for metric in (*self._of_requests(), *self._of_accounts(), *_tallied()):
+        for metric in chain(self._of_requests(), self._of_accounts(), _tallied()):
             yield metric
             breathe()
 

@@ -107,8 +107,10 @@ class Metrics:
             self._uses.of(account, failed).inc()
             self._moves.of(failed).inc()
         has_answered = bool(record.first_text)
-        if not record.was_asked or (record.moved_from and code and not has_answered):
-            return  # no account had it, or the last one that did is counted
+        if not record.was_asked:
+            return
+        if code and not has_answered and record.account in record.moved_from:
+            return  # it is counted, and another one was looked for in vain
         self._overhead.observe(record.overhead)
         self._uses.of(record.account, code or "ok").inc()
         if not has_answered:

@@ -37,6 +37,11 @@ MOST_SLEEP: Final = 3600.0
 AT_A_TIME: Final = 3
 PAUSE: Final = 0.5
 
+#: Seconds between two looks at an account that is well, where few points are to be told.
+EVERY: Final = 3600.0
+#: How an account stands that is well.
+_WELL: Final = frozenset({Standing.FIT, Standing.RESTING, Standing.LIMITED})
+
 #: What a point is worth in US dollars, roughly (official API sheet §1).
 DOLLARS: Final = 0.00003
 
@@ -47,11 +52,16 @@ class PointsWatch(Generic[A]):
     It does so sparingly, and never with a client's request, which would have to wait for it.
 
     An account that may be out of points is looked at at once; then, if it is, once in
-    `TokenRotator.points_check` seconds; one that is suspended, when its ledger says.
+    `TokenRotator.points_check` seconds; one that is suspended, when its ledger says; and one that
+    is well once in `every` seconds, if anybody wants to know when its points become few.
     """
 
     def __init__(self, tokens: TokenRotator[A]) -> None:
         self._tokens = tokens
+        #: Seconds between two looks at an account that is well; `inf`: there are none.
+        self.every = inf
+        #: The first of them is that of `FirstLooks`.
+        self._began = tokens.now()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="points", daemon=True)
 
@@ -92,9 +102,11 @@ class PointsWatch(Generic[A]):
             if state.standing is not Standing.OUT_OF_POINTS:
                 # It did not answer, or is in doubt again: another look soon is worth its cost.
                 pause = min(pause, AGAIN)
-            seconds = 0.0 if token in doubted else state.next_look
+            seconds, last = 0.0 if token in doubted else state.next_look, -inf
+            if seconds == inf and self.every < inf and state.standing in _WELL:
+                seconds, last, pause = 0.0, self._began, self.every
             if seconds < inf:
-                again = self._tokens.looked_at.get(token.name, -inf) + pause - now
+                again = self._tokens.looked_at.get(token.name, last) + pause - now
                 due.append((token, max(0.0, seconds, again)))
         return due
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Generic, TypeVar
 
 from poe_proxy.pool.ledger import TokenState
-from poe_proxy.pool.rotator import Token, TokenRotator
+from poe_proxy.pool.rotator import CONDITIONS, Token, TokenRotator, condition
 from poe_proxy.values import value
 
 log = logging.getLogger(__name__)
@@ -61,9 +61,11 @@ class Facts(Generic[U]):
 
     def refresh(self) -> None:
         """Look now."""
-        counts = self._tokens.census()
-        waiting = counts.pop("waiting")
-        self._fact = Fact(counts, waiting, self._store(), self._tokens.states())
+        accounts = self._tokens.states()
+        counts = dict.fromkeys(CONDITIONS, 0)
+        for token, state in accounts:
+            counts[condition(token, state)] += 1
+        self._fact = Fact(counts, self._tokens.line().waiting, self._store(), accounts)
         self._at = self._clock()
 
     def start(self) -> None:

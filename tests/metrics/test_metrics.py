@@ -17,9 +17,10 @@ from poe_proxy.chat import Charges, Usage
 from poe_proxy.errors import TokenRejected, UpstreamUnreachable
 from poe_proxy.metrics import Looks, Metrics
 from poe_proxy.metrics.children import MOST, MOST_MODELS
+from poe_proxy.metrics.collected import STATES
 from poe_proxy.pool.facts import Facts
 from poe_proxy.pool.known import Funds
-from poe_proxy.pool.rotator import Token, TokenRotator
+from poe_proxy.pool.rotator import CONDITIONS, Token, TokenRotator
 from poe_proxy.prices import Price
 from poe_proxy.record import CLIENT_CLOSED, Record
 
@@ -243,6 +244,26 @@ def test_each_account_that_a_request_met_has_its_outcome(watched: Watched) -> No
     )
     assert 1 == watched.of("account_uses_total", account="key-1", outcome="upstream_auth")
     assert None is watched.of("account_uses_total", account="key-1", outcome="no_token_left")
+
+
+def test_an_account_that_fails_last_is_counted_as_well(watched: Watched) -> None:
+    """Not only the one before it."""
+    watched.tell(
+        moves=("upstream_auth",), moved_from=("cookie-1",), code="upstream_timeout", first_text=0.0
+    )
+
+    assert 1 == watched.of("account_uses_total", account="cookie-1", outcome="upstream_auth")
+    assert 1 == watched.of("account_uses_total", account="key-1", outcome="upstream_timeout")
+
+
+def test_however_an_account_is_it_has_a_state(watched: Watched) -> None:
+    """Also one that the operator has set aside."""
+    assert {*CONDITIONS} == {one for names in STATES.values() for one in names}
+    (token,) = (one for one, _ in watched.rotator.states() if one.label == "key-1")
+    watched.rotator.pause(token, 60.0)
+    watched.facts.refresh()
+
+    assert 1 == watched.of("accounts", kind="key", state="paused")
 
 
 # ---- bounds

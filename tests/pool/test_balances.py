@@ -359,6 +359,23 @@ def test_the_watch_asks_again_by_itself() -> None:
     assert watch.wait(60)
 
 
+def test_an_account_that_is_well_is_asked_now_and_then_if_somebody_wants_to_know() -> None:
+    """So that few points can be told before there are none; not at once, nor one set aside."""
+    one, paused = Account(), Account()
+    one.points = paused.points = 5
+    watched = Watched(one, paused)
+    watched.watch.every = 3600.0
+    watched.rotator.pause(watched.rotator.states()[1][0], inf)
+
+    assert 3600.0 == watched.watch.look()
+    watched.clock.go(3600.0)
+    assert 3600.0 == watched.watch.look()
+    assert (1, 0) == (one.asked, paused.asked)
+    known = watched.rotator.points.of("key-1")
+    assert known is not None
+    assert 5 == known.number
+
+
 @pytest.mark.parametrize(
     ("failure", "standing"),
     [
