@@ -12,7 +12,6 @@ import platform
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from math import inf
 from typing import Any, Final, TypeAlias
 
@@ -20,6 +19,7 @@ import orjson
 
 from poe_proxy import __version__, logs
 from poe_proxy.errors import UpstreamBlocked, UpstreamChanged
+from poe_proxy.moments import stamp
 from poe_proxy.net.posting import post
 from poe_proxy.pool.ledger import Standing, TokenState
 from poe_proxy.pool.rotator import Token, TokenRotator
@@ -246,7 +246,7 @@ class Alerts:
             points = self._tokens.points.of(token.name)
             grant = None if points is None else points.grant_after(now)
             until = None if grant is None else grant.at
-            ahead = "" if until is None else f" until {_time(until)}"
+            ahead = "" if until is None else f" until {stamp(until)}"
             reason = f"{token.label} is out of points{ahead}.{words}"
         else:
             blame = "is shown a challenge page" if _is_blocked(state) else "is refused"
@@ -307,8 +307,8 @@ def _as_json(events: Sequence[Event], lines: Iterable[str]) -> dict[str, Any]:
             "event": one.event,
             "account": one.account,
             "reason": one.reason,
-            "until": None if one.until is None else _time(one.until),
-            "at": _time(one.at),
+            "until": None if one.until is None else stamp(one.until),
+            "at": stamp(one.at),
         }
         for one in events
     ]
@@ -330,10 +330,6 @@ def _is_blocked(state: TokenState) -> bool:
 def _words(text: str) -> str:
     """Return words from outside, cut and as one line."""
     return logs.escape(text[:MOST_WORDS])
-
-
-def _time(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _kinds(accounts: Iterable[_Account]) -> Iterator[tuple[str, str]]:

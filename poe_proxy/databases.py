@@ -55,5 +55,6 @@ def put_aside(path: Path, now: float) -> str:
 
 
 def said(failure: Exception) -> str:
-    """Return what SQLite says, which may be several lines, as one."""
-    return " ".join(str(failure).split())
+    """Return what is wrong, in a few words without the file's name: what SQLite says may be several
+    lines, and the message of an OSError has that name."""
+    return getattr(failure, "strerror", None) or " ".join(str(failure).split())

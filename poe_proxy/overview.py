@@ -10,13 +10,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import MISSING
-from datetime import UTC, datetime
 from math import inf
 from typing import Any, Final
 
 from poe_proxy import __version__
 from poe_proxy.environment import declared, dotenv
 from poe_proxy.history import DAY, History
+from poe_proxy.moments import stamp
 from poe_proxy.origins import origins
 from poe_proxy.pool.ledger import TokenState
 from poe_proxy.pool.limits import Within
@@ -275,8 +275,3 @@ def _rounded(seconds: float | None) -> float | None:
 
 def _stamp(seconds: float | None) -> str | None:
     return None if seconds is None else stamp(seconds)
-
-
-def stamp(seconds: float) -> str:
-    """Return a time in seconds since 1970 as RFC 3339 has it."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

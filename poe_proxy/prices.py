@@ -11,10 +11,12 @@ from typing import Any, Final, Self
 
 from poe_proxy.values import value
 
-#: What a point is worth, in the unit in which prices are kept: a millionth of a millionth of a
-#: dollar, so that all sums are whole numbers.
-_POINT: Final = 30_000_000
+#: What a point is worth in US dollars, roughly (official API sheet §1).
+POINT: Final = Decimal("0.00003")
+#: The unit in which prices are kept is a millionth of a millionth of a dollar, so that all sums are
+#: whole numbers.
 _DOLLAR: Final = Decimal(1_000_000_000_000)
+_POINT: Final = int(POINT * _DOLLAR)
 #: The most dollars that a token or a request can cost; a price above it is none.
 _TOO_MUCH: Final = 10_000
 

@@ -15,8 +15,9 @@ from poe_proxy.clients.budgets import BUDGETS, Budgets, Left, Refused, Share
 from poe_proxy.clients.client import NOBODY, Client
 from poe_proxy.clients.known import Known
 from poe_proxy.clients.memory import MemoryBudgets
-from poe_proxy.clients.windows import shown, stamp
+from poe_proxy.clients.windows import shown
 from poe_proxy.errors import ClientLimited, ClientOutOfBudget, InvalidKey
+from poe_proxy.moments import stamp
 from poe_proxy.record import Record
 
 audit = logging.getLogger(logs.AUDIT)

@@ -58,8 +58,3 @@ class Calendar:
 def shown(at: float) -> str:
     """Return a time as sentences have it: to the minute, in UTC."""
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M UTC")
-
-
-def stamp(at: float) -> str:
-    """Return a time as RFC 3339 has it: to the second, in UTC."""
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

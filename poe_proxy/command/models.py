@@ -10,10 +10,9 @@ from typing import Any, Final
 import click
 
 from poe_proxy.command import asking, options, screen
+from poe_proxy.prices import POINT
 
 _HEAD: Final = ("model", "maker", "reads", "$ in", "$ out", "points")
-#: What a point is worth in US dollars, roughly (official API sheet §1).
-_POINT: Final = Decimal("0.00003")
 _MILLION: Final = 1_000_000
 
 
@@ -67,7 +66,7 @@ def _per_million(prices: Mapping[str, Any]) -> Iterator[str]:
 
 def _points(prices: Mapping[str, Any]) -> str:
     price = _number(prices.get("request"))
-    return "" if price is None else f"{price / _POINT:,.0f}"
+    return "" if price is None else f"{price / POINT:,.0f}"
 
 
 def _number(given: Any) -> Decimal | None:

@@ -42,9 +42,6 @@ EVERY: Final = 3600.0
 #: How an account stands that is well.
 _WELL: Final = frozenset({Standing.FIT, Standing.RESTING, Standing.LIMITED})
 
-#: What a point is worth in US dollars, roughly (official API sheet §1).
-DOLLARS: Final = 0.00003
-
 
 class PointsWatch(Generic[A]):
     """Looks at accounts that are not used: whether they have points, and whether Poe accepts them.

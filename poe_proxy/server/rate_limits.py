@@ -9,7 +9,7 @@ from typing import Final
 from werkzeug.datastructures import Headers
 
 from poe_proxy.clients.budgets import Left
-from poe_proxy.clients.windows import stamp
+from poe_proxy.moments import stamp
 
 _WHAT: Final = ("limit", "remaining", "reset")
 _OPENAI: Final = {

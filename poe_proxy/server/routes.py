@@ -15,7 +15,7 @@ from poe_proxy.apis import listings
 from poe_proxy.apis.messages import counting, models, parsing
 from poe_proxy.apis.responses import counting as response_counting
 from poe_proxy.errors import BotNotFound
-from poe_proxy.pool.balances import DOLLARS
+from poe_proxy.prices import POINT
 from poe_proxy.server.asked import asked
 from poe_proxy.server.delivery import deliver, receive
 from poe_proxy.server.failures import speaks_anthropic
@@ -138,7 +138,7 @@ def show_subscription() -> Response:
     own budget, if it has one."""
     budget = services().registry.budget(asked().asker)
     points = services().balance.points() if budget is None else budget.most
-    return _json(listings.subscription(points * DOLLARS))
+    return _json(listings.subscription(points * float(POINT)))
 
 
 @bp.get("/dashboard/billing/usage")
@@ -148,7 +148,7 @@ def show_usage() -> Response:
     subscription above is what is left."""
     budget = services().registry.budget(asked().asker)
     used = 0 if budget is None else budget.most - budget.left
-    return _json(listings.usage(used * DOLLARS))
+    return _json(listings.usage(used * float(POINT)))
 
 
 @bp.get("/stream-check")

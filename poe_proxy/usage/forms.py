@@ -5,11 +5,11 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
 from typing import Any, Final
 
 import orjson
 
+from poe_proxy.moments import stamp
 from poe_proxy.net.pacing import breathe
 from poe_proxy.usage.report import NUMBERS, Report
 from poe_proxy.usage.rows import MICROSECONDS
@@ -55,7 +55,6 @@ def _cell(one: Any) -> Any:
 def _time(microseconds: int) -> str | None:
     """Return a time in UTC; None for one that no calendar has."""
     try:
-        found = datetime.fromtimestamp(microseconds // MICROSECONDS, UTC)
+        return stamp(microseconds // MICROSECONDS)
     except (ValueError, OverflowError, OSError):
         return None
-    return found.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from poe_proxy.clients.windows import Calendar, shown, stamp, wait
+from poe_proxy.clients.windows import Calendar, shown, wait
+from poe_proxy.moments import stamp
 
 
 def at(text: str) -> float:

@@ -363,8 +363,7 @@ class Journal(Store, Renewals, Tallies):
 
     def _failed(self, failure: Exception) -> None:
         self._disconnect()
-        # The message of an OSError has the name of the file.
-        self._trouble = getattr(failure, "strerror", None) or " ".join(str(failure).split())
+        self._trouble = databases.said(failure)
         now = self._up()
         self._tries_at = now + RETRY
         if now >= self._complains_at:

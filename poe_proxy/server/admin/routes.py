@@ -25,7 +25,8 @@ from markupsafe import Markup
 from poe_proxy import logs
 from poe_proxy.budget import Budget
 from poe_proxy.errors import InvalidRequest, RequestTooLarge, RouteNotFound
-from poe_proxy.overview import RELOADED, stamp
+from poe_proxy.moments import stamp
+from poe_proxy.overview import RELOADED
 from poe_proxy.pool.rotator import Token
 from poe_proxy.server.admin import curve, sessions
 from poe_proxy.server.admin.page import COLUMNS, shown
