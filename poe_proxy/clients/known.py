@@ -56,11 +56,15 @@ class Known:
         return client if hmac.compare_digest(known, given) else None
 
     def changes(self, before: Known) -> str:
-        """Return who is new, another one than *before*, or gone, by name; empty if nobody is."""
+        """Return who is new, another one than *before*, switched off, or gone, by name; empty if
+        nobody is."""
         old, new = before._listed(), self._listed()
+        other = [name for name, one in new.items() if old.get(name, one) != one]
+        disabled = [name for name in other if old[name][1].enabled and not new[name][1].enabled]
         changes = {
             "new": [name for name in new if name not in old],
-            "changed": [name for name, one in new.items() if old.get(name, one) != one],
+            "changed": [name for name in other if name not in disabled],
+            "disabled": disabled,
             "gone": [name for name in old if name not in new],
         }
         return "; ".join(f"{what}: {', '.join(names)}" for what, names in changes.items() if names)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -25,7 +26,7 @@ from poe_proxy.pool.limits import Rest
 from poe_proxy.pool.memory import MemoryLedger
 from poe_proxy.pool.rotator import LineState, Token, TokenRotator
 
-from ..fakes import Clock
+from ..fakes import Clock, log_lines
 from .fixtures import labels, lend, only, out_of_points, pool, state, token, use
 
 # ---- whose turn it is
@@ -669,6 +670,22 @@ def test_other_values_are_replaced_in_the_same_step() -> None:
 
     tokens.replace([token("a")])
     assert (7.0, 60.0) == (tokens.patience, tokens.points_check)
+
+
+def test_the_audit_log_has_that_an_account_is_suspended_and_back() -> None:
+    """Each once, by its label: that Poe refuses it again is no news."""
+    tokens = pool("a", ledger=MemoryLedger(clock=Clock()))
+    with log_lines() as lines:
+        for _ in range(2):
+            tokens.suspend(only(tokens), TokenRejected("Log in."))
+        tokens.revive(only(tokens))
+        tokens.exhaust(only(tokens), "You have no points.")
+
+    assert [
+        "a is suspended: Log in.",
+        "a is lent again",
+        "a rests until it has points again: You have no points.",
+    ] == [re.split(" +", line, maxsplit=4)[4] for line in lines.getvalue().splitlines()]
 
 
 # ---- bots

@@ -303,6 +303,28 @@ def test_the_operator_lets_an_account_rest_and_brings_it_back(owner: Owner) -> N
     assert 3 == len(noted)
 
 
+def test_the_audit_log_has_each_button_and_each_login(owner: Owner) -> None:
+    """What was done, and from where."""
+    with log_lines() as lines:
+        owner.log_in()
+        owner.press(f"{ACCOUNT}/rest", seconds="")
+        owner.press(f"{ACCOUNT}/revive")
+        owner.press(f"{ACCOUNT}/check")
+        owner.press("/admin/reload")
+
+    assert [
+        "logged in at /status, from 127.0.0.1",
+        "cookie-1 rests until it is brought back: asked for from 127.0.0.1",
+        "cookie-1 is brought back: asked for from 127.0.0.1",
+        "Poe is asked about cookie-1: asked for from 127.0.0.1",
+        "reload, asked for from 127.0.0.1",
+    ] == [
+        re.split(" +", line, maxsplit=4)[4]
+        for line in lines.getvalue().splitlines()
+        if line.endswith("from 127.0.0.1")
+    ]
+
+
 def test_without_javascript_a_button_leads_back_to_the_page(owner: Owner) -> None:
     """Which says what was done, from beneath whatever path nginx has it."""
     owner.log_in()
