@@ -1108,6 +1108,22 @@ def test_a_client_is_served_by_its_own_accounts() -> None:
     assert [0, 2, 0] == house.asked()
 
 
+def test_a_client_of_a_higher_priority_goes_first() -> None:
+    """Although it came last."""
+    house = House(FakeUpstream(repeat(Text("on and on"))))
+    first = house.reply()
+    next(first)
+    calm, usual, urgent = (
+        house.gateway.reply(ask(), visit=Visit(Client(name=f"of-{priority}", priority=priority)))
+        for priority in (0, 5, 9)
+    )
+    assert [Waiting()] * 3 == [next(calm), next(usual), next(urgent)]
+
+    first.close()
+
+    assert [Waiting(), Waiting(), Idle()] == [next(calm), next(usual), next(urgent)]
+
+
 def test_a_request_is_charged_when_it_is_sent_and_once() -> None:
     """A login before it, or another try behind it, costs its client nothing."""
     budgets = MemoryBudgets()
