@@ -118,7 +118,7 @@ class Overview:
 
     def _put_together(self) -> dict[str, Any]:
         now = self._wall()
-        store = self._store()
+        store, failures = self._store(), self._history.failures()
         is_up = store in ("off", "ok")
         told: dict[str, Any] = {
             "version": __version__,
@@ -156,13 +156,11 @@ class Overview:
                     "message": one.message,
                     "times": one.times,
                 }
-                for one in self._history.failures()
+                for one in failures
             ],
             "settings": self._settings,
         }
-        changed_at = max(
-            (one.at for one in self._history.failures() if one.code == _CHANGED), default=-inf
-        )
+        changed_at = max((one.at for one in failures if one.code == _CHANGED), default=-inf)
         told["facts"] = list(facts(told, has_changed=changed_at > now - NEWS))
         return told
 
