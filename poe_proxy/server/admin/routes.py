@@ -6,8 +6,6 @@ the key, and may be answered by the way back to the page.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import logging
 import threading
 import time
@@ -35,6 +33,7 @@ from poe_proxy.server.asked import Asked, asked
 from poe_proxy.server.bodies import read_body
 from poe_proxy.server.guesses import is_right
 from poe_proxy.server.middleware import UNTIDY
+from poe_proxy.server.policy import policy
 from poe_proxy.server.services import Services, services
 
 bp = Blueprint("admin", __name__, template_folder="templates")
@@ -346,10 +345,10 @@ def _json(told: Any) -> Response:
 
 
 def _html(template: str, **values: Any) -> Response:
-    style, script, policy = _brought()
+    style, script, allowed = _brought()
     html = render_template(template, style=style, script=script, **values)
     response = Response(html, content_type="text/html; charset=utf-8")
-    response.headers["Content-Security-Policy"] = policy
+    response.headers["Content-Security-Policy"] = allowed
     return _private(response)
 
 
@@ -369,22 +368,5 @@ def _brought() -> tuple[Markup, Markup, str]:
     style, script = (
         folder.joinpath(name).read_text("utf-8") for name in ("status.css", "status.js")
     )
-    rules = {
-        "default-src": "'none'",
-        "script-src": _hash(script),
-        "style-src": _hash(style),
-        "connect-src": "'self'",
-        "img-src": "data:",  # its own icon
-        "form-action": "'self'",
-        "base-uri": "'none'",
-        "frame-ancestors": "'none'",
-        "require-trusted-types-for": "'script'",
-        "trusted-types": "'none'",
-    }
-    policy = "; ".join(f"{name} {value}" for name, value in rules.items())
-    return Markup(style), Markup(script), policy
-
-
-def _hash(content: str) -> str:
-    digest = hashlib.sha256(content.encode()).digest()
-    return f"'sha256-{base64.b64encode(digest).decode()}'"
+    allowed = policy(script=script, style=style, forms="'self'")
+    return Markup(style), Markup(script), allowed

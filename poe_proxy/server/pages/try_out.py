@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -11,6 +9,8 @@ from typing import Final
 
 from flask import Request, Response
 from markupsafe import escape
+
+from poe_proxy.server.policy import policy
 
 #: What the file says in place of the base URL, which a browser without JavaScript shows.
 ADDRESS: Final = "http://localhost:8080"
@@ -44,24 +44,10 @@ def page(request: Request) -> Response:
 @cache
 def _page() -> _Page:
     html = resources.files(__package__).joinpath("templates", "try_out.html").read_text("utf-8")
-    rules = {
-        "default-src": "'none'",
-        "script-src": _hash(html, "script"),
-        "style-src": _hash(html, "style"),
-        "connect-src": "'self'",
-        "img-src": "data:",  # its own icon; pictures of bots are links
-        "base-uri": "'none'",
-        "form-action": "'none'",
-        "frame-ancestors": "'none'",
-        # Its script cannot even by mistake make markup from a text.
-        "require-trusted-types-for": "'script'",
-        "trusted-types": "'none'",
-    }
-    return _Page(html, "; ".join(f"{name} {value}" for name, value in rules.items()))
+    script, style = _inside(html, "script"), _inside(html, "style")
+    return _Page(html, policy(script=script, style=style))
 
 
-def _hash(html: str, element: str) -> str:
-    """Return the source expression that allows what is in the one *element* of that name."""
-    content = html.partition(f"<{element}>")[2].partition(f"</{element}>")[0]
-    digest = hashlib.sha256(content.encode()).digest()
-    return f"'sha256-{base64.b64encode(digest).decode()}'"
+def _inside(html: str, element: str) -> str:
+    """Return what is in the one *element* of that name."""
+    return html.partition(f"<{element}>")[2].partition(f"</{element}>")[0]
