@@ -44,12 +44,12 @@ def command(url: str | None, key: str | None, as_json: bool) -> None:
 
 def _lines(told: Mapping[str, Any]) -> Iterator[str]:
     # The words of the page, which need no more than this.
-    from poe_proxy.server.admin.page import shown
+    from poe_proxy.server.admin.page import everything
     from poe_proxy.server.admin.words import LANGUAGES, Words
 
     language = "zh" if os.environ.get("LANG", "").startswith("zh") else LANGUAGES[0]
     words = Words(language)
-    page = shown(told, words)
+    page = everything(told, words)
     cells, levels = page["cells"], page["levels"]
     yield click.style(screen.line(cells["sentence"]), bold=True, fg=_COLOURS[levels["sentence"]])
     if cells["others"]:
@@ -61,8 +61,12 @@ def _lines(told: Mapping[str, Any]) -> Iterator[str]:
     )
     yield ""
     yield _accounts(page, words)
-    for name in ("clients", "failures"):
-        if rows := page["tables"][name][:_MOST_FAILURES]:
+    tables = page["tables"]
+    for name, rows in (
+        ("clients", tables["clients"]),
+        ("failures", tables["failures"][:_MOST_FAILURES]),
+    ):
+        if rows:
             yield ""
             yield screen.table([words(one) for one in _columns(name)], rows)
 
@@ -77,11 +81,11 @@ def _accounts(page: Mapping[str, Any], words: Any) -> str:
     """Return the table of accounts; beneath the name of one that is held back, until when and
     why, and beneath any when it gets points, if Poe tells."""
     rows, colours, notes = [], [], []
-    for label in page["accounts"]:
-        cell = {name: page["cells"][f"{label} {name}"] for name in ("state", *_COLUMNS)}
+    for place, label in enumerate(page["accounts"]):
+        cell = {name: page["cells"][f"{place} {name}"] for name in ("state", *_COLUMNS)}
         rows.append([label, *(", ".join(text.split("\n")) for text in cell.values())])
-        colours.append(_COLOURS[page["levels"][f"{label} state"]])
-        said = [page["cells"][f"{label} {name}"] for name in ("until", "why", "grant")]
+        colours.append(_COLOURS[page["levels"][f"{place} state"]])
+        said = [page["cells"][f"{place} {name}"] for name in ("until", "why", "grant")]
         notes.append(" · ".join(filter(None, said)))
     head, *drawn = screen.drawn([words(one) for one in ("account", "state", *_COLUMNS)], rows)
     lines = [head]

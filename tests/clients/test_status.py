@@ -63,6 +63,11 @@ def test_the_numbers_refresh_by_themselves(page: Any) -> None:
     assert [one for one in seen["models"] if one.startswith("Claude-Sonnet-4.5")]
 
 
+def test_a_reload_shows_the_settings_as_they_are_now(page: Any) -> None:
+    """In the same page; and how much more there is than the tables have."""
+    assert "as it is now" == page["renewed"]
+
+
 def test_what_means_harm_is_text(page: Any) -> None:
     """The name of a model runs nothing, loads nothing and turns nothing around, whether the
     script or the server shows it; and the policy had nothing to forbid."""
@@ -74,11 +79,12 @@ def test_what_means_harm_is_text(page: Any) -> None:
 
 
 def test_a_phone_shows_all_of_it(page: Any) -> None:
-    """Nothing is wider than the screen, the settings neither."""
+    """Nothing is wider than the screen, the settings neither; each cell says what it is."""
     seen = page["phone"]
 
     assert ([360, 360], []) == (seen["widths"], seen["outside"])
     assert seen["buttons"]
+    assert '"Last"' == seen["head"]
     assert 20 < seen["settings"]
     assert 360 == seen["open"]
 

@@ -50,6 +50,29 @@ def test_the_table_of_the_page_is_shown(told: Any, run: Callable[..., Result]) -
     assert "\x1b" not in result.output
 
 
+def test_only_failures_are_cut(told: Any, run: Callable[..., Result]) -> None:
+    """All accounts and all clients are shown, however many; of failures the last five."""
+    (client,) = told["clients"]
+    told["clients"] = [{**client, "name": f"client-{number}"} for number in range(300)]
+    account = told["accounts"][0]
+    told["accounts"] = [{**account, "label": f"cookie-{number}"} for number in range(100)]
+    failure = {
+        "at": told["now"], "client": "alice", "model": "", "account": "", "code": "server_error",
+        "message": "", "times": 1,
+    }  # fmt: skip
+    told["failures"] = [{**failure, "request": f"req_{number}"} for number in range(50)]
+    first = [line.split() for line in run("status").output.splitlines()]
+    words = [word for line in first for word in line]
+
+    assert [f"client-{number}" for number in range(300)] == [
+        line[0] for line in first if line and line[0].startswith("client-")
+    ]
+    assert 100 == sum(line[:1] != [] and line[0].startswith("cookie-") for line in first)
+    assert [f"req_{number}" for number in range(5)] == [
+        word for word in words if word.startswith("req_")
+    ]
+
+
 def test_numbers_are_shown_as_they_are(told: Any, run: Callable[..., Result]) -> None:
     """For programs."""
     assert told == json.loads(run("status", "--json").output)

@@ -11,13 +11,13 @@ from typing import Any, Final
 
 from poe_proxy import logs
 from poe_proxy.overview import RELOADED
-from poe_proxy.server.admin import curve
+from poe_proxy.server.admin import curve, fitting
 from poe_proxy.server.admin.words import Words, clock
 
-#: The most rows of each table on the page, which is to stay small.
-MOST_ROWS: Final = 40
+#: The most accounts on the page.
+MOST_ACCOUNTS: Final = 100
 #: The most characters of a cell.
-MOST_CELL: Final = 200
+MOST_CELL: Final = 800
 
 #: How grave each state is: what the page colours.
 _LEVELS: Final = {
@@ -33,9 +33,26 @@ _LEVELS: Final = {
 
 
 def shown(told: Mapping[str, Any], words: Words) -> dict[str, Any]:
-    """Return what the page shows of the numbers *told*:
+    """Return what the page shows of the numbers *told*: what `everything` has, as far as it fits,
+    and how much more there is."""
+    accounts = told["accounts"]
+    if len(accounts) > MOST_ACCOUNTS:
+        # Those that want somebody to look after them come first.
+        grave = sorted(accounts, key=lambda one: _LEVELS[one["state"]] not in ("poor", "bad"))
+        told = {**told, "accounts": grave[:MOST_ACCOUNTS]}
+    page = fitting.fitted(everything(told, words), whole=("settings",))
+    kept = {"accounts": page["accounts"], **page["tables"]}
+    for name, there in {**told, "accounts": accounts}.items():
+        if name in kept:
+            more = len(there) - len(kept[name])
+            page["cells"][f"more {name}"] = words("more", n=words.number(more)) if more else ""
+    return page
 
-    * `cells`, texts by their places; a cell of an account has its label in front
+
+def everything(told: Mapping[str, Any], words: Words) -> dict[str, Any]:
+    """Return the numbers *told* as texts, all of them:
+
+    * `cells`, texts by their places; a cell of an account has the number of its row in front
     * `levels`, how grave some of them are
     * `tables`, rows of texts
     * `curve`, the paths of a picture
@@ -45,12 +62,12 @@ def shown(told: Mapping[str, Any], words: Words) -> dict[str, Any]:
     cells, levels = _head(told, words), {}
     facts = told["facts"]
     levels["sentence"] = facts[0]["level"] if facts else "well"
-    for one in accounts:
+    for place, one in enumerate(accounts):
         for name, text in _account(one, told["now"], words):
-            cells[f"{one['label']} {name}"] = text
-        levels[f"{one['label']} state"] = _LEVELS[one["state"]]
+            cells[f"{place} {name}"] = text
+        levels[f"{place} state"] = _LEVELS[one["state"]]
     return {
-        "cells": {name: text[: 4 * MOST_CELL] for name, text in cells.items()},
+        "cells": {name: text[:MOST_CELL] for name, text in cells.items()},
         "levels": levels,
         "tables": {
             # Clients choose names: none of them shall turn a line around.
@@ -100,6 +117,7 @@ def _head(told: Mapping[str, Any], words: Words) -> dict[str, str]:
 
 
 def _account(one: Mapping[str, Any], now: str, words: Words) -> Iterator[tuple[str, str]]:
+    yield "kind", words(one["kind"]) if words.has(one["kind"]) else one["kind"]
     yield "state", words(one["state"])
     yield "until", _until(one, now, words)
     yield "why", logs.escape(one["reason"])
@@ -170,9 +188,11 @@ def _last(one: Mapping[str, Any], now: str, words: Words) -> Iterator[str]:
 
 #: By table: the words above its columns.
 COLUMNS: Final[Mapping[str, Sequence[str]]] = {
+    "pool": ("account", "state", "use", "points", "last", "buttons"),
     "clients": ("client", "seen", "today", "tokens", "points_today", "refused"),
     "models": ("model", "bot", "count", "first_text", "failed"),
     "failures": ("time", "request", "client", "model", "account", "code", "message"),
+    "settings": ("name", "value", "from"),
 }
 
 
@@ -182,8 +202,9 @@ def _tables(told: Mapping[str, Any], words: Words) -> dict[str, list[list[str]]]
         "clients": lambda one: _client(one, now, words),
         "models": lambda one: _model(one, words),
         "failures": lambda one: _failure(one, now),
+        "settings": lambda one: [one[column] for column in COLUMNS["settings"]],
     }
-    return {name: [row(one) for one in told[name][:MOST_ROWS]] for name, row in rows.items()}
+    return {name: [row(one) for one in told[name]] for name, row in rows.items()}
 
 
 def _client(one: Mapping[str, Any], now: str, words: Words) -> list[str]:

@@ -26,7 +26,7 @@ from poe_proxy.errors import InvalidRequest, RequestTooLarge, RouteNotFound
 from poe_proxy.moments import stamp
 from poe_proxy.overview import RELOADED
 from poe_proxy.pool.rotator import Token
-from poe_proxy.server.admin import curve, sessions
+from poe_proxy.server.admin import curve, fitting, sessions
 from poe_proxy.server.admin.page import COLUMNS, shown
 from poe_proxy.server.admin.words import LANGUAGES, Words
 from poe_proxy.server.asked import Asked, asked
@@ -59,9 +59,12 @@ class Notices:
         self._said: OrderedDict[str, tuple[str, float]] = OrderedDict()
 
     def say(self, session: str, text: str) -> None:
-        """Tell the page of *session*."""
+        """Tell the page of *session*, of a long text its beginning."""
         with self._lock:
-            self._said[session] = text, time.monotonic() + NOTICE_LASTS
+            self._said[session] = (
+                fitting.cut(text, fitting.MOST_NOTICE),
+                time.monotonic() + NOTICE_LASTS,
+            )
             self._said.move_to_end(session)
             while len(self._said) > MOST_NOTICES:
                 self._said.popitem(last=False)
@@ -91,14 +94,15 @@ def show() -> Response:
         response = _login(words, "status/login", "status")
     else:
         told = house.overview.numbers()
+        there = shown(told, words)
         response = _html(
             "status.html",
-            words=words,
-            told=told,
-            shown=shown(told, words),
+            words,
+            version=told["version"],
+            shown=there,
             columns=COLUMNS,
             # As the script writes it.
-            accounts=orjson.dumps([one["label"] for one in told["accounts"]]).decode(),
+            accounts=orjson.dumps(there["accounts"]).decode(),
             token=sessions.token_of(session, admin_key),
             notice=notices.of(session),
             width=curve.WIDTH,
@@ -156,7 +160,7 @@ def log_out() -> Response:
 
 
 def _login(words: Words, action: str, back: str, *, is_wrong: bool = False) -> Response:
-    response = _html("login.html", words=words, action=action, back=back, is_wrong=is_wrong)
+    response = _html("login.html", words, action=action, back=back, is_wrong=is_wrong)
     response.status_code = 401 if is_wrong else 200
     return response
 
@@ -344,9 +348,9 @@ def _json(told: Any) -> Response:
     return _private(Response(orjson.dumps(told), content_type="application/json"))
 
 
-def _html(template: str, **values: Any) -> Response:
-    style, script, allowed = _brought()
-    html = render_template(template, style=style, script=script, **values)
+def _html(template: str, words: Words, **values: Any) -> Response:
+    style, script, allowed = _brought(words.language)
+    html = render_template(template, words=words, style=style, script=script, **values)
     response = Response(html, content_type="text/html; charset=utf-8")
     response.headers["Content-Security-Policy"] = allowed
     return _private(response)
@@ -361,12 +365,18 @@ def _private(response: Response) -> Response:
 
 
 @cache
-def _brought() -> tuple[Markup, Markup, str]:
+def _brought(language: str) -> tuple[Markup, Markup, str]:
     """Return the style and the script of the pages, and the policy that allows them and no
-    others."""
+    others. The style has what a phone shows above each cell: that is much in little."""
     folder = resources.files(__package__).joinpath("templates")
     style, script = (
         folder.joinpath(name).read_text("utf-8") for name in ("status.css", "status.js")
+    )
+    words = Words(language)
+    style += "".join(
+        f'#{table} td:nth-child({place}){{--head:"{words(name)}"}}\n'
+        for table, names in COLUMNS.items()
+        for place, name in enumerate(names, 1)
     )
     allowed = policy(script=script, style=style, forms="'self'")
     return Markup(style), Markup(script), allowed

@@ -96,6 +96,19 @@ await job.play({
       models: await page.locator("#models tbody tr").allInnerTexts(),
     };
   }),
+  renewed: () => inside(async (page) => {
+    await page.route("**/status.json?*", async (route) => {
+      const answer = await route.fetch();
+      const told = await answer.json();
+      told.tables.settings[0][1] = "as it is now";
+      told.cells["more failures"] = "There are more.";
+      await route.fulfill({ response: answer, json: told });
+    });
+    await page.click('button[formaction="admin/reload"]');
+    await page.locator(".more", { hasText: "There are more." }).waitFor();
+    await page.click("summary");
+    return page.locator("#settings tbody tr").first().locator("td").nth(1).innerText();
+  }),
   hostile: () => inside(async (page) => {
     await ask(page, { model: HOSTILE });
     // It looks sooner than it would if somebody turns to it.
@@ -117,7 +130,8 @@ await job.play({
     outside: await page.evaluate(() => [...document.querySelectorAll("main *, header *")]
       .filter((it) => it.getBoundingClientRect().right > innerWidth + 1).map((it) => it.outerHTML.slice(0, 200))),
     buttons: await button(page, "cookie-1", "rest").last().isVisible(),
-    settings: await page.locator("summary").click().then(() => page.locator("#list tbody tr").count()),
+    head: await page.evaluate(() => getComputedStyle(document.querySelector("#pool td.last"), "::before").content),
+    settings: await page.locator("summary").click().then(() => page.locator("#settings tbody tr").count()),
     open: await page.evaluate(() => document.documentElement.scrollWidth),
   }), PHONE),
   chinese: () => inside(async (page) => {

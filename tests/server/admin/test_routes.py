@@ -12,8 +12,10 @@ import pytest
 from werkzeug.test import TestResponse
 
 from poe_proxy.errors import TokenRejected, UpstreamBlocked, UpstreamTimeout
+from poe_proxy.overview import Overview
 from poe_proxy.pool.known import Funds
 from poe_proxy.server.admin import sessions
+from poe_proxy.server.admin.words import Words
 
 from ...fakes import log_lines
 from ..site import HELLO, error
@@ -154,18 +156,97 @@ def test_a_page_may_do_nothing_but_what_it_brings(owner: Owner) -> None:
     assert not [one for one in addresses if one.startswith(("/", "http"))]
 
 
-def test_a_page_is_small(owner: Owner) -> None:
-    """Under 60 KB, however much has happened."""
-    for number in range(300):
-        owner.open(
-            "/v1/chat/completions",
-            method="POST",
-            json={**HELLO, "model": f"Bot-{number}-" + "é" * 300},
-            headers={"Authorization": f"Bearer {KEY}"},
-        )
+WIDE = {"plain": "word ", "accents": "é", "Chinese": "汉", "quotes": "'<&", "invisible": "\u202e"}
+
+
+def crowded(told: dict[str, Any], text: str, *, accounts: int) -> dict[str, Any]:
+    """The numbers *told* of a server on which everything is full, of texts such as this one."""
+    one = {
+        **told["accounts"][0], "state": "suspended", "reason": text * 800, "until": told["now"],
+        "points": 3_000_000, "points_at": told["since"], "succeeded_at": told["since"],
+        "next_grant_at": "2027-01-01T00:00:00Z", "next_grant_points": 1_000_000,
+        "failed_at": told["since"], "failure": "upstream_conversation", "first_text_seconds": 1.5,
+    }  # fmt: skip
+    failure = {
+        "at": "2026-01-01T00:00:00Z", "request": "req_1fb5b7a5de4fb6d2b29fb3c0",
+        "client": "alice", "model": text * 100, "account": "cookie-1",
+        "code": "rate_limit_exceeded", "message": text * 200, "times": 12,
+    }  # fmt: skip
+    model = {
+        "name": text * 100, "bot": "A-bot-with-a-long-name", "requests": 123_456, "failures": 9,
+        "first_text_seconds": 1.5,
+    }  # fmt: skip
+    minutes = [[99_999 * (n % 2), 500 * (n % 3)] for n in range(60)]
+    return {
+        **told,
+        "line": {**told["line"], "minutes": minutes},
+        "accounts": [{**one, "label": f"account-of-somebody-{n}"} for n in range(accounts)],
+        "clients": [{**told["clients"][0], "name": f"client-{n}"} for n in range(40)],
+        "models": [model] * 200,
+        "failures": [{**failure, "account": f"cookie-{n}"} for n in range(50)],
+        "settings": [{**one, "value": one["value"] + text} for one in told["settings"]],
+    }
+
+
+def show(owner: Owner, monkeypatch: pytest.MonkeyPatch, told: dict[str, Any]) -> None:
+    monkeypatch.setattr(Overview, "numbers", lambda self: told)
     owner.log_in()
 
-    assert 60_000 > len(owner.page().encode())
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+@pytest.mark.parametrize("text", WIDE.values(), ids=WIDE)
+def test_a_page_is_small(
+    owner: Owner, monkeypatch: pytest.MonkeyPatch, text: str, language: str
+) -> None:
+    """Under 60 KB with twenty accounts, however much has happened: each of them is there, of the
+    tables as much as fits, and it says how much more there is."""
+    show(owner, monkeypatch, crowded(owner.ask("/status.json"), text, accounts=20))
+    owner.problems = {"COOL_DOWN": [text * 800]}
+    owner.press("/admin/reload")
+    page = owner.page(query_string={"lang": language})
+
+    assert "first word after 1.5 s</span>" in page or "首字 1.5 秒</span>" in page
+    assert 60_000 > len(page.encode())
+    assert 20 == page.count('class="label"')
+    rows = {
+        name: body.count("<tr>")
+        for name, body in re.findall(r'<table id="(\w+)">.*?<tbody[^>]*>(.*?)</tbody>', page, re.S)
+    }
+    assert len(owner.ask("/status.json")["settings"]) == rows["settings"]
+    for name, there in (("clients", 40), ("models", 200), ("failures", 50)):
+        assert 5 <= rows[name] < there
+        more = re.search(rf'data-cell="more {name}">([^<]*)<', page)
+        assert more
+        assert Words(language)("more", n=there - rows[name]) == more[1]
+
+
+def test_a_page_shows_all_fifty_failures_where_they_fit(
+    owner: Owner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And all clients; with three accounts, and messages of the length of a sentence."""
+    told = crowded(owner.ask("/status.json"), "", accounts=3)
+    failures = [{**one, "message": "Nothing came in time. " * 4} for one in told["failures"]]
+    show(owner, monkeypatch, {**told, "failures": failures})
+    page = owner.page()
+
+    assert 50 == page.count("Nothing came in time. " * 4)
+    assert 40 == page.count("<td>client-")
+    assert 'data-cell="more failures"></p>' in page
+
+
+def test_of_very_many_accounts_the_page_shows_those_that_fail(
+    owner: Owner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hundred; the others are in the numbers for programs."""
+    told = crowded(owner.ask("/status.json"), "", accounts=300)
+    for one in told["accounts"][:250]:
+        one["state"] = "free"
+    show(owner, monkeypatch, told)
+    page = owner.page()
+
+    assert 100 == page.count('class="label"')
+    assert 50 == page.count(">suspended</span>")
+    assert "The other 200 are in status.json." in page
 
 
 @pytest.mark.parametrize(

@@ -2,14 +2,11 @@
 const page = document.documentElement;
 const notice = document.getElementById("notice");
 const cells = new Map([...document.querySelectorAll("[data-cell]")].map((it) => [it.dataset.cell, it]));
+const tables = new Map();
 
-function row(texts, heads) {
+function row(texts) {
   const made = document.createElement("tr");
-  texts.forEach((text, place) => {
-    const cell = made.insertCell();
-    cell.textContent = text;
-    cell.dataset.head = heads[place].textContent;
-  });
+  for (const text of texts) made.insertCell().textContent = text;
   return made;
 }
 
@@ -21,8 +18,10 @@ function fill(told) {
   }
   for (const [name, level] of Object.entries(told.levels)) cells.get(name).dataset.level = level;
   for (const [name, rows] of Object.entries(told.tables)) {
-    const table = document.getElementById(name);
-    table.tBodies[0].replaceChildren(...rows.map((texts) => row(texts, table.tHead.rows[0].cells)));
+    const text = JSON.stringify(rows);
+    if (tables.get(name) === text) continue; // what somebody has marked in it stays so
+    tables.set(name, text);
+    document.getElementById(name).tBodies[0].replaceChildren(...rows.map(row));
   }
   for (const [name, path] of Object.entries(told.curve))
     document.getElementById(`curve-${name}`).setAttribute("d", path);
