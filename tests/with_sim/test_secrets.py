@@ -8,9 +8,11 @@ import hashlib
 import io
 import logging
 import os
+import socket
 import sys
 import threading
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -19,7 +21,7 @@ import pytest
 import requests
 from flask.testing import FlaskClient
 
-from poe_proxy import logs
+from poe_proxy import alerts, logs
 from poe_proxy.app import create_app
 from poe_proxy.server.services import Services
 from poe_proxy.startup import read_settings
@@ -37,9 +39,11 @@ SECRETS = {
     "an API key": "secret-api-key-1",
     "an API key of the file": "secret-api-key-2",
     "a client's key": "secret-client-key",
+    "a client's key of the file": "secret-key-of-alice",
     "the owner's key": "secret-owner-key",
     "a wrong key": "secret-wrong-key",
     "the password of a proxy": "secret-password",
+    "the address of alerts": "secret-address",
 }
 #: Models, each for another account or two, and what they are asked.
 ASKED = [
@@ -136,10 +140,43 @@ def way_out() -> Iterator[int]:
         yield port
 
 
+class Alerted(threading.Event):
+    """Set once an alert has come; none is answered."""
+
+    def __init__(self, listener: socket.socket) -> None:
+        super().__init__()
+        self.url = (
+            f"http://127.0.0.1:{listener.getsockname()[1]}/{SECRETS['the address of alerts']}"
+        )
+        self._listener = listener
+
+    def serve(self) -> None:
+        with suppress(OSError):
+            while True:
+                self._listener.accept()[0].close()
+                self.set()
+
+
 @pytest.fixture
-def dotenv(sim: Sim, way_out: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A `.env` with secrets of every kind, and a file of accounts."""
-    for name in {"TOKENS", "POE_API_KEYS", "TOKENS_CONFIG", "AuthKey", "PROXY"} & {*os.environ}:
+def alerted(monkeypatch: pytest.MonkeyPatch) -> Iterator[Alerted]:
+    monkeypatch.setattr(alerts, "GATHERED", 0.0)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        alerted = Alerted(listener)
+        thread = threading.Thread(target=alerted.serve, daemon=True)
+        thread.start()
+        yield alerted
+        # To close it alone would not wake the thread.
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join(60)
+
+
+@pytest.fixture
+def dotenv(
+    sim: Sim, way_out: int, alerted: Alerted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """A `.env` with secrets of every kind, and files of accounts and clients."""
+    names = {"TOKENS", "POE_API_KEYS", "TOKENS_CONFIG", "AuthKey", "PROXY", "CLIENTS", "ALERT_URL"}
+    for name in names & {*os.environ}:
         monkeypatch.delenv(name)
     password = SECRETS["the password of a proxy"]
     accounts = tmp_path / "accounts.toml"
@@ -161,11 +198,16 @@ def dotenv(sim: Sim, way_out: int, tmp_path: Path, monkeypatch: pytest.MonkeyPat
         """
     )
     (tmp_path / "key").write_text(SECRETS["an API key of the file"])
+    clients = tmp_path / "clients.toml"
+    key = SECRETS["a client's key of the file"]
+    clients.write_text(f'[clients.alice]\nkey = "{key}"\n')
     path = tmp_path / ".env"
     path.write_text(
         f"""
         AuthKey={SECRETS["a client's key"]}
         ADMIN_KEY={SECRETS["the owner's key"]}
+        CLIENTS={clients}
+        ALERT_URL={alerted.url}
         METRICS=1
         USAGE_FILE={tmp_path / "usage"}
         TOKENS=p-b={SECRETS["a cookie"]}; p-lat={SECRETS["a cookie beside it"]}
@@ -181,7 +223,7 @@ def dotenv(sim: Sim, way_out: int, tmp_path: Path, monkeypatch: pytest.MonkeyPat
         QUEUE_TIMEOUT=0
         """
     )
-    for file in (path, accounts, tmp_path / "key"):
+    for file in (path, accounts, clients, tmp_path / "key"):
         file.chmod(0o600)
     return path
 
@@ -201,16 +243,25 @@ def use(client: FlaskClient) -> list[int]:
             statuses.append(answer.status_code)
         client.get("/v1/models", headers={"x-api-key": SECRETS[key]})
         client.get("/ready")
+    alice = {"x-api-key": SECRETS["a client's key of the file"]}
+    for path in ("/v1/models", "/v1/usage", "/v1/dashboard/billing/usage"):
+        statuses.append(client.get(path, headers=alice).status_code)
     return statuses
 
 
 def shown(client: FlaskClient) -> str:
     """All that whoever runs the server is shown."""
-    owner = {"Authorization": "Bearer " + SECRETS["the owner's key"]}
-    return "".join(
-        client.get(path, headers=owner).get_data(as_text=True)
-        for path in ("/metrics", "/ready", "/v1/usage", "/status.json", "/status")
-    )
+    key = SECRETS["the owner's key"]
+    # The page takes no key, but the cookie that its form gives.
+    assert 303 == client.post("/status/login", data={"key": key}).status_code
+    page = client.get("/status").get_data(as_text=True)
+    assert 'id="pool"' in page
+    told = [page]
+    for path in ("/metrics", "/ready", "/v1/usage", "/status.json", "/admin/clients"):
+        answer = client.get(path, headers={"Authorization": f"Bearer {key}"})
+        assert 200 == answer.status_code, path
+        told.append(answer.get_data(as_text=True))
+    return "".join(told)
 
 
 @pytest.fixture
@@ -224,7 +275,11 @@ def objects() -> Iterator[io.StringIO]:
 
 
 def test_no_repr_has_a_secret(
-    sim: Sim, dotenv: Path, caplog: pytest.LogCaptureFixture, objects: io.StringIO
+    sim: Sim,
+    dotenv: Path,
+    alerted: Alerted,
+    caplog: pytest.LogCaptureFixture,
+    objects: io.StringIO,
 ) -> None:
     """Whatever lives or passes by, exceptions of others too: a debugger, a traceback with locals or
     a careless `%r` would write it down. The log has none either, in both its forms, nor what the
@@ -240,6 +295,7 @@ def test_no_repr_has_a_secret(
         services.reload()
         dotenv.write_text(dotenv.read_text().replace("TOKENS=", "TOKENS=formkey="))
         services.reload()
+        assert alerted.wait(60)
         services.close()
 
     assert {200, 401, 502} <= {*statuses}
@@ -247,6 +303,8 @@ def test_no_repr_has_a_secret(
     written = f"{caplog.text}{objects.getvalue()}{seen}"
     assert '"first_text_ms":' in written
     assert "poe_proxy_requests_total{" in written
+    assert "an alert was not delivered" in written
+    assert "alice" in seen
     assert [] == [name for name, secret in watch.secrets.items() if secret in written]
     digests = {name: hashlib.sha256(one.encode()).hexdigest() for name, one in SECRETS.items()}
     assert [] == [name for name, digest in digests.items() if digest[:8] in written]
