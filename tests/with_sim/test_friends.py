@@ -34,6 +34,10 @@ key = "sk-anna-12345678"
 points_per_day = 1
 models = ["gpt-5*"]
 
+[clients.carl]
+key = "sk-carl-12345678"
+models = ["gpt-5*"]
+
 [clients.ben]
 key = "sk-ben-123456789"
 points_per_day = 100_000
@@ -158,23 +162,28 @@ def test_the_openai_client_is_told_what_is_left(proxy: Reloading) -> None:
 
 def test_a_client_sees_its_models_and_no_others(proxy: Reloading) -> None:
     """In the list, by name, and when it asks."""
-    with client(proxy, "anna") as anna, client(proxy, "ben") as ben:
-        seen = {model.id.lower() for model in anna.models.list()}
+    with client(proxy, "carl") as carl, client(proxy, "ben") as ben:
+        seen = {model.id.lower() for model in carl.models.list()}
         assert seen
         assert seen == {
             model.id.lower() for model in ben.models.list() if model.id.lower().startswith("gpt-5")
         }
         with pytest.raises(openai.NotFoundError):
-            anna.models.retrieve("Claude-Sonnet-4.5")
-    refused = proxy.post(ask("Hi", "Claude-Sonnet-4.5"), headers=of("anna"))
-    assert 429 == refused.status_code  # her budget is used up, whatever she asks
+            carl.models.retrieve("Claude-Sonnet-4.5")
+    refused = proxy.post(ask("Hi", "Claude-Sonnet-4.5"), headers=of("carl"))
+    assert (403, "model_not_allowed") == (refused.status_code, refused.json()["error"]["code"])
+    assert 200 == status(proxy, "carl")
 
 
-def test_counts_outlive_a_restart(proxy: Reloading, sim: ApiSim, folder: Path) -> None:
+def test_counts_outlive_a_restart(sim: ApiSim, tmp_path: Path) -> None:
     """A day is a day, and so is a minute's limit; the budget that was used up is so still."""
-    proxy.stop()
-    with serve(sim, folder) as again:
-        assert (429, 429) == (status(again, "day"), status(again, "anna"))
+    used_up = {"minute": 7, "day": 7, "anna": 1}
+    (tmp_path / "clients.toml").write_text(CLIENTS)
+    with serve(sim, tmp_path) as proxy:
+        for name, number in used_up.items():
+            assert [*[200] * number, 429] == [status(proxy, name) for _ in range(number + 1)]
+    with serve(sim, tmp_path) as again:
+        assert dict.fromkeys(used_up, 429) == {name: status(again, name) for name in used_up}
         assert 200 == status(again, "ben")
 
 
