@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
+from math import inf
 
 from poe_proxy.errors import TokenRejected
 from poe_proxy.pool.asking import Answer, Asking
+from poe_proxy.pool.balances import PointsWatch
 from poe_proxy.pool.known import Funds
 from poe_proxy.pool.rotator import Token, TokenRotator
 
@@ -58,6 +60,8 @@ def test_an_account_that_was_given_up_comes_back_if_poe_accepts_it() -> None:
     tokens: TokenRotator[Account] = TokenRotator([token])
     tokens._ledger.retire("a", "Logged out.")
     asking = Asking(tokens)
+    assert inf == PointsWatch(tokens).look()
+    assert 0 == account.asked
     account.is_rejected = True
     assert TokenRejected.code == asking.ask(token).code
     account.is_rejected = False
@@ -68,10 +72,14 @@ def test_an_account_that_was_given_up_comes_back_if_poe_accepts_it() -> None:
 
 def test_an_account_that_has_left_meanwhile_is_no_mistake() -> None:
     """A reload may come while Poe is asked."""
-    account = Account()
-    account.points = 7
-    token, other = Token("a", account), Token("b", Account())
+
+    class Leaves(Account):
+        def balance(self) -> Funds:
+            tokens.replace([other])
+            return Funds(7)
+
+    token, other = Token("a", Leaves()), Token("b", Account())
     tokens: TokenRotator[Account] = TokenRotator([token])
-    tokens.replace([other])
 
     assert Answer(7) == Asking(tokens).ask(token)
+    assert [other] == [one for one, _ in tokens.states()]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from poe_proxy.errors import UpstreamUnreachable
+from poe_proxy.errors import TokenRejected
 from poe_proxy.pool.balances import Balance, FirstLooks, PointsWatch
 from poe_proxy.pool.known import DayUses, Funds, KnownPoints, Points
 from poe_proxy.pool.rotator import Token, TokenRotator
@@ -41,10 +41,10 @@ def test_a_day_of_uses_ends_at_midnight_in_utc() -> None:
 
 def test_each_look_at_an_account_is_noted() -> None:
     """Whoever asks for a balance: the first look, the watch, or a client."""
-    account = Account()
+    account, clock = Account(), Clock()
     account.points = 7
     token = Token("key-1", account)
-    rotator = TokenRotator([token])
+    rotator = TokenRotator([token], clock=clock)
     looks = FirstLooks(rotator, pause=0)
     looks.begin()
     assert looks.wait(10)
@@ -53,10 +53,16 @@ def test_each_look_at_an_account_is_noted() -> None:
     account.points = 5
     assert 5 == Balance(rotator).points()
     assert 5 == getattr(rotator.points.of(token.name), "number", None)
+    rotator.suspend(token, TokenRejected("Logged out."))
+    watch = PointsWatch(rotator)
+    clock.go(watch.look())
     account.points = None
-    rotator.suspend(token, UpstreamUnreachable("Poe is away."))
-    PointsWatch(rotator).look()
+    clock.go(watch.look())
+    # A look that finds out nothing takes nothing away.
     assert 5 == getattr(rotator.points.of(token.name), "number", None)
+    account.points = 3
+    watch.look()
+    assert 3 == getattr(rotator.points.of(token.name), "number", None)
 
 
 def test_what_is_sent_is_a_use_of_the_day() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -228,7 +229,7 @@ def test_a_failure_is_of_one_account_alone(house: House, failure: Exception) -> 
 
 
 def test_it_reads_by_itself_until_it_is_stopped(house: House) -> None:
-    """Some minutes after the start, and then every hour."""
+    """Nobody has to ask for it, and the thread ends."""
     house.used(0)
     house.accounts["key 1"] = Account(charge(0, 7))
     house.history.start()
@@ -236,6 +237,27 @@ def test_it_reads_by_itself_until_it_is_stopped(house: House) -> None:
     house.history.stop()
 
     assert house.history.wait(60)
+
+
+def test_it_reads_some_minutes_after_the_start_and_then_every_hour(house: House) -> None:
+    """As often as Poe can well be asked."""
+    happened: list[object] = []
+
+    class Stopped(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            happened.append(timeout)
+            return happened.count("read") == 2
+
+    def accounts() -> Iterator[tuple[str, object]]:
+        happened.append("read")
+        return iter(())
+
+    history = History(house.file, accounts)
+    history._stopped = Stopped()
+    history.start()
+
+    assert history.wait(60)
+    assert [300.0, "read", 3600.0, "read", 3600.0] == happened
 
 
 def test_nothing_is_read_before_it_is_time(tmp_path: Path) -> None:
