@@ -116,8 +116,10 @@ def test_accounts_that_are_lost_are_seen_and_told_once(sink: Sink, tmp_path: Pat
             assert "accepted" == answer["outcome"], answer
         assert proxy.post(ask("!echo hello")).ok
         until(lambda: 4 <= sum(one["event"] == "back" for one in sink.events()))
-        backs = [one["account"] for one in sink.events() if one["event"] == "back"]
-        assert ["", *lost] == sorted(backs)
+        backs = [("back", account) for account in ("", *lost)]
+        assert sorted([*events, *backs]) == sorted(
+            (one["event"], one["account"]) for one in sink.events()
+        )
 
         shown = [
             proxy.output(),

@@ -122,8 +122,14 @@ def test_all_can_be_looked_at_while_streams_are_open(watched: Reloading, port: i
             streams.append(stream)
         found = series(f"http://127.0.0.1:{port}/metrics")
         assert 6 == found["poe_proxy_requests_open", "true"]
-        for path in ("/health", "/ready"):
-            assert requests.get(f"{watched.url}{path}", timeout=60).ok
+        with requests.Session() as owner:
+            # The page takes the cookie of its form, and the others take the key.
+            owner.headers["Authorization"] = f"Bearer {OWNER}"
+            owner.post(f"{watched.url}/status/login", data={"key": OWNER}, timeout=60)
+            for path in ("/health", "/ready", "/status", "/status.json", "/metrics"):
+                answer = owner.get(f"{watched.url}{path}", timeout=60)
+                assert answer.ok, path
+                assert ('id="pool"' in answer.text) == (path == "/status")
         assert all(stream.status_code == 200 for stream in streams)
     until(lambda: not series(f"http://127.0.0.1:{port}/metrics")["poe_proxy_requests_open", "true"])
 
@@ -138,10 +144,13 @@ def test_a_port_that_is_taken_is_said_at_the_start(sim: Sim, port: int, tmp_path
             Proxy(sim, METRICS_PORT=number).__enter__()
 
 
-def test_the_port_is_free_at_the_end(watched: Reloading, port: int) -> None:
-    """Whoever restarts the server can have it at once. The last test of this server."""
-    watched.process.terminate()
-    assert 0 == watched.process.wait(60)
+def test_the_port_is_free_at_the_end(sim: Sim) -> None:
+    """Whoever restarts the server can have it at once."""
+    port = free_port()
+    with Proxy(sim, METRICS_PORT=str(port)) as proxy:
+        assert series(f"http://127.0.0.1:{port}/metrics")
+        proxy.process.terminate()
+        assert 0 == proxy.process.wait(60)
     with socket.socket() as again:
         again.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         again.bind(("127.0.0.1", port))
