@@ -46,33 +46,75 @@ def rules() -> list[dict[str, Any]]:
     return [rule for group in groups for rule in group["rules"]]
 
 
-def asked() -> Iterator[tuple[str, str]]:
-    """All that is asked for: where, and the expression."""
+def asked() -> Iterator[tuple[str, str, str]]:
+    """All that is asked for: where, the expression, and the text that names what comes of it."""
     for rule in rules():
-        yield rule["alert"], rule["expr"]
+        yield rule["alert"], rule["expr"], json.dumps(rule["annotations"])
     for panel in dashboard()["panels"]:
         for target in panel["targets"]:
-            yield panel["title"], target["expr"]
+            yield panel["title"], target["expr"], target["legendFormat"]
     for note in dashboard()["annotations"]["list"]:
-        yield note["name"], note["expr"]
+        yield note["name"], note["expr"], note["titleFormat"]
 
 
-@pytest.mark.parametrize(("where", "expression"), list(asked()))
-def test_only_series_that_there_are_are_asked_for(where: str, expression: str) -> None:
+def labels_of(name: str) -> set[str]:
+    """The labels of a series, with those that Prometheus adds."""
+    ours = name.removeprefix("poe_proxy_")
+    bare = re.sub(r"_(bucket|sum|count)$", "", ours)
+    known = NAMES.get(ours) or NAMES.get(bare) or ("", set())
+    return {*known[1], "instance", "job"} | ({"le"} if name.endswith("_bucket") else set())
+
+
+def mistakes(expression: str, legend: str = "") -> set[str]:
+    """What is asked for that there is not: series, labels, states."""
+    # In quotation marks is what labels are compared with: no name, but perhaps a bracket.
+    bare = re.sub(r'"[^"]*"', '""', expression)
+    names = re.findall(r"\bpoe_proxy_\w+|\bprocess_\w+|\bup\b", bare)
+    found = {*names} - SERIES
+    for name, inside in re.findall(r"(\w+){([^}]*)}", bare):
+        found |= {*re.findall(r"(\w+)\s*[!=]", inside)} - labels_of(name)
+    # All series of an expression should have what they are put together by.
+    common = set.intersection(*map(labels_of, names)) if names else set()
+    by, without = (
+        {label for one in re.findall(pattern, bare) for label in re.findall(r"\w+", one)}
+        for pattern in (r"\b(?:by|on)\s*\(([^)]*)\)", r"\b(?:without|ignoring)\s*\(([^)]*)\)")
+    )
+    found |= (by | without) - common
+    left = (by or common) - without
+    found |= {*re.findall(r"{{\s*(?:\$labels\.)?(\w+)\s*}}", legend)} - left
+    states = re.findall(r'\bstate=~?"([^"]*)"', expression)
+    return found | {one for some in states for one in some.split("|")} - STATES.keys()
+
+
+@pytest.mark.parametrize(("where", "expression", "legend"), list(asked()))
+def test_only_series_that_there_are_are_asked_for(where: str, expression: str, legend: str) -> None:
     """With labels that they have; a panel of another name would stay empty, and no alarm ring."""
-    names = re.findall(r"\b(?:poe_proxy|process|up)(?:_\w+)*\b(?=[{\[ ]|$)", expression)
-    values = dict(re.findall(r'(\w+)=~?"([^"]*)"', expression))
+    assert re.search(r"\b(?:poe_proxy_|process_|up\b)", expression)
+    assert set() == mistakes(expression, legend), where
 
-    assert names
-    assert {*names} <= SERIES, where
-    for name in names:
-        if name.startswith("poe_proxy_"):
-            bare = re.sub(r"_(bucket|sum|count)$", "", name.removeprefix("poe_proxy_"))
-            known = NAMES.get(name.removeprefix("poe_proxy_")) or NAMES[bare]
-            inside = re.findall(rf"{name}{{([^}}]*)}}", expression)
-            used = {label for one in inside for label in re.findall(r"(\w+)[!=]?[=~]", one)}
-            assert used <= {*known[1], "instance", "job"}, where
-    assert {*values.get("state", "free").split("|")} <= STATES.keys()
+
+@pytest.mark.parametrize(
+    ("expression", "legend", "found"),
+    [
+        (
+            "sum by (modle) (rate(poe_proxy_points_total[1h]))/sum(poe_proxy_no_such_thing)",
+            "",
+            {"modle", "poe_proxy_no_such_thing"},
+        ),
+        ("sum without(modle)(poe_proxy_points_total)", "", {"modle"}),
+        ("sum without (code) (poe_proxy_requests_total)", "{{client}} {{code}}", {"code"}),
+        ('poe_proxy_accounts{stat="free"}', "", {"stat"}),
+        ('poe_proxy_accounts{state=~"free|fre"}', "", {"fre"}),
+        ("sum by (le) (poe_proxy_store_seconds_sum)", "", {"le"}),
+        ("sum by (client) (poe_proxy_points_total)", "{{model}}, {{client}}", {"model"}),
+        ("sum by (client) (poe_proxy_points_total)", "{{ $labels.model }}", {"model"}),
+        ("poe_proxy_points_total", "{{modle}}", {"modle"}),
+        ('up{job="poe-proxy"}', "", set()),
+    ],
+)
+def test_what_there_is_not_is_found(expression: str, legend: str, found: set[str]) -> None:
+    """Wherever it stands."""
+    assert found == mistakes(expression, legend)
 
 
 def test_the_code_of_an_alarm_is_one_that_there_is() -> None:
@@ -130,7 +172,7 @@ def test_prometheus_can_read_all_of_it(tmp_path: Path) -> None:
     """By its own parser: the rules, the configuration, and what each panel asks for."""
     panels = [
         {"record": f"x{number}", "expr": re.sub(r"\$__rate_interval", "5m", expression)}
-        for number, (_, expression) in enumerate(asked())
+        for number, (_, expression, _) in enumerate(asked())
     ]
     asks = tmp_path / "asks.yaml"
     asks.write_text(yaml.safe_dump({"groups": [{"name": "all", "rules": panels}]}))
