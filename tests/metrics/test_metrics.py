@@ -105,8 +105,12 @@ def watched() -> Watched:
     return Watched()
 
 
-def everything() -> Watched:
+@pytest.fixture
+def everything(monkeypatch: pytest.MonkeyPatch) -> Watched:
     """Metrics with something of each."""
+    # Those of the process would keep it.
+    for name in ("LOGINS", "RECONNECTS", "RELOADS"):
+        monkeypatch.setattr(tallies, name, tallies.Tally())
     watched = Watched()
     watched.tell(
         moves=("upstream_auth",), moved_from=("cookie-1",), price=Price(request=30_000_000)
@@ -119,9 +123,9 @@ def everything() -> Watched:
     return watched
 
 
-def test_all_series_have_their_names_types_and_labels() -> None:
+def test_all_series_have_their_names_types_and_labels(everything: Watched) -> None:
     """Which others' dashboards are built on; there are no more than these, and the process's."""
-    text = everything().metrics.text()[0].decode()
+    text = everything.metrics.text()[0].decode()
     found = {}
     for family in text_string_to_metric_families(text):
         labels = {name for sample in family.samples for name in sample.labels} - {"le"}
@@ -149,29 +153,31 @@ def test_the_page_for_those_who_run_it_has_each_of_them() -> None:
     [("request_seconds", SECONDS), ("queue_seconds", SECONDS), ("first_text_seconds", SECONDS),
      ("overhead_seconds", OVERHEAD)],
 )  # fmt: skip
-def test_histograms_have_their_buckets(name: str, buckets: tuple[float, ...]) -> None:
+def test_histograms_have_their_buckets(
+    everything: Watched, name: str, buckets: tuple[float, ...]
+) -> None:
     """They cannot be changed later without breaking what is stored."""
     found = [
-        float(labels["le"]) for one, labels, _ in everything().samples() if one == f"{name}_bucket"
+        float(labels["le"]) for one, labels, _ in everything.samples() if one == f"{name}_bucket"
     ]
 
     assert sorted(buckets) == sorted(set(found))
 
 
 @pytest.mark.parametrize("version", ["abc", "1.x", "", "-1", "99.9", "1.0.0;escaping=x"])
-def test_whoever_asks_for_a_version_that_is_none_gets_metrics_too(version: str) -> None:
+def test_whoever_asks_for_a_version_that_is_none_gets_metrics_too(
+    everything: Watched, version: str
+) -> None:
     """In a form that there is, and no fault of ours."""
-    text, content_type = everything().metrics.text(
-        f"application/openmetrics-text;version={version}"
-    )
+    text, content_type = everything.metrics.text(f"application/openmetrics-text;version={version}")
 
     assert b"poe_proxy_requests_total" in text
     assert "version=" in content_type
 
 
-def test_both_forms_of_text_are_what_parsers_read() -> None:
+def test_both_forms_of_text_are_what_parsers_read(everything: Watched) -> None:
     """The strict parser of OpenMetrics checks order, types, suffixes and counts."""
-    metrics = everything().metrics
+    metrics = everything.metrics
     text, content_type = metrics.text(OPENMETRICS)
 
     assert content_type.startswith("application/openmetrics-text; version=1.0.0")
