@@ -18,11 +18,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
+from uuid import uuid4
 
 import pytest
 import requests
 
-from ..with_sim.servers import KEY, ROOT, Proxy, Sim
+from ..with_sim.servers import KEY, ROOT, Proxy, Sim, until
 from . import npm
 
 collect_ignore = npm.TESTS if npm.LEFT_OUT.exists() else []
@@ -108,7 +109,15 @@ class Way:
     def statuses(self, path: str, model: str) -> list[int]:
         """What the proxy answered to each POST to *path* for *model*, in turn."""
         pattern = rf"^\S+ \S+ INFO +(\d+) (?:\(\w+\) )?{re.escape(model)}[ :].*  POST {path} "
-        return [int(found) for found in re.findall(pattern, self.proxy.output(), re.MULTILINE)]
+        return [int(found) for found in re.findall(pattern, self.log(), re.MULTILINE)]
+
+    def log(self) -> str:
+        """What the proxy has logged, with the line of each answer that has ended by now."""
+        # A line is written once its answer has ended: that of one more comes behind all of them.
+        last = f"/no-such-path-{uuid4().hex}"
+        assert 404 == requests.get(self.proxy.url + last, timeout=60).status_code
+        until(lambda: last in self.proxy.output())
+        return self.proxy.output()
 
     def line(self, name: str, arguments: Mapping[str, Any], text: str = "") -> Any:
         """A reply that calls a tool: with Poe's tools on keys, taught to write on cookies."""

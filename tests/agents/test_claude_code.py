@@ -162,12 +162,12 @@ def test_claude_code_says_that_a_conversation_is_too_long(way: Way, folder: Path
 def test_claude_code_says_at_once_that_its_key_is_wrong(by_key: Way, folder: Path) -> None:
     """In our words: else it would try the same key for minutes, or speak of a login of its own."""
     refused = "POST /v1/messages 401 "
-    before = by_key.proxy.output().count(refused)
+    before = by_key.log().count(refused)
 
     ran = claude(by_key, folder, key="sk-wrong")
 
     assert "The API key is missing or wrong." in ran.said
-    assert 1 == by_key.proxy.output().count(refused) - before
+    assert 1 == by_key.log().count(refused) - before
 
 
 def test_claude_code_comes_back_when_it_is_told_to(hasty: Way, folder: Path) -> None:

@@ -138,7 +138,7 @@ def test_codex_runs_a_script(by_key: Way, folder: Path) -> None:
 def test_codex_is_turned_from_its_websocket(by_key: Way, folder: Path) -> None:
     """As its own provider's it would be asked by a websocket; one refusal, and it asks by POST."""
     refused = "GET /v1/responses 426 "
-    before = by_key.proxy.output().count(refused)
+    before = by_key.log().count(refused)
     by_key.give_lines([by_key.line("exec_command", {"cmd": EDIT}), ANSWER])
 
     ran = codex(by_key, folder, config=SHORT_CONFIG)
@@ -146,7 +146,7 @@ def test_codex_is_turned_from_its_websocket(by_key: Way, folder: Path) -> None:
     assert AFTER == (folder / "area.py").read_text()
     assert ANSWER in ran.out
     assert 2 == len(by_key.told())
-    assert 1 == by_key.proxy.output().count(refused) - before
+    assert 1 == by_key.log().count(refused) - before
 
 
 def test_codex_finds_a_tool_in_its_namespace(by_cookie: Way, folder: Path) -> None:

@@ -124,6 +124,8 @@ def test_chat_asks_the_server_that_runs(run: Run, poe: Sim, server: Proxy, tmp_p
     refused = run({"PYTHONPATH": str(ROOT)}, *prompt, "--url", server.url, "--key", "wrong")
 
     assert ["Hello there\n"] * 2 == [found.stdout, named.stdout]
+    # A line is written once its answer has ended.
+    until(lambda: requests + 3 <= server.output().count("POST /v1/chat/completions"))
     assert requests + 3 == server.output().count("POST /v1/chat/completions")
     assert 1 == refused.returncode
     assert "(401 invalid_api_key)" in refused.stderr
