@@ -18,7 +18,7 @@ from poe_proxy.errors import UpstreamError
 from poe_proxy.net.pacing import breathe
 from poe_proxy.upstreams.base import Charge, HasCharges
 from poe_proxy.usage.file import BITE, UsageFile, said
-from poe_proxy.usage.matching import Sent, Taken, matched, plain
+from poe_proxy.usage.matching import APART, Sent, Taken, matched, plain
 from poe_proxy.usage.rows import DAY, MICROSECONDS
 
 log = logging.getLogger(__name__)
@@ -156,7 +156,8 @@ class History:
         )
 
     def _settle(self, label: str, since: int, until: int) -> int:
-        """Put charges *since* then to requests that were sent *until* then; return to how many."""
+        """Put charges *since* then to requests; return to how many. *until* then all charges are
+        known: a request whose charge may come later has its turn at a later reading."""
         names = self._bots()
 
         def name(bot: str) -> str:
@@ -167,20 +168,20 @@ class History:
             for id, client, bot, sent, ended, sends in self._all(
                 "SELECT id, client, bot, sent, ended, sends FROM requests WHERE account = ? "
                 f"AND sent >= ? AND sent <= ? AND {_OPEN} AND id > ? ORDER BY id LIMIT ?",
-                *(label, since, until),
+                *(label, since, until + APART * MICROSECONDS),
             )
         ]
         charges = [
             Taken(id, name(bot), at, points)
             for id, bot, at, points in self._all(
                 "SELECT id, bot, at, points FROM charges "
-                "WHERE account = ? AND request IS NULL AND at >= ? AND id > ? "
+                "WHERE account = ? AND request IS NULL AND at >= ? AND at < ? AND id > ? "
                 "ORDER BY id LIMIT ?",
-                *(label, since),
+                *(label, since, until),
                 first="",
             )
         ]
-        pairs = [*matched(requests, charges)]
+        pairs = [*matched(requests, charges, until)]
         for start in range(0, len(pairs), BITE):
             self._file.write(partial(_note, label=label, pairs=pairs[start : start + BITE]))
             breathe()

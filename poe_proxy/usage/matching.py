@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Final
 
 from poe_proxy.net.pacing import breathe
@@ -47,10 +48,10 @@ class Taken:
 
 
 def matched(
-    requests: Iterable[Sent], charges: Iterable[Taken]
+    requests: Iterable[Sent], charges: Iterable[Taken], complete: float = inf
 ) -> Iterator[tuple[Sent, list[Taken]]]:
     """Yield each request whose charges are certain, with them. Bots are the same if their names
-    are."""
+    are. All charges before *complete* are there, in microseconds since 1970."""
     by_bot: dict[str, tuple[list[Sent], list[Taken]]] = {}
     for request in requests:
         by_bot.setdefault(request.bot, ([], []))[0].append(request)
@@ -58,10 +59,12 @@ def matched(
         if charge.bot in by_bot:
             by_bot[charge.bot][1].append(charge)
     for of_bot in by_bot.values():
-        yield from _matched(*of_bot)
+        yield from _matched(*of_bot, complete)
 
 
-def _matched(requests: list[Sent], charges: list[Taken]) -> Iterator[tuple[Sent, list[Taken]]]:
+def _matched(
+    requests: list[Sent], charges: list[Taken], complete: float
+) -> Iterator[tuple[Sent, list[Taken]]]:
     """Do so for one bot, in one way along the time."""
     requests.sort(key=lambda one: (one.sent, one.id))
     charges.sort(key=lambda one: (one.at, one.id))
@@ -81,7 +84,8 @@ def _matched(requests: list[Sent], charges: list[Taken]) -> Iterator[tuple[Sent,
         first = next_charge
         while next_charge < len(charges) and charges[next_charge].at <= until:
             next_charge += 1
-        yield from _untied(knot, charges[first:next_charge])
+        if until < complete:
+            yield from _untied(knot, charges[first:next_charge])
         breathe()
 
 

@@ -160,6 +160,36 @@ def test_a_charge_is_believed_after_a_while(house: House) -> None:
     assert [7, 9] == house.points()
 
 
+def test_a_charge_is_not_put_to_a_request_whose_own_is_still_to_come(house: House) -> None:
+    """It is of another client, who asked the same bot meanwhile."""
+    house.now = now = seconds(MORNING)
+    house.file.add([
+        row(record(now - 1000, client="alice", took=100.0)),
+        row(record(now - 980, client="bob")),
+    ])  # fmt: skip
+    house.accounts["key 1"] = Account(
+        Charge("hers", "Claude-Sonnet-4.5", micro(MORNING) - 999_500_000, 0),
+        Charge("his", "Claude-Sonnet-4.5", micro(MORNING) - 979_500_000, 700),
+    )
+    house.history.read()
+
+    assert [None, None] == house.points()
+
+
+@pytest.mark.parametrize("at", [-2.0, 10.0])
+def test_a_foreign_charge_does_not_pass_for_one_that_is_to_come(house: House, at: float) -> None:
+    """The request's own charge is not believed yet."""
+    house.used(0, took=100.0)
+    house.accounts["key 1"] = Account(
+        Charge("own", "Claude-Sonnet-4.5", micro(MORNING) + 30_000_000, 0),
+        Charge("other", "Claude-Sonnet-4.5", micro(MORNING) + round(at * 1e6), 700),
+    )
+    house.now = seconds(MORNING) + 1000
+    house.history.read()
+
+    assert [None] == house.points()
+
+
 def test_a_free_bot_costs_nothing_in_the_end(house: House) -> None:
     """After two hours it is believed."""
     house.used(0)
