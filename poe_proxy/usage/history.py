@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 FIRST: Final = 300.0
 EVERY: Final = 3600.0
 _PAUSE: Final = 1.0
-#: The most pages of an account that are read at a time; the rest remains an estimate.
+#: The most pages of an account that are read at a time; the rest remains an estimate, for good.
 MOST_PAGES: Final = 100
 #: Seconds after which a charge is believed, and one of nothing: what it costs may come later.
 SETTLED: Final = 600
@@ -116,21 +116,27 @@ class History:
         known = self._file.read("SELECT until FROM readings WHERE account = ?", label)
         # The first time, days that were ours in part are read as a whole.
         begin = max(oldest, known[0][0] if known else first - first % DAY)
-        charges = self._asked(upstream, begin)
+        charges, since = self._asked(label, upstream, begin)
         if self._stopped.is_set():
             return
         settled = [one for one in charges if one.at <= now - _patience(one)]
         unsettled = (one.at for one in charges if one.at > now - _patience(one))
         until = min((now - SETTLED * MICROSECONDS, *unsettled))
         self._keep(label, settled, until)
-        found = self._settle(label, begin - _BACK * MICROSECONDS, until)
+        # Of what is before a gap, charges are known in part at best.
+        since = begin - _BACK * MICROSECONDS if since is None else since
+        found = self._settle(label, since, until)
         log.info(
             "%s: Poe's history has %d new charges; what %d requests have cost is known now",
             *(label, len(settled), found),
         )
 
-    def _asked(self, upstream: HasCharges, begin: int) -> Sequence[Charge]:
-        """Return the account's charges since *begin*, the newest first."""
+    def _asked(
+        self, label: str, upstream: HasCharges, begin: int
+    ) -> tuple[Sequence[Charge], int | None]:
+        """Return the account's charges since *begin*, the newest first; and since when they are
+        complete, if they are not from *begin* on."""
+        gap: int | None = None
         found: dict[str, Charge] = {}
         after = ""
         for _ in range(MOST_PAGES):
@@ -143,8 +149,13 @@ class History:
             if self._stopped.wait(_PAUSE):
                 break
         else:
-            log.info("Poe's history is longer than %d pages; the rest is left out", MOST_PAGES)
-        return [one for one in found.values() if one.at >= begin and one.is_api]
+            gap = min(one.at for one in found.values())
+            log.warning(
+                "%s: Poe's history has more than %d pages since %s: charges before %s are left "
+                "out, also of what the account was charged with",
+                *(label, MOST_PAGES, _stamp(begin), _stamp(gap)),
+            )
+        return [one for one in found.values() if one.at >= begin and one.is_api], gap
 
     def _keep(self, label: str, charges: Sequence[Charge], until: int) -> None:
         """Write *charges* down, and that all until then are known."""
@@ -199,6 +210,10 @@ class History:
             last = rows[-1][0]
             breathe()
         return found
+
+
+def _stamp(at: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at // MICROSECONDS))
 
 
 def _patience(charge: Charge) -> int:

@@ -223,12 +223,16 @@ def test_only_what_is_new_is_read(house: House) -> None:
 def test_pages_are_bounded(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where Poe's say the same again and again."""
     monkeypatch.setattr(module, "MOST_PAGES", 3)
-    house.used(-400, 0)
+    house.used(-400, -299, 0)
     account = Account(*(charge(minute, id=f"q{minute:04}") for minute in range(-500, 1)))
     house.accounts["key 1"] = account
-    house.history.read()
+    with log_lines() as log:
+        house.history.read()
     assert 3 == len(account.asked)
-    assert [None, 7] == house.points()
+    # 300 charges: the oldest is 299 minutes before nine, and there may be others beside it.
+    assert [None, None, 7] == house.points()
+    assert "key 1: " in log.getvalue()
+    assert "charges before 2026-11-28T04:01:00Z are left out" in log.getvalue()
 
     class Same(Account):
         def charges(self, after: str = "") -> ChargesPage:
