@@ -18,8 +18,9 @@ from poe_proxy.usage.rows import DAY, MICROSECONDS, is_kept, row
 
 log = logging.getLogger(__name__)
 
-#: Seconds in which requests are gathered that are then written together: so much is lost if the
-#: process is killed.
+#: Seconds in which requests are gathered that are then written together, and for which each waits
+#: at least: what it has cost may be told behind its answer. Twice as much is lost if the process is
+#: killed.
 GATHER: Final = 0.5
 #: Requests that wait to be written, at most; then the oldest are forgotten.
 MOST_WAITING: Final = 20_000
@@ -29,6 +30,10 @@ _COMPLAINT: Final = 600.0
 #: Seconds between two looks for what is too old, and between two bites of it.
 TIDY: Final = 86_400.0
 _PAUSE: Final = 0.05
+#: What SQLite says of a row that it cannot take.
+_OF_ROW: Final = (
+    sqlite3.DataError, sqlite3.IntegrityError, sqlite3.InterfaceError, sqlite3.ProgrammingError,
+)  # fmt: skip
 #: The most seconds that the end waits for what is still to be written.
 _LAST: Final = 3.0
 
@@ -70,12 +75,12 @@ class Recorder:
             if not self._filled.is_set():
                 self._filled.set()
 
-    def flush(self) -> bool:
-        """Write what waits; return whether nothing is left."""
+    def flush(self, ended: float = inf) -> bool:
+        """Write what waits, as far as it had *ended* by then; return whether that worked."""
         with self._writing:
-            while batch := self._taken():
+            while batch := self._taken(ended):
                 try:
-                    self._file.add([row(record) for record in batch])
+                    self._write(batch)
                 except (OSError, sqlite3.Error) as failure:
                     self._put_back(batch)
                     self._failed(failure)
@@ -85,12 +90,13 @@ class Recorder:
         return True
 
     def tidy(self) -> None:
-        """Delete what is too old, in small bites."""
+        """Delete what is too old, in small bites; between them, write what waits."""
         before = round(self._wall() * MICROSECONDS) - self._days * DAY
         try:
             while self._file.delete(before):
                 if self._stopped.wait(_PAUSE):
                     return
+                self.flush(self._clock() - self._gather)
         except (OSError, sqlite3.Error) as failure:
             self._failed(failure)
 
@@ -111,8 +117,10 @@ class Recorder:
                 self._filled.wait(max(0.0, tidies_at - now))
                 self._stopped.wait(self._gather)
                 self._filled.clear()
-                if not self.flush():
+                has_worked = self.flush(self._clock() - self._gather)
+                if self._waiting:
                     self._filled.set()
+                if not has_worked:
                     self._stopped.wait(RETRY)
             self.flush()
         except Exception:
@@ -120,9 +128,35 @@ class Recorder:
         finally:
             self._file.close()
 
-    def _taken(self) -> list[Record]:
+    def _taken(self, ended: float) -> list[Record]:
         waiting = self._waiting
-        return [waiting.popleft() for _ in range(min(len(waiting), BITE))]
+        taken: list[Record] = []
+        while len(taken) < BITE and waiting and waiting[0].ended <= ended:
+            taken.append(waiting.popleft())
+        return taken
+
+    def _write(self, batch: list[Record]) -> None:
+        """Write *batch*, without what can be no row. Raises what the file does: what is left of
+        *batch* is not written then."""
+        try:
+            self._file.add([row(record) for record in batch])
+        except Exception as failure:
+            if _is_of_file(failure):
+                raise
+        else:
+            return
+        lost, why = 0, ""
+        while batch:
+            try:
+                self._file.add([row(batch[0])])
+            except Exception as failure:
+                if _is_of_file(failure):
+                    raise
+                lost, why = lost + 1, type(failure).__name__
+            del batch[0]
+            breathe()
+        if lost:
+            log.error("%d requests are left out of the usage records: %s", lost, why)
 
     def _put_back(self, batch: list[Record]) -> None:
         """Let *batch* wait again, before what has come meanwhile; if there is no room, without the
@@ -145,3 +179,8 @@ class Recorder:
                 "oldest is forgotten.",
                 *(self._file.path, said(failure)),
             )
+
+
+def _is_of_file(failure: Exception) -> bool:
+    """Whether the file is at fault, and not what is written."""
+    return isinstance(failure, OSError | sqlite3.Error) and not isinstance(failure, _OF_ROW)

@@ -11,9 +11,12 @@ from typing import Any
 
 import pytest
 
+from poe_proxy.record import Record
 from poe_proxy.usage import recorder as module
+from poe_proxy.usage import rows as rows_module
 from poe_proxy.usage.file import BITE, UsageFile, opened
 from poe_proxy.usage.recorder import Recorder
+from poe_proxy.usage.rows import Row
 
 from ..fakes import Clock, log_lines, until
 from .fixtures import NOON, micro, record, seconds
@@ -56,10 +59,10 @@ def make(tmp_path: Path, disk: Disk, clock: Clock) -> Iterator[Callable[..., Rec
     """Makes a recorder whose thread does not run; it is noon."""
     made: list[UsageFile] = []
 
-    def make(days: int = 30, name: str = "usage.sqlite3") -> Recorder:
+    def make(days: int = 30, name: str = "usage.sqlite3", gather: float = 0.0) -> Recorder:
         file = UsageFile(tmp_path / "state" / name, connect=disk.connect)
         made.append(file)
-        return Recorder(file, days=days, gather=0.0, clock=clock, wall=lambda: seconds(NOON))
+        return Recorder(file, days=days, gather=gather, clock=clock, wall=lambda: seconds(NOON))
 
     yield make
     for file in made:
@@ -145,6 +148,71 @@ def test_what_poe_tells_a_moment_later_is_in_the_row(
     usage.flush()
 
     assert [(33,)] == rows(tmp_path / "state" / "usage.sqlite3", "points")
+
+
+def test_a_request_waits_for_what_poe_may_tell(
+    make: Callable[..., Recorder], clock: Clock, tmp_path: Path
+) -> None:
+    """For a while from its own end on, whatever was told before it; the end waits for nothing."""
+    path = tmp_path / "state" / "usage.sqlite3"
+    usage = make(gather=0.01)
+    usage.tidy()  # which makes the file
+    usage.start()
+    usage.tell(record(client="a", ended=clock() - 0.02))
+    usage.tell(record(client="b", ended=clock()))
+    until(lambda: rows(path))
+    assert [("a",)] == rows(path)
+    usage.tell(record(client="c", ended=clock() + 0.02))
+    clock.go(0.02)
+    until(lambda: len(rows(path)) > 1)
+    assert [("a",), ("b",)] == rows(path)
+    usage.close()
+
+    assert [("a",), ("b",), ("c",)] == rows(path)
+
+
+@pytest.mark.parametrize(
+    "bad", [{"queued": None}, {"sends": 1 << 70}, {"status": object()}, {"kind": "\ud83d"}],
+    ids=["no row", "too large", "of no type", "no text"],
+)  # fmt: skip
+def test_what_can_be_no_row_is_left_out(
+    make: Callable[..., Recorder], tmp_path: Path, bad: dict[str, Any]
+) -> None:
+    """And nothing else; the log says how many there were."""
+    usage = make()
+    with log_lines() as log:
+        for number in range(4):
+            usage.tell(record(client=f"c{number}", **(bad if number in {1, 2} else {})))
+        assert usage.flush()
+        usage.tell(record(client="c4"))
+        assert usage.flush()
+
+    assert [("c0",), ("c3",), ("c4",)] == rows(tmp_path / "state" / "usage.sqlite3")
+    assert 1 == log.getvalue().count("2 requests are left out of the usage records")
+
+
+def test_what_fails_among_rows_that_are_none_is_tried_again(
+    make: Callable[..., Recorder], disk: Disk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk may be full then; nothing is written twice."""
+    usage = make()
+    for client in "abc":
+        usage.tell(record(client=client, sends=1 << 70 if client == "b" else 1))
+
+    def row(record: Record) -> Row:
+        if record.client == "c" and "c" in seen:
+            disk.failure = FULL
+        seen.append(record.client)
+        return rows_module.row(record)
+
+    seen: list[str] = []
+    monkeypatch.setattr(module, "row", row)
+    assert not usage.flush()
+    disk.failure = None
+    monkeypatch.undo()
+    assert usage.flush()
+
+    assert [("a",), ("c",)] == rows(tmp_path / "state" / "usage.sqlite3")
 
 
 def test_a_crowd_is_written_in_its_order(make: Callable[..., Recorder], tmp_path: Path) -> None:
@@ -254,6 +322,28 @@ def test_what_is_too_old_is_deleted(make: Callable[..., Recorder], tmp_path: Pat
     usage.tidy()
 
     assert [("new",)] == rows(tmp_path / "state" / "usage.sqlite3")
+
+
+def test_what_comes_while_old_rows_are_deleted_is_written(
+    make: Callable[..., Recorder], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may take minutes to delete them all."""
+    usage = make(days=2)
+    monkeypatch.setattr(module, "_PAUSE", 0.0)
+    for _ in range(2 * BITE):
+        usage.tell(record("2026-11-26T11:59:59+00:00", client="old"))
+    usage.flush()
+    delete, found = UsageFile.delete, []
+
+    def one_bite(file: UsageFile, before: int) -> int:
+        found.append(rows(file.path).count(("new",)))
+        usage.tell(record(client="new"))
+        return delete(file, before)
+
+    monkeypatch.setattr(UsageFile, "delete", one_bite)
+    usage.tidy()
+
+    assert [0, 1, 2] == found
 
 
 def test_the_thread_writes_by_itself_and_at_the_end(
