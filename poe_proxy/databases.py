@@ -9,6 +9,10 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
+
+#: How the names of what SQLite has beside a file end.
+_BESIDE: Final = ("-wal", "-shm", "-journal")
 
 
 def opened(
@@ -37,6 +41,13 @@ def _make_private(path: Path) -> None:
         path.chmod(0o600)
 
 
+def clear(path: Path) -> None:
+    """Delete what is left beside a file that is gone: to a new one it would be a log of its own."""
+    for ending in _BESIDE:
+        with suppress(FileNotFoundError):
+            os.unlink(f"{path}{ending}")
+
+
 def is_broken(failure: sqlite3.DatabaseError) -> bool:
     """Whether the file is at fault: it is no database, or a damaged one, or of another program."""
     # SQLite's other failures are subclasses: a full disk, a file that is locked or read-only.
@@ -48,7 +59,7 @@ def put_aside(path: Path, now: float) -> str:
     one. *now* is in seconds since 1970."""
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now))
     aside = path.with_name(f"{path.name}.broken-{stamp}")
-    for ending in ("-wal", "-shm", "-journal", ""):
+    for ending in (*_BESIDE, ""):
         with suppress(FileNotFoundError):
             os.replace(f"{path}{ending}", f"{aside}{ending}")
     return aside.name

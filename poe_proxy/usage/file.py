@@ -75,6 +75,8 @@ class UsageFile:
         self._connect = connect or _connected
         self._lock = threading.Lock()
         self._db: sqlite3.Connection | None = None
+        #: Which file it leads to.
+        self._inode = (0, 0)
 
     def open(self) -> None:
         """Make sure that the file is there, and can be written."""
@@ -149,12 +151,27 @@ class UsageFile:
 
     def _attempt(self, step: Callable[[sqlite3.Connection], T]) -> T:
         try:
+            if self._db is not None and (found := self._found()) != self._inode:
+                # Somebody has deleted it: what is written to it is lost.
+                log.warning("USAGE_FILE %s is gone, and begins anew.", self.path)
+                self._disconnect()
+                if found is None:
+                    databases.clear(self.path)
             if self._db is None:
                 self._db = databases.opened(self.path, self._connect, _prepare)
+                self._inode = self._found() or (0, 0)
             return step(self._db)
         except BaseException:
             self._disconnect()
             raise
+
+    def _found(self) -> tuple[int, int] | None:
+        """Return which file is at the path now."""
+        try:
+            found = self.path.stat()
+        except FileNotFoundError:
+            return None
+        return found.st_dev, found.st_ino
 
     def _disconnect(self) -> None:
         if self._db is not None:

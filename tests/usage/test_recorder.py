@@ -101,7 +101,7 @@ def test_a_request_is_a_row(make: Callable[..., Recorder], tmp_path: Path) -> No
 def test_a_row_may_lack_what_is_not_known(make: Callable[..., Recorder], tmp_path: Path) -> None:
     """A price, a first word, a sending: not known is not 0."""
     usage = make()
-    usage.tell(record(price=None, tokens=None, sent=0.0, sends=0))
+    usage.tell(record(price=None, tokens=None, answer_size=1, sent=0.0, sends=0))
     usage.tell(record(points=12, model="half \ud83d"))
     usage.flush()
 
@@ -288,6 +288,32 @@ def test_a_file_that_is_broken_is_put_aside(
     assert [("alice",)] == rows(path)
     (aside,) = path.parent.glob("usage.sqlite3.broken-*Z")
     assert aside.name in log.getvalue()
+
+
+@pytest.mark.parametrize("endings", [("",), ("", "-wal", "-shm")], ids=["alone", "with its log"])
+@pytest.mark.parametrize("is_replaced", [False, True])
+def test_a_file_that_somebody_has_deleted_is_made_anew(
+    make: Callable[..., Recorder], tmp_path: Path, endings: tuple[str, ...], is_replaced: bool
+) -> None:
+    """While the server runs; another server may have made it by then."""
+    path = tmp_path / "state" / "usage.sqlite3"
+    usage, other = make(), make()
+    usage.tell(record(client="before"))
+    usage.flush()
+    for ending in endings:
+        Path(f"{path}{ending}").unlink()
+    if is_replaced:
+        other.tell(record(client="other"))
+        other.flush()
+    usage.tell(record(client="after"))
+    assert usage.flush()
+    assert other.flush()
+    usage.tell(record(client="later"))
+    assert usage.flush()
+
+    mine = [("after",), ("later",)]
+    assert ([("other",), *mine] if is_replaced else mine) == rows(path)
+    assert [] == [*path.parent.glob("*.broken-*")]
 
 
 def test_two_servers_may_write_the_same_file(make: Callable[..., Recorder], tmp_path: Path) -> None:
