@@ -123,11 +123,16 @@ class Record:
         return self.joined - self.began + (self.ended - self.done if self.done else 0.0)
 
     @property
+    def has_answer(self) -> bool:
+        """Whether it brought anything: what did not is not paid for, as far as anybody knows."""
+        return self.usage is not None or self.answer_size > 0
+
+    @property
     def tokens_in(self) -> int:
-        """How many tokens were read: as Poe counts, or estimated."""
+        """How many tokens were read: as Poe counts, or estimated; none without an answer."""
         if self.usage is not None:
             return _count(self.usage.prompt_tokens)
-        return -(-self.prompt_size // BYTES_OF_TOKEN)
+        return -(-self.prompt_size // BYTES_OF_TOKEN) if self.has_answer else 0
 
     @property
     def tokens_out(self) -> int:
@@ -150,8 +155,8 @@ class Record:
     @property
     def estimated_points(self) -> int | None:
         """What the tokens cost by Poe's list; None where it has no price for the bot. A bot that
-        was not asked, or failed before it said a word, costs nothing."""
-        if not self.was_asked or (self.code and not self.answer_size and self.usage is None):
+        was not asked, or said nothing, costs nothing."""
+        if not self.was_asked or not self.has_answer:
             return 0
         if self.price is None:
             return None

@@ -52,6 +52,26 @@ def test_what_was_not_answered_costs_nothing(found: Record) -> None:
     assert 0 == found.estimated_points
 
 
+@pytest.mark.parametrize("account", ["", "an account"])
+@pytest.mark.parametrize("code", ["", "rate_limit_exceeded"])
+def test_what_brought_nothing_has_no_tokens(account: str, code: str) -> None:
+    """However much was asked: it waited in line for nothing, or its bot said no word."""
+    found = record(account=account, code=code, prompt_size=400_000)
+
+    assert (False, 0, 0, 0) == (
+        found.has_answer, found.tokens_in, found.tokens_out, found.estimated_points,
+    )  # fmt: skip
+
+
+def test_what_poe_counts_is_an_answer() -> None:
+    """Also if there was no word in it."""
+    found = record(usage=Usage(100, 0), prompt_size=8)
+
+    assert (True, 100, 0, 100) == (
+        found.has_answer, found.tokens_in, found.tokens_out, found.estimated_points,
+    )  # fmt: skip
+
+
 def test_an_answer_that_broke_off_costs_what_was_said() -> None:
     """Whatever ended it."""
     assert 2 + 9 == record(code="client_closed", prompt_size=8, answer_size=12).estimated_points

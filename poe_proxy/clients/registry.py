@@ -154,11 +154,9 @@ class Registry:
         seen.at = record.at
         if record.code and record.status >= 400 and not record.was_asked:
             seen.refused[record.code] += 1
-        # What brought nothing is not paid for, as far as anybody knows.
-        has_answer = record.usage is not None or record.answer_size > 0
         self._budgets.add(
             record.id,
-            tokens=record.tokens_in + record.tokens_out if has_answer else 0,
+            tokens=record.tokens_in + record.tokens_out,
             points=points_of(record),
             is_exact=record.points is not None,
         )

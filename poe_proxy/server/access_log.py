@@ -92,8 +92,8 @@ class _Line(logs.Event):
             "account": of.account or None,
             "kind": of.kind or None,
             "moves": list(of.moves),
-            "tokens_in": of.tokens_in if of.was_asked else None,
-            "tokens_out": of.tokens_out if of.was_asked else None,
+            "tokens_in": of.tokens_in if of.has_answer else None,
+            "tokens_out": of.tokens_out if of.has_answer else None,
         }
         return found
 

@@ -46,7 +46,7 @@ def test_all_of_it_is_one_sum(file: UsageFile) -> None:
         file,
         record("2026-10-31T23:59:59+00:00"),
         record("2026-11-01T00:00:00+00:00", points=40),
-        record("2026-11-02T00:00:00+00:00", tokens=None, price=None, prompt_size=40),
+        record("2026-11-02T00:00:00+00:00", tokens=None, price=None, prompt_size=40, answer_size=4),
         record("2026-11-03T00:00:00+00:00", code="upstream_timeout", tokens=(1, 1)),
         record("2026-11-04T00:00:00+00:00", code="client_closed"),
         record("2026-12-01T00:00:00+00:00"),
@@ -54,7 +54,7 @@ def test_all_of_it_is_one_sum(file: UsageFile) -> None:
     report = made(file)
 
     assert {
-        "requests": 4, "failed": 1, "tokens_in": 31, "tokens_out": 11, "requests_uncounted": 1,
+        "requests": 4, "failed": 1, "tokens_in": 31, "tokens_out": 12, "requests_uncounted": 1,
         "points_estimated": 32, "points_exact": 40, "requests_exact": 1, "points": 57,
         "seconds": 8.0,
     } == report.total  # fmt: skip
