@@ -1,0 +1,1 @@
+"""What several workers share: the way to Redis, and the one script that decides there."""

@@ -1,0 +1,19 @@
+-- KEYS[1]: what all keys of the pool begin with. ARGV: the worker that calls, the epoch that it
+-- knows, and then acts, each a JSON array: its verb, and what it is about.
+-- The answer: a JSON text for each act; or one word that begins with "!", and nothing was done.
+local prefix, worker, epoch = KEYS[1], ARGV[1], ARGV[2]
+local call = redis.call
+local null = cjson.null
+-- What can be asked for, by its verb: takes what the act is about, returns what is answered.
+local acts = {}
+-- Those that a worker may ask for before the pool knows it, or after the pool has forgotten.
+local always = {}
+
+local function key(...)
+  return prefix .. table.concat({...}, ":")
+end
+
+-- A time or a score, in full.
+local function exact(number)
+  return string.format("%.17g", number)
+end
