@@ -13,6 +13,7 @@ the token, and whether a second try makes sense: all of it is read from the clas
   x MethodNotAllowed          405  no such method on this path
   x TooManyStreams            429  as many answers are under way as may be
   x ServerBusy                503  no room for this request beside all others
+  x PoolUnavailable           503  Redis, which holds the pool of several workers, is away
   x NoTokenFree               429  every token is in use or resting
     + NoPointsLeft            429  every account is out of points
   x NoTokenLeft               502  every token that could serve has been set aside
@@ -143,6 +144,14 @@ class ServerBusy(PoeProxyError):
 
     status = 503
     code = "server_busy"
+    client_may_retry = True
+
+
+class PoolUnavailable(PoeProxyError):
+    """Redis, which holds the pool of several workers, is away; nothing was sent to Poe."""
+
+    status = 503
+    code = "pool_unavailable"
     client_may_retry = True
 
 

@@ -26,6 +26,7 @@ TABLE = {
     "MethodNotAllowed": (405, CLIENT, "method_not_allowed", None, None),
     "TooManyStreams": (429, LIMIT, "rate_limit_exceeded", True, None),
     "ServerBusy": (503, OURS, "server_busy", True, None),
+    "PoolUnavailable": (503, OURS, "pool_unavailable", True, None),
     "NoTokenFree": (429, LIMIT, "rate_limit_exceeded", None, None),
     "NoPointsLeft": (429, POINTS, POINTS, False, None),
     "NoTokenLeft": (502, POE, "upstream_auth", False, None),

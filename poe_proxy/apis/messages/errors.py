@@ -34,6 +34,7 @@ _STATUSES: Final[Mapping[str | None, int]] = {
     "content_policy_violation": 400,
     "upstream_overloaded": 529,
     "server_busy": 529,
+    "pool_unavailable": 529,
 }
 #: Codes that programs look for, in the error's details.
 _DETAILED: Final = frozenset({"thread_unsupported_request"})

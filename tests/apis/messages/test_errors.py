@@ -42,6 +42,7 @@ API = Messages()
         (errors.UpstreamTimeout, 504, "timeout_error"),
         (errors.UpstreamOverloaded, 529, "overloaded_error"),
         (errors.ServerBusy, 529, "overloaded_error"),
+        (errors.PoolUnavailable, 529, "overloaded_error"),
     ],
 )
 def test_each_failure_has_a_status_and_its_type(
