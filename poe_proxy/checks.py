@@ -6,11 +6,12 @@ A check says so in a sentence that does not repeat the value, which may be a sec
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Final, TypeAlias
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from environs import ValidationError, validate
 
@@ -29,6 +30,14 @@ EXAMPLE_KEY: Final = "sk-123456"
 MIN_KEY: Final = 12
 #: What an address of a proxy may begin with.
 PROXY_SCHEMES: Final = ("http", "https", "socks5", "socks5h")
+#: What the address of Redis may begin with.
+REDIS_SCHEMES: Final = ("redis", "rediss", "unix")
+#: What may follow the `?` in it: which database, and how each side proves who it is. How long it
+#: may take, and how often it is asked, is the program's affair.
+REDIS_OPTIONS: Final = (
+    "db",
+    *("ssl_ca_certs", "ssl_cert_reqs", "ssl_certfile", "ssl_check_hostname", "ssl_keyfile"),
+)
 
 
 def has_role(pattern: str) -> None:
@@ -90,3 +99,35 @@ def is_url(*schemes: str) -> Check:
             raise ValidationError(f"Must be a URL that begins with {'://, '.join(schemes)}://.")
 
     return check
+
+
+def is_redis_url(value: str) -> None:
+    """Check for the address of a Redis: its host or the path of its socket, and which of its
+    databases."""
+    try:
+        parts = urlsplit(value)
+        is_socket = parts.scheme == "unix"
+        has_place = len(parts.path) > 1 if is_socket else bool(parts.hostname)
+        fits = parts.scheme in REDIS_SCHEMES and has_place and parts.port != 0
+    except ValueError:
+        fits = False
+    if not fits or parts.fragment:
+        raise ValidationError(
+            "Must be redis://host:6379/0, rediss://... for TLS, or unix:///path/of/the/socket; "
+            "in a password, all but letters and digits is written as %23 and the like."
+        )
+    options = dict(parse_qsl(parts.query, keep_blank_values=True))
+    if unknown := options.keys() - {*REDIS_OPTIONS}:
+        # What stands there in their place may be the end of a password.
+        raise ValidationError(
+            f"Must have no other options than {', '.join(REDIS_OPTIONS)}; {len(unknown)} are none."
+        )
+    database = options.get("db", "0" if is_socket else parts.path.strip("/") or "0")
+    if not (database.isascii() and database.isdigit()):
+        raise ValidationError("Must name a database by its number, as in redis://host:6379/0.")
+
+
+def is_pool(value: str) -> None:
+    """Check for the name of a pool, which is a part of the names of keys."""
+    if not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", value):
+        raise ValidationError("Must be up to 64 letters, digits, -, _ and dots.")

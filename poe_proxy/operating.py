@@ -10,7 +10,15 @@ from typing import Final
 
 from environs import ValidationError, validate
 
-from poe_proxy.checks import NOT_NEGATIVE, is_file, is_key, is_no_folder, is_url
+from poe_proxy.checks import (
+    NOT_NEGATIVE,
+    is_file,
+    is_key,
+    is_no_folder,
+    is_pool,
+    is_redis_url,
+    is_url,
+)
 from poe_proxy.environment import number, path, setting, switch, text, whole_number
 from poe_proxy.serving import Serving
 
@@ -149,6 +157,29 @@ class Operating(Serving):
         check=NOT_NEGATIVE,
         default=0,
         meaning="Points of an account below which that is told, too; 0: never.",
+    )
+    redis_url: str | None = setting(
+        "REDIS_URL",
+        text,
+        check=is_redis_url,
+        default=None,
+        secret=True,
+        needs_restart=True,
+        heading="Several workers, and several hosts",
+        meaning="A Redis in which workers and hosts share one pool of accounts: `redis://`, "
+        "`rediss://` for TLS, or `unix://` for a socket. Neither cookies nor keys nor texts are "
+        "ever written there. With it, WEB_CONCURRENCY may be more than 1. `docs/scale.md` says "
+        "when that pays.",
+        example="redis://poe:password@10.0.0.5:6379/0",
+    )
+    redis_pool: str = setting(
+        "REDIS_POOL",
+        text,
+        check=is_pool,
+        default="default",
+        needs_restart=True,
+        meaning="The name of that pool: servers with other accounts may share the Redis under "
+        "another one.",
     )
 
     @property

@@ -30,6 +30,7 @@ LATER: Final = (
     ("jsonschema_rs",),
     ("sqlite3",),
     ("prometheus_client",),
+    ("redis",),
     ("rs_bpe", "bpe_openai"),
 )
 

@@ -84,7 +84,7 @@ def test_a_key_and_a_token_are_enough() -> None:
         "clients": None, "admin_key": None, "root_page": True, "metrics": False,
         "metrics_port": 0, "log_format": "text", "usage_file": None, "usage_days": 30,
         "day_starts": "00:00", "alert_url": None, "alert_format": "json", "alert_every": 3600.0,
-        "alert_points": 0,
+        "alert_points": 0, "redis_url": None, "redis_pool": "default",
     } == {
         field.name: getattr(settings, field.name)
         for field in fields(settings)
@@ -198,6 +198,21 @@ def test_a_file_of_accounts_is_enough_too(tmp_path: Path) -> None:
     path.touch()
 
     assert path == read(AuthKey="a", TOKENS_CONFIG=str(path)).tokens_config
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://redis", "redis://10.0.0.5:6380/2", "rediss://poe:p%23ss@redis:6379/0",
+        "redis://[::1]:6379", "unix:///run/redis.sock", "unix://poe:pass@/run/redis.sock?db=3",
+        "rediss://redis?ssl_ca_certs=/etc/ca.pem&ssl_check_hostname=false",
+    ],
+)  # fmt: skip
+def test_redis_is_where_its_address_says(url: str) -> None:
+    """Each form that its client takes, with what it may be told in there."""
+    settings = read(**ENOUGH, REDIS_URL=url, REDIS_POOL="team-a_1.x")
+
+    assert (url, "team-a_1.x") == (settings.redis_url, settings.redis_pool)
 
 
 def test_no_limit_is_zero() -> None:
@@ -514,6 +529,19 @@ def test_all_mistakes_stand_in_one_message() -> None:
         ("PROXY", "http://proxy:99999", "socks5h://"),
         ("PROXY", "http://proxy:port", "socks5h://"),
         ("PROXY", "http://[::1", "socks5h://"),
+        ("REDIS_URL", "10.0.0.5:6379", "redis://"),
+        ("REDIS_URL", "http://redis", "redis://"),
+        ("REDIS_URL", "redis://", "redis://"),
+        ("REDIS_URL", "redis://:pass/word@redis", "%23"),
+        ("REDIS_URL", "redis://:pass#word@redis", "%23"),
+        ("REDIS_URL", "redis://redis:0", "redis://"),
+        ("REDIS_URL", "unix://", "unix:///"),
+        ("REDIS_URL", "redis://redis/cache", "a database by its number"),
+        ("REDIS_URL", "redis://redis?db=one", "a database by its number"),
+        ("REDIS_URL", "redis://redis?socket_timeout=60", "no other options than db"),
+        ("REDIS_POOL", "a:b", "letters, digits"),
+        ("REDIS_POOL", "{a}", "letters, digits"),
+        ("REDIS_POOL", "a" * 65, "letters, digits"),
         ("POE_WEB_URL", "ws://127.0.0.1", "https://"),
         ("POE_WS_URL", "http://127.0.0.1", "wss://"),
         ("POE_API_URL", "api.poe.com", "https://"),
@@ -566,6 +594,7 @@ def test_no_message_and_no_log_shows_a_secret() -> None:
         "TOKENS": "p-b=SECRET",
         "POE_API_KEYS": "key-SECRET",
         "PROXY": "http://user:SECRET@proxy:1",
+        "REDIS_URL": "redis://user:SECRET@redis",
     }
 
     assert "SECRET" not in repr(read(**secrets))
