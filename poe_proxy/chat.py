@@ -154,7 +154,16 @@ class Charges:
     __slots__ = ("_by_job",)
 
     def __init__(self) -> None:
-        self._by_job: dict[int, int] = {}
+        self._by_job: dict[object, int | None] = {}
+
+    def expect(self, job: object) -> None:
+        """Note that Poe takes something for *job*, one of the replies to the request or whatever
+        stands for it: unless it says how much, the sum is not known."""
+        self._by_job.setdefault(job, None)
+
+    def forget(self, job: object) -> None:
+        """Note that Poe takes nothing for *job*."""
+        self._by_job.pop(job, None)
 
     def note(self, job: int, points: int) -> None:
         """Note what Poe takes for one of the replies to the request; its last word counts."""
@@ -162,8 +171,10 @@ class Charges:
 
     @property
     def points(self) -> int | None:
-        """What Poe has taken so far; None if it has not said."""
-        return sum(self._by_job.values()) if self._by_job else None
+        """What Poe has taken for all replies; None if it has not said so of each."""
+        costs = [*self._by_job.values()]
+        known = [one for one in costs if one is not None]
+        return sum(known) if known and len(known) == len(costs) else None
 
 
 @value()

@@ -110,7 +110,7 @@ class Gateway:
                     tries.begin(self.tokens.now())
                     if waits:
                         yield Idle()  # its time in line is over
-                    permit = _Permit(lease, visit, record)
+                    permit = _Permit(lease, token, visit, record)
                     with closing(self._ask(permit, token, chat, target)) as events:
                         for event in events:
                             if not said and not isinstance(event, Idle):
@@ -169,6 +169,7 @@ class Gateway:
         """Return the reply in its final shape, whatever *token*'s upstream does by itself."""
         bot = target.spelled(token.kind)
         able = token.upstream.abilities(bot)
+        permit.tells_costs = able.tells_costs
         events = stages.reply(
             lambda asked: token.upstream.reply(asked, bot, permit),
             chat,
@@ -227,6 +228,8 @@ def _note_move(record: Record, token: Token[Upstream], failure: UpstreamError) -
     """Note that another try is made because of *failure*, which *token* met."""
     record.moves += (failure.code or "",)
     record.moved_from += (token.label,)
+    if failure.is_of_token and record.charges is not None:
+        record.charges.forget(token)  # it was turned away
 
 
 def _note(record: Record, chat: ChatRequest, size: Size) -> None:
@@ -254,10 +257,15 @@ class _Permit:
     that is asked a second time is a second use.
     """
 
-    __slots__ = ("_lease", "_record", "_visit")
+    __slots__ = ("_lease", "_record", "_token", "_visit", "tells_costs")
 
-    def __init__(self, lease: Lease[Upstream], visit: Visit, record: Record) -> None:
+    def __init__(
+        self, lease: Lease[Upstream], token: Token[Upstream], visit: Visit, record: Record
+    ) -> None:
+        #: Whether Poe will say what it takes for what is sent.
+        self.tells_costs = False
         self._lease = lease
+        self._token = token
         self._visit = visit
         self._record = record
 
@@ -265,6 +273,8 @@ class _Permit:
         while not self._lease.may_send(TICK):
             yield Idle()
         self._visit.sent()
+        if not self.tells_costs and self._record.charges is not None:
+            self._record.charges.expect(self._token)
         self._record.sends += 1
         self._record.sent = self._record.sent or time.monotonic()
 

@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, Final, TypeAlias
 
 from poe_proxy import logs
@@ -87,14 +88,14 @@ class FakeUpstream:
         self._scripts = list(scripts) or [ANSWER]
 
     def abilities(self, bot: str) -> Abilities:
-        return self.able
+        return replace(self.able, tells_costs=self.charges is not None)
 
     def reply(
         self, chat: ChatRequest, bot: str, turn: Permit = at_once
     ) -> Generator[ReplyEvent, None, None]:
         self.asked.append((chat, bot))
         if self.charges is not None:
-            chat.kept.get(Charges).note(len(self.asked), self.charges)
+            chat.kept.get(Charges).note(id(self) + len(self.asked), self.charges)
         # Kept, so that a reply is over because it was closed, not because Python did it.
         self._replies.append(self.play(turn))
         return self._replies[-1]

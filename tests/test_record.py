@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from poe_proxy.chat import Usage
+from poe_proxy.chat import Done, Text, Usage
+from poe_proxy.errors import TokenRejected, UpstreamError, UpstreamOverloaded
 from poe_proxy.prices import Price
 from poe_proxy.record import MOST_TOKENS, Record
+
+from .fakes import SENDING, FakeUpstream
+from .test_gateway import House
 
 #: A point for each token that is read, three for each that is written; a third for what is cached.
 PRICE = Price(prompt=30_000_000, completion=90_000_000, cached=10_000_000)
@@ -83,3 +87,25 @@ def test_a_count_that_can_be_none_is_not_believed(said: int, believed: int) -> N
     found = record(usage=Usage(said, said))
 
     assert (believed, believed) == (found.tokens_in, found.tokens_out)
+
+
+@pytest.mark.parametrize(
+    ("costs", "failure", "points"),
+    [
+        pytest.param((5, 20), UpstreamOverloaded("No."), 25, id="each says what it took"),
+        pytest.param((0, None), UpstreamOverloaded("No."), None, id="the one that answered not"),
+        pytest.param((None, 20), UpstreamOverloaded("No."), None, id="the one that failed not"),
+        pytest.param((None, 20), TokenRejected("No."), 20, id="the one that was turned away not"),
+    ],
+)
+def test_points_are_exact_if_all_that_was_asked_says_what_it_took(
+    costs: tuple[int | None, int | None], failure: UpstreamError, points: int | None
+) -> None:
+    """A key says nothing with its answer, and may follow a cookie, or go before it."""
+    first = FakeUpstream([SENDING, failure])
+    second = FakeUpstream([SENDING, Text("Hi"), Done()])
+    first.charges, second.charges = costs
+    house = House(first, second)
+    list(house.reply())
+
+    assert points == house.record.points

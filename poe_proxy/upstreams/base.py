@@ -54,6 +54,8 @@ class Abilities:
     #: It passes on requests of Anthropic's Messages API as they are (`ChatRequest.as_messages`),
     #: with all that they ask for.
     messages: bool = False
+    #: Poe tells with each reply what it takes, which is noted in the request's `Charges`.
+    tells_costs: bool = False
     #: It wants to know what answer the client was given in the end.
     remembers: bool = False
 

@@ -126,7 +126,7 @@ class PoeWeb:
 
     def abilities(self, bot: str) -> Abilities:
         """Return that no bot has tools or a length here: the site has no field for them."""
-        return Abilities(remembers=self._open_chats is not None)
+        return Abilities(tells_costs=True, remembers=self._open_chats is not None)
 
     def reply(self, chat: ChatRequest, bot: str, turn: Permit) -> Generator[ReplyEvent, None, None]:
         """Yield what *bot* answers, in a new chat or in one that goes on; see `Upstream`.

@@ -43,6 +43,7 @@ class Costs:
 
     def want(self, job: int, charges: Charges) -> None:
         """Have the cost of *job* noted in *charges*, now or as soon as it is told."""
+        charges.expect(job)
         with self._lock:
             _keep(self._wanted, job, charges)
             points = self._told.get(job)

@@ -113,7 +113,9 @@ def account() -> PoeWeb:
 
 def test_tools_and_length_are_left_to_others() -> None:
     """The site has no field for either; both are done in `shaping`."""
-    assert Abilities(tools=False, length=False) == account().abilities("Assistant")
+    assert Abilities(tools=False, length=False, tells_costs=True) == account().abilities(
+        "Assistant"
+    )
 
 
 def test_nothing_is_sent_without_the_permit() -> None:

@@ -53,6 +53,18 @@ def test_a_request_pays_for_all_its_replies() -> None:
     assert 30 == charges.points
 
 
+def test_a_sum_that_lacks_something_is_none() -> None:
+    """A try that failed has its cost too, which may come late; what is told twice counts once."""
+    costs, charges = Costs(), Charges()
+    costs.tell(told(1, 0))
+    for job in (1, 2, 1):
+        costs.want(job, charges)
+    assert charges.points is None
+
+    costs.tell(told(2))
+    assert 15 == charges.points
+
+
 def test_what_others_pay_is_not_noted() -> None:
     """The account may be in use elsewhere."""
     costs, charges = Costs(), Charges()
