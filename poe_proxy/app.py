@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from math import inf
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from poe_proxy import accounts, logs
+from poe_proxy import accounts, logs, remarks
 from poe_proxy.alerts import Alerts
 from poe_proxy.apis import images
 from poe_proxy.apis.chat_completions import ChatCompletions
@@ -22,7 +21,7 @@ from poe_proxy.apis.speech import Speech
 from poe_proxy.clients import Registry
 from poe_proxy.clients import file as clients
 from poe_proxy.clients.memory import MemoryBudgets
-from poe_proxy.environment import declared, is_open_to_others
+from poe_proxy.environment import declared
 from poe_proxy.gateway import Gateway
 from poe_proxy.history import History
 from poe_proxy.menu import Menu
@@ -40,7 +39,7 @@ from poe_proxy.server import access_log
 from poe_proxy.server.admission import Admission
 from poe_proxy.server.application import Application
 from poe_proxy.server.services import Services
-from poe_proxy.settings import EXAMPLE_KEY, BadSettings, Settings
+from poe_proxy.settings import BadSettings, Settings
 from poe_proxy.shaping import files, pictures, schemas
 from poe_proxy.startup import read_settings
 from poe_proxy.tallies import RELOADS
@@ -138,9 +137,9 @@ class _House:
         if self._usage is not None:
             self._usage.start()
         self._alerts.start()
-        _warn(settings)
+        remarks.warn(settings)
         self._warn_of_clients(services.gateway.menu)
-        log.info("serving %s", _counts(self._tokens))
+        log.info("serving %s", remarks.counts(self._tokens))
 
     def _made_metrics(self, settings: Settings) -> tuple[Metrics | None, Listener | None]:
         """Return what counts, and what listens at a port of its own; None where the settings ask
@@ -298,13 +297,13 @@ class _House:
         services = self._services(settings, models)
         # What is under way has its gateway already, and keeps it.
         self.app.serve(services)
-        if _changed(self._settings, settings) & {"LOG_LEVEL", "LOG_FORMAT"}:
+        if remarks.changed(self._settings, settings) & {"LOG_LEVEL", "LOG_FORMAT"}:
             logs.set_up(settings.log_level, settings.log_format)
-        _warn(settings)
+        remarks.warn(settings)
         self._warn_of_clients(services.gateway.menu)
         self._tokens = tokens
-        settings = _restart_needed(self._settings, settings)
-        if changed := sorted(_changed(self._settings, settings)):
+        settings = remarks.without_restart(self._settings, settings)
+        if changed := sorted(remarks.changed(self._settings, settings)):
             audit.info("settings that changed: %s", ", ".join(changed))
         self._settings = settings
         self._overview.read_settings()
@@ -314,7 +313,9 @@ class _House:
         self._facts.refresh()
         RELOADS.add("ok")
         # The last word: whoever waits for it has read all that there is to say.
-        audit.info("reloaded, serving %s%s", _counts(tokens), _changes(before, tokens))
+        audit.info(
+            "reloaded, serving %s%s", remarks.counts(tokens), remarks.changes(before, tokens)
+        )
 
     # ---- the end
 
@@ -382,69 +383,3 @@ def _origins(settings: Settings) -> list[str]:
         and getattr(settings, field.name) != field.default
     ]
     return [f"{one.scheme}://{one.netloc}" for one in addresses]
-
-
-def _warn(settings: Settings) -> None:
-    """Log settings that are allowed, but unwise, and what is set in vain."""
-    for note in settings.notes:
-        log.warning("%s", note)
-    if EXAMPLE_KEY in settings.auth_keys:
-        log.warning(
-            "AuthKey holds %s, the key of every example: anyone who can reach this server can "
-            "use your Poe accounts. Set another one.",
-            EXAMPLE_KEY,
-        )
-    files = [*settings.files]
-    if settings.tokens_config is not None:
-        files += accounts.files(settings.tokens_config)
-    if settings.clients is not None and clients.holds_keys(settings.clients):
-        files.append(settings.clients)
-    for path in dict.fromkeys(files):
-        if is_open_to_others(path):
-            log.warning(
-                "%s holds secrets, and others on this machine can read it: chmod 600 %s makes it "
-                "yours alone.",
-                *(path, path),
-            )
-
-
-def _restart_needed(before: Settings, now: Settings) -> Settings:
-    """Return *now* with what only a restart can change as it was *before*; the log names it."""
-    changed = _changed(before, now)
-    kept = {
-        field.name: getattr(before, field.name)
-        for field, one in declared(Settings)
-        if one.needs_restart and one.name in changed
-    }
-    if kept:
-        names = [one.name for field, one in declared(Settings) if field.name in kept]
-        log.warning("Only a restart can change %s: still as before.", ", ".join(names))
-    return replace(now, **kept)
-
-
-def _changed(before: Settings, now: Settings) -> set[str]:
-    """Return the names of the settings that differ."""
-    return {
-        one.name
-        for field, one in declared(Settings)
-        if getattr(before, field.name) != getattr(now, field.name)
-    }
-
-
-def _counts(tokens: Iterable[Token[Upstream]]) -> str:
-    kinds = [token.kind for token in tokens]
-    return f"{kinds.count('cookie')} cookie token(s) and {kinds.count('key')} API key(s)"
-
-
-def _changes(before: Iterable[Token[Upstream]], after: Iterable[Token[Upstream]]) -> str:
-    """Return which tokens are new, others than before, or gone; empty if none is."""
-    old = {token.name: token for token in before}
-    new = {token.name: token for token in after}
-    changes = {
-        "new": [token.label for name, token in new.items() if name not in old],
-        "changed": [
-            token.label for name, token in new.items() if old.get(name, token) is not token
-        ],
-        "gone": [token.label for name, token in old.items() if name not in new],
-    }
-    return "".join(f"; {what}: {', '.join(labels)}" for what, labels in changes.items() if labels)
