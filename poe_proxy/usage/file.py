@@ -219,10 +219,5 @@ def opened(path: Path) -> sqlite3.Connection:
     )
 
 
-def said(failure: Exception) -> str:
-    """Return what is wrong, in a few words without the file's name."""
-    return getattr(failure, "strerror", None) or " ".join(str(failure).split())
-
-
 def _connected(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(path, timeout=0.0, isolation_level=None, check_same_thread=False)

@@ -14,10 +14,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
+from poe_proxy.databases import said
 from poe_proxy.errors import UpstreamError
 from poe_proxy.net.pacing import breathe
 from poe_proxy.upstreams.base import Charge, HasCharges
-from poe_proxy.usage.file import BITE, UsageFile, said
+from poe_proxy.usage.file import BITE, UsageFile
 from poe_proxy.usage.matching import APART, Sent, Taken, matched, plain
 from poe_proxy.usage.rows import DAY, MICROSECONDS
 

@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
+from poe_proxy.databases import said
 from poe_proxy.errors import ServerBusy
 from poe_proxy.record import Record
 from poe_proxy.usage import sums
-from poe_proxy.usage.file import UsageFile, said
+from poe_proxy.usage.file import UsageFile
 from poe_proxy.usage.history import History
 from poe_proxy.usage.recorder import Recorder
 from poe_proxy.usage.report import Report

@@ -11,9 +11,10 @@ from collections.abc import Callable
 from math import inf
 from typing import Final
 
+from poe_proxy.databases import said
 from poe_proxy.net.pacing import breathe
 from poe_proxy.record import Record
-from poe_proxy.usage.file import BITE, UsageFile, said
+from poe_proxy.usage.file import BITE, UsageFile
 from poe_proxy.usage.rows import DAY, MICROSECONDS, is_kept, row
 
 log = logging.getLogger(__name__)
