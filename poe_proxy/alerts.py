@@ -22,7 +22,7 @@ from poe_proxy.errors import UpstreamBlocked, UpstreamChanged
 from poe_proxy.moments import stamp
 from poe_proxy.net.posting import post
 from poe_proxy.pool.ledger import Standing, TokenState
-from poe_proxy.pool.rotator import Token, TokenRotator
+from poe_proxy.pool.rotator import Rotator, Token
 from poe_proxy.record import Record
 from poe_proxy.settings import Settings
 from poe_proxy.values import value
@@ -81,7 +81,7 @@ class Alerts:
 
     def __init__(
         self,
-        tokens: TokenRotator[Any],
+        tokens: Rotator[Any],
         *,
         store: Callable[[], str] = lambda: "off",
         send: Callable[[str, bytes, Mapping[str, str], float], str] = post,

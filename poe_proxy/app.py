@@ -32,7 +32,7 @@ from poe_proxy.pool.asking import Asking
 from poe_proxy.pool.balances import EVERY, Balance, FirstLooks, PointsWatch
 from poe_proxy.pool.facts import Facts
 from poe_proxy.pool.memory import MemoryLedger
-from poe_proxy.pool.rotator import Token, TokenRotator
+from poe_proxy.pool.rotator import Rotator, Token, TokenRotator
 from poe_proxy.pool.store import Forgetful
 from poe_proxy.record import Record
 from poe_proxy.server import access_log
@@ -93,7 +93,7 @@ class _House:
         store = self._journal or Forgetful()
         self._maker = TokenMaker(store)
         self._tokens = self._make(settings)
-        self._rotator = TokenRotator(
+        self._rotator: Rotator[Upstream] = TokenRotator(
             self._tokens,
             patience=settings.queue_timeout,
             places=settings.queue_size,
@@ -356,9 +356,7 @@ def _journal(settings: Settings) -> Journal | None:
     return Journal(settings.state_file, keeps_renewals=settings.state_cookies)
 
 
-def _usage(
-    settings: Settings, rotator: TokenRotator[Upstream], maker: TokenMaker
-) -> Keeping | None:
+def _usage(settings: Settings, rotator: Rotator[Upstream], maker: TokenMaker) -> Keeping | None:
     if settings.usage_at is None:
         return None
     from poe_proxy.usage.keeping import Keeping

@@ -20,7 +20,7 @@ from poe_proxy.errors import (
 )
 from poe_proxy.menu import Menu, Target
 from poe_proxy.pool.refusals import blaming
-from poe_proxy.pool.rotator import Lease, Token, TokenRotator
+from poe_proxy.pool.rotator import Lease, Rotator, Token
 from poe_proxy.record import Record
 from poe_proxy.shaping import stages
 from poe_proxy.shaping.answers import telling
@@ -45,7 +45,7 @@ class Gateway:
 
     def __init__(
         self,
-        tokens: TokenRotator[Upstream],
+        tokens: Rotator[Upstream],
         menu: Menu,
         *,
         attempts: int = ATTEMPTS,

@@ -20,7 +20,7 @@ from poe_proxy.moments import stamp
 from poe_proxy.origins import origins
 from poe_proxy.pool.ledger import TokenState
 from poe_proxy.pool.limits import Within
-from poe_proxy.pool.rotator import Token, TokenRotator, condition
+from poe_proxy.pool.rotator import Rotator, Token, condition
 from poe_proxy.settings import Settings
 
 #: Seconds for which the numbers are kept: however many look, the pool is asked once in them.
@@ -62,7 +62,7 @@ class Overview:
 
     def __init__(
         self,
-        tokens: TokenRotator[Any],
+        tokens: Rotator[Any],
         history: History,
         *,
         store: Callable[[], str] = lambda: "off",

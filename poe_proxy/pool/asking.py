@@ -9,7 +9,7 @@ from typing import Final, Generic
 from poe_proxy.errors import UpstreamError
 from poe_proxy.pool.balances import A, settle
 from poe_proxy.pool.ledger import Standing
-from poe_proxy.pool.rotator import Token, TokenRotator
+from poe_proxy.pool.rotator import Rotator, Token
 from poe_proxy.values import value
 
 log = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ class Asking(Generic[A]):
     An account is asked once at a time: whoever asks meanwhile gets the same answer.
     """
 
-    def __init__(self, tokens: TokenRotator[A], *, patience: float = PATIENCE) -> None:
+    def __init__(self, tokens: Rotator[A], *, patience: float = PATIENCE) -> None:
         """Whoever asks waits *patience* seconds."""
         self._tokens = tokens
         self._patience = patience

@@ -14,7 +14,7 @@ from poe_proxy.errors import UpstreamError, UpstreamTimeout
 from poe_proxy.pool import refusals
 from poe_proxy.pool.known import Funds
 from poe_proxy.pool.ledger import Standing
-from poe_proxy.pool.rotator import Token, TokenRotator
+from poe_proxy.pool.rotator import Rotator, Token
 
 log = logging.getLogger(__name__)
 
@@ -49,11 +49,11 @@ class PointsWatch(Generic[A]):
     It does so sparingly, and never with a client's request, which would have to wait for it.
 
     An account that may be out of points is looked at at once; then, if it is, once in
-    `TokenRotator.points_check` seconds; one that is suspended, when its ledger says; and one that
+    `Rotator.points_check` seconds; one that is suspended, when its ledger says; and one that
     is well once in `every` seconds, if anybody wants to know when its points become few.
     """
 
-    def __init__(self, tokens: TokenRotator[A]) -> None:
+    def __init__(self, tokens: Rotator[A]) -> None:
         self._tokens = tokens
         #: Seconds between two looks at an account that is well; `inf`: there are none.
         self.every = inf
@@ -119,7 +119,7 @@ class Balance(Generic[A]):
 
     def __init__(
         self,
-        tokens: TokenRotator[A],
+        tokens: Rotator[A],
         *,
         holds: float = 60.0,
         patience: float = 10.0,
@@ -189,7 +189,7 @@ class FirstLooks(Generic[A]):
     what Poe refuses, and what has no points; one that fails in another way holds back nothing.
     """
 
-    def __init__(self, tokens: TokenRotator[A], *, pause: float = PAUSE) -> None:
+    def __init__(self, tokens: Rotator[A], *, pause: float = PAUSE) -> None:
         """There are *pause* seconds between the end of one look and the next one in its thread."""
         self._tokens = tokens
         self._pause = pause
@@ -275,7 +275,7 @@ class FirstLooks(Generic[A]):
                 settle(self._tokens, token, funds.points)
 
 
-def settle(tokens: TokenRotator[A], token: Token[A], points: int) -> None:
+def settle(tokens: Rotator[A], token: Token[A], points: int) -> None:
     """Let *token* be lent or not, now that Poe accepts it and says that it has *points*."""
     standing = next((state.standing for one, state in tokens.states() if one is token), None)
     if standing is None:
@@ -289,7 +289,7 @@ def settle(tokens: TokenRotator[A], token: Token[A], points: int) -> None:
         tokens.exhaust(token, "The account has no points left.")
 
 
-def _ask(tokens: TokenRotator[A], token: Token[A]) -> int | None:
+def _ask(tokens: Rotator[A], token: Token[A]) -> int | None:
     """Return the points that *token* has left; None if Poe does not say.
 
     A token that Poe refuses is suspended.

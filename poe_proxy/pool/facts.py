@@ -8,8 +8,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Generic, TypeVar
 
+from poe_proxy.pool.base import Rotator, counted
 from poe_proxy.pool.ledger import TokenState
-from poe_proxy.pool.rotator import CONDITIONS, Token, TokenRotator, condition
+from poe_proxy.pool.tokens import Token
 from poe_proxy.values import value
 
 log = logging.getLogger(__name__)
@@ -24,7 +25,7 @@ EVERY: Final = 1.0
 class Fact:
     """How the pool was a moment ago."""
 
-    #: How many tokens are how, by the words of `rotator.condition`.
+    #: How many tokens are how, by the words of `base.condition`.
     counts: Mapping[str, int]
     #: How many requests are in line.
     waiting: int
@@ -40,7 +41,7 @@ class Facts(Generic[U]):
 
     def __init__(
         self,
-        tokens: TokenRotator[U],
+        tokens: Rotator[U],
         *,
         store: Callable[[], str] = lambda: "off",
         clock: Callable[[], float] = time.monotonic,
@@ -62,10 +63,7 @@ class Facts(Generic[U]):
     def refresh(self) -> None:
         """Look now."""
         accounts = self._tokens.states()
-        counts = dict.fromkeys(CONDITIONS, 0)
-        for token, state in accounts:
-            counts[condition(token, state)] += 1
-        self._fact = Fact(counts, self._tokens.line().waiting, self._store(), accounts)
+        self._fact = Fact(counted(accounts), self._tokens.line().waiting, self._store(), accounts)
         self._at = self._clock()
 
     def start(self) -> None:

@@ -1,69 +1,31 @@
-"""Lends tokens to requests, and keeps the line of those that wait for one."""
+"""Lends tokens to requests, and keeps the line of those that wait for one, in this process."""
 
 from __future__ import annotations
 
-import logging
-import secrets
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from itertools import count
-from math import ceil, inf
-from typing import Any, Final, TypeVar
+from collections.abc import Callable, Iterable
+from typing import TypeVar
 
-from poe_proxy import logs
 from poe_proxy.errors import TokenHeldBack, UpstreamError
-from poe_proxy.pool import refusals
-from poe_proxy.pool.known import DayUses, KnownPoints
-from poe_proxy.pool.leases import Lease, Lender
-from poe_proxy.pool.ledger import Ledger, Standing, TokenState
+from poe_proxy.pool.base import CONDITIONS, LineState, Rotator, condition, counted
+from poe_proxy.pool.leases import Lease
+from poe_proxy.pool.ledger import Ledger
 from poe_proxy.pool.line.alarm import Alarm
-from poe_proxy.pool.line.order import USUAL
 from poe_proxy.pool.line.queue import Queue
 from poe_proxy.pool.members import Members, by_name
 from poe_proxy.pool.memory import MemoryLedger
 from poe_proxy.pool.tokens import Token
-from poe_proxy.values import value
 
-__all__ = ["Lease", "Token", "TokenRotator"]
-
-log = logging.getLogger(__name__)
-audit = logging.getLogger(logs.AUDIT)
+__all__ = [
+    "CONDITIONS", "Lease", "LineState", "Rotator", "Token", "TokenRotator", "condition",
+]  # fmt: skip
 
 U = TypeVar("U")
 
-_NONE: Final[frozenset[str]] = frozenset()
-#: Where Poe or the operator, and not its own limits, holds back a token that is lent already.
-_HELD_BACK: Final = frozenset(Standing) - {Standing.RESTING, Standing.FIT}
-#: Where only a look brings a token back, if anything does.
-_OUT_OF_USE: Final = refusals.SET_ASIDE | {Standing.OUT_OF_POINTS}
-#: How a token can be, in a word: see `condition`.
-CONDITIONS: Final = (
-    "free", "in_use", *(str(one) for one in Standing if one is not Standing.FIT)
-)  # fmt: skip
 
-
-def condition(token: Token[Any], state: TokenState) -> str:
-    """Return how *token* is, in one of the words of `CONDITIONS`."""
-    if state.is_free:
-        return "free"
-    is_full = state.in_use >= token.concurrency or state.standing is Standing.FIT
-    return "in_use" if is_full and state.rest < inf else str(state.standing)
-
-
-@value()
-class LineState:
-    """The line at one moment."""
-
-    #: The requests that wait, and how many may.
-    waiting: int
-    places: int
-    #: The seconds for which the first of them has waited; 0.0 if none does.
-    longest: float
-
-
-class TokenRotator(Lender[U]):
-    """Lends tokens, the least recently used first, to the first in line that they fit.
+class TokenRotator(Rotator[U]):
+    """The pool of one process.
 
     The ledger decides which token may be lent; the line and the log are here.
     """
@@ -89,88 +51,22 @@ class TokenRotator(Lender[U]):
         Without a *ledger*, what is known of the tokens is kept in this process. Raises
         `ValueError` if two tokens have the same name.
         """
-        self._ledger = MemoryLedger(clock=clock) if ledger is None else ledger
-        self._patience = patience
-        self._points_check = points_check
-        self._clock = clock
-        self._when_left = when_left
+        ledger = MemoryLedger(clock=clock) if ledger is None else ledger
+        super().__init__(
+            Members(ledger),
+            ledger,
+            patience=patience,
+            clock=clock,
+            points_check=points_check,
+            when_left=when_left,
+        )
         #: Held while the line changes, and while it is served: so the line is served in order.
         self._lock = threading.Lock()
-        self._members: Members[U] = Members(self._ledger)
         self._members.replace(by_name(tokens))
         self._alarm = Alarm(self.serve_due, name="line")
         self._queue = Queue(self._ledger, self._members, places=places, wake=self._alarm.set)
-        #: Ids of leases are used once, whatever process they come from.
-        self._ids = map((secrets.token_hex(4) + "-{:x}").format, count())
-        #: Tokens whose balance is in doubt, by name.
-        self._doubted: set[str] = set()
-        #: Set when a look at a token may be due sooner than was known.
-        self.look = threading.Event()
-        #: The points of each account, as Poe said last, and its uses of today; by token name.
-        self.points = KnownPoints()
-        #: When each account was last asked for its points, on the rotator's clock; by name.
-        self.looked_at: dict[str, float] = {}
-        self.day_uses = DayUses()
 
     # ---- the pool
-
-    @property
-    def kinds(self) -> frozenset[str]:
-        """The kinds of token in the pool."""
-        return self._members.kinds
-
-    @property
-    def patience(self) -> float:
-        """The most seconds that a request waits in line."""
-        return self._patience
-
-    @property
-    def points_check(self) -> float:
-        """Seconds after which the balance of a token without points is asked for again."""
-        return self._points_check
-
-    def now(self) -> float:
-        """Return the time on the rotator's clock."""
-        return self._clock()
-
-    def lease(
-        self,
-        *,
-        kinds: Collection[str] | None = None,
-        avoid: Collection[Token[U]] = (),
-        deadline: float | None = None,
-        bot: str = "",
-        client: str = "",
-        streams: bool = False,
-        probes: bool = True,
-        accounts: frozenset[str] = _NONE,
-        priority: int = USUAL,
-    ) -> Lease[U]:
-        """Return a place in line for a token of one of *kinds* (None: of any); a context manager.
-
-        Inside its block `Lease.wait` gives the token. How the block ends decides what becomes of
-        it: an `UpstreamError` may make it rest or set it aside, as its class says; anything else,
-        such as a hang-up, costs it nothing. *avoid* are tokens that were tried for the same
-        request; *deadline*, on the rotator's clock, ends a wait that began before; *bot* is the
-        handle of the bot that will be asked. Of one *client*, requests whose answer *streams* go
-        before the others. Without *probes* a token that failed a moment ago is not lent if
-        another one can serve in time. *accounts* are the labels of the tokens that will do, if
-        not all; of two that wait for the same tokens, the one of the higher *priority* goes first,
-        as `Line` says.
-        """
-        return Lease(
-            self,
-            next(self._ids),
-            kinds=kinds,
-            avoid=frozenset(token.name for token in avoid) if avoid else _NONE,
-            deadline=self._clock() + self._patience if deadline is None else deadline,
-            bot=bot,
-            client=client,
-            streams=streams,
-            probes=probes,
-            accounts=accounts,
-            priority=priority,
-        )
 
     def replace(
         self,
@@ -180,12 +76,6 @@ class TokenRotator(Lender[U]):
         places: int | None = None,
         points_check: float | None = None,
     ) -> None:
-        """Lend these tokens instead of those that there were, in one step; leases go on.
-
-        What is known of a token stays with its name. A request in line that none of them can
-        serve in time is refused. The other values, where given, hold from now on too. Raises
-        `ValueError` as the constructor does; then nothing has changed.
-        """
         named = by_name(tokens)
         with self._lock:
             gone = self._members.replace(named)
@@ -197,122 +87,45 @@ class TokenRotator(Lender[U]):
         for token in gone:
             self._has_left(token)
 
-    def _has_left(self, token: Token[U]) -> None:
-        log.info("%s has left the pool", token.label)
-        if self._when_left is not None:
-            try:
-                self._when_left(token)
-            except Exception:  # the request that had it last has no part in this
-                log.exception("%s was not closed", token.label)
-
     def close(self) -> None:
-        """End the thread that serves the line; nothing waits for it."""
         self._alarm.close()
 
     # ---- what is known
 
     def census(self) -> dict[str, int]:
-        """Return how many tokens are `free`, `in_use`, `resting`, `limited`, `paused`,
-        `out_of_points`, `suspended` and `retired`, as `condition` says; and how many requests are
-        in line: `waiting`."""
-        counts = dict.fromkeys(CONDITIONS, 0)
         with self._lock:
-            tokens = self._members.tokens
-            counts["waiting"] = len(self._queue)
+            tokens, waiting = self._members.tokens, len(self._queue)
             states = self._ledger.state(tokens)
-        for name, state in states.items():
-            counts[condition(tokens[name], state)] += 1
-        return counts
+        counts = counted((tokens[name], state) for name, state in states.items())
+        return counts | {"waiting": waiting}
 
     def line(self) -> LineState:
-        """Return how many requests are in line, and how long they have waited."""
         with self._lock:
             waiting, since = len(self._queue), self._queue.since()
         longest = 0.0 if since is None else max(0.0, self._clock() - since)
         return LineState(waiting, self._queue.places, longest)
 
-    def states(self) -> list[tuple[Token[U], TokenState]]:
-        """Return all tokens, with what is known of each."""
-        tokens = self._members.tokens
-        states = self._ledger.state(tokens)
-        return [(token, states[name]) for name, token in tokens.items()]
+    # ---- what a look finds, and what the operator says
 
-    def uses(self) -> Mapping[str, Sequence[float]]:
-        """Return how many seconds ago each use was that the limits of a token remember, by its
-        name."""
-        outlooks = self._ledger.outlook(self._members.tokens)
-        return {name: outlook.uses for name, outlook in outlooks.items()}
-
-    def accepted(self) -> list[Token[U]]:
-        """Return all tokens but those that are set aside."""
-        return [token for token, state in self.states() if state.standing not in refusals.SET_ASIDE]
-
-    def doubted(self) -> list[Token[U]]:
-        """Return the tokens that had no points for some bot: whether they have any is not known
-        until `exhaust` or `trust`. One that is out of use has looks of its own, or none."""
-        return [
-            token
-            for token, state in self.states()
-            if token.name in self._doubted and state.standing not in _OUT_OF_USE
-        ]
-
-    # ---- what a look at a token finds
-
-    def trust(self, token: Token[U]) -> None:
-        """Note that the account has points, so that only one bot was too dear."""
-        self._doubted.discard(token.name)
-
-    def exhaust(self, token: Token[U], reason: str) -> None:
-        """Let a token rest whose account is out of points, until `revive`."""
+    def _change(
+        self,
+        token: Token[U],
+        verb: Callable[[], object],
+        *,
+        holds: bool = False,
+        frees: bool = False,
+    ) -> None:
         with self._lock:
-            self._doubted.discard(token.name)
-            self._ledger.exhaust(token.name, reason)
-            self._queue.lost(token.name, self._clock())
-        audit.warning("%s rests until it has points again: %s", token.label, reason)
-        self.look.set()
-
-    def revive(self, token: Token[U]) -> None:
-        """Lend a token again: Poe accepts it, and its account has points. What else holds it back
-        goes on."""
-        with self._lock:
-            self._doubted.discard(token.name)
-            self._ledger.revive(token.name)
+            verb()
             self._queue.changed(token.name)
-            self._queue.serve(self._clock())
-        audit.info("%s is lent again", token.label)
-
-    def suspend(self, token: Token[U], refusal: UpstreamError) -> None:
-        """Suspend a token that Poe refused."""
-        with self._lock:
-            refusals.suspend(self._ledger, token, refusal)
-            self._queue.lost(token.name, self._clock())
-        self.look.set()
-
-    # ---- what the operator says
-
-    def pause(self, token: Token[U], seconds: float) -> None:
-        """Let a token rest for *seconds*, or with `inf` until `bring_back`; its leases go on."""
-        with self._lock:
-            self._ledger.pause(token.name, seconds)
-            self._queue.lost(token.name, self._clock())
-            self._queue.serve(self._clock())
-        end = "until it is brought back" if seconds == inf else f"for {seconds:.0f} s"
-        log.info("%s rests %s: the operator says so", token.label, end)
-
-    def bring_back(self, token: Token[U]) -> None:
-        """Lend a token again, whatever Poe or the operator said of it; its own limits hold."""
-        with self._lock:
-            self._doubted.discard(token.name)
-            self._ledger.bring_back(token.name)
-            self._queue.changed(token.name)
-            self._queue.serve(self._clock())
-        self.look.set()
-        log.info("%s is lent again: the operator says so", token.label)
+            if holds:
+                self._queue.refuse_hopeless(self._clock())
+            if frees:
+                self._queue.serve(self._clock())
 
     # ---- the line
 
     def serve_due(self) -> float:
-        """Serve the line if its time has come; return the seconds until it is time again."""
         with self._lock:
             return self._queue.serve_due(self._clock())
 
@@ -355,19 +168,7 @@ class TokenRotator(Lender[U]):
                 return 0.0
             lease.is_held_up = True
             state = self._ledger.state((token.name,), bot=lease.bot)[token.name]
-        if state.standing in _HELD_BACK:
-            raise TokenHeldBack(
-                "The Poe account that was to answer this request may not be used now."
-                + refusals.said(state.reason),
-                retry_after=None if wait == inf else ceil(wait),
-            )
-        if self._clock() + wait > deadline:
-            raise TokenHeldBack(
-                "The Poe account that was to answer this request has to rest before it goes on, "
-                "for longer than a request may wait.",
-                retry_after=ceil(wait),
-            )
-        return wait
+        return self._patiently(wait, state, deadline)
 
     def arrived(self, lease: Lease[U]) -> None:
         token = lease.token
@@ -424,13 +225,3 @@ class TokenRotator(Lender[U]):
                 self._queue.refuse_hopeless(now)
         if has_left:
             self._has_left(token)
-
-    def _judge(self, token: Token[U], bot: str, failure: UpstreamError) -> bool:
-        """Do to *token* what the class of *failure* says; return whether that holds it back."""
-        is_held = refusals.judge(self._ledger, token, bot, failure, points_check=self._points_check)
-        if failure.suspends:
-            self.look.set()
-        elif failure.is_out_of_points:
-            self._doubted.add(token.name)
-            self.look.set()
-        return is_held

@@ -32,7 +32,7 @@ class Services:
     gateway: Gateway
     #: What all accounts have left.
     balance: Balance[Any]
-    #: What `/ready` shows, from memory: the `accounts` in each state, as `TokenRotator.census`
+    #: What `/ready` shows, from memory: the `accounts` in each state, as `Rotator.census`
     #: counts them, the requests `waiting` in line, and whether the `store` is "ok", "off", or else
     #: what is wrong with it.
     ready: Callable[[], Mapping[str, Any]] = lambda: {"accounts": {}, "waiting": 0, "store": "off"}
