@@ -1,0 +1,22 @@
+-- What other chapters may call. All take effect at once; whoever is to hear of it does so at the end
+-- of the script, when the line has been served.
+--
+-- token(name)                  what is known of an account, as a table; nil if it was never enlisted
+-- place(token)                 to be called after each change of what decides when it may be lent
+-- give_back(lease)             end a lease; does nothing if there is none such
+-- forget_waiter(lease)         out of line; does nothing if it is not in it
+-- lease_of(lease)              {name, worker, bot, since (a number), count}, or nil
+-- waiter_of(lease)             {worker, since (a number), ...}, or nil
+-- take_up(lease, name, bot, count, owner)   a lease that a worker has already, room or not
+-- remember_use(name, id, ago)  a use of so many seconds ago, unless it is known
+-- unknow(owner, name)          a worker knows the account no longer: withdrawn if no other does
+-- knows(owner)                 the names of the accounts that a worker knows
+-- free_homes(owner)            what is at home at a worker has no home from now on
+-- set_to_rest(token, seconds, reason, code, bot)
+-- tell(owner, message)         published to one worker at the end of the script
+-- is_living(owner), host_of(owner)
+--
+-- Keys that others write: `workers` (ZSET worker -> when its heartbeat runs out), `about:<worker>`
+-- (HASH, with `host`), `closed_until` (STRING, a time: nothing is lent before it).
+-- Keys of these chapters that others read: `w:<worker>` (SET: its leases and what it has in line),
+-- `day:<yyyymmdd>` (HASH name -> uses), `t:<name>` (HASH), `tokens` (SET of names).
