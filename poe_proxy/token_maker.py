@@ -111,7 +111,7 @@ class TokenMaker:
                     or token.upstream is not one.upstream
                     or token.source != account.source
                 ):
-                    token = _token(account, one.upstream)
+                    token = _token(account, recipe, one.upstream)
                 made.append((account, one, token))
             for _, one, token in made:
                 one.tokens.add(token)
@@ -254,7 +254,7 @@ def _recipe(
     return ByCookie.of(account, settings, site())
 
 
-def _token(account: Account, upstream: Upstream) -> Token[Upstream]:
+def _token(account: Account, recipe: ByKey | ByCookie, upstream: Upstream) -> Token[Upstream]:
     return Token(
         account.label,
         upstream,
@@ -265,6 +265,8 @@ def _token(account: Account, upstream: Upstream) -> Token[Upstream]:
         concurrency=account.concurrency,
         id=account.id,
         bots=frozenset(account.bots),
+        has_home=recipe.has_home,
+        is_pinned=recipe.is_pinned,
     )
 
 

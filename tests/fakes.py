@@ -83,6 +83,8 @@ class FakeUpstream:
         self.charges: int | None = None
         #: What it was told that clients were given.
         self.given: list[tuple[ChatRequest, Message]] = []
+        #: How often it was told that it is used from elsewhere.
+        self.let_gos = 0
         self.able = abilities or Abilities()
         self._replies: list[Generator[ReplyEvent, None, None]] = []
         self._scripts = list(scripts) or [ANSWER]
@@ -127,6 +129,9 @@ class FakeUpstream:
 
     def balance(self) -> Funds:
         return Funds(self.points, self.next_grant)
+
+    def let_go(self) -> None:
+        self.let_gos += 1
 
     def close(self) -> None:
         """There is nothing to give back."""

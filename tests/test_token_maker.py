@@ -129,6 +129,15 @@ def test_a_token_has_what_its_account_says(pool: Pool, tmp_path: Path) -> None:
     assert (PoeWeb, PoeApi) == (type(anna.upstream).__base__, type(key.upstream).__base__)
 
 
+def test_a_cookie_is_at_home_in_one_worker(pool: Pool) -> None:
+    """It has a session, and with what a challenge left behind it stays on its host."""
+    tokens = pool.use(tokens=("p-b=a; cf_clearance=b", "c"), api_keys=("k",))
+
+    assert [(True, True), (True, False), (False, False)] == [
+        (one.has_home, one.is_pinned) for one in tokens
+    ]
+
+
 # ---- what is kept
 
 

@@ -77,6 +77,13 @@ class Asking(Generic[A]):
             question.is_over.set()
 
     def _asked(self, token: Token[A]) -> Answer:
+        if not self._tokens.may_ask(token, 0.0):
+            known = self._tokens.points.of(token.name)
+            return Answer(
+                None if known is None else known.number,
+                "asked_elsewhere",
+                "Another worker uses this account, and Poe is asked about it only from there.",
+            )
         try:
             funds = token.upstream.balance()
         except UpstreamError as failure:

@@ -37,6 +37,9 @@ MOST_SLEEP: Final = 3600.0
 AT_A_TIME: Final = 3
 PAUSE: Final = 0.5
 
+#: The part of a pause for which nobody else asks.
+_NEARLY: Final = 0.9
+
 #: Seconds between two looks at an account that is well, where few points are to be told.
 EVERY: Final = 3600.0
 #: How an account stands that is well.
@@ -77,10 +80,10 @@ class PointsWatch(Generic[A]):
 
     def look(self) -> float:
         """Look at each account whose time has come; return the seconds until the next one's."""
-        for token, due in self._due():
+        for token, due, pause in self._due():
             if due <= 0.0 and not self._stopped.is_set():
-                self._look_at(token)
-        return min((due for _, due in self._due()), default=inf)
+                self._look_at(token, pause)
+        return min((due for _, due, _ in self._due()), default=inf)
 
     def _run(self) -> None:
         while True:
@@ -89,8 +92,9 @@ class PointsWatch(Generic[A]):
                 return
             self._tokens.look.wait(min(self.look(), MOST_SLEEP))
 
-    def _due(self) -> list[tuple[Token[A], float]]:
-        """Return the tokens to look at, each with the seconds until then."""
+    def _due(self) -> list[tuple[Token[A], float, float]]:
+        """Return the tokens to look at, each with the seconds until then, and those from one look
+        to the next."""
         now = self._tokens.now()
         doubted = set(self._tokens.doubted())
         due = []
@@ -104,11 +108,14 @@ class PointsWatch(Generic[A]):
                 seconds, last, pause = 0.0, self._began, self.every
             if seconds < inf:
                 again = self._tokens.looked_at.get(token.name, last) + pause - now
-                due.append((token, max(0.0, seconds, again)))
+                due.append((token, max(0.0, seconds, again), pause))
         return due
 
-    def _look_at(self, token: Token[A]) -> None:
+    def _look_at(self, token: Token[A], pause: float) -> None:
         self._tokens.looked_at[token.name] = self._tokens.now()
+        # Whoever asks now is not held up by that when it is time again.
+        if not self._tokens.may_ask(token, _NEARLY * pause):
+            return
         points = _ask(self._tokens, token)
         if points is not None:
             settle(self._tokens, token, points)
@@ -139,7 +146,7 @@ class Balance(Generic[A]):
 
     def points(self) -> int:
         """Return the points of all accounts that Poe accepts. An account that does not answer in
-        time counts with its last known points.
+        time counts with its last known points, and so does one that others have just asked.
 
         Raises `NoTokenLeft` or `UpstreamBlocked` if Poe accepts none, `UpstreamTimeout` if none of
         them ever answered.
@@ -176,7 +183,11 @@ class Balance(Generic[A]):
         _have_ended(threads, self._patience)
 
     def _note(self, token: Token[A]) -> None:
-        points = _ask(self._tokens, token)
+        if self._tokens.may_ask(token, _NEARLY * self._holds):
+            points = _ask(self._tokens, token)
+        else:
+            known = self._tokens.points.of(token.name)
+            points = None if known is None else known.number
         if points is not None:
             self._points[token] = points
 
@@ -251,6 +262,9 @@ class FirstLooks(Generic[A]):
         if state.standing in refusals.SET_ASIDE or state.standing is Standing.OUT_OF_POINTS:
             # `PointsWatch` looks at it when its time has come.
             log.warning("%s: %s already: %s", token.label, state.standing, state.reason)
+            return
+        if not self._tokens.may_ask(token, AGAIN):
+            log.info("%s: another worker looks at it", token.label)
             return
         try:
             funds = token.upstream.balance()

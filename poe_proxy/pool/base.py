@@ -224,8 +224,8 @@ class Rotator(Lender[U], ABC):
     # ---- what a look at a token finds
 
     def may_ask(self, token: Token[U], seconds: float) -> bool:
-        """Return whether Poe may be asked about the account of *token* from here, and by nobody
-        else for so many *seconds*."""
+        """Return whether Poe may be asked about the account of *token* from here: then nobody else
+        may for so many *seconds*, or only not at the same time if there are none."""
         return True
 
     def trust(self, token: Token[U]) -> None:

@@ -31,6 +31,11 @@ class Token(Generic[U]):
     id: str = ""
     #: The handles of the bots that it may serve, in any case; empty: all of them.
     bots: frozenset[str] = frozenset()
+    #: Whether it is at home in one worker at a time, which alone speaks with Poe for it: so it is
+    #: where an account has a session.
+    has_home: bool = False
+    #: Whether Poe takes it from one host alone, for as long as that has a worker.
+    is_pinned: bool = False
 
     @property
     def name(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from poe_proxy.accounts import Account
 from poe_proxy.net.fetching import Fetcher
@@ -22,6 +22,8 @@ class ByCookie:
     """What decides how the upstream of a cookie is made: equal ones can stand for each other."""
 
     kind: Literal["cookie"] = "cookie"
+    #: It has a session.
+    has_home: ClassVar[bool] = True
     credential: str = field(repr=False)
     label: str
     proxy: str | None = field(repr=False)
@@ -53,6 +55,11 @@ class ByCookie:
             max_prompt_chars=settings.max_prompt_chars,
             reuse_chats=settings.reuse_chats,
         )
+
+    @property
+    def is_pinned(self) -> bool:
+        """Whether Poe takes it from one address alone."""
+        return Credentials.parse(self.credential).is_of_one_address
 
     def fetcher(self) -> Fetcher:
         """Return what fetches attachments, for all accounts that go by the same proxy."""

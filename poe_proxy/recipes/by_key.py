@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from poe_proxy.accounts import Account
 from poe_proxy.settings import Settings
@@ -17,6 +17,8 @@ class ByKey:
     """What decides how the upstream of a key is made: equal ones can stand for each other."""
 
     kind: Literal["key"] = "key"
+    has_home: ClassVar[bool] = False
+    is_pinned: ClassVar[bool] = False
     key: str = field(repr=False)
     label: str
     proxy: str | None = field(repr=False)

@@ -116,5 +116,9 @@ class Upstream(Protocol):
     def balance(self) -> Funds:
         """Ask Poe for the points that are left; raises `UpstreamError`."""
 
+    def let_go(self) -> None:
+        """Give back what is kept between replies, unless there is one: the account is used from
+        elsewhere now. It may come back: the next reply, or look, begins anew. May wait."""
+
     def close(self) -> None:
         """Give back what is kept between replies: connections, a websocket."""

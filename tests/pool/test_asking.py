@@ -13,7 +13,7 @@ from poe_proxy.pool.rotator import Token, TokenRotator
 
 from ..fakes import until
 from .fixtures import state
-from .test_balances import Account
+from .test_balances import Account, Elsewhere
 
 
 def test_a_late_answer_counts_all_the_same() -> None:
@@ -83,3 +83,19 @@ def test_an_account_that_has_left_meanwhile_is_no_mistake() -> None:
 
     assert Answer(7) == Asking(tokens).ask(token)
     assert [other] == [one for one, _ in tokens.states()]
+
+
+def test_what_only_another_worker_may_ask_is_not_asked() -> None:
+    """The operator is told so, and what Poe said there last."""
+    account = Account()
+    token = Token("a", account)
+    tokens = Elsewhere([token])
+    asking = Asking(tokens)
+
+    answer = asking.ask(token)
+    assert ("asked_elsewhere", None) == (answer.code, answer.points)
+    tokens.points.note("a", Funds(7))
+    assert 7 == asking.ask(token).points
+    assert 0 == account.asked
+    # Whoever presses a button is not refused because another worker has looked a moment ago.
+    assert [0.0, 0.0] == tokens.claimed

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from math import inf
+from typing import Any
 
 import pytest
 
@@ -560,6 +561,63 @@ def test_what_asks_for_the_balance_can_be_stopped_and_waited_for() -> None:
     assert balance.wait(60)
     assert 25 == balance.points()
     assert [1, 1] == [slow.asked, quick.asked]
+
+
+# ---- accounts that are used from elsewhere
+
+
+class Elsewhere(TokenRotator[Account]):
+    """A pool of which another worker may ask Poe about all accounts but some."""
+
+    def __init__(self, tokens: Iterable[Token[Account]], **options: Any) -> None:
+        super().__init__(tokens, **options)
+        self.mine: set[str] = set()
+        #: For how many seconds nobody else was to ask.
+        self.claimed: list[float] = []
+
+    def may_ask(self, token: Token[Account], seconds: float) -> bool:
+        self.claimed.append(seconds)
+        return token.label in self.mine
+
+
+def test_an_account_that_is_asked_about_elsewhere_counts_with_what_poe_said_there() -> None:
+    """All workers know the points that one of them was told."""
+    accounts = [account(100), account(20), account(3)]
+    tokens = Elsewhere([Token(f"key-{n}", one) for n, one in enumerate(accounts)])
+    tokens.mine = {"key-0"}
+    tokens.points.note("key-1", Funds(50))
+
+    assert 150 == Balance(tokens).points()
+    assert [1, 0, 0] == [one.asked for one in accounts]
+    assert [54.0] * 3 == tokens.claimed
+
+
+def test_an_account_that_another_worker_looks_at_is_looked_at_there_alone() -> None:
+    """Whoever looks first does it for all, until the next look is due."""
+    clock, empty = Clock(), account(0)
+    tokens = Elsewhere([Token("key-1", empty)], clock=clock)
+    watch = PointsWatch(tokens)
+    fail(tokens, TokenExhausted("No points."), "Sora")
+
+    assert 60.0 == watch.look()
+    assert ([54.0], 0) == (tokens.claimed, empty.asked)
+    tokens.mine = {"key-1"}
+    clock.go(60.0)
+    assert 300.0 == watch.look()
+    assert 1 == empty.asked
+
+
+def test_the_first_look_is_left_to_the_worker_that_may() -> None:
+    """With several workers each account is logged in once."""
+    one = account(7)
+    tokens = Elsewhere([Token("key-1", one)])
+    looks = FirstLooks(tokens, pause=0.0)
+    with log_lines() as lines:
+        looks.begin()
+        until(lambda: looks.wait(60))
+
+    assert "key-1: another worker looks at it" in lines.getvalue()
+    assert 0 == one.asked
 
 
 # ---- the first look at each account

@@ -198,6 +198,9 @@ class PoeApi:
         """Ask for what was charged before the charge of that id, or last; see `HasCharges`."""
         return history.page(self._aside(history.path(after)))
 
+    def let_go(self) -> None:
+        """Do nothing: a key has no session, and may be used from anywhere."""
+
     def close(self) -> None:
         """Close all connections. What is under way fails, as if Poe had hung up."""
         self._host.close()

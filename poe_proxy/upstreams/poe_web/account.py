@@ -335,6 +335,12 @@ class PoeWeb:
             self._shelf.begin()
         return self._shelf.handles(wait)
 
+    def let_go(self) -> None:
+        """Close the websocket and the connections, unless a reply is under way; see `Upstream`."""
+        channel = self._channel
+        if channel is not None and channel.close_if_idle():
+            self._session.close()  # what is sent later opens connections of its own
+
     def close(self) -> None:
         """Stop the bots that are still at work, and close the websocket and the connections.
 

@@ -173,6 +173,14 @@ class Channel:
             cut(self._wire.sock)
         self._die("it was closed")
 
+    def close_if_idle(self) -> bool:
+        """Close the websocket unless a reply waits for it; return whether it was closed now."""
+        with self._changed:
+            if not self.is_alive or self._by_chat or self._unbound:
+                return False
+            self.close()
+        return True
+
     # ---- the reader's thread
 
     def _run(self) -> None:

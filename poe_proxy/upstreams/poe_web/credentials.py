@@ -13,6 +13,8 @@ from urllib.parse import unquote
 _COOKIE_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 #: A valid value of a cookie, RFC 6265 §4.1.1.
 _COOKIE_VALUE = re.compile(r"[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]+")
+#: Says that a challenge was passed: by one address, with one browser.
+_CLEARANCE = "cf_clearance"
 _FORMKEY = re.compile(r"[0-9a-f]{32}")
 
 
@@ -60,6 +62,11 @@ class Credentials:
     def secret(self) -> str:
         """The `p-b`, decoded: the same in all its spellings. It names the account."""
         return unquote(self.cookies["p-b"])
+
+    @property
+    def is_of_one_address(self) -> bool:
+        """Whether Poe takes them only from the address that they were issued to (§4.1)."""
+        return _CLEARANCE in self.cookies
 
     @property
     def device(self) -> str:

@@ -71,6 +71,10 @@ class FakeChannel:
     def replace(self, generation: int) -> bool:
         return False
 
+    def close_if_idle(self) -> bool:
+        self.is_alive = self.is_alive and self.is_watched
+        return not self.is_alive
+
     def say(self, name: str, content: Any) -> None:
         assert self.mailbox is not None
         self.mailbox.bind(1234567890)

@@ -317,3 +317,29 @@ def test_each_account_has_a_device_of_its_own_for_ever() -> None:
     assert devices[0] == devices[1] != devices[2]
     given = PoeWeb(Credentials.parse("a"), site=site, to_prompt=lambda _: "", device="given")
     assert "given" == given._device
+
+
+def test_an_account_that_is_let_go_logs_in_anew_when_it_comes_back() -> None:
+    """Another worker uses it meanwhile: there is one session at a time."""
+    logins: list[FakeChannel] = []
+    closed: list[str] = []
+
+    def open_channel() -> FakeChannel:
+        logins.append(FakeChannel())
+        return logins[-1]
+
+    web = PoeWeb(Credentials.parse("x"), site=Site.load(), to_prompt=lambda _: "")
+    web._open_channel = open_channel
+    web._session.close = lambda: closed.append("session")
+    web.let_go()
+    assert [] == closed
+
+    first = web._log_in()
+    assert first.channel is web._log_in().channel
+    logins[0].is_watched = True
+    web.let_go()
+    assert [] == closed, "a reply is under way"
+    logins[0].is_watched = False
+    web.let_go()
+    assert ["session"] == closed
+    assert web._log_in().channel is logins[1] is not first.channel

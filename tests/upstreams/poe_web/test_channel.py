@@ -287,6 +287,21 @@ def test_a_closed_channel_stays_closed() -> None:
     assert not made.is_alive
 
 
+def test_a_channel_is_closed_if_it_is_idle() -> None:
+    """A reply that waits for it keeps it open, be it in its chat already or not yet."""
+    one, _ = boxes()
+    made = channel(Wires(Wire()), one)
+
+    assert not made.close_if_idle()
+    made.bind(one, 11)
+    assert not made.close_if_idle()
+    assert made.is_alive
+    made.detach(one)
+    assert made.close_if_idle()
+    assert not made.is_alive
+    assert not made.close_if_idle()
+
+
 # ---- whether a message may go out
 
 

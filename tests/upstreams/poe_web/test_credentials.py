@@ -86,6 +86,12 @@ def test_an_account_is_named_by_its_decoded_cookie() -> None:
     assert {"Ab1=="} == {Credentials.parse(text).secret for text in spellings}
 
 
+def test_what_a_challenge_was_passed_with_is_of_one_address() -> None:
+    """Poe takes such a cookie from nowhere else."""
+    assert Credentials.parse("p-b=x; cf_clearance=y").is_of_one_address
+    assert not Credentials.parse("p-b=cf_clearance; p-lat=y").is_of_one_address
+
+
 def test_a_device_belongs_to_its_account() -> None:
     """It is a UUID of version 4 that follows from the account, so it outlives the process."""
     devices = [Credentials.parse(text).device for text in ("Ab1%3D", "p-b=Ab1=", "other")]
