@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final, Literal, Protocol, TypeAlias
 
 from poe_proxy.clients.client import Limits
@@ -81,6 +81,8 @@ class Budgets(Protocol):
 
         A place counts as a request: of a hundred that come together, no more pass than may be sent.
         What is under way may go beyond a budget of tokens or points, as nobody knows its cost.
+
+        Raises `PoolUnavailable` if that cannot be known.
         """
 
     def charge(self, request: str) -> None:
@@ -100,3 +102,6 @@ class Budgets(Protocol):
 
     def standing(self, name: str) -> Standing:
         """Return what the client has used."""
+
+    def standings(self, names: Iterable[str]) -> Mapping[str, Standing]:
+        """Return what each of these clients has used, by name."""

@@ -5,17 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Final
 
 from poe_proxy.clients.budgets import Budgets, Left, Name, Refused, Share, Standing
 from poe_proxy.clients.client import NO_LIMITS, Limits
-from poe_proxy.clients.windows import MINUTE, Calendar, wait
+from poe_proxy.clients.windows import LASTING_SHARE, MINUTE, Calendar, wait
 from poe_proxy.pool.store.tallies import Passing, Tallies, Tally
-
-#: The part of a new request in the mean of how long they last.
-_SHARE: Final = 0.125
 
 
 @dataclass(eq=False, slots=True)
@@ -104,7 +100,7 @@ class MemoryBudgets(Budgets):
             if request in entry.held:
                 entry.held.discard(request)
                 return
-            entry.lasts += (lasted - entry.lasts) * (_SHARE if entry.lasts else 1.0)
+            entry.lasts += (lasted - entry.lasts) * (LASTING_SHARE if entry.lasts else 1.0)
             self._turn(entry)
             today = entry.today
             today.tokens += tokens
@@ -147,6 +143,9 @@ class MemoryBudgets(Budgets):
                 next_day=calendar.start(entry.day + 1),
                 next_month=calendar.start(calendar.next_first(entry.day)),
             )
+
+    def standings(self, names: Iterable[str]) -> Mapping[str, Standing]:
+        return {name: self.standing(name) for name in names}
 
     # ---- within the lock
 

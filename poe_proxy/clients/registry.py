@@ -11,7 +11,7 @@ from math import ceil, inf
 from typing import Any, Final
 
 from poe_proxy import logs
-from poe_proxy.clients.budgets import BUDGETS, Budgets, Left, Refused, Share
+from poe_proxy.clients.budgets import BUDGETS, Budgets, Left, Refused, Share, Standing
 from poe_proxy.clients.client import NOBODY, Client
 from poe_proxy.clients.known import Known
 from poe_proxy.clients.memory import MemoryBudgets
@@ -109,7 +109,7 @@ class Registry:
     def visit(self, client: Client, request: str) -> Visit:
         """Return what counts the *request*, and hold a place for it, until `told` ends it.
 
-        Raises `ClientLimited`, or `ClientOutOfBudget`.
+        Raises `ClientLimited`, `ClientOutOfBudget`, or `PoolUnavailable`.
         """
         refused = self._budgets.check(client.name, request)
         if refused is not None:
@@ -164,10 +164,11 @@ class Registry:
     def overview(self) -> list[dict[str, Any]]:
         """Return what `GET /admin/clients` shows: an object for each client, in their order. Times
         are in UTC; what is not limited, or not known, is None."""
-        return [self._shown(client) for client in self.known]
+        used = self._budgets.standings([client.name for client in self.known])
+        return [self._shown(client, used[client.name]) for client in self.known]
 
-    def _shown(self, client: Client) -> dict[str, Any]:
-        now, limits = self._budgets.standing(client.name), client.limits
+    def _shown(self, client: Client, now: Standing) -> dict[str, Any]:
+        limits = client.limits
         seen = self._seen.get(client.name, _Seen())
         return {
             "name": client.name,

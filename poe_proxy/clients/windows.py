@@ -11,6 +11,8 @@ from poe_proxy.values import value
 
 MINUTE: Final = 60.0
 DAY: Final = 86_400.0
+#: The part of a new request in the mean of how long those of a client last.
+LASTING_SHARE: Final = 0.125
 #: The number of 1970-01-01 among the days that `date` counts.
 _EPOCH: Final = date(1970, 1, 1).toordinal()
 

@@ -17,3 +17,6 @@ end
 local function exact(number)
   return string.format("%.17g", number)
 end
+
+-- Forgets the requests of clients that a worker had which is no more; it is in 70_budgets.
+local forget_requests

@@ -1,0 +1,27 @@
+"""How Redis is called by all who share something there: the verbs, and how they fail."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+
+class StoreAway(Exception):
+    """Redis did not answer; its words say why, and hold no secret."""
+
+
+class Caller(Protocol):
+    """Takes acts of the script to Redis, in the order in which they are given.
+
+    An act is a verb of the script, and what it is about: plain values.
+    """
+
+    def call(self, *act: Any) -> Any:
+        """Return what *act* answers. Raises `StoreAway`: it may have been done, or may be done
+        yet."""
+
+    def note(self, *act: Any) -> None:
+        """Have *act* done, now or as soon as Redis is there, without waiting for it."""
+
+    @property
+    def trouble(self) -> str:
+        """Why Redis is away; empty while it answers."""
