@@ -6,13 +6,11 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import field
 from enum import StrEnum
 from math import inf
-from typing import Final, Protocol
+from typing import Protocol
 
 from poe_proxy.pool.limits import Limit
+from poe_proxy.rules import MARGIN as MARGIN
 from poe_proxy.values import value
-
-#: Seconds after which a request has arrived at Poe, or never will.
-MARGIN: Final = 5.0
 
 
 def handle(bot: str) -> str:

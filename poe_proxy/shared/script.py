@@ -6,6 +6,9 @@ from functools import cache
 from importlib.resources import files
 from typing import Final
 
+from poe_proxy import rules
+from poe_proxy.errors import TokenExhausted
+
 #: How the script reads the time: only from Redis, so that the clocks of hosts do not matter. It is
 #: one line; a test may have another one, which has to say what `now` is, in seconds.
 TIME: Final = 'local t = redis.call("TIME") local now = t[1] + t[2] / 1000000'
@@ -18,4 +21,18 @@ def text(clock: str = TIME) -> str:
         (one for one in files("poe_proxy.shared").joinpath("lua").iterdir()),
         key=lambda one: one.name,
     )
-    return "\n".join([clock, *(one.read_text("utf-8") for one in chapters)])
+    return "\n".join([clock, _numbers(), *(one.read_text("utf-8") for one in chapters)])
+
+
+def _numbers() -> str:
+    """Return the line that says what the script has to know of the rest of the house."""
+    numbers = [
+        f"{name} = {_in_lua(number)}" for name, number in vars(rules).items() if name.isupper()
+    ]
+    return f'local rules = {{{", ".join(numbers)}, NO_POINTS = "{TokenExhausted.code}"}}'
+
+
+def _in_lua(number: float | tuple[float, ...]) -> str:
+    if isinstance(number, tuple):
+        return f"{{{', '.join(map(repr, number))}}}"
+    return repr(number)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Collection
+from itertools import count
 from math import inf
 from typing import Any, Final, TypeAlias
 
@@ -16,10 +17,21 @@ from poe_proxy.errors import TokenExhausted
 from poe_proxy.pool.ledger import Ledger, Outlook, Standing, TokenState, Want
 from poe_proxy.pool.limits import Rest, Within
 from poe_proxy.pool.memory import MemoryLedger
+from poe_proxy.pool.redis.ledger import RedisLedger
 
 from ..fakes import Clock
+from ..shared.redis_server import RedisServer
+from .redis.direct import Direct, fake
 
-LEDGERS: Final = {"memory": lambda clock: MemoryLedger(clock=clock)}
+#: Makes a ledger on the clock of the test, and on a server if it needs one.
+LEDGERS: Final[dict[str, Callable[[Clock, Callable[[], RedisServer]], Ledger]]] = {
+    "memory": lambda clock, _: MemoryLedger(clock=clock),
+    "script": lambda clock, _: RedisLedger(fake(clock)),
+    "redis": lambda clock, server: RedisLedger(Direct(server().client, clock)),
+}
+
+#: Ids of leases are used once.
+LEASES: Final = map("for a moment {}".format, count())
 
 #: Changes what is known of the token `a`.
 Verb: TypeAlias = Callable[[Ledger], object]
@@ -32,7 +44,7 @@ def clock() -> Clock:
 
 @pytest.fixture(params=LEDGERS)
 def ledger(request: pytest.FixtureRequest, clock: Clock) -> Ledger:
-    return LEDGERS[request.param](clock)
+    return LEDGERS[request.param](clock, lambda: request.getfixturevalue("redis_server"))
 
 
 def state(ledger: Ledger, name: str = "a", bot: str = "") -> TokenState:
@@ -44,8 +56,9 @@ def take(ledger: Ledger, names: Collection[str], lease: str, **wish: Any) -> str
     return ledger.serve([Want(lease, names, **wish)]).lent.get(lease)
 
 
-def borrow(ledger: Ledger, *names: str, lease: str = "for a moment", **wish: Any) -> str | None:
+def borrow(ledger: Ledger, *names: str, **wish: Any) -> str | None:
     """Take a token and give it back; return its name."""
+    lease = next(LEASES)
     name = take(ledger, names, lease, **wish)
     ledger.give_back(lease)
     return name
@@ -60,9 +73,10 @@ def send(ledger: Ledger, lease: str) -> float:
 
 def spend(ledger: Ledger, name: str = "a") -> None:
     """Take a token that has to be free, send something, give it back."""
-    assert name == take(ledger, [name], "to spend")
-    assert 0.0 == send(ledger, "to spend")
-    ledger.give_back("to spend")
+    lease = next(LEASES)
+    assert name == take(ledger, [name], lease)
+    assert 0.0 == send(ledger, lease)
+    ledger.give_back(lease)
 
 
 # ---- enlist

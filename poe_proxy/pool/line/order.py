@@ -6,11 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, Generic, Protocol, TypeVar
 
-#: Seconds by which a streamed answer is taken to have come earlier than it did, where it is to be
-#: served before or after a whole one of its own client: no whole answer is overtaken for longer.
-HEAD_START: Final = 5.0
-#: Seconds of waiting that make up for a step of priority.
-STEP: Final = 10.0
+from poe_proxy.rules import HEAD_START, STEP
+
 #: The priority of those that have none of their own.
 USUAL: Final = 5
 

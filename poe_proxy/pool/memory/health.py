@@ -14,20 +14,15 @@ from typing import Final
 from poe_proxy.errors import TokenExhausted
 from poe_proxy.pool.ledger import Standing
 from poe_proxy.pool.store import Note
+from poe_proxy.rules import (
+    FIRST_BACKOFF,
+    FIRST_COSTLY_BACKOFF,
+    FORGIVEN_AFTER,
+    LOOKS,
+    MOST_BACKOFF,
+    MOST_COSTLY_BACKOFF,
+)
 
-#: Seconds for which a token that failed is passed over; doubled by each further failure, up to
-#: the most.
-FIRST_BACKOFF: Final = 5.0
-MOST_BACKOFF: Final = 300.0
-#: The same after a failure that was the client's too, because its request may not be sent again:
-#: to find out whether the token works again may cost another one.
-FIRST_COSTLY_BACKOFF: Final = 900.0
-MOST_COSTLY_BACKOFF: Final = 3600.0
-#: Seconds from the end of the last backoff until the failures are forgotten.
-FORGIVEN_AFTER: Final = 3600.0
-
-#: Seconds from each refusal of a suspended token to the look that follows: more and more rarely.
-LOOKS: Final = (60.0, 300.0, 900.0, 3600.0, 3600.0)
 #: The refusals, a look apart, after which a token is retired.
 LAST_REFUSAL: Final = len(LOOKS) + 1
 

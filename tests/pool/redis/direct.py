@@ -1,0 +1,68 @@
+"""The shortest way to the script, on a clock that is moved by hand."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from itertools import count
+from typing import Any, Final
+from unittest import mock
+
+import fakeredis
+import redis
+
+from poe_proxy.shared import script
+
+#: The first line of a script whose clock the test moves, where Redis is real.
+CLOCK: Final = 'local now = tonumber(redis.call("GET", KEYS[1] .. "clock"))'
+
+_pools = count(1)
+
+
+class Direct:
+    """Calls the script for one worker, at the moment that *clock* shows.
+
+    Where Redis is real, the script has a first line of the test's; where it is not, the script is
+    that of the product, and Redis has the clock.
+    """
+
+    def __init__(
+        self, client: redis.Redis, clock: Callable[[], float], worker: str = "", pool: str = ""
+    ) -> None:
+        """Without a *pool*, it is a new one."""
+        self.pool = pool or f"test-{next(_pools)}"
+        self.prefix = f"poe:{{{self.pool}}}:2:"
+        self.client = client
+        self.worker = worker
+        self._clock = clock
+        self._is_fake = isinstance(client, fakeredis.FakeRedis)
+        self._sha = client.script_load(script.text() if self._is_fake else script.text(CLOCK))
+        self._lock = threading.Lock()
+
+    def other(self, worker: str) -> Direct:
+        """The same pool as another worker sees it."""
+        return Direct(self.client, self._clock, worker, self.pool)
+
+    def call(self, *act: Any) -> Any:
+        """Return what the script answers to one act."""
+        (answer,) = self.run(act)
+        return answer
+
+    def run(self, *acts: Any) -> list[Any]:
+        """Return what the script answers to acts that come together."""
+        told = [json.dumps(act) for act in acts]
+        with self._lock, self._time():
+            if not self._is_fake:
+                self.client.set(f"{self.prefix}clock", f"{self._clock():.17g}")
+            answers: Any = self.client.evalsha(self._sha, 1, self.prefix, self.worker, "", *told)
+        return [json.loads(answer) for answer in answers]
+
+    def _time(self) -> AbstractContextManager[object]:
+        return mock.patch("time.time", self._clock) if self._is_fake else nullcontext()
+
+
+def fake(clock: Callable[[], float], worker: str = "") -> Direct:
+    """The script on a Redis in this process."""
+    return Direct(fakeredis.FakeRedis(), clock, worker)
