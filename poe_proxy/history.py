@@ -35,7 +35,7 @@ OTHER: Final = "other"
 MOST_CHARACTERS: Final = 100
 
 #: The status of a request that is refused for now, by a limit or for want of a free account.
-_REFUSED: Final = 429
+REFUSED: Final = 429
 #: What begins the routes of whoever runs the server: what is asked there is no use of it.
 _OWN: Final = ("/status", "/admin")
 
@@ -148,7 +148,7 @@ class History:
         with self._lock:
             self._note_minute(record, now)
             if record.joined:
-                self._waits.append((now, record.queued))
+                self._note_wait(record.queued, now)
             self._note_accounts(record, now, failed)
             if record.was_asked:
                 self._note_model(record, now, failed)
@@ -161,23 +161,32 @@ class History:
             self._minutes.append([number, 0, 0])
         minute = self._minutes[-1]
         minute[1] += 1
-        if record.status == _REFUSED:
+        if record.status == REFUSED:
             minute[2] += 1
+
+    def _note_wait(self, seconds: float, now: float) -> None:
+        self._waits.append((now, seconds))
 
     def _note_accounts(self, record: Record, now: float, failed: bool) -> None:
         for label, code in zip(record.moved_from, record.moves, strict=False):
-            one = self._account(label)
-            one.failed_at, one.code = now, code
+            self._note_failed(label, now, code)
         # A request that has left an account may have been refused before it had another one.
         if not record.account or (failed and record.account in record.moved_from):
             return
-        one = self._account(record.account)
         if failed:
-            one.failed_at, one.code = now, record.code
+            self._note_failed(record.account, now, record.code)
         elif not record.code:
-            one.succeeded_at = now
-            if (seconds := record.first_text_after) is not None:
-                one.first_texts.append(seconds - record.queued)
+            self._note_succeeded(record.account, now, first_text(record))
+
+    def _note_failed(self, label: str, now: float, code: str) -> None:
+        one = self._account(label)
+        one.failed_at, one.code = now, code
+
+    def _note_succeeded(self, label: str, now: float, first_text: float | None) -> None:
+        one = self._account(label)
+        one.succeeded_at = now
+        if first_text is not None:
+            one.first_texts.append(first_text)
 
     def _account(self, label: str) -> AccountHistory:
         if label not in self._accounts:
@@ -198,8 +207,8 @@ class History:
             one.forget(now)
         counts[0] += 1
         counts[1] += failed
-        if not record.code and (seconds := record.first_text_after) is not None:
-            one.first_texts.append(seconds - record.queued)
+        if not record.code and (seconds := first_text(record)) is not None:
+            one.first_texts.append(seconds)
 
     def _new_model(self, name: str, bot: str, now: float) -> ModelHistory:
         hour = int(now // HOUR)
@@ -217,15 +226,7 @@ class History:
         self._models = {key: model for key, model in self._models.items() if model.hours}
 
     def _note_failure(self, record: Record, now: float) -> None:
-        made = Failure(
-            now,
-            record.id,
-            record.client,
-            record.model[:MOST_CHARACTERS],
-            record.account,
-            record.code,
-            record.message,
-        )
+        made = failure(record, now)
         last = self._failures[-1] if self._failures else None
         if last is not None and _kind(last) == _kind(made):
             # What fails again and again shall not push out all that failed before.
@@ -267,6 +268,26 @@ class History:
         """Return what failed, the newest first."""
         with self._lock:
             return [*reversed(self._failures)]
+
+
+def first_text(record: Record) -> float | None:
+    """Return the seconds from when a request had an account to its first word; None if there was
+    none."""
+    seconds = record.first_text_after
+    return None if seconds is None else seconds - record.queued
+
+
+def failure(record: Record, at: float) -> Failure:
+    """Return what is kept of the request of *record*, which failed *at* then."""
+    return Failure(
+        at,
+        record.id,
+        record.client,
+        record.model[:MOST_CHARACTERS],
+        record.account,
+        record.code,
+        record.message,
+    )
 
 
 def _kind(failure: Failure) -> Iterable[str]:
