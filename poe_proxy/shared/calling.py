@@ -6,7 +6,11 @@ from typing import Any, Protocol
 
 
 class StoreAway(Exception):
-    """Redis did not answer; its words say why, and hold no secret."""
+    """Redis does not do what it is asked to, for a reason that may pass; its words say why, and
+    hold no secret.
+
+    What was asked for may have been done all the same, if only the answer was lost.
+    """
 
 
 class Caller(Protocol):

@@ -1,0 +1,213 @@
+"""That this worker is there: its heartbeat in Redis, and what it is told from there."""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, Final, Protocol
+
+import orjson
+
+from poe_proxy.shared.calling import StoreAway
+from poe_proxy.shared.courier import Courier
+
+log = logging.getLogger(__name__)
+
+#: Seconds between two signs of life.
+BEAT: Final = 5.0
+#: Seconds after which a worker without one is dead.
+LIFE: Final = 15.0
+#: Seconds of silence after which it is looked whether the server is still there.
+SILENCE: Final = 5.0
+#: Seconds until it is tried again to listen, at first and at most.
+FIRST_PAUSE: Final = 0.1
+LAST_PAUSE: Final = 2.0
+
+
+class Ear(Protocol):
+    """What listens to Redis; `link.Listener` is one."""
+
+    def subscribe(self, *channels: str) -> None:
+        """Connect, and listen to *channels* from now on. Raises `StoreAway`."""
+
+    def next(self) -> bytes | None:
+        """Return the next message, or None after a while without. Raises `StoreAway`."""
+
+    def close(self) -> None:
+        """Let `next` fail, whoever waits in it."""
+
+
+def name_of_worker() -> str:
+    """Return a name that no other worker has, or will have."""
+    return secrets.token_hex(8)
+
+
+class Presence:
+    """This worker among those that share a pool.
+
+    It says that it lives, makes itself known where it is not, and hears what is published. Whoever
+    keeps something of this worker's sets the functions below before `start`.
+    """
+
+    def __init__(
+        self,
+        courier: Courier,
+        ear: Ear,
+        worker: str,
+        *,
+        version: str,
+        clock: Callable[[], float] = time.time,
+        pause: Callable[[float], bool] | None = None,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        """*worker* is its name, which *courier* has too; *version* that of the program.
+
+        *clock* returns the time of day; *pause* takes seconds, and returns whether the presence
+        was closed before they were over; *chance* returns a number from 0 to 1.
+        """
+        self.worker: Final = worker
+        #: Called with each message: `{"lent": {lease: name}}`, `{"moved": name}`, and what other
+        #: workers publish. `{"look": True}` says that some may have been missed.
+        self.on_message: Callable[[dict[str, Any]], object] = lambda message: None
+        #: Called when Redis does not know this worker, also at first, or has forgotten all: whoever
+        #: keeps something has to enlist, adopt and join anew. What is called or noted here goes
+        #: before all else, and others wait: it must not wait for a lock that is held by whoever
+        #: calls the courier.
+        self.on_stranger: list[Callable[[], object]] = []
+        #: Called with what is answered to each sign of life.
+        self.on_beat: Callable[[Mapping[str, Any]], object] = lambda answer: None
+        #: Returns the leases that are held or stand in line; None: that is not known.
+        self.holds: Callable[[], Collection[str] | None] = lambda: None
+        #: Returns what else is to be known of this worker: numbers and short texts, no secrets.
+        self.tells: Callable[[], Mapping[str, Any]] = dict
+        self._courier = courier
+        self._ear = ear
+        self._about: Final = {
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "version": version,
+            "started": round(clock(), 3),
+        }
+        self._closed = threading.Event()
+        self._pause = pause or self._closed.wait
+        self._chance = chance
+        self._workers: tuple[str, ...] = ()
+        #: Set when the next sign of life is not to wait for its time.
+        self._hurry = threading.Event()
+        self._threads: list[threading.Thread] = []
+        courier.introduce = self.introduce
+        courier.on_back.append(self._hurry.set)
+
+    @property
+    def workers(self) -> tuple[str, ...]:
+        """Those that share the pool, as far as is known; this one among them."""
+        return self._workers
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What others are told of this worker."""
+        return {**self._about, **self.tells()}
+
+    def start(self) -> None:
+        """Begin to live and to listen, in threads of their own."""
+        for work in (self._live, self._listen):
+            thread = threading.Thread(target=work, name=f"redis {work.__name__[1:]}", daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def beat(self) -> None:
+        """Give a sign of life. Raises `StoreAway`."""
+        holds = self.holds()
+        answer = self._courier.call(
+            "beat",
+            {
+                "for": LIFE,
+                "holds": None if holds is None else list(holds),
+                "about": self.about,
+            },
+        )
+        self._workers = tuple(answer["workers"])
+        self.on_beat(answer)
+
+    def introduce(self) -> None:
+        """Say hello, and let all that this worker keeps be known. Raises `StoreAway`.
+
+        For the courier alone: others wait meanwhile.
+        """
+        said = self._courier.call(
+            "hello",
+            {
+                "about": self.about,
+                "knew_epoch": self._courier.epoch,
+                "knows": self._workers,
+            },
+        )
+        self._courier.epoch = said["epoch"]
+        for tell in self.on_stranger:
+            tell()
+
+    def close(self) -> None:
+        """Give back all that this worker has, and end. Nothing is heard from then on."""
+        if self._closed.is_set():
+            return
+        self._closed.set()
+        self._hurry.set()
+        self._courier.introduce = None
+        self._ear.close()
+        try:
+            self._courier.call("quit", {})
+        except StoreAway as away:
+            log.info("the pool in Redis was not told that this worker ends: %s", away)
+        for thread in self._threads:
+            thread.join(0.5)
+
+    def _live(self) -> None:
+        while not self._closed.is_set():
+            try:
+                self.beat()
+            except StoreAway:
+                pass  # the courier says so, and when it is over
+            except Exception:
+                log.exception("a sign of life in Redis failed")
+            self._hurry.wait(BEAT)
+            self._hurry.clear()
+
+    def _listen(self) -> None:
+        pause = FIRST_PAUSE
+        while not self._closed.is_set():
+            try:
+                self._ear.subscribe(f"c:{self.worker}", "all")
+                pause = FIRST_PAUSE
+                self._hear({"look": True})
+                while True:
+                    said = self._ear.next()
+                    if said is not None:
+                        self._hear(orjson.loads(said))
+            except StoreAway as away:
+                if self._closed.is_set():
+                    return
+                log.debug("nothing is heard from Redis: %s", away)
+            except Exception:
+                if self._closed.is_set():
+                    return
+                log.exception("a message from Redis could not be understood")
+            self._pause(pause * (0.5 + self._chance() / 2))
+            pause = min(2 * pause, LAST_PAUSE)
+
+    def _hear(self, message: dict[str, Any]) -> None:
+        epoch = message.get("epoch")
+        if epoch is not None:
+            if epoch != self._courier.epoch:
+                # It is found out, and made good, by the next thing that is asked.
+                self._hurry.set()
+            return
+        try:
+            self.on_message(message)
+        except Exception:
+            log.exception("what Redis told could not be done")
