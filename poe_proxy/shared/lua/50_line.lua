@@ -306,3 +306,6 @@ function acts.leave(about)
   return true
 end
 local function serve_line() end
+local function waiter_of() end
+local function forget_waiter() end
+local function line_facts() return {length = 0, longest = 0} end
