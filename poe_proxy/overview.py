@@ -67,6 +67,7 @@ class Overview:
         *,
         store: Callable[[], str] = lambda: "off",
         clients: Callable[[], Sequence[Mapping[str, Any]]] = list,
+        workers: Callable[[], Sequence[Mapping[str, Any]]] | None = None,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
@@ -76,6 +77,7 @@ class Overview:
         self._history = history
         self._store = store
         self._clients = clients
+        self._workers = workers
         self._clock, self._wall = clock, wall
         self._began = wall()
         self._lock = threading.Lock()
@@ -120,14 +122,17 @@ class Overview:
         now = self._wall()
         store, failures = self._store(), self._history.failures()
         is_up = store in ("off", "ok")
+        workers = None if self._workers is None else [*self._workers()]
+        kind = "memory" if store == "off" else "file"
         told: dict[str, Any] = {
             "version": __version__,
             "now": stamp(now),
             "since": stamp(self._began),
-            "workers": 1,
-            "hosts": 1,
+            "workers": len(workers or ()) or 1,
+            "hosts": len({one.get("host") for one in workers or ()}) or 1,
+            "processes": [_process(one) for one in workers or ()],
             "store": {
-                "kind": "memory" if store == "off" else "file",
+                "kind": kind if workers is None else "redis",
                 "up": is_up,
                 "trouble": None if is_up else store,
             },
@@ -223,7 +228,8 @@ def facts(told: Mapping[str, Any], *, has_changed: bool = False) -> Iterator[dic
     if sum(len(by_state.get(state, ())) for state in HELD) == of:
         yield {"level": "bad", "fact": "none_usable", "of": of}
     if not told["store"]["up"]:
-        yield {"level": "bad", "fact": "store_away", "why": told["store"]["trouble"]}
+        name = "redis_away" if told["store"]["kind"] == "redis" else "store_away"
+        yield {"level": "bad", "fact": name, "why": told["store"]["trouble"]}
     if has_changed:
         yield {"level": "bad", "fact": "upstream_changed"}
     for state in ("suspended", "retired", "out_of_points"):
@@ -244,6 +250,18 @@ def facts(told: Mapping[str, Any], *, has_changed: bool = False) -> Iterator[dic
     reload = told["reload"]
     if reload is not None and reload["outcome"] != RELOADED:
         yield {"level": "poor", "fact": "not_reloaded"}
+
+
+def _process(worker: Mapping[str, Any]) -> dict[str, Any]:
+    started = worker.get("started")
+    return {
+        "host": worker.get("host", ""),
+        "pid": worker.get("pid"),
+        "version": worker.get("version", ""),
+        "since": _stamp(None if started is None else float(started)),
+        "under_way": worker.get("under_way"),
+        "homes": worker.get("homes"),
+    }
 
 
 def _windows(token: Token[Any], ages: Sequence[float]) -> Iterator[dict[str, Any]]:

@@ -186,3 +186,50 @@ def test_a_reload_that_was_refused_is_a_fact(looked: Looked) -> None:
     assert {"PORT": ["No."]} == looked.told()["reload"]["problems"]
     looked.overview.reloaded({"outcome": "reloaded", "problems": {}})
     assert [] == looked.facts()
+
+
+# ---- a pool that several workers share
+
+
+def test_all_workers_of_a_shared_pool_are_told(looked: Looked) -> None:
+    """With their hosts; what one does not say of itself is not known."""
+    workers = [
+        {
+            "host": "one", "pid": 7, "version": "0.1.0", "started": START + 0.25, "under_way": 3,
+            "homes": 1, "labels": "more",
+        },
+        {"host": "two"},
+        {"host": "one", "pid": 8, "version": "0.1.0"},
+    ]  # fmt: skip
+    looked.overview = Overview(
+        looked.pool,
+        looked.history,
+        store=lambda: looked.store,
+        workers=lambda: workers,
+        clock=looked.clock,
+        wall=looked.wall,
+    )
+    told = looked.told()
+
+    assert (3, 2) == (told["workers"], told["hosts"])
+    assert {
+        "host": "one", "pid": 7, "version": "0.1.0", "since": "2027-01-15T08:00:00Z",
+        "under_way": 3, "homes": 1,
+    } == told["processes"][0]  # fmt: skip
+    assert {
+        "host": "two", "pid": None, "version": "", "since": None, "under_way": None, "homes": None,
+    } == told["processes"][1]  # fmt: skip
+    assert {"kind": "redis", "up": True, "trouble": None} == told["store"]
+
+    looked.store = "it froze"
+    assert ("bad", "redis_away") == looked.facts()[0]
+    workers.clear()
+    assert (1, 1, []) == tuple(looked.told()[name] for name in ("workers", "hosts", "processes"))
+
+
+def test_one_worker_alone_is_told_as_ever(looked: Looked) -> None:
+    """Nobody shares its pool."""
+    told = looked.told()
+
+    assert (1, 1, []) == (told["workers"], told["hosts"], told["processes"])
+    assert "file" == told["store"]["kind"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from math import ceil, inf
 from typing import Any, Final
@@ -72,12 +72,19 @@ class Registry:
         *,
         budgets: Budgets | None = None,
         begins: float = 0.0,
+        seen: Callable[[], Mapping[str, tuple[float, Mapping[str, int]]] | None] = lambda: None,
         wall: Callable[[], float] = time.time,
     ) -> None:
-        """Days begin so many seconds after midnight in UTC."""
+        """Days begin so many seconds after midnight in UTC.
+
+        *seen* tells what all workers remember of clients by their names: when each was seen last,
+        and how many of its requests were refused, by the code of the failure; None: nobody but
+        this one remembers anything.
+        """
         self._budgets: Budgets = MemoryBudgets(wall=wall) if budgets is None else budgets
         self._wall = wall
         self._seen: dict[str, _Seen] = {}
+        self._seen_by_all = seen
         #: Those that there are now.
         self.known = known
         self.replace(known, begins=begins)
@@ -165,11 +172,17 @@ class Registry:
         """Return what `GET /admin/clients` shows: an object for each client, in their order. Times
         are in UTC; what is not limited, or not known, is None."""
         used = self._budgets.standings([client.name for client in self.known])
-        return [self._shown(client, used[client.name]) for client in self.known]
+        by_all = self._seen_by_all()
+        seen = self._seen
+        if by_all is not None:
+            seen = {name: _Seen(at, Counter(refused)) for name, (at, refused) in by_all.items()}
+        return [
+            self._shown(client, used[client.name], seen.get(client.name, _Seen()))
+            for client in self.known
+        ]
 
-    def _shown(self, client: Client, now: Standing) -> dict[str, Any]:
+    def _shown(self, client: Client, now: Standing, seen: _Seen) -> dict[str, Any]:
         limits = client.limits
-        seen = self._seen.get(client.name, _Seen())
         return {
             "name": client.name,
             "enabled": client.enabled,

@@ -63,6 +63,7 @@ def _lines(told: Mapping[str, Any]) -> Iterator[str]:
     yield _accounts(page, words)
     tables = page["tables"]
     for name, rows in (
+        ("workers", tables.get("workers", [])),
         ("clients", tables["clients"]),
         ("failures", tables["failures"][:_MOST_FAILURES]),
     ):

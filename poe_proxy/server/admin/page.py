@@ -42,7 +42,7 @@ def shown(told: Mapping[str, Any], words: Words) -> dict[str, Any]:
         told = {**told, "accounts": grave[:MOST_ACCOUNTS]}
     page = fitting.fitted(everything(told, words), whole=("settings",))
     kept = {"accounts": page["accounts"], **page["tables"]}
-    for name, there in {**told, "accounts": accounts}.items():
+    for name, there in {**told, "accounts": accounts, "workers": told["processes"]}.items():
         if name in kept:
             more = len(there) - len(kept[name])
             page["cells"][f"more {name}"] = words("more", n=words.number(more)) if more else ""
@@ -83,10 +83,12 @@ def _head(told: Mapping[str, Any], words: Words) -> dict[str, str]:
     now, line, facts = told["now"], told["line"], told["facts"]
     most = max((one for one, _ in line["minutes"]), default=0)
     store, reload = told["store"], told["reload"]
-    state = f"store_{store['kind']}" if store["up"] else "store_away"
+    state = f"store_{store['kind']}"
+    if not store["up"]:
+        state = "store_redis_away" if store["kind"] == "redis" else "store_away"
     head = [
         words("since", for_=words.between(told["since"], now)),
-        words("workers"),
+        _workers(told, words),
         words(state, why=store["trouble"]),
     ]
     if reload is not None:
@@ -111,6 +113,15 @@ def _head(told: Mapping[str, Any], words: Words) -> dict[str, str]:
         "refused": words("refused_429", n=words.number(line["refused_of_hour"])),
         "curve": words("curve", n=words.number(most)),
     }
+
+
+def _workers(told: Mapping[str, Any], words: Words) -> str:
+    workers, hosts = told["workers"], told["hosts"]
+    if not told["processes"]:
+        return words("worker")
+    if workers == 1:
+        return words("worker_of_pool")
+    return words("workers_of_host" if hosts == 1 else "workers_of_hosts", n=workers, hosts=hosts)
 
 
 # ---- accounts
@@ -189,6 +200,7 @@ def _last(one: Mapping[str, Any], now: str, words: Words) -> Iterator[str]:
 #: By table: the words above its columns.
 COLUMNS: Final[Mapping[str, Sequence[str]]] = {
     "pool": ("account", "state", "use", "points", "last", "buttons"),
+    "workers": ("host", "pid", "version", "up", "under_way", "homes"),
     "clients": ("client", "seen", "today", "tokens", "points_today", "refused"),
     "models": ("model", "bot", "count", "first_text", "failed"),
     "failures": ("time", "request", "client", "model", "account", "code", "message"),
@@ -204,7 +216,22 @@ def _tables(told: Mapping[str, Any], words: Words) -> dict[str, list[list[str]]]
         "failures": lambda one: _failure(one, now),
         "settings": lambda one: [one[column] for column in COLUMNS["settings"]],
     }
-    return {name: [row(one) for one in told[name]] for name, row in rows.items()}
+    tables = {name: [row(one) for one in told[name]] for name, row in rows.items()}
+    if told["processes"]:
+        tables["workers"] = [_worker(one, now, words) for one in told["processes"]]
+    return tables
+
+
+def _worker(one: Mapping[str, Any], now: str, words: Words) -> list[str]:
+    since = one["since"]
+    return [
+        one["host"],
+        words("nothing") if one["pid"] is None else str(one["pid"]),
+        one["version"],
+        words("nothing") if since is None else words.between(since, now),
+        words.number(one["under_way"]),
+        words.number(one["homes"]),
+    ]
 
 
 def _client(one: Mapping[str, Any], now: str, words: Words) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urljoin
 
@@ -189,19 +190,33 @@ def crowded(told: dict[str, Any], text: str, *, accounts: int) -> dict[str, Any]
     }
 
 
+def shared(told: dict[str, Any], text: str, *, workers: int) -> dict[str, Any]:
+    """The numbers *told* of so many workers on two hosts."""
+    worker = {
+        "version": "0.1.0", "since": told["since"], "under_way": 123, "homes": 12,
+    }  # fmt: skip
+    processes = [
+        {**worker, "host": f"host-{n % 2}{text * 20}", "pid": 10_000 + n} for n in range(workers)
+    ]
+    store = {"kind": "redis", "up": True, "trouble": None}
+    return {**told, "store": store, "workers": workers, "hosts": 2, "processes": processes}
+
+
 def show(owner: Owner, monkeypatch: pytest.MonkeyPatch, told: dict[str, Any]) -> None:
     monkeypatch.setattr(Overview, "numbers", lambda self: told)
     owner.log_in()
 
 
+@pytest.mark.parametrize("workers", [0, 40])
 @pytest.mark.parametrize("language", ["en", "zh"])
 @pytest.mark.parametrize("text", WIDE.values(), ids=WIDE)
 def test_a_page_is_small(
-    owner: Owner, monkeypatch: pytest.MonkeyPatch, text: str, language: str
+    owner: Owner, monkeypatch: pytest.MonkeyPatch, text: str, language: str, workers: int
 ) -> None:
     """Under 60 KB with twenty accounts, however much has happened: each of them is there, of the
     tables as much as fits, and it says how much more there is."""
-    show(owner, monkeypatch, crowded(owner.ask("/status.json"), text, accounts=20))
+    told = crowded(owner.ask("/status.json"), text, accounts=20)
+    show(owner, monkeypatch, shared(told, text, workers=workers) if workers else told)
     owner.problems = {"COOL_DOWN": [text * 800]}
     owner.press("/admin/reload")
     page = owner.page(query_string={"lang": language})
@@ -214,11 +229,40 @@ def test_a_page_is_small(
         for name, body in re.findall(r'<table id="(\w+)">.*?<tbody[^>]*>(.*?)</tbody>', page, re.S)
     }
     assert len(owner.ask("/status.json")["settings"]) == rows["settings"]
-    for name, there in (("clients", 40), ("models", 200), ("failures", 50)):
+    others = [("workers", workers)] if workers else []
+    for name, there in (*others, ("clients", 40), ("models", 200), ("failures", 50)):
         assert 5 <= rows[name] < there
         more = re.search(rf'data-cell="more {name}">([^<]*)<', page)
         assert more
         assert Words(language)("more", n=there - rows[name]) == more[1]
+
+
+@pytest.mark.parametrize(
+    ("language", "words"),
+    [
+        (
+            "en",
+            ("4 workers, 2 hosts", "Redis answers", "<h2>Workers</h2>", "Redis is away: It froze."),
+        ),
+        ("zh", ("4 个进程，2 台主机", "Redis 正常", "<h2>进程</h2>", "Redis 不可用：It froze。")),
+    ],
+)
+def test_the_workers_of_a_shared_pool_are_on_the_page(
+    owner: Owner, monkeypatch: pytest.MonkeyPatch, language: str, words: Sequence[str]
+) -> None:
+    """Each with its host and process; and whether Redis answers."""
+    told = shared(owner.ask("/status.json"), "", workers=4)
+    show(owner, monkeypatch, told)
+    page = owner.page(query_string={"lang": language})
+    for one in words[:3]:
+        assert one in page
+    assert "<td>host-1</td><td>10003</td><td>0.1.0</td>" in page
+    assert 4 == len(owner.ask(f"/status.json?page={language}")["tables"]["workers"])
+
+    store = {"kind": "redis", "up": False, "trouble": "It froze"}
+    fact = {"level": "bad", "fact": "redis_away", "why": "It froze"}
+    show(owner, monkeypatch, {**told, "store": store, "facts": [fact]})
+    assert words[3] in owner.page(query_string={"lang": language})
 
 
 def test_a_page_shows_all_fifty_failures_where_they_fit(
@@ -311,8 +355,8 @@ def test_the_numbers_are_those_of_the_page(owner: Owner) -> None:
     told = owner.ask("/status.json")
 
     assert {
-        "sentence", "facts", "version", "now", "since", "workers", "hosts", "store", "reload",
-        "line", "accounts", "clients", "models", "failures", "settings",
+        "sentence", "facts", "version", "now", "since", "workers", "hosts", "processes", "store",
+        "reload", "line", "accounts", "clients", "models", "failures", "settings",
     } == told.keys()  # fmt: skip
     assert "1 of 2 accounts is out of points." == told["sentence"]
     shown = owner.ask("/status.json?page=en")
