@@ -29,6 +29,7 @@ TOKENS: Final = "demo-cookie-1,demo-cookie-2"
 NOT_FOR_A_DEMO: Final = (
     *("AUTH_KEY", "AuthKey", "TOKENS", "POE_API_KEYS", "TOKENS_CONFIG"),
     *("CLIENTS", "USAGE_FILE", "ALERT_URL", "PROXY", "MODELS", "POE_SITE", "STATE_FILE"),
+    "REDIS_URL",
 )
 
 

@@ -222,6 +222,44 @@ def test_a_place_that_its_worker_does_not_know_is_given_back(house: House) -> No
     assert 2 == other.budgets.standing(LIMITED).under_way
 
 
+@pytest.mark.parametrize("quits", [True, False])
+def test_the_places_of_a_worker_that_is_gone_are_free(house: House, quits: bool) -> None:
+    """It said so itself, or died; what it had sent still counts."""
+    one, other = (Worker(house, name, at_a_time=2, per_day=3) for name in "ab")
+    one.caller.hello(lives=15.0)
+    assert one.send("1")
+    assert one.budgets.check(LIMITED, "2") is None
+    assert one.send("3", FREE)
+    one.budgets.beat()
+    assert other.budgets.check(LIMITED, "4")
+    assert 1 == other.budgets.standing(FREE).under_way
+
+    if quits:
+        one.caller.call("quit")
+    else:
+        house.clock.go(15.0)
+    assert [True, True, False] == [other.send("5"), other.send("6"), other.send("7")]
+    assert Refused("per_day", 3, 18 * HOUR - house.clock.now + MIDNIGHT + 6 * HOUR) == (
+        other.budgets.check(LIMITED, "8")
+    )
+    assert 0 == other.budgets.standing(FREE).under_way
+
+
+def test_a_worker_that_only_froze_goes_on_with_its_requests(house: House) -> None:
+    """It was taken for dead: they have their places again, and end as they would."""
+    one, other = (Worker(house, name, at_a_time=2, tokens_per_day=100) for name in "ab")
+    one.caller.hello(lives=15.0)
+    assert one.send("1")
+    house.clock.go(16.0)
+    assert [True, True] == [other.send("2"), other.send("3")]
+
+    one.budgets.beat()
+    assert 3 == other.budgets.standing(LIMITED).under_way
+    one.budgets.add("1", tokens=7)
+    now = other.budgets.standing(LIMITED)
+    assert (2, 7) == (now.under_way, now.tokens)
+
+
 def test_what_redis_has_forgotten_is_told_again(house: House) -> None:
     """Requests that are under way have their places, sent or not; they end as they would."""
     one = Worker(house, "a", at_a_time=2)
