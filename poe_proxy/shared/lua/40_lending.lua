@@ -60,8 +60,18 @@ local function lives_at(host)
   return false
 end
 
+-- The seconds for which nothing is lent.
+local function closed_for()
+  return math.max(0, tonumber(call("GET", key("closed_until")) or 0) - now)
+end
+
 local function is_closed()
-  return now < tonumber(call("GET", key("closed_until")) or 0)
+  return closed_for() > 0
+end
+
+-- What is a list in JSON, too, if it is empty, wherever the script can say so.
+local function list_of(table)
+  return #table > 0 and table or cjson.decode("[]")
 end
 
 -- ---- accounts
@@ -278,7 +288,7 @@ local function may_move(known, owner)
     return false
   end
   local moves = key("moves", known.name)
-  return call("ZCOUNT", moves, exact(now - rules.MOVES_WINDOW), "+inf") < rules.MOVES
+  return call("ZCOUNT", moves, "(" .. exact(now - rules.MOVES_WINDOW), "+inf") < rules.MOVES
 end
 
 -- Let it be at home at a worker that is to lend it.

@@ -1,4 +1,16 @@
--- The verbs of the ledger that are about leases and accounts.
+-- The requests of all workers that wait, in one order.
+--
+-- `want` HASH: lease -> what it wants. `line` ZSET: lease -> ticket, in the order of serving.
+-- `line:<class>` ZSET: the same of those that are served alike: of one worker, for the same accounts and
+-- the same bot. Whoever of a class cannot be served stands for all behind. `heads` ZSET: class -> the
+-- ticket of its first one. `first` HASH: class -> since when its first one has been that, and its lease.
+-- `alike:<fit>` ZSET: as `line`, of all that want the same accounts; `own:<fit>:<client>`: of these,
+-- those of one client. `n:<digest>` SET: names of accounts, as wants name them.
+
+-- Seconds for which names are known after they were last asked for.
+local NAMES_KEPT = 86400
+-- How many of a class are looked at for one that has less time than its first.
+local LOOKED_AT = 100
 
 -- Seconds as they travel: null where there is no end to them.
 local function seconds(number)
@@ -10,302 +22,419 @@ local function number_of(seconds)
   return (seconds == nil or seconds == null) and inf or seconds
 end
 
-local function list_of(table)
-  return #table > 0 and table or cjson.decode("[]")
+-- ---- what a request wants
+
+-- Add what follows from what a want says.
+local function fitted(want)
+  local avoided = {}
+  for _, name in ipairs(want.avoid) do
+    avoided[name] = true
+  end
+  local names = key("n", want.names)
+  want.fits = function(name)
+    return not avoided[name] and call("SISMEMBER", names, name) == 1
+  end
+  want.within = math.max(0, want.deadline - now)
+  return want
 end
 
--- ---- the line of one call
+-- What waits in line under this id: worker, since, and what it wants; nil if nothing does.
+local function waiter_of(lease)
+  local text = call("HGET", key("want"), lease)
+  if not text then
+    return nil
+  end
+  local want = cjson.decode(text)
+  want.lease = lease
+  want.since, want.deadline = tonumber(want.since), tonumber(want.deadline)
+  return fitted(want)
+end
 
-local function each_of(order)
-  local at = 0
+local function kinds_of(want)
+  return want.kinds ~= null and want.kinds or call("SMEMBERS", key("kinds"))
+end
+
+-- What is ready, in the order of lending: of what never was lent, that first which is at home here.
+local function each_ready(want)
+  local sources = {}
+  local function step(source)
+    local at
+    source.name, at = source.names()
+    if source.name then
+      local rank = math.floor(at / RANK) * RANK
+      source.at, source.turn = at, at - rank < NEVER and rank or at
+    end
+  end
+  for _, kind in ipairs(kinds_of(want)) do
+    for _, list in ipairs({key("ready", kind, want.worker), key("ready", kind)}) do
+      local source = {names = names_in(list), away = #sources % 2}
+      step(source)
+      table.insert(sources, source)
+    end
+  end
   return function()
-    at = at + 1
-    return order[at]
-  end
-end
-
-local function in_order(one, other)
-  local mine, its = score(one), score(other)
-  return mine < its or (mine == its and one.name < other.name)
-end
-
--- All accounts that are enlisted of those that the wants name.
-local function named(lists)
-  local order, seen = {}, {}
-  for _, names in ipairs(lists) do
-    for name in pairs(names) do
-      local known = not seen[name] and token(name)
-      seen[name] = true
-      if known and known.enlisted then
-        table.insert(order, known)
-      end
-    end
-  end
-  table.sort(order, in_order)
-  return order
-end
-
--- The seconds until time alone may let a want be served that was not.
-local function due_of(vain, order)
-  local due = inf
-  for _, known in ipairs(order) do
-    if has_room(known) then
-      for _, want in pairs(vain) do
-        if want.fits(known.name) then
-          due = math.min(due, next_chance(known, want.bot, want.probes))
+    while true do
+      local first
+      for _, one in ipairs(sources) do
+        if one.name and (
+          not first or one.turn < first.turn or (one.turn == first.turn
+          and (one.away < first.away or (one.away == first.away and one.at < first.at)))
+        ) then
+          first = one
         end
       end
+      if not first then
+        return nil
+      end
+      local known = token(first.name)
+      step(first)
+      if is_at_hand(known, want.worker) then
+        return known
+      end
     end
   end
-  return due
 end
 
--- `names`: lists of names; `wants`: in order, each by the number of its list, and what `best` says.
-function acts.serve(about)
-  local lists = {}
-  for place, names in ipairs(about.names) do
-    lists[place] = {}
-    for _, name in ipairs(names) do
-      lists[place][name] = true
-    end
-  end
-  local wants = {}
-  for place, want in ipairs(about.wants) do
-    local names = lists[want.names]
-    want.worker, want.within = worker, number_of(want.within)
-    want.fits = function(name) return names[name] end
-    wants[place] = want
-  end
-  local lent, order, vain = {}, {}, {}
-  local function all()
-    return each_of(order)
-  end
-  ripen()
-  local again = not is_closed()
-  while again do
-    local passes_over, left = false, {}
-    again, vain = false, {}
-    for _, want in ipairs(wants) do
-      local loan = lease_of(want.lease)
-      if loan then
-        lent[want.lease] = loan.name
+-- The accounts in one of the lists of each kind, up to a score, for which `may` is true.
+local function each_in(list, want, most, may)
+  local kinds, at, names = kinds_of(want), 0, nil
+  return function()
+    while true do
+      local name = names and names()
+      if name then
+        local known = token(name)
+        if may(known, want.worker) then
+          return known
+        end
       else
-        local alike = table.concat({want.names, want.bot, tostring(want.probes)}, "\n")
-        local before = vain[alike]
-        local known, passed
-        -- A want with more time has more to choose from, and so more is passed over for it.
-        if not before or before.within > want.within then
-          order = named(lists)
-          local here = {}
-          for _, one in ipairs(order) do
-            if is_at_hand(one, worker) then
-              table.insert(here, one)
-            end
-          end
-          known, passed = best(want, each_of(here), all)
-          passes_over = passes_over or passed == true
-          if not known then
-            vain[alike] = want
-          end
+        at = at + 1
+        if not kinds[at] then
+          return nil
         end
-        if known then
-          lend(known, want)
-          lent[want.lease] = known.name
-          again = passes_over
-        else
-          table.insert(left, want)
-        end
+        names = names_in(key(list, kinds[at]), most < inf and exact(most) or "+inf")
       end
     end
-    wants = left
   end
-  return {lent = lent, due = seconds(due_of(vain, named(lists)))}
 end
 
--- ---- a lease that has an account
-
--- `count`: which of its uses; without it, the next one.
-function acts.use(about)
-  local lease = about.lease
-  local loan = lease_of(lease)
-  if not loan then
-    return {lost = true}
-  end
-  local known = token(loan.name)
-  local count = about.count or loan.count + 1
-  if count <= loan.count and not (loan.early and count == 1) then
-    return {wait = 0}
-  end
-  if loan.early and count == 1 then
-    -- It was to be sent at once, and was not: a place is held for it, as for any other.
-    uses.unsend(known, lease .. "-1", loan.since)
-    uses.hold_place(known, lease, loan.since)
-    loan.count, loan.held, loan.last = 0, true, nil
-  end
-  loan.early = nil
-  if loan.held then
-    uses.free_place(known, lease)
-  end
-  local wait = rest_of(known, loan.bot)
-  if wait > 0 then
-    if loan.held then
-      uses.hold_place(known, lease, loan.since)
+-- The seconds until the soonest account that fits is rested; `inf` if time does not help.
+local function soonest(want)
+  local least = inf
+  for _, kind in ipairs(kinds_of(want)) do
+    for name, at in names_in(key("rested", kind)) do
+      if at - now >= least then
+        break
+      end
+      if want.fits(name) and may_live_at(token(name), want.worker) then
+        least = math.min(least, rest_of(token(name), want.bot))
+      end
+      if least <= 0 then
+        break
+      end
     end
-    call("ZADD", key("l", known.name), 1, lease)
-  else
-    loan.held = nil
-    loan.count, loan.last = count, lease .. "-" .. count
-    uses.send(known, loan.last)
-    call("ZADD", key("l", known.name), 0, lease)
   end
-  keep_loan(lease, loan)
-  place(known)
-  return {wait = seconds(wait)}
+  return math.max(least, closed_for())
 end
 
--- `count`: which of its uses has arrived; without it, the last one.
-function acts.arrived(about)
-  local loan = lease_of(about.lease)
-  if loan and loan.last and (about.count or loan.count) == loan.count then
-    local known = token(loan.name)
-    uses.settle(known, loan.last)
-    loan.last, loan.early = nil, nil
-    keep_loan(about.lease, loan)
-    place(known)
+-- The account for a want, and whether one is passed over for a better one. `may_let_move` says whether
+-- the want has been the first for long enough.
+local function choose(want, may_let_move)
+  local function all()
+    return each_in("rested", want, now + want.within, may_live_at)
   end
-  return true
+  local known, passes_over = best(want, each_ready(want), all)
+  if not known and may_let_move(want) then
+    local idle = each_in("idle", want, now - rules.IDLE_AT_HOME, may_move)
+    known = best(want, idle, all)
+  end
+  return known, passes_over == true
 end
 
--- ---- how the accounts are
+-- ---- places in line
 
--- A verb about one account that is known.
-local function verb(does)
-  return function(about)
-    local known = token(about.name)
-    if not known then
-      return {unknown = about.name}
+local function lists_of(want)
+  local lists = {key("line"), key("line", want.class), key("alike", want.fit)}
+  if want.client ~= "" then
+    table.insert(lists, key("own", want.fit, want.client))
+  end
+  return lists
+end
+
+-- Note who is the first of a class.
+local function set_head(class)
+  local head = call("ZRANGE", key("line", class), 0, 0, "WITHSCORES")
+  if not head[1] then
+    call("ZREM", key("heads"), class)
+    call("HDEL", key("first"), class)
+    return
+  end
+  call("ZADD", key("heads"), head[2], class)
+  local known = call("HGET", key("first"), class)
+  if not known or string.match(known, " (.*)") ~= head[1] then
+    call("HSET", key("first"), class, exact(now) .. " " .. head[1])
+  end
+end
+
+-- Whether it has been the first of its class for so long that an account may move for it.
+local function is_long_first(want)
+  local since, lease = string.match(call("HGET", key("first"), want.class) or "", "(%S+) (.*)")
+  return lease == want.lease and tonumber(since) + rules.FIRST_IN_LINE <= now
+end
+
+local function put_at(want, ticket)
+  for _, list in ipairs(lists_of(want)) do
+    call("ZADD", list, ticket, want.lease)
+  end
+  set_head(want.class)
+end
+
+-- Out of line; does nothing if it is not in it.
+local function forget_waiter(lease)
+  local want = waiter_of(lease)
+  if not want then
+    return
+  end
+  for _, list in ipairs(lists_of(want)) do
+    call("ZREM", list, lease)
+  end
+  call("HDEL", key("want"), lease)
+  call("SREM", key("w", want.worker), lease)
+  set_head(want.class)
+end
+
+-- Let a want go before those right before it in a list that yield; one that does not ends it. The
+-- places of all others stay as they are.
+local function move_up(want, ticket, list, yields)
+  local at = ticket
+  while true do
+    local before = call(
+      "ZREVRANGEBYSCORE", list, "(" .. exact(at), "-inf", "WITHSCORES", "LIMIT", 0, 1
+    )
+    local other = before[1] and waiter_of(before[1])
+    if not other or not yields(other) then
+      break
     end
-    local answer = does(known, about)
-    return answer == nil or answer
+    put_at(other, exact(at))
+    at = tonumber(before[2])
   end
+  if at ~= ticket then
+    put_at(want, exact(at))
+  end
+  return at
 end
 
--- One that changes its health.
-local function verdict(does)
-  return verb(function(known, about)
-    does(known.health, about)
-    judge(known)
+-- Let a want join the line; return its ticket.
+local function queue(want)
+  local ticket = call("INCR", key("ticket"))
+  call("HSET", key("want"), want.lease, cjson.encode({
+    worker = want.worker, names = want.names, kinds = want.kinds, avoid = want.avoid,
+    bot = want.bot, probes = want.probes, sends = want.sends, client = want.client,
+    streams = want.streams, priority = want.priority, class = want.class, fit = want.fit,
+    since = exact(want.since), deadline = exact(want.deadline),
+  }))
+  call("SADD", key("w", want.worker), want.lease)
+  put_at(want, exact(ticket))
+  local function came(one)
+    return one.since - rules.STEP * one.priority
+  end
+  ticket = move_up(want, ticket, key("alike", want.fit), function(one)
+    local are_of_one = one.client == want.client and want.client ~= ""
+    return came(one) > came(want) and not are_of_one
   end)
+  if want.streams and want.client ~= "" then
+    ticket = move_up(want, ticket, key("own", want.fit, want.client), function(one)
+      return not one.streams and one.since > want.since - rules.HEAD_START
+    end)
+  end
+  return ticket
 end
 
-acts.withdraw = verb(function(known)
-  unknow(worker, known.name)
-end)
+-- ---- serving
 
-acts.rest = verdict(function(its, about)
-  health.set_to_rest(its, number_of(about.seconds), about.reason, about.code, about.bot)
-end)
-
-acts.strike = verdict(function(its, about)
-  health.strike(its, about.reason, about.bot, about.costly == true)
-end)
-
-acts.clear = verb(function(known, about)
-  -- Called for each answer: nothing is written if there is nothing to forget.
-  local is_changed = health.clear(known.health, about.bot)
-  if is_changed then
-    judge(known)
-  end
-  return is_changed
-end)
-
-acts.exhaust = verdict(function(its, about)
-  its.no_points = about.reason
-end)
-
-acts.suspend = verdict(function(its, about)
-  health.suspend(its, about.reason, about.code)
-end)
-
-acts.reconsider = verdict(health.reconsider)
-acts.revive = verdict(health.revive)
-
-acts.pause = verdict(function(its, about)
-  its.paused = now + number_of(about.seconds)
-end)
-
-acts.bring_back = verdict(health.forget)
-
-acts.retire = verdict(function(its, about)
-  health.retire(its, about.reason, "")
-end)
-
--- What Poe last said of its points: `number`, and when there will be `grant_number` more.
-acts.points = verb(function(known, about)
-  local said = {about.number, about.grant_at, about.grant_number}
-  call("HSET", key("t", known.name), "points", cjson.encode(said), "points_at", exact(now))
-end)
-
--- Whether the worker that calls is the one to ask Poe about an account for so many seconds: it is at
--- home there, or may be.
-acts.may_ask = verb(function(known, about)
-  if not is_at_hand(known, worker) then
-    return false
-  end
-  local job = key("asks", known.name)
-  call("SET", job, worker, "NX", "PX", math.ceil(about.seconds * 1000))
-  if call("GET", job) ~= worker then
-    return false
-  end
-  bring_home(known, worker)
-  return true
-end)
-
-local function state_of(known, bot)
-  local rest = rest_of(known, bot)
-  local standing, reason, code = health.verdict(known.health, bot)
-  local strikes = health.strikes_for(known.health, bot)
-  if not standing then
-    local last = rest <= 0 and last_for(strikes, bot)
-    standing, reason, code = rest > 0 and "resting" or "fit", last and last.reason or "", ""
-  end
-  return {
-    is_free = known.enlisted and has_room(known) and rest <= 0, in_use = in_use(known),
-    rest = seconds(rest), standing = standing, reason = reason, code = code,
-    next_look = seconds(health.next_look(known.health)), is_struck = #strikes > 0,
-  }
-end
-
-local function outlook_of(known)
-  return {
-    uses = list_of(uses.ages(known)), rest = seconds(math.max(0, health.rest(known.health, ""))),
-    in_use = in_use(known), bots = health.rests_of_bots(known.health),
-    settles = uses.unsettled_for(known.name),
-  }
-end
-
--- An act that tells of each of `names`.
-local function telling(of)
-  return function(about)
-    local told = {}
-    for _, name in ipairs(about.names) do
-      local known = token(name)
-      if not known then
-        return {unknown = name}
-      end
-      told[name] = of(known, about.bot)
+-- The next one of a class behind a ticket, which has less time than `within` if that is said.
+local function next_of(class, ticket, within)
+  local most = within and LOOKED_AT or 1
+  local after = "(" .. exact(ticket)
+  local line = key("line", class)
+  local rest = call("ZRANGEBYSCORE", line, after, "+inf", "WITHSCORES", "LIMIT", 0, most)
+  for at = 1, #rest, 2 do
+    local want = waiter_of(rest[at])
+    if not within or want.within < within then
+      return {want = want, class = class, ticket = tonumber(rest[at + 1]), within = within}
     end
-    return told
   end
 end
 
-acts.state = telling(state_of)
-acts.outlook = telling(outlook_of)
+local function insert_by_ticket(places, place)
+  local at = 1
+  while places[at] and places[at].ticket < place.ticket do
+    at = at + 1
+  end
+  table.insert(places, at, place)
+end
+
+-- Walk once along the line; return whether to do so again: what was passed over for the sake of an
+-- account that is lent by now may serve after all.
+local function walk()
+  local again, passes_over, places = false, false, {}
+  local heads = call("ZRANGE", key("heads"), 0, -1, "WITHSCORES")
+  for at = 1, #heads, 2 do
+    table.insert(places, next_of(heads[at], heads[at + 1] - 1))
+  end
+  while places[1] do
+    local place = table.remove(places, 1)
+    local want = place.want
+    local known, is_passed = choose(want, is_long_first)
+    if known then
+      forget_waiter(want.lease)
+      lend(known, want)
+      grants[want.worker] = grants[want.worker] or {}
+      grants[want.worker][want.lease] = known.name
+      again = passes_over
+    end
+    passes_over = passes_over or is_passed
+    -- Of those that want the same, one with less time has fewer others to wait for.
+    local behind
+    if known then
+      behind = next_of(place.class, place.ticket, place.within)
+    elseif is_passed then
+      behind = next_of(place.class, place.ticket, want.within)
+    end
+    if behind then
+      insert_by_ticket(places, behind)
+    end
+  end
+  return again
+end
+
+-- Whether anything is ready at all for those who wait.
+local function is_any_ready()
+  local lists, seen = {}, {}
+  local kinds = call("SMEMBERS", key("kinds"))
+  for _, class in ipairs(call("ZRANGE", key("heads"), 0, -1)) do
+    local owner = string.match(class, "^[^|]*")
+    for _, kind in ipairs(seen[owner] and {} or kinds) do
+      table.insert(lists, key("ready", kind, owner))
+    end
+    seen[owner] = true
+  end
+  for _, kind in ipairs(kinds) do
+    table.insert(lists, key("ready", kind))
+    table.insert(lists, key("idle", kind))
+  end
+  return call("EXISTS", unpack(lists)) > 0
+end
+
+-- Give all that is free to the first in line that it fits.
+local function serve_line()
+  if call("EXISTS", key("heads")) == 1 and not is_closed() then
+    ripen()
+    while is_any_ready() and walk() do
+    end
+  end
+end
+
+-- How many wait, and for how long the one of them that has waited for longest: it is among the first,
+-- as who overtakes others does so by seconds.
+local function line_facts()
+  local longest = 0
+  for _, lease in ipairs(call("ZRANGE", key("line"), 0, LOOKED_AT - 1)) do
+    longest = math.max(longest, now - waiter_of(lease).since)
+  end
+  return {length = call("ZCARD", key("line")), longest = longest}
+end
+
+-- ---- acts
+
+-- Names that wants may say by their digest.
+function acts.names(about)
+  local names = key("n", about.digest)
+  if #about.names > 0 then
+    for from = 1, #about.names, 1000 do
+      call("SADD", names, unpack(about.names, from, math.min(from + 999, #about.names)))
+    end
+  else
+    call("SADD", names, "")
+  end
+  call("EXPIRE", names, NAMES_KEPT)
+  return true
+end
+
+-- `lease`, `names` (their digest), `kinds`, `avoid`, `bot`, `within`, `probes`, `client`, `streams`,
+-- `priority`, `size`, `sends`.
+function acts.join(about)
+  local loan = lease_of(about.lease)
+  if loan then
+    return {lent = loan.name, struck = is_struck(token(loan.name), loan.bot)}
+  end
+  local waiter = waiter_of(about.lease)
+  if waiter then
+    local ticket = call("ZSCORE", key("line"), about.lease)
+    return {waits = seconds(soonest(waiter)), place = call("ZCOUNT", key("line"), "-inf", ticket)}
+  end
+  if call("EXPIRE", key("n", about.names), NAMES_KEPT) == 0 then
+    return {unknown = about.names}
+  end
+  local want = about
+  want.worker, want.since, want.deadline = worker, now, now + number_of(about.within)
+  fitted(want)
+  -- What is free after that fits nobody in line, so the newcomer may have it.
+  serve_line()
+  ripen()
+  local known = not is_closed() and choose(want, function() return false end)
+  if known then
+    local struck = is_struck(known, want.bot)
+    lend(known, want)
+    return {lent = known.name, struck = struck}
+  end
+  local soon = soonest(want)
+  if call("ZCARD", key("line")) >= want.size then
+    return {full = seconds(soon)}
+  elseif soon > want.within or soon == inf then
+    return {late = seconds(soon)}
+  end
+  local kinds = want.kinds ~= null and want.kinds or {"*"}
+  table.sort(kinds)
+  table.sort(want.avoid)
+  want.fit = table.concat({
+    want.names, table.concat(kinds, ","), table.concat(want.avoid, ","),
+  }, "|")
+  want.class = table.concat({worker, want.fit, tostring(want.probes), want.bot}, "|")
+  local ticket = queue(want)
+  return {waits = seconds(soon), place = call("ZCOUNT", key("line"), "-inf", exact(ticket))}
+end
+
+-- What became of `leases` that were in line: lent, lost (not known: to join anew), late (none that
+-- fits will be rested in time). `due`: the seconds until time alone may serve somebody.
+function acts.look(about)
+  serve_line()
+  local lent, late, lost, soon = {}, {}, {}, {}
+  for _, lease in ipairs(about.leases) do
+    local loan = lease_of(lease)
+    local want = not loan and waiter_of(lease)
+    if loan then
+      lent[lease] = loan.name
+    elseif want then
+      soon[want.class] = soon[want.class] or soonest(want)
+      if soon[want.class] > want.within then
+        late[lease] = seconds(soon[want.class])
+      end
+    else
+      table.insert(lost, lease)
+    end
+  end
+  local due = inf
+  for _, kind in ipairs(call("SMEMBERS", key("kinds"))) do
+    local first = call("ZRANGE", key("due", kind), 0, 0, "WITHSCORES")
+    due = math.min(due, first[1] and math.max(0, first[2] - now) or inf)
+  end
+  due = is_closed() and closed_for() or due
+  return {lent = lent, late = late, lost = lost, due = seconds(due)}
+end
+
+-- Give back, or out of line; does nothing if it is unknown.
 function acts.leave(about)
   give_back(about.lease)
+  forget_waiter(about.lease)
   return true
 end
-local function serve_line() end
-local function waiter_of() end
-local function forget_waiter() end
-local function line_facts() return {length = 0, longest = 0} end

@@ -53,7 +53,7 @@ class Direct:
     def run(self, *acts: Any) -> list[Any]:
         """Return what the script answers to acts that come together."""
         told = [json.dumps(act) for act in acts]
-        with self._lock, self._time():
+        with self._lock, self.moment():
             if not self._is_fake:
                 self.client.set(f"{self.prefix}clock", f"{self._clock():.17g}")
             answers: Any = self.client.evalsha(self._sha, 1, self.prefix, self.worker, "", *told)
@@ -64,7 +64,25 @@ class Direct:
             return self.run(*acts)
         return [json.loads(answer) for answer in answers]
 
-    def _time(self) -> AbstractContextManager[object]:
+    def keys(self) -> set[str]:
+        """Return the keys of the pool, without what all of them begin with."""
+        with self.moment():
+            keys: Any = self.client.keys("poe:*")
+        names = {key.decode() for key in keys if key.decode().startswith(self.prefix)}
+        return {name.removeprefix(self.prefix) for name in names} - {"clock"}
+
+    def day_uses(self) -> dict[str, int]:
+        """Return what was used on the days that are counted, by account."""
+        found: dict[str, int] = {}
+        for key in self.keys():
+            if key.startswith("day:"):
+                with self.moment():
+                    days: Any = self.client.hgetall(self.prefix + key)
+                found.update({name.decode(): int(uses) for name, uses in days.items()})
+        return found
+
+    def moment(self) -> AbstractContextManager[object]:
+        """A while in which Redis has the clock of the test: what it is to forget, it forgets by that."""
         return mock.patch("time.time", self._clock) if self._is_fake else nullcontext()
 
 
