@@ -239,11 +239,12 @@ acts.may_ask = verb(function(known, about)
   if not is_at_hand(known, worker) then
     return false
   end
-  local job = key("asks", known.name)
-  call("SET", job, worker, "NX", "PX", math.ceil(about.seconds * 1000))
-  if call("GET", job) ~= worker then
-    return false
+  local ends, asker = string.match(known.asks or "", "(%S+) (.*)")
+  if ends and tonumber(ends) > now then
+    return asker == worker
   end
+  known.asks = exact(now + about.seconds) .. " " .. worker
+  call("HSET", key("t", known.name), "asks", known.asks)
   bring_home(known, worker)
   return true
 end)

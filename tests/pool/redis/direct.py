@@ -82,7 +82,7 @@ class Direct:
         return found
 
     def moment(self) -> AbstractContextManager[object]:
-        """A while in which Redis has the clock of the test: what it is to forget, it forgets by that."""
+        """A while in which Redis has the clock of the test, and forgets by it."""
         return mock.patch("time.time", self._clock) if self._is_fake else nullcontext()
 
 
