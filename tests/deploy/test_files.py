@@ -29,7 +29,10 @@ def number(name: str, pattern: str) -> int:
     ("name", "pattern"),
     [
         ("deploy/poe-proxy.service", r"^TimeoutStopSec=(\d+)$"),
-        ("deploy/docker-compose.yaml", r"^ +stop_grace_period: (\d+)s$"),
+        (
+            "deploy/docker-compose.yaml",
+            r"image: poe-proxy\n(?: .*\n)*? +stop_grace_period: (\d+)s$",
+        ),
         ("railway.json", r'"drainingSeconds": (\d+)'),
         ("Dockerfile", r"--stop-timeout (\d+)"),
     ],
@@ -61,7 +64,7 @@ def test_the_container_keeps_its_state_in_a_volume() -> None:
     assert volume is not None
     assert user is not None
     assert re.search(rf"^      STATE_FILE: {volume[1]}/[\w.]+$", compose, re.MULTILINE)
-    assert re.search(r"^volumes:\n  state:$", compose, re.MULTILINE)
+    assert re.search(r"^volumes:\n(?:  \w+:\n)*  state:$", compose, re.MULTILINE)
     assert f"RUN install -d -m 700 -o {user[1]} -g {user[2]} {volume[1]}\n" in dockerfile
 
 
@@ -107,7 +110,7 @@ def test_no_container_of_compose_fills_the_disk_with_its_log() -> None:
     services = compose.partition("\nservices:\n")[2].partition("\nnetworks:\n")[0]
     names = re.findall(r"^  ([\w-]+):$", services, re.MULTILINE)
 
-    assert ["poe-proxy", "nginx"] == names
+    assert ["poe-proxy", "nginx", "redis"] == names
     assert len(names) == services.count("\n    logging: *logging\n")
     assert re.search(r"^x-logging: &logging\n(  .*\n)*    max-size: 10m\n", compose, re.MULTILINE)
 
@@ -168,7 +171,7 @@ def test_the_stand_in_is_in_the_demo_s_image_alone() -> None:
 def test_with_compose_the_proxy_believes_nginx_and_nginx_finds_the_proxy() -> None:
     """Each of the two is given the other's address."""
     compose = text_of("deploy/docker-compose.yaml")
-    proxy, nginx = re.findall(r"ipv4_address: (\S+)", compose)
+    proxy, nginx, _ = re.findall(r"ipv4_address: (\S+)", compose)
     upstream = re.search(r'"s/(.*)/(.*):8080/"', compose)
 
     assert [nginx] == re.findall(r"FORWARDED_ALLOW_IPS: (\S+)", compose)
