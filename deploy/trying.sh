@@ -51,9 +51,11 @@ install_packages() (
     DEBIAN_FRONTEND=noninteractive nice apt-get -qq -o Acquire::Retries=3 install \
         --yes --no-install-recommends "$@"
     # Nor at the next boot: Debian's package has enabled it for that.
-    if [[ " $* " == *" nginx "* ]]; then
-        update-rc.d nginx disable
-    fi
+    for server in nginx haproxy redis-server; do
+        if [[ " $* " == *" $server "* ]]; then
+            update-rc.d "$server" disable
+        fi
+    done
 )
 
 # Gives the command that follows it mounts, processes and a loopback of its own: every port is free,

@@ -13,7 +13,7 @@ import ssl
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -170,24 +170,34 @@ class Balanced:
         self.context = ssl.create_default_context(cafile=str(certificate))
         self.until_up(2)
 
-    def up(self) -> int:
-        """How many hosts it sends requests to."""
+    def stats(self) -> list[dict[str, str]]:
+        """What HAProxy says of the two hosts."""
         with socket.socket(socket.AF_UNIX) as asked:
             try:
                 asked.connect(str(self.socket))
             except OSError:
-                return -1
+                return []
             asked.sendall(b"show stat\n")
             said = b"".join(iter(lambda: asked.recv(65536), b"")).decode()
         head, *lines = said.splitlines()
         names = head.lstrip("# ").split(",")
         rows = [dict(zip(names, line.split(","), strict=False)) for line in lines if line]
-        # "UP 1/2": the next look that fails takes it out.
-        return sum(row["svname"] in ("one", "two") and row["status"][:2] == "UP" for row in rows)
+        return [row for row in rows if row["svname"] in ("one", "two")]
+
+    def up(self) -> int:
+        """How many hosts it sends requests to; "UP 1/2" is one that the next look may take out."""
+        return sum(row["status"].startswith("UP") for row in self.stats())
+
+    def under_way(self) -> int:
+        """How many requests the hosts have, as HAProxy counts."""
+        return sum(int(row["scur"]) for row in self.stats())
 
     def until_up(self, hosts: int) -> None:
+        self.until(lambda: self.up() == hosts)
+
+    def until(self, is_so: Callable[[], bool]) -> None:
         until = time.monotonic() + 20
-        while self.up() != hosts:
+        while not is_so():
             self.log.seek(0)
             assert self.process.poll() is None, self.log.read()
             assert time.monotonic() < until
@@ -250,13 +260,14 @@ def test_requests_go_where_fewest_are_under_way(balanced: Balanced) -> None:
     """Of two hosts, the one that holds a request gets no other while the other one has none."""
     held = balanced.connect()
     held.request("GET", "/held")
-    until = time.monotonic() + 20
-    while not any(host.under_way for host in balanced.hosts):
-        assert time.monotonic() < until
-        time.sleep(0.01)
+    balanced.until(lambda: any(host.under_way for host in balanced.hosts))
     busy, idle = sorted(balanced.hosts, key=lambda host: -host.under_way)
 
-    answers = {balanced.ask("/v1/models")[2] for _ in range(6)}
+    answers = set()
+    for _ in range(6):
+        # A client has its answer a moment before HAProxy has counted that it ended.
+        balanced.until(lambda: balanced.under_way() == 1)
+        answers.add(balanced.ask("/v1/models")[2])
     busy.ends.set()
 
     assert {str(idle.server_port).encode()} == answers
