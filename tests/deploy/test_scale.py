@@ -86,6 +86,9 @@ class Host(ThreadingHTTPServer):
         self.thread = threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True)
         self.thread.start()
 
+    def handle_error(self, *_: Any) -> None:
+        """A client that left is none."""
+
     def end(self) -> None:
         """As if the machine were gone."""
         self.ends.set()
