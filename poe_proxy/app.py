@@ -10,7 +10,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from poe_proxy import accounts, logs, remarks
+from poe_proxy import accounts, logs, remarks, startup
 from poe_proxy.alerts import Alerts
 from poe_proxy.apis import images
 from poe_proxy.apis.chat_completions import ChatCompletions
@@ -39,6 +39,7 @@ from poe_proxy.server import access_log
 from poe_proxy.server.admission import Admission
 from poe_proxy.server.application import Application
 from poe_proxy.server.services import Services
+from poe_proxy.server.several import legacy
 from poe_proxy.settings import BadSettings, Settings
 from poe_proxy.shaping import files, pictures, schemas
 from poe_proxy.startup import read_settings
@@ -71,6 +72,9 @@ def create_app(
     if settings is None:
         settings = read()
         logs.set_up(settings.log_level, settings.log_format)
+        if startup.begun_with is not None:
+            # A worker that is started later goes on with what only a restart can change.
+            settings = remarks.without_restart(startup.begun_with, settings)
     return _House(settings, upstreams, read).app
 
 
@@ -146,7 +150,7 @@ class _House:
         for none."""
         if not settings.has_metrics:
             return None, None
-        from poe_proxy.metrics import Listener, Looks, Metrics
+        from poe_proxy.metrics import Listener, Looks, Metrics, Together
 
         looks = Looks(
             self._facts.newest,
@@ -154,12 +158,15 @@ class _House:
             self._rotator.day_uses,
             lambda: self._admission.under_way,
         )
-        metrics = Metrics(looks, lambda bot: self._menu.listed(bot))
+        folder = legacy.folder
+        together = None if folder is None else Together(folder, legacy.worker)
+        metrics = Metrics(looks, lambda bot: self._menu.listed(bot), together)
         self._tellers.append(metrics.told)
         if self._journal is not None:
             self._journal.timed = metrics.store_took
         port = settings.metrics_port
-        return metrics, Listener(port, metrics.text) if port else None
+        listener = Listener(port, metrics.text, inherited=legacy.listener) if port else None
+        return metrics, listener
 
     def _make(self, settings: Settings) -> Sequence[Token[Upstream]]:
         if self._given is not None:
@@ -247,6 +254,8 @@ class _House:
         """See `Services`."""
         self._looks.begin()
         self._facts.start()
+        if self._metrics is not None:
+            self._metrics.start()
         if self._listener is not None:
             self._listener.start()
 
@@ -339,6 +348,8 @@ class _House:
             steps.callback(self._rotator.close)
             if self._listener is not None:
                 steps.callback(self._listener.close)
+            if self._metrics is not None:
+                steps.callback(self._metrics.close)
             steps.callback(self._facts.stop)
             steps.callback(self._looks.stop)
             steps.callback(self._balance.stop)

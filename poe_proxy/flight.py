@@ -50,8 +50,14 @@ class Recorder:
 
     _SIZE: Final = 1024
 
-    def __init__(self) -> None:
+    def __init__(self, memory: mmap.mmap | None = None) -> None:
+        self._memory = mmap.mmap(-1, self._SIZE) if memory is None else memory
+
+    def begin_anew(self) -> Recorder:
+        """Write to fresh memory from now on, for the process that is forked next: those before it
+        go on with theirs. Return what reads this one, whatever is begun later."""
         self._memory = mmap.mmap(-1, self._SIZE)
+        return Recorder(self._memory)
 
     def write(self, note: Note | None) -> None:
         """Put *note* in place of the last one; None: nothing is being computed."""
@@ -80,5 +86,5 @@ class Recorder:
             return None
 
 
-#: The recorder of this process. Made at import: gunicorn's master has it before it forks a worker.
+#: The recorder of this process; gunicorn's master begins it anew before it forks a worker.
 recorder: Final = Recorder()

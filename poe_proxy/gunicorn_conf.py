@@ -27,9 +27,10 @@ from gunicorn.workers.ggevent import GeventWorker
 # gunicorn reads this as a file, wherever it is started; the package may not be installed.
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 
-from poe_proxy import logs
+from poe_proxy import logs, startup
 from poe_proxy.budget import processor
 from poe_proxy.server import gunicorn as hooks
+from poe_proxy.server import several
 from poe_proxy.server.response import Joined, once_a_second
 from poe_proxy.server.worker import Guarded
 from poe_proxy.settings import BadSettings
@@ -50,10 +51,13 @@ except (BadSettings, ImportError) as bad:
 
 hooks.configured()
 _folder = os.getcwd()
+_against_several = several.against(_settings)
 if "--check-config" in sys.argv:
     # The app is loaded, and serves nothing; another server may hold the file.
     os.environ |= {"STATE_FILE": "", "LOG_LEVEL": "WARNING"}
     os.environ.pop("STATE_FILE_FILE", None)
+else:
+    startup.begun_with = _settings
 
 # A socket that systemd hands over (deploy/poe-proxy.socket) comes before this.
 bind = hooks.address(_settings.host, _settings.port)
@@ -98,7 +102,11 @@ class Worker(Guarded, GeventWorker):
         """Return what accepts connections at *listener*; the pool *spawn* counts those that are
         served. gunicorn calls it; the rest is for servers that speak HTTP themselves."""
         spawn.greenlet_class = _Served
-        return StreamServer(listener, handle=partial(self.handle, listener), spawn=spawn, **tls)
+        server = StreamServer(listener, handle=partial(self.handle, listener), spawn=spawn, **tls)
+        if not _against_several:
+            # One worker must not take all that come at once, while others have nothing to do.
+            server.max_accept = 1
+        return server
 
 
 class Response(Joined, wsgi.Response):
@@ -115,7 +123,8 @@ class Log(glogging.Logger):
 
 logger_class = Log
 worker_class = Worker
-# `workers` is what WEB_CONCURRENCY, GUNICORN_CMD_ARGS or -w say, otherwise 1: more are refused.
+# `workers` is what WEB_CONCURRENCY, GUNICORN_CMD_ARGS or -w say, otherwise 1: more are refused
+# without REDIS_URL.
 # Connections, not requests: idle ones count too. When nearly all are taken, those without a key
 # make room. Fewer, if there are not enough descriptors for them.
 worker_connections = 2500
@@ -145,12 +154,23 @@ def _are_the_same() -> bool:
 def on_starting(server: hooks.Arbiter) -> None:
     hooks.check_folder(_folder, _are_the_same)
     hooks.check_worker(server, Worker)
-    hooks.on_starting(server)
-    hooks.check_metrics_port(_settings.metrics_port)
-    hooks.hold_state(_settings.state_file)
+    hooks.on_starting(server, against_several=_against_several)
+    is_shared = _settings.redis_url is not None
+    if not is_shared:
+        hooks.check_metrics_port(_settings.metrics_port)
+    hooks.hold_state(_settings.state_file, shared=is_shared)
+    if is_shared and _settings.has_metrics:
+        several.legacy.make(metrics_port=_settings.metrics_port)
 
 
-nworkers_changed = hooks.nworkers_changed
+def nworkers_changed(server: hooks.Arbiter, new: int, old: int | None) -> None:
+    hooks.nworkers_changed(server, new, old, against_several=_against_several)
+
+
+def on_exit(server: hooks.Arbiter) -> None:
+    several.legacy.remove()
+
+
 when_ready = hooks.when_ready
 pre_fork = hooks.pre_fork
 post_fork = hooks.post_fork

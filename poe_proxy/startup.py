@@ -19,6 +19,9 @@ from poe_proxy.settings import BadSettings, Settings
 from poe_proxy.upstreams.poe_web import Site
 from poe_proxy.upstreams.poe_web.prompts import check_labels
 
+#: The settings with which gunicorn began; None where nobody forks.
+begun_with: Settings | None = None
+
 #: Libraries that are imported when something needs them, if anything does; of each line, one.
 LATER: Final = (
     ("urllib3",),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 #: The most combinations of labels that are told apart; further ones are not counted.
@@ -16,12 +16,22 @@ class Tally:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._counts: dict[tuple[str, ...], int] = {}
+        self._told: Callable[[tuple[str, ...], int], object] = lambda labels, number: None
 
     def add(self, *labels: str) -> None:
         """Count one more of *labels*."""
         with self._lock:
             if labels in self._counts or len(self._counts) < MOST:
                 self._counts[labels] = self._counts.get(labels, 0) + 1
+                self._told(labels, 1)
+
+    def tell(self, told: Callable[[tuple[str, ...], int], object]) -> None:
+        """Let *told* know what is counted from now on, and first what was counted before; it must
+        not wait."""
+        with self._lock:
+            for labels, number in self._counts.items():
+                told(labels, number)
+            self._told = told
 
     def counts(self) -> Mapping[tuple[str, ...], int]:
         """Return each combination with its count."""

@@ -47,3 +47,15 @@ def test_a_note_that_is_too_long_is_left_out() -> None:
     recorder.write(Note("x" * 5000, None))
 
     assert recorder.read() is None
+
+
+def test_a_recorder_that_begins_anew_leaves_the_notes_before_it_alone() -> None:
+    """Each process that is forked has one of its own, and the master reads them all."""
+    recorder = Recorder()
+    first = recorder.begin_anew()
+    recorder.write(Note("the first", None))
+    second = recorder.begin_anew()
+    assert (Note("the first", None), None) == (first.read(), second.read())
+    recorder.write(Note("the second", None))
+
+    assert [Note("the first", None), Note("the second", None)] == [first.read(), second.read()]

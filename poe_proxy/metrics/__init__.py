@@ -6,5 +6,6 @@ Imported only where the settings ask for metrics, as the library takes some mega
 from poe_proxy.metrics.collected import Looks
 from poe_proxy.metrics.listener import Listener
 from poe_proxy.metrics.metrics import Metrics
+from poe_proxy.metrics.together import Together
 
-__all__ = ["Listener", "Looks", "Metrics"]
+__all__ = ["Listener", "Looks", "Metrics", "Together"]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import socket
 import threading
 from collections.abc import Callable, Iterable
 from socketserver import TCPServer, ThreadingMixIn
@@ -27,6 +29,11 @@ class _Server(ThreadingMixIn, WSGIServer):
     def server_bind(self) -> None:
         # Without asking the net for the name of this machine.
         TCPServer.server_bind(self)
+        self.named()
+
+    def named(self) -> None:
+        """Know the name and port of its socket."""
+        self.server_address = self.socket.getsockname()
         self.server_name, self.server_port = HOST, self.server_address[1]
         self.setup_environ()
 
@@ -44,16 +51,24 @@ class _Handler(WSGIRequestHandler):
 class Listener:
     """Serves `GET /metrics` at a port."""
 
-    def __init__(self, port: int, text: Callable[[str], tuple[bytes, str]]) -> None:
-        """*text* is `Metrics.text`."""
+    def __init__(
+        self,
+        port: int,
+        text: Callable[[str], tuple[bytes, str]],
+        *,
+        inherited: int | None = None,
+    ) -> None:
+        """*text* is `Metrics.text`; *inherited* is the descriptor of a socket that listens there
+        already, and at which other workers answer too."""
         self._port = port
+        self._inherited = inherited
         self._text = text
         self._server: _Server | None = None
 
     def start(self) -> None:
         """Begin to listen; that the port is taken is logged, and no reason to stop."""
         try:
-            self._server = _Server((HOST, self._port), _Handler)
+            self._server = self._made()
         except OSError as failure:
             log.error("METRICS_PORT: no metrics at %s:%d: %s", HOST, self._port, failure.strerror)
             return
@@ -62,6 +77,17 @@ class Listener:
             target=self._server.serve_forever, args=(_POLL,), name="metrics", daemon=True
         ).start()
         log.info("metrics at http://%s:%d/metrics", HOST, self.port)
+
+    def _made(self) -> _Server:
+        if self._inherited is None:
+            return _Server((HOST, self._port), _Handler)
+        server = _Server((HOST, self._port), _Handler, bind_and_activate=False)
+        server.socket.close()
+        server.socket = socket.socket(fileno=os.dup(self._inherited))
+        # Another worker may have been faster: then this one goes on waiting for the next.
+        server.socket.setblocking(False)
+        server.named()
+        return server
 
     @property
     def port(self) -> int:

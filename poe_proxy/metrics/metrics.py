@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import platform
+import logging
+import threading
 from collections.abc import Callable
 from typing import Final
 
@@ -16,11 +17,21 @@ from prometheus_client import (
 )
 from prometheus_client.exposition import choose_encoder
 
-from poe_proxy import __version__
 from poe_proxy.metrics.children import Children
-from poe_proxy.metrics.collected import Collected, Looks
+from poe_proxy.metrics.collected import (
+    OF_REQUESTS,
+    Collected,
+    Looks,
+    OfThisWorker,
+    tallied,
+    under_way,
+)
 from poe_proxy.metrics.models import ModelNames
+from poe_proxy.metrics.processes import Processes
+from poe_proxy.metrics.together import Merged, Together
 from poe_proxy.record import Record
+
+log = logging.getLogger(__name__)
 
 _SECONDS: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 _OVERHEAD: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5)
@@ -29,17 +40,30 @@ _STORE: Final = (0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5)
 
 #: What stands for no route at all.
 NO_ROUTE: Final = "none"
+#: Seconds between two times that a worker tells the others what is under way.
+_BEAT: Final = 1.0
 
 
 class Metrics:
     """The metrics of this server."""
 
-    def __init__(self, looks: Looks, listed: Callable[[str], str | None]) -> None:
-        """*looks* is what is read off at a scrape; *listed* is as `ModelNames` has it."""
+    def __init__(
+        self,
+        looks: Looks,
+        listed: Callable[[str], str | None],
+        together: Together | None = None,
+    ) -> None:
+        """*looks* is what is read off at a scrape; *listed* is as `ModelNames` has it. Workers of
+        one host count *together*, so that each can tell of all; None: this process is alone."""
         # When a series began, as a series of its own: half of all lines, and nobody asks.
         disable_created_metrics()
-        self._registry = registry = CollectorRegistry()
+        self._told = CollectorRegistry()
         self._models = ModelNames(listed)
+        self._looks = looks
+        self._together = _joined(together)
+        self._is_over = threading.Event()
+        # What is counted together is read off its files, for all workers.
+        registry = self._told if self._together is None else None
 
         def counter(name: str, meaning: str, *labels: str) -> Children[Counter]:
             return Children(Counter(f"poe_proxy_{name}", meaning, labels, registry=registry))
@@ -89,10 +113,38 @@ class Metrics:
         self._store = histogram(
             "store_seconds", "Work of the store of the pool, by act", "act", buckets=_STORE
         )
-        build = Gauge("poe_proxy_build_info", "What runs", ("version", "python"), registry=registry)
-        build.labels(__version__, platform.python_version()).set(1)
-        registry.register(Collected(looks))
-        ProcessCollector(registry=registry)
+        self._told.register(Collected(looks))
+        if self._together is None:
+            self._told.register(OfThisWorker(looks))
+            ProcessCollector(registry=self._told)
+            return
+        self._open, self._in_line = (
+            Gauge(f"poe_proxy_{name}", meaning, [label], registry=None, multiprocess_mode="livesum")
+            for name, meaning, label in OF_REQUESTS
+        )
+        for name, meaning, labels, tally in tallied():
+            tally.tell(_adding(counter(name, meaning, *labels)))
+        self._told.register(Merged(self._together))
+        self._told.register(Processes(self._together.processes))
+
+    def start(self) -> None:
+        """Tell the other workers, from now on, what is under way here."""
+        if self._together is not None:
+            threading.Thread(target=self._beat, name="metrics-beat", daemon=True).start()
+
+    def close(self) -> None:
+        """Tell them no more; what was counted stays."""
+        self._is_over.set()
+
+    def _beat(self) -> None:
+        while not self._is_over.wait(_BEAT):
+            self._note_under_way()
+
+    def _note_under_way(self) -> None:
+        now = under_way(self._looks)
+        for gauge, numbers in ((self._open, now.open), (self._in_line, now.in_line)):
+            for label, number in numbers.items():
+                gauge.labels(label).set(number)
 
     def told(self, record: Record) -> None:
         """Count a request whose answer is closed."""
@@ -129,8 +181,25 @@ class Metrics:
 
     def text(self, accept: str = "") -> tuple[bytes, str]:
         """Return all metrics in the form that *accept* asks for, and its content type."""
+        if self._together is not None:
+            self._note_under_way()
         try:
             encode, content_type = choose_encoder(accept)
         except (TypeError, ValueError):  # it asks for a version that is no number
             encode, content_type = choose_encoder("")
-        return encode(self._registry), content_type
+        return encode(self._told), content_type
+
+
+def _joined(together: Together | None) -> Together | None:
+    """Join it; without it, if there is no room for that, each worker tells of itself."""
+    try:
+        if together is not None:
+            together.join()
+    except OSError as failure:
+        log.error("Metrics are of one worker each, not of all of this host: %s.", failure.strerror)
+        return None
+    return together
+
+
+def _adding(children: Children[Counter]) -> Callable[[tuple[str, ...], int], object]:
+    return lambda labels, number: children.of(*labels).inc(number)

@@ -18,11 +18,12 @@ from pathlib import Path
 from types import FrameType
 from typing import Final, Protocol
 
+from poe_proxy import flight
 from poe_proxy.apis.openai_error import error_body
 from poe_proxy.errors import InternalError, InvalidRequest
 from poe_proxy.net.background import Background
 from poe_proxy.pool.store.holding import StateInUse, hold
-from poe_proxy.server import watchdog
+from poe_proxy.server import several, watchdog
 from poe_proxy.server.allocation import (
     look_for_circles_later,
     look_for_circles_less,
@@ -87,6 +88,10 @@ class Worker(Protocol):
     cfg: Config
     log: Log
     alive: bool
+    #: Its number among all workers of this server: no other one ever has it.
+    age: int
+    #: What it computes when it dies; `pre_fork` puts it there.
+    recorder: flight.Recorder
 
     def notify(self) -> None: ...
 
@@ -183,14 +188,15 @@ def check_worker(server: Arbiter, wanted: type) -> None:
 # ---- hooks, in the order in which gunicorn calls them
 
 
-def on_starting(server: Arbiter) -> None:
-    """Exit with one line if something would go wrong later."""
-    if server.cfg.workers > 1:
+def on_starting(server: Arbiter, *, against_several: str = several.ALONE) -> None:
+    """Exit with one line if something would go wrong later.
+
+    *against_several* is why there must not be more than one worker; empty if there may be.
+    """
+    if against_several and server.cfg.workers > 1:
         sys.exit(
             f"poe-proxy serves with one worker, and {server.cfg.workers} were asked for "
-            "(-w, WEB_CONCURRENCY or GUNICORN_CMD_ARGS). The pool of accounts and its limits "
-            "live in the process: each further worker would spend every limit again, and Poe "
-            "would see it. One worker serves hundreds of streams; set WEB_CONCURRENCY=1."
+            f"(-w, WEB_CONCURRENCY or GUNICORN_CMD_ARGS). {against_several}"
         )
     _fit_connections(server)
     if "LISTEN_FDS" in os.environ or "GUNICORN_PID" in os.environ:
@@ -222,38 +228,45 @@ def check_metrics_port(port: int) -> None:
         sys.exit(f"Port {port} is taken; stop what listens there, or set METRICS_PORT to another.")
 
 
-def hold_state(path: Path | None) -> None:
-    """Hold the state file for as long as this process or its worker lives.
+def hold_state(path: Path | None, *, shared: bool = False) -> None:
+    """Hold the state file for as long as this process or one of its workers lives, *shared* with
+    other servers that do so too.
 
     Exits with one line if another server has it. `on_starting` calls this, and a check of the
     configuration does not: that may run beside the server.
     """
     try:
         if path is not None:
-            hold(path)
+            hold(path, shared=shared)
     except StateInUse as taken:
         sys.exit(str(taken))
 
 
-def nworkers_changed(server: Arbiter, new: int, old: int | None) -> None:
-    """Ignore SIGTTIN, which asks for one more worker."""
-    if old is not None and new > 1:
-        server.log.error("poe-proxy serves with one worker; SIGTTIN changes nothing.")
+def nworkers_changed(
+    server: Arbiter, new: int, old: int | None, *, against_several: str = several.ALONE
+) -> None:
+    """Ignore SIGTTIN, which asks for one more worker, unless there may be several."""
+    if against_several and old is not None and new > 1:
+        server.log.error(
+            "poe-proxy serves with one worker; SIGTTIN changes nothing. %s", against_several
+        )
         server.num_workers = 1
 
 
 def when_ready(server: Arbiter) -> None:
-    """Let SIGHUP make the worker read its settings anew, in place of starting another worker.
+    """Let SIGHUP make the workers read their settings anew, in place of starting others.
 
-    A second one would use the accounts beside the first, and know nothing of what that has used.
-    So SIGHUP does what SIGUSR1 does: log files are opened anew, and the worker gets SIGUSR1.
+    Those would use the accounts beside the first, and know nothing of what these have used. So
+    SIGHUP does what SIGUSR1 does: log files are opened anew, and all workers get SIGUSR1.
     """
     server.handle_hup = server.handle_usr1
 
 
 def pre_fork(server: Arbiter, worker: Worker) -> None:
-    """Let gunicorn wait for the end of a worker, however short the grace is."""
+    """Let gunicorn wait for the end of a worker, however short the grace is, and see what it
+    computed if it dies."""
     server.cfg.set("graceful_timeout", max(server.cfg.graceful_timeout, END_TIME))
+    worker.recorder = flight.recorder.begin_anew()
 
 
 def post_fork(server: Arbiter, worker: Worker) -> None:
@@ -264,6 +277,7 @@ def post_fork(server: Arbiter, worker: Worker) -> None:
     """
     worker.cfg.set("graceful_timeout", max(0, worker.cfg.graceful_timeout - END_TIME))
     look_for_circles_later()
+    several.legacy.worker = str(worker.age)
     # Held until `post_worker_init`: the settings may change between being read and then.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
 
@@ -315,7 +329,7 @@ def worker_abort(worker: Worker) -> None:
 
 def child_exit(server: Arbiter, worker: Worker) -> None:
     """Say in which request a worker was stuck, if it had to be killed; the master calls this."""
-    watchdog.blame(server.log)
+    watchdog.blame(server.log, worker.recorder)
 
 
 def worker_exit(server: Arbiter, worker: Worker) -> None:

@@ -15,7 +15,7 @@ from types import FrameType
 from typing import Final, NoReturn, Protocol
 
 from poe_proxy import flight
-from poe_proxy.digests import Digests
+from poe_proxy.digests import SharedDigests
 from poe_proxy.errors import RequestTooCostly
 
 log = logging.getLogger(__name__)
@@ -47,9 +47,9 @@ class Worker(Protocol):
         """Tell the watchdog that it moves."""
 
 
-#: The digests of the requests that did so, in this process; a worker begins with those of the
-#: master.
-offenders: Final = Digests(REFUSED_FOR, MOST)
+#: The digests of the requests that did so. All workers of a master share them: else a client that
+#: tries again would kill one after the other.
+offenders: Final = SharedDigests(REFUSED_FOR, MOST)
 
 
 def digest(body: bytes | bytearray, breathe: Callable[[], None] = lambda: None) -> str:
@@ -93,10 +93,10 @@ def end_stuck_request(worker: Worker, frame: FrameType | None) -> None:
     _end()
 
 
-def blame(log: Log) -> None:
-    """Note, in the master, what a worker that has died was computing."""
-    note = flight.recorder.read()
-    flight.recorder.write(None)
+def blame(log: Log, recorder: flight.Recorder) -> None:
+    """Note, in the master, what a worker that has died was computing, as its *recorder* says."""
+    note = recorder.read()
+    recorder.write(None)
     if note is not None:
         _refuse(note, log, "The worker died of it.")
 

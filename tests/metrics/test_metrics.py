@@ -52,6 +52,8 @@ NAMES = {
     "store_up": ("gauge", set()),
     "reloads_total": ("counter", {"outcome"}),
     "build_info": ("gauge", {"version", "python"}),
+    "workers": ("gauge", set()),
+    "hosts": ("gauge", set()),
 }
 SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, inf)
 OVERHEAD = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, inf)
@@ -71,6 +73,7 @@ class Watched:
                 self.rotator.points,
                 self.rotator.day_uses,
                 lambda: self.under_way,
+                hosts=lambda: ["a", "a", "b"],
             ),
             lambda bot: "GPT-4o" if bot.lower() == "gpt-4o" else None,
         )

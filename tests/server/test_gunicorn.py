@@ -9,6 +9,8 @@ import logging
 import re
 import signal
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -22,9 +24,9 @@ from gunicorn.config import Config as RealConfig
 from gunicorn.glogging import Logger as RealLog
 from gunicorn.workers.base import Worker as RealWorker
 
-from poe_proxy import logs
+from poe_proxy import flight, logs
 from poe_proxy.pool.store.holding import StateInUse, is_held, let_go
-from poe_proxy.server import gunicorn
+from poe_proxy.server import gunicorn, several, watchdog
 from poe_proxy.upstreams.poe_web import tidying
 
 from ..fakes import until
@@ -70,6 +72,8 @@ class Worker:
 
     cfg: Config = field(default_factory=Config)
     log: Log = field(default_factory=Log)
+    age: int = 7
+    recorder: flight.Recorder = field(default_factory=flight.Recorder)
     #: How often it has opened its log anew.
     reopened: int = 0
 
@@ -109,7 +113,7 @@ def _descriptors(monkeypatch: pytest.MonkeyPatch) -> None:
     "name",
     [
         "on_starting", "nworkers_changed", "when_ready", "pre_fork", "post_fork",
-        "post_worker_init", "worker_int", "worker_exit",
+        "post_worker_init", "worker_int", "child_exit", "worker_exit",
     ],
 )  # fmt: skip
 def test_gunicorn_takes_each_hook(name: str) -> None:
@@ -179,9 +183,20 @@ def no_socket_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_more_than_one_worker_is_refused_with_the_reason() -> None:
-    """Each would spend the limits of the accounts again."""
+    """Each would spend the limits of the accounts again; or there are cookies alone."""
     with pytest.raises(SystemExit, match=r"one worker, and 3 were asked for.*WEB_CONCURRENCY=1"):
         gunicorn.on_starting(Arbiter(Config(workers=3)))
+    with pytest.raises(SystemExit, match=r"3 were asked for.*All accounts are cookies"):
+        gunicorn.on_starting(Arbiter(Config(workers=3)), against_several=several.COOKIES)
+
+
+def test_several_workers_start_where_nothing_is_against_them(taken: int) -> None:
+    """And each further thing is looked at as for one: here the port."""
+    gunicorn.on_starting(Arbiter(Config(workers=3)), against_several="")
+    with pytest.raises(SystemExit, match="is taken"):
+        gunicorn.on_starting(
+            Arbiter(Config(workers=3, address=[("127.0.0.1", taken)])), against_several=""
+        )
 
 
 def test_a_taken_port_is_said_in_one_line(taken: int) -> None:
@@ -269,12 +284,37 @@ def test_a_second_server_on_one_state_file_is_said_in_one_line(
 ) -> None:
     """With the process that has it, before a worker would find out and be started again."""
 
-    def refuse(path: Path) -> None:
+    def refuse(path: Path, *, shared: bool) -> None:
         raise StateInUse(path, "4711")
 
     monkeypatch.setattr(gunicorn, "hold", refuse)
     with pytest.raises(SystemExit, match=r"^STATE_FILE .* another server \(process 4711\)[.]"):
         gunicorn.hold_state(tmp_path / "state.sqlite3")
+
+
+def test_servers_with_one_pool_hold_the_file_together(tmp_path: Path) -> None:
+    """But not with one that has a pool of its own."""
+    path = tmp_path / "state.sqlite3"
+    script = "import sys; from pathlib import Path; from poe_proxy.server import gunicorn; "
+    hold_it = "gunicorn.hold_state(Path(sys.argv[1]), shared={})"
+    try:
+        gunicorn.hold_state(path, shared=True)
+        together, alone = (
+            subprocess.run(
+                [sys.executable, "-c", script + hold_it.format(shared), str(path)],
+                capture_output=True,
+                text=True,
+                timeout=60,
+                check=False,
+            )
+            for shared in (True, False)
+        )
+    finally:
+        let_go(path)
+
+    assert (0, "") == (together.returncode, together.stderr)
+    assert 1 == alone.returncode
+    assert "is in use by another server" in alone.stderr
 
 
 # ---- nworkers_changed
@@ -290,6 +330,15 @@ def test_a_second_worker_is_taken_back(new: int, old: int | None, workers: int, 
     gunicorn.nworkers_changed(server, new, old)
 
     assert (workers, lines) == (server.num_workers, len(server.log.lines))
+
+
+def test_a_second_worker_stays_where_nothing_is_against_it() -> None:
+    """SIGTTIN and SIGTTOU do what gunicorn does at them."""
+    server = Arbiter(num_workers=2)
+
+    gunicorn.nworkers_changed(server, 2, 1, against_several="")
+
+    assert (2, []) == (server.num_workers, server.log.lines)
 
 
 # ---- when_ready
@@ -391,6 +440,34 @@ def test_gunicorn_waits_for_the_end_of_a_worker_whatever_the_grace(
     gunicorn.pre_fork(server, worker)
 
     assert of_gunicorn == server.cfg.graceful_timeout
+
+
+def test_each_worker_that_dies_is_blamed_for_its_own_request(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What others compute meanwhile does not hide it, and is not blamed for it."""
+    monkeypatch.setattr(watchdog, "offenders", set())
+    monkeypatch.setattr(flight, "recorder", flight.Recorder())
+    server, workers = Arbiter(), [Worker(), Worker()]
+    for number, worker in enumerate(workers):
+        gunicorn.pre_fork(server, worker)
+        # As the process that is forked now, and has this recorder for its own.
+        flight.recorder.write(
+            flight.Note("reading", flight.Flight(f"req_{number}", "POST /", f"digest-{number}"))
+        )
+    gunicorn.child_exit(server, workers[0])
+
+    assert ["Stuck in req_0 POST / (reading). The worker died of it."] == server.log.lines
+    assert {"digest-0"} == watchdog.offenders
+    gunicorn.child_exit(server, workers[1])
+    assert {"digest-0", "digest-1"} == watchdog.offenders
+
+
+def test_a_worker_knows_which_one_it_is() -> None:
+    """By a number that no other one of this server ever has."""
+    gunicorn.post_fork(Arbiter(), Worker(age=12))
+
+    assert "12" == several.legacy.worker
 
 
 def test_an_interrupted_worker_gives_no_grace_and_has_time_to_end(

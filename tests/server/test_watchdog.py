@@ -97,8 +97,8 @@ def test_a_dead_workers_request_is_named_and_refused(offenders: Digests) -> None
     """The master reads what was being computed from the recorder, once."""
     worker = Worker()
     flight.recorder.write(Note("reading a request", STUCK))
-    watchdog.blame(worker)
-    watchdog.blame(worker)
+    watchdog.blame(worker, flight.recorder)
+    watchdog.blame(worker, flight.recorder)
 
     assert [
         "Stuck in req_1 POST /v1/chat/completions (reading a request). The worker died of it."
@@ -109,7 +109,7 @@ def test_a_dead_workers_request_is_named_and_refused(offenders: Digests) -> None
 def test_a_worker_that_ends_in_peace_is_not_blamed() -> None:
     """Where nothing was being computed, nothing is said."""
     worker = Worker()
-    watchdog.blame(worker)
+    watchdog.blame(worker, flight.recorder)
 
     assert [] == worker.lines
 

@@ -1,4 +1,5 @@
-"""One server for a state file: a lock beside the file, held until the process ends."""
+"""One server for a state file, or several that share one pool: a lock beside the file, held until
+the process ends."""
 
 from __future__ import annotations
 
@@ -33,8 +34,9 @@ class StateInUse(Exception):
         )
 
 
-def hold(path: Path, *, patience: float = PATIENCE) -> None:
-    """Hold the file at *path* for this process and those that it forks, until all have ended.
+def hold(path: Path, *, shared: bool = False, patience: float = PATIENCE) -> None:
+    """Hold the file at *path* for this process and those that it forks, until all have ended;
+    *shared* with others that do so too.
 
     Does nothing if it is held already. Waits *patience* seconds for a server that is ending, then
     raises `StateInUse`. Where no lock can be had, say on a read-only disk, that is logged.
@@ -53,7 +55,7 @@ def hold(path: Path, *, patience: float = PATIENCE) -> None:
         _held[path] = -1
         return
     end = time.monotonic() + patience
-    while not _locked(descriptor, lock):
+    while not _locked(descriptor, lock, fcntl.LOCK_SH if shared else fcntl.LOCK_EX):
         if time.monotonic() >= end:
             pid = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip()
             os.close(descriptor)
@@ -85,9 +87,9 @@ def _opened(lock: Path) -> int:
         return os.open(lock, os.O_RDONLY)  # enough for a lock
 
 
-def _locked(descriptor: int, lock: Path) -> bool:
+def _locked(descriptor: int, lock: Path, how: int) -> bool:
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, how | fcntl.LOCK_NB)
     except OSError as failure:
         if failure.errno in (errno.EWOULDBLOCK, errno.EACCES):
             return False

@@ -31,7 +31,7 @@ from poe_proxy.pool.store import Note, Remembered, Renewals, Store
 from poe_proxy.pool.store.boots import since_boot, this_boot
 from poe_proxy.pool.store.holding import PATIENCE, hold, is_held, let_go
 from poe_proxy.pool.store.noted import as_text, from_text, parsed
-from poe_proxy.pool.store.schema import ADDED, PRUNE, SCHEMA, VERSION
+from poe_proxy.pool.store.schema import FORGOTTEN, PRUNE, prepare
 from poe_proxy.pool.store.tallies import Tallies, Tally, total
 
 log = logging.getLogger(__name__)
@@ -46,12 +46,8 @@ _SENDINGS_KEPT: Final = 300.0
 _TIDIED: Final = 64
 #: Writes that wait, at most: then the oldest are forgotten.
 _MOST_WAITING: Final = 50_000
-#: Days after which an account that has left the settings is forgotten, and what a day has counted.
-_FORGOTTEN: Final = 60
+#: Days after which it is forgotten what a day has counted.
 _DAYS: Final = 400
-#: Bytes of a page of a new file, and pages of the log from which on it is carried over into it.
-_PAGE: Final = 1024
-_LOG_PAGES: Final = 4000
 
 _Write: TypeAlias = tuple[str, tuple[Any, ...]]
 
@@ -268,7 +264,7 @@ class Journal(Store, Renewals, Tallies):
             self._read("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def _forget_those_gone(self) -> None:
-        """Delete what is known of accounts that no process had for `_FORGOTTEN` days."""
+        """Delete what is known of accounts that no process had for `FORGOTTEN` days."""
         if not self._kept:
             return  # the start failed before any account was known
         now = self._wall()
@@ -276,7 +272,7 @@ class Journal(Store, Renewals, Tallies):
         for table in ("uses", "notes", "renewals"):
             self._write(
                 f"DELETE FROM {table} WHERE wall < ? AND account NOT IN ({these})",
-                *(now - _FORGOTTEN * 86400, *self._kept),
+                *(now - FORGOTTEN * 86400, *self._kept),
             )
         self._write("DELETE FROM days WHERE day < date(?, 'unixepoch')", now - _DAYS * 86400)
         self._write("DELETE FROM sendings WHERE wall < ?", now - _SENDINGS_KEPT)
@@ -378,7 +374,7 @@ class Journal(Store, Renewals, Tallies):
 
     def _connection(self) -> sqlite3.Connection:
         if self._db is None:
-            self._db = databases.opened(self._path, self._connect, _prepare)
+            self._db = databases.opened(self._path, self._connect, prepare)
         return self._db
 
     def _disconnect(self) -> None:
@@ -397,31 +393,6 @@ class Journal(Store, Renewals, Tallies):
             databases.said(failure),
             aside,
         )
-
-
-def _prepare(db: sqlite3.Connection) -> None:
-    # No other process uses the file, so that none of what SQLite shares with others is
-    # needed: not even a file beside it, for which a full disk has no room.
-    db.execute("PRAGMA locking_mode = EXCLUSIVE")
-    (version,) = db.execute("PRAGMA user_version").fetchone()
-    is_new = not db.execute("SELECT 1 FROM sqlite_master").fetchone()
-    if not is_new and version != VERSION:
-        raise sqlite3.DatabaseError(f"version {version}, not {VERSION}")
-    if (found := db.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
-        raise sqlite3.DatabaseError(found)
-    # A row costs its whole page, and none is large.
-    db.execute(f"PRAGMA page_size = {_PAGE}")
-    db.execute("PRAGMA journal_mode = WAL")
-    db.execute("PRAGMA synchronous = NORMAL")
-    # To carry the log over into the file is what waits for the disk, 4 to 30 ms. By itself
-    # SQLite does so every 200 uses; so it is every 800, and half of the time in all.
-    db.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES}")
-    # What is deleted may have been a secret; it is overwritten as the log is carried over.
-    db.execute("PRAGMA secure_delete = ON")
-    if is_new:
-        db.executescript(SCHEMA)
-    with suppress(sqlite3.OperationalError):  # what is there can still be read
-        db.executescript(ADDED)
 
 
 def _connected(path: Path) -> sqlite3.Connection:
