@@ -50,15 +50,15 @@ class Guesses:
         self._since = clock()
         self._wrong: Counter[str] = Counter()
         self._known: OrderedDict[str, None] = OrderedDict()
+        #: Called with where a wrong key has come from, or, with True, the first right one. It must
+        #: not wait: other workers are told, so that they count together.
+        self.tell: Callable[[str, bool], object] = lambda place, is_right: None
 
     def check(self, peer: str) -> None:
         """Raise `TooManyGuesses` if no further key of *peer* is looked at."""
         place, is_here = _place(peer)
         with self._lock:
-            left = self._since + _MINUTE - self._clock()
-            if left <= 0.0:
-                self._since, left = self._clock(), _MINUTE
-                self._wrong.clear()
+            left = self._left()
             is_over = self._wrong[place] >= MOST_GUESSES
             if not (is_here or place in self._known):
                 is_over = is_over or self._wrong[_ALL] >= MOST_GUESSES_OF_ALL
@@ -69,18 +69,38 @@ class Guesses:
 
     def wrong(self, peer: str) -> None:
         """Count a wrong key of *peer*."""
-        with self._lock:
-            # There are no more addresses than guesses.
-            self._wrong.update((_place(peer)[0], _ALL))
+        place, _ = _place(peer)
+        self.heard(place, is_right=False)
+        self.tell(place, False)
 
     def right(self, peer: str) -> None:
         """Note that the right key has come from *peer*."""
         place, _ = _place(peer)
+        is_new = place not in self._known
+        self.heard(place, is_right=True)
+        if is_new:
+            self.tell(place, True)
+
+    def heard(self, place: str, *, is_right: bool) -> None:
+        """Note what another worker has told of a key from *place*."""
         with self._lock:
+            if not is_right:
+                self._left()
+                # There are no more addresses than guesses.
+                self._wrong.update((place, _ALL))
+                return
             self._known[place] = None
             self._known.move_to_end(place)
             while len(self._known) > MOST_KNOWN:
                 self._known.popitem(last=False)
+
+    def _left(self) -> float:
+        """Return the seconds that are left of this minute; a new one begins if none are."""
+        left = self._since + _MINUTE - self._clock()
+        if left <= 0.0:
+            self._since, left = self._clock(), _MINUTE
+            self._wrong.clear()
+        return left
 
 
 guesses: Final = Guesses()

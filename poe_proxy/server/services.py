@@ -73,6 +73,8 @@ class Services:
     #: is logged, and changes nothing. Returns the `outcome`, "reloaded" or "not reloaded", and by
     #: the names of settings the `problems`.
     reload: Callable[[], Mapping[str, Any]]
+    #: Lets the other workers that share the pool, on all hosts, read theirs; does not wait.
+    reload_others: Callable[[], None] = lambda: None
     #: Gives back what is kept between requests; called once, when the worker ends.
     close: Callable[[], None] = lambda: None
 

@@ -152,6 +152,11 @@ class Presence:
         for tell in self.on_stranger:
             tell()
 
+    def announce(self, message: Mapping[str, Any]) -> None:
+        """Let all other workers, on all hosts, hear *message*; once Redis is back, if it is away.
+        Does not wait."""
+        self._courier.note("announce", dict(message))
+
     def close(self) -> None:
         """Give back all that this worker has, and end. Nothing is heard from then on."""
         if self._closed.is_set():
@@ -206,6 +211,8 @@ class Presence:
             if epoch != self._courier.epoch:
                 # It is found out, and made good, by the next thing that is asked.
                 self._hurry.set()
+            return
+        if message.get("from") == self.worker:
             return
         try:
             self.on_message(message)

@@ -46,6 +46,42 @@ def test_nor_from_many_addresses() -> None:
         guesses.check("10.0.1.1")
 
 
+def test_workers_count_together_what_each_tells() -> None:
+    """Guesses at several of them are no more than at one; and the owner is known to all."""
+    one, other = Guesses(Clock()), Guesses(Clock())
+    one.tell = lambda place, is_right: other.heard(place, is_right=is_right)
+    for _ in range(MOST_GUESSES):
+        other.check("2001:db8::1")
+        one.wrong("2001:db8::1")
+    with pytest.raises(TooManyGuesses):
+        other.check("2001:db8::2")
+    one.right("10.9.9.9")
+    for number in range(MOST_GUESSES_OF_ALL):
+        one.wrong(f"10.0.{number // 256}.{number % 256}")
+
+    other.check("10.9.9.9")
+    with pytest.raises(TooManyGuesses):
+        other.check("10.9.9.8")
+
+
+def test_what_is_told_is_of_this_minute() -> None:
+    """Also where nobody has asked since the last one; and the right key is told of once."""
+    clock = Clock()
+    guesses = Guesses(clock)
+    told: list[tuple[str, bool]] = []
+    guesses.tell = lambda place, is_right: told.append((place, is_right))
+    for _ in range(MOST_GUESSES - 1):
+        guesses.heard("10.0.0.1", is_right=False)
+    clock.go(60.0)
+    guesses.heard("10.0.0.1", is_right=False)
+    guesses.check("10.0.0.1")
+    for _ in range(2):
+        guesses.right("10.0.0.2")
+    guesses.wrong("10.0.0.2")
+
+    assert [("10.0.0.2", True), ("10.0.0.2", False)] == told
+
+
 @pytest.mark.parametrize("known", ["127.0.0.1", "::1", "10.9.9.9"])
 def test_what_others_try_does_not_keep_the_owner_out(known: str) -> None:
     """Neither on this machine, nor where the right key has come from; wrong keys from there do."""

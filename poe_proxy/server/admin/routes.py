@@ -177,6 +177,8 @@ def reload() -> Response:
     outcome = house.reload()
     words = _words(request)
     if outcome["outcome"] == RELOADED:
+        # Whoever presses the button means the server, whichever worker answers.
+        house.reload_others()
         said = words("did_reload")
     else:
         why = "; ".join(f"{name}: {' '.join(one)}" for name, one in outcome["problems"].items())

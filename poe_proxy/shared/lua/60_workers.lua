@@ -236,6 +236,13 @@ function acts.job(what)
   return what.id ~= nil and call("GET", job) == mine
 end
 
+-- Tell all workers `what`, an object, with `from`, the one that tells it.
+function acts.announce(what)
+  what.from = worker
+  workers.publish_to_all(what)
+  return true
+end
+
 -- ---- the whole, for those who look on
 
 local function all_workers()

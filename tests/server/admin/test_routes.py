@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urljoin
 
@@ -449,6 +450,23 @@ def test_the_audit_log_has_each_button_and_each_login(owner: Owner) -> None:
         for line in lines.getvalue().splitlines()
         if line.endswith("from 127.0.0.1")
     ]
+
+
+def test_a_reload_is_for_all_workers_if_it_is_for_this_one(owner: Owner) -> None:
+    """They are told once this one has read its settings, and found nothing wrong with them."""
+    told: list[None] = []
+    extensions = owner.client.application.extensions
+
+    def ask() -> str:
+        extensions["poe_proxy"] = replace(
+            extensions["poe_proxy"], reload_others=lambda: told.append(None)
+        )
+        return str(owner.ask("/admin/reload", "POST")["outcome"])
+
+    owner.problems = {"COOL_DOWN": ["Must be a number."]}
+    assert ("not reloaded", []) == (ask(), told)
+    owner.problems = {}
+    assert ("reloaded", [None]) == (ask(), told)
 
 
 def test_without_javascript_a_button_leads_back_to_the_page(owner: Owner) -> None:
