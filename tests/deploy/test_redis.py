@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import socket
@@ -20,6 +21,7 @@ from redis.exceptions import NoPermissionError
 from redis.retry import Retry
 
 from poe_proxy.shared import script
+from poe_proxy.shared.link import Link
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 #: As the lines of docs/scale.md make one; it is in no file of the project.
@@ -27,14 +29,12 @@ PASSWORD = os.urandom(32).hex()
 
 #: What is asked for outside of the script, and by whom.
 ASKED = {
-    # To log in, and to choose a database of the URL.
-    *("auth", "hello", "select"),
-    # The way to Redis: the script, whether it is there, and its text once.
-    *("evalsha", "script|load", "ping"),
-    # News for this worker.
-    *("subscribe", "unsubscribe"),
-    # `poe-proxy doctor`: whether all is written down, and nothing is dropped.
-    "info",
+    # A database that the URL names.
+    "select",
+    # The script, and its text once; `poe-proxy doctor` asks whether all is written down.
+    *("evalsha", "script|load", "info"),
+    # News for this worker, and whether Redis is still there.
+    *("subscribe", "ping"),
 }
 
 
@@ -181,10 +181,43 @@ def test_the_list_of_users_as_it_is_lets_nobody_in(tmp_path: Path) -> None:
 
 def test_what_may_be_asked_is_what_is_asked_for(served: Served) -> None:
     """The commands of the script and of the client, one for one; and all of them are commands."""
-    in_script = {name.lower() for name in re.findall(r'\bcall\(\s*"(\w+)"', script.text())}
+    text = re.sub("--.*", "", script.text())
+    in_script = [name.lower() for name in re.findall(r'\bcall\(\s*"(\w+)"', text)]
 
-    assert {"time"} <= in_script
-    assert in_script | ASKED == allowed()
+    assert len(in_script) == len(re.findall(r"\bcall\(", text)), "one has no plain name"
+    assert {*in_script, *ASKED} == allowed()
+
+
+def test_the_pool_works_by_that_user(served: Served) -> None:
+    """A worker comes, hears, lends, uses, gives back and goes; nothing of it is refused."""
+    link = Link(f"redis://poe:{PASSWORD}@127.0.0.1:{served.port}/1", "try")
+    ear = link.listener(5.0)
+    ear.subscribe("all", "c:w1")
+    account = {"name": "a1", "kind": "key", "has_home": False, "pinned": False, "rank": 0}
+    limits = {"concurrency": 1, "limits": [["within", 9, 60.0], ["rest", 0.0, 0.0]]}
+    want = {"lease": "l1", "names": 1, "bot": "", "within": 60.0, "probes": False}
+    acts = [
+        ["hello", {"about": {"host": "h"}, "knew_epoch": "", "knows": []}],
+        ["enlist", {**account, **limits}],
+        ["serve", {"names": [["a1"]], "wants": [want], "whole": True}],
+        ["state", {"names": ["a1"], "bot": ""}],
+        ["leave", {"lease": "l1"}],
+        ["census", {}],
+        ["beat", {"for": 15.0, "holds": [], "about": {}}],
+        ["quit", {}],
+    ]
+
+    heard = None
+    for act in acts:
+        (answer,) = link.run(b"w1", b"", [json.dumps(act).encode()])
+        assert isinstance(answer, bytes)
+        assert not answer.startswith(b"!"), act
+        heard = heard or ear.next()
+    link.close()
+    ear.close()
+
+    assert heard is not None
+    assert "epoch" in json.loads(heard)
 
 
 @pytest.mark.parametrize(
