@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from poe_proxy import logs, startup
 from poe_proxy.app import create_app
 from poe_proxy.pool.balances import Balance, PointsWatch
 from poe_proxy.pool.rotator import TokenRotator
@@ -245,6 +246,25 @@ def test_what_only_a_restart_can_change_is_named_each_time(house: House, tmp_pat
     )
     assert [True, True, False] == [line in one for one in said]
     assert not (tmp_path / "state").exists()
+
+
+def test_a_worker_that_is_started_later_goes_on_with_what_only_a_restart_can_change(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Else it would have another pool, or another file, than the workers beside it."""
+    monkeypatch.setattr(startup, "begun_with", settings(redis_pool="one", cool_down=1.0))
+    monkeypatch.setattr(logs, "set_up", lambda *how: None)
+    with log_lines() as lines:
+        app = create_app(
+            read=lambda: settings(
+                redis_pool="two", state_file=tmp_path / "new", auth_keys=("another",)
+            )
+        )
+        services(app).close()
+
+    assert "Only a restart can change STATE_FILE, REDIS_POOL: still as before." in lines.getvalue()
+    assert known(app, "another") is not None
+    assert [] == [*tmp_path.iterdir()]
 
 
 def test_what_is_unwise_is_warned_about_each_time(house: House, tmp_path: Path) -> None:
