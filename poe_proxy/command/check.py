@@ -71,11 +71,12 @@ def command() -> None:
     """Say which account works, and what is wrong with the others.
 
     Each is asked for its balance, and has a line. Nothing is charged, and a server may run
-    meanwhile. The exit status is 1 if an account cannot be used.
+    meanwhile. The exit status is 1 if an account cannot be used, nor Redis with REDIS_URL.
     """
     settings = options.settings()
     findings = []
     try:
+        is_wrong = _tell_of_redis(settings)
         with closing(_all(settings)) as found:
             width = 0
             for finding, labels in found:
@@ -85,7 +86,19 @@ def command() -> None:
     except KeyboardInterrupt:
         click.echo()
         sys.exit(130)
-    sys.exit(any(one.wrong for one in findings))
+    sys.exit(is_wrong or any(one.wrong for one in findings))
+
+
+def _tell_of_redis(settings: Settings) -> bool:
+    """Say how Redis is, if the pool is there; return whether anything is wrong with it."""
+    if settings.redis_url is None:
+        return False
+    from poe_proxy.command import doctor, looking
+
+    found = [*looking.look_at_redis(settings)]
+    for one in found:
+        doctor.tell(one, indent="")
+    return any(one.mark == "wrong" for one in found)
 
 
 def _print(finding: Finding, width: int) -> None:

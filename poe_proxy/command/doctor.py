@@ -27,9 +27,9 @@ _COLOURS: Final = {"ok": "green", "note": "yellow", "wrong": "red"}
 def command(url: str | None, key: str | None, with_defaults: bool) -> None:
     """Look for what is wrong, and say what to do.
 
-    At the settings and where each comes from, at the way to Poe, at the clock and the port; with
-    --url also at what is in front of the server, such as nginx. No account is used: `check` does
-    that. The exit status is 1 if something is wrong.
+    At the settings and where each comes from, at the way to Poe, at Redis if workers share a pool
+    there, at the clock and the port; with --url also at what is in front of the server, such as
+    nginx. No account is used: `check` does that. The exit status is 1 if something is wrong.
     """
     click.echo(
         f"poe-proxy {__version__}, Python {platform.python_version()}, {platform.platform()}"
@@ -39,7 +39,7 @@ def command(url: str | None, key: str | None, with_defaults: bool) -> None:
         for title, findings in _sections(url, key, with_defaults):
             click.secho(f"\n{title}", bold=True)
             for finding in findings:
-                _print(finding)
+                tell(finding)
                 is_wrong = is_wrong or finding.mark == "wrong"
     except KeyboardInterrupt:
         click.echo()
@@ -47,11 +47,12 @@ def command(url: str | None, key: str | None, with_defaults: bool) -> None:
     sys.exit(is_wrong)
 
 
-def _print(finding: Finding) -> None:
+def tell(finding: Finding, indent: str = "  ") -> None:
+    """Print *finding*, behind so many blanks."""
     mark = click.style(f"{finding.mark:5}", fg=_COLOURS[finding.mark])
-    click.echo(f"  {mark}  {screen.line(finding.text, 2000)}")
+    click.echo(f"{indent}{mark}  {screen.line(finding.text, 2000)}")
     if finding.remedy:
-        click.echo(f"         {screen.line(finding.remedy, 1000)}")
+        click.echo(f"{indent}       {screen.line(finding.remedy, 1000)}")
 
 
 def _sections(
@@ -63,6 +64,8 @@ def _sections(
     yield "Settings", _look_at_settings(problems, with_defaults)
     for way in _ways(settings):
         yield f"The way to {way.name}", looking.look_at_way(way)
+    if settings.redis_url is not None:
+        yield "The pool in Redis", looking.look_at_redis(settings)
     yield "This computer", looking.look_at_port(settings)
     if url is not None:
         first = next(iter(settings.auth_keys), None)

@@ -197,6 +197,19 @@ def look_at_port(settings: Settings) -> Iterator[Finding]:
         yield Finding("ok", f"port {settings.port} is free for `poe-proxy serve`")
 
 
+# ---- what workers share
+
+
+def look_at_redis(settings: Settings) -> Iterator[Finding]:
+    """Yield how the server at REDIS_URL is; nothing without one."""
+    if settings.redis_url is None:
+        return
+    from poe_proxy.shared import condition
+
+    for one in condition.look(settings.redis_url, settings.redis_pool):
+        yield Finding(one.mark, one.text, one.remedy)
+
+
 def _bound(host: str, port: int) -> socket.socket:
     probe = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     try:

@@ -8,7 +8,12 @@ from typing import Any, Final, cast
 
 from redis.backoff import NoBackoff
 from redis.connection import Connection, parse_url
-from redis.exceptions import NoScriptError, RedisError, TimeoutError
+from redis.exceptions import (
+    NoPermissionError,
+    NoScriptError,
+    RedisError,
+    TimeoutError,
+)
 from redis.retry import Retry
 
 from poe_proxy.shared import script
@@ -87,6 +92,18 @@ class Link:
             self._ask(_packed(b"SET", key, b"1", b"PX", b"1000"))
         except RedisError as failure:
             raise self._address.away(failure) from None
+
+    def facts(self) -> dict[str, str]:
+        """Return what the server says of itself, by its own names; nothing if it does not say that
+        to everybody. Raises `StoreAway`."""
+        try:
+            said: bytes = self._ask(_packed(b"INFO"))
+        except NoPermissionError:
+            return {}
+        except RedisError as failure:
+            raise self._address.away(failure) from None
+        lines = said.decode("utf-8", "replace").splitlines()
+        return {name: told for name, has, told in (one.partition(":") for one in lines) if has}
 
     def listener(self, silence: float) -> Listener:
         """Return a connection of its own that listens; it looks after *silence* seconds whether

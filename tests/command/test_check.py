@@ -139,6 +139,23 @@ def test_each_account_has_a_line(
     assert [folder / ".env"] == list(folder.iterdir())
 
 
+def test_redis_has_a_line_where_the_pool_is_there(
+    run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And without it no account can be used; nobody is at this address."""
+    monkeypatch.setattr(check, "ask", lambda one: Finding(one.label, one.kind, 10))
+    monkeypatch.setattr("poe_proxy.upstreams.catalogue.Catalogue.start", lambda _: None)
+    env = {"AuthKey": "k", "TOKENS": "a", "REDIS_URL": "redis://:SECRET@127.0.0.1:1"}
+    result = run("check", env=env)
+
+    assert 1 == result.exit_code
+    first, remedy, account = result.output.splitlines()
+    assert first.startswith("wrong  Redis at 127.0.0.1:1: ")
+    assert remedy.startswith("       Look whether it runs")
+    assert account.startswith("ok     cookie-1")
+    assert "SECRET" not in result.output
+
+
 def test_wrong_settings_are_the_one_message(run: Callable[..., Result]) -> None:
     """The same as the server's."""
     result = run("check", env={"RATE_LIMIT": "ten", "TOKENS": "p-lat=SECRET"})

@@ -60,6 +60,17 @@ def test_only_ways_that_accounts_go_are_looked_at(
     assert ["https://api.poe.com"] == [way.url for way in ways]
 
 
+def test_redis_is_looked_at_where_the_pool_is_there(run: Callable[..., Result]) -> None:
+    """Nobody is at this address; the password is not shown."""
+    env = {"AuthKey": "k", "POE_API_KEYS": "a", "REDIS_URL": "redis://:SECRET@127.0.0.1:1"}
+    result = run("doctor", env=env)
+
+    assert 1 == result.exit_code
+    assert "\nThe pool in Redis\n  wrong  Redis at 127.0.0.1:1: " in result.output
+    assert "SECRET" not in result.output
+    assert "The pool in Redis" not in run("doctor", env={**env, "REDIS_URL": ""}).output
+
+
 def test_a_file_that_cannot_be_read_is_named(run: Callable[..., Result], folder: Path) -> None:
     """And the look goes on."""
     (folder / ".env").write_bytes(b"\xff\xfe")
