@@ -40,16 +40,14 @@ class Members(Generic[U]):
     def replace(self, tokens: Mapping[str, Token[U]]) -> list[Token[U]]:
         """Let the pool have *tokens*; return those that have left it, and are forgotten."""
         for token in tokens.values():
-            self._ledger.enlist(
-                token.name, rank=token.rank, concurrency=token.concurrency, limits=token.limits
-            )
+            self._enlist(token)
             self._lent.setdefault(token, {})
             known = self.tokens.get(token.name)
             if known is None or known.upstream is not token.upstream:
                 # A restart, or another way to Poe, is how an operator says that something changed.
-                self._ledger.reconsider(token.name)
+                self._reconsider(token.name)
         for name in self.tokens.keys() - tokens.keys():
-            self._ledger.withdraw(name)
+            self._withdraw(name)
         before, self.tokens = self.tokens, tokens
         self.kinds = frozenset(token.kind for token in tokens.values())
         self._fitting.clear()
@@ -98,6 +96,17 @@ class Members(Generic[U]):
         """Return a number for the token of that name: of two, the one with the lower number has
         not been lent for longer."""
         return self._turns.get(name, 0)
+
+    def _enlist(self, token: Token[U]) -> None:
+        self._ledger.enlist(
+            token.name, rank=token.rank, concurrency=token.concurrency, limits=token.limits
+        )
+
+    def _reconsider(self, name: str) -> None:
+        self._ledger.reconsider(name)
+
+    def _withdraw(self, name: str) -> None:
+        self._ledger.withdraw(name)
 
     def _forget(self, token: Token[U]) -> bool:
         """Forget *token* if it is out of the pool, and no lease has it; return whether."""

@@ -387,13 +387,15 @@ local function give_back(lease)
   end
 end
 
--- Note that a worker has a lease already, whether there is room or not. What it has is at home there.
+-- Note that a worker has a lease already, whether there is room or not. What it has is at home there,
+-- unless it has found another home.
 local function take_up(lease, name, bot, count, owner)
   local known = token(name)
   if lease_of(lease) or not known then
     return
   end
-  if known.has_home and known.home ~= owner then
+  -- A worker that was taken for dead may find it at home elsewhere: there it stays.
+  if known.has_home and not (known.home and is_living(known.home)) then
     settle_at(known, owner)
   end
   call("ZADD", key("l", name), 0, lease)

@@ -223,15 +223,44 @@ local function move_up(want, ticket, list, yields)
   return at
 end
 
--- Let a want join the line; return its ticket.
-local function queue(want)
-  local ticket = call("INCR", key("ticket"))
+-- Say of a want which others are served alike.
+local function classify(want)
+  local kinds = want.kinds ~= null and want.kinds or {"*"}
+  table.sort(kinds)
+  table.sort(want.avoid)
+  want.fit = table.concat({
+    want.names, table.concat(kinds, ","), table.concat(want.avoid, ","),
+  }, "|")
+  want.class = table.concat({want.worker, want.fit, tostring(want.probes), want.bot}, "|")
+end
+
+local function keep_want(want)
   call("HSET", key("want"), want.lease, cjson.encode({
     worker = want.worker, names = want.names, kinds = want.kinds, avoid = want.avoid,
     bot = want.bot, probes = want.probes, sends = want.sends, client = want.client,
     streams = want.streams, priority = want.priority, class = want.class, fit = want.fit,
     since = exact(want.since), deadline = exact(want.deadline),
   }))
+end
+
+-- Let what waits already want other accounts; it keeps its place.
+local function refit(want, about)
+  local ticket = call("ZSCORE", key("line"), want.lease)
+  for _, list in ipairs(lists_of(want)) do
+    call("ZREM", list, want.lease)
+  end
+  set_head(want.class)
+  want.names, want.kinds, want.avoid = about.names, about.kinds, about.avoid
+  classify(want)
+  keep_want(want)
+  put_at(want, ticket)
+  return fitted(want)
+end
+
+-- Let a want join the line; return its ticket.
+local function queue(want)
+  local ticket = call("INCR", key("ticket"))
+  keep_want(want)
   call("SADD", key("w", want.worker), want.lease)
   put_at(want, exact(ticket))
   local function came(one)
@@ -361,22 +390,30 @@ function acts.names(about)
 end
 
 -- `lease`, `names` (their digest), `kinds`, `avoid`, `bot`, `within`, `probes`, `client`, `streams`,
--- `priority`, `size`, `sends`.
+-- `priority`, `size`, `sends`. What waits already may want other accounts now.
 function acts.join(about)
   local loan = lease_of(about.lease)
   if loan then
     return {lent = loan.name, struck = is_struck(token(loan.name), loan.bot)}
   end
-  local waiter = waiter_of(about.lease)
-  if waiter then
-    local ticket = call("ZSCORE", key("line"), about.lease)
-    return {waits = seconds(soonest(waiter)), place = call("ZCOUNT", key("line"), "-inf", ticket)}
-  end
   if call("EXPIRE", key("n", about.names), NAMES_KEPT) == 0 then
     return {unknown = about.names}
   end
   local want = about
-  want.worker, want.since, want.deadline = worker, now, now + number_of(about.within)
+  want.worker = worker
+  classify(want)
+  local waiter = waiter_of(about.lease)
+  if waiter then
+    if waiter.fit ~= want.fit then
+      waiter = refit(waiter, about)
+    end
+    local soon, ticket = soonest(waiter), call("ZSCORE", key("line"), about.lease)
+    if soon > waiter.within then
+      return {late = seconds(soon)}
+    end
+    return {waits = seconds(soon), place = call("ZCOUNT", key("line"), "-inf", ticket)}
+  end
+  want.since, want.deadline = now, now + number_of(about.within)
   fitted(want)
   -- What is free after that fits nobody in line, so the newcomer may have it.
   serve_line()
@@ -393,13 +430,6 @@ function acts.join(about)
   elseif soon > want.within or soon == inf then
     return {late = seconds(soon)}
   end
-  local kinds = want.kinds ~= null and want.kinds or {"*"}
-  table.sort(kinds)
-  table.sort(want.avoid)
-  want.fit = table.concat({
-    want.names, table.concat(kinds, ","), table.concat(want.avoid, ","),
-  }, "|")
-  want.class = table.concat({worker, want.fit, tostring(want.probes), want.bot}, "|")
   local ticket = queue(want)
   return {waits = seconds(soon), place = call("ZCOUNT", key("line"), "-inf", exact(ticket))}
 end

@@ -1,0 +1,87 @@
+"""Accounts with a session are at home in one worker: what is used from elsewhere is let go."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Collection
+from math import inf
+from typing import Any, Final, Generic, Protocol, TypeVar, runtime_checkable
+
+from poe_proxy.pool.line.alarm import Alarm
+from poe_proxy.pool.tokens import Token
+
+log = logging.getLogger(__name__)
+
+U = TypeVar("U")
+
+#: Seconds without a sign of life that reached Redis after which this worker has no home left: a
+#: while before others take it for dead.
+SILENCE: Final = 10.0
+
+
+@runtime_checkable
+class _LettingGo(Protocol):
+    def let_go(self) -> None:
+        """See `Upstream`."""
+
+
+class Homes(Generic[U]):
+    """The accounts that are at home here. Each is let go once it is not, and no lease has it."""
+
+    def __init__(self, is_used: Callable[[str], bool], token: Callable[[str], Token[U] | None]):
+        """*is_used* says whether a lease has the token of a name, and *token* which one it is."""
+        self._is_used = is_used
+        self._token = token
+        self._lock = threading.Lock()
+        self._here: frozenset[str] = frozenset()
+        #: What is to be let go once its last reply is over.
+        self._leaving: set[str] = set()
+        self._alarm = Alarm(self.lose_all, name="homes")
+
+    def close(self) -> None:
+        """Let nothing more go."""
+        self._alarm.close()
+
+    def seen(self, names: Collection[str]) -> None:
+        """Note that Redis says that just these accounts are at home here."""
+        with self._lock:
+            gone, self._here = self._here - frozenset(names), frozenset(names)
+        for name in gone:
+            self.lose(name)
+        self._alarm.set(SILENCE if names else inf)
+
+    def lose_all(self) -> None:
+        """Note that this worker may count as dead by now, so that others use its accounts."""
+        self.seen(())
+
+    def lose(self, name: str) -> None:
+        """Note that an account is at home elsewhere."""
+        with self._lock:
+            self._leaving.add(name)
+        self.let_go(name)
+
+    def let_go(self, name: str) -> None:
+        """Let an account go if that is due, and nobody here uses it."""
+        with self._lock:
+            if name not in self._leaving or self._is_used(name):
+                return
+            self._leaving.discard(name)
+        token = self._token(name)
+        if token is not None and isinstance(token.upstream, _LettingGo):
+            log.info("%s is used by another worker from now on", token.label)
+            # It may wait for the network.
+            threading.Thread(target=_let_go, args=(token,), name="moving", daemon=True).start()
+
+    def lent(self, name: str) -> None:
+        """Note that an account is at home here again."""
+        if name in self._leaving:
+            with self._lock:
+                self._leaving.discard(name)
+
+
+def _let_go(token: Token[Any]) -> None:
+    try:
+        token.upstream.let_go()
+    except Exception:
+        log.exception("%s was not let go", token.label)
