@@ -80,7 +80,9 @@ class Presence:
         #: before all else, and others wait: it must not wait for a lock that is held by whoever
         #: calls the courier.
         self.on_stranger: list[Callable[[], object]] = []
-        #: Called with what is answered to each sign of life.
+        #: Called with what is answered to each sign of life: among other things the `workers` that
+        #: share the pool, the names of the accounts that have their `homes` here, and in how many
+        #: seconds Redis lends again: `lends_in`.
         self.on_beat: Callable[[Mapping[str, Any]], object] = lambda answer: None
         #: Returns the leases that are held or stand in line; None: that is not known.
         self.holds: Callable[[], Collection[str] | None] = lambda: None
@@ -132,6 +134,8 @@ class Presence:
                 "about": self.about,
             },
         )
+        # What is empty may come as an object.
+        answer["workers"], answer["homes"] = list(answer["workers"]), list(answer["homes"])
         self._workers = tuple(answer["workers"])
         self.on_beat(answer)
 
