@@ -25,6 +25,8 @@ BEAT: Final = 5.0
 LIFE: Final = 15.0
 #: Seconds of silence after which it is looked whether the server is still there.
 SILENCE: Final = 5.0
+#: The most seconds for which the end waits for each thread: as long as an answer may take.
+_LAST: Final = 1.5
 #: Seconds until it is tried again to listen, at first and at most.
 FIRST_PAUSE: Final = 0.1
 LAST_PAUSE: Final = 2.0
@@ -167,14 +169,15 @@ class Presence:
             return
         self._closed.set()
         self._hurry.set()
-        self._courier.introduce = None
         self._ear.close()
+        for thread in self._threads:
+            thread.join(_LAST)
         try:
             self._courier.call("quit", {})
         except StoreAway as away:
             log.info("the pool in Redis was not told that this worker ends: %s", away)
-        for thread in self._threads:
-            thread.join(0.5)
+        # Nothing of it is to come to life again.
+        self._courier.introduce = None
 
     def _live(self) -> None:
         while not self._closed.is_set():

@@ -282,7 +282,7 @@ def test_a_store_that_goes_again_at_once_is_not_tried_more_often(store: Store) -
 
     def wait(seconds: float) -> bool:
         pauses.append(seconds)
-        until(lambda: not courier._is_under_way)
+        until(lambda: courier._closed.is_set() or not courier._is_under_way)
         return False
 
     courier = Courier(store, wait=wait, chance=lambda: 1.0, clock=lambda: now[0])

@@ -141,10 +141,9 @@ def test_redis_is_restarted(keeps: bool) -> None:
         worker.use("l1")
         epoch = worker.courier.epoch
         server.stop()
+        said = {"name": "t1", "seconds": 60, "reason": "", "code": "", "bot": ""}
+        worker.courier.note("rest", said)
         until(lambda: worker.courier.trouble)
-        worker.courier.note(
-            "rest", {"name": "t1", "seconds": 60, "reason": "", "code": "", "bot": ""}
-        )
         server.start()
         until(lambda: not worker.courier.trouble and worker.backs)
 
