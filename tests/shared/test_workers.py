@@ -107,6 +107,13 @@ class Worker:
                  for one in leases]  # fmt: skip
         return dict(self.do("serve", names=[list(names)], wants=wants)["lent"])
 
+    def join(self, lease: str, *names: str) -> dict[str, Any]:
+        """Stand in line for one of *names*, or get it at once."""
+        self.do("names", digest="-".join(names), names=names)
+        about = {"lease": lease, "names": "-".join(names), "kinds": None, "avoid": [], "bot": ""}
+        how = {"within": 120, "probes": True, "client": "", "streams": False, "priority": 0}
+        return dict(self.do("join", **about, **how, size=10, sends=False))
+
     def state(self, name: str) -> dict[str, Any]:
         return dict(self.do("state", names=[name], bot="")[name])
 
@@ -264,6 +271,63 @@ def test_what_a_worker_does_not_know_to_hold_is_given_back_after_a_while(
     assert 2 == worker.state("t1")["in_use"]
     assert {"lost": True} == worker.do("use", lease="l2")
     assert {"wait": 0} == worker.do("use", lease="l1")
+
+
+def test_who_waits_for_a_dead_worker_waits_no_more(pool: Pool, worker: Worker) -> None:
+    """Its places are given to those behind it, and what it had is lent to them: they are told."""
+    other = joined(pool, "w2")
+    for one in (worker, other):
+        one.enlist("t1")
+    assert {"lent": "t1", "struck": False} == other.join("l1", "t1")
+    assert 1 == other.join("l2", "t1")["place"]
+    assert 2 == worker.join("l3", "t1")["place"]
+    pool.now += 14
+    worker.beat(["l3"])
+    assert 2 == pool.run("", "", ["census", {}])[0]["line"]["length"]
+    pool.heard()
+    pool.now += 2
+
+    worker.beat(["l3"])
+    assert [("c:w1", {"lent": {"l3": "t1"}})] == pool.heard()
+    assert {"length": 0, "longest": 0} == pool.run("", "", ["census", {}])[0]["line"]
+    assert {"wait": 0} == worker.do("use", lease="l3")
+
+
+def test_who_waits_and_is_not_known_to_its_worker_waits_no_more(pool: Pool, worker: Worker) -> None:
+    """The client hung up while nobody could tell."""
+    worker.enlist("t1")
+    worker.join("l1", "t1")
+    worker.join("l2", "t1")
+    worker.join("l3", "t1")
+    pool.now += 9.9
+    worker.beat(["l1", "l3"])
+    assert 2 == pool.run("", "", ["census", {}])[0]["line"]["length"]
+    pool.now += 0.2
+
+    worker.beat(["l1", "l3"])
+    (told,) = pool.run("", "", ["census", {}])
+    assert (1, pytest.approx(10.1)) == (told["line"]["length"], told["line"]["longest"])
+    worker.do("leave", lease="l1")
+    assert {"l3": "t1"} == worker.do("look", leases=["l3"])["lent"]
+
+
+def test_who_waits_is_told_when_redis_lends_again(pool: Pool, worker: Worker) -> None:
+    """After it had forgotten all; and at the latest by its own clock."""
+    joined(pool, "w2")
+    worker.beat()
+    pool.forget()
+    worker.hello()
+    worker.enlist("t1")
+    assert "waits" in worker.join("l1", "t1")
+    assert 15 == pytest.approx(worker.do("look", leases=["l1"])["due"])
+    pool.heard()
+    worker.do("adopt", leases=[], uses=[])
+    assert [] == pool.heard()
+    pool.now += 14
+    worker.beat(["l1"])
+    pool.now += 1.1
+
+    assert {"l1": "t1"} == worker.do("look", leases=["l1"])["lent"]
 
 
 def test_redis_that_has_forgotten_all_lends_again_once_all_have_told_what_they_hold(

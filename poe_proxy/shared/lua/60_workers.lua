@@ -85,10 +85,6 @@ local function lives_on(seconds, about)
   end
 end
 
-local function closed_for()
-  return math.max(0, (tonumber(call("GET", key("closed_until")) or 0)) - now)
-end
-
 local function close_for(seconds)
   call("SET", key("closed_until"), exact(now + seconds), "PX", math.ceil(seconds * 1000) + 1000)
 end
