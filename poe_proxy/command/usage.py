@@ -78,7 +78,11 @@ def _told(
         settings = options.settings()
         if settings.usage_at is None or not settings.usage_at.exists():
             raise
-        return _read(settings, settings.usage_at, fields), f"as {settings.usage_at} has it"
+        whose = ", of this host alone" if settings.redis_url else ""
+        return (
+            _read(settings, settings.usage_at, fields),
+            f"as {settings.usage_at} has it{whose}",
+        )
     with server:
         return asking.ask(server, "GET", f"/v1/usage?{urlencode(fields)}"), f"as {server.name} says"
 

@@ -7,17 +7,18 @@ the process ends. Several servers may write the same file, and other programs re
 from __future__ import annotations
 
 import logging
+import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
 from poe_proxy import databases
-from poe_proxy.usage.rows import COLUMNS, Row
+from poe_proxy.usage.rows import COLUMNS, MICROSECONDS, Row
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +49,15 @@ _SCHEMA: Final = (
     "CREATE TABLE readings (account TEXT PRIMARY KEY, until INTEGER NOT NULL) WITHOUT ROWID",
     f"PRAGMA user_version = {_VERSION}",
 )
+#: What older files have not, by its name; programs that do not know of it can go on without.
+_ADDED: Final = {
+    # What names this file among those of all hosts.
+    "identity": "CREATE TABLE identity (id TEXT NOT NULL)",
+    # Hours since 1970 of whose requests or charges more has become known, and how often.
+    "changed": "CREATE TABLE changed (hour INTEGER PRIMARY KEY, times INTEGER NOT NULL)",
+}
+#: Microseconds.
+HOUR: Final = 3_600 * MICROSECONDS
 _INSERT: Final = (
     f"INSERT INTO requests ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"
 )
@@ -100,9 +110,23 @@ class UsageFile:
                 "(SELECT account, id FROM charges WHERE at < ? ORDER BY at LIMIT ?)",
                 (before, BITE),
             )
+            db.execute("DELETE FROM changed WHERE hour < ?", (before // HOUR,))
             return rows.rowcount + charges.rowcount
 
         return self.write(bite)
+
+    def identity(self) -> str:
+        """Return what names this file, wherever it is: another one in its place has another."""
+
+        def known(db: sqlite3.Connection) -> str:
+            found = db.execute("SELECT id FROM identity").fetchone()
+            if found is None:
+                found = (os.urandom(8).hex(),)
+                db.execute("INSERT INTO identity VALUES (?)", found)
+            return str(found[0])
+
+        found = self.read("SELECT id FROM identity")
+        return str(found[0][0]) if found else self.write(known)
 
     def write(self, act: Callable[[sqlite3.Connection], T]) -> T:
         """Do *act*, which takes a few milliseconds at most, in a transaction; return its result."""
@@ -119,6 +143,18 @@ class UsageFile:
     def read(self, query: str, *values: object) -> list[Any]:
         """Return the rows of a query that takes a few milliseconds at most."""
         return self._do(lambda db: db.execute(query, values).fetchall())
+
+    def changes(self) -> dict[int, int]:
+        """Return the hours since 1970 of which more has become known, and how often."""
+        return dict(self.read("SELECT hour, times FROM changed"))
+
+    def forget_changes(self, changes: Mapping[int, int]) -> None:
+        """Forget those *changes*, unless there are new ones in the same hour."""
+        self.write(
+            lambda db: db.executemany(
+                "DELETE FROM changed WHERE hour = ? AND times = ?", changes.items()
+            )
+        )
 
     def close(self) -> None:
         """Let go of the file; it is opened again if it is needed."""
@@ -193,6 +229,9 @@ def _prepare(db: sqlite3.Connection) -> None:
     db.execute("PRAGMA synchronous = NORMAL")
     if not db.execute("SELECT 1 FROM sqlite_master").fetchone():
         _begin(db)
+    for name, command in _ADDED.items():
+        if not _has_table(db, name):
+            db.execute(command.replace("CREATE TABLE", "CREATE TABLE IF NOT EXISTS"))
     (version,) = db.execute("PRAGMA user_version").fetchone()
     if version != _VERSION:
         raise sqlite3.DatabaseError(f"version {version}, not {_VERSION}")
@@ -205,6 +244,19 @@ def _begin(db: sqlite3.Connection) -> None:
         for command in _SCHEMA:
             db.execute(command)
     db.execute("COMMIT")
+
+
+def _has_table(db: sqlite3.Connection, name: str) -> bool:
+    query = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?"
+    return db.execute(query, (name,)).fetchone() is not None
+
+
+def note_changes(db: sqlite3.Connection, times: Iterable[int]) -> None:
+    """Note in a transaction that more has become known of requests or charges of those *times*."""
+    db.executemany(
+        "INSERT INTO changed VALUES (?, 1) ON CONFLICT DO UPDATE SET times = times + 1",
+        [(hour,) for hour in {at // HOUR for at in times}],
+    )
 
 
 def opened(path: Path) -> sqlite3.Connection:

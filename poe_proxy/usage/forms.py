@@ -29,6 +29,8 @@ def as_json(report: Report) -> bytes:
         "data": report.rows,
         "total": report.total,
     }
+    if report.whole_days:
+        body["whole_days"] = True
     if wanted.client is None:
         body["charged"] = report.charged
     return orjson.dumps(body)

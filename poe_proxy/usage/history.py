@@ -18,7 +18,7 @@ from poe_proxy.databases import said
 from poe_proxy.errors import UpstreamError
 from poe_proxy.net.pacing import breathe
 from poe_proxy.upstreams.base import Charge, HasCharges
-from poe_proxy.usage.file import BITE, UsageFile
+from poe_proxy.usage.file import BITE, UsageFile, note_changes
 from poe_proxy.usage.matching import APART, Sent, Taken, matched, plain
 from poe_proxy.usage.rows import DAY, MICROSECONDS
 
@@ -40,6 +40,10 @@ _BACK: Final = 7200
 _OPEN: Final = "points IS NULL AND sent IS NOT NULL AND NOT (code <> '' AND tokens_out = 0)"
 #: Days that Poe's history has.
 _DAYS: Final = 30
+#: Seconds after which an account is tried again whose history another worker was reading.
+BUSY: Final = 120.0
+#: Ids in one query.
+_AT_ONCE: Final = 100
 #: The most requests of an account that are looked at in one reading.
 _MOST_REQUESTS: Final = 50_000
 
@@ -55,14 +59,21 @@ class History:
         bots: Callable[[], Mapping[str, str]] = dict,
         first: float = FIRST,
         every: float = EVERY,
+        may_read: Callable[[str, str, float], bool] = lambda what, label, seconds: True,
         wall: Callable[[], float] = time.time,
     ) -> None:
         """*accounts* returns the accounts by their labels, each as its upstream; *bots*, for each
-        name of a bot, the one that stands for all of its names (`matching.names`)."""
+        name of a bot, the one that stands for all of its names (`matching.names`).
+
+        *may_read* says of an account, by its label, whether this worker is the one to do `"ask"`
+        Poe for its history, or to `"read"` it into this file, which nobody else does for so many
+        seconds then.
+        """
         self._file = file
         self._accounts = accounts
         self._bots = bots
         self._first, self._every = first, every
+        self._may_read = may_read
         self._wall = wall
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="usage history", daemon=True)
@@ -81,12 +92,20 @@ class History:
             self._thread.join(seconds)
         return not self._thread.is_alive()
 
-    def read(self) -> None:
-        """Read what is new of all accounts, one after the other."""
+    def read(self) -> bool:
+        """Read what is new of all accounts, one after the other. Return whether that is all: of
+        some, another worker may be asking just now."""
+        is_all = True
         for label, upstream in self._accounts():
             if self._stopped.is_set():
-                return
+                break
             if not isinstance(upstream, HasCharges):
+                continue
+            if not self._may_read("ask", label, BUSY):
+                is_all = False
+                continue
+            # The others of this host have what is read then, too.
+            if not self._may_read("read", label, self._every * 0.9):
                 continue
             try:
                 self._read(label, upstream)
@@ -94,16 +113,16 @@ class History:
                 log.info("%s: its history of points is not known: %s", label, failure)
             except (OSError, sqlite3.Error) as failure:
                 log.warning("USAGE_FILE %s: %s.", self._file.path, said(failure))
-                return
+                break
             except Exception:
                 # The thread has to go on, for the sake of the other accounts.
                 log.exception("%s: reading its history of points failed", label)
+        return is_all
 
     def _run(self) -> None:
         pause = self._first
         while not self._stopped.wait(pause):
-            self.read()
-            pause = self._every
+            pause = self._every if self.read() else min(self._every, BUSY)
 
     def _read(self, label: str, upstream: HasCharges) -> None:
         now = round(self._wall() * MICROSECONDS)
@@ -228,6 +247,7 @@ def _add(db: sqlite3.Connection, *, label: str, charges: Sequence[Charge]) -> No
         "ON CONFLICT DO UPDATE SET points = excluded.points WHERE request IS NULL",
         [(label, one.id, one.at, one.bot, one.points) for one in charges],
     )
+    note_changes(db, (one.at for one in charges))
 
 
 def _note(
@@ -241,3 +261,8 @@ def _note(
         "UPDATE charges SET request = ? WHERE account = ? AND id = ?",
         [(request.id, label, one.id) for request, charges in pairs for one in charges],
     )
+    ids = [request.id for request, _ in pairs]
+    for start in range(0, len(ids), _AT_ONCE):
+        some = ids[start : start + _AT_ONCE]
+        query = f"SELECT at FROM requests WHERE id IN ({', '.join('?' * len(some))})"
+        note_changes(db, (at for (at,) in db.execute(query, some)))

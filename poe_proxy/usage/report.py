@@ -39,3 +39,5 @@ class Report:
     #: What Poe's own history says that each account was charged with by its API on each day: that
     #: is exact, and may have been used elsewhere.
     charged: list[dict[str, Any]] = field(default_factory=list)
+    #: Whether it is about whole days: all that was used on the first and the last one is in it.
+    whole_days: bool = False

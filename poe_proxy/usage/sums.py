@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from poe_proxy.errors import InvalidRequest
 from poe_proxy.net.pacing import breathe
@@ -15,6 +15,9 @@ from poe_proxy.record import CLIENT_CLOSED
 from poe_proxy.usage.file import opened
 from poe_proxy.usage.report import NUMBERS, Report
 from poe_proxy.usage.wanted import Wanted
+
+#: Sums by what they are of.
+Groups: TypeAlias = dict[tuple[Any, ...], list[Any]]
 
 #: The most groups of a report.
 MOST_GROUPS: Final = 5000
@@ -24,7 +27,7 @@ _ROWS: Final = 1000
 _SUMS: Final = 200
 
 #: How the `NUMBERS` of a group are found, in their order.
-_SUMMED: Final = (
+SUMMED: Final = (
     "count(*)",
     f"sum(code NOT IN ('', '{CLIENT_CLOSED}'))",
     "sum(tokens_in)",
@@ -48,39 +51,51 @@ def made(path: Path, wanted: Wanted) -> Report:
         db.execute("BEGIN")
         groups = _summed(db, wanted)
         charged = [*_charged(db, wanted)] if wanted.client is None else []
+    return put_together(wanted, groups, charged)
+
+
+def put_together(
+    wanted: Wanted, groups: Groups, charged: list[dict[str, Any]], *, whole_days: bool = False
+) -> Report:
+    """Return the report of what is in *groups*."""
     total: list[Any] = [None] * len(NUMBERS)
     rows = []
     for key, sums in sorted(groups.items(), key=lambda one: _place(wanted, *one)):
-        _add(total, sums)
+        add(total, sums)
         rows.append({**_named(wanted, key), **_numbers(sums)})
         if len(rows) % _SUMS == 0:
             breathe()
-    return Report(wanted, rows, _numbers(total), charged)
+    return Report(wanted, rows, _numbers(total), charged, whole_days)
 
 
-def _summed(db: sqlite3.Connection, wanted: Wanted) -> dict[tuple[Any, ...], list[Any]]:
+def _summed(db: sqlite3.Connection, wanted: Wanted) -> Groups:
     by = [_expression(name, wanted) for name in wanted.by]
-    columns = ", ".join((*by, *_SUMMED))
+    columns = ", ".join((*by, *SUMMED))
     group = f"GROUP BY {', '.join(map(str, range(1, len(by) + 1)))}" if by else ""
     only, values = ("", ()) if wanted.client is None else ("AND client = ?", (wanted.client,))
     query = f"SELECT {columns} FROM requests WHERE at >= ? AND at < ? {only} {group}"
-    groups: dict[tuple[Any, ...], list[Any]] = {}
+    groups: Groups = {}
     for begin, end in _parts(db, "requests", wanted):
         found = db.execute(query, (begin, end, *values)).fetchall()
         breathe()
         for place, row in enumerate(found, 1):
-            _add(groups.setdefault(row[: len(by)], [None] * len(NUMBERS)), row[len(by) :])
+            add(groups.setdefault(row[: len(by)], [None] * len(NUMBERS)), row[len(by) :])
             if place % _SUMS == 0:
                 breathe()
-        if len(groups) > MOST_GROUPS:
-            raise InvalidRequest(
-                f"group_by: That makes more than {MOST_GROUPS} rows; ask for a shorter time, or "
-                "by less.",
-                param="group_by",
-            )
+        check_number(groups)
     if not by:
         groups.setdefault((), [None] * len(NUMBERS))
     return groups
+
+
+def check_number(groups: Groups) -> None:
+    """Raise `InvalidRequest` if these are too many for a report."""
+    if len(groups) > MOST_GROUPS:
+        raise InvalidRequest(
+            f"group_by: That makes more than {MOST_GROUPS} rows; ask for a shorter time, or by "
+            "less.",
+            param="group_by",
+        )
 
 
 def _charged(db: sqlite3.Connection, wanted: Wanted) -> Iterator[dict[str, Any]]:
@@ -120,7 +135,7 @@ def _expression(name: str, wanted: Wanted) -> str:
     return from_1970 if name == "day" else name
 
 
-def _add(sums: list[Any], more: list[Any] | tuple[Any, ...]) -> None:
+def add(sums: list[Any], more: list[Any] | tuple[Any, ...]) -> None:
     for place, number in enumerate(more):
         if number is not None:
             sums[place] = (sums[place] or 0) + number

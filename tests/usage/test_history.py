@@ -13,7 +13,7 @@ from poe_proxy.errors import TokenRejected, UpstreamTimeout
 from poe_proxy.upstreams.base import Charge, ChargesPage
 from poe_proxy.usage import history as module
 from poe_proxy.usage.file import UsageFile
-from poe_proxy.usage.history import History
+from poe_proxy.usage.history import BUSY, History
 from poe_proxy.usage.matching import names
 from poe_proxy.usage.rows import row
 
@@ -292,6 +292,56 @@ def test_it_reads_some_minutes_after_the_start_and_then_every_hour(house: House)
 
     assert history.wait(60)
     assert [300.0, "read", 3600.0, "read", 3600.0] == happened
+
+
+def test_one_worker_at_a_time_reads_a_history_and_one_for_each_file(house: House) -> None:
+    """An account that another one asks just now is asked two minutes later; one whose history
+    another worker has read into this file is not."""
+    answers = {"key 1": {"ask": False}, "key 2": {"read": False}, "key 3": {}}
+    asked: list[tuple[str, str, float]] = []
+
+    def may_read(what: str, label: str, seconds: float) -> bool:
+        asked.append((what, label, seconds))
+        return answers[label].get(what, True)
+
+    accounts = {label: Account(charge(0, 7)) for label in answers}
+    for label in answers:
+        house.used(0, account=label)
+    history = History(
+        house.file, accounts.items, every=3600.0, may_read=may_read, wall=lambda: house.now
+    )
+
+    assert not history.read()
+    assert [None, None, 7] == house.points()
+    assert [[], [], [""]] == [account.asked for account in accounts.values()]
+    assert [
+        ("ask", "key 1", BUSY),
+        *(("ask", "key 2", BUSY), ("read", "key 2", 3240.0)),
+        *(("ask", "key 3", BUSY), ("read", "key 3", 3240.0)),
+    ] == asked
+    answers["key 1"]["ask"] = True
+    assert history.read()
+    assert [7, None, 7] == house.points()
+
+
+def test_who_could_not_ask_comes_again_sooner(house: House) -> None:
+    """Not an hour later."""
+    waits: list[float | None] = []
+
+    class Stopped(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            waits.append(timeout)
+            return len(waits) == 3
+
+    may: list[bool] = [False, True]
+    history = History(
+        house.file, lambda: [("key 1", Account())], may_read=lambda *of: may.pop(0) or not may
+    )
+    history._stopped = Stopped()
+    history.start()
+
+    assert history.wait(60)
+    assert [300.0, BUSY, 3600.0] == waits
 
 
 def test_nothing_is_read_before_it_is_time(tmp_path: Path) -> None:
