@@ -333,10 +333,8 @@ def test_who_could_not_ask_comes_again_sooner(house: House) -> None:
             waits.append(timeout)
             return len(waits) == 3
 
-    may: list[bool] = [False, True]
-    history = History(
-        house.file, lambda: [("key 1", Account())], may_read=lambda *of: may.pop(0) or not may
-    )
+    may = iter([False, True, True])
+    history = History(house.file, lambda: [("key 1", Account())], may_read=lambda *of: next(may))
     history._stopped = Stopped()
     history.start()
 
