@@ -35,7 +35,7 @@ from poe_proxy.pool.memory import MemoryLedger
 from poe_proxy.pool.rotator import Rotator, Token, TokenRotator
 from poe_proxy.pool.store import Forgetful
 from poe_proxy.record import Record
-from poe_proxy.server import access_log
+from poe_proxy.server import access_log, several
 from poe_proxy.server.admission import Admission
 from poe_proxy.server.application import Application
 from poe_proxy.server.services import Services
@@ -309,6 +309,7 @@ class _House:
         if remarks.changed(self._settings, settings) & {"LOG_LEVEL", "LOG_FORMAT"}:
             logs.set_up(settings.log_level, settings.log_format)
         remarks.warn(settings)
+        several.warn(settings)
         self._warn_of_clients(services.gateway.menu)
         self._tokens = tokens
         settings = remarks.without_restart(self._settings, settings)

@@ -155,6 +155,7 @@ def on_starting(server: hooks.Arbiter) -> None:
     hooks.check_folder(_folder, _are_the_same)
     hooks.check_worker(server, Worker)
     hooks.on_starting(server, against_several=_against_several)
+    several.legacy.workers = server.cfg.workers
     is_shared = _settings.redis_url is not None
     if not is_shared:
         hooks.check_metrics_port(_settings.metrics_port)

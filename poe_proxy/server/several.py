@@ -4,6 +4,7 @@ before it forks them."""
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import shutil
 import socket
@@ -15,6 +16,8 @@ from typing import Final
 
 from poe_proxy import accounts
 from poe_proxy.settings import Settings
+
+log = logging.getLogger(__name__)
 
 #: Why there must not be more than one worker: without `REDIS_URL`, and with cookies alone.
 ALONE: Final = (
@@ -45,10 +48,19 @@ def against(settings: Settings) -> str:
     return "" if any(one.kind == "key" for one in accounts.read(settings)) else COOKIES
 
 
+def warn(settings: Settings) -> None:
+    """Log why there should not be as many workers as there are, if *settings* that were read while
+    they ran are against it."""
+    if legacy.workers > 1 and (why := against(settings)):
+        log.warning("%d workers, and there should be one now. %s", legacy.workers, why)
+
+
 class Legacy:
     """What all workers inherit. It is empty where nothing is to be shared."""
 
     def __init__(self) -> None:
+        #: How many workers there were to be at the start.
+        self.workers = 1
         #: Where workers count together.
         self.folder: Path | None = None
         #: The descriptor of a socket that listens at `METRICS_PORT`; all workers answer there.

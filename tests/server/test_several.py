@@ -44,6 +44,21 @@ def test_a_key_in_the_file_of_accounts_is_one_too(tmp_path: Path) -> None:
     assert several.COOKIES == found
 
 
+def test_settings_that_change_while_several_run_are_warned_of(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One worker is never one too many."""
+    cookies = Settings(auth_keys=("sk-a",), tokens=("a",), redis_url=REDIS)
+    several.warn(cookies)
+    assert "" == caplog.text
+    monkeypatch.setattr(several.legacy, "workers", 3)
+    several.warn(Settings(auth_keys=("sk-a",), api_keys=("k",), redis_url=REDIS))
+    assert "" == caplog.text
+    several.warn(cookies)
+
+    assert "3 workers, and there should be one now. All accounts are cookies" in caplog.text
+
+
 # ---- what they inherit
 
 
