@@ -10,7 +10,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from poe_proxy import accounts, logs, remarks, startup
+from poe_proxy import accounts, logs, pools, remarks, startup
 from poe_proxy.alerts import Alerts
 from poe_proxy.apis import images
 from poe_proxy.apis.chat_completions import ChatCompletions
@@ -20,10 +20,8 @@ from poe_proxy.apis.responses import Responses
 from poe_proxy.apis.speech import Speech
 from poe_proxy.clients import Registry
 from poe_proxy.clients import file as clients
-from poe_proxy.clients.memory import MemoryBudgets
 from poe_proxy.environment import declared
 from poe_proxy.gateway import Gateway
-from poe_proxy.history import History
 from poe_proxy.menu import Menu
 from poe_proxy.models import Models
 from poe_proxy.net.media import MediaFetcher
@@ -31,13 +29,13 @@ from poe_proxy.overview import NOT_RELOADED, RELOADED, Overview
 from poe_proxy.pool.asking import Asking
 from poe_proxy.pool.balances import EVERY, Balance, FirstLooks, PointsWatch
 from poe_proxy.pool.facts import Facts
-from poe_proxy.pool.memory import MemoryLedger
-from poe_proxy.pool.rotator import Rotator, Token, TokenRotator
-from poe_proxy.pool.store import Forgetful
+from poe_proxy.pool.rotator import Rotator, Token
 from poe_proxy.record import Record
 from poe_proxy.server import access_log, several
 from poe_proxy.server.admission import Admission
 from poe_proxy.server.application import Application
+from poe_proxy.server.fellows import Fellows
+from poe_proxy.server.guesses import guesses
 from poe_proxy.server.services import Services
 from poe_proxy.server.several import legacy
 from poe_proxy.settings import BadSettings, Settings
@@ -51,7 +49,6 @@ from poe_proxy.usage.wanted import Days
 
 if TYPE_CHECKING:
     from poe_proxy.metrics import Listener, Metrics
-    from poe_proxy.pool.store.journal import Journal
     from poe_proxy.usage.keeping import Keeping
 
 log = logging.getLogger(__name__)
@@ -93,28 +90,18 @@ class _House:
         #: Held by a reload, and while all is closed.
         self._changing = threading.Lock()
         self._is_closed = False
-        self._journal = _journal(settings)
-        store = self._journal or Forgetful()
-        self._maker = TokenMaker(store)
+        self._pool = pools.made(settings)
+        self._maker = TokenMaker(self._pool.renewals)
         self._tokens = self._make(settings)
-        self._rotator: Rotator[Upstream] = TokenRotator(
-            self._tokens,
-            patience=settings.queue_timeout,
-            places=settings.queue_size,
-            points_check=settings.points_check,
-            ledger=MemoryLedger(store=store),
-            when_left=self._maker.left,
-        )
-        if self._journal is not None:
-            self._rotator.day_uses.begin(self._journal.day_uses())
+        self._rotator = self._pool.lend(self._tokens, settings, self._maker.left)
         self._watch = PointsWatch(self._rotator)
         self._balance = Balance(self._rotator)
         self._looks = FirstLooks(self._rotator)
-        self._facts = Facts(self._rotator, store=self._store_state)
+        self._facts = Facts(self._rotator, store=self._pool.store)
         self._admission = Admission()
         self._registry = Registry(
             clients.read(settings),
-            budgets=MemoryBudgets(store=self._journal),
+            budgets=self._pool.budgets,
             begins=settings.day_begins,
         )
         #: Each takes the record of a request that is over.
@@ -123,18 +110,21 @@ class _House:
         if self._usage is not None:
             self._tellers.append(self._usage.tell)
         self._metrics, self._listener = self._made_metrics(settings)
-        self._history = History()
         self._overview = Overview(
             self._rotator,
-            self._history,
+            self._pool.history,
             store=lambda: self._facts.newest().store,
             clients=self._registry.overview,
+            workers=self._pool.workers if self._pool.is_shared else None,
         )
         self._overview.read_settings()
         self._asking = Asking(self._rotator)
+        #: The other workers, if there are any.
+        self._fellows = Fellows(self._pool.announce, reload=self._reload, guesses=guesses)
+        self._pool.hear(self._fellows.hear)
         self._alerts = Alerts(self._rotator, store=lambda: self._facts.newest().store)
         self._watch_points(settings)
-        self._tellers += [self._history.tell, self._alerts.tell]
+        self._tellers += [self._pool.history.tell, self._alerts.tell]
         services = self._services(settings, Models.load(settings.models))
         self.app = Application(services, proxies=settings.forwarded_allow_ips)
         self._watch.start()
@@ -157,13 +147,13 @@ class _House:
             self._rotator.points,
             self._rotator.day_uses,
             lambda: self._admission.under_way,
+            self._hosts if self._pool.is_shared else None,
         )
         folder = legacy.folder
         together = None if folder is None else Together(folder, legacy.worker)
         metrics = Metrics(looks, lambda bot: self._menu.listed(bot), together)
         self._tellers.append(metrics.told)
-        if self._journal is not None:
-            self._journal.timed = metrics.store_took
+        self._pool.timed(metrics.store_took)
         port = settings.metrics_port
         listener = Listener(port, metrics.text, inherited=legacy.listener) if port else None
         return metrics, listener
@@ -190,6 +180,7 @@ class _House:
             ),
             balance=self._balance,
             ready=self._ready,
+            needs_store=self._pool.is_shared,
             metrics=None if self._metrics is None else self._metrics.text,
             registry=self._registry,
             admin_key=settings.admin_key,
@@ -218,6 +209,7 @@ class _House:
             overview=self._overview,
             asking=self._asking,
             reload=self._reload,
+            reload_others=self._fellows.reload,
             close=self._close,
         )
 
@@ -240,6 +232,9 @@ class _House:
         fact = self._facts.newest()
         return {"waiting": fact.waiting, "accounts": fact.counts, "store": fact.store}
 
+    def _hosts(self) -> list[str]:
+        return [str(one.get("host", "")) for one in self._pool.workers()]
+
     def _watch_points(self, settings: Settings) -> None:
         self._alerts.use(settings)
         # Few points can only be told if somebody asks for them.
@@ -247,11 +242,9 @@ class _House:
         self._watch.every = EVERY if is_watched else inf
         self._rotator.look.set()
 
-    def _store_state(self) -> str:
-        return "off" if self._journal is None else self._journal.trouble or "ok"
-
     def _look(self) -> None:
         """See `Services`."""
+        self._pool.start(lambda: {"under_way": len(self._admission.under_way)})
         self._looks.begin()
         self._facts.start()
         if self._metrics is not None:
@@ -338,8 +331,7 @@ class _House:
         with ExitStack() as steps:
             # The last one comes first, and each of them whatever becomes of the others.
             steps.callback(self._alerts.close)
-            if self._journal is not None:
-                steps.callback(self._journal.close)
+            self._pool.close(steps)
             if self._usage is not None:
                 steps.callback(self._usage.close)
             steps.callback(schemas.close)
@@ -358,14 +350,6 @@ class _House:
             if self._usage is not None:
                 steps.callback(self._usage.stop)
             steps.callback(self._alerts.stop)
-
-
-def _journal(settings: Settings) -> Journal | None:
-    if settings.state_file is None:
-        return None
-    from poe_proxy.pool.store.journal import Journal
-
-    return Journal(settings.state_file, keeps_renewals=settings.state_cookies)
 
 
 def _usage(settings: Settings, rotator: Rotator[Upstream], maker: TokenMaker) -> Keeping | None:

@@ -53,9 +53,11 @@ hooks.configured()
 _folder = os.getcwd()
 _against_several = several.against(_settings)
 if "--check-config" in sys.argv:
-    # The app is loaded, and serves nothing; another server may hold the file.
-    os.environ |= {"STATE_FILE": "", "LOG_LEVEL": "WARNING"}
-    os.environ.pop("STATE_FILE_FILE", None)
+    # The app is loaded, and serves nothing; another server may hold the file, and no pool is to
+    # count on a worker that never begins.
+    os.environ |= {"STATE_FILE": "", "REDIS_URL": "", "LOG_LEVEL": "WARNING"}
+    for name in ("STATE_FILE_FILE", "REDIS_URL_FILE"):
+        os.environ.pop(name, None)
 else:
     startup.begun_with = _settings
 

@@ -26,6 +26,7 @@ BY_KEY = {"poe_proxy.recipes.by_key", "poe_proxy.upstreams.poe_api.client"}
 NEVER = {
     *("quickjs", "jsonschema_rs", "sqlite3", "requests", "charset_normalizer", "aiohttp"),
     *("prometheus_client", "poe_proxy.metrics"),
+    *("redis", "poe_proxy.shared.link", "poe_proxy.pool.redis.rotator"),
 }
 
 KEYS = {"POE_API_KEYS": "k1,k2"}
@@ -96,10 +97,14 @@ def test_gunicorn_itself_imports_nothing_that_serves() -> None:
 
 #: By module. In each case a configuration, or most requests, can do without.
 LATER = {
-    # Only with `STATE_FILE`, and with `METRICS`.
-    "app": {
-        *("poe_proxy.pool.store.journal", "poe_proxy.usage.keeping"),
-        "poe_proxy.metrics",
+    # Only with `USAGE_FILE`, and with `METRICS`.
+    "app": {"poe_proxy.usage.keeping", "poe_proxy.metrics"},
+    # Only with `STATE_FILE`, and with `REDIS_URL`.
+    "pools": {
+        *("poe_proxy.pool.store.journal", "poe_proxy.pool.store.renewals"),
+        *("poe_proxy.clients.redis", "poe_proxy.pool.redis.rotator", "poe_proxy.shared_history"),
+        *("poe_proxy.shared.courier", "poe_proxy.shared.link", "poe_proxy.shared.presence"),
+        "poe_proxy.shared.teller",
     },
     # Each way to Poe; and the list of models goes the way of keys.
     "token_maker": {

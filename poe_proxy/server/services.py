@@ -36,6 +36,8 @@ class Services:
     #: counts them, the requests `waiting` in line, and whether the `store` is "ok", "off", or else
     #: what is wrong with it.
     ready: Callable[[], Mapping[str, Any]] = lambda: {"accounts": {}, "waiting": 0, "store": "off"}
+    #: Whether no account is lent without the store: it is Redis, which several servers share.
+    needs_store: bool = False
     #: Returns the metrics in the form that an `Accept` asks for, and their content type; None: none
     #: are kept.
     metrics: Callable[[str], tuple[bytes, str]] | None = None

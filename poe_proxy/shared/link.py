@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, cast
 
 from redis.backoff import NoBackoff
@@ -50,6 +51,8 @@ class Link:
         Raises `BadAddress`.
         """
         self.prefix: Final = prefix(pool)
+        #: Called with the seconds that each call has taken.
+        self.timed: Callable[[float], object] | None = None
         self._address = _Address(url)
         self._patience = patience
         self._script = script.text(clock).encode()
@@ -74,6 +77,7 @@ class Link:
         parts = [b"*%d\r\n" % (len(acts) + 6), self._head, _bulk(worker), _bulk(epoch)]
         parts += map(_bulk, acts)
         command = b"".join(parts)
+        began = time.perf_counter()
         try:
             try:
                 answers = self._ask(command)
@@ -83,6 +87,8 @@ class Link:
                 answers = self._ask(command)
         except RedisError as failure:
             raise self._address.away(failure) from None
+        if self.timed is not None:
+            self.timed(time.perf_counter() - began)
         return cast("list[bytes] | bytes", answers)
 
     def probe(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from math import inf
 from typing import Any, Final
@@ -88,6 +89,15 @@ class Census:
         of them has waited."""
         told = _object(self.newest().get("line"))
         return int(told.get("length") or 0), float(told.get("longest") or 0.0)
+
+    def workers(self) -> list[Mapping[str, Any]]:
+        """Return what is told of each worker, and how many accounts are at home there."""
+        told = self.newest()
+        homes = Counter(row.get("home") for row in _object(told.get("accounts")).values())
+        return [
+            {**_object(one.get("about")), "id": one["id"], "homes": homes[one["id"]]}
+            for one in told.get("workers") or ()
+        ]
 
     def suspended(self, name: str, reason: str, code: str) -> None:
         """Note that Redis is told that Poe refuses a token: what becomes of it is for Redis to

@@ -197,6 +197,11 @@ class SharedRotator(Rotator[U]):
         waiting, longest = self._census.line()
         return LineState(waiting, self._line.places, longest)
 
+    def workers(self) -> list[Mapping[str, Any]]:
+        """Return what is known of all workers, this one among them: their `id`, what each tells of
+        itself, and how many accounts are at home there, `homes`."""
+        return self._census.workers()
+
     def states(self) -> list[tuple[Token[U], TokenState]]:
         tokens = self._members.tokens
         states = self._census.states(tokens)

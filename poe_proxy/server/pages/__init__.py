@@ -42,13 +42,17 @@ def ready() -> Response:
     """Show whether requests are answered: 503 if no account can be used, or the server is ending.
 
     An account that rests, for Poe or for its own limits, can be used: the line is there for that.
-    A store that fails is shown, and no reason for a 503: the server goes on without it.
+    A store that fails is shown; it is a reason for a 503 only if it is Redis, without which no
+    account is lent. Without a file the server goes on.
     """
-    state = services().ready()
+    house = services()
+    state = house.ready()
     accounts = state["accounts"]
     reason = None
     if _is_ending():
         reason = "The server is ending."
+    elif house.needs_store and state["store"] != "ok":
+        reason = f"Redis, where the pool is, does not answer: {state['store']}."
     elif not any(number for one, number in accounts.items() if one not in _UNUSABLE):
         counts = (f"{number} {one.replace('_', ' ')}" for one, number in accounts.items() if number)
         reason = f"No account can be used ({', '.join(counts) or 'there is none'})."
