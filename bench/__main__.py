@@ -19,7 +19,7 @@ from bench.load import Failed
 from bench.peers import PEERS, running
 from bench.processes import OTHERS, ROOT
 from bench.report import Results
-from bench.rows import ROWS, Size, warm_up
+from bench.rows import ROWS, Size, is_for, warm_up
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -86,7 +86,7 @@ def _measure(name: str, rows: Sequence[str], round_: int, results: Results) -> N
         with running(name) as it:
             for row, what in ROWS.items():
                 is_wanted = row in rows and not (what.once and round_)
-                if is_wanted and (not what.only or name in what.only):
+                if is_wanted and is_for(row, name):
                     try:
                         results.add(name, row, what.measure(it, results.size))
                     except Failed as failure:

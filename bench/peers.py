@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Final
 
 from bench.load import Failed, Target
-from bench.processes import OTHERS, ROOT, SERVER, Process, accepts, free_port
+from bench.processes import ALL, OTHERS, ROOT, SERVER, Process, accepts, free_port
 from bench.texts import Wanted, content
 
 KEY: Final = "sk-bench-the-load"
@@ -44,6 +45,11 @@ class Start:
     environ: Mapping[str, str]
     target: Target
     folder: Path = ROOT
+    cores: set[int] = field(default_factory=lambda: SERVER)
+    #: Another server that belongs to it, at a port of its own.
+    other: Start | None = None
+    #: The port of the Redis that it needs; None: it needs none.
+    redis: int | None = None
 
 
 @dataclass(frozen=True)
@@ -57,6 +63,8 @@ class Peer:
     start: Callable[[int, int, Path], Start] | None
     #: Its version; empty where it is not installed.
     version: Callable[[], str]
+    #: The rows that it is for; empty: all that are for everybody.
+    rows: tuple[str, ...] = ()
 
 
 @dataclass
@@ -70,6 +78,9 @@ class Running:
     upstream: int
     #: Seconds from its start to the first right answer; 0 for the upstream itself.
     started: float = 0.0
+    #: The other server that belongs to it, and its Redis.
+    other: Running | None = None
+    redis: int | None = None
 
 
 # ---- this proxy, and the floor
@@ -140,6 +151,51 @@ def _bare(port: int, upstream: int, _: Path) -> Start:
         *("-b", f"127.0.0.1:{port}", "bench.bare:app"),
     ]
     return Start(command, {"BENCH_UPSTREAM": str(upstream)}, Target(port))
+
+
+# ---- this proxy with a pool in Redis
+
+
+def _redis_program() -> str:
+    return shutil.which("redis-server") or ""
+
+
+def _redis_version() -> str:
+    program = _redis_program()
+    if not program:
+        return ""
+    said = subprocess.run([program, "--version"], capture_output=True, text=True).stdout
+    found = re.search(r"v=(\S+)", said)
+    return f"{_our_version()}, Redis {found[1]}" if found else ""
+
+
+def _shared(workers: int) -> Callable[[int, int, Path], Start]:
+    """The same as by key, with its pool in Redis. One worker has the core that others have, too;
+    more of them have all cores, and share them with Redis, the mock and the load."""
+
+    def start(port: int, upstream: int, folder: Path) -> Start:
+        redis = free_port()
+        settings = {
+            "POE_API_KEYS": "k1,k2",
+            "REDIS_URL": f"redis://127.0.0.1:{redis}",
+            "WEB_CONCURRENCY": str(workers),
+        }
+        made = _ours(settings)(port, upstream, folder)
+        return replace(made, redis=redis, cores=SERVER if workers == 1 else ALL)
+
+    return start
+
+
+def _hosts(port: int, upstream: int, folder: Path) -> Start:
+    """Two servers of one worker each, with one key that may be used once at a time."""
+    redis = free_port()
+    settings = {
+        "POE_API_KEYS": "k1",
+        "API_CONCURRENCY": "1",
+        "REDIS_URL": f"redis://127.0.0.1:{redis}",
+    }
+    one, two = (_ours(settings)(at, upstream, folder) for at in (port, free_port()))
+    return replace(one, redis=redis, cores=ALL, other=replace(two, cores=ALL))
 
 
 # ---- others
@@ -260,6 +316,24 @@ PEERS: Final[Mapping[str, Peer]] = {
         _noted,
         _our_version,
     ),
+    **{
+        f"shared{workers}": Peer(
+            f"in Redis, {workers} worker{'s' * (workers > 1)}",
+            "the same as by key with the pool in Redis"
+            + (", on all cores, which Redis, mock and load share" if workers > 1 else ""),
+            _shared(workers),
+            _redis_version,
+            ("whole", "alone", "redis"),
+        )
+        for workers in (1, 2, 4)
+    },
+    "hosts": Peer(
+        "two hosts",
+        "two servers of one worker each, and one key that may be used once at a time",
+        _hosts,
+        _redis_version,
+        ("wakes", "death"),
+    ),
     "bare": Peer(
         "bare Flask + socket",
         "[bare.py](bare.py): what the same stack can do at all",
@@ -308,13 +382,33 @@ def running(name: str, changed: Callable[[Start], Start] | None = None) -> Itera
         start = peer.start(free_port(), upstream, Path(folder))
         if changed is not None:
             start = changed(start)
-        with Process(start.command, start.environ, SERVER, start.folder) as process:
-            _until(lambda: accepts(start.target.port), process, 120)
-            _until(lambda: _is_right(start.target, streams=False), process, 120)
-            started = time.monotonic() - process.began
-            if not _is_right(start.target, streams=True):
-                raise Failed("it streams another text than the mock")
-            yield Running(name, start.target, process, upstream, started)
+        with ExitStack() as stack:
+            if start.redis is not None:
+                stack.enter_context(_redis(start.redis, folder))
+            it = _started(name, start, upstream, stack)
+            if start.other is not None:
+                it.other = _started(name, start.other, upstream, stack)
+            yield it
+
+
+def _started(name: str, start: Start, upstream: int, stack: ExitStack) -> Running:
+    """Start it until *stack* ends, and return once it answers right. Raises `Failed`."""
+    process = stack.enter_context(Process(start.command, start.environ, start.cores, start.folder))
+    _until(lambda: accepts(start.target.port), process, 120)
+    _until(lambda: _is_right(start.target, streams=False), process, 120)
+    started = time.monotonic() - process.began
+    if not _is_right(start.target, streams=True):
+        raise Failed("it streams another text than the mock")
+    return Running(name, start.target, process, upstream, started, redis=start.redis)
+
+
+@contextmanager
+def _redis(port: int, folder: str) -> Iterator[None]:
+    """A Redis as deploy/redis.conf has it, beside the mock."""
+    command = [_redis_program(), str(ROOT / "deploy/redis.conf"), "--dir", folder]
+    with Process([*command, "--port", str(port)], {}, OTHERS) as process:
+        _until(lambda: accepts(port), process, 20)
+        yield
 
 
 def _until(is_true: Callable[[], bool], process: Process, seconds: float) -> None:

@@ -17,12 +17,14 @@ _TICKS: Final = os.sysconf("SC_CLK_TCK")
 #: What would lead a server to other ports, accounts or proxies than those that it is told.
 _NOT_PASSED_ON: Final = (
     *("HOST", "PORT", "AUTHKEY", "TOKENS", "TOKENS_FILE", "TOKENS_CONFIG", "POE_API_KEYS", "PROXY"),
+    *("REDIS_URL", "REDIS_URL_FILE", "REDIS_POOL"),
     *("STATE_FILE", "LOG_LEVEL", "WEB_CONCURRENCY", "GUNICORN_CMD_ARGS", "PYTHONHASHSEED"),
     *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "OPENAI_API_KEY", "OPENAI_BASE_URL"),
     "PYTHONDONTWRITEBYTECODE",
 )
 
 _ALL: Final = sorted(os.sched_getaffinity(0))
+ALL: Final = set(_ALL)
 #: The core of the server that is measured, and those of the mock and the load. With one core only,
 #: it is shared, and figures say little.
 SERVER: Final = set(_ALL[:1])

@@ -15,7 +15,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -42,7 +42,9 @@ _LAYERS: Final = (
     ("poe_proxy/apis/", "apis"),
     ("poe_proxy/shaping/", "shaping"),
     ("poe_proxy/gateway.py", "gateway, pool"),
+    ("poe_proxy/pool/redis/", "the pool in Redis"),
     ("poe_proxy/pool/", "gateway, pool"),
+    ("poe_proxy/shared/", "the way to Redis"),
     ("poe_proxy/menu.py", "gateway, pool"),
     ("poe_proxy/models.py", "gateway, pool"),
     ("poe_proxy/budget.py", "budget, pacing"),
@@ -51,6 +53,7 @@ _LAYERS: Final = (
     ("poe_proxy/sse.py", "upstream"),
     ("poe_proxy/net/", "net"),
     ("poe_proxy/", "the rest of poe_proxy"),
+    ("redis/", "redis-py"),
     ("requests/", "net"),
     ("urllib3/", "net"),
     ("http/client.py", "net"),
@@ -133,7 +136,7 @@ def _sampled(start: Start, samples: Path) -> Start:
     environ = {**start.environ, "BENCH_SAMPLES": str(samples)}
     if "bench.bare:app" not in command:  # which looks for `BENCH_SAMPLES` itself
         command[1:1] = ["-c", "bench/profiled.conf.py"]
-    return Start(command, environ, start.target, start.folder)
+    return replace(start, command=command, environ=environ)
 
 
 def _read(samples: Path) -> list[tuple[int, list[str]]]:

@@ -54,15 +54,26 @@ def figure(value: float | None) -> str:
     return f"{value:.3g}" if abs(value) >= 0.0005 else "0"
 
 
-def rows(medians: Medians) -> Iterator[list[str]]:
-    """Yield the table, head first."""
-    peers = [name for name in PEERS if medians.get(name)]
+def rows(medians: Medians, *, several: bool = False) -> Iterator[list[str]]:
+    """Yield the table, head first: that of one process, or that of *several* workers, which has
+    this proxy by key beside them."""
+    peers = [name for name in PEERS if medians.get(name) and bool(PEERS[name].rows) == several]
+    if several and peers and medians.get("keys"):
+        peers.insert(0, "keys")
     yield ["", *(PEERS[name].title for name in peers)]
+    names = {name for peer in peers for name in PEERS[peer].rows} if several else ROWS.keys()
     for name, row in ROWS.items():
+        if name not in names:
+            continue
         for key, (label, unit) in row.figures.items():
             found = [medians[peer].get(f"{name}.{key}") for peer in peers]
             if any(value is not None for value in found):
                 yield [f"{label}, {unit}" if unit else label, *map(figure, found)]
+
+
+def _several(medians: Medians) -> list[list[str]]:
+    found = list(rows(medians, several=True))
+    return found if len(found) > 1 else []
 
 
 def targets(medians: Medians) -> Iterator[list[str]]:
@@ -83,7 +94,7 @@ def limits(medians: Medians) -> Iterator[str]:
         others = {
             peer: found[name]
             for peer, found in medians.items()
-            if peer != "direct" and name in found
+            if peer != "direct" and name in found and not PEERS[peer].rows
         }
         if name not in direct or not others:
             continue
@@ -105,6 +116,7 @@ def printed(results: Results) -> str:
     """Return the tables as they are printed."""
     medians = results.medians()
     parts = [_columns(list(rows(medians))), "\n".join(limits(medians))]
+    parts += [_columns(found)] if (found := _several(medians)) else []
     measured = [row for row in targets(medians) if row[-1] != "not measured"]
     if len(measured) > 1:
         parts.append(_columns(measured))
@@ -137,6 +149,7 @@ def write(results: Results, folder: Path) -> None:
         "## Figures",
         _markdown(list(rows(medians))),
         "\n".join(limits(medians)),
+        *(("## Several workers", _markdown(found)) if (found := _several(medians)) else ()),
         *(f"- {trouble}" for trouble in results.troubles),
         "## Plots",
         *(f"![{plots.TITLES[name]}](plots/{name}.svg)" for name in drawn),

@@ -12,29 +12,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from bench import load
+from bench import load, several
 from bench.load import Failed, Target
-from bench.peers import ADMIN_KEY, Running
+from bench.measuring import Figures, Size
+from bench.peers import ADMIN_KEY, PEERS, Running
 from bench.processes import ROOT, SERVER
 from bench.texts import EACH, GATED, PLAIN, SILENT, Wanted, content
-
-#: What each row gives: figures by the end of their names.
-Figures = dict[str, float]
-
-
-@dataclass(frozen=True)
-class Size:
-    """How much of the load there is."""
-
-    #: What seconds are multiplied by.
-    scale: float = 1.0
-    #: Silent streams, and streams that each have a text of their own.
-    silent: int = 1000
-    many: int = 2000
-
-    def seconds(self, full: float) -> float:
-        """Return the length of a window."""
-        return max(0.1, full * self.scale)
 
 
 @dataclass(frozen=True)
@@ -279,6 +262,12 @@ def _look(port: int, path: str) -> None:
         raise Failed(f"{path}: {answer.status}")
 
 
+def is_for(row: str, peer: str) -> bool:
+    """Whether *peer* is measured for *row*."""
+    only, rows = ROWS[row].only, PEERS[peer].rows
+    return row in rows or (not rows and (not only or peer in only))
+
+
 ROWS: Final[Mapping[str, Row]] = {
     "start": Row(
         start,
@@ -385,5 +374,39 @@ ROWS: Final[Mapping[str, Row]] = {
         },
         once=True,
         only=("keys", "cookies", "bare"),
+    ),
+    "alone": Row(
+        several.alone,
+        {
+            "p50": ("a whole answer, one client, p50", "ms"),
+            "p99": ("p99", "ms"),
+        },
+        only=("keys",),
+    ),
+    "redis": Row(
+        several.redis,
+        {
+            "scripts": ("scripts in Redis for a whole answer, 16 at a time", ""),
+            "script": ("time of one in Redis", "µs"),
+            "cpu": ("CPU of Redis for an answer", "µs"),
+            "cores": ("CPU of Redis then", "cores"),
+        },
+        only=("shared1", "shared2", "shared4"),
+    ),
+    "wakes": Row(
+        several.wakes,
+        {
+            "p50": ("from the end of an answer to the next one's first text elsewhere, p50", "ms"),
+            "p99": ("p99", "ms"),
+            "same_p50": ("the same within a worker, p50", "ms"),
+            "same_p99": ("p99", "ms"),
+        },
+        only=("hosts",),
+    ),
+    "death": Row(
+        several.death,
+        {"seconds": ("from `kill -9` of a worker until its account is lent again", "s")},
+        once=True,
+        only=("hosts",),
     ),
 }

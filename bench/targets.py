@@ -129,6 +129,35 @@ TARGETS: Final = (
         )
         for path in ("health", "ready", "metrics", "status", "status.json")
     ),
+    Target(
+        "whole answers with the pool in Redis, one worker, to the pool in the process",
+        "shared1",
+        "whole.rate",
+        0.75,
+        ("keys", "whole.rate"),
+        is_least=True,
+    ),
+    Target(
+        "two workers, to one",
+        "shared2",
+        "whole.rate",
+        1.5,
+        ("shared1", "whole.rate"),
+        is_least=True,
+    ),
+    Target("scripts in Redis for a whole answer", "shared1", "redis.scripts", 3, unit="scripts"),
+    Target(
+        "what the pool in Redis adds to an answer, p50",
+        "shared1",
+        "alone.p50",
+        1,
+        ("keys", "alone.p50"),
+        unit="ms",
+        is_difference=True,
+    ),
+    Target("the next answer at another worker, p50", "hosts", "wakes.p50", 10, unit="ms"),
+    Target("the same, p99", "hosts", "wakes.p99", 100, unit="ms"),
+    Target("a dead worker's account is lent again", "hosts", "death.seconds", 16, unit="s"),
     Target("100 KB by cookie, to receiving and dropping it", "cookies", "flood.times", 2, unit="x"),
     Target("another request meanwhile, p99", "cookies", "flood.other_p99", 20, unit="ms"),
     Target(

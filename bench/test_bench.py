@@ -12,12 +12,12 @@ import pytest
 
 from bench import plots, profiling, report
 from bench.report import Results
-from bench.rows import ROWS, Size
+from bench.rows import ROWS, Size, is_for
 from bench.targets import TARGETS
 
 ROOT = Path(__file__).parents[1]
 #: Those that are there wherever the project is installed.
-PEERS = ("keys", "cookies", "noted", "bare", "direct")
+PEERS = ("keys", "cookies", "noted", "shared1", "shared2", "hosts", "bare", "direct")
 #: Rows that are about a server, of which the mock is none.
 SERVERS_ONLY = ("start", "silent")
 
@@ -50,7 +50,7 @@ def test_every_row_has_its_figures(folder: Path) -> None:
         expected = {
             f"{name}.{figure}"
             for name, row in ROWS.items()
-            if not row.only or peer in row.only
+            if is_for(name, peer)
             if peer != "direct" or name not in SERVERS_ONLY
             for figure in row.figures
         }
@@ -76,6 +76,17 @@ def test_the_results_have_the_table_the_targets_and_the_plots(folder: Path) -> N
     for name in plots.PLOTS:
         assert f"(plots/{name}.svg)" in text
         ElementTree.parse(folder / f"plots/{name}.svg")
+
+
+def test_several_workers_have_a_table_of_their_own(folder: Path) -> None:
+    """The pool in the process beside them, and nobody else; and they are in no other table."""
+    one, _, several = (folder / "RESULTS.md").read_text().partition("\n## Several workers\n")
+    table = one.partition("\n## Figures\n")[2]
+
+    assert several.lstrip().startswith("|  | by key | in Redis, 1 worker | in Redis, 2 workers |")
+    assert "in Redis" not in table
+    assert "scripts in Redis" in several
+    assert "open at once" not in several
 
 
 def test_a_target_that_is_missed_is_marked() -> None:
