@@ -25,6 +25,7 @@ from poe_proxy.pool.ledger import Standing, TokenState
 from poe_proxy.pool.rotator import Rotator, Token
 from poe_proxy.record import Record
 from poe_proxy.settings import Settings
+from poe_proxy.shared.calling import Caller, StoreAway
 from poe_proxy.values import value
 
 log = logging.getLogger(__name__)
@@ -40,6 +41,8 @@ PAUSES: Final = (2.0, 10.0)
 LAST: Final = 2.0
 #: Seconds for which the store must be away.
 STORE_AWAY: Final = 60.0
+#: Seconds within which all workers of a pool find out the same.
+TOGETHER: Final = 10.0
 #: The most events in one message, and characters of a reason.
 MOST_TOLD: Final = 20
 MOST_WORDS: Final = 300
@@ -54,8 +57,11 @@ _WELL: Final = "back"
 
 #: An account: its name, the word for how it is, its token and what is known of it.
 _Account: TypeAlias = tuple[str, str, Token[Any], TokenState]
-#: What stands for no account in what was told.
+#: What stands for no account in what was told, and its event.
 _STORE: Final = "the store"
+_STORE_AWAY: Final = "store_away"
+#: Who tells something.
+_US, _OTHERS, _NOBODY = "us", "others", ""
 
 
 @value()
@@ -76,7 +82,8 @@ class Alerts:
     """Looks at the pool, and tells what has changed for the worse, or for the better again.
 
     The same event of the same account is told once in `ALERT_EVERY` seconds; what was left out, and
-    is still so then, is told then.
+    is still so then, is told then. Of several workers that share a pool in Redis, the first one
+    that finds something out tells it.
     """
 
     def __init__(
@@ -84,15 +91,23 @@ class Alerts:
         tokens: Rotator[Any],
         *,
         store: Callable[[], str] = lambda: "off",
+        caller: Caller | None = None,
+        speaks: Callable[[], bool] = lambda: True,
         send: Callable[[str, bytes, Mapping[str, str], float], str] = post,
         pauses: Sequence[float] = PAUSES,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
         """*store* says whether the store answers, as `Fact.store` has it; *pauses* are the seconds
-        after each try that failed, but for the last."""
+        after each try that failed, but for the last.
+
+        *caller* leads to Redis, which is the store then; None: this worker is alone. *speaks* says
+        whether it is this worker that tells for its host that Redis is away, as they cannot agree
+        then.
+        """
         self._tokens = tokens
         self._store = store
+        self._caller, self._speaks = caller, speaks
         self._send = send
         self._pauses = pauses
         self._clock, self._wall = clock, wall
@@ -187,7 +202,7 @@ class Alerts:
         yield from self._of_store(now)
         if self._has_changed:
             self._has_changed = False
-            if self._may_tell("", UpstreamChanged.code, now):
+            if self._teller("", UpstreamChanged.code, now) == _US:
                 reason = "Poe has changed its site: requests by cookie fail (upstream_changed)."
                 yield Event(UpstreamChanged.code, "", reason, None, self._wall())
         self._forget(present)
@@ -201,17 +216,38 @@ class Alerts:
 
     def _is_news(self, name: str, word: str, now: float) -> bool:
         """Whether it is to be told now that *name* is so; it counts as told."""
-        if self._told.get(name, _WELL) == word or not self._may_tell(name, word, now):
+        if self._told.get(name, _WELL) == word:
             return False
-        self._told[name] = word
-        return True
+        teller = self._teller(name, word, now)
+        if teller:
+            self._told[name] = word
+        return teller == _US
 
-    def _may_tell(self, name: str, event: str, now: float) -> bool:
-        """Whether that event was not told within `ALERT_EVERY`; it counts as told."""
+    def _teller(self, name: str, event: str, now: float) -> str:
+        """Return who tells that event: this worker; another one, which has done so a moment ago; or
+        nobody, if it was told within `ALERT_EVERY`. It counts as told."""
         if now < self._told_at.get((name, event), -inf) + self._every:
-            return False
-        self._told_at[name, event] = now
-        return True
+            return _NOBODY
+        ago = self._claimed(name, event)
+        if ago is None:
+            return _NOBODY
+        self._told_at[name, event] = now - ago
+        return _US if ago == 0.0 else _OTHERS if ago <= TOGETHER else _NOBODY
+
+    def _claimed(self, name: str, event: str) -> float | None:
+        """Return how many seconds ago another worker has told that event, as far as that matters:
+        0.0 if this one may tell it; None if that cannot be known now."""
+        if self._caller is None:
+            return 0.0
+        if event == _STORE_AWAY:
+            return 0.0 if self._speaks() else None
+        claim = {"name": f"alert:{name}:{event}", "seconds": max(self._every, TOGETHER)}
+        try:
+            answer = self._caller.call("claim", claim)
+        except StoreAway:
+            return None
+        # Of another's, however short ago it was, no worker may take it for its own.
+        return 0.0 if answer["mine"] else max(0.001, float(answer["ago"]))
 
     def _is_low(self, name: str, word: str, now: float) -> bool:
         points = self._tokens.points.of(name)
@@ -225,16 +261,19 @@ class Alerts:
 
     def _of_store(self, now: float) -> Iterator[Event]:
         found = self._store()
+        is_file = self._caller is None
         if found in ("off", "ok"):
             self._store_away_at = None
             if self._is_news(_STORE, _WELL, now):
-                yield Event(_WELL, "", "STATE_FILE is written again.", None, self._wall())
+                reason = "STATE_FILE is written again." if is_file else "Redis is there again."
+                yield Event(_WELL, "", reason, None, self._wall())
             return
         if self._store_away_at is None:
             self._store_away_at = now
-        if now >= self._store_away_at + STORE_AWAY and self._is_news(_STORE, "store_away", now):
-            reason = f"STATE_FILE has not been written for a minute: {_words(found)}."
-            yield Event("store_away", "", reason, None, self._wall())
+        if now >= self._store_away_at + STORE_AWAY and self._is_news(_STORE, _STORE_AWAY, now):
+            what = "STATE_FILE has not been written" if is_file else "Redis has been away"
+            reason = f"{what} for a minute: {_words(found)}."
+            yield Event(_STORE_AWAY, "", reason, None, self._wall())
 
     def _of_account(self, word: str, token: Token[Any], state: TokenState) -> Event:
         now = self._wall()

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+import fakeredis
 import orjson
 import pytest
 
@@ -18,6 +19,7 @@ from poe_proxy.settings import Settings
 
 from .fakes import Clock, log_lines
 from .pool.fixtures import token
+from .shared.direct import Direct
 
 SECRET = "https://hooks.test/T0/secret"
 
@@ -25,8 +27,11 @@ SECRET = "https://hooks.test/T0/secret"
 class Watched:
     """A pool of two cookies and a key, and the messages about it."""
 
-    def __init__(self, **settings: Any) -> None:
-        self.clock = Clock()
+    def __init__(
+        self, caller: Direct | None = None, clock: Clock | None = None, **settings: Any
+    ) -> None:
+        self.clock = clock or Clock()
+        self.caller, self.speaks = caller, True
         self.cookie, self.other = token("cookie-1"), token("cookie-2")
         self.key = token("key-1", kind="key")
         self.pool: TokenRotator[Any] = TokenRotator(
@@ -39,6 +44,8 @@ class Watched:
         self.alerts = Alerts(
             self.pool,
             store=lambda: self.store,
+            caller=caller,
+            speaks=lambda: self.speaks,
             send=self._send,
             pauses=(0.0, 0.0),
             clock=self.clock,
@@ -292,3 +299,107 @@ def test_a_message_is_no_longer_than_it_may_be() -> None:
     told = orjson.loads(body)
     assert 20 == len(told["events"])
     assert told["reason"].endswith("480 more events.")
+
+
+# ---- several workers
+
+
+class Workers:
+    """Some that share a pool: each has found out the same a moment after the one before."""
+
+    def __init__(self, number: int = 3, **settings: Any) -> None:
+        self.clock = Clock()
+        self.redis = fakeredis.FakeRedis()
+        self.settings = settings
+        self.all = [self.begun(f"w{place}") for place in range(number)]
+
+    def begun(self, name: str) -> Watched:
+        return Watched(Direct(self.redis, self.clock, worker=name), self.clock, **self.settings)
+
+    def events(self, seconds: float = 10.0) -> list[tuple[str, str]]:
+        """What all of them tell within so many seconds."""
+        before = [len(one.sent) for one in self.all]
+        for _ in range(round(seconds)):
+            for one in self.all:
+                one.alerts.look()
+            self.clock.go(1.0)
+        told = [
+            orjson.loads(body)
+            for one, number in zip(self.all, before, strict=True)
+            for _, body, _ in one.sent[number:]
+        ]
+        return [
+            (one["event"], one["account"])
+            for message in told
+            for one in message.get("events", [message])
+        ]
+
+    def over(self, event: str) -> None:
+        """Let what was told of the first account no longer be known: `ALERT_EVERY` is over."""
+        self.redis.delete(f"poe:{{test}}:2:claim:alert:{self.all[0].cookie.name}:{event}")
+
+    def change(self, change: Change) -> None:
+        for one in self.all:
+            change(one)
+
+
+def _suspend(watched: Watched) -> None:
+    watched.pool.suspend(watched.cookie, TokenRejected("Log in."))
+
+
+def test_of_several_workers_one_tells() -> None:
+    """What is worse, and what is well again."""
+    workers = Workers()
+    workers.change(_suspend)
+    assert [("suspended", "cookie-1")] == workers.events()
+    workers.change(lambda it: it.pool.revive(it.cookie))
+    assert [("back", "cookie-1")] == workers.events()
+    workers.change(lambda it: it.alerts.tell(_changed()))
+    assert [("upstream_changed", "")] == workers.events()
+    assert [] == workers.events(60.0)
+
+
+def _changed() -> Record:
+    record = Record()
+    record.code = "upstream_changed"
+    return record
+
+
+def test_what_was_left_out_is_told_once_too() -> None:
+    """After `ALERT_EVERY`, by one of them, if it is still so; a worker that has begun meanwhile
+    makes no difference."""
+    workers = Workers(alert_every=100.0)
+    workers.change(_suspend)
+    assert [("suspended", "cookie-1")] == workers.events()
+    workers.change(lambda it: it.pool.revive(it.cookie))
+    assert [("back", "cookie-1")] == workers.events()
+    workers.all.append(workers.begun("late"))
+    workers.change(_suspend)
+
+    assert [] == workers.events(70.0)
+    workers.over("suspended")
+    assert [("suspended", "cookie-1")] == workers.events(20.0)
+    assert [] == workers.events(60.0)
+
+
+def test_while_redis_is_away_one_of_a_host_says_so() -> None:
+    """They cannot agree; all else is told later. That it is back is told once."""
+    workers = Workers()
+    for one in workers.all:
+        one.store = "it froze"
+        assert one.caller is not None
+        one.caller.trouble = "it froze"
+        one.speaks = one is workers.all[1]
+    workers.change(_suspend)
+    assert [("store_away", "")] == workers.events(STORE_AWAY + 10.0)
+    assert (
+        "Redis has been away for a minute: it froze."
+        == orjson.loads(workers.all[1].sent[0][1])["reason"]
+    )
+
+    for one in workers.all:
+        one.store = "ok"
+        assert one.caller is not None
+        one.caller.trouble = ""
+    assert {("suspended", "cookie-1"), ("back", "")} == {*(events := workers.events())}
+    assert 2 == len(events)
