@@ -198,11 +198,18 @@ class RedisBudgets(Budgets):
             return {name: self._last(name) for name in asked}
 
     def beat(self) -> None:
-        """Tell Redis what is under way here: to be called every few seconds, and whenever Redis may
-        have forgotten it. Places that are none any more are given back then."""
+        """Tell Redis what is under way here: to be called every few seconds. Places that are none
+        any more are given back then."""
         with self._lock:
             self._holds = True
         self._teller.tell()
+
+    def adopt(self) -> None:
+        """Tell it at once: Redis does not know this worker, or has forgotten all. It goes before
+        what was told and has not come there yet."""
+        with self._lock:
+            hold = self._hold()
+        self._caller.note("b_hold", hold)
 
     # ---- within the lock
 

@@ -15,6 +15,9 @@ from poe_proxy.clients.budgets import Refused
 from poe_proxy.clients.client import Limits
 from poe_proxy.clients.redis import RedisBudgets
 from poe_proxy.errors import PoolUnavailable
+from poe_proxy.shared.courier import Courier
+from poe_proxy.shared.link import Link
+from poe_proxy.shared.presence import Presence, name_of_worker
 from poe_proxy.shared.teller import Teller
 
 from ..fakes import Clock
@@ -101,6 +104,81 @@ def test_of_many_that_come_to_all_workers_no_more_go_than_may(house: House, limi
         thread.join()
 
     assert 10 == len(sent) == workers[0].budgets.standing(LIMITED).requests
+
+
+class RealWorker:
+    """A worker as the server has it."""
+
+    def __init__(self, server: RedisServer, pool: str, **limits: int) -> None:
+        self.pool = pool
+        name = name_of_worker()
+        link = Link(server.url, pool)
+        self.courier = Courier(link, worker=name)
+        self.presence = Presence(self.courier, link.listener(5.0), name, version="1")
+        self.budgets = RedisBudgets(self.courier, Teller(self.courier))
+        self.budgets.replace({LIMITED: Limits(**limits)}, begins=0.0)
+        self.presence.on_stranger.append(self.budgets.adopt)
+        self.presence.start()
+
+    def close(self) -> None:
+        self.presence.close()
+        self.courier.close()
+
+
+@pytest.mark.parametrize("limit", ["per_minute", "per_day", "at_a_time"])
+def test_it_is_exact_over_the_couriers_of_two_workers(
+    redis_server: RedisServer, limit: str
+) -> None:
+    """Sixty-four at the same moment; what is over is over, whoever says so."""
+    pool = os.urandom(4).hex()
+    workers = [RealWorker(redis_server, pool, **{limit: 10}) for _ in range(2)]
+    barrier = Barrier(64)
+    sent: list[str] = []
+
+    def come(number: int) -> None:
+        budgets = workers[number % 2].budgets
+        barrier.wait()
+        if budgets.check(LIMITED, f"{number}") is None:
+            budgets.charge(f"{number}")
+            sent.append(f"{number}")
+        else:
+            budgets.add(f"{number}")
+
+    try:
+        threads = [Thread(target=come, args=(number,)) for number in range(64)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        now = workers[0].budgets.standing(LIMITED)
+        assert (10, 10, 10) == (len(sent), now.requests, now.under_way)
+        for worker in workers:
+            for request in sent:  # a worker does not know those of the other
+                worker.budgets.add(request, tokens=7, points=3)
+        now = workers[1].budgets.standing(LIMITED)
+        assert (10, 0, 70, 30) == (now.requests, now.under_way, now.tokens, now.points)
+    finally:
+        for worker in workers:
+            worker.close()
+
+
+def test_what_a_real_redis_forgets_is_told_before_all_else(redis_server: RedisServer) -> None:
+    """Places that are taken stay so; what was on its way counts, and nothing twice."""
+    worker = RealWorker(redis_server, os.urandom(4).hex(), at_a_time=2)
+    try:
+        assert worker.budgets.check(LIMITED, "1") is None
+        worker.budgets.charge("1")
+        assert worker.budgets.check(LIMITED, "2") is None
+        prefix = f"poe:{{{worker.pool}}}:2:"
+        for key in redis_server.client.scan_iter(f"{prefix}*"):
+            redis_server.client.delete(key)
+        worker.budgets.charge("2")
+
+        assert worker.budgets.check(LIMITED, "3")
+        now = worker.budgets.standing(LIMITED)
+        assert (1, 2) == (now.requests, now.under_way)
+    finally:
+        worker.close()
 
 
 def test_a_client_without_limits_costs_its_requests_nothing(house: House) -> None:
@@ -266,7 +344,7 @@ def test_what_redis_has_forgotten_is_told_again(house: House) -> None:
     assert one.send("1")
     assert one.budgets.check(LIMITED, "2") is None
     house.client.flushall()
-    one.budgets.beat()
+    one.budgets.adopt()
 
     assert one.budgets.check(LIMITED, "3")
     assert 2 == one.budgets.standing(LIMITED).under_way

@@ -211,25 +211,6 @@ do
     return {day = day, rows = rows}
   end
 
-  local function count(name, begins, requests, tokens, points, exact_points)
-    local day = today(begins)
-    local had = of(name, day)
-    for field, more in pairs(
-      {requests = requests, tokens = tokens, points = points, exact = exact_points}) do
-      if more ~= 0 then
-        call("HINCRBY", had, field, string.format("%.0f", more))
-      end
-    end
-    call("EXPIRE", had, KEPT)
-    if points ~= 0 then
-      local client, first = of(name, "all"), month(day)
-      call("HINCRBY", client, "points:" .. first, string.format("%.0f", points))
-      call("EXPIRE", client, KEPT)
-      -- That of the month before the last one is of no use.
-      call("HDEL", client, "points:" .. month(month(first - 1) - 1))
-    end
-  end
-
   -- {requests: [[id, client, seconds since it began, whether it was not sent yet]], free: {client:
   -- how many are under way of one without limits}}: all that a worker has under way.
   local function keep(about)
@@ -256,6 +237,31 @@ do
       call("HSET", key("asks_free"), worker, cjson.encode(about.free))
     else
       call("HDEL", key("asks_free"), worker)
+    end
+  end
+
+  -- The same by itself, for who has yet to become known.
+  function acts.b_hold(about)
+    keep(about)
+    return true
+  end
+
+  local function count(name, begins, requests, tokens, points, exact_points)
+    local day = today(begins)
+    local had = of(name, day)
+    for field, more in pairs(
+      {requests = requests, tokens = tokens, points = points, exact = exact_points}) do
+      if more ~= 0 then
+        call("HINCRBY", had, field, string.format("%.0f", more))
+      end
+    end
+    call("EXPIRE", had, KEPT)
+    if points ~= 0 then
+      local client, first = of(name, "all"), month(day)
+      call("HINCRBY", client, "points:" .. first, string.format("%.0f", points))
+      call("EXPIRE", client, KEPT)
+      -- That of the month before the last one is of no use.
+      call("HDEL", client, "points:" .. month(month(first - 1) - 1))
     end
   end
 
