@@ -302,10 +302,10 @@ class _House:
         if remarks.changed(self._settings, settings) & {"LOG_LEVEL", "LOG_FORMAT"}:
             logs.set_up(settings.log_level, settings.log_format)
         remarks.warn(settings)
-        several.warn(settings)
         self._warn_of_clients(services.gateway.menu)
         self._tokens = tokens
         settings = remarks.without_restart(self._settings, settings)
+        several.warn(settings)
         if changed := sorted(remarks.changed(self._settings, settings)):
             audit.info("settings that changed: %s", ", ".join(changed))
         self._settings = settings

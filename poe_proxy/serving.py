@@ -236,7 +236,9 @@ class Serving:
         heading="What outlives a restart",
         meaning="A file in which the proxy remembers the uses of each account and what holds it "
         "back: without it, every restart begins all limits anew. It is created if it is missing, "
-        "and one server at a time can use it. `make run`, the systemd unit and Compose set one.",
+        "and one server at a time can use it. `make run`, the systemd unit and Compose set one. "
+        "With `REDIS_URL` it has the cookies that Poe renews, and nothing else, and all servers of "
+        "a host can use it.",
         example="/var/lib/poe-proxy/state.sqlite3",
     )
     state_cookies: bool = setting(

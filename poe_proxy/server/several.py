@@ -86,7 +86,10 @@ class Legacy:
     def _make_folder(self) -> None:
         parent = MEMORY if os.access(MEMORY, os.W_OK) else Path(tempfile.gettempdir())
         _remove_left(parent)
-        self.folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
+        try:
+            self.folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
+        except OSError as failure:
+            sys.exit(f"No folder for the metrics can be made in {parent}: {failure.strerror}.")
         new = self.folder / f".{HELD}"
         self._held = os.open(new, os.O_RDWR | os.O_CREAT, 0o600)
         fcntl.flock(self._held, fcntl.LOCK_EX)

@@ -6,7 +6,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -183,6 +183,19 @@ def test_a_file_that_is_broken_is_put_aside_and_all_go_on_with_the_new_one(host:
     assert ({"p-b": "2"}, {"p-b": "3"}) == (other.renewed("a"), one.renewed("b"))
     assert 1 == len([*host.path.parent.glob("*.broken-*")])
     assert (None, None) == (one.trouble, other.trouble)
+
+
+def test_whoever_reads_does_not_wait_for_whoever_writes(host: Host) -> None:
+    """Which may be frozen in the middle of it."""
+    renewals = host.start()
+    renewals.keep_renewed("a", {"p-b": "1"})
+    with closing(sqlite3.connect(host.path, isolation_level=None)) as frozen:
+        frozen.execute("BEGIN IMMEDIATE")
+        frozen.execute("DELETE FROM renewals")
+        found = host.start().renewed("a")
+        frozen.execute("ROLLBACK")
+
+    assert {"p-b": "1"} == found
 
 
 def test_where_none_are_to_be_kept_none_are_left_in_the_file(host: Host) -> None:
