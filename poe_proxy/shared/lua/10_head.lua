@@ -20,3 +20,22 @@ end
 
 -- Forgets the requests of clients that a worker had which is no more; it is in 70_budgets.
 local forget_requests
+
+-- Chapters of what is asked for rarely, by their names: to make all their functions for each call
+-- would be most of what it costs. They are begun when something is asked for that is in none of the
+-- others.
+local chapters = {}
+
+local function begin_chapter(name)
+  local begin = chapters[name]
+  chapters[name] = nil
+  if begin then
+    begin()
+  end
+end
+
+local function begin_chapters()
+  for _, name in ipairs({"verbs", "workers", "budgets", "board"}) do
+    begin_chapter(name)
+  end
+end

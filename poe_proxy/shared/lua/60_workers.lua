@@ -23,9 +23,6 @@ workers.GRACE = 10
 -- The most workers that are buried at once.
 workers.BURIED_AT_ONCE = 10
 
--- What other chapters do when a worker is gone: functions of its name.
-workers.when_gone = {}
-
 function workers.publish_to_all(message)
   call("PUBLISH", prefix .. "all", cjson.encode(message))
 end
@@ -43,59 +40,19 @@ function workers.strange()
   end
 end
 
--- ---- the end of a worker
-
-local function bury(gone)
-  call("ZREM", key("workers"), gone)
-  for _, lease in ipairs(call("SMEMBERS", key("w", gone))) do
-    forget_waiter(lease)
-    give_back(lease)
-  end
-  for _, name in ipairs(knows(gone)) do
-    unknow(gone, name)
-  end
-  free_homes(gone)
-  for _, forget in ipairs(workers.when_gone) do
-    forget(gone)
-  end
-  call("DEL", key("w", gone), key("about", gone))
-end
-
 -- Bury those whose heartbeat ran out; return how many.
 function workers.bury_dead()
   local first = call("ZRANGE", key("workers"), 0, 0, "WITHSCORES")
   if not first[1] or tonumber(first[2]) > now then
     return 0
   end
+  begin_chapters()
   local dead = call(
     "ZRANGEBYSCORE", key("workers"), "-inf", exact(now), "LIMIT", 0, workers.BURIED_AT_ONCE)
   for _, one in ipairs(dead) do
-    bury(one)
+    workers.bury(one)
   end
   return #dead
-end
-
--- ---- what a worker says of itself
-
-local function lives_on(seconds, about)
-  call("ZADD", key("workers"), exact(now + seconds), worker)
-  if about then
-    call(
-      "HSET", key("about", worker), "host", tostring(about.host or ""), "text", cjson.encode(about))
-  end
-end
-
-local function close_for(seconds)
-  call("SET", key("closed_until"), exact(now + seconds), "PX", math.ceil(seconds * 1000) + 1000)
-end
-
--- Redis has lost what it knew, less than a minute ago.
-local function recall(began)
-  call("HSET", key("epoch"), "lost", exact(now))
-  close_for(workers.RECALL)
-  for _, name in ipairs(call("SMEMBERS", key("tokens"))) do
-    workers.be_cautious(name, began)
-  end
 end
 
 -- Let an account rest that has a home, if it may have been used in a way that is not known.
@@ -127,175 +84,217 @@ function acts.enlist(what)
   return answer
 end
 
--- This worker is here, and has known others: {about, knew_epoch, knows}.
-function acts.hello(what)
-  local known = call("HMGET", key("epoch"), "id", "began", "lost")
-  local id, began, lost = known[1], tonumber(known[2] or now), known[3]
-  if not id then
-    id, began = string.format("%.6f-%s", now, worker), now
-    call("HSET", key("epoch"), "id", id, "began", exact(began))
-    close_for(workers.QUIET)
-    workers.publish_to_all({epoch = id})
-  end
-  lives_on(workers.LIFE, what.about)
-  local knew = what.knew_epoch
-  if knew and knew ~= null and knew ~= "" and knew ~= id and now < began + workers.CAUTION then
-    if not lost then
-      recall(began)
+function chapters.workers()
+  -- ---- the end of a worker
+
+  function workers.bury(gone)
+    call("ZREM", key("workers"), gone)
+    for _, lease in ipairs(call("SMEMBERS", key("w", gone))) do
+      forget_waiter(lease)
+      give_back(lease)
     end
-    for _, one in ipairs(what.knows or {}) do
-      if call("HGET", key("about", one), "adopted") ~= id then
-        call("SADD", key("awaited"), one)
+    for _, name in ipairs(knows(gone)) do
+      unknow(gone, name)
+    end
+    free_homes(gone)
+    forget_requests(gone)
+    call("DEL", key("w", gone), key("about", gone))
+  end
+
+  -- ---- what a worker says of itself
+
+  local function lives_on(seconds, about)
+    call("ZADD", key("workers"), exact(now + seconds), worker)
+    if about then
+      call(
+        "HSET", key("about", worker), "host", tostring(about.host or ""), "text", cjson.encode(about))
+    end
+  end
+
+  local function close_for(seconds)
+    call("SET", key("closed_until"), exact(now + seconds), "PX", math.ceil(seconds * 1000) + 1000)
+  end
+
+  -- Redis has lost what it knew, less than a minute ago.
+  local function recall(began)
+    call("HSET", key("epoch"), "lost", exact(now))
+    close_for(workers.RECALL)
+    for _, name in ipairs(call("SMEMBERS", key("tokens"))) do
+      workers.be_cautious(name, began)
+    end
+  end
+
+  -- This worker is here, and has known others: {about, knew_epoch, knows}.
+  function acts.hello(what)
+    local known = call("HMGET", key("epoch"), "id", "began", "lost")
+    local id, began, lost = known[1], tonumber(known[2] or now), known[3]
+    if not id then
+      id, began = string.format("%.6f-%s", now, worker), now
+      call("HSET", key("epoch"), "id", id, "began", exact(began))
+      close_for(workers.QUIET)
+      workers.publish_to_all({epoch = id})
+    end
+    lives_on(workers.LIFE, what.about)
+    local knew = what.knew_epoch
+    if knew and knew ~= null and knew ~= "" and knew ~= id and now < began + workers.CAUTION then
+      if not lost then
+        recall(began)
+      end
+      for _, one in ipairs(what.knows or {}) do
+        if call("HGET", key("about", one), "adopted") ~= id then
+          call("SADD", key("awaited"), one)
+        end
+      end
+      call("SADD", key("awaited"), worker)
+      call("EXPIRE", key("awaited"), workers.CAUTION)
+    end
+    return {epoch = id, lends_in = closed_for()}
+  end
+  always.hello = true
+
+  -- What this worker holds, and what it has used: {leases = {{id, name, bot, count}}, uses = {{id,
+  -- name, ago}}}. It may be told in parts: the last of them has `more` false, or not at all.
+  function acts.adopt(what)
+    for _, use in ipairs(what.uses or {}) do
+      if token(use.name) then
+        remember_use(use.name, use.id, use.ago)
       end
     end
-    call("SADD", key("awaited"), worker)
-    call("EXPIRE", key("awaited"), workers.CAUTION)
-  end
-  return {epoch = id, lends_in = closed_for()}
-end
-always.hello = true
-
--- What this worker holds, and what it has used: {leases = {{id, name, bot, count}}, uses = {{id,
--- name, ago}}}. It may be told in parts: the last of them has `more` false, or not at all.
-function acts.adopt(what)
-  for _, use in ipairs(what.uses or {}) do
-    if token(use.name) then
-      remember_use(use.name, use.id, use.ago)
+    for _, lease in ipairs(what.leases or {}) do
+      if token(lease.name) then
+        take_up(lease.id, lease.name, lease.bot or "", lease.count or 0, worker)
+      end
     end
-  end
-  for _, lease in ipairs(what.leases or {}) do
-    if token(lease.name) then
-      take_up(lease.id, lease.name, lease.bot or "", lease.count or 0, worker)
+    if what.more and what.more ~= null then
+      return true
     end
-  end
-  if what.more and what.more ~= null then
+    call("HSET", key("about", worker), "adopted", call("HGET", key("epoch"), "id"))
+    local was_awaited = call("SREM", key("awaited"), worker) == 1
+    if was_awaited and call("EXISTS", key("awaited")) == 0 then
+      -- All have told what they know: there is nothing to wait for.
+      call("DEL", key("closed_until"))
+    end
     return true
   end
-  call("HSET", key("about", worker), "adopted", call("HGET", key("epoch"), "id"))
-  local was_awaited = call("SREM", key("awaited"), worker) == 1
-  if was_awaited and call("EXISTS", key("awaited")) == 0 then
-    -- All have told what they know: there is nothing to wait for.
-    call("DEL", key("closed_until"))
-  end
-  return true
-end
 
--- Give back what this worker has, as far as Redis knows, and does not know of: calls that were given
--- up may have been done all the same.
-local function compare(holds)
-  local held = {}
-  for _, lease in ipairs(holds) do
-    held[lease] = true
-  end
-  for _, id in ipairs(call("SMEMBERS", key("w", worker))) do
-    if not held[id] then
-      local lease, waiter = lease_of(id), waiter_of(id)
-      if lease and lease.since <= now - workers.GRACE then
-        give_back(id)
-      elseif waiter and waiter.since <= now - workers.GRACE then
-        forget_waiter(id)
+  -- Give back what this worker has, as far as Redis knows, and does not know of: calls that were given
+  -- up may have been done all the same.
+  local function compare(holds)
+    local held = {}
+    for _, lease in ipairs(holds) do
+      held[lease] = true
+    end
+    for _, id in ipairs(call("SMEMBERS", key("w", worker))) do
+      if not held[id] then
+        local lease, waiter = lease_of(id), waiter_of(id)
+        if lease and lease.since <= now - workers.GRACE then
+          give_back(id)
+        elseif waiter and waiter.since <= now - workers.GRACE then
+          forget_waiter(id)
+        end
       end
     end
   end
-end
 
--- This worker lives: {["for"] = seconds, holds, about}.
-function acts.beat(what)
-  lives_on(what["for"] or workers.LIFE, what.about)
-  if what.holds and what.holds ~= null then
-    compare(what.holds)
+  -- This worker lives: {["for"] = seconds, holds, about}.
+  function acts.beat(what)
+    lives_on(what["for"] or workers.LIFE, what.about)
+    if what.holds and what.holds ~= null then
+      compare(what.holds)
+    end
+    return {
+      epoch = call("HGET", key("epoch"), "id"),
+      workers = list_of(call("ZRANGE", key("workers"), 0, -1)),
+      homes = list_of(call("SMEMBERS", key("homes", worker))),
+      buried = workers.buried,
+      lends_in = closed_for(),
+    }
   end
-  return {
-    epoch = call("HGET", key("epoch"), "id"),
-    workers = list_of(call("ZRANGE", key("workers"), 0, -1)),
-    homes = list_of(call("SMEMBERS", key("homes", worker))),
-    buried = workers.buried,
-    lends_in = closed_for(),
-  }
-end
 
--- This worker ends, and has nothing more.
-function acts.quit()
-  bury(worker)
-  return true
-end
-always.quit = true
-
--- Whether this worker is the one to do the job `name`, which is not to be done again for so many
--- `seconds`: {name, seconds, id}. Who asks again with the same id is answered the same.
-function acts.job(what)
-  local mine = worker .. ":" .. (what.id or "")
-  local job = key("job", what.name)
-  if call("SET", job, mine, "NX", "PX", math.max(1, math.ceil(what.seconds * 1000))) then
+  -- This worker ends, and has nothing more.
+  function acts.quit()
+    begin_chapters()
+    workers.bury(worker)
     return true
   end
-  return what.id ~= nil and call("GET", job) == mine
-end
+  always.quit = true
 
--- Tell all workers `what`, an object, with `from`, the one that tells it.
-function acts.announce(what)
-  what.from = worker
-  workers.publish_to_all(what)
-  return true
-end
+  -- Whether this worker is the one to do the job `name`, which is not to be done again for so many
+  -- `seconds`: {name, seconds, id}. Who asks again with the same id is answered the same.
+  function acts.job(what)
+    local mine = worker .. ":" .. (what.id or "")
+    local job = key("job", what.name)
+    if call("SET", job, mine, "NX", "PX", math.max(1, math.ceil(what.seconds * 1000))) then
+      return true
+    end
+    return what.id ~= nil and call("GET", job) == mine
+  end
 
--- ---- the whole, for those who look on
+  -- Tell all workers `what`, an object, with `from`, the one that tells it.
+  function acts.announce(what)
+    what.from = worker
+    workers.publish_to_all(what)
+    return true
+  end
 
-local function all_workers()
-  local found = {}
-  local known = call("ZRANGE", key("workers"), 0, -1, "WITHSCORES")
-  for place = 1, #known, 2 do
-    local text = call("HGET", key("about", known[place]), "text")
-    found[#found + 1] = {
-      id = known[place],
-      lives_for = known[place + 1] - now,
-      about = text and cjson.decode(text) or nil,
+  -- ---- the whole, for those who look on
+
+  local function all_workers()
+    local found = {}
+    local known = call("ZRANGE", key("workers"), 0, -1, "WITHSCORES")
+    for place = 1, #known, 2 do
+      local text = call("HGET", key("about", known[place]), "text")
+      found[#found + 1] = {
+        id = known[place],
+        lives_for = known[place + 1] - now,
+        about = text and cjson.decode(text) or nil,
+      }
+    end
+    return list_of(found)
+  end
+
+  -- How many uses each limit of an account remembers, in their order.
+  local function used(known)
+    local numbers = {}
+    local away = uses.settle_late(known.name) and call("ZCARD", key("o", known.name)) or 0
+    for place, limit in ipairs(known.limits) do
+      local window = limit[1] == "within" and limit[3] or limit[2] + limit[3]
+      local from = "(" .. exact(now - window)
+      numbers[place] = away + call("ZCOUNT", key("u", known.name), from, "+inf")
+    end
+    return list_of(numbers)
+  end
+
+  local function points_of(known)
+    local said = known.points and cjson.decode(known.points)
+    return said and {
+      number = said[1], grant_at = said[2], grant_number = said[3], ago = now - known.points_at,
     }
   end
-  return list_of(found)
-end
 
--- How many uses each limit of an account remembers, in their order.
-local function used(known)
-  local numbers = {}
-  local away = uses.settle_late(known.name) and call("ZCARD", key("o", known.name)) or 0
-  for place, limit in ipairs(known.limits) do
-    local window = limit[1] == "within" and limit[3] or limit[2] + limit[3]
-    local from = "(" .. exact(now - window)
-    numbers[place] = away + call("ZCOUNT", key("u", known.name), from, "+inf")
-  end
-  return list_of(numbers)
-end
-
-local function points_of(known)
-  local said = known.points and cjson.decode(known.points)
-  return said and {
-    number = said[1], grant_at = said[2], grant_number = said[3], ago = now - known.points_at,
-  }
-end
-
--- All workers, all accounts that are enlisted, and the line: {epoch, lends_in, workers = {{id,
--- lives_for, about}}, accounts = {name = {state, kind, home, host, used, day, points}}, line}.
-function acts.census()
-  local today = key("day", day_of(now))
-  local accounts = {}
-  for _, name in ipairs(call("SMEMBERS", key("tokens"))) do
-    local known = token(name)
-    accounts[name] = {
-      state = state_of(known, ""),
-      kind = known.kind,
-      home = known.home,
-      host = known.host,
-      used = used(known),
-      day = tonumber(call("HGET", today, name) or 0),
-      points = points_of(known),
+  -- All workers, all accounts that are enlisted, and the line: {epoch, lends_in, workers = {{id,
+  -- lives_for, about}}, accounts = {name = {state, kind, home, host, used, day, points}}, line}.
+  function acts.census()
+    local today = key("day", day_of(now))
+    local accounts = {}
+    for _, name in ipairs(call("SMEMBERS", key("tokens"))) do
+      local known = token(name)
+      accounts[name] = {
+        state = state_of(known, ""),
+        kind = known.kind,
+        home = known.home,
+        host = known.host,
+        used = used(known),
+        day = tonumber(call("HGET", today, name) or 0),
+        points = points_of(known),
+      }
+    end
+    return {
+      epoch = call("HGET", key("epoch"), "id"),
+      lends_in = closed_for(),
+      workers = all_workers(),
+      accounts = accounts,
+      line = line_facts(),
     }
   end
-  return {
-    epoch = call("HGET", key("epoch"), "id"),
-    lends_in = closed_for(),
-    workers = all_workers(),
-    accounts = accounts,
-    line = line_facts(),
-  }
 end

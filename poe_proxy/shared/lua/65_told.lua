@@ -4,6 +4,7 @@ local tells = {}
 
 -- {by: who tells, n: the number of this batch, and the parts by their names}
 function acts.tell(told)
+  begin_chapters()
   local last = key("told", told.by)
   if tonumber(call("GET", last) or 0) >= told.n then
     return false

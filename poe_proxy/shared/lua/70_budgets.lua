@@ -8,7 +8,7 @@
 --   b:held:<client>        SET: those of them that were not sent yet
 --   asks:<worker>          HASH: its requests under way, each with its client
 --   asks_free              HASH: by worker, what is under way of clients without limits
-do
+function chapters.budgets()
   -- Two months, as budgets go by them, and a day.
   local KEPT = 63 * 86400
   -- Seconds for which a place may be unknown to its worker: it may have been given a moment ago.

@@ -9,7 +9,7 @@
 --   h:accounts     HASH: account -> when it succeeded, when it failed, and how
 --   h:clients      HASH: client -> when it was seen, and how many requests were refused, by code
 --   h:failures     LIST: the last failures, the newest last
-do
+function chapters.board()
   local DAY, HOUR = 86400, 3600
   -- As long as budgets of clients are known.
   local LASTS = 63 * DAY

@@ -1,12 +1,17 @@
 -- The way of one call: the dead are buried, then each act is done. An act that fails is answered by
 -- a word that begins with "!", and the others are done all the same.
-workers.when_gone[1] = forget_requests
 workers.buried = workers.bury_dead()
 
 local wanted, is_strange = {}, false
 for place = 3, #ARGV do
   local act = cjson.decode(ARGV[place])
   wanted[#wanted + 1] = act
+  if not acts[act[1]] then
+    begin_chapter(string.sub(act[1], 1, 2) == "b_" and "budgets" or "verbs")
+  end
+  if not acts[act[1]] then
+    begin_chapters()
+  end
   is_strange = is_strange or not always[act[1]]
 end
 is_strange = is_strange and workers.strange()
