@@ -29,7 +29,7 @@ from poe_proxy.overview import NOT_RELOADED, RELOADED, Overview
 from poe_proxy.pool.asking import Asking
 from poe_proxy.pool.balances import EVERY, Balance, FirstLooks, PointsWatch
 from poe_proxy.pool.facts import Facts
-from poe_proxy.pool.rotator import Rotator, Token
+from poe_proxy.pool.rotator import Token
 from poe_proxy.record import Record
 from poe_proxy.server import access_log, several
 from poe_proxy.server.admission import Admission
@@ -106,7 +106,7 @@ class _House:
         )
         #: Each takes the record of a request that is over.
         self._tellers: list[Callable[[Record], None]] = [access_log.tell, self._registry.told]
-        self._usage = _usage(settings, self._rotator, self._maker)
+        self._usage = self._made_usage(settings)
         if self._usage is not None:
             self._tellers.append(self._usage.tell)
         self._metrics, self._listener = self._made_metrics(settings)
@@ -122,7 +122,12 @@ class _House:
         #: The other workers, if there are any.
         self._fellows = Fellows(self._pool.announce, reload=self._reload, guesses=guesses)
         self._pool.hear(self._fellows.hear)
-        self._alerts = Alerts(self._rotator, store=lambda: self._facts.newest().store)
+        self._alerts = Alerts(
+            self._rotator,
+            store=lambda: self._facts.newest().store,
+            caller=self._pool.caller,
+            speaks=self._pool.speaks,
+        )
         self._watch_points(settings)
         self._tellers += [self._pool.history.tell, self._alerts.tell]
         services = self._services(settings, Models.load(settings.models))
@@ -157,6 +162,22 @@ class _House:
         port = settings.metrics_port
         listener = Listener(port, metrics.text, inherited=legacy.listener) if port else None
         return metrics, listener
+
+    def _made_usage(self, settings: Settings) -> Keeping | None:
+        if settings.usage_at is None:
+            return None
+        from poe_proxy.usage.keeping import Keeping
+
+        return Keeping(
+            settings.usage_at,
+            days=settings.usage_days,
+            accounts=lambda: [(token.label, token.upstream) for token, _ in self._rotator.states()],
+            bots=lambda: matching.names(
+                (one.id, one.handle, one.shown) for one in self._maker.catalogue.models.values()
+            ),
+            caller=self._pool.caller,
+            day_begins=lambda: Days(self._settings.day_begins),
+        )
 
     def _make(self, settings: Settings) -> Sequence[Token[Upstream]]:
         if self._given is not None:
@@ -350,21 +371,6 @@ class _House:
             if self._usage is not None:
                 steps.callback(self._usage.stop)
             steps.callback(self._alerts.stop)
-
-
-def _usage(settings: Settings, rotator: Rotator[Upstream], maker: TokenMaker) -> Keeping | None:
-    if settings.usage_at is None:
-        return None
-    from poe_proxy.usage.keeping import Keeping
-
-    return Keeping(
-        settings.usage_at,
-        days=settings.usage_days,
-        accounts=lambda: [(token.label, token.upstream) for token, _ in rotator.states()],
-        bots=lambda: matching.names(
-            (one.id, one.handle, one.shown) for one in maker.catalogue.models.values()
-        ),
-    )
 
 
 def _origins(settings: Settings) -> list[str]:

@@ -18,7 +18,7 @@ from poe_proxy.pool.rotator import TokenRotator
 from poe_proxy.pool.store import Forgetful, Renewals
 from poe_proxy.pool.tokens import Token
 from poe_proxy.settings import Settings
-from poe_proxy.shared.calling import StoreAway
+from poe_proxy.shared.calling import Caller
 from poe_proxy.upstreams.base import Upstream
 
 if TYPE_CHECKING:
@@ -37,6 +37,8 @@ class Pool(ABC):
     #: Whether other workers share it, so that no account is lent while the store does not answer.
     is_shared = False
 
+    #: The way to Redis; None if the pool is not there.
+    caller: Caller | None = None
     #: Remembers what Poe has renewed.
     renewals: Renewals
     #: What the clients have used.
@@ -58,9 +60,8 @@ class Pool(ABC):
         """Return what is known of all workers that share the pool; none if they cannot."""
         return ()
 
-    def first(self, name: str, seconds: float) -> bool:
-        """Return whether this worker is the first one in so many *seconds* to do what is called
-        *name*."""
+    def speaks(self) -> bool:
+        """Return whether it is this worker that says what is to be said once for its host."""
         return True
 
     def announce(self, message: Mapping[str, Any]) -> None:
@@ -147,7 +148,7 @@ class InRedis(Pool):
         self.renewals = self._renewals or Forgetful()
         worker = name_of_worker()
         self._link = link = Link(settings.redis_url, settings.redis_pool)
-        self._courier = Courier(link, worker=worker)
+        self.caller = self._courier = Courier(link, worker=worker)
         self._presence = Presence(
             self._courier, link.listener(SILENCE), worker, version=__version__
         )
@@ -184,11 +185,9 @@ class InRedis(Pool):
     def workers(self) -> Sequence[Mapping[str, Any]]:
         return () if self._rotator is None else self._rotator.workers()
 
-    def first(self, name: str, seconds: float) -> bool:
-        try:
-            return self._courier.call("job", {"name": name, "seconds": seconds}) is True
-        except StoreAway:
-            return True  # rather by each of them than by none
+    def speaks(self) -> bool:
+        here = [one for one in self.workers() if one.get("host") == self._presence.host]
+        return not here or min(one["id"] for one in here) == self._presence.worker
 
     def announce(self, message: Mapping[str, Any]) -> None:
         self._presence.announce(message)

@@ -114,6 +114,11 @@ class Presence:
         return self._workers
 
     @property
+    def host(self) -> str:
+        """The host of this worker, as others are told."""
+        return str(self._about["host"])
+
+    @property
     def about(self) -> dict[str, Any]:
         """What others are told of this worker."""
         return {**self._about, **self.tells()}
