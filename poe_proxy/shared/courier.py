@@ -191,10 +191,8 @@ class Courier:
             if self._closed.is_set():
                 return
             self._closed.set()
-            goes = not self._is_under_way and not self._trouble
-            self._is_under_way = self._is_under_way or goes
         self._bell.set()
-        if goes:
+        while self._queue and not self._trouble and self._claim():
             self._go(None)
         with self._mutex:
             self._trouble = self._trouble or _STOPPED
@@ -232,13 +230,15 @@ class Courier:
         return one.is_done
 
     def _go(self, caller: _Act | None) -> None:
-        """Bring what has gathered, until *caller* is done; None: until there is nothing left.
+        """Bring what has gathered, until *caller* is done; None: once.
 
         Whoever calls this is the one who is on the way, and is so no longer when it returns.
         """
         try:
-            while (caller is None or not caller.is_done) and (batch := self._take()):
+            while batch := self._take():
                 self._bring(batch, caller)
+                if caller is None or caller.is_done:
+                    break
         finally:
             self._pass_on()
 

@@ -134,7 +134,9 @@ def test_it_writes_all_down_and_drops_nothing(served: Served) -> None:
 
 
 @pytest.mark.parametrize(
-    ("user", "password"), [("default", ""), ("default", PASSWORD), ("poe", "another")]
+    ("user", "password"),
+    [("default", ""), ("default", PASSWORD), ("poe", "another")],
+    ids=["nobody", "default", "wrong"],
 )
 def test_nobody_else_is_let_in(served: Served, user: str, password: str) -> None:
     """Neither the user that Redis has by itself, nor a wrong password."""
