@@ -159,7 +159,13 @@ class Presence:
                 "knows": self._workers,
             },
         )
-        self._courier.epoch = said["epoch"]
+        knew, self._courier.epoch = self._courier.epoch, said["epoch"]
+        if knew and knew != said["epoch"]:
+            log.warning(
+                "Redis has forgotten the pool: nothing is lent until its workers have told what "
+                "they hold and have used, cookies rest for a minute, and the counts of the day "
+                "begin anew. With appendonly yes it would have outlived its restart."
+            )
         for tell in self.on_stranger:
             tell()
 

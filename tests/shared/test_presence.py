@@ -128,6 +128,22 @@ def test_who_is_a_stranger_says_hello_and_then_all_that_it_has(worker: Worker) -
     ]
 
 
+def test_that_redis_has_forgotten_the_pool_is_said_once(
+    worker: Worker, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With what to do about it; a worker that is only new to it has nothing to say."""
+    worker.presence.introduce()
+    quiet = caplog.text
+    worker.presence.introduce()
+    worker.store.answers["hello"] = b'{"epoch": "e2", "lends_in": 15}'
+    worker.presence.introduce()
+    worker.presence.introduce()
+
+    assert "" == quiet
+    assert 1 == caplog.text.count("Redis has forgotten the pool")
+    assert "appendonly yes" in caplog.text
+
+
 def test_it_lives_and_listens_from_the_start(worker: Worker) -> None:
     """What it hears it passes on, in order; and first of all, that it may have missed something."""
     worker.presence.start()
