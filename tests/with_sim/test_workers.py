@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ import requests
 
 from ..shared.redis_server import RedisServer
 from .servers import KEY, ROOT, Reloading, Server, Sim, ask, free_port, until
-from .test_watching import series
+from .test_watching import OWNER, series
 
 BOT = "GPT-5.1"
 BOOTING = "Booting worker with pid: "
@@ -41,15 +42,13 @@ class Several(Reloading):
 
     def __init__(self, sim: Sim, redis: RedisServer, folder: Path, **settings: str) -> None:
         self.metrics_port = free_port()
-        super().__init__(
-            sim,
-            folder,
-            REDIS_URL=redis.url,
-            REDIS_POOL=folder.name,
-            METRICS_PORT=str(self.metrics_port),
-            STATE_FILE=str(folder / "state.sqlite3"),
-            **settings,
-        )
+        given = {
+            "REDIS_URL": redis.url,
+            "REDIS_POOL": folder.name,
+            "METRICS_PORT": str(self.metrics_port),
+            "STATE_FILE": str(folder / "state.sqlite3"),
+        }
+        super().__init__(sim, folder, **(given | settings))
         until(lambda: 2 == self.output().count("metrics at http://"))
 
     def _start(self, settings: Mapping[str, str]) -> None:
@@ -112,7 +111,8 @@ def test_no_counter_goes_back_while_a_worker_is_killed_and_started_again(several
 
     def watch() -> None:
         while not is_over.is_set():
-            seen.append(several.requests())
+            with suppress(requests.ConnectionError):  # it was asked when it was killed
+                seen.append(several.requests())
 
     watching = threading.Thread(target=watch)
     watching.start()
@@ -143,6 +143,60 @@ def test_a_hang_up_changes_the_settings_in_all_workers(several: Several) -> None
     assert {200} == {several.status("sk-another-one") for _ in range(MANY)}
     assert {401} == {several.status(KEY) for _ in range(MANY)}
     assert before == several.workers()
+
+
+def test_a_reload_by_the_owner_is_for_all_workers(
+    sim: Sim, redis: RedisServer, tmp_path: Path
+) -> None:
+    """Whichever of them is asked, here or on another host with the same pool; a mistake in the
+    settings is told by the one that is asked, and the others are left alone."""
+    other = tmp_path / "other"
+    other.mkdir()
+    owner = {"Authorization": f"Bearer {OWNER}"}
+    shared = {"ADMIN_KEY": OWNER, "REDIS_POOL": tmp_path.name}
+    with Several(sim, redis, tmp_path, **shared) as here, Several(sim, redis, other) as alone:
+        here.write(AuthKey="sk-another-one")
+        answer = requests.post(f"{here.url}/admin/reload", headers=owner, timeout=60)
+        assert "reloaded" == answer.json()["outcome"]
+        until(lambda: 2 == here.reloads())
+        assert {200} == {here.status("sk-another-one") for _ in range(MANY)}
+        here.write(COOL_DOWN="x")
+        answer = requests.post(f"{here.url}/admin/reload", headers=owner, timeout=60)
+        assert "not reloaded" == answer.json()["outcome"]
+        here.write(COOL_DOWN="0")
+        requests.post(f"{here.url}/admin/reload", headers=owner, timeout=60)
+        until(lambda: 5 == here.reloads())
+
+        assert 0 == alone.reloads()
+
+
+def test_wrong_keys_of_the_owner_are_counted_by_all_workers(
+    sim: Sim, redis: RedisServer, tmp_path: Path
+) -> None:
+    """As many as at one worker are looked at, and the right one is refused by each of them then."""
+    with Several(sim, redis, tmp_path, ADMIN_KEY=OWNER) as several:
+
+        def ask(key: str) -> int:
+            # Each on a connection of its own.
+            return requests.get(
+                f"{several.url}/status.json",
+                headers={"Authorization": f"Bearer {key}"},
+                timeout=60,
+            ).status_code
+
+        assert 200 == ask(OWNER)
+        # What is told takes a moment: guesses beyond the bound may be looked at meanwhile.
+        until(lambda: 429 == ask("sk-wrong-for-sure"))
+        until(lambda: {429} == {ask("sk-wrong-for-sure") for _ in range(MANY)})
+
+        assert {429} == {ask(OWNER) for _ in range(MANY)}
+
+
+def test_all_workers_of_the_pool_are_counted(several: Several) -> None:
+    """And the hosts that they are on."""
+    until(lambda: 2 == several.series().get(("poe_proxy_workers",)))
+
+    assert 1 == several.series()[("poe_proxy_hosts",)]
 
 
 def test_signals_add_and_end_a_worker(several: Several) -> None:
