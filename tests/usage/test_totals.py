@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -14,9 +15,10 @@ import pytest
 from poe_proxy.errors import InvalidRequest, PoolUnavailable
 from poe_proxy.record import Record
 from poe_proxy.upstreams.base import Charge
-from poe_proxy.usage import sums, totals
+from poe_proxy.usage import forms, sums, totals
 from poe_proxy.usage.file import UsageFile
 from poe_proxy.usage.history import _add, _note
+from poe_proxy.usage.keeping import Keeping
 from poe_proxy.usage.matching import Sent, Taken
 from poe_proxy.usage.report import Report
 from poe_proxy.usage.rows import row
@@ -347,3 +349,35 @@ def test_a_report_has_so_many_rows(house: House, monkeypatch: pytest.MonkeyPatch
     assert 1 == len(one.made("client").rows)
     with pytest.raises(InvalidRequest):
         one.made("model")
+
+
+def test_all_that_keeps_records_works_together(house: House) -> None:
+    """A report of what this worker has just been told; and histories, of which one worker of a
+    host reads each, and no two of all hosts at the same time."""
+    keepings = [
+        Keeping(
+            house.folder / host,
+            days=30,
+            caller=Direct(house.client, house.clock, worker=name, pool=house.pool),
+        )
+        for name, host in (("a", "one"), ("b", "one"), ("c", "other"))
+    ]
+    one, beside, far = keepings
+    try:
+        one.tell(record(time.time()))
+        far.tell(record(time.time()))
+        far.report(Wanted(0, round(time.time() * 1_000_000)))
+        report = one.report(Wanted(0, round(time.time() * 1_000_000)))
+        assert 2 == report.total["requests"]
+        assert report.whole_days
+        assert b'"whole_days":true' in forms.as_json(report)
+
+        assert [True, False] == [one._may_read("read", "key 1", 60.0) for _ in range(2)]
+        assert not beside._may_read("read", "key 1", 60.0)
+        assert beside._may_read("read", "key 2", 60.0)
+        assert far._may_read("read", "key 1", 60.0)
+        assert one._may_read("ask", "key 1", 60.0)
+        assert not far._may_read("ask", "key 1", 60.0)
+    finally:
+        for keeping in keepings:
+            keeping._file.close()
