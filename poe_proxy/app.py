@@ -103,6 +103,7 @@ class _House:
             clients.read(settings),
             budgets=self._pool.budgets,
             begins=settings.day_begins,
+            seen=self._pool.seen,
         )
         #: Each takes the record of a request that is over.
         self._tellers: list[Callable[[Record], None]] = [access_log.tell, self._registry.told]

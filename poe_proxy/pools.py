@@ -60,6 +60,10 @@ class Pool(ABC):
         """Return what is known of all workers that share the pool; none if they cannot."""
         return ()
 
+    def seen(self) -> Mapping[str, tuple[float, Mapping[str, int]]] | None:
+        """Return what all workers remember of clients, as `Registry` takes it."""
+        return None
+
     def speaks(self) -> bool:
         """Return whether it is this worker that says what is to be said once for its host."""
         return True
@@ -155,9 +159,10 @@ class InRedis(Pool):
         self._teller = Teller(self._courier)
         budgets = RedisBudgets(self._courier, self._teller)
         self.budgets = budgets
-        self._beat = budgets.beat
+        self._beat, self._adopt = budgets.beat, budgets.adopt
         self._rotator: SharedRotator[Upstream] | None = None
-        self.history = SharedHistory(self._courier, self._teller, names=self._names)
+        self.history = history = SharedHistory(self._courier, self._teller, names=self._names)
+        self._seen = history.clients
 
     def lend(
         self, tokens: Iterable[Token[Upstream]], settings: Settings, when_left: WhenLeft
@@ -185,6 +190,9 @@ class InRedis(Pool):
     def workers(self) -> Sequence[Mapping[str, Any]]:
         return () if self._rotator is None else self._rotator.workers()
 
+    def seen(self) -> Mapping[str, tuple[float, Mapping[str, int]]] | None:
+        return self._seen()
+
     def speaks(self) -> bool:
         here = [one for one in self.workers() if one.get("host") == self._presence.host]
         return not here or min(one["id"] for one in here) == self._presence.worker
@@ -208,7 +216,7 @@ class InRedis(Pool):
             self._beat()
 
         self._presence.on_beat = beat
-        self._presence.on_stranger.append(self._beat)
+        self._presence.on_stranger.append(self._adopt)
         self._presence.start()
         self._teller.start()
 

@@ -4,15 +4,15 @@ local tells = {}
 
 -- {by: who tells, n: the number of this batch, and the parts by their names}
 function acts.tell(told)
-  begin_chapters()
   local last = key("told", told.by)
   if tonumber(call("GET", last) or 0) >= told.n then
     return false
   end
   call("SET", last, told.n, "EX", 86400)
-  for part, take in pairs(tells) do
-    if told[part] ~= nil and told[part] ~= null then
-      take(told[part])
+  for part, content in pairs(told) do
+    begin_chapter(part)
+    if tells[part] then
+      tells[part](content)
     end
   end
   return true
