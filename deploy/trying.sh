@@ -70,10 +70,10 @@ as_root() {
     [[ $(id -u) == 0 ]] || fail "needs root, for namespaces and mounts: sudo $0"
 }
 
-# readme_lines MARK: the commands of deploy/README.md below the comment <!-- MARK -->, one on each
-# line.
+# readme_lines MARK [FILE]: the commands of deploy/README.md, or of FILE, below the comment
+# <!-- MARK -->, one on each line.
 readme_lines() {
-    sed -n "/^<!-- $1 -->\$/,/^\`\`\`\$/ { /^<!--\|^\`\`\`/!p }" "$ROOT/deploy/README.md" |
+    sed -n "/^<!-- $1 -->\$/,/^\`\`\`\$/ { /^<!--\|^\`\`\`/!p }" "$ROOT/${2:-deploy/README.md}" |
         sed -z 's/ *\\\n */ /g'
 }
 
