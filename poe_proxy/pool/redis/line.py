@@ -176,7 +176,10 @@ class SharedLine(Generic[U]):
                     self._in_line.discard(id)
             self._look_in(LOOK)
             return None
-        if "lent" in answer:
+        if lease.id != id:
+            # It has joined anew meanwhile, under another one.
+            self._courier.note("leave", {"lease": id})
+        elif "lent" in answer:
             self._grant(id, answer["lent"], asked_at, answer.get("struck"))
         elif "waits" in answer:
             with self.lock:
@@ -246,8 +249,15 @@ class SharedLine(Generic[U]):
         """Join the line with all that wait, in the order of their coming: Redis knows none of
         them any more."""
         with self.lock:
-            waiting = list(self._waiting.values())
-        for lease in sorted(waiting, key=lambda one: one.joined):
+            waiting = sorted(self._waiting.values(), key=lambda one: one.joined)
+            self._waiting.clear()
+            self._in_line.clear()
+            self._absent.clear()
+            for lease in waiting:
+                # What was said of it before may still be on its way, and is no longer true.
+                lease.id = next(self._ids)
+                self._waiting[lease.id] = lease
+        for lease in waiting:
             self._ask_again(lease)
 
     def refit(self) -> None:

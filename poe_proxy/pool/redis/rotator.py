@@ -113,7 +113,10 @@ class SharedRotator(Rotator[U]):
             self._points_check = self._points_check if points_check is None else points_check
         self._own_uses.use(named.values())
         for verb, about in changes:
-            self._tell(verb, about)
+            try:
+                self._courier.call(verb, about)
+            except StoreAway:
+                self._courier.note(verb, about)
         self._census.forget()
         self._line.refit()
         self.look.set()
@@ -123,20 +126,6 @@ class SharedRotator(Rotator[U]):
     def close(self) -> None:
         self._line.close()
         self._homes.close()
-
-    def _tell(self, verb: str, about: Mapping[str, Any]) -> None:
-        """Tell which tokens there are: now if Redis answers, or once it does."""
-        try:
-            answer = self._courier.call(verb, about)
-        except StoreAway:
-            self._courier.note(verb, about)
-            return
-        if verb == "enlist" and answer["differs"]:
-            log.warning(
-                "%s: another worker has other settings for it. Those hold that were read last; "
-                "all workers should have the same ones.",
-                self._label(about["name"]),
-            )
 
     def _make_known(self) -> None:
         """Tell a Redis that does not know this worker what it has, and what it has used.
@@ -154,7 +143,12 @@ class SharedRotator(Rotator[U]):
                 one.asked_at = -inf
                 one.is_lost = one.is_lost or was_dead
         for token in tokens.values():
-            self._tell("enlist", terms(token))
+            if self._courier.call("enlist", terms(token))["differs"]:
+                log.warning(
+                    "%s: another worker has other settings for it. Those hold that were read last; "
+                    "all workers should have the same ones.",
+                    token.label,
+                )
         if self._epoch is None:
             # A restart is how an operator says that something has changed.
             for name in tokens:
@@ -235,6 +229,7 @@ class SharedRotator(Rotator[U]):
         holds: bool = False,
         frees: bool = False,
     ) -> None:
+        self._doubt(token)
         verb()  # Redis serves the line
 
     # ---- the line
@@ -320,12 +315,15 @@ class SharedRotator(Rotator[U]):
             self._has_left(token)
 
     def _judge(self, token: Token[U], bot: str, failure: UpstreamError) -> bool:
-        if failure.strikes:
-            # Leases that have it now do not know that it failed.
-            for one in list(self._line.held.values()):
-                if one.token is token:
-                    one.is_struck = None
+        self._doubt(token)
         return super()._judge(token, bot, failure)
+
+    def _doubt(self, token: Token[U]) -> None:
+        """Note that something befell *token*: leases that have it ask before they send, and tell
+        that it works."""
+        for one in list(self._line.held.values()):
+            if one.token.name == token.name:
+                one.asked_at, one.is_struck = -inf, None
 
 
 class _Members(Members[U]):

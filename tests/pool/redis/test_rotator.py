@@ -83,7 +83,7 @@ def test_whoever_waits_is_served_when_another_worker_gives_back() -> None:
     ended(busy)
     pool.hear()
     assert "a" == lend(waits).label
-    assert not pool.redis.zcard("poe:{test}:2:line")
+    assert not pool.redis.zcard(f"{pool.prefix}line")
 
 
 def test_a_message_that_is_lost_costs_a_second() -> None:
@@ -220,7 +220,7 @@ def test_who_has_waited_long_enough_is_refused() -> None:
     told = refusal(late)
     assert isinstance(told, NoTokenFree)
     assert 1 == told.retry_after
-    assert not pool.redis.zcard("poe:{test}:2:line")
+    assert not pool.redis.zcard(f"{pool.prefix}line")
 
 
 def test_what_poe_says_is_the_reason_in_all_workers() -> None:

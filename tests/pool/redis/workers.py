@@ -7,11 +7,13 @@ so.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from itertools import count
 from typing import Any, Final
 from unittest import mock
 
 import fakeredis
+import redis
 
 from poe_proxy.pool.redis.rotator import SharedRotator
 from poe_proxy.pool.rotator import Token
@@ -21,26 +23,34 @@ from poe_proxy.shared.presence import Presence
 
 from ...fakes import Clock
 
-PREFIX: Final = "poe:{test}:2:"
+_pools = count(1)
+#: The script where Redis is real, and the clock is the test's.
+_ON_OUR_CLOCK: Final = script.text('local now = tonumber(redis.call("GET", KEYS[1] .. "clock"))')
 
 
 class Hand:
     """A courier that goes at once, itself."""
 
-    def __init__(self, redis: fakeredis.FakeRedis, clock: Callable[[], float], worker: str) -> None:
+    def __init__(
+        self, client: redis.Redis, prefix: str, clock: Callable[[], float], worker: str
+    ) -> None:
         self.on_back: list[Callable[[], object]] = []
         self.introduce: Callable[[], object] | None = None
         self.epoch = ""
         #: Why Redis is away; empty: it is there.
         self.trouble = ""
-        #: How many of the next calls are done although their answers are lost.
+        #: How many of the next leases that ask are served although they never hear of it.
         self.loses = 0
+        #: Whether one was lost since this was set.
+        self.has_lost = False
         #: What was asked for, in order.
         self.verbs: list[str] = []
-        self._redis = redis
+        self._client = client
+        self._prefix = prefix
         self._clock = clock
         self._worker = worker
-        self._sha = redis.script_load(script.text())
+        self._is_fake = isinstance(client, fakeredis.FakeRedis)
+        self._script = client.register_script(script.text() if self._is_fake else _ON_OUR_CLOCK)
         self._kept: list[str] = []
         self._introduces = False
 
@@ -48,8 +58,9 @@ class Hand:
         if self.trouble:
             raise StoreAway(self.trouble)
         answer = self._done(json.dumps(act))
-        if self.loses and not self._introduces:
+        if self.loses and act[0] in ("join", "use") and not self._introduces:
             self.loses -= 1
+            self.has_lost = True
             raise StoreAway("the answer was lost")
         return answer
 
@@ -72,8 +83,7 @@ class Hand:
 
     def _done(self, act: str) -> Any:
         self.verbs.append(json.loads(act)[0])
-        with mock.patch("time.time", self._clock):
-            answers: Any = self._redis.evalsha(self._sha, 1, PREFIX, self._worker, self.epoch, act)
+        answers = self._run(act)
         if isinstance(answers, bytes):
             assert not self._introduces, answers
             assert self.introduce is not None
@@ -86,6 +96,14 @@ class Hand:
             return self._done(act)
         assert not answers[0].startswith(b"!"), (act, answers[0])
         return json.loads(answers[0])
+
+    def _run(self, act: str) -> Any:
+        about = {"keys": [self._prefix], "args": [self._worker, self.epoch, act]}
+        if self._is_fake:
+            with mock.patch("time.time", self._clock):
+                return self._script(**about)
+        self._client.set(f"{self._prefix}clock", f"{self._clock():.17g}")
+        return self._script(**about)
 
 
 class Ear:
@@ -103,7 +121,7 @@ class Worker:
 
     def __init__(self, pool: Pool, name: str, tokens: Iterable[Token[Any]], **options: Any) -> None:
         self.name = name
-        self.courier = Hand(pool.redis, pool.clock, name)
+        self.courier = Hand(pool.redis, pool.prefix, pool.clock, name)
         self.presence = Presence(self.courier, Ear(), name, version="1", clock=pool.clock)
         #: What has left the pool.
         self.left: list[Token[Any]] = []
@@ -119,32 +137,51 @@ class Worker:
         self.rotator._line._alarm.set = lambda seconds: None  # type: ignore[method-assign]
         self.rotator._homes._alarm.set = lambda seconds: None  # type: ignore[method-assign]
         self._messages = pool.redis.pubsub(ignore_subscribe_messages=True)
-        self._messages.subscribe(f"{PREFIX}c:{name}", f"{PREFIX}all")
+        self._messages.subscribe(f"{pool.prefix}c:{name}", f"{pool.prefix}all")
         for _ in range(2):
-            self._messages.get_message()  # that it is subscribed
+            self._messages.get_message(timeout=10)  # that it is subscribed
         self.presence.beat()
 
     def hear(self) -> None:
         """Heed all messages that have come."""
-        while (message := self._messages.get_message()) is not None:
-            told = json.loads(message["data"])
+        for told in self._said():
             if "epoch" not in told:
                 self.presence.on_message(told)
+
+    def miss(self) -> None:
+        """Lose all messages that have come."""
+        for _ in self._said():
+            pass
+
+    def close(self) -> None:
+        """Leave nothing open, as if it were gone."""
+        self._messages.close()
+
+    def _said(self) -> Iterator[Any]:
+        # Whatever was published by now comes before the answer to this.
+        self._messages.ping()
+        while (message := self._messages.get_message(timeout=10))["type"] != "pong":
+            yield json.loads(message["data"])
 
 
 class Pool:
     """A Redis, and the workers that share it."""
 
-    def __init__(self) -> None:
+    def __init__(self, client: redis.Redis | None = None) -> None:
+        """Without a *client*, Redis is in this process."""
         self.clock = Clock()
-        self.redis = fakeredis.FakeRedis()
+        self.redis = fakeredis.FakeRedis() if client is None else client
+        #: What its keys begin with.
+        self.prefix = f"poe:{{shared-{next(_pools)}}}:2:"
         self.workers: list[Worker] = []
+        self._came = 0
 
     def worker(self, *tokens: Token[Any], **options: Any) -> Worker:
         """Another worker."""
-        one = Worker(self, f"w{len(self.workers) + 1}", tokens, **options)
+        self._came += 1
+        one = Worker(self, f"w{self._came}", tokens, **options)
         self.workers.append(one)
-        if len(self.workers) == 1:
+        if self._came == 1:
             self.clock.go(4.0)  # a pool that has just begun lends nothing
         return one
 
@@ -159,7 +196,12 @@ class Pool:
 
     def forget(self) -> None:
         """Let Redis lose all that it knows."""
-        self.redis.flushall()
+        if keys := self.keys():
+            self.redis.delete(*keys)
+
+    def keys(self) -> list[bytes]:
+        """What there is in Redis."""
+        return list(self.redis.scan_iter(f"{self.prefix}*", 1000))
 
     def hear(self) -> None:
         """Let all workers heed what they were told."""
