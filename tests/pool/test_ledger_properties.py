@@ -1,4 +1,5 @@
-"""What no schedule of verbs may bring about: hypothesis looks for one that does.
+"""What no schedule of verbs may bring about, wherever the ledger keeps its state: hypothesis looks
+for one that does.
 
 All times are multiples of 1/64 s, which floats add and subtract without an error: nothing here is
 allowed a tolerance.
@@ -6,21 +7,32 @@ allowed a tolerance.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from math import inf
+from math import floor, inf
 from typing import Any, Final, TypeVar
 
+import fakeredis
+import redis
 from hypothesis import Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
 
 from poe_proxy.pool.ledger import MARGIN, Ledger, Outlook, Standing, TokenState, Want
 from poe_proxy.pool.limits import Limit, Rest, Within
 from poe_proxy.pool.memory import MemoryLedger
+from poe_proxy.pool.redis.ledger import RedisLedger
 from poe_proxy.pool.store import Note, Remembered, Store
 
 from ..fakes import Clock
+from ..shared.redis_server import RedisServer
+from .redis.direct import Direct
 
 T = TypeVar("T")
 
@@ -161,8 +173,7 @@ class Pool(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.clock = Clock()
-        self.store = Paper(self.clock)
-        self.ledger: Ledger = MemoryLedger(clock=self.clock, store=self.store)
+        self.ledger = self.open()
         self.terms: dict[str, dict[str, Any]] = {}
         #: What the ledger knows: also what was withdrawn since it began.
         self.known: set[str] = set()
@@ -174,6 +185,24 @@ class Pool(RuleBasedStateMachine):
         self.leases = 0
         self.due = inf
 
+    # ---- where the state is
+
+    def open(self) -> Ledger:
+        """Return the ledger of the first process."""
+        self.store = Paper(self.clock)
+        return MemoryLedger(clock=self.clock, store=self.store)
+
+    def reopen(self) -> Ledger:
+        """Return the ledger of the next one: all that is known is known to it, but for the leases
+        and whose turn it is."""
+        self.known = set(self.terms)
+        self.turns = dict.fromkeys(NAMES, 0)
+        return MemoryLedger(clock=self.clock, store=self.store)
+
+    def possible(self, terms: dict[str, Any]) -> dict[str, Any]:
+        """Return *terms* as this ledger can be held to them."""
+        return terms
+
     # ---- tokens
 
     @initialize(terms=st.lists(terms, min_size=2, max_size=2))
@@ -184,6 +213,7 @@ class Pool(RuleBasedStateMachine):
     @rule(name=names, terms=terms, is_withdrawn=seldom)
     def reload(self, name: str, terms: dict[str, Any], is_withdrawn: bool) -> None:
         """Enlist a token, on other terms perhaps, or withdraw it."""
+        terms = self.possible(terms)
         if not is_withdrawn:
             self.ledger.enlist(name, **terms)
             self.terms[name] = terms
@@ -316,15 +346,14 @@ class Pool(RuleBasedStateMachine):
     def sleep(self, fraction: float) -> None:
         """Before it is due nothing is lent: a line that sleeps so long misses nothing."""
         is_due = self.due < inf and fraction == 1.0
-        self.clock.go(3600.0 if self.due == inf else self.due * fraction)
+        self.clock.go(3600.0 if self.due == inf else floor(self.due * fraction * 64) / 64)
         assert not self.serve() or is_due
 
     def crash(self) -> None:
         """All that is known is known to the next process, but for the leases."""
         before = {name: self.lasting(name) for name in self.terms}
-        self.ledger = MemoryLedger(clock=self.clock, store=self.store)
-        self.line, self.lent, self.known = [], {}, set(self.terms)
-        self.turns = dict.fromkeys(NAMES, 0)
+        self.ledger = self.reopen()
+        self.line, self.lent = [], {}
         for name, terms in self.terms.items():
             self.ledger.enlist(name, **terms)
         assert before == {name: self.lasting(name) for name in self.terms}
@@ -469,13 +498,88 @@ class Look:
         self._loans[name] += 1
 
 
-TestPool = Pool.TestCase
-# Without shrinking, which may take minutes: add it while you look for a fault.
-TestPool.settings = settings(
-    derandomize=True,
-    max_examples=150,
-    stateful_step_count=40,
-    deadline=None,
-    database=None,
-    phases=(Phase.explicit, Phase.generate),
-)
+class RedisPool(Pool):
+    """The same in Redis, where the turns outlive the process; whoever is dead gives back."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self.client = client
+        super().__init__()
+
+    def open(self) -> Ledger:
+        self.direct = Direct(self.client, self.clock)
+        return RedisLedger(self.direct)
+
+    def reopen(self) -> Ledger:
+        for lease in self.lent:
+            self.ledger.give_back(lease)
+        return RedisLedger(self.direct)
+
+    def possible(self, terms: dict[str, Any]) -> dict[str, Any]:
+        # How long a pause is that varies does not follow from its time there.
+        limits = tuple(
+            Rest(limit.seconds) if isinstance(limit, Rest) else limit for limit in terms["limits"]
+        )
+        return {**terms, "limits": limits}
+
+
+class Both(Ledger):
+    """Does on one ledger what is done on another, and sees that both answer the same."""
+
+    def __init__(self, one: Ledger, other: Ledger) -> None:
+        self._both = one, other
+
+    def __getattribute__(self, verb: str) -> Any:
+        if verb.startswith("_"):
+            return super().__getattribute__(verb)
+        return lambda *args, **kwargs: self._do(verb, *args, **kwargs)
+
+    def _do(self, verb: str, *args: Any, **kwargs: Any) -> Any:
+        one, other = (getattr(ledger, verb)(*args, **kwargs) for ledger in self._both)
+        assert one == other, f"{verb}{args}{kwargs}: {one} here, and {other} there"
+        return one
+
+
+class BothPools(RedisPool):
+    """The ledger of one process is the model for that in Redis."""
+
+    def open(self) -> Ledger:
+        self.store = Paper(self.clock)
+        return Both(MemoryLedger(clock=self.clock, store=self.store), super().open())
+
+    def crash(self) -> None:
+        """What becomes of it is another matter in each of them."""
+
+
+def explore(pool: Callable[[], Pool], examples: int, steps: int) -> None:
+    """Let hypothesis look for a schedule that breaks the pool."""
+    # Without shrinking, which may take minutes: add it while you look for a fault.
+    run_state_machine_as_test(
+        pool,
+        settings=settings(
+            derandomize=True,
+            max_examples=examples,
+            stateful_step_count=steps,
+            deadline=None,
+            database=None,
+            phases=(Phase.explicit, Phase.generate),
+        ),
+    )
+
+
+def test_in_this_process() -> None:
+    explore(Pool, 150, 40)
+
+
+def test_in_the_script() -> None:
+    """On a Redis in this process, which takes its time."""
+    client = fakeredis.FakeRedis()
+    explore(lambda: RedisPool(client), 20, 25)
+
+
+def test_in_redis(redis_server: RedisServer) -> None:
+    explore(lambda: RedisPool(redis_server.client), 60, 40)
+
+
+def test_in_redis_as_in_this_process(redis_server: RedisServer) -> None:
+    """The same acts have the same answers."""
+    explore(lambda: BothPools(redis_server.client), 100, 40)
