@@ -145,7 +145,11 @@ class RedisLedger(Ledger):
         return {name: _outlook_of(told[name]) for name in names}
 
     def _about(self, name: str, verb: str, **about: Any) -> Any:
-        return self._known(self._caller.call(verb, {"name": name, **about}))
+        said = {
+            key: _as_text(value) if isinstance(value, str) else value
+            for key, value in about.items()
+        }
+        return self._known(self._caller.call(verb, {"name": name, **said}))
 
     def _of_each(self, verb: str, names: Collection[str], **about: Any) -> Mapping[str, Any]:
         told: Mapping[str, Any] = self._known(
@@ -193,6 +197,11 @@ def _outlook_of(told: Mapping[str, Any]) -> Outlook:
         bots={bot: float(rest) for bot, rest in dict(told["bots"]).items()},
         settles=float(told["settles"]),
     )
+
+
+def _as_text(words: str) -> str:
+    """Return *words* as they can be told: what Poe says may have half an emoji in it."""
+    return words.encode("utf-8", "replace").decode("utf-8")
 
 
 def _number(seconds: float | None) -> float:

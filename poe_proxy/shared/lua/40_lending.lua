@@ -203,12 +203,25 @@ local function set_to_rest(known, seconds, reason, code, bot)
   judge(known)
 end
 
+-- An account that stands in a list; nil if Redis has forgotten it alone, as it may where it is to make
+-- room for others: then it is taken out.
+local function listed(list, name)
+  local known = token(name)
+  if not known then
+    call("ZREM", list, name)
+  end
+  return known
+end
+
 -- Put what is due where it belongs.
 local function ripen()
   for _, kind in ipairs(call("SMEMBERS", key("kinds"))) do
     local due = call("ZRANGEBYSCORE", key("due", kind), "-inf", exact(now), "LIMIT", 0, 100)
     for _, name in ipairs(due) do
-      place(token(name))
+      local known = listed(key("due", kind), name)
+      if known then
+        place(known)
+      end
     end
   end
 end
@@ -289,6 +302,11 @@ local function may_move(known, owner)
   end
   local moves = key("moves", known.name)
   return call("ZCOUNT", moves, "(" .. exact(now - rules.MOVES_WINDOW), "+inf") < rules.MOVES
+end
+
+-- Whether a worker may lend it as things are, if need be after a move.
+local function may_come(known, owner)
+  return is_at_hand(known, owner) or may_move(known, owner)
 end
 
 -- Let it be at home at a worker that is to lend it.

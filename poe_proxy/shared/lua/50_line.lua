@@ -67,7 +67,7 @@ local function each_ready(want)
   end
   for _, kind in ipairs(kinds_of(want)) do
     for _, list in ipairs({key("ready", kind, want.worker), key("ready", kind)}) do
-      local source = {names = names_in(list), away = #sources % 2}
+      local source = {list = list, names = names_in(list), away = #sources % 2}
       step(source)
       table.insert(sources, source)
     end
@@ -86,9 +86,9 @@ local function each_ready(want)
       if not first then
         return nil
       end
-      local known = token(first.name)
+      local known = listed(first.list, first.name)
       step(first)
-      if is_at_hand(known, want.worker) then
+      if known and is_at_hand(known, want.worker) then
         return known
       end
     end
@@ -97,13 +97,13 @@ end
 
 -- The accounts in one of the lists of each kind, up to a score, for which `may` is true.
 local function each_in(list, want, most, may)
-  local kinds, at, names = kinds_of(want), 0, nil
+  local kinds, at, names, found_in = kinds_of(want), 0, nil, nil
   return function()
     while true do
       local name = names and names()
       if name then
-        local known = token(name)
-        if may(known, want.worker) then
+        local known = listed(found_in, name)
+        if known and may(known, want.worker) then
           return known
         end
       else
@@ -111,7 +111,8 @@ local function each_in(list, want, most, may)
         if not kinds[at] then
           return nil
         end
-        names = names_in(key(list, kinds[at]), most < inf and exact(most) or "+inf")
+        found_in = key(list, kinds[at])
+        names = names_in(found_in, most < inf and exact(most) or "+inf")
       end
     end
   end
@@ -121,12 +122,14 @@ end
 local function soonest(want)
   local least = inf
   for _, kind in ipairs(kinds_of(want)) do
-    for name, at in names_in(key("rested", kind)) do
+    local rested = key("rested", kind)
+    for name, at in names_in(rested) do
       if at - now >= least then
         break
       end
-      if want.fits(name) and may_live_at(token(name), want.worker) then
-        least = math.min(least, rest_of(token(name), want.bot))
+      local known = want.fits(name) and listed(rested, name)
+      if known and may_live_at(known, want.worker) then
+        least = math.min(least, rest_of(known, want.bot))
       end
       if least <= 0 then
         break
@@ -140,7 +143,7 @@ end
 -- the want has been the first for long enough.
 local function choose(want, may_let_move)
   local function all()
-    return each_in("rested", want, now + want.within, may_live_at)
+    return each_in("rested", want, now + want.within, may_come)
   end
   local known, passes_over = best(want, each_ready(want), all)
   if not known and may_let_move(want) then
@@ -288,7 +291,12 @@ local function next_of(class, ticket, within)
   local rest = call("ZRANGEBYSCORE", line, after, "+inf", "WITHSCORES", "LIMIT", 0, most)
   for at = 1, #rest, 2 do
     local want = waiter_of(rest[at])
-    if not within or want.within < within then
+    if not want then
+      -- Redis has forgotten what it wants.
+      call("ZREM", line, rest[at])
+      call("ZREM", key("line"), rest[at])
+      set_head(class)
+    elseif not within or want.within < within then
       return {want = want, class = class, ticket = tonumber(rest[at + 1]), within = within}
     end
   end
@@ -308,7 +316,10 @@ local function walk()
   local again, passes_over, places = false, false, {}
   local heads = call("ZRANGE", key("heads"), 0, -1, "WITHSCORES")
   for at = 1, #heads, 2 do
-    table.insert(places, next_of(heads[at], heads[at + 1] - 1))
+    local head = next_of(heads[at], heads[at + 1] - 1)
+    if head then
+      table.insert(places, head)
+    end
   end
   while places[1] do
     local place = table.remove(places, 1)
@@ -368,7 +379,8 @@ end
 local function line_facts()
   local longest = 0
   for _, lease in ipairs(call("ZRANGE", key("line"), 0, LOOKED_AT - 1)) do
-    longest = math.max(longest, now - waiter_of(lease).since)
+    local want = waiter_of(lease)
+    longest = math.max(longest, want and now - want.since or 0)
   end
   return {length = call("ZCARD", key("line")), longest = longest}
 end
@@ -394,7 +406,8 @@ end
 function acts.join(about)
   local loan = lease_of(about.lease)
   if loan then
-    return {lent = loan.name, struck = is_struck(token(loan.name), loan.bot)}
+    local known = token(loan.name)
+    return {lent = loan.name, struck = known ~= nil and is_struck(known, loan.bot)}
   end
   if call("EXPIRE", key("n", about.names), NAMES_KEPT) == 0 then
     return {unknown = about.names}

@@ -6,10 +6,10 @@
 function acts.use(about)
   local lease = about.lease
   local loan = lease_of(lease)
-  if not loan then
+  local known = loan and token(loan.name)
+  if not known then
     return {lost = true}
   end
-  local known = token(loan.name)
   local count = about.count or loan.count + 1
   if count <= loan.count and not (loan.early and count == 1) then
     return {wait = 0}
@@ -44,8 +44,8 @@ end
 -- `count`: which of its uses has arrived; without it, the last one.
 function acts.arrived(about)
   local loan = lease_of(about.lease)
-  if loan and loan.last and (about.count or loan.count) == loan.count then
-    local known = token(loan.name)
+  local known = loan and token(loan.name)
+  if known and loan.last and (about.count or loan.count) == loan.count then
     uses.settle(known, loan.last)
     loan.last, loan.early = nil, nil
     keep_loan(about.lease, loan)
