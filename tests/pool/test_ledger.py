@@ -640,6 +640,19 @@ def test_a_rest_for_a_bot_and_one_for_all_hold_both(ledger: Ledger) -> None:
     }
 
 
+def test_of_two_rests_that_end_together_the_first_is_the_reason(ledger: Ledger) -> None:
+    """For a bot or for all: what was said first is said again."""
+    ledger.enlist("a")
+    ledger.enlist("b")
+    for name, bots in {"a": ("Veo-3", ""), "b": ("", "Veo-3")}.items():
+        for bot in bots:
+            ledger.rest(name, 30.0, f"For {bot or 'all'}.", bot=bot)
+
+    assert ["For Veo-3.", "For all."] == [
+        one.reason for one in ledger.state("ab", bot="Veo-3").values()
+    ]
+
+
 # ---- exhaust, revive, retire
 
 
@@ -1037,6 +1050,19 @@ def test_who_does_not_probe_gets_what_works(ledger: Ledger, clock: Clock) -> Non
     assert "b" == take(ledger, "ab", "one", probes=False)
     assert take(ledger, "ab", "two", probes=False) is None
     assert "a" == take(ledger, "a", "two", probes=False)
+
+
+def test_who_probes_does_not_wait_for_what_is_better(ledger: Ledger, clock: Clock) -> None:
+    """Once the backoff is over: others may serve, but not now."""
+    ledger.enlist("a")
+    ledger.enlist("b", rank=1)
+    take(ledger, "b", "busy")
+    ledger.strike("a", "Overloaded.")
+    assert take(ledger, "ab", "one") is None
+    clock.go(5.0)
+
+    assert take(ledger, "ab", "two", probes=False) is None
+    assert "a" == take(ledger, "ab", "three")
 
 
 def test_each_failure_doubles_the_backoff(ledger: Ledger, clock: Clock) -> None:

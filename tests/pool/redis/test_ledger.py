@@ -70,6 +70,7 @@ def test_a_pause_is_the_same_whoever_asks(direct: Direct, clock: Clock) -> None:
     here.use("one")
     assert 10.0 == there.state(["a"])["a"].rest
     here.arrived("one")
+    assert 10.0 == there.state(["a"])["a"].rest
     clock.go(1.0)
 
     waits = {ledger.state(["a"])["a"].rest for ledger in (here, there) for _ in range(3)}
@@ -90,6 +91,17 @@ def test_limits_that_remember_longer_know_what_was_used_before(
     ledger.enlist("a", concurrency=9, limits=[Within(2, 3600.0)])
 
     assert 3500.0 == ledger.state(["a"])["a"].rest
+
+
+def test_a_place_that_was_forgotten_stays_so(ledger: RedisLedger, clock: Clock) -> None:
+    """It was none of what Poe counts: limits that remember longer do not bring it back."""
+    ledger.enlist("a", limits=[Rest(10.0)])
+    ledger.serve([Want("one", ["a"])])
+    ledger.give_back("one")
+    clock.go(10.5)
+    ledger.enlist("a", limits=[Rest(60.0)])
+
+    assert 0.0 == ledger.state(["a"])["a"].rest
 
 
 def test_what_no_limit_asks_for_is_forgotten(direct: Direct, clock: Clock) -> None:

@@ -290,6 +290,16 @@ def test_a_higher_priority_goes_before_a_lower_one(pool: Pool, clock: Clock) -> 
     ]
 
 
+def test_the_requests_of_a_client_keep_their_order(pool: Pool) -> None:
+    """Whatever their priority was when each of them came."""
+    pool.enlist("a")
+    pool.join("has it")
+    pool.join("one", client="c", priority=5)
+    pool.join("two", client="c", priority=9)
+
+    assert ["one", "two"] == pool.line()
+
+
 def test_streams_of_a_client_go_before_its_whole_answers(pool: Pool, clock: Clock) -> None:
     """In the places that its requests hold, and not before what has waited for five seconds."""
     pool.enlist("a")
@@ -321,6 +331,24 @@ def test_of_those_that_want_the_same_one_with_less_time_takes_what_failed(pool: 
     pool.leave("one")
 
     assert [("w1", {"lent": {"hasty": "a"}})] == pool.heard()
+
+
+def test_what_was_passed_over_serves_once_the_better_one_is_lent(pool: Pool) -> None:
+    """In the same step, although whoever it serves stands before."""
+    for name in "ab":
+        pool.enlist(name)
+        pool.join(f"has {name}", name)
+    pool.join("first", "ab", bot="veo", within=30)
+    pool.join("second", "b", bot="gpt")
+    pool.direct.call("strike", {"name": "a", "reason": "Overloaded.", "bot": "veo"})
+    pool.direct.call("rest", {"name": "b", "seconds": 10, "reason": "", "code": "", "bot": "veo"})
+    pool.direct.call(
+        "enlist",
+        {"name": "b", "kind": "key", "rank": 0, "concurrency": 1, "limits": [["within", 2, 60]]},
+    )
+    pool.direct.run(["leave", {"lease": "has a"}], ["leave", {"lease": "has b"}])
+
+    assert [("w1", {"lent": {"first": "a", "second": "b"}})] == pool.heard()
 
 
 def test_who_gets_what_failed_is_told_so(pool: Pool) -> None:
@@ -414,10 +442,11 @@ def test_a_cookie_moves_that_is_idle_for_who_is_first(pool: Pool, clock: Clock) 
     pool.lives("w2")
     pool.cookie("a")
     at_home(pool, "w1")
-    clock.go(14)
+    clock.go(10)
     pool.join("one", worker="w2")
+    clock.go(4.5)
     assert {} == dict(pool.look("one", worker="w2")["lent"])
-    clock.go(1)
+    clock.go(0.5)
     assert {"one": "a"} == pool.look("one", worker="w2")["lent"]
 
     assert {("w1", "moved"), ("w2", "lent")} == {(worker, *told) for worker, told in pool.heard()}
