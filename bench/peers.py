@@ -323,7 +323,7 @@ PEERS: Final[Mapping[str, Peer]] = {
             + (", on all cores, which Redis, mock and load share" if workers > 1 else ""),
             _shared(workers),
             _redis_version,
-            ("whole", "alone", "redis"),
+            ("whole", "alone", "redis", "quarters"),
         )
         for workers in (1, 2, 4)
     },

@@ -393,6 +393,14 @@ ROWS: Final[Mapping[str, Row]] = {
         },
         only=("shared1", "shared2", "shared4"),
     ),
+    "quarters": Row(
+        several.quarters,
+        {
+            "rate": ("whole answers, a quarter of a core for each worker", "1/s"),
+            "cores": ("of which they used", "cores"),
+        },
+        only=("keys",),
+    ),
     "wakes": Row(
         several.wakes,
         {
