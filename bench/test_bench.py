@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -35,7 +36,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
     assert 0 == done.returncode, done.stdout + done.stderr
     (made / "printed").write_text(done.stdout)
@@ -50,7 +51,7 @@ def test_every_row_has_its_figures(folder: Path) -> None:
         expected = {
             f"{name}.{figure}"
             for name, row in ROWS.items()
-            if is_for(name, peer)
+            if is_for(name, peer) and (name != "quarters" or os.access("/sys/fs/cgroup", os.W_OK))
             if peer != "direct" or name not in SERVERS_ONLY
             for figure in row.figures
         }
