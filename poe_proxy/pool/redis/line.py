@@ -6,7 +6,7 @@ import hashlib
 import logging
 import random
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from math import inf
 from typing import Any, Final, Generic, TypeVar
@@ -32,6 +32,8 @@ LOOK: Final = 1.0
 #: several workers do not come together.
 SOONEST: Final = 0.01
 SPREAD: Final = 0.05
+#: Seconds for which it is the reason of a refusal that a token was given to others.
+LOST: Final = 30.0
 
 
 @dataclass(slots=True, eq=False)
@@ -75,6 +77,8 @@ class SharedLine(Generic[U]):
         self.lock = threading.Lock()
         #: What was served, by lease.
         self.held: dict[str, Held[U]] = {}
+        #: When a token was last found to have been given to others, by its name.
+        self.lost_at: dict[str, float] = {}
         #: What was not, in the order of its coming; and of these, what is known to be in line,
         #: and what has to join it once Redis is back.
         self._waiting: dict[str, Lease[U]] = {}
@@ -272,13 +276,14 @@ class SharedLine(Generic[U]):
             else:
                 self._refuse(lease, self._refusal(lease))
 
-    def served(self, lent: Mapping[str, str]) -> None:
-        """Heed a message: which leases were given which tokens."""
+    def served(self, lent: Mapping[str, str], struck: Collection[str]) -> None:
+        """Heed a message: which leases were given which tokens, and which of these had failed."""
         for id, name in lent.items():
-            self._grant(id, name)
+            self._grant(id, name, is_struck=id in struck)
 
     def _heed_look(self, answer: Mapping[str, Any]) -> None:
-        self.served(_object(answer["lent"]))
+        for id, name in _object(answer["lent"]).items():
+            self._grant(id, name)
         for id in answer["lost"]:
             if (lease := self._waiting.get(id)) is not None:
                 self._ask_again(lease)
@@ -362,7 +367,10 @@ class SharedLine(Generic[U]):
                 # What it was tried on rests by now, or is set aside: a part of the reason, too.
                 tried = self._fitting(lease, all_of_them=True) - names
                 states = self._ledger.state(tried, bot=lease.bot)
-                names |= {one for one in tried if states[one].standing is not Standing.FIT}
+                lost = {name for name, at in self.lost_at.items() if self._clock() - at < LOST}
+                names |= {
+                    one for one in tried if states[one].standing is not Standing.FIT or one in lost
+                }
             states = self._ledger.state(names, bot=lease.bot) if names else {}
         except (StoreAway, KeyError):
             return unavailable()

@@ -169,7 +169,7 @@ class SharedRotator(Rotator[U]):
     def _heard(self, message: Mapping[str, Any]) -> None:
         """Heed a message from Redis."""
         if isinstance(lent := message.get("lent"), dict):
-            self._line.served(lent)
+            self._line.served(lent, message.get("struck") or ())
         if isinstance(name := message.get("moved"), str):
             self._homes.lose(name)
         if message.get("look"):
@@ -254,13 +254,13 @@ class SharedRotator(Rotator[U]):
         token, count = held.token, held.count + 1
         self._homes.lent(token.name)
         if held.is_lost:
-            raise _lost()
+            raise self._lost(token)
         if count > 1 or self._clock() - held.asked_at > AT_ONCE:
             try:
                 answer = self._courier.call("use", {"lease": lease.id, "count": count})
                 held.is_lost = held.is_lost or "lost" in answer
                 if held.is_lost:
-                    raise _lost()
+                    raise self._lost(token)
                 wait = inf if answer["wait"] is None else float(answer["wait"])
                 if wait > 0.0:
                     lease.is_held_up = True
@@ -274,6 +274,13 @@ class SharedRotator(Rotator[U]):
         lease.is_held_up, lease.is_on_its_way = False, True
         self._own_uses.sent(token.name, _use(lease.id, count))
         return 0.0
+
+    def _lost(self, token: Token[U]) -> TokenHeldBack:
+        self._line.lost_at[token.name] = self._clock()
+        return TokenHeldBack(
+            "The Poe account that was to answer this request was given to others meanwhile: "
+            "for a while this worker was not heard of."
+        )
 
     def arrived(self, lease: Lease[U]) -> None:
         held = self._line.held.get(lease.id)
@@ -364,10 +371,3 @@ def terms(token: Token[Any]) -> dict[str, Any]:
 def _use(lease: str, count: int) -> str:
     """Return the name that the script has for a use."""
     return f"{lease}-{count}"
-
-
-def _lost() -> TokenHeldBack:
-    return TokenHeldBack(
-        "The Poe account that was to answer this request was given to others meanwhile: "
-        "for a while this worker was not heard of."
-    )

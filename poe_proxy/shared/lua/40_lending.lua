@@ -24,7 +24,9 @@ local REMEMBERED = 7 * 86400
 
 -- ---- workers, and what they are told
 
-local messages, grants = {}, {}
+-- What leases in line were lent, by their workers; and those whose account had failed, which their
+-- workers are to say of when it answers.
+local messages, grants, probing = {}, {}, {}
 
 -- Let a worker hear of something at the end of the script.
 local function tell(owner, message)
@@ -34,12 +36,12 @@ end
 -- Tell all that was to be told.
 local function speak()
   for owner, lent in pairs(grants) do
-    tell(owner, {lent = lent})
+    tell(owner, {lent = lent, struck = probing[owner]})
   end
   for _, one in ipairs(messages) do
     call("PUBLISH", key("c", one[1]), cjson.encode(one[2]))
   end
-  messages, grants = {}, {}
+  messages, grants, probing = {}, {}, {}
 end
 
 local function is_living(owner)

@@ -326,10 +326,15 @@ local function walk()
     local want = place.want
     local known, is_passed = choose(want, is_long_first)
     if known then
+      local owner = want.worker
       forget_waiter(want.lease)
+      if is_struck(known, want.bot) then
+        probing[owner] = probing[owner] or {}
+        table.insert(probing[owner], want.lease)
+      end
       lend(known, want)
-      grants[want.worker] = grants[want.worker] or {}
-      grants[want.worker][want.lease] = known.name
+      grants[owner] = grants[owner] or {}
+      grants[owner][want.lease] = known.name
       again = passes_over
     end
     passes_over = passes_over or is_passed

@@ -330,7 +330,7 @@ def test_of_those_that_want_the_same_one_with_less_time_takes_what_failed(pool: 
     pool.join("hasty", "ab", within=19)
     pool.leave("one")
 
-    assert [("w1", {"lent": {"hasty": "a"}})] == pool.heard()
+    assert [("w1", {"lent": {"hasty": "a"}, "struck": ["hasty"]})] == pool.heard()
 
 
 def test_what_was_passed_over_serves_once_the_better_one_is_lent(pool: Pool) -> None:

@@ -772,3 +772,58 @@ def test_a_reload_while_redis_is_away_is_told_later() -> None:
 
     assert {"free": 1} == state(one.rotator)
     assert "b" == use(other.rotator)
+
+
+# ---- what is in Redis
+
+
+def test_there_are_no_secrets_in_redis() -> None:
+    """Neither credentials nor names of clients; accounts are known by their digests."""
+    pool = Pool()
+    account = token("my-label", id="0123456789abcdef", source="TOKENS")
+    one = pool.worker(account, token("b", id="fedcba9876543210", limits=(Rest(5.0),)))
+    leases = [begun(one, client="anna@example.org", bot="GPT") for _ in range(3)]
+    assert leases[0].may_send(0)
+    one.rotator.points.note(account.name, Funds(7))
+    one.presence.beat()
+
+    everything = b"\n".join(pool.redis.dump(key) + key for key in pool.names())
+    assert b"0123456789abcdef" in everything
+    for secret in (b"my-label", b"anna", b"example", b"TOKENS"):
+        assert secret not in everything
+
+
+def test_a_lost_account_that_is_the_only_one_is_no_reason_to_renew_it() -> None:
+    """The request may come again at once."""
+    pool, one, _ = two(token("a"), patience=100.0)
+    lease = begun(one)
+    pool.go(20.0, but=one)
+    with pytest.raises(TokenHeldBack):
+        lease.may_send(0)
+    account = lend(lease)
+    ended(lease)
+
+    with pytest.raises(NoTokenFree) as raised:
+        begun(one, avoid=(account,))
+    assert 1 == raised.value.retry_after
+
+
+def test_who_waited_tells_that_its_account_works_only_if_it_had_failed() -> None:
+    """The message says whether it had."""
+    pool, one, other = two(token("a"))
+    busy, waits = begun(one), begun(other)
+    ended(busy)
+    pool.hear()
+    other.courier.verbs.clear()
+    waits.worked()
+    assert [] == other.courier.verbs
+
+    probe = begun(one)
+    ended(waits, UpstreamOverloaded("Busy."))
+    pool.hear()
+    pool.go(2.0)
+    one.rotator._line.look()
+    one.courier.verbs.clear()
+    assert "a" == lend(probe).label
+    probe.worked()
+    assert ["clear"] == one.courier.verbs

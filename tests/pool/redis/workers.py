@@ -196,11 +196,11 @@ class Pool:
 
     def forget(self) -> None:
         """Let Redis lose all that it knows."""
-        if keys := self.keys():
-            self.redis.delete(*keys)
+        if names := self.names():
+            self.redis.delete(*names)
 
-    def keys(self) -> list[bytes]:
-        """What there is in Redis."""
+    def names(self) -> list[bytes]:
+        """What there is in Redis, by name."""
         return list(self.redis.scan_iter(f"{self.prefix}*", 1000))
 
     def hear(self) -> None:
