@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import random
 import threading
@@ -147,7 +148,7 @@ class Courier:
 
         Raises `StoreAway`, at once if Redis is known to be away.
         """
-        one = _Act(orjson.dumps(act))
+        one = _Act(_text(act))
         if self._introducer is not None and self._introducer == threading.get_ident():
             return self._answer(self._at_once(one))
         with self._mutex:
@@ -170,7 +171,7 @@ class Courier:
 
         It is kept until Redis has had it, also while Redis is away. Of too many the oldest is lost.
         """
-        one = _Act(orjson.dumps(act), is_note=True)
+        one = _Act(_text(act), is_note=True)
         if self._introducer is not None and self._introducer == threading.get_ident():
             self._at_once(one)
             return
@@ -441,3 +442,11 @@ def _failure_of(answer: bytes) -> Exception | None:
         return None
     words = answer[1:].decode("utf-8", "replace")
     return (StoreAway if answer[1:].split(b" ", 1)[0] in _AWAY else ActFailed)(words)
+
+
+def _text(act: Sequence[Any]) -> bytes:
+    """Return *act* as JSON. Names that clients choose may hold half of an emoji, which is no text."""
+    try:
+        return orjson.dumps(act)
+    except TypeError:
+        return json.dumps(act, ensure_ascii=False).encode("utf-8", "replace")

@@ -488,3 +488,12 @@ def test_many_threads_at_a_time(courier: Courier, store: Store) -> None:
     for name in range(16):
         mine = [(verb, about[1]) for verb, about in store.acts if about[0] == name]
         assert [(verb, number) for number in range(50) for verb in ("call", "note")] == mine
+
+
+def test_half_an_emoji_in_a_name_holds_up_nothing() -> None:
+    """A client may name any bot, and orjson takes only what is text."""
+    store = Store()
+    courier = Courier(store)
+    courier.call("join", {"bot": "GPT\ud83d", "within": 1.5})
+
+    assert [["join", {"bot": "GPT?", "within": 1.5}]] == store.acts
