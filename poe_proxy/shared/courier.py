@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import random
 import threading
@@ -15,6 +14,7 @@ from typing import Any, Final, Protocol
 
 import orjson
 
+from poe_proxy.shared.acts import Act, failure_of, text
 from poe_proxy.shared.calling import StoreAway
 
 log = logging.getLogger(__name__)
@@ -31,16 +31,7 @@ LASTING: Final = 10.0
 #: Seconds after which whoever waits for others to bring its act gives up. They need two at most
 #: unless something is wrong.
 LONGEST_WAIT: Final = 5.0
-#: Failures of single acts that are Redis's, by the first word of what it says. It reports others of
-#: its own before it runs the script.
-_AWAY: Final = frozenset(
-    {b"OOM", b"READONLY", b"MISCONF", b"NOPERM", b"NOREPLICAS", b"MASTERDOWN", b"LOADING"}
-)
 _STOPPED: Final = "this server is being stopped"
-
-
-class ActFailed(RuntimeError):
-    """The script has no answer to an act: a fault of our own."""
 
 
 class Way(Protocol):
@@ -54,26 +45,6 @@ class Way(Protocol):
 
     def close(self) -> None:
         """Part from the server."""
-
-
-class _Act:
-    """One act on its way."""
-
-    __slots__ = ("answer", "failure", "gate", "is_note", "leads", "text")
-
-    def __init__(self, text: bytes, *, is_note: bool = False) -> None:
-        self.text = text
-        self.is_note = is_note
-        self.answer: bytes | None = None
-        self.failure: Exception | None = None
-        #: Held as long as its caller has to wait; None if nobody waits.
-        self.gate: threading.Lock | None = None
-        #: Whether its caller is to bring what has gathered.
-        self.leads = False
-
-    @property
-    def is_done(self) -> bool:
-        return self.answer is not None or self.failure is not None
 
 
 class Courier:
@@ -113,7 +84,7 @@ class Courier:
         self._wait = wait or self._closed.wait
         self._chance = chance
         self._mutex = threading.Lock()
-        self._queue: deque[_Act] = deque()
+        self._queue: deque[Act] = deque()
         self._notes = 0
         self._lost_notes = 0
         self._is_under_way = False
@@ -148,7 +119,7 @@ class Courier:
 
         Raises `StoreAway`, at once if Redis is known to be away.
         """
-        one = _Act(_text(act))
+        one = Act(text(act))
         if self._introducer is not None and self._introducer == threading.get_ident():
             return self._answer(self._at_once(one))
         with self._mutex:
@@ -171,7 +142,7 @@ class Courier:
 
         It is kept until Redis has had it, also while Redis is away. Of too many the oldest is lost.
         """
-        one = _Act(_text(act), is_note=True)
+        one = Act(text(act), is_note=True)
         if self._introducer is not None and self._introducer == threading.get_ident():
             self._at_once(one)
             return
@@ -201,7 +172,7 @@ class Courier:
         if goes:
             self._way.close()
 
-    def _answer(self, one: _Act) -> Any:
+    def _answer(self, one: Act) -> Any:
         """Return what was answered to *one*, or raise why nothing was."""
         if one.failure is not None:
             # An exception of its own for each: this one is kept by nobody else.
@@ -209,7 +180,7 @@ class Courier:
         assert one.answer is not None
         return orjson.loads(one.answer)
 
-    def _wait_for(self, one: _Act) -> None:
+    def _wait_for(self, one: Act) -> None:
         """Wait until *one* is done, or its caller is the one to go."""
         assert one.gate is not None
         try:
@@ -220,7 +191,7 @@ class Courier:
         if not in_time and not self._give_up(one):
             one.failure = StoreAway("nobody brought it in time")
 
-    def _give_up(self, one: _Act) -> bool:
+    def _give_up(self, one: Act) -> bool:
         """Let nobody bring *one* any more. Return whether it was done in the last moment."""
         with self._mutex:
             if one in self._queue:
@@ -230,7 +201,7 @@ class Courier:
             self._pass_on()
         return one.is_done
 
-    def _go(self, caller: _Act | None) -> None:
+    def _go(self, caller: Act | None) -> None:
         """Bring what has gathered, until *caller* is done; None: once.
 
         Whoever calls this is the one who is on the way, and is so no longer when it returns.
@@ -243,7 +214,7 @@ class Courier:
         finally:
             self._pass_on()
 
-    def _take(self) -> list[_Act]:
+    def _take(self) -> list[Act]:
         with self._mutex:
             if self._trouble:
                 return []
@@ -253,7 +224,7 @@ class Courier:
                 self._notes -= one.is_note
             return batch
 
-    def _bring(self, batch: list[_Act], caller: _Act | None) -> None:
+    def _bring(self, batch: list[Act], caller: Act | None) -> None:
         try:
             answers = self._run([one.text for one in batch])
         except StoreAway as away:
@@ -292,12 +263,12 @@ class Courier:
             self._introducer = None
         self._is_strange = False
 
-    def _at_once(self, one: _Act) -> _Act:
+    def _at_once(self, one: Act) -> Act:
         """Bring *one*, which belongs to the introduction."""
         answers = self._way.run(self._worker, self._epoch, [one.text])
         if isinstance(answers, bytes):
             raise StoreAway(f"Redis says {answers.decode()} once more")
-        failure = _failure_of(answers[0])
+        failure = failure_of(answers[0])
         if isinstance(failure, StoreAway):
             raise failure
         one.answer, one.failure = answers[0], failure
@@ -305,11 +276,11 @@ class Courier:
             log.error("the pool in Redis: %s", failure)
         return one
 
-    def _hand_out(self, batch: list[_Act], answers: list[bytes]) -> None:
-        refused: list[_Act] = []
+    def _hand_out(self, batch: list[Act], answers: list[bytes]) -> None:
+        refused: list[Act] = []
         reason = ""
         for one, answer in zip(batch, answers, strict=True):
-            failure = _failure_of(answer)
+            failure = failure_of(answer)
             if isinstance(failure, StoreAway):
                 refused.append(one)
                 reason = str(failure)
@@ -322,7 +293,7 @@ class Courier:
         if refused:
             self._is_away(reason, refused)
 
-    def _is_away(self, reason: str, batch: list[_Act]) -> None:
+    def _is_away(self, reason: str, batch: list[Act]) -> None:
         """Redis is away: who waits for an answer gets none, and notes are kept."""
         with self._mutex:
             is_new, self._trouble = not self._trouble, self._trouble or reason
@@ -340,7 +311,7 @@ class Courier:
             self._ring()
             log.warning("the pool in Redis is away: %s", reason)
 
-    def _put_back(self, batch: list[_Act]) -> None:
+    def _put_back(self, batch: list[Act]) -> None:
         with self._mutex:
             self._queue.extendleft(reversed(batch))
             self._notes += sum(one.is_note for one in batch)
@@ -400,8 +371,8 @@ class Courier:
         while not self._wait(self._pause * (0.5 + self._chance() / 2)):
             if self._closed.is_set():
                 return
-            if not self._claim():
-                continue  # whoever found out that it is away is about to return
+            if not self._claim():  # whoever found out that it is away is about to return
+                continue
             self._pause = min(2 * self._pause, LAST_PAUSE)
             if self._is_back():
                 break
@@ -411,8 +382,8 @@ class Courier:
         for tell in list(self.on_back):
             try:
                 tell()
-            except StoreAway:
-                return  # away again: they will be told again
+            except StoreAway:  # they will be told again
+                return
             except Exception:
                 log.exception("not all could go on when Redis was back")
 
@@ -434,19 +405,3 @@ class Courier:
             return True
         finally:
             self._pass_on()
-
-
-def _failure_of(answer: bytes) -> Exception | None:
-    """Return what *answer* says went wrong; None if it is an answer."""
-    if not answer.startswith(b"!"):
-        return None
-    words = answer[1:].decode("utf-8", "replace")
-    return (StoreAway if answer[1:].split(b" ", 1)[0] in _AWAY else ActFailed)(words)
-
-
-def _text(act: Sequence[Any]) -> bytes:
-    """Return *act* as JSON. Names that clients choose may hold half of an emoji, which is no text."""
-    try:
-        return orjson.dumps(act)
-    except TypeError:
-        return json.dumps(act, ensure_ascii=False).encode("utf-8", "replace")

@@ -12,8 +12,9 @@ import orjson
 import pytest
 
 from poe_proxy.shared import courier as module
+from poe_proxy.shared.acts import ActFailed
 from poe_proxy.shared.calling import StoreAway
-from poe_proxy.shared.courier import ActFailed, Courier
+from poe_proxy.shared.courier import Courier
 
 #: Seconds in which whatever is waited for has happened.
 SOON = 10.0
