@@ -87,14 +87,16 @@ def test_whoever_waits_is_served_when_another_worker_gives_back() -> None:
 
 
 def test_a_message_that_is_lost_costs_a_second() -> None:
-    """Whoever waits looks by the clock, too."""
-    _, one, other = two(token("a"))
+    """Whoever waits looks by the clock, too. If it comes after all, it says nothing new."""
+    pool, one, other = two(token("a"))
     busy, waits = begun(one), begun(other)
     ended(busy)
 
     assert waits.wait(0) is None
     other.rotator._line.look()
     assert "a" == lend(waits).label
+    pool.hear()
+    assert {"in_use": 1} == state(one.rotator)
 
 
 def test_a_look_is_due_at_once_where_time_alone_helps_and_after_a_second_otherwise() -> None:
@@ -499,6 +501,79 @@ def test_a_worker_that_was_taken_for_dead_sends_nothing_with_what_it_had() -> No
 def in_use(worker: Worker) -> int:
     """How many leases have the account a, by Redis's own word."""
     return worker.rotator._asked.state(["a"])["a"].in_use
+
+
+def test_what_a_worker_hears_late_is_no_longer_true() -> None:
+    """It was served, and taken for dead before it heard of that."""
+    pool, one, other = two(token("a"), patience=100.0)
+    busy, waits = begun(other), begun(one)
+    ended(busy)
+    pool.go(20.0, but=one)
+    taken = begun(other)
+    one.presence.beat()
+    pool.hear()
+
+    assert "a" == lend(taken).label
+    assert waits.wait(0) is None
+    assert 1 == in_use(other)
+    ended(taken)
+    pool.hear()
+    assert "a" == lend(waits).label
+
+
+def test_who_is_no_longer_in_line_joins_it_anew() -> None:
+    """Whatever has become of its place."""
+    pool, one, other = two(token("a"))
+    busy, waits = begun(one), begun(other)
+    one.courier.call("leave", {"lease": waits.id})
+    ended(busy)
+    pool.hear()
+    assert waits.wait(0) is None
+
+    other.rotator._line.look()
+    assert "a" == lend(waits).label
+
+
+def test_what_is_given_to_others_is_not_sent_with() -> None:
+    """Redis says so, whatever the reason."""
+    pool, one, _ = two(token("a"))
+    lease = begun(one)
+    one.courier.call("leave", {"lease": lease.id})
+    pool.go(1.0)
+
+    for _ in range(2):
+        with pytest.raises(TokenHeldBack, match="given to others"):
+            lease.may_send(0)
+
+
+def test_what_was_counted_when_it_was_lent_is_counted_again_if_redis_forgets_it() -> None:
+    """Also if that is a moment before it is sent."""
+    pool, one, _ = two(token("a", limits=(Rest(50.0),)))
+    lease = begun(one)
+    pool.forget()
+    one.presence.beat()
+    assert sends(lease)
+    ended(lease)
+    pool.clock.go(14.0)
+
+    with pytest.raises(NoTokenFree) as raised:
+        begun(one)
+    assert 36 == raised.value.retry_after
+
+
+def test_a_verdict_holds_for_what_was_lent_a_moment_ago() -> None:
+    """It asks before it sends."""
+    _, one, _ = two(token("a", concurrency=3))
+    leases = [begun(one) for _ in range(3)]
+    ended(leases[0], TokenLimited("Slow down.", retry_after=60))
+    with pytest.raises(TokenHeldBack, match="Slow down"):
+        leases[1].may_send(0)
+
+    one.rotator.bring_back(only(one.rotator))
+    assert leases[1].may_send(0)
+    one.rotator.pause(only(one.rotator), 60.0)
+    with pytest.raises(TokenHeldBack):
+        leases[2].may_send(0)
 
 
 def test_the_end_of_a_worker_gives_all_back() -> None:
