@@ -348,7 +348,9 @@ def test_what_was_passed_over_serves_once_the_better_one_is_lent(pool: Pool) -> 
     )
     pool.direct.run(["leave", {"lease": "has a"}], ["leave", {"lease": "has b"}])
 
-    assert [("w1", {"lent": {"first": "a", "second": "b"}})] == pool.heard()
+    ((worker, told),) = pool.heard()
+    assert ("w1", {"first": "a", "second": "b"}) == (worker, told["lent"])
+    assert ["first"] == told["struck"]
 
 
 def test_who_gets_what_failed_is_told_so(pool: Pool) -> None:
