@@ -6,7 +6,7 @@ import logging
 import threading
 from typing import Final, Generic
 
-from poe_proxy.errors import UpstreamError
+from poe_proxy.errors import PoolUnavailable, UpstreamError
 from poe_proxy.pool.balances import A, settle
 from poe_proxy.pool.ledger import Standing
 from poe_proxy.pool.rotator import Rotator, Token
@@ -77,7 +77,12 @@ class Asking(Generic[A]):
             question.is_over.set()
 
     def _asked(self, token: Token[A]) -> Answer:
-        if not self._tokens.may_ask(token, 0.0):
+        if not (may := self._tokens.may_ask(token, 0.0)):
+            if may is None:
+                return Answer(
+                    code=PoolUnavailable.code,
+                    reason="Redis is away, so nobody knows which worker uses this account.",
+                )
             known = self._tokens.points.of(token.name)
             return Answer(
                 None if known is None else known.number,

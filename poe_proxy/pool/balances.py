@@ -36,6 +36,8 @@ MOST_SLEEP: Final = 3600.0
 #: How many accounts have their first look at a time, and the seconds from one to the next.
 AT_A_TIME: Final = 3
 PAUSE: Final = 0.5
+#: Seconds until it is asked again who may look, while nobody can say so.
+UNKNOWN: Final = 1.0
 
 #: The part of a pause for which nobody else asks.
 _NEARLY: Final = 0.9
@@ -114,7 +116,9 @@ class PointsWatch(Generic[A]):
     def _look_at(self, token: Token[A], pause: float) -> None:
         self._tokens.looked_at[token.name] = self._tokens.now()
         # Whoever asks now is not held up by that when it is time again.
-        if not self._tokens.may_ask(token, _NEARLY * pause):
+        if not (may := self._tokens.may_ask(token, _NEARLY * pause)):
+            if may is None:
+                self._tokens.looked_at[token.name] -= max(0.0, pause - AGAIN)
             return
         points = _ask(self._tokens, token)
         if points is not None:
@@ -252,20 +256,30 @@ class FirstLooks(Generic[A]):
                     ]
                     return
                 token = self._waiting.popleft()
-            self._look_at(token)
-            self._stopped.wait(self._pause)
+            if self._look_at(token):
+                self._stopped.wait(self._pause)
+                continue
+            with self._lock:
+                self._waiting.appendleft(token)
+            self._stopped.wait(UNKNOWN)
 
-    def _look_at(self, token: Token[A]) -> None:
+    def _look_at(self, token: Token[A]) -> bool:
+        """Look at it, unless somebody else does; return whether that is settled."""
         state = next((state for one, state in self._tokens.states() if one is token), None)
         if state is None:
-            return  # it has left the pool
+            return True  # it has left the pool
         if state.standing in refusals.SET_ASIDE or state.standing is Standing.OUT_OF_POINTS:
             # `PointsWatch` looks at it when its time has come.
             log.warning("%s: %s already: %s", token.label, state.standing, state.reason)
-            return
-        if not self._tokens.may_ask(token, AGAIN):
-            log.info("%s: another worker looks at it", token.label)
-            return
+            return True
+        if not (may := self._tokens.may_ask(token, AGAIN)):
+            if may is not None:
+                log.debug("%s: another worker looks at it", token.label)
+            return may is not None
+        self._ask(token)
+        return True
+
+    def _ask(self, token: Token[A]) -> None:
         try:
             funds = token.upstream.balance()
         except UpstreamError as failure:

@@ -223,9 +223,10 @@ class Rotator(Lender[U], ABC):
 
     # ---- what a look at a token finds
 
-    def may_ask(self, token: Token[U], seconds: float) -> bool:
+    def may_ask(self, token: Token[U], seconds: float) -> bool | None:
         """Return whether Poe may be asked about the account of *token* from here: then nobody else
-        may for so many *seconds*, or only not at the same time if there are none."""
+        may for so many *seconds*, or only not at the same time if there are none. None: nobody can
+        say so now."""
         return True
 
     def trust(self, token: Token[U]) -> None:

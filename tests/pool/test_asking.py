@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from math import inf
 
-from poe_proxy.errors import TokenRejected
+from poe_proxy.errors import PoolUnavailable, TokenRejected
 from poe_proxy.pool.asking import Answer, Asking
 from poe_proxy.pool.balances import PointsWatch
 from poe_proxy.pool.known import Funds
@@ -99,3 +99,13 @@ def test_what_only_another_worker_may_ask_is_not_asked() -> None:
     assert 0 == account.asked
     # Whoever presses a button is not refused because another worker has looked a moment ago.
     assert [0.0, 0.0] == tokens.claimed
+
+
+def test_who_may_ask_is_not_guessed_while_redis_is_away() -> None:
+    """No other worker is said to use the account."""
+    account = Account()
+    tokens = Elsewhere([Token("a", account)])
+    tokens.is_away = True
+
+    assert PoolUnavailable.code == Asking(tokens).ask(tokens.states()[0][0]).code
+    assert 0 == account.asked

@@ -20,6 +20,7 @@ from poe_proxy.errors import (
     UpstreamTimeout,
     UpstreamUnreachable,
 )
+from poe_proxy.pool import balances
 from poe_proxy.pool.balances import AT_A_TIME, Balance, FirstLooks, PointsWatch
 from poe_proxy.pool.known import Funds
 from poe_proxy.pool.rotator import Token, TokenRotator
@@ -572,12 +573,14 @@ class Elsewhere(TokenRotator[Account]):
     def __init__(self, tokens: Iterable[Token[Account]], **options: Any) -> None:
         super().__init__(tokens, **options)
         self.mine: set[str] = set()
+        #: Whether nobody can say which these are.
+        self.is_away = False
         #: For how many seconds nobody else was to ask.
         self.claimed: list[float] = []
 
-    def may_ask(self, token: Token[Account], seconds: float) -> bool:
+    def may_ask(self, token: Token[Account], seconds: float) -> bool | None:
         self.claimed.append(seconds)
-        return token.label in self.mine
+        return None if self.is_away else token.label in self.mine
 
 
 def test_an_account_that_is_asked_about_elsewhere_counts_with_what_poe_said_there() -> None:
@@ -616,8 +619,57 @@ def test_the_first_look_is_left_to_the_worker_that_may() -> None:
         looks.begin()
         until(lambda: looks.wait(60))
 
-    assert "key-1: another worker looks at it" in lines.getvalue()
-    assert 0 == one.asked
+    assert ("", 0) == (lines.getvalue(), one.asked)
+
+
+def test_while_nobody_can_say_who_may_look_the_next_look_is_no_later_than_in_a_minute() -> None:
+    """However long the pause to the next one would be."""
+    clock, one = Clock(), account(7)
+    tokens = Elsewhere([Token("key-1", one)], clock=clock)
+    tokens.is_away = True
+    watch = PointsWatch(tokens)
+    watch.every = 3600.0
+    clock.go(3600.0)
+
+    assert 60.0 == watch.look()
+    tokens.is_away, tokens.mine = False, {"key-1"}
+    clock.go(60.0)
+    assert 3600.0 == watch.look()
+    assert 1 == one.asked
+
+
+def test_the_first_look_waits_until_somebody_can_say_who_may(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Redis was away at the start: each account is looked at once it is back."""
+    monkeypatch.setattr(balances, "UNKNOWN", 0.001)
+    accounts = [account(number) for number in range(2 * AT_A_TIME)]
+    tokens = Elsewhere([Token(f"key-{n}", one) for n, one in enumerate(accounts)])
+    tokens.is_away = True
+    looks = FirstLooks(tokens, pause=0.0)
+    with log_lines() as lines:
+        looks.begin()
+        until(lambda: len(tokens.claimed) > 4 * AT_A_TIME)
+        assert ("", 0) == (lines.getvalue(), sum(one.asked for one in accounts))
+        tokens.mine, tokens.is_away = {f"key-{n}" for n in range(1, len(accounts))}, False
+        until(lambda: looks.wait(60))
+
+    assert [0, *[1] * (len(accounts) - 1)] == [one.asked for one in accounts]
+
+
+def test_a_first_look_that_nobody_can_decide_on_ends_with_the_server(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It does not wait for Redis then."""
+    monkeypatch.setattr(balances, "UNKNOWN", 600.0)
+    tokens = Elsewhere([Token("key-1", account(7))])
+    tokens.is_away = True
+    looks = FirstLooks(tokens, pause=0.0)
+    looks.begin()
+    until(lambda: bool(tokens.claimed))
+
+    looks.stop()
+    assert looks.wait(60)
 
 
 # ---- the first look at each account

@@ -210,7 +210,7 @@ class SharedRotator(Rotator[U]):
 
     # ---- what a look finds, and what the operator says
 
-    def may_ask(self, token: Token[U], seconds: float) -> bool:
+    def may_ask(self, token: Token[U], seconds: float) -> bool | None:
         if not token.has_home and seconds <= 0.0:
             return True
         try:
@@ -218,7 +218,7 @@ class SharedRotator(Rotator[U]):
                 "may_ask", {"name": token.name, "seconds": max(seconds, PAUSE)}
             )
         except StoreAway:
-            return False
+            return None
         return answer is True
 
     def _change(

@@ -455,7 +455,7 @@ def test_how_the_pool_was_is_told_while_redis_is_away() -> None:
     pool.go(100.0)
 
     assert {"free": 1} == state(one.rotator)
-    assert not one.rotator.may_ask(only(one.rotator), 60.0)
+    assert one.rotator.may_ask(only(one.rotator), 60.0) is None
     assert {} == one.rotator.uses()
     one.rotator._census._states = {}
     assert {"resting": 1} == state(one.rotator)
