@@ -139,7 +139,8 @@ class _House:
         self._alerts.start()
         remarks.warn(settings)
         self._warn_of_clients(services.gateway.menu)
-        log.info("serving %s", remarks.counts(self._tokens))
+        told = (remarks.counts(self._tokens), self._pool.where)
+        log.info("serving %s", "; ".join(filter(None, told)))
 
     def _made_metrics(self, settings: Settings) -> tuple[Metrics | None, Listener | None]:
         """Return what counts, and what listens at a port of its own; None where the settings ask

@@ -36,6 +36,8 @@ class Pool(ABC):
 
     #: Whether other workers share it, so that no account is lent while the store does not answer.
     is_shared = False
+    #: Which pool it is, for people; empty if there is no other.
+    where = ""
 
     #: The way to Redis; None if the pool is not there.
     caller: Caller | None = None
@@ -152,6 +154,7 @@ class InRedis(Pool):
         self.renewals = self._renewals or Forgetful()
         worker = name_of_worker()
         self._link = link = Link(settings.redis_url, settings.redis_pool)
+        self.where = f"pool {settings.redis_pool} in Redis at {link.where}"
         self.caller = self._courier = Courier(link, worker=worker)
         self._presence = Presence(
             self._courier, link.listener(SILENCE), worker, version=__version__

@@ -211,12 +211,16 @@ class _Address:
         )
 
     def away(self, failure: RedisError) -> StoreAway:
-        """Return *failure* in words that hold no secret."""
+        """Return *failure* in words that hold no secret, nor where the server is: `/ready` shows
+        them to everybody."""
         code = getattr(failure, "status_code", None) or ""
-        words = " ".join(f"{code} {failure}".split()) or type(failure).__name__
-        if self._secret:
-            words = words.replace(self._secret, "***")
-        return StoreAway(words)
+        cause = failure.__context__
+        # Around what the system says the library puts the number of it, and the address.
+        told = (isinstance(cause, OSError) and cause.strerror) or failure
+        words = " ".join(f"{code} {told}".split()) or type(failure).__name__
+        for hidden in filter(None, (self._secret, self.where)):
+            words = words.replace(hidden, "***")
+        return StoreAway(words.removesuffix("."))
 
 
 def _where(options: Mapping[str, Any]) -> str:

@@ -100,7 +100,7 @@ def test_redis_may_come_after_the_worker(caplog: pytest.LogCaptureFixture) -> No
     server = RedisServer()
     worker = Worker(server.url)
     until(lambda: worker.courier.trouble)
-    with pytest.raises(StoreAway, match=f"127.0.0.1:{server.port}"):
+    with pytest.raises(StoreAway, match="Connection refused"):
         worker.lend("l1")
     assert "refused" in worker.courier.trouble
     with server:

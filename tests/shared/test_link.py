@@ -70,10 +70,9 @@ def test_all_keys_of_a_pool_begin_alike() -> None:
 
 
 def test_nobody_there_is_told_at_once() -> None:
-    """With where it was looked for."""
-    port = free_port()
-    with pytest.raises(StoreAway, match=f"127.0.0.1:{port}"):
-        Link(f"redis://:{SECRET}@127.0.0.1:{port}/0", "link").probe()
+    """Nothing is tried again."""
+    with pytest.raises(StoreAway, match=r"^Connection refused$"):
+        Link(f"redis://:{SECRET}@127.0.0.1:{free_port()}/0", "link").probe()
 
 
 def test_a_server_that_says_nothing_counts_as_away() -> None:
@@ -116,14 +115,36 @@ def test_what_is_given_up_in_its_middle_leaves_no_answer_behind(
         (OutOfMemoryError("command not allowed", status_code="OOM"), "OOM command not allowed"),
         (ResponseError("MISCONF errors writing\n to disk"), "MISCONF errors writing to disk"),
         (AuthenticationError(f"{SECRET} is wrong", status_code="NO"), "NO *** is wrong"),
+        (ResponseError("Say AUTH first."), "Say AUTH first"),
+        (ResponseError("nobody at 127.0.0.1:1, they say"), "nobody at ***, they say"),
         (ResponseError(), "ResponseError"),
     ],
 )  # fmt: skip
 def test_whatever_redis_refuses_is_told_in_its_words(failure: ResponseError, words: str) -> None:
-    """On one line, and never with the password."""
+    """On one line, and never with the password or the address."""
     link = Link(f"redis://poe:{SECRET}@127.0.0.1:1", "link")
 
     assert words == str(link._address.away(failure))
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("redis://127.0.0.1:1", "Connection refused"),
+        ("rediss://127.0.0.1:1", "Connection refused"),
+        ("redis://[::1]:1", "Connection refused"),
+        ("unix:///no/such/socket", "No such file or directory"),
+    ],
+)
+def test_a_server_that_is_not_there_is_told_in_the_words_of_the_system(
+    url: str, words: str
+) -> None:
+    """Without the address, which is nobody's business who asks whether we are ready."""
+    link = Link(url, "link")
+    for act in (link.probe, link.listener(1).subscribe):
+        with pytest.raises(StoreAway) as away:
+            act()
+        assert words == str(away.value)
 
 
 def test_the_password_is_in_no_words(server: RedisServer, caplog: pytest.LogCaptureFixture) -> None:

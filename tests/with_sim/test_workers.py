@@ -285,5 +285,7 @@ def test_the_command_serves_with_several_workers_too(
         },
         tmp_path,
     ) as server:
-        until(lambda: 2 == server.output().count("serving 0 cookie token(s) and 1 API key(s)"))
+        place = f"pool serve in Redis at {redis.host}:{redis.port}"
+        serving = f"serving 0 cookie token(s) and 1 API key(s); {place}"
+        until(lambda: 2 == server.output().count(serving))
         assert 2 == server.output().count(BOOTING)
