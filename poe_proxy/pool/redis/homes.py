@@ -35,6 +35,8 @@ class Homes(Generic[U]):
         self._token = token
         self._lock = threading.Lock()
         self._here: frozenset[str] = frozenset()
+        #: What was lent since Redis last said which these are.
+        self._new: set[str] = set()
         #: What is to be let go once its last reply is over.
         self._leaving: set[str] = set()
         self._alarm = Alarm(self.lose_all, name="homes")
@@ -46,14 +48,21 @@ class Homes(Generic[U]):
     def seen(self, names: Collection[str]) -> None:
         """Note that Redis says that just these accounts are at home here."""
         with self._lock:
-            gone, self._here = self._here - frozenset(names), frozenset(names)
+            gone = self._here - frozenset(names) - self._new
+            # What was lent meanwhile may have come too late for this answer.
+            self._here, self._new = frozenset(names) | self._new, set()
         for name in gone:
             self.lose(name)
-        self._alarm.set(SILENCE if names else inf)
+        # Also if there are none: one may be lent before this is said again.
+        self._alarm.set(SILENCE)
 
     def lose_all(self) -> None:
         """Note that this worker may count as dead by now, so that others use its accounts."""
-        self.seen(())
+        with self._lock:
+            gone, self._here, self._new = self._here | self._new, frozenset(), set()
+        for name in gone:
+            self.lose(name)
+        self._alarm.set(inf)
 
     def lose(self, name: str) -> None:
         """Note that an account is at home elsewhere."""
@@ -74,10 +83,11 @@ class Homes(Generic[U]):
             threading.Thread(target=_let_go, args=(token,), name="moving", daemon=True).start()
 
     def lent(self, name: str) -> None:
-        """Note that an account is at home here again."""
-        if name in self._leaving:
-            with self._lock:
-                self._leaving.discard(name)
+        """Note that an account is at home here, as Redis has just said."""
+        with self._lock:
+            self._leaving.discard(name)
+            if name not in self._here:
+                self._new.add(name)
 
 
 def _let_go(token: Token[Any]) -> None:

@@ -219,6 +219,8 @@ class SharedRotator(Rotator[U]):
             )
         except StoreAway:
             return None
+        if answer is True and token.has_home:
+            self._homes.lent(token.name)
         return answer is True
 
     def _change(
@@ -252,7 +254,6 @@ class SharedRotator(Rotator[U]):
             # A sending thread may ask after its client has hung up.
             raise TokenHeldBack("The request was over before it was sent.")
         token, count = held.token, held.count + 1
-        self._homes.lent(token.name)
         if held.is_lost:
             raise self._lost(token)
         if count > 1 or self._clock() - held.asked_at > AT_ONCE:
@@ -270,6 +271,8 @@ class SharedRotator(Rotator[U]):
                 if self._clock() + PAUSE > deadline:
                     raise unavailable() from None
                 return PAUSE
+        if token.has_home:
+            self._homes.lent(token.name)
         held.count = count
         lease.is_held_up, lease.is_on_its_way = False, True
         self._own_uses.sent(token.name, _use(lease.id, count))

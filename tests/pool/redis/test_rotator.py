@@ -667,6 +667,56 @@ def test_a_worker_that_is_not_heard_of_lets_all_go_in_time() -> None:
     assert inf == alarms[-1]
 
 
+@pytest.mark.parametrize("way", ("lent", "asked about"))
+def test_what_has_just_come_home_is_let_go_in_time_too(way: str) -> None:
+    """Redis went before it was said once that it is at home here."""
+    account = cookie("c")
+    _, one, _ = two(account)
+    alarms: list[float] = []
+    one.rotator._homes._alarm.set = alarms.append  # type: ignore[method-assign]
+    one.presence.beat()
+    assert [10.0] == alarms, "nobody looks whether the next sign of life comes"
+    if way == "lent":
+        lease = begun(one)
+        assert sends(lease)
+        ended(lease)
+    else:
+        assert one.rotator.may_ask(account, 60.0)
+
+    one.rotator._homes.lose_all()
+    until(lambda: 1 == account.upstream.let_gos)
+
+
+def test_what_was_lent_while_it_was_asked_what_is_at_home_is_so() -> None:
+    """The answer came too late to know of it."""
+    account = cookie("c")
+    _, one, _ = two(account)
+    lease = begun(one)
+    assert sends(lease)
+    ended(lease)
+    one.rotator._homes.seen(())
+
+    one.rotator._homes.lose_all()
+    until(lambda: 1 == account.upstream.let_gos)
+
+
+def test_what_was_given_to_others_is_let_go_whoever_still_wanted_to_send() -> None:
+    """This worker was taken for dead before its request was sent."""
+    account = cookie("c")
+    pool, one, other = two(account)
+    use(one.rotator)
+    lease = begun(one)
+    one.presence.beat()
+    pool.go(16.0, but=one)
+    assert "c" == use(other.rotator)
+    one.presence.beat()
+
+    with pytest.raises(TokenHeldBack):
+        lease.may_send(0)
+    ended(lease)
+    until(lambda: 1 == account.upstream.let_gos)
+
+
 def test_one_worker_at_a_time_asks_about_an_account() -> None:
     """About a cookie only the one at which it is at home; the operator may ask about a key from
     anywhere."""
