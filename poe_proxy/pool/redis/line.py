@@ -48,6 +48,8 @@ class Held(Generic[U]):
     is_struck: bool | None = None
     #: Its uses.
     count: int = 0
+    #: Whether the next use may have been counted already, though it was not sent.
+    is_in_doubt: bool = False
     #: Whether Redis has given it to others: nothing may be sent with it.
     is_lost: bool = False
 
@@ -117,7 +119,7 @@ class SharedLine(Generic[U]):
         with self.lock:
             self._waiting[lease.id] = lease
         try:
-            refusal = self._ask(lease)
+            refusal = self._ask(lease, self._clock())
         except BaseException:
             self.leave(lease)
             raise
@@ -167,9 +169,12 @@ class SharedLine(Generic[U]):
             if lease.token is None:
                 self._refuse(lease, self._refusal(lease))
 
-    def _ask(self, lease: Lease[U]) -> PoeProxyError | None:
-        """Ask for a token or a place; return the refusal if there is neither."""
-        asked_at = self._clock()
+    def _ask(self, lease: Lease[U], asked_at: float = -inf) -> PoeProxyError | None:
+        """Ask for a token or a place; return the refusal if there is neither.
+
+        *asked_at* is now, unless it may have been asked for before: then Redis may have lent it at
+        any time since.
+        """
         id = lease.id
         try:
             answer = self._answer_to(lease)

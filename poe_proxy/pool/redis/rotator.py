@@ -258,7 +258,10 @@ class SharedRotator(Rotator[U]):
             raise self._lost(token)
         if count > 1 or self._clock() - held.asked_at > AT_ONCE:
             try:
-                answer = self._courier.call("use", {"lease": lease.id, "count": count})
+                answer = self._courier.call(
+                    "use", {"lease": lease.id, "count": count, "anew": held.is_in_doubt}
+                )
+                held.is_in_doubt = False
                 held.is_lost = held.is_lost or "lost" in answer
                 if held.is_lost:
                     raise self._lost(token)
@@ -268,6 +271,7 @@ class SharedRotator(Rotator[U]):
                     (state,) = self._asked.state((token.name,), bot=lease.bot).values()
                     return self._patiently(wait, state, deadline)
             except StoreAway:
+                held.is_in_doubt = True
                 if self._clock() + PAUSE > deadline:
                     raise unavailable() from None
                 return PAUSE

@@ -150,6 +150,16 @@ function uses.send(token, id, at)
   call("EXPIRE", day, 2 * 86400)
 end
 
+-- When a use was sent, as far as is known.
+function uses.sent_at(token, id)
+  local at = call("ZSCORE", key("o", token.name), id)
+  if at then
+    return tonumber(at)
+  end
+  local arrived = call("ZSCORE", key("u", token.name), id)
+  return arrived and arrived - rules.MARGIN or now
+end
+
 -- Take back what was counted at `since` as sent before it was.
 function uses.unsend(token, id, since)
   call("ZREM", key("o", token.name), id)

@@ -2,7 +2,8 @@
 
 -- ---- a lease that has an account
 
--- `count`: which of its uses; without it, the next one.
+-- `count`: which of its uses; without it, the next one. `anew`: it may have been counted before, but was
+-- not sent then: it counts from now on, if it may be sent.
 function acts.use(about)
   local lease = about.lease
   local loan = lease_of(lease)
@@ -11,14 +12,20 @@ function acts.use(about)
     return {lost = true}
   end
   local count = about.count or loan.count + 1
-  if count <= loan.count and not (loan.early and count == 1) then
+  local is_early = loan.early and count == 1
+  if count <= loan.count and not is_early and not (about.anew and count == loan.count) then
     return {wait = 0}
   end
-  if loan.early and count == 1 then
-    -- It was to be sent at once, and was not: a place is held for it, as for any other.
-    uses.unsend(known, lease .. "-1", loan.since)
-    uses.hold_place(known, lease, loan.since)
-    loan.count, loan.held, loan.last = 0, true, nil
+  if is_early or count == loan.count then
+    -- It was to be sent at once, and was not.
+    local id = lease .. "-" .. count
+    uses.unsend(known, id, is_early and loan.since or uses.sent_at(known, id))
+    if count == 1 then
+      -- A place is held for it, as for any other.
+      uses.hold_place(known, lease, loan.since)
+      loan.held = true
+    end
+    loan.count, loan.last = count - 1, nil
   end
   loan.early = nil
   if loan.held then

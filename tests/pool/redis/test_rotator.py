@@ -413,6 +413,30 @@ def test_an_answer_that_is_lost_lends_nothing_twice() -> None:
     assert {"free": 1, "in_use": 1} == state(other.rotator)
 
 
+@pytest.mark.parametrize("lost", ["join", "use"])
+def test_what_is_sent_long_after_an_answer_was_lost_counts_from_then_on(lost: str) -> None:
+    """Redis has counted it since it was asked for first; once, all the same."""
+    pool, one, other = two(token("a", limits=(Within(1, 60.0),), concurrency=2), patience=50.0)
+    if lost == "join":
+        digest = one.rotator._line._digest(frozenset({"a"}))
+        one.courier.call("names", {"digest": digest, "names": ["a"]})
+        one.courier.loses = 1
+        lease = begun(one)
+    else:
+        lease = begun(one)
+        pool.go(1.0)
+        one.courier.loses = 1
+        assert not lease.may_send(0)
+    pool.go(20.0)
+    one.rotator._line.look()
+    assert sends(lease)
+
+    with pytest.raises(NoTokenFree) as raised:
+        begun(other)
+    assert 60 == raised.value.retry_after
+    assert 1 == one.rotator.day_uses.of("a")
+
+
 def test_a_reply_goes_on_while_redis_is_away_and_is_told_later() -> None:
     """What Poe said of the account, too."""
     pool, one, other = two(token("a"))
@@ -667,7 +691,7 @@ def test_a_worker_that_is_not_heard_of_lets_all_go_in_time() -> None:
     assert inf == alarms[-1]
 
 
-@pytest.mark.parametrize("way", ("lent", "asked about"))
+@pytest.mark.parametrize("way", ["lent", "asked about"])
 def test_what_has_just_come_home_is_let_go_in_time_too(way: str) -> None:
     """Redis went before it was said once that it is at home here."""
     account = cookie("c")
