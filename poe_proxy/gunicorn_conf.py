@@ -125,8 +125,9 @@ class Log(glogging.Logger):
 
 logger_class = Log
 worker_class = Worker
-# `workers` is what WEB_CONCURRENCY, GUNICORN_CMD_ARGS or -w say, otherwise 1: more are refused
-# without REDIS_URL.
+# By itself gunicorn knows WEB_CONCURRENCY of the environment alone, and not of `.env`. What -w or
+# GUNICORN_CMD_ARGS say wins over it. More than one are refused without REDIS_URL.
+workers = _settings.workers
 # Connections, not requests: idle ones count too. When nearly all are taken, those without a key
 # make room. Fewer, if there are not enough descriptors for them.
 worker_connections = 2500

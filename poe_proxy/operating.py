@@ -168,8 +168,7 @@ class Operating(Serving):
         heading="Several workers, and several hosts",
         meaning="A Redis in which workers and hosts share one pool of accounts: `redis://`, "
         "`rediss://` for TLS, or `unix://` for a socket. Neither cookies nor keys nor texts are "
-        "ever written there. With it, WEB_CONCURRENCY may be more than 1. `docs/scale.md` says "
-        "when that pays.",
+        "ever written there. `docs/scale.md` says when that pays.",
         example="redis://poe:password@10.0.0.5:6379/0",
     )
     redis_pool: str = setting(
@@ -180,6 +179,15 @@ class Operating(Serving):
         needs_restart=True,
         meaning="The name of that pool: servers with other accounts may share the Redis under "
         "another one.",
+    )
+    workers: int = setting(
+        "WEB_CONCURRENCY",
+        whole_number,
+        check=validate.Range(min=1),
+        default=1,
+        needs_restart=True,
+        meaning="Workers of this server, each a process: more than 1 with `REDIS_URL` and an API "
+        "key, and no more than the machine has cores.",
     )
 
     @property

@@ -84,7 +84,7 @@ def test_a_key_and_a_token_are_enough() -> None:
         "clients": None, "admin_key": None, "root_page": True, "metrics": False,
         "metrics_port": 0, "log_format": "text", "usage_file": None, "usage_days": 30,
         "day_starts": "00:00", "alert_url": None, "alert_format": "json", "alert_every": 3600.0,
-        "alert_points": 0, "redis_url": None, "redis_pool": "default",
+        "alert_points": 0, "redis_url": None, "redis_pool": "default", "workers": 1,
     } == {
         field.name: getattr(settings, field.name)
         for field in fields(settings)

@@ -34,7 +34,7 @@ def test_slips_are_counted(one: str, other: str, slips: int) -> None:
     "name",
     [
         "HOSTNAME", "HOST_NAME", "HOME", "PATH", "POST", "LANG", "USER", "TZ", "DEBUG",
-        "HTTP_PROXY", "NO_PROXY", "WEB_CONCURRENCY", "GUNICORN_CMD_ARGS", "SITE", "STATE_DIR",
+        "HTTP_PROXY", "NO_PROXY", "GUNICORN_CMD_ARGS", "SITE", "STATE_DIR",
         "WORKERS", "OPENAI_API_KEY", "PUBLISH", "", "_", "A" * 1000,
     ],
 )  # fmt: skip

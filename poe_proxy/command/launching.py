@@ -1,8 +1,9 @@
 """Becomes gunicorn, with the configuration of this package.
 
-gunicorn reads `FORWARDED_ALLOW_IPS` from the environment before any file of ours, and refuses a
-wrong one with a line of its own: the user would hear of all other mistakes one start later. So that
-one is looked at here; everything else is checked by the configuration, before anything is served.
+gunicorn reads `FORWARDED_ALLOW_IPS` and `WEB_CONCURRENCY` from the environment before any file of
+ours, and refuses wrong ones in its own way: the user would hear of all other mistakes one start
+later. So these are looked at here; everything else is checked by the configuration, before anything
+is served.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ CONFIGURATION: Final = Path(__file__).resolve().parents[1] / "gunicorn_conf.py"
 #: The setting that lets limits hold over a restart, and the file where the command has it.
 STATE: Final = "STATE_FILE"
 STATE_FILE: Final = ".state/state.sqlite3"
+#: The setting that says how many workers there are.
+WORKERS: Final = "WEB_CONCURRENCY"
 #: Where a server that listens on all addresses is reached from this computer.
 _EVERYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
@@ -34,7 +37,10 @@ def serve(arguments: Sequence[str] = ()) -> NoReturn:
     """
     try:
         are_networks(as_list(os.environ.get("FORWARDED_ALLOW_IPS", "")))
-    except ValidationError:
+        if not (workers := os.environ.get(WORKERS, "1").strip()):
+            os.environ[WORKERS] = workers = "1"  # blank: not set
+        int(workers)
+    except (ValidationError, ValueError):
         _name_every_mistake()
     command = [*gunicorn(), *arguments]
     os.execv(command[0], command)

@@ -65,6 +65,33 @@ def test_a_file_that_is_not_there_is_said_at_once(run: Callable[..., Result]) ->
     assert "'none' does not exist" in result.output
 
 
+@pytest.mark.parametrize(("given", "becomes"), [("", "1"), (" ", "1"), ("2", "2")])
+def test_a_number_of_workers_that_is_blank_is_not_set(
+    given: str, becomes: str, run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """gunicorn would end in a traceback."""
+    became = []
+    monkeypatch.setattr(os, "execv", lambda path, command: became.append(os.environ.copy()))
+    os.environ["WEB_CONCURRENCY"] = given
+
+    assert 0 == run("serve").exit_code
+    assert [becomes] == [one["WEB_CONCURRENCY"] for one in became]
+
+
+@pytest.mark.parametrize("given", ["many", "1.5", "0x2"])
+def test_a_number_of_workers_that_is_none_is_named_with_all_other_mistakes(
+    given: str, run: Callable[..., Result]
+) -> None:
+    """Before gunicorn reads it."""
+    os.environ |= {"WEB_CONCURRENCY": given, "PORT": "none"}
+
+    result = run("serve")
+
+    assert 1 == result.exit_code
+    assert "  WEB_CONCURRENCY: " in result.output
+    assert "  PORT: " in result.output
+
+
 @pytest.mark.parametrize(
     ("host", "there"),
     [("0.0.0.0", "127.0.0.1"), ("::", "[::1]"), ("[::1]", "[::1]"), ("nas", "nas")],

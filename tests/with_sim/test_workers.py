@@ -266,14 +266,29 @@ def test_with_cookies_alone_a_second_worker_is_refused(
         assert "All accounts are cookies" in server.output()
 
 
+@pytest.mark.parametrize(
+    ("options", "settings", "dotenv"),
+    [
+        (("--workers", "2"), {}, "WEB_CONCURRENCY=5"),
+        ((), {"WEB_CONCURRENCY": "2"}, "WEB_CONCURRENCY=5"),
+        ((), {}, "WEB_CONCURRENCY=2"),
+    ],
+)
 def test_the_command_serves_with_several_workers_too(
-    sim: Sim, redis: RedisServer, tmp_path: Path
+    options: tuple[str, ...],
+    settings: dict[str, str],
+    dotenv: str,
+    sim: Sim,
+    redis: RedisServer,
+    tmp_path: Path,
 ) -> None:
-    """As gunicorn does."""
+    """As gunicorn does; `.env` may say so, which is what the environment and options win over."""
     port = free_port()
+    (tmp_path / ".env").write_text(dotenv)
     with Server(
-        [sys.executable, "-m", "poe_proxy", "serve", "--workers", "2"],
+        [sys.executable, "-m", "poe_proxy", "serve", *options],
         {
+            **settings,
             "PYTHONPATH": str(ROOT),
             "AuthKey": KEY,
             "POE_API_KEYS": "k",
