@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING
 from math import inf
 from typing import Any, Final
@@ -127,7 +127,7 @@ class Overview:
         told: dict[str, Any] = {
             "version": __version__,
             "now": stamp(now),
-            "since": stamp(self._began),
+            "since": stamp(min([self._began, *_starts(workers or ())])),
             "workers": len(workers or ()) or 1,
             "hosts": len({one.get("host") for one in workers or ()}) or 1,
             "processes": [_process(one) for one in workers or ()],
@@ -252,13 +252,19 @@ def facts(told: Mapping[str, Any], *, has_changed: bool = False) -> Iterator[dic
         yield {"level": "poor", "fact": "not_reloaded"}
 
 
+def _starts(workers: Iterable[Mapping[str, Any]]) -> Iterator[float]:
+    for one in workers:
+        if (started := one.get("started")) is not None:
+            yield float(started)
+
+
 def _process(worker: Mapping[str, Any]) -> dict[str, Any]:
-    started = worker.get("started")
+    started = next(_starts([worker]), None)
     return {
         "host": worker.get("host", ""),
         "pid": worker.get("pid"),
         "version": worker.get("version", ""),
-        "since": _stamp(None if started is None else float(started)),
+        "since": _stamp(started),
         "under_way": worker.get("under_way"),
         "homes": worker.get("homes"),
     }

@@ -199,7 +199,7 @@ def test_all_workers_of_a_shared_pool_are_told(looked: Looked) -> None:
             "homes": 1, "labels": "more",
         },
         {"host": "two"},
-        {"host": "one", "pid": 8, "version": "0.1.0"},
+        {"host": "one", "pid": 8, "version": "0.1.0", "started": START - 60},
     ]  # fmt: skip
     looked.overview = Overview(
         looked.pool,
@@ -212,6 +212,7 @@ def test_all_workers_of_a_shared_pool_are_told(looked: Looked) -> None:
     told = looked.told()
 
     assert (3, 2) == (told["workers"], told["hosts"])
+    assert "2027-01-15T07:59:00Z" == told["since"]  # the same, whichever of them is asked
     assert {
         "host": "one", "pid": 7, "version": "0.1.0", "since": "2027-01-15T08:00:00Z",
         "under_way": 3, "homes": 1,

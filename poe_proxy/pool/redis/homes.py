@@ -78,7 +78,7 @@ class Homes(Generic[U]):
             self._leaving.discard(name)
         token = self._token(name)
         if token is not None and isinstance(token.upstream, _LettingGo):
-            log.info("%s is used by another worker from now on", token.label)
+            log.info("%s is not at home in this worker any more", token.label)
             # It may wait for the network.
             threading.Thread(target=_let_go, args=(token,), name="moving", daemon=True).start()
 

@@ -83,6 +83,9 @@ function health.rest(known, bot)
   return math.max(0, (known.paused or 0) - now, last and last.ends - now or 0)
 end
 
+-- The code of a rest that nobody at Poe has asked for: it is caution.
+health.CAUTION = "caution"
+
 -- The gravest of what holds it back: standing, reason, code; nil if nothing does.
 function health.verdict(known, bot)
   if known.retirement then
@@ -96,6 +99,9 @@ function health.verdict(known, bot)
   end
   local last = last_for(known.rests, bot)
   if last and last.ends > now then
+    if last.code == health.CAUTION then
+      return "resting", last.reason, ""
+    end
     return "limited", last.reason, last.code
   end
 end

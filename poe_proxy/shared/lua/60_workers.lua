@@ -60,7 +60,7 @@ function workers.be_cautious(name, began)
   local known = token(name)
   local left = began + workers.CAUTION - now
   if known and known.has_home and left > 0 then
-    set_to_rest(known, left, "Redis has forgotten how it was used.", "", "")
+    set_to_rest(known, left, "Redis has forgotten how it was used.", health.CAUTION, "")
   end
 end
 
