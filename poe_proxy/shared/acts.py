@@ -25,7 +25,7 @@ class ActFailed(RuntimeError):
 class Act:
     """One act on its way."""
 
-    __slots__ = ("answer", "failure", "gate", "is_note", "leads", "text")
+    __slots__ = ("answer", "failure", "gate", "is_given_up", "is_note", "leads", "text")
 
     def __init__(self, text: bytes, *, is_note: bool = False) -> None:
         self.text = text
@@ -36,6 +36,8 @@ class Act:
         self.gate: threading.Lock | None = None
         #: Whether its caller is to bring what has gathered.
         self.leads = False
+        #: Whether its caller waits for it no longer.
+        self.is_given_up = False
 
     @property
     def is_done(self) -> bool:

@@ -196,7 +196,7 @@ class Courier:
         with self._mutex:
             if one in self._queue:
                 self._queue.remove(one)
-            leads, one.leads = one.leads, False
+            leads, one.leads, one.is_given_up = one.leads, False, True
         if leads:
             self._pass_on()
         return one.is_done
@@ -313,6 +313,8 @@ class Courier:
 
     def _put_back(self, batch: list[Act]) -> None:
         with self._mutex:
+            # Whoever has given up will not go when its turn comes.
+            batch = [one for one in batch if not one.is_given_up]
             self._queue.extendleft(reversed(batch))
             self._notes += sum(one.is_note for one in batch)
 
@@ -324,7 +326,11 @@ class Courier:
 
     def _pass_on(self) -> None:
         """Let the first who waits go next; if there is only what is noted, the thread for it."""
+        left: list[Act] = []
         with self._mutex:
+            if self._trouble:  # the courier was closed meanwhile, if anybody is left
+                left = [one for one in self._queue if not one.is_note]
+                self._queue = deque(one for one in self._queue if one.is_note)
             for one in self._queue:
                 if one.gate is not None:
                     one.leads = True
@@ -332,6 +338,10 @@ class Courier:
                     return
             self._is_under_way = False
             is_left = bool(self._queue) and not self._trouble
+        for one in left:
+            one.failure = StoreAway(self._trouble)
+            if one.gate is not None and not one.leads:
+                one.gate.release()
         if is_left:
             self._bell.set()
 
@@ -398,6 +408,8 @@ class Courier:
         else:
             self._back_at = self._clock()
             with self._mutex:
+                if self._closed.is_set():
+                    return False
                 self._trouble = ""
                 lost, self._lost_notes = self._lost_notes, 0
             if lost:

@@ -12,7 +12,7 @@ import orjson
 import pytest
 
 from poe_proxy.shared import courier as module
-from poe_proxy.shared.acts import ActFailed
+from poe_proxy.shared.acts import Act, ActFailed, text
 from poe_proxy.shared.calling import StoreAway
 from poe_proxy.shared.courier import Courier
 
@@ -434,6 +434,24 @@ def test_what_a_caller_took_along_is_brought_though_it_is_killed_on_its_way(
     assert ["fourth", 4] == courier.call("fourth", 4)
 
 
+def test_who_has_given_up_is_not_the_next_to_go(courier: Courier, store: Store) -> None:
+    """Whoever took its act along is killed on the way."""
+    store.gate.clear()
+    gone = Act(text(("gone", 0)))
+    gone.gate = threading.Lock()
+    gone.gate.acquire()
+    courier._queue.append(gone)
+    first = Caller(courier, "first", 1)
+    until(lambda: store.asked_by)
+    assert not courier._give_up(gone)
+    store.breaks = Killed()
+    store.gate.set()
+
+    assert isinstance(first.result(), Killed)
+    assert ["second", 2] == courier.call("second", 2)
+    assert [["second", 2]] == store.acts
+
+
 def test_who_waits_for_others_does_not_do_so_for_ever(
     courier: Courier, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -466,6 +484,47 @@ def test_what_is_noted_is_brought_before_the_end(store: Store) -> None:
     assert courier._helper is not None
     courier._helper.join(SOON)
     assert not courier._helper.is_alive()
+
+
+def test_who_still_waits_at_the_end_is_told_so(store: Store) -> None:
+    """What is under way is answered."""
+    courier = Courier(store)
+    store.gate.clear()
+    first = Caller(courier, "first", 0)
+    until(lambda: store.asked_by)
+    others = [Caller(courier, "other", number) for number in range(3)]
+    until(lambda: len(courier._queue) == 3)
+    courier.close()
+    store.gate.set()
+
+    assert ["first", 0] == first.result()
+    for other in others:
+        told = other.result()
+        assert isinstance(told, StoreAway)
+        assert "this server is being stopped" == str(told)
+    assert [["first", 0]] == store.acts
+
+
+def test_a_store_that_is_back_at_the_end_is_called_no_more(store: Store) -> None:
+    """It is closed while somebody looks whether Redis is back."""
+    courier = Courier(store, wait=lambda seconds: time.sleep(0.002) or False)
+    store.trouble = "refused"
+    with pytest.raises(StoreAway):
+        courier.call("join", 1)
+    store.trouble = ""
+    looked, probe = threading.Event(), store.probe
+
+    def closes() -> None:
+        probe()
+        courier.close()
+        looked.set()
+
+    store.probe = closes  # type: ignore[method-assign]
+    assert looked.wait(SOON)
+    assert courier._helper is not None
+    courier._helper.join(SOON)
+    with pytest.raises(StoreAway):
+        courier.call("join", 2)
 
 
 def test_many_threads_at_a_time(courier: Courier, store: Store) -> None:
