@@ -86,6 +86,8 @@ class SharedLine(Generic[U]):
         self._waiting: dict[str, Lease[U]] = {}
         self._in_line: set[str] = set()
         self._absent: set[str] = set()
+        #: What Redis may know, whatever it answered.
+        self._asked: set[str] = set()
         self._courier = courier
         self._ledger = ledger
         self._members = members
@@ -150,8 +152,9 @@ class SharedLine(Generic[U]):
         given back in Redis."""
         with self.lock:
             held = self.held.pop(lease.id, None)
+            is_known = lease.id in self._asked
             was_waiting = self._forget(lease.id)
-        if was_waiting:
+        if was_waiting and is_known:
             self._courier.note("leave", {"lease": lease.id})
         return held
 
@@ -169,11 +172,14 @@ class SharedLine(Generic[U]):
             if lease.token is None:
                 self._refuse(lease, self._refusal(lease))
 
-    def _ask(self, lease: Lease[U], asked_at: float = -inf) -> PoeProxyError | None:
+    def _ask(
+        self, lease: Lease[U], asked_at: float = -inf, *, is_needed: bool = False
+    ) -> PoeProxyError | None:
         """Ask for a token or a place; return the refusal if there is neither.
 
         *asked_at* is now, unless it may have been asked for before: then Redis may have lent it at
-        any time since.
+        any time since. If Redis is away, it will be asked for later; where that *is_needed* now,
+        `StoreAway` is raised all the same.
         """
         id = lease.id
         try:
@@ -184,6 +190,8 @@ class SharedLine(Generic[U]):
                     self._absent.add(id)
                     self._in_line.discard(id)
             self._look_in(LOOK)
+            if is_needed:
+                raise
             return None
         if lease.id != id:
             # It has joined anew meanwhile, under another one.
@@ -218,15 +226,20 @@ class SharedLine(Generic[U]):
             "size": self.places,
             "sends": True,
         }
+        if self._courier.trouble:
+            raise StoreAway(self._courier.trouble)
+        with self.lock:
+            if lease.id in self._waiting:
+                self._asked.add(lease.id)
         answer: Mapping[str, Any] = self._courier.call("join", want)
         if "unknown" in answer:
             self._courier.call("names", {"digest": want["names"], "names": sorted(names)})
             answer = self._courier.call("join", want)
         return answer
 
-    def _ask_again(self, lease: Lease[U]) -> None:
+    def _ask_again(self, lease: Lease[U], *, is_needed: bool = False) -> None:
         """Ask for *lease*, for which nobody waits here; a refusal is told to it."""
-        if (refusal := self._ask(lease)) is not None:
+        if (refusal := self._ask(lease, is_needed=is_needed)) is not None:
             self._refuse(lease, refusal)
 
     # ---- all of them
@@ -256,18 +269,21 @@ class SharedLine(Generic[U]):
 
     def join_anew(self) -> None:
         """Join the line with all that wait, in the order of their coming: Redis knows none of
-        them any more."""
+        them any more. Raises `StoreAway`: the others are still to join."""
         with self.lock:
             waiting = sorted(self._waiting.values(), key=lambda one: one.joined)
             self._waiting.clear()
             self._in_line.clear()
             self._absent.clear()
+            self._asked.clear()
             for lease in waiting:
                 # What was said of it before may still be on its way, and is no longer true.
                 lease.id = next(self._ids)
                 self._waiting[lease.id] = lease
+                self._absent.add(lease.id)
         for lease in waiting:
-            self._ask_again(lease)
+            # Each that asks a Redis that is away would let all others wait for it once more.
+            self._ask_again(lease, is_needed=True)
 
     def refit(self) -> None:
         """Let those that wait have any of the tokens that fit them now."""
@@ -326,17 +342,20 @@ class SharedLine(Generic[U]):
     def _refuse(self, lease: Lease[U], refusal: PoeProxyError) -> None:
         """Let *lease* leave the line because of *refusal*, unless it has a token by now."""
         with self.lock:
+            is_known = lease.id in self._asked
             if not self._forget(lease.id):
                 return
             lease.refusal = refusal
             if lease.called is not None:
                 lease.called.set()
-        self._courier.note("leave", {"lease": lease.id})
+        if is_known:
+            self._courier.note("leave", {"lease": lease.id})
 
     def _forget(self, id: str) -> bool:
         """Forget a place in line, with the lock held; return whether there was one."""
         self._in_line.discard(id)
         self._absent.discard(id)
+        self._asked.discard(id)
         return self._waiting.pop(id, None) is not None
 
     def _look_in(self, seconds: float) -> None:

@@ -162,9 +162,10 @@ class SharedRotator(Rotator[U]):
             for id, one in held
         ]
         self._courier.call("adopt", {"leases": leases, "uses": []})
-        self._epoch = self._courier.epoch
         self._census.forget()
         self._line.join_anew()
+        # Not before: whoever has to tell it once more for a failure on the way was not dead.
+        self._epoch = self._courier.epoch
 
     def _heard(self, message: Mapping[str, Any]) -> None:
         """Heed a message from Redis."""

@@ -6,6 +6,7 @@ import re
 from contextlib import suppress
 from math import inf
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -25,6 +26,7 @@ from poe_proxy.pool.known import Funds, Grant
 from poe_proxy.pool.ledger import Standing
 from poe_proxy.pool.limits import Rest, Within
 from poe_proxy.pool.rotator import Lease, Token
+from poe_proxy.shared.calling import StoreAway
 
 from ...fakes import FakeUpstream, log_lines, until
 from ..fixtures import lend, only, sends, state, use
@@ -399,6 +401,54 @@ def test_no_more_wait_for_redis_than_may_wait_in_line() -> None:
     for lease in waits:
         ended(lease)
     assert [] == one.rotator._line.holds()
+
+
+def test_what_redis_never_knew_of_is_not_told_to_it() -> None:
+    """There are as many such requests as come while it is away; what is to be told is bounded."""
+    _, one, _ = two(token("a"), patience=10.0, places=2)
+    one.courier.trouble = "refused"
+    waits = [begun(one) for _ in range(2)]
+    with pytest.raises(PoolUnavailable):
+        begun(one)
+    one.rotator._line._give_up(waits[0])
+    for lease in waits:
+        ended(lease)
+    assert [] == one.courier._kept
+
+    one.courier.trouble = ""
+    one.courier.loses = 1
+    lost = begun(one)
+    one.courier.trouble = "refused"
+    ended(lost)
+    assert 1 == len(one.courier._kept), "it may be in line"
+
+
+def test_who_joins_anew_does_not_ask_a_redis_that_is_away_again() -> None:
+    """Each would take a second, and all that goes on in this worker waits for it."""
+    pool, one, other = two(token("a"))
+    held = begun(one)
+    waits = [begun(one) for _ in range(3)]
+    pool.forget()
+    call, asked = one.courier.call, []
+
+    def away(*act: Any) -> Any:
+        asked.append(act[0])
+        if act[0] == "join":
+            raise StoreAway("gone again")
+        return call(*act)
+
+    with mock.patch.object(one.courier, "call", away), pytest.raises(StoreAway):
+        one.presence.beat()
+    assert 1 == asked.count("join")
+
+    one.presence.introduce()
+    other.presence.beat()
+    pool.go(1.0)
+    assert sends(held), "nobody took it for dead"
+    ended(held)
+    pool.hear()
+    assert "a" == lend(waits[0]).label
+    assert 2 == one.rotator.line().waiting
 
 
 def test_an_answer_that_is_lost_lends_nothing_twice() -> None:
