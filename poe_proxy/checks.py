@@ -38,6 +38,9 @@ REDIS_OPTIONS: Final = (
     "db",
     *("ssl_ca_certs", "ssl_cert_reqs", "ssl_certfile", "ssl_check_hostname", "ssl_keyfile"),
 )
+#: Those of them that name a file, and what one of them may be.
+_REDIS_FILES: Final = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
+_CERT_REQS: Final = ("none", "optional", "required")
 
 
 def has_role(pattern: str) -> None:
@@ -108,7 +111,9 @@ def is_redis_url(value: str) -> None:
         parts = urlsplit(value)
         is_socket = parts.scheme == "unix"
         has_place = len(parts.path) > 1 if is_socket else bool(parts.hostname)
-        fits = parts.scheme in REDIS_SCHEMES and has_place and parts.port != 0
+        # In small letters, as its library wants it.
+        fits = value.startswith(f"{parts.scheme}://") and parts.scheme in REDIS_SCHEMES
+        fits = fits and has_place and parts.port != 0
     except ValueError:
         fits = False
     if not fits or parts.fragment:
@@ -125,6 +130,13 @@ def is_redis_url(value: str) -> None:
     database = options.get("db", "0" if is_socket else parts.path.strip("/") or "0")
     if not (database.isascii() and database.isdigit()):
         raise ValidationError("Must name a database by its number, as in redis://host:6379/0.")
+    if parts.scheme != "rediss" and options.keys() - {"db"}:
+        raise ValidationError("Must be rediss://... for its options about TLS.")
+    if options.get("ssl_cert_reqs", "none") not in _CERT_REQS:
+        raise ValidationError(f"ssl_cert_reqs in it must be one of {', '.join(_CERT_REQS)}.")
+    for name in _REDIS_FILES:
+        if name in options and not Path(options[name]).is_file():
+            raise ValidationError(f"{name} in it must be the path of a file.")
 
 
 def is_pool(value: str) -> None:

@@ -205,7 +205,7 @@ def test_a_file_of_accounts_is_enough_too(tmp_path: Path) -> None:
     [
         "redis://redis", "redis://10.0.0.5:6380/2", "rediss://poe:p%23ss@redis:6379/0",
         "redis://[::1]:6379", "unix:///run/redis.sock", "unix://poe:pass@/run/redis.sock?db=3",
-        "rediss://redis?ssl_ca_certs=/etc/ca.pem&ssl_check_hostname=false",
+        f"rediss://redis?ssl_ca_certs={__file__}&ssl_cert_reqs=optional&ssl_check_hostname=false",
     ],
 )  # fmt: skip
 def test_redis_is_where_its_address_says(url: str) -> None:
@@ -538,6 +538,12 @@ def test_all_mistakes_stand_in_one_message() -> None:
         ("REDIS_URL", "unix://", "unix:///"),
         ("REDIS_URL", "redis://redis/cache", "a database by its number"),
         ("REDIS_URL", "redis://redis?db=one", "a database by its number"),
+        ("REDIS_URL", "REDIS://redis", "redis://"),
+        ("REDIS_URL", "redis://redis?ssl_cert_reqs=none", "rediss://"),
+        ("REDIS_URL", "unix:///redis.sock?ssl_check_hostname=no", "rediss://"),
+        ("REDIS_URL", "rediss://redis?ssl_cert_reqs=maybe", "none, optional, required"),
+        ("REDIS_URL", "rediss://redis?ssl_ca_certs=/no/such/file", "ssl_ca_certs in it"),
+        ("REDIS_URL", "rediss://redis?ssl_certfile=", "ssl_certfile in it"),
         ("REDIS_URL", "redis://redis?socket_timeout=60", "no other options than db"),
         ("REDIS_POOL", "a:b", "letters, digits"),
         ("REDIS_POOL", "{a}", "letters, digits"),
