@@ -163,8 +163,9 @@ class Presence:
         if knew and knew != said["epoch"]:
             log.warning(
                 "Redis has forgotten the pool: nothing is lent until its workers have told what "
-                "they hold and have used, cookies rest for a minute, and the counts of the day "
-                "begin anew. With appendonly yes it would have outlived its restart."
+                "they hold and have used, cookies rest for a minute, the counts of the day begin "
+                "anew, and accounts that were set aside are lent again. With appendonly yes Redis "
+                "remembers over a restart."
             )
         for tell in self.on_stranger:
             tell()

@@ -141,6 +141,7 @@ def test_that_redis_has_forgotten_the_pool_is_said_once(
 
     assert "" == quiet
     assert 1 == caplog.text.count("Redis has forgotten the pool")
+    assert "accounts that were set aside are lent again" in caplog.text
     assert "appendonly yes" in caplog.text
 
 
