@@ -61,7 +61,7 @@ def _sections(
     from poe_proxy.command import looking
 
     settings, problems = options.settings_that_are_right()
-    yield "Settings", _look_at_settings(problems, with_defaults)
+    yield "Settings", _look_at_settings(settings, problems, with_defaults)
     for way in _ways(settings):
         yield f"The way to {way.name}", looking.look_at_way(way)
     if settings.redis_url is not None:
@@ -72,9 +72,12 @@ def _sections(
         yield "What is in front", looking.look_at_public(url, key or first)
 
 
-def _look_at_settings(problems: dict[str, list[str]], with_defaults: bool) -> Iterator[Finding]:
+def _look_at_settings(
+    settings: Settings, problems: dict[str, list[str]], with_defaults: bool
+) -> Iterator[Finding]:
     from poe_proxy.command.looking import Finding
     from poe_proxy.origins import origins
+    from poe_proxy.server import several
     from poe_proxy.settings import Settings
 
     path = dotenv()
@@ -93,6 +96,8 @@ def _look_at_settings(problems: dict[str, list[str]], with_defaults: bool) -> It
         yield Finding("ok", f"{number} more are at their defaults; --all shows them")
     for name, why in problems.items():
         yield Finding("wrong", f"{name}: {' '.join(' '.join(why).split())}")
+    if not problems and settings.workers > 1 and (against := several.against(settings)):
+        yield Finding("wrong", f"WEB_CONCURRENCY: the server does not start. {against}")
 
 
 def _ways(settings: Settings) -> list[Way]:

@@ -71,6 +71,24 @@ def test_redis_is_looked_at_where_the_pool_is_there(run: Callable[..., Result]) 
     assert "The pool in Redis" not in run("doctor", env={**env, "REDIS_URL": ""}).output
 
 
+@pytest.mark.parametrize(
+    ("env", "why"),
+    [
+        ({"POE_API_KEYS": "a"}, "set WEB_CONCURRENCY=1, or REDIS_URL"),
+        ({"TOKENS": "a", "REDIS_URL": "redis://127.0.0.1:1"}, "All accounts are cookies"),
+        ({"POE_API_KEYS": "a", "REDIS_URL": "redis://127.0.0.1:1"}, ""),
+    ],
+)
+def test_more_workers_than_may_be_are_named(
+    env: dict[str, str], why: str, run: Callable[..., Result]
+) -> None:
+    """The server would not start."""
+    result = run("doctor", env={"AuthKey": "k", "WEB_CONCURRENCY": "2", **env})
+
+    assert bool(why) == ("  wrong  WEB_CONCURRENCY: " in result.output)
+    assert why in result.output
+
+
 def test_a_file_that_cannot_be_read_is_named(run: Callable[..., Result], folder: Path) -> None:
     """And the look goes on."""
     (folder / ".env").write_bytes(b"\xff\xfe")
