@@ -77,6 +77,8 @@ class Courier:
         #: all; what it calls and notes goes before all else. Others wait meanwhile: it must not
         #: wait for what they hold.
         self.introduce: Callable[[], object] | None = None
+        #: Called by whoever is the first on the way after Redis was away, as `introduce` is.
+        self.returned: Callable[[], object] | None = None
         #: Called one after the other, in a thread of the courier's own, when Redis is back.
         self.on_back: list[Callable[[], object]] = []
         self._clock = clock
@@ -94,6 +96,8 @@ class Courier:
         self._pause = FIRST_PAUSE
         #: Whether the worker has yet to be introduced to the end.
         self._is_strange = False
+        #: Whether Redis was away, and has yet to be asked what it still knows.
+        self._is_doubted = False
         #: The thread that introduces the worker.
         self._introducer: int | None = None
         #: Wakes the thread that brings notes when nobody calls, and finds out when Redis is back.
@@ -238,6 +242,9 @@ class Courier:
 
     def _run(self, acts: Sequence[bytes]) -> list[bytes]:
         """Return the answers to *acts*. Raises `StoreAway`."""
+        if self._is_doubted and self.returned is not None:
+            self._before_all(self.returned)
+        self._is_doubted = False
         if self._is_strange:
             self._make_known()
         answers = self._way.run(self._worker, self._epoch, acts)
@@ -250,10 +257,15 @@ class Courier:
 
     def _make_known(self) -> None:
         self._is_strange = True
+        assert self.introduce is not None
+        self._before_all(self.introduce)
+        self._is_strange = False
+
+    def _before_all(self, tell: Callable[[], object]) -> None:
+        """Let *tell* call and note before all else. Raises `StoreAway`."""
         self._introducer = threading.get_ident()
         try:
-            assert self.introduce is not None
-            self.introduce()
+            tell()
         except StoreAway:
             raise
         except Exception:
@@ -261,7 +273,6 @@ class Courier:
             raise StoreAway("this worker could not make itself known") from None
         finally:
             self._introducer = None
-        self._is_strange = False
 
     def _at_once(self, one: Act) -> Act:
         """Bring *one*, which belongs to the introduction."""
@@ -297,6 +308,7 @@ class Courier:
         """Redis is away: who waits for an answer gets none, and notes are kept."""
         with self._mutex:
             is_new, self._trouble = not self._trouble, self._trouble or reason
+            self._is_doubted = True
             left = [*batch, *self._queue]
             self._queue = deque(one for one in left if one.is_note)
             self._notes = len(self._queue)

@@ -105,7 +105,10 @@ class Presence:
         #: Set when the next sign of life is not to wait for its time.
         self._hurry = threading.Event()
         self._threads: list[threading.Thread] = []
+        #: What Redis said with the last sign of life: it shows whether it still knows of it.
+        self._pulse = ""
         courier.introduce = self.introduce
+        courier.returned = self.returned
         courier.on_back.append(self._hurry.set)
 
     @property
@@ -144,6 +147,7 @@ class Presence:
         # What is empty may come as an object.
         answer["workers"], answer["homes"] = list(answer["workers"]), list(answer["homes"])
         self._workers = tuple(answer["workers"])
+        self._pulse = answer["pulse"]
         self.on_beat(answer)
 
     def introduce(self) -> None:
@@ -169,6 +173,14 @@ class Presence:
             )
         for tell in self.on_stranger:
             tell()
+
+    def returned(self) -> None:
+        """Find out whether Redis, which was away, knows less than before: then it has forgotten
+        the pool. Raises `StoreAway`.
+
+        For the courier alone: others wait meanwhile.
+        """
+        self._courier.call("returned", {"pulse": self._pulse})
 
     def announce(self, message: Mapping[str, Any]) -> None:
         """Let all other workers, on all hosts, hear *message*; once Redis is back, if it is away.

@@ -557,3 +557,28 @@ def test_half_an_emoji_in_a_name_holds_up_nothing() -> None:
     courier.call("join", {"bot": "GPT\ud83d", "within": 1.5})
 
     assert [["join", {"bot": "GPT?", "within": 1.5}]] == store.acts
+
+
+def test_a_redis_that_was_away_is_asked_what_it_still_knows_before_all_else(
+    courier: Courier, store: Store
+) -> None:
+    """Until it has said so once, and not again."""
+    told = iter([StoreAway("refused"), None])
+
+    def returned() -> None:
+        courier.call("returned", 0)
+        if failure := next(told):
+            raise failure
+
+    courier.returned = returned
+    assert ["join", 1] == courier.call("join", 1)
+    store.trouble = "refused"
+    with pytest.raises(StoreAway):
+        courier.call("join", 2)
+    courier.note("leave", 3)
+    store.trouble = ""
+    until(lambda: ["leave", 3] in store.acts)
+
+    assert ["join", 4] == courier.call("join", 4)
+    asked = ["returned", 0]
+    assert [["join", 1], asked, asked, ["leave", 3], ["join", 4]] == store.acts

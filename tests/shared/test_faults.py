@@ -154,6 +154,29 @@ def test_redis_is_restarted(keeps: bool) -> None:
         worker.close()
 
 
+def test_redis_comes_back_with_what_it_knew_a_while_ago() -> None:
+    """It is told anew what the worker holds and has used, as if it had forgotten all."""
+    with RedisServer() as server:
+        worker = Worker(server.url)
+        until(lambda: worker.heard and worker.introduced)
+        server.client.delete("poe:{faults}:2:closed_until")
+        server.client.save()
+        assert worker.lend("l1")
+        worker.use("l1")
+        worker.presence.beat()
+        epoch = worker.courier.epoch
+        server.kill()
+        until(lambda: worker.courier.trouble)
+        server.start()
+        until(lambda: not worker.courier.trouble and worker.backs)
+
+        assert not worker.lend("l2")
+        assert (1, 1) == (worker.in_use(), worker.uses_known())
+        assert worker.courier.epoch != epoch
+        assert 2 == worker.introduced
+        worker.close()
+
+
 def test_all_is_deleted_under_a_worker(server: RedisServer, worker: Worker) -> None:
     """It tells all anew, before anything else; and nothing is lent that is lent already."""
     server.client.flushall()

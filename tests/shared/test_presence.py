@@ -49,7 +49,7 @@ class Worker:
         self.store, self.ear = Store(), Ear()
         self.store.answers = {
             "hello": b'{"epoch": "e1", "lends_in": 3}',
-            "beat": b'{"epoch": "e1", "workers": ["w1", "w2"], "homes": {}, "buried": 0}',
+            "beat": b'{"workers": ["w1", "w2"], "homes": {}, "buried": 0, "pulse": "12.5"}',
         }
         self.courier = Courier(self.store, worker="w1")
         self.pauses: list[float] = []
@@ -103,7 +103,7 @@ def test_a_sign_of_life_says_what_it_holds_and_who_it_is(worker: Worker) -> None
     assert {"version": "1.2.3", "started": 1000.0, "streams": 7}.items() <= said["about"].items()
     assert {"host", "pid"} < said["about"].keys()
     assert ("w1", "w2") == worker.presence.workers
-    assert [{"epoch": "e1", "workers": ["w1", "w2"], "homes": [], "buried": 0}] == told
+    assert [{"workers": ["w1", "w2"], "homes": [], "buried": 0, "pulse": "12.5"}] == told
 
 
 def test_who_is_a_stranger_says_hello_and_then_all_that_it_has(worker: Worker) -> None:
@@ -227,6 +227,21 @@ def test_a_worker_that_ends_says_so_after_all_that_it_has_noted(worker: Worker) 
     worker.store.words = [b"!stranger"]
     with pytest.raises(StoreAway):
         worker.courier.call("join", {})
+
+
+def test_a_redis_that_was_away_is_told_the_last_sign_of_life_that_it_confirmed(
+    worker: Worker,
+) -> None:
+    """It knows whether it still knows of it."""
+    worker.presence.beat()
+    worker.store.trouble = "gone"
+    with pytest.raises(StoreAway):
+        worker.courier.call("join", {})
+    worker.store.trouble = ""
+    until(lambda: not worker.courier.trouble)
+    worker.courier.call("join", {})
+
+    assert [{"pulse": "12.5"}] == worker.done("returned")
 
 
 def test_it_ends_also_while_redis_is_away(worker: Worker) -> None:

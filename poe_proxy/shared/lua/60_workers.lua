@@ -4,6 +4,7 @@
 --   about:<worker>   HASH: host; text, what it says of itself; adopted, in which epoch it has told
 --                    what it holds
 --   epoch            HASH: id; began; lost, when it was found out that there had been another one
+--   pulse:<worker>   STRING: when it last gave a sign of life, for a day
 --   awaited          SET: workers that have yet to tell what they hold and have used
 --   closed_until     STRING: nothing is lent before it
 --   job:<name>       STRING: who does a job that one worker is enough for
@@ -124,15 +125,44 @@ function chapters.workers()
     end
   end
 
+  local function begin_of(id)
+    return tonumber(string.match(id, "^[%d.]+") or 0)
+  end
+
+  local function begin_epoch()
+    local id = string.format("%.6f-%s", now, worker)
+    call("HSET", key("epoch"), "id", id, "began", exact(now))
+    call("HDEL", key("epoch"), "lost")
+    call("DEL", key("awaited"))
+    close_for(workers.QUIET)
+    workers.publish_to_all({epoch = id})
+    return id
+  end
+
+  -- Redis was away, and may know less than before, if what it had written down was older: {pulse},
+  -- what this worker was told last. Then it has forgotten as if it knew nothing.
+  function acts.returned(what)
+    local id = call("HGET", key("epoch"), "id")
+    local is_behind
+    if id == epoch then
+      local pulse = call("GET", key("pulse", worker))
+      is_behind = what.pulse ~= "" and tonumber(pulse or 0) < tonumber(what.pulse)
+    else
+      is_behind = id and epoch ~= "" and begin_of(id) < begin_of(epoch)
+    end
+    if is_behind then
+      begin_epoch()
+    end
+    return true
+  end
+  always.returned = true
+
   -- This worker is here, and has known others: {about, knew_epoch, knows}.
   function acts.hello(what)
     local known = call("HMGET", key("epoch"), "id", "began", "lost")
     local id, began, lost = known[1], tonumber(known[2] or now), known[3]
     if not id then
-      id, began = string.format("%.6f-%s", now, worker), now
-      call("HSET", key("epoch"), "id", id, "began", exact(began))
-      close_for(workers.QUIET)
-      workers.publish_to_all({epoch = id})
+      id, began = begin_epoch(), now
     end
     lives_on(workers.LIFE, what.about)
     local knew = what.knew_epoch
@@ -199,6 +229,7 @@ function chapters.workers()
   -- This worker lives: {["for"] = seconds, holds, about}.
   function acts.beat(what)
     lives_on(what["for"] or workers.LIFE, what.about)
+    call("SET", key("pulse", worker), exact(now), "EX", 86400)
     if what.holds and what.holds ~= null then
       compare(what.holds)
     end
@@ -208,6 +239,7 @@ function chapters.workers()
       homes = list_of(call("SMEMBERS", key("homes", worker))),
       buried = workers.buried,
       lends_in = closed_for(),
+      pulse = exact(now),
     }
   end
 
@@ -215,6 +247,7 @@ function chapters.workers()
   function acts.quit()
     begin_chapters()
     workers.bury(worker)
+    call("DEL", key("pulse", worker))
     return true
   end
   always.quit = true

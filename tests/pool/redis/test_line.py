@@ -230,7 +230,16 @@ def test_who_leaves_the_line_is_not_served(pool: Pool) -> None:
     pool.leave("three")
     assert {
         *("t:a", "u:a", "k:a", "tokens", "kinds", "knows:w1", "workers", "about:w1", "epoch"),
-        *("ready:key", "rested:key", "closed_until", "turn", "ticket", "comings", "n:a"),
+        *(
+            "ready:key",
+            "rested:key",
+            "closed_until",
+            "turn",
+            "ticket",
+            "comings",
+            "n:a",
+            "pulse:w1",
+        ),
     } == pool.direct.keys()
 
 

@@ -690,6 +690,47 @@ def test_a_redis_that_has_forgotten_is_told_what_is_held_and_was_used() -> None:
     assert sends(held)
 
 
+@pytest.mark.parametrize("is_older", [False, True], ids=["", "before it forgot all"])
+@pytest.mark.parametrize("away", [1.0, 30.0])
+def test_a_redis_that_comes_back_with_what_it_knew_before_is_one_that_has_forgotten(
+    away: float, is_older: bool
+) -> None:
+    """It wrote down what it knew now and then only."""
+    account = token("a", limits=(Within(2, 600.0),), concurrency=2)
+    pool, one, other = two(account, patience=20.0)
+    if is_older:
+        before = pool.saved()
+        pool.forget()
+        one.presence.beat()
+        other.presence.beat()
+        pool.go(20.0)
+    saved = before if is_older else pool.saved()
+    pool.go(60.0)
+    held, lost = begun(one), begun(other)
+    assert sends(held)
+    assert sends(lost)
+    pool.go(8.0)
+    for each in (one, other):
+        each.courier.trouble = "refused"
+    pool.go(away)
+    pool.restore(saved)
+
+    pool.worker(account)
+    one.courier.back()
+    waits = begun(one, deadline=pool.clock() + 5000.0)
+    assert waits.wait(0) is None, "the other one has yet to tell what it has used"
+    other.courier.back()
+    other.presence.beat()
+    pool.go(16.0)
+    one.rotator._line.look()
+    assert waits.wait(0) is None, "the limit is exceeded"
+    for lease in (held, lost):
+        ended(lease)
+    pool.go(600.0)
+    one.rotator._line.look()
+    assert "a" == lend(waits).label
+
+
 # ---- homes
 
 

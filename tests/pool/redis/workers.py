@@ -36,6 +36,7 @@ class Hand:
     ) -> None:
         self.on_back: list[Callable[[], object]] = []
         self.introduce: Callable[[], object] | None = None
+        self.returned: Callable[[], object] | None = None
         self.epoch = ""
         #: Why Redis is away; empty: it is there.
         self.trouble = ""
@@ -72,6 +73,8 @@ class Hand:
     def back(self) -> None:
         """Redis is back."""
         self.trouble = ""
+        if self.returned is not None:
+            self.returned()
         self._bring()
         for tell in self.on_back:
             tell()
@@ -198,6 +201,18 @@ class Pool:
         """Let Redis lose all that it knows."""
         if names := self.names():
             self.redis.delete(*names)
+
+    def saved(self) -> dict[bytes, tuple[bytes, int]]:
+        """What a Redis has written down that is stopped now."""
+        return {
+            name: (self.redis.dump(name), max(0, self.redis.pttl(name))) for name in self.names()
+        }
+
+    def restore(self, saved: dict[bytes, tuple[bytes, int]]) -> None:
+        """Let Redis know what it has written down before, and no more."""
+        self.forget()
+        for name, (value, left) in saved.items():
+            self.redis.restore(name, left, value)
 
     def names(self) -> list[bytes]:
         """What there is in Redis, by name."""
