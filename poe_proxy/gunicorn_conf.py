@@ -54,10 +54,11 @@ _folder = os.getcwd()
 _against_several = several.against(_settings)
 if "--check-config" in sys.argv:
     # The app is loaded, and serves nothing; another server may hold the file, and no pool is to
-    # count on a worker that never begins.
-    os.environ |= {"STATE_FILE": "", "REDIS_URL": "", "LOG_LEVEL": "WARNING"}
-    for name in ("STATE_FILE_FILE", "REDIS_URL_FILE"):
-        os.environ.pop(name, None)
+    # count on a worker that never begins. What is blank here hides a line of `.env`, but for one
+    # that names a file with the value: that gives way only to another file.
+    for name in ("STATE_FILE", "REDIS_URL"):
+        os.environ |= {name: "", f"{name}_FILE": os.devnull}
+    os.environ["LOG_LEVEL"] = "WARNING"
 else:
     startup.begun_with = _settings
 

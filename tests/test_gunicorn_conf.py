@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parent.parent
 
 _TURNS = """
@@ -121,12 +123,16 @@ print(len(made), made[0].pool.size, made[0].pool.greenlet_class.__name__)
 """
 
 
-def lines(script: str) -> list[str]:
-    """Return what *script* prints."""
+def lines(script: str, **env: str) -> list[str]:
+    """Return what *script* prints, with these variables too."""
     ran = subprocess.run(
         [sys.executable, "-c", script],
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "TOKENS": "cookie", "AuthKey": "sk-client"},
+        env={
+            **os.environ,
+            **{"PYTHONPATH": str(ROOT), "TOKENS": "cookie", "AuthKey": "sk-client"},
+            **env,
+        },
         capture_output=True,
         text=True,
         timeout=120,
@@ -163,3 +169,31 @@ settings = runpy.run_path("gunicorn.conf.py")
 print(gc.isenabled(), gc.get_freeze_count() > len(gc.get_objects()))
 """
     assert ["True True"] == lines(script)
+
+
+_CHECKED = """
+import runpy, sys
+sys.argv.append("--check-config")
+runpy.run_path("gunicorn.conf.py")
+from poe_proxy.startup import read_settings
+settings = read_settings()
+print(settings.redis_url, settings.state_file)
+"""
+
+
+@pytest.mark.parametrize("end", ["", "_FILE"])
+@pytest.mark.parametrize("is_in_dotenv", [True, False])
+def test_a_check_uses_neither_the_pool_nor_the_file_of_a_server(
+    tmp_path: Path, end: str, is_in_dotenv: bool
+) -> None:
+    """Wherever they are set: others would count on what only loads the app."""
+    given = {"REDIS_URL": "redis://127.0.0.1:1", "STATE_FILE": str(tmp_path / "state")}
+    for name, value in given.items():
+        (tmp_path / name).write_text(value)
+    if end:
+        given = {name + end: str(tmp_path / name) for name in given}
+    dotenv = tmp_path / ".env"
+    dotenv.write_text("\n".join(f"{name}={value}" for name, value in given.items()))
+    env = {"POE_PROXY_DOTENV": str(dotenv)} if is_in_dotenv else given
+
+    assert ["None None"] == lines(_CHECKED, **env)
