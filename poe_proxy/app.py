@@ -133,6 +133,8 @@ class _House:
         self._tellers += [self._pool.history.tell, self._alerts.tell]
         services = self._services(settings, Models.load(settings.models))
         self.app = Application(services, proxies=settings.forwarded_allow_ips)
+        # Also for one question: who is not heard of counts as dead, and its accounts go to others.
+        self._pool.start(lambda: {"under_way": len(self._admission.under_way)})
         self._watch.start()
         if self._usage is not None:
             self._usage.start()
@@ -267,7 +269,6 @@ class _House:
 
     def _look(self) -> None:
         """See `Services`."""
-        self._pool.start(lambda: {"under_way": len(self._admission.under_way)})
         self._looks.begin()
         self._facts.start()
         if self._metrics is not None:

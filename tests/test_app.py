@@ -24,7 +24,8 @@ from poe_proxy.startup import read_settings
 from poe_proxy.token_maker import TokenMaker
 from poe_proxy.upstreams.poe_web.account import PoeWeb
 
-from .fakes import log_lines
+from .fakes import log_lines, until
+from .shared.redis_server import RedisServer
 
 
 def settings(**given: Any) -> Settings:
@@ -429,3 +430,65 @@ def test_a_reload_says_what_is_odd_about_clients_and_who_changed(tmp_path: Path)
     assert "CLIENTS: clients.alice names the model no-such-*" in said
     assert "clients that changed: new: zoe; changed: alice; gone: ben\n" in said
     assert "sk-" not in said
+
+
+# ---- a pool in Redis
+
+
+def told(house: House) -> Any:
+    """What `/status.json` tells."""
+    return house.services.overview.numbers()
+
+
+@pytest.fixture
+def fellows(redis_server: RedisServer, tmp_path: Path) -> Iterator[list[House]]:
+    """Two that share a pool; neither serves yet."""
+    given = {"redis_url": redis_server.url, "redis_pool": f"app-{os.urandom(4).hex()}"}
+    houses = [House(**given), House(**given)]
+    yield houses
+    for one in houses:
+        one.services.close()
+
+
+def test_an_app_that_answers_one_question_lives_as_long_as_that_takes(
+    redis_server: RedisServer, fellows: list[House]
+) -> None:
+    """Nobody lets it begin to serve: without a sign of life its accounts would be lent to others,
+    and without a message it would wait for its turn by the clock."""
+    name = fellows[0].next.redis_pool  # type: ignore[union-attr]
+
+    def channels() -> int:
+        return len(redis_server.client.pubsub_channels(f"poe:{{{name}}}:2:c:*"))
+
+    until(lambda: 2 == channels())
+    until(lambda: 2 == len(told(fellows[0])["processes"]))
+    fellows[1].services.close()
+    until(lambda: 1 == len(told(fellows[0])["processes"]))
+    until(lambda: 1 == channels())
+
+
+def test_all_that_share_a_pool_read_their_settings_when_one_is_told_to(
+    fellows: list[House],
+) -> None:
+    """Each its own."""
+    until(lambda: 2 == len(told(fellows[0])["processes"]))
+    fellows[1].next = settings(tokens=("a", "b"))
+    fellows[0].services.reload_others()
+
+    until(lambda: 2 == len(fellows[1].services.gateway.tokens.states()))
+    assert 1 == len(fellows[0].services.gateway.tokens.states())
+
+
+def test_without_redis_a_shared_pool_is_not_ready() -> None:
+    """And says why, on the status page too."""
+    house = House(redis_url="redis://:SECRET@127.0.0.1:1")
+    until(lambda: "refused" in house.services.ready()["store"])
+    answer = house.app.test_client().get("/ready")
+    house.services.close()
+
+    assert 503 == answer.status_code
+    assert "Redis, where the pool is, is away: " in answer.json["reason"]
+    assert "SECRET" not in answer.text
+    assert {"kind": "redis", "up": False} == {
+        name: told(house)["store"][name] for name in ("kind", "up")
+    }
