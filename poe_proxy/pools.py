@@ -160,12 +160,9 @@ class InRedis(Pool):
             self._courier, link.listener(SILENCE), worker, version=__version__
         )
         self._teller = Teller(self._courier)
-        budgets = RedisBudgets(self._courier, self._teller)
-        self.budgets = budgets
-        self._beat, self._adopt = budgets.beat, budgets.adopt
+        self.budgets = self._budgets = RedisBudgets(self._courier, self._teller)
+        self.history = self._history = SharedHistory(self._courier, self._teller, names=self._names)
         self._rotator: SharedRotator[Upstream] | None = None
-        self.history = history = SharedHistory(self._courier, self._teller, names=self._names)
-        self._seen = history.clients
 
     def lend(
         self, tokens: Iterable[Token[Upstream]], settings: Settings, when_left: WhenLeft
@@ -188,13 +185,15 @@ class InRedis(Pool):
         return {token.label: token.name for token, _ in tokens}
 
     def store(self) -> str:
+        if not self._courier.epoch and not self._courier.trouble:
+            return "it has not answered yet"
         return self._courier.trouble or "ok"
 
     def workers(self) -> Sequence[Mapping[str, Any]]:
         return () if self._rotator is None else self._rotator.workers()
 
     def seen(self) -> Mapping[str, tuple[float, Mapping[str, int]]] | None:
-        return self._seen()
+        return self._history.clients()
 
     def speaks(self) -> bool:
         here = [one for one in self.workers() if one.get("host") == self._presence.host]
@@ -216,10 +215,10 @@ class InRedis(Pool):
 
         def beat(answer: Mapping[str, Any]) -> None:
             on_beat(answer)
-            self._beat()
+            self._budgets.beat()
 
         self._presence.on_beat = beat
-        self._presence.on_stranger.append(self._adopt)
+        self._presence.on_stranger.append(self._budgets.adopt)
         self._presence.start()
         self._teller.start()
 

@@ -24,10 +24,14 @@ def test_health_needs_no_key(site: Site) -> None:
 # ---- /ready
 
 
-def ready(site: Site, *, alive: bool | None = None, **state: Any) -> tuple[int, dict[str, Any]]:
+def ready(
+    site: Site, *, alive: bool | None = None, needs_store: bool = False, **state: Any
+) -> tuple[int, dict[str, Any]]:
     """What /ready answers if this is the state; *alive* is that of gunicorn's worker."""
     extensions = site.client.application.extensions
-    extensions["poe_proxy"] = replace(extensions["poe_proxy"], ready=lambda: state)
+    extensions["poe_proxy"] = replace(
+        extensions["poe_proxy"], ready=lambda: state, needs_store=needs_store
+    )
     if alive is not None:
         extensions[WORKER] = SimpleNamespace(alive=alive)
     answer = site.get("/ready", headers={})
@@ -66,6 +70,22 @@ def test_a_store_that_fails_is_shown(site: Site) -> None:
     state = {"accounts": {"free": 1}, "waiting": 0, "store": "database or disk is full"}
 
     assert (200, {"status": "ready", "reason": None, **state}) == ready(site, **state)
+
+
+@pytest.mark.parametrize(
+    ("store", "status", "reason"),
+    [
+        ("ok", 200, None),
+        ("OOM no room", 503, "Redis, where the pool is, is away: OOM no room."),
+    ],
+)
+def test_a_pool_in_redis_is_ready_while_redis_is_there(
+    site: Site, store: str, status: int, reason: str | None
+) -> None:
+    """Without it no account is lent, however free it was a moment ago."""
+    found, body = ready(site, needs_store=True, accounts={"free": 1}, waiting=0, store=store)
+
+    assert (status, reason, store) == (found, body["reason"], body["store"])
 
 
 @pytest.mark.parametrize(

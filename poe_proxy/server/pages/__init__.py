@@ -39,11 +39,11 @@ def health() -> Response:
 
 @bp.get("/ready")
 def ready() -> Response:
-    """Show whether requests are answered: 503 if no account can be used, or the server is ending.
+    """Show whether requests are answered: 503 if no account can be used, Redis is away that holds
+    the pool, or the server is ending.
 
     An account that rests, for Poe or for its own limits, can be used: the line is there for that.
-    A store that fails is shown; it is a reason for a 503 only if it is Redis, without which no
-    account is lent. Without a file the server goes on.
+    A file that fails is shown, and the server goes on without it. Without Redis no account is lent.
     """
     house = services()
     state = house.ready()
@@ -52,7 +52,7 @@ def ready() -> Response:
     if _is_ending():
         reason = "The server is ending."
     elif house.needs_store and state["store"] != "ok":
-        reason = f"Redis, where the pool is, does not answer: {state['store']}."
+        reason = f"Redis, where the pool is, is away: {state['store']}."
     elif not any(number for one, number in accounts.items() if one not in _UNUSABLE):
         counts = (f"{number} {one.replace('_', ' ')}" for one, number in accounts.items() if number)
         reason = f"No account can be used ({', '.join(counts) or 'there is none'})."
