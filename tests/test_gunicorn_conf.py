@@ -130,7 +130,9 @@ def lines(script: str, **env: str) -> list[str]:
         cwd=ROOT,
         env={
             **os.environ,
-            **{"PYTHONPATH": str(ROOT), "TOKENS": "cookie", "AuthKey": "sk-client"},
+            "PYTHONPATH": str(ROOT),
+            "TOKENS": "cookie",
+            "AuthKey": "sk-client",
             **env,
         },
         capture_output=True,

@@ -16,11 +16,9 @@ from poe_proxy.clients.budgets import Budgets, Left, Refused, Share, Standing
 from poe_proxy.clients.client import NO_LIMITS, Limits
 from poe_proxy.clients.windows import LASTING_SHARE, MINUTE, Calendar
 from poe_proxy.errors import PoolUnavailable
-from poe_proxy.shared.calling import Caller, StoreAway
+from poe_proxy.shared.calling import AGAIN, Caller, StoreAway
 from poe_proxy.shared.teller import Teller
 
-#: Seconds after which a client may come again that was turned away because Redis is away.
-_AWAY: Final = 5.0
 _NAMES: Final = tuple(Limits.__dataclass_fields__)
 
 
@@ -113,7 +111,7 @@ class RedisBudgets(Budgets):
             answer = self._caller.call("b_check", self._about(name, request))
         except StoreAway as away:
             raise PoolUnavailable(
-                f"What client {name} has left is not known: the pool is away.", retry_after=_AWAY
+                f"What client {name} has left is not known: the pool is away.", retry_after=AGAIN
             ) from away
         with self._lock:
             one.refused, one.left, one.left_at = _refused(answer), answer["left"], self._clock()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
+
+#: Seconds after which a client may come again that was turned away because Redis is away.
+AGAIN: Final = 5
 
 
 class StoreAway(Exception):

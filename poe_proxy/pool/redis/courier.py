@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from math import ceil
 from typing import Any, Final, Protocol
 
 from poe_proxy.errors import PoolUnavailable
-from poe_proxy.shared.calling import Caller
-
-#: Seconds after which whoever was refused may ask again.
-AGAIN: Final = 5.0
+from poe_proxy.shared.calling import AGAIN, Caller
 
 #: What is told without waiting for an answer.
 _NOTED: Final = frozenset(
@@ -62,5 +58,5 @@ class Noting:
 def unavailable() -> PoolUnavailable:
     """Return the refusal of a request for which nobody can say who may serve it."""
     return PoolUnavailable(
-        "The pool of accounts cannot be reached: Redis is away.", retry_after=ceil(AGAIN)
+        "The pool of accounts cannot be reached: Redis is away.", retry_after=AGAIN
     )

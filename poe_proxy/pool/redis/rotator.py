@@ -21,15 +21,13 @@ from poe_proxy.pool.redis.ledger import RedisLedger, as_list
 from poe_proxy.pool.redis.line import SharedLine
 from poe_proxy.pool.redis.own_uses import OwnUses
 from poe_proxy.pool.tokens import Token
+from poe_proxy.rules import SENDS_WITHIN
 from poe_proxy.shared.calling import StoreAway
 
 log = logging.getLogger(__name__)
 
 U = TypeVar("U")
 
-#: Seconds from the call for a token within which its first use need not be told: it was counted
-#: when it was lent.
-AT_ONCE: Final = 0.25
 #: Seconds from one try to the next while Redis is away.
 PAUSE: Final = 0.5
 #: How many uses are told at a time.
@@ -257,7 +255,7 @@ class SharedRotator(Rotator[U]):
         token, count = held.token, held.count + 1
         if held.is_lost:
             raise self._lost(token)
-        if count > 1 or self._clock() - held.asked_at > AT_ONCE:
+        if count > 1 or self._clock() - held.asked_at > SENDS_WITHIN:
             try:
                 answer = self._courier.call(
                     "use", {"lease": lease.id, "count": count, "anew": held.is_in_doubt}

@@ -30,9 +30,9 @@ from poe_proxy.errors import (
 from poe_proxy.pool.ledger import MARGIN, TokenState
 from poe_proxy.pool.limits import Limit, Rest, Within
 from poe_proxy.pool.redis.ledger import RedisLedger
-from poe_proxy.pool.redis.rotator import AT_ONCE
 from poe_proxy.pool.refusals import MIN_REST
 from poe_proxy.pool.rotator import Lease, Token
+from poe_proxy.rules import SENDS_WITHIN
 from poe_proxy.shared.calling import StoreAway
 
 from ...shared.redis_server import RedisServer
@@ -264,7 +264,7 @@ class Houses(RuleBasedStateMachine):
         now = self.clock()
         until, host, since = self.rested.get(token.name, (0.0, request.host, 0.0))
         # What other workers are told in the moment in which it is sent comes too late.
-        is_just_told = host is not request.host and now - since <= AT_ONCE
+        is_just_told = host is not request.host and now - since <= SENDS_WITHIN
         assert until <= now or is_just_told, "sent although Poe said that it must rest"
         sending = Sending(token.name, request.host, now, self.limits[token.name])
         request.last = sending
