@@ -45,6 +45,7 @@ class Visit:
         self._is_replying = False
         self.entry = face.journal.add(
             face="api",
+            peer=request.remote,
             method=request.method,
             path=request.path,
             headers=list(request.headers),

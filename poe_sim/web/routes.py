@@ -75,6 +75,7 @@ class Face:
             # Names only: a value may be a secret.
             entry = self._world.journal.add(
                 face="web",
+                peer=request.remote,
                 method=request.method,
                 path=request.path,
                 headers=sorted({name.lower() for name in request.headers}),
@@ -364,7 +365,7 @@ class Face:
         await ws.prepare(request)
         visit.entry.update(verdict="ok", account=channel.owner, status=101)
         socket = Socket(ws, request.transport)
-        label = {"account": channel.owner, "channel": channel.label}
+        label = {"account": channel.owner, "channel": channel.label, "peer": request.remote or ""}
         world.journal.add(face="web", event="socket-open", minSeq=min_seq, **label)
         channel.sockets.add(socket)
         pinging = asyncio.create_task(self._ping_regularly(socket))

@@ -345,6 +345,7 @@ def test_the_journal_has_requests_and_replies(api: Api) -> None:
     assert (request["key"], request["model"]) == ("key-1", "GPT-5.1")
     assert (request["status"], request["verdict"], request["stream"]) == (200, "ok", True)
     assert request["fields"] == ["model", "messages", "stream", "temperature"]
+    assert "127.0.0.1" == request["peer"]
     assert "Authorization" in request["headers"]
     assert (start["event"], end["event"]) == ("reply-start", "reply-end")
     assert start["request"] == end["request"] == request["n"]

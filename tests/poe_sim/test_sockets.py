@@ -128,11 +128,11 @@ def test_journal_has_sockets(browser: Browser, sim: Running) -> None:
     """The journal has the opening and the closing of a websocket."""
     browser.sockets[-1].close()
 
-    def events() -> list[str]:
-        return [e["event"] for e in sim.world.journal.entries if "event" in e]
+    def events() -> list[tuple[str, str]]:
+        return [(e["event"], e["peer"]) for e in sim.world.journal.entries if "event" in e]
 
-    until(lambda: "socket-close" in events())
-    assert ["socket-open", "socket-close"] == events()
+    until(lambda: len(events()) == 2)
+    assert [("socket-open", "127.0.0.1"), ("socket-close", "127.0.0.1")] == events()
 
 
 def test_journal_has_pings(browser: Browser, sim: Running) -> None:
