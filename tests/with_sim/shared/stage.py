@@ -1,0 +1,188 @@
+"""Everything that a test of two hosts needs, started and ended together."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final, Self
+
+from ..official import ApiSim
+from ..servers import KEY, until
+from .hosts import Host
+from .judge import Case, Pace, Stretch, judge
+from .load import Asked, Asking, Load
+from .servers import Site
+from .store import Store
+
+#: A bot that both kinds of accounts have, by names that stand for one kind.
+NAMES: Final = """
+[names]
+"by-key" = { bot = "GPT-4o", tokens = "keys" }
+"by-cookie" = { bot = "GPT-4o", tokens = "cookies" }
+"""
+#: What accounts may do where a test does not say otherwise: limits that a load meets at once.
+PACES: Final[Mapping[str, Pace]] = {
+    "key": Pace(calls=12, window=4.0, at_once=3),
+    "cookie": Pace(calls=4, window=4.0, at_once=1, rest=0.5),
+}
+
+
+def accounts(kind: str, count: int) -> Sequence[str]:
+    """The secrets of accounts, in the order of their names at Poe."""
+    return [f"sk-shared-secret-{kind}-{number}" for number in range(1, count + 1)]
+
+
+class Stage:
+    """`poe_sim`, a Redis, two hosts and a gunicorn on each."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        keys: int = 0,
+        cookies: int = 0,
+        paces: Mapping[str, Pace] = PACES,
+        hosts: int = 2,
+        workers: int = 2,
+        aof: bool = False,
+        redis: bool = True,
+        clients: str = "",
+        **settings: str,
+    ) -> None:
+        self.paces = paces
+        self.secrets = [*accounts("key", keys), *accounts("cookie", cookies)]
+        self._open = contextlib.ExitStack()
+        with contextlib.ExitStack() as stack:
+            self.hosts = [stack.enter_context(Host()) for _ in range(hosts)]
+            self.sim = stack.enter_context(
+                ApiSim(
+                    accounts("cookie", cookies),
+                    accounts("key", keys),
+                    *("--host", "0.0.0.0", "--max-concurrent", "1000", "--quiet"),
+                )
+            )
+            self.sim.control_api(rate_limit=0)
+            self.store = stack.enter_context(Store(self.hosts, aof=aof)) if redis else None
+            self._folder, self._workers = folder, workers
+            self._settings = {
+                **self._write(folder, clients),
+                "QUEUE_TIMEOUT": "30",
+                **settings,
+            }
+            self.asked: list[Asked] = []
+            with ThreadPoolExecutor(2) as both:
+                self.sites = list(both.map(self._site, range(hosts)))
+            for site in self.sites:
+                stack.enter_context(site)
+            self._open = stack.pop_all()
+
+    def _write(self, folder: Path, clients: str) -> Mapping[str, str]:
+        """Write the files that settings name."""
+        texts = {"TOKENS_CONFIG": self._accounts(), "MODELS": NAMES}
+        if clients:
+            texts["CLIENTS"] = clients
+        files = {name: folder / f"{name.lower()}.toml" for name in texts}
+        for name, file in files.items():
+            file.write_text(texts[name])
+            file.chmod(0o600)
+        return {name: str(file) for name, file in files.items()}
+
+    def _accounts(self) -> str:
+        tables = []
+        for secret in self.secrets:
+            kind = "cookie" if "-cookie-" in secret else "key"
+            pace = self.paces[kind]
+            tables.append(
+                f'[[account]]\n{kind} = "{secret}"\nrate_limit = {pace.calls}\n'
+                f"rate_window = {pace.window:g}\nconcurrency = {pace.at_once}\n"
+                f"cool_down = {pace.rest:g}\n"
+            )
+        return "\n".join(tables)
+
+    def _site(self, number: int) -> Site:
+        host = self.hosts[number]
+        more = {} if self.store is None else {"REDIS_URL": self.store.url_for(host)}
+        return Site(
+            self.sim,
+            host,
+            self._folder / f"host-{number + 1}-{time.monotonic_ns()}",
+            workers=self._workers,
+            **self._settings,
+            **more,
+        )
+
+    # ---- for tests
+
+    def start(self, host: int, model: str = "by-key", words: str = "", **more: object) -> Asking:
+        """Ask a host, and go on."""
+        asking = Asking(self.sites, host, model, words, **more)  # type: ignore[arg-type]
+        self.asked.append(asking.asked)
+        return asking.start()
+
+    def ask(self, host: int, model: str = "by-key", words: str = "", **more: object) -> Asked:
+        """Ask a host; return what came of it."""
+        return self.start(host, model, words, **more).result()
+
+    @contextlib.contextmanager
+    def load(self, **how: object) -> Iterator[Load]:
+        """Have clients ask and ask meanwhile."""
+        load = Load(self.sites, **how)  # type: ignore[arg-type]
+        try:
+            with load:
+                yield load
+        finally:
+            self.asked += load.asked
+
+    def worker_of(self, asking: Asking) -> int:
+        """The process that serves a request."""
+        return self.sites[asking.asked.host].of(asking.client_port)
+
+    def wait_until_nothing_is_lent(self, seconds: float = 30.0) -> None:
+        """Return when Redis knows of no lease, and nobody is in line."""
+        assert self.store is not None
+        until(lambda: not self.lent(), seconds)
+
+    def lent(self) -> Mapping[str, object]:
+        """What Redis knows of leases and of the line, as far as there is any."""
+        raise NotImplementedError
+
+    def wrong(
+        self,
+        *,
+        codes: Collection[str] = (),
+        cuts: Sequence[Stretch] = (),
+        frozen: Sequence[Stretch] = (),
+    ) -> list[str]:
+        """What the judge finds in all that has happened."""
+        logs = "".join(site.output() for site in self.sites)
+        case = Case(self.sim.journal(), self.asked, self.paces, logs)
+        found = judge(case, codes=codes, cuts=cuts, frozen=frozen)
+        texts = [("log", logs)]
+        if self.store is not None:
+            texts.append(("Redis", "".join(self.store.everything())))
+        for where, text in texts:
+            found += [
+                f"secrets: {where} has {secret}"
+                for secret in self.known_secrets()
+                if secret in text
+            ]
+        return found
+
+    def known_secrets(self) -> Sequence[str]:
+        """All that may be in no log and not in Redis."""
+        return [*self.secrets, KEY, *([self.store.password] if self.store else [])]
+
+    def kill(self, pid: int, how: int) -> float:
+        """Send a signal; return when."""
+        os.kill(pid, how)
+        return time.monotonic()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        self._open.close()
