@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -101,12 +102,16 @@ class Host:
             run("ip", "neighbour", "delete", line.inside, "dev", line.name)
             run(*self.command("ip", "neighbour", "delete", line.outside, "dev", line.name))
 
+    def processes_at(self, port: int, client_port: int = 0) -> set[int]:
+        """The processes that serve connections at *port*: all, or that of one client."""
+        those = f"sport = :{port}" + (f" and dport = :{client_port}" if client_port else "")
+        found = run(*self.command("ss", "-Htnp", "state", "established", those))
+        return {int(pid) for pid in re.findall(r"pid=(\d+)", found)}
+
     def process_of(self, port: int, client_port: int) -> int:
-        """The id of the process that serves a connection at *port*."""
-        ports = f"sport = :{port} and dport = :{client_port}"
-        found = run(*self.command("ss", "-Htnp", "state", "established", ports))
-        assert "pid=" in found, f"no process has the connection from port {client_port}: {found!r}"
-        return int(found.partition("pid=")[2].partition(",")[0])
+        """The process that serves a client's connection at *port*."""
+        (pid,) = self.processes_at(port, client_port)
+        return pid
 
     def close(self) -> None:
         """Take it down; what ran on it has ended."""

@@ -63,6 +63,12 @@ class Case:
     def pace(self, account: str) -> Pace:
         return self.paces[account.partition("-")[0]]
 
+    def fullest(self, account: str) -> int:
+        """The most sends of an account within its window."""
+        times = sorted(one.arrived for one in self.evidence.by_account.get(account, ()))
+        window = self.pace(account).window
+        return max((sum(t <= each < t + window for each in times) for t in times), default=0)
+
     def when(self, moment: float) -> str:
         return f"{moment - self.begun:.2f}s"
 
@@ -183,9 +189,9 @@ def answers(case: Case, codes: Collection[str], cuts: Sequence[Stretch]) -> Iter
         elif one.outcome in ("cut", "down"):
             if not any(each.begun <= one.ended and one.begun <= each.ended for each in cuts):
                 yield f"answers: {one.mark} of {begun}: {one.outcome} at {ended} ({one.message})"
-        elif one.outcome != "whole":
+        elif one.outcome not in ("whole", "hung up"):
             yield f"answers: {one.mark} of {begun}: {one.outcome} at {ended} ({one.message})"
     given = {one.mark for one in case.evidence.replies}
     for one in case.asked:
         if one.outcome == "whole" and one.mark not in given:
-            yield f"answers: {one.mark} of {begun}: no bot gave it"
+            yield f"answers: {one.mark} of {case.when(one.begun)}: no bot gave it"

@@ -23,8 +23,8 @@ PATIENCE: Final = 90.0
 CHAT: Final = DIALECTS["chat"]
 
 #: How an attempt ended. `cut`: the connection broke; `down`: nobody took it; `lost`: nothing more
-#: came.
-Outcome = Literal["whole", "error", "broke off", "cut", "down", "lost", "unreadable"]
+#: came; empty: it has not.
+Outcome = Literal["", "whole", "error", "broke off", "hung up", "cut", "down", "lost", "unreadable"]
 
 _marks = itertools.count(1)
 
@@ -40,7 +40,7 @@ class Asked:
     expected: str = field(repr=False)
     begun: float = 0.0
     ended: float = float("inf")
-    outcome: Outcome = "lost"
+    outcome: Outcome = ""
     status: int = 0
     code: str = ""
     message: str = ""
@@ -74,6 +74,7 @@ class Asking:
         self._thread = threading.Thread(target=self._run, name=mark, daemon=True)
         self.client_port = 0
         self._socket: socket.socket | None = None
+        self._hangs_up = False
 
     def start(self) -> Self:
         """Ask, and go on."""
@@ -94,6 +95,7 @@ class Asking:
 
     def hang_up(self) -> None:
         """Leave, whatever is still to come."""
+        self._hangs_up = True
         if self._socket is not None:
             self._socket.shutdown(socket.SHUT_RDWR)
 
@@ -112,7 +114,8 @@ class Asking:
         except ConnectionRefusedError as broken:
             asked.outcome, asked.message = "down", repr(broken)
         except (OSError, http.client.HTTPException) as broken:
-            asked.outcome, asked.message = "cut", repr(broken)
+            asked.outcome = "hung up" if self._hangs_up else "cut"
+            asked.message = repr(broken)
         except UNREADABLE as broken:
             asked.outcome, asked.message = "unreadable", repr(broken)
         finally:
@@ -180,10 +183,11 @@ class Load:
         models: Sequence[str] = ("by-key",),
         words: str = "!chunks=5 !delay=0.05",
         pause: float = 0.05,
+        key: str = KEY,
     ) -> None:
         self.asked: list[Asked] = []
         self._sites, self._models = sites, models
-        self._words, self._pause = words, pause
+        self._words, self._pause, self._key = words, pause, key
         self._stopping = threading.Event()
         self._threads = [
             threading.Thread(target=self._run, args=(number,), name=f"client {number}", daemon=True)
@@ -215,6 +219,7 @@ class Load:
                 self._models[turn // 2 % len(self._models)],
                 self._words,
                 streams=turn % 3 != 0,
+                key=self._key,
             )
             self.asked.append(asking.asked)
             after = asking.start().result().retry_after

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -27,10 +27,11 @@ class Site(Reloading):
         folder: Path,
         *,
         workers: int = WORKERS,
+        grace: int = 60,
         **settings: str,
     ) -> None:
         self.host = host
-        self._wanted = workers
+        self._wanted, self._grace = workers, grace
         folder.mkdir()
         poe = f"{host.front.outside}:{sim.port}"
         super().__init__(
@@ -50,11 +51,11 @@ class Site(Reloading):
     def _start(self, settings: Mapping[str, str]) -> None:
         self.write(**settings)
         self.url = f"http://{self.host.front.inside}:{self.port}"
-        # Each is a session of its own, so that all of it can be killed.
         Server.__init__(
             self,
             self.host.command(
-                sys.executable, "-m", "gunicorn", "-c", f"{ROOT}/gunicorn.conf.py", "wsgi:app"
+                *(sys.executable, "-m", "gunicorn", "-c", f"{ROOT}/gunicorn.conf.py"),
+                *("--graceful-timeout", str(self._grace), "wsgi:app"),
             ),
             {"PYTHONPATH": str(ROOT), "WEB_CONCURRENCY": str(self._wanted)},
             self._folder,
@@ -71,9 +72,17 @@ class Site(Reloading):
         """The processes that serve."""
         return [int(one) for one in self.workers()]
 
+    def busy(self) -> set[int]:
+        """The workers that serve a connection at this moment."""
+        return self.host.processes_at(self.port)
+
     def of(self, client_port: int) -> int:
         """The worker that serves a client's connection."""
         return self.host.process_of(self.port, client_port)
+
+    def wait_for_workers(self, but: int) -> None:
+        """Return when as many serve as should, and *but* is none of them."""
+        until(lambda: len(self.pids()) == self._wanted and but not in self.pids())
 
     def stop(self, how: int = signal.SIGTERM) -> None:
         # One that stands still would not see its end.
@@ -82,19 +91,10 @@ class Site(Reloading):
         super().stop(how)
 
 
-def freeze(pids: Iterable[int], seconds: float) -> None:
-    """Let processes stand still for so long."""
-    pids = list(pids)
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
+def stand_still(pid: int, seconds: float) -> None:
+    """Freeze a process for so long."""
+    os.kill(pid, signal.SIGSTOP)
     try:
         time.sleep(seconds)
     finally:
-        for pid in pids:
-            os.kill(pid, signal.SIGCONT)
-
-
-def wait_for_workers(site: Site, but: Iterable[int] = ()) -> None:
-    """Return when both serve, none of which is one of *but*."""
-    gone = set(but)
-    until(lambda: len(site.pids()) == WORKERS and not gone & set(site.pids()))
+        os.kill(pid, signal.SIGCONT)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, Self
+
+import requests
 
 from ..official import ApiSim
 from ..servers import KEY, until
@@ -24,6 +25,8 @@ NAMES: Final = """
 "by-key" = { bot = "GPT-4o", tokens = "keys" }
 "by-cookie" = { bot = "GPT-4o", tokens = "cookies" }
 """
+#: What all keys of the pool in Redis begin with.
+PREFIX: Final = "poe:{default}:2:"
 #: What accounts may do where a test does not say otherwise: limits that a load meets at once.
 PACES: Final[Mapping[str, Pace]] = {
     "key": Pace(calls=12, window=4.0, at_once=3),
@@ -51,6 +54,7 @@ class Stage:
         aof: bool = False,
         redis: bool = True,
         clients: str = "",
+        grace: int = 60,
         **settings: str,
     ) -> None:
         self.paces = paces
@@ -67,7 +71,7 @@ class Stage:
             )
             self.sim.control_api(rate_limit=0)
             self.store = stack.enter_context(Store(self.hosts, aof=aof)) if redis else None
-            self._folder, self._workers = folder, workers
+            self._folder, self._workers, self._grace = folder, workers, grace
             self._settings = {
                 **self._write(folder, clients),
                 "QUEUE_TIMEOUT": "30",
@@ -111,6 +115,7 @@ class Stage:
             host,
             self._folder / f"host-{number + 1}-{time.monotonic_ns()}",
             workers=self._workers,
+            grace=self._grace,
             **self._settings,
             **more,
         )
@@ -141,14 +146,68 @@ class Stage:
         """The process that serves a request."""
         return self.sites[asking.asked.host].of(asking.client_port)
 
-    def wait_until_nothing_is_lent(self, seconds: float = 30.0) -> None:
-        """Return when Redis knows of no lease, and nobody is in line."""
+    def lent(self) -> Collection[str]:
+        """What Redis knows of leases and of those in line: theirs who have them."""
         assert self.store is not None
-        until(lambda: not self.lent(), seconds)
+        owners = self.store.client.scan_iter(f"{PREFIX}w:*", count=1000)
+        return [one.decode() for owner in owners for one in self.store.client.smembers(owner)]
 
-    def lent(self) -> Mapping[str, object]:
-        """What Redis knows of leases and of the line, as far as there is any."""
-        raise NotImplementedError
+    def wait_until_nothing_is_lent(self) -> None:
+        """Return when Redis knows of no lease, and nobody is in line."""
+        until(lambda: not self.lent())
+
+    def waiting(self) -> int:
+        """How many are in line."""
+        assert self.store is not None
+        return int(self.store.client.zcard(f"{PREFIX}line"))
+
+    def epoch(self) -> str:
+        """What Redis knows its memory by; empty if it has none."""
+        assert self.store is not None
+        return (self.store.client.get(f"{PREFIX}epoch") or b"").decode()
+
+    def living(self) -> int:
+        """How many workers Redis takes for living."""
+        assert self.store is not None
+        return int(self.store.client.zcard(f"{PREFIX}workers"))
+
+    def ready(self, host: int) -> int:
+        """The status of `/ready` on a host."""
+        return requests.get(f"{self.sites[host].url}/ready", timeout=60).status_code
+
+    def health(self, host: int) -> int:
+        """The status of `/health` on a host."""
+        return requests.get(f"{self.sites[host].url}/health", timeout=60).status_code
+
+    # ---- what Poe saw
+
+    def sends(
+        self, begun: float, ended: float, *, account: str = "", host: int | None = None
+    ) -> list[str]:
+        """What was asked of Poe in a time: of one account, or by one host alone."""
+        peer = None if host is None else self.hosts[host].front.inside
+        return [
+            f"{one.account} at {one.arrived - begun:.2f}"
+            for one in self.case().evidence.sends
+            if begun < one.arrived < ended
+            and account in ("", one.account)
+            and peer in (None, self.peer(one.mark))
+        ]
+
+    def peer(self, mark: str) -> str:
+        """The address from which a prompt came."""
+        return str(next(one["peer"] for one in self.sim.journal(mark=mark) if "peer" in one))
+
+    def wires(self, account: str) -> list[str]:
+        """The addresses from which websockets of an account are open."""
+        opened = self.sim.journal(event="socket-open", account=account)
+        closed = [one["channel"] for one in self.sim.journal(event="socket-close", account=account)]
+        return [one["peer"] for one in opened if one["channel"] not in closed]
+
+    def began(self, asking: Asking) -> float:
+        """When a bot began to answer a request."""
+        mark = asking.asked.mark
+        return next(one["t"] for one in self.sim.journal(event="reply-start", mark=mark))
 
     def wrong(
         self,
@@ -158,10 +217,8 @@ class Stage:
         frozen: Sequence[Stretch] = (),
     ) -> list[str]:
         """What the judge finds in all that has happened."""
-        logs = "".join(site.output() for site in self.sites)
-        case = Case(self.sim.journal(), self.asked, self.paces, logs)
-        found = judge(case, codes=codes, cuts=cuts, frozen=frozen)
-        texts = [("log", logs)]
+        found = judge(self.case(), codes=codes, cuts=cuts, frozen=frozen)
+        texts = [("the log", self._logs())]
         if self.store is not None:
             texts.append(("Redis", "".join(self.store.everything())))
         for where, text in texts:
@@ -172,14 +229,16 @@ class Stage:
             ]
         return found
 
+    def case(self) -> Case:
+        """All that has happened."""
+        return Case(self.sim.journal(), self.asked, self.paces, self._logs())
+
+    def _logs(self) -> str:
+        return "".join(site.output() for site in self.sites)
+
     def known_secrets(self) -> Sequence[str]:
         """All that may be in no log and not in Redis."""
         return [*self.secrets, KEY, *([self.store.password] if self.store else [])]
-
-    def kill(self, pid: int, how: int) -> float:
-        """Send a signal; return when."""
-        os.kill(pid, how)
-        return time.monotonic()
 
     def __enter__(self) -> Self:
         return self

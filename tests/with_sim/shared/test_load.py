@@ -1,0 +1,48 @@
+"""Two hosts of two workers under load: Poe sees one pool."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from ..servers import until
+from .stage import Stage
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    with Stage(tmp_path_factory.mktemp("load"), keys=3, cookies=2) as stage:
+        yield stage
+
+
+def test_four_workers_together_keep_the_limits_of_each_account(stage: Stage) -> None:
+    """Keys and cookies, streamed and whole; nobody is refused, and nothing is left behind."""
+    idle = {pid for site in stage.sites for pid in site.pids()}
+    with stage.load(clients=16, models=("by-key", "by-key", "GPT-4o", "by-cookie")) as load:
+
+        def enough() -> bool:
+            for site in stage.sites:
+                idle.difference_update(site.busy())
+            return load.answered() >= 120 and not idle
+
+        until(enough, 120)
+    stage.wait_until_nothing_is_lent()
+
+    assert [] == stage.wrong()
+    # It was a load worth the name: every key was used as much as it may be.
+    assert [12, 12, 12] == [stage.case().fullest(f"key-{number}") for number in (1, 2, 3)]
+
+
+def test_a_reload_under_load_disturbs_nobody(stage: Stage) -> None:
+    """SIGHUP: all workers of a host read their settings anew."""
+    with stage.load(clients=12) as load:
+        for site in stage.sites:
+            before = site.output().count("reloaded, serving 3 keys")
+            site.hang_up()
+            until(lambda: site.output().count("reloaded, serving") >= before + 2)  # noqa: B023
+        answered = load.answered()
+        until(lambda: load.answered() >= answered + 40)
+    stage.wait_until_nothing_is_lent()
+
+    assert [] == stage.wrong()

@@ -1,0 +1,99 @@
+"""Redis is away for a while and comes back with its memory; what runs goes on meanwhile."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from ..servers import until
+from .stage import Stage
+
+#: Seconds that a request waits.
+PATIENCE = 4
+#: Seconds in which a request may still be sent whose account was lent before.
+UNDER_WAY = 2.0
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    folder = tmp_path_factory.mktemp("away")
+    with Stage(folder, keys=3, aof=True, QUEUE_TIMEOUT=str(PATIENCE)) as stage:
+        yield stage
+        stage.wait_until_nothing_is_lent()
+        assert [] == stage.wrong(codes={"pool_unavailable"})
+
+
+def test_nobody_notices_that_redis_stood_still_for_a_second(stage: Stage) -> None:
+    with stage.load(clients=10) as load:
+        until(lambda: load.answered() >= 10)
+        stage.store.stand_still(1.0)
+        answered = load.answered()
+        until(lambda: load.answered() >= answered + 20)
+
+    assert {"whole"} == {one.outcome for one in load.asked}
+
+
+def test_nobody_notices_that_the_subscriptions_were_killed(stage: Stage) -> None:
+    """Each worker subscribes anew; what it was not told meanwhile, it sees by its own clock."""
+    redis = stage.store.client
+    with stage.load(clients=20) as load:
+        for _ in range(3):
+            answered = load.answered()
+            until(lambda: len(redis.client_list(_type="pubsub")) == 4)
+            assert 4 == redis.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
+            until(lambda: load.answered() >= answered + 15)  # noqa: B023
+        until(lambda: len(redis.client_list(_type="pubsub")) == 4)
+
+    assert {"whole"} == {one.outcome for one in load.asked}
+
+
+def test_nobody_notices_a_restart_with_its_file(stage: Stage) -> None:
+    with stage.load(clients=10) as load:
+        until(lambda: load.answered() >= 10)
+        stage.store.restart()
+        answered = load.answered()
+        until(lambda: load.answered() >= answered + 20)
+
+    assert {"whole"} == {one.outcome for one in load.asked}
+
+
+def test_without_room_in_redis_the_pool_is_unavailable(stage: Stage) -> None:
+    """`maxmemory` is reached: an honest 503 that says when to come back, and no bug of ours."""
+    with stage.store.full():
+        until(lambda: stage.ready(0) == 503)
+        refused = stage.ask(0)
+    until(lambda: stage.ready(0) == 200)
+    fit = stage.ask(0)
+
+    assert (503, "pool_unavailable", 5.0) == (refused.status, refused.code, refused.retry_after)
+    assert "whole" == fit.outcome
+
+
+def test_redis_stands_still_for_20_seconds(stage: Stage) -> None:
+    """What runs ends whole. Who comes waits, and then gets a 503; nothing is sent without Redis."""
+    with stage.load(clients=8) as load:
+        until(lambda: load.answered() >= 10)
+        held = [stage.start(host, words="!chunks=24 !delay=1").wait_for_words() for host in (0, 1)]
+        begun = time.monotonic()
+        stage.store.freeze()
+        try:
+            until(lambda: stage.ready(0) == stage.ready(1) == 503)
+            health = [stage.health(host) for host in (0, 1)]
+            refused = [stage.ask(host) for host in (0, 1)]
+            time.sleep(max(0.0, begun + 20.0 - time.monotonic()))
+            ended = time.monotonic()
+        finally:
+            stage.store.thaw()
+        went_on = [one.result() for one in held]
+        answered = load.answered()
+        until(lambda: load.answered() >= answered + 20)
+        until(lambda: stage.ready(0) == stage.ready(1) == 200)
+
+    assert [200, 200] == health
+    assert ["whole", "whole"] == [one.outcome for one in went_on]
+    for one in refused:
+        assert (503, "pool_unavailable", 5.0) == (one.status, one.code, one.retry_after)
+        assert one.ended - one.begun > PATIENCE - 0.1
+    assert [] == stage.sends(begun + UNDER_WAY, ended)
