@@ -28,7 +28,7 @@ help:
 	@echo "make check        lint, types, layers, tests and instructions, as CI runs them"
 	@echo "make fmt          formats the code"
 	@echo "make docs         writes .env.example and the table in docs/settings.md"
-	@echo "make soak         everything at once for ten minutes: MINUTES=10 SEED=n"
+	@echo "make soak         everything at once for ten minutes: MINUTES=10 SEED=n REDIS=1"
 	@echo "make abuse        200 clients of all abusive kinds at once, and what is left for others: SEED=n"
 	@echo "make fuzz         inputs made worse and worse, for what reads them: MINUTES=5 SEED=n"
 	@echo "make bench        the benchmark: ten minutes, and nothing else should run; bench-peers"
@@ -190,7 +190,7 @@ bench-test: $(VENV)/installed-dev
 # The long form of tests/chaos: faults of every kind, restarts and reloads under load.
 MINUTES ?= 10
 soak: $(VENV)/installed-dev
-	@$(BIN)/python -m tests.chaos --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+	@$(BIN)/python -m tests.chaos --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(if $(REDIS),--redis)
 
 abuse: $(VENV)/installed-dev
 	@$(BIN)/python -m tests.abuse --clients 200 --seconds 60 $(if $(SEED),--seed $(SEED))

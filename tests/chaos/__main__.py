@@ -26,6 +26,9 @@ def main() -> int:
     options.add_argument("--minutes", type=float, default=10.0)
     options.add_argument("--short", action="store_true", help="the half minute of make check")
     options.add_argument("--seed", type=int, default=None, help="default: a new one, printed")
+    options.add_argument(
+        "--redis", action="store_true", help="two servers of two workers each, one pool in Redis"
+    )
     options.add_argument("--product", type=Path, default=ROOT, help="the folder of the code")
     options.add_argument("--plant", choices=sorted(PLANTS), help="what to break, in a copy")
     options.add_argument("--keep", type=Path, help="a folder for the server's log and records")
@@ -46,6 +49,7 @@ def main() -> int:
             code=code,
             folder=folder.resolve(),
             limits=SHORT_LIMITS if given.short else Limits(),
+            shared=given.redis,
         )
     print(table(case))
     for violation in violations:

@@ -15,6 +15,8 @@ from .record import Attempt, Happening, Record
 MARGIN: Final = 5.0
 #: What clients may see of a websocket that breaks in the middle of a reply.
 MENDED: Final = frozenset({"upstream_interrupted", "upstream_timeout", "upstream_uncertain"})
+#: What takes the Redis of a shared pool away for a while.
+REDIS_AWAY: Final = ("redis restarts", "redis stands still")
 
 _CUT: Final = frozenset(
     {"upstream_unreachable", "upstream_login", "upstream_uncertain", "upstream_interrupted"}
@@ -47,7 +49,7 @@ class Case:
 
     def outages(self, begun: float, ended: float) -> list[Happening]:
         """Return what interrupted the way to Poe, or the server, in a stretch of time."""
-        kinds = ("kill", "terminate", "outage")
+        kinds = ("kill", "terminate", "outage", *REDIS_AWAY)
         return [one for one in self.record.of_kind(*kinds) if one.touches(begun, ended)]
 
 

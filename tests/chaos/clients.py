@@ -13,7 +13,7 @@ import random
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 from urllib.parse import urlsplit
@@ -71,9 +71,9 @@ class Wish:
 class Clients:
     """So many threads, each a client that asks and asks until it is stopped."""
 
-    def __init__(self, record: Record, url: str, seed: int, count: int) -> None:
+    def __init__(self, record: Record, urls: Sequence[str], seed: int, count: int) -> None:
         self._record = record
-        self._url = url
+        self._urls = urls
         self._stopping = threading.Event()
         self._threads = [
             threading.Thread(
@@ -121,7 +121,7 @@ class Clients:
         for number in range(1 + returns):
             attempt = self._record.begin(name, wish.api, wish.model, streams=wish.streams)
             attempt.returns = number > 0
-            Asking(attempt, wish, self._url, key).run()
+            Asking(attempt, wish, self._urls[number % len(self._urls)], key).run()
             if attempt.outcome == "down":
                 self._stopping.wait(2.0)
             if attempt.outcome != "refused" or attempt.retry_after is None:

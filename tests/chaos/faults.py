@@ -8,10 +8,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from ..shared.redis_server import RedisServer
 from ..with_sim.official import ApiSim
+from .case import REDIS_AWAY
 from .proxy import MOST_STALL, SEND, Proxy, Snag, Where
 from .record import COMING, FRAIL, SOUND, Happening, Record
 from .servers import Product
+from .shared import Twins
 
 # The codes of errors that clients may see, by what is behind them.
 _BROKEN_NET: Final = frozenset(
@@ -26,6 +29,9 @@ _BROKEN_NET: Final = frozenset(
 _BAD_ANSWER: Final = frozenset({"upstream_uncertain", "upstream_overloaded", "bot_failed"})
 #: When no other account is free in time, the failure of the one that was tried is raised.
 _NO_OTHER_FREE: Final = frozenset({"upstream_overloaded"})
+#: Workers are not told any more when somebody in line has an account, until they ask to be.
+_DEAF: Final = "subscriptions lost"
+_POOL_AWAY: Final = frozenset({"pool_unavailable"})
 _BROKEN_REPLY: Final = frozenset({"upstream_interrupted", "bot_failed"})
 _ENDING_SERVER: Final = frozenset({"upstream_interrupted"})
 #: The other is for those in line, to which a server that is killed says nothing.
@@ -118,10 +124,12 @@ _LASTING: Final[Mapping[str, float]] = {
 }
 
 
-def schedule(seed: int, seconds: float) -> Sequence[Action]:
+def schedule(seed: int, seconds: float, *, shared: bool = False) -> Sequence[Action]:
     """Return all that happens in a run of so many seconds, in order."""
     rng = random.Random(f"{seed}/schedule")
     actions = [*_events(rng, seconds), *_faults(rng, seconds), *_net(rng, seconds)]
+    if shared:
+        actions += _redis(random.Random(f"{seed}/redis"), seconds)
     return sorted(actions, key=lambda action: action.at)
 
 
@@ -170,6 +178,17 @@ def _net(rng: random.Random, seconds: float) -> Iterator[Action]:
             size = rng.uniform(0, 3_000) if kind == "cut answer" else rng.uniform(0.3, MOST_STALL)
             yield Action(at, kind + sends, rng.choice(FRAIL + COMING), round(size, 1))
         at += rng.uniform(0.3, 1.6)
+
+
+def _redis(rng: random.Random, seconds: float) -> Iterator[Action]:
+    """Yield what happens to the Redis of a shared pool, whose memory survives it."""
+    kinds = [*REDIS_AWAY, _DEAF]
+    at = rng.uniform(1.5, 3.0)
+    while at < seconds:
+        rng.shuffle(kinds)
+        for kind in kinds:
+            yield Action(at, kind, size=round(rng.uniform(0.3, 3.0), 1))
+            at += rng.uniform(3.0, 8.0)
 
 
 # ---- performing it
@@ -234,7 +253,8 @@ class Stage:
     record: Record
     poe: ApiSim
     net: Proxy
-    server: Product
+    server: Product | Twins
+    redis: RedisServer | None = None
     _undoing: list[_Undoing] = field(default_factory=list)
 
     def perform(self, actions: Sequence[Action]) -> None:
@@ -262,6 +282,8 @@ class Stage:
         kind = action.kind
         if kind in ("reload", "bad reload", "kill", "terminate"):
             self._to_the_server(action)
+        elif kind in REDIS_AWAY or kind == _DEAF:
+            self._to_redis(action)
         elif kind == "outage":
             self.net.restart(action.size)
             self._note(action, begun, _BROKEN_NET)
@@ -321,6 +343,24 @@ class Stage:
                 server.terminate()
                 server.start(int(action.size))
                 self._note(action, begun, _STOPPING_SERVER)
+
+    def _to_redis(self, action: Action) -> None:
+        begun = time.monotonic()
+        redis = self.redis
+        assert redis is not None
+        match action.kind:
+            case "redis restarts":
+                redis.kill()
+                redis.start()
+            case "redis stands still":
+                redis.freeze()
+                time.sleep(action.size)
+                redis.thaw()
+            case _:
+                redis.client.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
+                return self._note(action, begun)
+        # They find it again within two seconds.
+        return self._note(action, begun, _POOL_AWAY, lasts=3.0)
 
     def _to_the_cookie(self, action: Action) -> None:
         begun = time.monotonic()

@@ -111,6 +111,8 @@ class Record:
     """All that was noted by this side."""
 
     limits: Limits
+    #: Whether several workers share the pool.
+    is_shared: bool = False
     begun: float = field(default_factory=time.monotonic)
     attempts: list[Attempt] = field(default_factory=list)
     happenings: list[Happening] = field(default_factory=list)

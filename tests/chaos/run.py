@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import requests
 
+from ..shared.redis_server import RedisServer
 from ..with_sim.official import ApiSim
 from ..with_sim.servers import free_port
 from .case import Case, causes
@@ -21,6 +22,7 @@ from .faults import Stage, schedule
 from .proxy import Proxy
 from .record import COOKIES, FRAIL, KEYS, SOUND, Limits, Record
 from .servers import Product
+from .shared import Twins
 from .verdict import Violation, judge
 
 #: The clients of a run.
@@ -39,12 +41,14 @@ def run(
     code: Path,
     folder: Path,
     limits: Limits,
+    shared: bool = False,
 ) -> tuple[Case, Sequence[Violation]]:
     """Perform a run; return what was recorded, and what was violated.
 
+    If the pool is *shared*, two servers of two workers each are under test, and their Redis.
     The server's log and all records are left in *folder*.
     """
-    record = Record(limits)
+    record = Record(limits, is_shared=shared)
     with contextlib.ExitStack() as stack:
         poe = stack.enter_context(
             ApiSim(tuple(COOKIES.values()), tuple(KEYS.values()), "--max-concurrent", "50",
@@ -52,18 +56,24 @@ def run(
         )  # fmt: skip
         names = {secret: name for name, secret in {**COOKIES, **KEYS}.items()}
         net = stack.enter_context(Proxy(free_port(), poe.port, names))
-        server = Product(folder, code, poe_port=net.port, limits=record.limits)
+        redis = stack.enter_context(RedisServer("--appendonly", "yes")) if shared else None
+        server: Product | Twins
+        if redis is None:
+            server = Product(folder, code, poe_port=net.port, limits=limits)
+        else:
+            server = Twins(folder, code, poe_port=net.port, limits=limits, redis_url=redis.url)
         stack.callback(server.stop)
         server.configure([*SOUND, *FRAIL])
         server.start(2)
         record.begun = time.monotonic()
-        crowd = Clients(record, server.url, seed, CLIENTS)
+        crowd = Clients(record, server.urls, seed, CLIENTS)
         crowd.start()
-        Stage(record, poe, net, server).perform(schedule(seed, seconds))
+        stage = Stage(record, poe, net, server, redis)
+        stage.perform(schedule(seed, seconds, shared=shared))
         _wait_until(record.begun + seconds)
         crowd.stop()
         _settle(poe, time.monotonic() + SETTLING)
-        server.terminate()
+        server.end()
         # What the server was doing at Poe has arrived there.
         _settle(poe, time.monotonic() + 1.0)
         journal = poe.journal()

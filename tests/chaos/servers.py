@@ -29,13 +29,18 @@ _NAMES: Final = """
 class Product:
     """gunicorn with `wsgi:app` of the code in *code*; its state lives in *folder*."""
 
-    def __init__(self, folder: Path, code: Path, *, poe_port: int, limits: Limits) -> None:
+    def __init__(
+        self, folder: Path, code: Path, *, poe_port: int, limits: Limits, redis_url: str = ""
+    ) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
+        #: Where clients ask.
+        self.urls: Sequence[str] = [self.url]
         #: The accounts in its `.env`.
         self.accounts: tuple[str, ...] = ()
         self._folder = folder
         self._code = code
+        self._workers = 2 if redis_url else 1
         self._log = folder / "server.log"
         # The folder may hold what an earlier run has left.
         for old in (self._log, *folder.glob("state.sqlite3*")):
@@ -63,6 +68,8 @@ class Product:
             "NATIVE_MESSAGES": "1",
             "LOG_LEVEL": "DEBUG",
         }
+        if redis_url:
+            self._settings["REDIS_URL"] = redis_url
         (folder / "models.toml").write_text(_NAMES)
 
     def configure(self, accounts: Sequence[str], **more: str) -> None:
@@ -95,7 +102,7 @@ class Product:
             self._process = subprocess.Popen(
                 command,
                 cwd=self._folder,
-                env=_environ(self._code),
+                env={**_environ(self._code), "WEB_CONCURRENCY": str(self._workers)},
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 # Killed as a whole: the arbiter and its worker.
@@ -109,11 +116,27 @@ class Product:
         os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
 
+    @property
+    def is_running(self) -> bool:
+        """Whether it was started, and has not ended."""
+        return self._process is not None and self._process.poll() is None
+
+    def kill_worker(self, number: int) -> None:
+        """End one of its workers as a crash does; another one takes its place."""
+        assert self._process is not None
+        pid = self._process.pid
+        workers = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        os.kill(int(workers[number % len(workers)]), signal.SIGKILL)
+
     def terminate(self) -> None:
         """End it with SIGTERM, and return when it has ended."""
         assert self._process is not None
         self._process.terminate()
         self._process.wait(120)
+
+    def end(self) -> None:
+        """End it for good."""
+        self.terminate()
 
     def reload(self) -> None:
         """SIGHUP: it reads its `.env` again."""
@@ -122,7 +145,7 @@ class Product:
 
     def stop(self) -> None:
         """End it however it is."""
-        if self._process is not None and self._process.poll() is None:
+        if self.is_running:
             self.kill()
 
     def output(self) -> str:

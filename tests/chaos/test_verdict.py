@@ -70,9 +70,10 @@ def broken(
     passages: Sequence[Passage] = (),
     happenings: Sequence[Happening] = (),
     log: str = "",
+    is_shared: bool = False,
 ) -> set[str]:
     """The rules that a run with these records breaks."""
-    record = Record(LIMITS, begun=0.0, attempts=[*attempts], happenings=[*happenings])
+    record = Record(LIMITS, is_shared, begun=0.0, attempts=[*attempts], happenings=[*happenings])
     codes = read([], [], log).codes
     record.name_failures(codes)
     evidence = Evidence(sends=sends, replies=replies, wires=wires, passages=passages, codes=codes)
@@ -362,6 +363,31 @@ def test_the_stand_in_s_journal_is_read() -> None:
     ]
 
 
+def test_in_a_shared_pool_what_is_free_elsewhere_may_be_refused_for_a_while() -> None:
+    """A cookie that is at home at another worker, and what a worker has had that was killed."""
+    rule = "no client is refused while an account is free"
+    by_cookie = attempt(
+        outcome="refused", code="rate_limit_exceeded", text="", begun=30.0, ended=36.0
+    )
+    by_key = replace(by_cookie, model="by-key")
+
+    assert [{rule}, set()] == [
+        broken(attempts=[replace(by_cookie)], is_shared=shared) for shared in (False, True)
+    ]
+    assert {rule} == broken(attempts=[replace(by_key)], is_shared=True)
+    for at, rules in ((16.0, set()), (12.0, {rule})):
+        killed = happening("kill", at)
+        assert rules == broken(attempts=[replace(by_key)], happenings=[killed], is_shared=True)
+
+
+def test_without_redis_the_pool_is_unavailable_and_at_no_other_time() -> None:
+    failed = attempt(outcome="error", status=503, code="pool_unavailable", text="")
+    away = happening("redis restarts", 11.0, explains=frozenset({"pool_unavailable"}))
+
+    assert {"errors have causes"} == broken(attempts=[replace(failed)], is_shared=True)
+    assert set() == broken(attempts=[replace(failed)], happenings=[away], is_shared=True)
+
+
 def test_a_seed_is_a_schedule() -> None:
     """The same one, with everything in it that is on the list."""
     long = schedule(7, 600)
@@ -371,6 +397,15 @@ def test_a_seed_is_a_schedule() -> None:
     assert {"kill", "terminate", "reload", "bad reload", "outage", "send 429"} <= {
         action.kind for action in long
     }
+
+
+def test_redis_has_a_schedule_of_its_own() -> None:
+    """With it, all else comes as it does without."""
+    kinds = ("redis restarts", "redis stands still", "subscriptions lost")
+    shared = schedule(7, 60, shared=True)
+
+    assert set(kinds) == {one.kind for one in shared} - {one.kind for one in schedule(7, 60)}
+    assert [*schedule(7, 60)] == [one for one in shared if one.kind not in kinds]
 
 
 @pytest.mark.parametrize("name", sorted(PLANTS))
