@@ -126,7 +126,7 @@ class Asking:
 
     def _ask(self, connection: http.client.HTTPConnection) -> None:
         asked = self.asked
-        words = f"!echo !mark={asked.mark} {self._words} {asked.expected}"
+        words = " ".join(filter(None, [f"!echo !mark={asked.mark}", self._words, asked.expected]))
         body = {"model": asked.model, "stream": asked.streams, **CHAT.body(words)}
         connection.connect()
         self._socket = connection.sock
