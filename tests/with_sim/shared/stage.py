@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import json
 import time
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -156,15 +159,20 @@ class Stage:
         """Return when Redis knows of no lease, and nobody is in line."""
         until(lambda: not self.lent())
 
-    def waiting(self) -> int:
-        """How many are in line."""
+    def waiting(self) -> Counter[str]:
+        """How many are in line, by their client's digest, which is all that Redis knows of it."""
         assert self.store is not None
-        return int(self.store.client.zcard(f"{PREFIX}line"))
+        wants = self.store.client.hvals(f"{PREFIX}want")
+        return Counter(json.loads(one)["client"] for one in wants)
+
+    def is_waiting(self, client: str) -> bool:
+        """Whether somebody of a client is in line."""
+        return hashlib.sha256(client.encode()).hexdigest()[:16] in self.waiting()
 
     def epoch(self) -> str:
         """What Redis knows its memory by; empty if it has none."""
         assert self.store is not None
-        return (self.store.client.get(f"{PREFIX}epoch") or b"").decode()
+        return (self.store.client.hget(f"{PREFIX}epoch", "id") or b"").decode()
 
     def living(self) -> int:
         """How many workers Redis takes for living."""
@@ -197,6 +205,10 @@ class Stage:
     def peer(self, mark: str) -> str:
         """The address from which a prompt came."""
         return str(next(one["peer"] for one in self.sim.journal(mark=mark) if "peer" in one))
+
+    def host_of(self, mark: str) -> int:
+        """The host that asked Poe a prompt."""
+        return [host.front.inside for host in self.hosts].index(self.peer(mark))
 
     def wires(self, account: str) -> list[str]:
         """The addresses from which websockets of an account are open."""
@@ -245,3 +257,7 @@ class Stage:
 
     def __exit__(self, *failure: object) -> None:
         self._open.close()
+        # What a test that fails shows of it.
+        for number, site in enumerate(self.sites, 1):
+            told = [one for one in site.output().splitlines() if " is lent" not in one]
+            print(f"---- host {number}", *told[-100:], sep="\n")

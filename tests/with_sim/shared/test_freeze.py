@@ -29,7 +29,7 @@ def test_a_worker_that_stood_still_for_20_seconds_comes_back(stage: Stage) -> No
         until(lambda: load.answered() >= 10)
         held = stage.start(0, words="!chunks=30 !delay=1", key=HOLDER).wait_for_words()
         waiting = stage.start(1, key=HOLDER)
-        until(lambda: stage.waiting())
+        until(lambda: stage.is_waiting("holder"))
         frozen = time.monotonic()
         stand_still(stage.worker_of(held), 20.0)
         thawed = time.monotonic()
