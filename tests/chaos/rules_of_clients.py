@@ -13,6 +13,8 @@ from .record import COOKIES, SOUND, Attempt, Happening
 IDLE: Final = 3.0
 #: Seconds after which a worker is taken for dead, and what it had is lent again.
 BURIED: Final = 16.0
+#: Seconds before a kill in which what was told may not be logged yet.
+UNWRITTEN: Final = 0.5
 #: Seconds between two requests or two sends whose order is beyond doubt.
 APART: Final = 1.0
 #: So many may go ahead of their turn: a client's own requests change places among themselves.
@@ -89,10 +91,16 @@ def _error(case: Case, one: Attempt) -> str:
 
 
 def a_failure_is_told_as_it_is_logged(case: Case) -> Iterator[str]:
-    """Its code stands in the server's log, under the id that the answer has."""
+    """Its code stands in the server's log, under the id that the answer has, but where the server
+    was killed in the moment between the two."""
     for one in case.record.attempts:
         if one.request_id and one.outcome in ("error", "broke off", "refused"):
             logged = case.evidence.codes.get(one.request_id)
+            if logged is None and any(
+                one.ended <= each.begun < one.ended + UNWRITTEN
+                for each in case.record.of_kind("kill")
+            ):
+                continue
             if logged is None or logged != one.code:
                 yield f"{one.mark}: {_error(case, one)}; as {one.request_id} it is {logged!r}"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import itertools
 import json
@@ -97,7 +98,9 @@ class Asking:
         """Leave, whatever is still to come."""
         self._hangs_up = True
         if self._socket is not None:
-            self._socket.shutdown(socket.SHUT_RDWR)
+            # It may have ended by itself.
+            with contextlib.suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
 
     # ---- in its thread
 
@@ -184,8 +187,12 @@ class Load:
         words: str = "!chunks=5 !delay=0.05",
         pause: float = 0.05,
         key: str = KEY,
+        leaves: bool = False,
     ) -> None:
+        """In the end they wait for their answers, unless they *leave*."""
         self.asked: list[Asked] = []
+        self._leaves = leaves
+        self._current: dict[int, Asking] = {}
         self._sites, self._models = sites, models
         self._words, self._pause, self._key = words, pause, key
         self._stopping = threading.Event()
@@ -202,6 +209,9 @@ class Load:
     def __exit__(self, *failure: object) -> None:
         """Begin nothing new, and return when all that was begun has ended."""
         self._stopping.set()
+        if self._leaves:
+            for asking in list(self._current.values()):
+                asking.hang_up()
         for thread in self._threads:
             thread.join()
 
@@ -222,5 +232,6 @@ class Load:
                 key=self._key,
             )
             self.asked.append(asking.asked)
+            self._current[number] = asking
             after = asking.start().result().retry_after
             self._stopping.wait(min(after or self._pause, 1.0))

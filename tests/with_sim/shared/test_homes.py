@@ -42,7 +42,9 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 def test_a_home_moves_when_it_is_idle_and_when_its_worker_is_dead(stage: Stage) -> None:
     """Poe sees one session of each cookie, whichever host is asked: while its own requests come
     seldom, and others ask for other cookies without end."""
-    with stage.load(clients=6, models=("by-cookie",), words="!chunks=3", key=OTHERS) as load:
+    with stage.load(
+        clients=6, models=("by-cookie",), words="!chunks=3", key=OTHERS, leaves=True
+    ) as load:
         # It is at home somewhere, and comes to whom it is wanted by once it is idle.
         first = stage.ask(0, "by-cookie", key=OWNER)
         second = stage.ask(1, "by-cookie", key=OWNER)
