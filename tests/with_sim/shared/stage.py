@@ -81,6 +81,8 @@ class Stage:
                 **settings,
             }
             self.asked: list[Asked] = []
+            self._cuts: list[Stretch] = []
+            self._frozen: list[Stretch] = []
             with ThreadPoolExecutor(2) as both:
                 self.sites = list(both.map(self._site, range(hosts)))
             for site in self.sites:
@@ -228,8 +230,10 @@ class Stage:
         cuts: Sequence[Stretch] = (),
         frozen: Sequence[Stretch] = (),
     ) -> list[str]:
-        """What the judge finds in all that has happened."""
-        found = judge(self.case(), codes=codes, cuts=cuts, frozen=frozen)
+        """What the judge finds in all that has happened; what was excused once, stays so."""
+        self._cuts += cuts
+        self._frozen += frozen
+        found = judge(self.case(), codes=codes, cuts=self._cuts, frozen=self._frozen)
         texts = [("the log", self._logs())]
         if self.store is not None:
             texts.append(("Redis", "".join(self.store.everything())))

@@ -1,4 +1,4 @@
-"""A worker dies, and a host ends: what it had is there for the others."""
+"""A worker stands still, one dies, a host ends: what they had is there for the others."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest
 
 from ..servers import until
 from .judge import Stretch
+from .servers import stand_still
 from .stage import PACES, Stage
 
 #: Seconds after the death of a worker in which its accounts are lent again: it is taken for dead
@@ -38,6 +39,29 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     # Replies have two seconds to their end after SIGTERM.
     with Stage(folder, keys=3, paces=paces, clients=CLIENTS, grace=13) as stage:
         yield stage
+
+
+def test_a_worker_that_stood_still_for_20_seconds_comes_back(stage: Stage) -> None:
+    """Its account was lent meanwhile. Its streams end whole, and so does all that it took and had
+    not answered; nothing is asked twice."""
+    with stage.load(key=LOADER) as load:
+        until(lambda: load.answered() >= 10)
+        held = stage.start(0, words="!chunks=30 !delay=1", key=HOLDER).wait_for_words()
+        waiting = stage.start(1, key=HOLDER)
+        until(lambda: stage.is_waiting("holder"))
+        frozen = time.monotonic()
+        stand_still(stage.worker_of(held), 20.0)
+        thawed = time.monotonic()
+        went_on, served = held.result(), waiting.result()
+        answered = load.answered()
+        until(lambda: load.answered() >= answered + 20)
+        until(lambda: stage.living() == 4)
+    stage.wait_until_nothing_is_lent()
+
+    assert "whole" == went_on.outcome
+    assert "whole" == served.outcome
+    assert frozen < stage.began(waiting) < frozen + LENT_AGAIN
+    assert [] == stage.wrong(frozen=[Stretch(frozen, thawed)])
 
 
 def test_a_killed_worker_s_account_is_lent_again_within_16_seconds(stage: Stage) -> None:
@@ -79,4 +103,4 @@ def test_a_server_that_ends_gives_all_back_at_once(stage: Stage) -> None:
     assert ("broke off", "upstream_interrupted") == (broken.outcome, broken.code)
     assert "whole" == served.outcome
     assert begun < stage.began(waiting) < ended + 1.0
-    assert [] == stage.wrong(codes={"upstream_interrupted"}, cuts=[Stretch(0.0, begun)])
+    assert [] == stage.wrong(codes={"upstream_interrupted"})

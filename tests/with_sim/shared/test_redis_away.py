@@ -1,4 +1,5 @@
-"""Redis is away for a while and comes back with its memory; what runs goes on meanwhile."""
+"""Redis is away for a while, for one host or for both, and comes back with its memory; what runs
+goes on meanwhile."""
 
 from __future__ import annotations
 
@@ -8,18 +9,23 @@ from collections.abc import Iterator
 import pytest
 
 from ..servers import until
+from .judge import Pace
 from .stage import Stage
 
 #: Seconds that a request waits.
 PATIENCE = 4
 #: Seconds in which a request may still be sent whose account was lent before.
 UNDER_WAY = 2.0
+#: The same where Redis is out of reach: in which that is noticed, too.
+NOTICES = 3.0
+#: There is room at the keys beside what those have who cannot give it back.
+PACES = {"key": Pace(calls=12, window=4.0, at_once=8)}
 
 
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     folder = tmp_path_factory.mktemp("away")
-    with Stage(folder, keys=3, aof=True, QUEUE_TIMEOUT=str(PATIENCE)) as stage:
+    with Stage(folder, keys=3, paces=PACES, aof=True, QUEUE_TIMEOUT=str(PATIENCE)) as stage:
         yield stage
         stage.wait_until_nothing_is_lent()
         assert [] == stage.wrong(codes={"pool_unavailable"})
@@ -69,6 +75,32 @@ def test_without_room_in_redis_the_pool_is_unavailable(stage: Stage) -> None:
 
     assert (503, "pool_unavailable", 5.0) == (refused.status, refused.code, refused.retry_after)
     assert "whole" == fit.outcome
+
+
+def test_a_host_without_redis_ends_what_runs_and_begins_nothing(stage: Stage) -> None:
+    """The other one goes on alone. Back again, the first one serves as before."""
+    with stage.load(clients=10) as load:
+        until(lambda: load.answered() >= 10)
+        held = stage.start(0, words="!chunks=12 !delay=1").wait_for_words()
+        with stage.hosts[0].without_redis():
+            begun = time.monotonic()
+            until(lambda: stage.ready(0) == 503)
+            refused = stage.ask(0)
+            answered = load.answered()
+            until(lambda: load.answered() >= answered + 20)
+            other = stage.ready(1)
+            went_on = held.result()
+            ended = time.monotonic()
+        until(lambda: stage.ready(0) == 200)
+        fit = stage.ask(0)
+
+    assert "whole" == went_on.outcome
+    assert (503, "pool_unavailable", 5.0) == (refused.status, refused.code, refused.retry_after)
+    assert refused.ended - refused.begun > PATIENCE - 0.1
+    assert 200 == other
+    assert "whole" == fit.outcome
+    assert [] == stage.sends(begun + NOTICES, ended, host=0)
+    assert {"whole"} == {one.outcome for one in load.asked if one.host == 1}
 
 
 def test_redis_stands_still_for_20_seconds(stage: Stage) -> None:
