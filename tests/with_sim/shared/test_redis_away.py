@@ -44,7 +44,7 @@ def test_nobody_notices_that_redis_stood_still_for_a_second(stage: Stage) -> Non
 def test_nobody_notices_that_the_subscriptions_were_killed(stage: Stage) -> None:
     """Each worker subscribes anew; what it was not told meanwhile, it sees by its own clock."""
     redis = stage.store.client
-    with stage.load(clients=20) as load:
+    with stage.load(clients=10) as load:
         for _ in range(3):
             answered = load.answered()
             until(lambda: len(redis.client_list(_type="pubsub")) == 4)
