@@ -29,7 +29,7 @@ def test_four_workers_together_keep_the_limits_of_each_account(stage: Stage) -> 
         def enough() -> bool:
             for site in stage.sites:
                 idle.difference_update(site.busy())
-            return load.answered() >= 120 and by_cookie.answered() >= 5 and not idle
+            return load.answered() >= 120 and by_cookie.answered() >= 2 and not idle
 
         until(enough, 120)
     stage.wait_until_nothing_is_lent()
