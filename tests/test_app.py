@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from poe_proxy import logs, startup
+from poe_proxy.alerts import Alerts
 from poe_proxy.app import create_app
 from poe_proxy.pool.balances import Balance, PointsWatch
 from poe_proxy.pool.rotator import TokenRotator
 from poe_proxy.pool.store.journal import Journal
+from poe_proxy.pools import InRedis
 from poe_proxy.recipes import by_cookie
 from poe_proxy.server.application import Application
 from poe_proxy.server.services import Services
@@ -479,6 +482,27 @@ def test_all_that_share_a_pool_read_their_settings_when_one_is_told_to(
     assert 1 == len(fellows[0].services.gateway.tokens.states())
 
 
+def test_of_those_that_share_a_pool_one_tells_of_trouble(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """They agree in Redis; who is alone asks nobody."""
+    given: list[Mapping[str, Any]] = []
+
+    class Noted(Alerts):
+        def __init__(self, tokens: Any, **about: Any) -> None:
+            given.append(about)
+            super().__init__(tokens, **about)
+
+    monkeypatch.setattr("poe_proxy.app.Alerts", Noted)
+    for url in ("redis://127.0.0.1:1", None):
+        services(create_app(settings(redis_url=url))).close()
+    shared, alone = given
+
+    assert (None, True) == (alone["caller"], alone["speaks"]())
+    assert shared["caller"] is not None
+    assert isinstance(shared["speaks"].__self__, InRedis)
+
+
 def test_without_redis_a_shared_pool_is_not_ready() -> None:
     """And says why, on the status page too."""
     house = House(redis_url="redis://:SECRET@127.0.0.1:1")
@@ -492,3 +516,25 @@ def test_without_redis_a_shared_pool_is_not_ready() -> None:
     assert {"kind": "redis", "up": False} == {
         name: told(house)["store"][name] for name in ("kind", "up")
     }
+
+
+def test_metrics_tell_of_redis_and_of_all_that_share_the_pool(fellows: list[House]) -> None:
+    """Who is alone has neither."""
+    given = fellows[0].next
+    assert isinstance(given, Settings)
+    shared = services(create_app(replace(given, metrics=True, admin_key="sk-the-owners-key")))
+    alone = services(create_app(settings(metrics=True, admin_key="sk-the-owners-key")))
+    with ExitStack() as ends:
+        for one in (shared, alone):
+            ends.callback(one.close)
+        until(lambda: 3 == len(told(fellows[0])["processes"]))
+        until(lambda: b"poe_proxy_workers 3.0" in text_of(shared))
+        assert b"poe_proxy_hosts 1.0" in text_of(shared)
+        assert b'act="script"' in text_of(shared)
+        assert b"poe_proxy_workers" not in text_of(alone)
+
+
+def text_of(one: Services) -> bytes:
+    """All metrics."""
+    assert one.metrics is not None
+    return one.metrics("")[0]

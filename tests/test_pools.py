@@ -26,8 +26,8 @@ from .shared.redis_server import RedisServer
 KEYS = ("sk-a",)
 
 
-def token(name: str = "key-1") -> Token[Upstream]:
-    made: Token[Any] = Token(name, None, kind="key", id="0123456789abcdef")
+def token(*, has_home: bool = False) -> Token[Upstream]:
+    made: Token[Any] = Token("key-1", None, kind="key", id="0123456789abcdef", has_home=has_home)
     return made
 
 
@@ -57,6 +57,9 @@ def test_a_file_remembers_what_was_used(tmp_path: Path, monkeypatch: pytest.Monk
         with pool.lend([token()], settings, lambda token: None).lease() as lease:
             assert lease.wait(1.0) is not None
             assert lease.may_send(1.0)
+        pool.budgets.replace({"alice": Limits(per_day=1)}, begins=0.0)
+        assert pool.budgets.check("alice", "r1") is None
+        pool.budgets.charge("r1")
         until(lambda: took)
         assert "ok" == pool.store()
     with ExitStack() as steps:
@@ -64,6 +67,8 @@ def test_a_file_remembers_what_was_used(tmp_path: Path, monkeypatch: pytest.Monk
         pool.close(steps)
         rotator = pool.lend([token()], settings, lambda token: None)
         assert 1 == rotator.day_uses.of(token().name)
+        pool.budgets.replace({"alice": Limits(per_day=1)}, begins=0.0)
+        assert 1 == pool.budgets.standing("alice").requests
         monkeypatch.setattr("poe_proxy.pool.store.journal.Journal.trouble", "disk is full")
         assert "disk is full" == pool.store()
 
@@ -145,12 +150,12 @@ def test_what_one_says_all_others_hear(workers: list[Worker]) -> None:
     until(lambda: any("word" in message for message in other.heard))
     assert not any("word" in message for message in one.heard)
 
+    other.rotator._line._alarm.close()  # type: ignore[attr-defined]
     with one.rotator.lease() as first, other.rotator.lease() as second:
         assert first.wait(30.0) is not None
         assert second.wait(0.01) is None
         first.__exit__(None, None, None)
         assert second.wait(30.0) is not None
-    assert any("lent" in message for message in other.heard)
 
 
 def test_what_the_script_takes_is_told(workers: list[Worker]) -> None:
@@ -186,12 +191,13 @@ def test_while_redis_is_away_it_is_told_why() -> None:
 
 
 def test_a_redis_that_forgot_is_told_what_clients_have_under_way(
-    redis_server: RedisServer, workers: list[Worker]
+    redis_server: RedisServer, workers: list[Worker], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else one could have more at once than it may, for as long as these last."""
     limits = {"alice": Limits(at_a_time=1)}
     for one in workers:
         one.pool.budgets.replace(limits, begins=0.0)
+        monkeypatch.setattr(one.pool._budgets, "beat", lambda: None)
     assert workers[0].pool.budgets.check("alice", "r1") is None
     prefix = workers[0].pool._link.prefix.encode()
     for key in redis_server.client.scan_iter(prefix.replace(b"{", b"\\{") + b"*"):
@@ -215,6 +221,41 @@ def test_a_sign_of_life_says_what_clients_have_under_way(
     pool._presence.beat()
 
     until(lambda: any(act[0] == "tell" and act[1].get("budgets", {}).get("hold") for act in told))
+
+
+def test_what_is_gathered_is_told_soon(workers: list[Worker]) -> None:
+    """Nobody has to ask for it."""
+    record = Record()
+    record.client, record.code, record.status = "alice", "rate_limit_exceeded", 429
+    workers[0].pool.history.tell(record)
+
+    until(lambda: "alice" in (workers[1].pool.seen() or ()))
+
+
+def test_a_sign_of_life_says_which_accounts_are_at_home(workers: list[Worker]) -> None:
+    """What is at home elsewhere is let go."""
+    one = workers[0]
+    one.rotator.replace([token(has_home=True)])
+    with one.rotator.lease() as lease:
+        assert lease.wait(30.0) is not None
+    one.pool._presence.beat()
+
+    assert {token().name} == one.rotator._homes._here  # type: ignore[attr-defined]
+
+
+def test_the_line_is_as_the_settings_say(redis_server: RedisServer) -> None:
+    """In Redis and in this process; who leaves is told of."""
+    given = {"queue_timeout": 7.0, "queue_size": 8, "points_check": 9.0}
+    worker = Worker(redis_server.url, f"pools-{os.urandom(4).hex()}", **given)
+    settings, left = Settings(auth_keys=KEYS, **given), worker.left
+    alone = pools.made(settings).lend([token()], settings, left.append)
+    for rotator in (worker.rotator, alone):
+        assert (7.0, 8, 9.0) == (rotator.patience, rotator.line().places, rotator.points_check)
+        rotator.replace([])
+    alone.close()
+    worker.close()
+
+    assert ["key-1"] * 2 == [one.label for one in left]
 
 
 def test_what_was_told_last_is_there_after_the_end(workers: list[Worker]) -> None:
