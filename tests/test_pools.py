@@ -143,19 +143,20 @@ def test_each_host_has_one_that_speaks(
     assert not workers[0].pool.speaks()
 
 
-def test_what_one_says_all_others_hear(workers: list[Worker]) -> None:
-    """What is not for them is left to the pool: who waits for an account is called."""
+def test_what_one_says_all_others_hear(
+    workers: list[Worker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is not for them is left to the pool."""
     one, other = workers
-    one.pool.announce({"word": 1})
-    until(lambda: any("word" in message for message in other.heard))
-    assert not any("word" in message for message in one.heard)
+    moved: list[str] = []
+    monkeypatch.setattr(other.rotator._homes, "lose", moved.append)  # type: ignore[attr-defined]
+    one.pool.announce({"word": 1, "moved": "theirs"})
+    one.pool.announce({"moved": "the pool's"})
+    until(lambda: moved)
 
-    other.rotator._line._alarm.close()  # type: ignore[attr-defined]
-    with one.rotator.lease() as first, other.rotator.lease() as second:
-        assert first.wait(30.0) is not None
-        assert second.wait(0.01) is None
-        first.__exit__(None, None, None)
-        assert second.wait(30.0) is not None
+    assert ["the pool's"] == moved
+    assert any("word" in message for message in other.heard)
+    assert not any("word" in message for message in one.heard)
 
 
 def test_what_the_script_takes_is_told(workers: list[Worker]) -> None:
@@ -223,8 +224,11 @@ def test_a_sign_of_life_says_what_clients_have_under_way(
     until(lambda: any(act[0] == "tell" and act[1].get("budgets", {}).get("hold") for act in told))
 
 
-def test_what_is_gathered_is_told_soon(workers: list[Worker]) -> None:
-    """Nobody has to ask for it."""
+def test_what_is_gathered_is_told_soon(
+    workers: list[Worker], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody has to ask for it, and no sign of life to be due."""
+    monkeypatch.setattr(workers[0].pool._budgets, "beat", lambda: None)
     record = Record()
     record.client, record.code, record.status = "alice", "rate_limit_exceeded", 429
     workers[0].pool.history.tell(record)
