@@ -20,6 +20,7 @@ from poe_proxy.pool.rotator import TokenRotator
 from poe_proxy.pool.store.journal import Journal
 from poe_proxy.pools import InRedis
 from poe_proxy.recipes import by_cookie
+from poe_proxy.server import several
 from poe_proxy.server.application import Application
 from poe_proxy.server.services import Services
 from poe_proxy.settings import EXAMPLE_KEY, BadSettings, Settings
@@ -465,6 +466,7 @@ def test_an_app_that_answers_one_question_lives_as_long_as_that_takes(
 
     until(lambda: 2 == channels())
     until(lambda: 2 == len(told(fellows[0])["processes"]))
+    assert [0, 0] == [one["under_way"] for one in told(fellows[0])["processes"]]
     fellows[1].services.close()
     until(lambda: 1 == len(told(fellows[0])["processes"]))
     until(lambda: 1 == channels())
@@ -480,6 +482,15 @@ def test_all_that_share_a_pool_read_their_settings_when_one_is_told_to(
 
     until(lambda: 2 == len(fellows[1].services.gateway.tokens.states()))
     assert 1 == len(fellows[0].services.gateway.tokens.states())
+
+
+def test_a_reload_says_that_there_are_more_workers_than_may_be(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their number is that of the start, and the last key may have gone since."""
+    monkeypatch.setattr(several.legacy, "workers", 2)
+
+    assert "2 workers, and there should be one now." in house.reload()
 
 
 def test_of_those_that_share_a_pool_one_tells_of_trouble(
