@@ -37,7 +37,7 @@ from poe_proxy.server.application import Application
 from poe_proxy.server.fellows import Fellows
 from poe_proxy.server.guesses import guesses
 from poe_proxy.server.services import Services
-from poe_proxy.server.several import legacy
+from poe_proxy.server.several import inherited
 from poe_proxy.settings import BadSettings, Settings
 from poe_proxy.shaping import files, pictures, schemas
 from poe_proxy.startup import read_settings
@@ -158,13 +158,13 @@ class _House:
             lambda: self._admission.under_way,
             self._hosts if self._pool.is_shared else None,
         )
-        folder = legacy.folder
-        together = None if folder is None else Together(folder, legacy.worker)
+        folder = inherited.folder
+        together = None if folder is None else Together(folder, inherited.worker)
         metrics = Metrics(looks, lambda bot: self._menu.listed(bot), together)
         self._tellers.append(metrics.told)
         self._pool.timed(metrics.store_took)
         port = settings.metrics_port
-        listener = Listener(port, metrics.text, inherited=legacy.listener) if port else None
+        listener = Listener(port, metrics.text, inherited=inherited.listener) if port else None
         return metrics, listener
 
     def _made_usage(self, settings: Settings) -> Keeping | None:

@@ -159,13 +159,13 @@ def on_starting(server: hooks.Arbiter) -> None:
     hooks.check_folder(_folder, _are_the_same)
     hooks.check_worker(server, Worker)
     hooks.on_starting(server, against_several=_against_several)
-    several.legacy.workers = server.cfg.workers
+    several.inherited.workers = server.cfg.workers
     is_shared = _settings.redis_url is not None
     if not is_shared:
         hooks.check_metrics_port(_settings.metrics_port)
     hooks.hold_state(_settings.state_file, shared=is_shared)
     if is_shared and _settings.has_metrics:
-        several.legacy.make(metrics_port=_settings.metrics_port)
+        several.inherited.make(metrics_port=_settings.metrics_port)
 
 
 def nworkers_changed(server: hooks.Arbiter, new: int, old: int | None) -> None:
@@ -173,7 +173,7 @@ def nworkers_changed(server: hooks.Arbiter, new: int, old: int | None) -> None:
 
 
 def on_exit(server: hooks.Arbiter) -> None:
-    several.legacy.remove()
+    several.inherited.remove()
 
 
 when_ready = hooks.when_ready

@@ -488,7 +488,7 @@ def test_a_reload_says_that_there_are_more_workers_than_may_be(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Their number is that of the start, and the last key may have gone since."""
-    monkeypatch.setattr(several.legacy, "workers", 2)
+    monkeypatch.setattr(several.inherited, "workers", 2)
 
     assert "2 workers, and there should be one now." in house.reload()
 

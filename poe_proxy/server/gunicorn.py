@@ -277,7 +277,7 @@ def post_fork(server: Arbiter, worker: Worker) -> None:
     """
     worker.cfg.set("graceful_timeout", max(0, worker.cfg.graceful_timeout - END_TIME))
     look_for_circles_later()
-    several.legacy.worker = str(worker.age)
+    several.inherited.worker = str(worker.age)
     # Held until `post_worker_init`: the settings may change between being read and then.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
 

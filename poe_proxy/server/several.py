@@ -51,11 +51,11 @@ def against(settings: Settings) -> str:
 def warn(settings: Settings) -> None:
     """Log why there should not be as many workers as there are, if *settings* that were read while
     they ran are against it."""
-    if legacy.workers > 1 and (why := against(settings)):
-        log.warning("%d workers, and there should be one now. %s", legacy.workers, why)
+    if inherited.workers > 1 and (why := against(settings)):
+        log.warning("%d workers, and there should be one now. %s", inherited.workers, why)
 
 
-class Legacy:
+class Inherited:
     """What all workers inherit. It is empty where nothing is to be shared."""
 
     def __init__(self) -> None:
@@ -106,7 +106,7 @@ class Legacy:
         self.listener = self._held = None
 
 
-legacy: Final = Legacy()
+inherited: Final = Inherited()
 
 
 def _remove_left(parent: Path) -> None:

@@ -467,7 +467,7 @@ def test_a_worker_knows_which_one_it_is() -> None:
     """By a number that no other one of this server ever has."""
     gunicorn.post_fork(Arbiter(), Worker(age=12))
 
-    assert "12" == several.legacy.worker
+    assert "12" == several.inherited.worker
 
 
 def test_an_interrupted_worker_gives_no_grace_and_has_time_to_end(

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from poe_proxy.server import several
-from poe_proxy.server.several import Legacy, against
+from poe_proxy.server.several import Inherited, against
 from poe_proxy.settings import Settings
 
 REDIS = "redis://127.0.0.1:1"
@@ -51,7 +51,7 @@ def test_settings_that_change_while_several_run_are_warned_of(
     cookies = Settings(auth_keys=("sk-a",), tokens=("a",), redis_url=REDIS)
     several.warn(cookies)
     assert "" == caplog.text
-    monkeypatch.setattr(several.legacy, "workers", 3)
+    monkeypatch.setattr(several.inherited, "workers", 3)
     several.warn(Settings(auth_keys=("sk-a",), api_keys=("k",), redis_url=REDIS))
     assert "" == caplog.text
     several.warn(cookies)
@@ -63,25 +63,25 @@ def test_settings_that_change_while_several_run_are_warned_of(
 
 
 @pytest.fixture
-def legacy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Legacy]:
+def inherited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Inherited]:
     """One whose folder is made in `tmp_path`."""
     monkeypatch.setattr(several, "MEMORY", tmp_path)
-    one = Legacy()
+    one = Inherited()
     yield one
     one.remove()
 
 
-def test_a_folder_is_made_and_removed(legacy: Legacy, tmp_path: Path) -> None:
+def test_a_folder_is_made_and_removed(inherited: Inherited, tmp_path: Path) -> None:
     """Only its owner may look into it."""
-    legacy.make()
+    inherited.make()
     (folder,) = tmp_path.iterdir()
 
-    assert folder == legacy.folder
+    assert folder == inherited.folder
     assert 0o700 == folder.stat().st_mode & 0o777
-    assert legacy.listener is None
-    legacy.remove()
+    assert inherited.listener is None
+    inherited.remove()
     assert [] == [*tmp_path.iterdir()]
-    assert legacy.folder is None
+    assert inherited.folder is None
 
 
 _KILLED = """
@@ -90,19 +90,21 @@ from pathlib import Path
 from poe_proxy.server import several
 
 several.MEMORY = Path(sys.argv[1])
-several.Legacy().make()
+several.Inherited().make()
 os.kill(os.getpid(), 9)
 """
 
 
-def test_what_a_killed_server_has_left_goes_with_the_next(legacy: Legacy, tmp_path: Path) -> None:
+def test_what_a_killed_server_has_left_goes_with_the_next(
+    inherited: Inherited, tmp_path: Path
+) -> None:
     """Not what another one has that runs, nor what others have put there."""
     subprocess.run([sys.executable, "-c", _KILLED, str(tmp_path)], timeout=60, check=False)
     (left,) = tmp_path.iterdir()
     others = tmp_path / f"{several.PREFIX}other"
     others.mkdir()
-    legacy.make()
-    second = Legacy()
+    inherited.make()
+    second = Inherited()
     second.make()
     try:
         found = {*tmp_path.iterdir()}
@@ -110,27 +112,27 @@ def test_what_a_killed_server_has_left_goes_with_the_next(legacy: Legacy, tmp_pa
         second.remove()
 
     assert left not in found
-    assert {others, legacy.folder} < found
+    assert {others, inherited.folder} < found
     assert 3 == len(found)
 
 
-def test_all_workers_answer_at_one_port(legacy: Legacy) -> None:
+def test_all_workers_answer_at_one_port(inherited: Inherited) -> None:
     """It listens before there is a worker, and whatever becomes of one."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
-    legacy.make(metrics_port=port)
+    inherited.make(metrics_port=port)
 
-    assert legacy.listener is not None
+    assert inherited.listener is not None
     with (
-        socket.socket(fileno=os.dup(legacy.listener)) as listener,
+        socket.socket(fileno=os.dup(inherited.listener)) as listener,
         socket.create_connection(("127.0.0.1", port), 10),
     ):
         listener.accept()[0].close()
 
 
-def test_a_taken_port_is_said_in_one_line(legacy: Legacy) -> None:
+def test_a_taken_port_is_said_in_one_line(inherited: Inherited) -> None:
     """As it is for one worker."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(SystemExit, match=f"^Port {port} is taken; .* set METRICS_PORT to"):
-            legacy.make(metrics_port=port)
+            inherited.make(metrics_port=port)
