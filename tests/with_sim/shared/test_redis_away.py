@@ -12,14 +12,14 @@ from ..servers import until
 from .judge import Pace
 from .stage import Stage
 
-#: Seconds that a request waits.
-PATIENCE = 4
+#: Seconds that a request waits: more than the pace of an account and what is on its way can take.
+PATIENCE = 8
 #: Seconds in which a request may still be sent whose account was lent before.
 UNDER_WAY = 2.0
 #: The same where Redis is out of reach: in which that is noticed, too.
 NOTICES = 3.0
 #: There is room at the keys beside what those have who cannot give it back.
-PACES = {"key": Pace(calls=12, window=4.0, at_once=8)}
+PACES = {"key": Pace(calls=4, window=1.0, at_once=8)}
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,9 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     with Stage(folder, keys=3, paces=PACES, aof=True, QUEUE_TIMEOUT=str(PATIENCE)) as stage:
         yield stage
         stage.wait_until_nothing_is_lent()
-        assert [] == stage.wrong(codes={"pool_unavailable"})
+        # While Redis is away nobody can say that a send has arrived, so it counts for longer: who
+        # comes right after that may have to come again. Where nobody notices, each test says so.
+        assert [] == stage.wrong(codes={"pool_unavailable", "rate_limit_exceeded"})
 
 
 def test_nobody_notices_that_redis_stood_still_for_a_second(stage: Stage) -> None:
