@@ -85,14 +85,15 @@ def test_one_server_by_itself_does_nothing_wrong(tmp_path: Path) -> None:
 
 
 def test_two_servers_that_share_nothing_are_caught(tmp_path: Path) -> None:
-    """Limits, replies at a time and sessions: each is broken, and found."""
+    """Limits, replies at a time and sessions: each is broken sooner or later, and found."""
     with _without_redis(tmp_path, hosts=2) as apart:
-        with apart.load(clients=20, models=("by-key", "by-cookie")) as load:
-            until(lambda: load.answered() >= 60)
-        found = apart.wrong(codes={"rate_limit_exceeded"})
 
-    kinds = {one.partition(":")[0] for one in found}
-    assert {"limits", "concurrency", "sessions"} <= kinds, found
+        def kinds() -> set[str]:
+            found = apart.wrong(codes={"rate_limit_exceeded"})
+            return {one.partition(":")[0] for one in found}
+
+        with apart.load(clients=20, models=("by-key", "by-cookie")):
+            until(lambda: {"limits", "concurrency", "sessions"} <= kinds())
 
 
 def _without_redis(folder: Path, hosts: int) -> Stage:
