@@ -37,14 +37,8 @@ class Worker:
         self.teller = Teller(self.caller)
         self.budgets = RedisBudgets(self.caller, self.teller, clock=house.clock, wall=house.clock)
         self.budgets.replace({LIMITED: Limits(**limits), FREE: Limits()}, begins=0.0)
-        self.acts: list[str] = []
-        run = self.caller._run
-
-        def noted(acts: list[tuple[Any, ...]]) -> list[Any]:
-            self.acts += [act[0] for act in acts]
-            return run(acts)
-
-        self.caller._run = noted  # type: ignore[method-assign]
+        self.acts = self.caller.verbs
+        self.acts.clear()
 
     def send(self, request: str, name: str = LIMITED) -> bool:
         """Send a request if it may be; it is under way then."""
@@ -238,13 +232,7 @@ def test_a_place_is_the_same_however_often_it_is_asked_for(house: House) -> None
 def test_what_is_told_twice_counts_once(house: House) -> None:
     """A note whose answer was lost is brought once more."""
     one = Worker(house, "a", per_day=5)
-    run = one.caller._run
-
-    def twice(acts: list[tuple[Any, ...]]) -> list[Any]:
-        run([act for act in acts if act[0] == "tell"])
-        return run(acts)
-
-    one.caller._run = twice  # type: ignore[method-assign]
+    one.caller.twice = frozenset({"tell"})
     assert one.send("1")
     one.budgets.add("1", tokens=7, points=3)
     assert one.send("2", FREE)

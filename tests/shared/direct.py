@@ -33,6 +33,10 @@ class Direct:
         #: Why Redis is away; with words here nobody comes through.
         self.trouble = ""
         self._waiting: list[tuple[Any, ...]] = []
+        #: The verbs of all that was run.
+        self.verbs: list[str] = []
+        #: Verbs whose answer is lost at first, so that they are brought once more.
+        self.twice: frozenset[str] = frozenset()
 
     def call(self, *act: Any) -> Any:
         if self.trouble:
@@ -52,6 +56,12 @@ class Direct:
             assert isinstance(self._done([act]), list)
 
     def _run(self, acts: list[tuple[Any, ...]]) -> list[Any]:
+        if again := [act for act in acts if act[0] in self.twice]:
+            self._run_once(again)
+        return self._run_once(acts)
+
+    def _run_once(self, acts: list[tuple[Any, ...]]) -> list[Any]:
+        self.verbs += [act[0] for act in acts]
         answers = self._done(acts)
         if not isinstance(answers, list):
             self.hello()

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from itertools import count
-from typing import Any, Final
+from typing import Any
 from unittest import mock
 
 import fakeredis
@@ -15,8 +15,7 @@ import redis
 
 from poe_proxy.shared import script
 
-#: The first line of a script whose clock the test moves, where Redis is real.
-CLOCK: Final = 'local now = tonumber(redis.call("GET", KEYS[1] .. "clock"))'
+from ...shared.direct import CLOCK
 
 _pools = count(1)
 

@@ -558,7 +558,7 @@ class Houses(RuleBasedStateMachine):
     def closed(self) -> bool:
         """Whether nothing is lent, because Redis has forgotten what was used."""
         until = self.pool.redis.get(f"{self.pool.prefix}closed_until")
-        return until is not None and self.clock() < float(until)  # type: ignore[arg-type]
+        return isinstance(until, bytes) and self.clock() < float(until)
 
     def see_who_was_served(self) -> None:
         """In the order in which they came, in whatever worker."""

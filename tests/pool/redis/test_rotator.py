@@ -104,8 +104,7 @@ def test_a_message_that_is_lost_costs_a_second() -> None:
 def test_a_look_is_due_at_once_where_time_alone_helps_and_after_a_second_otherwise() -> None:
     """One alarm for all that wait, and none if nobody does."""
     pool, one, _ = two(token("a", limits=(Rest(0.5),)), token("b", kind="other"))
-    alarms: list[float] = []
-    one.rotator._line._alarm.set = alarms.append  # type: ignore[method-assign]
+    alarms = one.line_alarm.asked
     one.rotator._line._chance = lambda: 0.5
     busy = begun(one, kinds={"other"})
     quick = begun(one, kinds={"key"})
@@ -771,8 +770,8 @@ def test_a_worker_that_is_not_heard_of_lets_all_go_in_time() -> None:
     """Others will take it for dead."""
     account = cookie("c")
     _, one, _ = two(account, token("k"))
-    alarms: list[float] = []
-    one.rotator._homes._alarm.set = alarms.append  # type: ignore[method-assign]
+    alarms = one.homes_alarm.asked
+    alarms.clear()
     use(one.rotator, kinds={"cookie"})
     one.presence.beat()
     assert [10.0] == alarms
@@ -787,8 +786,8 @@ def test_what_has_just_come_home_is_let_go_in_time_too(way: str) -> None:
     """Redis went before it was said once that it is at home here."""
     account = cookie("c")
     _, one, _ = two(account)
-    alarms: list[float] = []
-    one.rotator._homes._alarm.set = alarms.append  # type: ignore[method-assign]
+    alarms = one.homes_alarm.asked
+    alarms.clear()
     one.presence.beat()
     assert [10.0] == alarms, "nobody looks whether the next sign of life comes"
     if way == "lent":

@@ -15,6 +15,7 @@ from unittest import mock
 import fakeredis
 import redis
 
+from poe_proxy.pool.line.alarm import Alarm
 from poe_proxy.pool.redis.rotator import SharedRotator
 from poe_proxy.pool.rotator import Token
 from poe_proxy.shared import script
@@ -22,10 +23,11 @@ from poe_proxy.shared.calling import StoreAway
 from poe_proxy.shared.presence import Presence
 
 from ...fakes import Clock
+from ...shared.direct import CLOCK
 
 _pools = count(1)
 #: The script where Redis is real, and the clock is the test's.
-_ON_OUR_CLOCK: Final = script.text('local now = tonumber(redis.call("GET", KEYS[1] .. "clock"))')
+_ON_OUR_CLOCK: Final = script.text(CLOCK)
 
 
 class Hand:
@@ -119,6 +121,18 @@ class Ear:
     def close(self) -> None: ...
 
 
+class StillAlarm(Alarm):
+    """Never rings: it is looked when the test says so."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda: None, name="still")
+        #: The seconds that it was set to.
+        self.asked: list[float] = []
+
+    def set(self, seconds: float) -> None:
+        self.asked.append(seconds)
+
+
 class Worker:
     """One worker."""
 
@@ -136,9 +150,8 @@ class Worker:
             when_left=self.left.append,
             **options,
         )
-        # It is looked when the test says so.
-        self.rotator._line._alarm.set = lambda seconds: None  # type: ignore[method-assign]
-        self.rotator._homes._alarm.set = lambda seconds: None  # type: ignore[method-assign]
+        self.rotator._line._alarm = self.line_alarm = StillAlarm()
+        self.rotator._homes._alarm = self.homes_alarm = StillAlarm()
         self._messages = pool.redis.pubsub(ignore_subscribe_messages=True)
         self._messages.subscribe(f"{pool.prefix}c:{name}", f"{pool.prefix}all")
         for _ in range(2):

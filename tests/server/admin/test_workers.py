@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +87,7 @@ def test_what_clients_do_with_all_workers_is_one_thing(workers: list[Worker]) ->
     assert [(200, None)] * 4 == [workers[number % 2].ask(BOB) for number in range(4)]
 
     for worker in workers:
-        until(lambda worker=worker: 9 == _of_hour(worker))  # type: ignore[misc]
+        until(partial(_has_nine, worker))
         told = worker.told("/status.json")
         assert (2, 1, "redis") == (told["workers"], told["hosts"], told["store"]["kind"])
         assert [os.getpid()] * 2 == [one["pid"] for one in told["processes"]]
@@ -106,9 +107,8 @@ def test_what_clients_do_with_all_workers_is_one_thing(workers: list[Worker]) ->
         until(lambda worker=worker: _used(worker) == {"alice": 3, "bob": 4})  # type: ignore[misc]
 
 
-def _of_hour(worker: Worker) -> int:
-    number: int = worker.told("/status.json")["line"]["requests_of_hour"]
-    return number
+def _has_nine(worker: Worker) -> bool:
+    return bool(9 == worker.told("/status.json")["line"]["requests_of_hour"])
 
 
 def _used(worker: Worker) -> dict[str, int]:
