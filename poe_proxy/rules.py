@@ -31,6 +31,11 @@ STEP: Final = 10.0
 #: until then it need not be said again.
 SENDS_WITHIN: Final = 0.25
 
+#: Seconds between two signs of life of a worker, and without one until it is dead, so that others
+#: have what it had.
+BEAT: Final = 5.0
+LIFE: Final = 15.0
+
 #: What moves a token that has a home, where several workers share it: it has been idle there for
 #: so many seconds, the request has been the first in its line for so many, and within an hour it
 #: has moved fewer times.

@@ -14,15 +14,12 @@ from typing import Any, Final, Protocol
 
 import orjson
 
+from poe_proxy.rules import BEAT, LIFE
 from poe_proxy.shared.calling import StoreAway
 from poe_proxy.shared.courier import Courier
 
 log = logging.getLogger(__name__)
 
-#: Seconds between two signs of life.
-BEAT: Final = 5.0
-#: Seconds after which a worker without one is dead.
-LIFE: Final = 15.0
 #: Seconds of silence after which it is looked whether the server is still there.
 SILENCE: Final = 5.0
 #: The most seconds for which the end waits for each thread: as long as an answer may take.

@@ -10,9 +10,10 @@ from typing import Any
 import orjson
 import pytest
 
+from poe_proxy.rules import LIFE
 from poe_proxy.shared.calling import StoreAway
 from poe_proxy.shared.courier import Courier
-from poe_proxy.shared.presence import LIFE, Presence, name_of_worker
+from poe_proxy.shared.presence import Presence, name_of_worker
 
 from .test_courier import SOON, Store, until
 
@@ -49,7 +50,7 @@ class Worker:
         self.store, self.ear = Store(), Ear()
         self.store.answers = {
             "hello": b'{"epoch": "e1", "lends_in": 3}',
-            "beat": b'{"workers": ["w1", "w2"], "homes": {}, "buried": 0, "pulse": "12.5"}',
+            "beat": b'{"workers": ["w1", "w2"], "homes": {}, "pulse": "12.5"}',
         }
         self.courier = Courier(self.store, worker="w1")
         self.pauses: list[float] = []
@@ -103,7 +104,7 @@ def test_a_sign_of_life_says_what_it_holds_and_who_it_is(worker: Worker) -> None
     assert {"version": "1.2.3", "started": 1000.0, "streams": 7}.items() <= said["about"].items()
     assert {"host", "pid"} < said["about"].keys()
     assert ("w1", "w2") == worker.presence.workers
-    assert [{"workers": ["w1", "w2"], "homes": [], "buried": 0, "pulse": "12.5"}] == told
+    assert [{"workers": ["w1", "w2"], "homes": [], "pulse": "12.5"}] == told
 
 
 def test_who_is_a_stranger_says_hello_and_then_all_that_it_has(worker: Worker) -> None:

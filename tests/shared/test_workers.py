@@ -205,7 +205,7 @@ def test_all_that_a_dead_worker_had_is_given_back_by_whoever_comes_next(
     assert 1 == worker.state("t1")["in_use"]
     pool.now += 0.2
 
-    assert {"buried": 1, "workers": ["w1"]}.items() <= worker.beat().items()
+    assert ["w1"] == worker.beat()["workers"]
     assert 0 == worker.state("t1")["in_use"]
     assert [pytest.approx(15.1 - 5)] == worker.do("outlook", names=["t1"])["t1"]["uses"]
     assert {"l3": "t1"} == worker.lends("l3", names=["t1", "t2"])
@@ -461,7 +461,7 @@ def test_a_job_is_done_by_one_worker(pool: Pool, worker: Worker) -> None:
 
 
 def test_the_census_tells_of_all_workers_and_accounts(pool: Pool, worker: Worker) -> None:
-    """What each limit remembers, today's uses, points, and where an account is at home."""
+    """Today's uses, points, and where an account is at home."""
     other = joined(pool, "w2", host="far")
     other.enlist("c1", kind="cookie", has_home=True, limits=[["rest", 10, 0]])
     worker.enlist("k1", concurrency=2, limits=[["within", 500, 60], ["within", 900, 3600]])
@@ -479,9 +479,9 @@ def test_the_census_tells_of_all_workers_and_accounts(pool: Pool, worker: Worker
         (one["id"], round(one["lives_for"]), one["about"]["host"]) for one in told["workers"]
     )
     key, cookie = told["accounts"]["k1"], told["accounts"]["c1"]
-    assert ([2, 2], 2, "key") == (key["used"], key["day"], key["kind"])
+    assert 2 == key["day"]
     assert (1234, 8) == (key["points"]["number"], pytest.approx(key["points"]["ago"]))
-    assert ("w2", "far", [1], 1) == tuple(cookie[one] for one in ("home", "host", "used", "day"))
+    assert ("w2", 1) == (cookie["home"], cookie["day"])
     assert {"in_use": 1, "standing": "resting"}.items() <= cookie["state"].items()
     assert {"length": 0, "longest": 0} == told["line"]
 

@@ -10,14 +10,15 @@ from typing import Any, Final, Generic, Protocol, TypeVar, runtime_checkable
 
 from poe_proxy.pool.line.alarm import Alarm
 from poe_proxy.pool.tokens import Token
+from poe_proxy.rules import BEAT, LIFE
 
 log = logging.getLogger(__name__)
 
 U = TypeVar("U")
 
-#: Seconds without a sign of life that reached Redis after which this worker has no home left: a
-#: while before others take it for dead.
-SILENCE: Final = 10.0
+#: Seconds without a sign of life that reached Redis after which this worker has no home left: one
+#: such sign before others take it for dead.
+LET_GO_AFTER: Final = LIFE - BEAT
 
 
 @runtime_checkable
@@ -54,7 +55,7 @@ class Homes(Generic[U]):
         for name in gone:
             self.lose(name)
         # Also if there are none: one may be lent before this is said again.
-        self._alarm.set(SILENCE)
+        self._alarm.set(LET_GO_AFTER)
 
     def lose_all(self) -> None:
         """Note that this worker may count as dead by now, so that others use its accounts."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Final
+from typing import Any
 
 from poe_proxy.pool.ledger import MARGIN
-from poe_proxy.pool.limits import Limit, Within
+from poe_proxy.pool.limits import Limit, Rest, Within
 from poe_proxy.pool.tokens import Token
 
 
@@ -67,10 +67,11 @@ class OwnUses:
                         yield {"id": use.id, "name": name, "ago": ago}
 
 
-#: What a pause asks for: the use before.
-_LAST: Final = 1
-
-
 def _counts(limit: Limit) -> int:
     """Return how many uses decide whether *limit* allows one more."""
-    return limit.calls if isinstance(limit, Within) else _LAST
+    match limit:
+        case Within(calls=calls):
+            return calls
+        case Rest():
+            return 1  # the use before
+    raise TypeError(f"the script knows no such limit: {limit!r}")

@@ -11,7 +11,7 @@
 local workers = {}
 
 -- Seconds after its last sign of life until a worker counts as dead, if it does not say itself.
-workers.LIFE = 15
+workers.LIFE = rules.LIFE
 -- Seconds in which nothing is lent by a pool that has just begun: whoever knows an older one says so.
 workers.QUIET = 3
 -- Seconds that those are waited for who have to tell what they hold.
@@ -41,11 +41,11 @@ function workers.strange()
   end
 end
 
--- Bury those whose heartbeat ran out; return how many.
+-- Bury those whose heartbeat ran out.
 function workers.bury_dead()
   local first = call("ZRANGE", key("workers"), 0, 0, "WITHSCORES")
   if not first[1] or tonumber(first[2]) > now then
-    return 0
+    return
   end
   begin_chapters()
   local dead = call(
@@ -53,7 +53,6 @@ function workers.bury_dead()
   for _, one in ipairs(dead) do
     workers.bury(one)
   end
-  return #dead
 end
 
 -- Let an account rest that has a home, if it may have been used in a way that is not known.
@@ -237,7 +236,6 @@ function chapters.workers()
       epoch = call("HGET", key("epoch"), "id"),
       workers = list_of(call("ZRANGE", key("workers"), 0, -1)),
       homes = list_of(call("SMEMBERS", key("homes", worker))),
-      buried = workers.buried,
       lends_in = closed_for(),
       pulse = exact(now),
     }
@@ -286,18 +284,6 @@ function chapters.workers()
     return list_of(found)
   end
 
-  -- How many uses each limit of an account remembers, in their order.
-  local function used(known)
-    local numbers = {}
-    local away = uses.settle_late(known.name) and call("ZCARD", key("o", known.name)) or 0
-    for place, limit in ipairs(known.limits) do
-      local window = limit[1] == "within" and limit[3] or limit[2] + limit[3]
-      local from = "(" .. exact(now - window)
-      numbers[place] = away + call("ZCOUNT", key("u", known.name), from, "+inf")
-    end
-    return list_of(numbers)
-  end
-
   local function points_of(known)
     local said = known.points and cjson.decode(known.points)
     return said and {
@@ -306,7 +292,7 @@ function chapters.workers()
   end
 
   -- All workers, all accounts that are enlisted, and the line: {epoch, lends_in, workers = {{id,
-  -- lives_for, about}}, accounts = {name = {state, kind, home, host, used, day, points}}, line}.
+  -- lives_for, about}}, accounts = {name = {state, home, day, points}}, line}.
   function acts.census()
     local today = key("day", day_of(now))
     local accounts = {}
@@ -314,10 +300,7 @@ function chapters.workers()
       local known = token(name)
       accounts[name] = {
         state = state_of(known, ""),
-        kind = known.kind,
         home = known.home,
-        host = known.host,
-        used = used(known),
         day = tonumber(call("HGET", today, name) or 0),
         points = points_of(known),
       }

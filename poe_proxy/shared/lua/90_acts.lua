@@ -1,6 +1,6 @@
 -- The way of one call: the dead are buried, then each act is done. An act that fails is answered by
 -- a word that begins with "!", and the others are done all the same.
-workers.buried = workers.bury_dead()
+workers.bury_dead()
 
 local wanted, is_strange = {}, false
 for place = 3, #ARGV do
