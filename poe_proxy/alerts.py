@@ -8,6 +8,7 @@ the operator's business.
 from __future__ import annotations
 
 import logging
+import os
 import platform
 import threading
 import time
@@ -117,6 +118,8 @@ class Alerts:
         self._told: dict[str, str] = {}
         #: When each event of each was told.
         self._told_at: dict[tuple[str, str], float] = {}
+        #: By which id each is claimed of which that was not answered yet: it may be this worker's.
+        self._claims: dict[tuple[str, str], str] = {}
         self._store_away_at: float | None = None
         self._has_changed = False
         self._waiting: list[Event] = []
@@ -202,7 +205,10 @@ class Alerts:
         yield from self._of_store(now)
         if self._has_changed:
             self._has_changed = False
-            if self._teller("", UpstreamChanged.code, now) == _US:
+            teller = self._teller("", UpstreamChanged.code, now)
+            if teller is None:
+                self._has_changed = True
+            elif teller == _US:
                 reason = "Poe has changed its site: requests by cookie fail (upstream_changed)."
                 yield Event(UpstreamChanged.code, "", reason, None, self._wall())
         self._forget(present)
@@ -223,31 +229,36 @@ class Alerts:
             self._told[name] = word
         return teller == _US
 
-    def _teller(self, name: str, event: str, now: float) -> str:
+    def _teller(self, name: str, event: str, now: float) -> str | None:
         """Return who tells that event: this worker; another one, which has done so a moment ago; or
-        nobody, if it was told within `ALERT_EVERY`. It counts as told."""
+        nobody, if it was told within `ALERT_EVERY`. It counts as told. None if that cannot be known
+        now."""
         if now < self._told_at.get((name, event), -inf) + self._every:
             return _NOBODY
-        ago = self._claimed(name, event)
-        if ago is None:
-            return _NOBODY
+        claimed = self._claimed(name, event)
+        if claimed is None:
+            return None
+        is_ours, ago = claimed
         self._told_at[name, event] = now - ago
-        return _US if ago == 0.0 else _OTHERS if ago <= TOGETHER else _NOBODY
+        return _US if is_ours else _OTHERS if ago <= TOGETHER else _NOBODY
 
-    def _claimed(self, name: str, event: str) -> float | None:
-        """Return how many seconds ago another worker has told that event, as far as that matters:
-        0.0 if this one may tell it; None if that cannot be known now."""
+    def _claimed(self, name: str, event: str) -> tuple[bool, float] | None:
+        """Return whether it is this worker that tells that event, and how many seconds ago that was
+        decided; None if it cannot be known now."""
         if self._caller is None:
-            return 0.0
+            return True, 0.0
         if event == _STORE_AWAY:
-            return 0.0 if self._speaks() else None
-        claim = {"name": f"alert:{name}:{event}", "seconds": max(self._every, TOGETHER)}
+            return (True, 0.0) if self._speaks() else None
+        # If the answer is lost, nobody else tells it: the next look asks for the same one.
+        id = self._claims.setdefault((name, event), os.urandom(8).hex())
+        seconds = max(self._every, TOGETHER)
+        claim = {"name": f"alert:{name}:{event}", "seconds": seconds, "id": id}
         try:
             answer = self._caller.call("claim", claim)
         except StoreAway:
             return None
-        # Of another's, however short ago it was, no worker may take it for its own.
-        return 0.0 if answer["mine"] else max(0.001, float(answer["ago"]))
+        del self._claims[name, event]
+        return bool(answer["mine"]), float(answer["ago"])
 
     def _is_low(self, name: str, word: str, now: float) -> bool:
         points = self._tokens.points.of(name)
@@ -304,6 +315,7 @@ class Alerts:
         present |= {f"points of {name}" for name in present} | {_STORE, ""}
         self._told = {name: word for name, word in self._told.items() if name in present}
         self._told_at = {key: at for key, at in self._told_at.items() if key[0] in present}
+        self._claims = {key: id for key, id in self._claims.items() if key[0] in present}
 
     # ---- telling it
 

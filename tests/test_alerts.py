@@ -382,6 +382,39 @@ def test_what_was_left_out_is_told_once_too() -> None:
     assert [] == workers.events(60.0)
 
 
+CHANGES: Mapping[str, Change] = {
+    "suspended": _suspend,
+    "upstream_changed": lambda it: it.alerts.tell(_changed()),
+}
+
+
+@pytest.mark.parametrize("event", CHANGES)
+def test_what_is_this_workers_to_tell_is_told_although_the_answer_was_lost(event: str) -> None:
+    """The others take it as told by now. It is told once, and not again within `ALERT_EVERY`."""
+    workers = Workers()
+    first = workers.all[0]
+    assert first.caller is not None
+    first.caller.unheard = {"claim"}
+    workers.change(CHANGES[event])
+
+    assert [event] == [name for name, _ in workers.events()]
+    workers.change(lambda it: it.pool.revive(it.cookie))
+    workers.events()
+    workers.change(CHANGES[event])
+    assert [] == workers.events(60.0)
+
+
+def test_a_question_that_is_brought_twice_has_one_answer() -> None:
+    """As when whoever has brought it was ended on the way."""
+    workers = Workers()
+    for one in workers.all:
+        assert one.caller is not None
+        one.caller.twice = frozenset({"claim"})
+    workers.change(_suspend)
+
+    assert [("suspended", "cookie-1")] == workers.events()
+
+
 def test_while_redis_is_away_one_of_a_host_says_so() -> None:
     """They cannot agree; all else is told later. That it is back is told once."""
     workers = Workers()

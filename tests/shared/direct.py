@@ -37,12 +37,18 @@ class Direct:
         self.verbs: list[str] = []
         #: Verbs whose answer is lost at first, so that they are brought once more.
         self.twice: frozenset[str] = frozenset()
+        #: Verbs that are done, while whoever calls hears that Redis is away; each once.
+        self.unheard: set[str] = set()
 
     def call(self, *act: Any) -> Any:
         if self.trouble:
             raise StoreAway(self.trouble)
         waiting, self._waiting = [*self._waiting, act], []
-        return self._run(waiting)[-1]
+        answer = self._run(waiting)[-1]
+        if act[0] in self.unheard:
+            self.unheard.remove(act[0])
+            raise StoreAway("the answer was lost")
+        return answer
 
     def note(self, *act: Any) -> None:
         self._waiting.append(act)

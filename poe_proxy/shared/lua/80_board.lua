@@ -187,15 +187,18 @@ function chapters.board()
     return found
   end
 
-  -- {name, seconds}: whether it is the first time in so many seconds that anybody claims this, and
-  -- if not, how many seconds ago that was.
+  -- {name, seconds, id}: whether it is the first time in so many seconds that anybody claims this,
+  -- and how many seconds ago the first one did. Who asks again with the same id is answered the same.
   function acts.claim(about)
     local claim = key("claim", about.name)
-    local since = call("GET", claim)
-    if since then
-      return {mine = false, ago = math.max(0, now - tonumber(since))}
+    local had = call("GET", claim)
+    if had then
+      local since, id = string.match(had, "^(%S+) (.*)$")
+      return {mine = id == about.id, ago = math.max(0, now - tonumber(since))}
     end
-    call("SET", claim, exact(now), "PX", string.format("%.0f", about.seconds * 1000))
+    call(
+      "SET", claim, exact(now) .. " " .. about.id, "PX",
+      string.format("%.0f", about.seconds * 1000))
     return {mine = true, ago = 0}
   end
 end
