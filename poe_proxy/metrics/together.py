@@ -30,6 +30,7 @@ from prometheus_client.mmap_dict import MmapedDict
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
+from poe_proxy.locks import held, is_held
 from poe_proxy.net.pacing import breathe
 
 #: What adds up for ever, and what ends with its worker.
@@ -64,11 +65,7 @@ class Together:
         space = os.statvfs(self._path)
         if space.f_bavail * space.f_frsize < _ROOM:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        new = self._path / f".{self._worker}"
-        self._lock = os.open(new, os.O_RDWR | os.O_CREAT, 0o600)
-        fcntl.flock(self._lock, fcntl.LOCK_EX)
-        os.write(self._lock, b"%d" % os.getpid())
-        new.rename(self._path / f"{_ALIVE}{self._worker}")  # nobody finds it unlocked
+        self._lock = held(self._path / f"{_ALIVE}{self._worker}", b"%d" % os.getpid())
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(self._path)
         values.ValueClass = values.MultiProcessValue(lambda: self._worker)
         self._fold()
@@ -107,19 +104,7 @@ class Together:
     # ---- the dead
 
     def _is_alive(self, worker: str) -> bool:
-        if worker == self._worker:
-            return True
-        try:
-            descriptor = os.open(self._path / f"{_ALIVE}{worker}", os.O_RDONLY)
-        except OSError:
-            return False
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except OSError:
-            return True
-        finally:
-            os.close(descriptor)
-        return False
+        return worker == self._worker or is_held(self._path / f"{_ALIVE}{worker}")
 
     def _fold(self) -> None:
         """Put what the dead have counted into one file, and delete theirs. Whenever this is broken

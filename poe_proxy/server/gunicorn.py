@@ -204,7 +204,7 @@ def on_starting(server: Arbiter, *, against_several: str = several.ALONE) -> Non
     for host, port in (one for one in server.cfg.address if isinstance(one, tuple)):
         if _is_taken(host, port):
             # gunicorn would try five times first.
-            sys.exit(f"Port {port} is taken; stop what listens there, or set PORT to another.")
+            several.end_as_taken(port, "PORT")
 
 
 def _fit_connections(server: Arbiter) -> None:
@@ -225,7 +225,7 @@ def _fit_connections(server: Arbiter) -> None:
 def check_metrics_port(port: int) -> None:
     """Exit with one line if something listens at METRICS_PORT already; 0 stands for none."""
     if port and _is_taken("127.0.0.1", port):
-        sys.exit(f"Port {port} is taken; stop what listens there, or set METRICS_PORT to another.")
+        several.end_as_taken(port, "METRICS_PORT")
 
 
 def hold_state(path: Path | None, *, shared: bool = False) -> None:

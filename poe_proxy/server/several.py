@@ -3,18 +3,17 @@ before it forks them."""
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import shutil
 import socket
 import sys
 import tempfile
-from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
 from poe_proxy import accounts
+from poe_proxy.locks import held, is_held
 from poe_proxy.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -55,6 +54,11 @@ def warn(settings: Settings) -> None:
         log.warning("%d workers, and there should be one now. %s", inherited.workers, why)
 
 
+def end_as_taken(port: int, setting: str) -> NoReturn:
+    """Exit with the line that says that *port*, which that *setting* names, is taken."""
+    sys.exit(f"Port {port} is taken; stop what listens there, or set {setting} to another.")
+
+
 class Inherited:
     """What all workers inherit. It is empty where nothing is to be shared."""
 
@@ -76,10 +80,7 @@ class Inherited:
             try:
                 listener = socket.create_server(("127.0.0.1", metrics_port), backlog=32)
             except OSError:
-                sys.exit(
-                    f"Port {metrics_port} is taken; stop what listens there, or set METRICS_PORT "
-                    "to another."
-                )
+                end_as_taken(metrics_port, "METRICS_PORT")
             # A number can be inherited, whatever becomes of the object in the workers.
             self.listener = listener.detach()
 
@@ -90,10 +91,7 @@ class Inherited:
             self.folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
         except OSError as failure:
             sys.exit(f"No folder for the metrics can be made in {parent}: {failure.strerror}.")
-        new = self.folder / f".{HELD}"
-        self._held = os.open(new, os.O_RDWR | os.O_CREAT, 0o600)
-        fcntl.flock(self._held, fcntl.LOCK_EX)
-        new.rename(self.folder / HELD)  # nobody finds it unlocked
+        self._held = held(self.folder / HELD)
 
     def remove(self) -> None:
         """Remove what was made, once no worker is left."""
@@ -111,11 +109,6 @@ inherited: Final = Inherited()
 
 def _remove_left(parent: Path) -> None:
     """Remove the folders of servers that were killed: nobody holds them."""
-    for folder in parent.glob(f"{PREFIX}*"):
-        with suppress(OSError):
-            descriptor = os.open(folder / HELD, os.O_RDWR)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(folder, ignore_errors=True)
-            finally:
-                os.close(descriptor)
+    for file in parent.glob(f"{PREFIX}*/{HELD}"):
+        if not is_held(file):
+            shutil.rmtree(file.parent, ignore_errors=True)
