@@ -18,7 +18,7 @@ from redis.exceptions import (
 from redis.retry import Retry
 
 from poe_proxy.shared import script
-from poe_proxy.shared.calling import StoreAway as StoreAway
+from poe_proxy.shared.calling import StoreAway
 
 #: Seconds until a server that does not answer counts as away.
 PATIENCE: Final = 1.0
@@ -132,6 +132,7 @@ class Listener:
         self._address = address
         self._prefix = prefix
         self._connection = address.connection(silence)
+        self._is_closed = False
 
     def subscribe(self, *channels: str) -> None:
         """Connect, and listen to *channels*, which are named without the prefix.
@@ -149,7 +150,8 @@ class Listener:
     def next(self) -> bytes | None:
         """Return the next message, or None if there is none for a while and the server is there.
 
-        Raises `StoreAway`: it has to be subscribed anew, and messages may have been missed.
+        Raises `StoreAway`: it has to be subscribed anew, and messages may have been missed; or it
+        was closed.
         """
         try:
             try:
@@ -163,10 +165,16 @@ class Listener:
         except RedisError as failure:
             self._connection.disconnect()
             raise self._address.away(failure) from None
+        except Exception:
+            if not self._is_closed:
+                raise
+            # The library does not expect that a connection is closed beneath whoever reads.
+            raise StoreAway("the connection was closed") from None
         return cast("bytes", said[2]) if said[0] == b"message" else None
 
     def close(self) -> None:
         """Part from the server, also while another thread waits in `next`, which then fails."""
+        self._is_closed = True
         self._connection.disconnect()
 
 

@@ -235,9 +235,18 @@ def test_whoever_listens_can_be_ended(link: Link) -> None:
     def listen() -> None:
         try:
             listener.next()
-        except Exception:
+        except StoreAway:
             ended.set()
 
     threading.Thread(target=listen, daemon=True).start()
-    while not ended.wait(0.05):
-        listener.close()
+    listener.close()
+    assert ended.wait(5)
+
+
+def test_whoever_was_ended_hears_nothing_more(link: Link) -> None:
+    """Also if it was not listening just then."""
+    listener = link.listener(60)
+    listener.subscribe("all")
+    listener.close()
+    with pytest.raises(StoreAway, match="closed"):
+        listener.next()
