@@ -35,7 +35,7 @@ from poe_proxy.history import (
     first_text,
 )
 from poe_proxy.record import Record
-from poe_proxy.shared.calling import Caller, StoreAway
+from poe_proxy.shared.calling import Caller, StoreAway, pairs
 from poe_proxy.shared.teller import Teller
 
 T = TypeVar("T")
@@ -130,7 +130,7 @@ class SharedHistory(History):
         board = self._newest()
         if board is None:
             return super().minutes()
-        counts = _pairs(board["minutes"])
+        counts = pairs(board["minutes"])
         this = int(float(board["now"]) // 60)
         return [
             Minute(number, int(counts.get(f"{number} n", 0)), int(counts.get(f"{number} r", 0)))
@@ -144,7 +144,7 @@ class SharedHistory(History):
             return super().waits()
         since = (float(board["now"]) - QUARTER) // 60
         steps: Counter[int] = Counter()
-        for field, number in _pairs(board["waits"]).items():
+        for field, number in pairs(board["waits"]).items():
             minute, step = map(int, field.split())
             if minute > since:
                 steps[step] += int(number)
@@ -157,7 +157,7 @@ class SharedHistory(History):
         board = self._newest()
         if board is None:
             return super().accounts()
-        known, firsts = _pairs(board["accounts"]), _pairs(board["firsts"])
+        known, firsts = pairs(board["accounts"]), pairs(board["firsts"])
         found = {}
         for label, name in self._names().items():
             if name in known:
@@ -174,10 +174,10 @@ class SharedHistory(History):
         board = self._newest()
         if board is None:
             return super().models()
-        firsts = _pairs(board["firsts"])
+        firsts = pairs(board["firsts"])
         found: dict[str, ModelHistory] = {}
-        for hour, fields in enumerate(board["hours"]):
-            for field, number in _pairs(fields).items():
+        for hour, fields in board["hours"] or ():
+            for field, number in pairs(fields).items():
                 what, model = field[0], field[2:]
                 if model not in found:
                     name, bot = json.loads(model)
@@ -202,7 +202,7 @@ class SharedHistory(History):
         board = self._newest()
         if board is None:
             return None
-        found = {name: json.loads(one) for name, one in _pairs(board["clients"]).items()}
+        found = {name: json.loads(one) for name, one in pairs(board["clients"]).items()}
         return {name: (float(one["at"]), dict(one["refused"])) for name, one in found.items()}
 
     def _newest(self) -> Mapping[str, Any] | None:
@@ -340,11 +340,6 @@ def _at(steps: Mapping[int, int], place: int) -> float:
         if place <= 0:
             return _SHORTEST * exp((step - 0.5) * _STEP) if step else 0.0
     return 0.0
-
-
-def _pairs(hash: Sequence[str] | Mapping[str, str]) -> dict[str, str]:
-    """Return a hash as Redis says it: fields and values by turns. An empty one may be an object."""
-    return dict(zip(hash[::2], hash[1::2], strict=True)) if isinstance(hash, list) else {}
 
 
 def _firsts(said: str | None) -> deque[float]:

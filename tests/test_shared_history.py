@@ -73,7 +73,7 @@ def _all(history: History) -> list[object]:
         history.minutes(),
         history.failures(),
         [
-            (one.name, one.bot, one.requests, one.failures, one.first_text)
+            (one.name, one.bot, one.hours, one.requests, one.failures, one.first_text)
             for one in history.models()
         ],
         [

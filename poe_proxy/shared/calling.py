@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, Protocol
 
 #: Seconds after which a client may come again that was turned away because Redis is away.
@@ -32,3 +33,8 @@ class Caller(Protocol):
     @property
     def trouble(self) -> str:
         """Why Redis is away; empty while it answers."""
+
+
+def pairs(hash: Sequence[str] | Mapping[str, str]) -> dict[str, str]:
+    """Return a hash as Redis says it: fields and values by turns. An empty one may be an object."""
+    return dict(zip(hash[::2], hash[1::2], strict=True)) if isinstance(hash, list) else {}

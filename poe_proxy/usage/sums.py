@@ -99,11 +99,10 @@ def check_number(groups: Groups) -> None:
 
 
 def _charged(db: sqlite3.Connection, wanted: Wanted) -> Iterator[dict[str, Any]]:
-    day = _expression("day", wanted)
     sums: dict[tuple[str, int], int] = {}
     for begin, end in _parts(db, "charges", wanted):
         for account, number, points in db.execute(
-            f"SELECT account, {day}, sum(points) FROM charges WHERE at >= ? AND at < ? "
+            f"SELECT account, {wanted.days.sql}, sum(points) FROM charges WHERE at >= ? AND at < ? "
             "GROUP BY 1, 2",
             (begin, end),
         ):
@@ -131,8 +130,7 @@ def _parts(db: sqlite3.Connection, table: str, wanted: Wanted) -> Iterator[tuple
 
 
 def _expression(name: str, wanted: Wanted) -> str:
-    from_1970 = f"(at + {wanted.days.shift}) / 86400000000"
-    return from_1970 if name == "day" else name
+    return wanted.days.sql if name == "day" else name
 
 
 def add(sums: list[Any], more: list[Any] | tuple[Any, ...]) -> None:

@@ -13,7 +13,7 @@ import logging
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from math import inf
@@ -22,7 +22,7 @@ from typing import Any, Final
 from poe_proxy.databases import said
 from poe_proxy.errors import PoolUnavailable
 from poe_proxy.net.pacing import breathe
-from poe_proxy.shared.calling import Caller, StoreAway
+from poe_proxy.shared.calling import AGAIN, Caller, StoreAway, pairs
 from poe_proxy.usage.file import HOUR, UsageFile
 from poe_proxy.usage.report import NUMBERS, Report
 from poe_proxy.usage.rows import DAY, MICROSECONDS
@@ -217,10 +217,9 @@ class Totals:
         self._known[day] = groups
 
     def _grouped(self, days: Days, where: str, *values: object) -> list[Any]:
-        day = f"(at + {days.shift}) / {DAY}"
         places = ", ".join(str(place) for place in range(1, len(OF) + 2))
         return self._file.read(
-            f"SELECT {day}, {', '.join((*OF, *SUMMED))} FROM requests WHERE {where} "
+            f"SELECT {days.sql}, {', '.join((*OF, *SUMMED))} FROM requests WHERE {where} "
             f"GROUP BY {places}",
             *values,
         )
@@ -277,14 +276,14 @@ class Totals:
                 answer = self._caller.call("u_sums", {"day": day})
             except StoreAway as away:
                 raise PoolUnavailable(
-                    "What was used on all hosts is in Redis, which is away.", retry_after=5.0
+                    "What was used on all hosts is in Redis, which is away.", retry_after=AGAIN
                 ) from away
             for sums in answer["files"] or ():
                 _summed(groups, wanted, day, sums)
             if wanted.client is None:
                 charged += [
                     {"account": account, "day": days.name(day), "points": int(points)}
-                    for account, points in sorted(_pairs(answer["charged"]))
+                    for account, points in sorted(pairs(answer["charged"]).items())
                 ]
             check_number(groups)
             breathe()
@@ -301,7 +300,7 @@ class Totals:
 
 def _summed(groups: Groups, wanted: Wanted, day: int, sums: Sequence[str]) -> None:
     """Add to *groups* what one file has of one day."""
-    for place, (of, numbers) in enumerate(_pairs(sums), 1):
+    for place, (of, numbers) in enumerate(pairs(sums).items(), 1):
         named = dict(zip(OF, json.loads(of), strict=True))
         if wanted.client is None or named["client"] == wanted.client:
             key = tuple(day if name == "day" else named[name] for name in wanted.by)
@@ -320,11 +319,6 @@ def _added(groups: Groups, row: Sequence[Any]) -> tuple[Any, ...]:
             of = (OTHER, OTHER, OTHER, OTHER, kind)
     add(groups.setdefault(of, [None] * len(NUMBERS)), [*row[len(OF) :]])
     return of
-
-
-def _pairs(hash: Sequence[str] | Mapping[str, str]) -> Iterable[tuple[str, str]]:
-    """Return a hash as Redis says it: fields and values by turns. An empty one may be an object."""
-    return zip(hash[::2], hash[1::2], strict=True) if isinstance(hash, list) else ()
 
 
 def _day(at: int, days: Days) -> int:

@@ -32,6 +32,11 @@ class Days:
         """What is added to a time, so that its whole days since 1970 are those of its day."""
         return -round(self.begins * MICROSECONDS)
 
+    @property
+    def sql(self) -> str:
+        """In SQL, the number since 1970 of the day that a row with the column `at` is of."""
+        return f"(at + {self.shift}) / {DAY}"
+
     def start(self, day: date) -> int:
         """Return when *day* begins, in microseconds since 1970."""
         return (day - date(1970, 1, 1)).days * DAY - self.shift

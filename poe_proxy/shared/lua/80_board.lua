@@ -167,7 +167,8 @@ function chapters.board()
     end
   end
 
-  -- All of that; hashes as lists of fields and values by turns.
+  -- All of that; hashes as lists of fields and values by turns. Each hour is its number since 1970,
+  -- and its models.
   function acts.board()
     local found = {now = exact(now), clients = call("HGETALL", key("h:clients"))}
     found.minutes = call("HGETALL", key("h:minutes"))
@@ -180,7 +181,7 @@ function chapters.board()
     for number = hour - 23, hour do
       local models = call("HGETALL", key("h:hour", number))
       if #models > 0 then
-        hours[#hours + 1] = models
+        hours[#hours + 1] = {number, models}
       end
     end
     found.hours = hours
