@@ -12,7 +12,7 @@ from typing import Any, Final
 from poe_proxy import logs
 from poe_proxy.pool.known import DayUses, Funds, Grant, KnownPoints, Points
 from poe_proxy.pool.ledger import Standing, TokenState
-from poe_proxy.pool.redis.courier import Courier, Noting
+from poe_proxy.pool.redis.courier import Courier
 from poe_proxy.pool.redis.ledger import RedisLedger, state_of
 from poe_proxy.shared.calling import StoreAway
 
@@ -148,7 +148,7 @@ class Verdicts(RedisLedger):
     away. How they are is what was known last."""
 
     def __init__(self, courier: Courier, census: Census) -> None:
-        super().__init__(Noting(courier, census.forget))
+        super().__init__(courier)
         self._census = census
 
     def suspend(self, name: str, reason: str, code: str = "") -> None:
@@ -157,6 +157,12 @@ class Verdicts(RedisLedger):
 
     def state(self, names: Collection[str], *, bot: str = "") -> dict[str, TokenState]:
         return self._census.last(names)
+
+    def _tell(self, verb: str, about: Mapping[str, Any]) -> bool:
+        # It reaches Redis before all that is asked later.
+        self._caller.note(verb, about)
+        self._census.forget()
+        return True
 
 
 class SharedPoints(KnownPoints):

@@ -3,18 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 from poe_proxy.errors import PoolUnavailable
 from poe_proxy.shared.calling import AGAIN, Caller
-
-#: What is told without waiting for an answer.
-_NOTED: Final = frozenset(
-    {
-        *("rest", "strike", "clear", "exhaust", "suspend"),
-        *("reconsider", "revive", "pause", "bring_back", "retire"),
-    }
-)
 
 
 class Courier(Caller, Protocol):
@@ -36,23 +28,6 @@ class Presence(Protocol):
     on_stranger: list[Callable[[], object]]
     on_beat: Callable[[Mapping[str, Any]], object]
     holds: Callable[[], Collection[str] | None]
-
-
-class Noting:
-    """A courier that tells what a ledger is told, and lets nobody wait for it: it reaches Redis
-    before all that is asked later."""
-
-    def __init__(self, courier: Courier, when_told: Callable[[], object]) -> None:
-        """*when_told* is called after each act that may have changed something."""
-        self._courier = courier
-        self._when_told = when_told
-
-    def call(self, *act: Any) -> Any:
-        if act[0] not in _NOTED:
-            return self._courier.call(*act)
-        self._courier.note(*act)
-        self._when_told()
-        return True
 
 
 def unavailable() -> PoolUnavailable:

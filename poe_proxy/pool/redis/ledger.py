@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from math import inf
-from typing import Any, Protocol
+from typing import Any
 
 from poe_proxy.pool.ledger import (
     Ledger,
@@ -16,13 +16,7 @@ from poe_proxy.pool.ledger import (
     handle,
 )
 from poe_proxy.pool.limits import Limit, Rest, Within
-
-
-class Caller(Protocol):
-    """The way to the script."""
-
-    def call(self, *act: Any) -> Any:
-        """Let the script do an act, and return what it answers; raises if Redis is away."""
+from poe_proxy.shared.calling import Caller
 
 
 class RedisLedger(Ledger):
@@ -149,7 +143,11 @@ class RedisLedger(Ledger):
             key: _as_text(value) if isinstance(value, str) else value
             for key, value in about.items()
         }
-        return self._known(self._caller.call(verb, {"name": name, **said}))
+        return self._tell(verb, {"name": name, **said})
+
+    def _tell(self, verb: str, about: Mapping[str, Any]) -> Any:
+        """Let the script do what befalls one token, and return what it answers."""
+        return self._known(self._caller.call(verb, about))
 
     def _of_each(self, verb: str, names: Collection[str], **about: Any) -> Mapping[str, Any]:
         told: Mapping[str, Any] = self._known(

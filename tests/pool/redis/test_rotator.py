@@ -519,6 +519,36 @@ def test_nothing_is_sent_while_redis_is_away() -> None:
     assert lease.may_send(0)
 
 
+@pytest.mark.parametrize(
+    ("verb", "about"),
+    [
+        ("rest", (30.0,)),
+        ("strike", ("Busy.",)),
+        ("clear", ()),
+        ("exhaust", ("Empty.",)),
+        ("suspend", ("Logged out.",)),
+        ("reconsider", ()),
+        ("revive", ()),
+        ("pause", (30.0,)),
+        ("bring_back", ()),
+        ("retire", ("Logged out.",)),
+        ("withdraw", ()),
+    ],
+)
+def test_nobody_waits_for_redis_to_tell_what_befalls_an_account(
+    verb: str, about: tuple[Any, ...]
+) -> None:
+    """Whatever it is: Redis is told when it is there."""
+    _, one, _ = two(token("a"))
+    (told,) = one.rotator._members.tokens.values()
+    one.courier.trouble = "refused"
+    getattr(one.rotator._ledger, verb)(told.name, *about)
+    one.courier.verbs.clear()
+    one.courier.back()
+
+    assert verb in one.courier.verbs
+
+
 def test_how_the_pool_was_is_told_while_redis_is_away() -> None:
     """Before anything is known, nothing is free."""
     pool = Pool()
