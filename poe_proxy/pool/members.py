@@ -40,12 +40,10 @@ class Members(Generic[U]):
     def replace(self, tokens: Mapping[str, Token[U]]) -> list[Token[U]]:
         """Let the pool have *tokens*; return those that have left it, and are forgotten."""
         for token in tokens.values():
-            self._enlist(token)
-            self._lent.setdefault(token, {})
             known = self.tokens.get(token.name)
-            if known is None or known.upstream is not token.upstream:
-                # A restart, or another way to Poe, is how an operator says that something changed.
-                self._reconsider(token.name)
+            # A restart, or another way to Poe, is how an operator says that something changed.
+            self._enlist(token, anew=known is None or known.upstream is not token.upstream)
+            self._lent.setdefault(token, {})
         for name in self.tokens.keys() - tokens.keys():
             self._withdraw(name)
         before, self.tokens = self.tokens, tokens
@@ -97,13 +95,13 @@ class Members(Generic[U]):
         not been lent for longer."""
         return self._turns.get(name, 0)
 
-    def _enlist(self, token: Token[U]) -> None:
+    def _enlist(self, token: Token[U], *, anew: bool) -> None:
+        """Let *token* be lent; *anew*: it may also be looked at anew, if it was refused."""
         self._ledger.enlist(
             token.name, rank=token.rank, concurrency=token.concurrency, limits=token.limits
         )
-
-    def _reconsider(self, name: str) -> None:
-        self._ledger.reconsider(name)
+        if anew:
+            self._ledger.reconsider(token.name)
 
     def _withdraw(self, name: str) -> None:
         self._ledger.withdraw(name)

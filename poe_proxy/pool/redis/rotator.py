@@ -111,10 +111,9 @@ class SharedRotator(Rotator[U]):
             self._points_check = self._points_check if points_check is None else points_check
         self._own_uses.use(named.values())
         for verb, about in changes:
-            try:
-                self._courier.call(verb, about)
-            except StoreAway:
-                self._courier.note(verb, about)
+            # They get there before what is asked below. Whether others have other settings is not
+            # asked: so it is while a reload goes round.
+            self._courier.note(verb, about)
         self._census.forget()
         self._line.refit()
         self.look.set()
@@ -140,17 +139,15 @@ class SharedRotator(Rotator[U]):
                 # dead, others may have the token: what was sent goes on, but nothing more is.
                 one.asked_at = -inf
                 one.is_lost = one.is_lost or was_dead
+        # A restart is how an operator says that something has changed.
+        anew = self._epoch is None
         for token in tokens.values():
-            if self._courier.call("enlist", terms(token))["differs"]:
+            if self._courier.call("enlist", terms(token, anew=anew))["differs"]:
                 log.warning(
                     "%s: another worker has other settings for it. Those hold that were read last; "
                     "all workers should have the same ones.",
                     token.label,
                 )
-        if self._epoch is None:
-            # A restart is how an operator says that something has changed.
-            for name in tokens:
-                self._courier.call("reconsider", {"name": name})
         uses = list(self._own_uses.told())
         for first in range(0, len(uses), _TOLD_AT_ONCE):
             part = uses[first : first + _TOLD_AT_ONCE]
@@ -351,18 +348,16 @@ class _Members(Members[U]):
         changes, self._changes = self._changes, []
         return changes
 
-    def _enlist(self, token: Token[U]) -> None:
-        self._changes.append(("enlist", terms(token)))
-
-    def _reconsider(self, name: str) -> None:
-        self._changes.append(("reconsider", {"name": name}))
+    def _enlist(self, token: Token[U], *, anew: bool) -> None:
+        self._changes.append(("enlist", terms(token, anew=anew)))
 
     def _withdraw(self, name: str) -> None:
         self._changes.append(("withdraw", {"name": name}))
 
 
-def terms(token: Token[Any]) -> dict[str, Any]:
-    """Return what the script has to know of *token*."""
+def terms(token: Token[Any], *, anew: bool) -> dict[str, Any]:
+    """Return what the script has to know of *token*, and whether it may be looked at *anew* if it
+    was refused."""
     return {
         "name": token.name,
         "kind": token.kind,
@@ -371,6 +366,7 @@ def terms(token: Token[Any]) -> dict[str, Any]:
         "rank": token.rank,
         "concurrency": token.concurrency,
         "limits": [as_list(limit) for limit in token.limits],
+        "anew": anew,
     }
 
 

@@ -486,6 +486,7 @@ local function differs(name, terms)
   return false
 end
 
+-- `anew`: if it was refused, it may be looked at now, as by `reconsider`.
 function acts.enlist(about)
   local name, limits = about.name, about.limits or {}
   local known = token(name)
@@ -515,7 +516,12 @@ function acts.enlist(about)
   call("SADD", key("kinds"), kind)
   call("SADD", key("knows", worker), name)
   call("HSET", key("k", name), worker, terms)
-  place(known)
+  if about.anew == true then
+    health.reconsider(known.health)
+    judge(known)
+  else
+    place(known)
+  end
   return {differs = differs(name, terms)}
 end
 

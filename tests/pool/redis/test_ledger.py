@@ -13,7 +13,7 @@ import fakeredis
 import pytest
 
 from poe_proxy import rules
-from poe_proxy.pool.ledger import Want
+from poe_proxy.pool.ledger import Standing, Want
 from poe_proxy.pool.limits import Rest, Within
 from poe_proxy.pool.redis.ledger import RedisLedger
 from poe_proxy.shared import script
@@ -120,6 +120,30 @@ def test_what_no_limit_asks_for_is_forgotten(direct: Direct, clock: Clock) -> No
         return int(kept)
 
     assert [500, 1201] == [known(200.0, 1.0), known(0.0, 0.01)]
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_what_is_enlisted_anew_has_one_more_look(
+    direct: Direct, ledger: RedisLedger, clock: Clock, times: int
+) -> None:
+    """One, however often it is told; without that, what is refused stays so."""
+    terms = {"name": "a", "kind": "key", "rank": 0, "concurrency": 1, "limits": []}
+    direct.call("enlist", {**terms, "anew": True})
+    assert ledger.state(["a"])["a"].is_free
+    ledger.retire("a", "Logged out.")
+    direct.call("enlist", {**terms, "anew": False})
+    assert Standing.RETIRED == ledger.state(["a"])["a"].standing
+    for _ in range(times):
+        direct.call("enlist", {**terms, "anew": True})
+
+    state = ledger.state(["a"])["a"]
+    assert (0.0, Standing.SUSPENDED, "Logged out.") == (
+        state.next_look,
+        state.standing,
+        state.reason,
+    )
+    ledger.suspend("a", "Logged out.", "upstream_auth")
+    assert Standing.RETIRED == ledger.state(["a"])["a"].standing
 
 
 def test_words_that_are_no_text_are_taken_all_the_same(ledger: RedisLedger) -> None:

@@ -1020,6 +1020,56 @@ def test_the_new_values_hold_from_a_reload_on() -> None:
         one.rotator.replace([token("a"), token("a")])
 
 
+def test_a_reload_is_told_before_all_that_is_asked_later_and_waited_for_by_nobody() -> None:
+    """So it is done wholly, whatever becomes of a part of it."""
+    _, one, _ = two(token("a"), token("b"))
+    busy, waits = begun(one, accounts=frozenset({"a"})), begun(one, accounts=frozenset({"a"}))
+    call, asked = one.courier.call, []
+    one.courier.verbs.clear()
+
+    def recorded(*act: Any) -> Any:
+        asked.append(act[0])
+        return call(*act)
+
+    with mock.patch.object(one.courier, "call", recorded):
+        one.rotator.replace([only_named(one, "a"), token("c")])
+    assert ["enlist", "enlist", "withdraw"] == one.courier.verbs[:3]
+    assert "join" in asked
+    assert not {"enlist", "withdraw"} & set(asked)
+    ended(busy)
+    ended(waits)
+
+
+def test_only_a_restart_lets_a_refused_account_be_looked_at_anew() -> None:
+    """Also where it was retired; what a running worker has to tell once more does not. It costs no
+    call of its own: all others wait."""
+    pool, one, _ = two(token("a"), token("b"))
+    for account in list(one.rotator._members.tokens.values()):
+        one.rotator.suspend(account, TokenRejected("Logged out."))
+    one.rotator._ledger.retire(only_named(one, "b").name, "Logged out.")
+    one.presence.introduce()
+    before = one.rotator._asked.state(["a", "b"])
+    assert [60.0, inf] == [state.next_look for state in before.values()]
+    other = pool.worker(token("a"), token("b"))
+
+    after = other.rotator._asked.state(["a", "b"])
+    assert [0.0, 0.0] == [state.next_look for state in after.values()]
+    assert {Standing.SUSPENDED} == {state.standing for state in after.values()}
+    assert 2 == other.courier.verbs.count("enlist")
+    assert "reconsider" not in other.courier.verbs
+
+
+def test_another_way_to_poe_lets_an_account_be_looked_at_anew() -> None:
+    """What is as it was is not, at a reload."""
+    _, one, _ = two(token("a"), token("b"))
+    for account in list(one.rotator._members.tokens.values()):
+        one.rotator.suspend(account, TokenRejected("Logged out."))
+    one.rotator.replace([only_named(one, "a"), token("b")])
+
+    states = one.rotator._asked.state(["a", "b"])
+    assert {"a": 60.0, "b": 0.0} == {name: state.next_look for name, state in states.items()}
+
+
 def test_workers_that_differ_are_told_so() -> None:
     """What was read last holds for all."""
     pool = Pool()
