@@ -74,9 +74,9 @@ class Pool(ABC):
         """Let all other workers hear *message*. Does not wait."""
         del message  # there are no others
 
-    def hear(self, heard: Callable[[Mapping[str, Any]], bool]) -> None:
-        """Call *heard* from now on with what other workers announce; it returns whether it was for
-        it."""
+    def hear(self, heard: Callable[[Mapping[str, Any]], object]) -> None:
+        """Call *heard* from now on with what other workers announce, and whatever else this one is
+        told."""
         del heard
 
     @abstractmethod
@@ -202,22 +202,15 @@ class InRedis(Pool):
     def announce(self, message: Mapping[str, Any]) -> None:
         self._presence.announce(message)
 
-    def hear(self, heard: Callable[[Mapping[str, Any]], bool]) -> None:
-        others = self._presence.on_message
-        self._presence.on_message = lambda message: heard(message) or others(message)
+    def hear(self, heard: Callable[[Mapping[str, Any]], object]) -> None:
+        self._presence.on_message.append(heard)
 
     def timed(self, took: Callable[[str, float], None]) -> None:
         self._link.timed = partial(took, "script")
 
     def start(self, tells: Callable[[], Mapping[str, Any]]) -> None:
         self._presence.tells = tells
-        on_beat = self._presence.on_beat
-
-        def beat(answer: Mapping[str, Any]) -> None:
-            on_beat(answer)
-            self._budgets.beat()
-
-        self._presence.on_beat = beat
+        self._presence.on_beat.append(lambda _: self._budgets.beat())
         self._presence.on_stranger.append(self._budgets.adopt)
         self._presence.start()
         self._teller.start()

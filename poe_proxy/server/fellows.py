@@ -41,17 +41,14 @@ class Fellows:
         """Let all others read their settings anew."""
         self._announce({RELOAD: True})
 
-    def hear(self, message: Mapping[str, Any]) -> bool:
-        """Do what another one tells; return whether it was for this. Does not wait."""
+    def hear(self, message: Mapping[str, Any]) -> None:
+        """Do what another one tells, and nothing if it is for others here. Does not wait."""
         place = message.get(GUESS)
         if isinstance(place, str):
             self._guesses.heard(place, is_right=bool(message.get(IS_RIGHT)))
-            return True
-        if RELOAD in message:
+        elif RELOAD in message:
             audit.info("reload, asked for by another worker")
             threading.Thread(target=self._reload, name="reload", daemon=True).start()
-            return True
-        return False
 
     def _tell_guess(self, place: str, is_right: bool) -> None:
         self._announce({GUESS: place, IS_RIGHT: is_right})

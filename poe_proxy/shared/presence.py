@@ -9,7 +9,7 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Final, Protocol
 
 import orjson
@@ -51,7 +51,8 @@ class Presence:
     """This worker among those that share a pool.
 
     It says that it lives, makes itself known where it is not, and hears what is published. Whoever
-    keeps something of this worker's sets the functions below before `start`.
+    keeps something of this worker's adds to the lists below, and sets the functions there, before
+    `start`.
     """
 
     def __init__(
@@ -71,18 +72,19 @@ class Presence:
         was closed before they were over; *chance* returns a number from 0 to 1.
         """
         self.worker: Final = worker
-        #: Called with each message: `{"lent": {lease: name}}`, `{"moved": name}`, and what other
-        #: workers publish. `{"look": True}` says that some may have been missed.
-        self.on_message: Callable[[dict[str, Any]], object] = lambda message: None
-        #: Called when Redis does not know this worker, also at first, or has forgotten all: whoever
-        #: keeps something has to enlist, adopt and join anew. What is called or noted here goes
-        #: before all else, and others wait: it must not wait for a lock that is held by whoever
-        #: calls the courier.
+        #: Each is called with each message, whomever it is for: `{"lent": {lease: name}}`,
+        #: `{"moved": name}`, and what other workers publish. `{"look": True}` says that some may
+        #: have been missed.
+        self.on_message: list[Callable[[Mapping[str, Any]], object]] = []
+        #: Each is called when Redis does not know this worker, also at first, or has forgotten all:
+        #: whoever keeps something has to enlist, adopt and join anew. If one fails, nothing else is
+        #: asked until all were called again. What is called or noted here goes before all else, and
+        #: others wait: it must not wait for a lock that is held by whoever calls the courier.
         self.on_stranger: list[Callable[[], object]] = []
-        #: Called with what is answered to each sign of life: among other things the `workers` that
-        #: share the pool, the names of the accounts that have their `homes` here, and in how many
-        #: seconds Redis lends again: `lends_in`.
-        self.on_beat: Callable[[Mapping[str, Any]], object] = lambda answer: None
+        #: Each is called with what is answered to each sign of life: among other things the
+        #: `workers` that share the pool, the names of the accounts that have their `homes` here,
+        #: and in how many seconds Redis lends again: `lends_in`.
+        self.on_beat: list[Callable[[Mapping[str, Any]], object]] = []
         #: Returns the leases that are held or stand in line; None: that is not known.
         self.holds: Callable[[], Collection[str] | None] = lambda: None
         #: Returns what else is to be known of this worker: numbers and short texts, no secrets.
@@ -145,7 +147,7 @@ class Presence:
         answer["workers"], answer["homes"] = list(answer["workers"]), list(answer["homes"])
         self._workers = tuple(answer["workers"])
         self._pulse = answer["pulse"]
-        self.on_beat(answer)
+        _tell(self.on_beat, answer)
 
     def introduce(self) -> None:
         """Say hello, and let all that this worker keeps be known. Raises `StoreAway`.
@@ -242,7 +244,13 @@ class Presence:
             return
         if message.get("from") == self.worker:
             return
+        _tell(self.on_message, message)
+
+
+def _tell(all_of_them: Iterable[Callable[[Mapping[str, Any]], object]], said: Any) -> None:
+    """Let all hear what Redis said, whoever of them fails."""
+    for hear in all_of_them:
         try:
-            self.on_message(message)
+            hear(said)
         except Exception:
             log.exception("what Redis told could not be done")

@@ -25,7 +25,7 @@ class Worker:
         link = Link(url, "test")
         self.courier = Courier(link, worker=name)
         self.presence = Presence(self.courier, link.listener(5.0), name, version="1")
-        self.presence.on_message = self.heard.append
+        self.presence.on_message.append(self.heard.append)
         self.presence.start()
 
     def close(self) -> None:

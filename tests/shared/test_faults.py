@@ -34,7 +34,7 @@ class Worker:
         #: What it holds, and what it has used, as it tells it.
         self.leases: list[dict[str, Any]] = []
         self.uses: list[dict[str, Any]] = []
-        self.presence.on_message = self.heard.append
+        self.presence.on_message.append(self.heard.append)
         self.presence.on_stranger.append(self._tell)
         self.presence.holds = lambda: [one["id"] for one in self.leases]
         self.courier.on_back.append(self._is_back)

@@ -27,7 +27,7 @@ link = Link(sys.argv[1], "greenlets")
 courier = Courier(link, worker=worker)
 presence = Presence(courier, link.listener(5.0), worker, version="1")
 heard = []
-presence.on_message = heard.append
+presence.on_message.append(heard.append)
 presence.start()
 while not heard:
     gevent.sleep(0.01)

@@ -64,7 +64,7 @@ class Worker:
             chance=lambda: 1.0,
         )
         self.heard: list[dict[str, Any]] = []
-        self.presence.on_message = self.heard.append
+        self.presence.on_message.append(self.heard.append)
 
     def _pause(self, seconds: float) -> bool:
         self.pauses.append(seconds)
@@ -95,7 +95,7 @@ def test_a_sign_of_life_says_what_it_holds_and_who_it_is(worker: Worker) -> None
     told = []
     worker.presence.holds = lambda: {"l1": 1}
     worker.presence.tells = lambda: {"streams": 7}
-    worker.presence.on_beat = told.append
+    worker.presence.on_beat.append(told.append)
 
     worker.presence.beat()
 
@@ -177,14 +177,27 @@ def test_it_listens_again_when_the_connection_is_lost(worker: Worker) -> None:
 def test_whoever_does_not_understand_a_message_ends_nothing(
     worker: Worker, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The log says so, and the next one is heard."""
-    worker.presence.on_message = lambda message: worker.heard.append(message) or message["lent"]
+    """The log says so; all others hear it, and the next one is heard."""
+    worker.presence.on_message.insert(0, lambda message: message["lent"])
     worker.presence.start()
     worker.ear.said.put({"lent": 1})
 
     until(lambda: len(worker.heard) == 2)
     assert ["what Redis told could not be done"] == caplog.messages
     assert 1 == len(worker.ear.channels)
+
+
+def test_all_hear_what_a_sign_of_life_brought_whoever_fails(
+    worker: Worker, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And the log says who did."""
+    told: list[Any] = []
+    worker.presence.on_beat += [lambda answer: answer["nothing"], told.append]
+    worker.presence.beat()
+
+    assert ["12.5"] == [answer["pulse"] for answer in told]
+    assert ["what Redis told could not be done"] == caplog.messages
+    assert "KeyError: 'nothing'" in caplog.text
 
 
 def test_a_new_epoch_is_found_out_at_once(worker: Worker) -> None:

@@ -24,9 +24,9 @@ class Courier(Caller, Protocol):
 class Presence(Protocol):
     """This worker among those that share a pool."""
 
-    on_message: Callable[[dict[str, Any]], object]
+    on_message: list[Callable[[Mapping[str, Any]], object]]
     on_stranger: list[Callable[[], object]]
-    on_beat: Callable[[Mapping[str, Any]], object]
+    on_beat: list[Callable[[Mapping[str, Any]], object]]
     holds: Callable[[], Collection[str] | None]
 
 

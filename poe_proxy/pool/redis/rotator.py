@@ -86,8 +86,8 @@ class SharedRotator(Rotator[U]):
         self._own_uses.use(members.tokens.values())
         #: Since when Redis remembers, as far as this worker has told it what it has.
         self._epoch: str | None = None
-        presence.on_message = self._heard
-        presence.on_beat = lambda answer: self._homes.seen(answer["homes"])
+        presence.on_message.append(self._heard)
+        presence.on_beat.append(lambda answer: self._homes.seen(answer["homes"]))
         presence.on_stranger.append(self._make_known)
         presence.holds = self._line.holds
         courier.on_back.append(self._line.look)

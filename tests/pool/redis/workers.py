@@ -162,7 +162,8 @@ class Worker:
         """Heed all messages that have come."""
         for told in self._said():
             if "epoch" not in told:
-                self.presence.on_message(told)
+                for heed in self.presence.on_message:
+                    heed(told)
 
     def miss(self) -> None:
         """Lose all messages that have come."""
