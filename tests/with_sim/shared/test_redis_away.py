@@ -69,14 +69,19 @@ def test_nobody_notices_a_restart_with_its_file(stage: Stage) -> None:
 
 def test_without_room_in_redis_the_pool_is_unavailable(stage: Stage) -> None:
     """`maxmemory` is reached: an honest 503 that says when to come back, and no bug of ours."""
+    asked = []
     with stage.store.full():
         until(lambda: stage.ready(0) == 503)
-        refused = stage.ask(0)
+        # Redis lets a script go on that has deleted something before it adds anything: whoever
+        # is served in this way is served whole.
+        while not asked or asked[-1].status == 200:
+            asked.append(stage.ask(0))
+    *served, refused = asked
     until(lambda: stage.ready(0) == 200)
     fit = stage.ask(0)
 
     assert (503, "pool_unavailable", 5.0) == (refused.status, refused.code, refused.retry_after)
-    assert "whole" == fit.outcome
+    assert {"whole"} == {one.outcome for one in (*served, fit)}
 
 
 def test_a_host_without_redis_ends_what_runs_and_begins_nothing(stage: Stage) -> None:
