@@ -242,6 +242,13 @@ class Presence:
                 # It is found out, and made good, by the next thing that is asked.
                 self._hurry.set()
             return
+        came = message.get("came")
+        if came is not None:
+            if came not in self._workers:
+                self._hurry.set()  # its answer has all that live
+            return
+        if message.get("look"):
+            self._hurry.set()  # somebody may have come meanwhile
         if message.get("from") == self.worker:
             return
         _tell(self.on_message, message)

@@ -279,9 +279,9 @@ def test_a_worker_that_was_taken_for_dead_takes_up_what_it_has(
     server: RedisServer, worker: Worker
 ) -> None:
     """As after a freeze: at its next call, whatever that is."""
-    server.client.zadd("poe:{faults}:2:workers", {worker.name: 1.0})
     other = Worker(server.url)
-    until(lambda: other.introduced)
+    until(lambda: other.name in worker.presence.workers)
+    server.client.zadd("poe:{faults}:2:workers", {worker.name: 1.0})
     assert worker.name not in other.call("beat", **{"for": 15})["workers"]
     assert other.lend("l2")
 

@@ -11,6 +11,7 @@ import orjson
 import pytest
 
 from poe_proxy.rules import LIFE
+from poe_proxy.shared import presence
 from poe_proxy.shared.calling import StoreAway
 from poe_proxy.shared.courier import Courier
 from poe_proxy.shared.presence import Presence, name_of_worker
@@ -76,7 +77,9 @@ class Worker:
 
 
 @pytest.fixture
-def worker() -> Iterator[Worker]:
+def worker(monkeypatch: pytest.MonkeyPatch) -> Iterator[Worker]:
+    # Signs of life have a reason here: none comes because it is time.
+    monkeypatch.setattr(presence, "BEAT", 3600.0)
     made = Worker()
     yield made
     made.ear.is_away = False
@@ -204,28 +207,53 @@ def test_a_new_epoch_is_found_out_at_once(worker: Worker) -> None:
     """Not at the next heartbeat: others wait until this worker has told what it holds. Its own is
     no news."""
     worker.presence.start()
-    until(lambda: worker.done("beat"))
+    until(lambda: len(worker.done("beat")) == 2)
     worker.courier.epoch = "e1"
     worker.ear.said.put({"epoch": "e1"})
     worker.ear.said.put({"mark": 1})
     until(lambda: {"mark": 1} in worker.heard)
-    assert 1 == len(worker.done("beat"))
+    assert 2 == len(worker.done("beat"))
     worker.ear.said.put({"epoch": "e2"})
 
-    until(lambda: len(worker.done("beat")) == 2)
+    until(lambda: len(worker.done("beat")) == 3)
     assert [{"look": True}, {"mark": 1}] == worker.heard
+
+
+def test_a_worker_that_comes_is_known_at_once(worker: Worker) -> None:
+    """Not at the next heartbeat: whoever does not know it would not wait for what it has used, if
+    Redis forgot all. One that is known is no news."""
+    worker.presence.start()
+    until(lambda: len(worker.done("beat")) == 2)
+    worker.ear.said.put({"came": "w2"})
+    worker.ear.said.put({"mark": 1})
+    until(lambda: {"mark": 1} in worker.heard)
+    assert 2 == len(worker.done("beat"))
+    worker.store.answers["beat"] = b'{"workers": ["w1", "w2", "w3"], "homes": {}, "pulse": "13"}'
+    worker.ear.said.put({"came": "w3"})
+
+    until(lambda: worker.presence.workers == ("w1", "w2", "w3"))
+    assert [{"look": True}, {"mark": 1}] == worker.heard
+
+
+def test_who_came_before_it_listened_is_known_once_it_does(worker: Worker) -> None:
+    """Whoever listens again may have missed that somebody came."""
+    worker.presence.start()
+    until(lambda: len(worker.done("beat")) == 2)
+    worker.ear.said.put("lost")
+
+    until(lambda: len(worker.done("beat")) == 3)
 
 
 def test_when_redis_is_back_it_gives_a_sign_of_life(worker: Worker) -> None:
     """At once: it may have been taken for dead."""
     worker.presence.start()
-    until(lambda: worker.done("beat") and worker.heard)
+    until(lambda: len(worker.done("beat")) == 2)
     worker.store.trouble = "gone"
     with pytest.raises(StoreAway):
         worker.courier.call("join", {})
     worker.store.trouble = ""
 
-    until(lambda: len(worker.done("beat")) == 2)
+    until(lambda: len(worker.done("beat")) == 3)
 
 
 def test_a_worker_that_ends_says_so_after_all_that_it_has_noted(worker: Worker) -> None:

@@ -168,16 +168,26 @@ def test_the_first_hello_begins_an_epoch_and_all_are_told(pool: Pool) -> None:
     first, second = Worker(pool, "w1"), Worker(pool, "w2")
 
     assert 3 == pytest.approx(first.hello())
-    assert [("all", {"epoch": first.epoch})] == pool.heard()
+    assert [("all", {"epoch": first.epoch}), ("all", {"came": "w1"})] == pool.heard()
     pool.now += 1
     assert 2 == pytest.approx(second.hello())
     assert first.epoch == second.epoch
-    assert [] == pool.heard()
     first.enlist("t1")
     assert {} == first.lends("l1", names=["t1"])
     pool.now += 2
     assert {"l1": "t1"} == first.lends("l1", names=["t1"])
     assert 0 == first.beat()["lends_in"]
+
+
+def test_all_are_told_who_comes_and_once(pool: Pool, worker: Worker) -> None:
+    """Should Redis forget all a moment later, they can say that it has to be waited for."""
+    pool.heard()
+    other = joined(pool, "w2")
+
+    assert [("all", {"came": "w2"})] == pool.heard()
+    other.hello()
+    worker.hello()
+    assert [] == pool.heard()
 
 
 def test_a_hello_may_be_said_twice(worker: Worker) -> None:
@@ -346,7 +356,7 @@ def test_redis_that_has_forgotten_all_lends_again_once_all_have_told_what_they_h
     assert "!epoch" == worker.run(["look", {"leases": []}])
     assert 15 == pytest.approx(worker.hello())
     assert worker.epoch != old
-    assert [("all", {"epoch": worker.epoch})] == pool.heard()
+    assert [("all", {"epoch": worker.epoch}), ("all", {"came": "w1"})] == pool.heard()
     worker.enlist("t1", **terms)
     uses = [{"id": "l8-1", "name": "t1", "ago": 20.0}]
     for _ in range(2):

@@ -163,7 +163,12 @@ function chapters.workers()
     if not id then
       id, began = begin_epoch(), now
     end
+    local is_new = not call("ZSCORE", key("workers"), worker)
     lives_on(workers.LIFE, what.about)
+    if is_new then
+      -- Others are to know it at once: should Redis forget all, they say who is to be waited for.
+      workers.publish_to_all({came = worker})
+    end
     local knew = what.knew_epoch
     if knew and knew ~= null and knew ~= "" and knew ~= id and now < began + workers.CAUTION then
       if not lost then

@@ -719,6 +719,28 @@ def test_a_redis_that_has_forgotten_is_told_what_is_held_and_was_used() -> None:
     assert sends(held)
 
 
+def test_a_worker_that_has_just_come_is_waited_for_when_redis_forgets_all() -> None:
+    """Others have heard of it, although they have given no sign of life since."""
+    account = token("a", limits=(Within(1, 60.0),))
+    pool, one = two(account, patience=100.0)[:2]
+    late = pool.worker(account)
+    pool.hear()
+    lease = begun(late)
+    assert sends(lease)
+    ended(lease)
+    pool.forget()
+    waits = begun(one)
+    pool.workers[1].presence.beat()
+    pool.go(1.0, but=late)
+
+    one.rotator._line.look()
+    assert waits.wait(0) is None, "the limit is exceeded"
+    late.presence.beat()
+    pool.go(60.0)
+    one.rotator._line.look()
+    assert "a" == lend(waits).label
+
+
 @pytest.mark.parametrize("is_older", [False, True], ids=["", "before it forgot all"])
 @pytest.mark.parametrize("away", [1.0, 30.0])
 def test_a_redis_that_comes_back_with_what_it_knew_before_is_one_that_has_forgotten(

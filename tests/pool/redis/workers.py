@@ -161,7 +161,10 @@ class Worker:
     def hear(self) -> None:
         """Heed all messages that have come."""
         for told in self._said():
-            if "epoch" not in told:
+            if "came" in told:
+                if told["came"] not in self.presence.workers:
+                    self.presence.beat()
+            elif "epoch" not in told:
                 for heed in self.presence.on_message:
                     heed(told)
 
