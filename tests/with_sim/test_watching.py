@@ -56,19 +56,21 @@ def test_the_same_metrics_are_at_both_places(watched: Reloading, port: int) -> N
     answer = watched.post(ask("!echo hello"), headers={**watched.headers, "x-request-id": "mine"})
     assert 200 == answer.status_code
     owner = {"Authorization": f"Bearer {OWNER}"}
-    route = "/v1/chat/completions"
+    told = ["", "/v1/chat/completions", "200"]
 
-    for found in (
-        series(f"{watched.url}/metrics", headers=owner),
-        series(f"http://127.0.0.1:{port}/metrics"),
+    for look in (
+        lambda: series(f"{watched.url}/metrics", headers=owner),
+        lambda: series(f"http://127.0.0.1:{port}/metrics"),
     ):
-        # The labels are in the order of their names, and so the client comes first.
-        (count,) = [
-            value
-            for (name, *labels), value in found.items()
-            if name == "poe_proxy_requests_total" and labels[1:] == ["", route, "200"]
-        ]
-        assert 1 <= count
+        # A request is counted once its answer is over. The labels are in the order of their names,
+        # and so the client comes first.
+        until(
+            lambda look=look: (
+                told
+                in [labels[1:] for name, *labels in look() if name == "poe_proxy_requests_total"]
+            )
+        )
+        found = look()
         assert 2 == found["poe_proxy_accounts", "cookie", "free"]
         assert 1 == found["poe_proxy_store_up",]
         assert 1 <= found["poe_proxy_store_seconds_count", "write"]
