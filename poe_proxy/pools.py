@@ -166,7 +166,7 @@ class InRedis(Pool):
 
     def lend(
         self, tokens: Iterable[Token[Upstream]], settings: Settings, when_left: WhenLeft
-    ) -> Rotator[Upstream]:
+    ) -> SharedRotator[Upstream]:
         from poe_proxy.pool.redis.rotator import SharedRotator
 
         self._rotator = SharedRotator(

@@ -459,7 +459,9 @@ def test_an_app_that_answers_one_question_lives_as_long_as_that_takes(
 ) -> None:
     """Nobody lets it begin to serve: without a sign of life its accounts would be lent to others,
     and without a message it would wait for its turn by the clock."""
-    name = fellows[0].next.redis_pool  # type: ignore[union-attr]
+    begun_with = fellows[0].next
+    assert isinstance(begun_with, Settings)
+    name = begun_with.redis_pool
 
     def channels() -> int:
         return len(redis_server.client.pubsub_channels(f"poe:{{{name}}}:2:c:*"))

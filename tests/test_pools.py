@@ -12,7 +12,6 @@ import pytest
 
 from poe_proxy import pools
 from poe_proxy.clients.client import Limits
-from poe_proxy.pool.base import Rotator
 from poe_proxy.pool.rotator import Token
 from poe_proxy.pool.store import Forgetful
 from poe_proxy.pools import InProcess, InRedis
@@ -85,7 +84,7 @@ class Worker:
         assert isinstance(made, InRedis)
         self.pool = made
         self.left: list[Token[Upstream]] = []
-        self.rotator: Rotator[Upstream] = made.lend([token()], settings, self.left.append)
+        self.rotator = made.lend([token()], settings, self.left.append)
         self.took: list[tuple[str, float]] = []
         made.timed(lambda what, seconds: self.took.append((what, seconds)))
         self.heard: list[Mapping[str, Any]] = []
@@ -145,7 +144,7 @@ def test_what_one_says_all_others_hear(
     """The pool, too, which heeds what is for it."""
     one, other = workers
     moved: list[str] = []
-    monkeypatch.setattr(other.rotator._homes, "lose", moved.append)  # type: ignore[attr-defined]
+    monkeypatch.setattr(other.rotator._homes, "lose", moved.append)
     one.pool.announce({"word": 1})
     one.pool.announce({"moved": "an account"})
     until(lambda: moved and any("moved" in message for message in other.heard))
@@ -240,7 +239,7 @@ def test_a_sign_of_life_says_which_accounts_are_at_home(workers: list[Worker]) -
         assert lease.wait(30.0) is not None
     one.pool._presence.beat()
 
-    assert {token().name} == one.rotator._homes._here  # type: ignore[attr-defined]
+    assert {token().name} == one.rotator._homes._here
 
 
 def test_the_line_is_as_the_settings_say(redis_server: RedisServer) -> None:

@@ -153,8 +153,7 @@ def test_what_a_killed_worker_has_told_is_there(house: House) -> None:
 def test_a_batch_that_comes_twice_counts_once(house: House) -> None:
     """Its answer had been lost."""
     one = house.workers[0]
-    run = one.caller._run
-    one.caller._run = lambda acts: (run(acts), run(acts))[1]  # type: ignore[method-assign]
+    one.caller.twice = frozenset({"tell"})
     one.history.tell(failed(first_text=101.0))
 
     assert (1, 1) == (one.history.minutes()[-1].requests, one.history.models()[0].requests)

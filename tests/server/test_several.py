@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,9 +29,9 @@ REDIS = "redis://127.0.0.1:1"
         ({"api_keys": ("k",), "redis_url": REDIS}, ""),
     ],
 )
-def test_several_workers_need_redis_and_a_key(fields: dict[str, object], why: str) -> None:
+def test_several_workers_need_redis_and_a_key(fields: dict[str, Any], why: str) -> None:
     """A cookie is at home with one worker, and a connection reaches any."""
-    assert why == against(Settings(auth_keys=("sk-a",), **fields))  # type: ignore[arg-type]
+    assert why == against(Settings(auth_keys=("sk-a",), **fields))
 
 
 def test_a_key_in_the_file_of_accounts_is_one_too(tmp_path: Path) -> None:

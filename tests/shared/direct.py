@@ -39,6 +39,8 @@ class Direct:
         self.twice: frozenset[str] = frozenset()
         #: Verbs that are done, while whoever calls hears that Redis is away; each once.
         self.unheard: set[str] = set()
+        #: With which call from now on the answer is lost, although all was done; 0: with none.
+        self.loses = 0
 
     def call(self, *act: Any) -> Any:
         if self.trouble:
@@ -48,6 +50,10 @@ class Direct:
         if act[0] in self.unheard:
             self.unheard.remove(act[0])
             raise StoreAway("the answer was lost")
+        if self.loses:
+            self.loses -= 1
+            if not self.loses:
+                raise StoreAway("the answer was lost")
         return answer
 
     def note(self, *act: Any) -> None:

@@ -37,6 +37,8 @@ class Store:
         #: Why it is away; empty: it is there.
         self.trouble = ""
         self.probes = 0
+        #: Called once somebody has found that it is there.
+        self.when_found: Callable[[], object] = lambda: None
         #: What is answered in place of the next calls.
         self.words: list[bytes] = []
         #: What single verbs are answered.
@@ -81,6 +83,7 @@ class Store:
                 raise StoreAway(self.trouble)
         finally:
             self.inside.release()
+        self.when_found()
 
     def close(self) -> None:
         self.is_closed = True
@@ -511,15 +514,14 @@ def test_a_store_that_is_back_at_the_end_is_called_no_more(store: Store) -> None
     store.trouble = "refused"
     with pytest.raises(StoreAway):
         courier.call("join", 1)
-    store.trouble = ""
-    looked, probe = threading.Event(), store.probe
+    looked = threading.Event()
 
     def closes() -> None:
-        probe()
         courier.close()
         looked.set()
 
-    store.probe = closes  # type: ignore[method-assign]
+    store.when_found = closes
+    store.trouble = ""
     assert looked.wait(SOON)
     assert courier._helper is not None
     courier._helper.join(SOON)

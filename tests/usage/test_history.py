@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -345,8 +345,7 @@ def test_who_could_not_ask_comes_again_sooner(house: House) -> None:
 def test_nothing_is_read_before_it_is_time(tmp_path: Path) -> None:
     """A restart asks nobody."""
     file = UsageFile(tmp_path / "usage.sqlite3")
-    never: Callable[[], Any] = lambda: pytest.fail("asked")  # noqa: E731
-    history = History(file, never)
+    history = History(file, lambda: pytest.fail("asked"))
     history.start()
     history.stop()
 

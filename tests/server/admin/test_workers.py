@@ -104,14 +104,14 @@ def test_what_clients_do_with_all_workers_is_one_thing(workers: list[Worker]) ->
         assert 4 == clients["bob"]["requests"]["today"]
         assert all(one["succeeded_at"] for one in told["accounts"])
 
-        until(lambda worker=worker: _used(worker) == {"alice": 3, "bob": 4})  # type: ignore[misc]
+        until(partial(_has_used, worker, {"alice": 3, "bob": 4}))
 
 
 def _has_nine(worker: Worker) -> bool:
     return bool(9 == worker.told("/status.json")["line"]["requests_of_hour"])
 
 
-def _used(worker: Worker) -> dict[str, int]:
+def _has_used(worker: Worker, requests: dict[str, int]) -> bool:
     report = worker.told("/v1/usage?group_by=client")
     assert report["whole_days"]
-    return {one["client"]: one["requests"] for one in report["data"]}
+    return requests == {one["client"]: one["requests"] for one in report["data"]}

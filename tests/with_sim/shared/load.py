@@ -11,12 +11,12 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final, Literal, Self
+from typing import Final, Literal, Self, TypedDict, Unpack
 from urllib.parse import urlsplit
 
 from ...chaos.clients import said
 from ...chaos.dialects import DIALECTS, UNREADABLE, Told
-from ..servers import KEY
+from ..servers import KEY, until
 from .servers import Site
 
 #: Seconds without a byte after which an answer counts as lost.
@@ -47,6 +47,25 @@ class Asked:
     message: str = ""
     retry_after: float | None = None
     text: str = field(default="", repr=False)
+
+
+class AskingOptions(TypedDict, total=False):
+    """What may be said of a request besides where it goes and what it asks for."""
+
+    streams: bool
+    length: int
+    key: str
+
+
+class LoadOptions(TypedDict, total=False):
+    """What may be said of a load."""
+
+    clients: int
+    models: Sequence[str]
+    words: str
+    pause: float
+    key: str
+    leaves: bool
 
 
 class Asking:
@@ -170,9 +189,11 @@ class Asking:
                     self._has_begun.set()
 
 
-def ask(sites: Sequence[Site], host: int, model: str, words: str = "", **more: object) -> Asked:
+def ask(
+    sites: Sequence[Site], host: int, model: str, words: str = "", **more: Unpack[AskingOptions]
+) -> Asked:
     """Ask, and return what came of it."""
-    return Asking(sites, host, model, words, **more).start().result()  # type: ignore[arg-type]
+    return Asking(sites, host, model, words, **more).start().result()
 
 
 class Load:
@@ -218,6 +239,11 @@ class Load:
     def answered(self) -> int:
         """How many have had a whole answer so far."""
         return sum(one.outcome == "whole" for one in list(self.asked))
+
+    def wait_for(self, more: int) -> None:
+        """Return when so many *more* have had a whole answer."""
+        answered = self.answered()
+        until(lambda: self.answered() >= answered + more)
 
     def _run(self, number: int) -> None:
         turns = itertools.count(number)

@@ -80,6 +80,12 @@ class Site(Reloading):
         """The worker that serves a client's connection."""
         return self.host.process_of(self.port, client_port)
 
+    def reload_workers(self) -> None:
+        """Let all workers read the settings anew; return when they have, or have refused to."""
+        before = self.reloads()
+        self.hang_up()
+        until(lambda: self.reloads() >= before + self._wanted)
+
     def wait_for_workers(self, but: int) -> None:
         """Return when as many serve as should, and *but* is none of them."""
         until(lambda: len(self.pids()) == self._wanted and but not in self.pids())

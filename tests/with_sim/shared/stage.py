@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Final, Self
+from typing import Final, Self, Unpack
 
 import requests
 
@@ -18,7 +18,7 @@ from ..official import ApiSim
 from ..servers import KEY, until
 from .hosts import Host
 from .judge import Case, Pace, Stretch, judge
-from .load import Asked, Asking, Load
+from .load import Asked, Asking, AskingOptions, Load, LoadOptions
 from .servers import Site
 from .store import Store
 
@@ -127,20 +127,24 @@ class Stage:
 
     # ---- for tests
 
-    def start(self, host: int, model: str = "by-key", words: str = "", **more: object) -> Asking:
+    def start(
+        self, host: int, model: str = "by-key", words: str = "", **more: Unpack[AskingOptions]
+    ) -> Asking:
         """Ask a host, and go on."""
-        asking = Asking(self.sites, host, model, words, **more)  # type: ignore[arg-type]
+        asking = Asking(self.sites, host, model, words, **more)
         self.asked.append(asking.asked)
         return asking.start()
 
-    def ask(self, host: int, model: str = "by-key", words: str = "", **more: object) -> Asked:
+    def ask(
+        self, host: int, model: str = "by-key", words: str = "", **more: Unpack[AskingOptions]
+    ) -> Asked:
         """Ask a host; return what came of it."""
         return self.start(host, model, words, **more).result()
 
     @contextlib.contextmanager
-    def load(self, **how: object) -> Iterator[Load]:
+    def load(self, **how: Unpack[LoadOptions]) -> Iterator[Load]:
         """Have clients ask and ask meanwhile."""
-        load = Load(self.sites, **how)  # type: ignore[arg-type]
+        load = Load(self.sites, **how)
         try:
             with load:
                 yield load

@@ -53,8 +53,7 @@ def test_a_worker_that_stood_still_for_20_seconds_comes_back(stage: Stage) -> No
         stand_still(stage.worker_of(held), 20.0)
         thawed = time.monotonic()
         went_on, served = held.result(), waiting.result()
-        answered = load.answered()
-        until(lambda: load.answered() >= answered + 20)
+        load.wait_for(20)
         until(lambda: stage.living() == 4)
     stage.wait_until_nothing_is_lent()
 

@@ -44,11 +44,8 @@ def test_a_reload_under_load_disturbs_nobody(stage: Stage) -> None:
     """SIGHUP: all workers of a host read their settings anew."""
     with stage.load(clients=12) as load:
         for site in stage.sites:
-            before = site.output().count("reloaded, serving")
-            site.hang_up()
-            until(lambda: site.output().count("reloaded, serving") >= before + 2)  # noqa: B023
-        answered = load.answered()
-        until(lambda: load.answered() >= answered + 40)
+            site.reload_workers()
+        load.wait_for(40)
     stage.wait_until_nothing_is_lent()
 
     assert [] == stage.wrong(codes={"rate_limit_exceeded"})

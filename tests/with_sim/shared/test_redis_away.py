@@ -37,8 +37,7 @@ def test_nobody_notices_that_redis_stood_still_for_a_second(stage: Stage) -> Non
     with stage.load(clients=10) as load:
         until(lambda: load.answered() >= 10)
         stage.store.stand_still(1.0)
-        answered = load.answered()
-        until(lambda: load.answered() >= answered + 20)
+        load.wait_for(20)
 
     assert {"whole"} == {one.outcome for one in load.asked}
 
@@ -48,10 +47,9 @@ def test_nobody_notices_that_the_subscriptions_were_killed(stage: Stage) -> None
     redis = stage.store.client
     with stage.load(clients=10) as load:
         for _ in range(3):
-            answered = load.answered()
             until(lambda: len(redis.client_list(_type="pubsub")) == 4)
             assert 4 == redis.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
-            until(lambda: load.answered() >= answered + 15)  # noqa: B023
+            load.wait_for(15)
         until(lambda: len(redis.client_list(_type="pubsub")) == 4)
 
     assert {"whole"} == {one.outcome for one in load.asked}
@@ -61,8 +59,7 @@ def test_nobody_notices_a_restart_with_its_file(stage: Stage) -> None:
     with stage.load(clients=10) as load:
         until(lambda: load.answered() >= 10)
         stage.store.restart()
-        answered = load.answered()
-        until(lambda: load.answered() >= answered + 20)
+        load.wait_for(20)
 
     assert {"whole"} == {one.outcome for one in load.asked}
 
@@ -93,8 +90,7 @@ def test_a_host_without_redis_ends_what_runs_and_begins_nothing(stage: Stage) ->
             begun = time.monotonic()
             until(lambda: stage.ready(0) == 503)
             refused = stage.ask(0)
-            answered = load.answered()
-            until(lambda: load.answered() >= answered + 20)
+            load.wait_for(20)
             other = stage.ready(1)
             went_on = held.result()
             ended = time.monotonic()
@@ -126,8 +122,7 @@ def test_redis_stands_still_for_20_seconds(stage: Stage) -> None:
         finally:
             stage.store.thaw()
         went_on = [one.result() for one in held]
-        answered = load.answered()
-        until(lambda: load.answered() >= answered + 20)
+        load.wait_for(20)
         until(lambda: stage.ready(0) == stage.ready(1) == 200)
 
     assert [200, 200] == health

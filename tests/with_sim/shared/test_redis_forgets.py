@@ -42,8 +42,7 @@ def forgets(stage: Stage, forget: Callable[[], object]) -> None:
         begun = time.monotonic()
         forget()
         went_on = [one.result() for one in held]
-        answered = load.answered()
-        until(lambda: load.answered() >= answered + 40)
+        load.wait_for(40)
     by_cookie = stage.ask(0, "by-cookie")
 
     assert stage.epoch() not in ("", epoch)
