@@ -336,7 +336,14 @@ class Workers:
 
     def over(self, event: str) -> None:
         """Let what was told of the first account no longer be known: `ALERT_EVERY` is over."""
-        self.redis.delete(f"poe:{{test}}:2:claim:alert:{self.all[0].cookie.name}:{event}")
+        self.redis.delete(self._claim(event))
+
+    def told_elsewhere(self, event: str) -> None:
+        """Let a worker have told it of the first account that says no more than when it did."""
+        self.redis.set(self._claim(event), repr(self.clock()))
+
+    def _claim(self, event: str) -> str:
+        return f"poe:{{test}}:2:claim:alert:{self.all[0].cookie.name}:{event}"
 
     def change(self, change: Change) -> None:
         for one in self.all:
@@ -402,6 +409,17 @@ def test_what_is_this_workers_to_tell_is_told_although_the_answer_was_lost(event
     workers.events()
     workers.change(CHANGES[event])
     assert [] == workers.events(60.0)
+
+
+def test_what_a_worker_of_an_older_version_has_told_is_told() -> None:
+    """During an upgrade two versions run side by side: it claims without an id."""
+    workers = Workers()
+    workers.told_elsewhere("suspended")
+    workers.change(_suspend)
+
+    assert [] == workers.events()
+    workers.change(CHANGES["upstream_changed"])
+    assert ["upstream_changed"] == [name for name, _ in workers.events()]
 
 
 def test_a_question_that_is_brought_twice_has_one_answer() -> None:

@@ -191,15 +191,15 @@ function chapters.board()
   -- {name, seconds, id}: whether it is the first time in so many seconds that anybody claims this,
   -- and how many seconds ago the first one did. Who asks again with the same id is answered the same.
   function acts.claim(about)
-    local claim = key("claim", about.name)
-    local had = call("GET", claim)
-    if had then
-      local since, id = string.match(had, "^(%S+) (.*)$")
-      return {mine = id == about.id, ago = math.max(0, now - tonumber(since))}
+    local claim, claimant = key("claim", about.name), key("claimant", about.name)
+    local since = call("GET", claim)
+    if since then
+      local is_mine = call("GET", claimant) == about.id
+      return {mine = is_mine, ago = math.max(0, now - tonumber(since))}
     end
-    call(
-      "SET", claim, exact(now) .. " " .. about.id, "PX",
-      string.format("%.0f", about.seconds * 1000))
+    local lasts = string.format("%.0f", about.seconds * 1000)
+    call("SET", claim, exact(now), "PX", lasts)
+    call("SET", claimant, about.id, "PX", lasts)
     return {mine = true, ago = 0}
   end
 end
