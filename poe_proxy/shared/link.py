@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Final, cast
 
 from redis.backoff import NoBackoff
@@ -137,15 +138,13 @@ class Listener:
     def subscribe(self, *channels: str) -> None:
         """Connect, and listen to *channels*, which are named without the prefix.
 
-        Returns once the server has confirmed it. Raises `StoreAway`.
+        Returns once the server has confirmed it. Raises `StoreAway`, also if it was closed.
         """
-        try:
+        with self._while_open():
             self._connection.disconnect()
             self._connection.send_command("SUBSCRIBE", *(self._prefix + one for one in channels))
             for _ in channels:
                 self._connection.read_response(disable_decoding=True)
-        except RedisError as failure:
-            raise self._address.away(failure) from None
 
     def next(self) -> bytes | None:
         """Return the next message, or None if there is none for a while and the server is there.
@@ -153,7 +152,7 @@ class Listener:
         Raises `StoreAway`: it has to be subscribed anew, and messages may have been missed; or it
         was closed.
         """
-        try:
+        with self._while_open():
             try:
                 said = self._connection.read_response(
                     disable_decoding=True, disconnect_on_error=False
@@ -162,20 +161,28 @@ class Listener:
                 # A server that is gone may never say so: a ping is answered, or this fails.
                 self._connection.send_command("PING", check_health=False)
                 said = self._connection.read_response(disable_decoding=True)
+        return cast("bytes", said[2]) if said[0] == b"message" else None
+
+    def close(self) -> None:
+        """Part from the server for good. What another thread does with it just then fails."""
+        self._is_closed = True
+        self._connection.disconnect()
+
+    @contextmanager
+    def _while_open(self) -> Iterator[None]:
+        """Raise `StoreAway` for what fails, and for what was done although it is closed by now."""
+        try:
+            yield
         except RedisError as failure:
             self._connection.disconnect()
             raise self._address.away(failure) from None
         except Exception:
+            # The library does not expect that a connection is closed beneath whoever reads.
             if not self._is_closed:
                 raise
-            # The library does not expect that a connection is closed beneath whoever reads.
-            raise StoreAway("the connection was closed") from None
-        return cast("bytes", said[2]) if said[0] == b"message" else None
-
-    def close(self) -> None:
-        """Part from the server, also while another thread waits in `next`, which then fails."""
-        self._is_closed = True
-        self._connection.disconnect()
+        if self._is_closed:
+            self._connection.disconnect()  # it may have been made since
+            raise StoreAway("the connection was closed")
 
 
 class _Address:

@@ -72,9 +72,9 @@ class Presence:
         was closed before they were over; *chance* returns a number from 0 to 1.
         """
         self.worker: Final = worker
-        #: Each is called with each message, whomever it is for: `{"lent": {lease: name}}`,
-        #: `{"moved": name}`, and what other workers publish. `{"look": True}` says that some may
-        #: have been missed.
+        #: Each is called with each message that is not for the presence itself:
+        #: `{"lent": {lease: name}}`, `{"moved": name}`, and what other workers publish.
+        #: `{"look": True}` says that some may have been missed.
         self.on_message: list[Callable[[Mapping[str, Any]], object]] = []
         #: Each is called when Redis does not know this worker, also at first, or has forgotten all:
         #: whoever keeps something has to enlist, adopt and join anew. If one fails, nothing else is
@@ -244,8 +244,9 @@ class Presence:
             return
         came = message.get("came")
         if came is not None:
-            if came not in self._workers:
-                self._hurry.set()  # its answer has all that live
+            if came != self.worker:
+                # Also if it was known: what is answered at this moment may be without it.
+                self._hurry.set()
             return
         if message.get("look"):
             self._hurry.set()  # somebody may have come meanwhile

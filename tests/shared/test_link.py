@@ -250,3 +250,5 @@ def test_whoever_was_ended_hears_nothing_more(link: Link) -> None:
     listener.close()
     with pytest.raises(StoreAway, match="closed"):
         listener.next()
+    with pytest.raises(StoreAway, match="closed"):
+        listener.subscribe("all")

@@ -221,13 +221,15 @@ def test_a_new_epoch_is_found_out_at_once(worker: Worker) -> None:
 
 def test_a_worker_that_comes_is_known_at_once(worker: Worker) -> None:
     """Not at the next heartbeat: whoever does not know it would not wait for what it has used, if
-    Redis forgot all. One that is known is no news."""
+    Redis forgot all. One that was known comes again; that it has come itself is no news."""
     worker.presence.start()
     until(lambda: len(worker.done("beat")) == 2)
-    worker.ear.said.put({"came": "w2"})
+    worker.ear.said.put({"came": "w1"})
     worker.ear.said.put({"mark": 1})
     until(lambda: {"mark": 1} in worker.heard)
     assert 2 == len(worker.done("beat"))
+    worker.ear.said.put({"came": "w2"})
+    until(lambda: len(worker.done("beat")) == 3)
     worker.store.answers["beat"] = b'{"workers": ["w1", "w2", "w3"], "homes": {}, "pulse": "13"}'
     worker.ear.said.put({"came": "w3"})
 

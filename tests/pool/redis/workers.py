@@ -160,13 +160,13 @@ class Worker:
 
     def hear(self) -> None:
         """Heed all messages that have come."""
+        self.presence._hurry.clear()
         for told in self._said():
-            if "came" in told:
-                if told["came"] not in self.presence.workers:
-                    self.presence.beat()
-            elif "epoch" not in told:
-                for heed in self.presence.on_message:
-                    heed(told)
+            if "epoch" not in told:  # a test says itself when that is found out
+                self.presence._hear(told)
+            if self.presence._hurry.is_set():
+                self.presence._hurry.clear()
+                self.presence.beat()
 
     def miss(self) -> None:
         """Lose all messages that have come."""
@@ -200,6 +200,9 @@ class Pool:
         """Another worker."""
         self._came += 1
         one = Worker(self, f"w{self._came}", tokens, **options)
+        for other in self.workers:
+            if not other.courier.trouble:
+                other.hear()
         self.workers.append(one)
         if self._came == 1:
             self.clock.go(4.0)  # a pool that has just begun lends nothing
