@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import asdict, fields
 from typing import Any
 
@@ -67,6 +67,8 @@ class Control:
         self._actions: Mapping[str, Callable[[Any], Awaitable[None]]] = {
             "rotate_formkey": self._rotate_formkey,
             "rotate_build": self._rotate_build,
+            "rotate_getter": self._rotate_getter,
+            "rotate_revision": self._rotate_revision,
             "drop_sockets": self._drop_sockets,
             "silence_sockets": self._silence_sockets,
             "lose_channels": self._lose_channels,
@@ -75,6 +77,8 @@ class Control:
             "log_in": self._log_in,
             "points": self._points,
             "retire_hash": self._retire_hash,
+            "retire_subscription": self._retire_subscription,
+            "drop_artefact": self._drop_artefact,
             "fail": self._fail,
             "lines": self._lines,
             "reset": self._reset,
@@ -104,7 +108,11 @@ class Control:
             ],
             "build_id": world.build.build_id,
             "revision": world.build.revision,
+            "getter": world.build.getter,
+            "signer": world.build.signer,
             "hashes": world.hashes,
+            "subscriptions": world.subscriptions,
+            "dropped": sorted(world.dropped),
             "faults": [asdict(fault) for fault in world.faults],
             "lines": world.lines.state(),
         }
@@ -151,6 +159,14 @@ class Control:
         if value:
             self._world.new_build()
 
+    async def _rotate_getter(self, value: Any) -> None:
+        if _truth("rotate_getter", value):
+            self._world.rotate_getter()
+
+    async def _rotate_revision(self, value: Any) -> None:
+        if _truth("rotate_revision", value):
+            self._world.rotate_revision()
+
     async def _drop_sockets(self, value: Any) -> None:
         for account in self._accounts(value):
             for channel in account.channels.values():
@@ -192,10 +208,17 @@ class Control:
             self._accounts(label)[0].points = points
 
     async def _retire_hash(self, value: Any) -> None:
-        for name in value if isinstance(value, list) else [value]:
-            if name not in self._world.hashes:
-                raise ControlError(f"unknown operation {name}")
+        for name in _names(value, self._world.hashes, "operation"):
             self._world.retire_hash(name)
+
+    async def _retire_subscription(self, value: Any) -> None:
+        for name in _names(value, self._world.subscriptions, "subscription"):
+            self._world.retire_subscription(name)
+
+    async def _drop_artefact(self, value: Any) -> None:
+        world = self._world
+        known = (*world.hashes, *world.subscriptions)
+        world.dropped.update(_names(value, known, "operation or subscription"))
 
     async def _fail(self, value: Any) -> None:
         for given in value if isinstance(value, list) else [value]:
@@ -222,6 +245,26 @@ class Control:
     async def _reset(self, value: Any) -> None:
         if value:
             self._world.reset()
+
+
+def _names(value: Any, known: Collection[str], what: str) -> list[str]:
+    """Return the names for a name, a list of names, or ``true`` or ``all`` for all that is known.
+
+    Raises `ControlError` if one of them is unknown.
+    """
+    if value is True or value == "all":
+        return list(known)
+    names = value if isinstance(value, list) else [value]
+    for name in names:
+        if not isinstance(name, str) or name not in known:
+            raise ControlError(f"unknown {what} {name}")
+    return names
+
+
+def _truth(name: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ControlError(f"{name} takes true or false")
+    return value
 
 
 def _plain(name: str, value: Any) -> Any:

@@ -13,17 +13,21 @@ from .player import stop, stop_chat
 async def _subscribe(call: Call) -> Json:
     assert call.channel is not None
     world, wanted = call.world, set[str]()
+    skips = world.switches.stale_subscription == "skip"
     for entry in call.variables["subscriptions"]:
         match entry:
             case {"subscriptionName": str(name), "queryHash": str(value)}:
-                is_current = hashes.SUBSCRIPTIONS.get(name) == value
+                is_current = world.subscriptions.get(name) == value
+                is_stale = name in world.subscriptions and not is_current
             case {"subscriptionName": str(name), "query": str()}:
                 # The oldest clients sent the subscription's text instead of its hash.
-                is_current = False
+                is_current = is_stale = False
             case _:
                 raise server_error("bad subscription")
         if is_current or (not world.is_strict and name in hashes.SUBSCRIPTION_NAMES):
             wanted.add(name)
+        elif is_stale and skips:
+            call.entry.setdefault("skipped", []).append(name)
         elif world.is_strict:
             raise server_error(f"subscription {name}")
     call.channel.subscribed = frozenset(wanted)

@@ -7,6 +7,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Any
 
 import orjson
@@ -15,9 +16,8 @@ from aiohttp import web
 from ..directives import number
 from . import faults, hashes
 from .objects import Account
+from .switches import SALT
 from .world import Fault, World
-
-SALT = "4LxgHM6KpFqokX0Ox"
 
 _LIBRARY_AGENT = re.compile(
     r"^\s*$|python-|urllib|aiohttp|httpx|curl/|wget/|go-http-client|okhttp|node-fetch|axios|"
@@ -28,10 +28,18 @@ _SPARED = ("/_next/static/", "/up/")
 _REVISION = re.compile(r"[0-9a-f]{40}")
 
 
-def tag_of(body: bytes, formkey: str, *, swapped: bool = False, salt: str = SALT) -> str:
-    """Return the `poe-tag-id` of a body, web protocol sheet §6."""
-    digest = hashlib.md5(body + formkey.encode() + salt.encode(), usedforsecurity=False)
-    tag = digest.hexdigest()
+def tag_of(
+    body: bytes,
+    formkey: str,
+    *,
+    swapped: bool = False,
+    salt: str = SALT,
+    order: str = "body formkey salt",
+) -> str:
+    """Return the `poe-tag-id` of a body, web protocol sheet §6; *order* is that of its parts."""
+    parts = {"body": body, "formkey": formkey.encode(), "salt": salt.encode()}
+    joined = b"".join(parts[name] for name in order.split())
+    tag = hashlib.md5(joined, usedforsecurity=False).hexdigest()
     if not swapped:
         return tag
     characters = list(tag)
@@ -109,16 +117,32 @@ class Visit:
     def check_tag(self, body: bytes, account: Account) -> None:
         """Raise `Refused` unless the tag is that of the body."""
         given = self.request.headers.get("poe-tag-id")
-        mode = self.world.switches.tag_mode
+        switches = self.world.switches
         accepted: dict[str, str] = {}
-        if mode in ("either", "swapped"):
-            accepted[tag_of(body, account.formkey, swapped=True)] = "swapped"
-        if mode in ("either", "plain"):
-            accepted[tag_of(body, account.formkey)] = "plain"
+        for form in ("swapped", "plain"):
+            if switches.tag_mode in ("either", form):
+                tag = tag_of(
+                    body,
+                    account.formkey,
+                    swapped=form == "swapped",
+                    salt=switches.salt,
+                    order=switches.tag_order,
+                )
+                accepted[tag] = form
         self.entry["tag"] = "missing" if given is None else "ok" if given in accepted else "bad"
         if given is None or given not in accepted:
             raise faults.bad_request(f"{self.entry['tag']} tag")
         self.entry["tagForm"] = accepted[given]
+
+    def note_host(self) -> None:
+        """Note the host that a script is asked for at, and what does not belong there: scripts of
+        another host than the page's are fetched without cookies and Poe's headers (§5.6)."""
+        self.entry["host"] = self.request.host
+        names = {name.lower() for name in self.request.headers}
+        if self.world.switches.script_host and any(
+            name == "cookie" or name.startswith(("poe-", "poegraphql")) for name in names
+        ):
+            self.entry["verdict"] = "cookie at the scripts' host"
 
     def check_json_type(self) -> None:
         """Raise `Refused` unless the body is declared as JSON."""
@@ -173,7 +197,7 @@ class Visit:
         for fault in self.world.faults:
             if (
                 fault.query_name == query_name
-                and fault.path in (None, self.request.path)
+                and (fault.path is None or fnmatchcase(self.request.path, fault.path))
                 and fault.account in (None, label)
             ):
                 fault.times -= 1

@@ -1,125 +1,121 @@
-"""The pages and scripts of poe.com, web protocol sheet §22.3 and §5."""
+"""The pages of poe.com, web protocol sheet §22.3 and §5."""
 
 from __future__ import annotations
 
-import random
-import string
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
 
 import orjson
 
-_WORD = string.ascii_letters + string.digits
-_HEX = "0123456789abcdef"
+from .builds import Build, Look
 
-
-def hex_text(rng: random.Random, length: int) -> str:
-    """Return *length* random hex characters."""
-    return "".join(rng.choices(_HEX, k=length))
-
-
-def name_text(rng: random.Random, length: int) -> str:
-    """Return a random JavaScript name of letters and digits that begins with a letter."""
-    return rng.choice(string.ascii_letters) + "".join(rng.choices(_WORD, k=length - 1))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Build:
-    """One release of the front end: the names and values that change with it."""
-
-    build_id: str
-    revision: str
-    decoder: str
-    getter: str
-    secret_name: str
-    secret_value: str
-    app_chunk: str
-    webpack_chunk: str
-    page_chunk: str
-    lazy_chunk: str
-
-    @classmethod
-    def make(cls, rng: random.Random) -> Build:
-        """Return a new release with random names."""
-        return cls(
-            build_id=name_text(rng, 21),
-            revision=hex_text(rng, 40),
-            decoder=name_text(rng, 17),
-            getter=name_text(rng, 17),
-            secret_name="_" + name_text(rng, 10),
-            secret_value=name_text(rng, 10),
-            app_chunk=f"chunks/pages/_app-{hex_text(rng, 16)}.js",
-            webpack_chunk=f"chunks/webpack-{hex_text(rng, 16)}.js",
-            page_chunk=f"chunks/pages/index-{hex_text(rng, 16)}.js",
-            lazy_chunk=f"chunks/4711.{hex_text(rng, 16)}.js",
-        )
-
-    @property
-    def manifest(self) -> str:
-        """The path of the list of chunks."""
-        return f"{self.build_id}/_buildManifest.js"
-
-
-def _decoder(build: Build) -> str:
-    # The secret's name stands in two halves, so that a search of the page for it fails. In the
-    # wrong surroundings the decoder does not complain: it reads the decoy characters.
-    half = len(build.secret_name) // 2
-    first, second = build.secret_name[:half], build.secret_name[half:]
-    return (
-        '(function(){if("undefined"==typeof window)throw new Error;var w=window;'
-        f"w.{build.decoder}=function(s)"
-        '{var ok=w["docu"+"ment"]&&w["navi"+"gator"]&&!/bot/i.test(w["navi"+"gator"].userAgent)'
-        '&&typeof process==="undefined"&&typeof QuickJS==="undefined"'
-        f'&&w["{first}"+"{second}"]==="{build.secret_value}";'
-        'var out="";for(var i=ok?0:1;i<s.length;i+=2)out+=s[i];return out+"0"}})();'
-    )
-
-
-def _getter(build: Build, formkey: str, decoy: str) -> str:
-    seed = "".join(real + false for real, false in zip(formkey, decoy, strict=True))
-    return f'window.{build.getter}=function(){{return window.{build.decoder}("{seed}")}};'
+# Scripts of hostile pages: one whose evaluation never ends, and one that fills the memory.
+_LOOP = "(function(){for(;;);})();"
+_HOARD = '(function(){var a=[];for(;;)a.push(new Array(1000).join("x")+a.length)})();'
 
 
 def home(
     build: Build,
+    look: Look,
     *,
-    base: str,
     path: str,
-    formkey: str,
-    decoy: str,
+    key_code: Sequence[str],
+    key_script: str | None,
+    tag_code: str,
+    scripts: Iterable[str],
     channel_data: Mapping[str, object] | None,
-    loops: bool = False,
+    trouble: frozenset[str] = frozenset(),
     unclosed: int = 0,
 ) -> str:
-    """Return the HTML of any page for a logged-in account; its script may be one that *loops*.
+    """Return the HTML of any page for a logged-in account.
 
-    At its end so many script elements have an opening tag that never ends.
+    *key_code* and *tag_code* are the page's own code; *key_script*, if given, is the URL of a
+    script that has the former instead. *scripts* are the URLs of the others. Of *trouble*,
+    ``script-loops`` and ``hoards`` are known. At its end *unclosed* script elements have an
+    opening tag that never ends.
     """
+    tag = _Tags(build, look)
     initial = {} if channel_data is None else {"tchannelData": channel_data}
-    next_data = orjson.dumps(
-        {
-            "props": {"pageProps": {}, "initialData": initial},
-            "page": "/" if path == "/" else "/[handle]",
-            "query": {},
-            "buildId": build.build_id,
-        }
-    ).decode()
-    static = f"{base}/_next/static"
+    blocks = [
+        # A block that touches the page: it fails when evaluated without a browser.
+        '(function(){document.documentElement.className="js"})();',
+        *([_LOOP] if "script-loops" in trouble else []),
+        *([_HOARD] if "hoards" in trouble else []),
+    ]
+    if look.markup == "attributes":
+        # One that fails in a browser too, and one whose name the decoder needs.
+        blocks += [
+            "(function(){undefinedThing.x})();",
+            f"let {build.step}=function(){{return 2}};",
+        ]
+    if key_script is None:
+        keys = [tag.inline(code) for code in key_code]
+    else:
+        keys = [tag.source(key_script, waits=False)]
     return (
         "<!DOCTYPE html><html><head><title>Poe</title>"
-        # A block that touches the page: it fails when evaluated without a browser.
-        '<script>(function(){document.documentElement.className="js"})();</script>'
-        + ("<script>(function(){for(;;);})();</script>" if loops else "")
-        + f"<script>{_decoder(build)}</script>"
-        f"<script>{_getter(build, formkey, decoy)}</script>"
-        f'<script src="{static}/{build.webpack_chunk}" defer></script>'
-        f'<script src="{static}/{build.app_chunk}" defer></script>'
-        f'<script src="{static}/{build.page_chunk}" defer></script>'
-        f'<script src="{static}/{build.manifest}" defer></script>'
-        '</head><body><div id="__next"></div>'
-        f'<script id="__NEXT_DATA__" type="application/json">{next_data}</script>'
-        "</body></html>" + "<script a" * unclosed
+        + "".join(tag.inline(code) for code in blocks)
+        + "".join(keys)
+        + (tag.inline(tag_code) if tag_code else "")
+        + "".join(tag.source(url) for url in scripts)
+        + '</head><body><div id="__next"></div>'
+        + (
+            _flight(tag, initial)
+            if look.markup == "flight"
+            else tag.next_data(
+                {
+                    "props": {"pageProps": {}, "initialData": initial},
+                    "page": "/" if path == "/" else "/[handle]",
+                    "query": {},
+                    "buildId": build.build_id,
+                }
+            )
+        )
+        + "</body></html>"
+        + "<script a" * unclosed
     )
+
+
+class _Tags:
+    """Writes script elements: plainly, or with all that HTML allows."""
+
+    def __init__(self, build: Build, look: Look) -> None:
+        self._has_attributes = look.markup == "attributes"
+        self._nonce = f"nonce='{build.build_id[:16]}'"
+
+    def inline(self, code: str) -> str:
+        """Return an element that holds *code*."""
+        if self._has_attributes:
+            return f"<SCRIPT {self._nonce}>{code}</SCRIPT>"
+        return f"<script>{code}</script>"
+
+    def source(self, url: str, *, waits: bool = True) -> str:
+        """Return an element for the script at *url*, which *waits* until the page was read."""
+        url = escape(url)
+        if self._has_attributes:
+            when = "async " if waits else ""
+            return f"<SCRIPT {self._nonce} {when}crossorigin='anonymous' src='{url}'></SCRIPT>"
+        return f'<script src="{url}"{" defer" if waits else ""}></script>'
+
+    def next_data(self, data: Mapping[str, object]) -> str:
+        """Return the element that holds the page's data."""
+        text = orjson.dumps(data).decode()
+        if self._has_attributes:
+            attributes = f"{self._nonce} crossorigin='anonymous' type='application/json'"
+            return f"<SCRIPT {attributes} id='__NEXT_DATA__'>{text}</SCRIPT>"
+        return f'<script id="__NEXT_DATA__" type="application/json">{text}</script>'
+
+
+def _flight(tag: _Tags, initial: Mapping[str, object]) -> str:
+    """Return the page's data as React streams it: JSON in a string of a script."""
+    root = ["$", "$L6", None, {"initialData": initial}]
+    rows = (
+        '0:["$","html",null,{"lang":"en"}]\n',
+        f"5:{orjson.dumps(root).decode()}\n",
+        '6:I[405,["405"],"default"]\n',
+    )
+    pushes = (f"self.__next_f.push([1,{orjson.dumps(row).decode()}])" for row in rows)
+    return "".join(map(tag.inline, ("(self.__next_f=self.__next_f||[]).push([0])", *pushes)))
 
 
 def login() -> str:
@@ -145,47 +141,3 @@ def gateway_error(status: int, reason: str) -> str:
         f"<html><head><title>{title}</title></head><body><center><h1>{title}</h1></center>"
         "<hr><center>nginx</center></body></html>"
     )
-
-
-def scripts(build: Build, hashes: Mapping[str, str]) -> dict[str, str]:
-    """Return the scripts of *build* by their path under ``/_next/static/``.
-
-    The persisted-query hashes are spread over three chunks, as in web protocol sheet §5.6: one
-    is named by the page, one by the manifest, one only by the webpack runtime's chunk map.
-    """
-    artefacts = [
-        f'params:{{id:"{value}",metadata:{{}},name:"{name}",'
-        f'operationKind:"{_kind(name)}",text:null}}'
-        for name, value in hashes.items()
-    ]
-    parts = ["".join(f"e.exports={{{text}}};" for text in artefacts[i::3]) for i in range(3)]
-    lazy_number, lazy_hash = build.lazy_chunk.removeprefix("chunks/").split(".")[:2]
-    return {
-        build.app_chunk: (
-            "(self.webpackChunk=self.webpackChunk||[]).push([[2888],{1:function(e,t,n){"
-            "let useFormkeyDecode=()=>{};"
-            f'window.{build.secret_name}="{build.secret_value}";'
-            f'let headers={{"poe-revision":"{build.revision}"}};{parts[0]}}}}}]);'
-        ),
-        build.page_chunk: (
-            "(self.webpackChunk=self.webpackChunk||[]).push([[405],{2:function(e,t,n){"
-            f"{parts[1]}}}}}]);"
-        ),
-        build.lazy_chunk: (
-            f"(self.webpackChunk=self.webpackChunk||[]).push([[{lazy_number}],"
-            f"{{3:function(e,t,n){{{parts[2]}}}}}]);"
-        ),
-        build.webpack_chunk: (
-            f'!function(){{var r={{}};r.u=function(e){{return"static/chunks/"+e+"."+'
-            f'{{{lazy_number}:"{lazy_hash}"}}[e]+".js"}},r.p="/_next/"}}();'
-        ),
-        build.manifest: (
-            'self.__BUILD_MANIFEST={"/":["static/'
-            f'{build.page_chunk}"],sortedPages:["/","/_app"]}},'
-            "self.__BUILD_MANIFEST_CB&&self.__BUILD_MANIFEST_CB();"
-        ),
-    }
-
-
-def _kind(name: str) -> str:
-    return "query" if name.lower().endswith("query") else "mutation"

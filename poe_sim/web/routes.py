@@ -8,13 +8,12 @@ import hashlib
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 
 import orjson
 from aiohttp import BodyPartReader, WSMsgType, web
 
 from ..directives import number
-from . import chats, faults, hashes, lookups, pages, sending
+from . import bodies, chats, chunks, faults, hashes, lookups, pages, sending
 from .channels import Channel, Socket
 from .checks import Visit, variables_error
 from .faults import Refused
@@ -36,8 +35,6 @@ _COOKIE_AGE = 63_072_000
 # Bytes of a text that is attached, after which the rest is not kept.
 _TEXT_SIZE = 1_000_000
 _PART_SIZE = 256 * 1024
-# Bytes of a page that drips.
-_DROP = 10
 
 Handler = Callable[[Visit], Awaitable[web.StreamResponse]]
 
@@ -86,7 +83,8 @@ class Face:
             try:
                 visit.check_client()
                 response = await handler(visit)
-                entry["verdict"] = "ok"
+                if entry["verdict"] == "pending":
+                    entry["verdict"] = "ok"
             except Refused as refused:
                 entry["verdict"] = refused.verdict
                 if refused.response is None:
@@ -112,21 +110,19 @@ class Face:
         if account is None:
             raise faults.login_redirect(f"{visit.entry['cookie']} cookie")
         world, request = self._world, visit.request
+        words = {} if fault is None else fault.words
         data = None
         if not world.switches.page_without_channel:
             data = self._fresh_channel(visit, account)
-        html = pages.home(
-            world.build,
+        html = world.page(
+            account,
             base=f"{request.scheme}://{request.host}",
             path=request.path,
-            formkey=account.formkey,
-            decoy=world.decoy(account.formkey),
             channel_data=data,
-            loops=fault is not None and "script-loops" in fault.words,
-            unclosed=0 if fault is None else int(number(fault.words, "unclosed-scripts", 0)),
+            words=words,
         )
-        if fault is not None and "drip" in fault.words:
-            return await _drip(request, html.encode(), number(fault.words, "drip", 0.5))
+        if "drip" in words:
+            return await bodies.drip(request, html, "text/html", number(words, "drip", 0.5))
         response = web.Response(text=html, content_type="text/html")
         self._renew_cookie(response, visit)
         return response
@@ -136,13 +132,22 @@ class Face:
         visit.cookie()
         return web.Response(text=pages.login(), content_type="text/html")
 
-    async def script(self, visit: Visit) -> web.Response:
+    async def script(self, visit: Visit) -> web.StreamResponse:
         """A script of the front end."""
-        await visit.play_fault(None)
+        visit.note_host()
+        fault = await visit.play_fault(None)
+        words = {} if fault is None else fault.words
+        if "huge-script" in words:
+            return await bodies.flood(visit.request, number(words, "huge-script", 64))
         text = self._world.script(visit.request.match_info["path"])
         if text is None:
             raise Refused(web.Response(status=404, text="Not Found"), "unknown script")
-        return web.Response(text=text, content_type="application/javascript")
+        kind = "application/javascript"
+        if "endless-manifest" in words:
+            text = chunks.endless_manifest(int(number(words, "endless-manifest", 10_000)))
+        if "drip" in words:
+            return await bodies.drip(visit.request, text, kind, number(words, "drip", 0.5))
+        return web.Response(text=text, content_type=kind)
 
     async def settings(self, visit: Visit) -> web.Response:
         """Channel data without a page."""
@@ -150,7 +155,10 @@ class Face:
         await visit.play_fault(None)
         if account is None and self._world.switches.settings_need_login:
             raise faults.login_redirect(f"{visit.entry['cookie']} cookie")
-        response = faults.json_response({"tchannelData": self._fresh_channel(visit, account)})
+        answer = {}
+        if not self._world.switches.settings_without_channel:
+            answer["tchannelData"] = self._fresh_channel(visit, account)
+        response = faults.json_response(answer)
         if account is not None:
             self._renew_cookie(response, visit)
         return response
@@ -404,15 +412,3 @@ class Face:
             await asyncio.sleep(seconds or 1.0)
             if seconds > 0:
                 await socket.send(b'{"type":"ping"}')
-
-
-async def _drip(request: web.Request, page: bytes, pause: float) -> web.StreamResponse:
-    """Answer with *page*, ten bytes at a time, *pause* seconds apart."""
-    response = web.StreamResponse(headers={"Content-Length": str(len(page))})
-    response.content_type = "text/html"
-    await response.prepare(request)
-    with suppress(ConnectionError):
-        for at in range(0, len(page), _DROP):
-            await response.write(page[at : at + _DROP])
-            await asyncio.sleep(pause)
-    return response

@@ -6,23 +6,24 @@ import base64
 import hashlib
 import random
 import string
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ..directives import number
 from ..journal import Journal
 from ..lines import Lines
-from . import hashes
+from . import chunks, hashes, page_code, pages
 from .bots import Bot, catalogue
+from .builds import Build, hex_text, name_text
 from .channels import Channel, Item
 from .objects import Account, Chat, Job, Message
-from .pages import Build, hex_text, scripts
 from .switches import Switches
 
 # No more than these are kept: a benchmark would fill the memory otherwise.
 _CHANNELS_KEPT = 16
 _CHATS_KEPT = 5_000
-_BUILDS_KEPT = 5
+_SCRIPTS_KEPT = 400
 
 
 @dataclass(slots=True)
@@ -54,7 +55,12 @@ class World:
         self.rng = random.Random(seed)
         self.bots = catalogue()
         self.hashes: dict[str, str] = dict(hashes.OPERATIONS)
-        self.builds = [Build.make(self.rng)]
+        self.subscriptions: dict[str, str] = dict(hashes.SUBSCRIPTIONS)
+        # Names of operations and subscriptions that no script has any more.
+        self.dropped: set[str] = set()
+        self.build = Build.make(self.rng)
+        # Pages of earlier releases may still be open, so their scripts stay.
+        self._scripts: dict[str, str] = {}
         self.channels: dict[str, Channel] = {}
         self.faults: list[Fault] = []
         # How often the trouble of a prompt was played, for `!times`.
@@ -68,11 +74,11 @@ class World:
         self._sdids: dict[str, int] = {}
         self.accounts: list[Account] = []
         self._by_token: dict[str, Account] = {}
-        for number, token in enumerate(tokens, 1):
+        for place, token in enumerate(tokens, 1):
             account = Account(
-                label=f"cookie-{number}",
+                label=f"cookie-{place}",
                 token=token,
-                user_id=1_000_000 + number,
+                user_id=1_000_000 + place,
                 formkey=hex_text(self.rng, 32),
                 points=points,
             )
@@ -83,11 +89,6 @@ class World:
     def is_strict(self) -> bool:
         """Whether requests must have all that today's browser sends."""
         return self.switches.mode == "strict"
-
-    @property
-    def build(self) -> Build:
-        """The newest release of the front end."""
-        return self.builds[-1]
 
     def account_of(self, tokens: Iterable[str]) -> Account | None:
         """Return the logged-in account of the first known `p-b` among these, or None."""
@@ -126,9 +127,17 @@ class World:
 
     def new_build(self) -> None:
         """Release a new front end; all form keys change with it."""
-        self.builds = [*self.builds[1 - _BUILDS_KEPT :], Build.make(self.rng)]
+        self.build = Build.make(self.rng)
         for account in self.accounts:
             self.rotate_formkey(account)
+
+    def rotate_getter(self) -> None:
+        """Give the form key's getter another name, in the same build."""
+        self.build = replace(self.build, getter=name_text(self.rng, 17))
+
+    def rotate_revision(self) -> None:
+        """Give the build another revision, and nothing else."""
+        self.build = replace(self.build, revision=hex_text(self.rng, 40))
 
     def rotate_formkey(self, account: Account) -> None:
         """Give the account another form key; the old one becomes invalid."""
@@ -138,10 +147,16 @@ class World:
         """Give an operation a new hash, as a release does; it can be found in the scripts."""
         self.hashes[name] = hex_text(self.rng, 64)
 
+    def retire_subscription(self, name: str) -> None:
+        """Give a subscription a new hash, which can be found in the scripts."""
+        self.subscriptions[name] = hex_text(self.rng, 64)
+
     def reset(self) -> None:
         """Reset switches, hashes, faults, lines and accounts; chats and keys stay."""
         self.switches = replace(self._first_switches, unknown_bots=[], own_bots=[])
         self.hashes = dict(hashes.OPERATIONS)
+        self.subscriptions = dict(hashes.SUBSCRIPTIONS)
+        self.dropped.clear()
         self.faults.clear()
         self.faults_played.clear()
         self.lines.clear()
@@ -150,13 +165,64 @@ class World:
             account.points = account.allotment
             account.sent_at.clear()
 
+    def page(
+        self,
+        account: Account,
+        *,
+        base: str,
+        path: str,
+        channel_data: Mapping[str, object] | None,
+        words: Mapping[str, str],
+    ) -> str:
+        """Return a page for the account, with the trouble of a fault's *words*."""
+        look, build = self.switches.look(), self.build
+        static = f"{look.script_host or base}/_next/static"
+        code = page_code.form_key(
+            build, look, account.formkey, self.decoy(account.formkey), loops="getter-loops" in words
+        )
+        key_script = None
+        if look.getter_in == "script":
+            key_script, text = chunks.key_script(look, "".join(code))
+            self._keep({key_script: text})
+        hostile = int(number(words, "endless-scripts", 0))
+        return pages.home(
+            build,
+            look,
+            path=path,
+            key_code=code,
+            key_script=None if key_script is None else f"{static}/{key_script}",
+            tag_code=page_code.tag_function(build, look, loops="tag-loops" in words),
+            scripts=[
+                *(f"{static}/{chunks.endless(each)}" for each in range(hostile)),
+                *(f"{static}/{name}" for name in self.release().named),
+            ],
+            channel_data=channel_data,
+            trouble=frozenset(words),
+            unclosed=int(number(words, "unclosed-scripts", 0)),
+        )
+
+    def release(self) -> chunks.Release:
+        """Return the scripts of the newest release."""
+        known = chunks.artefacts(
+            {name: each for name, each in self.hashes.items() if name not in self.dropped},
+            {name: each for name, each in self.subscriptions.items() if name not in self.dropped},
+        )
+        release = chunks.release(self.build, self.switches.look(), known)
+        self._keep(release.scripts)
+        return release
+
     def script(self, path: str) -> str | None:
-        """Return a script under ``/_next/static/`` of the newest release that has it, or None."""
-        for build in reversed(self.builds):
-            text = scripts(build, self.hashes).get(path)
-            if text is not None:
-                return text
-        return None
+        """Return a script under ``/_next/static/`` of any release that had it, or None."""
+        self.release()
+        return chunks.hostile_script(path) or self._scripts.get(path)
+
+    def _keep(self, scripts: Mapping[str, str]) -> None:
+        """Serve these scripts from now on; the oldest go when there are too many."""
+        for path, text in scripts.items():
+            self._scripts.pop(path, None)
+            self._scripts[path] = text
+        while len(self._scripts) > _SCRIPTS_KEPT:
+            del self._scripts[next(iter(self._scripts))]
 
     def own_bots(self, account: Account) -> list[Bot]:
         """Return the account's private bots, which the control names."""

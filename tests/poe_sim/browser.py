@@ -38,6 +38,22 @@ def nonce() -> str:
     return secrets.token_hex(8)
 
 
+def chunk_paths(script: str) -> list[str]:
+    """Return the paths of chunks that a manifest or webpack's runtime names."""
+    if "__BUILD_MANIFEST" in script:
+        return re.findall(r'"(static/[^"]+[.]js)"', script.replace(r"\u002F", "/"))
+    if "r.u=" not in script:
+        return []
+    paths: list[str] = re.findall(r'===e[?]"(static/[^"]+)"', script)
+    if maps := re.findall(r"\(\{([^}]+)\}\)\[e\]", script):
+        aliases, hashes = (dict(re.findall(r'(\d+):"(\w+)"', one)) for one in maps)
+        paths += [
+            f"static/chunks/{aliases.get(number, number)}.{value}.js"
+            for number, value in hashes.items()
+        ]
+    return paths
+
+
 class Browser:
     """One logged-in user. A test may change `hashes` and the session's headers."""
 
@@ -85,7 +101,7 @@ class Browser:
         assert revision is not None
         self.revision = revision[1]
         self.hashes = {
-            name: value
+            name.removeprefix("subscriptions_").removesuffix("_Subscription"): value
             for value, name in re.findall(
                 r'params:\{id:"([0-9a-f]{64})",metadata:\{\},name:"(\w+)"', "".join(scripts)
             )
@@ -94,11 +110,12 @@ class Browser:
         return html
 
     def script_urls(self, html: str) -> list[str]:
-        """Return the URLs of the scripts: the page's, and one that only webpack's runtime names."""
-        urls = re.findall(r'src="([^"]+)"', html)
-        runtime = next(self.session.get(url, timeout=60).text for url in urls if "webpack" in url)
-        name, value = re.findall(r'\{(\d+):"([0-9a-f]+)"\}', runtime)[0]
-        return [*urls, f"{self.url}/_next/static/chunks/{name}.{value}.js"]
+        """Return the URLs of all scripts: those of the page, of its manifest, and of webpack."""
+        urls = re.findall(r"""src=["']([^"']+)""", html)
+        texts = [self.session.get(url, timeout=60).text for url in urls]
+        base = urls[0].partition("static/")[0]
+        paths = [path for text in texts for path in chunk_paths(text)]
+        return [*urls, *dict.fromkeys(base + path for path in paths if base + path not in urls)]
 
     @staticmethod
     def decode_formkey(html: str, app: str, prelude: str = PRELUDE) -> str:

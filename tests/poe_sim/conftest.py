@@ -5,6 +5,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
+import requests
 
 from poe_sim.app import Running, build_app, running
 from poe_sim.web import Switches
@@ -12,6 +13,7 @@ from poe_sim.web import Switches
 from .browser import Browser
 
 Start = Callable[..., Running]
+Change = Callable[..., Any]
 
 
 @pytest.fixture
@@ -40,3 +42,15 @@ def browser(sim: Running) -> Iterator[Browser]:
     with Browser(sim.url, "a") as one:
         one.open()
         yield one
+
+
+@pytest.fixture
+def change(sim: Running) -> Change:
+    """Change the stand-in by its control, and return its state."""
+
+    def post(**body: Any) -> Any:
+        answer = requests.post(f"{sim.url}/__control", json=body, timeout=60)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    return post

@@ -135,6 +135,22 @@ def test_readme_names_every_word() -> None:
     assert [] == [name for name in sorted(switches | actions) if f"`{name}`" not in readme]
 
 
+def test_readme_names_every_trouble_of_pages() -> None:
+    """The README has each word of `fail` that pages and scripts know."""
+    folder = Path(talk.__file__).parent
+    readme = (folder / "README.md").read_text()
+    sources = "".join(
+        (folder / "web" / f"{name}.py").read_text() for name in ("pages", "routes", "world")
+    )
+    words = {
+        *re.findall(r'"([a-z-]+)" in (?:words|trouble)', sources),
+        *re.findall(r'number\(words, "([a-z-]+)"', sources),
+    }
+
+    assert {"hoards", "huge-script", "tag-loops", "unclosed-scripts"} <= words
+    assert [] == [word for word in sorted(words) if f"`{word}`" not in readme]
+
+
 def test_a_stamp_is_the_time_of_sending() -> None:
     """`!stamp=N` is N pieces, each of which gets the time at which it is pushed."""
     words, text = directives.parse("!stamp=3")
