@@ -2,18 +2,42 @@
 
 from __future__ import annotations
 
+import hashlib
 from itertools import permutations
 
 import pytest
 import quickjs
 
 from poe_sim.app import Running
+from poe_sim.journal import Journal
+from poe_sim.web import World, page_code
+from poe_sim.web.checks import tag_of
 
 from .browser import PRELUDE, Browser
 from .conftest import Change
 from .window import Reader, Window, fetch
 
+FORMKEY = "3f9a1c0d5e7b2846a0c4e8f1b7d3952e"
 ORDERS = [" ".join(order) for order in permutations(("body", "formkey", "salt"))]
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("function", ["md5", "nonce", "hidden"])
+@pytest.mark.parametrize("mode", ["plain", "swapped"])
+def test_tag_of_texts_of_any_length(function: str, mode: str, order: str) -> None:
+    """The page's function agrees with the check, whatever fills the last block of its MD5."""
+    world = World(tokens=[], journal=Journal(), seed=1)
+    switches = world.switches
+    switches.tag_function, switches.tag_mode, switches.tag_order = function, mode, order
+    engine = quickjs.Context()
+    engine.add_callable("hexmd5", lambda text: hashlib.md5(text.encode()).hexdigest())
+    engine.eval("var window={};" + page_code.tag_function(world.build, switches.look()))
+    for length in range(70):
+        body = ("aé語👩" * 20)[:length]
+        engine.set("body", body)
+        tag = engine.eval(f'window.{world.build.signer}(hexmd5,"{FORMKEY}",body)')
+
+        assert tag == tag_of(body.encode(), FORMKEY, swapped=mode == "swapped", order=order)
 
 
 @pytest.mark.parametrize(
