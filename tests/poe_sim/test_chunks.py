@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import product
+
+import quickjs
+
 from poe_sim.journal import Journal
 from poe_sim.web import World
 
@@ -59,3 +63,28 @@ def test_scripts_of_many_releases_are_not_kept() -> None:
 
     assert one.script(first) is None
     assert one.script(last)
+
+
+def test_scripts_are_javascript() -> None:
+    """Each of them, however it is written; a manifest says the same in both forms."""
+    one, manifests = world(), list[str]()
+    for form, names, manifest in product(
+        ("poe", "relay"), ("next", "opaque"), ("object", "function")
+    ):
+        switches = one.switches
+        switches.artefact_form, switches.chunk_names = form, names
+        switches.manifest_form = manifest
+        scripts = dict(one.release().scripts)
+        engine = quickjs.Context()
+        engine.eval("var self=globalThis;")
+        engine.eval(scripts.pop(one.build.manifest))
+        manifests.append(str(engine.eval("JSON.stringify(self.__BUILD_MANIFEST)")))
+        for text in scripts.values():
+            # webpack's runtime keeps its functions to itself.
+            engine.eval(text.replace("}();", ";self.r=r}();") if "r.u=" in text else text)
+
+        assert 7 == engine.eval("self.webpackChunk.length")
+        asked = [f"static/{path}" for path in scripts]
+        assert all(engine.eval(f"self.r.u({number})") in asked for number in (123, 12, 4711))
+    assert manifests[0::2] == manifests[1::2]
+    assert all('"/settings":["static/chunks/' in text for text in manifests)
