@@ -157,3 +157,21 @@ def search(pattern: re.Pattern[str], text: str, budget: Budget) -> re.Match[str]
             return whole or found
         budget.breathe()
     return None
+
+
+def matches(pattern: re.Pattern[str], text: str, budget: Budget) -> Iterator[re.Match[str]]:
+    """Yield the matches of *pattern* in *text*, as `finditer` does.
+
+    For patterns of our own: linear, and with matches of a thousand characters at most. Raises
+    `OutOfBudget`.
+    """
+    at = 0
+    while at < len(text):
+        end = at + _SLICE
+        found = pattern.search(text, at, end + _BEYOND)
+        budget.breathe()
+        if found is None or found.start() >= end:
+            at = end
+        else:
+            yield found
+            at = max(found.end(), at + 1)

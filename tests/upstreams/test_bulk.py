@@ -184,3 +184,34 @@ def test_with_half_an_emoji_the_rest_must_be_json(text: bytes, complaint: str, k
     """What is broken besides is refused as it always is."""
     with pytest.raises(ValueError, match=complaint):
         loads(text, keep_halves=keep)
+
+
+@pytest.mark.parametrize("before", [0, 65_530, 65_536, 200_000])
+def test_all_matches_are_found_wherever_they_stand(before: int) -> None:
+    """As `finditer` finds them, those across the borders of slices included, and no other."""
+    pattern = re.compile(r"(?<!\w)ab{1,500}")
+    text = f"{'.' * before}abbb ab xab {'ab' + 'b' * 400}{'.' * 70_000}ab"
+
+    found = [one.span() for one in bulk.matches(pattern, text, Budget(5))]
+
+    assert [one.span() for one in pattern.finditer(text)] == found
+
+
+def test_matches_of_nothing_come_to_an_end() -> None:
+    """Each place of the text has one."""
+    assert 5 == len(list(bulk.matches(re.compile(""), "x" * 5, Budget(5))))
+
+
+def test_the_others_have_their_turn_while_matches_are_looked_for() -> None:
+    """However long the text is, and however many there are."""
+
+    class Counting(Budget):
+        turns = 0
+
+        def breathe(self, shared: float = 0.0) -> None:
+            self.turns += 1
+
+    budget = Counting()
+    assert not list(bulk.matches(re.compile("a"), "b" * 1_000_000, budget))
+
+    assert 15 < budget.turns

@@ -8,10 +8,11 @@ from __future__ import annotations
 import json
 import re
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from html import unescape
+from itertools import islice
 from typing import Any, Final
 from urllib.parse import urljoin
 
@@ -19,15 +20,22 @@ import orjson
 
 from poe_proxy.budget import Budget, OutOfBudget
 from poe_proxy.errors import UpstreamProtocolError
-from poe_proxy.upstreams.bulk import loads, search
+from poe_proxy.upstreams.bulk import loads, matches, search
+from poe_proxy.upstreams.poe_web.functions import extract_functions, unless_there
+from poe_proxy.upstreams.poe_web.programs import Program, prelude
 from poe_proxy.upstreams.poe_web.site import Site
 
 #: Seconds of computing on one page and its scripts; Poe's own takes some hundredths.
 SECONDS: Final = 2.0
 
-#: The most scripts of a page that are looked at, and addresses of scripts that are kept.
+#: The most scripts of a page that are looked at; addresses of them that are kept; and of those
+#: that may hold the secret.
 _MAX_SCRIPTS: Final = 2000
-_MAX_ADDRESSES: Final = 10
+_MAX_ADDRESSES: Final = 300
+_MAX_APPS: Final = 10
+#: The most places of a page at which channel data is looked for, and characters of it.
+_MAX_PLACES: Final = 10
+_MAX_CHANNEL: Final = 5000
 #: The most characters of an opening tag and of a value in it, and attributes in it.
 _MAX_TAG: Final = 16_384
 _MAX_VALUE: Final = 2000
@@ -168,10 +176,12 @@ class Page:
     html: str = field(repr=False)
     build_id: str
     channel: ChannelData | None
-    #: The page's own code, each block ended by a semicolon.
-    inline: str = field(repr=False)
+    #: The page's own code, in blocks.
+    inline: tuple[str, ...] = field(repr=False)
     #: The addresses of the scripts that may hold the form key's secret.
     app_scripts: tuple[str, ...]
+    #: The addresses of all scripts, in the order of the page.
+    scripts: tuple[str, ...]
 
     @classmethod
     def read(cls, html: str, url: str, site: Site, budget: Budget | None = None) -> Page:
@@ -186,55 +196,70 @@ class Page:
     @classmethod
     def _read(cls, html: str, url: str, site: Site, budget: Budget) -> Page:
         scripts = list(_scripts(html, budget))
-        data = next((one for one in scripts if one.attributes.get("id") == "__NEXT_DATA__"), None)
-        if data is None:
-            raise UpstreamProtocolError(
-                "Poe's home page is not as expected: it has no __NEXT_DATA__."
-            )
-        try:
-            next_data = loads(data.text)
-        except ValueError:
-            raise UpstreamProtocolError("Poe's home page has a broken __NEXT_DATA__.") from None
-        budget.breathe()
         sources = [source for one in scripts if (source := one.attributes.get("src"))]
+        data = next((one for one in scripts if one.attributes.get("id") == "__NEXT_DATA__"), None)
+        next_data = None
+        if data is not None:
+            try:
+                next_data = loads(data.text)
+            except ValueError:
+                raise UpstreamProtocolError("Poe's home page has a broken __NEXT_DATA__.") from None
+        elif not any(_STATIC in source for source in sources):
+            raise UpstreamProtocolError(
+                "Poe's home page is not as expected: it has no __NEXT_DATA__, and names no "
+                f"script under {_STATIC}."
+            )
+        budget.breathe()
+        apps = [one for one in sources if search(site.patterns.app_script, one, budget)]
         return cls(
             html=html,
             build_id=_build_id(next_data, sources),
             channel=ChannelData.find(next_data, budget) or _channel_in_text(html, budget),
-            inline="".join(f"{one.text};\n" for one in scripts if _is_code(one)),
-            app_scripts=_addresses(url, sources, site, budget),
+            inline=tuple(one.text for one in scripts if _is_code(one)),
+            app_scripts=_addresses(url, apps)[:_MAX_APPS],
+            scripts=_addresses(url, sources),
         )
+
+
+#: Where the scripts of a page of Next.js are; and a part of the path that is a build's own.
+_STATIC: Final = "/_next/static/"
+_BUILD: Final = re.compile(r"/_next/static/(?!(?:chunks|css|media)/)([\w-]{1,100})/")
 
 
 def _build_id(next_data: Any, sources: list[str]) -> str:
     given = next_data.get("buildId") if isinstance(next_data, dict) else None
     if isinstance(given, str) and given:
         return given
-    manifests = (re.search(r"/_next/static/([\w-]+)/_buildManifest", one) for one in sources)
-    return next((found[1] for found in manifests if found), "")
+    named = (_BUILD.search(one) for one in sources)
+    return next((found[1] for found in named if found), "")
 
 
-def _addresses(url: str, sources: list[str], site: Site, budget: Budget) -> tuple[str, ...]:
-    """Return the addresses of the first scripts that may hold the form key's secret."""
-    found: list[str] = []
+def _addresses(url: str, sources: Sequence[str]) -> tuple[str, ...]:
+    """Return the addresses of the first *sources*, each once."""
+    found: dict[str, None] = {}
     for source in sources:
-        if search(site.patterns.app_script, source, budget):
-            with suppress(ValueError):
-                found.append(urljoin(url, source))
-            if len(found) == _MAX_ADDRESSES:
-                break
+        with suppress(ValueError):
+            found[urljoin(url, source)] = None
+        if len(found) == _MAX_ADDRESSES:
+            break
     return tuple(found)
+
+
+#: What stands before channel data outside of __NEXT_DATA__, where it may be a part of a string.
+_CHANNEL_MARK: Final = re.compile(r'(\\?)"tchannelData\\?"\s{0,8}:\s{0,8}(?=\{)')
+_IN_STRING: Final = re.compile(r'(?:[^"\\]|\\u[0-9a-fA-F]{4}|\\[^u])*+')
 
 
 def _channel_in_text(html: str, budget: Budget) -> ChannelData | None:
     """Return channel data that is in another place of the page than it used to be."""
-    mark = '"tchannelData"'
-    after = html.find(mark)
-    start = html.find("{", after + len(mark), after + len(mark) + 20) if after >= 0 else -1
-    if start >= 0:
+    for mark in islice(matches(_CHANNEL_MARK, html, budget), _MAX_PLACES):
+        text = html[mark.end() : mark.end() + _MAX_CHANNEL]
         with suppress(ValueError, RecursionError):
-            found, _ = json.JSONDecoder().raw_decode(html[start : start + 5000])
-            return ChannelData.find(found, budget)
+            if mark[1] and (inside := _IN_STRING.match(text)):
+                text = json.loads(f'"{inside[0]}"', strict=False)
+            data, _ = json.JSONDecoder().raw_decode(text)
+            if found := ChannelData.find(data, budget):
+                return found
     return None
 
 
@@ -244,22 +269,61 @@ def _is_code(script: _Script) -> bool:
         "src" not in script.attributes
         and script.attributes.get("type") != "application/json"
         and "document." not in script.text
-        and "function" in script.text
+        and ("function" in script.text or "=>" in script.text)
     )
 
 
-_PRELUDE = """
-var process = undefined, QuickJS = undefined;
-var document = {}, navigator = {userAgent: %s};
-var window = {document: document, navigator: navigator};
-window.window = window;
-var self = window;
+#: What a program of `formkey_program` ends with if there is no function that may give the key.
+NO_FUNCTION: Final = ""
+#: The most functions that are tried because of what they return, whatever they are called.
+_MAX_TRIED: Final = 50
+
+#: The first function that returns a form key: those whose names are known, then any other that
+#: the page has put on the window. Joined from characters, because the engine cannot return a
+#: string that is held in pieces.
+_VALUE: Final = """
+(() => {
+  const named = %s;
+  const others = Object.getOwnPropertyNames(globalThis).filter((name) => {
+    if (namesBeforeThePage.has(name)) return false;
+    try { return typeof globalThis[name] === "function" && globalThis[name].length === 0; }
+    catch { return false; }
+  });
+  const failures = [];
+  let tried = 0;
+  for (const name of new Set([...named, ...others.slice(0, %d)])) {
+    try {
+      if (typeof globalThis[name] !== "function") continue;
+      tried += 1;
+      const key = Array.from(String(globalThis[name]())).slice(0, 32).join("");
+      if (/^[0-9a-f]{32}$/.test(key)) return key;
+    } catch (failure) { failures.push(failure); }
+  }
+  if (failures.length && failures.length >= tried) throw failures[0];
+  return tried ? "none of them" : "%s";
+})()
 """
 
 
-def formkey_program(page: Page, app: str, site: Site, budget: Budget | None = None) -> str:
-    """Return the program whose value is the form key: the page's own code, and what it
-    expects around it; *budget* is as for `Page.read`. Web protocol sheet §5.4.
+def formkey_program(
+    page: Page,
+    app: str,
+    site: Site,
+    budget: Budget | None = None,
+    *,
+    getter_named: re.Pattern[str] | None = None,
+    getter_name: str = "",
+    functions: Sequence[str] = (),
+) -> Program:
+    """Return the program whose value is the form key: the page's own code, what it expects around
+    it, and the call of the getter. Web protocol sheet §5.4.
+
+    The getter is the function whose name *getter_named* finds in *app*; else that of *getter_name*,
+    which was found before; else that of the shape that the *site* knows; else any that returns what
+    looks like a form key. *functions* are the code of other scripts: functions as
+    `extract_functions` returns them, or whole scripts. Without any, the functions of *app* are
+    taken if the page itself has none of that shape.
+    *budget* is as for `Page.read`.
 
     Raises `UpstreamProtocolError` naming the step that failed.
     """
@@ -271,21 +335,36 @@ def formkey_program(page: Page, app: str, site: Site, budget: Budget | None = No
         secret = secret or search(patterns.secret_anywhere, app, budget)
         if secret is None:
             raise formkey_failure("the secret is not in the _app script (pages.secret)")
-        getter = search(patterns.getter, page.inline, budget)
-        if getter is None:
-            raise formkey_failure("the function is not in the home page (pages.getter)")
-    agent = orjson.dumps(site.headers.get("User-Agent", "")).decode()
-    # Joined from characters, because the engine cannot return a string that is held in pieces.
-    value = f'Array.from(String(window.{getter[1]}())).slice(0, 32).join("")'
-    return f"{_PRELUDE % agent}{page.inline}\n{secret[1]};\n{value}"
+        said = search(getter_named, app, budget) if getter_named else None
+        shaped = _first(patterns.getter, page.inline, budget)
+        if shaped is None:
+            functions = functions or extract_functions(app, budget)
+            shaped = _first(patterns.getter, functions, budget)
+    names = [said and said[1], getter_name, shaped and shaped[1]]
+    return Program(
+        scripts=(
+            prelude(site.headers.get("User-Agent", "")),
+            *page.inline,
+            *unless_there(functions),
+            secret[1],
+        ),
+        value=_VALUE
+        % (orjson.dumps([one for one in names if one]).decode(), _MAX_TRIED, NO_FUNCTION),
+    )
+
+
+def _first(pattern: re.Pattern[str], texts: Sequence[str], budget: Budget) -> re.Match[str] | None:
+    found = (search(pattern, text, budget) for text in texts)
+    return next((one for one in found if one), None)
 
 
 def formkey_failure(why: str) -> UpstreamProtocolError:
     """Return the failure to get the form key, with what the operator can do about it."""
     return UpstreamProtocolError(
-        f"Poe's form key cannot be computed: {why}. Poe may have changed its page: take the "
-        "header poe-formkey of any gql_POST request from your browser and add it to the token "
-        "(p-b=...; formkey=...), or mend the patterns in a POE_SITE file."
+        f"Poe's form key cannot be computed: {why}. Poe may have changed its page. poe-proxy looks "
+        "by itself for what is new; to let it look now, call `poe-proxy discover`. By hand: take "
+        "the header poe-formkey of any gql_POST request from your browser and add it to the token "
+        "(p-b=...; formkey=...); see docs/when-poe-changes.md."
     )
 
 

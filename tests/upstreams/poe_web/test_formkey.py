@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from typing import Any
+
 import pytest
 
 from poe_proxy.errors import UpstreamProtocolError
 from poe_proxy.upstreams.poe_web.formkey import evaluate
 from poe_proxy.upstreams.poe_web.pages import Page, formkey_program
+from poe_proxy.upstreams.poe_web.programs import Program
 from poe_proxy.upstreams.poe_web.site import Site
 
 from .fixtures import APP, DECODER, DECOY, GETTER, KEY, SECRET, page
@@ -14,8 +18,13 @@ from .fixtures import APP, DECODER, DECOY, GETTER, KEY, SECRET, page
 SITE = Site.load()
 
 
-def program(html: str = page(), app: str = APP) -> str:
-    return formkey_program(Page.read(html, "https://poe.com/", SITE), app, SITE)
+def program(html: str = page(), app: str = APP, **known: Any) -> Program:
+    return formkey_program(Page.read(html, "https://poe.com/", SITE), app, SITE, **known)
+
+
+def only(value: str) -> Program:
+    """A program without a page."""
+    return Program((), value)
 
 
 def test_the_page_s_own_scripts_give_the_key() -> None:
@@ -49,7 +58,7 @@ def test_an_endless_loop_is_ended() -> None:
     """A script that does not end costs its time limit, which is the processor's, and no more."""
     # Ended by the engine itself; by the system, seconds later, it would have broken down.
     with pytest.raises(UpstreamProtocolError, match=r"form key.*interrupted"):
-        evaluate("for(;;){}", 0.3)
+        evaluate(only("for(;;){}"), 0.3)
 
 
 @pytest.mark.parametrize(
@@ -71,7 +80,7 @@ def test_an_endless_loop_is_ended() -> None:
 def test_what_gives_no_key_is_an_error(script: str) -> None:
     """Memory, stack, errors and nonsense all end in the same failure, with the way out."""
     with pytest.raises(UpstreamProtocolError, match="formkey="):
-        evaluate(script, 2)
+        evaluate(only(script), 2)
 
 
 @pytest.mark.parametrize(
@@ -80,7 +89,7 @@ def test_what_gives_no_key_is_an_error(script: str) -> None:
 )
 def test_the_engine_has_no_objects_of_ours(name: str) -> None:
     """No file, no network, no host object is within a script's reach."""
-    assert KEY == evaluate(f"typeof {name} === 'undefined' ? '{KEY}' : 'no'", 2)
+    assert KEY == evaluate(only(f"typeof {name} === 'undefined' ? '{KEY}' : 'no'"), 2)
 
 
 def test_the_environment_is_out_of_reach(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,12 +103,136 @@ def test_the_environment_is_out_of_reach(monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setenv("TOKENS", "secret")
     monkeypatch.setattr("subprocess.run", run)
-    evaluate(f"'{KEY}'", 2)
+    evaluate(only(f"'{KEY}'"), 2)
 
     assert [{}] == seen
 
 
 def test_the_secret_is_a_statement_of_the_page() -> None:
     """Only the assignment is taken over from the script, nothing around it."""
-    assert f"\n{SECRET};\n" in program()
-    assert "poe-revision" not in program()
+    scripts = program().scripts
+
+    assert SECRET == scripts[-1]
+    assert not any("poe-revision" in one for one in scripts)
+
+
+# ---- a page that has changed
+
+CALL = GETTER.removeprefix("window.gEtTeRgEtTeR45678=function(){return ").removesuffix("}")
+NAMED = re.compile(r'let \w+="(\w+)",\w+=null,setClientFormkey')
+
+
+def with_getter(script: str) -> str:
+    return page(scripts=f"<script>{DECODER}</script><script>{script}</script>")
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        f'window["another"]=function(){{return {CALL}}}',
+        f"window.another=()=>{CALL}",
+        f"function another(){{return {CALL}}}",
+        f"var another=function(){{return {CALL}}}",
+        f"(function(w){{w.another=function(){{var key={CALL};return key}}}})(self)",
+        f"window.a=function(){{throw 1}};window.b=function(){{return 5}};window.c=()=>{CALL}",
+        f"let seed=1;window.another=function(){{return seed&&{CALL}}}",
+    ],
+)
+def test_a_getter_of_another_shape_is_found_by_what_it_returns(script: str) -> None:
+    """Any function that the page has put on its window, if it returns what looks like a key."""
+    assert KEY == evaluate(program(with_getter(script)), 5)
+
+
+def test_of_many_functions_some_are_tried() -> None:
+    """The page may have thousands."""
+    many = "".join(f"window.f{n}=function(){{}};" for n in range(49))
+
+    assert KEY == evaluate(program(with_getter(f"{many}window.last=()=>{CALL}")), 5)
+    with pytest.raises(UpstreamProtocolError, match="gave no key"):
+        evaluate(program(with_getter(f"{many}window.f={many}window.last=()=>{CALL}")), 5)
+
+
+DECOYS = f'window.decoy=function(){{return window.x="{DECOY}"}};window.named=()=>"{KEY}"'
+
+
+@pytest.mark.parametrize(
+    ("script", "app", "name", "key"),
+    [
+        (DECOYS, APP, "", DECOY),
+        (DECOYS, APP, "named", KEY),
+        (DECOYS, APP + 'let a="named",b=null,setClientFormkey=c', "", KEY),
+        (DECOYS, APP + 'let a="named",b=null,setClientFormkey=c', "decoy", KEY),
+        (DECOYS, APP + 'let a="nowhere",b=null,setClientFormkey=c', "named", KEY),
+        (DECOYS.replace("named=", "named=1;"), APP, "named", DECOY),
+        (DECOYS.replace(KEY, KEY.upper()), APP, "named", DECOY),
+        (DECOYS.replace(f'"{KEY}"', "{throw 1}"), APP, "named", DECOY),
+    ],
+)
+def test_a_name_wins_over_the_shape(script: str, app: str, name: str, key: str) -> None:
+    """That beside `setClientFormkey`, then the one that was found before; if there is a function
+    of this name that returns a key."""
+    made = program(with_getter(script), app, getter_named=NAMED, getter_name=name)
+
+    assert key == evaluate(made, 5)
+
+
+@pytest.mark.parametrize("script", [f"window.other=1;{GETTER}", f"window.get=()=>{CALL},x=1"])
+def test_a_getter_may_be_in_the_app_script(script: str) -> None:
+    """A function that another script puts on the window is cut out of it."""
+    html = page(scripts=f"<script>{DECODER}</script>")
+
+    assert KEY == evaluate(program(html, f"document.x;{APP}({script});"), 5)
+
+
+def test_functions_of_other_scripts_may_be_all_that_there_is() -> None:
+    """Getter and decoder; but a function of the page itself comes before one of the same name."""
+    decoder = f'window.decode=function(s){{return window._tE9xK2mQa4&&"{KEY}"}}'
+    functions = (decoder, "window.get=function(){return window.decode(5)}")
+
+    assert KEY == evaluate(program(page(scripts=""), functions=functions), 5)
+    own = '<script>window.decode=function(s){return "' + "a" * 32 + '"}</script>'
+    assert "a" * 32 == evaluate(program(page(scripts=own), functions=functions), 5)
+
+
+def test_a_whole_script_may_be_run() -> None:
+    """What it puts on the window from within a function cannot be cut out of it."""
+    whole = f"{DECODER};\n{GETTER};"
+
+    assert KEY == evaluate(program(page(scripts=""), functions=[whole]), 5)
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "function f(){f()} f()",
+        "throw new Error('function')",
+        "this is no script, function",
+        "let function_1=1;let function_1=2",
+        "var a=[];for(;;)a.push('function'.repeat(1e6)+a.length)",
+        "function f(){} document_.title='x'",
+    ],
+)
+def test_a_script_that_fails_ends_nothing_but_itself(script: str) -> None:
+    """As in a browser."""
+    assert KEY == evaluate(program(page(more=f"<script>{script}</script>")), 5)
+    assert KEY == evaluate(program(with_getter(f"{GETTER}</script><script>{script}")), 5)
+
+
+def test_what_failed_is_told_if_nothing_gave_a_key() -> None:
+    """The first error of those that were asked."""
+    with pytest.raises(UpstreamProtocolError, match=r"failed .*no such seed"):
+        evaluate(program(with_getter("window.get=()=>{throw Error('no such seed')}")), 5)
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "window.get=function(){for(;;);}",
+        "window.get={get length(){for(;;);}};function f(){for(;;);} f()",
+        "window.get=function(){throw {toString(){for(;;);}}}",
+    ],
+)
+def test_a_page_that_loops_is_ended(script: str) -> None:
+    """Wherever it does so; the time counts for all scripts together."""
+    with pytest.raises(UpstreamProtocolError, match="form key"):
+        evaluate(program(with_getter(script)), 0.3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from poe_proxy.budget import Budget
 from poe_proxy.errors import UpstreamProtocolError
 from poe_proxy.upstreams.poe_web import pages
+from poe_proxy.upstreams.poe_web.formkey import evaluate
 from poe_proxy.upstreams.poe_web.pages import (
     ChannelData,
     Page,
@@ -43,7 +45,12 @@ def test_the_page_tells_build_channel_and_scripts() -> None:
     assert (
         "https://psc2.cf2.poecdn.net/assets/_next/static/chunks/pages/_app-2222222222222222.js",
     ) == found.app_scripts
-    assert f"{DECODER};\n{GETTER};\n" == found.inline
+    assert (
+        "https://poe.com/_next/static/chunks/webpack-1111111111111111.js",
+        *found.app_scripts,
+        "https://poe.com/_next/static/bUiLdBuIlD/_buildManifest.js",
+    ) == found.scripts
+    assert (DECODER, GETTER) == found.inline
 
 
 @pytest.mark.parametrize(
@@ -65,6 +72,53 @@ def test_channel_data_is_found_outside_of_next_data() -> None:
     more = f'<script>self.push({{"tchannelData": {CHANNEL}, "x": 1}})</script>'
 
     assert DATA == read(page(next_data="{}", more=more)).channel
+
+
+#: A page of Next.js that has no __NEXT_DATA__.
+BARE = re.sub(r'<script id="__NEXT_DATA__".*?</script>', "", page())
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        f'<script>self.push({{"tchannelData":{CHANNEL}}})</script>',
+        f"<script>self.push([1,{json.dumps(json.dumps({'tchannelData': json.loads(CHANNEL)}))}])"
+        "</script>",
+        '<script>self.push([1,"a:{\\"tchannelData\\":{\\"minSeq\\":1'
+        f'{json.dumps(CHANNEL)[1:-1].partition("8")[2][:20]}"])</script>'
+        f'<script>f({{"tchannelData":null,"x":{{"tchannelData": {CHANNEL}}}}})</script>',
+    ],
+    ids=["plain", "in a string", "behind others that are none"],
+)
+def test_a_page_may_have_no_next_data(more: str) -> None:
+    """It is still Poe's if its scripts are of Next.js: they name the build."""
+    found = read(BARE.replace("</body>", f"{more}</body>"))
+
+    assert "bUiLdBuIlD" == found.build_id
+    assert DATA == found.channel
+    assert (DECODER, GETTER) == found.inline[:2]
+
+
+def test_a_page_without_scripts_of_next_js_is_none_of_poe_s() -> None:
+    """Whatever else it has."""
+    with pytest.raises(UpstreamProtocolError, match="no __NEXT_DATA__"):
+        read(BARE.replace("/_next/", "/other/"))
+
+
+@pytest.mark.parametrize("mark", ['"tchannelData":{', '\\"tchannelData\\":{\\"a\\":'])
+def test_channel_data_is_looked_for_in_a_few_places(mark: str) -> None:
+    """A page may name it without end."""
+    assert read(page(next_data="{}", more=mark * 20_000)).channel is None
+
+
+def test_of_many_scripts_some_hundred_are_kept() -> None:
+    """In their order, and each once."""
+    more = "".join(f'<script src="/{n}.js"></script>' * 2 for n in range(900))
+    found = read(page(more=more)).scripts
+
+    assert 300 == len(found)
+    assert 300 == len(set(found))
+    assert "https://poe.com/0.js" == found[3]
 
 
 @pytest.mark.parametrize(
@@ -123,7 +177,7 @@ def test_code_is_found_in_any_tag(script: str) -> None:
     """Attributes of any kind do not hide a script."""
     html = page().replace("</body></html>", script)
 
-    assert "function yes(){}" in read(html).inline
+    assert "function yes(){}" == read(html).inline[-1]
 
 
 @pytest.mark.parametrize(
@@ -150,18 +204,17 @@ def test_channel_data_does_not_show_itself() -> None:
 def test_the_program_has_prelude_page_secret_and_call() -> None:
     """The prelude comes first and the call last; the secret is the one behind the mark."""
     program = formkey_program(read(page()), APP, SITE)
-    order = [program.index(one) for one in ("var process", DECODER, GETTER, SECRET, ".slice(0")]
 
-    assert "_aaaaaaaaa" not in program
-    assert sorted(order) == order
-    assert 1 == program.count(SECRET)
+    assert "var window" in program.scripts[0]
+    assert (DECODER, GETTER, SECRET) == program.scripts[1:]
+    assert ".slice(0" in program.value
 
 
 def test_without_the_mark_any_secret_of_the_shape_will_do() -> None:
     """A renamed mark is survived: an underscore and word characters, 8 to 16 in all."""
     program = formkey_program(read(page()), 'x;window.short="no";window._abcdefg="yes";', SITE)
 
-    assert 'window._abcdefg="yes";' in program
+    assert 'window._abcdefg="yes"' == program.scripts[-1]
 
 
 @pytest.mark.parametrize(
@@ -176,8 +229,9 @@ def test_without_the_mark_any_secret_of_the_shape_will_do() -> None:
 def test_the_step_that_fails_is_named(html: str, app: str, step: str) -> None:
     """The failure says which pattern found nothing, and what the operator can do."""
     with pytest.raises(UpstreamProtocolError, match=step) as failure:
-        formkey_program(read(html), app, SITE)
+        evaluate(formkey_program(read(html), app, SITE), 5)
 
+    assert "poe-proxy discover" in str(failure.value)
     assert "formkey=" in str(failure.value)
 
 

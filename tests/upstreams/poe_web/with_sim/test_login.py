@@ -10,6 +10,7 @@ import pytest
 
 from poe_proxy import errors
 from poe_proxy.upstreams.poe_web.account import PoeWeb
+from poe_proxy.upstreams.poe_web.site import Site
 
 from ..fakes import Door
 from .accounts import LIMIT, LIMITS, Account, ask, failure_of, many, site
@@ -139,12 +140,18 @@ def test_tokens_in_all_their_forms(account: Account, form: str) -> None:
     assert "hi" == ask(account.web(form.format(token=account.token)), "!echo hi").text
 
 
+def _hide_secret(own: Site) -> None:
+    """Let the form key be beyond computing."""
+    for name in ("secret", "secret_anywhere"):
+        object.__setattr__(own.patterns, name, re.compile("(nowhere)"))
+
+
 def test_a_form_key_in_the_token_saves_computing_it(account: Account, web: PoeWeb) -> None:
     """The form key that stands in the token is used as it is."""
     ask(web, "!echo hi")
     key = web._session._keys.formkey
     own = site(account.folder)
-    object.__setattr__(own.patterns, "getter", re.compile("(nowhere)"))
+    _hide_secret(own)
     given = account.web(f"p-b={account.token}; formkey={key}", site=own)
 
     assert "hi" == ask(given, "!echo hi").text
@@ -159,15 +166,24 @@ def test_a_form_key_in_the_token_that_is_out_of_date_is_computed(account: Accoun
     assert 1 == len(account.journal(formkey="bad"))
 
 
-def test_a_page_that_changed_says_what_to_do(account: Account) -> None:
-    """When the form key is not where it was, the failure names the step and the way out."""
+def test_a_getter_that_has_another_shape_is_found(account: Account) -> None:
+    """It is among the functions that the page puts on its window."""
     own = site(account.folder)
     object.__setattr__(own.patterns, "getter", re.compile("(nowhere)"))
+
+    assert "hi" == ask(account.web(site=own), "!echo hi").text
+    assert [] == account.journal(formkey="bad")
+
+
+def test_a_page_that_changed_says_what_to_do(account: Account) -> None:
+    """When the secret is not where it was, the failure names the step and the way out."""
+    own = site(account.folder)
+    _hide_secret(own)
     raised = failure_of(account.web(site=own), "hello")
 
     # Not `UpstreamProtocolError`: another account may have a form key of its own.
     assert isinstance(raised, errors.LoginFailed)
-    assert "pages.getter" in raised.message
+    assert "pages.secret" in raised.message
     assert "formkey=" in raised.message
 
 
