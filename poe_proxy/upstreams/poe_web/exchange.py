@@ -14,20 +14,19 @@ from typing import assert_never
 
 from poe_proxy.chat import Charges, Idle, ReplyEvent
 from poe_proxy.errors import (
-    BotFailed,
     PoeProxyError,
     UpstreamError,
     UpstreamInterrupted,
-    UpstreamTimeout,
     UpstreamUncertain,
     UpstreamUnreachable,
 )
 from poe_proxy.net.pacing import Flood, breathe
-from poe_proxy.upstreams.base import TICK, Permit
+from poe_proxy.upstreams.base import Permit
 from poe_proxy.upstreams.poe_web import graphql
 from poe_proxy.upstreams.poe_web.channel import Channel
 from poe_proxy.upstreams.poe_web.chats import Chats
 from poe_proxy.upstreams.poe_web.graphql import ServerError
+from poe_proxy.upstreams.poe_web.history import SILENCE, History
 from poe_proxy.upstreams.poe_web.items import Draft, Item
 from poe_proxy.upstreams.poe_web.mailbox import Mailbox, Notice, Resync, size_of
 from poe_proxy.upstreams.poe_web.open_chats import OpenChat
@@ -72,13 +71,15 @@ class Exchange:
         charges: Charges | None = None,
         delete_chats: bool = False,
         forget_tickets: Callable[[], None] = lambda: None,
+        when_deaf: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
         label: str = "cookie",
     ) -> None:
         """*tidying* is the account's. *timeout* is the most seconds of silence once the bot has
         begun. *listener* is who the reply is for; what it costs is noted in *charges*.
 
-        *forget_tickets* is called when a file's ticket may be why a message failed.
+        *forget_tickets* is called when a file's ticket may be why a message failed, and
+        *when_deaf*, once at most, when the websocket says nothing of what is in the history.
         """
         self._outgoing = outgoing
         self._channel = channel
@@ -110,8 +111,16 @@ class Exchange:
         )
         self._progress = self._sending.progress
         self._remains = Remains(self._turn, self._chats, tidying, deletes=delete_chats)
-        # Whether frames were lost that the history has not been asked for yet.
-        self._has_gap = False
+        self._history = History(
+            self._turn,
+            self._chats,
+            channel,
+            when_deaf=when_deaf,
+            clock=clock,
+            label=label,
+        )
+        #: When anything was last heard of the reply.
+        self._heard_at = -inf
         #: What came of the sending, if the reader had hung up by then.
         self._late: Outcome | None = None
         self._is_answered = threading.Event()
@@ -142,16 +151,16 @@ class Exchange:
 
     def _listen(self) -> Generator[ReplyEvent, None, None]:
         clock, turn, mailbox = self._clock, self._turn, self._mailbox
-        heard = clock()
+        self._heard_at = clock()
         flood = Flood()
         sizes: list[int] = []
         while not turn.is_over:
             for size in sizes:
                 # What they said has left by now: a flood holds up nothing but itself.
                 flood.came(size)
-            notices = mailbox.wait(self._until_due(heard))
+            notices = mailbox.wait(self._until_due())
             if notices:
-                heard = clock()
+                self._heard_at = clock()
             if self._progress.is_accepted:
                 self._look()  # before what comes behind it
             is_silent = yield from self._say_all(notices)
@@ -165,9 +174,10 @@ class Exchange:
                 yield from self._listener.together(last)
                 return
             # The wait for the permit is not the bot's silence.
-            news = yield from self._ask_history(clock() - max(heard, self._sending.sent_at))
+            quiet = clock() - max(self._heard_at, self._sending.sent_at)
+            news = yield from self._ask_history(quiet)
             if news:
-                heard, is_silent = clock(), False
+                self._heard_at, is_silent = clock(), False
                 yield from self._listener.together(news)
             if is_silent:
                 yield Idle()
@@ -190,22 +200,23 @@ class Exchange:
         yield from self._listener.together(said)
         return not said
 
-    def _until_due(self, heard: float) -> float:
+    def _until_due(self) -> float:
         """Return the seconds to wait for a notice: until there is something else to do, or a sign
-        of life is due. *heard* is when the websocket last said something about the chat."""
+        of life is due."""
         now = self._clock()
-        due = now + self._listener.patience
-        if isinstance(doubt := self._progress.state, Doubtful):
-            due = min(due, self._shows_until(doubt))
+        due = min(now + self._listener.patience, self._history.next_due(now))
+        state = self._progress.state
+        if isinstance(state, Doubtful):
+            due = min(due, self._shows_until(state))
         else:
             # As long as it is not sent, the bot's silence has not begun.
             sent_at = self._sending.sent_at
-            due = min(due, self._limit + (now if sent_at == inf else max(heard, sent_at)))
+            due = min(due, self._limit + (now if sent_at == inf else max(self._heard_at, sent_at)))
+        if isinstance(state, UnderWay | Answered) and not self._history.is_shown:
+            # The answer wakes nobody, and it may be all that ever comes.
+            due = min(due, now + SILENCE)
         if (end := self._turn.next_due()) is not None:
             due = min(due, end)
-        if self._has_gap:
-            # The history is asked as soon as the chat is known, for which nobody is woken.
-            due = min(due, now + TICK)
         return max(0.0, due - now)
 
     @property
@@ -217,9 +228,11 @@ class Exchange:
         """Return what *notice* means for the reply; raises the failure that it reports."""
         match notice:
             case Item() | Draft():
-                return self._turn.feed(notice.name, notice.content(), self._clock())
+                now = self._clock()
+                self._history.told(notice.name, now)
+                return self._turn.feed(notice.name, notice.content(), now)
             case Resync():
-                self._has_gap = True
+                self._history.lost()
                 return ()
             case UpstreamError():
                 raise self._broken(notice)
@@ -240,6 +253,7 @@ class Exchange:
                 log.info("%s: %s Watching for the message.", self._label, failure)
             case Answered(Mapping() as edge):
                 turn.accepted(edge)
+                self._history.accepted(self._sending.sent_at)
         turn.chat_id = turn.chat_id or self._mailbox.chat_id
         if turn.chat_id is not None and self._is_in_doubt():
             self._progress.show()
@@ -267,72 +281,20 @@ class Exchange:
     def _ask_history(self, quiet: float) -> Generator[ReplyEvent, None, list[ReplyEvent]]:
         """Look how far the reply has got, if that is in doubt; return what is new.
 
-        *quiet* is the seconds since the websocket said anything. Raises the failure once it is
+        *quiet* is the seconds since anything was heard of it. Raises the failure once it is
         certain.
         """
         if isinstance(doubt := self._progress.state, Doubtful):
             yield from self._find(doubt)
             return []
-        turn = self._turn
-        if turn.is_unfinished(self._clock()):
-            return (yield from self._look_at_end())
-        limit = self._limit
-        is_late = quiet >= limit
-        if not is_late and not (self._has_gap and turn.chat_id is not None):
-            return []
-        self._has_gap = False
-        silence = UpstreamTimeout(f"The bot said nothing for {limit:g} s.")
-        if (chat_id := turn.chat_id) is None:
-            raise silence
-        try:
-            messages = yield from meanwhile(
-                lambda: self._chats.messages(chat_id), name=f"{self._label} history"
-            )
-        except UpstreamError as failure:
-            if is_late:
-                raise silence from failure
-            log.info("%s: no history: %s", self._label, failure)
-            return []
-        if messages is None:
-            raise self._broken(UpstreamUncertain("Poe does not know the chat any more."))
-        now = self._clock()
-        news = [event for message in messages for event in turn.feed("messageAdded", message, now)]
-        if is_late and not news:
-            raise silence
-        if is_late and not turn.is_over:
-            # The bot went on, but the websocket did not say so: it is deaf.
-            generation = self._channel.generation
-            yield from meanwhile(
-                lambda: self._channel.replace(generation), name=f"{self._label} new channel"
-            )
-        return news
+        return (yield from self._history.look(quiet, self._limit, self._catch_up))
 
-    def _look_at_end(self) -> Generator[ReplyEvent, None, list[ReplyEvent]]:
-        """Look whether the bot's message was finished although the websocket did not say so; its
-        job is over. Return what is new.
-
-        Raises the failure if the message stays unfinished, or cannot be seen.
-        """
-        turn, chat_id = self._turn, self._turn.chat_id
-        failure: UpstreamError | None = None
-        news: list[ReplyEvent] = []
-        if chat_id is not None:
-            try:
-                messages = yield from meanwhile(
-                    lambda: self._chats.messages(chat_id), name=f"{self._label} history"
-                )
-            except UpstreamError as unread:
-                log.info("%s: no history: %s", self._label, unread)
-                failure = unread
-            else:
-                now = self._clock()
-                for message in messages or ():
-                    news += turn.feed("messageAdded", message, now)
-        if turn.look_again(self._clock(), has_news=bool(news)):
-            return news
-        if turn.has_spoken:
-            raise UpstreamInterrupted("The bot ended in the middle of its message.") from failure
-        raise BotFailed("The bot ended without an answer.") from failure
+    def _catch_up(self) -> Generator[ReplyEvent, None, bool]:
+        """Say what the websocket has told by now; return whether that is nothing."""
+        notices = self._mailbox.wait(0.0)
+        if notices:
+            self._heard_at = self._clock()
+        return (yield from self._say_all(notices))
 
     def _find(self, doubt: Doubtful) -> Generator[ReplyEvent, None, None]:
         """Find out whether the message arrived although its answer is a failure.
@@ -354,7 +316,8 @@ class Exchange:
             self._turn.chat_id = chat_id
             self._progress.show()
             self._channel.bind(self._mailbox, chat_id)
-            self._has_gap = True
+            self._history.accepted(self._sending.sent_at)
+            self._history.lost()
             return
         self._progress.miss()
         if self._outgoing.tickets:

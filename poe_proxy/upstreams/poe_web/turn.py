@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from poe_proxy.chat import Done, Replaced, ReplyEvent, Text
-from poe_proxy.errors import BotFailed, UpstreamInterrupted
+from poe_proxy.errors import UpstreamInterrupted
 from poe_proxy.upstreams.poe_web.graphql import failed_state
 from poe_proxy.upstreams.poe_web.open_chats import OpenChat
 
@@ -18,7 +18,8 @@ from poe_proxy.upstreams.poe_web.open_chats import OpenChat
 #: message after its job's end.
 AFTER_MESSAGE: Final = 1.0
 AFTER_JOB: Final = 2.0
-#: How often the history is asked for a message that stays unfinished after its job's end.
+#: How often the history is asked for a message that stays away, or unfinished, after its job's
+#: end.
 LOOKS: Final = 2
 
 #: The most messages that a bot may begin in one turn.
@@ -52,7 +53,7 @@ class Turn:
     _job_over: bool = False
     #: When the turn ends unless something else comes before.
     _ends_at: float | None = None
-    #: How often the history had nothing new about an unfinished message.
+    #: How often the history had nothing new about a message that is missing or unfinished.
     _looks: int = 0
     #: Characters that were said again although they had not changed.
     _repeated: int = 0
@@ -61,11 +62,6 @@ class Turn:
         if self.before is not None:
             # What is not newer belongs to the turns before.
             self.human_id = self.before.newest
-
-    @property
-    def has_begun(self) -> bool:
-        """Whether there is a message of the bot."""
-        return bool(self.texts)
 
     @property
     def has_spoken(self) -> bool:
@@ -185,29 +181,22 @@ class Turn:
         return ()
 
     def due(self, now: float) -> Sequence[ReplyEvent]:
-        """End the turn if it was complete a while ago and nothing else came.
-
-        Raises `BotFailed` if the bot's job is over but it never said a word.
-        """
-        if not self._is_due(now) or self.is_unfinished(now):
-            return ()
-        if not self.has_begun:
-            self.is_over = True
-            raise BotFailed("The bot ended without an answer.")
-        return self._end()
+        """End the turn if it was complete a while ago and nothing else came."""
+        return self._end() if self._is_due(now) and self._is_complete else ()
 
     def _is_due(self, now: float) -> bool:
         return not self.is_over and self._ends_at is not None and now >= self._ends_at
 
     def is_unfinished(self, now: float) -> bool:
-        """Whether the bot's job was over a while ago, and its message never became complete.
+        """Whether the bot's job was over a while ago, and its message never became complete, or
+        never came.
 
         Then the history has to say how it ended, or whether the bot goes on.
         """
-        return self._is_due(now) and self.has_begun and not self._is_complete
+        return self._is_due(now) and not self._is_complete
 
     def look_again(self, now: float, *, has_news: bool) -> bool:
-        """Note that the history was asked for an unfinished message.
+        """Note that the history was asked for a message that is missing or unfinished.
 
         Return whether the turn goes on: it is over, or *has_news*, or another look is due later.
         """

@@ -55,6 +55,7 @@ def exchange(
     chat: OpenChat | None = None,
     listener: Listener | None = None,
     charges: Charges | None = None,
+    deaf: Callable[[], None] = lambda: None,
 ) -> Exchange:
     made = Exchange(
         Outgoing(Bot("Assistant", 60.0), "prompt", "device", tickets=tickets, chat=chat),
@@ -68,6 +69,7 @@ def exchange(
         charges=charges,
         delete_chats=delete_chats,
         forget_tickets=forget,
+        when_deaf=deaf,
         clock=clock,
     )
     made.attach()

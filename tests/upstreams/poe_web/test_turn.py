@@ -217,7 +217,7 @@ def test_messages_of_others_are_no_answer() -> None:
 
     assert [] == events
     assert 1 == one.human_id
-    assert not one.has_begun
+    assert not one.texts
 
 
 @pytest.mark.parametrize(
@@ -322,14 +322,16 @@ def test_a_bot_that_writes_on_after_its_job_puts_the_look_off() -> None:
     assert [Text("c"), Done("stop")] == feed(one, bot("abc", "complete"), now=103)
 
 
-def test_a_job_without_a_word_is_a_failure() -> None:
-    """A silent end is no answer."""
+def test_a_job_without_a_word_leaves_the_answer_to_the_history() -> None:
+    """Nothing of the bot was seen: it may be there all the same (§25)."""
     one = turn()
     feed(one, JOB_OVER, name="jobUpdated", now=100)
 
-    with pytest.raises(BotFailed):
-        list(one.due(100 + AFTER_JOB))
-    assert one.is_over
+    assert not one.is_unfinished(100 + AFTER_JOB - 0.01)
+    assert [] == list(one.due(100 + AFTER_JOB))
+    assert one.is_unfinished(100 + AFTER_JOB)
+    assert one.look_again(102, has_news=False)
+    assert [Text("a"), Done("stop")] == feed(one, bot("a", "complete"), now=104)
 
 
 def test_an_empty_message_is_an_answer() -> None:
