@@ -170,7 +170,8 @@ class Exchange:
                 # What comes after the end, such as the end of the websocket, does not matter.
                 return
             self._look()
-            if not self._is_in_doubt() and (last := turn.due(clock())):
+            may_end = not self._is_in_doubt() and not self._history.may_have_more
+            if may_end and (last := turn.due(clock())):
                 yield from self._listener.together(last)
                 return
             # The wait for the permit is not the bot's silence.
@@ -278,7 +279,7 @@ class Exchange:
 
     # ---- the history, where the websocket says nothing
 
-    def _ask_history(self, quiet: float) -> Generator[ReplyEvent, None, list[ReplyEvent]]:
+    def _ask_history(self, quiet: float) -> Generator[ReplyEvent, None, Sequence[ReplyEvent]]:
         """Look how far the reply has got, if that is in doubt; return what is new.
 
         *quiet* is the seconds since anything was heard of it. Raises the failure once it is
@@ -286,7 +287,7 @@ class Exchange:
         """
         if isinstance(doubt := self._progress.state, Doubtful):
             yield from self._find(doubt)
-            return []
+            return ()
         return (yield from self._history.look(quiet, self._limit, self._catch_up))
 
     def _catch_up(self) -> Generator[ReplyEvent, None, bool]:

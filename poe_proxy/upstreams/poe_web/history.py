@@ -64,6 +64,9 @@ class History:
         self._label = label
         #: Whether the websocket has shown a message of the chat.
         self.is_shown = False
+        #: Whether the history, which alone says anything, had something new when it was last asked:
+        #: then it is asked once more before the reply ends.
+        self.may_have_more = False
         #: Whether frames were lost that the history has not been asked for yet.
         self._has_gap = False
         self._is_deaf = False
@@ -79,7 +82,8 @@ class History:
         """Note that the websocket tells of *name*, which is about the chat."""
         self._told_at = now
         if not self.is_shown and name == "messageAdded":
-            self.is_shown, self._look_at = True, inf
+            self.is_shown, self.may_have_more, self._look_at = True, False, inf
+            self._turn.holds_on = False
 
     def lost(self) -> None:
         """Note that frames were lost: the history has what was in them."""
@@ -106,7 +110,7 @@ class History:
 
     def look(
         self, quiet: float, limit: float, catch_up: CatchUp
-    ) -> Generator[ReplyEvent, None, list[ReplyEvent]]:
+    ) -> Generator[ReplyEvent, None, Sequence[ReplyEvent]]:
         """Look how far the reply has got, if that is in doubt; return what is new.
 
         *quiet* is the seconds since anything was heard of it, of which there may be as many as
@@ -117,9 +121,9 @@ class History:
         if turn.is_unfinished(now):
             return (yield from self._look_at_end(catch_up))
         chat_id, is_late, has_gap = turn.chat_id, quiet >= limit, self._has_gap
-        is_wanted = has_gap or now >= self._look_at
+        is_wanted = has_gap or now >= self._look_at or (self.may_have_more and turn.is_due(now))
         if not is_late and not (is_wanted and chat_id is not None):
-            return []
+            return ()
         silence = UpstreamTimeout(f"The bot said nothing for {limit:g} s.")
         if chat_id is None:
             raise silence
@@ -129,7 +133,7 @@ class History:
             if is_late:
                 raise silence from failure
             self._note(failure)
-            return []
+            return ()
         if messages is None and (is_late or has_gap):
             gone = "Poe does not know the chat any more."
             raise UpstreamInterrupted(gone) if turn.has_spoken else UpstreamUncertain(gone)
@@ -146,7 +150,7 @@ class History:
             )
         return news
 
-    def _look_at_end(self, catch_up: CatchUp) -> Generator[ReplyEvent, None, list[ReplyEvent]]:
+    def _look_at_end(self, catch_up: CatchUp) -> Generator[ReplyEvent, None, Sequence[ReplyEvent]]:
         """Look whether the bot's message is there, and whole, although the websocket did not say
         so; its job is over. Return what is new.
 
@@ -154,7 +158,7 @@ class History:
         """
         turn, chat_id, has_gap = self._turn, self._turn.chat_id, self._has_gap
         failure: UpstreamError | None = None
-        news: list[ReplyEvent] = []
+        news: Sequence[ReplyEvent] = ()
         is_silent = True
         if chat_id is not None:
             try:
@@ -173,7 +177,8 @@ class History:
         raise BotFailed("The bot ended without an answer.") from failure
 
     def _read(self, chat_id: int) -> Generator[Idle, None, _Messages | None]:
-        self._has_gap = False
+        self._has_gap = self.may_have_more = False
+        was_over = self._turn.job_is_over
         try:
             return (
                 yield from meanwhile(
@@ -181,22 +186,25 @@ class History:
                 )
             )
         finally:
+            # What a job wrote at its very end need not be there yet, and nobody else tells of it.
+            self._turn.holds_on = not (self.is_shown or was_over)
             if self._look_at != inf:
                 self._pause = min(1.5 * self._pause, LONGEST_PAUSE)
                 self._look_at = self._clock() + self._pause
 
     def _compare(
         self, messages: _Messages, catch_up: CatchUp, *, has_gap: bool
-    ) -> Generator[ReplyEvent, None, tuple[list[ReplyEvent], bool]]:
+    ) -> Generator[ReplyEvent, None, tuple[Sequence[ReplyEvent], bool]]:
         """Return what *messages* have that the websocket did not say, and whether neither of them
         had anything new. With *has_gap* it is no fault that the websocket did not say it."""
         is_silent = yield from catch_up()  # what it has said while they were read
-        turn, now = self._turn, self._clock()
-        news = [event for message in messages for event in turn.feed("messageAdded", message, now)]
-        if news and not (has_gap or self.is_shown or self._is_deaf):
-            self._is_deaf = True
-            log.debug("%s: the websocket is silent about a reply", self._label)
-            self._when_deaf()
+        news = self._turn.read(messages, self._clock())
+        if news and not (has_gap or self.is_shown):
+            self.may_have_more = True
+            if not self._is_deaf:
+                self._is_deaf = True
+                log.debug("%s: the websocket is silent about a reply", self._label)
+                self._when_deaf()
         return news, is_silent and not news
 
     def _note(self, failure: UpstreamError) -> None:

@@ -5,7 +5,7 @@ Free of I/O and of threads; time is passed in. Web protocol sheet §12 to §14, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -49,8 +49,10 @@ class Turn:
     is_over: bool = False
     #: Whether the channel reports jobs; if not, a complete message is the end.
     jobs_are_reported: bool = True
+    #: Whether the job's end is no end as long as it is not known whether its messages are all here.
+    holds_on: bool = False
+    job_is_over: bool = False
     _complete: set[int] = field(default_factory=set)
-    _job_over: bool = False
     #: When the turn ends unless something else comes before.
     _ends_at: float | None = None
     #: How often the history had nothing new about a message that is missing or unfinished.
@@ -104,9 +106,21 @@ class Turn:
                         return ()
                     self.job = job
                 if state and isinstance(state, str) and state not in _JOB_GOES_ON:
-                    self._job_over = True
+                    self.job_is_over = True
                     return self._end_if_complete(now)
         return ()
+
+    def read(self, messages: Iterable[Mapping[str, Any]], now: float) -> Sequence[ReplyEvent]:
+        """Take the messages that the chat has in the history; return what they mean for the reply.
+
+        Raises what `feed` does.
+        """
+        holds_on, self.holds_on = self.holds_on, True  # until the last of them is known
+        news = [event for message in messages for event in self.feed("messageAdded", message, now)]
+        self.holds_on = holds_on
+        if self._is_complete and not self.is_over:
+            news += self._end_if_complete(now)
+        return news
 
     def _message(self, message: Mapping[str, Any], now: float) -> Sequence[ReplyEvent]:
         number, author = message.get("messageId"), message.get("author")
@@ -141,7 +155,7 @@ class Turn:
             return (*news, *self._end_if_complete(now))
         if state == "incomplete":
             self._complete.discard(number)
-            self._ends_at = now + AFTER_JOB if self._job_over else None
+            self._ends_at = now + AFTER_JOB if self.job_is_over else None
         return news
 
     def _complaint(self, number: int, message: Mapping[str, Any]) -> str:
@@ -172,19 +186,21 @@ class Turn:
         return bool(self.texts) and self._complete >= self.texts.keys()
 
     def _end_if_complete(self, now: float) -> Sequence[ReplyEvent]:
-        if self._is_complete and (self._job_over or not self.jobs_are_reported):
+        is_over = self.job_is_over or not self.jobs_are_reported
+        if self._is_complete and is_over and not self.holds_on:
             return self._end()
         if self._is_complete:
             self._ends_at = now + AFTER_MESSAGE
-        elif self._job_over:
+        elif self.job_is_over:
             self._ends_at = now + AFTER_JOB
         return ()
 
     def due(self, now: float) -> Sequence[ReplyEvent]:
         """End the turn if it was complete a while ago and nothing else came."""
-        return self._end() if self._is_due(now) and self._is_complete else ()
+        return self._end() if self.is_due(now) and self._is_complete else ()
 
-    def _is_due(self, now: float) -> bool:
+    def is_due(self, now: float) -> bool:
+        """Whether the time has come that `next_due` tells."""
         return not self.is_over and self._ends_at is not None and now >= self._ends_at
 
     def is_unfinished(self, now: float) -> bool:
@@ -193,7 +209,7 @@ class Turn:
 
         Then the history has to say how it ended, or whether the bot goes on.
         """
-        return self._is_due(now) and not self._is_complete
+        return self.is_due(now) and not self._is_complete
 
     def look_again(self, now: float, *, has_news: bool) -> bool:
         """Note that the history was asked for a message that is missing or unfinished.

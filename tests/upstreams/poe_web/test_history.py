@@ -13,7 +13,7 @@ from poe_proxy.chat import Done, Idle, ReplyEvent, Text
 from poe_proxy.upstreams.poe_web.history import AFTER_ANSWER, LONGEST_PAUSE, SILENCE
 from poe_proxy.upstreams.poe_web.mailbox import Resync
 from poe_proxy.upstreams.poe_web.open_chats import OpenChat
-from poe_proxy.upstreams.poe_web.turn import AFTER_JOB
+from poe_proxy.upstreams.poe_web.turn import AFTER_JOB, AFTER_MESSAGE
 from poe_proxy.waiting import Listener
 
 from ...fakes import Clock, log_lines
@@ -47,6 +47,7 @@ class Poe(FakeSession):
         self.clock = clock
         self.answer = {"status": "success", "chat": {"chatId": CHAT}, **answer}
         self.written: Any = None
+        self.more: list[Any] = []
         #: When the history was asked for, in seconds from the beginning.
         self.looks: list[float] = []
         self.began = clock.now
@@ -65,7 +66,7 @@ class Poe(FakeSession):
         if isinstance(self.written, Exception):
             raise self.written
         human = {"messageId": 7, "author": "human", "text": "prompt", "state": "complete"}
-        nodes = [human, *([self.written] if self.written else [])]
+        nodes = [human, *([self.written] if self.written else []), *self.more]
         return {"node": {"messagesConnection": {"edges": [{"node": one} for one in nodes]}}}
 
 
@@ -197,9 +198,38 @@ def test_nothing_at_all_on_the_websocket_is_noticed_soon() -> None:
     talk.write(1.0, bot("hello", "complete"))
 
     assert [Text("hello"), Done("stop")] == list(talk.events())
-    (look,) = talk.poe.looks
-    assert SILENCE <= look <= SILENCE + STEP
-    assert [look] == talk.deaf
+    first, last = talk.poe.looks
+    assert SILENCE <= first <= SILENCE + STEP
+    assert [first] == talk.deaf
+    assert first + AFTER_MESSAGE <= last <= first + AFTER_MESSAGE + STEP
+
+
+def test_the_history_is_asked_once_more_before_a_reply_ends_that_it_alone_tells() -> None:
+    """A bot may begin another message where no websocket tells of its job."""
+    talk = Talk()
+    talk.write(1.0, bot("one", "complete"))
+    talk.at(SILENCE + 2 * STEP, lambda: talk.poe.more.append(bot("two", number=100000000003)))
+    talk.at(SILENCE + 5, lambda: talk.poe.more.append(bot("two three", "complete", 100000000003)))
+    said = "".join(event.text for event in talk.events() if isinstance(event, Text))
+
+    assert "one\n\ntwo three" == said
+
+
+def test_a_job_that_ends_while_the_history_is_read_may_have_written_more() -> None:
+    """What was read is older than that end, and the websocket tells of no message."""
+    talk = Talk()
+    talk.write(1.0, bot("one", "complete"))
+
+    def end() -> None:
+        talk.channel.say("jobUpdated", {"state": "completed"})
+        talk.poe.meanwhile = lambda: None
+        talk.at(0.0, lambda: talk.poe.more.append(bot("two", "complete", 100000000003)))
+
+    talk.poe.meanwhile = end
+    said = "".join(event.text for event in talk.events() if isinstance(event, Text))
+
+    assert "one\n\ntwo" == said
+    assert 2 == len(talk.poe.looks)
 
 
 def test_a_text_that_grows_in_the_history_is_passed_on_as_it_grows() -> None:
@@ -212,8 +242,9 @@ def test_a_text_that_grows_in_the_history_is_passed_on_as_it_grows() -> None:
 
     assert Done("stop") == end
     assert "x" * 60 == "".join(event.text for event in texts if isinstance(event, Text))
-    assert len(talk.poe.looks) == len(texts) > 3
-    pauses = [later - sooner for sooner, later in pairwise([0, *talk.poe.looks])]
+    *looks, _ = talk.poe.looks
+    assert len(looks) == len(texts) > 3
+    pauses = [later - sooner for sooner, later in pairwise([0, *looks])]
     assert sorted(pauses) == pauses
     assert max(pauses) <= LONGEST_PAUSE + STEP
     assert talk.poe.looks[:1] == talk.deaf

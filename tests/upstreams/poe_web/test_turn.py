@@ -296,6 +296,25 @@ def test_the_history_may_finish_a_message() -> None:
     assert one.look_again(102, has_news=True)
 
 
+def test_all_that_the_history_has_is_read_before_the_turn_ends() -> None:
+    """The first of two messages is complete, and the job is over: the second is there, too."""
+    one = turn()
+    feed(one, JOB_OVER, name="jobUpdated", now=100)
+    both = [bot("a", "complete", 5), bot("b", "complete", 6)]
+
+    assert [Text("a"), Text("\n\nb"), Done("stop")] == list(one.read(both, 101))
+    assert [] == list(one.read(both, 102))
+
+
+def test_a_turn_that_holds_on_does_not_end_with_its_job() -> None:
+    """It is due a moment later, as where nothing is said of a job."""
+    one = turn(holds_on=True)
+    feed(one, JOB_OVER, name="jobUpdated", now=100)
+
+    assert [Text("a")] == feed(one, bot("a", "complete"), now=101)
+    assert [Done("stop")] == list(one.due(101 + AFTER_MESSAGE))
+
+
 def test_an_unfinished_message_is_looked_at_twice() -> None:
     """The bot may be slow: the second look in a row without news is the last."""
     one = turn()

@@ -1,0 +1,67 @@
+"""Poe refuses subscriptions without a word: the bot answers, and the websocket does not say so."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from poe_proxy.chat import Text
+from poe_proxy.upstreams.poe_web.account import PoeWeb
+
+from .accounts import WORDS, Account, ask
+
+MESSAGES = "ChatListPaginationQuery"
+#: How much faster than the world's the time of an account goes here that has to wait.
+FASTER = 10
+
+
+def quick(account: Account) -> PoeWeb:
+    return account.web(clock=lambda: time.monotonic() * FASTER)
+
+
+@pytest.mark.parametrize("retired", ["messageAdded", "all"])
+@pytest.mark.parametrize("words", ["", "!messages=2", "!no-human"])
+def test_an_answer_is_read_from_the_history(
+    account: Account, control: Callable[..., Any], retired: str, words: str
+) -> None:
+    """All of it, once, and the prompt goes out once."""
+    control(retire_subscription=retired)
+    web = quick(account)
+    reply = ask(web, f"{words} !echo {WORDS}".strip())
+    again = ask(web, f"{words} !echo {WORDS}".strip())
+
+    whole = f"{WORDS} (1/2)\n\n{WORDS} (2/2)" if words == "!messages=2" else WORDS
+    assert (whole, whole) == (reply.text, again.text)
+    assert reply.is_whole
+    assert again.is_whole
+    assert 2 == len(account.sends())
+    assert 1 == len(account.journal(event="socket-open"))
+
+
+def test_a_long_answer_is_read_as_it_grows(account: Account, control: Callable[..., Any]) -> None:
+    """In pieces, each of which is what was new in the history then."""
+    control(retire_subscription="all")
+    words = " ".join(map(str, range(30)))
+    reply = ask(quick(account), f"!delay=0.1 !echo {words}")
+
+    assert words == reply.text
+    assert reply.is_whole
+    texts = [event for event in reply.events if isinstance(event, Text)]
+    assert 2 <= len(texts) <= len(account.journal(queryName=MESSAGES))
+
+
+@pytest.mark.parametrize("words", ["", "!first=1.5", "!silence=1.5", "!no-human", "!slow-answer=1"])
+def test_an_ordinary_reply_asks_the_history_for_nothing(account: Account, words: str) -> None:
+    """However slow the bot is, for a websocket that shows its messages: one request is all."""
+    web = quick(account)
+    ask(web, "!echo first")
+    account.forget()
+    reply = ask(web, f"{words} !echo {WORDS}".strip())
+
+    assert WORDS == reply.text
+    assert ["sendMessageMutation"] == [
+        entry["queryName"] for entry in account.journal(path="/api/gql_POST")
+    ]
