@@ -195,8 +195,18 @@ class Settings(Operating):
         path,
         check=is_file,
         default=None,
-        meaning="A TOML file that describes poe.com's protocol, in place of the built-in one: for "
-        "the day when Poe changes its site.",
+        meaning="A TOML file with what is known of poe.com's protocol, on top of the built-in one: "
+        "for the day when Poe changes its site. It need not have more than what differs, and may "
+        "be empty; what discovery finds is written there. By default that is `site.toml` beside "
+        "`STATE_FILE`; without that one, it is kept in memory.",
+    )
+    discover: bool = setting(
+        "DISCOVER",
+        switch,
+        default=True,
+        meaning="Whether the proxy looks by itself for what is new once Poe has changed its site: "
+        "in the page of one of your accounts and its scripts, at most once an hour.",
+        values={"0": "only when told to, by `poe-proxy discover` or at `/status`", "1": "it does"},
     )
     poe_web_url: str = setting(
         "POE_WEB_URL",
@@ -221,6 +231,14 @@ class Settings(Operating):
         default="https://api.poe.com",
         meaning="The address of the official API, with or without `/v1` at the end.",
     )
+
+    @property
+    def site_at(self) -> Path | None:
+        """The file on top of the built-in site file, whether it is there or not; None: there can be
+        none."""
+        if self.poe_site is None and self.state_file is not None:
+            return self.state_file.with_name("site.toml")
+        return self.poe_site
 
     #: The files with secrets that all this was read from: `.env`, `TOKENS_FILE` and the like.
     files: tuple[Path, ...] = field(default=(), compare=False)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache, partial
 from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
 from poe_proxy.accounts import Account
@@ -28,6 +26,7 @@ if TYPE_CHECKING:
     from poe_proxy.net.fetching import Fetcher
     from poe_proxy.recipes.by_cookie import ByCookie
     from poe_proxy.recipes.by_key import ByKey
+    from poe_proxy.upstreams.poe_web.current import CurrentSite
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +76,7 @@ class TokenMaker:
         self._renewed: dict[str, Mapping[str, str]] = {}
         self._refusals = Refusals()
         self._lengths = Lengths()
-        self._site = _SiteFile()
+        self._site_file = _SiteFile()
         self._fetchers: dict[str | None, Fetcher] = {}
         #: Poe's list of models, and where it is fetched: None if it is not.
         self._catalogue = Catalogue()
@@ -97,7 +96,8 @@ class TokenMaker:
         An account that has not changed has the token that it had. Nothing changes if this raises.
         For one caller at a time.
         """
-        site = cache(partial(self._site.load, settings))
+        has_cookie = any(account.kind == "cookie" for account in accounts)
+        site = self._site_file.read(settings) if has_cookie else None
         source = _source(accounts, settings)
         catalogue = self._catalogue_for(source)
         with self._lock:
@@ -118,6 +118,7 @@ class TokenMaker:
                 if one not in self._open:
                     self._open.append(one)
             self._tokens = {account: token for account, _, token in made}
+        self._site_file.use()
         self._use(catalogue, source)
         self._may_look = settings.catalogue
         return list(self._tokens.values())
@@ -134,6 +135,11 @@ class TokenMaker:
         """The labels of accounts with an open upstream, by account id."""
         with self._lock:
             return {one.id: one.recipe.label for one in self._open}
+
+    @property
+    def site(self) -> CurrentSite | None:
+        """The site as it is known now, which all cookies share; None while there was none."""
+        return self._site_file.current
 
     @property
     def catalogue(self) -> Catalogue:
@@ -228,21 +234,48 @@ def _source(accounts: Iterable[Account], settings: Settings) -> str | None:
 
 
 class _SiteFile:
-    """The site as `POE_SITE` has it; what is learnt of it in use is kept until the file changes."""
+    """The site as the settings have it. What is found out of it in use stays until the file on top
+    of it changes."""
 
     def __init__(self) -> None:
-        self._read: Site | None = None
+        self.current: CurrentSite | None = None
         self._used: Site | None = None
+        self._read: Site | None = None
 
-    def load(self, settings: Settings) -> Site:
-        site = Site.load(settings.poe_site)
-        if self._used is None or site != self._read:
-            self._read, self._used = site, copy.deepcopy(site)
-        return self._used
+    def read(self, settings: Settings) -> CurrentSite:
+        """Read the file; it counts from `use` on. Raises ValueError."""
+        from poe_proxy.upstreams.poe_web.current import CurrentSite
+
+        self._read = read_site(settings)
+        if self.current is None:
+            self.current, self._used = CurrentSite(self._read), self._read
+        return self.current
+
+    def use(self) -> None:
+        """Use what was read last, if it is anything new."""
+        if self.current is not None and self._read is not None and self._read != self._used:
+            self.current.replace(self._read)
+            self._used = self._read
+
+
+def read_site(settings: Settings) -> Site:
+    """Return the site as the settings have it.
+
+    Raises ValueError if there is a mistake in `POE_SITE`. A file that poe-proxy has written by
+    itself is left out then, and a warning says so.
+    """
+    path = settings.site_at
+    if path is None or path == settings.poe_site:
+        return Site.load(path)
+    try:
+        return Site.load(path if path.exists() else None)
+    except (OSError, ValueError) as wrong:
+        log.warning("%s is not used: %s", path, wrong)
+        return Site.load()
 
 
 def _recipe(
-    account: Account, settings: Settings, site: Callable[[], Site], catalogue: Catalogue
+    account: Account, settings: Settings, site: CurrentSite | None, catalogue: Catalogue
 ) -> ByKey | ByCookie:
     # Each brings along all that leads to Poe on its way, and the libraries for it.
     if account.kind == "key":
@@ -251,7 +284,8 @@ def _recipe(
         return ByKey.of(account, settings, catalogue)
     from poe_proxy.recipes.by_cookie import ByCookie
 
-    return ByCookie.of(account, settings, site())
+    assert site is not None
+    return ByCookie.of(account, settings, site)
 
 
 def _token(account: Account, recipe: ByKey | ByCookie, upstream: Upstream) -> Token[Upstream]:

@@ -109,6 +109,7 @@ LATER = {
     # Each way to Poe; and the list of models goes the way of keys.
     "token_maker": {
         *("poe_proxy.recipes.by_cookie", "poe_proxy.recipes.by_key"),
+        "poe_proxy.upstreams.poe_web.current",
         "poe_proxy.upstreams.poe_api",
     },
     # Files that bots make.

@@ -77,7 +77,7 @@ def test_a_key_and_a_token_are_enough() -> None:
         "max_work": 0.5, "max_reply_mb": 10.0, "errors_as_text": False, "native_messages": False,
         "delete_chats": False, "long_prompts": "attach", "max_prompt_chars": 0,
         "reuse_chats": False, "strict_parameters": False, "media": "links",
-        "models": None, "catalogue": True, "poe_site": None,
+        "models": None, "catalogue": True, "poe_site": None, "discover": True,
         "proxy": None, "tokens_config": None,
         "poe_web_url": "https://poe.com", "poe_ws_url": None,
         "poe_api_url": "https://api.poe.com", "log_level": "INFO",

@@ -262,20 +262,19 @@ def test_nothing_changes_if_an_upstream_cannot_be_made(
 def test_what_is_learnt_of_the_site_is_kept_until_its_file_changes(
     pool: Pool, tmp_path: Path
 ) -> None:
-    """The form of a tag that Poe last accepted does not make it another site."""
+    """The form of a tag that Poe last accepted stays. No upstream is made anew for what changes."""
     text = resources.files("poe_proxy.upstreams.poe_web").joinpath("site.toml").read_text()
     site = tmp_path / "site.toml"
     site.write_text(text)
     (first,) = pool.use(tokens=("a",), poe_site=site)
-    tag = first.upstream.given["site"].tag
-    tag.form = tag.other_form
+    known = first.upstream.given["site"]
+    known.accepted(known.now.tag, "swapped")
     (second,) = pool.use(tokens=("a",), poe_site=site)
     site.write_text(text.replace("\nhttp = ", "\nhttp = 1"))
     (third,) = pool.use(tokens=("a",), poe_site=site)
 
-    assert first is second
-    assert second is not third
-    assert tag.other_form == third.upstream.given["site"].tag.form
+    assert first is second is third
+    assert ("swapped", 130) == (known.tag_form, known.now.limits.http)
 
 
 class Remembering(Renewals):

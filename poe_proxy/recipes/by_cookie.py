@@ -10,8 +10,9 @@ from poe_proxy.accounts import Account
 from poe_proxy.net.fetching import Fetcher
 from poe_proxy.settings import Settings
 from poe_proxy.shaping import tokenizer
-from poe_proxy.upstreams.poe_web import Credentials, Site
+from poe_proxy.upstreams.poe_web import Credentials
 from poe_proxy.upstreams.poe_web.account import PoeWeb
+from poe_proxy.upstreams.poe_web.current import CurrentSite
 from poe_proxy.upstreams.poe_web.lengths import Lengths
 from poe_proxy.upstreams.poe_web.long_prompts import Fitting, LongPrompts
 from poe_proxy.upstreams.poe_web.prompts import Prompt, RoleMode
@@ -27,7 +28,8 @@ class ByCookie:
     credential: str = field(repr=False)
     label: str
     proxy: str | None = field(repr=False)
-    site: Site
+    #: One for all of them, replaced in place.
+    site: CurrentSite
     prompt: Prompt
     web_url: str
     ws_url: str | None
@@ -38,7 +40,7 @@ class ByCookie:
     reuse_chats: bool
 
     @classmethod
-    def of(cls, account: Account, settings: Settings, site: Site) -> Self:
+    def of(cls, account: Account, settings: Settings, site: CurrentSite) -> Self:
         return cls(
             credential=account.credential,
             label=account.label,

@@ -33,7 +33,9 @@ from poe_proxy.upstreams.poe_web.channel import ATTEMPTS, Channel
 from poe_proxy.upstreams.poe_web.chats import Chats
 from poe_proxy.upstreams.poe_web.conversations import Conversation
 from poe_proxy.upstreams.poe_web.credentials import Credentials
+from poe_proxy.upstreams.poe_web.current import CurrentSite
 from poe_proxy.upstreams.poe_web.exchange import Exchange
+from poe_proxy.upstreams.poe_web.front import Front
 from poe_proxy.upstreams.poe_web.graphql import MessageTooLong
 from poe_proxy.upstreams.poe_web.lengths import Lengths
 from poe_proxy.upstreams.poe_web.long_prompts import Drafts, Fitting, Form
@@ -43,7 +45,7 @@ from poe_proxy.upstreams.poe_web.sending import Outgoing
 from poe_proxy.upstreams.poe_web.session import Session, not_ready
 from poe_proxy.upstreams.poe_web.sharing import Shared
 from poe_proxy.upstreams.poe_web.shelf import Shelf
-from poe_proxy.upstreams.poe_web.site import Site
+from poe_proxy.upstreams.poe_web.subscriptions import Subscriptions
 from poe_proxy.upstreams.poe_web.tidying import Tidying
 from poe_proxy.upstreams.poe_web.waiting import meanwhile, one_by_one
 from poe_proxy.upstreams.poe_web.websockets import Socket
@@ -66,7 +68,7 @@ class PoeWeb:
         self,
         credentials: Credentials,
         *,
-        site: Site,
+        site: CurrentSite,
         to_prompt: Callable[[ChatRequest], str],
         web_url: str = "https://poe.com",
         ws_url: str | None = None,
@@ -105,7 +107,7 @@ class PoeWeb:
         self._label = label
         # One device for each account: pooled accounts must not look like one (§25).
         self._device = device or credentials.device
-        self._session = Session(
+        front = Front(
             credentials,
             site,
             url=web_url,
@@ -114,6 +116,8 @@ class PoeWeb:
             renewed=renewed,
             keep_renewed=keep_renewed,
         )
+        self._session = Session(front, site, given_formkey=credentials.formkey)
+        self._subscriptions = Subscriptions(site, label=label)
         self._socket = Socket(site, origin=web_url, ws_url=ws_url, proxy=proxy)
         self._bots = Bots(timeout=timeout, clock=clock)
         self._shelf = Shelf(self._session, site, label=label)
@@ -363,7 +367,9 @@ class PoeWeb:
     def _open_login(self) -> Login | None:
         """Return the login that is there, without waiting; None if there is none."""
         channel = self._channel
-        return Login(self._session, channel) if channel is not None and channel.is_alive else None
+        if channel is None or not channel.is_alive or self._subscriptions.are_outdated:
+            return None
+        return Login(self._session, channel)
 
     def _log_in(self) -> Login:
         """Return the login, after logging in if there is none.
@@ -373,6 +379,8 @@ class PoeWeb:
         """
 
         def log_in() -> Login:
+            if (channel := self._subscribed_anew()) is not None:
+                return Login(self._session, channel)
             try:
                 channel = self._open_channel()
             except UpstreamError as failure:
@@ -390,11 +398,11 @@ class PoeWeb:
         self._tickets.forget()
         for attempt in range(ATTEMPTS):
             try:
-                self._subscribe(data)
+                self._subscriptions.begin(session, data.name)
                 return Channel(
                     data,
                     self._socket,
-                    self._site,
+                    self._site.now.limits,
                     renew=self._renew,
                     when_open=session.use_channel,
                     when_pinging=self._drop_old_chats,
@@ -407,26 +415,29 @@ class PoeWeb:
                     raise
                 log.info("%s: %s Trying another channel.", self._label, failure)
             time.sleep(random.uniform(0.2, 0.4) * 2**attempt)
-            data = session.channel_data()
+            data = self._another_channel()
         raise AssertionError("the last attempt returns or raises")
+
+    def _another_channel(self) -> ChannelData:
+        """Get a new channel for a session that goes on."""
+        try:
+            return self._session.channel_data()
+        except UpstreamProtocolError:
+            return self._session.log_in()
 
     def _renew(self) -> ChannelData:
         """Get and subscribe a new channel for a session that goes on."""
-        try:
-            data = self._session.channel_data()
-        except UpstreamProtocolError:
-            data = self._session.log_in()
-        self._subscribe(data)
+        data = self._another_channel()
+        self._subscriptions.begin(self._session, data.name)
         return data
 
-    def _subscribe(self, data: ChannelData) -> None:
-        self._session.call(
-            "subscriptionsMutation",
-            {
-                "subscriptions": [
-                    {"subscriptionName": name, "query": None, "queryHash": hash}
-                    for name, hash in self._site.subscriptions.items()
-                ]
-            },
-            channel=data.name,
-        )
+    def _subscribed_anew(self) -> Channel | None:
+        """Return the channel that is there, subscribed as the site wants it now; None if there is
+        none. Replies that it has go on."""
+        channel = self._channel
+        if channel is None or not channel.is_alive:
+            return None
+        # One that is being mended is subscribed another time.
+        if (opened := channel.opened()) is not None:
+            self._subscriptions.renew(self._session, opened.name)
+        return channel

@@ -31,7 +31,7 @@ from poe_proxy.upstreams.poe_web.frames import Known, look
 from poe_proxy.upstreams.poe_web.items import ChannelLost, Draft, Item, read_frame
 from poe_proxy.upstreams.poe_web.mailbox import Early, Kept, Mailbox, Notice, Resync
 from poe_proxy.upstreams.poe_web.pages import ChannelData
-from poe_proxy.upstreams.poe_web.site import Site
+from poe_proxy.upstreams.poe_web.site import Limits
 from poe_proxy.upstreams.poe_web.websockets import BROKEN, Socket, Unreadable, Wire, hang_up
 
 log = logging.getLogger(__name__)
@@ -61,7 +61,7 @@ class Channel:
         self,
         data: ChannelData,
         socket: Socket,
-        site: Site,
+        limits: Limits,
         *,
         renew: Callable[[], ChannelData],
         when_open: Callable[[str], None] = lambda _: None,
@@ -75,7 +75,7 @@ class Channel:
         """
         self._data = data
         self._socket = socket
-        self._limits = site.limits
+        self._limits = limits
         self._renew = renew
         self._when_open = when_open
         self._when_pinging = when_pinging

@@ -25,6 +25,7 @@ from poe_proxy.upstreams.base import Permit
 from poe_proxy.upstreams.poe_web import graphql
 from poe_proxy.upstreams.poe_web.channel import Channel
 from poe_proxy.upstreams.poe_web.chats import Chats
+from poe_proxy.upstreams.poe_web.current import CurrentSite
 from poe_proxy.upstreams.poe_web.graphql import ServerError
 from poe_proxy.upstreams.poe_web.history import SILENCE, History
 from poe_proxy.upstreams.poe_web.items import Draft, Item
@@ -45,7 +46,6 @@ from poe_proxy.upstreams.poe_web.sending import (
     is_untouched,
 )
 from poe_proxy.upstreams.poe_web.session import Session
-from poe_proxy.upstreams.poe_web.site import Site
 from poe_proxy.upstreams.poe_web.tidying import Tidying
 from poe_proxy.upstreams.poe_web.turn import Turn
 from poe_proxy.upstreams.poe_web.waiting import meanwhile
@@ -64,7 +64,7 @@ class Exchange:
         channel: Channel,
         *,
         permit: Permit,
-        site: Site,
+        site: CurrentSite,
         tidying: Tidying,
         timeout: float,
         listener: Listener | None = None,
@@ -97,7 +97,7 @@ class Exchange:
             client_nonce=outgoing.client_nonce,
             chat_nonce=outgoing.chat_nonce,
             before=outgoing.chat,
-            jobs_are_reported="jobUpdated" in site.subscriptions,
+            jobs_are_reported="jobUpdated" in site.now.subscriptions,
         )
         self._mailbox = Mailbox(outgoing.client_nonce, outgoing.chat_nonce)
         self._sending = Sending(
@@ -266,7 +266,7 @@ class Exchange:
     def _shows_until(self, doubt: Doubtful) -> float:
         """Return until when a message would show that arrived although its answer is a failure."""
         is_uncertain = isinstance(doubt.failure, UpstreamUncertain)
-        return doubt.since + (self._site.limits.shows if is_uncertain else GRACE)
+        return doubt.since + (self._site.now.limits.shows if is_uncertain else GRACE)
 
     def _broken(self, failure: UpstreamError) -> UpstreamError:
         """Return what *failure* means: no other token may try what was sent."""
@@ -325,7 +325,8 @@ class Exchange:
             # Poe answers a ticket that it no longer knows with a server error, too.
             self._forget_tickets()
         if isinstance(doubt.failure, ServerError):
-            raise graphql.changed(SEND, self._site, perhaps=True)
+            changed = graphql.changed(SEND, self._site.now, perhaps=True)
+            raise self._site.met(changed, self._label)
         raise doubt.failure
 
     # ---- the end

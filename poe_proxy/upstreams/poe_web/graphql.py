@@ -6,7 +6,7 @@ Free of I/O. Web protocol sheet §6, §8 and §17.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -28,7 +28,14 @@ from poe_proxy.errors import (
 )
 from poe_proxy.net import retry_after
 from poe_proxy.upstreams.bulk import digest, loads
-from poe_proxy.upstreams.poe_web.site import Site, TagForm
+from poe_proxy.upstreams.poe_web.site import Site, Tag, TagForm
+
+#: What helps where Poe shows a challenge.
+AGAINST_CHALLENGES: Final = (
+    "Run it where you use Poe in a browser, or lead it out there (PROXY, or `proxy` of the account "
+    "in TOKENS_CONFIG); or use official API keys (POE_API_KEYS, from poe.com/api/keys), which are "
+    "never challenged: the way that lasts."
+)
 
 
 class StaleSession(Exception):
@@ -38,12 +45,27 @@ class StaleSession(Exception):
         super().__init__(
             f"Poe refused {operation} with {status}: it no longer accepts the form key or the tag."
         )
+        self.operation = operation
         #: 400 for a wrong key, tag or channel; 401 and 403 put the login itself in doubt.
         self.status = status
 
 
-class StillRefused(UpstreamProtocolError):
-    """Poe refuses with 400 whatever key and tag we send."""
+class StillRefused(UpstreamChanged):
+    """Poe refuses with 400 whatever key and tag we send; nothing was done."""
+
+
+class HashUnknown(UpstreamChanged):
+    """Poe does not know an operation by the hash that we have for it, or nobody knows one."""
+
+    def __init__(
+        self, message: str, *, operation: str = "", hash: str = "", is_perhaps: bool = False
+    ) -> None:
+        super().__init__(message)
+        self.operation = operation
+        #: Empty if nobody knows it.
+        self.hash = hash
+        #: Whether it may be a fault of Poe's own.
+        self.is_perhaps = is_perhaps
 
 
 class ServerError(UpstreamUncertain):
@@ -70,9 +92,10 @@ def body(operation: str, variables: Mapping[str, Any], site: Site) -> bytes:
     )
 
 
-def tag(payload: bytes, formkey: str, salt: str, form: TagForm) -> str:
-    """Return the `poe-tag-id` for exactly these bytes (§6)."""
-    plain = digest("md5", payload, formkey.encode(), salt.encode()).hex()
+def tag(payload: bytes, formkey: str, made: Tag, form: TagForm) -> str:
+    """Return the `poe-tag-id` for exactly these bytes, as *made* has it but in this *form* (§6)."""
+    parts = {"body": payload, "formkey": formkey.encode(), "salt": made.salt.encode()}
+    plain = digest("md5", *(parts[part] for part in made.order)).hex()
     if form == "plain":
         return plain
     return f"{plain[:20]}{plain[24]}{plain[21:24]}{plain[20]}{plain[25:]}"
@@ -88,9 +111,7 @@ def refuse_page(status: int, headers: Mapping[str, str], text: str) -> None:
     ):
         raise UpstreamBlocked(
             "Poe shows a browser challenge instead of an answer, as it does for addresses of "
-            "data centres. poe-proxy does not pretend to be a browser. Run it from your own "
-            "connection (or with PROXY), or use official API keys (POE_API_KEYS, from "
-            "poe.com/api/keys), which are never challenged."
+            f"data centres. poe-proxy does not pretend to be a browser. {AGAINST_CHALLENGES}"
         )
     if status in (301, 302, 303, 307, 308):
         if "/login" in location:
@@ -156,17 +177,27 @@ def text_of(given: Any) -> str:
     return given if isinstance(given, str) else ""
 
 
-def changed(operation: str, site: Site, *, perhaps: bool = False) -> UpstreamChanged:
-    """Return the failure that Poe has a new hash for *operation*, or *perhaps* has one."""
-    known = f"{operation} by the hash {site.operations[operation]}"
-    return UpstreamChanged(
-        (
-            f"Poe answers with a server error when it is asked for {known}. Most likely "
-            if perhaps
-            else f"Poe no longer knows {known}: "
-        )
-        + "the site has changed. Update poe-proxy, or name a file with the new hash in POE_SITE."
+def still_refused(operation: str) -> StillRefused:
+    """Return the failure that Poe refuses *operation* with fresh keys and each form of the tag."""
+    return StillRefused(
+        f"Poe refuses {operation} (400), also with a form key fresh from its page: most likely the "
+        "site has changed how requests are signed."
     )
+
+
+def changed(operation: str, site: Site, *, perhaps: bool = False) -> HashUnknown:
+    """Return the failure that Poe has a new hash for *operation*, or *perhaps* has one."""
+    hash = site.operations.get(operation, "")
+    if not hash:
+        said = f"The hash of {operation} is not known."
+    elif perhaps:
+        said = (
+            f"Poe answers with a server error when it is asked for {operation} by the hash {hash}: "
+            "most likely the site has changed."
+        )
+    else:
+        said = f"Poe no longer knows {operation} by the hash {hash}: the site has changed."
+    return HashUnknown(said, operation=operation, hash=hash, is_perhaps=perhaps)
 
 
 def refusal(status: str, message: str) -> UpstreamError:

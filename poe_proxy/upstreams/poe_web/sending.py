@@ -364,13 +364,16 @@ class Sending:
 
     def _post_twice(self) -> dict[str, Any]:
         try:
-            return self._post()
-        except StillRefused:
-            # Poe may have forgotten the channel that the message names.
-            self._mailbox.wait_bound(GRACE)
-            if self._may_go() and self._channel.replace(self._generation):
+            try:
                 return self._post()
-            raise
+            except StillRefused:
+                # Poe may have forgotten the channel that the message names.
+                self._mailbox.wait_bound(GRACE)
+                if self._may_go() and self._channel.replace(self._generation):
+                    return self._post()
+                raise
+        except StillRefused as failure:
+            raise self._session.met(failure) from None
 
     def _post(self) -> dict[str, Any]:
         outgoing = self._outgoing

@@ -9,15 +9,14 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeVar
-from urllib.parse import urlsplit
+from typing import Any, TypeVar
 
 from urllib3.filepost import encode_multipart_formdata
 
-from poe_proxy.budget import Budget, OutOfBudget
 from poe_proxy.errors import (
     LoginFailed,
     TokenRejected,
+    UpstreamChanged,
     UpstreamError,
     UpstreamOverloaded,
     UpstreamProtocolError,
@@ -25,27 +24,19 @@ from poe_proxy.errors import (
     UpstreamTimeout,
     UpstreamUncertain,
 )
-from poe_proxy.upstreams.bulk import loads
-from poe_proxy.upstreams.poe_web import formkey, graphql, pages
+from poe_proxy.upstreams.poe_web import formkey, graphql
 from poe_proxy.upstreams.poe_web.attachments import MAX_TICKET_ANSWER, Attachment, read_ticket
-from poe_proxy.upstreams.poe_web.cookies import Cookies
-from poe_proxy.upstreams.poe_web.credentials import Credentials
-from poe_proxy.upstreams.poe_web.graphql import ServerError, StaleSession, StillRefused
-from poe_proxy.upstreams.poe_web.pages import ChannelData, Page, find_revision, formkey_program
+from poe_proxy.upstreams.poe_web.current import CurrentSite
+from poe_proxy.upstreams.poe_web.front import Front, Home
+from poe_proxy.upstreams.poe_web.graphql import HashUnknown, ServerError, StaleSession, StillRefused
+from poe_proxy.upstreams.poe_web.pages import ChannelData, find_revision, formkey_program
 from poe_proxy.upstreams.poe_web.sharing import Shared
-from poe_proxy.upstreams.poe_web.site import Site, TagForm
-from poe_proxy.upstreams.poe_web.transport import MAX_ANSWER, Response, Transport
+from poe_proxy.upstreams.poe_web.site import TagForm
+from poe_proxy.upstreams.poe_web.transport import Response
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-
-#: The most scripts of one page that are searched for the secret.
-_MAX_SCRIPTS: Final = 3
-#: How often a page is asked for before we give up.
-_TRIES: Final = 3
-#: The most bytes of a page, and of its scripts together; the home page has some five million.
-_MAX_PAGE: Final = 16_000_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,6 +65,11 @@ def not_ready(failure: UpstreamError) -> UpstreamError:
     other class says by itself whose it is: the client's, the bot's or the account's.
     """
     match failure:
+        case HashUnknown():
+            return failure  # of the site, so the same for all accounts
+        case UpstreamChanged():
+            # Another account may have a form key of its own.
+            return LoginFailed(failure.message, code=failure.code)
         case (
             UpstreamTimeout()
             | UpstreamUncertain()
@@ -89,114 +85,56 @@ class Session:
     """One account's requests to poe.com. May be used by several threads at once."""
 
     def __init__(
-        self,
-        credentials: Credentials,
-        site: Site,
-        *,
-        url: str,
-        proxy: str | None,
-        label: str,
-        renewed: Mapping[str, str] | None = None,
-        keep_renewed: Callable[[Mapping[str, str]], None] | None = None,
+        self, front: Front, site: CurrentSite, *, given_formkey: str | None = None
     ) -> None:
-        """*renewed* and *keep_renewed* are as in `Cookies`."""
+        """*given_formkey* is the user's own."""
+        self._front = front
         self._site = site
-        self._url = url.rstrip("/")
-        self._label = label
-        self._cookies = Cookies(credentials.cookies, renewed=renewed, keep_renewed=keep_renewed)
+        self._label = front.label
         #: The user's form key, until Poe has refused it and the page has supplied another one.
-        self._given_formkey = credentials.formkey
-        self._keys = Keys(credentials.formkey or "", None)
+        self._given_formkey = given_formkey
+        self._keys = Keys(given_formkey or "", None)
         #: The keys that Poe has refused, if they are the latest ones: nothing is sent with them.
         self._refused: Keys | None = None
         self._renewal: Shared[Keys] = Shared()
         self._channel_name = ""
-        self._transport = Transport(site.headers, proxy=proxy)
-
-    # ---- pages
 
     def log_in(self, *, trusts_given_formkey: bool = True) -> ChannelData:
         """Read the home page: check the cookie, note the form key, and return a channel.
 
         Raises `TokenRejected` if Poe does not accept the cookie, or another `UpstreamError`.
         """
-        response = self._read_home()
-        budget = Budget(pages.SECONDS)
-        html = response.content.decode("utf-8", "replace")
-        page = Page.read(html, f"{self._url}/", self._site, budget)
+        home = self._front.home()
         given = self._given_formkey if trusts_given_formkey else None
-        is_given = given is not None
         try:
-            app = self._scripts(page)
+            app = self._front.app_scripts(home.page)
         except UpstreamError:
             # With a form key at hand, they are only needed for the revision.
             if given is None:
                 raise
             app = ""
-        if given is None:
-            program = formkey_program(page, app, self._site, budget)
-            given = formkey.evaluate(program, self._site.limits.script)
-        self._keys = Keys(given, find_revision(page, app, self._site, budget), is_given)
-        self._cookies.take(response.cookies)
-        log.debug("%s: logged in, build %r", self._label, page.build_id[:40])
-        return page.channel or self.channel_data()
-
-    def _read_home(self) -> Response:
         try:
-            return self._read_page("/")
-        except TokenRejected:
-            if not self._cookies.renewed:
-                raise
-        log.info("%s: the renewed cookie is not accepted; trying the given one", self._label)
-        with self._cookies.as_given():
-            return self._read_page("/")
+            self.take_keys(home, app, given)
+        except UpstreamChanged as failure:
+            raise self._site.met(failure, self._label) from None
+        self._front.cookies.take(home.cookies)
+        log.debug("%s: logged in, build %r", self._label, home.page.build_id[:40])
+        return home.page.channel or self.channel_data()
+
+    def take_keys(self, home: Home, app: str, given: str | None = None) -> None:
+        """Note the form key, which may be *given*, and the revision, as the page and its scripts
+        have them. Raises `UpstreamError`."""
+        site = self._site.now
+        is_given = given is not None
+        if given is None:
+            program = formkey_program(home.page, app, site, home.budget)
+            given = formkey.evaluate(program, site.limits.script)
+        revision = find_revision(home.page, app, site, home.budget) or site.revision_seen
+        self._keys = Keys(given, revision or None, is_given)
 
     def channel_data(self) -> ChannelData:
-        """Ask for a new channel, which is less work than the page."""
-        # Visitors who are not logged in get an answer as well, so its cookie may be one of theirs.
-        response = self._read_page("/api/settings")
-        try:
-            found = ChannelData.find(loads(response.content), Budget(pages.SECONDS))
-        except (ValueError, OutOfBudget):
-            found = None
-        if found is None:
-            raise UpstreamProtocolError("Poe names no channel for its websocket.")
-        return found
-
-    def _read_page(self, path: str) -> Response:
-        failure: UpstreamError
-        for tries_left in reversed(range(_TRIES)):
-            try:
-                response = self._ask("GET", path, reading=True, at_most=_MAX_PAGE)
-                graphql.refuse_page(response.status, response.headers, response.text)
-                if response.status == 200:
-                    return response
-                failure = UpstreamOverloaded(f"Poe answers {path} with {response.status}.")
-                if response.status < 500:
-                    raise UpstreamProtocolError(f"Poe refuses {path} with {response.status}.")
-            except UpstreamUncertain as broken:
-                # Asking for a page again costs nothing.
-                failure = broken
-            if tries_left:
-                time.sleep(self._site.limits.retry)
-        raise failure
-
-    def _scripts(self, page: Page) -> str:
-        """Return the text of the scripts that may hold the form key's secret."""
-        allowed = ("https",) if urlsplit(self._url).scheme == "https" else ("http", "https")
-        texts = []
-        left = _MAX_PAGE
-        for address in page.app_scripts[:_MAX_SCRIPTS]:
-            if not address.startswith(tuple(f"{scheme}://" for scheme in allowed)):
-                continue
-            # Without the cookie and Poe's own headers: scripts come from a shared host.
-            script = self._transport.send(
-                "GET", address, {}, reading=True, limit=self._site.limits.http, at_most=left
-            )
-            left -= len(script.content)
-            if script.status == 200:
-                texts.append(script.content.decode("utf-8", "replace"))
-        return "\n".join(texts)
+        """Ask for a new channel, which is less work than the page; see `Front`."""
+        return self._front.channel_data()
 
     # ---- keys
 
@@ -224,7 +162,7 @@ class Session:
                 # The channel of the page is not used: ours is open and subscribed (§25).
                 self.log_in(trusts_given_formkey=False)
             except UpstreamError as failure:
-                if keys.is_given and isinstance(failure, UpstreamProtocolError):
+                if keys.is_given and isinstance(failure, UpstreamProtocolError | UpstreamChanged):
                     # There is no other key, and Poe may have refused this one request only.
                     self._refused = None
                 raise not_ready(failure) from None
@@ -264,27 +202,39 @@ class Session:
         """
 
         def attempt(form: TagForm, cleared: Clearance) -> dict[str, Any]:
-            payload = graphql.body(operation, variables, self._site)
+            site = self._site.now
+            payload = graphql.body(operation, variables, site)
             give(sum(len(file.data) for file in files))
             response = self._post(operation, payload, form, cleared, files, reading, when_answered)
             data = graphql.read_answer(
                 operation,
-                self._site,
+                site,
                 response.status,
                 response.headers,
                 response.content,
                 reading=reading,
             )
-            self._cookies.take(response.cookies)
+            self._front.cookies.take(response.cookies)
             return data
 
+        self._site.check(operation, self._label)
         clear = clear or (lambda: self._clear(channel))
-        if reading:
+        try:
+            if not reading:
+                return self._renewing(attempt, clear)
             try:
                 return self._twice(lambda: self._renewing(attempt, clear))
             except ServerError:
-                raise graphql.changed(operation, self._site, perhaps=True) from None
-        return self._renewing(attempt, clear)
+                raise graphql.changed(operation, self._site.now, perhaps=True) from None
+        except StillRefused as failure:
+            # A message may be refused because Poe has forgotten its channel: `Sending` knows.
+            raise self.met(failure) if reading else failure from None
+        except UpstreamChanged as failure:
+            raise self.met(failure) from None
+
+    def met(self, failure: UpstreamChanged) -> UpstreamChanged:
+        """Note a failure that shows that the site has changed; see `CurrentSite`."""
+        return self._site.met(failure, self._label)
 
     def _clear(self, channel: str | None = None) -> Clearance:
         return Clearance(self.ready_keys(), channel or self._channel_name)
@@ -298,13 +248,13 @@ class Session:
         def attempt(_: TagForm, cleared: Clearance) -> str:
             give(len(file.data))
             payload, kind = encode_multipart_formdata([("file", (file.name, file.data, file.kind))])
-            response = self._ask(
+            response = self._front.ask(
                 "POST",
                 "/api/finish_upload_POST",
                 {**self._poe_headers(cleared.keys), "Content-Type": kind},
                 payload,
                 reading=True,
-                limit=self._site.limits.upload,
+                limit=self._site.now.limits.upload,
                 at_most=MAX_TICKET_ANSWER,
             )
             graphql.refuse_page(response.status, response.headers, response.text)
@@ -316,8 +266,11 @@ class Session:
                 raise UpstreamProtocolError(f"Poe refused a file with {response.status}.")
             return read_ticket(response.content)
 
-        # Uploading a file twice does no harm.
-        return self._twice(lambda: self._renewing(attempt, self._clear))
+        try:
+            # Uploading a file twice does no harm.
+            return self._twice(lambda: self._renewing(attempt, self._clear))
+        except StillRefused as failure:
+            raise self.met(failure) from None
 
     def _twice(self, ask: Callable[[], T]) -> T:
         """Ask, and once more if no good answer came: only for what changes nothing at Poe."""
@@ -325,7 +278,7 @@ class Session:
             return ask()
         except (UpstreamUncertain, UpstreamOverloaded) as failure:
             log.info("%s: %s Asking again.", self._label, failure)
-        time.sleep(self._site.limits.retry)
+        time.sleep(self._site.now.limits.retry)
         return ask()
 
     def _renewing(
@@ -333,8 +286,8 @@ class Session:
     ) -> T:
         """Repeat a refused *attempt* with a new form key, then with the other form of the tag:
         Poe did nothing, so that is safe (§17.1). Each goes out with what *clear* returns."""
-        tag = self._site.tag
-        first, other = tag.form, tag.other_form
+        first: TagForm = self._site.tag_form
+        other: TagForm = "plain" if first == "swapped" else "swapped"
         cleared = clear()
         try:
             return attempt(first, cleared)
@@ -353,10 +306,9 @@ class Session:
                         f"Poe does not accept this account's requests ({failure.status})."
                     ) from None
                 if form == other:
-                    raise StillRefused(str(failure)) from None
+                    raise graphql.still_refused(failure.operation) from None
             else:
-                # The form that Poe accepted is remembered for the process (§25).
-                tag.form = form
+                self._site.accepted(self._site.now.tag, form)
                 return result
         raise AssertionError("the last attempt returns or raises")
 
@@ -370,14 +322,14 @@ class Session:
         reading: bool,
         when_answered: Callable[[], None],
     ) -> Response:
-        keys, site = cleared.keys, self._site
+        keys, site = cleared.keys, self._site.now
         headers = {
             **self._poe_headers(keys),
             "Content-Type": "application/json",
             "Poe-Tchannel": cleared.channel,
             "poe-queryname": operation,
             "poegraphql": "1",
-            "poe-tag-id": graphql.tag(payload, keys.formkey, site.tag.salt, form),
+            "poe-tag-id": graphql.tag(payload, keys.formkey, site.tag, form),
         }
         if keys.revision:
             headers["Poe-Revision"] = keys.revision
@@ -390,7 +342,7 @@ class Session:
                     *((f"file{n}", (f.name, f.data, f.kind)) for n, f in enumerate(files)),
                 ]
             )
-        return self._ask(
+        return self._front.ask(
             "POST",
             path,
             headers,
@@ -403,37 +355,11 @@ class Session:
     def _poe_headers(self, keys: Keys) -> dict[str, str]:
         return {
             "Accept": "*/*",
-            "Origin": self._url,
-            "Referer": f"{self._url}/",
+            "Origin": self._front.url,
+            "Referer": f"{self._front.url}/",
             "Poe-Formkey": keys.formkey,
         }
 
-    # ---- the wire
-
-    def _ask(
-        self,
-        method: str,
-        path: str,
-        headers: Mapping[str, str] | None = None,
-        payload: bytes | None = None,
-        *,
-        reading: bool,
-        limit: float | None = None,
-        at_most: int = MAX_ANSWER,
-        when_answered: Callable[[], None] = lambda: None,
-    ) -> Response:
-        """Send a request to poe.com itself, with the account's cookies."""
-        return self._transport.send(
-            method,
-            self._url + path,
-            {**(headers or {}), "Cookie": self._cookies.header()},
-            payload,
-            reading=reading,
-            limit=limit or self._site.limits.http,
-            at_most=at_most,
-            when_answered=when_answered,
-        )
-
     def close(self) -> None:
         """Close the pooled connections."""
-        self._transport.close()
+        self._front.close()

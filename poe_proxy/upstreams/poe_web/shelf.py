@@ -12,9 +12,9 @@ from typing import Any, Final
 
 from poe_proxy.errors import UpstreamError
 from poe_proxy.net.background import Background
+from poe_proxy.upstreams.poe_web.current import CurrentSite
 from poe_proxy.upstreams.poe_web.graphql import text_of
 from poe_proxy.upstreams.poe_web.session import Session
-from poe_proxy.upstreams.poe_web.site import Site
 
 log = logging.getLogger(__name__)
 
@@ -30,9 +30,9 @@ _MAX_NAME: Final = 100
 class Shelf:
     """What one account was shown. May be used by several threads at once."""
 
-    def __init__(self, session: Session, site: Site, *, label: str) -> None:
+    def __init__(self, session: Session, site: CurrentSite, *, label: str) -> None:
         self._session = session
-        self._is_known = OPERATION in site.operations
+        self._site = site
         self._label = label
         self._lock = threading.Lock()
         self._look: Background[tuple[str, ...]] | None = None
@@ -40,7 +40,7 @@ class Shelf:
     def begin(self) -> None:
         """Begin the look, if it was not begun yet; to be called while the account is logged in."""
         with self._lock:
-            if self._look is None and self._is_known:
+            if self._look is None and OPERATION in self._site.now.operations:
                 self._look = Background(self._read, name=f"{self._label} bots")
 
     def handles(self, wait: float) -> tuple[str, ...]:

@@ -60,8 +60,9 @@ class Response:
 class Transport:
     """Kept connections. May be used by several threads at once."""
 
-    def __init__(self, headers: Mapping[str, str], *, proxy: str | None) -> None:
-        self._headers = dict(headers)
+    def __init__(self, headers: Callable[[], Mapping[str, str]], *, proxy: str | None) -> None:
+        """*headers* returns those that each request has."""
+        self._headers = headers
         self._proxy = proxy
         #: By their addresses, without paths.
         self._hosts: dict[str, Host] = {}
@@ -92,7 +93,7 @@ class Transport:
         """
         until = time.monotonic() + limit + len(payload or b"") / _SLOWEST
         host, path = self._way_to(url)
-        transfer = host.send(method, path, {**self._headers, **headers}, payload)
+        transfer = host.send(method, path, {**self._headers(), **headers}, payload)
         head: Head | None = None
         content: list[bytes] = []
         size = 0

@@ -20,8 +20,8 @@ from poe_proxy.errors import UpstreamBlocked, UpstreamProtocolError, UpstreamUnr
 from poe_proxy.net.deadline import Deadline, in_time
 from poe_proxy.net.dialing import dial
 from poe_proxy.net.pacing import breathe
+from poe_proxy.upstreams.poe_web.current import CurrentSite
 from poe_proxy.upstreams.poe_web.pages import ChannelData
-from poe_proxy.upstreams.poe_web.site import Site
 
 #: What a websocket raises when it breaks, or cannot be opened.
 BROKEN: Final = (websocket.WebSocketException, OSError)
@@ -219,7 +219,9 @@ class _Greeting:
 class Socket:
     """Opens websockets to Poe."""
 
-    def __init__(self, site: Site, *, origin: str, ws_url: str | None, proxy: str | None) -> None:
+    def __init__(
+        self, site: CurrentSite, *, origin: str, ws_url: str | None, proxy: str | None
+    ) -> None:
         self._site = site
         self._origin = origin
         self._ws_url = ws_url
@@ -228,7 +230,7 @@ class Socket:
     def open(self, data: ChannelData, min_seq: int) -> Wire:
         """Open the websocket of a channel, within the site's limit; raises `UpstreamError`."""
         url = self.address(data, min_seq)
-        limit = self._site.limits.socket_open
+        limit = self._site.now.limits.socket_open
         try:
             wire = in_time(
                 lambda deadline: self._connect(url, deadline),
@@ -271,7 +273,7 @@ class Socket:
                 socket=greeting,
                 origin=self._origin,
                 header=[
-                    f"User-Agent: {self._site.headers['User-Agent']}",
+                    f"User-Agent: {self._site.now.headers['User-Agent']}",
                     "Pragma: no-cache",
                     "Cache-Control: no-cache",
                 ],
@@ -299,7 +301,7 @@ class Socket:
         host = data.base_host
         if self._ws_url is None and not (host == "poe.com" or host.endswith(".poe.com")):
             raise UpstreamProtocolError("Poe names a websocket on a host that is not its own.")
-        url = self._site.websocket.format(
+        url = self._site.now.websocket.format(
             n=random.randint(1, 1_000_000),
             base_host=host,
             box=data.box,

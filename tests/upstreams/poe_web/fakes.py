@@ -7,7 +7,7 @@ from collections.abc import Callable
 from threading import Semaphore
 from typing import Any
 
-from poe_proxy.errors import UpstreamUnreachable
+from poe_proxy.errors import UpstreamChanged, UpstreamUnreachable
 from poe_proxy.upstreams.poe_web.channel import Opened
 from poe_proxy.upstreams.poe_web.costs import Costs
 from poe_proxy.upstreams.poe_web.items import Item, read_frame
@@ -36,6 +36,9 @@ class FakeSession:
             clear()
         self.calls.append(operation)
         return self.answers[operation]()
+
+    def met(self, failure: UpstreamChanged) -> UpstreamChanged:
+        return failure
 
 
 class FakeChannel:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Generator
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,6 @@ from poe_proxy.errors import (
     TokenLimited,
     TokenRejected,
     UpstreamBlocked,
-    UpstreamChanged,
     UpstreamError,
     UpstreamOverloaded,
     UpstreamProtocolError,
@@ -35,6 +35,8 @@ from poe_proxy.upstreams.base import Abilities
 from poe_proxy.upstreams.poe_web.account import Login, PoeWeb
 from poe_proxy.upstreams.poe_web.attachments import Attachment
 from poe_proxy.upstreams.poe_web.credentials import Credentials
+from poe_proxy.upstreams.poe_web.current import CurrentSite
+from poe_proxy.upstreams.poe_web.graphql import HashUnknown
 from poe_proxy.upstreams.poe_web.site import Site
 
 from ...fakes import AtOnce, at_once
@@ -71,7 +73,9 @@ def test_hanging_up_ends_the_fetching() -> None:
         go_on.wait(60)
         return Fetched(b"x", "image/png", "x.png")
 
-    web = PoeWeb(Credentials.parse("x"), site=Site.load(), to_prompt=lambda _: "", fetch=fetch)
+    web = PoeWeb(
+        Credentials.parse("x"), site=CurrentSite(Site.load()), to_prompt=lambda _: "", fetch=fetch
+    )
     hang_up_in_the_midst(web, asking("https://x.test/1", "https://x.test/2"), go_on)
 
     assert ["https://x.test/1"] == asked
@@ -89,7 +93,7 @@ def test_hanging_up_ends_the_uploading() -> None:
             return "a ticket"
 
     session = Slow(HandleBotLandingPageQuery=lambda: {"bot": {}})
-    web = PoeWeb(Credentials.parse("x"), site=Site.load(), to_prompt=lambda _: "")
+    web = account()
     web._session, web._channel = session, FakeChannel()
     hang_up_in_the_midst(web, asking("data:image/png,1", "data:image/png,2"), go_on)
 
@@ -99,7 +103,7 @@ def test_hanging_up_ends_the_uploading() -> None:
 
 def test_a_reply_is_nothing_until_it_is_asked_for() -> None:
     """Making the generator does nothing yet."""
-    web = PoeWeb(Credentials.parse("x"), site=Site.load(), to_prompt=lambda _: "")
+    web = account()
 
     web.reply(ChatRequest(model="m", messages=()), "Assistant", at_once).close()
 
@@ -107,8 +111,9 @@ def test_a_reply_is_nothing_until_it_is_asked_for() -> None:
 # ---- the permit to send
 
 
-def account() -> PoeWeb:
-    return PoeWeb(Credentials.parse("x"), site=Site.load(), to_prompt=lambda _: "")
+def account(**options: Any) -> PoeWeb:
+    site = CurrentSite(Site.load())
+    return PoeWeb(Credentials.parse("x"), site=site, to_prompt=lambda _: "", **options)
 
 
 def test_tools_and_length_are_left_to_others() -> None:
@@ -139,7 +144,9 @@ def test_nothing_is_sent_without_the_permit() -> None:
 
 def test_only_an_account_that_goes_on_with_chats_remembers() -> None:
     """Otherwise nobody has to find out what the client was given."""
-    web = PoeWeb(Credentials.parse("x"), site=Site.load(), to_prompt=str, reuse_chats=True)
+    web = PoeWeb(
+        Credentials.parse("x"), site=CurrentSite(Site.load()), to_prompt=str, reuse_chats=True
+    )
 
     assert web.abilities("Assistant").remembers
     assert not account().abilities("Assistant").remembers
@@ -220,7 +227,7 @@ def test_an_account_without_a_login_is_left_for_another_one(failure: UpstreamErr
         TokenLimited("429", retry_after=90),
         UpstreamBlocked("a challenge"),
         UpstreamUnreachable("no route"),
-        UpstreamChanged("a new hash"),
+        HashUnknown("a new hash"),
     ],
 )
 def test_a_login_that_fails_for_a_known_reason_says_so(failure: UpstreamError) -> None:
@@ -289,7 +296,7 @@ def test_an_account_that_fails_before_the_message_is_left_for_another_one(
         TokenLimited("429", retry_after=90),
         UpstreamBlocked("a challenge"),
         UpstreamUnreachable("no route"),
-        UpstreamChanged("a new hash"),
+        HashUnknown("a new hash"),
     ],
 )
 def test_what_fails_before_the_message_for_a_known_reason_says_so(
@@ -328,7 +335,7 @@ def test_an_account_that_is_let_go_logs_in_anew_when_it_comes_back() -> None:
         logins.append(FakeChannel())
         return logins[-1]
 
-    web = PoeWeb(Credentials.parse("x"), site=Site.load(), to_prompt=lambda _: "")
+    web = account()
     web._open_channel = open_channel
     web._session.close = lambda: closed.append("session")
     web.let_go()

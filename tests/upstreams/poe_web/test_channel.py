@@ -83,7 +83,7 @@ def channel(
         made.__init__(
             data(),
             wires,
-            SITE,
+            SITE.limits,
             renew=renew,
             when_open=when_open,
             when_pinging=when_pinging,

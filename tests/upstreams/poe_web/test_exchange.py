@@ -17,6 +17,7 @@ from poe_proxy.net.background import Background
 from poe_proxy.upstreams.base import TICK, Permit
 from poe_proxy.upstreams.poe_web import sending
 from poe_proxy.upstreams.poe_web.bots import Bot
+from poe_proxy.upstreams.poe_web.current import CurrentSite
 from poe_proxy.upstreams.poe_web.exchange import Exchange
 from poe_proxy.upstreams.poe_web.graphql import ServerError
 from poe_proxy.upstreams.poe_web.mailbox import Mailbox, Notice, Resync
@@ -62,7 +63,7 @@ def exchange(
         session,
         channel,
         permit=permit,
-        site=site or Site.load(),
+        site=CurrentSite(site or Site.load()),
         tidying=tidying or Tidying(label="cookie"),
         timeout=60.0,
         listener=listener,

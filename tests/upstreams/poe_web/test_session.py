@@ -17,6 +17,8 @@ from poe_proxy import errors
 from poe_proxy.net.background import Background
 from poe_proxy.upstreams.poe_web.attachments import Attachment
 from poe_proxy.upstreams.poe_web.credentials import Credentials
+from poe_proxy.upstreams.poe_web.current import CurrentSite
+from poe_proxy.upstreams.poe_web.front import Front
 from poe_proxy.upstreams.poe_web.session import Clearance, Session
 from poe_proxy.upstreams.poe_web.site import Site
 from tests.net.raw import unused_port
@@ -87,11 +89,16 @@ def poe() -> Iterator[Poe]:
     server.server.server_close()
 
 
+def logged_out(url: str, credentials: str, site: Site = SITE, **cookies: Any) -> Session:
+    given = Credentials.parse(credentials)
+    known = CurrentSite(site)
+    front = Front(given, known, url=url, proxy=None, label="test", **cookies)
+    return Session(front, known, given_formkey=given.formkey)
+
+
 @pytest.fixture
 def session(poe: Poe) -> Iterator[Session]:
-    made = Session(
-        Credentials.parse("p-b=given%3D; p-lat=lat"), SITE, url=poe.url, proxy=None, label="test"
-    )
+    made = logged_out(poe.url, "p-b=given%3D; p-lat=lat")
     yield made
     made.close()
 
@@ -194,12 +201,9 @@ def test_a_renewed_cookie_that_is_rejected_gives_way_to_the_given_one(
 def test_cookies_that_were_renewed_earlier_are_used_first(poe: Poe) -> None:
     """When Poe refuses them the given ones are used, and the renewed ones are forgotten."""
     kept: list[Any] = []
-    session = Session(
-        Credentials.parse("p-b=given"),
-        SITE,
-        url=poe.url,
-        proxy=None,
-        label="test",
+    session = logged_out(
+        poe.url,
+        "p-b=given",
         renewed={"p-b": "renewed"},
         keep_renewed=kept.append,
     )
@@ -221,12 +225,9 @@ def test_cookies_that_were_renewed_earlier_are_used_first(poe: Poe) -> None:
 def test_renewed_cookies_are_kept(poe: Poe) -> None:
     """Those of the login, as soon as they come."""
     kept: list[Any] = []
-    session = Session(
-        Credentials.parse("p-b=given"),
-        SITE,
-        url=poe.url,
-        proxy=None,
-        label="test",
+    session = logged_out(
+        poe.url,
+        "p-b=given",
         keep_renewed=kept.append,
     )
     poe.answers["/api/gql_POST"] = give(
@@ -267,7 +268,7 @@ def test_an_answer_that_trickles_is_cut(poe: Poe, monkeypatch: pytest.MonkeyPatc
             time.sleep(0.1)
 
     poe.answers["/api/gql_POST"] = trickle
-    session = Session(Credentials.parse("x"), site, url=poe.url, proxy=None, label="test")
+    session = logged_out(poe.url, "x", site=site)
     with pytest.raises(errors.UpstreamUncertain):
         call(session)
 
@@ -277,7 +278,7 @@ def test_an_answer_that_trickles_is_cut(poe: Poe, monkeypatch: pytest.MonkeyPatc
 def test_where_nothing_listens_nothing_was_sent() -> None:
     """A refused connection is safe to try elsewhere; a lost answer is not."""
     url = f"http://127.0.0.1:{unused_port()}"
-    session = Session(Credentials.parse("x"), SITE, url=url, proxy=None, label="t")
+    session = logged_out(url, "x")
     with pytest.raises(errors.UpstreamUnreachable):
         call(session)
 
@@ -352,7 +353,7 @@ def hasty(poe: Poe) -> Iterator[Session]:
     """A session that asks again at once."""
     site = Site.load()
     object.__setattr__(site.limits, "retry", 0)
-    made = Session(Credentials.parse("p-b=given"), site, url=poe.url, proxy=None, label="test")
+    made = logged_out(poe.url, "p-b=given", site=site)
     yield made
     made.close()
 
@@ -512,8 +513,7 @@ def test_each_request_goes_out_with_what_it_was_cleared_for(poe: Poe, session: S
 
 
 def with_formkey(poe: Poe, key: str) -> Session:
-    credentials = Credentials.parse(f"p-b=given; formkey={key}")
-    return Session(credentials, SITE, url=poe.url, proxy=None, label="test")
+    return logged_out(poe.url, f"p-b=given; formkey={key}")
 
 
 def test_a_given_key_that_was_refused_is_not_used_at_the_next_login(poe: Poe) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from poe_proxy.errors import TokenLimited
+from poe_proxy.upstreams.poe_web.current import CurrentSite
 from poe_proxy.upstreams.poe_web.shelf import OPERATION, PAGES, Shelf
 from poe_proxy.upstreams.poe_web.site import Site
 
@@ -41,7 +42,7 @@ class Pages(FakeSession):
 
 
 def shelf(session: Any, site: Site | None = None) -> Shelf:
-    return Shelf(session, site or Site.load(), label="cookie-1")
+    return Shelf(session, CurrentSite(site or Site.load()), label="cookie-1")
 
 
 def looked(*pages: Any) -> tuple[tuple[str, ...], Pages]:

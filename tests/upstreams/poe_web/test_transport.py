@@ -28,7 +28,7 @@ HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 3000\r\n\r\n"
 
 @pytest.fixture
 def transport() -> Iterator[Transport]:
-    made = Transport({"User-Agent": "a browser"}, proxy=None)
+    made = Transport(lambda: {"User-Agent": "a browser"}, proxy=None)
     yield made
     made.close()
 

@@ -14,6 +14,7 @@ import websocket
 
 from poe_proxy.errors import UpstreamError, UpstreamProtocolError, UpstreamUnreachable
 from poe_proxy.upstreams.poe_web import websockets
+from poe_proxy.upstreams.poe_web.current import CurrentSite
 from poe_proxy.upstreams.poe_web.pages import ChannelData
 from poe_proxy.upstreams.poe_web.site import Site
 from poe_proxy.upstreams.poe_web.websockets import Socket, Unreadable, Wire, hang_up
@@ -29,7 +30,7 @@ def data(base_host: str = "poe.com") -> ChannelData:
 
 
 def socket(ws_url: str | None = None) -> Socket:
-    return Socket(Site.load(), origin="https://poe.com", ws_url=ws_url, proxy=None)
+    return Socket(CurrentSite(Site.load()), origin="https://poe.com", ws_url=ws_url, proxy=None)
 
 
 def test_the_address_is_that_of_the_sheet() -> None:
@@ -308,8 +309,9 @@ def test_an_opening_that_drips_is_given_up(head: bytes) -> None:
     object.__setattr__(site.limits, "socket_open", 0.3)
     with Server(drip) as server:
         url = f"ws://127.0.0.1:{server.port}"
+        socket = Socket(CurrentSite(site), origin="https://poe.com", ws_url=url, proxy=None)
         with pytest.raises(UpstreamUnreachable, match="TimeoutError"):
-            Socket(site, origin="https://poe.com", ws_url=url, proxy=None).open(data(), 5)
+            socket.open(data(), 5)
         until(lambda: left)
 
 

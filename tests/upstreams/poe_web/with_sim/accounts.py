@@ -32,6 +32,7 @@ from poe_proxy.chat import (
 from poe_proxy.upstreams.base import Permit
 from poe_proxy.upstreams.poe_web import Credentials, Site
 from poe_proxy.upstreams.poe_web.account import PoeWeb
+from poe_proxy.upstreams.poe_web.current import CurrentSite
 from poe_proxy.upstreams.poe_web.pages import ChannelData
 from poe_proxy.upstreams.poe_web.websockets import Socket
 
@@ -154,7 +155,7 @@ def failure_of(web: PoeWeb, request: ChatRequest | str, bot: str = "Assistant") 
     return reply.failure
 
 
-def site(folder: Path, **limits: float) -> Site:
+def site(folder: Path, **limits: float) -> CurrentSite:
     """The site's data with the limits of tests, read from a file as a user's own would be."""
     text = resources.files("poe_proxy.upstreams.poe_web").joinpath("site.toml").read_text("utf-8")
     for name, seconds in {**LIMITS, **limits}.items():
@@ -162,21 +163,21 @@ def site(folder: Path, **limits: float) -> Site:
         assert found == 1, name
     path = folder / "site.toml"
     path.write_text(text)
-    return Site.load(path)
+    return CurrentSite(Site.load(path))
 
 
-def find_dead(own: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def find_dead(own: CurrentSite, monkeypatch: pytest.MonkeyPatch) -> None:
     """Have the websocket, which has fallen silent, found dead soon; and no later one, however long
     a busy machine keeps its pongs."""
     really_open = Socket.open
 
     def open_for_good(self: Socket, data: ChannelData, min_seq: int) -> websocket.WebSocket:
-        object.__setattr__(own.limits, "dead", LIMITS["dead"])
+        object.__setattr__(own.now.limits, "dead", LIMITS["dead"])
         return really_open(self, data, min_seq)
 
     monkeypatch.setattr(Socket, "open", open_for_good)
     # Some pings without a pong.
-    object.__setattr__(own.limits, "dead", 4 * LIMITS["ping"])
+    object.__setattr__(own.now.limits, "dead", 4 * LIMITS["ping"])
 
 
 @dataclass

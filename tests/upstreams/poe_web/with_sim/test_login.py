@@ -122,7 +122,7 @@ def test_renewed_cookies_are_taken_one_for_one(
     assert ["0", "1", "2"] == texts
     entries = [e for e in account.journal(face="web") if "cookie" in e]
     assert {"ok"} == {entry["cookie"] for entry in entries}
-    assert (how == "new") == (account.token != web._session._cookies.values["p-b"])
+    assert (how == "new") == (account.token != web._session._front.cookies.values["p-b"])
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_tokens_in_all_their_forms(account: Account, form: str) -> None:
 def _hide_secret(own: Site) -> None:
     """Let the form key be beyond computing."""
     for name in ("secret", "secret_anywhere"):
-        object.__setattr__(own.patterns, name, re.compile("(nowhere)"))
+        object.__setattr__(own.now.patterns, name, re.compile("(nowhere)"))
 
 
 def test_a_form_key_in_the_token_saves_computing_it(account: Account, web: PoeWeb) -> None:
@@ -169,7 +169,7 @@ def test_a_form_key_in_the_token_that_is_out_of_date_is_computed(account: Accoun
 def test_a_getter_that_has_another_shape_is_found(account: Account) -> None:
     """It is among the functions that the page puts on its window."""
     own = site(account.folder)
-    object.__setattr__(own.patterns, "getter", re.compile("(nowhere)"))
+    object.__setattr__(own.now.patterns, "getter", re.compile("(nowhere)"))
 
     assert "hi" == ask(account.web(site=own), "!echo hi").text
     assert [] == account.journal(formkey="bad")
@@ -181,7 +181,7 @@ def test_a_page_that_changed_says_what_to_do(account: Account) -> None:
     _hide_secret(own)
     raised = failure_of(account.web(site=own), "hello")
 
-    # Not `UpstreamProtocolError`: another account may have a form key of its own.
+    # Not `UpstreamChanged`: another account may have a form key of its own.
     assert isinstance(raised, errors.LoginFailed)
     assert "pages.secret" in raised.message
     assert "formkey=" in raised.message
@@ -231,7 +231,7 @@ def test_a_page_that_is_of_no_use_leads_to_another_account(
     control(page_without_channel=False)
     # What is good may take longer than what is not waited for.
     for name in limits:
-        object.__setattr__(own.limits, name, LIMITS[name])
+        object.__setattr__(own.now.limits, name, LIMITS[name])
     assert "hi" == ask(web, "!echo hi").text
 
 

@@ -12,6 +12,7 @@ import requests
 from poe_proxy import errors
 from poe_proxy.net import dialing
 from poe_proxy.upstreams.poe_web.account import PoeWeb
+from poe_proxy.upstreams.poe_web.current import CurrentSite
 from tests.net.raw import CERTIFICATE
 
 from ....with_sim.servers import Server, until
@@ -87,7 +88,7 @@ def test_tls_goes_through_each_kind_of_proxy(
     ):
         secure = account.web(
             token,
-            site=replace(site(account.folder), revision=keys.revision),
+            site=CurrentSite(replace(site(account.folder).now, revision=keys.revision)),
             web_url=f"https://localhost:{front.port}",
             ws_url=f"wss://localhost:{front.port}",
             proxy=f"{scheme}://{QUOTED if login else ''}localhost:{proxy.port}",

@@ -72,8 +72,8 @@ def test_a_state_is_a_failure_of_its_own(part: Part, state: str, failure: type) 
         ("!html-200", errors.UpstreamUncertain),
         ("!login-redirect", errors.TokenRejected),
         ("!reset", errors.UpstreamUncertain),
-        ("!server-error", errors.UpstreamChanged),
-        ("!stale-hash", errors.UpstreamChanged),
+        ("!server-error", graphql.HashUnknown),
+        ("!stale-hash", graphql.HashUnknown),
     ],
 )
 def test_a_failed_sending_is_a_failure_of_its_own(
@@ -90,7 +90,7 @@ def test_a_failed_sending_is_a_failure_of_its_own(
     ("words", "failure", "sends"),
     [
         # With a new form key, then with the other tag, then all of that on a new channel.
-        ("!http=400", errors.UpstreamProtocolError, 6),
+        ("!http=400", errors.UpstreamChanged, 6),
         ("!http=401", errors.TokenRejected, 2),
         ("!http=403", errors.TokenRejected, 2),
         ("!logged-out", errors.TokenRejected, 1),

@@ -32,7 +32,7 @@ def test_no_secret_is_logged(account: Account, caplog: pytest.LogCaptureFixture)
     }  # fmt: skip
     said = caplog.text + "".join(f"{reply.failure!r} {reply.events!r}" for reply in replies)
     shown = "".join(
-        map(repr, (web, session, channel, session._keys, channel._data, session._cookies))
+        map(repr, (web, session, channel, session._keys, channel._data, session._front.cookies))
     )
 
     assert "logged in" in said

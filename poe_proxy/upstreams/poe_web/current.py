@@ -1,0 +1,129 @@
+"""The site as it is known now: one for all accounts of a process, and replaced in place.
+
+What fails because the site has changed is noted here, so that it is said once, and whoever looks
+for what is new hears of it.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from poe_proxy.errors import UpstreamChanged
+from poe_proxy.upstreams.poe_web import graphql
+from poe_proxy.upstreams.poe_web.graphql import HashUnknown
+from poe_proxy.upstreams.poe_web.site import NEEDED, Site, Tag, TagForm
+
+log = logging.getLogger(__name__)
+
+#: Seconds for which an operation that Poe does not know is not asked for, and for which one is that
+#: Poe answers with a server error, which may be a fault of its own.
+GONE: Final = 300.0
+PERHAPS_GONE: Final = 60.0
+#: What can be done about a change, where nobody looks for it.
+WHAT_TO_DO: Final = (
+    "`poe-proxy discover` looks for what is new, docs/when-poe-changes.md tells how to do so by "
+    "hand; official API keys (POE_API_KEYS) are not concerned."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Gone:
+    hash: str
+    until: float
+
+
+class CurrentSite:
+    """May be used by several threads at once."""
+
+    def __init__(self, site: Site, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._now = site
+        self._form = site.tag.form
+        self._gone: dict[str, _Gone] = {}
+        #: The operations, with their hashes, of which the log has been told.
+        self._said: set[tuple[str, str]] = set()
+        self._told: Callable[[str, str], str] = lambda _, __: WHAT_TO_DO
+
+    @property
+    def now(self) -> Site:
+        """The newest version; whoever does one thing with it asks once."""
+        return self._now
+
+    def replace(self, site: Site) -> None:
+        """Use *site* from now on; what is under way goes on."""
+        with self._lock:
+            if site.tag != self._now.tag:
+                self._form = site.tag.form
+            self._now = site
+            self._gone.clear()
+
+    # ---- the tag
+
+    @property
+    def tag_form(self) -> TagForm:
+        """The form of the tag that Poe last accepted, which is kept for the process (§25)."""
+        return self._form
+
+    def accepted(self, tag: Tag, form: TagForm) -> None:
+        """Note that Poe has accepted the *tag* in this form."""
+        if form != self._form:
+            with self._lock:
+                if tag == self._now.tag:
+                    self._form = form
+
+    # ---- what fails
+
+    def hear(self, told: Callable[[str, str], str]) -> None:
+        """Call *told* from now on with each sign that the site has changed: a sentence, and the
+        label of the account that has met it. It returns what is being done about it, or can be,
+        for people; it must not wait."""
+        self._told = told
+
+    def met(self, failure: UpstreamChanged, label: str) -> UpstreamChanged:
+        """Note a failure that the account of that *label* has met; the log says so once. Return it,
+        with what can be done about it in its message."""
+        if isinstance(failure, HashUnknown):
+            if failure.hash and self._now.operations.get(failure.operation) != failure.hash:
+                return failure  # it is mended already
+            self._note(failure)
+        told = copy.copy(failure)
+        told.message = f"{failure.message} {self._told(failure.message, label)}"
+        told.args = (told.message,)
+        return told
+
+    def report(self, sign: str, label: str) -> None:
+        """Tell of a sign that is no failure of a request."""
+        self._told(sign, label)
+
+    def check(self, operation: str, label: str) -> str:
+        """Return the hash of *operation*.
+
+        Raises `HashUnknown` if nobody knows it, or if Poe did not know it a moment ago; but an
+        operation that every answer needs is asked for again all the same.
+        """
+        hash = self._now.operations.get(operation, "")
+        gone = self._gone.get(operation)
+        if hash and (gone is None or gone.hash != hash or self._clock() >= gone.until):
+            return hash
+        failure = graphql.changed(operation, self._now)
+        raise failure if hash else self.met(failure, label)
+
+    def _note(self, failure: HashUnknown) -> None:
+        operation, hash = known = failure.operation, failure.hash
+        is_needed = operation in NEEDED
+        lasts = PERHAPS_GONE if failure.is_perhaps else GONE
+        with self._lock:
+            if not is_needed:
+                self._gone[operation] = _Gone(hash, self._clock() + lasts)
+            is_new = known not in self._said
+            self._said.add(known)
+        if is_new:
+            more = "" if is_needed else " Answers go on without it."
+            log.warning("%s%s", failure.message, more)

@@ -1,0 +1,137 @@
+"""The site as it is known now: replaced in place, and what fails of it said once."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+
+import pytest
+
+from poe_proxy.errors import UpstreamChanged
+from poe_proxy.upstreams.poe_web import graphql
+from poe_proxy.upstreams.poe_web.current import GONE, PERHAPS_GONE, WHAT_TO_DO, CurrentSite
+from poe_proxy.upstreams.poe_web.graphql import HashUnknown
+from poe_proxy.upstreams.poe_web.site import NEEDED, Site
+
+from ...fakes import Clock
+
+SITE = Site.load()
+DELETE = "useDeleteChat_deleteChat_Mutation"
+NEW = "f" * 64
+
+
+def with_hash(operation: str, hash: str) -> Site:
+    return replace(SITE, operations={**SITE.operations, operation: hash})
+
+
+def met(known: CurrentSite, operation: str, *, perhaps: bool = False) -> UpstreamChanged:
+    return known.met(graphql.changed(operation, known.now, perhaps=perhaps), "cookie-1")
+
+
+def test_the_hash_of_an_operation_is_the_newest_one() -> None:
+    """From the moment of the replacement on."""
+    known = CurrentSite(SITE)
+    assert SITE.operations[DELETE] == known.check(DELETE, "cookie-1")
+
+    known.replace(with_hash(DELETE, NEW))
+    assert NEW == known.check(DELETE, "cookie-1")
+
+
+@pytest.mark.parametrize(("perhaps", "lasts"), [(False, GONE), (True, PERHAPS_GONE)])
+def test_an_operation_that_poe_does_not_know_is_not_asked_for(perhaps: bool, lasts: float) -> None:
+    """For a while: it may have been a fault of Poe's own, or of a release that is taken back."""
+    clock = Clock()
+    known = CurrentSite(SITE, clock=clock)
+    met(known, DELETE, perhaps=perhaps)
+
+    with pytest.raises(HashUnknown):
+        known.check(DELETE, "cookie-1")
+    clock.now += lasts
+    assert known.check(DELETE, "cookie-1")
+
+
+@pytest.mark.parametrize("operation", NEEDED)
+def test_what_every_answer_needs_is_asked_for_all_the_same(operation: str) -> None:
+    """Nothing else would show that Poe knows it again."""
+    known = CurrentSite(SITE)
+    met(known, operation)
+
+    assert known.check(operation, "cookie-1")
+
+
+def test_a_new_hash_is_asked_for_at_once() -> None:
+    """What failed was the old one."""
+    known = CurrentSite(SITE)
+    met(known, DELETE)
+    known.replace(with_hash(DELETE, NEW))
+
+    assert NEW == known.check(DELETE, "cookie-1")
+
+
+def test_an_operation_that_nobody_knows_is_a_failure_that_names_it() -> None:
+    """A user's file may take it out."""
+    known = CurrentSite(with_hash(DELETE, ""))
+
+    with pytest.raises(HashUnknown, match=f"hash of {DELETE} is not known"):
+        known.check(DELETE, "cookie-1")
+
+
+def test_the_log_says_each_hash_once(caplog: pytest.LogCaptureFixture) -> None:
+    """However often it fails, and again only for another one."""
+    known = CurrentSite(SITE)
+    with caplog.at_level(logging.INFO):
+        for _ in range(72):
+            met(known, DELETE)
+        known.replace(with_hash(DELETE, NEW))
+        met(known, DELETE)
+
+    first, second = caplog.messages
+    assert SITE.operations[DELETE] in first
+    assert NEW in second
+    assert "Answers go on without it." in first
+
+
+def test_whoever_hears_of_it_says_what_is_being_done() -> None:
+    """The client reads it; without anybody, what it can do itself."""
+    known = CurrentSite(SITE)
+    assert met(known, DELETE).message.endswith(WHAT_TO_DO)
+
+    heard: list[tuple[str, str]] = []
+
+    def hear(sign: str, label: str) -> str:
+        heard.append((sign, label))
+        return "It is being looked for."
+
+    known.hear(hear)
+    failure = met(known, DELETE)
+
+    assert isinstance(failure, HashUnknown)
+    assert DELETE == failure.operation
+    assert str(failure) == failure.message
+    assert failure.message.endswith(": the site has changed. It is being looked for.")
+    assert [("cookie-1", True)] == [(label, SITE.operations[DELETE] in one) for one, label in heard]
+
+
+def test_a_failure_of_a_hash_that_was_replaced_meanwhile_is_told_to_nobody() -> None:
+    """It is mended already."""
+    known = CurrentSite(SITE)
+    failure = graphql.changed(DELETE, SITE)
+    known.replace(with_hash(DELETE, NEW))
+    heard: list[str] = []
+    known.hear(lambda sign, _: heard.append(sign) or "")
+    known.met(failure, "cookie-1")
+
+    assert [] == heard
+    assert NEW == known.check(DELETE, "cookie-1")
+
+
+def test_the_form_of_the_tag_that_poe_accepted_is_kept() -> None:
+    """Until the site's own changes; a late word about the old one does not count."""
+    known = CurrentSite(SITE)
+    known.accepted(SITE.tag, "swapped")
+    known.replace(with_hash(DELETE, NEW))
+    assert "swapped" == known.tag_form
+
+    known.replace(replace(SITE, tag=replace(SITE.tag, salt="another")))
+    known.accepted(SITE.tag, "swapped")
+    assert "plain" == known.tag_form
