@@ -13,7 +13,7 @@ _KEY = re.compile(r"[0-9a-f]{32}")
 def evaluate(program: Program, seconds: float) -> str:
     """Return the form key that *program* computes, within about *seconds*.
 
-    Raises `UpstreamProtocolError` naming what went wrong.
+    Raises `UpstreamChanged` naming what went wrong.
     """
     try:
         value = run(program, seconds)

@@ -19,7 +19,7 @@ from urllib.parse import urljoin
 import orjson
 
 from poe_proxy.budget import Budget, OutOfBudget
-from poe_proxy.errors import UpstreamProtocolError
+from poe_proxy.errors import UpstreamChanged, UpstreamProtocolError
 from poe_proxy.upstreams.bulk import loads, matches, search
 from poe_proxy.upstreams.poe_web.functions import extract_functions, unless_there
 from poe_proxy.upstreams.poe_web.programs import Program, prelude
@@ -311,21 +311,19 @@ def formkey_program(
     site: Site,
     budget: Budget | None = None,
     *,
-    getter_named: re.Pattern[str] | None = None,
-    getter_name: str = "",
     functions: Sequence[str] = (),
 ) -> Program:
     """Return the program whose value is the form key: the page's own code, what it expects around
     it, and the call of the getter. Web protocol sheet §5.4.
 
-    The getter is the function whose name *getter_named* finds in *app*; else that of *getter_name*,
-    which was found before; else that of the shape that the *site* knows; else any that returns what
+    The getter is the function whose name stands beside `setClientFormkey` in *app*; else that whose
+    name was found before; else that of the shape that the *site* knows; else any that returns what
     looks like a form key. *functions* are the code of other scripts: functions as
     `extract_functions` returns them, or whole scripts. Without any, the functions of *app* are
     taken if the page itself has none of that shape.
     *budget* is as for `Page.read`.
 
-    Raises `UpstreamProtocolError` naming the step that failed.
+    Raises `UpstreamChanged` naming the step that failed.
     """
     budget = budget or Budget(SECONDS)
     patterns = site.patterns
@@ -335,12 +333,12 @@ def formkey_program(
         secret = secret or search(patterns.secret_anywhere, app, budget)
         if secret is None:
             raise formkey_failure("the secret is not in the _app script (pages.secret)")
-        said = search(getter_named, app, budget) if getter_named else None
+        said = search(patterns.getter_named, app, budget)
         shaped = _first(patterns.getter, page.inline, budget)
         if shaped is None:
             functions = functions or extract_functions(app, budget)
             shaped = _first(patterns.getter, functions, budget)
-    names = [said and said[1], getter_name, shaped and shaped[1]]
+    names = [said and said[1], site.getter_name, shaped and shaped[1]]
     return Program(
         scripts=(
             prelude(site.headers.get("User-Agent", "")),
@@ -358,13 +356,12 @@ def _first(pattern: re.Pattern[str], texts: Sequence[str], budget: Budget) -> re
     return next((one for one in found if one), None)
 
 
-def formkey_failure(why: str) -> UpstreamProtocolError:
-    """Return the failure to get the form key, with what the operator can do about it."""
-    return UpstreamProtocolError(
-        f"Poe's form key cannot be computed: {why}. Poe may have changed its page. poe-proxy looks "
-        "by itself for what is new; to let it look now, call `poe-proxy discover`. By hand: take "
-        "the header poe-formkey of any gql_POST request from your browser and add it to the token "
-        "(p-b=...; formkey=...); see docs/when-poe-changes.md."
+def formkey_failure(why: str) -> UpstreamChanged:
+    """Return the failure to get the form key."""
+    return UpstreamChanged(
+        f"Poe's form key cannot be computed: {why}. Most likely the site has changed. Until "
+        "that is mended, a form key from your browser will do: the header poe-formkey of any gql_POST "
+        "request, added to the token (p-b=...; formkey=...)."
     )
 
 

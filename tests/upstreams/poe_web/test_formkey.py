@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from poe_proxy.errors import UpstreamProtocolError
+from poe_proxy.errors import UpstreamChanged
 from poe_proxy.upstreams.poe_web.formkey import evaluate
 from poe_proxy.upstreams.poe_web.pages import Page, formkey_program
 from poe_proxy.upstreams.poe_web.programs import Program
@@ -18,8 +18,9 @@ from .fixtures import APP, DECODER, DECOY, GETTER, KEY, SECRET, page
 SITE = Site.load()
 
 
-def program(html: str = page(), app: str = APP, **known: Any) -> Program:
-    return formkey_program(Page.read(html, "https://poe.com/", SITE), app, SITE, **known)
+def program(html: str = page(), app: str = APP, name: str = "", **known: Any) -> Program:
+    site = replace(SITE, getter_name=name)
+    return formkey_program(Page.read(html, "https://poe.com/", site), app, site, **known)
 
 
 def only(value: str) -> Program:
@@ -57,7 +58,7 @@ def test_bare_names_of_the_browser_are_there() -> None:
 def test_an_endless_loop_is_ended() -> None:
     """A script that does not end costs its time limit, which is the processor's, and no more."""
     # Ended by the engine itself; by the system, seconds later, it would have broken down.
-    with pytest.raises(UpstreamProtocolError, match=r"form key.*interrupted"):
+    with pytest.raises(UpstreamChanged, match=r"form key.*interrupted"):
         evaluate(only("for(;;){}"), 0.3)
 
 
@@ -79,7 +80,7 @@ def test_an_endless_loop_is_ended() -> None:
 )
 def test_what_gives_no_key_is_an_error(script: str) -> None:
     """Memory, stack, errors and nonsense all end in the same failure, with the way out."""
-    with pytest.raises(UpstreamProtocolError, match="formkey="):
+    with pytest.raises(UpstreamChanged, match="formkey="):
         evaluate(only(script), 2)
 
 
@@ -119,7 +120,6 @@ def test_the_secret_is_a_statement_of_the_page() -> None:
 # ---- a page that has changed
 
 CALL = GETTER.removeprefix("window.gEtTeRgEtTeR45678=function(){return ").removesuffix("}")
-NAMED = re.compile(r'let \w+="(\w+)",\w+=null,setClientFormkey')
 
 
 def with_getter(script: str) -> str:
@@ -148,7 +148,7 @@ def test_of_many_functions_some_are_tried() -> None:
     many = "".join(f"window.f{n}=function(){{}};" for n in range(49))
 
     assert KEY == evaluate(program(with_getter(f"{many}window.last=()=>{CALL}")), 5)
-    with pytest.raises(UpstreamProtocolError, match="gave no key"):
+    with pytest.raises(UpstreamChanged, match="gave no key"):
         evaluate(program(with_getter(f"{many}window.f={many}window.last=()=>{CALL}")), 5)
 
 
@@ -171,7 +171,7 @@ DECOYS = f'window.decoy=function(){{return window.x="{DECOY}"}};window.named=()=
 def test_a_name_wins_over_the_shape(script: str, app: str, name: str, key: str) -> None:
     """That beside `setClientFormkey`, then the one that was found before; if there is a function
     of this name that returns a key."""
-    made = program(with_getter(script), app, getter_named=NAMED, getter_name=name)
+    made = program(with_getter(script), app, name)
 
     assert key == evaluate(made, 5)
 
@@ -220,7 +220,7 @@ def test_a_script_that_fails_ends_nothing_but_itself(script: str) -> None:
 
 def test_what_failed_is_told_if_nothing_gave_a_key() -> None:
     """The first error of those that were asked."""
-    with pytest.raises(UpstreamProtocolError, match=r"failed .*no such seed"):
+    with pytest.raises(UpstreamChanged, match=r"failed .*no such seed"):
         evaluate(program(with_getter("window.get=()=>{throw Error('no such seed')}")), 5)
 
 
@@ -234,5 +234,5 @@ def test_what_failed_is_told_if_nothing_gave_a_key() -> None:
 )
 def test_a_page_that_loops_is_ended(script: str) -> None:
     """Wherever it does so; the time counts for all scripts together."""
-    with pytest.raises(UpstreamProtocolError, match="form key"):
+    with pytest.raises(UpstreamChanged, match="form key"):
         evaluate(program(with_getter(script)), 0.3)

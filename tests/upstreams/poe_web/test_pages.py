@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from poe_proxy.budget import Budget
-from poe_proxy.errors import UpstreamProtocolError
+from poe_proxy.errors import UpstreamChanged, UpstreamProtocolError
 from poe_proxy.upstreams.poe_web import pages
 from poe_proxy.upstreams.poe_web.formkey import evaluate
 from poe_proxy.upstreams.poe_web.pages import (
@@ -228,10 +228,9 @@ def test_without_the_mark_any_secret_of_the_shape_will_do() -> None:
 )
 def test_the_step_that_fails_is_named(html: str, app: str, step: str) -> None:
     """The failure says which pattern found nothing, and what the operator can do."""
-    with pytest.raises(UpstreamProtocolError, match=step) as failure:
+    with pytest.raises(UpstreamChanged, match=step) as failure:
         evaluate(formkey_program(read(html), app, SITE), 5)
 
-    assert "poe-proxy discover" in str(failure.value)
     assert "formkey=" in str(failure.value)
 
 
