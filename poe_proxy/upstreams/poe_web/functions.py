@@ -31,10 +31,8 @@ _ARROW: Final = re.compile(r"\s{0,8}=>\s{0,8}")
 #: What ends the text between two tokens that count: in code, and in a template.
 _IN_CODE: Final = re.compile(r"""["'`/()\[\]{},;]""")
 _IN_TEMPLATE: Final = re.compile(r"`|\\|\$\{")
-_STRINGS: Final = {
-    '"': re.compile(r'"(?:[^"\\\n]|\\.)*+"', re.DOTALL),
-    "'": re.compile(r"'(?:[^'\\\n]|\\.)*+'", re.DOTALL),
-}
+_DOUBLE: Final = re.compile(r'"(?:[^"\\\n]|\\.)*+"', re.DOTALL)
+_SINGLE: Final = re.compile(r"'(?:[^'\\\n]|\\.)*+'", re.DOTALL)
 _LITERAL: Final = re.compile(r"/(?:[^/\\\[\n]|\\.|\[(?:[^\]\\\n]|\\.)*+\])++/")
 #: What stands before a slash that divides; any other slash begins a regular expression.
 _OPERAND: Final = re.compile(r"[\w$\])}\"'`]\s{0,8}\Z")
@@ -57,7 +55,7 @@ def extract_functions(text: str, budget: Budget) -> tuple[str, ...]:
             break
         looked_at += 1
         until = min(len(text), beginning.start() + MAX_FUNCTION)
-        end = _Reader(text, until, budget).end_of_function(beginning.end(), beginning[3])
+        end = Reader(text, until, budget).end_of_function(beginning.end(), beginning[3])
         if end:
             found.append(text[beginning.start() : end])
     return tuple(found)
@@ -75,10 +73,12 @@ def unless_there(functions: Iterable[str]) -> tuple[str, ...]:
     return tuple(guarded)
 
 
-class _Reader:
-    """Finds where a function ends. Each character is looked at a few times at most."""
+class Reader:
+    """Finds where code ends that begins somewhere. Each character is looked at a few times at
+    most, and each call may raise `OutOfBudget`."""
 
     def __init__(self, text: str, until: int, budget: Budget) -> None:
+        """Read *text*, but nothing behind *until*."""
         self._text = text
         self._until = until
         self._budget = budget
@@ -101,6 +101,11 @@ class _Reader:
         """Return the end of an arrow function's body: a block, or an expression."""
         if block := _BODY.match(self._text, at, self._until):
             return self._end(block.end(), is_bracket=True)
+        return self.end_of_expression(at)
+
+    def end_of_expression(self, at: int) -> int:
+        """Return where the comma, semicolon or bracket is that ends the expression at *at*. 0 if
+        there is none; the end of the text is one."""
         return self._end(at, is_bracket=False)
 
     def _end(self, at: int, *, is_bracket: bool) -> int:
@@ -136,7 +141,9 @@ class _Reader:
                 case "/":
                     at = self._behind_slash(token.start())
                 case quote:
-                    string = _STRINGS[quote].match(text, token.start(), until)
+                    string = (_DOUBLE if quote == '"' else _SINGLE).match(
+                        text, token.start(), until
+                    )
                     at = string.end() if string else 0
             if not at:
                 return 0
