@@ -88,7 +88,9 @@ class _Script:
     text: str = field(repr=False)
 
 
-_BEGINNING: Final = "<script"
+#: A script's tags, as pages write them.
+_OPENING: Final = ("<script", "<SCRIPT")
+_CLOSING: Final = ("</script", "</SCRIPT")
 _SPACE: Final = re.compile(r"\s*")
 _NAME: Final = re.compile(r"""[^\s<=>"'/]+""")
 _EQUALS: Final = re.compile(r"\s*=\s*")
@@ -101,20 +103,37 @@ def _scripts(html: str, budget: Budget) -> Iterator[_Script]:
     By hand, because the page has megabytes, and Python's own parser would hold up all other
     replies while it runs. No character is looked at more than a few times, whatever the page.
     """
+    openings, closings = _Places(html, _OPENING), _Places(html, _CLOSING)
     position = 0
     for _ in range(_MAX_SCRIPTS):
         while True:
             budget.breathe()
-            start = html.find(_BEGINNING, position)
-            if start < 0:
+            start = openings.behind(position)
+            if start == len(html):
                 return
-            attributes, position = _opening(html, start + len(_BEGINNING))
+            attributes, position = _opening(html, start + len(_OPENING[0]))
             if attributes is not None:
                 break
-        end = html.find("</script", position)
-        end = len(html) if end < 0 else end
+        end = closings.behind(position)
         yield _Script(attributes, html[position:end])
         position = end
+
+
+class _Places:
+    """Where any of some texts stands in a page. Each is looked for once, from place to place."""
+
+    def __init__(self, html: str, texts: Sequence[str]) -> None:
+        self._html = html
+        self._next = dict.fromkeys(texts, -1)
+
+    def behind(self, position: int) -> int:
+        """Return the first place from *position* on, which never goes back; at the end, none is
+        left."""
+        for text, place in self._next.items():
+            if place < position:
+                found = self._html.find(text, position)
+                self._next[text] = len(self._html) if found < 0 else found
+        return min(self._next.values())
 
 
 def _opening(html: str, start: int) -> tuple[dict[str, str] | None, int]:
@@ -359,8 +378,8 @@ def _first(pattern: re.Pattern[str], texts: Sequence[str], budget: Budget) -> re
 def formkey_failure(why: str) -> UpstreamChanged:
     """Return the failure to get the form key."""
     return UpstreamChanged(
-        f"Poe's form key cannot be computed: {why}. Most likely the site has changed. Until "
-        "that is mended, a form key from your browser will do: the header poe-formkey of any gql_POST "
+        f"Poe's form key cannot be computed: {why}. Most likely the site has changed. Until that "
+        "is mended, a form key from your browser will do: the header poe-formkey of any gql_POST "
         "request, added to the token (p-b=...; formkey=...)."
     )
 

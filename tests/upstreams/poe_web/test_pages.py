@@ -171,6 +171,8 @@ def test_only_code_that_can_run_is_taken(script: str) -> None:
         "<script\n  type='text/javascript'\n>function yes(){}</script>",
         "<script data-x=1 >function yes(){}</script >",
         "<script>function yes(){}",
+        "<SCRIPT NONCE='a' SRC2=''>function yes(){}</SCRIPT>",
+        "<script></script><SCRIPT>function yes(){}</SCRIPT><script></script><!-- <SCRIPT",
     ],
 )
 def test_code_is_found_in_any_tag(script: str) -> None:
@@ -298,7 +300,8 @@ class _Html(str):
 @pytest.mark.parametrize(
     "piece",
     ["<script a", "<script ", '<script a="', "<script a='x\" b=", "<script a=b ", "<script",
-     "<script a=\"'\" b='", "<script>", "<script a  =", "<script / "],
+     "<script a=\"'\" b='", "<script>", "<script a  =", "<script / ",
+     "<SCRIPT></SCRIPT><script></script>", "<SCRIPT></script>"],
 )  # fmt: skip
 def test_a_page_costs_what_it_is_long(monkeypatch: pytest.MonkeyPatch, piece: str) -> None:
     """Tags without an end are not looked through again from each of their beginnings."""

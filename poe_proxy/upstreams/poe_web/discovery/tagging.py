@@ -11,8 +11,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import permutations
-from typing import Any, Final, Literal, Self, TypeAlias, cast
+from typing import Any, Final, Self, cast
 
 import orjson
 
@@ -20,26 +19,12 @@ from poe_proxy.budget import Budget
 from poe_proxy.upstreams.bulk import search
 from poe_proxy.upstreams.poe_web.functions import unless_there
 from poe_proxy.upstreams.poe_web.programs import MAX_VALUE, Program, prelude
-from poe_proxy.upstreams.poe_web.site import TagForm
+from poe_proxy.upstreams.poe_web.site import TAG_ORDERS, Tag, TagForm, TagOrder, TagPart
 
 #: The most characters of a salt.
 MAX_SALT: Final = 200
 #: The most strings of the function's own text that are tried as the salt.
 MAX_LITERALS: Final = 200
-
-TagPart: TypeAlias = Literal["body", "formkey", "salt"]
-TagOrder: TypeAlias = tuple[TagPart, TagPart, TagPart]
-
-_ORDERS: Final = tuple(cast("TagOrder", one) for one in permutations(("body", "formkey", "salt")))
-
-
-@dataclass(frozen=True, slots=True)
-class FoundTag:
-    """How the page makes the tag: the MD5 of body, form key and salt in this order."""
-
-    salt: str
-    form: TagForm
-    order: TagOrder
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +135,7 @@ def program(blocks: Sequence[str], functions: Sequence[str], name: str, agent: s
     )
 
 
-def solve(answer: str | None) -> FoundTag | str:
+def solve(answer: str | None) -> Tag | str:
     """Return how the page makes the tag, by what the `program` ended with; None if it could not be
     run because no name was found. If it cannot be told, a sentence that says why."""
     if answer is None:
@@ -242,7 +227,7 @@ def _form(digests: Sequence[str], results: Sequence[str]) -> TagForm | None:
     return "swapped" if [_swapped(one) for one in digests] == list(results) else None
 
 
-def _by_function(told: _Told) -> FoundTag | str | None:
+def _by_function(told: _Told) -> Tag | str | None:
     """Return what the calls with a function tell; None if they did not call it."""
     if not any(told.seen):
         return None
@@ -258,20 +243,20 @@ def _by_function(told: _Told) -> FoundTag | str | None:
     if form is None:
         return "The page's function for the tag puts its MD5 into an order that is not known."
     order, salt = recipes[0]
-    return FoundTag(salt, form, order)
+    return Tag(salt, form, order)
 
 
-def _by_nonce(told: _Told, literals: Sequence[str]) -> FoundTag | str:
+def _by_nonce(told: _Told, literals: Sequence[str]) -> Tag | str:
     """Return what the calls with a nonce tell."""
     if told.failed:
         return told.failure
     if not all(told.results):
         return "The page's function for the tag returns no text."
-    guessed = [(order, salt) for salt in dict.fromkeys(literals) for order in _ORDERS]
+    guessed = [(order, salt) for salt in dict.fromkeys(literals) for order in TAG_ORDERS]
     for order, salt in (*_recipes(told), *guessed):
         digests = [_digest(order, salt, call) for call in _CALLS]
         if form := _form(digests, told.results):
-            return FoundTag(salt, form, order)
+            return Tag(salt, form, order)
     return (
         "The page's function for the tag gives what is no MD5 of form key, body and a salt that "
         "could be found."

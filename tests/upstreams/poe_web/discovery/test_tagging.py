@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from typing import Any, Final
 
 import pytest
@@ -12,14 +11,14 @@ from poe_proxy.budget import Budget, OutOfBudget
 from poe_proxy.upstreams.poe_web.discovery.tagging import (
     MAX_LITERALS,
     MAX_SALT,
-    FoundTag,
     name_of,
     program,
     solve,
 )
 from poe_proxy.upstreams.poe_web.programs import MAX_VALUE, ProgramFailed, run
+from poe_proxy.upstreams.poe_web.site import TAG_ORDERS, Site, Tag, TagForm, TagOrder
 
-PATTERN: Final = re.compile(r"getAPISig=[^;]{0,200}?window\.(\w+)\(")
+PATTERN: Final = Site.load().patterns.tag_function
 SALT: Final = "4LxgHM6KpFqokX0Ox"
 #: What reads the bytes of a text, in the ways of different pages.
 READERS: Final = {
@@ -55,7 +54,7 @@ def md5(reader: str = "charCodeAt") -> str:
 SWAP: Final = "function swap(h){var a=h.split(''),x=a[20];a[20]=a[24];a[24]=x;return a.join('')}"
 
 
-def solved(*blocks: str, functions: tuple[str, ...] = (), name: str = "tag") -> FoundTag | str:
+def solved(*blocks: str, functions: tuple[str, ...] = (), name: str = "tag") -> Tag | str:
     return solve(run(program(blocks, functions, name, "agent"), 5))
 
 
@@ -66,28 +65,18 @@ def words(*blocks: str) -> str:
     return found
 
 
-ORDERS: Final = (
-    "body formkey salt",
-    "body salt formkey",
-    "formkey body salt",
-    "formkey salt body",
-    "salt body formkey",
-    "salt formkey body",
-)
-
-
 @pytest.mark.parametrize("form", ["plain", "swapped"])
-@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("order", TAG_ORDERS)
 @pytest.mark.parametrize("first", ["function", "nonce"])
-def test_salt_form_and_order_are_found(first: str, order: str, form: str) -> None:
+def test_salt_form_and_order_are_found(first: str, order: TagOrder, form: TagForm) -> None:
     """Whether the page calls its function with one of MD5, or with a nonce that is ignored."""
     names = {"body": "b", "formkey": "k", "salt": f'"{SALT}"'}
-    joined = "+".join(names[part] for part in order.split())
+    joined = "+".join(names[part] for part in order)
     hashed = f"m({joined})" if first == "function" else f"md5({joined})"
     value = f"swap({hashed})" if form == "swapped" else hashed
     page = f"(function(){{{md5()}{SWAP}window.tag=function(m,k,b){{return {value}}}}})()"
 
-    assert FoundTag(SALT, form, tuple(order.split())) == solved(page)
+    assert Tag(SALT, form, order) == solved(page)
 
 
 @pytest.mark.parametrize("reader", READERS)
@@ -99,7 +88,7 @@ def test_a_page_may_have_its_own_way_of_reading_texts(reader: str, salt: str) ->
     page = f"{md5(reader)}window.tag=function(m,k,b){{return md5(b+k+{salt})}}"
     found = solved(page)
 
-    assert isinstance(found, FoundTag)
+    assert isinstance(found, Tag)
     assert json.loads(salt.replace("'", '"')) == found.salt
     assert ("body", "formkey", "salt") == found.order
 
@@ -112,21 +101,21 @@ def test_a_salt_that_is_hidden_is_seen_when_it_is_used(first: str) -> None:
         f"window.tag=function(m,k,b){{return {first}(b+k+part()+'xgHM6KpFqo'+'kX0Ox')}}"
     )
 
-    assert FoundTag(SALT, "plain", ("body", "formkey", "salt")) == solved(page)
+    assert Tag(SALT, "plain") == solved(page)
 
 
 def test_there_may_be_no_salt() -> None:
     """Then it is empty."""
     found = solved("window.tag=function(m,k,b){return m(b+k)}")
 
-    assert FoundTag("", "plain", ("body", "formkey", "salt")) == found
+    assert Tag("", "plain") == found
 
 
 def test_the_function_may_be_of_another_script() -> None:
     """Cut out of it, or the whole of it; and a script that fails ends nothing."""
     function = f"window.tag=function(m,k,b){{return m(b+k+'{SALT}')}}"
     whole = f"(function(w){{w.tag=function(m,k,b){{return m(b+k+'{SALT}')}}}})(window)"
-    found = FoundTag(SALT, "plain", ("body", "formkey", "salt"))
+    found = Tag(SALT, "plain")
 
     assert found == solved("throw 1", functions=(function,))
     assert found == solved("throw 1", functions=(whole,))
