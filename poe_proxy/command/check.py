@@ -31,11 +31,8 @@ PATIENCE: Final = 60.0
 _REMEDIES: Final[Mapping[tuple[str, str], str]] = {
     ("cookie", "upstream_auth"): "Sign in at poe.com, and copy the cookie p-b anew.",
     ("key", "upstream_auth"): "Make a new key at poe.com/api/keys.",
-    ("", "upstream_blocked"): "Run it where you use Poe in a browser, set PROXY to go by way of "
-    "there, or use a key of the official API.",
     ("", "upstream_unreachable"): "`poe-proxy doctor` says where the way to Poe ends.",
     ("", "upstream_timeout"): "Try again; `poe-proxy doctor` says where the way to Poe ends.",
-    ("", "upstream_changed"): "Poe has changed its site: look for a newer poe-proxy.",
     ("", "rate_limit_exceeded"): "Wait a few minutes, and use it more gently: COOL_DOWN, "
     "RATE_LIMIT.",
     ("", "insufficient_quota"): "It can be used again once Poe grants it points.",
@@ -71,12 +68,13 @@ def command() -> None:
     """Say which account works, and what is wrong with the others.
 
     Each is asked for its balance, and has a line. Nothing is charged, and a server may run
-    meanwhile. The exit status is 1 if an account cannot be used, nor Redis with REDIS_URL.
+    meanwhile. With cookies, the first line says what is known of Poe's site, and how old that is.
+    The exit status is 1 if an account cannot be used, nor Redis with REDIS_URL.
     """
     settings = options.settings()
     findings = []
     try:
-        is_wrong = _tell_of_redis(settings)
+        is_wrong = _tell_of_others(settings)
         with closing(_all(settings)) as found:
             width = 0
             for finding, labels in found:
@@ -89,13 +87,12 @@ def command() -> None:
     sys.exit(is_wrong or any(one.wrong for one in findings))
 
 
-def _tell_of_redis(settings: Settings) -> bool:
-    """Say how Redis is, if the pool is there; return whether anything is wrong with it."""
-    if settings.redis_url is None:
-        return False
+def _tell_of_others(settings: Settings) -> bool:
+    """Say what is known of Poe's site, and how Redis is, if the pool is there; return whether
+    anything is wrong."""
     from poe_proxy.command import doctor, looking
 
-    found = [*looking.look_at_redis(settings)]
+    found = [*looking.look_at_site(settings), *looking.look_at_redis(settings)]
     for one in found:
         doctor.tell(one, indent="")
     return any(one.mark == "wrong" for one in found)
@@ -206,5 +203,16 @@ def _said_of(failure: UpstreamError) -> str:
 
 
 def _remedy(kind: str, failure: UpstreamError) -> str:
-    code = failure.code or ""
-    return _REMEDIES.get((kind, code)) or _REMEDIES.get(("", code), "")
+    """Return what to do about *failure*, unless its own words say it."""
+    from poe_proxy.upstreams.poe_web.current import WHAT_TO_DO
+    from poe_proxy.upstreams.poe_web.graphql import AGAINST_CHALLENGES
+
+    match failure.code:
+        case "upstream_blocked":
+            remedy = AGAINST_CHALLENGES
+        case "upstream_changed":
+            remedy = WHAT_TO_DO
+        case code:
+            code = code or ""
+            remedy = _REMEDIES.get((kind, code)) or _REMEDIES.get(("", code), "")
+    return "" if remedy in failure.message else remedy

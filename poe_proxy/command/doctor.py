@@ -27,9 +27,10 @@ _COLOURS: Final = {"ok": "green", "note": "yellow", "wrong": "red"}
 def command(url: str | None, key: str | None, with_defaults: bool) -> None:
     """Look for what is wrong, and say what to do.
 
-    At the settings and where each comes from, at the way to Poe, at Redis if workers share a pool
-    there, at the clock and the port; with --url also at what is in front of the server, such as
-    nginx. No account is used: `check` does that. The exit status is 1 if something is wrong.
+    At the settings and where each comes from, at what is known of Poe's site, at the way to Poe, at
+    Redis if workers share a pool there, at the clock and the port; with --url also at what is in
+    front of the server, such as nginx. No account is used: `check` does that. The exit status is 1
+    if something is wrong.
     """
     click.echo(
         f"poe-proxy {__version__}, Python {platform.python_version()}, {platform.platform()}"
@@ -75,7 +76,7 @@ def _sections(
 def _look_at_settings(
     settings: Settings, problems: dict[str, list[str]], with_defaults: bool
 ) -> Iterator[Finding]:
-    from poe_proxy.command.looking import Finding
+    from poe_proxy.command.looking import Finding, look_at_site
     from poe_proxy.origins import origins
     from poe_proxy.server import several
     from poe_proxy.settings import Settings
@@ -96,6 +97,7 @@ def _look_at_settings(
         yield Finding("ok", f"{number} more are at their defaults; --all shows them")
     for name, why in problems.items():
         yield Finding("wrong", f"{name}: {' '.join(' '.join(why).split())}")
+    yield from look_at_site(settings)
     if not problems and settings.workers > 1 and (against := several.against(settings)):
         yield Finding("wrong", f"WEB_CONCURRENCY: the server does not start. {against}")
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import date
 from email.utils import parsedate_to_datetime
 from typing import Final, Literal, TypeAlias
 from urllib.parse import urlsplit
@@ -19,7 +20,9 @@ from poe_proxy.net.hosts import Host
 from poe_proxy.net.http1 import Head
 from poe_proxy.net.transfer import Trouble as Broken
 from poe_proxy.server.routes import STREAMED
-from poe_proxy.settings import Settings
+from poe_proxy.settings import BadSettings, Settings
+from poe_proxy.upstreams.poe_web import Site
+from poe_proxy.upstreams.poe_web.graphql import AGAINST_CHALLENGES
 
 Mark: TypeAlias = Literal["ok", "note", "wrong"]
 
@@ -28,6 +31,8 @@ LOOK_UP: Final = 5.0
 ANSWER: Final = 20.0
 #: Seconds by which a clock may be wrong: cookies and certificates do not mind them.
 _SKEW: Final = 60.0
+#: Days after which what is known of Poe's site is called old: it changes every few months.
+OLD: Final = 180
 #: Of the time in which a stream is sent: if it takes less to come, something has held it back.
 _HELD_BACK: Final = 0.5
 
@@ -59,6 +64,56 @@ class Way:
     def name(self) -> str:
         """Its host, and how it is reached."""
         return f"{self.host}{'' if self.proxy is None else ' by the proxy'}"
+
+
+# ---- what is known of Poe's site
+
+
+def look_at_site(
+    settings: Settings, today: Callable[[], date] = lambda: date.today()
+) -> Iterator[Finding]:
+    """Yield which file tells of Poe's site, and how old what it says is; nothing without cookies.
+
+    Mistakes in the settings are told elsewhere.
+    """
+    from poe_proxy import accounts
+    from poe_proxy.token_maker import read_site
+
+    try:
+        if all(account.kind != "cookie" for account in accounts.read(settings)):
+            return
+        site = read_site(settings)
+    except (BadSettings, ValueError):
+        return
+    age = days_old(site.newest, today())
+    days = "1 day" if age == 1 else f"{age} days"
+    seen = f"the newest evidence is of {site.newest}, {days} old" if site.newest else ""
+    text = "; ".join(filter(None, (_file_of(site), seen)))
+    if age <= OLD:
+        yield Finding("ok", f"Poe's site: {text}")
+    else:
+        yield Finding(
+            "note",
+            f"Poe's site: {text}.",
+            "As long as answers come, all is well. `poe-proxy discover` looks for what is new.",
+        )
+
+
+def _file_of(site: Site) -> str:
+    number = len(site.operations) + len(site.subscriptions)
+    if site.file is None:
+        return f"as built in, {number} hashes"
+    entries = "1 entry" if site.own == 1 else f"{site.own} entries"
+    return f"{entries} of {site.file} on top of what is built in, {number} hashes"
+
+
+def days_old(seen: str, today: date) -> int:
+    """Return how many days ago a day such as "2026-11-30", or the beginning of a month, was; 0 if
+    nobody says when."""
+    if not seen:
+        return 0
+    year, month, *day = map(int, seen.split("-"))
+    return (today - date(year, month, 1)).days - (day[0] - 1 if day else 0)
 
 
 # ---- the way to Poe
@@ -144,8 +199,8 @@ def _answered(way: Way, head: Head, seconds: float) -> Finding:
         return Finding(
             "note",
             f"{way.name} answers with status {head.status}, as it does to those whom it takes for "
-            "robots.",
-            "Accounts by cookie may be shown a challenge page from here: docs/cookies.md.",
+            "robots: accounts by cookie may be shown a browser challenge from here.",
+            AGAINST_CHALLENGES,
         )
     if head.status >= 500:
         return Finding(

@@ -21,6 +21,8 @@ from poe_proxy.errors import (
 )
 from poe_proxy.pool.known import Funds
 from poe_proxy.pool.rotator import Token
+from poe_proxy.upstreams.poe_web.current import WHAT_TO_DO
+from poe_proxy.upstreams.poe_web.graphql import AGAINST_CHALLENGES
 
 from ..fakes import FakeUpstream, until
 
@@ -55,7 +57,7 @@ def test_an_account_with_points_is_well() -> None:
         ("key", TokenRejected("No."), "No (upstream_auth). Make a new key at poe.com/api/keys"),
         ("key", UpstreamBlocked("A challenge."), "(upstream_blocked). Run it where you use Poe"),
         ("key", UpstreamUnreachable("Away."), "(upstream_unreachable). `poe-proxy doctor` says"),
-        ("cookie", UpstreamChanged("New."), "(upstream_changed). Poe has changed its site"),
+        ("cookie", UpstreamChanged("New."), "(upstream_changed). `poe-proxy discover` looks for"),
         ("cookie", LoginFailed("Odd."), "Odd (upstream_login)."),
     ],
 )
@@ -65,6 +67,21 @@ def test_what_is_wrong_comes_with_what_to_do(kind: str, failure: UpstreamError, 
 
     assert found.wrong
     assert said in found.line
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        UpstreamBlocked(f"A challenge. {AGAINST_CHALLENGES}"),
+        UpstreamChanged(f"Another hash. {WHAT_TO_DO}"),
+    ],
+)
+def test_what_a_failure_says_itself_is_not_said_again(failure: UpstreamError) -> None:
+    """Its words come from where Poe is asked."""
+    line = ask(token(failure)).line
+
+    assert 1 == line.count("POE_API_KEYS")
+    assert line.endswith(f"({failure.code}).")
 
 
 def test_an_account_without_points_cannot_be_used() -> None:
@@ -130,13 +147,26 @@ def test_each_account_has_a_line(
     result = run("check")
 
     assert 1 == result.exit_code
+    site, *accounts = (one for one in result.output.splitlines() if not one.startswith(" "))
+    assert "Poe's site: as built in, " in site
     assert [
         "ok     cookie-1  cookie  10 points: Do\\x1b that.",
         "wrong  cookie-2  cookie  No (upstream_auth). Do\\x1b that.",
         "ok     key-1     key     10 points: Do\\x1b that.",
-    ] == result.output.splitlines()
+    ] == accounts
     assert "SECRET" not in result.output
     assert [folder / ".env"] == list(folder.iterdir())
+
+
+def test_a_site_that_nobody_uses_is_not_told_of(
+    run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Keys have nothing to do with it."""
+    monkeypatch.setattr(check, "ask", lambda one: Finding(one.label, one.kind, 10))
+    monkeypatch.setattr("poe_proxy.upstreams.catalogue.Catalogue.start", lambda _: None)
+    result = run("check", env={"AuthKey": "k", "POE_API_KEYS": "a"})
+
+    assert ["ok     key-1  key     10 points"] == result.output.splitlines()
 
 
 def test_redis_has_a_line_where_the_pool_is_there(
@@ -149,7 +179,7 @@ def test_redis_has_a_line_where_the_pool_is_there(
     result = run("check", env=env)
 
     assert 1 == result.exit_code
-    first, remedy, account = result.output.splitlines()
+    first, remedy, account = result.output.splitlines()[-3:]
     assert first.startswith("wrong  Redis at 127.0.0.1:1: ")
     assert remedy.startswith("       Look whether it runs")
     assert account.startswith("ok     cookie-1")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Callable, Iterator
+from datetime import date
 from email.utils import formatdate
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +17,7 @@ from poe_proxy.command.looking import Finding, Way
 from poe_proxy.net.http1 import Head, Headers
 from poe_proxy.net.transfer import Stage, Trouble
 from poe_proxy.settings import Settings
+from poe_proxy.upstreams.poe_web.graphql import AGAINST_CHALLENGES
 
 from .canned import Canned
 
@@ -48,6 +52,69 @@ def marks(findings: list[Finding]) -> list[str]:
     return [one.mark for one in findings]
 
 
+# ---- what is known of Poe's site
+
+#: A day on which what is built in is old, and one on which an entry of this file is not.
+TODAY = date(2026, 11, 30)
+NEW = 'sendMessageMutation = { value = "%s", seen = "2026-11-29", source = "page" }\n' % ("0" * 64)
+
+
+def site_of(today: date = TODAY, **settings: Any) -> list[Finding]:
+    given = {"auth_keys": ("k",), "tokens": ("a",), **settings}
+    return list(looking.look_at_site(Settings(**given), lambda: today))
+
+
+def test_what_is_built_in_has_an_age() -> None:
+    """Beyond half a year it is worth a note, and no more: it may work all the same."""
+    (old,) = site_of()
+    (new,) = site_of(date(2026, 3, 13))
+
+    assert ("note", "ok") == (old.mark, new.mark)
+    assert re.fullmatch(
+        r"Poe's site: as built in, \d+ hashes; the newest evidence is of 2026-03-12, 263 days old.",
+        old.text,
+    )
+    assert "`poe-proxy discover`" in old.remedy
+    assert new.text.endswith("2026-03-12, 1 day old")
+
+
+def test_the_file_on_top_is_named(tmp_path: Path) -> None:
+    """With the entries of it that count, wherever it is."""
+    own = tmp_path / "own.toml"
+    own.write_text(f"[operations]\n{NEW}")
+    beside = tmp_path / "site.toml"
+    beside.write_text(f'[operations]\n{NEW}[pages]\ngetter_name = "abc"\n')
+
+    (by_setting,) = site_of(poe_site=own)
+    (by_itself,) = site_of(state_file=tmp_path / "state.sqlite3")
+
+    assert f"Poe's site: 1 entry of {own} on top of what is built in, " in by_setting.text
+    assert f"Poe's site: 2 entries of {beside} on top of what is built in, " in by_itself.text
+    assert {"ok"} == set(marks([by_setting, by_itself]))
+    assert by_itself.text.endswith("of 2026-11-29, 1 day old")
+
+
+def test_a_site_that_nobody_uses_is_not_told_of(tmp_path: Path) -> None:
+    """Nor one with a mistake, which is among the problems."""
+    broken = tmp_path / "broken.toml"
+    broken.write_text("[operations")
+
+    assert [] == site_of(tokens=(), api_keys=("a",))
+    assert [] == site_of(poe_site=broken)
+
+
+@pytest.mark.parametrize(
+    ("seen", "days"),
+    [("2026-11-30", 0), ("2026-11", 29), ("2026-10-31", 30), ("2026-02-31", 272), ("", 0)],
+)
+def test_a_month_counts_from_its_beginning(seen: str, days: int) -> None:
+    """And a day that no calendar has does no harm."""
+    assert days == looking.days_old(seen, TODAY)
+
+
+# ---- the way to Poe
+
+
 def test_a_good_way_is_told_step_by_step(look: Callable[..., list[Finding]]) -> None:
     """Its name has an address, Poe answers, and its clock agrees with ours."""
     assert [
@@ -67,12 +134,12 @@ def test_a_wrong_clock_is_found(look: Callable[..., list[Finding]], ahead: int, 
     assert "timedatectl" in found[-1].remedy
 
 
-@pytest.mark.parametrize("date", ["", "yesterday", "Mon, 99 Foo 2026"])
+@pytest.mark.parametrize("told", ["", "yesterday", "Mon, 99 Foo 2026"])
 def test_a_server_that_tells_no_time_is_no_fault(
-    look: Callable[..., list[Finding]], date: str
+    look: Callable[..., list[Finding]], told: str
 ) -> None:
     """Or one that makes no sense."""
-    assert ["ok", "ok"] == marks(look(head(date=date)))
+    assert ["ok", "ok"] == marks(look(head(date=told)))
 
 
 def test_a_name_without_an_address_ends_the_look(look: Callable[..., list[Finding]]) -> None:
@@ -117,9 +184,21 @@ def test_a_way_that_ends_says_where(
 
 
 def test_a_challenge_is_a_note(look: Callable[..., list[Finding]]) -> None:
-    """Accounts may be shown one, and need not."""
-    assert ["ok", "note", "ok"] == marks(look(head(403)))
-    assert ["ok", "note", "ok"] == marks(look(head(503)))
+    """Accounts may be shown one, and need not; what helps then is in the words of the error."""
+    for answer in (head(403), head(200, **{"cf-mitigated": "challenge"})):
+        found = look(answer)
+
+        assert ["ok", "note", "ok"] == marks(found)
+        assert "a browser challenge" in found[1].text
+        assert AGAINST_CHALLENGES == found[1].remedy
+
+
+def test_trouble_of_poe_s_own_is_a_note(look: Callable[..., list[Finding]]) -> None:
+    """There is nothing to do but to wait."""
+    found = look(head(503))
+
+    assert ["ok", "note", "ok"] == marks(found)
+    assert AGAINST_CHALLENGES != found[1].remedy
 
 
 def test_a_port_is_free_or_taken() -> None:
