@@ -32,6 +32,7 @@ from poe_proxy.models import Models
 from poe_proxy.settings import Settings
 from poe_proxy.upstreams.catalogue import Catalogue
 from poe_proxy.upstreams.poe_api import asking
+from poe_proxy.upstreams.poe_web import Site
 from poe_proxy.upstreams.poe_web.prompts import Prompt, RoleMode
 
 from .clients.test_clients import ALL_CLIENTS
@@ -41,6 +42,7 @@ READMES = ("README.md", "README.zh-CN.md")
 #: What each page of docs/ is about.
 CLIENTS, SETTINGS, MODELS = "docs/clients.md", "docs/settings.md", "docs/models.md"
 ERRORS, DESIGN, STATUS = "docs/errors.md", "docs/design.md", "docs/status.md"
+CHANGES = "docs/when-poe-changes.md"
 
 
 def _documents() -> Iterator[str]:
@@ -379,6 +381,30 @@ def test_the_accounts_in_the_settings_page_are_a_file_of_accounts(tmp_path: Path
         accounts.check(path)
 
     assert blocks(SETTINGS, "toml")
+
+
+def test_the_examples_of_a_site_file_load(tmp_path: Path) -> None:
+    """Each entry that docs/when-poe-changes.md shows counts once it is in a file on top."""
+    built_in = Site.load()
+    for place, example in enumerate(blocks(CHANGES, "toml")):
+        path = tmp_path / f"{place}.toml"
+        path.write_text(example, "utf-8")
+        entries = [
+            f"{table}.{key}" for table, keys in tomllib.loads(example).items() for key in keys
+        ]
+        site = Site.load(path)
+
+        assert entries == [name for name, one in site.evidence.items() if one.is_own]
+        assert set(entries) <= built_in.evidence.keys()
+
+    assert len(blocks(CHANGES, "toml")) >= 5
+
+
+def test_how_to_find_a_hash_is_said_of_every_operation() -> None:
+    """docs/when-poe-changes.md has a row for each that the site file has, and for no other."""
+    described = [code(row[0]) for row in rows(CHANGES) if row[0].startswith("`") and len(row) == 2]
+
+    assert set(Site.load().operations) == {one for one in described if one != "site.toml"}
 
 
 def test_the_table_of_models_is_the_built_in_one() -> None:
