@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from math import inf
 from typing import TYPE_CHECKING, Any
@@ -25,11 +25,11 @@ from poe_proxy.gateway import Gateway
 from poe_proxy.menu import Menu
 from poe_proxy.models import Models
 from poe_proxy.net.media import MediaFetcher
-from poe_proxy.overview import NOT_RELOADED, RELOADED, Overview
+from poe_proxy.overview import HELD, NOT_RELOADED, RELOADED, Overview
 from poe_proxy.pool.asking import Asking
 from poe_proxy.pool.balances import EVERY, Balance, FirstLooks, PointsWatch
 from poe_proxy.pool.facts import Facts
-from poe_proxy.pool.rotator import Token
+from poe_proxy.pool.rotator import Token, condition
 from poe_proxy.record import Record
 from poe_proxy.server import access_log, several
 from poe_proxy.server.admission import Admission
@@ -49,6 +49,7 @@ from poe_proxy.usage.wanted import Days
 
 if TYPE_CHECKING:
     from poe_proxy.metrics import Listener, Metrics
+    from poe_proxy.upstreams.poe_web.discovery.service import Discoverer, Way
     from poe_proxy.usage.keeping import Keeping
 
 log = logging.getLogger(__name__)
@@ -94,6 +95,7 @@ class _House:
         self._maker = TokenMaker(self._pool.renewals)
         self._tokens = self._make(settings)
         self._rotator = self._pool.lend(self._tokens, settings, self._maker.left)
+        self._discoverer: Discoverer | None = None
         self._watch = PointsWatch(self._rotator)
         self._balance = Balance(self._rotator)
         self._looks = FirstLooks(self._rotator)
@@ -130,6 +132,7 @@ class _House:
             speaks=self._pool.speaks,
         )
         self._watch_points(settings)
+        self._watch_site()
         self._tellers += [self._pool.history.tell, self._alerts.tell]
         services = self._services(settings, Models.load(settings.models))
         self.app = Application(services, proxies=settings.forwarded_allow_ips)
@@ -267,6 +270,36 @@ class _House:
         self._watch.every = EVERY if is_watched else inf
         self._rotator.look.set()
 
+    def _watch_site(self) -> None:
+        """Have somebody look out for what Poe changes of its site, once there is a cookie."""
+        if self._maker.site is None or self._discoverer is not None:
+            return
+        from poe_proxy.upstreams.poe_web.discovery.service import Discoverer
+
+        self._discoverer = Discoverer(
+            self._maker.site,
+            self._ways,
+            file=lambda: self._settings.site_at,
+            reread=self._maker.reread_site,
+            is_automatic=lambda: self._settings.discover,
+        )
+        self._discoverer.start()
+
+    def _ways(self, label: str) -> Iterator[Way]:
+        """Yield the accounts by which Poe's page may be read: that of this *label* first, then
+        those that are logged in here."""
+        from poe_proxy.upstreams.poe_web.discovery.service import Way
+
+        found = [
+            (token, token.upstream)
+            for token, state in self._rotator.states()
+            if isinstance(token.upstream, Way) and condition(token, state) not in HELD
+        ]
+        found.sort(key=lambda one: (one[0].label != label, not one[1].is_logged_in))
+        for token, way in found:
+            if self._rotator.may_ask(token, 0.0):
+                yield way
+
     def _look(self) -> None:
         """See `Services`."""
         self._looks.begin()
@@ -335,6 +368,7 @@ class _House:
         self._settings = settings
         self._overview.read_settings()
         self._watch_points(settings)
+        self._watch_site()
         self._alerts.start()
         self._looks.go_on()
         self._facts.refresh()
@@ -374,6 +408,8 @@ class _House:
             if self._usage is not None:
                 steps.callback(self._usage.stop)
             steps.callback(self._alerts.stop)
+            if self._discoverer is not None:
+                steps.callback(self._discoverer.close)
 
 
 def _origins(settings: Settings) -> list[str]:

@@ -45,3 +45,5 @@ LOGINS: Final = Tally()
 RECONNECTS: Final = Tally()
 #: Readings of the settings while the server ran: by outcome, `ok`, `wrong_settings` or `failed`.
 RELOADS: Final = Tally()
+#: Looks for what Poe has changed: by outcome, as `discovery.service` names them.
+DISCOVERIES: Final = Tally()

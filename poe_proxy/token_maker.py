@@ -141,6 +141,10 @@ class TokenMaker:
         """The site as it is known now, which all cookies share; None while there was none."""
         return self._site_file.current
 
+    def reread_site(self) -> None:
+        """Take in place what the site file has now."""
+        self._site_file.reread()
+
     @property
     def catalogue(self) -> Catalogue:
         """Poe's list of models, which all accounts share."""
@@ -239,6 +243,7 @@ class _SiteFile:
 
     def __init__(self) -> None:
         self.current: CurrentSite | None = None
+        self._settings: Settings | None = None
         self._used: Site | None = None
         self._read: Site | None = None
 
@@ -246,7 +251,7 @@ class _SiteFile:
         """Read the file; it counts from `use` on. Raises ValueError."""
         from poe_proxy.upstreams.poe_web.current import CurrentSite
 
-        self._read = read_site(settings)
+        self._read, self._settings = read_site(settings), settings
         if self.current is None:
             self.current, self._used = CurrentSite(self._read), self._read
         return self.current
@@ -256,6 +261,16 @@ class _SiteFile:
         if self.current is not None and self._read is not None and self._read != self._used:
             self.current.replace(self._read)
             self._used = self._read
+
+    def reread(self) -> None:
+        """Use what the file has now; with a mistake in it, all stays as it is."""
+        assert self._settings is not None
+        try:
+            self._read = read_site(self._settings)
+        except ValueError as wrong:
+            log.warning("%s is not used: %s", self._settings.site_at, wrong)
+        else:
+            self.use()
 
 
 def read_site(settings: Settings) -> Site:

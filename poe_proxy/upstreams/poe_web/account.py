@@ -104,10 +104,11 @@ class PoeWeb:
         self._lengths = lengths or Lengths(clock)
         self._fetch = fetch
         self._clock = clock
-        self._label = label
+        self.label = self._label = label
         # One device for each account: pooled accounts must not look like one (§25).
         self._device = device or credentials.device
-        front = Front(
+        #: Its way to poe.com.
+        self.front = Front(
             credentials,
             site,
             url=web_url,
@@ -116,7 +117,7 @@ class PoeWeb:
             renewed=renewed,
             keep_renewed=keep_renewed,
         )
-        self._session = Session(front, site, given_formkey=credentials.formkey)
+        self._session = Session(self.front, site, given_formkey=credentials.formkey)
         self._subscriptions = Subscriptions(site, label=label)
         self._socket = Socket(site, origin=web_url, ws_url=ws_url, proxy=proxy)
         self._bots = Bots(timeout=timeout, clock=clock)
@@ -127,6 +128,16 @@ class PoeWeb:
         self._open_chats = OpenChats(self._drop, clock) if reuse_chats else None
         self._channel: Channel | None = None
         self._login: Shared[Login] = Shared()
+
+    @property
+    def formkey(self) -> str | None:
+        """The form key that it has now; empty if it has none."""
+        return self._session.formkey
+
+    @property
+    def is_logged_in(self) -> bool:
+        """Whether it has a login now."""
+        return self._open_login() is not None
 
     def abilities(self, bot: str) -> Abilities:
         """Return that no bot has tools or a length here: the site has no field for them."""

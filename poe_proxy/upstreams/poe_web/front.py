@@ -125,8 +125,8 @@ class Front:
 
     # ---- scripts
 
-    def app_scripts(self, page: Page) -> str:
-        """Return the text of the scripts that may hold the form key's secret."""
+    def app_scripts(self, page: Page) -> tuple[str, ...]:
+        """Return the texts of the scripts that may hold the form key's secret."""
         texts = []
         left = MAX_PAGE
         for address in page.app_scripts[:_MAX_SCRIPTS]:
@@ -134,7 +134,7 @@ class Front:
                 text, size = self.script(address, left)
                 left -= size
                 texts.append(text)
-        return "\n".join(texts)
+        return tuple(texts)
 
     def may_fetch(self, address: str) -> bool:
         """Return whether a script is fetched from there: never with less protection than Poe's own

@@ -294,6 +294,8 @@ def _is_code(script: _Script) -> bool:
 
 #: What a program of `formkey_program` ends with if there is no function that may give the key.
 NO_FUNCTION: Final = ""
+#: The most characters of a script that is run as a whole.
+_MAX_WHOLE: Final = 300_000
 #: The most functions that are tried because of what they return, whatever they are called.
 _MAX_TRIED: Final = 50
 
@@ -326,20 +328,17 @@ _VALUE: Final = """
 
 def formkey_program(
     page: Page,
-    app: str,
+    app: Sequence[str],
     site: Site,
     budget: Budget | None = None,
-    *,
-    functions: Sequence[str] = (),
 ) -> Program:
     """Return the program whose value is the form key: the page's own code, what it expects around
     it, and the call of the getter. Web protocol sheet §5.4.
 
     The getter is the function whose name stands beside `setClientFormkey` in *app*; else that whose
     name was found before; else that of the shape that the *site* knows; else any that returns what
-    looks like a form key. *functions* are the code of other scripts: functions as
-    `extract_functions` returns them, or whole scripts. Without any, the functions of *app* are
-    taken if the page itself has none of that shape.
+    looks like a form key. Its code is the page's own and, if that has none of that shape, what
+    *app* has: the texts of the scripts that may hold the secret.
     *budget* is as for `Page.read`.
 
     Raises `UpstreamChanged` naming the step that failed.
@@ -347,15 +346,16 @@ def formkey_program(
     budget = budget or Budget(SECONDS)
     patterns = site.patterns
     with _within(budget, "looking for the form key"):
-        after = app.partition(patterns.secret_after)[2]
-        secret = search(patterns.secret, after, budget)
-        secret = secret or search(patterns.secret_anywhere, app, budget)
+        after = [one.partition(patterns.secret_after)[2] for one in app]
+        secret = _first(patterns.secret, after, budget)
+        secret = secret or _first(patterns.secret_anywhere, app, budget)
         if secret is None:
             raise formkey_failure("the secret is not in the _app script (pages.secret)")
-        said = search(patterns.getter_named, app, budget)
+        said = _first(patterns.getter_named, app, budget)
+        functions: tuple[str, ...] = ()
         shaped = _first(patterns.getter, page.inline, budget)
         if shaped is None:
-            functions = functions or extract_functions(app, budget)
+            functions = tuple(one for text in app for one in _code_of(text, budget))
             shaped = _first(patterns.getter, functions, budget)
     names = [said and said[1], site.getter_name, shaped and shaped[1]]
     return Program(
@@ -370,6 +370,14 @@ def formkey_program(
     )
 
 
+def _code_of(text: str, budget: Budget) -> tuple[str, ...]:
+    """Return what of a script can be run without the rest of the site: all of it, or the functions
+    that it puts on the window if it is one of webpack's, which run nothing by themselves."""
+    if len(text) <= _MAX_WHOLE and "webpackChunk" not in text:
+        return (text,)
+    return extract_functions(text, budget)
+
+
 def _first(pattern: re.Pattern[str], texts: Sequence[str], budget: Budget) -> re.Match[str] | None:
     found = (search(pattern, text, budget) for text in texts)
     return next((one for one in found if one), None)
@@ -378,13 +386,15 @@ def _first(pattern: re.Pattern[str], texts: Sequence[str], budget: Budget) -> re
 def formkey_failure(why: str) -> UpstreamChanged:
     """Return the failure to get the form key."""
     return UpstreamChanged(
-        f"Poe's form key cannot be computed: {why}. Most likely the site has changed. Until that "
-        "is mended, a form key from your browser will do: the header poe-formkey of any gql_POST "
-        "request, added to the token (p-b=...; formkey=...)."
+        f"Poe's form key cannot be computed: {why}. Most likely the site has changed. Until "
+        "that is mended, a form key from your browser will do: the header poe-formkey of any "
+        "gql_POST request, added to the token (p-b=...; formkey=...)."
     )
 
 
-def find_revision(page: Page, app: str, site: Site, budget: Budget | None = None) -> str | None:
+def find_revision(
+    page: Page, app: Sequence[str], site: Site, budget: Budget | None = None
+) -> str | None:
     """Return the revision of the site, §5.5; None if it is nowhere to be found.
 
     *budget* is as for `Page.read`. Raises `UpstreamProtocolError`.
@@ -394,7 +404,7 @@ def find_revision(page: Page, app: str, site: Site, budget: Budget | None = None
     budget = budget or Budget(SECONDS)
     with _within(budget, "looking for its revision"):
         for pattern in site.patterns.revision:
-            found = search(pattern, app, budget) or search(pattern, page.html, budget)
+            found = _first(pattern, (*app, page.html), budget)
             if found:
                 return found[1]
     return None

@@ -112,7 +112,7 @@ class Session:
             # With a form key at hand, they are only needed for the revision.
             if given is None:
                 raise
-            app = ""
+            app = ()
         try:
             self.take_keys(home, app, given)
         except UpstreamChanged as failure:
@@ -121,7 +121,7 @@ class Session:
         log.debug("%s: logged in, build %r", self._label, home.page.build_id[:40])
         return home.page.channel or self.channel_data()
 
-    def take_keys(self, home: Home, app: str, given: str | None = None) -> None:
+    def take_keys(self, home: Home, app: Sequence[str], given: str | None = None) -> None:
         """Note the form key, which may be *given*, and the revision, as the page and its scripts
         have them. Raises `UpstreamError`."""
         site = self._site.now
@@ -137,6 +137,11 @@ class Session:
         return self._front.channel_data()
 
     # ---- keys
+
+    @property
+    def formkey(self) -> str:
+        """The newest form key; empty if there is none yet."""
+        return self._keys.formkey
 
     def ready_keys(self) -> Keys:
         """Return keys that Poe has not refused; waits while new ones are being fetched.

@@ -158,7 +158,7 @@ class Site:
                 getter_named=_pattern(data, "getter_named"),
                 tag_function=_pattern(data, "tag_function"),
                 revision=tuple(
-                    _compiled(f"pages.revision[{place}]", one)
+                    compiled(f"pages.revision[{place}]", one)
                     for place, one in enumerate(_get(data, "pages", "revision", list))
                 ),
             ),
@@ -298,10 +298,11 @@ def _websocket(template: str) -> str:
 
 
 def _pattern(data: Mapping[str, Any], key: str, groups: int = 1) -> re.Pattern[str]:
-    return _compiled(f"pages.{key}", _get(data, "pages", key, str), groups)
+    return compiled(f"pages.{key}", _get(data, "pages", key, str), groups)
 
 
-def _compiled(name: str, text: Any, groups: int = 1) -> re.Pattern[str]:
+def compiled(name: str, text: Any, groups: int = 1) -> re.Pattern[str]:
+    """Return the pattern of the entry of that *name*. Raises ValueError naming it."""
     try:
         pattern = re.compile(text)
     except (re.error, TypeError):

@@ -1,0 +1,337 @@
+"""A look at Poe's page and its scripts: what they have, as entries of a site file.
+
+The page's own scripts come first, then those that its manifest names, then those of webpack's
+runtime, and only as long as something is missing (web protocol sheet §5.6). Scripts are fetched
+without cookies; nothing of them is run but in the sandbox.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Final
+
+from poe_proxy.budget import Budget, OutOfBudget
+from poe_proxy.errors import UpstreamChanged, UpstreamError, UpstreamProtocolError
+from poe_proxy.upstreams.bulk import search
+from poe_proxy.upstreams.poe_web import formkey, pages
+from poe_proxy.upstreams.poe_web.discovery import artefacts, scripts, tagging
+from poe_proxy.upstreams.poe_web.discovery.artefacts import subscription_operation
+from poe_proxy.upstreams.poe_web.discovery.findings import Findings, Value
+from poe_proxy.upstreams.poe_web.front import Front, Home
+from poe_proxy.upstreams.poe_web.functions import extract_functions
+from poe_proxy.upstreams.poe_web.programs import ProgramFailed, run
+from poe_proxy.upstreams.poe_web.site import Site
+
+#: The most scripts that are fetched, bytes of one and of all, and seconds that all of it may take.
+MAX_SCRIPTS: Final = 300
+MAX_SCRIPT: Final = 16_000_000
+MAX_BYTES: Final = 64_000_000
+SECONDS: Final = 60.0
+#: Seconds of computing on it.
+COMPUTING: Final = 10.0
+#: Seconds for one script.
+_SCRIPT: Final = 15.0
+#: Characters of the page's own scripts that are kept, for what is looked for in them later.
+_KEPT: Final = 16_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A script of the page."""
+
+    address: str
+    text: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What was seen."""
+
+    home: Home
+    #: The text of the scripts that the form key needs.
+    app: tuple[str, ...] = field(repr=False)
+    findings: Findings
+    #: How many scripts were read, and their bytes.
+    scripts: int
+    size: int
+
+
+def look(
+    front: Front,
+    site: Site,
+    *,
+    clock: Callable[[], float] = time.monotonic,
+    goes_on: Callable[[], bool] = lambda: True,
+) -> Look:
+    """Look at the page of an account and at its scripts, for what *site* needs of them.
+
+    It ends early once *goes_on* says so. Raises `UpstreamError` if the page cannot be read.
+    """
+    return _Looking(front, site, clock, goes_on).look()
+
+
+class _Looking:
+    def __init__(
+        self, front: Front, site: Site, clock: Callable[[], float], goes_on: Callable[[], bool]
+    ) -> None:
+        self._front = front
+        self._site = site
+        self._clock = clock
+        self._goes_on = goes_on
+        self._until = clock() + SECONDS
+        self._budget = Budget(COMPUTING)
+        self._names = {
+            **{name: f"operations.{name}" for name in site.operations},
+            **{
+                subscription_operation(name): f"subscriptions.{name}" for name in site.subscriptions
+            },
+        }
+        self._left = set(self._names)
+        self._found: dict[str, Value] = {}
+        self._notes: list[str] = []
+        #: The page's own scripts, as far as they are kept.
+        self._own: list[Script] = []
+        self._seen: set[str] = set()
+        self._size = self._fetched = 0
+        self._getter = self._signer = self._revision = ""
+
+    def look(self) -> Look:
+        home = self._front.home()
+        url = f"{self._front.url}/"
+        self._home, self._url = home, url
+        try:
+            with self._computing():
+                self._read_inline(home.page.inline)
+            self._read_own(home.page.scripts)
+            self._read_others(home.page.scripts)
+        except OutOfBudget:
+            self._note("Reading the scripts takes too long; the rest was left out.")
+        app = self._find_formkey()
+        self._find_tag()
+        missing = tuple(sorted(self._names[name] for name in self._left))
+        findings = Findings(dict(sorted(self._found.items())), missing, tuple(self._notes))
+        return Look(home, app, findings, self._fetched, self._size)
+
+    # ---- scripts
+
+    def _read_inline(self, blocks: Iterable[str]) -> None:
+        for block in blocks:
+            self._scan(block)
+
+    def _read_own(self, addresses: Sequence[str]) -> None:
+        kept = 0
+        for address in addresses:
+            if scripts.is_manifest(address):
+                continue  # it names scripts, and is read for that
+            text = self._fetch(address)
+            if text and kept + len(text) <= _KEPT:
+                kept += len(text)
+                self._own.append(Script(address, text))
+
+    def _read_others(self, addresses: Sequence[str]) -> None:
+        """Read the scripts that manifest and runtime name, while something is missing."""
+        for named in (partial(self._in_manifest, addresses), self._in_runtime):
+            if self._is_complete:
+                return
+            for address in named():
+                if self._is_complete or not self._may_go_on():
+                    return
+                self._fetch(address)
+
+    @property
+    def _is_complete(self) -> bool:
+        return not self._left and bool(self._signer)
+
+    def _may_go_on(self) -> bool:
+        is_over = (
+            self._fetched >= MAX_SCRIPTS
+            or self._size >= MAX_BYTES
+            or self._clock() >= self._until
+            or not self._goes_on()
+        )
+        if is_over:
+            self._note(
+                f"Only the first {self._fetched} scripts ({self._size / 1e6:.1f} MB) were read."
+            )
+        return not is_over
+
+    def _in_manifest(self, addresses: Sequence[str]) -> Iterator[str]:
+        for address in addresses:
+            if scripts.is_manifest(address) and (base := scripts.base_of(address)):
+                text = self._fetch(address)
+                with self._computing():
+                    found = scripts.in_manifest(text, base, self._budget)
+                yield from found
+
+    def _in_runtime(self) -> Iterator[str]:
+        for script in self._own:
+            base = scripts.base_of(script.address)
+            if base and scripts.is_runtime(script.address, script.text):
+                with self._computing():
+                    found = scripts.in_runtime(script.text, base, self._budget)
+                yield from found
+
+    def _fetch(self, address: str) -> str:
+        """Return the text of a script that was not read yet; empty if it cannot be read."""
+        if address in self._seen or not scripts.is_allowed(address, self._url):
+            return ""
+        self._seen.add(address)
+        if not self._may_go_on():
+            return ""
+        at_most = min(MAX_SCRIPT, MAX_BYTES - self._size)
+        limit = min(_SCRIPT, max(0.1, self._until - self._clock()))
+        self._fetched += 1
+        try:
+            text, size = self._front.script(address, at_most, limit)
+        except UpstreamError as failure:
+            # What it had is missing then. It may have been endless.
+            self._size += at_most if "too long" in failure.message else 0
+            self._note(f"A script could not be read: {failure.message}")
+            return ""
+        self._size += size
+        with self._computing():
+            self._scan(text)
+        return text
+
+    def _scan(self, text: str) -> None:
+        patterns, budget = self._site.patterns, self._budget
+        for name, hash in artefacts.find(text, self._left, budget).items():
+            self._left.discard(name)
+            self._found[self._names[name]] = hash
+        self._getter = self._getter or _first(patterns.getter_named, text, budget)
+        self._signer = self._signer or _first(patterns.tag_function, text, budget)
+        for pattern in patterns.revision:
+            self._revision = self._revision or _first(pattern, text, budget)
+
+    # ---- the form key
+
+    def _find_formkey(self) -> tuple[str, ...]:
+        """Find what the form key needs of the scripts; return their texts."""
+        page, site = self._home.page, self._site
+        usual = [one for one in self._own if one.address in page.app_scripts[:MAX_APPS]]
+        failure = ""
+        for chosen in self._choices(usual):
+            app = tuple(one.text for one in chosen)
+            known = Findings(self._names_of_getter(chosen)).applied(site)
+            try:
+                with self._computing():
+                    program = pages.formkey_program(page, app, known, self._budget)
+                formkey.evaluate(program, site.limits.script)
+            except (UpstreamChanged, UpstreamProtocolError, OutOfBudget) as failed:
+                failure = failure or str(failed)
+                continue
+            self._found |= self._names_of_getter(chosen)
+            if chosen != usual:
+                self._found["pages.app_script"] = _pattern_of(site, page.scripts, chosen)
+            self._find_revision(app)
+            return app
+        self._note(failure or "The page has no scripts of its own.")
+        return tuple(one.text for one in usual)
+
+    def _choices(self, usual: list[Script]) -> Iterator[list[Script]]:
+        """Yield which scripts may do: those that a login reads, then those that have the secret,
+        then the getter as well."""
+        yield usual
+        patterns, budget = self._site.patterns, self._budget
+        named = re.compile(rf"\b{re.escape(self._getter)}\b") if self._getter else patterns.getter
+        with self._computing():
+            secret = [one for one in self._own if patterns.secret_after in one.text]
+            secret = secret or [
+                one for one in self._own if search(patterns.secret_anywhere, one.text, budget)
+            ]
+            getter = [
+                one
+                for one in self._own
+                if search(patterns.getter, one.text, budget) or search(named, one.text, budget)
+            ]
+        tried = [usual]
+        for chosen in (secret, [*secret, *(one for one in getter if one not in secret)]):
+            chosen = chosen[:MAX_APPS]
+            if chosen not in tried:
+                tried.append(chosen)
+                yield chosen
+
+    def _names_of_getter(self, chosen: Sequence[Script]) -> dict[str, Value]:
+        """Return the name of the getter as an entry, if a login would not see it by itself."""
+        pattern = self._site.patterns.getter_named
+        with self._computing():
+            is_seen = any(search(pattern, one.text, self._budget) for one in chosen)
+        return {"pages.getter_name": self._getter} if self._getter and not is_seen else {}
+
+    def _find_revision(self, app: Sequence[str]) -> None:
+        """Find a revision that a login would not see by itself."""
+        seen = pages.find_revision(self._home.page, app, self._site, self._home.budget)
+        if seen is None and self._revision:
+            self._found["pages.revision_seen"] = self._revision
+
+    # ---- the tag
+
+    def _find_tag(self) -> None:
+        answer = None
+        blocks = self._home.page.inline
+        if self._signer:
+            defines = [one.text for one in self._own if self._signer in one.text]
+            try:
+                with self._computing():
+                    functions = [
+                        each for one in defines for each in extract_functions(one, self._budget)
+                    ]
+                agent = self._site.headers["User-Agent"]
+                program = tagging.program(blocks, functions, self._signer, agent)
+                answer = run(program, self._site.limits.script)
+            except (ProgramFailed, OutOfBudget) as failure:
+                self._note(f"The page's function for the tag cannot be run: {failure}.")
+                return
+        found = tagging.solve(answer)
+        if isinstance(found, str):
+            self._note(found)
+            return
+        self._found["tag.salt"] = found.salt
+        self._found["tag.form"] = found.form
+        self._found["tag.order"] = found.order
+
+    # ---- what they share
+
+    @contextmanager
+    def _computing(self) -> Iterator[None]:
+        with self._budget.work("looking for what Poe has changed"):
+            yield
+
+    def _note(self, sentence: str) -> None:
+        if sentence not in self._notes and len(self._notes) < MAX_NOTES:
+            self._notes.append(sentence[:MAX_NOTE])
+
+
+#: The most sentences of notes, and characters of each.
+MAX_NOTES: Final = 20
+MAX_NOTE: Final = 500
+#: The most scripts that a login reads.
+MAX_APPS: Final = 3
+
+
+def _first(pattern: re.Pattern[str], text: str, budget: Budget) -> str:
+    found = search(pattern, text, budget)
+    return found[1] if found else ""
+
+
+def _pattern_of(site: Site, addresses: Sequence[str], chosen: Sequence[Script]) -> str:
+    """Return the pattern by which a login finds the *chosen* scripts among those of the page."""
+    parts = [_stem(one.address) for one in chosen]
+    known = site.patterns.app_script
+    if any(known.search(one) for one in addresses):
+        parts.insert(0, known.pattern)
+    return "|".join(dict.fromkeys(parts))
+
+
+def _stem(address: str) -> str:
+    """Return a pattern for the script of that *address*, in later releases too if its name says
+    more than what its content's digest is."""
+    name = address.partition("?")[0].rpartition("/")[2]
+    stem = re.sub(r"[.-][0-9a-f]{8,64}\.js\Z", "", name)
+    is_word = stem != name and re.search(r"[A-Za-z_]{3}", stem) is not None
+    return rf"/{re.escape(stem)}[.-][0-9a-f]+\.js" if is_word else re.escape(f"/{name}")

@@ -1,0 +1,113 @@
+"""Whether what was found works: tried with one query that changes nothing, and costs nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from poe_proxy.errors import UpstreamChanged, UpstreamError
+from poe_proxy.upstreams.poe_web.current import CurrentSite
+from poe_proxy.upstreams.poe_web.discovery.findings import Findings
+from poe_proxy.upstreams.poe_web.discovery.looking import Look
+from poe_proxy.upstreams.poe_web.front import Front
+from poe_proxy.upstreams.poe_web.graphql import HashUnknown
+from poe_proxy.upstreams.poe_web.session import Session
+from poe_proxy.upstreams.poe_web.site import NEEDED, Site
+from poe_proxy.upstreams.poe_web.subscriptions import Subscriptions
+
+#: What is asked: the first of these that Poe knows. Each says something of the account alone.
+QUERIES: Final[tuple[tuple[str, Mapping[str, Any]], ...]] = (
+    ("settingsPageQuery", {}),
+    ("ChatHistoryListPaginationQuery", {"count": 1, "cursor": None}),
+)
+#: A subscription that there is no answer without.
+_NEEDED: Final = "subscriptions.messageAdded"
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What came of it."""
+
+    #: What was found, but for what Poe does not take.
+    findings: Findings
+    #: Why it does not work; empty if it does.
+    failure: str = ""
+    #: What is to be said besides.
+    notes: tuple[str, ...] = field(default=())
+
+
+def try_out(front: Front, look: Look, site: Site, given_formkey: str | None = None) -> Trial:
+    """Ask Poe with what was found in place of what *site* has; *given_formkey* is used if the page
+    gives none.
+
+    The subscriptions are tried as well where they differ: for the channel of that page, which
+    nobody listens to. Those that page and scripts do not have are left out if Poe takes no others.
+
+    Raises `TokenRejected`, or another `UpstreamError` that says nothing about what was found.
+    """
+    findings = look.findings
+    notes: list[str] = []
+    while True:
+        known = CurrentSite(findings.applied(site))
+        session = Session(front, known)
+        try:
+            session.take_keys(look.home, look.app)
+        except UpstreamChanged as failure:
+            if not given_formkey:
+                return Trial(findings, failure.message)
+            session.take_keys(look.home, look.app, given_formkey)
+        channel = look.home.page.channel or session.channel_data()
+        session.use_channel(channel.name)
+        try:
+            _ask(session)
+        except UpstreamChanged as failure:
+            return Trial(findings, failure.message, tuple(notes))
+        if known.now.subscriptions == site.subscriptions and not _has(findings, site):
+            return Trial(findings, notes=tuple(notes))
+        try:
+            Subscriptions(known, label=front.label).begin(session, channel.name)
+        except UpstreamChanged as failure:
+            without = _without_missing(findings, known.now)
+            if without is None:
+                return Trial(findings, failure.message, tuple(notes))
+            findings = without
+            notes.append(
+                "Poe takes subscriptions only without those that its scripts do not have any more."
+            )
+        else:
+            return Trial(findings, notes=tuple(notes))
+
+
+def _ask(session: Session) -> None:
+    """Ask for something harmless. Raises `UpstreamError`: an `UpstreamChanged` of the last query
+    if Poe knows none of them."""
+    failure: UpstreamError | None = None
+    for operation, variables in QUERIES:
+        try:
+            session.call(operation, variables)
+        except HashUnknown as unknown:
+            failure = unknown
+        else:
+            return
+    assert failure is not None
+    raise failure
+
+
+def _has(findings: Findings, site: Site) -> bool:
+    """Whether there is anything new about how one subscribes."""
+    name = f"operations.{NEEDED[0]}"
+    return findings.found.get(name, site.operations[NEEDED[0]]) != site.operations[NEEDED[0]]
+
+
+def _without_missing(findings: Findings, site: Site) -> Findings | None:
+    """Return *findings* without the subscriptions that were not found, which an empty hash takes
+    out; None if there are none, or one that is needed."""
+    gone = [
+        name
+        for name in findings.missing
+        if name.startswith("subscriptions.") and name.partition(".")[2] in site.subscriptions
+    ]
+    if not gone or _NEEDED in gone:
+        return None
+    return replace(findings, found={**findings.found, **dict.fromkeys(gone, "")})
