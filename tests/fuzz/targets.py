@@ -450,8 +450,8 @@ _UNPACKED: Final = 100
 def _page(payload: bytes, rng: random.Random) -> None:
     html, _, app = payload.partition(corpus.APP_FOLLOWS)
     found = pages.Page.read(_text(html), "https://poe.com/", _SITE)
-    pages.find_revision(found, _text(app), _SITE)
-    pages.formkey_program(found, _text(app), _SITE)
+    pages.find_revision(found, [_text(app)], _SITE)
+    pages.formkey_program(found, [_text(app)], _SITE)
 
 
 def _frames(payload: bytes, rng: random.Random) -> None:

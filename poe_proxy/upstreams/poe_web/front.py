@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
-from urllib.parse import urlsplit
 
 from poe_proxy.budget import Budget, OutOfBudget
 from poe_proxy.errors import (
@@ -23,6 +22,7 @@ from poe_proxy.errors import (
 )
 from poe_proxy.upstreams.bulk import loads
 from poe_proxy.upstreams.poe_web import graphql, pages
+from poe_proxy.upstreams.poe_web.addresses import is_allowed
 from poe_proxy.upstreams.poe_web.cookies import Cookies
 from poe_proxy.upstreams.poe_web.credentials import Credentials
 from poe_proxy.upstreams.poe_web.current import CurrentSite
@@ -130,17 +130,11 @@ class Front:
         texts = []
         left = MAX_PAGE
         for address in page.app_scripts[:_MAX_SCRIPTS]:
-            if self.may_fetch(address):
+            if is_allowed(address, f"{self.url}/"):
                 text, size = self.script(address, left)
                 left -= size
                 texts.append(text)
         return tuple(texts)
-
-    def may_fetch(self, address: str) -> bool:
-        """Return whether a script is fetched from there: never with less protection than Poe's own
-        pages have."""
-        allowed = ("https",) if urlsplit(self.url).scheme == "https" else ("http", "https")
-        return address.startswith(tuple(f"{scheme}://" for scheme in allowed))
 
     def script(self, address: str, at_most: int, limit: float | None = None) -> tuple[str, int]:
         """Return the text of a script, and how many bytes it had; an empty one if it is not there.

@@ -355,7 +355,7 @@ def formkey_program(
         functions: tuple[str, ...] = ()
         shaped = _first(patterns.getter, page.inline, budget)
         if shaped is None:
-            functions = tuple(one for text in app for one in _code_of(text, budget))
+            functions = tuple(one for text in app for one in code_of(text, budget))
             shaped = _first(patterns.getter, functions, budget)
     names = [said and said[1], site.getter_name, shaped and shaped[1]]
     return Program(
@@ -370,7 +370,7 @@ def formkey_program(
     )
 
 
-def _code_of(text: str, budget: Budget) -> tuple[str, ...]:
+def code_of(text: str, budget: Budget) -> tuple[str, ...]:
     """Return what of a script can be run without the rest of the site: all of it, or the functions
     that it puts on the window if it is one of webpack's, which run nothing by themselves."""
     if len(text) <= _MAX_WHOLE and "webpackChunk" not in text:

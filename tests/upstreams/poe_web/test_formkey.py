@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
@@ -18,9 +17,10 @@ from .fixtures import APP, DECODER, DECOY, GETTER, KEY, SECRET, page
 SITE = Site.load()
 
 
-def program(html: str = page(), app: str = APP, name: str = "", **known: Any) -> Program:
+def program(html: str = page(), *app: str, name: str = "") -> Program:
+    """The program of a page whose own scripts are *app*, by default the usual one."""
     site = replace(SITE, getter_name=name)
-    return formkey_program(Page.read(html, "https://poe.com/", site), app, site, **known)
+    return formkey_program(Page.read(html, "https://poe.com/", site), app or (APP,), site)
 
 
 def only(value: str) -> Program:
@@ -35,7 +35,7 @@ def test_the_page_s_own_scripts_give_the_key() -> None:
 
 def test_without_the_secret_the_key_is_another() -> None:
     """The page does not complain of a wrong secret: it gives a key that is well-formed."""
-    assert DECOY == evaluate(program(app=APP.replace("Vb7nW0cLp3", "Xb7nW0cLp3")), 5)
+    assert DECOY == evaluate(program(page(), APP.replace("Vb7nW0cLp3", "Xb7nW0cLp3")), 5)
 
 
 def test_the_order_of_getter_and_decoder_does_not_matter() -> None:
@@ -171,7 +171,7 @@ DECOYS = f'window.decoy=function(){{return window.x="{DECOY}"}};window.named=()=
 def test_a_name_wins_over_the_shape(script: str, app: str, name: str, key: str) -> None:
     """That beside `setClientFormkey`, then the one that was found before; if there is a function
     of this name that returns a key."""
-    made = program(with_getter(script), app, name)
+    made = program(with_getter(script), app, name=name)
 
     assert key == evaluate(made, 5)
 
@@ -181,24 +181,24 @@ def test_a_getter_may_be_in_the_app_script(script: str) -> None:
     """A function that another script puts on the window is cut out of it."""
     html = page(scripts=f"<script>{DECODER}</script>")
 
-    assert KEY == evaluate(program(html, f"document.x;{APP}({script});"), 5)
+    assert KEY == evaluate(program(html, f"document.x.y;self.webpackChunk;{APP}({script});"), 5)
 
 
 def test_functions_of_other_scripts_may_be_all_that_there_is() -> None:
     """Getter and decoder; but a function of the page itself comes before one of the same name."""
     decoder = f'window.decode=function(s){{return window._tE9xK2mQa4&&"{KEY}"}}'
-    functions = (decoder, "window.get=function(){return window.decode(5)}")
+    functions = f"webpackChunk.push({decoder},window.get=function(){{return window.decode(5)}})"
 
-    assert KEY == evaluate(program(page(scripts=""), functions=functions), 5)
+    assert KEY == evaluate(program(page(scripts=""), APP, functions), 5)
     own = '<script>window.decode=function(s){return "' + "a" * 32 + '"}</script>'
-    assert "a" * 32 == evaluate(program(page(scripts=own), functions=functions), 5)
+    assert "a" * 32 == evaluate(program(page(scripts=own), APP, functions), 5)
 
 
 def test_a_whole_script_may_be_run() -> None:
     """What it puts on the window from within a function cannot be cut out of it."""
     whole = f"{DECODER};\n{GETTER};"
 
-    assert KEY == evaluate(program(page(scripts=""), functions=[whole]), 5)
+    assert KEY == evaluate(program(page(scripts=""), APP, whole), 5)
 
 
 @pytest.mark.parametrize(

@@ -205,7 +205,7 @@ def test_channel_data_does_not_show_itself() -> None:
 
 def test_the_program_has_prelude_page_secret_and_call() -> None:
     """The prelude comes first and the call last; the secret is the one behind the mark."""
-    program = formkey_program(read(page()), APP, SITE)
+    program = formkey_program(read(page()), [APP], SITE)
 
     assert "var window" in program.scripts[0]
     assert (DECODER, GETTER, SECRET) == program.scripts[1:]
@@ -214,7 +214,7 @@ def test_the_program_has_prelude_page_secret_and_call() -> None:
 
 def test_without_the_mark_any_secret_of_the_shape_will_do() -> None:
     """A renamed mark is survived: an underscore and word characters, 8 to 16 in all."""
-    program = formkey_program(read(page()), 'x;window.short="no";window._abcdefg="yes";', SITE)
+    program = formkey_program(read(page()), ['x;window.short="no";window._abcdefg="yes";'], SITE)
 
     assert 'window._abcdefg="yes"' == program.scripts[-1]
 
@@ -231,7 +231,7 @@ def test_without_the_mark_any_secret_of_the_shape_will_do() -> None:
 def test_the_step_that_fails_is_named(html: str, app: str, step: str) -> None:
     """The failure says which pattern found nothing, and what the operator can do."""
     with pytest.raises(UpstreamChanged, match=step) as failure:
-        evaluate(formkey_program(read(html), app, SITE), 5)
+        evaluate(formkey_program(read(html), [app], SITE), 5)
 
     assert "formkey=" in str(failure.value)
 
@@ -249,7 +249,7 @@ def test_the_revision_is_found_where_it_may_stand(
     html: str, app: str, revision: str | None
 ) -> None:
     """Script, translations, or the address of an asset; or it is nowhere."""
-    assert revision == find_revision(read(html), app, SITE)
+    assert revision == find_revision(read(html), [app], SITE)
 
 
 # ---- a page without end
@@ -346,9 +346,9 @@ def test_a_page_that_takes_too_long_is_none_of_poe_s() -> None:
     with pytest.raises(UpstreamProtocolError, match="too long"):
         Page.read(page(), "https://poe.com/", SITE, Budget(0.0))
     with pytest.raises(UpstreamProtocolError, match="too long"):
-        formkey_program(read(page()), APP, SITE, Budget(0.0))
+        formkey_program(read(page()), [APP], SITE, Budget(0.0))
     with pytest.raises(UpstreamProtocolError, match="too long"):
-        find_revision(read(page()), APP, SITE, Budget(0.0))
+        find_revision(read(page()), [APP], SITE, Budget(0.0))
 
 
 def test_a_script_may_have_no_address_at_all() -> None:

@@ -19,11 +19,11 @@ from poe_proxy.budget import Budget, OutOfBudget
 from poe_proxy.errors import UpstreamChanged, UpstreamError, UpstreamProtocolError
 from poe_proxy.upstreams.bulk import search
 from poe_proxy.upstreams.poe_web import formkey, pages
+from poe_proxy.upstreams.poe_web.addresses import is_allowed
 from poe_proxy.upstreams.poe_web.discovery import artefacts, scripts, tagging
 from poe_proxy.upstreams.poe_web.discovery.artefacts import subscription_operation
 from poe_proxy.upstreams.poe_web.discovery.findings import Findings, Value
 from poe_proxy.upstreams.poe_web.front import Front, Home
-from poe_proxy.upstreams.poe_web.functions import extract_functions
 from poe_proxy.upstreams.poe_web.programs import ProgramFailed, run
 from poe_proxy.upstreams.poe_web.site import Site
 
@@ -178,7 +178,7 @@ class _Looking:
 
     def _fetch(self, address: str) -> str:
         """Return the text of a script that was not read yet; empty if it cannot be read."""
-        if address in self._seen or not scripts.is_allowed(address, self._url):
+        if address in self._seen or not is_allowed(address, self._url):
             return ""
         self._seen.add(address)
         if not self._may_go_on():
@@ -279,7 +279,7 @@ class _Looking:
             try:
                 with self._computing():
                     functions = [
-                        each for one in defines for each in extract_functions(one, self._budget)
+                        each for one in defines for each in pages.code_of(one, self._budget)
                     ]
                 agent = self._site.headers["User-Agent"]
                 program = tagging.program(blocks, functions, self._signer, agent)
