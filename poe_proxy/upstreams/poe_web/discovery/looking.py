@@ -11,7 +11,7 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final
 
@@ -212,30 +212,48 @@ class _Looking:
 
     def _find_formkey(self) -> tuple[str, ...]:
         """Find what the form key needs of the scripts; return their texts."""
-        page, site = self._home.page, self._site
-        usual = [one for one in self._own if one.address in page.app_scripts[:MAX_APPS]]
+        usual = [one for one in self._own if one.address in self._home.page.app_scripts[:MAX_APPS]]
         failure = ""
         for chosen in self._choices(usual):
             app = tuple(one.text for one in chosen)
-            known = Findings(self._names_of_getter(chosen)).applied(site)
             try:
-                with self._computing():
-                    program = pages.formkey_program(page, app, known, self._budget)
-                formkey.evaluate(program, site.limits.script)
+                name = self._name_of_getter(app)
             except (UpstreamChanged, UpstreamProtocolError, OutOfBudget) as failed:
                 failure = failure or str(failed)
                 continue
-            self._found |= self._names_of_getter(chosen)
+            if name != self._site.getter_name:
+                self._found["pages.getter_name"] = name
             if chosen != usual:
-                self._found["pages.app_script"] = _pattern_of(site, page.scripts, chosen)
+                self._found["pages.app_script"] = self._pattern_of(chosen)
             self._find_revision(app)
             return app
         self._note(failure or "The page has no scripts of its own.")
         return tuple(one.text for one in usual)
 
+    def _name_of_getter(self, app: Sequence[str]) -> str:
+        """Return the name that a login has to know to compute the form key from these scripts; the
+        one that is known, if that will do. Raises what computing it raises."""
+        known = self._site.getter_name
+        keys: dict[str, str] = {}
+        failed: Exception | None = None
+        for name in dict.fromkeys((known, self._getter or known)):
+            site = replace(self._site, getter_name=name)
+            try:
+                with self._computing():
+                    program = pages.formkey_program(self._home.page, app, site, self._budget)
+                keys[name] = formkey.evaluate(program, site.limits.script)
+            except (UpstreamChanged, UpstreamProtocolError) as failure:
+                failed = failed or failure
+        if not keys:
+            assert failed is not None
+            raise failed
+        # If they disagree, the name beside `setClientFormkey` is right (§25).
+        *_, best = keys
+        return known if keys.get(known) == keys[best] else best
+
     def _choices(self, usual: list[Script]) -> Iterator[list[Script]]:
         """Yield which scripts may do: those that a login reads, then those that have the secret,
-        then the getter as well."""
+        then one more, which may have the getter."""
         yield usual
         patterns, budget = self._site.patterns, self._budget
         named = re.compile(rf"\b{re.escape(self._getter)}\b") if self._getter else patterns.getter
@@ -249,19 +267,21 @@ class _Looking:
                 for one in self._own
                 if search(patterns.getter, one.text, budget) or search(named, one.text, budget)
             ]
-        tried = [usual]
-        for chosen in (secret, [*secret, *(one for one in getter if one not in secret)]):
-            chosen = chosen[:MAX_APPS]
-            if chosen not in tried:
-                tried.append(chosen)
-                yield chosen
+        secret = secret[: MAX_APPS - 1]
+        if secret != usual:
+            yield secret
+        for one in getter[:MAX_GETTERS]:
+            if one not in secret:
+                yield [*secret, one]
 
-    def _names_of_getter(self, chosen: Sequence[Script]) -> dict[str, Value]:
-        """Return the name of the getter as an entry, if a login would not see it by itself."""
-        pattern = self._site.patterns.getter_named
-        with self._computing():
-            is_seen = any(search(pattern, one.text, self._budget) for one in chosen)
-        return {"pages.getter_name": self._getter} if self._getter and not is_seen else {}
+    def _pattern_of(self, chosen: Sequence[Script]) -> str:
+        """Return the pattern by which a login finds the *chosen* scripts among those of the
+        page."""
+        known = self._site.patterns.app_script
+        parts = [_stem(one.address) for one in chosen if not known.search(one.address)]
+        if len(parts) < len(chosen):
+            parts.insert(0, known.pattern)
+        return "|".join(dict.fromkeys(parts))
 
     def _find_revision(self, app: Sequence[str]) -> None:
         """Find a revision that a login would not see by itself."""
@@ -310,22 +330,14 @@ class _Looking:
 #: The most sentences of notes, and characters of each.
 MAX_NOTES: Final = 20
 MAX_NOTE: Final = 500
-#: The most scripts that a login reads.
+#: The most scripts that a login reads, and that are tried because they may have the getter.
 MAX_APPS: Final = 3
+MAX_GETTERS: Final = 5
 
 
 def _first(pattern: re.Pattern[str], text: str, budget: Budget) -> str:
     found = search(pattern, text, budget)
     return found[1] if found else ""
-
-
-def _pattern_of(site: Site, addresses: Sequence[str], chosen: Sequence[Script]) -> str:
-    """Return the pattern by which a login finds the *chosen* scripts among those of the page."""
-    parts = [_stem(one.address) for one in chosen]
-    known = site.patterns.app_script
-    if any(known.search(one) for one in addresses):
-        parts.insert(0, known.pattern)
-    return "|".join(dict.fromkeys(parts))
 
 
 def _stem(address: str) -> str:

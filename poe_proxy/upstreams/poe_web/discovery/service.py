@@ -266,7 +266,8 @@ class Discoverer:
             )
         found = ", ".join(one.name for one in differs[:MOST_NAMED])
         more = f" and {len(differs) - MOST_NAMED} more" if len(differs) > MOST_NAMED else ""
-        said = f"Poe's site has changed: {found}{more} were found anew, and are in use."
+        are = "was found anew, and is" if len(differs) == 1 else "were found anew, and are"
+        said = f"Poe's site has changed: {found}{more} {are} in use."
         file, trouble = self._written(findings.found)
         if file is None or self._site.now is site:
             self._site.replace(findings.applied(site))
