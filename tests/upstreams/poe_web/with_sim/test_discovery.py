@@ -27,6 +27,8 @@ CHANGES: dict[str, tuple[dict[str, Any], str]] = {
     "salt, hidden": ({"salt": "aNewSaltaNewSalt2", "tag_function": "hidden"}, "tag.salt"),
     "salt, nonce": ({"salt": "aNewSaltaNewSalt3", "tag_function": "nonce"}, "tag.salt"),
     "chunk names": ({"chunk_names": "opaque"}, "pages.app_script"),
+    "getter in a script": ({"getter_in": "script"}, "pages.app_script"),
+    "revision in a script": ({"revision_in": "chunk"}, "pages.revision_seen"),
 }
 
 
@@ -56,12 +58,16 @@ def looked(discoverer: Discoverer) -> Outcome:
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_change_is_found(
-    web: PoeWeb, discoverer: Discoverer, control: Callable[..., Any], change: str
+    web: PoeWeb,
+    discoverer: Discoverer,
+    account: Account,
+    control: Callable[..., Any],
+    change: str,
 ) -> None:
-    """By name, and the account answers again without a new login."""
+    """By name, and the account answers again."""
     switches, found = CHANGES[change]
     assert "hi" == ask(web, "!echo hi").text
-    control(**switches)
+    control(check_revision=True, rotate_formkey=account.label, **switches)
     outcome = looked(discoverer)
 
     assert "mended" == outcome.word, outcome
@@ -69,30 +75,34 @@ def test_a_change_is_found(
     assert "hi" == ask(web, "!echo hi").text
 
 
-@pytest.mark.parametrize(
-    "switches",
-    [
-        {"rotate_getter": True},
-        {"getter_shape": "arrow"},
-        {"getter_shape": "bracket"},
-        {"getter_shape": "defined"},
-        {"getter_in": "script"},
-        {"rotate_revision": True},
-        {"revision_in": "chunk"},
-        {"markup": "flight"},
-        {"markup": "attributes"},
-        {"settings_without_channel": True},
-        {"manifest_form": "function"},
-        {"artefact_form": "relay"},
-    ],
-    ids=str,
+#: What a login sees by itself: there is nothing to find, and the account goes on.
+SEEN_BY_A_LOGIN: tuple[dict[str, Any], ...] = (
+    {"rotate_getter": True},
+    {"getter_shape": "arrow"},
+    {"getter_shape": "bracket"},
+    {"getter_shape": "defined"},
+    {"rotate_revision": True},
+    {"markup": "flight"},
+    {"markup": "attributes"},
+    {"settings_without_channel": True},
+    {"manifest_form": "function"},
+    {"artefact_form": "relay"},
 )
-def test_other(
-    web: PoeWeb, discoverer: Discoverer, control: Callable[..., Any], account: Account, switches
+
+
+@pytest.mark.parametrize("switches", SEEN_BY_A_LOGIN, ids=str)
+def test_what_a_login_sees_by_itself_needs_no_discovery(
+    web: PoeWeb,
+    discoverer: Discoverer,
+    control: Callable[..., Any],
+    account: Account,
+    switches: dict[str, Any],
 ) -> None:
+    """With the next form key all is as before; and discovery reads such a page as well."""
     assert "hi" == ask(web, "!echo hi").text
     control(check_revision=True, rotate_formkey=account.label, **switches)
+
+    assert "hi" == ask(web, "!echo hi").text
     outcome = looked(discoverer)
-    print(outcome)
-    reply = ask(web, "!echo hi")
-    assert "hi" == reply.text, reply
+    assert ("same", ()) == (outcome.word, outcome.missing)
+    assert [] == account.journal(verdict="bad hash")
