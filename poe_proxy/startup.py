@@ -33,6 +33,7 @@ LATER: Final = (
     ("jsonschema_rs",),
     ("sqlite3",),
     ("prometheus_client",),
+    ("tomlkit",),
     ("redis",),
     ("rs_bpe", "bpe_openai"),
 )

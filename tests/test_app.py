@@ -111,7 +111,7 @@ def test_files_are_read_before_anything_starts(tmp_path: Path) -> None:
         "TOKENS": "item 2: It looks like a key of Poe's official API, which belongs into POE_API_",
         "POE_API_KEYS": "item 1: It looks like a cookie of poe.com, which belongs into TOKENS",
         "MODELS": f"{models}: names.mine: the bot must be a Poe handle",
-        "POE_SITE": f"{site}: tag.form: ",
+        "POE_SITE": f"{site}: tag: must be a table",
         "TOKENS_CONFIG": f"{listed}: account 1, key: It looks like a placeholder",
         "ROLE_LABELS": "",
     }

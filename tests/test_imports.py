@@ -17,7 +17,10 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "poe_proxy"
 
 #: What only a cookie needs: the site's own protocol, and a tokenizer, as Poe counts nothing there.
-BY_COOKIE = {"poe_proxy.upstreams.poe_web.account", "websocket", "rs_bpe", "bpe_openai"}
+BY_COOKIE = {
+    *("poe_proxy.upstreams.poe_web.account", "poe_proxy.upstreams.poe_web.discovery.service"),
+    *("websocket", "rs_bpe", "bpe_openai"),
+}
 #: What only uploads, and files that bots make, need.
 BY_FILES = {"urllib3", "poe_proxy.net.fetching"}
 BY_KEY = {"poe_proxy.recipes.by_key", "poe_proxy.upstreams.poe_api.client"}
@@ -27,6 +30,7 @@ NEVER = {
     *("quickjs", "jsonschema_rs", "sqlite3", "requests", "charset_normalizer", "aiohttp"),
     *("prometheus_client", "poe_proxy.metrics"),
     *("redis", "poe_proxy.shared.link", "poe_proxy.pool.redis.rotator"),
+    *("tomlkit", "poe_proxy.upstreams.poe_web.discovery.writing"),
 }
 
 KEYS = {"POE_API_KEYS": "k1,k2"}
@@ -98,7 +102,11 @@ def test_gunicorn_itself_imports_nothing_that_serves() -> None:
 #: By module. In each case a configuration, or most requests, can do without.
 LATER = {
     # Only with `USAGE_FILE`, and with `METRICS`.
-    "app": {"poe_proxy.usage.keeping", "poe_proxy.metrics"},
+    "app": {
+        *("poe_proxy.usage.keeping", "poe_proxy.metrics"),
+        # Only with a cookie.
+        "poe_proxy.upstreams.poe_web.discovery.service",
+    },
     # Only with `STATE_FILE`, and with `REDIS_URL`.
     "pools": {
         *("poe_proxy.pool.store.journal", "poe_proxy.pool.store.renewals"),
@@ -116,6 +124,8 @@ LATER = {
     "net.media": {"poe_proxy.net.fetching"},
     # Proxies: socks5, and those that are reached by TLS.
     "net.dialing": {"python_socks", "python_socks.sync", "urllib3.util.ssltransport"},
+    # When Poe has changed its site.
+    "upstreams.poe_web.discovery.service": {"poe_proxy.upstreams.poe_web.discovery"},
     # 33 MB.
     "shaping.tokenizer": {"bpe_openai", "rs_bpe"},
 }

@@ -294,24 +294,11 @@ class PoeWeb:
     def _new_messages(
         self, conversation: Conversation, chat: ChatRequest
     ) -> Generator[Idle, None, ChatRequest]:
-        """Return *chat* with those messages that its chat at Poe does not have; with all of them
-        if there is none, or if it is not as we left it."""
-        if (known := conversation.chat) is None:
+        """Return *chat* with those messages that its chat at Poe does not have."""
+        if conversation.chat is None:
             return chat
         login = yield from self._logged_in()
-        try:
-            newest = yield from meanwhile(
-                lambda: Chats(login.session).newest(known.id), name=f"{self._label} chat"
-            )
-        except UpstreamError as failure:
-            log.info("%s: whether a chat may go on is not known: %s", self._label, failure)
-            conversation.put_back()
-            return chat
-        if newest != known.newest:
-            log.info("%s: a chat was deleted, or goes on elsewhere; beginning anew", self._label)
-            conversation.forget()
-            return chat
-        return conversation.rest(chat)
+        return (yield from conversation.new_messages(chat, login.session, label=self._label))
 
     def answered(self, chat: ChatRequest, answer: Message) -> None:
         """Note what answer the client was given; see `Upstream`."""

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import replace
 
-from poe_proxy.chat import ChatRequest, Done, Message, ReplyEvent, TextPart
+from poe_proxy.chat import ChatRequest, Done, Idle, Message, ReplyEvent, TextPart
+from poe_proxy.errors import UpstreamChanged, UpstreamError
 from poe_proxy.shaping.whole_text import WholeText
+from poe_proxy.upstreams.poe_web.chats import Chats
 from poe_proxy.upstreams.poe_web.open_chats import Mark, OpenChat, OpenChats, answered, marks
+from poe_proxy.upstreams.poe_web.session import Session
+from poe_proxy.upstreams.poe_web.waiting import meanwhile
+
+log = logging.getLogger(__name__)
 
 
 class _Asked:
@@ -38,6 +45,28 @@ class Conversation:
         known = open_chats.take(found[:-1])
         self._mark: Mark | None = None if known is None else known[0]
         self.chat: OpenChat | None = None if known is None else known[1]
+
+    def new_messages(
+        self, chat: ChatRequest, session: Session, *, label: str
+    ) -> Generator[Idle, None, ChatRequest]:
+        """Return *chat* with those messages that its chat at Poe does not have; with all of them
+        if there is none, or if it is not as we left it."""
+        if (known := self.chat) is None:
+            return chat
+        try:
+            newest = yield from meanwhile(
+                lambda: Chats(session).newest(known.id), name=f"{label} chat"
+            )
+        except UpstreamError as failure:
+            if not isinstance(failure, UpstreamChanged):  # which is said once
+                log.info("%s: whether a chat may go on is not known: %s", label, failure)
+            self.put_back()
+            return chat
+        if newest != known.newest:
+            log.info("%s: a chat was deleted, or goes on elsewhere; beginning anew", label)
+            self.forget()
+            return chat
+        return self.rest(chat)
 
     def rest(self, chat: ChatRequest) -> ChatRequest:
         """Return *chat* with the messages that are not in its chat at Poe yet."""

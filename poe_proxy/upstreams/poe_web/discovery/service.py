@@ -21,7 +21,6 @@ from poe_proxy.errors import UpstreamError
 from poe_proxy.moments import stamp
 from poe_proxy.tallies import DISCOVERIES
 from poe_proxy.upstreams.poe_web.current import WHAT_TO_DO, CurrentSite
-from poe_proxy.upstreams.poe_web.discovery import writing
 from poe_proxy.upstreams.poe_web.discovery.findings import Difference, Value
 from poe_proxy.upstreams.poe_web.discovery.looking import Look, look
 from poe_proxy.upstreams.poe_web.discovery.trying import Trial, try_out
@@ -281,6 +280,9 @@ class Discoverer:
         path = self._file()
         if path is None:
             return None, "It is kept in memory only: neither POE_SITE nor STATE_FILE is set."
+        # Only here: it brings a library along.
+        from poe_proxy.upstreams.poe_web.discovery import writing
+
         try:
             writing.write(path, found, self._today().isoformat())
         except (OSError, ValueError) as failure:
