@@ -241,6 +241,13 @@ class Session:
         """Note a failure that shows that the site has changed; see `CurrentSite`."""
         return self._site.met(failure, self._label)
 
+    def ask_once(self, operation: str, variables: Mapping[str, Any]) -> Response:
+        """Return the whole answer to an operation that only reads, whatever it says, for the keys
+        and the form of the tag that there are now. Raises `UpstreamError` if there is none."""
+        payload = graphql.body(operation, variables, self._site.now)
+        form = self._site.tag_form
+        return self._post(operation, payload, form, self._clear(), (), True, lambda: None)
+
     def _clear(self, channel: str | None = None) -> Clearance:
         return Clearance(self.ready_keys(), channel or self._channel_name)
 

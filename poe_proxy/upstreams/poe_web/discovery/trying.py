@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from poe_proxy.errors import UpstreamChanged, UpstreamError
+from poe_proxy.upstreams.bulk import loads
 from poe_proxy.upstreams.poe_web.current import CurrentSite
 from poe_proxy.upstreams.poe_web.discovery.findings import Findings
 from poe_proxy.upstreams.poe_web.discovery.looking import Look
@@ -111,3 +112,33 @@ def _without_missing(findings: Findings, site: Site) -> Findings | None:
     if not gone or _NEEDED in gone:
         return None
     return replace(findings, found={**findings.found, **dict.fromkeys(gone, "")})
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What Poe says to one operation, for a report."""
+
+    status: int
+    #: What GraphQL calls the error; empty if there is none.
+    error: str
+    #: The `data` of the answer; None if there is none.
+    data: Any = field(repr=False)
+
+
+def probe(session: Session, operation: str, variables: Mapping[str, Any]) -> Probe:
+    """Ask once for an *operation* that only reads, and return what came of it, whatever that is.
+
+    Raises `UpstreamError` if there was no answer.
+    """
+    response = session.ask_once(operation, variables)
+    try:
+        answer = loads(response.content)
+    except ValueError:
+        answer = None
+    error, data = "", None
+    match answer:
+        case {"errors": [{"message": str(message)}, *_]}:
+            error = message
+        case {"data": dict(found)}:
+            data = found
+    return Probe(response.status, error, data)
