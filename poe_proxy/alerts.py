@@ -18,7 +18,7 @@ from typing import Any, Final, TypeAlias
 
 import orjson
 
-from poe_proxy import __version__, logs
+from poe_proxy import __version__, logs, mending
 from poe_proxy.errors import UpstreamBlocked, UpstreamChanged
 from poe_proxy.moments import stamp
 from poe_proxy.net.posting import post
@@ -61,6 +61,19 @@ _Account: TypeAlias = tuple[str, str, Token[Any], TokenState]
 #: What stands for no account in what was told, and its event.
 _STORE: Final = "the store"
 _STORE_AWAY: Final = "store_away"
+#: What Poe's site has none of either: no account; and that what had changed is in use again.
+_SITE: Final = ""
+_MENDED: Final = "upstream_mended"
+#: What is done about a change of it, by the words of `mending.doing`.
+_DOING: Final[Mapping[str, str]] = {
+    "looking": "poe-proxy is looking for what is new.",
+    "same": "poe-proxy has looked for what is new at {at}, and found nothing.",
+    "unusable": "What poe-proxy has found at {at} is not taken by Poe.",
+    "failed": "poe-proxy has looked for what is new at {at}, but could not read Poe's page or its "
+    "scripts.",
+    "later": "By itself poe-proxy looks for what is new at {at} at the earliest.",
+    "off": "The button at /status, or `poe-proxy discover`, looks for what is new.",
+}
 #: Who tells something.
 _US, _OTHERS, _NOBODY = "us", "others", ""
 
@@ -94,6 +107,7 @@ class Alerts:
         store: Callable[[], str] = lambda: "off",
         caller: Caller | None = None,
         speaks: Callable[[], bool] = lambda: True,
+        site: Callable[[], mending.Told] = lambda: None,
         send: Callable[[str, bytes, Mapping[str, str], float], str] = post,
         pauses: Sequence[float] = PAUSES,
         clock: Callable[[], float] = time.monotonic,
@@ -104,11 +118,12 @@ class Alerts:
 
         *caller* leads to Redis, which is the store then; None: this worker is alone. *speaks* says
         whether it is this worker that tells for its host that Redis is away, as they cannot agree
-        then.
+        then. *site* tells of Poe's site, as it does for `Overview`.
         """
         self._tokens = tokens
         self._store = store
         self._caller, self._speaks = caller, speaks
+        self._site = site
         self._send = send
         self._pauses = pauses
         self._clock, self._wall = clock, wall
@@ -122,6 +137,8 @@ class Alerts:
         self._claims: dict[tuple[str, str], str] = {}
         self._store_away_at: float | None = None
         self._has_changed = False
+        #: When the site was mended, as far as that is told.
+        self._mended_at: float | None = None
         self._waiting: list[Event] = []
         self._send_at = inf
         self._stopped = threading.Event()
@@ -143,6 +160,7 @@ class Alerts:
         """Take what holds an account back by now as known to the operator."""
         self._told = {name: word for name, word, _, _ in self._accounts()}
         self._told |= dict(_kinds(self._accounts()))
+        self._mended_at = mending.mended_at(self._site())
 
     def tell(self, record: Record) -> None:
         """Take up the record of a request whose answer is closed."""
@@ -203,14 +221,7 @@ class Alerts:
                 )
                 yield Event(word, "", reason, None, self._wall())
         yield from self._of_store(now)
-        if self._has_changed:
-            self._has_changed = False
-            teller = self._teller("", UpstreamChanged.code, now)
-            if teller is None:
-                self._has_changed = True
-            elif teller == _US:
-                reason = "Poe has changed its site: requests by cookie fail (upstream_changed)."
-                yield Event(UpstreamChanged.code, "", reason, None, self._wall())
+        yield from self._of_site(now)
         self._forget(present)
 
     def _accounts(self) -> list[_Account]:
@@ -285,6 +296,37 @@ class Alerts:
             what = "STATE_FILE has not been written" if is_file else "Redis has been away"
             reason = f"{what} for a minute: {_words(found)}."
             yield Event(_STORE_AWAY, "", reason, None, self._wall())
+
+    def _of_site(self, now: float) -> Iterator[Event]:
+        site = self._site()
+        mended_at = mending.mended_at(site)
+        is_mended = mended_at is not None and mended_at != self._mended_at
+        if self._has_changed:
+            teller = self._teller(_SITE, UpstreamChanged.code, now)
+            self._has_changed = teller is None
+            if teller == _US:
+                told = mending.doing(site, self._wall())
+                doing = "" if is_mended else _DOING.get(told["doing"], "").format(at=told["at"])
+                reason = "Poe has changed its site: requests by cookie fail (upstream_changed)."
+                reason = f"{reason} {doing}".rstrip()
+                yield Event(UpstreamChanged.code, "", reason, None, self._wall())
+        if not is_mended:
+            return
+        teller = self._teller(_SITE, _MENDED, now)
+        if teller is None or (teller == _NOBODY and self._is_told_as_changed()):
+            return
+        self._mended_at = mended_at
+        if teller == _US and site is not None:
+            reason = "What Poe has changed on its site was found, and is in use."
+            said = _words(site["discovery"]["said"])
+            yield Event(_MENDED, "", f"{reason} {said}".rstrip(), None, self._wall())
+
+    def _is_told_as_changed(self) -> bool:
+        """Whether the last that was told of the site is that it has changed."""
+        changed_at, mended_at = (
+            self._told_at.get((_SITE, event), -inf) for event in (UpstreamChanged.code, _MENDED)
+        )
+        return changed_at > mended_at
 
     def _of_account(self, word: str, token: Token[Any], state: TokenState) -> Event:
         now = self._wall()

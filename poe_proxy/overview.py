@@ -13,9 +13,9 @@ from dataclasses import MISSING
 from math import inf
 from typing import Any, Final
 
-from poe_proxy import __version__
+from poe_proxy import __version__, mending
 from poe_proxy.environment import declared, dotenv
-from poe_proxy.history import DAY, History
+from poe_proxy.history import DAY, Failure, History
 from poe_proxy.moments import stamp
 from poe_proxy.origins import origins
 from poe_proxy.pool.ledger import TokenState
@@ -68,16 +68,18 @@ class Overview:
         store: Callable[[], str] = lambda: "off",
         clients: Callable[[], Sequence[Mapping[str, Any]]] = list,
         workers: Callable[[], Sequence[Mapping[str, Any]]] | None = None,
+        site: Callable[[], mending.Told] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
         """*store* says whether the store answers, as `Fact.store` has it; *clients* tells of those
-        who ask, as `Registry.overview` does."""
+        who ask, as `Registry.overview` does; *site* of Poe's site as it is known here, None if
+        nothing is asked by cookie."""
         self._tokens = tokens
         self._history = history
         self._store = store
         self._clients = clients
-        self._workers = workers
+        self._workers, self._site = workers, site
         self._clock, self._wall = clock, wall
         self._began = wall()
         self._lock = threading.Lock()
@@ -163,10 +165,10 @@ class Overview:
                 }
                 for one in failures
             ],
+            "site": self._site(),
             "settings": self._settings,
         }
-        changed_at = max((one.at for one in failures if one.code == _CHANGED), default=-inf)
-        told["facts"] = list(facts(told, has_changed=changed_at > now - NEWS))
+        told["facts"] = list(facts(told, change=_change(told["site"], failures, now)))
         return told
 
     def _line(self) -> dict[str, Any]:
@@ -215,8 +217,20 @@ class Overview:
             }
 
 
-def facts(told: Mapping[str, Any], *, has_changed: bool = False) -> Iterator[dict[str, Any]]:
-    """Yield what is wrong by these numbers, the worst first; nothing if all is well.
+def _change(site: mending.Told, failures: Iterable[Failure], now: float) -> dict[str, Any] | None:
+    """Return what is done about a change of Poe's site; None if none is known of late, or it is
+    mended."""
+    changed_at = max((one.at for one in failures if one.code == _CHANGED), default=-inf)
+    if changed_at <= now - NEWS or mending.is_mended(site, changed_at):
+        return None
+    return mending.doing(site, now)
+
+
+def facts(
+    told: Mapping[str, Any], *, change: Mapping[str, Any] | None = None
+) -> Iterator[dict[str, Any]]:
+    """Yield what is wrong by these numbers, the worst first; nothing if all is well. *change* is
+    what is done about a change of Poe's site, if there is one.
 
     Each has a `level`, "bad" or "poor", a name, `fact`, and the figures that belong to it.
     """
@@ -230,8 +244,8 @@ def facts(told: Mapping[str, Any], *, has_changed: bool = False) -> Iterator[dic
     if not told["store"]["up"]:
         name = "redis_away" if told["store"]["kind"] == "redis" else "store_away"
         yield {"level": "bad", "fact": name, "why": told["store"]["trouble"]}
-    if has_changed:
-        yield {"level": "bad", "fact": "upstream_changed"}
+    if change is not None:
+        yield {"level": "bad", "fact": _CHANGED, **change}
     for state in ("suspended", "retired", "out_of_points"):
         if found := by_state.get(state):
             fact: dict[str, Any] = {"level": "poor", "fact": state, "number": len(found), "of": of}

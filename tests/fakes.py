@@ -158,3 +158,19 @@ def log_lines() -> Iterator[io.StringIO]:
     finally:
         package.removeHandler(handler)
         package.setLevel(level)
+
+
+def site_told(**found: Any) -> dict[str, Any]:
+    """What is told of Poe's site: its own entries, and a search for new ones that ended as *found*
+    says; without anything nobody has looked."""
+    discovery = {
+        "automatic": True, "running": False, "at": None, "outcome": None, "said": "",
+        "differs": [], "missing": [], "notes": [], "written": None, "not_before": None,
+    }  # fmt: skip
+    return {
+        "file": None,
+        "own_entries": 0,
+        "newest_evidence": "2026-03-12",
+        "age_days": 263,
+        "discovery": {**discovery, **found},
+    }

@@ -12,12 +12,13 @@ import pytest
 
 from poe_proxy.alerts import GATHERED, STORE_AWAY, Alerts, Event, message
 from poe_proxy.errors import TokenRejected, UpstreamBlocked
+from poe_proxy.moments import stamp
 from poe_proxy.pool.known import Funds, Grant
 from poe_proxy.pool.rotator import TokenRotator
 from poe_proxy.record import Record
 from poe_proxy.settings import Settings
 
-from .fakes import Clock, log_lines
+from .fakes import Clock, log_lines, site_told
 from .pool.fixtures import token
 from .shared.direct import Direct
 
@@ -38,6 +39,7 @@ class Watched:
             [self.cookie, self.other, self.key], clock=self.clock
         )
         self.store = "ok"
+        self.site: dict[str, Any] | None = None
         self.answers: list[str] = []
         self.sent: list[tuple[str, bytes, Mapping[str, str]]] = []
         self.settings = replace(Settings(auth_keys=("sk",), alert_url=SECRET), **settings)
@@ -46,13 +48,22 @@ class Watched:
             store=lambda: self.store,
             caller=caller,
             speaks=lambda: self.speaks,
+            site=lambda: self.site,
             send=self._send,
             pauses=(0.0, 0.0),
             clock=self.clock,
-            wall=lambda: self.clock() + 1_800_000_000.0,
+            wall=self.wall,
         )
         self.alerts.use(self.settings)
         self.alerts.begin()
+
+    def wall(self) -> float:
+        return self.clock() + 1_800_000_000.0
+
+    def mend(self) -> None:
+        """Let what was looked for be found, now."""
+        said = "2 values were found anew."
+        self.site = site_told(outcome="mended", at=stamp(self.wall()), said=said)
 
     def _send(self, url: str, body: bytes, headers: Mapping[str, str], seconds: float) -> str:
         self.sent.append((url, body, headers))
@@ -189,6 +200,99 @@ def test_poe_has_changed_its_site(watched: Watched) -> None:
     assert [("upstream_changed", "")] == watched.events()
     watched.alerts.tell(record)
     assert [] == watched.events()
+
+
+AT = "2027-01-15T08:16:40Z"
+CHANGED = "Poe has changed its site: requests by cookie fail (upstream_changed)."
+
+
+@pytest.mark.parametrize(
+    ("site", "words"),
+    [
+        (None, ""),
+        (site_told(running=True), " poe-proxy is looking for what is new."),
+        (
+            site_told(outcome="same", at=AT),
+            f" poe-proxy has looked for what is new at {AT}, and found nothing.",
+        ),
+        (
+            site_told(outcome="unusable", at=AT),
+            f" What poe-proxy has found at {AT} is not taken by Poe.",
+        ),
+        (
+            site_told(outcome="failed", at=AT),
+            f" poe-proxy has looked for what is new at {AT}, but could not read Poe's page or its "
+            "scripts.",
+        ),
+        (
+            site_told(not_before="2027-01-15T09:00:00Z"),
+            " By itself poe-proxy looks for what is new at 2027-01-15T09:00:00Z at the earliest.",
+        ),
+        (
+            site_told(automatic=False),
+            " The button at /status, or `poe-proxy discover`, looks for what is new.",
+        ),
+    ],
+    ids=["unknown", "looking", "same", "unusable", "failed", "later", "off"],
+)
+def test_what_is_done_about_a_change_is_told_with_it(
+    watched: Watched, site: dict[str, Any] | None, words: str
+) -> None:
+    """As far as it is known."""
+    watched.site = site
+    watched.alerts.tell(_changed())
+    (told,) = watched.told()
+
+    assert CHANGED + words == told["reason"]
+
+
+def test_a_change_that_is_mended_is_told_once(watched: Watched) -> None:
+    """By whatever search; one that was over before is known."""
+    watched.mend()
+    watched.alerts.begin()
+    assert [] == watched.events()
+    watched.alerts.tell(_changed())
+    assert [("upstream_changed", "")] == watched.events()
+
+    watched.mend()
+    (told,) = watched.told()
+    assert ("upstream_mended", "") == (told["event"], told["account"])
+    assert (
+        "What Poe has changed on its site was found, and is in use. 2 values were found anew."
+        == told["reason"]
+    )
+    assert [] == watched.events(60.0)
+
+
+def test_what_is_mended_at_once_is_told_as_both(watched: Watched) -> None:
+    """In one message, which does not say that anything is still to be done."""
+    watched.alerts.tell(_changed())
+    watched.mend()
+    (told,) = watched.told()
+
+    assert ["upstream_changed", "upstream_mended"] == [one["event"] for one in told["events"]]
+    assert CHANGED == told["events"][0]["reason"]
+
+
+def test_the_last_that_is_told_of_the_site_is_how_it_is() -> None:
+    """That it is mended again waits until it may be told; that it still is, is no news."""
+    watched = Watched(alert_every=100.0)
+
+    def change() -> None:
+        watched.alerts.tell(_changed())
+
+    change()
+    assert ["upstream_changed"] == [event for event, _ in watched.events(40.0)]
+    watched.mend()
+    assert ["upstream_mended"] == [event for event, _ in watched.events(40.0)]
+    watched.mend()
+    assert [] == watched.events(25.0)
+    change()
+    assert ["upstream_changed"] == [event for event, _ in watched.events(10.0)]
+    watched.mend()
+    assert [] == watched.events(20.0)
+    assert ["upstream_mended"] == [event for event, _ in watched.events(20.0)]
+    assert [] == watched.events(200.0)
 
 
 def test_a_store_that_is_away_for_a_minute_is_told(watched: Watched) -> None:
@@ -364,6 +468,12 @@ def test_of_several_workers_one_tells() -> None:
     workers.change(lambda it: it.alerts.tell(_changed()))
     assert [("upstream_changed", "")] == workers.events()
     assert [] == workers.events(60.0)
+    # Each has looked by itself, one a while after the other.
+    for one in workers.all:
+        one.mend()
+        before = workers.events(30.0)
+        assert ([("upstream_mended", "")] if one is workers.all[0] else []) == before
+    assert [] == workers.events(4000.0)
 
 
 def _changed() -> Record:
@@ -392,6 +502,7 @@ def test_what_was_left_out_is_told_once_too() -> None:
 CHANGES: Mapping[str, Change] = {
     "suspended": _suspend,
     "upstream_changed": lambda it: it.alerts.tell(_changed()),
+    "upstream_mended": lambda it: it.mend(),
 }
 
 

@@ -9,13 +9,14 @@ import pytest
 
 from poe_proxy.errors import TokenLimited, TokenRejected
 from poe_proxy.history import History
+from poe_proxy.moments import stamp
 from poe_proxy.overview import NOT_RELOADED, Overview
 from poe_proxy.pool.known import Funds, Grant
 from poe_proxy.pool.limits import Rest, Within
 from poe_proxy.pool.rotator import TokenRotator
 from poe_proxy.record import Record
 
-from .fakes import Clock
+from .fakes import Clock, site_told
 from .pool.fixtures import token, use
 
 START = 1_800_000_000.0
@@ -33,11 +34,13 @@ class Looked:
             [self.a, self.b, self.key], clock=self.clock, patience=30.0, places=7
         )
         self.store = "ok"
+        self.site: dict[str, Any] | None = None
         self.history = History(self.wall)
         self.overview = Overview(
             self.pool,
             self.history,
             store=lambda: self.store,
+            site=lambda: self.site,
             clock=self.clock,
             wall=self.wall,
         )
@@ -156,6 +159,46 @@ def test_a_site_that_has_changed_is_news_for_a_quarter_of_an_hour(looked: Looked
     assert [("bad", "upstream_changed")] == looked.facts()
     looked.clock.go(900.0)
     assert [] == looked.facts()
+
+
+def test_the_site_is_told_as_it_is_known(looked: Looked) -> None:
+    """Nothing, where nothing is asked by cookie."""
+    assert looked.told()["site"] is None
+    looked.site = site_told()
+    assert site_told() == looked.told()["site"]
+    assert [] == looked.told()["facts"]
+
+
+@pytest.mark.parametrize("outcome", ["same", "unusable", "failed"])
+def test_what_is_done_about_a_change_belongs_to_the_fact(looked: Looked, outcome: str) -> None:
+    """While it is looked for, and what came of that."""
+    looked.site = site_told(running=True)
+    looked.tell(1, code="upstream_changed", status=502)
+    (fact,) = looked.told()["facts"]
+    assert {"level": "bad", "fact": "upstream_changed", "doing": "looking", "at": None} == fact
+
+    at = stamp(looked.wall())
+    looked.site = site_told(outcome=outcome, at=at, not_before=stamp(looked.wall() + 3600.0))
+    (fact,) = looked.told()["facts"]
+    assert (outcome, at) == (fact["doing"], fact["at"])
+
+
+def test_a_change_that_is_mended_is_no_fact(looked: Looked) -> None:
+    """As soon as it is, until it fails again; requests that failed in the same second are from
+    before."""
+    looked.tell(1, code="upstream_changed", status=502)
+    assert [("bad", "upstream_changed")] == looked.facts()
+    looked.clock.go(0.75)
+    looked.tell(1, code="upstream_changed", status=502)
+    mended = {"outcome": "mended", "at": stamp(looked.wall())}
+    looked.site = site_told(**mended)
+    assert [] == looked.facts()
+
+    next_look = stamp(looked.wall() + 3600.0)
+    looked.site = site_told(**mended, not_before=next_look)
+    looked.tell(1, code="upstream_changed", status=502)
+    (fact,) = looked.told()["facts"]
+    assert ("later", next_look) == (fact["doing"], fact["at"])
 
 
 def test_many_refusals_are_a_fact(looked: Looked) -> None:

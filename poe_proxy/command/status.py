@@ -44,6 +44,7 @@ def command(url: str | None, key: str | None, as_json: bool) -> None:
 
 def _lines(told: Mapping[str, Any]) -> Iterator[str]:
     # The words of the page, which need no more than this.
+    from poe_proxy.server.admin import site
     from poe_proxy.server.admin.page import everything
     from poe_proxy.server.admin.words import LANGUAGES, Words
 
@@ -59,10 +60,16 @@ def _lines(told: Mapping[str, Any]) -> Iterator[str]:
         f"{words('waiting')} {cells['waiting']} {cells['places']}; {words('longest')} "
         f"{cells['longest']}; {words('requests')}: {cells['requests']}, {cells['refused']}"
     )
+    if told["site"] is not None:
+        first, *more = site.lines(told["site"], told["now"], words)
+        yield f"{words('site')}: {screen.line(first)}"
+        for line in more:
+            yield click.style(f"    {screen.line(line)}", dim=True)
     yield ""
     yield _accounts(page, words)
     tables = page["tables"]
     for name, rows in (
+        ("differs", tables.get("differs", [])),
         ("workers", tables.get("workers", [])),
         ("clients", tables["clients"]),
         ("failures", tables["failures"][:_MOST_FAILURES]),

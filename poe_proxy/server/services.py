@@ -71,6 +71,10 @@ class Services:
     overview: Overview
     #: Asks Poe about one account, for whoever runs the server.
     asking: Asking[Any]
+    #: Looks for what is new on Poe's site, and waits so many seconds for what comes of it, which is
+    #: as `discovery` in `/status.json`, with the `file` that it was written to; None if it is not
+    #: over by then. No such function: nothing is asked by cookie.
+    discover: Callable[[float], Mapping[str, Any] | None] | None = None
     #: Reads the settings anew, for the next requests; replies under way go on. A mistake in them
     #: is logged, and changes nothing. Returns the `outcome`, "reloaded" or "not reloaded", and by
     #: the names of settings the `problems`.

@@ -24,8 +24,10 @@ _ROW, _CELL = 9, 9
 _LENGTHS: Final = (600, 300, 150, 80)
 #: How often an account's label is in the page, besides its cell: in the addresses of its buttons.
 _LABELS: Final = 7
-#: What the cells of an account with Poe's own words end with; all others are short.
+#: What the cells of an account with Poe's own words end with, and what those that tell of Poe's
+#: site begin with; all others are short.
 _WORDS: Final = " why"
+_SITE: Final = "site"
 #: The most rows of a table, and those that it has however little room there is.
 MOST_ROWS: Final = 50
 LEAST_ROWS: Final = 5
@@ -38,7 +40,7 @@ def fitted(page: Mapping[str, Any], whole: Sequence[str] = ()) -> dict[str, Any]
     *whole* each row."""
     for most in _LENGTHS:
         cells = {
-            name: cut(text, most) if name.endswith(_WORDS) else text
+            name: cut(text, most) if name.endswith(_WORDS) or name.startswith(_SITE) else text
             for name, text in page["cells"].items()
         }
         tables = {

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from poe_proxy import logs
 from poe_proxy.overview import RELOADED
-from poe_proxy.server.admin import curve, fitting
+from poe_proxy.server.admin import curve, fitting, site
 from poe_proxy.server.admin.words import Words, clock
 
 #: The most accounts on the page.
@@ -42,7 +42,10 @@ def shown(told: Mapping[str, Any], words: Words) -> dict[str, Any]:
         told = {**told, "accounts": grave[:MOST_ACCOUNTS]}
     page = fitting.fitted(everything(told, words), whole=("settings",))
     kept = {"accounts": page["accounts"], **page["tables"]}
-    for name, there in {**told, "accounts": accounts, "workers": told["processes"]}.items():
+    all_there = {**told, "accounts": accounts, "workers": told["processes"]}
+    if told["site"] is not None:
+        all_there["differs"] = told["site"]["discovery"]["differs"]
+    for name, there in all_there.items():
         if name in kept:
             more = len(there) - len(kept[name])
             page["cells"][f"more {name}"] = words("more", n=words.number(more)) if more else ""
@@ -60,6 +63,8 @@ def everything(told: Mapping[str, Any], words: Words) -> dict[str, Any]:
     """
     accounts = told["accounts"]
     cells, levels = _head(told, words), {}
+    if told["site"] is not None:
+        cells |= site.cells(told["site"], told["now"], words)
     facts = told["facts"]
     levels["sentence"] = facts[0]["level"] if facts else "well"
     for place, one in enumerate(accounts):
@@ -205,6 +210,7 @@ COLUMNS: Final[Mapping[str, Sequence[str]]] = {
     "models": ("model", "bot", "count", "first_text", "failed"),
     "failures": ("time", "request", "client", "model", "account", "code", "message"),
     "settings": ("name", "value", "from"),
+    "differs": ("entry", "before", "after"),
 }
 
 
@@ -219,6 +225,8 @@ def _tables(told: Mapping[str, Any], words: Words) -> dict[str, list[list[str]]]
     tables = {name: [row(one) for one in told[name]] for name, row in rows.items()}
     if told["processes"]:
         tables["workers"] = [_worker(one, now, words) for one in told["processes"]]
+    if told["site"] is not None:
+        tables["differs"] = site.rows(told["site"])
     return tables
 
 

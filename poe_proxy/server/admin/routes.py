@@ -26,7 +26,7 @@ from poe_proxy.errors import InvalidRequest, RequestTooLarge, RouteNotFound
 from poe_proxy.moments import stamp
 from poe_proxy.overview import RELOADED
 from poe_proxy.pool.rotator import Token
-from poe_proxy.server.admin import curve, fitting, sessions
+from poe_proxy.server.admin import curve, fitting, sessions, site
 from poe_proxy.server.admin.page import COLUMNS, shown
 from poe_proxy.server.admin.words import LANGUAGES, Words
 from poe_proxy.server.asked import Asked, asked
@@ -44,6 +44,8 @@ MOST_BYTES: Final = 4096
 #: The most pages whose last button is remembered, to be told of, and for how many seconds.
 MOST_NOTICES: Final = 100
 NOTICE_LASTS: Final = 60.0
+#: Seconds that a button waits for what comes of a search for what is new.
+PATIENCE: Final = 20.0
 #: The cookie that remembers a language.
 _LANGUAGE: Final = "poe_proxy_language"
 #: The longest rest, in seconds, that has an end.
@@ -105,6 +107,7 @@ def show() -> Response:
             accounts=orjson.dumps(there["accounts"]).decode(),
             token=sessions.token_of(session, admin_key),
             notice=notices.of(session),
+            discovers=house.discover is not None,
             width=curve.WIDTH,
             height=curve.HEIGHT,
         )
@@ -184,6 +187,26 @@ def reload() -> Response:
         why = "; ".join(f"{name}: {' '.join(one)}" for name, one in outcome["problems"].items())
         said = words("did_not_reload", why=why)
     return _done(request, session, {**outcome, "said": said}, "../status")
+
+
+@bp.post("/admin/discover")
+def discover() -> Response:
+    """Look for what is new on Poe's site, and put it in use if Poe takes it."""
+    request, house, admin_key = _begun()
+    session, _ = _pressed(request, house, admin_key)
+    if house.discover is None:
+        raise RouteNotFound("There is no account by cookie: nothing is known of Poe's site here.")
+    _noted(request, house, "a look for what is new on Poe's site")
+    found = house.discover(PATIENCE)
+    house.overview.forget()
+    words = _words(request)
+    if found is None:
+        told: dict[str, Any] = {"outcome": "running", "said": words("did_look_wait")}
+        told |= {"differs": [], "missing": [], "notes": [], "file": None}
+    else:
+        told = {name: found[name] for name in ("outcome", "differs", "missing", "notes", "file")}
+        told["said"] = site.said(found, words)
+    return _done(request, session, told, "../status")
 
 
 @bp.post("/admin/accounts/<label>/rest")

@@ -118,6 +118,60 @@ _WORDS: Final[Mapping[str, tuple[str, str]]] = {
     "rest_": ("until I say", "直到我恢复"),
     "revive": ("Bring it back", "恢复"),
     "check": ("Ask Poe now", "立即询问 Poe"),
+    # ---- Poe's site
+    "site": ("Poe's site", "Poe 网站"),
+    "site_built_in": (
+        "its names and hashes as they came with poe-proxy",
+        "其名称与哈希为 poe-proxy 自带",
+    ),
+    "site_file": (
+        "{file} on top of what came with poe-proxy; entries of it in use: {n}",
+        "{file} 覆盖于 poe-proxy 自带的之上，其中生效 {n} 项",
+    ),
+    "site_memory": (
+        "new entries, in memory only: {n}; a restart forgets them",
+        "新值 {n} 项，仅在内存中，重启后丢失",
+    ),
+    "site_age": ("newest evidence {at}, {days} days old", "最新依据 {at}，距今 {days} 天"),
+    "site_age_0": ("newest evidence of today, {at}", "最新依据为今日（{at}）"),
+    "site_age_1": ("newest evidence of yesterday, {at}", "最新依据为昨日（{at}）"),
+    "site_looked": ("Looked for what is new {ago}: {what}", "{ago}查找过新值：{what}"),
+    "site_looked_by": (
+        "Looked for what is new {ago}, as {account}: {what}",
+        "{ago}以 {account} 查找过新值：{what}",
+    ),
+    "site_looking": ("Looking for what is new.", "正在查找新值。"),
+    "site_not_looked": (
+        "Nobody has looked for what is new since the start.",
+        "启动以来尚未查找新值。",
+    ),
+    "site_later": (
+        "By itself it looks again at {at} UTC at the earliest.",
+        "最早 {at} UTC 再自动查找。",
+    ),
+    "site_by_hand": (
+        "It looks only when told to (DISCOVER=0).",
+        "仅在您要求时查找（DISCOVER=0）。",
+    ),
+    "site_written": ("Written to {file}.", "已写入 {file}。"),
+    "site_missing": (
+        "Not in the page, nor in its scripts: {names}.",
+        "页面及其脚本中没有：{names}。",
+    ),
+    "look_mended": ("it was found, and is in use.", "已找到并启用。"),
+    "look_same": ("nothing differs.", "没有差异。"),
+    "look_unusable": (
+        "something was found, but Poe does not take it.",
+        "找到了新值，但 Poe 不接受。",
+    ),
+    "look_failed": (
+        "the page or its scripts could not be read.",
+        "无法读取页面或其脚本。",
+    ),
+    "entry": ("Differs", "差异"),
+    "before": ("Before", "原值"),
+    "after": ("Now", "新值"),
+    "discover": ("Look for what is new", "查找新值"),
     # ---- what a button has done
     "did_rest": ("{label} rests, {until}.", "{label} 已停用，{until}。"),
     "did_revive": ("{label} is lent again.", "{label} 已恢复。"),
@@ -129,6 +183,10 @@ _WORDS: Final[Mapping[str, tuple[str, str]]] = {
     ),
     "did_reload": ("The settings were read anew.", "已重新读取设置。"),
     "did_not_reload": ("Not reloaded, going on as before. {why}", "未重新读取，保持原样。{why}"),
+    "did_look_wait": (
+        "It is still looking; what comes of it will be shown here.",
+        "仍在查找，结果稍后会显示在此。",
+    ),
     # ---- the login
     "log_in": ("Log in", "登录"),
     "admin_key": ("ADMIN_KEY of this server", "本服务器的 ADMIN_KEY"),
@@ -142,6 +200,37 @@ _WORDS: Final[Mapping[str, tuple[str, str]]] = {
     "fact_upstream_changed": (
         "Poe has changed its site: what is asked by cookie fails.",
         "Poe 网站已变更：通过 cookie 的请求失败。",
+    ),
+    "fact_upstream_changed_looking": (
+        "Poe has changed its site: what is asked by cookie fails. poe-proxy is looking for what is "
+        "new.",
+        "Poe 网站已变更：通过 cookie 的请求失败。正在查找新值。",
+    ),
+    "fact_upstream_changed_same": (
+        "Poe has changed its site: what is asked by cookie fails. poe-proxy has looked for what is "
+        "new at {at} UTC, and found nothing.",
+        "Poe 网站已变更：通过 cookie 的请求失败。{at} UTC 查找过新值，没有发现。",
+    ),
+    "fact_upstream_changed_unusable": (
+        "Poe has changed its site: what is asked by cookie fails. What poe-proxy has found at {at} "
+        "UTC is not taken by Poe.",
+        "Poe 网站已变更：通过 cookie 的请求失败。{at} UTC 找到的新值 Poe 不接受。",
+    ),
+    "fact_upstream_changed_failed": (
+        "Poe has changed its site: what is asked by cookie fails. Its page or scripts could not be "
+        "read at {at} UTC.",
+        "Poe 网站已变更：通过 cookie 的请求失败。{at} UTC 无法读取其页面或脚本。",
+    ),
+    "fact_upstream_changed_later": (
+        "Poe has changed its site: what is asked by cookie fails. By itself poe-proxy looks for "
+        "what is new at {at} UTC at the earliest.",
+        "Poe 网站已变更：通过 cookie 的请求失败。最早 {at} UTC 再自动查找新值。",
+    ),
+    "fact_upstream_changed_off": (
+        "Poe has changed its site: what is asked by cookie fails. The button at /status, or "
+        "`poe-proxy discover`, looks for what is new.",
+        "Poe 网站已变更：通过 cookie 的请求失败。/status 的按钮或 `poe-proxy discover` "
+        "可查找新值。",
     ),
     "fact_suspended": (
         "{number} of {of} accounts {is_} suspended.",
@@ -209,8 +298,12 @@ class Words:
         if "seconds" in values:
             values["for_"] = self.lasting(values["seconds"])
         name = f"fact_{fact['fact']}"
+        if doing := values.pop("doing", ""):
+            name = f"{name}_{doing}"
         if at := values.get("next_grant_at"):
-            name, values["at"] = f"{name}_until", clock(at, now)
+            name, values["at"] = f"{name}_until", at
+        if values.get("at"):
+            values["at"] = clock(values["at"], now)
         return self(name, **values)
 
     def sentence(self, facts: Iterable[Mapping[str, Any]], now: str) -> str:

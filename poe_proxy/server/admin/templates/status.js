@@ -18,10 +18,10 @@ function fill(told) {
   }
   for (const [name, level] of Object.entries(told.levels)) cells.get(name).dataset.level = level;
   for (const [name, rows] of Object.entries(told.tables)) {
-    const text = JSON.stringify(rows);
-    if (tables.get(name) === text) continue; // what somebody has marked in it stays so
+    const text = JSON.stringify(rows), table = document.getElementById(name);
+    if (!table || tables.get(name) === text) continue; // what somebody has marked in it stays so
     tables.set(name, text);
-    document.getElementById(name).tBodies[0].replaceChildren(...rows.map(row));
+    table.tBodies[0].replaceChildren(...rows.map(row));
   }
   for (const [name, path] of Object.entries(told.curve))
     document.getElementById(`curve-${name}`).setAttribute("d", path);
