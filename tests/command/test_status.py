@@ -15,6 +15,7 @@ from poe_proxy.command import asking
 from poe_proxy.errors import TokenRejected
 from poe_proxy.pool.known import Funds, Grant
 
+from ..fakes import site_told
 from ..server.admin.owner import Owner
 from .canned import Canned
 
@@ -48,6 +49,35 @@ def test_the_table_of_the_page_is_shown(told: Any, run: Callable[..., Result]) -
     assert "set aside by you" in lines[place + 2]
     assert re.search(r"next grant \d{4}-\d\d-\d\d \d\d:\d\d UTC, \+300$", lines[place + 3])
     assert "\x1b" not in result.output
+
+
+def test_the_site_is_shown_too(told: Any, run: Callable[..., Result]) -> None:
+    """The same lines as on the page, and the same fact; nothing of it without a cookie."""
+    told["site"] = site_told(
+        outcome="same", at=told["now"], said="Nothing\x1b[2J differs.", missing=["chatDeleted"],
+        differs=[{"name": "tag.salt", "before": "a", "after": "b"}],
+    )  # fmt: skip
+    told["facts"].insert(
+        0, {"level": "bad", "fact": "upstream_changed", "doing": "off", "at": None}
+    )
+    output = run("status").output
+    lines = output.splitlines()
+
+    assert lines[0].endswith("`poe-proxy discover`, looks for what is new.")
+    place = lines.index(
+        "Poe's site: its names and hashes as they came with poe-proxy · newest evidence "
+        "2026-03-12, 263 days old"
+    )
+    assert [
+        "    Looked for what is new just now: nothing differs.",
+        "    Nothing\\x1b[2J differs.",
+        "    Not in the page, nor in its scripts: chatDeleted.",
+        "",
+    ] == lines[place + 1 : place + 5]
+    assert ["tag.salt", "a", "b"] in [line.split() for line in lines]
+    assert "\x1b" not in output
+    told["site"] = None
+    assert "Poe's site" not in run("status").output
 
 
 def test_only_failures_are_cut(told: Any, run: Callable[..., Result]) -> None:

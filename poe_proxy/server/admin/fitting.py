@@ -15,7 +15,7 @@ from markupsafe import escape
 MOST_BYTES: Final = 60_000
 #: What is there whatever has happened, in bytes: style, script, headings, the curve; and what a
 #: button has said, at most.
-FRAME: Final = 18_700
+FRAME: Final = 19_600
 MOST_NOTICE: Final = 1_200
 #: What surrounds the texts of an account, with its buttons; those of a row, and of a cell.
 _ACCOUNT: Final = 1_080

@@ -10,6 +10,7 @@ import logging
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Iterator
 from functools import cache
 from importlib import resources
 from math import inf, isfinite
@@ -392,16 +393,24 @@ def _private(response: Response) -> Response:
 @cache
 def _brought(language: str) -> tuple[Markup, Markup, str]:
     """Return the style and the script of the pages, and the policy that allows them and no
-    others. The style has what a phone shows above each cell: that is much in little."""
+    others, without what only those read who change them. The style has what a phone shows above
+    each cell: that is much in little."""
     folder = resources.files(__package__).joinpath("templates")
     style, script = (
-        folder.joinpath(name).read_text("utf-8") for name in ("status.css", "status.js")
+        "\n".join(_lines(folder.joinpath(name).read_text("utf-8")))
+        for name in ("status.css", "status.js")
     )
     words = Words(language)
     style += "".join(
-        f'#{table} td:nth-child({place}){{--head:"{words(name)}"}}\n'
+        f'\n#{table} td:nth-child({place}){{--head:"{words(name)}"}}'
         for table, names in COLUMNS.items()
         for place, name in enumerate(names, 1)
     )
     allowed = policy(script=script, style=style, forms="'self'")
     return Markup(style), Markup(script), allowed
+
+
+def _lines(text: str) -> Iterator[str]:
+    for line in map(str.strip, text.splitlines()):
+        if not line.startswith("//"):
+            yield line

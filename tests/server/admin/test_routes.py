@@ -20,7 +20,7 @@ from poe_proxy.pool.known import Funds
 from poe_proxy.server.admin import sessions
 from poe_proxy.server.admin.words import Words
 
-from ...fakes import log_lines
+from ...fakes import log_lines, site_told
 from ..site import HELLO, error
 from .owner import ACCOUNT, ADMIN_KEY, BEARER, KEY, Owner
 
@@ -31,6 +31,7 @@ ROUTES = [
     ("POST", "/status/logout"),
     ("GET", "/admin/clients"),
     ("POST", "/admin/reload"),
+    ("POST", "/admin/discover"),
     ("POST", f"{ACCOUNT}/rest"),
     ("POST", f"{ACCOUNT}/revive"),
     ("POST", f"{ACCOUNT}/check"),
@@ -187,8 +188,24 @@ def crowded(told: dict[str, Any], text: str, *, accounts: int) -> dict[str, Any]
         "clients": [{**told["clients"][0], "name": f"client-{n}"} for n in range(40)],
         "models": [model] * 200,
         "failures": [{**failure, "account": f"cookie-{n}"} for n in range(50)],
+        "site": searched(text),
         "settings": [{**one, "value": one["value"] + text} for one in told["settings"]],
     }
+
+
+def searched(text: str) -> dict[str, Any]:
+    """What is told of the site after a search that has found very much, and says it."""
+    long = text * 800
+    differs = [
+        {"name": f"operations.{n}{text * 20}", "before": long, "after": "0" * 64} for n in range(80)
+    ]
+    return {
+        **site_told(
+            outcome="unusable", at="2026-01-01T00:00:00Z", said=long, differs=differs,
+            missing=[text * 20] * 40, notes=[text * 100] * 9, written=f"/{long}",
+        ),
+        "file": f"/{long}",
+    }  # fmt: skip
 
 
 def shared(told: dict[str, Any], text: str, *, workers: int) -> dict[str, Any]:
@@ -217,6 +234,7 @@ def test_a_page_is_small(
     """Under 60 KB with twenty accounts, however much has happened: each of them is there, of the
     tables as much as fits, and it says how much more there is."""
     told = crowded(owner.ask("/status.json"), text, accounts=20)
+    Search(owner, MENDED)
     show(owner, monkeypatch, shared(told, text, workers=workers) if workers else told)
     owner.problems = {"COOL_DOWN": [text * 800]}
     owner.press("/admin/reload")
@@ -231,6 +249,7 @@ def test_a_page_is_small(
     }
     assert len(owner.ask("/status.json")["settings"]) == rows["settings"]
     others = [("workers", workers)] if workers else []
+    others.append(("differs", 80))
     for name, there in (*others, ("clients", 40), ("models", 200), ("failures", 50)):
         assert 5 <= rows[name] < there
         more = re.search(rf'data-cell="more {name}">([^<]*)<', page)
@@ -327,6 +346,26 @@ def test_looking_wakes_no_account(owner: Owner) -> None:
     assert [] == owner.account.asked
 
 
+def test_what_the_scripts_of_poe_have_is_text(
+    owner: Owner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is read from outside: shown as it is, and never markup."""
+    evil = "<script>alert(1)</script>\u202e\"'><img src=x>"
+    differs = [{"name": evil, "before": evil, "after": evil}]
+    found = site_told(
+        outcome="same", at="2026-11-30T12:00:00Z", said=evil, differs=differs, missing=[evil],
+        notes=[evil], written=evil,
+    )  # fmt: skip
+    told = {**owner.ask("/status.json"), "site": {**found, "file": evil}}
+    show(owner, monkeypatch, told)
+    page = owner.page()
+
+    assert 1 == page.count("<script>")
+    assert "<img" not in page
+    assert "\u202e" not in page
+    assert 8 == page.count("&lt;script&gt;alert(1)&lt;/script&gt;\\u202e")
+
+
 def test_what_clients_and_poe_write_is_text(owner: Owner) -> None:
     """A model's name, an account's reason: shown as it is, and never markup."""
     evil = "<script>alert(1)</script>\u202e\"'><img src=x>"
@@ -357,7 +396,7 @@ def test_the_numbers_are_those_of_the_page(owner: Owner) -> None:
 
     assert {
         "sentence", "facts", "version", "now", "since", "workers", "hosts", "processes", "store",
-        "reload", "line", "accounts", "clients", "models", "failures", "settings",
+        "reload", "line", "accounts", "clients", "models", "failures", "site", "settings",
     } == told.keys()  # fmt: skip
     assert "1 of 2 accounts is out of points." == told["sentence"]
     shown = owner.ask("/status.json?page=en")
@@ -548,6 +587,133 @@ def test_a_program_says_how_long_in_json(owner: Owner) -> None:
     for wrong in ({"seconds": -1}, {"seconds": "nan"}, {"seconds": 1e300}, [1]):
         answer = owner.open(f"{ACCOUNT}/rest", method="POST", json=wrong, headers=BEARER)
         assert (400, "invalid_value") == (answer.status_code, error(answer)["code"])
+
+
+MENDED = {
+    **site_told(
+        outcome="mended",
+        at="2026-11-30T12:00:00Z",
+        said="One value was found anew.",
+        differs=[{"name": "tag.salt", "before": "a", "after": "b"}],
+        missing=["chatDeleted"],
+        notes=["The backup is beside it."],
+        written="/data/site.toml",
+    )["discovery"],
+    "file": "/data/site.toml",
+}
+
+
+class Search:
+    """In place of the search for what is new on Poe's site."""
+
+    def __init__(self, owner: Owner, found: dict[str, Any] | None) -> None:
+        self.found, self.waits = found, list[float]()
+        extensions = owner.client.application.extensions
+        extensions["poe_proxy"] = replace(extensions["poe_proxy"], discover=self.discover)
+
+    def discover(self, seconds: float) -> dict[str, Any] | None:
+        self.waits.append(seconds)
+        return self.found
+
+
+def test_what_is_new_is_looked_for_on_demand(owner: Owner) -> None:
+    """A program is told all that came of it; the audit log has who wanted it."""
+    search = Search(owner, MENDED)
+    with log_lines() as lines:
+        told = owner.ask("/admin/discover", "POST")
+
+    wanted = ("outcome", "said", "differs", "missing", "notes", "file")
+    assert {name: MENDED[name] for name in wanted} == told
+    assert [20.0] == search.waits
+    noted = "a look for what is new on Poe's site: asked for from 127.0.0.1"
+    assert noted in lines.getvalue()
+
+
+def test_a_search_that_goes_on_is_told_as_such(owner: Owner) -> None:
+    """What comes of it is on the page later."""
+    Search(owner, None)
+    told = owner.ask("/admin/discover", "POST")
+
+    assert ("running", [], None) == (told["outcome"], told["differs"], told["file"])
+    assert "will be shown here" in told["said"]
+
+
+@pytest.mark.parametrize(
+    ("language", "said"),
+    [
+        ("en", "One value was found anew."),
+        ("zh", "已找到并启用。 One value was found anew."),
+    ],
+)
+def test_its_button_leads_back_to_the_page(owner: Owner, language: str, said: str) -> None:
+    """Which says what came of it."""
+    Search(owner, MENDED)
+    owner.log_in()
+    owner.page(query_string={"lang": language})
+    answer = owner.press("/admin/discover")
+
+    assert (303, "../status") == (answer.status_code, answer.headers["Location"])
+    assert f'role="status">{said}</p>' in owner.page()
+
+
+def test_without_a_cookie_there_is_no_site_to_look_at(
+    owner: Owner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No section, and the route says why."""
+    told = owner.ask("/status.json")
+    extensions = owner.client.application.extensions
+    extensions["poe_proxy"] = replace(extensions["poe_proxy"], discover=None)
+    answer = owner.open("/admin/discover", method="POST", headers=BEARER)
+
+    assert 404 == answer.status_code
+    assert "no account by cookie" in error(answer)["message"]
+    show(owner, monkeypatch, {**told, "site": None})
+    page = owner.page()
+    assert "admin/discover" not in page
+    assert "Poe's site" not in page.replace("&#39;", "'")
+    assert "differs" not in owner.ask("/status.json?page=en")["tables"]
+
+
+@pytest.mark.parametrize(
+    ("language", "words"),
+    [
+        (
+            "en",
+            (
+                "Poe's site",
+                "/data/site.toml on top of what came with poe-proxy; entries of it in use: 3",
+                "newest evidence 2026-03-12, 263 days old",
+                "it was found, and is in use. Written to /data/site.toml.",
+                "Not in the page, nor in its scripts: chatDeleted.",
+                ">Look for what is new</button>",
+            ),
+        ),
+        (
+            "zh",
+            (
+                "Poe 网站",
+                "/data/site.toml 覆盖于 poe-proxy 自带的之上，其中生效 3 项",
+                "最新依据 2026-03-12，距今 263 天",
+                "已找到并启用。 已写入 /data/site.toml。",
+                "页面及其脚本中没有：chatDeleted。",
+                ">查找新值</button>",
+            ),
+        ),
+    ],
+)
+def test_the_site_is_on_the_page(
+    owner: Owner, monkeypatch: pytest.MonkeyPatch, language: str, words: Sequence[str]
+) -> None:
+    """What is known of it, how old that is, what came of the last search; and a button."""
+    Search(owner, MENDED)
+    found = {**site_told(**MENDED), "file": "/data/site.toml", "own_entries": 3}
+    show(owner, monkeypatch, {**owner.ask("/status.json"), "site": found})
+    page = owner.page(query_string={"lang": language}).replace("&#39;", "'")
+
+    for one in (*words, "One value was found anew.", "The backup is beside it."):
+        assert one in page
+    assert "<td>tag.salt</td><td>a</td><td>b</td>" in page
+    assert [["tag.salt", "a", "b"]] == owner.ask("/status.json?page=en")["tables"]["differs"]
 
 
 def test_an_account_that_is_not_there_is_not_found(owner: Owner) -> None:

@@ -50,6 +50,19 @@ def test_a_time_is_said_in_units_that_fit(seconds: float | None, said: str) -> N
     assert said == Words("en").lasting(seconds)
 
 
+@pytest.mark.parametrize("doing", ["", "looking", "same", "unusable", "failed", "later", "off"])
+@pytest.mark.parametrize("language", module.LANGUAGES)
+def test_what_is_done_about_a_change_has_words(doing: str, language: str) -> None:
+    """Of its own; a time, where one belongs to it."""
+    fact = {"fact": "upstream_changed", "doing": doing, "at": "2026-11-30T11:58:20Z"}
+    plain = Words(language).fact({**fact, "doing": ""}, NOW)
+    said = Words(language).fact(fact, NOW)
+
+    assert said.startswith(plain[:-1])
+    assert (said == plain) == (doing == "")
+    assert ("11:58" in said) == (doing in ("same", "unusable", "failed", "later"))
+
+
 def test_times_are_told_from_now() -> None:
     """What is not known is a dash."""
     english, chinese = Words("en"), Words("zh")
@@ -84,6 +97,20 @@ def test_times_are_told_from_now() -> None:
         ),
         ({"fact": "suspended", "number": 1, "of": 5}, "1 of 5 accounts is suspended."),
         ({"fact": "long_line", "seconds": 90.0}, "A request has waited for 1 min."),
+        (
+            {"fact": "upstream_changed", "doing": "", "at": None},
+            "Poe has changed its site: what is asked by cookie fails.",
+        ),
+        (
+            {"fact": "upstream_changed", "doing": "looking", "at": None},
+            "Poe has changed its site: what is asked by cookie fails. poe-proxy is looking for "
+            "what is new.",
+        ),
+        (
+            {"fact": "upstream_changed", "doing": "same", "at": "2026-11-30T11:58:20Z"},
+            "Poe has changed its site: what is asked by cookie fails. poe-proxy has looked for "
+            "what is new at 11:58 UTC, and found nothing.",
+        ),
     ],
 )
 def test_one_sentence_says_how_things_are(fact: dict[str, Any], said: str) -> None:
