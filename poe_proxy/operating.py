@@ -129,7 +129,8 @@ class Operating(Serving):
         default=None,
         secret=True,
         meaning="An address that gets a POST when an account is suspended, out of points or back, "
-        "when no account of a kind can be used, and when Poe has changed its site.",
+        "when no account of a kind can be used, and when Poe has changed its site, or that was "
+        "mended.",
     )
     alert_format: str = setting(
         "ALERT_FORMAT",
