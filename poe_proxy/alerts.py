@@ -317,9 +317,9 @@ class Alerts:
             return
         self._mended_at = mended_at
         if teller == _US and site is not None:
-            reason = "What Poe has changed on its site was found, and is in use."
-            said = _words(site["discovery"]["said"])
-            yield Event(_MENDED, "", f"{reason} {said}".rstrip(), None, self._wall())
+            found = site["discovery"]
+            reason = _words(" ".join((found["said"], *found["notes"])))
+            yield Event(_MENDED, "", reason, None, self._wall())
 
     def _is_told_as_changed(self) -> bool:
         """Whether the last that was told of the site is that it has changed."""

@@ -62,8 +62,12 @@ class Watched:
 
     def mend(self) -> None:
         """Let what was looked for be found, now."""
-        said = "2 values were found anew."
-        self.site = site_told(outcome="mended", at=stamp(self.wall()), said=said)
+        self.site = site_told(
+            outcome="mended",
+            at=stamp(self.wall()),
+            said="2 values were found anew, and are in use.",
+            notes=["They are kept in memory only."],
+        )
 
     def _send(self, url: str, body: bytes, headers: Mapping[str, str], seconds: float) -> str:
         self.sent.append((url, body, headers))
@@ -258,8 +262,7 @@ def test_a_change_that_is_mended_is_told_once(watched: Watched) -> None:
     (told,) = watched.told()
     assert ("upstream_mended", "") == (told["event"], told["account"])
     assert (
-        "What Poe has changed on its site was found, and is in use. 2 values were found anew."
-        == told["reason"]
+        "2 values were found anew, and are in use. They are kept in memory only." == told["reason"]
     )
     assert [] == watched.events(60.0)
 

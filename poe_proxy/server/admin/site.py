@@ -71,7 +71,8 @@ def _age(site: Mapping[str, Any], words: Words) -> str:
     at, days = site["newest_evidence"], site["age_days"]
     if not at or days is None:
         return ""
-    return words(f"site_age_{days}" if days in (0, 1) else "site_age", at=at, days=days)
+    days = max(0, days)  # its day may have begun there already
+    return words(f"site_age_{days}" if days < 2 else "site_age", at=at, days=days)
 
 
 def _look(told: Mapping[str, Any], now: str, words: Words) -> Iterator[str]:
@@ -80,11 +81,8 @@ def _look(told: Mapping[str, Any], now: str, words: Words) -> Iterator[str]:
     elif told["outcome"] is None:
         yield words("site_not_looked")
     else:
-        ago, account = words.ago(told["at"], now), logs.escape(told.get("account") or "")
         what = words(f"look_{told['outcome']}")
-        yield words(
-            "site_looked_by" if account else "site_looked", ago=ago, account=account, what=what
-        )
+        yield words("site_looked", ago=words.ago(told["at"], now), what=what)
         if told["written"] is not None:
             yield words("site_written", file=logs.escape(told["written"]))
     if not told["automatic"]:

@@ -136,10 +136,6 @@ _WORDS: Final[Mapping[str, tuple[str, str]]] = {
     "site_age_0": ("newest evidence of today, {at}", "最新依据为今日（{at}）"),
     "site_age_1": ("newest evidence of yesterday, {at}", "最新依据为昨日（{at}）"),
     "site_looked": ("Looked for what is new {ago}: {what}", "{ago}查找过新值：{what}"),
-    "site_looked_by": (
-        "Looked for what is new {ago}, as {account}: {what}",
-        "{ago}以 {account} 查找过新值：{what}",
-    ),
     "site_looking": ("Looking for what is new.", "正在查找新值。"),
     "site_not_looked": (
         "Nobody has looked for what is new since the start.",

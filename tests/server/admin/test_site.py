@@ -49,6 +49,7 @@ def test_it_is_said_which_file_lies_on_top(of: dict[str, Any], said: str) -> Non
         ("2026-03-12", 263, "newest evidence 2026-03-12, 263 days old"),
         ("2026-11-29", 1, "newest evidence of yesterday, 2026-11-29"),
         ("2026-11-30", 0, "newest evidence of today, 2026-11-30"),
+        ("2026-12-01", -1, "newest evidence of today, 2026-12-01"),
         ("", None, ""),
         (None, None, ""),
     ],
@@ -71,8 +72,8 @@ def test_it_is_said_how_old_the_newest_evidence_is(
         ),
         ({"running": True, "outcome": "same", "at": AT}, "Looking for what is new."),
         (
-            {"outcome": "mended", "at": AT, "account": "cookie-1", "written": "/data/site.toml"},
-            "Looked for what is new 3 min ago, as cookie-1: it was found, and is in use. Written "
+            {"outcome": "mended", "at": AT, "written": "/data/site.toml"},
+            "Looked for what is new 3 min ago: it was found, and is in use. Written "
             "to /data/site.toml.",
         ),
         (
