@@ -20,4 +20,5 @@ COMMANDS: Final = (
     "reload",
     "status",
     "doctor",
+    "discover",
 )

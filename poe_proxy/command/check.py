@@ -6,10 +6,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, replace
+from contextlib import closing
+from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -19,7 +18,6 @@ from poe_proxy.command import options, screen
 if TYPE_CHECKING:
     from poe_proxy.errors import UpstreamError
     from poe_proxy.pool.rotator import Token
-    from poe_proxy.pool.store import Renewals
     from poe_proxy.settings import Settings
     from poe_proxy.upstreams.base import Upstream
 
@@ -37,9 +35,6 @@ _REMEDIES: Final[Mapping[tuple[str, str], str]] = {
     "RATE_LIMIT.",
     ("", "insufficient_quota"): "It can be used again once Poe grants it points.",
 }
-_IN_USE: Final = (
-    "A server that runs uses STATE_FILE: cookies that Poe has renewed are known to it alone."
-)
 _NO_POINTS: Final = "It is not used until Poe grants it points again."
 
 
@@ -108,42 +103,12 @@ def _print(finding: Finding, width: int) -> None:
 
 def _all(settings: Settings) -> Generator[tuple[Finding, Sequence[str]], None, None]:
     """Yield what came of asking each account, in their order, and the labels of all."""
-    from poe_proxy import accounts
-    from poe_proxy.token_maker import TokenMaker
+    from poe_proxy.command import tokens
 
-    with _renewals(settings.state_file, settings.state_cookies) as known:
-        # Nobody needs Poe's list of models here.
-        maker = TokenMaker(known)
-        try:
-            given = accounts.read(settings)
-            tokens = maker.tokens(given, replace(settings, catalogue=False))
-            labels = [token.label for token in tokens]
-            for finding in ask_all(tokens):
-                yield finding, labels
-        finally:
-            # An account that is still being asked is cut off.
-            maker.close()
-
-
-@contextmanager
-def _renewals(path: Path | None, are_kept: bool) -> Iterator[Renewals]:
-    """Lend the cookies that Poe has renewed, as the file at *path* has them.
-
-    A server that runs keeps the file for itself: then the cookies are as the settings have them.
-    Nothing is made where there is no such file.
-    """
-    from poe_proxy.pool.store import Forgetful
-    from poe_proxy.pool.store.holding import StateInUse
-    from poe_proxy.pool.store.journal import Journal
-
-    with ExitStack() as stack:
-        known: Renewals = Forgetful()
-        if path is not None and path.exists() and are_kept:
-            try:
-                known = stack.enter_context(closing(Journal(path, patience=0.0)))
-            except StateInUse:
-                screen.note(_IN_USE)
-        yield known
+    with tokens.of(settings) as (_, made):
+        labels = [token.label for token in made]
+        for finding in ask_all(made):
+            yield finding, labels
 
 
 def ask_all(

@@ -78,6 +78,7 @@ def look_at_site(
     """
     from poe_proxy import accounts
     from poe_proxy.token_maker import read_site
+    from poe_proxy.upstreams.poe_web.discovery.service import age
 
     try:
         if all(account.kind != "cookie" for account in accounts.read(settings)):
@@ -85,11 +86,11 @@ def look_at_site(
         site = read_site(settings)
     except (BadSettings, ValueError):
         return
-    age = days_old(site.newest, today())
-    days = "1 day" if age == 1 else f"{age} days"
-    seen = f"the newest evidence is of {site.newest}, {days} old" if site.newest else ""
+    days = age(site.newest, today()) or 0
+    old = {0: "today", 1: "yesterday"}.get(days, f"{days} days old")
+    seen = f"the newest evidence is of {site.newest}, {old}" if site.newest else ""
     text = "; ".join(filter(None, (_file_of(site), seen)))
-    if age <= OLD:
+    if days <= OLD:
         yield Finding("ok", f"Poe's site: {text}")
     else:
         yield Finding(
@@ -105,15 +106,6 @@ def _file_of(site: Site) -> str:
         return f"as built in, {number} hashes"
     entries = "1 entry" if site.own == 1 else f"{site.own} entries"
     return f"{entries} of {site.file} on top of what is built in, {number} hashes"
-
-
-def days_old(seen: str, today: date) -> int:
-    """Return how many days ago a day such as "2026-11-30", or the beginning of a month, was; 0 if
-    nobody says when."""
-    if not seen:
-        return 0
-    year, month, *day = map(int, seen.split("-"))
-    return (today - date(year, month, 1)).days - (day[0] - 1 if day else 0)
 
 
 # ---- the way to Poe

@@ -85,9 +85,10 @@ def test_check_tells_right_from_wrong(run: Run, poe: Sim) -> None:
     charged, and no bot is asked."""
     entries = len(poe.journal())
     ended = run(settings(poe, TOKENS="cookie-a,wrong", POE_API_KEYS="key-a,bad"), "check")
-    lines = ended.stdout.splitlines()
+    site, *lines = (one for one in ended.stdout.splitlines() if not one.startswith(" "))
 
     assert (1, "") == (ended.returncode, ended.stderr)
+    assert "Poe's site: as built in, " in site
     assert ["ok     cookie-1", "wrong  cookie-2", "ok     key-1", "wrong  key-2"] == [
         " ".join(line[:16].rsplit(None, 0)).rstrip() for line in lines
     ]
@@ -103,8 +104,31 @@ def test_check_runs_beside_a_server(run: Run, poe: Sim, server: Proxy, tmp_path:
     ended = run(beside(server, poe, tmp_path), "check")
 
     assert 0 == ended.returncode, ended.stdout
-    assert 2 == ended.stdout.count("ok ")
+    assert 2 == ended.stdout.count(" points\n")
     assert "ERROR" not in server.output().removeprefix(before)
+
+
+def test_discover_finds_what_poe_has_changed(run: Run) -> None:
+    """An account that Poe does not accept is passed over; then the next command uses what was
+    written, and nothing is charged for it."""
+    with Sim(("cookie-a",), ()) as changed:
+        environ = settings(changed, TOKENS="wrong,cookie-a", POE_API_KEYS="")
+        changed.control(retire_hash=True, salt="aNewSaltaNewSalt1")
+        stale = run(environ, "check")
+        found = run(environ, "discover")
+        checked = run(environ, "check")
+        again = run(environ, "discover")
+
+        assert "(upstream_changed)" in stale.stdout
+        assert 0 == found.returncode, found.stdout + found.stderr
+        assert "new    tag.salt: 4LxgHM6KpFqokX0Ox → aNewSaltaNewSalt1\n" in found.stdout
+        assert "new    operations.sendMessageMutation: " in found.stdout
+        assert "ok     Poe takes what is new, from cookie-2.\n" in found.stdout
+        assert "entries of .state/site.toml on top" in checked.stdout
+        assert "ok     cookie-2  cookie  1,000,000 points" in checked.stdout
+        assert 0 == again.returncode
+        assert "nothing that differs" in again.stdout
+        assert [] == [one for one in changed.journal() if "bot" in one]
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -94,7 +94,7 @@ class CurrentSite:
                 return failure  # it is mended already
             self._note(failure)
         told = copy.copy(failure)
-        told.message = f"{failure.message} {self._told(failure.message, label)}"
+        told.message = f"{failure.message} {self._told(failure.message, label)}".rstrip()
         told.args = (told.message,)
         return told
 

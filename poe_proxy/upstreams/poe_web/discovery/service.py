@@ -38,6 +38,9 @@ WAYS: Final = 3
 #: The most seconds that the end waits for a look that is under way.
 LAST: Final = 5.0
 
+#: The note where what was found is not written down.
+NOWHERE: Final = "It is kept in memory only: neither POE_SITE nor STATE_FILE is set."
+
 #: What came of a look: what was found is in use; nothing differs; Poe does not take what was found;
 #: the page could not be read.
 Word: TypeAlias = Literal["mended", "same", "unusable", "failed"]
@@ -279,7 +282,7 @@ class Discoverer:
         that."""
         path = self._file()
         if path is None:
-            return None, "It is kept in memory only: neither POE_SITE nor STATE_FILE is set."
+            return None, NOWHERE
         # Only here: it brings a library along.
         from poe_proxy.upstreams.poe_web.discovery import writing
 

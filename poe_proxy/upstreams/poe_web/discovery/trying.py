@@ -51,6 +51,7 @@ def try_out(front: Front, look: Look, site: Site, given_formkey: str | None = No
     notes: list[str] = []
     while True:
         known = CurrentSite(findings.applied(site))
+        known.hear(lambda _, __: "")  # what can be done about it is being done
         session = Session(front, known)
         try:
             session.take_keys(look.home, look.app)
