@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from math import inf
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from poe_proxy import accounts, logs, pools, remarks, startup
@@ -25,7 +25,7 @@ from poe_proxy.gateway import Gateway
 from poe_proxy.menu import Menu
 from poe_proxy.models import Models
 from poe_proxy.net.media import MediaFetcher
-from poe_proxy.overview import HELD, NOT_RELOADED, RELOADED, Overview
+from poe_proxy.overview import NOT_RELOADED, RELOADED, Overview
 from poe_proxy.pool.asking import Asking
 from poe_proxy.pool.balances import EVERY, Balance, FirstLooks, PointsWatch
 from poe_proxy.pool.facts import Facts
@@ -54,6 +54,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 audit = logging.getLogger(logs.AUDIT)
+
+#: The states of an account that is not used, to look at Poe's page neither.
+_SET_ASIDE: Final = ("paused", "suspended", "retired")
 
 
 def create_app(
@@ -293,7 +296,7 @@ class _House:
         found = [
             (token, token.upstream)
             for token, state in self._rotator.states()
-            if isinstance(token.upstream, Way) and condition(token, state) not in HELD
+            if isinstance(token.upstream, Way) and condition(token, state) not in _SET_ASIDE
         ]
         found.sort(key=lambda one: (one[0].label != label, not one[1].is_logged_in))
         for token, way in found:

@@ -102,7 +102,10 @@ class Front:
         except (ValueError, OutOfBudget):
             found = None
         if found is None:
-            raise UpstreamProtocolError("Poe names no channel for its websocket.")
+            raise UpstreamProtocolError(
+                "Poe names no channel for its websocket, neither in its page nor in /api/settings. "
+                f"{pages.BEYOND_US}"
+            )
         return found
 
     def _read_page(self, path: str) -> Response:

@@ -25,6 +25,12 @@ from poe_proxy.upstreams.poe_web.functions import extract_functions, unless_ther
 from poe_proxy.upstreams.poe_web.programs import Program, prelude
 from poe_proxy.upstreams.poe_web.site import Site
 
+#: What can be done about a page that nobody here can read.
+BEYOND_US: Final = (
+    "Most likely the site has changed in a way that only a newer poe-proxy knows: `poe-proxy "
+    "report` makes a report for that. Official API keys (POE_API_KEYS) are not concerned."
+)
+
 #: Seconds of computing on one page and its scripts; Poe's own takes some hundredths.
 SECONDS: Final = 2.0
 
@@ -226,7 +232,7 @@ class Page:
         elif not any(_STATIC in source for source in sources):
             raise UpstreamProtocolError(
                 "Poe's home page is not as expected: it has no __NEXT_DATA__, and names no "
-                f"script under {_STATIC}."
+                f"script under {_STATIC}. {BEYOND_US}"
             )
         budget.breathe()
         apps = [one for one in sources if search(site.patterns.app_script, one, budget)]
