@@ -99,6 +99,7 @@ class _House:
         self._tokens = self._make(settings)
         self._rotator = self._pool.lend(self._tokens, settings, self._maker.left)
         self._discoverer: Discoverer | None = None
+        self._watch_site()
         self._watch = PointsWatch(self._rotator)
         self._balance = Balance(self._rotator)
         self._looks = FirstLooks(self._rotator)
@@ -122,6 +123,7 @@ class _House:
             store=lambda: self._facts.newest().store,
             clients=self._registry.overview,
             workers=self._pool.workers if self._pool.is_shared else None,
+            site=self._told_of_site,
         )
         self._overview.read_settings()
         self._asking = Asking(self._rotator)
@@ -133,9 +135,9 @@ class _House:
             store=lambda: self._facts.newest().store,
             caller=self._pool.caller,
             speaks=self._pool.speaks,
+            site=self._told_of_site,
         )
         self._watch_points(settings)
-        self._watch_site()
         self._tellers += [self._pool.history.tell, self._alerts.tell]
         services = self._services(settings, Models.load(settings.models))
         self.app = Application(services, proxies=settings.forwarded_allow_ips)
@@ -239,6 +241,7 @@ class _House:
             told=self._told,
             overview=self._overview,
             asking=self._asking,
+            discover=None if self._discoverer is None else self._discover,
             reload=self._reload,
             reload_others=self._fellows.reload,
             close=self._close,
@@ -287,6 +290,18 @@ class _House:
             is_automatic=lambda: self._settings.discover,
         )
         self._discoverer.start()
+
+    def _told_of_site(self) -> Mapping[str, Any] | None:
+        """Tell of Poe's site; None without a cookie."""
+        return None if self._discoverer is None else self._discoverer.told()
+
+    def _discover(self, wait: float) -> Mapping[str, Any] | None:
+        """See `Services`."""
+        assert self._discoverer is not None
+        if self._discoverer.discover(wait) is None:
+            return None
+        found = self._discoverer.told()["discovery"]
+        return {**found, "file": found["written"]}
 
     def _ways(self, label: str) -> Iterator[Way]:
         """Yield the accounts by which Poe's page may be read: that of this *label* first, then
@@ -356,6 +371,7 @@ class _House:
             points_check=settings.points_check,
         )
         self._registry.replace(known, begins=settings.day_begins)
+        self._watch_site()
         services = self._services(settings, models)
         # What is under way has its gateway already, and keeps it.
         self.app.serve(services)
@@ -371,7 +387,6 @@ class _House:
         self._settings = settings
         self._overview.read_settings()
         self._watch_points(settings)
-        self._watch_site()
         self._alerts.start()
         self._looks.go_on()
         self._facts.refresh()

@@ -32,9 +32,9 @@ from poe_proxy.upstreams.poe_web.site import Site, Tag, TagForm
 
 #: What helps where Poe shows a challenge.
 AGAINST_CHALLENGES: Final = (
-    "Run it where you use Poe in a browser, or lead it out there (PROXY, or `proxy` of the account "
-    "in TOKENS_CONFIG); or use official API keys (POE_API_KEYS, from poe.com/api/keys), which are "
-    "never challenged: the way that lasts."
+    "Run poe-proxy where you use Poe in a browser, or lead it out there (PROXY, or `proxy` of an "
+    "account in TOKENS_CONFIG); or use official API keys (POE_API_KEYS, from poe.com/api/keys), "
+    "which are never challenged: the way that lasts."
 )
 
 
@@ -110,8 +110,7 @@ def refuse_page(status: int, headers: Mapping[str, str], text: str) -> None:
         status in (403, 503) and ("Just a moment..." in text or "Attention Required!" in text)
     ):
         raise UpstreamBlocked(
-            "Poe shows a browser challenge instead of an answer, as it does for addresses of "
-            f"data centres. poe-proxy does not pretend to be a browser. {AGAINST_CHALLENGES}"
+            f"Poe shows a browser challenge instead of an answer. {AGAINST_CHALLENGES}"
         )
     if status in (301, 302, 303, 307, 308):
         if "/login" in location:
