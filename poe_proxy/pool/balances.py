@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from math import inf
 from typing import Final, Generic, Protocol, TypeVar
 
-from poe_proxy.errors import UpstreamError, UpstreamTimeout
+from poe_proxy.errors import UpstreamChanged, UpstreamError, UpstreamTimeout
 from poe_proxy.pool import refusals
 from poe_proxy.pool.known import Funds
 from poe_proxy.pool.ledger import Standing
@@ -330,7 +330,9 @@ def _ask(tokens: Rotator[A], token: Token[A]) -> int | None:
         if failure.suspends:
             tokens.suspend(token, failure)
         else:
-            log.info("%s: its balance is not known: %s", token.label, failure)
+            # That the site has changed is said once, by whoever found it out.
+            level = logging.DEBUG if isinstance(failure, UpstreamChanged) else logging.INFO
+            log.log(level, "%s: its balance is not known: %s", token.label, failure)
     except Exception:
         # The thread has to go on, or no account would ever come back.
         log.exception("%s: asking for its balance failed", token.label)

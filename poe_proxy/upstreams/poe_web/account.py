@@ -10,6 +10,7 @@ import random
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from poe_proxy.chat import Charges, ChatRequest, Idle, Message, ReplyEvent
 from poe_proxy.errors import (
@@ -51,6 +52,9 @@ from poe_proxy.upstreams.poe_web.waiting import meanwhile, one_by_one
 from poe_proxy.upstreams.poe_web.websockets import Socket
 
 log = logging.getLogger(__name__)
+
+#: What is told of a channel that is silent about replies which are in the history.
+_DEAF: Final = "Poe's websocket says nothing of a reply: most likely it has new subscriptions."
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +239,7 @@ class PoeWeb:
                 charges=chat.kept.get(Charges),
                 delete_chats=self._delete_chats,
                 forget_tickets=self._tickets.forget,
+                when_deaf=lambda: self._site.report(_DEAF, self._label),
                 clock=self._clock,
                 label=self._label,
             )
@@ -312,13 +317,9 @@ class PoeWeb:
 
     def _drop(self, chat: OpenChat) -> None:
         """Delete a chat that does not go on, if the settings say so."""
-        if not self._delete_chats:
-            return
-
-        def delete() -> None:
-            self._tidying.persist(lambda: Chats(self._session).delete(chat.id), "deleting a chat")
-
-        self._tidying.start(delete)
+        if self._delete_chats:
+            delete = Chats(self._session).delete
+            self._tidying.start(lambda: self._tidying.delete(delete, chat.id))
 
     def balance(self) -> Funds:
         """Return the points that the account has left; raises `UpstreamError`."""

@@ -11,14 +11,21 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from poe_proxy.errors import BotNotAllowed, BotNotFound, ParameterRefused, PromptTooLong
+from poe_proxy.errors import (
+    BotNotAllowed,
+    BotNotFound,
+    ParameterRefused,
+    PromptTooLong,
+)
 from poe_proxy.upstreams.poe_web.attachments import Attachment
-from poe_proxy.upstreams.poe_web.graphql import text_of
+from poe_proxy.upstreams.poe_web.graphql import HashUnknown, text_of
 from poe_proxy.upstreams.poe_web.session import Session
 
 #: For how many seconds a bot is remembered, and how many bots are.
 _HOLDS: Final = 3600.0
 _MAX_BOTS: Final = 1000
+#: For how many seconds it is remembered that the site cannot be asked about a bot.
+_HOLDS_UNASKED: Final = 60.0
 #: The most characters of a bot's name, and of what Poe says about it.
 _MAX_NAME: Final = 200
 _MAX_MESSAGE: Final = 1000
@@ -101,14 +108,22 @@ class Bots:
         return bot if bot is not None and self._clock() < until else None
 
     def look_up(self, name: str, session: Session) -> Bot:
-        """Ask the site about the bot; raises `UpstreamError`, as `Bot.read` does."""
+        """Ask the site about the bot; raises `UpstreamError`, as `Bot.read` does.
+
+        Where nobody knows any more how to ask, it is taken for a bot as most are.
+        """
         if len(name) > _MAX_NAME:
             # Whatever it is, it is not asked for, nor remembered.
             raise BotNotFound("Poe has no bot with a name of that length.", param="model")
-        data = session.call("HandleBotLandingPageQuery", {"botHandle": name})
-        bot = Bot.read(name, data, self._timeout)
+        holds = _HOLDS
+        try:
+            data = session.call("HandleBotLandingPageQuery", {"botHandle": name})
+            bot = Bot.read(name, data, self._timeout)
+        except HashUnknown:
+            # The session has said so. Answers do not need it.
+            bot, holds = Bot(name, self._timeout, is_proven=False), _HOLDS_UNASKED
         with self._lock:
-            self._bots[name.lower()] = self._clock() + _HOLDS, bot
+            self._bots[name.lower()] = self._clock() + holds, bot
             while len(self._bots) > _MAX_BOTS:
                 self._bots.popitem(last=False)
         return bot

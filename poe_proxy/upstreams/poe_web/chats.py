@@ -6,10 +6,15 @@ Web protocol sheet §10.3, §10.4, §10.9 and §25.
 from __future__ import annotations
 
 import base64
+from collections import Counter
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
+from poe_proxy.upstreams.poe_web.graphql import ServerError
 from poe_proxy.upstreams.poe_web.session import Session
+
+#: After so many server errors in a row Poe does not know the operation any more, most likely.
+_DOUBTED: Final = 2
 
 
 class Chats:
@@ -17,6 +22,8 @@ class Chats:
 
     def __init__(self, session: Session) -> None:
         self._session = session
+        #: How often in a row an operation that acts has met a server error.
+        self._errors: Counter[str] = Counter()
 
     def messages(self, chat_id: int) -> list[Mapping[str, Any]] | None:
         """Return the messages of a chat, oldest first; None if there is no such chat."""
@@ -53,15 +60,23 @@ class Chats:
         return list(_nodes(chat.get("messagesConnection"))) if isinstance(chat, dict) else None
 
     def stop(self, chat_id: int) -> None:
-        """Stop the bot that is at work in a chat."""
+        """Stop the bot that is at work in a chat. To do so twice does no harm, nor to delete one
+        twice; the second server error in a row is an `UpstreamChanged`."""
         self._act("cancelViewerActiveJobs_cancelViewerActiveJobs_Mutation", chat_id)
 
     def delete(self, chat_id: int) -> None:
-        """Delete a chat."""
+        """Delete a chat; see `stop`."""
         self._act("useDeleteChat_deleteChat_Mutation", chat_id)
 
     def _act(self, operation: str, chat_id: int) -> None:
-        self._session.call(operation, {"chatId": chat_id}, reading=False)
+        try:
+            self._session.call(operation, {"chatId": chat_id}, reading=False)
+        except ServerError:
+            self._errors[operation] += 1
+            if self._errors[operation] < _DOUBTED:
+                raise
+            raise self._session.doubted(operation) from None
+        self._errors[operation] = 0
 
 
 def _node(chat_id: int) -> str:

@@ -5,7 +5,7 @@ Web protocol sheet §10.3, §10.4 and §25.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from poe_proxy.errors import UpstreamUncertain
 from poe_proxy.upstreams.poe_web.chats import Chats
@@ -58,13 +58,10 @@ class Remains:
         if stops:
             self.stop()
         if deletes:
-            self._do(self._chats.delete, "deleting a chat")
+            self._tidying.delete(self._chats.delete, turn.chat_id)
 
     def stop(self) -> None:
         """Stop the bot in the turn's chat, which is known."""
-        self._do(self._chats.stop, "stopping a bot")
-
-    def _do(self, act: Callable[[int], None], what: str) -> None:
         chat_id = self._turn.chat_id
         assert chat_id is not None
-        self._tidying.persist(lambda: act(chat_id), what)
+        self._tidying.persist(lambda: self._chats.stop(chat_id), "stopping a bot")

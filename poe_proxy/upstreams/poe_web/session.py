@@ -241,6 +241,10 @@ class Session:
         """Note a failure that shows that the site has changed; see `CurrentSite`."""
         return self._site.met(failure, self._label)
 
+    def doubted(self, operation: str) -> UpstreamChanged:
+        """Return the failure of an operation that Poe answers with nothing but server errors."""
+        return self.met(graphql.changed(operation, self._site.now, perhaps=True))
+
     def ask_once(self, operation: str, variables: Mapping[str, Any]) -> Response:
         """Return the whole answer to an operation that only reads, whatever it says, for the keys
         and the form of the tag that there are now. Raises `UpstreamError` if there is none."""

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Mapping
 from typing import Any, Final
 
-from poe_proxy.errors import UpstreamError
+from poe_proxy.errors import UpstreamChanged, UpstreamError
 from poe_proxy.net.background import Background
 from poe_proxy.upstreams.poe_web.current import CurrentSite
 from poe_proxy.upstreams.poe_web.graphql import text_of
@@ -35,12 +35,16 @@ class Shelf:
         self._site = site
         self._label = label
         self._lock = threading.Lock()
+        self._is_unknown = False
         self._look: Background[tuple[str, ...]] | None = None
 
     def begin(self) -> None:
-        """Begin the look, if it was not begun yet; to be called while the account is logged in."""
+        """Begin the look, if it was not begun yet, or if Poe could not be asked; to be called while
+        the account is logged in."""
         with self._lock:
-            if self._look is None and OPERATION in self._site.now.operations:
+            is_due = self._look is None or self._is_unknown
+            if is_due and OPERATION in self._site.now.operations:
+                self._is_unknown = False
                 self._look = Background(self._read, name=f"{self._label} bots")
 
     def handles(self, wait: float) -> tuple[str, ...]:
@@ -52,6 +56,9 @@ class Shelf:
         handles: dict[str, str] = {}
         try:
             self._turn_pages(handles)
+        except UpstreamChanged:
+            # Whoever found that out has said so; it is begun again.
+            self._is_unknown = True
         except UpstreamError as failure:
             # Whatever it is, the account's next request meets it too, and says what it means.
             log.info("%s: the bots of the account are not known: %s", self._label, failure)

@@ -2,6 +2,9 @@
 
 reply under way ─ hangs up ─▶ a task in a thread of its own ─▶ done, or given up and logged
         └────── the account closes ──────▲
+
+A chat that Poe cannot be asked to delete, because its site has changed, is kept in mind, and
+deleted once that works again.
 """
 
 from __future__ import annotations
@@ -10,18 +13,23 @@ import logging
 import random
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final, TypeVar
 
 from poe_proxy.errors import (
     LoginFailed,
+    UpstreamChanged,
     UpstreamError,
     UpstreamOverloaded,
+    UpstreamProtocolError,
+    UpstreamRefused,
     UpstreamTimeout,
     UpstreamUncertain,
     UpstreamUnreachable,
 )
 from poe_proxy.net import background
+from poe_proxy.upstreams.poe_web.graphql import ServerError
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +42,11 @@ PAUSE: Final = 0.5
 LONGEST_PAUSE: Final = 15.0
 #: The most tasks that may wait for another try at a time; any other has one try.
 MOST: Final = 256
+#: The most chats that are kept in mind; the oldest are forgotten.
+MOST_CHATS: Final = 500
+#: How often Poe may answer with a server error when it is asked to delete one of them, while it
+#: deletes others.
+_CHANCES: Final = 3
 #: Seconds for which the end of an account waits for its tasks.
 PATIENCE: Final = 5.0
 #: The longest pause between two tries meanwhile, in seconds.
@@ -71,6 +84,8 @@ class Tidying:
         self._replies: set[Callable[[], None]] = set()
         self._tasks = 0
         self._waiting = 0
+        #: Chats that are to be deleted once that works again: id -> the chances that it has left.
+        self._chats: OrderedDict[int, int] = OrderedDict()
         #: The account is closed: what is left has little time.
         self._closing = threading.Event()
         #: That time is over.
@@ -115,8 +130,54 @@ class Tidying:
         """Return what *act* returns; while the net or Poe fails, it is done again and again.
 
         After a minute, or after any other `UpstreamError`, a warning says *what* failed, and
-        None is returned.
+        None is returned. Of an `UpstreamChanged` whoever raised it has said enough.
         """
+        try:
+            return self._insist(act, what)
+        except UpstreamError:
+            return None
+
+    def delete(self, delete: Callable[[int], None], chat_id: int) -> None:
+        """Delete a chat as `persist` does anything.
+
+        If the site has changed, so that Poe cannot be asked for it, the chat is deleted along with
+        the next one that is.
+        """
+        try:
+            self._insist(lambda: delete(chat_id), "deleting a chat")
+        except UpstreamChanged:
+            self._keep(chat_id, _CHANCES)
+        except UpstreamError:
+            return
+        else:
+            self._delete_kept(delete)
+
+    def _keep(self, chat_id: int, chances: int) -> None:
+        with self._changed:
+            self._chats[chat_id] = chances
+            while len(self._chats) > MOST_CHATS:
+                self._chats.popitem(last=False)
+
+    def _delete_kept(self, delete: Callable[[int], None]) -> None:
+        """Delete the chats that were kept, since it has just worked for another one."""
+        for _ in range(len(self._chats)):
+            with self._changed:
+                if not self._chats or self._closing.is_set():
+                    return
+                chat_id, chances = self._chats.popitem(last=False)
+            try:
+                delete(chat_id)
+            except ServerError:
+                if chances > 1:
+                    self._keep(chat_id, chances - 1)
+            except (UpstreamRefused, UpstreamProtocolError) as failure:
+                # It works: this chat is gone, or none of ours.
+                log.debug("%s: a chat cannot be deleted: %s", self._label, failure)
+            except UpstreamError:
+                self._keep(chat_id, chances)
+                return
+
+    def _insist(self, act: Callable[[], T], what: str) -> T:
         since = self._clock()
         pause = PAUSE
         while True:
@@ -126,10 +187,13 @@ class Tidying:
                 seconds = self._until_next(failure, pause, since)
                 if seconds is None:
                     # `close` logs how many were left at the very end.
-                    if not self._is_over:
-                        log.warning("%s: %s failed: %s", self._label, what, failure)
-                    return None
-                log.info("%s: %s failed: %s Trying again.", self._label, what, failure)
+                    is_said = self._is_over or isinstance(failure, UpstreamChanged)
+                    level = logging.DEBUG if is_said else logging.WARNING
+                    log.log(level, "%s: %s failed: %s", self._label, what, failure)
+                    raise
+                # Another server error will mean that the site has changed, which is said once.
+                level = logging.DEBUG if isinstance(failure, ServerError) else logging.INFO
+                log.log(level, "%s: %s failed: %s Trying again.", self._label, what, failure)
             try:
                 self._wait(seconds)
             finally:
@@ -174,4 +238,10 @@ class Tidying:
                 log.warning(
                     "%s: %d chat(s) were not tidied up before the end", self._label, self._tasks
                 )
+            if self._chats:
+                log.warning(
+                    "%s: %d chat(s) were not deleted: Poe could not be asked for it",
+                    *(self._label, len(self._chats)),
+                )
+                self._chats.clear()
             self._is_over = True

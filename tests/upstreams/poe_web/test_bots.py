@@ -9,9 +9,10 @@ import pytest
 from poe_proxy import errors
 from poe_proxy.upstreams.poe_web.attachments import Attachment
 from poe_proxy.upstreams.poe_web.bots import Bot, Bots
+from poe_proxy.upstreams.poe_web.graphql import HashUnknown, StillRefused
 
-from ...fakes import Clock
-from .fakes import FakeSession
+from ...fakes import Clock, log_lines
+from .fakes import FakeSession, failing
 
 IMAGE = Attachment("cat.png", "image/png", b"12345")
 NOTES = Attachment("notes.txt", "text/plain", b"12345")
@@ -142,6 +143,42 @@ def test_a_refusal_is_not_remembered() -> None:
         bots.look_up("No-Such-Bot", session)
 
     assert bots.known("No-Such-Bot") is None
+
+
+def test_a_bot_that_nobody_can_ask_about_is_taken_for_one_as_most_are() -> None:
+    """For a minute, and not as proven: then the site is asked again."""
+    clock = Clock()
+    bots = Bots(timeout=60.0, clock=clock)
+    answers: list[Any] = [HashUnknown("a new hash"), {"bot": {"handle": "Some-Bot"}}]
+
+    def answer() -> Any:
+        given = answers.pop(0)
+        if isinstance(given, Exception):
+            raise given
+        return given
+
+    session = FakeSession(HandleBotLandingPageQuery=answer)
+    with log_lines() as lines:
+        bot = bots.look_up("some-bot", session)
+
+    assert Bot("some-bot", 60.0, is_proven=False) == bot == bots.known("Some-Bot")
+    bot.check([IMAGE, NOTES])
+    assert "" == lines.getvalue()
+    clock.go(61)
+    assert bots.known("some-bot") is None
+    assert Bot("Some-Bot", 60.0) == bots.look_up("some-bot", session)
+
+
+@pytest.mark.parametrize(
+    "failure", [StillRefused("refused"), errors.UpstreamOverloaded("502"), errors.LoginFailed("x")]
+)
+def test_any_other_failure_of_the_look_up_is_one(failure: Exception) -> None:
+    """Whatever it is, the sending would meet it too, and nothing is remembered."""
+    bots = Bots(timeout=60.0, clock=Clock())
+    with pytest.raises(type(failure)):
+        bots.look_up("some-bot", FakeSession(HandleBotLandingPageQuery=failing(failure)))
+
+    assert bots.known("some-bot") is None
 
 
 def test_what_poe_says_of_a_bot_has_a_length() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from poe_proxy.upstreams.poe_web.chats import Chats
+from poe_proxy.upstreams.poe_web.graphql import HashUnknown, ServerError
 
 
 def connection(*nodes: Any) -> dict[str, Any]:
@@ -107,6 +108,51 @@ def test_what_acts_is_not_asked_twice(act: Any, operation: str) -> None:
     act(chats(site), 42)
 
     assert [(operation, {"chatId": 42}, False)] == site.calls
+
+
+class Fails(Site):
+    """Answers with these failures, one after the other, and then well."""
+
+    def __init__(self, *failures: Exception) -> None:
+        super().__init__({})
+        self.failures = list(failures)
+
+    def call(self, operation: str, variables: Mapping[str, Any], *, reading: bool = True) -> Any:
+        self.calls.append((operation, variables, reading))
+        if self.failures:
+            raise self.failures.pop(0)
+        return {}
+
+    def doubted(self, operation: str) -> HashUnknown:
+        return HashUnknown("Poe does not know it.", operation=operation, is_perhaps=True)
+
+
+@pytest.mark.parametrize("act", [Chats.stop, Chats.delete])
+def test_two_server_errors_in_a_row_are_a_doubt(act: Any) -> None:
+    """One may be a fault of Poe's own."""
+    error = ServerError("Server Error")
+    one = chats(Fails(error, error, error))
+    with pytest.raises(ServerError):
+        act(one, 42)
+    with pytest.raises(HashUnknown) as raised:
+        act(one, 42)
+
+    assert act.__name__ in raised.value.operation.lower() or "cancel" in raised.value.operation
+
+
+def test_server_errors_are_counted_in_a_row_and_for_each_operation() -> None:
+    """What succeeds is known, and another operation is another one."""
+    error = ServerError("Server Error")
+    site = Fails(error, error)
+    one = chats(site)
+    for act in (one.stop, one.delete):
+        with pytest.raises(ServerError):
+            act(42)
+    one.stop(42)
+    one.delete(42)
+    site.failures = [error]
+    with pytest.raises(ServerError):
+        one.delete(42)
 
 
 def test_the_newest_message_of_a_chat_is_known_by_its_id() -> None:

@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from poe_proxy.errors import TokenLimited
+from poe_proxy.errors import TokenLimited, UpstreamChanged
 from poe_proxy.upstreams.poe_web.current import CurrentSite
 from poe_proxy.upstreams.poe_web.shelf import OPERATION, PAGES, Shelf
 from poe_proxy.upstreams.poe_web.site import Site
 
+from ...fakes import log_lines
 from .fakes import FakeSession
 
 
@@ -91,6 +92,19 @@ def test_what_is_no_list_is_none(given: Any) -> None:
         one.begin()
         assert () == one.handles(60)
     assert 1 == len(session.cursors)
+
+
+def test_a_site_that_has_changed_is_asked_again_and_nothing_is_said() -> None:
+    """Whoever found that out has said so, and looks for what is new."""
+    session = Pages(UpstreamChanged("a new hash"), page("A"))
+    one = shelf(session)
+    with log_lines() as lines:
+        for handles in ((), ("A",), ("A",)):
+            one.begin()
+            assert handles == one.handles(60)
+
+    assert 2 == len(session.cursors)
+    assert "" == lines.getvalue()
 
 
 def test_a_failure_leaves_the_pages_before_it() -> None:

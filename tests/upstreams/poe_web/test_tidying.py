@@ -10,6 +10,7 @@ import pytest
 
 from poe_proxy import errors
 from poe_proxy.upstreams.poe_web import tidying
+from poe_proxy.upstreams.poe_web.graphql import ServerError
 from poe_proxy.upstreams.poe_web.tidying import LONGEST_PAUSE, PAUSE, PERSISTENCE, Tidying
 
 from ...fakes import Clock, log_lines, until
@@ -104,7 +105,6 @@ def test_what_fails_in_passing_is_tried_again(timed: Timed, failure: Exception) 
         errors.TokenRejected("logged out"),
         errors.UpstreamBlocked("a challenge"),
         errors.TokenLimited("429"),
-        errors.UpstreamChanged("a new hash"),
         errors.UpstreamRefused("no"),
     ],
     ids=lambda failure: type(failure).__name__,
@@ -120,6 +120,17 @@ def test_what_poe_refuses_is_not_tried_again(
     (line,) = lines()
     assert "WARNING" in line
     assert f"cookie-1: stopping a bot failed: {failure}" in line
+
+
+def test_of_a_site_that_has_changed_the_log_says_no_more(
+    timed: Timed, lines: Callable[[], list[str]]
+) -> None:
+    """Whoever found that out has said so, once for all chats; nor of the error that led to it."""
+    act = Act(ServerError("Server Error"), errors.UpstreamChanged("a new hash"))
+
+    assert timed.tidying.persist(act, "stopping a bot") is None
+    assert 2 == act.calls
+    assert [] == lines()
 
 
 def test_the_pauses_grow_and_end_after_a_minute(
@@ -158,6 +169,139 @@ def test_beyond_a_number_there_is_one_try_for_each(monkeypatch: pytest.MonkeyPat
 
     assert 7 == register.persist(third, "stopping a bot")
     register.close(60)
+
+
+# ---- chats that cannot be deleted now
+
+CHANGED = errors.UpstreamChanged("a new hash")
+
+
+class Poe:
+    """Deletes chats, unless a test says otherwise."""
+
+    def __init__(self) -> None:
+        #: What comes of a chat's deletion; None is said of all others.
+        self.failures: dict[int | None, Exception] = {}
+        self.asked: list[int] = []
+        self.deleted: list[int] = []
+
+    def delete(self, chat_id: int) -> None:
+        self.asked.append(chat_id)
+        failure = self.failures.get(chat_id, self.failures.get(None))
+        if failure is not None:
+            raise failure
+        self.deleted.append(chat_id)
+
+
+@pytest.fixture
+def poe() -> Poe:
+    return Poe()
+
+
+def test_a_chat_that_poe_cannot_be_asked_to_delete_is_deleted_later(
+    timed: Timed, poe: Poe, lines: Callable[[], list[str]]
+) -> None:
+    """With the next one that is deleted; then it is over."""
+    poe.failures = {None: CHANGED}
+    for chat_id in (1, 2, 3):
+        timed.tidying.delete(poe.delete, chat_id)
+    assert [1, 2, 3] == poe.asked
+    poe.failures = {}
+    timed.tidying.delete(poe.delete, 4)
+    timed.tidying.delete(poe.delete, 5)
+
+    assert [4, 1, 2, 3, 5] == poe.deleted
+    timed.tidying.close()
+    assert [] == lines()
+
+
+def test_what_fails_in_between_ends_the_deletion_of_what_was_kept(timed: Timed, poe: Poe) -> None:
+    """All of them are still there for the next time."""
+    poe.failures = {None: CHANGED}
+    for chat_id in (1, 2, 3):
+        timed.tidying.delete(poe.delete, chat_id)
+    poe.failures = {2: errors.TokenLimited("429")}
+    timed.tidying.delete(poe.delete, 4)
+    assert [4, 1] == poe.deleted
+    poe.failures = {}
+    timed.tidying.delete(poe.delete, 5)
+
+    assert {1, 2, 3, 4, 5} == set(poe.deleted)
+    assert 5 == len(poe.deleted)
+
+
+@pytest.mark.parametrize(
+    ("failure", "times"),
+    [(ServerError("Server Error"), 3), (errors.UpstreamRefused("gone"), 1)],
+    ids=["server error", "refused"],
+)
+def test_a_chat_that_poe_does_not_delete_though_it_deletes_others_is_given_up(
+    timed: Timed, poe: Poe, failure: Exception, times: int
+) -> None:
+    """It is gone, or none of ours; the others do not wait for it."""
+    poe.failures = {None: CHANGED}
+    for chat_id in (1, 2):
+        timed.tidying.delete(poe.delete, chat_id)
+    poe.failures, poe.asked = {1: failure}, []
+    for chat_id in range(10, 20):
+        timed.tidying.delete(poe.delete, chat_id)
+
+    assert [10, 2, *range(11, 20)] == poe.deleted
+    assert times == poe.asked.count(1)
+
+
+def test_what_fails_otherwise_is_not_kept(timed: Timed, poe: Poe) -> None:
+    """It was tried for a minute, or Poe says no: the log has it."""
+    for failure in (OVERLOADED, errors.UpstreamRefused("no")):
+        poe.failures = {None: failure}
+        timed.tidying.delete(poe.delete, 1)
+    poe.failures = {}
+    timed.tidying.delete(poe.delete, 2)
+
+    assert [2] == poe.deleted
+
+
+def test_the_chats_that_are_kept_are_bounded(
+    monkeypatch: pytest.MonkeyPatch, timed: Timed, poe: Poe
+) -> None:
+    """The oldest are forgotten; one that is kept already counts once."""
+    monkeypatch.setattr(tidying, "MOST_CHATS", 3)
+    poe.failures = {None: CHANGED}
+    for chat_id in (1, 2, 3, 4, 5, 5, 4):
+        timed.tidying.delete(poe.delete, chat_id)
+    poe.failures = {}
+    timed.tidying.delete(poe.delete, 6)
+
+    assert [6, 3, 4, 5] == poe.deleted
+
+
+def test_the_end_says_how_many_chats_were_not_deleted(
+    timed: Timed, poe: Poe, lines: Callable[[], list[str]]
+) -> None:
+    """Once, and without asking for them again."""
+    poe.failures = {None: CHANGED}
+    for chat_id in (1, 2):
+        timed.tidying.delete(poe.delete, chat_id)
+    for _ in range(2):
+        timed.tidying.close()
+
+    (line,) = lines()
+    assert "WARNING" in line
+    assert "cookie-1: 2 chat(s) were not deleted" in line
+    assert [1, 2] == poe.asked
+
+
+def test_an_account_that_closes_does_not_begin_to_delete_what_was_kept(
+    timed: Timed, poe: Poe
+) -> None:
+    """It has little time: the chat at hand is deleted, and no more."""
+    poe.failures = {None: CHANGED}
+    timed.tidying.delete(poe.delete, 1)
+    poe.failures = {}
+    timed.tidying._closing.set()
+    timed.tidying.delete(poe.delete, 2)
+
+    assert [2] == poe.deleted
 
 
 # ---- the end

@@ -57,9 +57,7 @@ def test_the_other_form_of_the_tag_is_tried_and_remembered(
 
 
 @pytest.mark.parametrize("answer", ["Server Error", "PersistedQueryNotFound"])
-@pytest.mark.parametrize(
-    "operation", ["sendMessageMutation", "HandleBotLandingPageQuery", "subscriptionsMutation"]
-)
+@pytest.mark.parametrize("operation", ["sendMessageMutation", "subscriptionsMutation"])
 def test_a_retired_hash_is_named(
     account: Account, control: Callable[..., Any], operation: str, answer: str
 ) -> None:

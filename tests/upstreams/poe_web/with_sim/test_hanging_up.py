@@ -62,21 +62,24 @@ STOP = "cancelViewerActiveJobs_cancelViewerActiveJobs_Mutation"
 
 
 @pytest.mark.parametrize("words", ["!hang", "!early=1 !hang", "!hang !reset-after-accept"])
-@pytest.mark.parametrize("trouble", [{"http": 502}, {"reset": ""}, {"server-error": ""}])
+@pytest.mark.parametrize(
+    ("trouble", "times"), [({"http": 502}, 2), ({"reset": ""}, 2), ({"server-error": ""}, 1)]
+)
 def test_a_stop_that_fails_is_tried_again(
-    account: Account, web: PoeWeb, words: str, trouble: dict[str, Any]
+    account: Account, web: PoeWeb, words: str, trouble: dict[str, Any], times: int
 ) -> None:
-    """Poe fails, or the connection breaks: a little later the bot is stopped all the same."""
+    """Poe fails, or the connection breaks: a little later the bot is stopped all the same. (Two
+    server errors in a row mean that Poe does not know any more what is asked.)"""
     ask(web, "!echo first")
     account.sim.control(
-        fail={"query_name": STOP, "account": account.label, "times": 2, "with": trouble}
+        fail={"query_name": STOP, "account": account.label, "times": times, "with": trouble}
     )
     events = web.reply(chat(f"{words} !echo {WORDS}"), "Assistant", at_once)
     until(lambda: isinstance(next(events), Text))
     events.close()
 
     until(lambda: account.journal(event="reply-cancelled"))
-    assert 3 <= len(account.journal(queryName=STOP))
+    assert times < len(account.journal(queryName=STOP))
 
 
 def test_an_account_that_closes_stops_its_bots(account: Account, web: PoeWeb) -> None:
