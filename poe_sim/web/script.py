@@ -152,6 +152,7 @@ def write(
     picture = f"{media_host}/base/image/{hashlib.sha256(bot.codename.encode()).hexdigest()}"
     text = _text(words, prompt, bot, files, picture) if line is None else line
     delay = number(words, "delay", pace)
+    repeats = not is_lenient and "no-complete" not in words
     script = Script(
         topic=" ".join(prompt.split()[:5])[:60] or "New chat",
         # Clients of lenient mode drop frames until they have read the answer to their POST, take
@@ -161,7 +162,7 @@ def write(
         slow_answer=number(words, "slow-answer", 0.0),
         items=max(1, int(number(words, "items", 1))),
         filler="filler" in words,
-        repeat_complete=int(number(words, "repeat-complete", 0 if is_lenient else 2)),
+        repeat_complete=int(number(words, "repeat-complete", 2 if repeats else 0)),
         title=words.get("title") or ("middle" if is_lenient else "after"),
         followups=int(number(words, "followups", 3 if "followups" in words else 0)),
         cost=int(number(words, "cost", -1)) if "cost" in words else None,
