@@ -9,17 +9,26 @@ from typing import Any
 import pytest
 
 from poe_proxy.chat import Text
-from poe_proxy.upstreams.poe_web.account import PoeWeb
 
-from .accounts import WORDS, Account, ask
+from .accounts import WORDS, Account, ask, site
 
 MESSAGES = "ChatListPaginationQuery"
 #: How much faster than the world's the time of an account goes here that has to wait.
 FASTER = 10
 
 
-def quick(account: Account) -> PoeWeb:
-    return account.web(clock=lambda: time.monotonic() * FASTER)
+class Quick:
+    """An account with a quick clock, and the signs that the site has changed."""
+
+    def __init__(self, account: Account) -> None:
+        self.signs: list[str] = []
+        own = site(account.folder)
+        own.hear(self.told)
+        self.web = account.web(site=own, clock=lambda: time.monotonic() * FASTER)
+
+    def told(self, sign: str, label: str) -> str:
+        self.signs.append(f"{label}: {sign}")
+        return ""
 
 
 @pytest.mark.parametrize("retired", ["messageAdded", "all"])
@@ -29,9 +38,9 @@ def test_an_answer_is_read_from_the_history(
 ) -> None:
     """All of it, once, and the prompt goes out once."""
     control(retire_subscription=retired)
-    web = quick(account)
-    reply = ask(web, f"{words} !echo {WORDS}".strip())
-    again = ask(web, f"{words} !echo {WORDS}".strip())
+    quick = Quick(account)
+    reply = ask(quick.web, f"{words} !echo {WORDS}".strip())
+    again = ask(quick.web, f"{words} !echo {WORDS}".strip())
 
     whole = f"{WORDS} (1/2)\n\n{WORDS} (2/2)" if words == "!messages=2" else WORDS
     assert (whole, whole) == (reply.text, again.text)
@@ -39,13 +48,16 @@ def test_an_answer_is_read_from_the_history(
     assert again.is_whole
     assert 2 == len(account.sends())
     assert 1 == len(account.journal(event="socket-open"))
+    # Once for each reply: whoever hears of it knows what was heard before.
+    sign = f"{account.label}: Poe's websocket says nothing of a reply"
+    assert [True, True] == [one.startswith(sign) for one in quick.signs]
 
 
 def test_a_long_answer_is_read_as_it_grows(account: Account, control: Callable[..., Any]) -> None:
     """In pieces, each of which is what was new in the history then."""
     control(retire_subscription="all")
     words = " ".join(map(str, range(30)))
-    reply = ask(quick(account), f"!delay=0.1 !echo {words}")
+    reply = ask(Quick(account).web, f"!delay=0.1 !echo {words}")
 
     assert words == reply.text
     assert reply.is_whole
@@ -56,12 +68,13 @@ def test_a_long_answer_is_read_as_it_grows(account: Account, control: Callable[.
 @pytest.mark.parametrize("words", ["", "!first=1.5", "!silence=1.5", "!no-human", "!slow-answer=1"])
 def test_an_ordinary_reply_asks_the_history_for_nothing(account: Account, words: str) -> None:
     """However slow the bot is, for a websocket that shows its messages: one request is all."""
-    web = quick(account)
-    ask(web, "!echo first")
+    quick = Quick(account)
+    ask(quick.web, "!echo first")
     account.forget()
-    reply = ask(web, f"{words} !echo {WORDS}".strip())
+    reply = ask(quick.web, f"{words} !echo {WORDS}".strip())
 
     assert WORDS == reply.text
     assert ["sendMessageMutation"] == [
         entry["queryName"] for entry in account.journal(path="/api/gql_POST")
     ]
+    assert [] == quick.signs
