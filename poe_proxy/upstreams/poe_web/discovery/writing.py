@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import tomllib
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import tomlkit
 from tomlkit.exceptions import TOMLKitError
-from tomlkit.items import Table
 
 from poe_proxy.upstreams.poe_web.discovery.findings import Value
+from poe_proxy.upstreams.poe_web.site import Site
 
 #: Where an entry comes from.
 SOURCE: Final = "page"
@@ -24,28 +25,62 @@ _HEAD: Final = (
     "that poe-proxy itself has seen later than on its day here does not count any more.",
     "docs/when-poe-changes.md says more.",
 )
+_BOM: Final = "\ufeff"
 
 
 def text_with(found: Mapping[str, Value], day: str, before: str = "") -> str:
     """Return the text of a site file with what was *found* on that *day* in it, in place of what it
-    had *before*. Raises ValueError if that is no TOML."""
+    had *before*. Raises ValueError if that is no TOML, or has anything else in place of a table."""
     try:
-        document = tomlkit.parse(before)
-    except TOMLKitError as bad:
-        raise ValueError(f"The file is not TOML: {bad}.") from None
+        known = tomllib.loads(before)
+    except tomllib.TOMLDecodeError as bad:
+        raise ValueError(f"the file is not TOML: {bad}") from None
+    tables: dict[str, dict[str, Any]] = {}
+    for name, value in found.items():
+        table, _, key = name.partition(".")
+        if not isinstance(known.get(table, {}), dict):
+            raise ValueError(f"{table} is not a table in it")
+        tables.setdefault(table, {})[key] = {
+            "value": value if isinstance(value, str) else list(value),
+            "seen": day,
+            "source": SOURCE,
+        }
+    wanted = {**known, **{name: {**known.get(name, {}), **new} for name, new in tables.items()}}
+    # A table may be written in ways, such as with dots, that cannot be added to.
+    for written_anew in ((), tuple(tables)):
+        with suppress(TOMLKitError, tomllib.TOMLDecodeError):
+            text = _edited(before, tables, {name: known.get(name, {}) for name in written_anew})
+            if tomllib.loads(text) == wanted:
+                return text
+    raise ValueError("nothing can be added to what is in it")
+
+
+def _edited(
+    before: str, tables: Mapping[str, Mapping[str, Any]], anew: Mapping[str, Mapping[str, Any]]
+) -> str:
+    """Return *before* with the entries of *tables* in it; those tables that are to be written
+    *anew* lose their comments."""
+    document = tomlkit.parse(before)
     if not before.strip():
         for line in _HEAD:
             document.add(tomlkit.comment(line))
-    for name, value in found.items():
-        table, _, key = name.partition(".")
-        if not isinstance(document.get(table), Table):
+    for table, entries in tables.items():
+        if table in anew and table in document:
+            document.remove(table)
+        if table not in document:
             document[table] = tomlkit.table()
-        entry = tomlkit.inline_table()
-        entry["value"] = value if isinstance(value, str) else list(value)
-        entry["seen"] = day
-        entry["source"] = SOURCE
-        document[table][key] = entry
+        for key, entry in {**anew.get(table, {}), **entries}.items():
+            document[table][key] = _item(entry)
     return tomlkit.dumps(document)
+
+
+def _item(entry: Any) -> Any:
+    if not isinstance(entry, dict):
+        return entry
+    inline = tomlkit.inline_table()
+    for key, value in entry.items():
+        inline[key] = _item(value)
+    return inline
 
 
 def backup_of(path: Path) -> Path:
@@ -55,22 +90,32 @@ def backup_of(path: Path) -> Path:
 
 def write(path: Path, found: Mapping[str, Value], day: str) -> None:
     """Write what was *found* into the file at *path*, in one step, and what it had before beside
-    it. Raises OSError or ValueError; the file is as it was then."""
+    it. Nothing is written if it has all of that already.
+
+    Raises OSError, or ValueError if it would be no site file; the file is as it was then.
+    """
     path = Path(os.path.realpath(path))  # a link stays one
     try:
-        before = path.read_text("utf-8-sig")
+        whole = path.read_bytes().decode("utf-8")
     except FileNotFoundError:
-        before = ""
+        whole = ""
+    before = whole.removeprefix(_BOM).replace("\r\n", "\n")
     text = text_with(found, day, before)
-    if path.exists():
-        shutil.copy2(path, backup_of(path))
+    if text == before:
+        return
+    if "\r\n" in whole:
+        text = text.replace("\n", "\r\n")
+    if whole.startswith(_BOM):
+        text = _BOM + text
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
+        Site.load(Path(name))  # with a mistake in it, nothing would start any more
         if path.exists():
+            shutil.copy2(path, backup_of(path))
             shutil.copymode(path, name)
         else:
             os.chmod(name, 0o644)
