@@ -16,7 +16,7 @@ from typing import Final
 
 from poe_proxy.errors import UpstreamChanged
 from poe_proxy.upstreams.poe_web import graphql
-from poe_proxy.upstreams.poe_web.graphql import HashUnknown
+from poe_proxy.upstreams.poe_web.graphql import HashUnknown, StillRefused
 from poe_proxy.upstreams.poe_web.site import NEEDED, Site, Tag, TagForm
 
 log = logging.getLogger(__name__)
@@ -30,6 +30,8 @@ WHAT_TO_DO: Final = (
     "`poe-proxy discover` looks for what is new, docs/when-poe-changes.md tells how to do so by "
     "hand; official API keys (POE_API_KEYS) are not concerned."
 )
+#: The same where what is new was found while the request was under way.
+MENDED: Final = "What is new is known by now; try again."
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,14 +91,25 @@ class CurrentSite:
     def met(self, failure: UpstreamChanged, label: str) -> UpstreamChanged:
         """Note a failure that the account of that *label* has met; the log says so once. Return it,
         with what can be done about it in its message."""
-        if isinstance(failure, HashUnknown):
-            if failure.hash and self._now.operations.get(failure.operation) != failure.hash:
-                return failure  # it is mended already
-            self._note(failure)
+        if self._is_mended(failure):
+            what_to_do = MENDED
+        else:
+            if isinstance(failure, HashUnknown):
+                self._note(failure)
+            what_to_do = self._told(failure.message, label)
         told = copy.copy(failure)
-        told.message = f"{failure.message} {self._told(failure.message, label)}".rstrip()
+        told.message = f"{failure.message} {what_to_do}".rstrip()
         told.args = (told.message,)
         return told
+
+    def _is_mended(self, failure: UpstreamChanged) -> bool:
+        """Whether what failed has been replaced meanwhile."""
+        match failure:
+            case HashUnknown(hash=hash, operation=operation) if hash:
+                return self._now.operations.get(operation) != hash
+            case StillRefused(tag=Tag() as tag):
+                return self._now.tag != tag
+        return False
 
     def report(self, sign: str, label: str) -> None:
         """Tell of a sign that is no failure of a request."""
@@ -112,7 +125,7 @@ class CurrentSite:
         gone = self._gone.get(operation)
         if hash and (gone is None or gone.hash != hash or self._clock() >= gone.until):
             return hash
-        failure = graphql.changed(operation, self._now)
+        failure = graphql.changed(operation, hash)
         raise failure if hash else self.met(failure, label)
 
     def _note(self, failure: HashUnknown) -> None:

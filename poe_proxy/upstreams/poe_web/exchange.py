@@ -325,7 +325,7 @@ class Exchange:
             # Poe answers a ticket that it no longer knows with a server error, too.
             self._forget_tickets()
         if isinstance(doubt.failure, ServerError):
-            changed = graphql.changed(SEND, self._site.now, perhaps=True)
+            changed = graphql.changed(SEND, doubt.failure.hash, perhaps=True)
             raise self._site.met(changed, self._label)
         raise doubt.failure
 

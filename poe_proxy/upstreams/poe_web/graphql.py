@@ -53,6 +53,11 @@ class StaleSession(Exception):
 class StillRefused(UpstreamChanged):
     """Poe refuses with 400 whatever key and tag we send; nothing was done."""
 
+    def __init__(self, message: str, *, tag: Tag | None = None) -> None:
+        super().__init__(message)
+        #: What the tag was last made with.
+        self.tag = tag
+
 
 class HashUnknown(UpstreamChanged):
     """Poe does not know an operation by the hash that we have for it, or nobody knows one."""
@@ -71,6 +76,11 @@ class HashUnknown(UpstreamChanged):
 class ServerError(UpstreamUncertain):
     """Poe answered "Server Error": a retired hash, a fault of its own, or a lost answer (§17.2)."""
 
+    def __init__(self, message: str, *, hash: str = "") -> None:
+        super().__init__(message)
+        #: The hash that it was asked with.
+        self.hash = hash
+
 
 class MessageTooLong(PromptTooLong):
     """Poe says of a message that it is too long for the bot."""
@@ -87,7 +97,7 @@ def body(operation: str, variables: Mapping[str, Any], site: Site) -> bytes:
         {
             "queryName": operation,
             "variables": variables,
-            "extensions": {"hash": site.operations[operation]},
+            "extensions": {"hash": site.operations.get(operation, "")},
         }
     )
 
@@ -164,10 +174,11 @@ def read_answer(
     message = ""
     if isinstance(errors, list) and errors and isinstance(errors[0], dict):
         message = text_of(errors[0].get("message"))
+    hash = site.operations.get(operation, "")
     if message == "PersistedQueryNotFound":
-        raise changed(operation, site)
+        raise changed(operation, hash)
     if message == "Server Error" or not message:
-        raise ServerError(f"Poe answered {operation} with a server error.")
+        raise ServerError(f"Poe answered {operation} with a server error.", hash=hash)
     raise UpstreamRefused(f"Poe refused {operation}: {message[:500]}")
 
 
@@ -176,17 +187,18 @@ def text_of(given: Any) -> str:
     return given if isinstance(given, str) else ""
 
 
-def still_refused(operation: str) -> StillRefused:
-    """Return the failure that Poe refuses *operation* with fresh keys and each form of the tag."""
+def still_refused(operation: str, tag: Tag) -> StillRefused:
+    """Return the failure that Poe refuses *operation* with fresh keys and a *tag* in each form."""
     return StillRefused(
         f"Poe refuses {operation} (400), also with a form key fresh from its page: most likely the "
-        "site has changed how requests are signed."
+        "site has changed how requests are signed.",
+        tag=tag,
     )
 
 
-def changed(operation: str, site: Site, *, perhaps: bool = False) -> HashUnknown:
-    """Return the failure that Poe has a new hash for *operation*, or *perhaps* has one."""
-    hash = site.operations.get(operation, "")
+def changed(operation: str, hash: str, *, perhaps: bool = False) -> HashUnknown:
+    """Return the failure that Poe has a new hash for *operation* in place of this one, or *perhaps*
+    has one. An empty one is not known."""
     if not hash:
         said = f"The hash of {operation} is not known."
     elif perhaps:

@@ -229,8 +229,8 @@ class Session:
                 return self._renewing(attempt, clear)
             try:
                 return self._twice(lambda: self._renewing(attempt, clear))
-            except ServerError:
-                raise graphql.changed(operation, self._site.now, perhaps=True) from None
+            except ServerError as failure:
+                raise graphql.changed(operation, failure.hash, perhaps=True) from None
         except StillRefused as failure:
             # A message may be refused because Poe has forgotten its channel: `Sending` knows.
             raise self.met(failure) if reading else failure from None
@@ -243,7 +243,8 @@ class Session:
 
     def doubted(self, operation: str) -> UpstreamChanged:
         """Return the failure of an operation that Poe answers with nothing but server errors."""
-        return self.met(graphql.changed(operation, self._site.now, perhaps=True))
+        hash = self._site.now.operations.get(operation, "")
+        return self.met(graphql.changed(operation, hash, perhaps=True))
 
     def ask_once(self, operation: str, variables: Mapping[str, Any]) -> Response:
         """Return the whole answer to an operation that only reads, whatever it says, for the keys
@@ -314,6 +315,7 @@ class Session:
                 self._refused = cleared.keys
         self._renew(cleared.keys)
         for form in (first, other):
+            tag = self._site.now.tag
             try:
                 result = attempt(form, clear())
             except StaleSession as failure:
@@ -322,9 +324,9 @@ class Session:
                         f"Poe does not accept this account's requests ({failure.status})."
                     ) from None
                 if form == other:
-                    raise graphql.still_refused(failure.operation) from None
+                    raise graphql.still_refused(failure.operation, tag) from None
             else:
-                self._site.accepted(self._site.now.tag, form)
+                self._site.accepted(tag, form)
                 return result
         raise AssertionError("the last attempt returns or raises")
 

@@ -9,7 +9,7 @@ import pytest
 
 from poe_proxy.errors import UpstreamChanged
 from poe_proxy.upstreams.poe_web import graphql
-from poe_proxy.upstreams.poe_web.current import GONE, PERHAPS_GONE, WHAT_TO_DO, CurrentSite
+from poe_proxy.upstreams.poe_web.current import GONE, MENDED, PERHAPS_GONE, WHAT_TO_DO, CurrentSite
 from poe_proxy.upstreams.poe_web.graphql import HashUnknown
 from poe_proxy.upstreams.poe_web.site import NEEDED, Site
 
@@ -25,7 +25,8 @@ def with_hash(operation: str, hash: str) -> Site:
 
 
 def met(known: CurrentSite, operation: str, *, perhaps: bool = False) -> UpstreamChanged:
-    return known.met(graphql.changed(operation, known.now, perhaps=perhaps), "cookie-1")
+    hash = known.now.operations[operation]
+    return known.met(graphql.changed(operation, hash, perhaps=perhaps), "cookie-1")
 
 
 def test_the_hash_of_an_operation_is_the_newest_one() -> None:
@@ -112,17 +113,33 @@ def test_whoever_hears_of_it_says_what_is_being_done() -> None:
     assert [("cookie-1", True)] == [(label, SITE.operations[DELETE] in one) for one, label in heard]
 
 
-def test_a_failure_of_a_hash_that_was_replaced_meanwhile_is_told_to_nobody() -> None:
-    """It is mended already."""
-    known = CurrentSite(SITE)
-    failure = graphql.changed(DELETE, SITE)
-    known.replace(with_hash(DELETE, NEW))
-    heard: list[str] = []
-    known.hear(lambda sign, _: heard.append(sign) or "")
-    known.met(failure, "cookie-1")
+NEW_TAG = replace(SITE, tag=replace(SITE.tag, salt="another"))
 
+
+@pytest.mark.parametrize(
+    ("failure", "mended"),
+    [
+        (graphql.changed(DELETE, SITE.operations[DELETE]), with_hash(DELETE, NEW)),
+        (graphql.still_refused(DELETE, SITE.tag), NEW_TAG),
+    ],
+    ids=["hash", "tag"],
+)
+def test_what_was_replaced_meanwhile_is_told_to_nobody(
+    failure: UpstreamChanged, mended: Site
+) -> None:
+    """It is mended already, and whoever met it may try again at once; with what is the newest one,
+    it is a sign again."""
+    known = CurrentSite(mended)
+    heard: list[str] = []
+    known.hear(lambda sign, _: heard.append(sign) or "It is looked for.")
+
+    assert f"{failure.message} {MENDED}" == known.met(failure, "cookie-1").message
     assert [] == heard
-    assert NEW == known.check(DELETE, "cookie-1")
+    assert known.check(DELETE, "cookie-1")
+
+    known.replace(SITE)
+    assert known.met(failure, "cookie-1").message.endswith("It is looked for.")
+    assert [failure.message] == heard
 
 
 def test_the_form_of_the_tag_that_poe_accepted_is_kept() -> None:
@@ -132,6 +149,6 @@ def test_the_form_of_the_tag_that_poe_accepted_is_kept() -> None:
     known.replace(with_hash(DELETE, NEW))
     assert "swapped" == known.tag_form
 
-    known.replace(replace(SITE, tag=replace(SITE.tag, salt="another")))
+    known.replace(NEW_TAG)
     known.accepted(SITE.tag, "swapped")
     assert "plain" == known.tag_form

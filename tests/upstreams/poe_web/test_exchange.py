@@ -17,7 +17,7 @@ from poe_proxy.net.background import Background
 from poe_proxy.upstreams.base import TICK, Permit
 from poe_proxy.upstreams.poe_web import sending
 from poe_proxy.upstreams.poe_web.bots import Bot
-from poe_proxy.upstreams.poe_web.current import CurrentSite
+from poe_proxy.upstreams.poe_web.current import MENDED, CurrentSite
 from poe_proxy.upstreams.poe_web.exchange import Exchange
 from poe_proxy.upstreams.poe_web.graphql import ServerError
 from poe_proxy.upstreams.poe_web.mailbox import Mailbox, Notice, Resync
@@ -805,6 +805,15 @@ def test_a_doubt_that_the_history_could_not_settle_is_settled_afterwards() -> No
     one.close()
 
     assert [NEWEST, NEWEST, MESSAGES, STOP] == poe.acted()
+
+
+def test_a_server_error_names_the_hash_that_the_message_went_out_with() -> None:
+    """Which may have been replaced while it was looked for."""
+    old, known = "0" * 64, quick()
+    poe = Poe(ServerError("a server error", hash=old))
+    poe.go_on.set()
+    with pytest.raises(errors.UpstreamChanged, match=f"hash {old}.*{MENDED}"):
+        list(exchange(poe, FakeChannel(), site=known).events())
 
 
 def test_tickets_that_may_be_why_a_message_was_lost_are_forgotten() -> None:

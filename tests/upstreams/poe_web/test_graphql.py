@@ -150,7 +150,7 @@ def test_a_retired_hash_is_named_with_its_operation() -> None:
     """Certain or not, the failure names both."""
     hash = SITE.operations["sendMessageMutation"]
     for perhaps in (False, True):
-        raised = graphql.changed("sendMessageMutation", SITE, perhaps=perhaps)
+        raised = graphql.changed("sendMessageMutation", hash, perhaps=perhaps)
 
         assert f"sendMessageMutation by the hash {hash}" in raised.message
         assert ("sendMessageMutation", hash, perhaps) == (
