@@ -165,6 +165,8 @@ class Tidying:
                 if not self._chats or self._closing.is_set():
                     return
                 chat_id, chances = self._chats.popitem(last=False)
+            # They may be many, and Poe looks at how fast an account is.
+            self._wait(PAUSE * random.uniform(1.0, 1.5))
             try:
                 delete(chat_id)
             except ServerError:
