@@ -67,6 +67,7 @@ class Watched:
             at=stamp(self.wall()),
             said="2 values were found anew, and are in use.",
             notes=["They are kept in memory only."],
+            not_before=stamp(self.wall() + 3600.0),
         )
 
     def _send(self, url: str, body: bytes, headers: Mapping[str, str], seconds: float) -> str:
@@ -295,6 +296,7 @@ def test_the_last_that_is_told_of_the_site_is_how_it_is() -> None:
     watched.mend()
     assert [] == watched.events(20.0)
     assert ["upstream_mended"] == [event for event, _ in watched.events(20.0)]
+    watched.mend()
     assert [] == watched.events(200.0)
 
 

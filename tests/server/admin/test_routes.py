@@ -610,14 +610,19 @@ class Search:
         self.found, self.waits = found, list[float]()
         extensions = owner.client.application.extensions
         extensions["poe_proxy"] = replace(extensions["poe_proxy"], discover=self.discover)
+        self.overview: Overview = extensions["poe_proxy"].overview
+        #: What was told while it was under way.
+        self.before: Any = None
 
     def discover(self, seconds: float) -> dict[str, Any] | None:
         self.waits.append(seconds)
+        self.before = self.overview.numbers()
         return self.found
 
 
 def test_what_is_new_is_looked_for_on_demand(owner: Owner) -> None:
-    """A program is told all that came of it; the audit log has who wanted it."""
+    """A program is told all that came of it, and the next who looks; the audit log has who wanted
+    it."""
     search = Search(owner, MENDED)
     with log_lines() as lines:
         told = owner.ask("/admin/discover", "POST")
@@ -625,6 +630,7 @@ def test_what_is_new_is_looked_for_on_demand(owner: Owner) -> None:
     wanted = ("outcome", "said", "differs", "missing", "notes", "file")
     assert {name: MENDED[name] for name in wanted} == told
     assert [20.0] == search.waits
+    assert search.overview.numbers() is not search.before
     noted = "a look for what is new on Poe's site: asked for from 127.0.0.1"
     assert noted in lines.getvalue()
 
@@ -667,6 +673,8 @@ def test_without_a_cookie_there_is_no_site_to_look_at(
 
     assert 404 == answer.status_code
     assert "no account by cookie" in error(answer)["message"]
+    show(owner, monkeypatch, {**told, "site": site_told()})
+    assert "admin/discover" not in owner.page()
     show(owner, monkeypatch, {**told, "site": None})
     page = owner.page()
     assert "admin/discover" not in page
