@@ -50,6 +50,7 @@ def test_each_button_does_what_it_says(page: Any, scene: str) -> None:
     assert "cookie-1 rests, until you bring it back." == seen["rest_2"]
     assert "until you bring it back" == seen["until"]
     assert "cookie-1 is lent again." == seen["back"]
+    assert seen["looked"].startswith("Poe's page and ")
     assert "The settings were read anew." == seen["reload"]
     assert seen["address"].endswith("/status")
     assert seen.get("refreshes", True)

@@ -48,6 +48,8 @@ async function buttons(page) {
   seen.until = await until.innerText();
   seen.back = await press(page, button(page, "cookie-1", "revive"), "is lent again");
   await state(page, "cookie-1").and(page.getByText("free")).waitFor();
+  seen.looked = await press(page, page.locator('button[formaction="admin/discover"]'), "differs");
+  await page.locator("#site", { hasText: "nothing differs" }).waitFor();
   seen.reload = await press(page, page.locator('button[formaction="admin/reload"]'), "read anew");
   return { ...seen, address: page.url() };
 }
