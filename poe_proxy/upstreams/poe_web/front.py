@@ -27,6 +27,7 @@ from poe_proxy.upstreams.poe_web.cookies import Cookies
 from poe_proxy.upstreams.poe_web.credentials import Credentials
 from poe_proxy.upstreams.poe_web.current import CurrentSite
 from poe_proxy.upstreams.poe_web.pages import ChannelData, Page
+from poe_proxy.upstreams.poe_web.site import Site
 from poe_proxy.upstreams.poe_web.transport import MAX_ANSWER, Response, Transport
 
 log = logging.getLogger(__name__)
@@ -72,15 +73,15 @@ class Front:
 
     # ---- pages
 
-    def home(self) -> Home:
-        """Read the home page.
+    def home(self, site: Site | None = None) -> Home:
+        """Read the home page, as *site* knows it; by default the newest one.
 
         Raises `TokenRejected` if Poe does not accept the cookie, or another `UpstreamError`.
         """
         response = self._read_home()
         budget = Budget(pages.SECONDS)
         html = response.content.decode("utf-8", "replace")
-        page = Page.read(html, f"{self.url}/", self._site.now, budget)
+        page = Page.read(html, f"{self.url}/", site or self._site.now, budget)
         return Home(page, budget, response.cookies)
 
     def _read_home(self) -> Response:

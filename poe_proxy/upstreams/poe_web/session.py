@@ -104,7 +104,7 @@ class Session:
 
         Raises `TokenRejected` if Poe does not accept the cookie, or another `UpstreamError`.
         """
-        home = self._front.home()
+        home = self._front.home(self._site.now)
         given = self._given_formkey if trusts_given_formkey else None
         try:
             app = self._front.app_scripts(home.page)

@@ -101,7 +101,7 @@ class _Looking:
         self._getter = self._signer = self._revision = ""
 
     def look(self) -> Look:
-        home = self._front.home()
+        home = self._front.home(self._site)
         url = f"{self._front.url}/"
         self._home, self._url = home, url
         try:

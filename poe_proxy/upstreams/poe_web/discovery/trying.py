@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from poe_proxy.errors import UpstreamChanged, UpstreamError
+from poe_proxy.errors import LoginFailed, UpstreamChanged, UpstreamError
 from poe_proxy.upstreams.bulk import loads
 from poe_proxy.upstreams.poe_web.current import CurrentSite
 from poe_proxy.upstreams.poe_web.discovery.findings import Findings
@@ -38,47 +38,52 @@ class Trial:
     notes: tuple[str, ...] = field(default=())
 
 
+class _Candidate(CurrentSite):
+    """A site that is only tried: nobody else is concerned by what fails of it."""
+
+    def met(self, failure: UpstreamChanged, label: str) -> UpstreamChanged:
+        return failure
+
+
 def try_out(front: Front, look: Look, site: Site, given_formkey: str | None = None) -> Trial:
     """Ask Poe with what was found in place of what *site* has; *given_formkey* is used if the page
     gives none.
 
-    The subscriptions are tried as well where they differ: for the channel of that page, which
-    nobody listens to. Those that page and scripts do not have are left out if Poe takes no others.
+    The subscriptions are tried as well where they differ, or some were not found: for the channel
+    of that page, which nobody listens to. Those that were not found are left out if Poe takes no
+    others.
 
     Raises `TokenRejected`, or another `UpstreamError` that says nothing about what was found.
     """
     findings = look.findings
     notes: list[str] = []
-    while True:
-        known = CurrentSite(findings.applied(site))
-        known.hear(lambda _, __: "")  # what can be done about it is being done
-        session = Session(front, known)
-        try:
-            session.take_keys(look.home, look.app)
-        except UpstreamChanged as failure:
-            if not given_formkey:
-                return Trial(findings, failure.message)
-            session.take_keys(look.home, look.app, given_formkey)
-        channel = look.home.page.channel or session.channel_data()
-        session.use_channel(channel.name)
-        try:
-            _ask(session)
-        except UpstreamChanged as failure:
-            return Trial(findings, failure.message, tuple(notes))
-        if known.now.subscriptions == site.subscriptions and not _has(findings, site):
-            return Trial(findings, notes=tuple(notes))
-        try:
-            Subscriptions(known, label=front.label).begin(session, channel.name)
-        except UpstreamChanged as failure:
-            without = _without_missing(findings, known.now)
-            if without is None:
-                return Trial(findings, failure.message, tuple(notes))
-            findings = without
-            notes.append(
-                "Poe takes subscriptions only without those that its scripts do not have any more."
-            )
-        else:
-            return Trial(findings, notes=tuple(notes))
+    known = _Candidate(findings.applied(site))
+    session = Session(front, known)
+    try:
+        session.take_keys(look.home, look.app)
+    except UpstreamChanged as failure:
+        if not given_formkey:
+            return Trial(findings, failure.message)
+        session.take_keys(look.home, look.app, given_formkey)
+        notes.append(f"It was tried with the form key that {front.label} has had before.")
+    front.cookies.take(look.home.cookies)
+    channel = look.home.page.channel or session.channel_data()
+    session.use_channel(channel.name)
+    try:
+        _ask(session)
+        taken = _subscribe(front, session, known, channel.name, findings, site)
+    except UpstreamChanged as failure:
+        return Trial(findings, failure.message, tuple(notes))
+    except LoginFailed as failure:
+        if failure.code != UpstreamChanged.code:
+            raise
+        return Trial(findings, failure.message, tuple(notes))
+    if taken is not findings:
+        notes.append("Poe takes subscriptions only without those that its scripts do not have.")
+    if known.tag_form != known.now.tag.form:
+        # The page's own function may mark what looks like no browser.
+        taken = replace(taken, found={**taken.found, "tag.form": known.tag_form})
+    return Trial(taken, notes=tuple(notes))
 
 
 def _ask(session: Session) -> None:
@@ -96,23 +101,46 @@ def _ask(session: Session) -> None:
     raise failure
 
 
+def _subscribe(
+    front: Front,
+    session: Session,
+    known: CurrentSite,
+    channel: str,
+    findings: Findings,
+    site: Site,
+) -> Findings:
+    """Subscribe if there is anything to try in that; return *findings* as Poe takes them. Raises
+    `UpstreamError`."""
+    missing = _missing(findings, known.now)
+    if known.now.subscriptions == site.subscriptions and not missing and not _has(findings, site):
+        return findings
+    subscriptions = Subscriptions(known, label=front.label)
+    try:
+        subscriptions.begin(session, channel)
+    except UpstreamChanged:
+        if not missing or _NEEDED in missing:
+            raise
+        # An empty hash takes it out.
+        found = {**findings.found, **dict.fromkeys(missing, "")}
+        findings = replace(findings, found=found)
+        known.replace(findings.applied(site))
+        subscriptions.begin(session, channel)
+    return findings
+
+
 def _has(findings: Findings, site: Site) -> bool:
     """Whether there is anything new about how one subscribes."""
-    name = f"operations.{NEEDED[0]}"
-    return findings.found.get(name, site.operations[NEEDED[0]]) != site.operations[NEEDED[0]]
+    known = site.operations[NEEDED[0]]
+    return findings.found.get(f"operations.{NEEDED[0]}", known) != known
 
 
-def _without_missing(findings: Findings, site: Site) -> Findings | None:
-    """Return *findings* without the subscriptions that were not found, which an empty hash takes
-    out; None if there are none, or one that is needed."""
-    gone = [
+def _missing(findings: Findings, site: Site) -> list[str]:
+    """Return the subscriptions that were not found, but are subscribed to."""
+    return [
         name
         for name in findings.missing
         if name.startswith("subscriptions.") and name.partition(".")[2] in site.subscriptions
     ]
-    if not gone or _NEEDED in gone:
-        return None
-    return replace(findings, found={**findings.found, **dict.fromkeys(gone, "")})
 
 
 @dataclass(frozen=True, slots=True)
