@@ -690,6 +690,19 @@ PAGES: Final[Sequence[bytes]] = [
     b'<html>"tchannelData": ' + json.dumps(_CHANNEL).encode() + APP_FOLLOWS + b"",
 ]
 
+SITE_SCRIPTS: Final[Sequence[bytes]] = [
+    b'e.exports={fragment:{name:"sendMessageMutation"},params:{cacheID:"1",id:"' + b"a" * 64 + b'",'
+    b'metadata:{c:[{p:["x"]}]},name:"sendMessageMutation",operationKind:"mutation",text:null}}',
+    b'self.__BUILD_MANIFEST=function(a){return{"/":[a,"static/chunks/pages/index-1.js"]}}'
+    b'("static\\u002Fchunks\\u002F77-2.js")',
+    b'r.u=e=>1===e?"static/chunks/1-a.js":"static/chunks/"+(({12:"alias"})[e]||e)+"."+'
+    b'({12:"b",1e3:"c"})[e]+".js",r.miniCssF=e=>"static/css/"+({1:"d"})[e]+".css"',
+    b"t.getAPISig=(e,t)=>window.a(r.md5,t,e);window.a=function(m,k,b){return m(`${b}${k}`+'s')};"
+    b'window["b"]=async e=>{/[}/]/.test(e)/2};self.c=()=>"\\"}" // x',
+    b'{"withFunction":[{"seen":["x"],"result":"0"},{"seen":["x"],"result":"0"}],'
+    b'"withNonce":[{"seen":[],"failed":"no"},{"seen":[]}],"literals":["s"]}',
+]
+
 
 def _frame(*items: tuple[str, Any, Any], **fields: Any) -> bytes:
     texts = [

@@ -43,7 +43,16 @@ from poe_proxy.shaping.pipeline import run
 from poe_proxy.shaping.reasoning import ReasoningParser
 from poe_proxy.upstreams.poe_api import answers, asking, failures, native
 from poe_proxy.upstreams.poe_api.receiving import AT_ONCE
-from poe_proxy.upstreams.poe_web import attachments, frames, graphql, items, pages, turn
+from poe_proxy.upstreams.poe_web import (
+    attachments,
+    frames,
+    functions,
+    graphql,
+    items,
+    pages,
+    turn,
+)
+from poe_proxy.upstreams.poe_web.discovery import artefacts, scripts, tagging
 from poe_proxy.upstreams.poe_web.mailbox import Early, Mailbox
 from poe_proxy.upstreams.poe_web.prompts import Prompt, RoleMode
 from poe_proxy.upstreams.poe_web.site import Site
@@ -454,6 +463,25 @@ def _page(payload: bytes, rng: random.Random) -> None:
     pages.formkey_program(found, [_text(app)], _SITE)
 
 
+def _site_script(payload: bytes, rng: random.Random) -> None:
+    """A script of the site; or what its code has returned, or an address that it names."""
+    text, budget = _text(payload), Budget(2.0)
+    base = scripts.base_of(text) or "https://poe.com/_next/"
+    with budget.work("a script"):
+        artefacts.find(text, ("sendMessageMutation",), budget)
+        functions.extract_functions(text, budget)
+        tagging.name_of([text], _SITE.patterns.tag_function, budget)
+        for address in (
+            *scripts.in_manifest(text, base, budget),
+            *scripts.in_runtime(text, base, budget),
+            text[:2000],
+        ):
+            scripts.is_allowed(address, "https://poe.com/")
+            scripts.is_runtime(address, text)
+            scripts.is_manifest(address)
+    tagging.solve(text)
+
+
 def _frames(payload: bytes, rng: random.Random) -> None:
     """The frames of a websocket, by way of the mailbox to the client."""
     mailbox, early = Mailbox("nonce", "nonce"), Early()
@@ -510,6 +538,7 @@ TARGETS: Final[dict[str, Target]] = {
         Target("wires", corpus.WIRES, _wire),
         Target("sse", corpus.STREAMS, _decoder, (ValueError,)),
         Target("pages", corpus.PAGES, _page),
+        Target("scripts", corpus.SITE_SCRIPTS, _site_script),
         Target("frames", corpus.FRAMES, _frames),
     )
 }

@@ -141,7 +141,7 @@ def solve(answer: str | None) -> Tag | str:
     if answer is None:
         return "No script of Poe's names the function that makes the tag (pages.tag_function)."
     try:
-        data = orjson.loads(answer)
+        data = orjson.loads(answer) if len(answer) <= MAX_VALUE else None
     except orjson.JSONDecodeError:
         data = None
     if not isinstance(data, dict):
