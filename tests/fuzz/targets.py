@@ -44,6 +44,7 @@ from poe_proxy.shaping.reasoning import ReasoningParser
 from poe_proxy.upstreams.poe_api import answers, asking, failures, native
 from poe_proxy.upstreams.poe_api.receiving import AT_ONCE
 from poe_proxy.upstreams.poe_web import (
+    addresses,
     attachments,
     frames,
     functions,
@@ -476,7 +477,7 @@ def _site_script(payload: bytes, rng: random.Random) -> None:
             *scripts.in_runtime(text, base, budget),
             text[:2000],
         ):
-            scripts.is_allowed(address, "https://poe.com/")
+            addresses.is_allowed(address, "https://poe.com/")
             scripts.is_runtime(address, text)
             scripts.is_manifest(address)
     tagging.solve(text)
