@@ -21,4 +21,5 @@ COMMANDS: Final = (
     "status",
     "doctor",
     "discover",
+    "report",
 )

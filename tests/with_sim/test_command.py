@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -129,6 +130,34 @@ def test_discover_finds_what_poe_has_changed(run: Run) -> None:
         assert 0 == again.returncode
         assert "nothing that differs" in again.stdout
         assert [] == [one for one in changed.journal() if "bot" in one]
+
+
+def test_a_report_has_nothing_of_an_account(run: Run, tmp_path: Path) -> None:
+    """However much Poe's answers tell of it; but it has what was found, and how Poe takes that."""
+    with Sim(("cookie-secret-a",), ()) as changed:
+        environ = settings(changed, TOKENS="cookie-secret-a", POE_API_KEYS="")
+        changed.control(own_bots=["cookie-1/Wombats-Own-Bot"])
+        run(environ, "chat", "GPT-5.1", text="!echo Wombats are marsupials")
+        changed.control(retire_hash="settingsPageQuery", salt="aNewSaltaNewSalt1")
+        ended = run(environ, "report", "--yes")
+        told = json.loads(ended.stdout)
+        known, found = (told["answers"][name] for name in ("to_what_is_known", "to_what_was_found"))
+
+        assert 0 == ended.returncode, ended.stderr
+        assert ended.stdout == (tmp_path / "poe-proxy-report.json").read_text("utf-8")
+        assert {"status": 400} == known["settingsPageQuery"]
+        assert "aNewSaltaNewSalt1" == told["others"]["tag.salt"]["found"]
+        assert 64 == len(told["hashes"]["operations"]["settingsPageQuery"]["found"])
+        assert "text" == found["settingsPageQuery"]["shape"]["viewer"]["primaryEmail"]
+        assert {"chatId": "number", "title": "text"}.items() <= (
+            found["ChatHistoryListPaginationQuery"]["shape"]["chats"]["edges"][0]["node"].items()
+        )
+        assert 200 == found["availableBotsSelectorModalPaginationQuery"]["status"]
+        assert [] == re.findall(
+            r"(?i)cookie-secret|wombat|marsupial|echo|poe-chan|@|://|GPT"
+            r"|\b[0-9a-f]{32}\b|\b[0-9a-f]{40}\b|\b\d{7,}\b",
+            ended.stdout,
+        )
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Final
+from typing import Final, Literal, TypeAlias
 
 from poe_proxy.budget import Budget, OutOfBudget
 from poe_proxy.errors import UpstreamChanged, UpstreamError, UpstreamProtocolError
@@ -40,6 +40,11 @@ _SCRIPT: Final = 15.0
 _KEPT: Final = 16_000_000
 
 
+#: The page's own code, the scripts that it names, and those that its manifest and webpack's runtime
+#: name.
+Where: TypeAlias = Literal["page", "scripts", "manifest", "runtime"]
+
+
 @dataclass(frozen=True, slots=True)
 class Script:
     """A script of the page."""
@@ -59,6 +64,8 @@ class Look:
     #: How many scripts were read, and their bytes.
     scripts: int
     size: int
+    #: In which scripts hashes were found, by the names of their entries.
+    where: Mapping[str, Where] = field(default_factory=dict)
 
 
 def look(
@@ -93,6 +100,8 @@ class _Looking:
         }
         self._left = set(self._names)
         self._found: dict[str, Value] = {}
+        self._where: dict[str, Where] = {}
+        self._place: Where = "page"
         self._notes: list[str] = []
         #: The page's own scripts, as far as they are kept.
         self._own: list[Script] = []
@@ -115,7 +124,7 @@ class _Looking:
         self._find_tag()
         missing = tuple(sorted(self._names[name] for name in self._left))
         findings = Findings(dict(sorted(self._found.items())), missing, tuple(self._notes))
-        return Look(home, app, findings, self._fetched, self._size)
+        return Look(home, app, findings, self._fetched, self._size, self._where)
 
     # ---- scripts
 
@@ -125,6 +134,7 @@ class _Looking:
 
     def _read_own(self, addresses: Sequence[str]) -> None:
         kept = 0
+        self._place = "scripts"
         for address in addresses:
             if scripts.is_manifest(address):
                 continue  # it names scripts, and is read for that
@@ -135,7 +145,11 @@ class _Looking:
 
     def _read_others(self, addresses: Sequence[str]) -> None:
         """Read the scripts that manifest and runtime name, while something is missing."""
-        for named in (partial(self._in_manifest, addresses), self._in_runtime):
+        ways: tuple[tuple[Where, Callable[[], Iterator[str]]], ...] = (
+            ("manifest", partial(self._in_manifest, addresses)),
+            ("runtime", self._in_runtime),
+        )
+        for self._place, named in ways:
             if self._is_complete:
                 return
             for address in named():
@@ -203,6 +217,7 @@ class _Looking:
         for name, hash in artefacts.find(text, self._left, budget).items():
             self._left.discard(name)
             self._found[self._names[name]] = hash
+            self._where[self._names[name]] = self._place
         self._getter = self._getter or _first(patterns.getter_named, text, budget)
         self._signer = self._signer or _first(patterns.tag_function, text, budget)
         for pattern in patterns.revision:
