@@ -55,7 +55,11 @@ def test_an_account_with_points_is_well() -> None:
     [
         ("cookie", TokenRejected("No."), "No (upstream_auth). Sign in at poe.com"),
         ("key", TokenRejected("No."), "No (upstream_auth). Make a new key at poe.com/api/keys"),
-        ("key", UpstreamBlocked("A challenge."), "(upstream_blocked). Run poe-proxy where you use Poe"),
+        (
+            "key",
+            UpstreamBlocked("A challenge."),
+            "(upstream_blocked). Run poe-proxy where you use Poe",
+        ),
         ("key", UpstreamUnreachable("Away."), "(upstream_unreachable). `poe-proxy doctor` says"),
         ("cookie", UpstreamChanged("New."), "(upstream_changed). `poe-proxy discover` looks for"),
         ("cookie", LoginFailed("Odd."), "Odd (upstream_login)."),
