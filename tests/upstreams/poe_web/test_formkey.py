@@ -236,3 +236,13 @@ def test_a_page_that_loops_is_ended(script: str) -> None:
     """Wherever it does so; the time counts for all scripts together."""
     with pytest.raises(UpstreamChanged, match="form key"):
         evaluate(program(with_getter(script)), 0.3)
+
+
+@pytest.mark.parametrize(
+    "script",
+    ["/*function*/" + "x" * 8_000_000, "function f(){}" * 500_000, "'function" + "\\" * 4_000_000],
+    ids=["a long name", "many functions", "an open string"],
+)
+def test_megabytes_cost_a_page_its_own_script(script: str) -> None:
+    """They have no memory or no sense, and the rest has its turn."""
+    assert KEY == evaluate(program(page(more=f"<script>{script}</script>")), 5)
