@@ -10,7 +10,7 @@ import random
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from functools import partial
 
 from poe_proxy.chat import Charges, ChatRequest, Idle, Message, ReplyEvent
 from poe_proxy.errors import (
@@ -52,9 +52,6 @@ from poe_proxy.upstreams.poe_web.waiting import meanwhile, one_by_one
 from poe_proxy.upstreams.poe_web.websockets import Socket
 
 log = logging.getLogger(__name__)
-
-#: What is told of a channel that is silent about replies which are in the history.
-_DEAF: Final = "Poe's websocket says nothing of a reply: most likely it has new subscriptions."
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +119,7 @@ class PoeWeb:
             keep_renewed=keep_renewed,
         )
         self._session = Session(self.front, site, given_formkey=credentials.formkey)
-        self._subscriptions = Subscriptions(site, label=label)
+        self._subscriptions = Subscriptions(site, label=label, clock=clock)
         self._socket = Socket(site, origin=web_url, ws_url=ws_url, proxy=proxy)
         self._bots = Bots(timeout=timeout, clock=clock)
         self._shelf = Shelf(self._session, site, label=label)
@@ -239,7 +236,7 @@ class PoeWeb:
                 charges=chat.kept.get(Charges),
                 delete_chats=self._delete_chats,
                 forget_tickets=self._tickets.forget,
-                when_deaf=lambda: self._site.report(_DEAF, self._label),
+                when_deaf=partial(self._subscriptions.are_silent, login.channel),
                 clock=self._clock,
                 label=self._label,
             )

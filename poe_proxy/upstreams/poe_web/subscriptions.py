@@ -4,21 +4,39 @@ has changed."""
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+import threading
+import time
+from collections.abc import Callable, Mapping
+from math import inf
+from typing import Final
 
 from poe_proxy.errors import UpstreamError
+from poe_proxy.net import background
+from poe_proxy.upstreams.poe_web.channel import Channel
 from poe_proxy.upstreams.poe_web.current import CurrentSite
 from poe_proxy.upstreams.poe_web.session import Session
 
 log = logging.getLogger(__name__)
 
+#: Seconds for which a channel stays although it is silent, once another one took the place of one
+#: that was: if it is the subscriptions, a new one is as silent.
+BEARS_SILENCE: Final = 600.0
+#: What is told of a channel that is silent about replies which are in the history.
+_SILENT: Final = "Poe's websocket says nothing of a reply: most likely it has new subscriptions."
+
 
 class Subscriptions:
     """Those of one account."""
 
-    def __init__(self, site: CurrentSite, *, label: str) -> None:
+    def __init__(
+        self, site: CurrentSite, *, label: str, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._site = site
         self._label = label
+        self._clock = clock
+        #: When a channel was last replaced since it was silent.
+        self._replaced_at = -inf
+        self._lock = threading.Lock()
         #: Those that the newest channel has; None before the first one.
         self._now: Mapping[str, str] | None = None
 
@@ -53,3 +71,19 @@ class Subscriptions:
             # As it was subscribed before may do.
             self._now = self._site.now.subscriptions
             log.info("%s: not subscribed anew: %s", self._label, failure)
+
+    def are_silent(self, channel: Channel) -> None:
+        """Note that the *channel* says nothing of a reply that is in the history.
+
+        It may be the channel itself that Poe has forgotten: now and then another one takes its
+        place, in the background.
+        """
+        self._site.report(_SILENT, self._label)
+        with self._lock:
+            now = self._clock()
+            if now < self._replaced_at + BEARS_SILENCE:
+                return
+            self._replaced_at = now
+        generation = channel.generation
+        log.info("%s: the channel says nothing of a reply; trying another one", self._label)
+        background.start(lambda: channel.replace(generation), f"{self._label} new channel")
