@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from .servers import KEY, ROOT, Proxy, Reloading, Server, Sim, free_port, until
+from .servers import KEY, ROOT, Proxy, Reloading, Server, Sim, ask, free_port, until
 
 #: Kinds of account, and how the settings name them.
 KINDS = {"cookie": {"POE_API_KEYS": ""}, "key": {"TOKENS": ""}}
@@ -130,6 +130,25 @@ def test_discover_finds_what_poe_has_changed(run: Run) -> None:
         assert 0 == again.returncode
         assert "nothing that differs" in again.stdout
         assert [] == [one for one in changed.journal() if "bot" in one]
+
+
+def test_a_server_takes_in_what_the_command_has_found(run: Run, tmp_path: Path) -> None:
+    """Without a restart or a reload, also if it may not look by itself; until then its error says
+    what to do."""
+    state = str(tmp_path / "state.sqlite3")
+    with (
+        Sim(("cookie-a",), ()) as changed,
+        Proxy(changed, STATE_FILE=state, DISCOVER="0") as server,
+    ):
+        changed.control(retire_hash="sendMessageMutation", stale_answer="PersistedQueryNotFound")
+        refused = server.post(ask("!echo hi"))
+        found = run(beside(server, changed, tmp_path), "discover")
+
+        assert (502, "upstream_changed") == (refused.status_code, refused.json()["error"]["code"])
+        assert "`poe-proxy discover`" in refused.json()["error"]["message"]
+        assert 0 == found.returncode, found.stdout + found.stderr
+        assert f"It is written to {tmp_path / 'site.toml'}." in found.stdout
+        until(lambda: server.post(ask("!echo hi")).ok)
 
 
 def test_a_report_has_nothing_of_an_account(run: Run, tmp_path: Path) -> None:
