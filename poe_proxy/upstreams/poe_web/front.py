@@ -37,7 +37,7 @@ _TRIES: Final = 3
 #: The most bytes of a page, and of its scripts together; the home page has some five million.
 MAX_PAGE: Final = 16_000_000
 #: The most scripts of one page that are searched for the secret.
-_MAX_SCRIPTS: Final = 3
+MAX_APPS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +133,7 @@ class Front:
         """Return the texts of the scripts that may hold the form key's secret."""
         texts = []
         left = MAX_PAGE
-        for address in page.app_scripts[:_MAX_SCRIPTS]:
+        for address in page.app_scripts[:MAX_APPS]:
             if is_allowed(address, f"{self.url}/"):
                 text, size = self.script(address, left)
                 left -= size

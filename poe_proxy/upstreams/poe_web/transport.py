@@ -57,6 +57,10 @@ class Response:
         return self.content[:4000].decode("utf-8", "replace")
 
 
+class TooLong(UpstreamUncertain):
+    """An answer has more bytes than it may have."""
+
+
 class Transport:
     """Kept connections. May be used by several threads at once."""
 
@@ -89,7 +93,7 @@ class Transport:
 
         Raises `UpstreamUnreachable` if the request was not sent, and `UpstreamUncertain` if its
         response was lost, or not complete in time; if the request only reads, that is an
-        `UpstreamTimeout`.
+        `UpstreamTimeout`. One that is too long is a `TooLong`.
         """
         until = time.monotonic() + limit + len(payload or b"") / _SLOWEST
         host, path = self._way_to(url)
@@ -110,7 +114,7 @@ class Transport:
                             content.append(one)
                             size += len(one)
                             if size > at_most:
-                                raise UpstreamUncertain("Poe's answer is too long.")
+                                raise TooLong("Poe's answer is too long.")
                         case Trouble():
                             raise meaning(one, reading=reading)
                         case End():

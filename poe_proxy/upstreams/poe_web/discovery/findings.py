@@ -9,7 +9,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final, TypeAlias, cast
 
-from poe_proxy.upstreams.poe_web.site import Patterns, Site, Tag, TagForm, TagOrder, compiled
+from poe_proxy.upstreams.poe_web.site import (
+    Evidence,
+    Patterns,
+    Site,
+    Tag,
+    TagForm,
+    TagOrder,
+    compiled,
+)
+
+#: Where an entry comes from that was found.
+SOURCE: Final = "page"
 
 #: What an entry has.
 Value: TypeAlias = str | tuple[str, ...]
@@ -43,8 +54,8 @@ class Findings:
             if (known := known_of(site, name)) != value
         )
 
-    def applied(self, site: Site) -> Site:
-        """Return *site* with all that was found in its place."""
+    def applied(self, site: Site, day: str = "") -> Site:
+        """Return *site* with all that was found, on that *day*, in its place."""
         of = {table: dict(_of(self.found, table)) for table in ("tag", "pages")}
         tag, pages = of["tag"], of["pages"]
         operations = cast("Mapping[str, str]", dict(_of(self.found, "operations")))
@@ -65,6 +76,7 @@ class Findings:
                 for name, hash in {**site.subscriptions, **subscriptions}.items()
                 if hash  # an empty one takes it out
             },
+            evidence={**site.evidence, **dict.fromkeys(self.found, Evidence(day, SOURCE))},
         )
 
 

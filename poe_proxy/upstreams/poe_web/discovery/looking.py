@@ -22,10 +22,11 @@ from poe_proxy.upstreams.poe_web import formkey, pages
 from poe_proxy.upstreams.poe_web.addresses import is_allowed
 from poe_proxy.upstreams.poe_web.discovery import artefacts, scripts, tagging
 from poe_proxy.upstreams.poe_web.discovery.artefacts import subscription_operation
-from poe_proxy.upstreams.poe_web.discovery.findings import Findings, Value
-from poe_proxy.upstreams.poe_web.front import Front, Home
+from poe_proxy.upstreams.poe_web.discovery.findings import SOURCE, Findings, Value
+from poe_proxy.upstreams.poe_web.front import MAX_APPS, Front, Home
 from poe_proxy.upstreams.poe_web.programs import ProgramFailed, run
-from poe_proxy.upstreams.poe_web.site import Site
+from poe_proxy.upstreams.poe_web.site import Site, compiled
+from poe_proxy.upstreams.poe_web.transport import TooLong
 
 #: The most scripts that are fetched, bytes of one and of all, and seconds that all of it may take.
 MAX_SCRIPTS: Final = 300
@@ -36,6 +37,8 @@ SECONDS: Final = 60.0
 COMPUTING: Final = 10.0
 #: Seconds for one script.
 _SCRIPT: Final = 15.0
+#: Seconds after which no other scripts are tried for the form key.
+TRYING: Final = 20.0
 #: Characters of the page's own scripts that are kept, for what is looked for in them later.
 _KEPT: Final = 16_000_000
 
@@ -92,13 +95,17 @@ class _Looking:
         self._goes_on = goes_on
         self._until = clock() + SECONDS
         self._budget = Budget(COMPUTING)
+        dropped = _dropped(site)
         self._names = {
             **{name: f"operations.{name}" for name in site.operations},
             **{
-                subscription_operation(name): f"subscriptions.{name}" for name in site.subscriptions
+                subscription_operation(name): f"subscriptions.{name}"
+                for name in (*site.subscriptions, *dropped)
             },
         }
         self._left = set(self._names)
+        #: What need not be there.
+        self._optional = {subscription_operation(name) for name in dropped}
         self._found: dict[str, Value] = {}
         self._where: dict[str, Where] = {}
         self._place: Where = "page"
@@ -122,7 +129,7 @@ class _Looking:
             self._note("Reading the scripts takes too long; the rest was left out.")
         app = self._find_formkey()
         self._find_tag()
-        missing = tuple(sorted(self._names[name] for name in self._left))
+        missing = tuple(sorted(self._names[name] for name in self._left - self._optional))
         findings = Findings(dict(sorted(self._found.items())), missing, tuple(self._notes))
         return Look(home, app, findings, self._fetched, self._size, self._where)
 
@@ -139,9 +146,13 @@ class _Looking:
             if scripts.is_manifest(address):
                 continue  # it names scripts, and is read for that
             text = self._fetch(address)
-            if text and kept + len(text) <= _KEPT:
-                kept += len(text)
-                self._own.append(Script(address, text))
+            if not text:
+                continue
+            if kept + len(text) > _KEPT:
+                self._note("The form key and the tag were not looked for in all of the scripts.")
+                continue
+            kept += len(text)
+            self._own.append(Script(address, text))
 
     def _read_others(self, addresses: Sequence[str]) -> None:
         """Read the scripts that manifest and runtime name, while something is missing."""
@@ -159,7 +170,7 @@ class _Looking:
 
     @property
     def _is_complete(self) -> bool:
-        return not self._left and bool(self._signer)
+        return self._left <= self._optional and bool(self._signer)
 
     def _may_go_on(self) -> bool:
         is_over = (
@@ -203,11 +214,13 @@ class _Looking:
         try:
             text, size = self._front.script(address, at_most, limit)
         except UpstreamError as failure:
-            # What it had is missing then. It may have been endless.
-            self._size += at_most if "too long" in failure.message else 0
+            # What it had is missing then.
+            self._size += at_most if isinstance(failure, TooLong) else 0
             self._note(f"A script could not be read: {failure.message}")
             return ""
         self._size += size
+        if not text:
+            self._note("A script is empty, or not there.")
         with self._computing():
             self._scan(text)
         return text
@@ -228,22 +241,29 @@ class _Looking:
     def _find_formkey(self) -> tuple[str, ...]:
         """Find what the form key needs of the scripts; return their texts."""
         usual = [one for one in self._own if one.address in self._home.page.app_scripts[:MAX_APPS]]
+        texts = tuple(one.text for one in usual)
         failure = ""
-        for chosen in self._choices(usual):
-            app = tuple(one.text for one in chosen)
-            try:
-                name = self._name_of_getter(app)
-            except (UpstreamChanged, UpstreamProtocolError, OutOfBudget) as failed:
-                failure = failure or str(failed)
-                continue
-            if name != self._site.getter_name:
-                self._found["pages.getter_name"] = name
-            if chosen != usual:
-                self._found["pages.app_script"] = self._pattern_of(chosen)
-            self._find_revision(app)
-            return app
-        self._note(failure or "The page has no scripts of its own.")
-        return tuple(one.text for one in usual)
+        until = self._clock() + TRYING
+        try:
+            for chosen in self._choices(usual):
+                if failure and (self._clock() >= until or not self._goes_on()):
+                    break
+                app = tuple(one.text for one in chosen)
+                try:
+                    name = self._name_of_getter(app)
+                except (UpstreamChanged, UpstreamProtocolError) as failed:
+                    failure = failure or failed.message
+                    continue
+                if name != self._site.getter_name:
+                    self._found["pages.getter_name"] = name
+                if chosen != usual:
+                    self._found["pages.app_script"] = self._pattern_of(chosen)
+                self._find_revision(app)
+                return app
+        except OutOfBudget:
+            failure = failure or "Looking for the form key takes too long."
+        self._note(failure)
+        return texts
 
     def _name_of_getter(self, app: Sequence[str]) -> str:
         """Return the name that a login has to know to compute the form key from these scripts; the
@@ -271,7 +291,6 @@ class _Looking:
         then one more, which may have the getter."""
         yield usual
         patterns, budget = self._site.patterns, self._budget
-        named = re.compile(rf"\b{re.escape(self._getter)}\b") if self._getter else patterns.getter
         with self._computing():
             secret = [one for one in self._own if patterns.secret_after in one.text]
             secret = secret or [
@@ -280,27 +299,44 @@ class _Looking:
             getter = [
                 one
                 for one in self._own
-                if search(patterns.getter, one.text, budget) or search(named, one.text, budget)
+                if search(patterns.getter, one.text, budget)
+                or (self._getter and self._getter in one.text)
             ]
         secret = secret[: MAX_APPS - 1]
         if secret != usual:
             yield secret
         for one in getter[:MAX_GETTERS]:
             if one not in secret:
-                yield [*secret, one]
+                # A login reads them in the order of the page.
+                yield [each for each in self._own if each in secret or each is one]
 
     def _pattern_of(self, chosen: Sequence[Script]) -> str:
-        """Return the pattern by which a login finds the *chosen* scripts among those of the
-        page."""
-        known = self._site.patterns.app_script
-        parts = [_stem(one.address) for one in chosen if not known.search(one.address)]
-        if len(parts) < len(chosen):
-            parts.insert(0, known.pattern)
-        return "|".join(dict.fromkeys(parts))
+        """Return the pattern by which a login finds the *chosen* scripts among those of the page,
+        and no others: what is known, and what is to stay in later releases, if that will do."""
+        known = self._site.patterns.app_script.pattern
+        addresses = [one.address for one in chosen]
+        stems = [_stem(one) for one in addresses]
+        new = [_stem(one) for one in addresses if one not in self._home.page.app_scripts]
+        for parts in ([known, *new], new, stems):
+            pattern = "|".join(dict.fromkeys(parts))
+            if parts and self._read_by(pattern) == addresses:
+                return pattern
+        return "|".join(re.escape(_name(one)) for one in addresses)
+
+    def _read_by(self, pattern: str) -> list[str]:
+        """Return the scripts that a login reads by that *pattern*."""
+        found = compiled("pages.app_script", pattern, groups=0)
+        with self._computing():
+            named = [one for one in self._home.page.scripts if search(found, one, self._budget)]
+        return named[:MAX_APPS]
 
     def _find_revision(self, app: Sequence[str]) -> None:
         """Find a revision that a login would not see by itself."""
-        seen = pages.find_revision(self._home.page, app, self._site, self._home.budget)
+        try:
+            seen = pages.find_revision(self._home.page, app, self._site, self._home.budget)
+        except UpstreamProtocolError as failure:
+            self._note(failure.message)
+            return
         if seen is None and self._revision:
             self._found["pages.revision_seen"] = self._revision
 
@@ -320,7 +356,8 @@ class _Looking:
                 program = tagging.program(blocks, functions, self._signer, agent)
                 answer = run(program, self._site.limits.script)
             except (ProgramFailed, OutOfBudget) as failure:
-                self._note(f"The page's function for the tag cannot be run: {failure}.")
+                why = str(failure) or "it takes too long"
+                self._note(f"The page's function for the tag cannot be run: {why}.")
                 return
         found = tagging.solve(answer)
         if isinstance(found, str):
@@ -345,8 +382,7 @@ class _Looking:
 #: The most sentences of notes, and characters of each.
 MAX_NOTES: Final = 20
 MAX_NOTE: Final = 500
-#: The most scripts that a login reads, and that are tried because they may have the getter.
-MAX_APPS: Final = 3
+#: The most scripts that are tried because they may have the getter.
 MAX_GETTERS: Final = 5
 
 
@@ -355,10 +391,31 @@ def _first(pattern: re.Pattern[str], text: str, budget: Budget) -> str:
     return found[1] if found else ""
 
 
+def _dropped(site: Site) -> list[str]:
+    """Return the subscriptions that were taken out because Poe did not have them once."""
+    known = (
+        name.removeprefix("subscriptions.")
+        for name, evidence in site.evidence.items()
+        if name.startswith("subscriptions.") and evidence.source == SOURCE
+    )
+    return [name for name in known if name not in site.subscriptions]
+
+
+_CHUNKS: Final = "/static/chunks/"
+_DIGEST: Final = re.compile(r"[.-][0-9a-f]{8,64}\.js\Z")
+
+
+def _name(address: str) -> str:
+    """Return the part of an address that is a script's own: behind the folder of all of them."""
+    path = address.partition("?")[0].partition("#")[0]
+    _, folder, name = path.rpartition(_CHUNKS)
+    return f"{folder}{name}" if folder else f"/{path.rpartition('/')[2]}"
+
+
 def _stem(address: str) -> str:
     """Return a pattern for the script of that *address*, in later releases too if its name says
     more than what its content's digest is."""
-    name = address.partition("?")[0].rpartition("/")[2]
-    stem = re.sub(r"[.-][0-9a-f]{8,64}\.js\Z", "", name)
-    is_word = stem != name and re.search(r"[A-Za-z_]{3}", stem) is not None
-    return rf"/{re.escape(stem)}[.-][0-9a-f]+\.js" if is_word else re.escape(f"/{name}")
+    name = _name(address)
+    stem = _DIGEST.sub("", name)
+    is_word = stem != name and re.search(r"[A-Za-z_]{3}", stem.rpartition("/")[2]) is not None
+    return rf"{re.escape(stem)}[.-][0-9a-f]+\.js" if is_word else re.escape(name)

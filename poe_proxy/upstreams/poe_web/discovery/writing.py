@@ -14,11 +14,8 @@ from typing import Any, Final
 import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
-from poe_proxy.upstreams.poe_web.discovery.findings import Value
+from poe_proxy.upstreams.poe_web.discovery.findings import SOURCE, Value
 from poe_proxy.upstreams.poe_web.site import Site
-
-#: Where an entry comes from.
-SOURCE: Final = "page"
 
 _HEAD: Final = (
     "What poe-proxy has found in Poe's own page. It lies on top of what is built in; an entry",

@@ -81,8 +81,8 @@ class Poe(Front):
         #: By their addresses; a failure is raised.
         self.scripts: dict[str, str | UpstreamError] = {
             APP_SCRIPT: APP + SIGNS + artefacts(),
-            RUNTIME: "",
-            MANIFEST: "",
+            RUNTIME: ";",
+            MANIFEST: ";",
         }
         #: What the wire takes.
         self.site = SITE
@@ -93,6 +93,7 @@ class Poe(Front):
         self.issued: dict[str, Mapping[str, str]] = {}
         #: What answers in place of it.
         self.answer: Callable[[str], Response | None] = lambda _: None
+        self.when_read: Callable[[], object] = lambda: None
         #: All that was asked: paths, operations, scripts.
         self.asked: list[str] = []
         self.read: list[str] = []
@@ -100,6 +101,7 @@ class Poe(Front):
 
     def script(self, address: str, at_most: int, limit: float | None = None) -> tuple[str, int]:
         self.read.append(address)
+        self.when_read()
         text = self.scripts.get(address, "")
         if isinstance(text, UpstreamError):
             raise text
