@@ -243,7 +243,7 @@ class UpstreamUncertain(UpstreamError):
 
     code = "upstream_uncertain"
     client_may_retry = False
-    strikes = "bot"
+    strikes: ClassVar[Scope | None] = "bot"
 
 
 class UpstreamInterrupted(UpstreamError):

@@ -97,10 +97,7 @@ class CurrentSite:
             if isinstance(failure, HashUnknown):
                 self._note(failure)
             what_to_do = self._told(failure.message, label)
-        told = copy.copy(failure)
-        told.message = f"{failure.message} {what_to_do}".rstrip()
-        told.args = (told.message,)
-        return told
+        return _with_words(failure, what_to_do)
 
     def _is_mended(self, failure: UpstreamChanged) -> bool:
         """Whether what failed has been replaced meanwhile."""
@@ -126,7 +123,10 @@ class CurrentSite:
         if hash and (gone is None or gone.hash != hash or self._clock() >= gone.until):
             return hash
         failure = graphql.changed(operation, hash)
-        raise failure if hash else self.met(failure, label)
+        if hash:
+            # Noted anew, it would never be asked for again.
+            raise _with_words(failure, self._told(failure.message, label))
+        raise self.met(failure, label)
 
     def _note(self, failure: HashUnknown) -> None:
         operation, hash = known = failure.operation, failure.hash
@@ -140,3 +140,10 @@ class CurrentSite:
         if is_new:
             more = "" if is_needed else " Answers go on without it."
             log.warning("%s%s", failure.message, more)
+
+
+def _with_words(failure: UpstreamChanged, what_to_do: str) -> UpstreamChanged:
+    told = copy.copy(failure)
+    told.message = f"{failure.message} {what_to_do}".rstrip()
+    told.args = (told.message,)
+    return told

@@ -15,6 +15,7 @@ from typing import assert_never
 from poe_proxy.chat import Charges, Idle, ReplyEvent
 from poe_proxy.errors import (
     PoeProxyError,
+    UpstreamChanged,
     UpstreamError,
     UpstreamInterrupted,
     UpstreamUncertain,
@@ -26,7 +27,7 @@ from poe_proxy.upstreams.poe_web import graphql
 from poe_proxy.upstreams.poe_web.channel import Channel
 from poe_proxy.upstreams.poe_web.chats import Chats
 from poe_proxy.upstreams.poe_web.current import CurrentSite
-from poe_proxy.upstreams.poe_web.graphql import ServerError
+from poe_proxy.upstreams.poe_web.graphql import MessageUnseen, ServerError
 from poe_proxy.upstreams.poe_web.history import SILENCE, History
 from poe_proxy.upstreams.poe_web.items import Draft, Item
 from poe_proxy.upstreams.poe_web.mailbox import Mailbox, Notice, Resync, size_of
@@ -310,6 +311,11 @@ class Exchange:
                 chat_id = yield from meanwhile(
                     self._remains.find_chat, name=f"{self._label} history"
                 )
+            except UpstreamChanged as failure:
+                raise MessageUnseen(
+                    f"{doubt.failure.message} Whether the message arrived cannot be looked up: "
+                    f"{failure.message}"
+                ) from failure
             except UpstreamError as failure:
                 raise doubt.failure from failure
         if chat_id is not None:

@@ -82,6 +82,13 @@ class ServerError(UpstreamUncertain):
         self.hash = hash
 
 
+class MessageUnseen(UpstreamUncertain):
+    """Nobody can look whether a message arrived, since the site has changed: that says nothing
+    about the account that sent it."""
+
+    strikes = None
+
+
 class MessageTooLong(PromptTooLong):
     """Poe says of a message that it is too long for the bot."""
 

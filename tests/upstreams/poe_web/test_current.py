@@ -51,6 +51,16 @@ def test_an_operation_that_poe_does_not_know_is_not_asked_for(perhaps: bool, las
     assert known.check(DELETE, "cookie-1")
 
 
+def test_what_is_not_asked_for_says_what_can_be_done_each_time() -> None:
+    """Whoever is refused without a question reads as much as the first one."""
+    known = CurrentSite(SITE)
+    met(known, DELETE)
+    known.hear(lambda _, __: "It is being looked for.")
+    for _ in range(2):
+        with pytest.raises(HashUnknown, match=f"{DELETE}.* It is being looked for.$"):
+            known.check(DELETE, "cookie-1")
+
+
 @pytest.mark.parametrize("operation", NEEDED)
 def test_what_every_answer_needs_is_asked_for_all_the_same(operation: str) -> None:
     """Nothing else would show that Poe knows it again."""

@@ -816,6 +816,29 @@ def test_a_server_error_names_the_hash_that_the_message_went_out_with() -> None:
         list(exchange(poe, FakeChannel(), site=known).events())
 
 
+def test_a_doubt_that_a_changed_site_leaves_says_so() -> None:
+    """Nobody can look whether the message arrived; that is not the account's fault, and the message
+    is not sent again."""
+
+    class Changed(Poe):
+        def call(self, operation: str, variables: Any, **options: Any) -> Any:
+            found = super().call(operation, variables, **options)
+            if operation == NEWEST:
+                raise errors.UpstreamChanged("Poe has changed. It is being looked for.")
+            return found
+
+    poe = Changed(ServerError("a server error.", hash="0" * 64))
+    poe.go_on.set()
+    with pytest.raises(errors.UpstreamUncertain) as raised:
+        list(exchange(poe, FakeChannel(), site=quick()).events())
+
+    assert raised.value.message == (
+        "a server error. Whether the message arrived cannot be looked up: Poe has changed. "
+        "It is being looked for."
+    )
+    assert (None, False) == (raised.value.strikes, raised.value.another_kind)
+
+
 def test_tickets_that_may_be_why_a_message_was_lost_are_forgotten() -> None:
     """A file that Poe no longer knows by its ticket is answered by a server error."""
     poe, forgotten = Poe(ServerError("a server error")), []
