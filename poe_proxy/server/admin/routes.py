@@ -46,7 +46,7 @@ MOST_BYTES: Final = 4096
 MOST_NOTICES: Final = 100
 NOTICE_LASTS: Final = 60.0
 #: Seconds that a button waits for what comes of a search for what is new.
-PATIENCE: Final = 20.0
+PATIENCE: Final = 12.0
 #: The cookie that remembers a language.
 _LANGUAGE: Final = "poe_proxy_language"
 #: The longest rest, in seconds, that has an end.

@@ -629,7 +629,7 @@ def test_what_is_new_is_looked_for_on_demand(owner: Owner) -> None:
 
     wanted = ("outcome", "said", "differs", "missing", "notes", "file")
     assert {name: MENDED[name] for name in wanted} == told
-    assert [20.0] == search.waits
+    assert [12.0] == search.waits
     assert search.overview.numbers() is not search.before
     noted = "a look for what is new on Poe's site: asked for from 127.0.0.1"
     assert noted in lines.getvalue()

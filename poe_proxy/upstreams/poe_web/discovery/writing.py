@@ -112,11 +112,24 @@ def write(path: Path, found: Mapping[str, Value], day: str) -> None:
             os.fsync(file.fileno())
         Site.load(Path(name))  # with a mistake in it, nothing would start any more
         if path.exists():
-            shutil.copy2(path, backup_of(path))
+            _keep(path)
             shutil.copymode(path, name)
         else:
             os.chmod(name, 0o644)
         os.replace(name, path)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(name)
+        raise
+
+
+def _keep(path: Path) -> None:
+    """Keep the file as it is beside itself; whoever owns what was kept before."""
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    os.close(descriptor)
+    try:
+        shutil.copy2(path, name)
+        os.replace(name, backup_of(path))
     except BaseException:
         with suppress(OSError):
             os.unlink(name)

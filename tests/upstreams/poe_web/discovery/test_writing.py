@@ -267,8 +267,12 @@ def test_nothing_is_written_that_would_be_a_mistake(path: Path) -> None:
 def test_a_failure_leaves_the_file_as_it_was(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """At the last moment, too: a file that is mounted by itself cannot be replaced."""
 
-    def refuse(*_: object) -> None:
-        raise OSError(16, "Device or resource busy")
+    really = os.replace
+
+    def refuse(source: str, target: Path) -> None:
+        if target == path:
+            raise OSError(16, "Device or resource busy")
+        really(source, target)
 
     path.write_text("# mine\n")
     monkeypatch.setattr(os, "replace", refuse)
