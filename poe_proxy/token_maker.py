@@ -243,34 +243,49 @@ class _SiteFile:
 
     def __init__(self) -> None:
         self.current: CurrentSite | None = None
+        #: What was read last, and does not count yet.
+        self._next: tuple[Settings, Site] | None = None
+        #: Guards what follows: a reload may come while somebody rereads the file.
+        self._lock = threading.Lock()
         self._settings: Settings | None = None
         self._used: Site | None = None
-        self._read: Site | None = None
 
     def read(self, settings: Settings) -> CurrentSite:
         """Read the file; it counts from `use` on. Raises ValueError."""
         from poe_proxy.upstreams.poe_web.current import CurrentSite
 
-        self._read, self._settings = read_site(settings), settings
+        site = read_site(settings)
+        self._next = settings, site
         if self.current is None:
-            self.current, self._used = CurrentSite(self._read), self._read
+            self.current, self._used = CurrentSite(site), site
         return self.current
 
     def use(self) -> None:
         """Use what was read last, if it is anything new."""
-        if self.current is not None and self._read is not None and self._read != self._used:
-            self.current.replace(self._read)
-            self._used = self._read
+        if self._next is not None:
+            (settings, site), self._next = self._next, None
+            with self._lock:
+                self._settings = settings
+                self._take(site)
 
     def reread(self) -> None:
         """Use what the file has now; with a mistake in it, all stays as it is."""
-        assert self._settings is not None
+        settings = self._settings
+        if settings is None:
+            return
         try:
-            self._read = read_site(self._settings)
-        except ValueError as wrong:
-            log.warning("%s is not used: %s", self._settings.site_at, wrong)
-        else:
-            self.use()
+            site = _loaded(settings)
+        except (OSError, ValueError) as wrong:
+            log.warning("%s is not used: %s", settings.site_at, wrong)
+            return
+        with self._lock:
+            if settings is self._settings:
+                self._take(site)
+
+    def _take(self, site: Site) -> None:
+        if self.current is not None and site != self._used:
+            self.current.replace(site)
+            self._used = site
 
 
 def read_site(settings: Settings) -> Site:
@@ -279,14 +294,22 @@ def read_site(settings: Settings) -> Site:
     Raises ValueError if there is a mistake in `POE_SITE`. A file that poe-proxy has written by
     itself is left out then, and a warning says so.
     """
-    path = settings.site_at
-    if path is None or path == settings.poe_site:
-        return Site.load(path)
     try:
-        return Site.load(path if path.exists() else None)
+        return _loaded(settings)
     except (OSError, ValueError) as wrong:
-        log.warning("%s is not used: %s", path, wrong)
+        if settings.site_at == settings.poe_site:
+            raise
+        log.warning("%s is not used: %s", settings.site_at, wrong)
         return Site.load()
+
+
+def _loaded(settings: Settings) -> Site:
+    """Return the site with the file on top of it, which need not be there unless it is `POE_SITE`.
+    Raises OSError or ValueError."""
+    path = settings.site_at
+    if path is None or path == settings.poe_site or path.exists():
+        return Site.load(path)
+    return Site.load()
 
 
 def _recipe(

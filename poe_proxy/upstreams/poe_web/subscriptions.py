@@ -65,11 +65,12 @@ class Subscriptions:
 
     def renew(self, session: Session, channel: str) -> None:
         """Subscribe anew for a channel that is open, which goes on either way."""
+        wanted = self._site.now.subscriptions
         try:
             self.begin(session, channel)
         except UpstreamError as failure:
             # As it was subscribed before may do.
-            self._now = self._site.now.subscriptions
+            self._now = wanted
             log.info("%s: not subscribed anew: %s", self._label, failure)
 
     def are_silent(self, channel: Channel) -> None:

@@ -152,7 +152,7 @@ class Discoverer:
         Whoever calls while a look is under way waits for that one.
         """
         with self._changed:
-            if not self._is_looking and self._wanted is None:
+            if not self._is_looking and self._wanted is None and not self._is_over:
                 self._wanted = ""
                 self._changed.notify_all()
             rounds = self._rounds
@@ -191,8 +191,10 @@ class Discoverer:
                 self._changed.wait_for(lambda: self._wanted is not None or self._is_over, WATCH)
                 if self._is_over:
                     return
-                label, self._wanted = self._wanted, None
+                label = self._wanted
+                # In this order: whoever is told of it sees one of them.
                 self._is_looking = label is not None
+                self._wanted = None
             try:
                 self._watch()
                 if label is not None:
@@ -234,6 +236,7 @@ class Discoverer:
 
     def _look(self, label: str) -> Outcome:
         failed = self._made("failed", "No account by cookie can be used to look for what is new.")
+        refused: Outcome | None = None
         for way in islice(self._ways(label), WAYS):
             site = self._site.now
             try:
@@ -244,10 +247,14 @@ class Discoverer:
                 failed = self._made("failed", said, account=way.label)
                 log.info("%s", said)
                 continue
+            if self._is_over:
+                break  # what was seen until then is not all
             if not trial.failure:
                 return self._concluded(way, seen, trial, site)
-            failed = self._refused(way, seen, trial, site)
-        return failed
+            refused = self._refused(way, seen, trial, site)
+        if self._is_over:
+            return self._made("failed", "poe-proxy has ended meanwhile.")
+        return refused or failed
 
     def _concluded(self, way: Way, seen: Look, trial: Trial, site: Site) -> Outcome:
         findings = trial.findings
@@ -271,8 +278,9 @@ class Discoverer:
         are = "was found anew, and is" if len(differs) == 1 else "were found anew, and are"
         said = f"Poe's site has changed: {found}{more} {are} in use."
         file, trouble = self._written(findings.found)
-        if file is None or self._site.now is site:
-            self._site.replace(findings.applied(site))
+        # In memory, and also if the file does not say so in spite of all; a reload may have come.
+        if findings.differences(self._site.now):
+            self._site.replace(findings.applied(self._site.now, self._today().isoformat()))
         if trouble:
             known["notes"] = (*known["notes"], trouble)
         return self._made("mended", said, file=file, **known)
@@ -332,7 +340,7 @@ class Discoverer:
             "age_days": age(site.newest, self._today()),
             "discovery": {
                 "automatic": self._is_automatic(),
-                "running": self._is_looking or self._wanted is not None,
+                "running": self._wanted is not None or self._is_looking,
                 "at": None if outcome is None else stamp(outcome.at),
                 "outcome": None if outcome is None else outcome.word,
                 "said": "" if outcome is None else outcome.said,
@@ -361,4 +369,4 @@ def age(seen: str, today: date) -> int | None:
         day = date.fromisoformat(seen if len(seen) > 7 else f"{seen}-01")
     except ValueError:
         return None
-    return (today - day).days
+    return max(0, (today - day).days)

@@ -23,6 +23,7 @@ _BUILT_IN = Site.load()
 SITE = replace(_BUILT_IN, limits=replace(_BUILT_IN.limits, retry=0.001))
 
 URL = "https://poe.com"
+COOKIE = "gIvEn0cOoKiE"
 CDN = "https://psc2.cf2.poecdn.net/assets/_next/"
 APP_SCRIPT = f"{CDN}static/chunks/pages/_app-2222222222222222.js"
 RUNTIME = f"{URL}/_next/static/chunks/webpack-1111111111111111.js"
@@ -71,7 +72,7 @@ class Poe(Front):
 
     def __init__(self, label: str = "cookie-1", site: CurrentSite | None = None) -> None:
         super().__init__(
-            Credentials.parse("p-b=given"),
+            Credentials.parse(f"p-b={COOKIE}"),
             site or CurrentSite(SITE),
             url=URL,
             proxy=None,

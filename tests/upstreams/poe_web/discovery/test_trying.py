@@ -20,7 +20,7 @@ from poe_proxy.upstreams.poe_web.site import Site
 from poe_proxy.upstreams.poe_web.transport import Response
 
 from ..fixtures import APP, CHANNEL, KEY, page
-from .fakes import APP_SCRIPT, SITE, UNKNOWN, Poe, html
+from .fakes import APP_SCRIPT, COOKIE, SITE, UNKNOWN, Poe, html
 
 FIRST, SECOND = (name for name, _ in QUERIES)
 NEW = "f" * 64
@@ -258,7 +258,7 @@ def test_cookies_of_a_page_that_gives_no_form_key_are_not_taken() -> None:
     poe.issued = {"/": {"p-b": "of-the-page"}}
     tried(poe)
 
-    assert "p-b=given" == poe.cookies.header()
+    assert f"p-b={COOKIE}" == poe.cookies.header()
 
 
 def test_the_accounts_own_session_stays_as_it_is() -> None:
