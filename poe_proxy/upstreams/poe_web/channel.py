@@ -91,7 +91,9 @@ class Channel:
         self.costs = Costs()
         self._mended_at = -_SOON
         self._breaks = 0
+        #: Whether a reply has asked for another channel, and which one, once Poe has given it.
         self._is_unwanted = False
+        self._next: ChannelData | None = None
         self.is_alive = True
         #: How many times a new channel at Poe took the place of the last one.
         self.generation = 0
@@ -153,18 +155,43 @@ class Channel:
     def replace(self, generation: int) -> bool:
         """Open a new channel in place of that *generation*, unless another reply has done so.
 
-        Returns whether there is one, as soon as it is open.
+        Returns whether there is one, as soon as it is open. If Poe gives none, the present one goes
+        on, with the replies that it has. Raises `TokenRejected` and `UpstreamBlocked`.
         """
+        if self._wants(generation):
+            self._take_place(generation)
         limits = self._limits
         with self._changed:
-            if self.generation == generation and self.is_alive:
-                self._is_unwanted = True
-                cut(self._wire.sock)
-                self._changed.wait_for(
-                    lambda: self.generation != generation or not self.is_alive,
-                    ATTEMPTS * (limits.http + limits.socket_open),
-                )
+            self._changed.wait_for(
+                lambda: not (self._is_unwanted and self.is_alive),
+                ATTEMPTS * (limits.http + limits.socket_open),
+            )
             return self.is_alive and self.generation != generation
+
+    def _wants(self, generation: int) -> bool:
+        """Note that this *generation* is not wanted any more; return whether that is new."""
+        with self._changed:
+            is_new = self.generation == generation and self.is_alive and not self._is_unwanted
+            self._is_unwanted = self._is_unwanted or is_new
+            return is_new
+
+    def _take_place(self, generation: int) -> None:
+        """Get a new channel, and let the reader go on with it."""
+        data = None
+        try:
+            data = self._renew()
+        except (TokenRejected, UpstreamBlocked):
+            raise
+        except PoeProxyError as failure:
+            log.info("%s: no new channel: %s", self._label, failure)
+        finally:
+            with self._changed:
+                if self.generation == generation:
+                    self._next = data
+                    self._is_unwanted = data is not None
+                    if data is not None:
+                        cut(self._wire.sock)
+                self._changed.notify_all()
 
     def close(self) -> None:
         """Close the websocket. Replies that still wait for it get a failure."""
@@ -349,7 +376,7 @@ class Channel:
                 return
         for attempt in range(ATTEMPTS):
             try:
-                data = self._renew()
+                data = self._take_next() or self._renew()
                 wire = self._socket.open(data, data.min_seq)
             except (TokenRejected, UpstreamBlocked):
                 raise
@@ -363,6 +390,11 @@ class Channel:
                 break
         log.info("%s: a new channel is open", self._label)
         self._put_to_all(Resync())
+
+    def _take_next(self) -> ChannelData | None:
+        with self._changed:
+            data, self._next = self._next, None
+            return data
 
     def _install(self, wire: Wire, new: ChannelData | None) -> None:
         """Go on with *wire*, the websocket of a *new* channel or of the present one."""

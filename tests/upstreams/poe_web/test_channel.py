@@ -10,7 +10,7 @@ import pytest
 import websocket
 
 from poe_proxy.chat import Charges
-from poe_proxy.errors import UpstreamError, UpstreamUnreachable
+from poe_proxy.errors import TokenRejected, UpstreamChanged, UpstreamError, UpstreamUnreachable
 from poe_proxy.upstreams.poe_web.channel import Channel, Opened
 from poe_proxy.upstreams.poe_web.items import Draft, Item
 from poe_proxy.upstreams.poe_web.mailbox import Mailbox, Resync
@@ -361,6 +361,50 @@ def test_a_channel_that_is_to_be_replaced_is_not_open() -> None:
     assert not made.wait_open(0)
     made._run()
     assert [data().name, "new"] == named[:2]
+
+
+def test_a_channel_that_took_the_place_is_asked_for_once() -> None:
+    """Whoever wants it has it subscribed already; others wait for that one."""
+    fresh = ChannelData(name="new", hash="9", box="b", base_host="poe.com", min_seq=500)
+    asked: list[str] = []
+    opened: list[tuple[str, int]] = []
+
+    def renew() -> ChannelData:
+        asked.append("a channel")
+        return fresh
+
+    wires = Wires(Wire(), Wire())
+    made = channel(
+        wires, *boxes(), renew=renew, when_open=lambda name: opened.append((name, len(asked)))
+    )
+    assert made._wants(0)
+    assert not made._wants(0)
+    made._take_place(0)
+    made._run()
+
+    assert [(data().name, 0), ("new", 1)] == opened[:2]
+    assert (fresh, 500) == wires.opened[1]
+
+
+@pytest.mark.parametrize(
+    "failure", [UpstreamChanged("refused"), UpstreamUnreachable("none"), TokenRejected("out")]
+)
+def test_a_channel_in_whose_place_there_is_none_goes_on(failure: UpstreamError) -> None:
+    """With the replies that it has: their websocket is as good as before."""
+    one, _ = boxes()
+
+    def renew() -> ChannelData:
+        raise failure
+
+    made = channel(Wires(Wire()), one, renew=renew)
+    if isinstance(failure, TokenRejected):
+        with pytest.raises(TokenRejected):
+            made.replace(0)
+    else:
+        assert not made.replace(0)
+
+    assert Opened(data().name, 0) == made.opened()
+    assert [] == one.wait(0)
 
 
 def test_a_channel_that_is_to_be_replaced_while_it_is_opened_again_is_not_open() -> None:
