@@ -16,8 +16,7 @@ from urllib.parse import urlsplit
 
 from ...chaos.clients import said
 from ...chaos.dialects import DIALECTS, UNREADABLE, Told
-from ..servers import KEY, until
-from .servers import Site
+from ..servers import KEY, Proxy, until
 
 #: Seconds without a byte after which an answer counts as lost.
 PATIENCE: Final = 90.0
@@ -73,7 +72,7 @@ class Asking:
 
     def __init__(
         self,
-        sites: Sequence[Site],
+        sites: Sequence[Proxy],
         host: int,
         model: str,
         words: str = "",
@@ -190,7 +189,7 @@ class Asking:
 
 
 def ask(
-    sites: Sequence[Site], host: int, model: str, words: str = "", **more: Unpack[AskingOptions]
+    sites: Sequence[Proxy], host: int, model: str, words: str = "", **more: Unpack[AskingOptions]
 ) -> Asked:
     """Ask, and return what came of it."""
     return Asking(sites, host, model, words, **more).start().result()
@@ -201,7 +200,7 @@ class Load:
 
     def __init__(
         self,
-        sites: Sequence[Site],
+        sites: Sequence[Proxy],
         *,
         clients: int = 12,
         models: Sequence[str] = ("by-key",),
