@@ -20,6 +20,7 @@ from poe_proxy.upstreams.poe_web.bots import Bot
 from poe_proxy.upstreams.poe_web.current import MENDED, CurrentSite
 from poe_proxy.upstreams.poe_web.exchange import Exchange
 from poe_proxy.upstreams.poe_web.graphql import ServerError
+from poe_proxy.upstreams.poe_web.history import SILENCE
 from poe_proxy.upstreams.poe_web.mailbox import Mailbox, Notice, Resync
 from poe_proxy.upstreams.poe_web.open_chats import OpenChat
 from poe_proxy.upstreams.poe_web.sending import (
@@ -266,6 +267,37 @@ def test_a_wait_in_doubt_lasts_until_the_message_would_show(
     one.close()
 
     assert Site.load().limits.shows == seconds[-1]
+
+
+def test_a_wait_for_the_first_frame_ends_in_time_to_look_into_the_history(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The answer to the sending wakes nobody; once the websocket has shown the message, nothing is
+    due but the bot's time."""
+    listener, go_on = Listener(), threading.Event()
+    listener.patience = 1000.0
+
+    def answer() -> Any:
+        go_on.wait(60)
+        return {"messageEdgeCreate": {}}
+
+    channel = FakeChannel()
+    one = exchange(
+        FakeSession(sendMessageMutation=answer), channel, clock=Clock(), listener=listener
+    )
+    seconds, events = waits(one, monkeypatch), one.events()
+    until(lambda: next(events) == Idle() and isinstance(one._progress.state, UnderWay))
+    next(events)
+    assert SILENCE == seconds[-1]
+    human = {"messageId": 7, "author": "human", "state": "complete", "text": "prompt"}
+    channel.say("messageAdded", human)
+    for _ in range(2):
+        next(events)
+    assert 60.0 == seconds[-1]
+    events.close()
+    go_on.set()
+    one.close()
+    settle()
 
 
 def test_a_wait_behind_the_last_message_lasts_until_the_turn_is_over(
