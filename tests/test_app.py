@@ -27,6 +27,8 @@ from poe_proxy.settings import EXAMPLE_KEY, BadSettings, Settings
 from poe_proxy.startup import read_settings
 from poe_proxy.token_maker import TokenMaker
 from poe_proxy.upstreams.poe_web.account import PoeWeb
+from poe_proxy.upstreams.poe_web.discovery import service
+from poe_proxy.upstreams.poe_web.discovery.service import Discoverer
 
 from .fakes import log_lines, until
 from .shared.redis_server import RedisServer
@@ -327,6 +329,75 @@ def test_two_reloads_are_one_after_the_other(house: House, monkeypatch: pytest.M
     services(other).close()
 
 
+# ---- what Poe changes of its site
+
+
+class Site:
+    """Whoever looks for what is new, and by which accounts."""
+
+    def __init__(self) -> None:
+        self.made: list[Any] = []
+        self.ways: Callable[[str], Iterator[Any]] = lambda _: iter(())
+        self.is_automatic: Callable[[], bool] = lambda: False
+        self.file: Callable[[], Path | None] = lambda: None
+        self.started = self.closed = 0
+
+    def __call__(self, known: Any, ways: Any, **given: Any) -> Site:
+        self.made.append(known)
+        self.ways, self.file, self.is_automatic = ways, given["file"], given["is_automatic"]
+        return self
+
+    def start(self) -> None:
+        self.started += 1
+
+    def close(self) -> None:
+        self.closed += 1
+
+    def told(self) -> dict[str, Any]:
+        return {"discovery": {"said": "x", "written": None}}
+
+    def labels(self, label: str = "") -> list[str]:
+        return [one.label for one in self.ways(label)]
+
+
+@pytest.fixture
+def site(monkeypatch: pytest.MonkeyPatch) -> Site:
+    made = Site()
+    monkeypatch.setattr(service, "Discoverer", made)
+    return made
+
+
+def test_somebody_looks_out_for_changes_once_there_is_a_cookie(site: Site, tmp_path: Path) -> None:
+    """Also if that comes with a reload; one for the process, which ends with it."""
+    house = House(tokens=(), api_keys=("x",), state_file=tmp_path / "state")
+    assert ([], None) == (site.made, house.services.discover)
+    house.reload(tokens=("a",), api_keys=("x",), state_file=tmp_path / "state")
+    assert house.services.discover is not None
+    house.reload(tokens=("b",), state_file=tmp_path / "state", discover=False)
+
+    assert (1, 1, 0) == (len(site.made), site.started, site.closed)
+    assert (False, tmp_path / "site.toml") == (site.is_automatic(), site.file())
+    house.services.close()
+    assert 1 == site.closed
+
+
+def test_the_account_that_met_a_change_is_the_first_one_that_is_looked_by(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then those that are logged in. Keys have no page; who is set aside is left alone."""
+    is_logged_in = property(lambda web: web.label == "cookie-4")
+    monkeypatch.setattr(PoeWeb, "is_logged_in", is_logged_in)
+    house = House(tokens=("a", "b", "c", "d"), api_keys=("x",))
+    tokens = house.services.gateway.tokens
+    by_label = {token.label: token for token, _ in tokens.states()}
+    assert ["cookie-4", "cookie-1", "cookie-2", "cookie-3"] == site.labels()
+    assert ["cookie-3", "cookie-4", "cookie-1", "cookie-2"] == site.labels("cookie-3")
+
+    tokens.pause(by_label["cookie-1"], 60.0)
+    assert ["cookie-4", "cookie-2", "cookie-3"] == site.labels("cookie-1")
+    house.services.close()
+
+
 # ---- the end
 
 
@@ -342,8 +413,8 @@ def test_the_end_goes_from_the_outside_in(monkeypatch: pytest.MonkeyPatch, tmp_p
         return note
 
     for kind, verb in [
-        (PointsWatch, "stop"), (Balance, "stop"), (TokenRotator, "close"), (TokenMaker, "close"),
-        (PoeWeb, "close"), (Journal, "close"),
+        (Discoverer, "close"), (PointsWatch, "stop"), (Balance, "stop"), (TokenRotator, "close"),
+        (TokenMaker, "close"), (PoeWeb, "close"), (Journal, "close"),
     ]:  # fmt: skip
         monkeypatch.setattr(kind, verb, noting(kind.__name__, getattr(kind, verb)))
     one = services(create_app(settings(state_file=tmp_path / "state")))
@@ -351,7 +422,7 @@ def test_the_end_goes_from_the_outside_in(monkeypatch: pytest.MonkeyPatch, tmp_p
     one.close()
 
     assert [
-        "PointsWatch", "Balance", "TokenRotator", "TokenMaker", "PoeWeb", "Journal",
+        "Discoverer", "PointsWatch", "Balance", "TokenRotator", "TokenMaker", "PoeWeb", "Journal",
     ] == done  # fmt: skip
 
 

@@ -17,12 +17,13 @@ from poe_proxy.pool.rotator import Token
 from poe_proxy.pool.store import Forgetful, Renewals
 from poe_proxy.recipes import by_cookie, by_key
 from poe_proxy.settings import Settings
-from poe_proxy.token_maker import TokenMaker
+from poe_proxy.token_maker import TokenMaker, read_site
 from poe_proxy.upstreams import poe_api
 from poe_proxy.upstreams.catalogue import Catalogue
 from poe_proxy.upstreams.poe_api import PoeApi
-from poe_proxy.upstreams.poe_web import Credentials
+from poe_proxy.upstreams.poe_web import Credentials, Site
 from poe_proxy.upstreams.poe_web.account import PoeWeb
+from poe_proxy.upstreams.poe_web.discovery.findings import Findings
 
 from .fakes import log_lines, until
 
@@ -275,6 +276,121 @@ def test_what_is_learnt_of_the_site_is_kept_until_its_file_changes(
 
     assert first is second is third
     assert ("swapped", 130) == (known.tag_form, known.now.limits.http)
+
+
+SEND = "sendMessageMutation"
+
+
+def site_file(path: Path, hash: str) -> None:
+    path.write_text(f'[operations]\n{SEND} = "{hash}"\n')
+
+
+def known_hash(pool: Pool) -> str:
+    assert pool.maker.site is not None
+    return pool.maker.site.now.operations[SEND]
+
+
+def test_the_site_file_is_taken_in_place(pool: Pool, tmp_path: Path) -> None:
+    """Without a reload, for all accounts; no upstream is made anew."""
+    site_file(tmp_path / "s", "a" * 64)
+    pool.use(tokens=("a", "b"), poe_site=tmp_path / "s")
+    known = pool.maker.site
+    site_file(tmp_path / "s", "b" * 64)
+    pool.maker.reread_site()
+
+    assert "b" * 64 == known_hash(pool)
+    assert known is pool.maker.site
+    assert [known, known] == [one.upstream.given["site"] for one in pool.tokens]
+
+
+@pytest.mark.parametrize("spoil", ["[tag", "tag = 1", None])
+@pytest.mark.parametrize("is_named", [True, False])
+def test_a_site_file_with_a_mistake_is_not_taken_in_place(
+    pool: Pool, tmp_path: Path, spoil: str | None, is_named: bool
+) -> None:
+    """All stays as it is; but one that may be missing is not missed."""
+    path = tmp_path / "site.toml"
+    site_file(path, "a" * 64)
+    pool.use(tokens=("a",), **{"poe_site": path} if is_named else {"state_file": tmp_path / "s"})
+    if spoil is None:
+        path.unlink()
+    else:
+        path.write_text(spoil)
+    with log_lines() as lines:
+        pool.maker.reread_site()
+
+    if spoil is None and not is_named:
+        assert (known_hash(pool), "") == (Site.load().operations[SEND], lines.getvalue())
+    else:
+        assert "a" * 64 == known_hash(pool)
+        assert f"{path} is not used: " in lines.getvalue()
+
+
+def test_a_site_file_beside_the_state_may_come_later(pool: Pool, tmp_path: Path) -> None:
+    """Discovery writes it; POE_SITE stands above it."""
+    pool.use(tokens=("a",), state_file=tmp_path / "state")
+    site_file(tmp_path / "site.toml", "a" * 64)
+    pool.maker.reread_site()
+    assert "a" * 64 == known_hash(pool)
+
+    site_file(tmp_path / "mine", "b" * 64)
+    pool.use(tokens=("a",), state_file=tmp_path / "state", poe_site=tmp_path / "mine")
+    assert "b" * 64 == known_hash(pool)
+
+
+def test_what_was_found_stays_until_the_file_changes(pool: Pool, tmp_path: Path) -> None:
+    """It may have been kept in memory only: reading the same again changes nothing."""
+    site_file(tmp_path / "s", "a" * 64)
+    pool.use(tokens=("a",), poe_site=tmp_path / "s")
+    known = pool.maker.site
+    assert known is not None
+    found = Findings({f"operations.{SEND}": "f" * 64}).applied(known.now)
+    known.replace(found)
+    pool.use(tokens=("a", "b"), poe_site=tmp_path / "s", cool_down=1.0)
+    pool.maker.reread_site()
+    assert found is known.now
+
+    site_file(tmp_path / "s", "b" * 64)
+    pool.maker.reread_site()
+    assert "b" * 64 == known_hash(pool)
+
+
+def test_settings_that_are_not_used_name_no_site_file(
+    pool: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That of those before is the one that is read again."""
+    for name, hash in (("old", "a" * 64), ("new", "b" * 64)):
+        site_file(tmp_path / name, hash)
+    pool.use(tokens=("a",), poe_site=tmp_path / "old")
+    with monkeypatch.context() as patch:
+        patch.setattr(by_key, "PoeApi", lambda *args, **given: [][0])
+        with pytest.raises(IndexError):
+            pool.use(tokens=("a",), api_keys=("k",), poe_site=tmp_path / "new")
+    site_file(tmp_path / "old", "c" * 64)
+    pool.maker.reread_site()
+
+    assert "c" * 64 == known_hash(pool)
+
+
+def test_without_a_cookie_there_is_no_site(pool: Pool) -> None:
+    """Nobody needs it; and there is nothing to read again."""
+    pool.use(tokens=(), api_keys=("k",))
+    pool.maker.reread_site()
+
+    assert pool.maker.site is None
+
+
+def test_a_mistake_in_poe_site_is_the_users(tmp_path: Path) -> None:
+    """One in what poe-proxy has written by itself must not keep the server from starting."""
+    path = tmp_path / "site.toml"
+    path.write_text("[tag")
+    with pytest.raises(ValueError, match="not TOML"):
+        read_site(Settings(auth_keys=("k",), poe_site=path))
+
+    with log_lines() as lines:
+        site = read_site(Settings(auth_keys=("k",), state_file=tmp_path / "state"))
+    assert Site.load() == site
+    assert f"{path} is not used: The file is not TOML" in lines.getvalue()
 
 
 class Remembering(Renewals):
