@@ -38,10 +38,6 @@ NOT_IN_THE_SOURCE: Final[Mapping[tuple[str, str], str]] = {
         "f\"[{re.escape(''.join(self._after[0]))}]\"",
     ): "the first letters of a client's stop words: a set of single characters",
     (
-        "upstreams.poe_web.discovery.looking",
-        "f'\\\\b{re.escape(self._getter)}\\\\b'",
-    ): "a name as it stands",
-    (
         "upstreams.poe_web.site",
         "text",
     ): "the site's data; the built-in ones are judged by themselves",

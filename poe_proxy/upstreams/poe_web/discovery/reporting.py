@@ -49,8 +49,8 @@ _CDN: Final = "poecdn.net"
 #: may be what code of the page says.
 _OURS: Final = re.compile(r"[a-z_]+\.[a-z_]+(?:, [a-z_]+\.[a-z_]+)*|[0-9]{3}|[0-9.]+ MB")
 _FAILS: Final = "fails: "
-#: Addresses, with what may stand in them.
-_ADDRESS: Final = re.compile(r"\S*(?:://|@)\S*")
+#: What makes a word an address.
+_OF_ADDRESSES: Final = ("://", "@")
 #: The shortest text that is looked for as a secret: a shorter one is part of many words.
 _SECRET: Final = 4
 #: The most characters of an object that is shown on one line.
@@ -259,7 +259,8 @@ def page(look: Look, site: Site, url: str) -> Mapping[str, Any]:
 def sentence(text: str) -> str:
     """Return a sentence of ours without what code of the page, or an address, has to do with it."""
     head, fails, _ = text.partition(_FAILS)
-    text = _ADDRESS.sub(MORE, f"{head}{fails}{MORE}" if fails else text)
+    words = (f"{head}{fails}{MORE}" if fails else text).split()
+    text = " ".join(MORE if any(mark in word for mark in _OF_ADDRESSES) else word for word in words)
     at = text.find("(")
     while at >= 0:
         end = text.find(")", at)
