@@ -28,9 +28,11 @@ def mended_at(site: Told) -> float | None:
 
 
 def is_mended(site: Told, changed_at: float) -> bool:
-    """Whether it was mended after it last failed, at *changed_at*: stamps have whole seconds."""
-    at = mended_at(site)
-    return at is not None and changed_at < at + 1.0
+    """Whether it was mended after it last failed, at *changed_at*, by this worker or another one,
+    whose values are in use here. Stamps have whole seconds."""
+    in_use_since = None if site is None else site["in_use_since"]
+    known = (mended_at(site), None if in_use_since is None else _moment(in_use_since))
+    return any(at is not None and changed_at < at + 1.0 for at in known)
 
 
 def doing(site: Told, now: float) -> dict[str, Any]:

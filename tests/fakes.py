@@ -170,6 +170,7 @@ def site_told(**found: Any) -> dict[str, Any]:
     return {
         "file": None,
         "own_entries": 0,
+        "in_use_since": None,
         "newest_evidence": "2026-03-12",
         "age_days": 263,
         "discovery": {**discovery, **found},

@@ -59,3 +59,12 @@ def test_what_failed_after_it_was_mended_is_a_change_again() -> None:
     assert mending.is_mended(site, NOW - 5.0)
     assert mending.is_mended(site, NOW + 0.9)
     assert not mending.is_mended(site, NOW + 1.0)
+
+
+def test_what_another_worker_has_found_mends_it_here_too() -> None:
+    """Its values are in use here: they came with the file that both have."""
+    there = {**site_told(outcome="same", at=BEFORE), "in_use_since": stamp(NOW)}
+
+    assert mending.is_mended(there, NOW - 1.0)
+    assert not mending.is_mended(there, NOW + 2.0)
+    assert mending.mended_at(there) is None

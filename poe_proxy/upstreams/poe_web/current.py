@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from poe_proxy.errors import UpstreamChanged
@@ -47,6 +47,7 @@ class CurrentSite:
         self._clock = clock
         self._lock = threading.Lock()
         self._now = site
+        self._replaced_at: float | None = None
         self._form = site.tag.form
         self._gone: dict[str, _Gone] = {}
         #: The operations, with their hashes, of which the log has been told.
@@ -61,10 +62,18 @@ class CurrentSite:
     def replace(self, site: Site) -> None:
         """Use *site* from now on; what is under way goes on."""
         with self._lock:
+            if replace(site, evidence=self._now.evidence, file=self._now.file) != self._now:
+                self._replaced_at = self._clock()
             if site.tag != self._now.tag:
                 self._form = site.tag.form
             self._now = site
             self._gone.clear()
+
+    @property
+    def age(self) -> float | None:
+        """The seconds since a version with other values was put in the place of the last one; None
+        if none was."""
+        return None if self._replaced_at is None else self._clock() - self._replaced_at
 
     # ---- the tag
 

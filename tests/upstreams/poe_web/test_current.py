@@ -162,3 +162,15 @@ def test_the_form_of_the_tag_that_poe_accepted_is_kept() -> None:
     known.replace(NEW_TAG)
     known.accepted(SITE.tag, "swapped")
     assert "plain" == known.tag_form
+
+
+def test_it_is_known_how_long_other_values_are_in_use() -> None:
+    """A newer day for the same ones makes no other site."""
+    clock = Clock()
+    known = CurrentSite(SITE, clock=clock)
+    known.replace(replace(SITE, evidence={}))
+    assert known.age is None
+
+    known.replace(with_hash(DELETE, NEW))
+    clock.go(5.0)
+    assert 5.0 == known.age

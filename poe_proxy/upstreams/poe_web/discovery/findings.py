@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final, TypeAlias, cast
 
 from poe_proxy.upstreams.poe_web.site import (
+    NEEDED,
     Evidence,
     Patterns,
     Site,
@@ -19,6 +20,10 @@ from poe_proxy.upstreams.poe_web.site import (
     compiled,
 )
 
+#: The entries that no answer can do without.
+_FIRST: Final = frozenset(
+    (*(f"operations.{name}" for name in NEEDED), "subscriptions.messageAdded")
+)
 #: Where an entry comes from that was found.
 SOURCE: Final = "page"
 
@@ -47,12 +52,24 @@ class Findings:
     notes: tuple[str, ...] = ()
 
     def differences(self, site: Site) -> tuple[Difference, ...]:
-        """Return what *site* has otherwise."""
-        return tuple(
+        """Return what *site* has otherwise, what no answer can do without first."""
+        found = [
             Difference(name, _text(known), _text(value))
             for name, value in self.found.items()
             if (known := known_of(site, name)) != value
-        )
+        ]
+        return tuple(sorted(found, key=lambda one: one.name not in _FIRST))
+
+    def to_write(self, site: Site) -> Mapping[str, Value]:
+        """Return what goes into the file on top of *site*: all that was found, but for what its
+        owner has written there in the same words."""
+
+        def is_said(name: str, value: Value) -> bool:
+            evidence = site.evidence.get(name)
+            is_own = evidence is not None and evidence.is_own and not evidence.seen
+            return is_own and known_of(site, name) == value
+
+        return {name: value for name, value in self.found.items() if not is_said(name, value)}
 
     def applied(self, site: Site, day: str = "") -> Site:
         """Return *site* with all that was found, on that *day*, in its place."""

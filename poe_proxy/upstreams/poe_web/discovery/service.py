@@ -267,17 +267,20 @@ class Discoverer:
             "found": findings.found,
         }
         if not differs:
+            # So that it is known how old it is.
+            file, _ = self._written(findings.to_write(site))
             return self._made(
                 "same",
                 f"Poe's page and {seen.scripts} of its scripts have nothing that differs, and Poe "
                 f"takes it from {way.label}.",
+                file=file,
                 **known,
             )
         found = ", ".join(one.name for one in differs[:MOST_NAMED])
         more = f" and {len(differs) - MOST_NAMED} more" if len(differs) > MOST_NAMED else ""
         are = "was found anew, and is" if len(differs) == 1 else "were found anew, and are"
         said = f"Poe's site has changed: {found}{more} {are} in use."
-        file, trouble = self._written(findings.found)
+        file, trouble = self._written(findings.to_write(site))
         # In memory, and also if the file does not say so in spite of all; a reload may have come.
         if findings.differences(self._site.now):
             self._site.replace(findings.applied(self._site.now, self._today().isoformat()))
@@ -299,8 +302,9 @@ class Discoverer:
         except (OSError, ValueError) as failure:
             why = getattr(failure, "strerror", None) or failure
             return None, f"It is kept in memory only: {path} cannot be written ({why})."
-        self._seen = self._look_at_file()
-        self._reread()
+        if (seen := self._look_at_file()) != self._seen:
+            self._seen = seen
+            self._reread()
         return path, ""
 
     def _refused(self, way: Way, seen: Look, trial: Trial, site: Site) -> Outcome:
@@ -332,12 +336,13 @@ class Discoverer:
     def told(self) -> dict[str, Any]:
         """Return what `/status.json` tells of the site, and of the last look."""
         site, outcome = self._site.now, self._outcome
-        wait = self._not_before - self._clock()
+        wait, in_use = self._not_before - self._clock(), self._site.age
         return {
             "file": None if site.file is None else str(site.file),
             "own_entries": site.own,
             "newest_evidence": site.newest,
             "age_days": age(site.newest, self._today()),
+            "in_use_since": None if in_use is None else stamp(self._wall() - in_use),
             "discovery": {
                 "automatic": self._is_automatic(),
                 "running": self._wanted is not None or self._is_looking,

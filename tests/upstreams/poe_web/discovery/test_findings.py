@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -75,3 +76,35 @@ def test_what_nobody_looks_for_is_a_mistake() -> None:
     """Of ours."""
     with pytest.raises(ValueError, match=r"pages\.secret"):
         Findings({"pages.secret": "x"}).differences(SITE)
+
+
+def test_what_no_answer_can_do_without_comes_first() -> None:
+    """The first few are named in a sentence."""
+    findings = Findings(
+        {
+            "operations.ChatListPaginationQuery": NEW,
+            "operations.sendMessageMutation": NEW,
+            "subscriptions.jobUpdated": NEW,
+            "subscriptions.messageAdded": NEW,
+        }
+    )
+
+    assert ["sendMessageMutation", "messageAdded"] == [
+        one.name.partition(".")[2] for one in findings.differences(SITE)[:2]
+    ]
+
+
+def test_what_the_owner_of_the_file_says_in_the_same_words_stays(tmp_path: Path) -> None:
+    """Without a day: it is his word. What has another value, or a day, is written."""
+    path = tmp_path / "site.toml"
+    dated = f'{{ value = "{NEW}", seen = "2026-11-01", source = "page" }}'
+    path.write_text(
+        f'[operations]\nsendMessageMutation = "{NEW}"\nsettingsPageQuery = "{"0" * 64}"\n'
+        f"subscriptionsMutation = {dated}\n"
+    )
+    names = ("sendMessageMutation", "settingsPageQuery", "subscriptionsMutation")
+    findings = Findings({f"operations.{name}": NEW for name in names})
+
+    assert {"operations.settingsPageQuery", "operations.subscriptionsMutation"} == set(
+        findings.to_write(Site.load(path))
+    )

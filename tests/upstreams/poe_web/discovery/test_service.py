@@ -227,6 +227,16 @@ def test_what_has_not_changed_is_the_same(house: House) -> None:
     assert NOON == outcome.at
 
 
+def test_what_was_proved_has_its_day_in_the_file(houses: Callable[..., House], path: Path) -> None:
+    """So it is known how old it is; whoever looks on sees no change in that."""
+    house = houses(path=path)
+    outcome = house.look()
+
+    assert ("same", path) == (outcome.word, outcome.file)
+    told = house.told()
+    assert ("2026-11-30", None) == (told["newest_evidence"], told["in_use_since"])
+
+
 def test_what_is_found_is_in_memory_if_there_is_no_file(house: House) -> None:
     """And says so; its day is today."""
     change(house.poe)
@@ -493,6 +503,7 @@ def test_before_the_first_look_there_is_little_to_tell(house: House) -> None:
         "own_entries": 0,
         "newest_evidence": "2026-03-12",
         "age_days": 263,
+        "in_use_since": None,
         "automatic": True,
         "running": False,
         "at": None,
