@@ -372,6 +372,28 @@ def test_settings_that_are_not_used_name_no_site_file(
     assert "c" * 64 == known_hash(pool)
 
 
+def test_a_reload_that_comes_while_a_site_file_is_read_counts(
+    pool: Pool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was read is of settings that are used no more."""
+    for name, hash in (("old", "a" * 64), ("new", "b" * 64)):
+        site_file(tmp_path / name, hash)
+    pool.use(tokens=("a",), poe_site=tmp_path / "old")
+    site_file(tmp_path / "old", "c" * 64)
+    load = Site.load
+
+    def meanwhile(path: Path | None = None) -> Site:
+        site = load(path)
+        if path == tmp_path / "old":
+            pool.use(tokens=("a",), poe_site=tmp_path / "new")
+        return site
+
+    monkeypatch.setattr(Site, "load", meanwhile)
+    pool.maker.reread_site()
+
+    assert "b" * 64 == known_hash(pool)
+
+
 def test_without_a_cookie_there_is_no_site(pool: Pool) -> None:
     """Nobody needs it; and there is nothing to read again."""
     pool.use(tokens=(), api_keys=("k",))

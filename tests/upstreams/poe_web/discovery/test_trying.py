@@ -212,12 +212,22 @@ def test_missing_ones_stay_as_long_as_poe_takes_them() -> None:
     assert ("", {}, ()) == (trial.failure, trial.findings.found, trial.notes)
 
 
-@pytest.mark.parametrize("needed", ["messageAdded", "messageReadV2"])
-def test_what_poe_refuses_without_them_too_is_as_it_was_found(needed: str) -> None:
-    """One that every answer needs is never left out; and nothing is said that did not help."""
+def test_what_every_answer_needs_is_not_left_out() -> None:
+    """Poe would take the others."""
+    poe = Poe()
+    others = {name: hash for name, hash in SITE.subscriptions.items() if name != "messageAdded"}
+    poe.site = replace(SITE, subscriptions=others)
+    trial = tried(poe, {}, "subscriptions.messageAdded")
+
+    assert trial.failure
+    assert {} == trial.findings.found
+
+
+def test_what_poe_refuses_without_them_too_is_as_it_was_found() -> None:
+    """Nothing is said that did not help."""
     poe = Poe()
     poe.site = replace(SITE, subscriptions={})
-    trial = tried(poe, {"subscriptions.jobUpdated": NEW}, f"subscriptions.{needed}")
+    trial = tried(poe, {"subscriptions.jobUpdated": NEW}, "subscriptions.messageReadV2")
 
     assert trial.failure
     assert ({"subscriptions.jobUpdated": NEW}, ()) == (trial.findings.found, trial.notes)
