@@ -125,7 +125,8 @@ def test_a_shape_has_its_limits() -> None:
 
 #: Names of a schema, none of which is a part of another word that a shape may have.
 FIELDS = ("data", "viewer", "edges", "node", "handle", "pageInfo", "messagesConnection", "idV2")
-ITS_OWN = json.dumps([*FIELDS, "true or false", "empty text", "text of digits", "one of"])
+WORDS = ("true or false", "number", "text", "empty text", "text of digits", "hash", "one of")
+ITS_OWN = json.dumps([*FIELDS, *WORDS, *(f"null or {word}" for word in WORDS)])
 texts = some.text(min_size=4)
 answers = some.recursive(
     some.none() | some.booleans() | some.integers() | texts,

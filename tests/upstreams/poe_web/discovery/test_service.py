@@ -229,6 +229,7 @@ def test_what_has_not_changed_is_the_same(house: House) -> None:
 
 def test_what_was_proved_has_its_day_in_the_file(houses: Callable[..., House], path: Path) -> None:
     """So it is known how old it is; whoever looks on sees no change in that."""
+    path.write_text(f"[limits]\nretry = {SITE.limits.retry}\n")
     house = houses(path=path)
     outcome = house.look()
 
