@@ -98,7 +98,8 @@ class House:
     def reread(self) -> None:
         self.rereads += 1
         assert self.path is not None
-        self.site.replace(Site.load(self.path if self.path.exists() else None))
+        loaded = Site.load(self.path if self.path.exists() else None)
+        self.site.replace(replace(loaded, limits=SITE.limits))
 
     @property
     def looks(self) -> int:
