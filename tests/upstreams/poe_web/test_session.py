@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Semaphore
 from typing import Any
@@ -15,6 +17,7 @@ import pytest
 
 from poe_proxy import errors
 from poe_proxy.net.background import Background
+from poe_proxy.upstreams.poe_web import graphql
 from poe_proxy.upstreams.poe_web.attachments import Attachment
 from poe_proxy.upstreams.poe_web.credentials import Credentials
 from poe_proxy.upstreams.poe_web.current import CurrentSite
@@ -541,3 +544,37 @@ def test_a_given_key_is_all_there_is_where_the_page_has_none(poe: Poe) -> None:
 
     assert {"ok": True} == call(session)
     session.close()
+
+
+def test_a_site_that_is_replaced_while_poe_is_asked_counts_for_the_next_try(poe: Poe) -> None:
+    """What is under way goes on; each request has hash and tag of one version."""
+    limits = replace(SITE.limits, retry=0.001)
+    known = CurrentSite(replace(SITE, limits=limits))
+    front = Front(Credentials.parse("p-b=a"), known, url=poe.url, proxy=None, label="test")
+    session = Session(front, known)
+    session.log_in()
+    old, new = (
+        known.now,
+        replace(
+            known.now,
+            operations={**SITE.operations, "settingsPageQuery": "f" * 64},
+            tag=replace(SITE.tag, salt="new"),
+        ),
+    )
+
+    def fail_once(handler: Any) -> None:
+        if known.now is old:
+            known.replace(new)
+            give(502)(handler)
+        else:
+            give(200, GOOD)(handler)
+
+    poe.answers["/api/gql_POST"] = fail_once
+    assert {"ok": True} == session.call("settingsPageQuery", {})
+    session.close()
+
+    asked = [(headers, body) for path, headers, body in poe.seen if path == "/api/gql_POST"]
+    for site, (headers, body) in zip((old, new), asked, strict=True):
+        assert site.operations["settingsPageQuery"] == json.loads(body)["extensions"]["hash"]
+        tag = graphql.tag(body, KEY, site.tag, "plain")
+        assert tag == {name.lower(): value for name, value in headers}["poe-tag-id"]
