@@ -37,7 +37,7 @@ SECONDS: Final = 2.0
 #: The most scripts of a page that are looked at; addresses of them that are kept; and of those
 #: that may hold the secret.
 _MAX_SCRIPTS: Final = 2000
-_MAX_ADDRESSES: Final = 300
+_MAX_ADDRESSES: Final = 400
 _MAX_APPS: Final = 10
 #: The most places of a page at which channel data is looked for, and characters of it.
 _MAX_PLACES: Final = 10

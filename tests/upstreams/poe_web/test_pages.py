@@ -116,8 +116,8 @@ def test_of_many_scripts_some_hundred_are_kept() -> None:
     more = "".join(f'<script src="/{n}.js"></script>' * 2 for n in range(900))
     found = read(page(more=more)).scripts
 
-    assert 300 == len(found)
-    assert 300 == len(set(found))
+    assert 400 == len(found)
+    assert 400 == len(set(found))
     assert "https://poe.com/0.js" == found[3]
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from itertools import islice
@@ -25,7 +25,7 @@ from poe_proxy.upstreams.poe_web.discovery.findings import Difference, Value
 from poe_proxy.upstreams.poe_web.discovery.looking import Look, look
 from poe_proxy.upstreams.poe_web.discovery.trying import Trial, try_out
 from poe_proxy.upstreams.poe_web.front import Front
-from poe_proxy.upstreams.poe_web.site import Site
+from poe_proxy.upstreams.poe_web.site import NEEDED, Site
 
 log = logging.getLogger(__name__)
 
@@ -181,7 +181,9 @@ class Discoverer:
         if outcome is None:
             return "It looks for what is new once an hour."
         at = datetime.fromtimestamp(outcome.at, UTC).strftime("%H:%M")
-        return f"What is new was looked for at {at} UTC: {outcome.said}"
+        return " ".join(
+            (f"What is new was looked for at {at} UTC: {outcome.said}", *_gone(outcome))
+        )
 
     # ---- the thread
 
@@ -208,7 +210,7 @@ class Discoverer:
                 assert outcome is not None
                 DISCOVERIES.add(outcome.word)
                 level = logging.INFO if outcome.word == "same" else logging.WARNING
-                log.log(level, "%s", " ".join((outcome.said, *outcome.notes)))
+                log.log(level, "%s", " ".join((outcome.said, *_gone(outcome), *outcome.notes)))
                 with self._changed:
                     self._is_looking = False
                     self._rounds += 1
@@ -276,10 +278,9 @@ class Discoverer:
                 file=file,
                 **known,
             )
-        found = ", ".join(one.name for one in differs[:MOST_NAMED])
-        more = f" and {len(differs) - MOST_NAMED} more" if len(differs) > MOST_NAMED else ""
+        found = _named([one.name for one in differs])
         are = "was found anew, and is" if len(differs) == 1 else "were found anew, and are"
-        said = f"Poe's site has changed: {found}{more} {are} in use."
+        said = f"Poe's site has changed: {found} {are} in use."
         file, trouble = self._written(findings.to_write(site))
         # In memory, and also if the file does not say so in spite of all; a reload may have come.
         if findings.differences(self._site.now):
@@ -361,8 +362,24 @@ class Discoverer:
         }
 
 
-#: The most names in the sentence that says what has changed.
+#: The most names in a sentence.
 MOST_NAMED: Final = 5
+
+
+def _named(names: Sequence[str]) -> str:
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return ", ".join(names[:MOST_NAMED]) + more
+
+
+def _gone(outcome: Outcome) -> Iterator[str]:
+    """Yield a sentence for what was not found, if there is anything."""
+    if outcome.missing:
+        yield f"Not found: {_named(sorted(outcome.missing, key=_is_of_use))}."
+
+
+def _is_of_use(name: str) -> bool:
+    """Whether answers go on without the entry of that *name*; the others are named first."""
+    return name.partition(".")[2] not in NEEDED
 
 
 def age(seen: str, today: date) -> int | None:

@@ -298,6 +298,22 @@ def test_many_names_are_a_few_and_a_number(house: House) -> None:
     assert len(SITE.operations) == len(outcome.differs)
 
 
+def test_what_was_not_found_is_named(house: House, caplog: pytest.LogCaptureFixture) -> None:
+    """To whoever meets a change later, and in the log; what every answer needs comes first."""
+    house.poe.scripts[APP_SCRIPT] = APP + SIGNS + artefacts(replace(SITE, operations={}))
+    with caplog.at_level(logging.INFO):
+        house.meet()
+        outcome = house.settled()
+    told = house.meet()
+
+    assert ("same", len(SITE.operations)) == (outcome.word, len(outcome.missing))
+    for said in (told, caplog.text):
+        assert (
+            "Not found: operations.sendMessageMutation, operations.subscriptionsMutation, " in said
+        )
+        assert f" and {len(SITE.operations) - MOST_NAMED} more." in said
+
+
 def test_what_poe_does_not_take_is_not_used(house: House) -> None:
     """It says what differs, and by whom it was refused."""
     house.poe.html = html(signed=signer("new"))
