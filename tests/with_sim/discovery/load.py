@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -19,16 +19,24 @@ MANIFEST = "_buildManifest.js"
 #: What the log says when a look begins by itself, and once one is over.
 BEGINS = "Looking for what is new."
 OVER = re.compile(
-    r"Poe's site has changed: .* in use|have nothing that differs, and Poe takes it"
-    r"|is refused: .*Nothing was changed|Poe's page could not be read by"
-    r"|No account by cookie can be used to look|A fault of poe-proxy"
+    r"INFO +- Poe's page and \d+ of its scripts have |WARNING +- (?:Poe's site has changed: "
+    r"|\d+ values of Poe's page differ|Nothing of Poe's page differs|Poe's page could not be read "
+    r"|No account by cookie can be used |A fault of poe-proxy)"
 )
 #: What is in a site file, so that no test waits for what Poe takes its time for.
 QUICK = "[limits]\nshows = 0.5\nretry = 0.1\n"
 
 
+@contextmanager
+def poe(*tokens: str, api_keys: Sequence[str] = ()) -> Iterator[Sim]:
+    """The stand-in, whose scripts are at another host than its pages."""
+    with Sim(tokens, api_keys) as sim:
+        sim.control(script_host=f"http://localhost:{sim.port}")
+        yield sim
+
+
 class Scene:
-    """The stand-in, whose scripts are at another host than its pages, and the proxy."""
+    """The stand-in and the proxy."""
 
     def __init__(self, sim: Sim, proxy: Proxy, file: Path) -> None:
         self.sim, self.proxy = sim, proxy
@@ -37,16 +45,19 @@ class Scene:
 
     @classmethod
     @contextmanager
-    def played(cls, folder: Path, *, accounts: int = 3, **settings: str) -> Iterator[Self]:
-        """In *folder* are the state file, and the site file beside it."""
-        file = folder / "site.toml"
-        if not file.exists():
-            file.write_text(QUICK)
-        with Sim([f"cookie-secret-{number}" for number in range(accounts)]) as sim:
-            sim.control(script_host=f"http://localhost:{sim.port}")
-            given = {"STATE_FILE": str(folder / "state"), "TOKEN_CONCURRENCY": "2", **settings}
-            with Proxy(sim, **given) as proxy:
-                yield cls(sim, proxy, file)
+    def played(cls, folder: Path, **settings: str) -> Iterator[Self]:
+        """Three accounts; in *folder* are the state file, and the site file beside it."""
+        (folder / "site.toml").write_text(QUICK)
+        with poe("a", "b", "c") as sim, cls.served(sim, folder, **settings) as scene:
+            yield scene
+
+    @classmethod
+    @contextmanager
+    def served(cls, sim: Sim, folder: Path, **settings: str) -> Iterator[Self]:
+        """The proxy on a stand-in that may be there for longer."""
+        given = {"STATE_FILE": str(folder / "state"), "TOKEN_CONCURRENCY": "2", **settings}
+        with Proxy(sim, **given) as proxy:
+            yield cls(sim, proxy, Path(given.get("POE_SITE", folder / "site.toml")))
 
     # ---- the proxy
 
@@ -78,9 +89,9 @@ class Scene:
         """Ask for one answer, and return what came of it."""
         return self.ask(words, streams=streams).result()
 
-    def load(self) -> Load:
-        """Six clients that ask and ask, each prompt only once."""
-        return Load([self.proxy], clients=6, models=[MODEL], words="!chunks=3")
+    def load(self, clients: int = 6, model: str = MODEL) -> Load:
+        """Clients that ask and ask, each prompt only once."""
+        return Load([self.proxy], clients=clients, models=[model], words="!chunks=3")
 
     def under_way(self) -> list[Asking]:
         """Return a reply for each account that has begun, and takes two seconds more."""
