@@ -168,7 +168,7 @@ class Overview:
             "site": self._site(),
             "settings": self._settings,
         }
-        told["facts"] = list(facts(told, change=_change(told["site"], failures, now)))
+        told["facts"] = list(facts(told, change=self._change(told["site"], failures, now)))
         return told
 
     def _line(self) -> dict[str, Any]:
@@ -216,14 +216,21 @@ class Overview:
                 "first_text_seconds": _rounded(history.first_text if history else None),
             }
 
-
-def _change(site: mending.Told, failures: Iterable[Failure], now: float) -> dict[str, Any] | None:
-    """Return what is done about a change of Poe's site; None if none is known of late, or it is
-    mended."""
-    changed_at = max((one.at for one in failures if one.code == _CHANGED), default=-inf)
-    if changed_at <= now - NEWS or mending.is_mended(site, changed_at):
-        return None
-    return mending.doing(site, now)
+    def _change(
+        self, site: mending.Told, failures: Iterable[Failure], now: float
+    ) -> dict[str, Any] | None:
+        """Return what is done about a change of Poe's site; None if none is known of late, or it
+        is mended: so it is, too, for an account that has answered since."""
+        histories = self._history.accounts()
+        changed_at = -inf
+        for one in failures:
+            history = histories.get(one.account)
+            succeeded_at = history and history.succeeded_at
+            if one.code == _CHANGED and (succeeded_at is None or succeeded_at < one.at):
+                changed_at = max(changed_at, one.at)
+        if changed_at <= now - NEWS or mending.is_mended(site, changed_at):
+            return None
+        return mending.doing(site, now)
 
 
 def facts(

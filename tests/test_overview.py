@@ -201,6 +201,21 @@ def test_a_change_that_is_mended_is_no_fact(looked: Looked) -> None:
     assert ("later", next_look) == (fact["doing"], fact["at"])
 
 
+def test_an_account_that_has_answered_since_meets_no_change(looked: Looked) -> None:
+    """Such as after a request that was under way while it was mended; what another account
+    answers says nothing of it."""
+    looked.tell(1, code="upstream_changed", status=502, account="a")
+    looked.clock.go(2.0)
+    looked.tell(1, account="b")
+    assert [("bad", "upstream_changed")] == looked.facts()
+
+    looked.tell(1, account="a")
+    assert [] == looked.facts()
+    looked.clock.go(2.0)
+    looked.tell(1, code="upstream_changed", status=502, account="a")
+    assert [("bad", "upstream_changed")] == looked.facts()
+
+
 def test_many_refusals_are_a_fact(looked: Looked) -> None:
     """More than one of twenty in ten minutes; one of two says nothing."""
     looked.tell(1, status=429, code="rate_limit_exceeded")
