@@ -225,7 +225,7 @@ class Overview:
         changed_at = -inf
         for one in failures:
             history = histories.get(one.account)
-            succeeded_at = history and history.succeeded_at
+            succeeded_at = None if history is None else history.succeeded_at
             if one.code == _CHANGED and (succeeded_at is None or succeeded_at < one.at):
                 changed_at = max(changed_at, one.at)
         if changed_at <= now - NEWS or mending.is_mended(site, changed_at):
