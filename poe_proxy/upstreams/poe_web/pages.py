@@ -69,7 +69,11 @@ class ChannelData:
             match [found.get(key) for key in _CHANNEL_KEYS]:
                 case [str(name), str(hash), str(box), str(host), str() | int() as seq]:
                     texts = (name, hash, box, host, str(seq))
-                    if all(len(text) <= _MAX_FIELD for text in texts):
+                    # Each goes into an address or a header.
+                    if all(
+                        len(text) <= _MAX_FIELD and text.isascii() and text.isprintable()
+                        for text in texts
+                    ):
                         with suppress(ValueError):
                             return cls(name, hash, box, host, int(seq))
         return None

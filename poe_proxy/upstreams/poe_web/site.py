@@ -248,9 +248,14 @@ def _get(data: Mapping[str, Any], table: str, key: str, kind: Any) -> Any:
     return value
 
 
+def is_word(text: str) -> bool:
+    """Whether *text* may be a name, or a revision, in a site file."""
+    return re.fullmatch(r"[\w$-]*", text, re.ASCII) is not None
+
+
 def _word(data: Mapping[str, Any], key: str) -> str:
     word: str = _get(data, "pages", key, str)
-    if not re.fullmatch(r"[\w$-]*", word, re.ASCII):
+    if not is_word(word):
         raise ValueError(f"pages.{key}: must be a name of letters and digits, or empty.")
     return word
 

@@ -331,10 +331,18 @@ def test_an_odd_tag_hides_nothing_behind_it(tag: str) -> None:
 
 @pytest.mark.parametrize(
     "field",
-    [{"channel": ["x"]}, {"boxName": 5}, {"minSeq": "9" * 5000}, {"channelHash": "x" * 5000}],
+    [
+        {"channel": ["x"]},
+        {"channel": "x\r\nCookie: y"},
+        {"channel": "\ud800"},
+        {"boxName": 5},
+        {"baseHost": "pöe.com"},
+        {"minSeq": "9" * 5000},
+        {"channelHash": "x" * 5000},
+    ],
 )
 def test_channel_data_is_made_of_short_texts(field: dict[str, Any]) -> None:
-    """Anything else is not what the websocket's address is made of."""
+    """Anything else is not what the websocket's address, or a header, is made of."""
     whole = {"minSeq": "1", "channel": "c", "channelHash": "h", "boxName": "b", "baseHost": "p"}
 
     assert ChannelData.find(whole, Budget()) is not None

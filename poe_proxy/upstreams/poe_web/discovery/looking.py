@@ -25,7 +25,7 @@ from poe_proxy.upstreams.poe_web.discovery.artefacts import subscription_operati
 from poe_proxy.upstreams.poe_web.discovery.findings import SOURCE, Findings, Value
 from poe_proxy.upstreams.poe_web.front import MAX_APPS, Front, Home
 from poe_proxy.upstreams.poe_web.programs import ProgramFailed, run
-from poe_proxy.upstreams.poe_web.site import Site, compiled
+from poe_proxy.upstreams.poe_web.site import Site, compiled, is_word
 from poe_proxy.upstreams.poe_web.transport import TooLong
 
 #: The most scripts that are fetched, bytes of one and of all, and seconds that all of it may take.
@@ -231,10 +231,10 @@ class _Looking:
             self._left.discard(name)
             self._found[self._names[name]] = hash
             self._where[self._names[name]] = self._place
-        self._getter = self._getter or _first(patterns.getter_named, text, budget)
+        self._getter = self._getter or _word(patterns.getter_named, text, budget)
         self._signer = self._signer or _first(patterns.tag_function, text, budget)
         for pattern in patterns.revision:
-            self._revision = self._revision or _first(pattern, text, budget)
+            self._revision = self._revision or _word(pattern, text, budget)
 
     # ---- the form key
 
@@ -389,6 +389,13 @@ MAX_GETTERS: Final = 5
 def _first(pattern: re.Pattern[str], text: str, budget: Budget) -> str:
     found = search(pattern, text, budget)
     return found[1] if found else ""
+
+
+def _word(pattern: re.Pattern[str], text: str, budget: Budget) -> str:
+    """Return what is found if a site file may have it: one entry that it may not have would keep
+    all others out of it."""
+    found = _first(pattern, text, budget)
+    return found if is_word(found) else ""
 
 
 def _dropped(site: Site) -> list[str]:

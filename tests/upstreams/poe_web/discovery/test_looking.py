@@ -322,6 +322,27 @@ def test_a_name_without_a_function_does_not_count(poe: Poe) -> None:
     assert {} == differing(look(poe, SITE))
 
 
+@pytest.mark.parametrize("name", ["имя", "ｎａｍｅ"])
+def test_a_name_that_no_site_file_may_have_is_none(poe: Poe, name: str) -> None:
+    """Nothing else that was found could be written either."""
+    poe.html = html(CHUNK + "1.js", inline=OTHER.replace("oThErNaMe12345678", name))
+    poe.scripts[CHUNK + "1.js"] = NAMED.replace("oThErNaMe12345678", name)
+
+    assert {} == differing(look(poe, SITE))
+
+
+def test_a_revision_that_no_site_file_may_have_is_none(poe: Poe) -> None:
+    """The pattern may be the owner's."""
+    patterns = replace(SITE.patterns, revision=(re.compile('"revision":"([^"]+)"'),))
+    site = replace(SITE, patterns=patterns)
+    poe.html = html(CHUNK + "1.js")
+
+    poe.scripts[CHUNK + "1.js"] = '{"revision":"of today"}'
+    assert {} == differing(look(poe, site), site)
+    poe.scripts[CHUNK + "1.js"] = '{"revision":"today"}'
+    assert {"pages.revision_seen": "today"} == differing(look(poe, site), site)
+
+
 def test_a_name_that_was_found_once_stays_as_long_as_it_does(poe: Poe) -> None:
     """Also if nothing names it any more."""
     site = replace(SITE, getter_name="oThErNaMe12345678")
