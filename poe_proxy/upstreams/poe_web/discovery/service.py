@@ -168,8 +168,10 @@ class Discoverer:
             if not self._is_automatic():
                 return _OFF
             now = self._clock()
-            if now < self._not_before or self._is_over:
-                return f"{self._last_time()} {WHAT_TO_DO}"
+            if self._is_over:
+                return WHAT_TO_DO
+            if now < self._not_before:
+                return f"{self._last_time()} {self._next_time(now)} {WHAT_TO_DO}"
             self._not_before = now + EVERY
             self._wanted = label
             self._changed.notify_all()
@@ -179,11 +181,13 @@ class Discoverer:
     def _last_time(self) -> str:
         outcome = self._outcome
         if outcome is None:
-            return "It looks for what is new once an hour."
-        at = datetime.fromtimestamp(outcome.at, UTC).strftime("%H:%M")
-        return " ".join(
-            (f"What is new was looked for at {at} UTC: {outcome.said}", *_gone(outcome))
-        )
+            return "What is new is looked for once an hour."
+        said = f"What is new was looked for at {_hour(outcome.at)}: {outcome.said}"
+        return " ".join((said, *_gone(outcome)))
+
+    def _next_time(self, now: float) -> str:
+        again = self._wall() + self._not_before - now
+        return f"By itself that is done again at {_hour(again)}, and not before."
 
     # ---- the thread
 
@@ -369,6 +373,10 @@ MOST_NAMED: Final = 5
 def _named(names: Sequence[str]) -> str:
     more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
     return ", ".join(names[:MOST_NAMED]) + more
+
+
+def _hour(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%H:%M UTC")
 
 
 def _gone(outcome: Outcome) -> Iterator[str]:
