@@ -81,13 +81,13 @@ def _item(entry: Any) -> Any:
 
 
 def backup_of(path: Path) -> Path:
-    """Return where the file at *path* is kept as it was before it was last written."""
+    """Return where the file at *path* is kept as it was before its values were last changed."""
     return path.with_name(f"{path.name}.bak")
 
 
 def write(path: Path, found: Mapping[str, Value], day: str) -> None:
     """Write what was *found* into the file at *path*, in one step, and what it had before beside
-    it. Nothing is written if it has all of that already.
+    it, unless that had the same values. Nothing is written if it has all of that already.
 
     Raises OSError, or ValueError if it would be no site file; the file is as it was then.
     """
@@ -100,6 +100,8 @@ def write(path: Path, found: Mapping[str, Value], day: str) -> None:
     text = text_with(found, day, before)
     if text == before:
         return
+    # A new day alone must not cost the owner the copy that has his own words.
+    changes_values = _values(text) != _values(before)
     if "\r\n" in whole:
         text = text.replace("\n", "\r\n")
     if whole.startswith(_BOM):
@@ -112,7 +114,8 @@ def write(path: Path, found: Mapping[str, Value], day: str) -> None:
             os.fsync(file.fileno())
         Site.load(Path(name))  # with a mistake in it, nothing would start any more
         if path.exists():
-            _keep(path)
+            if changes_values:
+                _keep(path)
             shutil.copymode(path, name)
         else:
             os.chmod(name, 0o644)
@@ -121,6 +124,20 @@ def write(path: Path, found: Mapping[str, Value], day: str) -> None:
         with suppress(OSError):
             os.unlink(name)
         raise
+
+
+def _values(text: str) -> dict[str, Any]:
+    """Return what a site file has, without days and sources."""
+    return {
+        name: {key: _value(entry) for key, entry in table.items()}
+        if isinstance(table, dict)
+        else table
+        for name, table in tomllib.loads(text).items()
+    }
+
+
+def _value(entry: Any) -> Any:
+    return entry.get("value") if isinstance(entry, dict) else entry
 
 
 def _keep(path: Path) -> None:

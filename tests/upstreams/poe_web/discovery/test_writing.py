@@ -212,6 +212,21 @@ def test_what_is_there_already_is_not_written_again(path: Path) -> None:
     assert "# mine\n" == backup_of(path).read_text()
 
 
+def test_a_day_alone_leaves_the_copy_as_it_is(path: Path) -> None:
+    """It may have the owner's own words, which nothing else has; a value is worth another copy."""
+    path.write_text(f'[operations]\n{SEND} = "mine"\n')
+    mine = path.read_text()
+    write(path, FOUND, "2026-11-29")
+    write(path, FOUND, DAY)
+
+    assert mine == backup_of(path).read_text()
+    found = path.read_text()
+    assert DAY in found
+
+    write(path, {**FOUND, "tag.salt": "new"}, DAY)
+    assert found == backup_of(path).read_text()
+
+
 def test_a_link_stays_one(tmp_path: Path) -> None:
     """The file that it leads to is written, and its copy is beside that."""
     (tmp_path / "real").mkdir()
