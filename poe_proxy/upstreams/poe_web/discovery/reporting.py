@@ -49,6 +49,8 @@ _CDN: Final = "poecdn.net"
 #: may be what code of the page says.
 _OURS: Final = re.compile(r"[a-z_]+\.[a-z_]+(?:, [a-z_]+\.[a-z_]+)*|[0-9]{3}|[0-9.]+ MB")
 _FAILS: Final = "fails: "
+#: What stands before a bracket with the words of a script that failed, whatever they look like.
+_FAILED: Final = "scripts failed "
 #: What makes a word an address.
 _OF_ADDRESSES: Final = ("://", "@")
 #: The shortest text that is looked for as a secret: a shorter one is part of many words.
@@ -264,7 +266,8 @@ def sentence(text: str) -> str:
     at = text.find("(")
     while at >= 0:
         end = text.find(")", at)
-        if end < 0 or not _OURS.fullmatch(text, at + 1, end):
+        is_ours = end > 0 and not text.endswith(_FAILED, 0, at)
+        if not is_ours or not _OURS.fullmatch(text, at + 1, end):
             # What it says may have brackets of its own.
             return f"{text[:at]}({MORE}){text[text.rfind(')') + 1 :] if end > 0 else ''}"
         at = text.find("(", end)

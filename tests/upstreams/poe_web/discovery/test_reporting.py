@@ -306,6 +306,10 @@ def test_a_page_of_another_kind_is_told_of_as_well() -> None:
             "The scripts failed (TypeError: f(x) of My-Bot (1) is not). Most likely.",
             f"The scripts failed ({MORE}). Most likely.",
         ),
+        (
+            "The scripts failed (404) for My-Bot (1.5 MB). Most likely.",
+            f"The scripts failed ({MORE}). Most likely.",
+        ),
         ("The scripts failed (TypeError: never closed", f"The scripts failed ({MORE})"),
         ("Poe refuses it (400), twice.", "Poe refuses it (400), twice."),
         ("Read were 9 scripts (1.5 MB).", "Read were 9 scripts (1.5 MB)."),
