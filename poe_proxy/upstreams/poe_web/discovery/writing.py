@@ -117,6 +117,7 @@ def write(path: Path, found: Mapping[str, Value], day: str) -> None:
             if changes_values:
                 _keep(path)
             shutil.copymode(path, name)
+            _give(name, path)
         else:
             os.chmod(name, 0o644)
         os.replace(name, path)
@@ -146,8 +147,17 @@ def _keep(path: Path) -> None:
     os.close(descriptor)
     try:
         shutil.copy2(path, name)
+        _give(name, path)
         os.replace(name, backup_of(path))
     except BaseException:
         with suppress(OSError):
             os.unlink(name)
         raise
+
+
+def _give(name: str, path: Path) -> None:
+    """Give the file *name* to whom that at *path* belongs: the command may be run by root, and what
+    only its owner may read is for the server."""
+    owner = path.stat()
+    with suppress(PermissionError):  # to others, root alone can give it
+        os.chown(name, owner.st_uid, owner.st_gid)

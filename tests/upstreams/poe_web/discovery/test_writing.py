@@ -227,6 +227,25 @@ def test_a_day_alone_leaves_the_copy_as_it_is(path: Path) -> None:
     assert found == backup_of(path).read_text()
 
 
+def test_it_belongs_to_whom_it_belonged(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root may run the command, and the server must be able to read what only its owner may; any
+    other user cannot give it away, and writes it all the same."""
+    gifts: list[tuple[int, int, int]] = []
+
+    def give(name: str, user: int, group: int) -> None:
+        gifts.append((Path(name).stat().st_ino, user, group))
+        raise PermissionError
+
+    monkeypatch.setattr(os, "chown", give)
+    path.write_text("# mine\n")
+    before = path.stat()
+    write(path, FOUND, DAY)
+
+    owner = (before.st_uid, before.st_gid)
+    files = {path.stat().st_ino, backup_of(path).stat().st_ino}
+    assert {(one, *owner) for one in files} == set(gifts)
+
+
 def test_a_link_stays_one(tmp_path: Path) -> None:
     """The file that it leads to is written, and its copy is beside that."""
     (tmp_path / "real").mkdir()
