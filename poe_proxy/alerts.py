@@ -164,7 +164,7 @@ class Alerts:
 
     def tell(self, record: Record) -> None:
         """Take up the record of a request whose answer is closed."""
-        if record.code == UpstreamChanged.code or UpstreamChanged.code in record.moves:
+        if record.site_changed or UpstreamChanged.code in record.moves:
             self._has_changed = True
 
     def stop(self) -> None:

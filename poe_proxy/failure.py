@@ -18,6 +18,8 @@ class PoeProxyError(Exception):
     code: str | None = None
     #: Whether clients may send the same request again, or would pay twice; None leaves it to them.
     client_may_retry: ClassVar[bool | None] = None
+    #: Whether it comes of a change of Poe's site although its code says something else.
+    site_changed: ClassVar[bool] = False
 
     def __init__(
         self,

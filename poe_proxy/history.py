@@ -120,6 +120,8 @@ class Failure:
     code: str
     #: Cut, and without any words of a conversation.
     message: str
+    #: Whether it failed because Poe has changed its site.
+    site_changed: bool = False
     times: int = 1
 
 
@@ -287,6 +289,7 @@ def failure(record: Record, at: float) -> Failure:
         record.account,
         record.code,
         record.message,
+        record.site_changed,
     )
 
 

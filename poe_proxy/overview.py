@@ -226,7 +226,7 @@ class Overview:
         for one in failures:
             history = histories.get(one.account)
             succeeded_at = None if history is None else history.succeeded_at
-            if one.code == _CHANGED and (succeeded_at is None or succeeded_at < one.at):
+            if one.site_changed and (succeeded_at is None or succeeded_at < one.at):
                 changed_at = max(changed_at, one.at)
         if changed_at <= now - NEWS or mending.is_mended(site, changed_at):
             return None

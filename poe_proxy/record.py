@@ -33,7 +33,7 @@ class Record:
         "account", "answer_size", "at", "began", "bot", "charges", "client", "code", "done",
         "ended", "first_text", "id", "in_line", "joined", "kind", "message", "method", "model",
         "moved_from", "moves", "path", "peer", "pieces", "price", "prompt_size", "queued", "route",
-        "sends", "sent", "status", "streams", "their_id", "trace_id", "usage",
+        "sends", "sent", "site_changed", "status", "streams", "their_id", "trace_id", "usage",
     )  # fmt: skip
 
     def __init__(self, id: str = "-", *, now: float = 0.0, at: float = 0.0) -> None:
@@ -66,6 +66,8 @@ class Record:
         self.code = ""
         #: What is said of that failure, cut, without what may be words of the conversation.
         self.message = ""
+        #: Whether it failed because Poe has changed its site, whatever its code is.
+        self.site_changed = False
 
         #: The bot that was asked, as Poe calls it, the account that answered last, and its kind.
         self.bot = ""

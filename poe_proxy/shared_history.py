@@ -310,6 +310,7 @@ class _News:
                     "account": one.account,
                     "code": one.code,
                     "message": _text(one.message),
+                    "site_changed": one.site_changed,
                     "times": one.times,
                 }
                 for one in self.failures

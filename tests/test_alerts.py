@@ -197,9 +197,9 @@ def test_a_rest_is_no_event(watched: Watched) -> None:
 
 def test_poe_has_changed_its_site(watched: Watched) -> None:
     """Told once, be it that a key answered in place of the cookie."""
-    for code, moves in (("upstream_changed", ()), ("", ("upstream_changed",)), ("", ())):
+    for changed, moves in ((True, ()), (False, ("upstream_changed",)), (False, ())):
         record = Record()
-        record.code, record.moves = code, moves
+        record.site_changed, record.moves = changed, moves
         watched.alerts.tell(record)
 
     assert [("upstream_changed", "")] == watched.events()
@@ -483,7 +483,7 @@ def test_of_several_workers_one_tells() -> None:
 
 def _changed() -> Record:
     record = Record()
-    record.code = "upstream_changed"
+    record.site_changed = True
     return record
 
 

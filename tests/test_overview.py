@@ -155,10 +155,18 @@ def test_the_worst_comes_first(looked: Looked) -> None:
 
 def test_a_site_that_has_changed_is_news_for_a_quarter_of_an_hour(looked: Looked) -> None:
     """After that it would have failed again."""
-    looked.tell(1, code="upstream_changed", status=502)
+    looked.tell(1, code="upstream_changed", site_changed=True, status=502)
     assert [("bad", "upstream_changed")] == looked.facts()
     looked.clock.go(900.0)
     assert [] == looked.facts()
+
+
+def test_a_failure_may_come_of_a_change_whatever_its_code_is(looked: Looked) -> None:
+    """Such as where nobody can look whether a message arrived."""
+    looked.tell(1, code="upstream_uncertain", status=502)
+    assert [] == looked.facts()
+    looked.tell(1, code="upstream_uncertain", site_changed=True, status=502)
+    assert [("bad", "upstream_changed")] == looked.facts()
 
 
 def test_the_site_is_told_as_it_is_known(looked: Looked) -> None:
@@ -173,7 +181,7 @@ def test_the_site_is_told_as_it_is_known(looked: Looked) -> None:
 def test_what_is_done_about_a_change_belongs_to_the_fact(looked: Looked, outcome: str) -> None:
     """While it is looked for, and what came of that."""
     looked.site = site_told(running=True)
-    looked.tell(1, code="upstream_changed", status=502)
+    looked.tell(1, code="upstream_changed", site_changed=True, status=502)
     (fact,) = looked.told()["facts"]
     assert {"level": "bad", "fact": "upstream_changed", "doing": "looking", "at": None} == fact
 
@@ -186,17 +194,17 @@ def test_what_is_done_about_a_change_belongs_to_the_fact(looked: Looked, outcome
 def test_a_change_that_is_mended_is_no_fact(looked: Looked) -> None:
     """As soon as it is, until it fails again; requests that failed in the same second are from
     before."""
-    looked.tell(1, code="upstream_changed", status=502)
+    looked.tell(1, code="upstream_changed", site_changed=True, status=502)
     assert [("bad", "upstream_changed")] == looked.facts()
     looked.clock.go(0.75)
-    looked.tell(1, code="upstream_changed", status=502)
+    looked.tell(1, code="upstream_changed", site_changed=True, status=502)
     mended = {"outcome": "mended", "at": stamp(looked.wall())}
     looked.site = site_told(**mended)
     assert [] == looked.facts()
 
     next_look = stamp(looked.wall() + 3600.0)
     looked.site = site_told(**mended, not_before=next_look)
-    looked.tell(1, code="upstream_changed", status=502)
+    looked.tell(1, code="upstream_changed", site_changed=True, status=502)
     (fact,) = looked.told()["facts"]
     assert ("later", next_look) == (fact["doing"], fact["at"])
 
@@ -204,7 +212,7 @@ def test_a_change_that_is_mended_is_no_fact(looked: Looked) -> None:
 def test_an_account_that_has_answered_since_meets_no_change(looked: Looked) -> None:
     """Such as after a request that was under way while it was mended; what another account
     answers says nothing of it."""
-    looked.tell(1, code="upstream_changed", status=502, account="a")
+    looked.tell(1, code="upstream_changed", site_changed=True, status=502, account="a")
     looked.clock.go(2.0)
     looked.tell(1, account="b")
     assert [("bad", "upstream_changed")] == looked.facts()
@@ -212,7 +220,7 @@ def test_an_account_that_has_answered_since_meets_no_change(looked: Looked) -> N
     looked.tell(1, account="a")
     assert [] == looked.facts()
     looked.clock.go(2.0)
-    looked.tell(1, code="upstream_changed", status=502, account="a")
+    looked.tell(1, code="upstream_changed", site_changed=True, status=502, account="a")
     assert [("bad", "upstream_changed")] == looked.facts()
 
 

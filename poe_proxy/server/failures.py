@@ -20,6 +20,7 @@ from poe_proxy.errors import (
     PoeProxyError,
     PromptRefused,
     RouteNotFound,
+    UpstreamChanged,
     let_go,
 )
 from poe_proxy.record import Record
@@ -109,6 +110,7 @@ def note(record: Record, failure: PoeProxyError) -> None:
     only the code.
     """
     record.code = failure.code or ""
+    record.site_changed = failure.site_changed or failure.code == UpstreamChanged.code
     if not isinstance(failure, BotFailed | PromptRefused):
         words = failure.message[: 2 * MOST_NOTED].split()
         plain = " ".join("(a link)" if "://" in word else word for word in words)

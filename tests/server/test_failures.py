@@ -10,11 +10,18 @@ from werkzeug.test import create_environ, run_wsgi_app
 
 from poe_proxy.chat import Text
 from poe_proxy.errors import (
+    LoginFailed,
+    PoeProxyError,
     TokenExhausted,
     TokenLimited,
+    UpstreamChanged,
     UpstreamOverloaded,
     UpstreamTimeout,
+    UpstreamUncertain,
 )
+from poe_proxy.record import Record
+from poe_proxy.server.failures import note
+from poe_proxy.upstreams.poe_web.graphql import MessageUnseen
 
 from ..garbage import left_behind
 from .site import COMPLETIONS, KEY, Site, error
@@ -190,3 +197,22 @@ def test_a_refusal_leaves_nothing_to_the_garbage_collector(
     ask()  # what is made once, at first, may know itself
 
     assert set() == left_behind(ask, "poe_proxy", "flask", "werkzeug")
+
+
+@pytest.mark.parametrize(
+    ("failure", "is_change"),
+    [
+        (UpstreamChanged("Poe has changed."), True),
+        (LoginFailed("Not ready.", code="upstream_changed"), True),
+        (MessageUnseen("Nobody can look."), True),
+        (UpstreamUncertain("Lost."), False),
+    ],
+)
+def test_it_is_noted_what_comes_of_a_change_of_the_site(
+    failure: PoeProxyError, is_change: bool
+) -> None:
+    """Whatever its code is."""
+    record = Record()
+    note(record, failure)
+
+    assert (failure.code, is_change) == (record.code, record.site_changed)

@@ -87,6 +87,7 @@ class MessageUnseen(UpstreamUncertain):
     about the account that sent it."""
 
     strikes = None
+    site_changed = True
 
 
 class MessageTooLong(PromptTooLong):
