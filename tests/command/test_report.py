@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,11 @@ from click.testing import Result
 from poe_proxy import __version__
 from poe_proxy.command import report, screen
 from poe_proxy.upstreams.poe_web import Site
+from poe_proxy.upstreams.poe_web.discovery import looking
+from poe_proxy.upstreams.poe_web.front import Front
+
+from ..upstreams.poe_web.discovery.fakes import COOKIE, SITE, Poe
+from ..upstreams.poe_web.fixtures import CHANNEL, KEY
 
 FILE = "poe-proxy-report.json"
 
@@ -92,3 +98,29 @@ def test_of_the_file_on_top_its_path_is_not_told(
 
     assert {"file": kind, "own_entries": 1}.items() <= told["site"].items()
     assert str(folder) not in json.dumps(told)
+
+
+@dataclass
+class Account:
+    """One by which may be asked."""
+
+    poe: Poe
+    label: str = "cookie-1"
+    formkey: str | None = None
+    is_logged_in: bool = True
+
+    @property
+    def front(self) -> Front:
+        return self.poe
+
+
+def test_what_must_not_be_told_is_known() -> None:
+    """Cookie, form key and channel, as they are once Poe has been asked."""
+    poe = Poe()
+    asking = report._Asking(Account(poe), looking.look(poe, SITE))
+    answers = asking.answers(SITE)
+    channel = json.loads(CHANNEL)
+
+    assert ("of the page", "of the page") == (answers["form_key"], answers["channel"])
+    assert [*report.QUERIES] == poe.asked[1:]
+    assert {COOKIE, KEY, channel["channel"], channel["channelHash"]} == asking.secrets()

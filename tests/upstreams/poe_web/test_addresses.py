@@ -42,6 +42,7 @@ def test_a_script_may_be_fetched_from_public_hosts_and_from_the_page_s(
     ("address", "page"),
     [
         ("http://poe.com/x.js", PAGE),
+        ("http://poe.com:443/x.js", PAGE),
         ("ftp://poe.com/x.js", PAGE),
         ("file:///etc/passwd", PAGE),
         ("javascript:alert(1)", PAGE),
@@ -57,6 +58,7 @@ def test_a_script_may_be_fetched_from_public_hosts_and_from_the_page_s(
         ("https://user:pass@poe.com/x.js", PAGE),
         ("https://@poe.com/x.js", PAGE),
         ("https://poe.com\\@evil.test/x.js", PAGE),
+        ("https://poe.com\\.evil.test/x.js", PAGE),
         ("https://poe.com\t/x.js", PAGE),
         ("https://poe.com/x y.js", PAGE),
         ("https://pöe.com/x.js", PAGE),

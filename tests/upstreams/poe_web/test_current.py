@@ -79,6 +79,15 @@ def test_a_new_hash_is_asked_for_at_once() -> None:
     assert NEW == known.check(DELETE, "cookie-1")
 
 
+def test_after_a_replacement_all_is_asked_for_again() -> None:
+    """What Poe did not know may have been a fault of what was replaced, such as the tag."""
+    known = CurrentSite(SITE)
+    met(known, DELETE)
+    known.replace(with_hash("settingsPageQuery", NEW))
+
+    assert SITE.operations[DELETE] == known.check(DELETE, "cookie-1")
+
+
 def test_an_operation_that_nobody_knows_is_a_failure_that_names_it() -> None:
     """A user's file may take it out."""
     known = CurrentSite(with_hash(DELETE, ""))

@@ -20,7 +20,7 @@ from poe_proxy.upstreams.poe_web.current import CurrentSite
 from poe_proxy.upstreams.poe_web.front import MAX_APPS, MAX_PAGE, Front
 from poe_proxy.upstreams.poe_web.pages import ChannelData
 from poe_proxy.upstreams.poe_web.site import Site, compiled
-from poe_proxy.upstreams.poe_web.transport import MAX_ANSWER, Response
+from poe_proxy.upstreams.poe_web.transport import MAX_ANSWER, Response, Transport
 
 from .fixtures import CHANNEL, page
 
@@ -149,6 +149,51 @@ def test_settings_without_a_channel_are_a_failure(answer: bytes) -> None:
     """Whatever they are instead."""
     with pytest.raises(UpstreamProtocolError, match="names no channel"):
         Wire(Response(200, {}, answer)).channel_data()
+
+
+class Sent(Transport):
+    """Answers every request with this; notes what each has had."""
+
+    def __init__(self, answer: Response) -> None:
+        super().__init__(lambda: {"User-Agent": "a browser"}, proxy=None)
+        self.answer = answer
+        self.requests: list[tuple[str, str, Mapping[str, str], float, int]] = []
+
+    def send(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        payload: bytes | None = None,
+        *,
+        reading: bool,
+        limit: float,
+        at_most: int = MAX_ANSWER,
+        when_answered: Callable[[], None] = lambda: None,
+    ) -> Response:
+        self.requests.append((method, url, headers, limit, at_most))
+        return self.answer
+
+
+@pytest.mark.parametrize(("status", "text"), [(200, "é\ufffd"), (404, ""), (302, ""), (500, "")])
+def test_a_script_is_asked_for_without_the_cookie(
+    monkeypatch: pytest.MonkeyPatch, status: int, text: str
+) -> None:
+    """Nor with any header of Poe's; one that is not there is empty, and has its bytes."""
+    front = Front(
+        Credentials.parse("p-b=given"),
+        CurrentSite(SITE),
+        url="https://poe.com",
+        proxy=None,
+        label="cookie-1",
+    )
+    sent = Sent(Response(status, {}, "é".encode() + b"\xff"))
+    monkeypatch.setattr(front, "_transport", sent)
+
+    assert (text, 3) == front.script("https://psc2.cf2.poecdn.net/x.js", 10, 2.0)
+    assert [("GET", "https://psc2.cf2.poecdn.net/x.js", {}, 2.0, 10)] == sent.requests
+    front.script("https://psc2.cf2.poecdn.net/x.js", 10)
+    assert SITE.limits.http == sent.requests[1][3]
 
 
 def test_a_few_scripts_of_a_page_are_fetched_and_bytes_in_all() -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from poe_proxy.upstreams.poe_web import programs
 from poe_proxy.upstreams.poe_web.programs import Program, ProgramFailed, prelude, run
 
 
@@ -37,6 +40,25 @@ def test_the_time_is_that_of_all_scripts() -> None:
 
     with pytest.raises(ProgramFailed, match="interrupted"):
         ran(*[script] * 40, value="'over'", seconds=0.5)
+
+
+def test_a_script_that_takes_too_much_memory_is_ended_by_itself() -> None:
+    """The engine refuses it more, and goes on with what it has."""
+    hungry = "for (var all = [];;) all.push('x'.repeat(1e6) + all.length)"
+
+    assert "ok" == ran(hungry, "all = 0", value="'ok'")
+
+
+def test_an_engine_that_does_not_end_is_ended(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A few seconds after its time, whatever it waits for."""
+    endless = tmp_path / "endless.py"
+    endless.write_text("import threading\nthreading.Event().wait(60)\n")
+    monkeypatch.setattr(programs, "_SANDBOX", endless)
+
+    with pytest.raises(ProgramFailed, match="did not end"):
+        ran("1", value="1", seconds=-4.9)
 
 
 def test_no_value_is_none() -> None:

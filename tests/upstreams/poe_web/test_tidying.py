@@ -201,7 +201,8 @@ def poe() -> Poe:
 def test_a_chat_that_poe_cannot_be_asked_to_delete_is_deleted_later(
     timed: Timed, poe: Poe, lines: Callable[[], list[str]]
 ) -> None:
-    """With the next one that is deleted; then it is over."""
+    """With the next one that is deleted, one after the other with a rest before each; then it is
+    over."""
     poe.failures = {None: CHANGED}
     for chat_id in (1, 2, 3):
         timed.tidying.delete(poe.delete, chat_id)
@@ -211,6 +212,7 @@ def test_a_chat_that_poe_cannot_be_asked_to_delete_is_deleted_later(
     timed.tidying.delete(poe.delete, 5)
 
     assert [4, 1, 2, 3, 5] == poe.deleted
+    assert [True] * 3 == [one >= PAUSE for one in timed.pauses]
     timed.tidying.close()
     assert [] == lines()
 

@@ -98,10 +98,13 @@ class Poe(Front):
         #: All that was asked: paths, operations, scripts.
         self.asked: list[str] = []
         self.read: list[str] = []
+        #: How many bytes each script might have, and seconds it might take.
+        self.bounds: list[tuple[int, float | None]] = []
         self.subscribed: list[tuple[str, tuple[str, ...]]] = []
 
     def script(self, address: str, at_most: int, limit: float | None = None) -> tuple[str, int]:
         self.read.append(address)
+        self.bounds.append((at_most, limit))
         self.when_read()
         text = self.scripts.get(address, "")
         if isinstance(text, UpstreamError):

@@ -13,6 +13,7 @@ from poe_proxy.upstreams.poe_web.discovery.artefacts import subscription_operati
 from poe_proxy.upstreams.poe_web.discovery.findings import Findings
 from poe_proxy.upstreams.poe_web.discovery.looking import (
     MAX_BYTES,
+    MAX_GETTERS,
     MAX_NOTE,
     MAX_NOTES,
     MAX_SCRIPT,
@@ -105,6 +106,26 @@ def test_it_stops_as_soon_as_nothing_is_missing(poe: Poe, place: str) -> None:
     assert place == poe.read[-1]
     assert {f"operations.{SEND}": NEW} == differing(seen)
     assert () == seen.findings.missing
+
+
+def test_the_tags_function_is_looked_for_as_well(poe: Poe) -> None:
+    """Its name may be in a script that another one names."""
+    poe.scripts |= {APP_SCRIPT: APP + artefacts(), MANIFEST: NAMES, TWO: SIGNS}
+    seen = look(poe, SITE)
+
+    assert TWO == poe.read[-1]
+    assert SITE.tag.salt == seen.findings.found["tag.salt"]
+
+
+def test_a_script_is_fetched_once_whoever_names_it(poe: Poe) -> None:
+    """Page, manifest and runtime may name the same one."""
+    without(poe, SEND)
+    poe.html = html(HOME, HOME)
+    poe.scripts[MANIFEST] = NAMES + NAMES.replace("two", "12.aaa")
+    look(poe, SITE)
+
+    assert TWELVE in poe.read
+    assert len(set(poe.read)) == len(poe.read)
 
 
 def test_code_of_the_page_itself_is_read_first(poe: Poe) -> None:
@@ -234,6 +255,46 @@ def test_a_host_that_takes_too_long_costs_no_bytes(poe: Poe) -> None:
 
     assert set(named(20)) < set(poe.read)
     assert not [one for one in seen.findings.notes if one.startswith("Only")]
+
+
+def test_no_script_may_be_longer_or_take_longer_than_is_left(
+    poe: Poe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the bytes, and of the time."""
+    monkeypatch.setattr(looking, "MAX_BYTES", MAX_SCRIPT + 50)
+    poe.scripts |= {RUNTIME: "", APP_SCRIPT: TooLong("Poe's answer is too long.")}
+    clock = Clock()
+    poe.when_read = lambda: clock.go(SECONDS - 20.0)
+    look(poe, SITE, clock=clock)
+
+    assert [(MAX_SCRIPT, 15.0), (MAX_SCRIPT, 15.0)] == poe.bounds[:2]
+    poe.bounds.clear()
+    poe.scripts[RUNTIME] = TooLong("Poe's answer is too long.")
+    poe.when_read = lambda: clock.go(SECONDS - 10.0)
+    look(poe, SITE, clock=clock)
+    assert [(MAX_SCRIPT, 15.0), (50, 10.0)] == poe.bounds[:2]
+
+
+def test_scripts_of_many_characters_are_not_kept(poe: Poe, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their hashes count; form key and tag are looked for in the others."""
+    monkeypatch.setattr(looking, "_KEPT", len(APP) - 1)
+    seen = look(poe, SITE)
+
+    assert ((), ()) == (seen.app, seen.findings.missing)
+    note = "The form key and the tag were not looked for in all of the scripts."
+    assert note in seen.findings.notes
+
+
+def test_a_few_scripts_are_tried_for_the_getter(poe: Poe) -> None:
+    """Of those that look as if they had it."""
+    poe.html = html(*named(MAX_GETTERS + 1), getter="")
+    for one in named(MAX_GETTERS + 1):
+        poe.scripts[one] = GETTER.replace("return ", "return window.no.thing+")
+    poe.scripts[named(MAX_GETTERS + 1)[-1]] = GETTER
+    seen = look(poe, SITE)
+
+    assert "pages.app_script" not in seen.findings.found
+    assert any("form key cannot be computed" in one for one in seen.findings.notes)
 
 
 def test_it_ends_after_some_time(poe: Poe) -> None:
@@ -401,6 +462,15 @@ def test_a_script_whose_name_says_nothing_is_found_by_all_of_it(poe: Poe, name: 
     assert found.search(f"{CHUNK}{name}")
     assert not found.search(f"{CHUNK}{name.replace('.js', '0.js')}")
     assert not found.search(f"{CHUNK}x{name}")
+
+
+def test_a_name_with_brackets_is_no_pattern(poe: Poe) -> None:
+    """Folders of Next.js are named so."""
+    address = renamed(poe, "app/(main)/[bot]/page-0123456789abcdef.js")
+    found = re.compile(str(look(poe, SITE).findings.found["pages.app_script"]))
+
+    assert found.search(address)
+    assert found.search(address.replace("0123456789abcdef", "fedcba9876543210"))
 
 
 def test_scripts_that_differ_by_their_digests_alone_are_told_apart(poe: Poe) -> None:

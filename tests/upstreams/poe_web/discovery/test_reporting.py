@@ -121,6 +121,10 @@ def test_a_shape_has_its_limits() -> None:
     assert MORE in shape(wide)
     assert ["number"] == shape([1] * 100_000)
     assert len(json.dumps(shape([wide, *[[[wide]]] * 9] * 9))) < 200_000
+    bushy: Any = 1
+    for _ in range(3):
+        bushy = {f"a{place}": bushy for place in range(50)}
+    assert len(json.dumps(shape(bushy))) < 200_000
 
 
 #: Names of a schema, none of which is a part of another word that a shape may have.

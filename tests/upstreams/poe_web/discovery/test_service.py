@@ -23,6 +23,7 @@ from poe_proxy.upstreams.poe_web.discovery import service
 from poe_proxy.upstreams.poe_web.discovery.service import (
     EVERY,
     MOST_NAMED,
+    NOWHERE,
     WAYS,
     Discoverer,
     Outcome,
@@ -420,6 +421,17 @@ def test_the_log_says_what_came_of_it(house: House, caplog: pytest.LogCaptureFix
     assert f"Poe's site has changed: operations.{SEND} was found anew" in caplog.text
 
 
+def test_the_log_has_what_else_is_to_be_said(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Such as that it is forgotten with the process."""
+    change(house.poe)
+    outcome = house.look()
+
+    assert NOWHERE in outcome.notes
+    assert f"{outcome.said} {NOWHERE}" in caplog.messages
+
+
 # ---- the end
 
 
@@ -445,6 +457,25 @@ def test_the_end_does_not_wait_for_a_look(house: House, monkeypatch: pytest.Monk
     assert SITE.operations[SEND] == house.site.now.operations[SEND]
     assert house.discoverer.discover(60) is None
     assert house.meet().endswith(WHAT_TO_DO)
+
+
+def test_the_end_waits_until_a_look_has_given_up(house: House) -> None:
+    """Nobody writes a file, or asks Poe, once the process has closed what it has."""
+    begun, asked = Event(), Event()
+
+    def hold() -> None:
+        begun.set()
+        until(lambda: house.discoverer._is_over)
+        asked.set()
+
+    house.poe.when_read = hold
+    looking = Background(lambda: house.discoverer.discover(60), name="look")
+    assert begun.wait(60)
+    house.discoverer.close()
+
+    assert asked.is_set()
+    assert not house.discoverer._thread.is_alive()
+    assert looking.result() is None
 
 
 def test_what_was_not_started_ends(tmp_path: Path) -> None:
@@ -478,6 +509,19 @@ def test_a_file_is_taken_in_place_as_it_appears_changes_and_goes(
     until(lambda: "b" * 64 == watched.site.now.operations[SEND])
     path.unlink()
     until(lambda: SITE.operations[SEND] == watched.site.now.operations[SEND])
+
+
+def test_another_file_is_seen_whatever_its_time_is(watched: House, path: Path) -> None:
+    """A copy may have that of what it was copied from."""
+    put(path, "a" * 64)
+    until(lambda: "a" * 64 == watched.site.now.operations[SEND])
+    before = path.stat()
+    new = path.with_suffix(".new")
+    new.write_text(path.read_text().replace("a" * 64, "b" * 64))
+    os.utime(new, ns=(before.st_atime_ns, before.st_mtime_ns))
+    os.replace(new, path)
+
+    until(lambda: "b" * 64 == watched.site.now.operations[SEND])
 
 
 def test_a_file_with_a_mistake_is_told_once(

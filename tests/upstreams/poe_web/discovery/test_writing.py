@@ -162,6 +162,15 @@ def test_what_is_no_site_file_is_refused(before: str, why: str) -> None:
         text_with(FOUND, DAY, before)
 
 
+def test_a_text_that_says_anything_else_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mistake of the library's costs nothing of a file."""
+    really = tomlkit.dumps
+    monkeypatch.setattr(tomlkit, "dumps", lambda one: really(one).replace("http = 20", "http = 2"))
+
+    with pytest.raises(ValueError, match="nothing can be added"):
+        text_with(FOUND, DAY, "[limits]\nhttp = 20\n")
+
+
 # ---- the file
 
 
@@ -189,11 +198,11 @@ def test_the_file_as_it_was_is_beside_it(path: Path) -> None:
     """As it was before it was last changed; its mode stays."""
     before = b"\xef\xbb\xbf# mine\r\n[tag]\r\nsalt = 'old'\r\n"
     path.write_bytes(before)
-    path.chmod(0o600)
+    path.chmod(0o640)
     write(path, {"tag.salt": "new"}, DAY)
 
     assert before == backup_of(path).read_bytes()
-    assert 0o600 == path.stat().st_mode & 0o777 == backup_of(path).stat().st_mode & 0o777
+    assert 0o640 == path.stat().st_mode & 0o777 == backup_of(path).stat().st_mode & 0o777
     assert "new" == Site.load(path).tag.salt
     # A mark at its beginning, and its ends of lines, stay too.
     after = path.read_bytes()
@@ -315,6 +324,21 @@ def test_a_failure_leaves_the_file_as_it_was(path: Path, monkeypatch: pytest.Mon
 
     assert "# mine\n" == path.read_text()
     assert {"site.toml", "site.toml.bak"} == names(path.parent)
+
+
+def test_without_a_copy_nothing_is_written(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was there would be lost; nothing lies around."""
+
+    def refuse(source: str, target: Path) -> None:
+        raise OSError(13, "Permission denied")
+
+    path.write_text("# mine\n")
+    monkeypatch.setattr(os, "replace", refuse)
+    with pytest.raises(OSError, match="denied"):
+        write(path, FOUND, DAY)
+
+    assert "# mine\n" == path.read_text()
+    assert {"site.toml"} == names(path.parent)
 
 
 def test_a_folder_that_is_not_there_is_a_failure(tmp_path: Path) -> None:
