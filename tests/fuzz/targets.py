@@ -41,6 +41,7 @@ from poe_proxy.shaping import files, pictures
 from poe_proxy.shaping.coercion import coerced
 from poe_proxy.shaping.pipeline import run
 from poe_proxy.shaping.reasoning import ReasoningParser
+from poe_proxy.upstreams import bulk
 from poe_proxy.upstreams.poe_api import answers, asking, failures, native
 from poe_proxy.upstreams.poe_api.receiving import AT_ONCE
 from poe_proxy.upstreams.poe_web import (
@@ -471,7 +472,7 @@ def _site_script(payload: bytes, rng: random.Random) -> None:
     with budget.work("a script"):
         artefacts.find(text, ("sendMessageMutation",), budget)
         functions.extract_functions(text, budget)
-        tagging.name_of([text], _SITE.patterns.tag_function, budget)
+        bulk.search(_SITE.patterns.tag_function, text, budget)
         for address in (
             *scripts.in_manifest(text, base, budget),
             *scripts.in_runtime(text, base, budget),

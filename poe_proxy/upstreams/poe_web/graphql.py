@@ -114,8 +114,11 @@ def tag(payload: bytes, formkey: str, made: Tag, form: TagForm) -> str:
     """Return the `poe-tag-id` for exactly these bytes, as *made* has it but in this *form* (§6)."""
     parts = {"body": payload, "formkey": formkey.encode(), "salt": made.salt.encode()}
     plain = digest("md5", *(parts[part] for part in made.order)).hex()
-    if form == "plain":
-        return plain
+    return plain if form == "plain" else swapped(plain)
+
+
+def swapped(plain: str) -> str:
+    """Return the other form of a digest."""
     return f"{plain[:20]}{plain[24]}{plain[21:24]}{plain[20]}{plain[25:]}"
 
 

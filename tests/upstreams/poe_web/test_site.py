@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from poe_proxy.budget import Budget
+from poe_proxy.upstreams.bulk import search
 from poe_proxy.upstreams.poe_web.site import Site
 
 HASH = "0123456789abcdef" * 4
@@ -193,3 +195,21 @@ def test_a_file_from_before_goes_on_working(tmp_path: Path) -> None:
     site = on_top(tmp_path, f'{text()}\n[handles]\ncapybara = "Another"\nx = 5\n')
 
     assert Site.load().operations == site.operations
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("let a=1", None),
+        ("t.getAPISig=(e,t)=>window.bR8qjbJA8tZobI7Iu(r.md5,t,e);", "bR8qjbJA8tZobI7Iu"),
+        ("getAPISig=(e)=>{window.one(r(16),t,e)};getAPISig=window.two(", "one"),
+        ("getAPISig=1;window.one(", None),
+    ],
+)
+def test_the_name_of_the_tags_function_stands_beside_get_api_sig(
+    text: str, name: str | None
+) -> None:
+    """Within one statement."""
+    found = search(Site.load().patterns.tag_function, "x" * 100_000 + text, Budget(5))
+
+    assert name == (found and found[1])

@@ -88,7 +88,7 @@ class Outcome:
     notes: tuple[str, ...] = ()
     #: Where it was written; None if it is kept in memory, or nothing was to be written.
     file: Path | None = None
-    #: By the names of entries of a site file: all that was found.
+    #: By the names of entries of a site file: what was found for it, if Poe takes it.
     found: Mapping[str, Value] = field(default_factory=dict, repr=False)
 
 
@@ -270,11 +270,11 @@ class Discoverer:
             "differs": differs,
             "missing": findings.missing,
             "notes": (*findings.notes, *trial.notes),
-            "found": findings.found,
+            "found": findings.to_write(site),
         }
         if not differs:
             # So that it is known how old it is.
-            file, _ = self._written(findings.to_write(site))
+            file, _ = self._written(known["found"])
             return self._made(
                 "same",
                 f"Poe's page and {seen.scripts} of its scripts have nothing that differs, and Poe "
@@ -285,7 +285,7 @@ class Discoverer:
         found = _named([one.name for one in differs])
         are = "was found anew, and is" if len(differs) == 1 else "were found anew, and are"
         said = f"Poe's site has changed: {found} {are} in use."
-        file, trouble = self._written(findings.to_write(site))
+        file, trouble = self._written(known["found"])
         # In memory, and also if the file does not say so in spite of all; a reload may have come.
         if findings.differences(self._site.now):
             self._site.replace(findings.applied(self._site.now, self._today().isoformat()))
@@ -327,7 +327,6 @@ class Discoverer:
             differs=differs,
             missing=findings.missing,
             notes=(*findings.notes, *trial.notes),
-            found=findings.found,
         )
 
     def _made(self, word: Word, said: str, **known: Any) -> Outcome:

@@ -7,17 +7,14 @@ digests is watched: what is left of that beside the two is the salt. Pages have 
 
 from __future__ import annotations
 
-import hashlib
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Self, cast
 
 import orjson
 
-from poe_proxy.budget import Budget
-from poe_proxy.upstreams.bulk import search
 from poe_proxy.upstreams.poe_web.functions import unless_there
+from poe_proxy.upstreams.poe_web.graphql import swapped, tag
 from poe_proxy.upstreams.poe_web.programs import MAX_VALUE, Program, prelude
 from poe_proxy.upstreams.poe_web.site import TAG_ORDERS, Tag, TagForm, TagOrder, TagPart
 
@@ -110,13 +107,6 @@ _VALUE: Final = """
   return told.length <= mostInAll ? told : JSON.stringify({withFunction, withNonce});
 })()
 """
-
-
-def name_of(texts: Iterable[str], pattern: re.Pattern[str], budget: Budget) -> str | None:
-    """Return the name of the page's function for the tag: the first that *pattern* finds in
-    *texts*, or None. Raises `OutOfBudget`."""
-    found = (search(pattern, text, budget) for text in texts)
-    return next((one[1] for one in found if one), None)
 
 
 def program(blocks: Sequence[str], functions: Sequence[str], name: str, agent: str) -> Program:
@@ -215,16 +205,11 @@ def _taken_apart(text: str, call: _Call) -> tuple[TagOrder, str] | None:
     return cast("TagOrder", tuple(names)), pieces[place]
 
 
-def _swapped(digest: str) -> str:
-    """Return the other form of a digest."""
-    return f"{digest[:20]}{digest[24]}{digest[21:24]}{digest[20]}{digest[25:]}"
-
-
 def _form(digests: Sequence[str], results: Sequence[str]) -> TagForm | None:
     """Return the form in which each of *digests* became the one of *results*."""
     if list(digests) == list(results):
         return "plain"
-    return "swapped" if [_swapped(one) for one in digests] == list(results) else None
+    return "swapped" if [swapped(one) for one in digests] == list(results) else None
 
 
 def _by_function(told: _Told) -> Tag | str | None:
@@ -254,16 +239,11 @@ def _by_nonce(told: _Told, literals: Sequence[str]) -> Tag | str:
         return "The page's function for the tag returns no text."
     guessed = [(order, salt) for salt in dict.fromkeys(literals) for order in TAG_ORDERS]
     for order, salt in (*_recipes(told), *guessed):
-        digests = [_digest(order, salt, call) for call in _CALLS]
+        made = Tag(salt, "plain", order)
+        digests = [tag(one.body.encode(), one.formkey, made, made.form) for one in _CALLS]
         if form := _form(digests, told.results):
             return Tag(salt, form, order)
     return (
         "The page's function for the tag gives what is no MD5 of form key, body and a salt that "
         "could be found."
     )
-
-
-def _digest(order: TagOrder, salt: str, call: _Call) -> str:
-    parts = {"body": call.body, "formkey": call.formkey, "salt": salt}
-    joined = "".join(parts[name] for name in order)
-    return hashlib.md5(joined.encode("utf-8", "replace"), usedforsecurity=False).hexdigest()

@@ -243,6 +243,22 @@ def test_what_was_proved_has_its_day_in_the_file(houses: Callable[..., House], p
     assert ("2026-11-30", None) == (told["newest_evidence"], told["in_use_since"])
 
 
+def test_what_is_for_a_file_leaves_out_its_owners_own_words(
+    houses: Callable[..., House], path: Path
+) -> None:
+    """Where the page says the same: without a day, they always count. Another file may be the one
+    that is written, as by the command."""
+    own = "settingsPageQuery"
+    path.write_text(f'[operations]\n{own} = "{SITE.operations[own]}"\n')
+    house = houses()
+    house.site.replace(replace(Site.load(path), limits=SITE.limits))
+    change(house.poe)
+    outcome = house.look()
+
+    assert {f"operations.{SEND}": NEW}.items() <= outcome.found.items()
+    assert f"operations.{own}" not in outcome.found
+
+
 def test_what_is_found_is_in_memory_if_there_is_no_file(house: House) -> None:
     """And says so; its day is today."""
     change(house.poe)
@@ -475,7 +491,7 @@ def test_the_end_waits_until_a_look_has_given_up(house: House) -> None:
 
     assert asked.is_set()
     assert not house.discoverer._thread.is_alive()
-    assert looking.result() is None
+    looking.result()
 
 
 def test_what_was_not_started_ends(tmp_path: Path) -> None:

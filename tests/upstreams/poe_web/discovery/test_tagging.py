@@ -7,18 +7,15 @@ from typing import Any, Final
 
 import pytest
 
-from poe_proxy.budget import Budget, OutOfBudget
 from poe_proxy.upstreams.poe_web.discovery.tagging import (
     MAX_LITERALS,
     MAX_SALT,
-    name_of,
     program,
     solve,
 )
 from poe_proxy.upstreams.poe_web.programs import MAX_VALUE, ProgramFailed, run
-from poe_proxy.upstreams.poe_web.site import TAG_ORDERS, Site, Tag, TagForm, TagOrder
+from poe_proxy.upstreams.poe_web.site import TAG_ORDERS, Tag, TagForm, TagOrder
 
-PATTERN: Final = Site.load().patterns.tag_function
 SALT: Final = "4LxgHM6KpFqokX0Ox"
 #: What reads the bytes of a text, in the ways of different pages.
 READERS: Final = {
@@ -232,34 +229,6 @@ def test_a_page_that_bends_what_is_used_fools_nobody_but_itself() -> None:
     page = "JSON.stringify=function(){return 'x'};window.tag=function(m,k,b){return m(b+k)}"
 
     assert isinstance(solved(page), str)
-
-
-@pytest.mark.parametrize(
-    ("texts", "name"),
-    [
-        ([], None),
-        (["let a=1"], None),
-        (["t.getAPISig=(e,t)=>window.bR8qjbJA8tZobI7Iu(r.md5,t,e);"], "bR8qjbJA8tZobI7Iu"),
-        (["x" * 100_000, "getAPISig=(e)=>{window.one(r(16),t,e)};getAPISig=window.two("], "one"),
-        (["getAPISig=1;window.one("], None),
-    ],
-)  # fmt: skip
-def test_the_name_stands_beside_get_api_sig(texts: list[str], name: str | None) -> None:
-    """In the first script that has it."""
-    assert name == name_of(texts, PATTERN, Budget(5))
-
-
-class Spent(Budget):
-    """A budget of which nothing is left."""
-
-    def breathe(self, shared: float = 0.0) -> None:
-        raise OutOfBudget
-
-
-def test_a_search_does_not_cost_more_than_there_is() -> None:
-    """Nor does one for nothing."""
-    with pytest.raises(OutOfBudget):
-        name_of(["x" * 100_000], PATTERN, Spent())
 
 
 def test_code_does_not_show_itself() -> None:
