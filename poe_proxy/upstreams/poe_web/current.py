@@ -50,8 +50,8 @@ class CurrentSite:
         self._replaced_at: float | None = None
         self._form = site.tag.form
         self._gone: dict[str, _Gone] = {}
-        #: The operations, with their hashes, of which the log has been told.
-        self._said: set[tuple[str, str]] = set()
+        #: When Poe last refused which operation by which hash; the log was told of each.
+        self._refused: dict[tuple[str, str], float] = {}
         self._told: Callable[[str, str], str] = lambda _, __: WHAT_TO_DO
 
     @property
@@ -137,15 +137,21 @@ class CurrentSite:
             raise _with_words(failure, self._told(failure.message, label))
         raise self.met(failure, label)
 
+    def is_refused(self, operation: str, hash: str) -> bool:
+        """Whether Poe has refused *operation* by this hash a moment ago."""
+        at = self._refused.get((operation, hash))
+        return at is not None and self._clock() < at + GONE
+
     def _note(self, failure: HashUnknown) -> None:
         operation, hash = known = failure.operation, failure.hash
         is_needed = operation in NEEDED
         lasts = PERHAPS_GONE if failure.is_perhaps else GONE
+        now = self._clock()
         with self._lock:
             if not is_needed:
-                self._gone[operation] = _Gone(hash, self._clock() + lasts)
-            is_new = known not in self._said
-            self._said.add(known)
+                self._gone[operation] = _Gone(hash, now + lasts)
+            is_new = known not in self._refused
+            self._refused[known] = now
         if is_new:
             more = "" if is_needed else " Answers go on without it."
             log.warning("%s%s", failure.message, more)

@@ -21,7 +21,7 @@ from poe_proxy.errors import UpstreamError
 from poe_proxy.moments import stamp
 from poe_proxy.tallies import DISCOVERIES
 from poe_proxy.upstreams.poe_web.current import WHAT_TO_DO, CurrentSite
-from poe_proxy.upstreams.poe_web.discovery.findings import Difference, Value
+from poe_proxy.upstreams.poe_web.discovery.findings import Difference, Findings, Value
 from poe_proxy.upstreams.poe_web.discovery.looking import Look, look
 from poe_proxy.upstreams.poe_web.discovery.trying import Trial, try_out
 from poe_proxy.upstreams.poe_web.front import Front
@@ -273,12 +273,16 @@ class Discoverer:
             "found": findings.to_write(site),
         }
         if not differs:
-            # So that it is known how old it is.
-            file, _ = self._written(known["found"])
+            refused = self._refused_of(findings)
+            but = f", but it has refused {_named(list(refused))}" if refused else ""
+            # So that it is known how old it is. What is refused is not at work, and must not stand
+            # in the way of a newer package.
+            proved = {n: one for n, one in known["found"].items() if n not in refused}
+            file, _ = self._written(proved)
             return self._made(
                 "same",
                 f"Poe's page and {seen.scripts} of its scripts have nothing that differs, and Poe "
-                f"takes it from {way.label}.",
+                f"takes it from {way.label}{but}.",
                 file=file,
                 **known,
             )
@@ -292,6 +296,15 @@ class Discoverer:
         if trouble:
             known["notes"] = (*known["notes"], trouble)
         return self._made("mended", said, file=file, **known)
+
+    def _refused_of(self, findings: Findings) -> tuple[str, ...]:
+        """Return the operations that Poe has refused a moment ago by what was found of them."""
+        operations = [name for name in findings.found if name.startswith("operations.")]
+        return tuple(
+            name
+            for name in operations
+            if self._site.is_refused(name.partition(".")[2], str(findings.found[name]))
+        )
 
     def _written(self, found: Mapping[str, Value]) -> tuple[Path | None, str]:
         """Write what was *found*, and take it in place; return where it is, or what stands against

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
@@ -18,7 +19,7 @@ from poe_proxy.errors import UpstreamError, UpstreamUnreachable
 from poe_proxy.net.background import Background
 from poe_proxy.tallies import DISCOVERIES
 from poe_proxy.upstreams.poe_web import graphql
-from poe_proxy.upstreams.poe_web.current import WHAT_TO_DO, CurrentSite
+from poe_proxy.upstreams.poe_web.current import GONE, WHAT_TO_DO, CurrentSite
 from poe_proxy.upstreams.poe_web.discovery import service
 from poe_proxy.upstreams.poe_web.discovery.service import (
     EVERY,
@@ -76,8 +77,8 @@ class House:
         self.poe = poes[0] if poes else Poe()
         self.accounts: Sequence[Account] = [Account(one) for one in poes or [self.poe]]
         self.path = path
-        self.site = CurrentSite(SITE)
         self.clock = Clock()
+        self.site = CurrentSite(SITE, clock=self.clock)
         began = self.clock()
         self.is_automatic = True
         self.asked_for: list[str] = []
@@ -257,6 +258,23 @@ def test_what_is_for_a_file_leaves_out_its_owners_own_words(
 
     assert {f"operations.{SEND}": NEW}.items() <= outcome.found.items()
     assert f"operations.{own}" not in outcome.found
+
+
+def test_what_poe_refuses_although_its_page_has_it_is_said_and_not_proved(
+    houses: Callable[..., House], path: Path
+) -> None:
+    """With a day of its own it would stand in the way of a newer package; all else has its day."""
+    house = houses(path=path)
+    house.meet()
+    outcome = house.settled()
+
+    assert "same" == outcome.word
+    assert outcome.said.endswith(f"takes it from cookie-1, but it has refused operations.{SEND}.")
+    operations = tomllib.loads(path.read_text())["operations"]
+    assert set(SITE.operations) - {SEND} == set(operations)
+
+    house.clock.go(GONE)
+    assert house.look().said.endswith("takes it from cookie-1.")
 
 
 def test_what_is_found_is_in_memory_if_there_is_no_file(house: House) -> None:
