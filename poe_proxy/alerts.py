@@ -68,7 +68,7 @@ _MENDED: Final = "upstream_mended"
 _DOING: Final[Mapping[str, str]] = {
     "looking": "poe-proxy is looking for what is new.",
     "same": "poe-proxy has looked for what is new at {at}, and found nothing.",
-    "unusable": "What poe-proxy has found at {at} is not taken by Poe.",
+    "unusable": "As Poe's page has it at {at}, it is refused, too.",
     "failed": "poe-proxy has looked for what is new at {at}, but could not read Poe's page or its "
     "scripts.",
     "later": "By itself poe-proxy looks for what is new at {at} at the earliest.",

@@ -222,7 +222,7 @@ CHANGED = "Poe has changed its site: requests by cookie fail (upstream_changed).
         ),
         (
             site_told(outcome="unusable", at=AT),
-            f" What poe-proxy has found at {AT} is not taken by Poe.",
+            f" As Poe's page has it at {AT}, it is refused, too.",
         ),
         (
             site_told(outcome="failed", at=AT),

@@ -121,6 +121,8 @@ def told(outcome: Outcome, is_short: bool) -> Iterator[tuple[str, str]]:
         yield "ok", f"Poe takes what is new, from {outcome.account}."
     elif outcome.word == "same":
         yield "ok", outcome.said
+        if outcome.missing:
+            yield "note", _BY_HAND
     else:
         yield "wrong", outcome.said
         yield "note", _BY_HAND

@@ -132,6 +132,15 @@ def test_a_file_that_cannot_be_written_is_named(run: Callable[..., Result], fold
     [
         (Outcome(word="same", said="Nothing differs.", at=0), 0, ["ok     Nothing differs."]),
         (
+            Outcome(word="same", said="Nothing differs.", at=0, missing=(SEND,)),
+            0,
+            [
+                f"gone   {SEND}: neither the page nor its scripts have it",
+                "ok     Nothing differs.",
+                f"note   {discover._BY_HAND}",
+            ],
+        ),
+        (
             Outcome(word="unusable", said="It is refused.", at=0),
             1,
             ["wrong  It is refused.", f"note   {discover._BY_HAND}"],

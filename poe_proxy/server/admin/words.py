@@ -157,8 +157,8 @@ _WORDS: Final[Mapping[str, tuple[str, str]]] = {
     "look_mended": ("it was found, and is in use.", "已找到并启用。"),
     "look_same": ("nothing differs.", "没有差异。"),
     "look_unusable": (
-        "something was found, but Poe does not take it.",
-        "找到了新值，但 Poe 不接受。",
+        "Poe refuses requests as its page has them now, too.",
+        "按其页面现有的值请求，Poe 仍然拒绝。",
     ),
     "look_failed": (
         "the page or its scripts could not be read.",
@@ -208,9 +208,10 @@ _WORDS: Final[Mapping[str, tuple[str, str]]] = {
         "Poe 网站已变更：通过 cookie 的请求失败。{at} UTC 查找过新值，没有发现。",
     ),
     "fact_upstream_changed_unusable": (
-        "Poe has changed its site: what is asked by cookie fails. What poe-proxy has found at {at} "
-        "UTC is not taken by Poe.",
-        "Poe 网站已变更：通过 cookie 的请求失败。{at} UTC 找到的新值 Poe 不接受。",
+        "Poe has changed its site: what is asked by cookie fails. poe-proxy has looked for what is "
+        "new at {at} UTC; as its page has it, Poe refuses it, too.",
+        "Poe 网站已变更：通过 cookie 的请求失败。{at} UTC 查找过新值，但按其页面的值请求，Poe "
+        "仍然拒绝。",
     ),
     "fact_upstream_changed_failed": (
         "Poe has changed its site: what is asked by cookie fails. Its page or scripts could not be "

@@ -83,7 +83,7 @@ def test_it_is_said_how_old_the_newest_evidence_is(
         ),
         (
             {"outcome": "unusable", "at": AT, "not_before": AT},
-            "Looked for what is new 3 min ago: something was found, but Poe does not take it.",
+            "Looked for what is new 3 min ago: Poe refuses requests as its page has them now, too.",
         ),
         (
             {"outcome": "failed", "at": AT},
