@@ -12,7 +12,20 @@ MAX_ADDRESS: Final = 2000
 #: The last part of a host's name: not that of an address of numbers, however it is written.
 _TOP: Final = re.compile(r"[a-z][a-z0-9-]{0,62}")
 #: Names that lead into the net of whoever asks.
-_OWN: Final = frozenset({"localhost", "local", "internal", "home", "lan"})
+_OWN: Final = frozenset(
+    [
+        "arpa",
+        "corp",
+        "home",
+        "internal",
+        "intranet",
+        "lan",
+        "local",
+        "localdomain",
+        "localhost",
+        "private",
+    ]
+)
 _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
