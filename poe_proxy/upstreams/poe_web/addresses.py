@@ -13,7 +13,7 @@ MAX_ADDRESS: Final = 2000
 _TOP: Final = re.compile(r"[a-z][a-z0-9-]{0,62}")
 #: Names that lead into the net of whoever asks.
 _OWN: Final = frozenset(
-    [
+    {
         "arpa",
         "corp",
         "home",
@@ -24,7 +24,7 @@ _OWN: Final = frozenset(
         "localdomain",
         "localhost",
         "private",
-    ]
+    }
 )
 _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 
