@@ -122,6 +122,8 @@ class Site:
             return cls._of(beneath)
         try:
             text = path.read_text("utf-8-sig")
+        except FileNotFoundError:
+            raise ValueError("There is no such file.") from None
         except (OSError, UnicodeDecodeError):
             raise ValueError("The file cannot be read as UTF-8 text.") from None
         return cls._of(_laid(beneath, _entries(_parsed(text), is_own=True)), path)

@@ -96,13 +96,15 @@ def test_a_mistake_in_a_file_is_named(tmp_path: Path, wrong: str, named: str) ->
         on_top(tmp_path, wrong)
 
 
-def test_a_file_that_is_none_is_refused(tmp_path: Path) -> None:
-    """A missing file, and one that is no text."""
+@pytest.mark.parametrize(
+    ("name", "named"),
+    [("gone", "There is no such file."), ("binary", "cannot be read"), ("", "cannot be read")],
+)
+def test_a_file_that_is_none_is_refused(tmp_path: Path, name: str, named: str) -> None:
+    """Whether it is missing, has other bytes than UTF-8, or is a folder."""
     (tmp_path / "binary").write_bytes(b"\xff\xfe")
-
-    for name in ("missing", "binary"):
-        with pytest.raises(ValueError, match="cannot be read"):
-            Site.load(tmp_path / name)
+    with pytest.raises(ValueError, match=named):
+        Site.load(tmp_path / name)
 
 
 def test_an_empty_file_changes_nothing(tmp_path: Path) -> None:
