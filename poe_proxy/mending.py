@@ -1,4 +1,4 @@
-"""What is being done about a change of Poe's site, by what the search for its new values tells of
+"""What is being done about a change of Poe's site, by what the look for its new values tells of
 itself.
 
 That is a mapping as `site` in `/status.json`; None where nothing is asked by cookie.
@@ -13,7 +13,7 @@ from typing import Any, Final, TypeAlias
 #: What is told of the site.
 Told: TypeAlias = Mapping[str, Any] | None
 
-#: How a search ends that has found something new which Poe takes.
+#: How a look ends that has found something new which Poe takes.
 MENDED: Final = "mended"
 #: Seconds for which it counts what came of one that has not.
 LATELY: Final = 3600.0
@@ -21,7 +21,7 @@ LATELY: Final = 3600.0
 
 def mended_at(site: Told) -> float | None:
     """Return the second, since 1970, in which what had changed was found and put in use; None if
-    the last search has not ended so."""
+    the last look has not ended so."""
     if site is None or site["discovery"]["outcome"] != MENDED:
         return None
     return _moment(site["discovery"]["at"])

@@ -45,7 +45,7 @@ MOST_BYTES: Final = 4096
 #: The most pages whose last button is remembered, to be told of, and for how many seconds.
 MOST_NOTICES: Final = 100
 NOTICE_LASTS: Final = 60.0
-#: Seconds that a button waits for what comes of a search for what is new.
+#: Seconds that a button waits for what comes of a look for what is new.
 PATIENCE: Final = 12.0
 #: The cookie that remembers a language.
 _LANGUAGE: Final = "poe_proxy_language"

@@ -1,5 +1,5 @@
 """Poe's site as the page shows it: what is known of it, how old that is, and what came of the last
-search for its new values."""
+look for its new values."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def short(value: str) -> str:
 
 
 def said(told: Mapping[str, Any], words: Words) -> str:
-    """Return what came of a search, in one language at least: its own words are English."""
+    """Return what came of a look, in one language at least: its own words are English."""
     own = str(told["said"])
     if own and words.language == LANGUAGES[0]:
         return own

@@ -23,6 +23,8 @@ class FakeSession:
     def __init__(self, **answers: Callable[[], Any]) -> None:
         self.answers = answers
         self.calls: list[str] = []
+        #: The failures by which it was told that the site has changed.
+        self.noted: list[UpstreamChanged] = []
         self.keys = Keys("a form key", None)
 
     def ready_keys(self) -> Keys:
@@ -38,6 +40,7 @@ class FakeSession:
         return self.answers[operation]()
 
     def met(self, failure: UpstreamChanged) -> UpstreamChanged:
+        self.noted.append(failure)
         return failure
 
 

@@ -235,7 +235,7 @@ def test_a_bot_that_the_site_never_confirmed_does_not_exist() -> None:
 
 @pytest.mark.parametrize(("is_replaced", "sends"), [(True, 2), (False, 1)])
 def test_a_message_for_a_forgotten_channel_goes_by_a_new_one(is_replaced: bool, sends: int) -> None:
-    """Once more, and only if there is a new channel."""
+    """Once more, and only if there is a new channel. Else it is noted that the site has changed."""
 
     class Replaced(FakeChannel):
         def replace(self, generation: int) -> bool:
@@ -244,7 +244,7 @@ def test_a_message_for_a_forgotten_channel_goes_by_a_new_one(is_replaced: bool, 
     session = FakeSession(sendMessageMutation=failing(StillRefused("400")))
     answered(sending(session, channel=Replaced()))
 
-    assert sends == len(session.calls)
+    assert (sends, 1) == (len(session.calls), len(session.noted))
 
 
 class Repeating(FakeSession):

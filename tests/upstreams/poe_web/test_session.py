@@ -444,6 +444,27 @@ class Picky:
         return [path for path, _, _ in self.poe.seen].count("/")
 
 
+def test_the_form_of_the_tag_that_poe_takes_comes_first_from_then_on(
+    poe: Poe, session: Session
+) -> None:
+    """It is the same for all that follows; the other one is tried once."""
+    sent: list[bool] = []
+
+    def answer(handler: Any) -> None:
+        _, _, body = poe.seen[-1]
+        is_good = handler.headers["poe-tag-id"] == graphql.tag(body, KEY, SITE.tag, "swapped")
+        sent.append(is_good)
+        give(200 if is_good else 400, GOOD)(handler)
+
+    poe.answers["/api/gql_POST"] = answer
+    call(session)
+    session.log_in()
+    call(session)
+
+    # With the key that it had, with a fresh one, and in the other form.
+    assert [False, False, True, True] == sent
+
+
 def test_a_key_that_was_refused_is_used_by_no_one(poe: Poe, session: Session) -> None:
     """All others wait while the new one is fetched, and one fetches it."""
     picky, page_asked, go_on = Picky(poe), threading.Event(), threading.Event()

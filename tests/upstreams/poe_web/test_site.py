@@ -155,6 +155,13 @@ def test_a_date_of_toml_will_do(tmp_path: Path) -> None:
     assert "2026-11-30" == site.evidence["tag.salt"].seen == site.newest
 
 
+def test_a_source_is_short(tmp_path: Path) -> None:
+    """It is shown."""
+    site = on_top(tmp_path, f"[tag]\nsalt = {{ value = 'x', source = '{'y' * 1000}' }}")
+
+    assert "y" * 100 == site.evidence["tag.salt"].source
+
+
 def test_an_empty_hash_takes_an_operation_out(tmp_path: Path) -> None:
     """It is not asked for any more, as if nobody knew it."""
     site = on_top(

@@ -96,14 +96,19 @@ def test_page_then_manifest_then_runtime(poe: Poe) -> None:
     assert (f"operations.{SEND}",) == seen.findings.missing
 
 
-@pytest.mark.parametrize("place", [HOME, TWO, TWELVE])
-def test_it_stops_as_soon_as_nothing_is_missing(poe: Poe, place: str) -> None:
+@pytest.mark.parametrize(
+    ("place", "where"), [(HOME, "manifest"), (TWO, "manifest"), (TWELVE, "runtime")]
+)
+def test_it_stops_as_soon_as_nothing_is_missing(poe: Poe, place: str, where: str) -> None:
     """There are dozens of scripts."""
     without(poe, SEND)
     poe.scripts[place] = artefact(SEND, NEW)
     seen = look(poe, SITE)
 
     assert place == poe.read[-1]
+    assert (where, "scripts") == tuple(
+        seen.where[f"operations.{name}"] for name in (SEND, SETTINGS)
+    )
     assert {f"operations.{SEND}": NEW} == differing(seen)
     assert () == seen.findings.missing
 
@@ -453,7 +458,9 @@ def test_a_script_is_found_in_the_next_release_too(
     assert not any(found.search(f"{CHUNK}{one}") for one in others)
 
 
-@pytest.mark.parametrize("name", ["0123456789abcdef.js", "1234-0123456789abcdef.js", "main.js"])
+@pytest.mark.parametrize(
+    "name", ["0123456789abcdef.js", "1234-0123456789abcdef.js", "main.js", "a(1.js"]
+)
 def test_a_script_whose_name_says_nothing_is_found_by_all_of_it(poe: Poe, name: str) -> None:
     """Until the next release; anything else would be any script."""
     renamed(poe, name)

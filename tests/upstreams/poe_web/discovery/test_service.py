@@ -462,7 +462,7 @@ def test_the_log_has_what_else_is_to_be_said(
     change(house.poe)
     outcome = house.look()
 
-    assert NOWHERE in outcome.notes
+    assert [NOWHERE] == [*outcome.notes] == house.told()["notes"]
     assert f"{outcome.said} {NOWHERE}" in caplog.messages
 
 

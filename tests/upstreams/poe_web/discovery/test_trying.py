@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from poe_proxy.errors import TokenRejected, UpstreamOverloaded
+from poe_proxy.errors import LoginFailed, TokenRejected, UpstreamOverloaded
 from poe_proxy.tallies import LOGINS
 from poe_proxy.upstreams.poe_web.current import CurrentSite
 from poe_proxy.upstreams.poe_web.discovery.findings import Findings, Value
@@ -281,3 +281,13 @@ def test_the_accounts_own_session_stays_as_it_is() -> None:
     tried(poe)
 
     assert session.are_good(keys)
+
+
+def test_a_page_that_cannot_be_read_again_says_nothing_of_what_was_found() -> None:
+    """Where a fresh form key is wanted, since Poe refuses the one that the page has given."""
+    poe = Poe()
+    look = seen(poe)
+    poe.answer = lambda name: Response(502 if name == "/" else 400, {}, b"{}")
+
+    with pytest.raises(LoginFailed, match="502"):
+        try_out(poe, look, SITE)
