@@ -16,6 +16,7 @@ from poe_proxy.errors import (
     TokenExhausted,
     TokenRejected,
     UpstreamBlocked,
+    UpstreamChanged,
     UpstreamError,
     UpstreamTimeout,
     UpstreamUnreachable,
@@ -104,6 +105,30 @@ def test_an_account_without_points_is_asked_sparingly() -> None:
 
     assert [200.0, 1.0, 300.0] == [watched.go(pause) for pause in (100.0, 199.0, 1.0)]
     assert 2 == account.asked
+
+
+@pytest.mark.parametrize(
+    ("failure", "lines"),
+    [
+        (UpstreamUnreachable("Poe is away."), 1),
+        # Whoever found that out has said so.
+        (UpstreamChanged("The hash of settingsPageQuery is not known."), 0),
+    ],
+)
+def test_the_log_says_why_a_balance_is_not_known(
+    monkeypatch: pytest.MonkeyPatch, failure: UpstreamError, lines: int
+) -> None:
+    """But not, of each account and each time, that the site has changed."""
+    watched, account = exhausted()
+
+    def fails() -> Funds:
+        raise failure
+
+    monkeypatch.setattr(account, "balance", fails)
+    with log_lines() as text:
+        watched.go(300.0)
+
+    assert lines == text.getvalue().count("its balance is not known")
 
 
 def test_an_account_that_only_had_too_few_points_for_a_bot_is_lent_for_others() -> None:
