@@ -118,7 +118,7 @@ class PoeWeb:
             renewed=renewed,
             keep_renewed=keep_renewed,
         )
-        self._session = Session(self.front, site, given_formkey=credentials.formkey)
+        self._session = Session(self.front, site, given_formkey=credentials.formkey, clock=clock)
         self._subscriptions = Subscriptions(site, label=label, clock=clock)
         self._socket = Socket(site, origin=web_url, ws_url=ws_url, proxy=proxy)
         self._bots = Bots(timeout=timeout, clock=clock)

@@ -9,7 +9,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from urllib3.filepost import encode_multipart_formdata
 
@@ -31,7 +31,7 @@ from poe_proxy.upstreams.poe_web.front import Front, Home
 from poe_proxy.upstreams.poe_web.graphql import HashUnknown, ServerError, StaleSession, StillRefused
 from poe_proxy.upstreams.poe_web.pages import ChannelData, find_revision, formkey_program
 from poe_proxy.upstreams.poe_web.sharing import Shared
-from poe_proxy.upstreams.poe_web.site import TagForm
+from poe_proxy.upstreams.poe_web.site import Site, TagForm
 from poe_proxy.upstreams.poe_web.transport import Response
 
 log = logging.getLogger(__name__)
@@ -47,6 +47,26 @@ class Keys:
     revision: str | None
     #: Whether the form key is the user's, not the page's.
     is_given: bool = False
+
+
+#: Seconds for which a page is not read again that twice gave no form key, or one that Poe refused;
+#: doubled by each further time up to the most, as long as nothing else is known of the site.
+FIRST_PAUSE: Final = 5.0
+MOST_PAUSE: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Vain:
+    """What a page was read for in vain."""
+
+    site: Site
+    #: How often in a row, and when it may be read again.
+    times: int
+    until: float
+    #: Why it gave no form key; None if it did.
+    failure: UpstreamChanged | None = None
+    #: The keys that it gave, if Poe has refused them with each form of the tag.
+    keys: Keys | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +105,15 @@ class Session:
     """One account's requests to poe.com. May be used by several threads at once."""
 
     def __init__(
-        self, front: Front, site: CurrentSite, *, given_formkey: str | None = None
+        self,
+        front: Front,
+        site: CurrentSite,
+        *,
+        given_formkey: str | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """*given_formkey* is the user's own."""
+        self._clock = clock
         self._front = front
         self._site = site
         self._label = front.label
@@ -96,6 +122,7 @@ class Session:
         self._keys = Keys(given_formkey or "", None)
         #: The keys that Poe has refused, if they are the latest ones: nothing is sent with them.
         self._refused: Keys | None = None
+        self._vain: _Vain | None = None
         self._renewal: Shared[Keys] = Shared()
         self._channel_name = ""
 
@@ -104,8 +131,11 @@ class Session:
 
         Raises `TokenRejected` if Poe does not accept the cookie, or another `UpstreamError`.
         """
-        home = self._front.home(self._site.now)
         given = self._given_formkey if trusts_given_formkey else None
+        site, vain = self._site.now, self._in_vain()
+        if given is None and vain is not None and vain.failure is not None:
+            raise self._site.met(vain.failure, self._label)
+        home = self._front.home(site)
         try:
             app = self._front.app_scripts(home.page)
         except UpstreamError:
@@ -116,6 +146,7 @@ class Session:
         try:
             self.take_keys(home, app, given)
         except UpstreamChanged as failure:
+            self._read_in_vain(site, failure=failure)
             raise self._site.met(failure, self._label) from None
         self._front.cookies.take(home.cookies)
         log.debug("%s: logged in, build %r", self._label, home.page.build_id[:40])
@@ -253,6 +284,19 @@ class Session:
         form = self._site.tag_form
         return self._post(operation, payload, form, self._clear(), (), True, lambda: None)
 
+    def _read_in_vain(self, site: Site, **what: Any) -> None:
+        before = self._vain
+        times = 1 if before is None or before.site is not site else before.times + 1
+        pause = 0.0 if times == 1 else min(MOST_PAUSE, FIRST_PAUSE * 2.0 ** min(times - 2, 10))
+        self._vain = _Vain(site, times, self._clock() + pause, **what)
+
+    def _in_vain(self) -> _Vain | None:
+        """Return what a page was read for in vain a moment ago, if it would be so again."""
+        vain = self._vain
+        if vain is None or vain.site is not self._site.now or self._clock() >= vain.until:
+            return None
+        return vain
+
     def _clear(self, channel: str | None = None) -> Clearance:
         return Clearance(self.ready_keys(), channel or self._channel_name)
 
@@ -305,28 +349,36 @@ class Session:
         Poe did nothing, so that is safe (§17.1). Each goes out with what *clear* returns."""
         first: TagForm = self._site.tag_form
         other: TagForm = "plain" if first == "swapped" else "swapped"
-        cleared = clear()
+        tag, cleared = self._site.now.tag, clear()
         try:
-            return attempt(first, cleared)
+            result = attempt(first, cleared)
         except StaleSession as failure:
+            vain = self._in_vain()
+            if vain is not None and vain.keys is cleared.keys and failure.status == 400:
+                raise graphql.still_refused(failure.operation, tag) from None
             log.info("%s: %s Renewing it.", self._label, failure)
             if self._keys is cleared.keys:
                 # From now on all others wait for the new ones.
                 self._refused = cleared.keys
+        else:
+            self._vain = None
+            return result
         self._renew(cleared.keys)
         for form in (first, other):
-            tag = self._site.now.tag
+            site, cleared = self._site.now, clear()
             try:
-                result = attempt(form, clear())
+                result = attempt(form, cleared)
             except StaleSession as failure:
                 if failure.status != 400:
                     raise TokenRejected(
                         f"Poe does not accept this account's requests ({failure.status})."
                     ) from None
                 if form == other:
-                    raise graphql.still_refused(failure.operation, tag) from None
+                    self._read_in_vain(site, keys=cleared.keys)
+                    raise graphql.still_refused(failure.operation, site.tag) from None
             else:
-                self._site.accepted(tag, form)
+                self._site.accepted(site.tag, form)
+                self._vain = None
                 return result
         raise AssertionError("the last attempt returns or raises")
 

@@ -22,11 +22,11 @@ from poe_proxy.upstreams.poe_web.attachments import Attachment
 from poe_proxy.upstreams.poe_web.credentials import Credentials
 from poe_proxy.upstreams.poe_web.current import CurrentSite
 from poe_proxy.upstreams.poe_web.front import Front
-from poe_proxy.upstreams.poe_web.session import Clearance, Session
+from poe_proxy.upstreams.poe_web.session import FIRST_PAUSE, Clearance, Session
 from poe_proxy.upstreams.poe_web.site import Site
 from tests.net.raw import unused_port
 
-from ...fakes import until
+from ...fakes import Clock, until
 from .fixtures import APP, KEY, REVISION, page
 
 SITE = Site.load()
@@ -564,6 +564,51 @@ def test_a_given_key_is_all_there_is_where_the_page_has_none(poe: Poe) -> None:
     Picky(poe)
 
     assert {"ok": True} == call(session)
+    session.close()
+
+
+PAUSES = (0.0, FIRST_PAUSE, 2 * FIRST_PAUSE, 4 * FIRST_PAUSE)
+
+
+def pages(poe: Poe) -> int:
+    return [path for path, _, _ in poe.seen].count("/")
+
+
+@pytest.mark.parametrize("what", ["no key", "a key that is refused"])
+def test_a_page_that_is_of_no_use_is_read_less_and_less(poe: Poe, what: str) -> None:
+    """Whoever asks meanwhile is told the same at once; with another site, or as soon as Poe takes
+    something, it is read as ever."""
+    good = poe.answers["/"]
+    html = page(scripts="").replace("https://psc2.cf2.poecdn.net/assets", poe.url)
+    clock, known = Clock(), CurrentSite(SITE)
+    front = Front(Credentials.parse("p-b=a"), known, url=poe.url, proxy=None, label="test")
+    session = Session(front, known, clock=clock)
+    session.log_in()
+    poe.answers["/api/gql_POST"] = give(400)
+    if what == "no key":
+        poe.answers["/"] = give(200, html.encode())
+
+    def read() -> int:
+        before = pages(poe)
+        with pytest.raises(errors.UpstreamError) as raised:
+            call(session)
+        assert "upstream_changed" == raised.value.code
+        return pages(poe) - before
+
+    for pause in PAUSES:
+        assert 1 == read()
+        if pause:
+            clock.now += pause - 0.1
+            assert 0 == read()
+            clock.now += 0.1
+    assert 1 == read()
+    known.replace(replace(SITE, tag=replace(SITE.tag, salt="new")))
+    assert 1 == read()
+
+    poe.answers |= {"/": good, "/api/gql_POST": give(200, GOOD)}
+    assert {"ok": True} == call(session)
+    poe.answers["/api/gql_POST"] = give(400)
+    assert [1, 1, 0] == [read() for _ in range(3)]
     session.close()
 
 

@@ -87,6 +87,22 @@ def test_a_reload_takes_another_file(sim: Sim, tmp_path: Path) -> None:
         assert proxy.post(ask("!echo hi")).ok
 
 
+@pytest.mark.parametrize("switches", [{"salt": "aNewSaltaNewSalt1"}, {"chunk_names": "opaque"}])
+def test_a_change_that_nobody_looks_for_is_no_flood_of_pages(
+    switches: dict[str, Any], tmp_path: Path
+) -> None:
+    """However many ask: an account reads its page twice, and then pauses for longer and longer."""
+    with Scene.played(tmp_path, DISCOVER="0") as scene:
+        before = scene.last()
+        scene.sim.control(rotate_formkey=True, **switches)
+        with scene.load() as load:
+            until(lambda: 40 <= len(load.asked))
+
+        codes = {one.code for one in load.asked}
+        assert {"upstream_changed"} == codes
+        assert len(scene.after(before, path="/")) <= 3 * 6
+
+
 # ---- where it is written
 
 
