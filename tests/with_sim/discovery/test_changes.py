@@ -26,7 +26,7 @@ class Change:
 
     control: dict[str, Any]
     found: str
-    #: Whether channels are opened anew because of it, and whether none can be until it is found.
+    #: Whether channels may be opened anew because of it, and whether none can be until it is found.
     reconnects: bool = False
     cuts: bool = False
     #: The codes of those who are refused meanwhile.
@@ -54,8 +54,13 @@ FOUND = {
         reconnects=True,
         cuts=True,
     ),
-    "salt": Change(control={"salt": "aNewSaltaNewSalt1", **KEYS}, found="tag.salt"),
-    "tag-order": Change(control={"tag_order": "salt formkey body", **KEYS}, found="tag.order"),
+    # Whoever is refused asks for another channel, and is given one if it is found by then.
+    "salt": Change(
+        control={"salt": "aNewSaltaNewSalt1", **KEYS}, found="tag.salt", reconnects=True
+    ),
+    "tag-order": Change(
+        control={"tag_order": "salt formkey body", **KEYS}, found="tag.order", reconnects=True
+    ),
     "chunk-names": Change(control={"chunk_names": "opaque", **KEYS}, found="pages.app_script"),
 }
 
