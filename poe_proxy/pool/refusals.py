@@ -189,7 +189,7 @@ def judge(
         return True
     if failure.is_out_of_points:
         doubt = max(points_check, MIN_DOUBT)
-        ledger.rest(token.name, doubt, failure.message, failure.code or "", bot=bot)
+        ledger.rest(token.name, doubt, str(failure), failure.code or "", bot=bot)
         log.warning("%s has no points for %s: %s", token.label, bot or "a bot", failure)
         return True
     scope = bot if failure.strikes == "bot" else ""
@@ -198,10 +198,10 @@ def judge(
         rest = max(failure.retry_after, MIN_REST)
     if failure.strikes:
         may_go_on = failure.another_token or failure.another_kind or failure.once_more
-        ledger.strike(token.name, failure.message, bot=scope, costly=not may_go_on)
+        ledger.strike(token.name, str(failure), bot=scope, costly=not may_go_on)
         log.info("%s failed%s: %s", token.label, f" for {scope}" if scope else "", failure)
     if rest is not None:
-        ledger.rest(token.name, rest, failure.message, failure.code or "", bot=scope)
+        ledger.rest(token.name, rest, str(failure), failure.code or "", bot=scope)
         log.warning("%s rests for %.0f s: %s", token.label, rest, failure)
     return rest is not None
 

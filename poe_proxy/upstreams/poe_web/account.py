@@ -17,6 +17,7 @@ from poe_proxy.errors import (
     ParameterRefused,
     TokenRejected,
     UpstreamBlocked,
+    UpstreamChanged,
     UpstreamError,
     UpstreamProtocolError,
     UpstreamUnreachable,
@@ -418,7 +419,7 @@ class PoeWeb:
         """Get a new channel for a session that goes on."""
         try:
             return self._session.channel_data()
-        except UpstreamProtocolError:
+        except (UpstreamChanged, UpstreamProtocolError):
             return self._session.log_in()
 
     def _renew(self) -> ChannelData:

@@ -220,7 +220,7 @@ class Channel:
                 if not self._closing.is_set():
                     self._mend(lost)
         except PoeProxyError as failure:
-            self._die(failure.message)
+            self._die(str(failure))
         except Exception:
             log.exception("%s: the channel's reader failed", self._label)
             self._die("a fault of the proxy")

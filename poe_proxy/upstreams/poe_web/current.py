@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 #: Poe answers with a server error, which may be a fault of its own.
 GONE: Final = 300.0
 PERHAPS_GONE: Final = 60.0
+#: What is done where an older hash may do.
+AS_BEFORE: Final = "The hash that it had before is used again; try again."
 #: What can be done about a change, where nobody looks for it.
 WHAT_TO_DO: Final = (
     "`poe-proxy discover` looks for what is new, docs/when-poe-changes.md tells how to do so by "
@@ -45,13 +47,17 @@ class CurrentSite:
 
     def __init__(self, site: Site, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._now = site
         self._replaced_at: float | None = None
         self._form = site.tag.form
         self._gone: dict[str, _Gone] = {}
         #: When Poe last refused which operation by which hash; the log was told of each.
         self._refused: dict[tuple[str, str], float] = {}
+        #: The kinds of other failures of which the log was told.
+        self._said: set[type[UpstreamChanged]] = set()
+        #: The hashes that operations had before the ones that they have now.
+        self._before: dict[str, str] = {}
         self._told: Callable[[str, str], str] = lambda _, __: WHAT_TO_DO
 
     @property
@@ -66,8 +72,14 @@ class CurrentSite:
                 self._replaced_at = self._clock()
             if site.tag != self._now.tag:
                 self._form = site.tag.form
+            self._before |= {
+                name: hash
+                for name, hash in self._now.operations.items()
+                if site.operations.get(name, hash) != hash
+            }
             self._now = site
             self._gone.clear()
+            self._said.clear()
 
     @property
     def age(self) -> float | None:
@@ -105,7 +117,12 @@ class CurrentSite:
         else:
             if isinstance(failure, HashUnknown):
                 self._note(failure)
-            what_to_do = self._told(failure.message, label)
+            else:
+                self._say(failure, label)
+            if isinstance(failure, HashUnknown) and self._go_back(failure.operation):
+                what_to_do = AS_BEFORE
+            else:
+                what_to_do = self._told(failure.message, label)
         return _with_words(failure, what_to_do)
 
     def _is_mended(self, failure: UpstreamChanged) -> bool:
@@ -116,6 +133,17 @@ class CurrentSite:
             case StillRefused(tag=Tag() as tag):
                 return self._now.tag != tag
         return False
+
+    def _go_back(self, operation: str) -> bool:
+        """Use the hash again that *operation* had before, if Poe has never refused it; return
+        whether there is one. What was found along with others may be newer than what works."""
+        with self._lock:
+            hash = self._before.get(operation)
+            if hash is None or (operation, hash) in self._refused:
+                return False
+            self.replace(replace(self._now, operations={**self._now.operations, operation: hash}))
+        log.warning("%s is asked for by the hash %s again.", operation, hash)
+        return True
 
     def report(self, sign: str, label: str) -> None:
         """Tell of a sign that is no failure of a request."""
@@ -142,6 +170,14 @@ class CurrentSite:
         at = self._refused.get((operation, hash))
         return at is not None and self._clock() < at + GONE
 
+    def _say(self, failure: UpstreamChanged, label: str) -> None:
+        """Say in the log, once for each version of the site, what kind of failure was met."""
+        with self._lock:
+            is_new = type(failure) not in self._said
+            self._said.add(type(failure))
+        if is_new:
+            log.warning("%s: %s", label, failure)
+
     def _note(self, failure: HashUnknown) -> None:
         operation, hash = known = failure.operation, failure.hash
         is_needed = operation in NEEDED
@@ -153,12 +189,13 @@ class CurrentSite:
             is_new = known not in self._refused
             self._refused[known] = now
         if is_new:
-            more = "" if is_needed else " Answers go on without it."
+            more = "" if is_needed else " No answer needs it."
             log.warning("%s%s", failure.message, more)
 
 
 def _with_words(failure: UpstreamChanged, what_to_do: str) -> UpstreamChanged:
+    """Return *failure* with more words for the client; the log, and what is said of the account,
+    do without: there they would be repeated with each request."""
     told = copy.copy(failure)
     told.message = f"{failure.message} {what_to_do}".rstrip()
-    told.args = (told.message,)
     return told

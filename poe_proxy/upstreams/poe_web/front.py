@@ -15,6 +15,7 @@ from typing import Final
 from poe_proxy.budget import Budget, OutOfBudget
 from poe_proxy.errors import (
     TokenRejected,
+    UpstreamChanged,
     UpstreamError,
     UpstreamOverloaded,
     UpstreamProtocolError,
@@ -103,7 +104,7 @@ class Front:
         except (ValueError, OutOfBudget):
             found = None
         if found is None:
-            raise UpstreamProtocolError(
+            raise UpstreamChanged(
                 "Poe names no channel for its websocket, neither in its page nor in /api/settings. "
                 f"{pages.BEYOND_US}"
             )

@@ -89,7 +89,9 @@ def not_ready(failure: UpstreamError) -> UpstreamError:
             return failure  # of the site, so the same for all accounts
         case UpstreamChanged():
             # Another account may have a form key of its own.
-            return LoginFailed(failure.message, code=failure.code)
+            made = LoginFailed(str(failure), code=failure.code)
+            made.message = failure.message
+            return made
         case (
             UpstreamTimeout()
             | UpstreamUncertain()

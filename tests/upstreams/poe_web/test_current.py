@@ -9,13 +9,21 @@ import pytest
 
 from poe_proxy.errors import UpstreamChanged
 from poe_proxy.upstreams.poe_web import graphql
-from poe_proxy.upstreams.poe_web.current import GONE, MENDED, PERHAPS_GONE, WHAT_TO_DO, CurrentSite
+from poe_proxy.upstreams.poe_web.current import (
+    AS_BEFORE,
+    GONE,
+    MENDED,
+    PERHAPS_GONE,
+    WHAT_TO_DO,
+    CurrentSite,
+)
 from poe_proxy.upstreams.poe_web.graphql import HashUnknown
 from poe_proxy.upstreams.poe_web.site import NEEDED, Site
 
 from ...fakes import Clock
 
 SITE = Site.load()
+SEND = "sendMessageMutation"
 DELETE = "useDeleteChat_deleteChat_Mutation"
 NEW = "f" * 64
 
@@ -57,8 +65,9 @@ def test_what_is_not_asked_for_says_what_can_be_done_each_time() -> None:
     met(known, DELETE)
     known.hear(lambda _, __: "It is being looked for.")
     for _ in range(2):
-        with pytest.raises(HashUnknown, match=f"{DELETE}.* It is being looked for.$"):
+        with pytest.raises(HashUnknown, match=DELETE) as refused:
             known.check(DELETE, "cookie-1")
+        assert refused.value.message.endswith(" It is being looked for.")
 
 
 @pytest.mark.parametrize("operation", NEEDED)
@@ -108,7 +117,7 @@ def test_the_log_says_each_hash_once(caplog: pytest.LogCaptureFixture) -> None:
     first, second = caplog.messages
     assert SITE.operations[DELETE] in first
     assert NEW in second
-    assert "Answers go on without it." in first
+    assert "No answer needs it." in first
 
 
 def test_whoever_hears_of_it_says_what_is_being_done() -> None:
@@ -127,7 +136,7 @@ def test_whoever_hears_of_it_says_what_is_being_done() -> None:
 
     assert isinstance(failure, HashUnknown)
     assert DELETE == failure.operation
-    assert str(failure) == failure.message
+    assert str(failure).endswith(": the site has changed.")
     assert failure.message.endswith(": the site has changed. It is being looked for.")
     assert [("cookie-1", True)] == [(label, SITE.operations[DELETE] in one) for one, label in heard]
 
@@ -156,7 +165,8 @@ def test_what_was_replaced_meanwhile_is_told_to_nobody(
     assert [] == heard
     assert known.check(DELETE, "cookie-1")
 
-    known.replace(SITE)
+    known = CurrentSite(SITE)
+    known.hear(lambda sign, _: heard.append(sign) or "It is looked for.")
     assert known.met(failure, "cookie-1").message.endswith("It is looked for.")
     assert [failure.message] == heard
 
@@ -183,3 +193,41 @@ def test_it_is_known_how_long_other_values_are_in_use() -> None:
     known.replace(with_hash(DELETE, NEW))
     clock.go(5.0)
     assert 5.0 == known.age
+
+
+def test_a_hash_that_poe_refuses_gives_way_to_the_one_before(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """What was found along with others may be newer than what works. Nobody has to look then."""
+    known = CurrentSite(SITE)
+    heard: list[str] = []
+    known.hear(lambda sign, _: heard.append(sign) or "")
+    known.replace(with_hash(SEND, NEW))
+    failure = met(known, SEND)
+
+    assert failure.message.endswith(AS_BEFORE)
+    assert SITE.operations[SEND] == known.check(SEND, "cookie-1")
+    assert ([], 2) == (heard, len(caplog.messages))
+
+
+def test_there_is_no_way_back_to_what_poe_has_refused() -> None:
+    """Neither to the one before nor, later, to the one after it: now somebody has to look."""
+    known = CurrentSite(SITE)
+    heard: list[str] = []
+    known.hear(lambda sign, _: heard.append(sign) or "")
+    met(known, SEND)
+    known.replace(with_hash(SEND, NEW))
+    met(known, SEND)
+
+    assert NEW == known.check(SEND, "cookie-1")
+    assert 2 == len(heard)
+
+
+def test_what_goes_back_leaves_all_else_as_it_is() -> None:
+    """Each operation by itself."""
+    known = CurrentSite(SITE)
+    both = {**SITE.operations, SEND: NEW, DELETE: NEW}
+    known.replace(replace(SITE, operations=both))
+    met(known, DELETE)
+
+    assert {**SITE.operations, SEND: NEW} == known.now.operations

@@ -844,8 +844,9 @@ def test_a_server_error_names_the_hash_that_the_message_went_out_with() -> None:
     old, known = "0" * 64, quick()
     poe = Poe(ServerError("a server error", hash=old))
     poe.go_on.set()
-    with pytest.raises(errors.UpstreamChanged, match=f"hash {old}.*{MENDED}"):
+    with pytest.raises(errors.UpstreamChanged, match=f"hash {old}") as raised:
         list(exchange(poe, FakeChannel(), site=known).events())
+    assert raised.value.message.endswith(MENDED)
 
 
 def test_a_doubt_that_a_changed_site_leaves_says_so() -> None:

@@ -11,6 +11,7 @@ import pytest
 from poe_proxy.errors import (
     TokenRejected,
     UpstreamBlocked,
+    UpstreamChanged,
     UpstreamOverloaded,
     UpstreamProtocolError,
     UpstreamUncertain,
@@ -147,7 +148,7 @@ def test_a_channel_is_in_the_settings() -> None:
 @pytest.mark.parametrize("answer", [b"{}", b"<html>", b"[" * 5000, b'{"tchannelData":{}}'])
 def test_settings_without_a_channel_are_a_failure(answer: bytes) -> None:
     """Whatever they are instead."""
-    with pytest.raises(UpstreamProtocolError, match="names no channel"):
+    with pytest.raises(UpstreamChanged, match="names no channel"):
         Wire(Response(200, {}, answer)).channel_data()
 
 

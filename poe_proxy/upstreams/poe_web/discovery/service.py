@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from itertools import islice
 from math import inf
@@ -175,7 +175,7 @@ class Discoverer:
             self._not_before = now + EVERY
             self._wanted = label
             self._changed.notify_all()
-        log.warning("%s: %s Looking for what is new.", label, sign)
+        log.warning("%s: looking for what is new on Poe's site", label)
         return _LOOKING
 
     def _last_time(self) -> str:
@@ -263,7 +263,12 @@ class Discoverer:
         return refused or failed
 
     def _concluded(self, way: Way, seen: Look, trial: Trial, site: Site) -> Outcome:
-        findings = trial.findings
+        # What Poe has just refused is not at work: it takes the place of nothing, and must not
+        # stand in the way of a newer package.
+        refused = self._refused_of(trial.findings)
+        taken = {n: one for n, one in trial.findings.found.items() if n not in refused}
+        findings = replace(trial.findings, found=taken)
+        but = f", but it has refused {_named(refused)}" if refused else ""
         differs = findings.differences(site)
         known: dict[str, Any] = {
             "account": way.label,
@@ -273,12 +278,8 @@ class Discoverer:
             "found": findings.to_write(site),
         }
         if not differs:
-            refused = self._refused_of(findings)
-            but = f", but it has refused {_named(list(refused))}" if refused else ""
-            # So that it is known how old it is. What is refused is not at work, and must not stand
-            # in the way of a newer package.
-            proved = {n: one for n, one in known["found"].items() if n not in refused}
-            file, _ = self._written(proved)
+            # So that it is known how old it is.
+            file, _ = self._written(known["found"])
             return self._made(
                 "same",
                 f"Poe's page and {seen.scripts} of its scripts have nothing that differs, and Poe "
@@ -288,7 +289,7 @@ class Discoverer:
             )
         found = _named([one.name for one in differs])
         are = "was found anew, and is" if len(differs) == 1 else "were found anew, and are"
-        said = f"Poe's site has changed: {found} {are} in use."
+        said = f"Poe's site has changed: {found} {are} in use{but}."
         file, trouble = self._written(known["found"])
         # In memory, and also if the file does not say so in spite of all; a reload may have come.
         if findings.differences(self._site.now):
