@@ -149,8 +149,9 @@ def test_the_installed_command_checks_and_serves(command: str, tmp_path: Path) -
             until(lambda: "POST /v1/chat/completions" in server.output())
 
     assert 1 == checked.returncode
+    assert "Poe's site" in checked.stdout.splitlines()[0]
     assert [("ok", "cookie-1"), ("wrong", "cookie-2")] == [
-        tuple(line.split()[:2]) for line in checked.stdout.splitlines()
+        tuple(line.split()[:2]) for line in checked.stdout.splitlines() if "cookie-" in line
     ]
     assert "Hello\n" == asked.stdout
     assert "Using worker: Worker" in server.output()

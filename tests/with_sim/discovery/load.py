@@ -17,7 +17,7 @@ ACCOUNTS = ("cookie-1", "cookie-2", "cookie-3")
 MODEL = "gpt-4"
 MANIFEST = "_buildManifest.js"
 #: What the log says when a look begins by itself, and once one is over.
-BEGINS = "Looking for what is new."
+BEGINS = "looking for what is new on Poe's site"
 OVER = re.compile(
     r"INFO +- Poe's page and \d+ of its scripts have |WARNING +- (?:Poe's site has changed: "
     r"|\d+ values of Poe's page differ|Nothing of Poe's page differs|Poe's page could not be read "
